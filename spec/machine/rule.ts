@@ -1,0 +1,36 @@
+/**
+ * Rules are data with a check. A rule's object is read by the monitor that enforces it, by test titles, by reports and
+ * by the catalogue in docs/: nothing about a rule is written twice.
+ */
+
+/**
+ * - `required`: every run must obey it, and a campaign that never exercised it did not pass it.
+ * - `stochastic`: must hold, but whether a campaign meets its premise is a matter of chance.
+ * - `untested`: known and listed; `reason` says why no monitor judges it.
+ */
+export type Level = 'required' | 'stochastic' | 'untested';
+
+export interface RuleText {
+  /** Stable id: T.. for the TDX module, K.. for KVM, S.. for the system as a whole. */
+  readonly id: string;
+  readonly level: Level;
+  /** One sentence that an engineer of the field would nod at. */
+  readonly statement: string;
+  /** Document and section, or file and function, or the recording that shows it. */
+  readonly source: string;
+  /** The versions it holds for, e.g. module versions; `['*']` for all. */
+  readonly versions: readonly string[];
+  /** Only for `untested`: why. */
+  readonly reason?: string;
+}
+
+/** What a monitor reports: a value, never a bare throw. */
+export interface Violation {
+  readonly rule: string;
+  /** The run's step at which the rule fired, counted from 0. */
+  readonly step: number;
+  /** Index of the acting actor, or -1 when nobody was (the end of the run). */
+  readonly actor: number;
+  readonly expected: string;
+  readonly seen: string;
+}

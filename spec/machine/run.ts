@@ -1,0 +1,90 @@
+import { SWITCH } from './choices.ts';
+import type { Actor, Machine } from './machine.ts';
+import { kindOf, PAUSE } from './step.ts';
+
+/** How a run ended. `violated`: see `machine.violation`. */
+export type Ending = 'finished' | 'violated' | 'deadlock' | 'livelock';
+
+/**
+ * Runs the machine's actors to the end under `machine.choices`.
+ *
+ * The running actor stays until it blocks, pauses or ends, unless a choice says otherwise; the next one is the first
+ * enabled in a fixed rotation. Once the choices are all ordinary this is a fair schedule of everybody who does not spin
+ * without a spin hint, so `maxSteps` without an end is a livelock, not bad luck.
+ */
+export function run(m: Machine, maxSteps: number): Ending {
+  const { actors } = m;
+  for (let i = 0; i < actors.length; i++) announce(m, i);
+  if (m.violation !== null) return 'violated';
+  let running = 0;
+  for (;;) {
+    const chosen = pickActor(m, running);
+    if (chosen < 0) return actors.every((a) => a.done) ? 'finished' : 'deadlock';
+    if (m.now >= maxSteps) return 'livelock';
+    running = chosen;
+    const before = actors.length;
+    perform(m, chosen);
+    if (m.violation !== null) return 'violated';
+    for (let i = before; i < actors.length; i++) announce(m, i);
+  }
+}
+
+/** Performs the announced step of actor `index` and takes its next announcement. */
+export function perform(m: Machine, index: number): void {
+  const actor = m.actors[index] as Actor; // an index that pickActor or the caller took from the list
+  actor.ready = null;
+  m.current = index;
+  resume(actor);
+  actor.taken++;
+  m.now++;
+  m.current = -1;
+}
+
+/** Runs a fresh actor up to its first announcement. */
+function announce(m: Machine, index: number): void {
+  const actor = m.actors[index] as Actor; // index < actors.length
+  m.current = index;
+  resume(actor);
+  m.current = -1;
+}
+
+function resume(actor: Actor): void {
+  const result = actor.steps.next();
+  if (result.done === true) {
+    actor.done = true;
+    actor.next = -1;
+  } else actor.next = result.value;
+}
+
+export const isEnabled = (actor: Actor): boolean => !actor.done && (actor.ready === null || actor.ready());
+
+/**
+ * The actor that steps next, or -1 when nobody can. Candidates are listed in rotation from the running one, which
+ * comes last instead of first when it has announced a spin hint; the choice is an index into that list.
+ */
+function pickActor(m: Machine, running: number): number {
+  const { actors } = m;
+  const n = actors.length;
+  const pausing = isPausing(actors[running]);
+  const start = pausing ? running + 1 : running;
+  let enabled = 0;
+  let first = -1;
+  for (let i = 0; i < n; i++) {
+    const index = (start + i) % n;
+    if (!isEnabled(actors[index] as Actor)) continue; // index < n
+    enabled++;
+    if (first < 0) first = index;
+  }
+  if (enabled <= 1) return first;
+  const asking = actors[running] as Actor; // running is always a valid index while somebody is enabled
+  let skip = m.choices.pick(enabled, running, asking.taken, SWITCH);
+  if (skip === 0) return first;
+  for (let i = 0; i < n; i++) {
+    const index = (start + i) % n;
+    if (isEnabled(actors[index] as Actor) && skip-- === 0) return index; // index < n
+  }
+  return first;
+}
+
+const isPausing = (actor: Actor | undefined): boolean =>
+  actor !== undefined && !actor.done && kindOf(actor.next) === PAUSE;

@@ -1,0 +1,102 @@
+/**
+ * The module's try-locks. None of them ever waits: a failed attempt is a BUSY status.
+ *
+ * - *sharex* (SEPT_TREE, TD_EPOCH, KOT): bit 0 exclusive, readers counted in steps of 2.
+ * - *sharex with host priority* (every PAMT entry, OP_STATE): bit 0 exclusive, bit 1 host priority, readers in steps
+ *   of 4. A refused host sets the flag, the next host that succeeds clears it, a guest is refused while it is set.
+ * - *mutex* (WBT, KET): 0 or 1.
+ *
+ * A refused shared attempt leaves the reader count raised. That is harmless while the exclusive holder is there, since
+ * its release resets the count. Source: module 1.5.01, lock words as dumped by the recordings (`lockRaw`), and the
+ * experiments of `conflicts.json` (`septTreeLockRaw`, `tdrPamtLockRaw`).
+ *
+ * One approximation: the module updates the host-priority flag in a second atomic operation after the attempt; here
+ * both are one step.
+ */
+import type { Cell, Machine } from '../machine/machine.ts';
+import { RELEASE, TRY, type Steps } from '../machine/step.ts';
+
+export const SHARED = 1;
+export const EXCLUSIVE = 2;
+export type Mode = typeof SHARED | typeof EXCLUSIVE;
+
+export type LockKind = 'sharex' | 'sharexHp' | 'mutex';
+
+const HELD = 1;
+const HP_FLAG = 2;
+
+/** How many raw units one reader is, per kind of lock. */
+const READER = { sharex: 2, sharexHp: 4, mutex: 0 } as const;
+
+/** What a rule may learn about the module's locks. `cell` is the lock's word. */
+export interface LockListener {
+  taken(cell: Cell, mode: Mode): void;
+  refused(cell: Cell, mode: Mode): void;
+  released(cell: Cell, mode: Mode): void;
+}
+
+export class Locks {
+  private readonly m: Machine;
+  readonly listeners: LockListener[] = [];
+
+  constructor(m: Machine) {
+    this.m = m;
+  }
+
+  /** One attempt on behalf of the host, in one step. */
+  *try(cell: Cell, kind: LockKind, mode: Mode): Steps<boolean> {
+    yield cell * 8 + TRY;
+    const word = this.m.peek(cell);
+    const taken = mode === SHARED ? this.share(cell, kind, word) : this.exclude(cell, kind, word);
+    if (taken) this.tell('taken', cell, mode);
+    else this.tell('refused', cell, mode);
+    return taken;
+  }
+
+  private share(cell: Cell, kind: LockKind, word: number): boolean {
+    const raised = word + READER[kind];
+    if ((word & HELD) !== 0) {
+      this.m.poke(cell, kind === 'sharexHp' ? raised | HP_FLAG : raised);
+      return false;
+    }
+    this.m.poke(cell, kind === 'sharexHp' ? raised & ~HP_FLAG : raised);
+    return true;
+  }
+
+  private exclude(cell: Cell, kind: LockKind, word: number): boolean {
+    if (word === 0 || (kind === 'sharexHp' && word === HP_FLAG)) {
+      this.m.poke(cell, HELD);
+      return true;
+    }
+    if (kind === 'sharexHp') this.m.poke(cell, word | HP_FLAG);
+    return false;
+  }
+
+  /** Turns the caller's shared hold of a PAMT entry into an exclusive one, if it is the only reader. */
+  *promote(cell: Cell): Steps<boolean> {
+    yield cell * 8 + TRY;
+    const word = this.m.peek(cell);
+    if ((word & ~HP_FLAG) !== READER.sharexHp) {
+      this.m.poke(cell, word | HP_FLAG);
+      this.tell('refused', cell, EXCLUSIVE);
+      return false;
+    }
+    this.m.poke(cell, HELD);
+    this.tell('released', cell, SHARED);
+    this.tell('taken', cell, EXCLUSIVE);
+    return true;
+  }
+
+  *release(cell: Cell, kind: LockKind, mode: Mode): Steps<void> {
+    yield cell * 8 + RELEASE;
+    const word = this.m.peek(cell);
+    if (mode === SHARED) this.m.poke(cell, word - READER[kind]);
+    else this.m.poke(cell, kind === 'sharexHp' ? word & HP_FLAG : 0);
+    this.tell('released', cell, mode);
+  }
+
+  /** Tells the listeners; entry locks, which live in their entry, use it too. */
+  tell(what: keyof LockListener, cell: Cell, mode: Mode): void {
+    for (const listener of this.listeners) listener[what](cell, mode);
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * The TDX module: its state, and how a call of an interface function runs.
+ *
+ * One `TdxModule` is one platform: physical memory with its PAMT, the key ownership table, any number of TDs. Every
+ * function is a generator that announces its steps; run with `atomically` it is the sequential specification, run by
+ * the scheduler it is the concurrent one. There is no second text.
+ */
+import type { Cell, Machine } from '../machine/machine.ts';
+import type { Memory } from '../machine/memory.ts';
+import { RELEASE, WRITE, type Steps } from '../machine/step.ts';
+import { Call, HELD_ENTRY, lockKindOf, type Operands, type Role } from './call.ts';
+import { ENTRY_LOCK, type Entry } from './entry.ts';
+import { Geometry } from './geometry.ts';
+import { KeyOwnership } from './keys.ts';
+import { EXCLUSIVE, Locks, type Mode } from './locks.ts';
+import { Pamt } from './pamt.ts';
+import { MODULE_HALT, type Status } from './status.ts';
+import { septLocking, type ModuleVersion, type SeptFunction, type SeptLocking } from './versions.ts';
+
+/** What a platform looks like to the module. */
+export interface Platform {
+  readonly version: ModuleVersion;
+  /** Bits of an S-EPT index: 9 in hardware, fewer in exploration. */
+  readonly indexBits: number;
+  /** First page number (HPA bits 51:12) of the one TDMR that memory models. */
+  readonly tdmrBase: number;
+  /** Lowest HKID bit of a physical address; addresses from there up carry a key id. */
+  readonly hkidShift: number;
+  /** Private HKIDs, first and last; the first belongs to the module itself. */
+  readonly privateHkids: readonly [number, number];
+  readonly packages: number;
+  /** Sub-blocks that PHYMEM.CACHE.WB writes back one after the other. */
+  readonly cacheSubBlocks: number;
+}
+
+/** A function of the interface. */
+export interface InterfaceFunction {
+  readonly name: string;
+  /** The order in which it lets go of what it holds, on every way out. */
+  readonly release: readonly Role[];
+  run(tdx: TdxModule, call: Call): Steps<Status>;
+}
+
+/** What rules may learn about the module beyond writes and locks. */
+export interface ModuleListener {
+  /** A call begins or ends; `status` of the end. */
+  began?(call: Call): void;
+  ended?(call: Call, status: Status): void;
+  /** An S-EPT entry has been written (lock bits included). */
+  entryWritten?(cell: Cell, before: Entry, after: Entry, call: Call): void;
+}
+
+export class TdxModule {
+  readonly m: Machine;
+  readonly memory: Memory;
+  readonly platform: Platform;
+  readonly geometry: Geometry;
+  readonly pamt: Pamt;
+  readonly locks: Locks;
+  readonly keys: KeyOwnership;
+  readonly listeners: ModuleListener[] = [];
+
+  constructor(memory: Memory, platform: Platform) {
+    this.m = memory.m;
+    this.memory = memory;
+    this.platform = platform;
+    this.geometry = new Geometry(platform.indexBits);
+    this.pamt = new Pamt(this.m, this.geometry, memory.pages);
+    this.locks = new Locks(this.m);
+    this.keys = new KeyOwnership(this.m, platform);
+  }
+
+  locking(fn: SeptFunction): SeptLocking {
+    return septLocking(this.platform.version, fn);
+  }
+
+  /** HPA (bytes) of page number 0. */
+  get base(): bigint {
+    return BigInt(this.platform.tdmrBase) << 12n;
+  }
+
+  /** Runs one function to its end and lets go of its locks; a halted module lets go of nothing. */
+  *invoke(fn: InterfaceFunction, operands: Operands): Steps<Call> {
+    const call = new Call(fn.name, operands);
+    for (const listener of this.listeners) listener.began?.(call);
+    const status = yield* fn.run(this, call);
+    if (status !== MODULE_HALT) for (const role of fn.release) yield* this.release(call, role);
+    call.status = status;
+    for (const listener of this.listeners) listener.ended?.(call, status);
+    return call;
+  }
+
+  /** One attempt at a lock, held under `role` when it succeeds. */
+  *acquire(call: Call, role: Role, cell: Cell, mode: Mode): Steps<boolean> {
+    const kind = lockKindOf(role);
+    if (kind === 'entry') throw new Error('entry locks are taken by lockEntry'); // a mistake in this file's callers
+    const taken = yield* this.locks.try(cell, kind, mode);
+    if (taken) call.hold(role, cell, mode);
+    else call.busyLock = cell;
+    return taken;
+  }
+
+  *release(call: Call, role: Role): Steps<void> {
+    const mode = call.modeOf(role);
+    if (mode === 0) return;
+    const cell = call.lockOf(role);
+    const kind = lockKindOf(role);
+    call.drop(role);
+    if (kind === 'entry') yield* this.unlockEntry(call, cell);
+    else yield* this.locks.release(cell, kind, mode);
+  }
+
+  /** Writes an S-EPT entry in one step. A value without the lock bit also releases the entry lock. */
+  *writeEntry(call: Call, cell: Cell, value: Entry): Steps<void> {
+    yield cell * 8 + WRITE;
+    const before = this.m.peek(cell);
+    this.m.poke(cell, value);
+    for (const listener of this.listeners) listener.entryWritten?.(cell, before, value, call);
+    if ((value & ENTRY_LOCK) === 0 && call.modeOf(HELD_ENTRY) !== 0 && call.lockOf(HELD_ENTRY) === cell) {
+      call.drop(HELD_ENTRY);
+      this.locks.tell('released', cell, EXCLUSIVE);
+    }
+  }
+
+  private *unlockEntry(call: Call, cell: Cell): Steps<void> {
+    yield cell * 8 + RELEASE;
+    const before = this.m.peek(cell);
+    const after = before & ~ENTRY_LOCK;
+    this.m.poke(cell, after);
+    for (const listener of this.listeners) listener.entryWritten?.(cell, before, after, call);
+    this.locks.tell('released', cell, EXCLUSIVE);
+  }
+
+  /**
+   * Does the call find an interrupt pending? Recordings say at which look; otherwise it is a choice, whose ordinary
+   * outcome is no.
+   */
+  interruptPending(call: Call): boolean {
+    call.interruptLooks++;
+    const { interruptAfter } = call.in;
+    if (interruptAfter > 0) return call.interruptLooks >= interruptAfter;
+    return interruptAfter === 0 && this.m.choose(2) === 1;
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * Pages entering, changing and leaving a TD: the PAMT side of the functions.
+ * Source: TDX-MODULE notes §2; `commit-order.jsonl` for which writes there are and in what order.
+ */
+import type { Steps } from '../machine/step.ts';
+import { HELD_IMPLICIT, HELD_PAGE, type Call, type Register, type Role } from './call.ts';
+import { EXCLUSIVE } from './locks.ts';
+import type { TdxModule } from './module.ts';
+import { isBadAddress, pageNumber, walkPamt } from './operands.ts';
+import { NDA, NO_OWNER, Pamt, REG, type PageType } from './pamt.ts';
+import * as S from './status.ts';
+
+/** The new private page in R8, of the size that `level` maps: free, and locked exclusively from here on. */
+export function* newPageOperand(tdx: TdxModule, call: Call, hpa: Register, level: number): Steps<S.Status> {
+  const span = tdx.geometry.span(level);
+  if (isBadAddress(tdx, hpa, span)) return S.on(S.OPERAND_INVALID, S.OPERANDS.R8);
+  const page = pageNumber(tdx, hpa);
+  if (page < 0) return S.on(S.OPERAND_ADDR_RANGE_ERROR, S.OPERANDS.R8);
+  const size = yield* walkPamt(tdx, call, HELD_PAGE, page, EXCLUSIVE, level);
+  if (size < 0) return S.on(S.OPERAND_BUSY, S.OPERANDS.R8);
+  if (size !== level || !isUnassigned(tdx, page, level)) return S.on(S.PAGE_METADATA_INCORRECT, S.OPERANDS.R8);
+  call.page = page;
+  return S.SUCCESS;
+}
+
+/** Is the whole range free? The entries of the smaller pages are looked at without their locks. */
+function isUnassigned(tdx: TdxModule, page: number, size: number): boolean {
+  if (tdx.pamt.type(page, size) !== NDA) return false;
+  if (size === 0) return true;
+  for (let i = 0; i < tdx.geometry.fanout; i++) {
+    if (tdx.pamt.type(page + i * tdx.geometry.span(size - 1), size - 1) !== NDA) return false;
+  }
+  return true;
+}
+
+/** Gives a page to the TD as private memory: type, then owner, two writes. BEPOCH starts at 0. */
+export function* assignPage(tdx: TdxModule, page: number, size: number, tdr: number): Steps<void> {
+  const meta = tdx.pamt.meta(page, size);
+  yield* tdx.m.write(meta, Pamt.pack(REG, Pamt.ownerOf(tdx.m.peek(meta))));
+  tdx.m.poke(tdx.pamt.bepoch(page, size), 0);
+  yield* tdx.m.write(meta, Pamt.pack(REG, tdr));
+}
+
+/** Takes a page from the TD. Only the type changes; owner and BEPOCH stay as they were until the page is used again. */
+export function* freePage(tdx: TdxModule, page: number, size: number): Steps<void> {
+  const meta = tdx.pamt.meta(page, size);
+  yield* tdx.m.write(meta, Pamt.pack(NDA, Pamt.ownerOf(tdx.m.peek(meta))));
+}
+
+/**
+ * Locks the PAMT entry of a page that the function reached through the S-EPT, without a walk. The module first checks
+ * that the entry says what the tree says; if not, it stops the platform.
+ */
+export function* implicitPage(
+  tdx: TdxModule, call: Call, page: number, size: number, type: PageType, role: Role = HELD_IMPLICIT,
+): Steps<S.Status> {
+  const meta = yield* tdx.m.read(tdx.pamt.meta(page, size));
+  if (Pamt.typeOf(meta) !== type || Pamt.ownerOf(meta) === NO_OWNER) return S.MODULE_HALT;
+  const taken = yield* tdx.acquire(call, role, tdx.pamt.lock(page, size), EXCLUSIVE);
+  return taken ? S.SUCCESS : S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
+}

@@ -1,0 +1,104 @@
+/**
+ * The physical address metadata table: for each 4 KiB, 2 MiB and 1 GiB page of the TDMR its type, its owner and the
+ * epoch at which it was blocked, under a lock each.
+ *
+ * Page numbers count 4 KiB pages from the TDMR's base. Source: TDX-MODULE notes §2 and the `final.pamt` dumps.
+ */
+import type { Cell, Machine } from '../machine/machine.ts';
+import type { Geometry } from './geometry.ts';
+
+/** Page types, with the numbers that RDMD and RECLAIM report. */
+export const NDA = 0;
+export const RSVD = 1;
+export const REG = 3;
+export const TDR = 4;
+export const TDCX = 5;
+export const TDVPR = 6;
+export const EPT = 8;
+export type PageType = number;
+
+const TYPE_NAMES = new Map([
+  [NDA, 'NDA'], [RSVD, 'RSVD'], [REG, 'REG'], [TDR, 'TDR'], [TDCX, 'TDCX'], [TDVPR, 'TDVPR'], [EPT, 'EPT'],
+]);
+export const pageTypeName = (type: PageType): string => TYPE_NAMES.get(type) ?? `type ${type}`;
+
+/** Nobody owns the page: what a TDR's own entry says. */
+export const NO_OWNER = -1;
+
+/** Page sizes: 0 is 4 KiB, 1 is 2 MiB, 2 is 1 GiB, as S-EPT levels and RDMD count them. */
+export const SIZES = ['4K', '2M', '1G'] as const;
+
+const META = 0;
+const BEPOCH = 1;
+const LOCK = 2;
+const CELLS_PER_ENTRY = 3;
+
+export class Pamt {
+  private readonly m: Machine;
+  private readonly geometry: Geometry;
+  private readonly bases: readonly Cell[];
+  readonly pages: number;
+
+  constructor(m: Machine, geometry: Geometry, pages: number) {
+    this.m = m;
+    this.geometry = geometry;
+    this.pages = pages;
+    this.bases = SIZES.map((size, level) => {
+      const entries = Math.ceil(pages / geometry.span(level));
+      return m.segment(`PAMT_${size}`, entries * CELLS_PER_ENTRY, (offset) => {
+        const page = Math.floor(offset / CELLS_PER_ENTRY) * geometry.span(level);
+        const field = ['', '.bepoch', '.lock'][offset % CELLS_PER_ENTRY] ?? '';
+        return `PAMT_${size}[page ${page}]${field}`;
+      });
+    });
+  }
+
+  private entry(page: number, size: number): Cell {
+    const base = this.bases[size] as Cell; // sizes 0..2
+    return base + Math.floor(page / this.geometry.span(size)) * CELLS_PER_ENTRY;
+  }
+
+  /** The cell that holds type and owner. */
+  meta(page: number, size: number): Cell {
+    return this.entry(page, size) + META;
+  }
+
+  /** The cell of BEPOCH. */
+  bepoch(page: number, size: number): Cell {
+    return this.entry(page, size) + BEPOCH;
+  }
+
+  /** The cell of the entry's lock. */
+  lock(page: number, size: number): Cell {
+    return this.entry(page, size) + LOCK;
+  }
+
+  /** Type and owner as one word. `owner` is the page number of the owner's TDR. */
+  static pack(type: PageType, owner: number): number {
+    return type | ((owner + 1) << 4);
+  }
+
+  static typeOf(meta: number): PageType {
+    return meta & 15;
+  }
+
+  /** Page number of the owning TDR, or {@link NO_OWNER}. */
+  static ownerOf(meta: number): number {
+    return (meta >>> 4) - 1;
+  }
+
+  type(page: number, size: number): PageType {
+    return Pamt.typeOf(this.m.peek(this.meta(page, size)));
+  }
+
+  owner(page: number, size: number): number {
+    return Pamt.ownerOf(this.m.peek(this.meta(page, size)));
+  }
+
+  /** The size at which `page` is assigned: the largest entry above it that is not NDA, else 4 KiB. */
+  sizeOf(page: number): number {
+    if (this.type(page, 2) !== NDA) return 2;
+    if (this.type(page, 1) !== NDA) return 1;
+    return 0;
+  }
+}
