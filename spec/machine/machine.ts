@@ -1,7 +1,7 @@
 import type { Choices } from './choices.ts';
 import { ORDINARY, OUTCOME } from './choices.ts';
 import type { Violation } from './rule.ts';
-import { READ, RMW, WRITE, PAUSE, WAIT, type Access, type Steps } from './step.ts';
+import { READ, RMW, WRITE, PAUSE, WAIT, cellOf, independent, kindOf, type Access, type Steps } from './step.ts';
 
 /** A word of the machine's state, named by its index. Everything that actors share lives in cells. */
 export type Cell = number;
@@ -12,17 +12,31 @@ export interface Recorder {
   note(text: string): void;
 }
 
+/** Whether an announced step of `actor` may be performed now. One closure serves every actor that waits. */
+export type Condition = (actor: number) => boolean;
+
+/** Something that an actor holds while others wait for it: a lock, a read section, a vCPU that is in the guest. */
+export interface Holdable {
+  /** What the waiting ones announce. */
+  readonly cell: Cell;
+  holds(actor: number): boolean;
+}
+
 /** An actor: a thread of execution (vCPU, host thread, RCU callback, page walker). */
 export interface Actor {
   readonly name: string;
+  /** Its place in {@link Machine.actors}. */
+  readonly index: number;
   readonly steps: Steps<void>;
   /** The announced next step, or -1 before the first and after the last. */
   next: Access;
-  /** Steps performed so far. */
+  /** Which of its operations the actor is in, for actors that run a program; else 0. */
+  op: number;
+  /** Steps taken since that operation began, the one under way included. */
   taken: number;
   done: boolean;
   /** When set, the announced step is not enabled until this holds. */
-  ready: (() => boolean) | null;
+  ready: Condition | null;
 }
 
 interface Segment {
@@ -33,6 +47,9 @@ interface Segment {
 }
 
 const CHUNK_SHIFT = 6;
+
+/** Actors in one run, RCU callbacks included. */
+export const MAX_ACTORS = 128;
 
 /**
  * The machine: cells of 32 bits, actors that step, and one place where a rule's violation is put.
@@ -46,6 +63,8 @@ export class Machine {
   private sealed: Int32Array | null = null;
   private used = 0;
   private readonly segments: Segment[] = [];
+  /** For each cell the cell that decides over it, plus one; see {@link guard}. */
+  private guards = new Int32Array(1 << 10);
   private touched = new Uint8Array(1 << 4);
   private readonly touchedChunks: number[] = [];
   private readonly resets: (() => void)[] = [];
@@ -58,6 +77,9 @@ export class Machine {
   violation: Violation | null = null;
   choices: Choices = ORDINARY;
   recorder: Recorder | null = null;
+
+  /** What actors can keep each other waiting with; deadlock reports name its holders. */
+  readonly holdables: Holdable[] = [];
 
   /** Called for each write of a cell that changes it. Empty unless a rule listens. */
   readonly onWrite: ((cell: Cell, before: number, after: number) => void)[] = [];
@@ -72,10 +94,33 @@ export class Machine {
     this.segments.push({ name, base, length, describe });
     while (this.used > this.cells.length) {
       this.cells = grown(this.cells, new Int32Array(this.cells.length * 2));
+      this.guards = grown(this.guards, new Int32Array(this.cells.length));
       this.touched = grown(this.touched, new Uint8Array(this.touched.length * 2));
       if (this.sealed !== null) this.sealed = grown(this.sealed, new Int32Array(this.cells.length));
     }
     return base;
+  }
+
+  /** A cell for each actor: that of `actor` is the result plus `actor`, and -1 stands for code that no actor runs. */
+  perActor(name: string): Cell {
+    return 1 + this.segment(name, MAX_ACTORS + 1, (i) => `${name}[${this.actors[i - 1]?.name ?? i - 1}]`);
+  }
+
+  /**
+   * Changing `by` decides what a step on any of the `length` cells from `first` finds, as freeing a page does to its
+   * words. So the two do not commute, though they announce different cells.
+   */
+  guard(first: Cell, length: number, by: Cell): void {
+    this.guards.fill(by + 1, first, first + length);
+  }
+
+  /** Two announced steps commute: neither order can be told from the other. */
+  independent(a: Access, b: Access): boolean {
+    return independent(a, b) && !this.decides(a, b) && !this.decides(b, a);
+  }
+
+  private decides(a: Access, b: Access): boolean {
+    return kindOf(a) !== READ && this.guards[cellOf(b)] === cellOf(a) + 1;
   }
 
   /** Registers what else must happen at {@link reset}, for the few structures that are not cells. */
@@ -104,6 +149,15 @@ export class Machine {
     this.now = 0;
     this.violation = null;
     for (const action of this.resets) action();
+  }
+
+  /** Visits every cell that may differ from the sealed state, in ascending order. */
+  forEachTouched(visit: (cell: Cell) => void): void {
+    for (const chunk of this.touchedChunks.toSorted((a, b) => a - b)) {
+      const from = chunk << CHUNK_SHIFT;
+      const to = Math.min(from + (1 << CHUNK_SHIFT), this.used);
+      for (let cell = from; cell < to; cell++) visit(cell);
+    }
   }
 
   private forgetTouched(): void {
@@ -167,7 +221,7 @@ export class Machine {
   }
 
   /** Waits until `condition` holds; `cell` is what it depends on. */
-  *waitUntil(cell: Cell, condition: () => boolean): Steps<void> {
+  *waitUntil(cell: Cell, condition: Condition): Steps<void> {
     this.blockOn(condition);
     yield cell * 8 + WAIT;
   }
@@ -178,10 +232,10 @@ export class Machine {
   }
 
   /** The current actor's next announced step is not enabled until `condition` holds. */
-  blockOn(condition: () => boolean): void {
+  blockOn(condition: Condition): void {
     const actor = this.actors[this.current];
     if (actor !== undefined) actor.ready = condition;
-    else if (!condition()) throw new Error('an atomic run would wait for ever');
+    else if (!condition(-1)) throw new Error('an atomic run would wait for ever');
   }
 
   /** Asks for a choice on behalf of the running actor; 0 is the ordinary outcome. */
@@ -190,10 +244,20 @@ export class Machine {
     return this.choices.pick(n, this.current, actor === undefined ? 0 : actor.taken, OUTCOME);
   }
 
+  /** The running actor begins the next operation of its program: its steps count from 0 again. */
+  beginOp(op: number): void {
+    const actor = this.actors[this.current];
+    if (actor === undefined) return;
+    actor.op = op;
+    actor.taken = 0;
+  }
+
   /** Adds an actor that takes part from now on; its index. */
   spawn(name: string, steps: Steps<void>): number {
-    this.actors.push({ name, steps, next: -1, taken: 0, done: false, ready: null });
-    return this.actors.length - 1;
+    const index = this.actors.length;
+    if (index === MAX_ACTORS) throw new Error(`a run has at most ${MAX_ACTORS} actors`);
+    this.actors.push({ name, index, steps, next: -1, op: 0, taken: 0, done: false, ready: null });
+    return index;
   }
 
   /** Reports that `rule` is broken at this step. The first violation of a run is the one that counts. */

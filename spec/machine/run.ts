@@ -1,8 +1,9 @@
 import { SWITCH } from './choices.ts';
+import { DEADLOCK, ENDED_HOLDING, fault, LIVELOCK } from './faults.ts';
 import type { Actor, Machine } from './machine.ts';
-import { kindOf, PAUSE } from './step.ts';
+import { cellOf, kindOf, PAUSE } from './step.ts';
 
-/** How a run ended. `violated`: see `machine.violation`. */
+/** How a run ended. Every ending but `finished` has put its violation into `machine.violation`. */
 export type Ending = 'finished' | 'violated' | 'deadlock' | 'livelock';
 
 /**
@@ -19,8 +20,8 @@ export function run(m: Machine, maxSteps: number): Ending {
   let running = 0;
   for (;;) {
     const chosen = pickActor(m, running);
-    if (chosen < 0) return actors.every((a) => a.done) ? 'finished' : 'deadlock';
-    if (m.now >= maxSteps) return 'livelock';
+    if (chosen < 0) return actors.every((a) => a.done) ? 'finished' : deadlock(m);
+    if (m.now >= maxSteps) return livelock(m, maxSteps);
     running = chosen;
     const before = actors.length;
     perform(m, chosen);
@@ -34,8 +35,8 @@ export function perform(m: Machine, index: number): void {
   const actor = m.actors[index] as Actor; // an index that pickActor or the caller took from the list
   actor.ready = null;
   m.current = index;
-  resume(actor);
   actor.taken++;
+  resume(m, actor);
   m.now++;
   m.current = -1;
 }
@@ -44,19 +45,43 @@ export function perform(m: Machine, index: number): void {
 function announce(m: Machine, index: number): void {
   const actor = m.actors[index] as Actor; // index < actors.length
   m.current = index;
-  resume(actor);
+  resume(m, actor);
   m.current = -1;
 }
 
-function resume(actor: Actor): void {
+function resume(m: Machine, actor: Actor): void {
   const result = actor.steps.next();
   if (result.done === true) {
     actor.done = true;
     actor.next = -1;
+    for (const thing of m.holdables) {
+      if (thing.holds(actor.index)) fault(m, ENDED_HOLDING, `${actor.name} lets go before it ends`, m.nameOf(thing.cell));
+    }
   } else actor.next = result.value;
 }
 
-export const isEnabled = (actor: Actor): boolean => !actor.done && (actor.ready === null || actor.ready());
+export const isEnabled = (actor: Actor): boolean => !actor.done && (actor.ready === null || actor.ready(actor.index));
+
+function deadlock(m: Machine): Ending {
+  const waiting = m.actors.filter((a) => !a.done);
+  fault(m, DEADLOCK, 'some actor can take its next step', waiting.map((a) => describeWait(m, a)).join('; '));
+  return 'deadlock';
+}
+
+/** `vcpu0 waits for mmu_lock, held by vcpu1`. */
+function describeWait(m: Machine, actor: Actor): string {
+  const cell = cellOf(actor.next);
+  const thing = m.holdables.find((h) => h.cell === cell);
+  const holders = m.actors.filter((a) => thing?.holds(a.index) === true).map((a) => a.name);
+  const held = holders.length === 0 ? '' : `, held by ${holders.join(' and ')}`;
+  return `${actor.name} waits for ${m.nameOf(cell)}${held}`;
+}
+
+function livelock(m: Machine, maxSteps: number): Ending {
+  const running = m.actors.filter((a) => !a.done).map((a) => `${a.name} at ${m.nameOf(cellOf(a.next))}`);
+  fault(m, LIVELOCK, `every actor ends within ${maxSteps} steps`, `still running: ${running.join('; ')}`);
+  return 'livelock';
+}
 
 /**
  * The actor that steps next, or -1 when nobody can. Candidates are listed in rotation from the running one, which

@@ -45,7 +45,10 @@ export const parent1G = (walked: Role): Role => walked + 2;
 
 export const lockKindOf = (r: Role): LockKind | 'entry' => (ROLE_KINDS[r] ?? ROLE_KINDS[0])[1]; // roles come from role()
 
-/** A register operand: exact below 2^53; {@link ALL_ONES}; or {@link HUGE} for any other value from 2^52 up. */
+/**
+ * A register: exact when a double holds it, as it does all values below 2^53 and every page address with high bits set;
+ * {@link ALL_ONES}; or {@link HUGE} for the values between.
+ */
 export type Register = number;
 export const ALL_ONES = -2;
 export const HUGE = -1;
@@ -63,6 +66,8 @@ export interface Operands {
   readonly data: number;
   /** The logical processor that makes the call. */
   readonly lp: number;
+  /** Guest side: page number of the TDVPR of the VCPU that calls; -1 for the host. */
+  readonly vcpu: number;
   /** The n-th look at the pending-interrupt state, in this call, finds one; 0: as the choices say. */
   readonly interruptAfter: number;
   /** A failure that the platform is made to show during the call (recordings: `inject`). */
@@ -91,7 +96,7 @@ export interface TdParams {
 }
 
 export const OPERANDS_ZERO: Operands = {
-  version: 0, rcx: 0, rdx: 0, r8: 0, r9: 0, r10: 0, r11: 0, data: 0, lp: 0, interruptAfter: 0, inject: null, tdParams: null,
+  version: 0, rcx: 0, rdx: 0, r8: 0, r9: 0, r10: 0, r11: 0, data: 0, lp: 0, vcpu: -1, interruptAfter: 0, inject: null, tdParams: null,
 };
 
 export class Call {
@@ -117,10 +122,21 @@ export class Call {
   page = -1;
   /** Page number of the TDVPR operand, once checked. */
   tdvpr = -1;
-  /** Where the walk ended: the entry's cell, the value last read there, its level. */
+  /** Where the walk ended: the table, the entry's cell, the value last read there, its level. */
+  table = -1;
   entryCell: Cell = -1;
   entry: Entry = 0;
   level = 0;
+
+  /** The data word that a debug access found. */
+  dataCell: Cell = -1;
+
+  /** Guest side: the VMX exit reason with which the VCPU left the TD, or -1 while it is still inside. */
+  exitReason = -1;
+  /** Guest side: interrupted half-way; RAX and RIP are as before, so the guest executes the instruction again. */
+  interrupted = false;
+  /** Guest side: a virtualization exception was injected instead of completing the access. */
+  injectedVe = false;
 
   /** How often this call has looked for a pending interrupt. */
   interruptLooks = 0;

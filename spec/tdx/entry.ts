@@ -150,8 +150,8 @@ export function fromRaw(raw: bigint, base: bigint): Entry | null {
 /** RCX as functions report an entry: its architectural bits, without the module's own. */
 export function toArchitectural(e: Entry, base: bigint): bigint {
   const { shape, rwx } = rowOf(stateOf(e));
-  if (shape === 'none') return SUPPRESS_VE;
-  if (shape === 'table') return BigInt(rwx);
+  if (stateOf(e) === FREE) return SUPPRESS_VE;
+  if (shape !== 'leaf') return BigInt(rwx);
   return toRaw(withoutLocks(e), base) & ~(RAW_STATE & ~0xc0n);
 }
 

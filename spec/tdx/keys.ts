@@ -12,6 +12,9 @@ export const HKID_KOT_ASSIGNED = 2;
 export const HKID_FLUSHED = 3;
 export const KOT_STATES = ['HKID_FREE', 'HKID_RESERVED', 'HKID_ASSIGNED', 'HKID_FLUSHED'] as const;
 
+/** Words of a package before its flags, one for each HKID. */
+const WBT_FLAGS = 2;
+
 /** The part of the platform that keys depend on. */
 interface KeyPlatform {
   readonly privateHkids: readonly [number, number];
@@ -21,20 +24,28 @@ interface KeyPlatform {
 export class KeyOwnership {
   readonly first: number;
   readonly last: number;
+  /** The private HKIDs, ascending. */
+  readonly hkids: readonly number[];
+  /** WBINVD_BITMAP of an HKID that no package has written back, and PKG_CONFIG_BITMAP of a key that each one has. */
+  readonly allPackages: number;
   readonly lock: Cell;
   readonly ketLock: Cell;
   private readonly entries: Cell;
   private readonly wbt: Cell;
-  private readonly count: number;
+  private readonly perPackage: number;
+  private readonly packages: number;
 
   constructor(m: Machine, platform: KeyPlatform) {
     [this.first, this.last] = platform.privateHkids;
-    this.count = this.last - this.first + 1;
+    this.hkids = Array.from({ length: this.last - this.first + 1 }, (_, i) => this.first + i);
+    this.packages = platform.packages;
+    this.allPackages = (1 << platform.packages) - 1;
+    this.perPackage = WBT_FLAGS + this.hkids.length;
     this.lock = m.segment('KOT', 1, () => 'KOT');
     this.ketLock = m.segment('KET', 1, () => 'KET(hardware)');
-    this.entries = m.segment('KOT entries', this.count * 2, (i) => `KOT[${this.first + (i >> 1)}]`);
-    const perPackage = 3 + this.count;
-    this.wbt = m.segment('WBT', platform.packages * perPackage, (i) => `WBT[pkg ${Math.floor(i / perPackage)}]`);
+    this.entries = m.segment('KOT entries', this.hkids.length * 2, (i) => `KOT[${this.first + (i >> 1)}]`);
+    const length = this.packages * this.perPackage;
+    this.wbt = m.segment('WBT', length, (i) => `WBT[pkg ${Math.floor(i / this.perPackage)}]`);
     m.poke(this.state(this.first), HKID_RESERVED);
   }
 
@@ -52,21 +63,22 @@ export class KeyOwnership {
     return this.state(hkid) + 1;
   }
 
-  private package(pkg: number): Cell {
-    return this.wbt + pkg * (3 + this.count);
+  /** The package of a logical processor. */
+  packageOf(lp: number): number {
+    return lp % this.packages;
   }
 
   wbtLock(pkg: number): Cell {
-    return this.package(pkg);
+    return this.wbt + pkg * this.perPackage;
   }
 
   /** Sub-blocks done so far of an interrupted session, or 0. */
   intrPoint(pkg: number): Cell {
-    return this.package(pkg) + 1;
+    return this.wbtLock(pkg) + 1;
   }
 
   /** Whether `hkid` was FLUSHED when the package's session started. */
   inSession(pkg: number, hkid: number): Cell {
-    return this.package(pkg) + 3 + (hkid - this.first);
+    return this.wbtLock(pkg) + WBT_FLAGS + (hkid - this.first);
   }
 }

@@ -26,11 +26,15 @@ export interface Platform {
   readonly tdmrBase: number;
   /** Lowest HKID bit of a physical address; addresses from there up carry a key id. */
   readonly hkidShift: number;
-  /** Private HKIDs, first and last; the first belongs to the module itself. */
+  /** Private HKIDs, first and last; the first belongs to the module itself, those below are shared. */
   readonly privateHkids: readonly [number, number];
+  /** First page number and count of the module's own memory (SEAMRR), which is no source of anything. */
+  readonly seamrr?: readonly [number, number];
   readonly packages: number;
   /** Sub-blocks that PHYMEM.CACHE.WB writes back one after the other. */
   readonly cacheSubBlocks: number;
+  /** EPT violations at one RIP from which on zero-step mitigation lists the GPAs: 6 in hardware. */
+  readonly steppingThreshold: number;
 }
 
 /** A function of the interface. */
@@ -46,6 +50,8 @@ export interface ModuleListener {
   /** A call begins or ends; `status` of the end. */
   began?(call: Call): void;
   ended?(call: Call, status: Status): void;
+  /** VP.ENTER flushed what the VCPU's processor remembers of the TD's translations. */
+  tlbFlushed?(tdvpr: number): void;
   /** An S-EPT entry has been written (lock bits included). */
   entryWritten?(cell: Cell, before: Entry, after: Entry, call: Call): void;
 }
@@ -60,12 +66,13 @@ export class TdxModule {
   readonly keys: KeyOwnership;
   readonly listeners: ModuleListener[] = [];
 
-  constructor(memory: Memory, platform: Platform) {
+  /** `pamt`: the table of another module of the same memory, for platforms that are replayed one after the other. */
+  constructor(memory: Memory, platform: Platform, pamt?: Pamt) {
     this.m = memory.m;
     this.memory = memory;
     this.platform = platform;
     this.geometry = new Geometry(platform.indexBits);
-    this.pamt = new Pamt(this.m, this.geometry, memory.pages);
+    this.pamt = pamt ?? new Pamt(this.m, this.geometry, memory.pages);
     this.locks = new Locks(this.m);
     this.keys = new KeyOwnership(this.m, platform);
   }
@@ -122,7 +129,8 @@ export class TdxModule {
     }
   }
 
-  private *unlockEntry(call: Call, cell: Cell): Steps<void> {
+  /** Clears the lock bit of an entry in one step; host priority, if asked for meanwhile, stays. */
+  *unlockEntry(call: Call, cell: Cell): Steps<void> {
     yield cell * 8 + RELEASE;
     const before = this.m.peek(cell);
     const after = before & ~ENTRY_LOCK;

@@ -19,6 +19,20 @@ const PAGE_BYTES = 4096;
 export const isBadAddress = (tdx: TdxModule, hpa: Register, span: number): boolean =>
   hpa < 0 || hpa % (PAGE_BYTES * span) !== 0 || hpa >= 2 ** tdx.platform.hkidShift;
 
+/**
+ * The address of a source in shared memory that no VMM can mean: misaligned for `bytes`, with a private HKID, beyond
+ * 2^52, or inside the module's own range.
+ */
+export function isBadSource(tdx: TdxModule, hpa: Register, bytes: number): boolean {
+  const { hkidShift, privateHkids, seamrr } = tdx.platform;
+  if (hpa < 0 || hpa % bytes !== 0 || hpa >= 2 ** 52) return true;
+  if (Math.floor(hpa / 2 ** hkidShift) >= privateHkids[0]) return true;
+  if (seamrr === undefined) return false;
+  const [first, count] = seamrr;
+  const page = Math.floor((hpa % 2 ** hkidShift) / PAGE_BYTES);
+  return page >= first && page < first + count;
+}
+
 /** Page number of an address that is not bad, or -1 when it is outside the TDMR. */
 export function pageNumber(tdx: TdxModule, hpa: Register): number {
   const page = hpa / PAGE_BYTES - tdx.platform.tdmrBase;
@@ -148,6 +162,14 @@ export const withoutFlags = (rdx: Register): Register => (rdx < 0 ? rdx : rdx - 
 /** Version check of the functions that have versions 0 and 1; the very first check. */
 export const versionUpTo1 = (call: Call): S.Status =>
   call.in.version > 1 ? S.on(S.OPERAND_INVALID, S.OPERANDS.RAX) : S.SUCCESS;
+
+/** Versions above 0 of the functions that free S-EPT pages return those of L2 VMs in R9-R11; here there are none. */
+export function noL2Pages(call: Call): void {
+  if (call.in.version === 0) return;
+  call.r9 = ALL_ONES;
+  call.r10 = ALL_ONES;
+  call.r11 = ALL_ONES;
+}
 
 /** A register that is "null" in the module's sense. */
 export const isNull = (register: Register): boolean => register === ALL_ONES;

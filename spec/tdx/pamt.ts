@@ -53,6 +53,18 @@ export class Pamt {
     });
   }
 
+  /** Which entry a cell belongs to, or null when it is not one of this table. */
+  entryOf(cell: Cell): { readonly page: number; readonly size: number } | null {
+    for (let size = SIZES.length - 1; size >= 0; size--) {
+      const index = Math.floor((cell - (this.bases[size] as Cell)) / CELLS_PER_ENTRY); // one base a size
+      if (index >= 0) {
+        const page = index * this.geometry.span(size);
+        return page < this.pages ? { page, size } : null;
+      }
+    }
+    return null;
+  }
+
   private entry(page: number, size: number): Cell {
     const base = this.bases[size] as Cell; // sizes 0..2
     return base + Math.floor(page / this.geometry.span(size)) * CELLS_PER_ENTRY;

@@ -33,6 +33,7 @@ export function* walk(tdx: TdxModule, call: Call, gfn: number, level: number): S
   for (let at = tdGet(tdx, call, TD.ROOT_LEVEL); ; at--) {
     const cell = tdx.memory.word(table, tdx.geometry.index(gfn, at));
     const e = yield* tdx.m.read(cell);
+    call.table = table;
     call.entryCell = cell;
     call.entry = e;
     call.level = at;

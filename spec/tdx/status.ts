@@ -52,6 +52,8 @@ const CODES = [
   ['TDX_INTERRUPTED_RESTARTABLE', 0x80000004],
   ['TDX_METADATA_FIELD_ID_INCORRECT', 0xc0000c00],
   ['TDX_METADATA_FIRST_FIELD_ID_IN_CONTEXT', 0x00000c0b],
+  /** Not a status of the ABI: TDH.VP.ENTER answers as if the VCPU had left the TD, with a VMX exit reason in RAX. */
+  ['VMEXIT_EPT_VIOLATION', 0x00000000],
   /** Not a status of the ABI: the module stopped the platform (a failed internal check, UD2). */
   ['MODULE_HALT', 0xffffffff],
 ] as const;
@@ -107,6 +109,7 @@ export const INTERRUPTED_RESUMABLE = code('TDX_INTERRUPTED_RESUMABLE');
 export const INTERRUPTED_RESTARTABLE = code('TDX_INTERRUPTED_RESTARTABLE');
 export const METADATA_FIELD_ID_INCORRECT = code('TDX_METADATA_FIELD_ID_INCORRECT');
 export const METADATA_FIRST_FIELD_ID_IN_CONTEXT = code('TDX_METADATA_FIRST_FIELD_ID_IN_CONTEXT');
+export const VMEXIT_EPT_VIOLATION = code('VMEXIT_EPT_VIOLATION');
 export const MODULE_HALT = code('MODULE_HALT');
 
 /**
@@ -153,14 +156,23 @@ export const operandOf = (status: Status): number => status >>> 8;
 export const statusName = (status: Status): StatusName =>
   (CODES[classOf(status)] ?? CODES[0])[0]; // a Status is made by code(), so the index exists
 
+/** VMX exit reasons that stand in RAX instead of a status. */
+const EXIT_REASONS = new Map([[VMEXIT_EPT_VIOLATION, 48n]]);
+
 /** Bits 63:0 of RAX. */
-export const toRax = (status: Status): bigint =>
+export const toRax = (status: Status): bigint => EXIT_REASONS.get(classOf(status)) ??
   (BigInt((CODES[classOf(status)] ?? CODES[0])[1]) << 32n) | BigInt(operandOf(status));
 
 const OPERAND_NAMES = new Map<number, string>(Object.entries(OPERANDS).map(([name, id]) => [id, name]));
 
 /** Statuses whose low bits carry a page level, not an operand. */
 const CARRIES_LEVEL = new Set([PAGE_ALREADY_ACCEPTED, PAGE_SIZE_MISMATCH]);
+
+/** Name of the operand, or null when the status speaks of none; an MSR has a number only. */
+export function operandName(status: Status): string | null {
+  if (operandOf(status) === 0 || classOf(status) === INCONSISTENT_MSR) return null;
+  return CARRIES_LEVEL.has(classOf(status)) ? 'LEVEL' : OPERAND_NAMES.get(operandOf(status)) ?? null;
+}
 
 /** `TDX_OPERAND_BUSY|SEPT_TREE`, as the recordings write it; operand 0 is left out. */
 export function describeStatus(status: Status): string {

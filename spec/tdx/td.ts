@@ -37,8 +37,9 @@ export const TD = {
   ROOT_LEVEL: 23,
   /** Three words that MR.FINALIZE closes the build-time measurement with. */
   MEASUREMENT: 24,
-  /** First word free for the life-cycle functions' own fields. */
-  PARAMS: 28,
+  /** 64-bit fields of TD_PARAMS, low word first. */
+  ATTRIBUTES: 28,
+  XFAM: 30,
 } as const;
 
 /** Words of the TDVPR page. */
@@ -53,9 +54,9 @@ export const VP = {
   TDR: 5,
   /** Counts the guest's progress: changes when the guest RIP does. */
   RIP: 6,
-  /** Zero-step mitigation: RIP and number of the EPT violations seen there, and the listed GPAs. */
-  STEPPING_RIP: 8,
-  STEPPING_COUNT: 9,
+  /** Zero-step mitigation: RIP at the last VP.ENTER, how many EPT violations were counted, how many GPAs are listed. */
+  RIP_AT_ENTRY: 8,
+  VIOLATIONS: 9,
   LISTED: 10,
   /** 32 entries of two words: GFN bits 29:0 and GFN bits 51:30. */
   GPA_LIST: 16,
@@ -81,16 +82,23 @@ export const opStates = (...states: number[]): number => states.reduce((mask, s)
 export const IN_INITIALIZED = opStates(INITIALIZED);
 export const IN_RUNNABLE = opStates(RUNNABLE);
 export const IN_BUILD_OR_RUN = opStates(INITIALIZED, RUNNABLE);
+export const IN_UNINITIALIZED = opStates(UNINITIALIZED);
 
-/** TDVPS.STATE. */
+/** TDVPS.STATE. A VCPU that is ACTIVE keeps its TDVPR (with PAMT parents) and its TDR's PAMT entry locked, shared. */
 export const VCPU_UNINITIALIZED = 0;
 export const VCPU_READY = 2;
 export const VCPU_ACTIVE = 4;
 
-/** TDCX pages that a TDCS needs. */
+/** TDCX pages that a TDCS needs; one more for each L2 VM. */
 export const MIN_TDCX = 6;
-/** Pages of a VCPU without L2 VMs. */
+export const MAX_TDCX = 9;
+/** How many TDCX pages come before the one that is the S-EPT root. */
+export const ROOT_TDCX = 3;
+export const MAX_L2_VMS = 3;
+/** Pages of a VCPU, the TDVPR included: without L2 VMs, for each L2 VM, and at most. */
 export const MIN_TDVPS_PAGES = 6;
+export const TDVPS_PAGES_PER_L2_VM = 3;
+export const MAX_TDVPS_PAGES = 15;
 
 /** The cell of a TD's field. */
 export const tdField = (memory: Memory, tdr: number, field: number): Cell => memory.word(tdr, field);

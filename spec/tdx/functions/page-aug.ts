@@ -6,22 +6,19 @@
  * Finding F2 (docs/findings.md): in module 1.5 the PENDING entry is published, unlocked, before PAMT says REG. A
  * function that trusts the entry in between stops the platform.
  */
-import { HELD_ENTRY, HELD_OP_STATE, HELD_PAGE, HELD_TDR, HELD_TREE, parent1G, parent2M } from '../call.ts';
 import { entry, FREE, PENDING, REMOVED, setOf } from '../entry.ts';
 import { SHARED } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import { gfnOf, mappingOperand, tdCell, tdrOperand, tdStateLocked } from '../operands.ts';
 import { assignPage, newPageOperand } from '../pages.ts';
+import { ENTRY_PAGE_TO_TDR } from '../release.ts';
 import { findEntry, requireState } from '../sept.ts';
 import * as S from '../status.ts';
 import { IN_BUILD_OR_RUN, TD } from '../td.ts';
 
 export const pageAug: InterfaceFunction = {
   name: 'TDH.MEM.PAGE.AUG',
-  release: [
-    HELD_ENTRY, HELD_PAGE, parent2M(HELD_PAGE), parent1G(HELD_PAGE),
-    HELD_TREE, HELD_OP_STATE, HELD_TDR, parent2M(HELD_TDR), parent1G(HELD_TDR),
-  ],
+  release: ENTRY_PAGE_TO_TDR,
   *run(tdx, call) {
     let status: S.Status;
 

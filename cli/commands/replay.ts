@@ -1,0 +1,70 @@
+/**
+ * `sept replay FILE...`: replays recordings of the TDX module on the specification and shows where they differ.
+ */
+import { Command } from 'commander';
+import { replayFile, type Difference } from '../../properties/recordings/replay.ts';
+import { Summing, type Summary } from '../../properties/recordings/summary.ts';
+import { Universes } from '../../properties/recordings/universe.ts';
+import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
+import { jsonOption, limitOption, moduleOption, type Knobs } from '../knobs.ts';
+import { print, printJson, Progress, table } from '../output.ts';
+
+const SHOWN = 10;
+
+interface Options extends Pick<Knobs, 'json' | 'limit' | 'module'> {
+  readonly pairs?: boolean;
+}
+
+/** The command; it answers with the exit code. */
+export const replayCommand = (exit: (code: number) => void): Command =>
+  new Command('replay')
+    .description('replay sequential and life-cycle recordings of the TDX module on its specification')
+    .argument('<file...>', 'recordings, JSON Lines, plain or gzipped')
+    .addOption(jsonOption())
+    .addOption(limitOption('differences', SHOWN))
+    .addOption(moduleOption())
+    .option('--pairs', 'list the operations and statuses that were recorded, with counts')
+    .addHelpText('after', `
+A step counts as differing once, however many of its fields differ; a final dump that differs counts as one more.
+Exit code: 0 no difference, 1 differences, 2 unusable input.`)
+    .action(async (files: string[], options: Options) => {
+      const summary = await replayAll(files, options);
+      if (options.json === true) printJson(summary);
+      else printSummary(summary, options);
+      exit(summary.differing === 0 ? EXIT_CLEAN : EXIT_FINDINGS);
+    });
+
+async function replayAll(files: readonly string[], { limit, module }: Options): Promise<Summary> {
+  const summing = new Summing(limit);
+  const universes = new Universes(module);
+  const progress = new Progress();
+  try {
+    for (const file of files) {
+      for await (const replayed of replayFile(file, universes)) {
+        summing.add(replayed);
+        progress.show(`${file}: ${countsOf(summing.summary)}`);
+      }
+    }
+  } finally {
+    progress.clear();
+  }
+  return summing.summary;
+}
+
+const countsOf = ({ scenarios, steps, differing }: Summary): string =>
+  `${scenarios} scenarios, ${steps} steps, ${differing} differing`;
+
+function printSummary(summary: Summary, { pairs, limit }: Options): void {
+  print(countsOf(summary));
+  if (pairs === true) {
+    print('');
+    print(table(['operation', 'status', 'steps'], summary.pairs.map(({ op, status, count }) => [op, status, count])));
+  }
+  if (summary.differences.length === 0) return;
+  print('');
+  print(table(['scenario', 'step', 'operation', 'field', 'recorded', 'specified'], summary.differences.map(rowOf)));
+  if (summary.differences.length === limit) print(`The first ${limit} differing fields; --limit shows more.`);
+}
+
+const rowOf = ({ scenario, step, op, field, recorded, ours }: Difference): string[] =>
+  [scenario, String(step), op, field, recorded, ours];

@@ -1,0 +1,14 @@
+import { InputError } from '../properties/recordings/input.ts';
+
+/** Nothing found / a check found something / the input or the command line was unusable. */
+export const EXIT_CLEAN = 0;
+export const EXIT_FINDINGS = 1;
+export const EXIT_UNUSABLE = 2;
+
+/** A command line that cannot be followed; the message is one line that says what to do instead. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** Errors that are about what somebody gave us, not about this program. */
+export const isTheirs = (error: unknown): error is Error => error instanceof UsageError || error instanceof InputError;

@@ -1,0 +1,74 @@
+/**
+ * The knobs that commands share, each described once: how often, how long, from which seed, for which module version,
+ * for which policies and properties.
+ */
+import { InvalidArgumentError, Option } from 'commander';
+import { MODULE_VERSIONS, type ModuleVersion } from '../spec/tdx/versions.ts';
+
+/** What the shared options parse to; a command takes the ones it declares. */
+export interface Knobs {
+  readonly json?: boolean;
+  readonly limit: number;
+  readonly module: ModuleVersion;
+  readonly seed?: number;
+  readonly runs?: number;
+  /** Milliseconds. */
+  readonly time?: number;
+  readonly policy?: readonly string[];
+  readonly property?: readonly string[];
+}
+
+const MAX_SEED = 2 ** 32 - 1;
+
+function whole(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < min || value > max) {
+      throw new InvalidArgumentError(`Give a whole number from ${min} to ${max}.`);
+    }
+    return value;
+  };
+}
+
+const UNITS: ReadonlyMap<string, number> = new Map([['ms', 1], ['s', 1000], ['m', 60_000], ['h', 3_600_000]]);
+
+/** A duration such as `500ms`, `30s`, `5m`, `2h`, as milliseconds. */
+export function parseDuration(text: string): number {
+  const [, digits, unit] = /^(\d+)(ms|s|m|h)$/.exec(text) ?? [];
+  const factor = UNITS.get(unit ?? '');
+  if (digits === undefined || factor === undefined) throw new InvalidArgumentError('Give a time such as 30s, 5m or 2h.');
+  return Number(digits) * factor;
+}
+
+const list = (text: string): string[] => text.split(',').map((item) => item.trim()).filter((item) => item !== '');
+
+/** `--json`: one object on stdout instead of text. */
+export const jsonOption = (): Option => new Option('--json', 'print one JSON object instead of text');
+
+/** `--limit`: how many findings are shown. */
+export const limitOption = (what: string, byDefault: number): Option =>
+  new Option('--limit <n>', `how many ${what} to show`).argParser(whole(0, 1_000_000)).default(byDefault);
+
+/** `--module`: which version of the TDX module. */
+export const moduleOption = (): Option =>
+  new Option('--module <version>', 'version of the TDX module').choices([...MODULE_VERSIONS]).default('1.5');
+
+/** `--seed`: where random choices start. */
+export const seedOption = (): Option =>
+  new Option('--seed <n>', 'start random choices here; the same seed gives the same run').argParser(whole(0, MAX_SEED));
+
+/** `--runs`: how many histories. */
+export const runsOption = (): Option =>
+  new Option('--runs <n>', 'how many histories to generate for each property').argParser(whole(1, MAX_SEED));
+
+/** `--time`: how long. */
+export const timeOption = (): Option =>
+  new Option('--time <duration>', 'how long to go on, e.g. 30s, 5m, 2h').argParser(parseDuration);
+
+/** `--policy`: which policies, by name or file. */
+export const policyOption = (): Option =>
+  new Option('--policy <names>', 'only these policies, by name or file, separated by commas').argParser(list);
+
+/** `--property`: which properties, by name. */
+export const propertyOption = (): Option =>
+  new Option('--property <names>', 'only these properties, separated by commas').argParser(list);

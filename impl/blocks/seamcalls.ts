@@ -1,0 +1,38 @@
+/** How policies react to OPERAND_BUSY, and the calls that they share. */
+import type { Steps } from '../../spec/machine/step.ts';
+import { requestAllAndWait } from '../../spec/machine/vcpu.ts';
+import type { Call, Operands } from '../../spec/tdx/call.ts';
+import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
+import type { InterfaceFunction } from '../../spec/tdx/module.ts';
+import * as S from '../../spec/tdx/status.ts';
+import { isStatus, type Vm } from '../vm.ts';
+
+/** KVM_REQ_OUTSIDE_GUEST_MODE: nothing to do but to have been outside. */
+const OUTSIDE = 1;
+
+/** Makes every VCPU leave the guest, and waits until each has. */
+export function* kickAll(vm: Vm): Steps<void> {
+  yield* requestAllAndWait(vm.vcpus.map((v) => v.kvm), OUTSIDE);
+}
+
+/**
+ * Kick on BUSY (K56): try; when the module is busy, bar VCPUs from entering, make them all leave, and try once more.
+ * Under mmu_lock held for write nobody else calls the module about this TD then, so that the second try succeeds.
+ */
+export function* withoutVcpus(
+  vm: Vm, fn: InterfaceFunction, operands: Partial<Operands>, tolerated: readonly S.Status[] = [],
+): Steps<Call> {
+  const first = yield* vm.seamcall(fn, operands, [S.OPERAND_BUSY, ...tolerated]);
+  if (!isStatus(first, S.OPERAND_BUSY)) return first;
+  yield* vm.m.write(vm.noEntry, 1);
+  yield* kickAll(vm);
+  const second = yield* vm.seamcall(fn, operands, tolerated);
+  yield* vm.m.write(vm.noEntry, 0);
+  return second;
+}
+
+/** One epoch further, and every VCPU out of the one before (K54, K55). */
+export function* track(vm: Vm): Steps<void> {
+  yield* withoutVcpus(vm, memTrack, { rcx: vm.address(vm.tdr) });
+  yield* kickAll(vm);
+}

@@ -1,0 +1,59 @@
+/**
+ * Destroying a TD in the order that the module accepts (K62): private leaves while the HKID lives; VCPUs flushed;
+ * caches written back; the HKID freed; then every page reclaimed, the TDR last.
+ */
+import type { PageRef } from '../../spec/machine/pages.ts';
+import type { Steps } from '../../spec/machine/step.ts';
+import { kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
+import { mngKeyFreeid } from '../../spec/tdx/functions/mng-key-freeid.ts';
+import { mngVpflushdone } from '../../spec/tdx/functions/mng-vpflushdone.ts';
+import { phymemCacheWb } from '../../spec/tdx/functions/phymem-cache-wb.ts';
+import { phymemPageReclaim } from '../../spec/tdx/functions/phymem-page-reclaim.ts';
+import { vpFlush } from '../../spec/tdx/functions/vp-flush.ts';
+import * as S from '../../spec/tdx/status.ts';
+import { MIN_TDCX } from '../../spec/tdx/td.ts';
+import { pageNumberOf } from '../../spec/machine/pages.ts';
+import { TDVPR_PAGES } from '../build-td.ts';
+import { isStatus, type Vm } from '../vm.ts';
+import { freeTable } from './resize.ts';
+
+const START = 0;
+const RESUME = 1;
+
+/** Everything after the last leaf is gone. */
+export function* releaseTd(vm: Vm): Steps<void> {
+  yield* vm.rcu.barrier();
+  for (const { tdvpr, index } of vm.vcpus) {
+    yield* vm.seamcall(vpFlush, { rcx: vm.address(tdvpr), lp: index }, [S.VCPU_NOT_ASSOCIATED]);
+  }
+  yield* vm.seamcall(mngVpflushdone, { rcx: vm.address(vm.tdr) });
+  let call = yield* vm.seamcall(phymemCacheWb, { rcx: START }, [S.INTERRUPTED_RESUMABLE]);
+  while (isStatus(call, S.INTERRUPTED_RESUMABLE)) {
+    call = yield* vm.seamcall(phymemCacheWb, { rcx: RESUME }, [S.INTERRUPTED_RESUMABLE]);
+  }
+  yield* vm.seamcall(mngKeyFreeid, { rcx: vm.address(vm.tdr) });
+  yield* freeTablesBelow(vm, vm.mirror.root);
+  yield* vm.pages.free(vm.mirror.root);
+  for (const { tdvpr } of vm.vcpus) yield* reclaim(vm, tdvpr, TDVPR_PAGES);
+  yield* reclaim(vm, vm.tdr + 1, MIN_TDCX);
+  yield* reclaim(vm, vm.tdr, 1);
+}
+
+/** Reclaims and frees every table below a mirror table. */
+function* freeTablesBelow(vm: Vm, table: PageRef): Steps<void> {
+  for (let i = 0; i < vm.mirror.fanout; i++) {
+    const spte = yield* vm.mirror.read(table, i);
+    if (kindOfSpte(spte) !== TABLE) continue;
+    const child = pageOfSpte(spte);
+    yield* freeTablesBelow(vm, child);
+    yield* reclaim(vm, pageNumberOf(vm.mirror.externalOf(child)), 1);
+    yield* freeTable(vm, child);
+  }
+}
+
+function* reclaim(vm: Vm, first: number, pages: number): Steps<void> {
+  for (let page = first; page < first + pages; page++) {
+    yield* vm.seamcall(phymemPageReclaim, { rcx: vm.address(page) });
+    for (const listener of vm.listeners) listener.hostTouched?.(page);
+  }
+}

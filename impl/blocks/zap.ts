@@ -1,0 +1,67 @@
+/**
+ * Taking private pages away from a running TD, as upstream does it: under mmu_lock held for write, the mirror entry
+ * first, then RANGE.BLOCK, TRACK with a kick of every VCPU, PAGE.REMOVE (K47, K54). Each call is repeated once without
+ * VCPUs when the module is busy (K56).
+ */
+import type { Steps } from '../../spec/machine/step.ts';
+import type { SptePlace } from '../../spec/kvm/mirror.ts';
+import { EMPTY, kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
+import { pageRemove } from '../../spec/tdx/functions/page-remove.ts';
+import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
+import { GUEST_PAGES } from '../platform.ts';
+import { mapping, type Vm } from '../vm.ts';
+import { track, withoutVcpus } from './seamcalls.ts';
+
+/** Removes the leaf at `place`, which maps `gfn`. */
+export function* zapLeaf(vm: Vm, place: SptePlace, gfn: number): Steps<void> {
+  yield* vm.mirror.write(place.table, place.index, EMPTY);
+  yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, place.level));
+  yield* track(vm);
+  yield* withoutVcpus(vm, pageRemove, mapping(vm, gfn, place.level));
+}
+
+/** Removes every leaf that maps one of `pages` pages from `gfn` on; `split` prepares a leaf that reaches beyond. */
+export function* zapLeaves(
+  vm: Vm, gfn: number, pages: number, split: (vm: Vm, gfn: number) => Steps<void>,
+): Steps<void> {
+  for (let at = gfn; at < gfn + pages; ) {
+    let place = yield* vm.mirror.walk(at, 0);
+    const first = vm.tdx.geometry.align(at, place.level);
+    const beyond = first < gfn || first + vm.mirror.span(place.level) > gfn + pages;
+    if (kindOfSpte(place.spte) === LEAF && beyond) {
+      yield* split(vm, at);
+      place = yield* vm.mirror.walk(at, 0);
+    }
+    if (kindOfSpte(place.spte) === LEAF) yield* zapLeaf(vm, place, at);
+    at = vm.tdx.geometry.align(at, place.level) + vm.mirror.span(place.level);
+  }
+}
+
+/** The host has its pages back: it uses them for something else. */
+export function* returnPages(vm: Vm, gfn: number, pages: number): Steps<void> {
+  for (let at = gfn; at < gfn + pages; at++) {
+    const page = yield* vm.guestMemory.release(at);
+    if (page < 0) continue;
+    yield* vm.m.write(vm.memory.word(page, 0), POISON);
+    for (const listener of vm.listeners) listener.hostTouched?.(page);
+  }
+}
+
+/** What the host writes into a page that it got back. */
+export const POISON = -1;
+
+/** `zap` with the invalidation protocol around it, under mmu_lock held for write; then the pages go back. */
+export function* unmapUnder(vm: Vm, gfn: number, pages: number, zap: () => Steps<void>): Steps<void> {
+  yield* vm.mmuLock.writeLock();
+  yield* vm.invalidation.begin();
+  yield* zap();
+  yield* vm.invalidation.end();
+  yield* vm.mmuLock.writeUnlock();
+  yield* returnPages(vm, gfn, pages);
+}
+
+/** Deletes the memslot: no fault maps anything any more, then every leaf goes (K50: leaves only, for a TD). */
+export function* removeSlotUnder(vm: Vm, zap: () => Steps<void>): Steps<void> {
+  yield* vm.m.write(vm.slot, 0);
+  yield* unmapUnder(vm, 0, GUEST_PAGES, zap);
+}

@@ -1,0 +1,124 @@
+/**
+ * A VCPU thread: it enters the TD, executes the guest's operations one instruction after the other, leaves when it is
+ * told to, and brings EPT violations to the policy. What the guest does is what a well-behaved guest does: it accepts a
+ * page when the module says that it is pending, and uses it.
+ */
+import type { Steps } from '../spec/machine/step.ts';
+import { TRANSLATED } from '../spec/machine/walker.ts';
+import { READ_ACCESS, WRITE_ACCESS } from '../spec/machine/tlb.ts';
+import { pageAccept } from '../spec/tdx/guest/accept.ts';
+import { tdExit } from '../spec/tdx/guest/td-exit.ts';
+import { guestAccess } from '../spec/tdx/guest/access.ts';
+import { vpEnter } from '../spec/tdx/functions/vp-enter.ts';
+import * as S from '../spec/tdx/status.ts';
+import { TD, VCPU_ACTIVE, VP } from '../spec/tdx/td.ts';
+import { isStatus, succeeded, type Vm, type VmVcpu } from './vm.ts';
+
+/** What a guest operation does with its page. */
+export type GuestAction = 'touch' | 'read' | 'accept' | 'accept-huge';
+
+/** How far an instruction of the guest has come. */
+const AGAIN = 0;
+const DONE = 1;
+/** The VCPU has exited to user space: there is no memory at that GFN. */
+const STOPPED = 2;
+type Progress = typeof AGAIN | typeof DONE | typeof STOPPED;
+
+/** Executes one guest operation on `gfn`; `written` is the value that a touch writes. */
+export function* guestOperation(vm: Vm, vcpu: VmVcpu, action: GuestAction, gfn: number, written: number): Steps<void> {
+  for (;;) {
+    if ((yield* enterTd(vm, vcpu)) === STOPPED) return;
+    const progress = action === 'touch' || action === 'read'
+      ? yield* access(vm, vcpu, gfn, action === 'touch' ? written : null)
+      : yield* accept(vm, vcpu, gfn, action === 'accept-huge' ? 1 : 0);
+    if (progress !== AGAIN) return;
+  }
+}
+
+const isInside = (vm: Vm, vcpu: VmVcpu): boolean =>
+  vm.m.peek(vm.memory.word(vcpu.tdvpr, VP.STATE)) === VCPU_ACTIVE;
+
+/** Enters the TD, unless the VCPU is inside and nobody wants it out. */
+function* enterTd(vm: Vm, vcpu: VmVcpu): Steps<Progress> {
+  if (isInside(vm, vcpu)) {
+    if (!(yield* vcpu.kvm.notices())) return DONE;
+    yield* leaveTd(vm, vcpu);
+  }
+  for (;;) {
+    yield* vcpu.kvm.enter();
+    const barred = yield* vm.m.read(vm.noEntry);
+    if (barred === 0) {
+      const call = yield* vm.seamcall(vpEnter, { rcx: vm.address(vcpu.tdvpr), lp: vcpu.index }, ENTRY_TOLERATES);
+      if (succeeded(call)) return DONE;
+      yield* vcpu.kvm.leave();
+      const stopped = isStatus(call, S.VMEXIT_EPT_VIOLATION) && (yield* resolve(vm, vcpu, call.r8)) === STOPPED;
+      if (stopped) return STOPPED;
+    } else yield* vcpu.kvm.leave();
+    yield* vm.m.relax(vm.noEntry);
+  }
+}
+
+/** BUSY at entry is no error (K59); an emulated EPT violation is one like any other. */
+const ENTRY_TOLERATES = [S.OPERAND_BUSY, S.VMEXIT_EPT_VIOLATION];
+
+/** Leaves the TD because of an interrupt. */
+export function* leaveTd(vm: Vm, vcpu: VmVcpu): Steps<void> {
+  yield* tdExit(vm.tdx, vcpu.tdvpr);
+  yield* vcpu.kvm.leave();
+}
+
+/** The module has left the TD for an EPT violation at `gpa` (bytes); KVM handles it. */
+function* resolve(vm: Vm, vcpu: VmVcpu, gpa: number): Steps<Progress> {
+  return (yield* vm.policy.fault(vm, vcpu.index, Math.floor(gpa / 4096))) ? AGAIN : STOPPED;
+}
+
+/** One access. */
+function* access(vm: Vm, vcpu: VmVcpu, gfn: number, written: number | null): Steps<Progress> {
+  const root = vm.m.peek(vm.memory.word(vm.tdr, TD.SEPT_ROOT));
+  const end = yield* vcpu.walker.translate(root, gfn, written === null ? READ_ACCESS : READ_ACCESS | WRITE_ACCESS);
+  if (end !== TRANSLATED) return yield* emulate(vm, vcpu, gfn);
+  const page = vcpu.walker.page + vcpu.walker.offset;
+  const word = vm.memory.word(page, 0);
+  const value = written === null ? yield* vm.m.read(word) : yield* vm.m.xchg(word, written);
+  for (const listener of vm.listeners) listener.accessed?.(vcpu.index, gfn, page, value, written);
+  return DONE;
+}
+
+/** The hardware found no translation: the module looks for itself, and injects #VE or leaves the TD. */
+function* emulate(vm: Vm, vcpu: VmVcpu, gfn: number): Steps<Progress> {
+  const call = yield* vm.seamcall(guestAccess, { rcx: gfn * 4096, vcpu: vcpu.tdvpr, lp: vcpu.index });
+  if (call.exitReason >= 0) return yield* exited(vm, vcpu, call.r8);
+  if (!call.injectedVe) return AGAIN;
+  return (yield* accept(vm, vcpu, gfn, 0)) === STOPPED ? STOPPED : AGAIN;
+}
+
+/** The VCPU has left the TD with an EPT violation. */
+function* exited(vm: Vm, vcpu: VmVcpu, gpa: number): Steps<Progress> {
+  yield* vcpu.kvm.leave();
+  return yield* resolve(vm, vcpu, gpa);
+}
+
+const ACCEPT_TOLERATES = [
+  S.OPERAND_BUSY, S.OPERAND_BUSY_HOST_PRIORITY, S.PAGE_ALREADY_ACCEPTED, S.PAGE_SIZE_MISMATCH,
+];
+
+/** One ACCEPT: DONE when the page is the guest's, whoever accepted it. */
+function* accept(vm: Vm, vcpu: VmVcpu, gfn: number, level: number): Steps<Progress> {
+  const first = vm.tdx.geometry.align(gfn, level);
+  const operands = { rcx: first * 4096 + level, vcpu: vcpu.tdvpr, lp: vcpu.index };
+  const call = yield* vm.seamcall(pageAccept, operands, ACCEPT_TOLERATES);
+  if (call.exitReason >= 0) return yield* exited(vm, vcpu, call.r8);
+  if (call.interrupted) {
+    yield* leaveTd(vm, vcpu);
+    return AGAIN;
+  }
+  if (succeeded(call)) {
+    for (const listener of vm.listeners) listener.accepted?.(first, vm.tdx.geometry.span(level));
+    return DONE;
+  }
+  if (isStatus(call, S.PAGE_ALREADY_ACCEPTED)) return DONE;
+  // The page has another size than asked for: what a guest does is to ask for the small one.
+  if (isStatus(call, S.PAGE_SIZE_MISMATCH) && level > 0) return yield* accept(vm, vcpu, gfn, 0);
+  yield* vm.m.relax(vm.noEntry);
+  return AGAIN;
+}

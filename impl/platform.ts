@@ -1,0 +1,94 @@
+/**
+ * The platform on which policies are checked: small enough to explore, large enough to go wrong. A table has two
+ * entries and the tree three levels, so the guest has eight pages: level 0 maps one, level 1 ("2M") two, level 2 four.
+ * The TD is built by the module's own life-cycle functions, run atomically, and the result is sealed.
+ */
+import { Machine } from '../spec/machine/machine.ts';
+import { Memory } from '../spec/machine/memory.ts';
+import { Pages } from '../spec/machine/pages.ts';
+import { Rcu } from '../spec/machine/rcu.ts';
+import { RwLock } from '../spec/machine/rwlock.ts';
+import { atomically } from '../spec/machine/step.ts';
+import { Tlb } from '../spec/machine/tlb.ts';
+import { Vcpu } from '../spec/machine/vcpu.ts';
+import { Walker } from '../spec/machine/walker.ts';
+import { GuestMemory } from '../spec/kvm/guest-memory.ts';
+import { Invalidation } from '../spec/kvm/invalidation.ts';
+import { Mirror, PAGE_KINDS } from '../spec/kvm/mirror.ts';
+import { septFormat } from '../spec/tdx/hardware.ts';
+import { TdxModule, type Platform } from '../spec/tdx/module.ts';
+import { EPT, TDCX } from '../spec/tdx/pamt.ts';
+import { TD } from '../spec/tdx/td.ts';
+import type { ModuleVersion } from '../spec/tdx/versions.ts';
+import { buildTd, TDVPR_PAGES } from './build-td.ts';
+import type { Policy } from './policy.ts';
+import { Vm, type VmVcpu } from './vm.ts';
+
+export interface VmOptions {
+  readonly policy: Policy;
+  readonly module: ModuleVersion;
+  readonly vcpus: number;
+}
+
+const INDEX_BITS = 1;
+const ROOT_LEVEL = 2;
+/** The guest's pages. */
+export const GUEST_PAGES = 1 << (INDEX_BITS * (ROOT_LEVEL + 1));
+
+/** Page numbers: TDR and TDCX from 0, then the VCPUs, then what the kernel allocates, then the guest's memory. */
+const FIRST_TDVPR = 8;
+const KERNEL_PAGES = 28;
+const ALIGNMENT = 4;
+
+export function createVm({ policy, module, vcpus: count }: VmOptions): Vm {
+  const kernel = alignUp(FIRST_TDVPR + count * TDVPR_PAGES);
+  const guest = alignUp(kernel + KERNEL_PAGES);
+  const m = new Machine();
+  const memory = new Memory(m, guest + 2 * GUEST_PAGES, 128);
+  const platform: Platform = {
+    version: module,
+    indexBits: INDEX_BITS,
+    tdmrBase: 0,
+    hkidShift: 46,
+    privateHkids: [32, 33],
+    packages: 1,
+    cacheSubBlocks: 1,
+    steppingThreshold: 1,
+  };
+  const tdx = new TdxModule(memory, platform);
+  const pages = new Pages(memory, kernel, KERNEL_PAGES, { kinds: PAGE_KINDS, reuseLast: true });
+  const tdr = 0;
+  const tdvprs = Array.from({ length: count }, (_, i) => FIRST_TDVPR + i * TDVPR_PAGES);
+  atomically(buildTd(tdx, tdr, tdvprs));
+  m.poke(memory.word(tdr, TD.ROOT_LEVEL), ROOT_LEVEL);
+
+  const format = septFormat(tdx, ROOT_LEVEL, (table) => {
+    const type = tdx.pamt.type(table, 0);
+    if (type !== EPT && type !== TDCX) m.violate('S05', 'the hardware walks Secure EPT pages only', `page ${table} is not one`);
+  });
+  const vcpus: VmVcpu[] = tdvprs.map((tdvpr, index) => ({
+    index,
+    kvm: new Vcpu(m, `vcpu${index}`),
+    tdvpr,
+    walker: new Walker(m, format, new Tlb(m, `TLB${index}`, format, 4)),
+  }));
+  tdx.listeners.push({
+    tlbFlushed: (tdvpr) => vcpus.find((v) => v.tdvpr === tdvpr)?.walker.tlb.flushNow(),
+  });
+
+  const vm = new Vm({
+    m, memory, tdx, policy, tdr, pages, vcpus,
+    mmuLock: new RwLock(m, 'mmu_lock'),
+    rcu: new Rcu(m),
+    mirror: new Mirror(m, pages, INDEX_BITS, ROOT_LEVEL),
+    invalidation: new Invalidation(m),
+    guestMemory: new GuestMemory(m, GUEST_PAGES, guest),
+    noEntry: m.segment('wait_for_sept_zap', 1, () => 'wait_for_sept_zap'),
+    slot: m.segment('memslot', 1, () => 'memslot'),
+  });
+  m.poke(vm.slot, 1);
+  m.seal();
+  return vm;
+}
+
+const alignUp = (page: number): number => Math.ceil(page / ALIGNMENT) * ALIGNMENT;

@@ -1,0 +1,46 @@
+/**
+ * What an MMU policy is: the entry points through which the rest of KVM, and the guest, make the MMU work. A policy is
+ * an object; one that differs from another in one point is that other one, spread, with the point replaced.
+ *
+ *     export default { ...frozenMirror, name: 'my-policy', *unmap(vm, gfn, pages) { … } } satisfies Policy;
+ */
+import type { Steps } from '../spec/machine/step.ts';
+import type { ModuleVersion } from '../spec/tdx/versions.ts';
+import type { Vm } from './vm.ts';
+
+/** A rule that a faulty policy is expected to break, and why. */
+export interface Breach {
+  readonly rule: string;
+  readonly why: string;
+  /** Only under these module versions; all when absent. */
+  readonly versions?: readonly ModuleVersion[];
+}
+
+export interface Policy {
+  readonly name: string;
+  /** One line: what it is. */
+  readonly title: string;
+  /** Where it was proposed or merged. */
+  readonly proposed: string;
+  /** Empty for a policy that is expected to pass. */
+  readonly breaks: readonly Breach[];
+
+  /** The guest of VCPU `vcpu` faulted on private GFN `gfn`. True: it may try again. False: there is no memslot. */
+  fault(vm: Vm, vcpu: number, gfn: number): Steps<boolean>;
+  /** The host takes `pages` pages from `gfn` on back (hole punched, converted to shared). */
+  unmap(vm: Vm, gfn: number, pages: number): Steps<void>;
+  /** Everything under the table that maps `gfn` goes, and the table if the policy ever frees one. */
+  removeTable(vm: Vm, gfn: number): Steps<void>;
+  /** The table that maps `gfn` becomes one large page, if it can. */
+  promote(vm: Vm, gfn: number): Steps<void>;
+  /** The large page that maps `gfn` becomes a table of small ones. */
+  demote(vm: Vm, gfn: number): Steps<void>;
+  /** The memslot, which holds all of the guest's memory, is deleted. */
+  removeSlot(vm: Vm): Steps<void>;
+  /** The VM is destroyed. No VCPU runs any more. */
+  destroy(vm: Vm): Steps<void>;
+}
+
+/** The operations of a history that hosts and guests can ask for, and how they reach the policy. */
+export const HOST_OPERATIONS = ['unmap', 'remove-table', 'promote', 'demote', 'remove-slot'] as const;
+export const GUEST_OPERATIONS = ['touch', 'read', 'accept', 'accept-huge'] as const;

@@ -1,0 +1,134 @@
+/**
+ * A virtual machine: the one place where KVM's vocabulary and the TDX module meet. Policies get it as their first
+ * argument and work through it; rules watch it.
+ */
+import type { Cell, Machine } from '../spec/machine/machine.ts';
+import type { Memory } from '../spec/machine/memory.ts';
+import type { PageRef, Pages } from '../spec/machine/pages.ts';
+import type { Rcu } from '../spec/machine/rcu.ts';
+import type { RwLock } from '../spec/machine/rwlock.ts';
+import type { Steps } from '../spec/machine/step.ts';
+import type { Vcpu } from '../spec/machine/vcpu.ts';
+import type { Walker } from '../spec/machine/walker.ts';
+import type { GuestMemory } from '../spec/kvm/guest-memory.ts';
+import type { Invalidation } from '../spec/kvm/invalidation.ts';
+import type { Mirror } from '../spec/kvm/mirror.ts';
+import { OPERANDS_ZERO, type Call, type Operands } from '../spec/tdx/call.ts';
+import type { InterfaceFunction, TdxModule } from '../spec/tdx/module.ts';
+import { classOf, SUCCESS, type Status } from '../spec/tdx/status.ts';
+import type { Policy } from './policy.ts';
+
+/** A VCPU: KVM's side, the module's side, and the hardware it runs on. */
+export interface VmVcpu {
+  readonly index: number;
+  readonly kvm: Vcpu;
+  /** Page number of its TDVPR. */
+  readonly tdvpr: number;
+  readonly walker: Walker;
+}
+
+/** What rules may learn about a VM beyond what machine, module and mirror tell. */
+export interface VmListener {
+  /** A call of the module has ended; `tolerated` are the statuses that the policy said it can handle. */
+  answered?(call: Call, tolerated: readonly Status[]): void;
+  /** The operation `op` of the current actor begins or ends. */
+  operationBegan?(): void;
+  operationEnded?(): void;
+  /** The host is about to take pages from the guest, and has taken them. */
+  unmapBegan?(gfn: number, pages: number): void;
+  unmapReturned?(gfn: number, pages: number): void;
+  /** The guest has read `value` at `gfn` from `page` and, unless `written` is null, has written that. */
+  accessed?(vcpu: number, gfn: number, page: number, value: number, written: number | null): void;
+  /** The guest has accepted `pages` pages from `gfn` on. */
+  accepted?(gfn: number, pages: number): void;
+  /** The host reads or writes `page` as memory of its own. */
+  hostTouched?(page: number): void;
+}
+
+/** The parts of a VM, as its platform puts them together. */
+export interface VmParts {
+  readonly m: Machine;
+  readonly memory: Memory;
+  readonly tdx: TdxModule;
+  readonly policy: Policy;
+  /** Page number of the TDR. */
+  readonly tdr: number;
+  readonly mmuLock: RwLock;
+  readonly rcu: Rcu;
+  readonly pages: Pages;
+  readonly mirror: Mirror;
+  readonly invalidation: Invalidation;
+  readonly guestMemory: GuestMemory;
+  readonly vcpus: readonly VmVcpu[];
+  /** KVM's wait_for_sept_zap: while not 0, no VCPU enters the TD. */
+  readonly noEntry: Cell;
+  /** The slot exists; 0 once it is deleted. */
+  readonly slot: Cell;
+}
+
+export class Vm {
+  readonly m: Machine;
+  readonly memory: Memory;
+  readonly tdx: TdxModule;
+  readonly policy: Policy;
+  readonly tdr: number;
+  readonly mmuLock: RwLock;
+  readonly rcu: Rcu;
+  readonly pages: Pages;
+  readonly mirror: Mirror;
+  readonly invalidation: Invalidation;
+  readonly guestMemory: GuestMemory;
+  readonly vcpus: readonly VmVcpu[];
+  readonly noEntry: Cell;
+  readonly slot: Cell;
+  readonly listeners: VmListener[] = [];
+
+  constructor(parts: VmParts) {
+    this.m = parts.m;
+    this.memory = parts.memory;
+    this.tdx = parts.tdx;
+    this.policy = parts.policy;
+    this.tdr = parts.tdr;
+    this.mmuLock = parts.mmuLock;
+    this.rcu = parts.rcu;
+    this.pages = parts.pages;
+    this.mirror = parts.mirror;
+    this.invalidation = parts.invalidation;
+    this.guestMemory = parts.guestMemory;
+    this.vcpus = parts.vcpus;
+    this.noEntry = parts.noEntry;
+    this.slot = parts.slot;
+  }
+
+  /** HPA (bytes) of a page number. */
+  address(page: number): number {
+    return (page + this.tdx.platform.tdmrBase) * 4096;
+  }
+
+  /**
+   * Calls the module. `tolerated` are the statuses, besides success, for which the caller has an answer; any other one
+   * breaks rule S01.
+   */
+  *seamcall(fn: InterfaceFunction, operands: Partial<Operands>, tolerated: readonly Status[] = []): Steps<Call> {
+    const call = yield* this.tdx.invoke(fn, { ...OPERANDS_ZERO, lp: this.hostLp(), ...operands });
+    for (const listener of this.listeners) listener.answered?.(call, tolerated);
+    return call;
+  }
+
+  /** Host threads run on logical processors after those of the VCPUs. */
+  private hostLp(): number {
+    return this.vcpus.length + Math.max(0, this.m.current);
+  }
+}
+
+/** The operands of a function with a GPA, a level and the TD. */
+export const mapping = (vm: Vm, gfn: number, level: number): Partial<Operands> => ({
+  rcx: vm.tdx.geometry.align(gfn, level) * 4096 + level,
+  rdx: vm.address(vm.tdr),
+});
+
+export const succeeded = (call: Call): boolean => call.status === SUCCESS;
+export const isStatus = (call: Call, status: Status): boolean => classOf(call.status) === status;
+
+/** A table page reference, for the external page of a mirror table. */
+export type ExternalPage = PageRef;

@@ -1,0 +1,139 @@
+/**
+ * Secure EPT entries by the names that pair recordings give to their states, such as
+ * `NL_BLOCKED(tracked,512xPENDING)@L1`: how each is built from a FREE entry in a TD that is INITIALIZED.
+ *
+ * "tracked" is not done here: an entry is blocked in epoch 1, and the one TDH.MEM.TRACK that every RUNNABLE set-up ends
+ * with makes epoch 2 of it. Source: TD_EPOCH and BEPOCH in the events of `stepwise.jsonl`.
+ */
+import {
+  BLOCKED, FREE, isLeaf, MAPPED, NL_BLOCKED, NL_MAPPED, pageOf, PENDING, PENDING_BLOCKED, stateName, STATES, withState,
+  type Entry, type EntryState,
+} from '../../spec/tdx/entry.ts';
+import { TD } from '../../spec/tdx/td.ts';
+import { SetupError, type Stage } from './setups.ts';
+
+export interface EntrySpec {
+  readonly state: EntryState;
+  readonly level: number;
+  /** For tables: the state of all 512 entries of the page below. */
+  readonly children: EntryState;
+  /** Blocked in an epoch that a TDH.MEM.TRACK has ended. */
+  readonly tracked: boolean;
+}
+
+const NAME = /^([A-Z_]+)(?:\(([^)]*)\))?@L(\d)$/;
+
+const stateNamed = (name: string): EntryState => STATES.findIndex((row) => row.name === name);
+
+/** Reads a state's name, or throws a SetupError. */
+export function entrySpec(name: string): EntrySpec {
+  const match = NAME.exec(name);
+  const state = stateNamed(match?.[1] ?? '');
+  if (match === null || !BUILD.has(state)) throw new SetupError(`there is no set-up for an entry ${name}`);
+  const details = (match[2] ?? '').split(',');
+  const fill = details.find((detail) => detail.startsWith('512x'))?.slice(4) ?? stateName(FREE);
+  const children = stateNamed(fill);
+  if (children < 0) throw new SetupError(`there is no set-up for an entry ${name}`);
+  return { state, level: Number(match[3]), children, tracked: details.includes('tracked') };
+}
+
+export const entryName = ({ state, level }: EntrySpec): string => `${stateName(state)}@L${level}`;
+
+/** How a state comes about: a page or table is added, a guest accepts it, and the range is blocked. */
+const BUILD: ReadonlyMap<EntryState, { readonly add: 'none' | 'page' | 'table'; readonly accept: boolean; readonly block: boolean }> =
+  new Map([
+    [FREE, { add: 'none', accept: false, block: false }],
+    [PENDING, { add: 'page', accept: false, block: false }],
+    [MAPPED, { add: 'page', accept: true, block: false }],
+    [PENDING_BLOCKED, { add: 'page', accept: false, block: true }],
+    [BLOCKED, { add: 'page', accept: true, block: true }],
+    [NL_MAPPED, { add: 'table', accept: false, block: false }],
+    [NL_BLOCKED, { add: 'table', accept: false, block: true }],
+  ]);
+
+/** Where the pages of a set-up come from: Secure EPT pages one after the other, the rest by whose entry it is. */
+export class Pools {
+  private readonly stage: Stage;
+  private tables: number;
+
+  constructor(stage: Stage, firstTable = '0x100200000') {
+    this.stage = stage;
+    this.tables = stage.u.page(firstTable);
+  }
+
+  nextTable(): number {
+    return this.stage.address(this.tables++);
+  }
+}
+
+/** The leaf page of entry number `which` of a set-up (0: X's, 1: Y's), at a level; HPA in bytes. */
+export const leafPage = (which: number, level: number): number =>
+  level === 0 ? 0x100300000 + which * 0x1000 : 0x100c00000 + which * 0x200000;
+/** The first of the 512 pages below a table of entry number `which`. */
+const childPages = (which: number): number => 0x101000000 + which * 0x200000;
+
+const PAGE_BYTES = 4096;
+
+/** Bytes that an entry at `level` maps. */
+export const bytesAt = (stage: Stage, level: number): number => stage.tdx.geometry.span(level) * PAGE_BYTES;
+
+/** The entry's cell, whatever the entries above it say, or -1 when there is no table. */
+export function entryCell(stage: Stage, td: number, gpa: number, level: number): number {
+  const { tdx, m } = stage;
+  const gfn = gpa / PAGE_BYTES;
+  let table = m.peek(stage.tdCell(td, TD.SEPT_ROOT));
+  for (let at = m.peek(stage.tdCell(td, TD.ROOT_LEVEL)); ; at--) {
+    const cell = tdx.memory.word(table, tdx.geometry.index(gfn, at));
+    if (at === level) return cell;
+    const entry = m.peek(cell);
+    if (isLeaf(entry) || pageOf(entry) === 0) return -1;
+    table = pageOf(entry);
+  }
+}
+
+/** Adds the tables that are missing above the entry. */
+export function buildTables(stage: Stage, pools: Pools, td: number, gpa: number, level: number): void {
+  for (let at = stage.m.peek(stage.tdCell(td, TD.ROOT_LEVEL)); at > level; at--) {
+    if (entryCell(stage, td, gpa, at - 1) >= 0) continue;
+    addTable(stage, pools, td, gpa - (gpa % bytesAt(stage, at)), at);
+  }
+}
+
+const addTable = (stage: Stage, pools: Pools, td: number, gpa: number, level: number): void =>
+  stage.expect('TDH.MEM.SEPT.ADD', { rcx: gpa + level, rdx: stage.tdrAddress(td), r8: pools.nextTable() });
+
+const addPage = (stage: Stage, td: number, gpa: number, level: number, r8: number): void =>
+  stage.expect('TDH.MEM.PAGE.AUG', { rcx: gpa + level, rdx: stage.tdrAddress(td), r8 });
+
+/** What a guest's TDG.MEM.PAGE.ACCEPT would leave. */
+function accept(stage: Stage, td: number, gpa: number, level: number): void {
+  const cell = entryCell(stage, td, gpa, level);
+  stage.m.poke(cell, withState(stage.m.peek(cell), MAPPED));
+}
+
+/** Builds an entry, with the tables above it; `which` says whose pages it takes. */
+export function buildEntry(stage: Stage, pools: Pools, td: number, gpa: number, spec: EntrySpec, which: number): void {
+  const { level, state, children } = spec;
+  const how = BUILD.get(state) as NonNullable<ReturnType<typeof BUILD.get>>; // entrySpec() has looked
+  buildTables(stage, pools, td, gpa, level);
+  if (how.add === 'page') addPage(stage, td, gpa, level, leafPage(which, level));
+  if (how.add === 'table') addTable(stage, pools, td, gpa, level);
+  if (how.accept) accept(stage, td, gpa, level);
+  if (how.add === 'table' && children !== FREE) fillTable(stage, td, gpa, level - 1, children, which);
+  if (how.block) stage.expect('TDH.MEM.RANGE.BLOCK', { rcx: gpa + level, rdx: stage.tdrAddress(td) });
+}
+
+function fillTable(stage: Stage, td: number, gpa: number, level: number, state: EntryState, which: number): void {
+  const size = bytesAt(stage, level);
+  for (let i = 0; i < stage.tdx.geometry.fanout; i++) {
+    addPage(stage, td, gpa + i * size, level, childPages(which) + i * size);
+    if (state === MAPPED) accept(stage, td, gpa + i * size, level);
+  }
+}
+
+/** The page that an entry leads to, leaf or table, as an HPA in bytes; or null. */
+export function pageUnder(stage: Stage, td: number, gpa: number, level: number): number | null {
+  const cell = entryCell(stage, td, gpa, level);
+  const entry: Entry = cell < 0 ? 0 : stage.m.peek(cell);
+  return pageOf(entry) === 0 ? null : stage.address(pageOf(entry));
+}

@@ -1,0 +1,46 @@
+/**
+ * What came of a replay of many scenarios.
+ */
+import type { Difference, Pair, Replayed } from './replay.ts';
+
+export interface Summary {
+  readonly scenarios: number;
+  readonly steps: number;
+  /** Differing steps; a final dump that differs counts as one. */
+  readonly differing: number;
+  /** Operations and statuses as recorded, most frequent operation first within the alphabet. */
+  readonly pairs: readonly Pair[];
+  /** The first differences, as many as were asked for. */
+  readonly differences: readonly Difference[];
+}
+
+/** Adds up replayed scenarios and keeps the first `limit` differences. */
+export class Summing {
+  private scenarios = 0;
+  private steps = 0;
+  private differing = 0;
+  private readonly counts = new Map<string, Pair>();
+  private readonly first: Difference[] = [];
+  private readonly limit: number;
+
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+
+  add(replayed: Replayed): void {
+    this.scenarios++;
+    this.steps += replayed.steps;
+    this.differing += replayed.differing;
+    this.first.push(...replayed.differences.slice(0, this.limit - this.first.length));
+    for (const { op, status, count } of replayed.pairs) {
+      const key = `${op} ${status}`;
+      this.counts.set(key, { op, status, count: (this.counts.get(key)?.count ?? 0) + count });
+    }
+  }
+
+  get summary(): Summary {
+    const pairs = [...this.counts.entries()].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, pair]) => pair);
+    const { scenarios, steps, differing, first: differences } = this;
+    return { scenarios, steps, differing, pairs, differences };
+  }
+}

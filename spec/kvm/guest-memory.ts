@@ -1,0 +1,62 @@
+/**
+ * The primary MMU's side of a guest's private memory (guest_memfd): which host page backs a GFN, and since when.
+ *
+ * A GFN whose page was given back gets another page next time, so that a translation kept too long is seen to reach
+ * memory that is no longer the guest's. Pages of neighbouring GFNs are neighbours, so that huge mappings are possible.
+ */
+import type { Cell, Machine } from '../machine/machine.ts';
+import { RMW, type Steps } from '../machine/step.ts';
+
+const BANKS = 2;
+
+export class GuestMemory {
+  private readonly m: Machine;
+  readonly gfns: number;
+  /** First page of the range that backs the guest: {@link BANKS} banks of `gfns` pages. */
+  private readonly first: number;
+  /** Per GFN: how often it was given back, times two, plus one while it is backed. */
+  private readonly state: Cell;
+
+  constructor(m: Machine, gfns: number, first: number) {
+    this.m = m;
+    this.gfns = gfns;
+    this.first = first;
+    this.state = m.segment('guest_memfd', gfns, (gfn) => `guest_memfd[${gfn}]`);
+  }
+
+  /** The pages of the host that can back the guest. */
+  get pages(): number {
+    return this.gfns * BANKS;
+  }
+
+  /** The page that backs `gfn`, allocated if there was none, in one step. */
+  *fault(gfn: number): Steps<number> {
+    yield (this.state + gfn) * 8 + RMW;
+    this.m.poke(this.state + gfn, this.m.peek(this.state + gfn) | 1);
+    return this.pageOf(gfn);
+  }
+
+  /** The page that backs `gfn`, or would. */
+  pageOf(gfn: number): number {
+    const returned = this.m.peek(this.state + gfn) >> 1;
+    return this.first + (returned % BANKS) * this.gfns + gfn;
+  }
+
+  isBacked(gfn: number): boolean {
+    return (this.m.peek(this.state + gfn) & 1) === 1;
+  }
+
+  /** Does `page` back `gfn` now? */
+  backs(page: number, gfn: number): boolean {
+    return this.isBacked(gfn) && this.pageOf(gfn) === page;
+  }
+
+  /** Gives the page of `gfn` back to the host, in one step; the page, or -1 when there was none. */
+  *release(gfn: number): Steps<number> {
+    yield (this.state + gfn) * 8 + RMW;
+    if (!this.isBacked(gfn)) return -1;
+    const page = this.pageOf(gfn);
+    this.m.poke(this.state + gfn, (this.m.peek(this.state + gfn) & ~1) + 2);
+    return page;
+  }
+}

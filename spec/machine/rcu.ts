@@ -1,0 +1,132 @@
+/**
+ * Read-copy-update: read sections, callbacks after a grace period, and the two ways to wait.
+ *
+ * A grace period ends when every actor that was inside a read section when it was asked for has left that section;
+ * sections that began later do not matter. Source: Linux, Documentation/RCU/whatisRCU.rst.
+ *
+ * Each callback is an actor of its own. One softirq actor for all would run them in order, one at a time; the kernel
+ * promises neither, because callbacks queued on different processors run at once. An actor each admits every order, has
+ * its own name in reports, and ends, where an idle softirq would have to be told from a deadlocked one.
+ *
+ * Sections announce a *read* of the one RCU cell, everything else a change: so sections commute with each other, and
+ * with nothing that looks at them.
+ */
+import { actorName, BAD_UNLOCK, fault } from './faults.ts';
+import type { Cell, Condition, Holdable, Machine } from './machine.ts';
+import { READ, RMW, WAIT, type Steps } from './step.ts';
+
+const NEVER = 0x7fff_ffff;
+
+export class Rcu implements Holdable {
+  /** How many grace periods have been asked for. Every step on RCU announces this cell. */
+  readonly cell: Cell;
+  private readonly m: Machine;
+  /** Number of the oldest grace period that an open section holds up, and of the oldest callback that has not ended. */
+  private readonly oldestReader: Cell;
+  private readonly oldestCallback: Cell;
+  /** Per actor: nesting of its section; grace periods asked for when it began, plus one, or 0 outside. */
+  private readonly nesting: Cell;
+  private readonly entered: Cell;
+  /** Per actor: number of the grace period that it waits for, or before which it waits for the callbacks. */
+  private readonly awaited: Cell;
+  /** Per actor: number of the grace period whose callback it is, plus one, or 0 once that has ended. */
+  private readonly callback: Cell;
+  private readonly graceEnded: Condition;
+  private readonly callbacksEnded: Condition;
+
+  constructor(m: Machine, name = 'RCU') {
+    this.m = m;
+    const parts = [name, `${name}.oldestReader`, `${name}.oldestCallback`];
+    this.cell = m.segment(name, parts.length, (i) => parts[i] ?? name);
+    this.oldestReader = this.cell + 1;
+    this.oldestCallback = this.cell + 2;
+    this.nesting = m.perActor(`${name}.nesting`);
+    this.entered = m.perActor(`${name}.entered`);
+    this.awaited = m.perActor(`${name}.awaited`);
+    this.callback = m.perActor(`${name}.callback`);
+    m.poke(this.oldestReader, NEVER);
+    m.poke(this.oldestCallback, NEVER);
+    this.graceEnded = (actor) => m.peek(this.oldestReader) > m.peek(this.awaited + actor);
+    this.callbacksEnded = (actor) => m.peek(this.oldestCallback) >= m.peek(this.awaited + actor);
+    m.holdables.push(this);
+  }
+
+  /** Whether `actor` is inside a read section. */
+  holds(actor: number): boolean {
+    return this.m.peek(this.nesting + actor) > 0;
+  }
+
+  *readLock(): Steps<void> {
+    yield this.cell * 8 + READ;
+    const { m } = this;
+    const depth = m.peek(this.nesting + m.current);
+    m.poke(this.nesting + m.current, depth + 1);
+    if (depth > 0) return;
+    m.poke(this.entered + m.current, m.peek(this.cell) + 1);
+    m.poke(this.oldestReader, this.oldest(this.entered));
+  }
+
+  *readUnlock(): Steps<void> {
+    yield this.cell * 8 + READ;
+    const { m } = this;
+    if (!this.holds(m.current)) {
+      fault(m, BAD_UNLOCK, 'a read section is left by an actor that is inside one', `${actorName(m, m.current)} leaves`);
+      return;
+    }
+    m.poke(this.nesting + m.current, m.peek(this.nesting + m.current) - 1);
+    if (this.holds(m.current)) return;
+    m.poke(this.entered + m.current, 0);
+    m.poke(this.oldestReader, this.oldest(this.entered));
+  }
+
+  /** The lowest number in the per-actor cells that hold one, code that no actor runs included. */
+  private oldest(numbers: Cell): number {
+    let lowest = NEVER;
+    for (let actor = -1; actor < this.m.actors.length; actor++) {
+      const number = this.m.peek(numbers + actor) - 1;
+      if (number >= 0 && number < lowest) lowest = number;
+    }
+    return lowest;
+  }
+
+  /** Queues `steps` to run as an actor called `name` once a grace period has passed (call_rcu). Never waits. */
+  *call(name: string, steps: () => Steps<void>): Steps<void> {
+    yield this.cell * 8 + RMW;
+    const number = this.ask();
+    const actor = this.m.spawn(name, this.afterGrace(steps));
+    this.m.poke(this.awaited + actor, number);
+    this.m.poke(this.callback + actor, number + 1);
+    this.m.poke(this.oldestCallback, this.oldest(this.callback));
+  }
+
+  private ask(): number {
+    const number = this.m.peek(this.cell);
+    this.m.poke(this.cell, number + 1);
+    return number;
+  }
+
+  private *afterGrace(steps: () => Steps<void>): Steps<void> {
+    this.m.blockOn(this.graceEnded);
+    yield this.cell * 8 + WAIT;
+    yield* steps();
+    yield this.cell * 8 + RMW;
+    this.m.poke(this.callback + this.m.current, 0);
+    this.m.poke(this.oldestCallback, this.oldest(this.callback));
+  }
+
+  /** Waits for a grace period (synchronize_rcu). From inside a read section it waits for ever. */
+  *synchronize(): Steps<void> {
+    yield this.cell * 8 + RMW;
+    this.m.poke(this.awaited + this.m.current, this.ask());
+    this.m.blockOn(this.graceEnded);
+    yield this.cell * 8 + WAIT;
+  }
+
+  /** Waits until every callback queued before has ended (rcu_barrier). It is no grace period. */
+  *barrier(): Steps<void> {
+    yield this.cell * 8 + READ;
+    this.m.poke(this.awaited + this.m.current, this.m.peek(this.cell));
+    this.m.blockOn(this.callbacksEnded);
+    yield this.cell * 8 + WAIT;
+  }
+}

@@ -1,0 +1,189 @@
+/**
+ * What one vCPU's hardware remembers of page tables: translations, and paging-structure entries, from which a later
+ * walk starts below the root. Both stay until flushed or evicted, whatever becomes of the tables they came from.
+ *
+ * A TLB belongs to the actor that runs its vCPU: that actor fills it, and flushes it between two of its guest's steps.
+ * Anybody else may flush it only while the vCPU is outside the guest. Source: Intel SDM volume 3, "Caching Translation
+ * Information" for VMX.
+ */
+import type { Cell, Machine } from './machine.ts';
+import { WRITE, type Steps } from './step.ts';
+
+/** How much an entry maps, in 4 KiB pages, by level. */
+export interface Spans {
+  span(level: number): number;
+}
+
+/** Permission bits of an entry or an access. */
+export const READ_ACCESS = 1;
+export const WRITE_ACCESS = 2;
+export const EXECUTE_ACCESS = 4;
+export const ALL_ACCESS = READ_ACCESS | WRITE_ACCESS | EXECUTE_ACCESS;
+export type Permissions = number;
+
+/** Cells per slot: which tables (a root, plus one; 0 is an empty slot), from which GFN, at which level, what. */
+const SPACE = 0;
+const GFN = 1;
+const LEVEL = 2;
+const PERMISSIONS = 3;
+const DIRTY = 4;
+const TARGET = 5;
+const CELLS_PER_SLOT = 6;
+const FIELDS = ['space', 'gfn', 'level', 'permissions', 'dirty', 'target'] as const;
+
+/** A slot of a cache, or -1. */
+export type Slot = number;
+
+/** A small cache of table entries, by root, GFN and level; the slots are filled in turn when none is empty. */
+export class EntryCache {
+  private readonly m: Machine;
+  private readonly spans: Spans;
+  private readonly slots: Cell;
+  private readonly capacity: number;
+  private readonly victim: Cell;
+
+  constructor(m: Machine, name: string, spans: Spans, capacity: number) {
+    this.m = m;
+    this.spans = spans;
+    this.capacity = capacity;
+    this.victim = m.segment(`${name}.victim`, 1, () => `${name}.victim`);
+    this.slots = m.segment(name, capacity * CELLS_PER_SLOT, (i) =>
+      `${name}[${Math.floor(i / CELLS_PER_SLOT)}].${FIELDS[i % CELLS_PER_SLOT]}`);
+  }
+
+  private get(slot: Slot, field: number): number {
+    return this.m.peek(this.slots + slot * CELLS_PER_SLOT + field);
+  }
+
+  private set(slot: Slot, field: number, value: number): void {
+    this.m.poke(this.slots + slot * CELLS_PER_SLOT + field, value);
+  }
+
+  /** The slot of lowest level that holds an entry of `root` for `gfn`. */
+  find(root: number, gfn: number): Slot {
+    let best = -1;
+    for (let slot = 0; slot < this.capacity; slot++) {
+      if (this.get(slot, SPACE) !== root + 1 || !this.overlaps(slot, gfn, 1)) continue;
+      if (best < 0 || this.level(slot) < this.level(best)) best = slot;
+    }
+    return best;
+  }
+
+  private overlaps(slot: Slot, gfn: number, pages: number): boolean {
+    const first = this.get(slot, GFN);
+    return first < gfn + pages && gfn < first + this.spans.span(this.level(slot));
+  }
+
+  level(slot: Slot): number {
+    return this.get(slot, LEVEL);
+  }
+
+  permissions(slot: Slot): Permissions {
+    return this.get(slot, PERMISSIONS);
+  }
+
+  /** A write through this entry need not set D any more. */
+  isDirty(slot: Slot): boolean {
+    return this.get(slot, DIRTY) !== 0;
+  }
+
+  /** The page, or the table, that the entry points to. */
+  target(slot: Slot): number {
+    return this.get(slot, TARGET);
+  }
+
+  /** Remembers an entry, in the place of one for the same range. */
+  put(root: number, gfn: number, level: number, permissions: Permissions, dirty: boolean, target: number): void {
+    const first = gfn - (gfn % this.spans.span(level));
+    const slot = this.slotFor(root, first, level);
+    this.set(slot, SPACE, root + 1);
+    this.set(slot, GFN, first);
+    this.set(slot, LEVEL, level);
+    this.set(slot, PERMISSIONS, permissions);
+    this.set(slot, DIRTY, dirty ? 1 : 0);
+    this.set(slot, TARGET, target);
+  }
+
+  private slotFor(root: number, first: number, level: number): Slot {
+    let empty = -1;
+    for (let slot = this.capacity - 1; slot >= 0; slot--) {
+      if (this.get(slot, SPACE) === 0) empty = slot;
+      else if (this.get(slot, SPACE) === root + 1 && this.get(slot, GFN) === first && this.level(slot) === level) {
+        return slot;
+      }
+    }
+    if (empty >= 0) return empty;
+    const slot = this.m.peek(this.victim);
+    this.m.poke(this.victim, (slot + 1) % this.capacity);
+    return slot;
+  }
+
+  /** Forgets the entries that map any of `pages` pages from `gfn`, of every root or of one. */
+  dropRange(gfn: number, pages: number, root = -1): void {
+    for (let slot = 0; slot < this.capacity; slot++) {
+      if (this.isOf(slot, root) && this.overlaps(slot, gfn, pages)) this.set(slot, SPACE, 0);
+    }
+  }
+
+  /** Forgets everything, or everything of one root. */
+  drop(root = -1): void {
+    for (let slot = 0; slot < this.capacity; slot++) if (this.isOf(slot, root)) this.set(slot, SPACE, 0);
+  }
+
+  private isOf(slot: Slot, root: number): boolean {
+    const space = this.get(slot, SPACE);
+    return space !== 0 && (root < 0 || space === root + 1);
+  }
+
+  /** Whether any entry points to `target`, whatever root and range it belongs to. */
+  pointsTo(target: number): boolean {
+    for (let slot = 0; slot < this.capacity; slot++) {
+      if (this.get(slot, SPACE) !== 0 && this.target(slot) === target) return true;
+    }
+    return false;
+  }
+}
+
+/** What a flush takes away: INVEPT forgets both, a leaf-only range flush keeps the paging-structure entries. */
+export interface FlushOptions {
+  /** Only entries of this root. */
+  readonly root?: number;
+  /** Keep the paging-structure entries. */
+  readonly leavesOnly?: boolean;
+}
+
+export class Tlb {
+  /** Every step on the TLB announces this cell; it counts the flushes. */
+  readonly cell: Cell;
+  readonly translations: EntryCache;
+  readonly tables: EntryCache;
+  private readonly m: Machine;
+
+  constructor(m: Machine, name: string, spans: Spans, capacity = 8) {
+    this.m = m;
+    this.cell = m.segment(name, 1, () => name);
+    this.translations = new EntryCache(m, `${name}.translations`, spans, capacity);
+    this.tables = new EntryCache(m, `${name}.tables`, spans, capacity);
+  }
+
+  /** Forgets everything (of one root), in one step. */
+  *flush(options: FlushOptions = {}): Steps<void> {
+    yield this.cell * 8 + WRITE;
+    this.flushNow(options);
+  }
+
+  /** {@link flush} within the current step. */
+  flushNow(options: FlushOptions = {}): void {
+    this.translations.drop(options.root);
+    if (options.leavesOnly !== true) this.tables.drop(options.root);
+    this.m.poke(this.cell, this.m.peek(this.cell) + 1);
+  }
+
+  /** Forgets what maps any of `pages` pages from `gfn`, in one step. */
+  *flushRange(gfn: number, pages: number, options: FlushOptions = {}): Steps<void> {
+    yield this.cell * 8 + WRITE;
+    this.translations.dropRange(gfn, pages, options.root);
+    if (options.leavesOnly !== true) this.tables.dropRange(gfn, pages, options.root);
+    this.m.poke(this.cell, this.m.peek(this.cell) + 1);
+  }
+}

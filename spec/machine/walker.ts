@@ -1,0 +1,137 @@
+/**
+ * The hardware's page walk, as the steps that other actors can come between: the look into the TLB, one read per level
+ * from the deepest paging-structure entry down, and the update of accessed and dirty bits.
+ *
+ * What an entry means is the table format's affair, so the same walker serves an EPT that KVM writes and a Secure EPT.
+ * Nothing keeps a table alive for the hardware: whoever frees one has to flush first. Source: Intel SDM volume 3, "EPT
+ * Translation Mechanism", "Accessed and Dirty Flags for EPT", "Operations that Invalidate Cached Mappings".
+ */
+import type { Cell, Machine } from './machine.ts';
+import { READ, RMW, type Steps } from './step.ts';
+import { ALL_ACCESS, WRITE_ACCESS, type Permissions, type Spans, type Tlb } from './tlb.ts';
+
+/** A table or a page, as entries name it. */
+export type Target = number;
+
+/** What the hardware has to know of a table format. Entries are cells; GFNs and levels are numbers. */
+export interface TableFormat extends Spans {
+  /** Level of the root's entries, and of those that can only be leaves. */
+  readonly rootLevel: number;
+  readonly leafLevel: number;
+  /** The cell of the entry for `gfn` in `table`, to be announced. */
+  cell(table: Target, gfn: number, level: number): Cell;
+  /** Called in each step that touches `table`, to report one that is no longer a table. */
+  touch(table: Target): void;
+  /** What the entry permits; 0 when it is not present. */
+  permissions(entry: number): Permissions;
+  isLeaf(entry: number, level: number): boolean;
+  /** The entry is present and breaks the format: reserved bits, a write-only mapping. */
+  isMisconfigured(entry: number, level: number): boolean;
+  /** The table or page that the entry points to. */
+  target(entry: number): Target;
+  /** The entry with its A bit, and for a write its D bit, set; itself where the format has none. */
+  marked(entry: number, level: number, isWrite: boolean): number;
+}
+
+/** How a walk ends. */
+export const TRANSLATED = 0;
+/** An entry is not present. */
+export const ABSENT = 1;
+/** The entries, or what the TLB remembers of them, do not permit the access. */
+export const FORBIDDEN = 2;
+export const MISCONFIGURED = 3;
+export const WALK_ENDS = ['translated', 'absent', 'forbidden', 'misconfigured'] as const;
+export type WalkEnd = 0 | 1 | 2 | 3;
+
+/** The page walker of one vCPU. It holds the outcome of its last walk. */
+export class Walker {
+  /** The page that the leaf points to; its first, when the leaf maps several. */
+  page: Target = -1;
+  /** Which of them `gfn` is. */
+  offset = 0;
+  /** Level of the leaf, or of the entry that stopped the walk. */
+  level = 0;
+  /** The translation came from the TLB. */
+  hit = false;
+
+  private readonly m: Machine;
+  private readonly format: TableFormat;
+  readonly tlb: Tlb;
+
+  constructor(m: Machine, format: TableFormat, tlb: Tlb) {
+    this.m = m;
+    this.format = format;
+    this.tlb = tlb;
+  }
+
+  /** Translates `gfn` under `root` for an access that needs the permissions `wanted`. */
+  *translate(root: Target, gfn: number, wanted: Permissions): Steps<WalkEnd> {
+    const isWrite = (wanted & WRITE_ACCESS) !== 0;
+    yield this.tlb.cell * 8 + READ;
+    const { translations, tables } = this.tlb;
+    const slot = translations.find(root, gfn);
+    this.hit = slot >= 0;
+    if (this.hit) {
+      this.level = translations.level(slot);
+      if ((translations.permissions(slot) & wanted) !== wanted) return this.fault(FORBIDDEN, root, gfn);
+      if (!isWrite || translations.isDirty(slot)) return this.found(translations.target(slot), gfn);
+      this.hit = false;
+    }
+    const start = tables.find(root, gfn);
+    if (start < 0) return yield* this.walk(root, gfn, wanted, root, this.format.rootLevel, ALL_ACCESS);
+    const below = tables.level(start) - 1;
+    return yield* this.walk(root, gfn, wanted, tables.target(start), below, tables.permissions(start));
+  }
+
+  /** Walks from `from`, whose entries are of level `top` and are reached with the permissions `granted`. */
+  private *walk(
+    root: Target, gfn: number, wanted: Permissions, from: Target, top: number, granted: Permissions,
+  ): Steps<WalkEnd> {
+    const { m, format, tlb } = this;
+    const isWrite = (wanted & WRITE_ACCESS) !== 0;
+    let table = from;
+    let level = top;
+    for (;;) {
+      const cell = format.cell(table, gfn, level);
+      yield cell * 8 + READ;
+      format.touch(table);
+      const entry = m.peek(cell);
+      const permissions = granted & format.permissions(entry);
+      this.level = level;
+      if (format.permissions(entry) === 0) return this.fault(ABSENT, root, gfn);
+      if (format.isMisconfigured(entry, level)) return this.fault(MISCONFIGURED, root, gfn);
+      const isLeaf = format.isLeaf(entry, level);
+      if (isLeaf && (permissions & wanted) !== wanted) return this.fault(FORBIDDEN, root, gfn);
+      const marked = format.marked(entry, level, isLeaf && isWrite);
+      if (marked !== entry) {
+        yield cell * 8 + RMW;
+        format.touch(table);
+        if (m.peek(cell) !== entry) continue; // somebody came between: look at the entry again
+        m.poke(cell, marked);
+      }
+      if (isLeaf) {
+        const isDirty = format.marked(marked, level, true) === marked;
+        tlb.translations.put(root, gfn, level, permissions, isDirty, format.target(entry));
+        return this.found(format.target(entry), gfn);
+      }
+      table = format.target(entry);
+      granted = permissions;
+      tlb.tables.put(root, gfn, level, granted, false, table);
+      level--;
+    }
+  }
+
+  private found(page: Target, gfn: number): WalkEnd {
+    this.page = page;
+    this.offset = gfn % this.format.span(this.level);
+    return TRANSLATED;
+  }
+
+  /** A fault makes the hardware forget what it had cached for the address. */
+  private fault(end: WalkEnd, root: Target, gfn: number): WalkEnd {
+    this.page = -1;
+    this.tlb.translations.dropRange(gfn, 1, root);
+    this.tlb.tables.dropRange(gfn, 1, root);
+    return end;
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * The common part of TDH.MEM.RD and TDH.MEM.WR: from the operands to the locked entry and the word it maps.
+ * Source: TDX-MODULE notes §3; order of the checks from the sequential recordings.
+ */
+import type { Steps } from '../machine/step.ts';
+import type { Call } from './call.ts';
+import { isGuestAccessible, pageOf, type StateSet } from './entry.ts';
+import { SHARED } from './locks.ts';
+import type { TdxModule } from './module.ts';
+import { gfnOf, isBadGpa, tdGet, tdrOperand, tdStateLocked } from './operands.ts';
+import { aboutEntry, lockEntry, lockTree, requireState, walk } from './sept.ts';
+import * as S from './status.ts';
+import { IN_BUILD_OR_RUN, TD } from './td.ts';
+
+const WORD_BYTES = 8;
+
+/** Finds the word at RCX; on success `call.dataCell` is its cell and the entry is locked. */
+export function* accessMemory(tdx: TdxModule, call: Call, states: StateSet): Steps<S.Status> {
+  const { rcx, rdx } = call.in;
+  let status: S.Status;
+
+  if ((status = yield* tdrOperand(tdx, call, rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
+  if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
+  if (tdGet(tdx, call, TD.DEBUG) === 0) return S.TD_NON_DEBUG;
+  if (rcx < 0 || rcx % WORD_BYTES !== 0) return S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
+  if ((status = yield* lockTree(tdx, call)) !== S.SUCCESS) return status;
+  if (isBadGpa(tdx, call, rcx)) return S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
+  yield* walk(tdx, call, gfnOf(rcx), 0);
+  if (!isGuestAccessible(call.entry)) return aboutEntry(call, S.EPT_ENTRY_NOT_PRESENT);
+  if ((status = yield* lockEntry(tdx, call)) !== S.SUCCESS) return status;
+  if ((status = requireState(call, states)) !== S.SUCCESS) return status;
+  call.dataCell = dataWord(tdx, pageOf(call.entry), call.level, rcx);
+  return S.SUCCESS;
+}
+
+/** The cell of the 8-byte word at `gpa` (bytes), inside the leaf at `level` that maps `page`. */
+export function dataWord(tdx: TdxModule, page: number, level: number, gpa: number): number {
+  const first = tdx.geometry.align(page, level);
+  const within = gfnOf(gpa) % tdx.geometry.span(level);
+  return tdx.memory.word(first + within, Math.floor((gpa % 4096) / WORD_BYTES) % tdx.memory.wordsPerPage);
+}

@@ -1,0 +1,26 @@
+/**
+ * TDH.MEM.RD: reads 8 bytes of a debug TD's private memory.
+ *
+ * RCX GPA (8-byte aligned); RDX TDR. Returns the data in R8. Source: TDX-MODULE notes §3.
+ */
+import { accessMemory } from '../debug-access.ts';
+import { BLOCKEDW, EXPORTED_BLOCKEDW, EXPORTED_DIRTY, EXPORTED_DIRTY_BLOCKEDW, MAPPED, setOf } from '../entry.ts';
+import type { InterfaceFunction } from '../module.ts';
+import { ENTRY_TO_TDR } from '../release.ts';
+import * as S from '../status.ts';
+
+const READABLE = setOf(MAPPED, BLOCKEDW, EXPORTED_BLOCKEDW, EXPORTED_DIRTY, EXPORTED_DIRTY_BLOCKEDW);
+
+export const memRd: InterfaceFunction = {
+  name: 'TDH.MEM.RD',
+  release: ENTRY_TO_TDR,
+  *run(tdx, call) {
+    // GUARD and LOCK
+    const status = yield* accessMemory(tdx, call, READABLE);
+    if (status !== S.SUCCESS) return status;
+
+    // EFFECT: none; the data is returned
+    call.data = yield* tdx.m.read(call.dataCell);
+    return S.SUCCESS;
+  },
+};

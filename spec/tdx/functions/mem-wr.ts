@@ -1,0 +1,26 @@
+/**
+ * TDH.MEM.WR: writes 8 bytes of a debug TD's private memory.
+ *
+ * RCX GPA (8-byte aligned); RDX TDR; R8 the data. Returns the old data in R8. Source: TDX-MODULE notes §3.
+ */
+import { accessMemory } from '../debug-access.ts';
+import { EXPORTED_DIRTY, MAPPED, setOf } from '../entry.ts';
+import type { InterfaceFunction } from '../module.ts';
+import { ENTRY_TO_TDR } from '../release.ts';
+import * as S from '../status.ts';
+
+const WRITABLE = setOf(MAPPED, EXPORTED_DIRTY);
+
+export const memWr: InterfaceFunction = {
+  name: 'TDH.MEM.WR',
+  release: ENTRY_TO_TDR,
+  *run(tdx, call) {
+    // GUARD and LOCK
+    const status = yield* accessMemory(tdx, call, WRITABLE);
+    if (status !== S.SUCCESS) return status;
+
+    // EFFECT: the old data is returned
+    call.data = yield* tdx.m.xchg(call.dataCell, call.in.data);
+    return S.SUCCESS;
+  },
+};

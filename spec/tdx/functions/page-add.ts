@@ -1,0 +1,46 @@
+/**
+ * TDH.MEM.PAGE.ADD: adds a 4 KiB page with contents to a TD that is being built.
+ *
+ * RCX GPA and level 0; RDX TDR; R8 the page; R9 the source page. Holding the TDR exclusively, it takes no OP_STATE,
+ * tree or entry lock. Source: TDX-MODULE notes §3; `commit-order.jsonl`.
+ */
+import { entry, FREE, MAPPED, setOf } from '../entry.ts';
+import { EXCLUSIVE } from '../locks.ts';
+import type { InterfaceFunction } from '../module.ts';
+import {
+  gfnOf, isBadSource, mappingOperand, opStateAmong, tdCell, tdrOperand, tdState,
+} from '../operands.ts';
+import { assignPage, newPageOperand } from '../pages.ts';
+import { PAGE_THEN_TDR } from '../release.ts';
+import { requireState, walkTo } from '../sept.ts';
+import * as S from '../status.ts';
+import { IN_INITIALIZED, TD } from '../td.ts';
+
+const PAGE_BYTES = 4096;
+
+export const pageAdd: InterfaceFunction = {
+  name: 'TDH.MEM.PAGE.ADD',
+  release: PAGE_THEN_TDR,
+  *run(tdx, call) {
+    let status: S.Status;
+
+    // LOCK: the TDR, exclusively
+    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, EXCLUSIVE)) !== S.SUCCESS) return status;
+
+    // GUARD: TD state, the entry, the pages
+    if ((status = tdState(tdx, call)) !== S.SUCCESS) return status;
+    if ((status = opStateAmong(tdx, call, IN_INITIALIZED)) !== S.SUCCESS) return status;
+    if ((status = mappingOperand(tdx, call, 0, 0)) !== S.SUCCESS) return status;
+    if ((status = yield* walkTo(tdx, call, gfnOf(call.in.rcx), 0)) !== S.SUCCESS) return status;
+    if ((status = requireState(call, setOf(FREE))) !== S.SUCCESS) return status;
+    if (isBadSource(tdx, call.in.r9, PAGE_BYTES)) return S.on(S.OPERAND_INVALID, S.OPERANDS.R9);
+    if ((status = yield* newPageOperand(tdx, call, call.in.r8, 0)) !== S.SUCCESS) return status;
+
+    // EFFECT: contents, entry, count, PAMT. The source lies outside what this specification models: all zeroes
+    tdx.memory.zero(call.page);
+    yield* tdx.writeEntry(call, call.entryCell, entry(MAPPED, call.page));
+    yield* tdx.m.add(tdCell(tdx, call, TD.CHLDCNT), 1);
+    yield* assignPage(tdx, call.page, 0, call.tdr);
+    return S.SUCCESS;
+  },
+};

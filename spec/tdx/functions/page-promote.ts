@@ -1,0 +1,115 @@
+/**
+ * TDH.MEM.PAGE.PROMOTE: merges the 512 leaves of a Secure EPT page into one leaf, and frees that page.
+ *
+ * RCX GPA and level of the entry that points to the page; RDX TDR. Returns the freed page's HPA in RCX. An NL_BLOCKED
+ * entry comes out unblocked. Interruptible before it commits. Source: TDX-MODULE notes §3; `commit-order.jsonl`.
+ */
+import type { Steps } from '../../machine/step.ts';
+import { HELD_ENTRY, HELD_RANGE, type Call } from '../call.ts';
+import {
+  among, ENTRY_LOCK, MAPPED, NL_BLOCKED, NL_MAPPED, pageOf, PENDING, setOf, type Entry,
+} from '../entry.ts';
+import { EXCLUSIVE, SHARED } from '../locks.ts';
+import type { InterfaceFunction, TdxModule } from '../module.ts';
+import {
+  addressOf, gfnOf, mappingOperand, noL2Pages, tdCell, tdrOperand, tdStateLocked, versionUpTo1,
+} from '../operands.ts';
+import { assignPage, freePage, implicitPage } from '../pages.ts';
+import { EPT, Pamt } from '../pamt.ts';
+import { PAGES_ENTRY_TO_TDR } from '../release.ts';
+import { aboutEntry, findEntry, lockBit, requireBlockedAndTracked, requireState, tryEntry } from '../sept.ts';
+import * as S from '../status.ts';
+import { IN_BUILD_OR_RUN, TD } from '../td.ts';
+
+const MERGEABLE = setOf(MAPPED, PENDING);
+
+export const pagePromote: InterfaceFunction = {
+  name: 'TDH.MEM.PAGE.PROMOTE',
+  release: [HELD_RANGE, ...PAGES_ENTRY_TO_TDR],
+  *run(tdx, call) {
+    const { pamt, geometry } = tdx;
+    let status: S.Status;
+
+    // GUARD: operands and TD state
+    noL2Pages(call);
+    if ((status = versionUpTo1(call)) !== S.SUCCESS) return status;
+    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
+    if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
+    if ((status = mappingOperand(tdx, call, 1, 2)) !== S.SUCCESS) return status;
+    const level = call.level;
+
+    // LOCK: the tree, the entry, the S-EPT page
+    if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;
+    if ((status = requireState(call, setOf(NL_MAPPED, NL_BLOCKED))) !== S.SUCCESS) return status;
+    const table = pageOf(call.entry);
+    if ((status = yield* implicitPage(tdx, call, table, 0, EPT)) !== S.SUCCESS) return status;
+
+    // GUARD: no VCPU can still walk through the page
+    const bepoch = pamt.bepoch(table, 0);
+    if ((status = yield* requireBlockedAndTracked(tdx, call, bepoch)) !== S.SUCCESS) return status;
+
+    // LOCK: every child; GUARD: they are one range in one state
+    const children = yield* lockChildren(tdx, call, table, level);
+    status = children.status;
+    if (status === S.SUCCESS && tdx.interruptPending(call)) {
+      call.rcx = call.in.rcx;
+      call.rdx = call.in.rdx;
+      status = S.INTERRUPTED_RESTARTABLE;
+    }
+    const page = geometry.align(pageOf(children.first), level);
+    if (status === S.SUCCESS) {
+      const taken = yield* tdx.acquire(call, HELD_RANGE, pamt.lock(page, level), EXCLUSIVE);
+      if (!taken) status = aboutEntry(call, S.OPERAND_BUSY);
+    }
+    if (status !== S.SUCCESS) {
+      for (let i = 0; i < children.locked; i++) yield* tdx.unlockEntry(call, tdx.memory.word(table, i));
+      return status;
+    }
+
+    // EFFECT: PAMT of the range and of its parts; the entry becomes the leaf; count and S-EPT page
+    yield* assignPage(tdx, page, level, Pamt.ownerOf(tdx.m.peek(pamt.meta(page, level - 1))));
+    for (let i = 0; i < geometry.fanout; i++) yield* freePage(tdx, page + i * geometry.span(level - 1), level - 1);
+    yield* tdx.release(call, HELD_RANGE);
+    const leaf = (children.first & ~ENTRY_LOCK) | lockBit(call);
+    yield* tdx.writeEntry(call, call.entryCell, leaf);
+    yield* tdx.m.add(tdCell(tdx, call, TD.CHLDCNT), -1);
+    yield* freePage(tdx, table, 0);
+    call.rcx = addressOf(tdx, table);
+    return S.SUCCESS;
+  },
+};
+
+interface Children {
+  readonly status: S.Status;
+  /** How many children are locked. */
+  readonly locked: number;
+  readonly first: Entry;
+}
+
+/**
+ * Locks the children one after the other. The first must be MAPPED or PENDING at an address aligned to the merged
+ * size; each next must be the previous one plus a page: the same state, the same attributes, the next address. The
+ * accept counters of 2 MiB PENDING leaves are not compared.
+ */
+function* lockChildren(tdx: TdxModule, call: Call, table: number, level: number): Steps<Children> {
+  const { fanout } = tdx.geometry;
+  const span = tdx.geometry.span(level - 1);
+  const entryLock = call.modeOf(HELD_ENTRY) !== 0;
+  let first = 0;
+  for (let i = 0; i < fanout; i++) {
+    const cell = tdx.memory.word(table, i);
+    if (entryLock && !(yield* tryEntry(tdx, call, cell))) {
+      return { status: aboutEntry(call, S.OPERAND_BUSY), locked: i, first };
+    }
+    const child = yield* tdx.m.read(cell);
+    const comparable = child - (pageOf(child) % span);
+    if (i === 0) first = child;
+    const expected = first - (pageOf(first) % span) + i * span;
+    const fits = i === 0 ? among(MERGEABLE, child) && pageOf(comparable) % (span * fanout) === 0 : comparable === expected;
+    if (!fits) {
+      const status = aboutEntry(call, S.EPT_INVALID_PROMOTE_CONDITIONS);
+      return { status, locked: entryLock ? i + 1 : 0, first };
+    }
+  }
+  return { status: S.SUCCESS, locked: entryLock ? fanout : 0, first };
+}

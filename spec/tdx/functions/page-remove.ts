@@ -1,0 +1,50 @@
+/**
+ * TDH.MEM.PAGE.REMOVE: removes a private page from the TD.
+ *
+ * RCX GPA and level; RDX TDR. Returns the page's HPA in RCX. Source: TDX-MODULE notes §3; `commit-order.jsonl`.
+ */
+import {
+  BLOCKED, BLOCKEDW, FREE, MAPPED, pageOf, PENDING, PENDING_BLOCKED, PENDING_BLOCKEDW, setOf,
+} from '../entry.ts';
+import { SHARED } from '../locks.ts';
+import type { InterfaceFunction } from '../module.ts';
+import { addressOf, gfnOf, mappingOperand, tdCell, tdrOperand, tdStateLocked } from '../operands.ts';
+import { freePage, implicitPage } from '../pages.ts';
+import { REG } from '../pamt.ts';
+import { PAGES_ENTRY_TO_TDR } from '../release.ts';
+import { findEntry, requireBlockedAndTracked, requireState } from '../sept.ts';
+import * as S from '../status.ts';
+import { IN_BUILD_OR_RUN, TD } from '../td.ts';
+
+const REMOVABLE = setOf(MAPPED, BLOCKED, BLOCKEDW, PENDING, PENDING_BLOCKED, PENDING_BLOCKEDW);
+
+export const pageRemove: InterfaceFunction = {
+  name: 'TDH.MEM.PAGE.REMOVE',
+  release: PAGES_ENTRY_TO_TDR,
+  *run(tdx, call) {
+    let status: S.Status;
+
+    // GUARD: operands and TD state
+    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
+    if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
+    if ((status = mappingOperand(tdx, call, 0, 2)) !== S.SUCCESS) return status;
+    const level = call.level;
+
+    // LOCK: the tree, the entry, then the page
+    if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;
+    if ((status = requireState(call, REMOVABLE)) !== S.SUCCESS) return status;
+    const page = tdx.geometry.align(pageOf(call.entry), level);
+    if ((status = yield* implicitPage(tdx, call, page, level, REG)) !== S.SUCCESS) return status;
+
+    // GUARD: no VCPU can still have it in its TLB
+    const bepoch = tdx.pamt.bepoch(page, level);
+    if ((status = yield* requireBlockedAndTracked(tdx, call, bepoch)) !== S.SUCCESS) return status;
+
+    // EFFECT: the entry (this write unlocks it), the count, the page
+    yield* tdx.writeEntry(call, call.entryCell, FREE);
+    yield* tdx.m.add(tdCell(tdx, call, TD.CHLDCNT), -tdx.geometry.span(level));
+    yield* freePage(tdx, page, level);
+    call.rcx = addressOf(tdx, page);
+    return S.SUCCESS;
+  },
+};

@@ -1,0 +1,54 @@
+/**
+ * TDH.MEM.RANGE.UNBLOCK: undoes RANGE.BLOCK, once the blocking is known to every VCPU.
+ *
+ * RCX GPA and level; RDX TDR. The tree is locked exclusively. TLB_TRACKING_NOT_DONE names the tree as its operand.
+ * Source: TDX-MODULE notes §3; EPOCH.md rules 5-7.
+ */
+import {
+  ALL_BLOCKED, BLOCKED, entry, isTable, MAPPED, NL_BLOCKED, NL_MAPPED, pageOf, PENDING, PENDING_BLOCKED, stateOf,
+  type EntryState,
+} from '../entry.ts';
+import { SHARED } from '../locks.ts';
+import type { InterfaceFunction } from '../module.ts';
+import { gfnOf, mappingOperand, tdGet, tdrOperand, tdStateLocked } from '../operands.ts';
+import { ENTRY_TO_TDR } from '../release.ts';
+import { findEntry, isTracked, requireState } from '../sept.ts';
+import * as S from '../status.ts';
+import { IN_BUILD_OR_RUN, RUNNABLE, TD } from '../td.ts';
+
+const TO_UNBLOCKED: ReadonlyMap<EntryState, EntryState> = new Map([
+  [NL_BLOCKED, NL_MAPPED],
+  [BLOCKED, MAPPED],
+  [PENDING_BLOCKED, PENDING],
+]);
+
+export const rangeUnblock: InterfaceFunction = {
+  name: 'TDH.MEM.RANGE.UNBLOCK',
+  release: ENTRY_TO_TDR,
+  *run(tdx, call) {
+    let status: S.Status;
+
+    // GUARD: operands and TD state
+    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
+    if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
+    if ((status = mappingOperand(tdx, call, 0, tdGet(tdx, call, TD.ROOT_LEVEL))) !== S.SUCCESS) return status;
+    const level = call.level;
+
+    // LOCK: the tree, then the entry
+    if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;
+
+    // GUARD: the entry, and that no VCPU still runs from before the block
+    if ((status = requireState(call, ALL_BLOCKED)) !== S.SUCCESS) return status;
+    const page = pageOf(call.entry);
+    if (tdGet(tdx, call, TD.OP_STATE) === RUNNABLE) {
+      const bepoch = yield* tdx.m.read(tdx.pamt.bepoch(page, isTable(call.entry) ? 0 : level));
+      const tracked = yield* isTracked(tdx, call, bepoch);
+      if (!tracked) return S.on(S.TLB_TRACKING_NOT_DONE, S.OPERANDS.SEPT_TREE);
+    }
+
+    // EFFECT: the entry; this write unlocks it
+    const state = TO_UNBLOCKED.get(stateOf(call.entry)) as EntryState; // ALL_BLOCKED are the keys
+    yield* tdx.writeEntry(call, call.entryCell, entry(state, page));
+    return S.SUCCESS;
+  },
+};

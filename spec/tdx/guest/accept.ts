@@ -1,0 +1,127 @@
+/**
+ * TDG.MEM.PAGE.ACCEPT: the guest accepts a pending page; the module zeroes it and maps it.
+ *
+ * RCX GPA and level (0 or 1). It takes no tree or OP_STATE lock: the running VCPU's REFCOUNT keeps the tables it walks
+ * from being freed. A 2 MiB page is zeroed 4 KiB at a time; an interrupt in between is let in, with the progress kept
+ * in the entry. Source: TDX-MODULE notes §4; `commit-order.jsonl`.
+ *
+ * Finding F1 (docs/findings.md): in module 1.5 "is it a leaf?" is decided from the value read before the entry lock,
+ * so a page that PAGE.AUG adds in between is answered with PAGE_SIZE_MISMATCH although its size is right.
+ */
+import { RMW, TRY, type Steps } from '../../machine/step.ts';
+import { HELD_ENTRY, type Call } from '../call.ts';
+import {
+  ENTRY_LOCK, EXPORTED_DIRTY, FREE, HOST_PRIORITY, isGuestAccessible, isLeaf, MAPPED, pageOf, PENDING,
+  PENDING_EXPORTED_DIRTY, stateOf, withState, type Entry, type EntryState,
+} from '../entry.ts';
+import { EXCLUSIVE } from '../locks.ts';
+import type { InterfaceFunction, TdxModule } from '../module.ts';
+import { gfnOf, mappingOperand, ownerOfTdvpr } from '../operands.ts';
+import { walk } from '../sept.ts';
+import * as S from '../status.ts';
+import { advanceRip } from '../stepping.ts';
+import { acceptViolation } from './violation.ts';
+
+/** The states that wait for acceptance, and what becomes of them. */
+const ACCEPTED_AS: ReadonlyMap<EntryState, EntryState> = new Map([
+  [PENDING, MAPPED],
+  [PENDING_EXPORTED_DIRTY, EXPORTED_DIRTY],
+]);
+
+export const pageAccept: InterfaceFunction = {
+  name: 'TDG.MEM.PAGE.ACCEPT',
+  release: [HELD_ENTRY],
+  *run(tdx, call) {
+    call.tdvpr = call.in.vcpu;
+    call.tdr = ownerOfTdvpr(tdx, call.tdvpr);
+    const status = yield* accept(tdx, call);
+    if (call.exitReason < 0 && !call.interrupted) advanceRip(tdx, call.tdvpr);
+    return status;
+  },
+};
+
+function* accept(tdx: TdxModule, call: Call): Steps<S.Status> {
+  let status: S.Status;
+
+  // GUARD: the operand
+  if ((status = mappingOperand(tdx, call, 0, 1)) !== S.SUCCESS) return status;
+  const level = call.level;
+
+  // GUARD: the walk. Stopped above the level by a page that the guest can use already, or by anything else
+  if (!(yield* walk(tdx, call, gfnOf(call.in.rcx), level))) {
+    if (isGuestAccessible(call.entry)) return S.on(S.PAGE_ALREADY_ACCEPTED, call.level);
+    return yield* acceptViolation(tdx, call, level);
+  }
+
+  // LOCK: the entry, on the guest's side
+  const wasLeaf = isLeaf(call.entry);
+  if ((status = yield* lockAsGuest(tdx, call)) !== S.SUCCESS) return status;
+
+  // GUARD: the entry as it is now
+  const now = call.entry;
+  if (stateOf(now) !== FREE && !wasLeaf) return S.on(S.PAGE_SIZE_MISMATCH, level);
+  if (isGuestAccessible(now)) return S.on(S.PAGE_ALREADY_ACCEPTED, level);
+  if (!ACCEPTED_AS.has(stateOf(now))) {
+    yield* tdx.release(call, HELD_ENTRY);
+    return yield* acceptViolation(tdx, call, level);
+  }
+
+  // EFFECT: zero the page, then map it; the whole entry is written, still locked
+  const accepted = zeroPages(tdx, call, now, level);
+  return (yield* publish(tdx, call, now, accepted)) ? S.SUCCESS : S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
+}
+
+/**
+ * The guest's attempt at the entry lock: refused while it is held, and, with its own status, while a host call has
+ * asked for priority. The entry is read again afterwards.
+ */
+function* lockAsGuest(tdx: TdxModule, call: Call): Steps<S.Status> {
+  if (tdx.locking('TDG.MEM.PAGE.ACCEPT').entryLock) {
+    const cell = call.entryCell;
+    yield cell * 8 + TRY;
+    const e = tdx.m.peek(cell);
+    if ((e & (ENTRY_LOCK | HOST_PRIORITY)) !== 0) {
+      call.busyLock = cell;
+      tdx.locks.tell('refused', cell, EXCLUSIVE);
+      const status = (e & ENTRY_LOCK) !== 0 ? S.OPERAND_BUSY : S.OPERAND_BUSY_HOST_PRIORITY;
+      return S.on(status, S.OPERANDS.RCX);
+    }
+    tdx.m.poke(cell, e | ENTRY_LOCK);
+    tdx.locks.tell('taken', cell, EXCLUSIVE);
+    call.hold(HELD_ENTRY, cell, EXCLUSIVE);
+  }
+  call.entry = yield* tdx.m.read(call.entryCell);
+  return S.SUCCESS;
+}
+
+/**
+ * Zeroes the page from the stored progress on, looking for an interrupt after each 4 KiB but the last. Answers the
+ * entry as it has to be written: accepted, or still pending with the new progress.
+ */
+function zeroPages(tdx: TdxModule, call: Call, e: Entry, level: number): Entry {
+  const first = tdx.geometry.align(pageOf(e), level);
+  const count = tdx.geometry.span(level);
+  for (let done = pageOf(e) - first; done < count; ) {
+    tdx.memory.zero(first + done);
+    done++;
+    if (done < count && tdx.interruptPending(call)) {
+      call.interrupted = true;
+      return e - pageOf(e) + first + done;
+    }
+  }
+  const accepted = ACCEPTED_AS.get(stateOf(e)) as EntryState; // accept() has asked
+  return withState(e - pageOf(e) + first, accepted);
+}
+
+/** Writes the final value; without entry locks (version 1.0) as a transaction against the value read. */
+function* publish(tdx: TdxModule, call: Call, before: Entry, after: Entry): Steps<boolean> {
+  if (call.modeOf(HELD_ENTRY) !== 0) {
+    yield* tdx.writeEntry(call, call.entryCell, after);
+    return true;
+  }
+  yield call.entryCell * 8 + RMW;
+  if (tdx.m.peek(call.entryCell) !== before) return false;
+  tdx.m.poke(call.entryCell, after);
+  for (const listener of tdx.listeners) listener.entryWritten?.(call.entryCell, before, after, call);
+  return true;
+}
