@@ -1,3 +1,6 @@
+import { UnusableHistory } from '../properties/engine.ts';
+import { NotDeterministic } from '../properties/check.ts';
+import { HistorySyntaxError } from '../properties/text.ts';
 import { InputError } from '../properties/recordings/input.ts';
 
 /** Nothing found / a check found something / the input or the command line was unusable. */
@@ -11,4 +14,6 @@ export class UsageError extends Error {
 }
 
 /** Errors that are about what somebody gave us, not about this program. */
-export const isTheirs = (error: unknown): error is Error => error instanceof UsageError || error instanceof InputError;
+export const isTheirs = (error: unknown): error is Error => THEIRS.some((kind) => error instanceof kind);
+
+const THEIRS = [UsageError, InputError, HistorySyntaxError, UnusableHistory, NotDeterministic];

@@ -3,12 +3,15 @@
  * 1 when something was, 2 with one line on stderr when the input or the command line cannot be used.
  */
 import { Command, CommanderError } from 'commander';
+import { checkCommand } from './commands/check.ts';
 import { replayCommand } from './commands/replay.ts';
+import { rulesCommand } from './commands/rules.ts';
+import { showCommand } from './commands/show.ts';
 import { EXIT_UNUSABLE, isTheirs } from './errors.ts';
 import { warn } from './output.ts';
 
 /** Add a command here. */
-const COMMANDS = [replayCommand];
+const COMMANDS = [replayCommand, checkCommand, showCommand, rulesCommand];
 
 function exit(code: number): void {
   process.exitCode = code;

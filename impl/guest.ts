@@ -35,6 +35,16 @@ export function* guestOperation(vm: Vm, vcpu: VmVcpu, action: GuestAction, gfn: 
   }
 }
 
+/** The guest computes for a while without touching memory: the VCPU stays inside unless it is told to leave. */
+export function* guestIdle(vm: Vm, vcpu: VmVcpu): Steps<void> {
+  for (let i = 0; i < IDLE_INSTRUCTIONS; i++) {
+    if ((yield* enterTd(vm, vcpu)) === STOPPED) return;
+    yield* vm.m.relax(vcpu.kvm.cell);
+  }
+}
+
+const IDLE_INSTRUCTIONS = 8;
+
 const isInside = (vm: Vm, vcpu: VmVcpu): boolean =>
   vm.m.peek(vm.memory.word(vcpu.tdvpr, VP.STATE)) === VCPU_ACTIVE;
 

@@ -20,7 +20,10 @@ import { TdxModule, type Platform } from '../spec/tdx/module.ts';
 import { EPT, TDCX } from '../spec/tdx/pamt.ts';
 import { TD } from '../spec/tdx/td.ts';
 import type { ModuleVersion } from '../spec/tdx/versions.ts';
+import { listGpa } from '../spec/tdx/stepping.ts';
+import { faultUnder, throughFrozen } from './blocks/fault.ts';
 import { buildTd, TDVPR_PAGES } from './build-td.ts';
+import { guestOperation, leaveTd } from './guest.ts';
 import type { Policy } from './policy.ts';
 import { Vm, type VmVcpu } from './vm.ts';
 
@@ -34,6 +37,10 @@ const INDEX_BITS = 1;
 const ROOT_LEVEL = 2;
 /** The guest's pages. */
 export const GUEST_PAGES = 1 << (INDEX_BITS * (ROOT_LEVEL + 1));
+
+/** The page by which zero-step mitigation is armed; operations use the ones below {@link USED_PAGES}. */
+const ARMED_GFN = GUEST_PAGES - 1;
+export const USED_PAGES = GUEST_PAGES - (1 << INDEX_BITS);
 
 /** Page numbers: TDR and TDCX from 0, then the VCPUs, then what the kernel allocates, then the guest's memory. */
 const FIRST_TDVPR = 8;
@@ -53,7 +60,7 @@ export function createVm({ policy, module, vcpus: count }: VmOptions): Vm {
     privateHkids: [32, 33],
     packages: 1,
     cacheSubBlocks: 1,
-    steppingThreshold: 1,
+    steppingThreshold: 6,
   };
   const tdx = new TdxModule(memory, platform);
   const pages = new Pages(memory, kernel, KERNEL_PAGES, { kinds: PAGE_KINDS, reuseLast: true });
@@ -87,8 +94,23 @@ export function createVm({ policy, module, vcpus: count }: VmOptions): Vm {
     slot: m.segment('memslot', 1, () => 'memslot'),
   });
   m.poke(vm.slot, 1);
+  armZeroStep(vm);
   m.seal();
   return vm;
+}
+
+/**
+ * The last VCPU starts with zero-step mitigation armed, by a page that is mapped: its entries take the tree lock
+ * exclusively, until it faults elsewhere. That page is left alone by histories: a page that is added again to a running
+ * TD is pending, and an armed VCPU does not get past a pending page (finding F4).
+ */
+function armZeroStep(vm: Vm): void {
+  const vcpu = vm.vcpus.at(-1);
+  if (vcpu === undefined) return;
+  atomically(faultUnder(vm, ARMED_GFN, 'read', throughFrozen));
+  atomically(guestOperation(vm, vcpu, 'accept', ARMED_GFN, 0));
+  atomically(leaveTd(vm, vcpu));
+  listGpa(vm.tdx, vcpu.tdvpr, ARMED_GFN * 4096);
 }
 
 const alignUp = (page: number): number => Math.ceil(page / ALIGNMENT) * ALIGNMENT;

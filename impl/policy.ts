@@ -40,7 +40,3 @@ export interface Policy {
   /** The VM is destroyed. No VCPU runs any more. */
   destroy(vm: Vm): Steps<void>;
 }
-
-/** The operations of a history that hosts and guests can ask for, and how they reach the policy. */
-export const HOST_OPERATIONS = ['unmap', 'remove-table', 'promote', 'demote', 'remove-slot'] as const;
-export const GUEST_OPERATIONS = ['touch', 'read', 'accept', 'accept-huge'] as const;

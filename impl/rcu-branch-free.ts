@@ -22,9 +22,9 @@ import { rangeUnblock } from '../spec/tdx/functions/range-unblock.ts';
 import { septRemove } from '../spec/tdx/functions/sept-remove.ts';
 import type { InterfaceFunction } from '../spec/tdx/module.ts';
 import * as S from '../spec/tdx/status.ts';
-import { demotePage, freeTable } from './blocks/resize.ts';
+import { freeTable } from './blocks/resize.ts';
 import { kickAll, track, withoutVcpus } from './blocks/seamcalls.ts';
-import { returnPages, zapLeaves } from './blocks/zap.ts';
+import { returnPages } from './blocks/zap.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 import type { Breach, Policy } from './policy.ts';
 import { isStatus, mapping, type Vm } from './vm.ts';
@@ -124,16 +124,12 @@ function policy(name: string, title: string, proposed: string, variant: Variant,
     breaks,
     *removeTable(vm, gfn) {
       const first = vm.tdx.geometry.align(gfn, 1);
-      const pages = vm.mirror.span(1);
       yield* vm.mmuLock.writeLock();
       yield* vm.invalidation.begin();
       const place = yield* vm.mirror.walk(first, 1);
-      const pruned = place.level === 1 && kindOfSpte(place.spte) === TABLE;
-      if (pruned) yield* prune(vm, place, first, variant);
-      else yield* zapLeaves(vm, first, pages, demotePage);
+      if (place.level === 1 && kindOfSpte(place.spte) === TABLE) yield* prune(vm, place, first, variant);
       yield* vm.invalidation.end();
       yield* vm.mmuLock.writeUnlock();
-      if (!pruned) yield* returnPages(vm, first, pages);
     },
   };
 }

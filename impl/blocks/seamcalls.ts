@@ -7,8 +7,8 @@ import type { InterfaceFunction } from '../../spec/tdx/module.ts';
 import * as S from '../../spec/tdx/status.ts';
 import { isStatus, type Vm } from '../vm.ts';
 
-/** KVM_REQ_OUTSIDE_GUEST_MODE: nothing to do but to have been outside. */
-const OUTSIDE = 1;
+/** KVM_REQ_OUTSIDE_GUEST_MODE asks for nothing but to have been outside: no bit is left behind for the VCPU to see. */
+const OUTSIDE = 0;
 
 /** Makes every VCPU leave the guest, and waits until each has. */
 export function* kickAll(vm: Vm): Steps<void> {

@@ -50,14 +50,19 @@ export function* returnPages(vm: Vm, gfn: number, pages: number): Steps<void> {
 /** What the host writes into a page that it got back. */
 export const POISON = -1;
 
-/** `zap` with the invalidation protocol around it, under mmu_lock held for write; then the pages go back. */
+/**
+ * Takes pages from the guest: under mmu_lock held for write the invalidation begins and `zap` runs; then the pages go
+ * back to the host; only then does the invalidation end, so that no fault installs one of them in between (K38, K39).
+ */
 export function* unmapUnder(vm: Vm, gfn: number, pages: number, zap: () => Steps<void>): Steps<void> {
   yield* vm.mmuLock.writeLock();
   yield* vm.invalidation.begin();
   yield* zap();
-  yield* vm.invalidation.end();
   yield* vm.mmuLock.writeUnlock();
   yield* returnPages(vm, gfn, pages);
+  yield* vm.mmuLock.writeLock();
+  yield* vm.invalidation.end();
+  yield* vm.mmuLock.writeUnlock();
 }
 
 /** Deletes the memslot: no fault maps anything any more, then every leaf goes (K50: leaves only, for a TD). */

@@ -9,7 +9,7 @@ import { NDA, NO_OWNER, Pamt, pageTypeName, SIZES } from '../../spec/tdx/pamt.ts
 import { TD } from '../../spec/tdx/td.ts';
 import { compareEpoch, compareRows, compareScalar, compareVcpu, hexOf, type Report } from './compare-step.ts';
 import type { FinalDump, PamtRow, Scalar, SeptRow } from './format.ts';
-import { kotRows, TD_FIELDS, VCPU_FIELDS, wbtRows, word } from './observe.ts';
+import { firstLevel, kotRows, TD_FIELDS, VCPU_FIELDS, wbtRows, word } from './observe.ts';
 import type { Slot, Universe } from './universe.ts';
 
 type FinalTd = FinalDump['tds'][number];
@@ -87,7 +87,7 @@ function compareTree(u: Universe, slot: Slot, rows: readonly SeptRow[], report: 
 }
 
 /** Visits every entry that is not FREE, tables before what is below them, also below a blocked table. */
-function forEachEntry(u: Universe, { tdr }: Slot, visit: (gfn: number, level: number, entry: Entry) => void): void {
+function forEachEntry(u: Universe, slot: Slot, visit: (gfn: number, level: number, entry: Entry) => void): void {
   const { geometry, memory, m } = u.tdx;
   const descend = (table: number, firstGfn: number, level: number): void => {
     for (let i = 0; i < geometry.fanout; i++) {
@@ -98,7 +98,7 @@ function forEachEntry(u: Universe, { tdr }: Slot, visit: (gfn: number, level: nu
       if (isTable(entry) && level > 0) descend(pageOf(entry), gfn, level - 1);
     }
   };
-  descend(word(u, tdr, TD.SEPT_ROOT), 0, word(u, tdr, TD.ROOT_LEVEL));
+  descend(word(u, slot.tdr, TD.SEPT_ROOT), 0, firstLevel(u, slot));
 }
 
 /** An entry of the PAMT, as dumps show it. */

@@ -87,6 +87,8 @@ type Comparer = (compared: Compared, recorded: unknown) => void;
 const scalar = (field: string, ours: (compared: Compared) => Scalar): readonly [string, Comparer] =>
   [field, (compared, recorded) => compareScalar(compared.report, field, recorded, ours(compared))];
 
+const exitReasonOf = ({ done }: Compared): number | null => (done.call.exitReason < 0 ? null : done.call.exitReason);
+
 /** Statuses of the ABI; a TD exit puts its reason where they are. */
 const isAbiStatus = ({ done }: Compared): boolean => done.call.exitReason < 0;
 
@@ -101,7 +103,7 @@ const COMPARERS: ReadonlyMap<string, Comparer> = new Map<string, Comparer>([
   scalar('statusName', (compared) => (isAbiStatus(compared) ? statusName(compared.done.call.status) : 'TDX_SUCCESS')),
   scalar('operandId', operandIdOf),
   scalar('operandName', ({ done }) => operandName(done.call.status)),
-  scalar('vmExitReason', ({ done }) => done.call.exitReason),
+  scalar('vmExitReason', exitReasonOf),
   scalar('interrupted', ({ done }) => done.call.interrupted),
   scalar('guestVE', ({ done }) => done.call.injectedVe),
   ['guestRax', ({ report, done }, recorded) => compareBits(report, 'guestRax', recorded as string, done.rax)], // as status
@@ -130,7 +132,7 @@ const COMPARERS: ReadonlyMap<string, Comparer> = new Map<string, Comparer>([
 
 /** What happens only now and then is recorded only then: its absence says that it did not happen. */
 const ABSENT_MEANS: readonly (readonly [field: string, value: Scalar, ours: (compared: Compared) => Scalar])[] = [
-  ['vmExitReason', -1, ({ done }) => done.call.exitReason],
+  ['vmExitReason', null, exitReasonOf],
   ['interrupted', false, ({ done }) => done.call.interrupted],
   ['guestVE', false, ({ done }) => done.call.injectedVe],
 ];

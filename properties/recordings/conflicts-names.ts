@@ -20,7 +20,7 @@ const TD_LOCKS: ReadonlyMap<number, string> = new Map([
 ]);
 
 /** The recorder's SHA-384 is a stub that writes this. */
-const MEASURED = 0xabababababababn;
+const MEASURED = 0xababababababababn;
 const NOT_ASSOCIATED = 0xffffffffn;
 const FIRST_MEASUREMENT = 0x240;
 

@@ -66,9 +66,12 @@ function operandsOf(u: Universe, slot: Slot, step: RecordedStep, gpaOffset: numb
     interruptAfter: interruptPendingAfter ?? NEVER,
     inject: (inject ?? null) as Injection | null, // parseScenario lets only text in; an unknown one injects nothing
     tdParams: tdParams === undefined ? null : tdParamsOf(tdParams),
+    field: step.op === READS_FIELD ? BigInt(regs.rdx ?? 0) : 0n,
   };
 }
 
+/** The function whose RDX is a field's id. */
+const READS_FIELD = 'TDH.MNG.RD';
 /** What the harness left in the registers that it does not record. */
 const NULL_REGISTER = '0xffffffffffffffff';
 

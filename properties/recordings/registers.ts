@@ -81,6 +81,8 @@ const UNTOLD: OutputName = 'r8';
 export function outputOf(
   tdx: TdxModule, tokens: Tokens, call: Call, name: OutputName, passed: Registers, stride: number,
 ): bigint | null {
+  const wide = name === 'r9' ? undefined : call.wide?.[name];
+  if (wide !== undefined) return wide;
   if (call.exitReason < 0 && UNTOUCHED.get(call.name)?.includes(name) === true) {
     const input = passed[name];
     if (input === undefined) return name === UNTOLD ? null : 0n;

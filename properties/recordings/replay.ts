@@ -11,6 +11,7 @@ import { compareSept, compareStep, type Report } from './compare-step.ts';
 import { parseScenario, type RecordedStep, type Scenario } from './format.ts';
 import { InputError } from './input.ts';
 import { readLines, type ParsedLine } from './lines.ts';
+import { markTdcs } from './observe.ts';
 import { isKnownOp, perform } from './perform.ts';
 import { Universes, type Slot, type Universe } from './universe.ts';
 
@@ -96,6 +97,7 @@ function replayScenario(scenario: Scenario, universes: Universes): Replayed {
 function replayStep(u: Universe, slot: Slot, step: RecordedStep, report: Report): boolean {
   compareSept(u, slot, step, 'septBefore', report);
   const done = perform(u, slot, step);
+  if (!u.isSequential) markTdcs(u, slot);
   compareStep({ u, slot, step, done, report });
   return done.result === 'HALT';
 }

@@ -106,7 +106,7 @@ const addPage = (stage: Stage, td: number, gpa: number, level: number, r8: numbe
   stage.expect('TDH.MEM.PAGE.AUG', { rcx: gpa + level, rdx: stage.tdrAddress(td), r8 });
 
 /** What a guest's TDG.MEM.PAGE.ACCEPT would leave. */
-function accept(stage: Stage, td: number, gpa: number, level: number): void {
+export function accept(stage: Stage, td: number, gpa: number, level: number): void {
   const cell = entryCell(stage, td, gpa, level);
   stage.m.poke(cell, withState(stage.m.peek(cell), MAPPED));
 }

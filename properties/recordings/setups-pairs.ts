@@ -8,11 +8,13 @@
 import type { Operands } from '../../spec/tdx/call.ts';
 import { RUNNABLE, TD, TEARDOWN } from '../../spec/tdx/td.ts';
 import { armSteppingFilter } from './setups-stepping.ts';
-import { buildEntry, bytesAt, entryCell, entrySpec, pageUnder, Pools } from './setups-entries.ts';
+import { buildEntry, bytesAt, entryCell, entrySpec, leafPage, pageUnder, Pools } from './setups-entries.ts';
 import { party, RUNNING_VCPU, type Scene } from './setups-scene.ts';
 import { lpOf, SetupError, type Stage } from './setups.ts';
 
 export interface PairName {
+  /** Which recording: where an entry is FREE, they aim TDH.PHYMEM.PAGE.RECLAIM and RDMD at different pages. */
+  readonly recorder: 'conflicts' | 'stepwise';
   readonly x: string;
   readonly y: string;
   readonly relation: string;
@@ -146,7 +148,7 @@ export function setPair(stage: Stage, pair: PairName): Scene {
   bringTo(stage, 0, pair.opState);
   if (yTd === 1) bringTo(stage, 1, rows.y.only ?? 'RUNNABLE');
 
-  const pages = pagesOf(stage, relation, rows, places);
+  const pages = pagesOf(stage, pair.recorder, relation, rows, places);
   const xVcpu = { td: 0, vcpu: 0, lp: lpOf(0, 0) };
   const yIndex = yTd === 0 && relation.otherLp !== true ? 1 : 0;
   const yVcpu = { td: yTd, vcpu: yIndex, lp: relation.otherLp === true ? OTHER_LP : lpOf(yTd, yIndex) };
@@ -158,7 +160,7 @@ export function setPair(stage: Stage, pair: PairName): Scene {
     stage,
     x: party(pair.x, operandsFor(stage, rows.x, places.x, pages.x, xVcpu, X_LP)),
     y: party(pair.y, operandsFor(stage, rows.y, places.y, pages.y, yVcpu, Y_LP)),
-    watched: entryCell(stage, 0, places.x.gpa, places.x.level),
+    watched: () => entryCell(stage, 0, places.x.gpa, places.x.level),
     enterX: enterX ?? (() => undefined),
   };
 }
@@ -194,10 +196,11 @@ const specified = (name: string | null): string | null => (name === null || BY_P
 function baseEntry(pair: PairName, rows: Rows, separate: boolean): { readonly spec: string } {
   const named = specified(pair.xEntry) ?? (separate ? null : specified(pair.yEntry));
   if (named !== null) return { spec: named };
-  const pages = [rows.x, ...(separate ? [] : [rows.y])].filter((row) => row.takes === 'page' || hasEntry(row));
-  const usual = pages.map((row) => usualEntry(row, pair.opState));
-  const telling = pair.yEntry === 'L0 child' ? usual.slice(-1).filter((name) => name.endsWith('@L0')) : usual;
-  return { spec: telling.find((name) => name !== 'FREE@L0') ?? 'FREE@L0' };
+  const telling = (row: FunctionRow): boolean =>
+    hasEntry(row) || (row.takes === 'page' && (row === rows.x || pair.recorder === 'conflicts'));
+  const usual = [rows.x, ...(separate ? [] : [rows.y])].filter(telling).map((row) => usualEntry(row, pair.opState));
+  const chosen = pair.yEntry === 'L0 child' ? usual.slice(-1).filter((name) => name.endsWith('@L0')) : usual;
+  return { spec: chosen.find((name) => name !== 'FREE@L0') ?? 'FREE@L0' };
 }
 
 /** From INITIALIZED to the OP_STATE of the recording. Epoch 2 begins with RUNNABLE. */
@@ -221,7 +224,9 @@ function prepareVcpu(stage: Stage, recorded: string, { td, vcpu }: Vcpu): (() =>
 }
 
 /** The page operands of both: R8, or RCX of the functions about a physical page. HPA in bytes. */
-function pagesOf(stage: Stage, { page }: RelationRow, rows: Rows, places: Places): { x: number; y: number } {
+function pagesOf(
+  stage: Stage, recorder: PairName['recorder'], { page }: RelationRow, rows: Rows, places: Places,
+): { x: number; y: number } {
   const own = { x: newPage(0, addsLarge(rows.x, places.x) ? 1 : 0), y: newPage(1, addsLarge(rows.y, places.y) ? 1 : 0) };
   const mapped = {
     x: mappedPage(stage, rows.x, places.x),
@@ -236,13 +241,14 @@ function pagesOf(stage: Stage, { page }: RelationRow, rows: Rows, places: Places
     return about(rows.x) ? { x: own.y, y: own.y } : { x: own.x, y: own.x };
   }
   const shared = places.x.td === places.y.td;
+  const unmapped = recorder === 'conflicts' ? own.x : leafPage(0, 0);
   const under = (place: Place): number | null => pageUnder(stage, place.td, place.gpa, place.level);
   if (about(rows.x) && about(rows.y) && !shared) return { x: under(places.x) ?? own.x, y: under(places.y) ?? own.y };
   if (about(rows.x)) {
-    const x = under(places.x) ?? own.x;
+    const x = under(places.x) ?? unmapped;
     return { x, y: rows.y.addsPage === true && shared ? (x === own.x ? x : own.y) : about(rows.y) ? x : own.y };
   }
-  return { x: own.x, y: about(rows.y) ? under(places.y) ?? (shared ? own.x : own.y) : own.y };
+  return { x: own.x, y: about(rows.y) ? under(places.y) ?? (shared ? unmapped : own.y) : own.y };
 }
 
 /** An offset within a 2 MiB page. */

@@ -17,8 +17,8 @@ export interface Scene {
   readonly stage: Stage;
   readonly x: Party;
   readonly y: Party;
-  /** The Secure EPT entry that the recording watches, or -1. */
-  readonly watched: Cell;
+  /** The Secure EPT entry that the recording watches; -1 when there is none, or its table is gone. */
+  readonly watched: () => Cell;
   /** Puts X's VCPU into its guest, when X is on the guest's side. */
   readonly enterX: () => void;
 }

@@ -19,6 +19,8 @@ import { Tokens } from './registers.ts';
 export interface Slot {
   readonly td: number;
   readonly tdr: number;
+  /** The first TDCX page, where the TDCS begins. */
+  readonly tdcx: number;
   /** The TDVPR page of each VCPU. */
   readonly tdvpr: readonly number[];
 }
@@ -30,6 +32,8 @@ const SEQUENTIAL_HKIDS = [32, 63] as const;
 const ROOT_TDCX = 3;
 /** The module's own memory. Recordings show only that 0x40001000 is in it and 0x10000000 is not. */
 const SEAMRR = [0x40000, 0x2000] as const;
+/** More EPT violations than this at one guest RIP arm the zero-step filter. */
+const STEPPING_THRESHOLD = 6;
 const INDEX_BITS = 9;
 const WORDS_PER_PAGE = 1 << INDEX_BITS;
 
@@ -42,12 +46,19 @@ export class Universe {
   readonly vcpuCounts = new Map<number, number>();
   private readonly config: Config;
 
+  /** Is this a sequential recording? Else it is a life-cycle recording. */
+  get isSequential(): boolean {
+    return isSequential(this.config);
+  }
+
   constructor(tdx: TdxModule, config: Config) {
     this.tdx = tdx;
     this.config = config;
-    const described = isSequential(config) ? config.tds : config.tdSlots;
-    this.slots = new Map(described.map(({ td, tdr, tdvpr }) => [
-      td, { td, tdr: this.page(tdr), tdvpr: tdvpr.map((hpa) => this.page(hpa)) },
+    const described = isSequential(config)
+      ? config.tds.map((td) => ({ ...td, tdcx: td.tdcx[0] }))
+      : config.tdSlots;
+    this.slots = new Map(described.map(({ td, tdr, tdcx, tdvpr }) => [
+      td, { td, tdr: this.page(tdr), tdcx: this.page(tdcx), tdvpr: tdvpr.map((hpa) => this.page(hpa)) },
     ]));
   }
 
@@ -116,7 +127,7 @@ function platformOf(config: Config, version: ModuleVersion): Platform {
     seamrr: SEAMRR,
     packages: isSequential(config) ? 1 : config.packages,
     cacheSubBlocks: isSequential(config) ? 1 : config.cachedSubBlocks,
-    steppingThreshold: 6,
+    steppingThreshold: STEPPING_THRESHOLD,
   };
 }
 

@@ -8,28 +8,69 @@ export interface Judge {
   violated(expected: string, seen: string): void;
 }
 
-/** A rule with its check. `watch` subscribes to what it needs to see of `world`; it is called once, before any run. */
+/** A rule with its check. */
 export interface Rule<World> extends RuleText {
+  /** Subscribes to what the rule needs to see of `world`; called once, before any run. */
   watch?(world: World, judge: Judge): void;
+  /** Looks at `world` when every actor has ended and nothing is in flight. */
+  atRest?(world: World, judge: Judge): void;
+  /** Looks at `world` when everything has been torn down. */
+  atEnd?(world: World, judge: Judge): void;
+  /** Faults of the machine (H rules) that break this rule: they are reported under its id. */
+  readonly faults?: readonly string[];
+  /** The real module of these versions breaks the rule by itself (docs/findings.md): no VMM is judged by it there. */
+  readonly finding?: { readonly id: string; readonly versions: readonly string[] };
+}
+
+/** A rule about a part of a world, as a rule about the world. */
+export function about<World, Part>(rule: Rule<Part>, part: (world: World) => Part): Rule<World> {
+  const { watch, atRest, atEnd, ...text } = rule;
+  return {
+    ...text,
+    ...(watch && { watch: (world: World, judge: Judge) => watch(part(world), judge) }),
+    ...(atRest && { atRest: (world: World, judge: Judge) => atRest(part(world), judge) }),
+    ...(atEnd && { atEnd: (world: World, judge: Judge) => atEnd(part(world), judge) }),
+  };
 }
 
 /** The rules that watch one world, and how often each has been put to the test. */
 export class RuleBook<World> {
   readonly rules: readonly Rule<World>[];
+  private readonly world: World;
   private readonly counts: Float64Array;
+  private readonly judges: readonly Judge[];
 
   constructor(m: Machine, world: World, rules: readonly Rule<World>[]) {
     this.rules = rules;
+    this.world = world;
     this.counts = new Float64Array(rules.length);
     const { counts } = this;
-    for (const [index, rule] of rules.entries()) {
-      rule.watch?.(world, {
-        exercised: () => {
-          counts[index] = (counts[index] ?? 0) + 1;
-        },
-        violated: (expected, seen) => m.violate(rule.id, expected, seen),
-      });
-    }
+    this.judges = rules.map((rule, index) => ({
+      exercised: () => {
+        counts[index] = (counts[index] ?? 0) + 1;
+      },
+      violated: (expected, seen) => m.violate(rule.id, expected, seen),
+    }));
+    for (const [index, rule] of rules.entries()) rule.watch?.(world, this.judge(index));
+  }
+
+  private judge(index: number): Judge {
+    return this.judges[index] as Judge; // one a rule
+  }
+
+  /** Every actor has ended. */
+  atRest(): void {
+    for (const [index, rule] of this.rules.entries()) rule.atRest?.(this.world, this.judge(index));
+  }
+
+  /** Everything has been torn down. */
+  atEnd(): void {
+    for (const [index, rule] of this.rules.entries()) rule.atEnd?.(this.world, this.judge(index));
+  }
+
+  /** The rule under whose id a violation is reported: a fault of the machine belongs to the rule that names it. */
+  reportedAs(id: string): string {
+    return this.rules.find((rule) => rule.faults?.includes(id) === true)?.id ?? id;
   }
 
   /** Times the rule's premise held since the book was opened or {@link clear}ed. */

@@ -64,7 +64,7 @@ export class Pages {
     this.first = first;
     this.end = first + count;
     this.options = options;
-    this.cell = m.segment('page allocator', 2, (i) => (i === 0 ? 'page allocator' : 'page allocator.frees'));
+    this.cell = m.record('page allocator', 'frees');
     this.frees = this.cell + 1;
     this.meta = m.segment('pages', count * CELLS_PER_PAGE, (i) =>
       `page ${first + Math.floor(i / CELLS_PER_PAGE)}.${FIELDS[i % CELLS_PER_PAGE]}`);
@@ -174,7 +174,8 @@ export class Pages {
 
   private describe(ref: PageRef): string {
     const generation = generationOf(ref);
-    return (generation & 1) === 1 ? `allocation of generation ${generation}` : 'free page that the reference was made of';
+    if ((generation & 1) === 0) return 'free page that the reference was made of';
+    return `allocation of generation ${generation}`;
   }
 
   private present(page: number): string {

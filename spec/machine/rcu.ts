@@ -1,5 +1,6 @@
 /**
- * Read-copy-update: read sections, callbacks after a grace period, and the two ways to wait.
+ * Read-copy-update: read sections, callbacks after a grace period, and the two ways to wait. Each object is a domain of
+ * its own, so a second one serves as SRCU.
  *
  * A grace period ends when every actor that was inside a read section when it was asked for has left that section;
  * sections that began later do not matter. Source: Linux, Documentation/RCU/whatisRCU.rst.
@@ -36,8 +37,7 @@ export class Rcu implements Holdable {
 
   constructor(m: Machine, name = 'RCU') {
     this.m = m;
-    const parts = [name, `${name}.oldestReader`, `${name}.oldestCallback`];
-    this.cell = m.segment(name, parts.length, (i) => parts[i] ?? name);
+    this.cell = m.record(name, 'oldestReader', 'oldestCallback');
     this.oldestReader = this.cell + 1;
     this.oldestCallback = this.cell + 2;
     this.nesting = m.perActor(`${name}.nesting`);
@@ -70,8 +70,8 @@ export class Rcu implements Holdable {
     yield this.cell * 8 + READ;
     const { m } = this;
     if (!this.holds(m.current)) {
-      fault(m, BAD_UNLOCK, 'a read section is left by an actor that is inside one', `${actorName(m, m.current)} leaves`);
-      return;
+      const seen = `${actorName(m, m.current)} leaves`;
+      return fault(m, BAD_UNLOCK, 'a read section is left by an actor that is inside one', seen);
     }
     m.poke(this.nesting + m.current, m.peek(this.nesting + m.current) - 1);
     if (this.holds(m.current)) return;

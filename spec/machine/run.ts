@@ -55,7 +55,8 @@ function resume(m: Machine, actor: Actor): void {
     actor.done = true;
     actor.next = -1;
     for (const thing of m.holdables) {
-      if (thing.holds(actor.index)) fault(m, ENDED_HOLDING, `${actor.name} lets go before it ends`, m.nameOf(thing.cell));
+      if (!thing.holds(actor.index)) continue;
+      fault(m, ENDED_HOLDING, `${actor.name} lets go before it ends`, `it holds ${m.nameOf(thing.cell)}`);
     }
   } else actor.next = result.value;
 }
@@ -89,27 +90,28 @@ function livelock(m: Machine, maxSteps: number): Ending {
  */
 function pickActor(m: Machine, running: number): number {
   const { actors } = m;
-  const n = actors.length;
-  const pausing = isPausing(actors[running]);
-  const start = pausing ? running + 1 : running;
+  const start = isPausing(actors[running]) ? running + 1 : running;
+  const end = start + actors.length;
   let enabled = 0;
   let first = -1;
-  for (let i = 0; i < n; i++) {
-    const index = (start + i) % n;
-    if (!isEnabled(actors[index] as Actor)) continue; // index < n
-    enabled++;
-    if (first < 0) first = index;
+  for (let i = start; i < end; i++) {
+    const actor = inRotation(actors, i);
+    if (!isEnabled(actor)) continue;
+    if (enabled++ === 0) first = actor.index;
   }
   if (enabled <= 1) return first;
-  const asking = actors[running] as Actor; // running is always a valid index while somebody is enabled
-  let skip = m.choices.pick(enabled, running, asking.taken, SWITCH);
+  let skip = m.choices.pick(enabled, running, inRotation(actors, running).taken, SWITCH);
   if (skip === 0) return first;
-  for (let i = 0; i < n; i++) {
-    const index = (start + i) % n;
-    if (isEnabled(actors[index] as Actor) && skip-- === 0) return index; // index < n
+  for (let i = start; i < end; i++) {
+    const actor = inRotation(actors, i);
+    if (isEnabled(actor) && skip-- === 0) return actor.index;
   }
   return first;
 }
+
+/** Actor `i`, counting on from the first one after the last. `i` is less than twice the number of actors. */
+const inRotation = (actors: readonly Actor[], i: number): Actor =>
+  actors[i < actors.length ? i : i - actors.length] as Actor; // in range either way
 
 const isPausing = (actor: Actor | undefined): boolean =>
   actor !== undefined && !actor.done && kindOf(actor.next) === PAUSE;

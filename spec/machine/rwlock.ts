@@ -33,8 +33,7 @@ export class RwLock implements Holdable {
   constructor(m: Machine, name: string, fair = true) {
     this.m = m;
     this.fair = fair;
-    const parts = [name, `${name}.writer`, `${name}.arrivals`, `${name}.departures`];
-    this.cell = m.segment(name, parts.length, (i) => parts[i] ?? name);
+    this.cell = m.record(name, 'writer', 'arrivals', 'departures');
     this.writer = this.cell + 1;
     this.arrivals = this.cell + 2;
     this.departures = this.cell + 3;
@@ -61,7 +60,7 @@ export class RwLock implements Holdable {
     return this.heldForWrite(actor) || this.heldForRead(actor);
   }
 
-  /** Somebody is queued: what makes a holder that can yield do so. Inside a step on this lock; see {@link contended}. */
+  /** Somebody is queued, so a holder that can yield should. For use inside a step on this lock; see {@link contended}. */
   isContended(): boolean {
     return this.m.peek(this.arrivals) !== this.m.peek(this.departures);
   }

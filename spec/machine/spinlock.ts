@@ -14,7 +14,7 @@ export class SpinLock implements Holdable {
 
   constructor(m: Machine, name: string) {
     this.m = m;
-    this.cell = m.segment(name, 1, () => name);
+    this.cell = m.record(name);
     this.isFree = () => m.peek(this.cell) === 0;
     m.holdables.push(this);
   }

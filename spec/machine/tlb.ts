@@ -46,7 +46,7 @@ export class EntryCache {
     this.m = m;
     this.spans = spans;
     this.capacity = capacity;
-    this.victim = m.segment(`${name}.victim`, 1, () => `${name}.victim`);
+    this.victim = m.record(`${name}.victim`);
     this.slots = m.segment(name, capacity * CELLS_PER_SLOT, (i) =>
       `${name}[${Math.floor(i / CELLS_PER_SLOT)}].${FIELDS[i % CELLS_PER_SLOT]}`);
   }
@@ -161,7 +161,7 @@ export class Tlb {
 
   constructor(m: Machine, name: string, spans: Spans, capacity = 8) {
     this.m = m;
-    this.cell = m.segment(name, 1, () => name);
+    this.cell = m.record(name);
     this.translations = new EntryCache(m, `${name}.translations`, spans, capacity);
     this.tables = new EntryCache(m, `${name}.tables`, spans, capacity);
   }

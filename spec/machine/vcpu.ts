@@ -39,8 +39,7 @@ export class Vcpu implements Holdable {
   constructor(m: Machine, name: string) {
     this.m = m;
     this.name = name;
-    const parts = [name, `${name}.requests`, `${name}.sent`, `${name}.taken`, `${name}.runner`];
-    this.cell = m.segment(name, parts.length, (i) => parts[i] ?? name);
+    this.cell = m.record(name, 'requests', 'sent', 'taken', 'runner');
     this.pending = this.cell + 1;
     this.sent = this.cell + 2;
     this.taken = this.cell + 3;

@@ -74,6 +74,8 @@ export interface Operands {
   readonly inject: Injection | null;
   /** TD_PARAMS of TDH.MNG.INIT, read from the shared page that RDX names. */
   readonly tdParams: TdParams | null;
+  /** RDX of TDH.MNG.RD: a field's id, which takes all 64 bits. */
+  readonly field: bigint;
 }
 
 export type Injection =
@@ -96,7 +98,8 @@ export interface TdParams {
 }
 
 export const OPERANDS_ZERO: Operands = {
-  version: 0, rcx: 0, rdx: 0, r8: 0, r9: 0, r10: 0, r11: 0, data: 0, lp: 0, vcpu: -1, interruptAfter: 0, inject: null, tdParams: null,
+  version: 0, rcx: 0, rdx: 0, r8: 0, r9: 0, r10: 0, r11: 0, data: 0, lp: 0, vcpu: -1,
+  interruptAfter: 0, inject: null, tdParams: null, field: 0n,
 };
 
 export class Call {
@@ -113,6 +116,8 @@ export class Call {
   r9 = 0;
   r10 = 0;
   r11 = 0;
+  /** Outputs that take all 64 bits; they go before the ones above. */
+  wide: { readonly rcx?: bigint; readonly rdx?: bigint; readonly r8?: bigint } | null = null;
   /** Data output, as a token. */
   data = 0;
 
@@ -157,7 +162,7 @@ export class Call {
 
   /** Mode of the lock held under `r`, or 0. */
   modeOf(r: Role): Mode | 0 {
-    return (this.held[r] as number & 3) as Mode | 0; // two bits written by hold()
+    return ((this.held[r] as number) & 3) as Mode | 0; // two bits written by hold()
   }
 
   /** The cell of the lock held under `r`. */

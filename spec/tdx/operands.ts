@@ -65,6 +65,15 @@ export function* walkPamt(tdx: TdxModule, call: Call, role: Role, page: number, 
 }
 
 /**
+ * A walked operand that is refused lets go of its walk at once, before whatever else the call holds. Source: the
+ * release order of the calls that `stepwise.jsonl` records with PAGE_METADATA_INCORRECT.
+ */
+export function* refuseWalked(tdx: TdxModule, call: Call, role: Role, status: S.Status): Steps<S.Status> {
+  for (const held of [role, parent2M(role), parent1G(role)]) yield* tdx.release(call, held);
+  return status;
+}
+
+/**
  * A 4 KiB page operand: address, TDMR, PAMT lock, then size and type. Answers a status with `operand`; on success the
  * page is locked under `role`.
  */
@@ -75,8 +84,10 @@ export function* pageOperand(
   const page = pageNumber(tdx, hpa);
   if (page < 0) return S.on(S.OPERAND_ADDR_RANGE_ERROR, operand);
   const size = yield* walkPamt(tdx, call, role, page, mode);
-  if (size < 0) return S.on(S.OPERAND_BUSY, operand);
-  if (size > 0 || tdx.pamt.type(page, 0) !== type) return S.on(S.PAGE_METADATA_INCORRECT, operand);
+  if (size < 0) return yield* refuseWalked(tdx, call, role, S.on(S.OPERAND_BUSY, operand));
+  if (size > 0 || tdx.pamt.type(page, 0) !== type) {
+    return yield* refuseWalked(tdx, call, role, S.on(S.PAGE_METADATA_INCORRECT, operand));
+  }
   if (role === HELD_TDR) call.tdr = page;
   else if (role === HELD_TDVPR) call.tdvpr = page;
   else call.page = page;

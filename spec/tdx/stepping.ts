@@ -1,16 +1,77 @@
 /**
- * Zero-step mitigation. (Written with the VCPU functions; the guest side calls these two.)
+ * Zero-step mitigation: a VMM that keeps a guest from getting past one instruction learns what it touches. So the module
+ * counts the EPT violations on private GPAs at an unchanged RIP, lists the GPAs once there are too many, and from then on
+ * lets the VCPU enter only when none of them faults any more.
+ *
+ * "Unchanged" compares with the RIP at the last TDH.VP.ENTER, and only when a violation is counted. So what a guest does
+ * before it leaves for another reason does not reset the count, and neither does TDH.VP.FLUSH. TD exits of
+ * TDG.MEM.PAGE.ACCEPT are not counted. Source: TDX-MODULE notes §3; td_exit_stepping.c of the public module source; all
+ * `TDH.VP.ENTER` rows of the sequential recordings.
  */
+import type { Steps } from '../machine/step.ts';
+import type { Call } from './call.ts';
+import { isLeaf, permissionsOf } from './entry.ts';
 import type { TdxModule } from './module.ts';
-import { VP } from './td.ts';
+import { gfnOf } from './operands.ts';
+import { walk } from './sept.ts';
+import { MAX_LISTED, VP } from './td.ts';
+
+const PAGE_BYTES = 4096;
+/** A listed GFN takes two words: bits 29:0 and the rest. */
+const LOW = 2 ** 30;
+const RWX = 7;
+
+type Field = (typeof VP)[keyof typeof VP];
+
+const get = (tdx: TdxModule, tdvpr: number, field: Field): number => tdx.m.peek(tdx.memory.word(tdvpr, field));
+const set = (tdx: TdxModule, tdvpr: number, field: Field, value: number): void =>
+  tdx.m.poke(tdx.memory.word(tdvpr, field), value);
 
 /** The guest's RIP moves on: an instruction completed. */
-export function advanceRip(tdx: TdxModule, tdvpr: number): void {
-  const cell = tdx.memory.word(tdvpr, VP.RIP);
-  tdx.m.poke(cell, tdx.m.peek(cell) + 1);
-}
+export const advanceRip = (tdx: TdxModule, tdvpr: number): void =>
+  set(tdx, tdvpr, VP.RIP, get(tdx, tdvpr, VP.RIP) + 1);
+
+/** The VCPU is about to enter at its present RIP. */
+export const rememberRip = (tdx: TdxModule, tdvpr: number): void =>
+  set(tdx, tdvpr, VP.RIP_AT_ENTRY, get(tdx, tdvpr, VP.RIP));
+
+/** Are GPAs listed, so that VP.ENTER has to look at them? */
+export const isArmed = (tdx: TdxModule, tdvpr: number): boolean => get(tdx, tdvpr, VP.LISTED) > 0;
 
 /** An EPT violation on a private GPA (bytes) is about to end in a TD exit. */
 export function noteViolation(tdx: TdxModule, tdvpr: number, gpa: number): void {
-  void tdx; void tdvpr; void gpa;
+  if (get(tdx, tdvpr, VP.RIP) !== get(tdx, tdvpr, VP.RIP_AT_ENTRY)) {
+    set(tdx, tdvpr, VP.VIOLATIONS, 0);
+    set(tdx, tdvpr, VP.LISTED, 0);
+  }
+  const violations = get(tdx, tdvpr, VP.VIOLATIONS);
+  if (violations < tdx.platform.steppingThreshold) set(tdx, tdvpr, VP.VIOLATIONS, violations + 1);
+  else listGpa(tdx, tdvpr, gpa);
+}
+
+/** Lists a GPA (bytes), unless the list is full or has it. */
+export function listGpa(tdx: TdxModule, tdvpr: number, gpa: number): void {
+  const gfn = gfnOf(gpa);
+  const listed = get(tdx, tdvpr, VP.LISTED);
+  if (listed === MAX_LISTED) return;
+  for (let i = 0; i < listed; i++) if (listedGfn(tdx, tdvpr, i) === gfn) return;
+  tdx.m.poke(listCell(tdx, tdvpr, listed), gfn % LOW);
+  tdx.m.poke(listCell(tdx, tdvpr, listed) + 1, Math.floor(gfn / LOW));
+  set(tdx, tdvpr, VP.LISTED, listed + 1);
+}
+
+const listCell = (tdx: TdxModule, tdvpr: number, i: number): number => tdx.memory.word(tdvpr, VP.GPA_LIST + 2 * i);
+
+const listedGfn = (tdx: TdxModule, tdvpr: number, i: number): number =>
+  tdx.m.peek(listCell(tdx, tdvpr, i)) + tdx.m.peek(listCell(tdx, tdvpr, i) + 1) * LOW;
+
+/** The first listed GPA (bytes) that a guest could not read, write and execute now, or -1. The tree is locked. */
+export function* faultingGpa(tdx: TdxModule, call: Call): Steps<number> {
+  const listed = get(tdx, call.tdvpr, VP.LISTED);
+  for (let i = 0; i < listed; i++) {
+    const gfn = listedGfn(tdx, call.tdvpr, i);
+    yield* walk(tdx, call, gfn, 0);
+    if (!isLeaf(call.entry) || permissionsOf(call.entry) !== RWX) return gfn * PAGE_BYTES;
+  }
+  return -1;
 }

@@ -76,11 +76,13 @@ describe('cells', () => {
     const m = new Machine();
     const plain = m.segment('plain', 2);
     const table = m.segment('table', 4, (i) => `table entry ${i}`);
+    const lock = m.record('lock', 'writer');
     const mine = m.perActor('ticket');
     m.spawn('vcpu0', nothing());
     expect(m.nameOf(plain + 1)).toBe('plain[1]');
     expect(m.nameOf(table + 3)).toBe('table entry 3');
-    expect([m.nameOf(mine - 1), m.nameOf(mine), m.nameOf(mine + 1)]).toEqual(['ticket[-1]', 'ticket[vcpu0]', 'ticket[1]']);
+    expect([m.nameOf(lock), m.nameOf(lock + 1)]).toEqual(['lock', 'lock.writer']);
+    expect([-1, 0, 1].map((i) => m.nameOf(mine + i))).toEqual(['ticket[-1]', 'ticket[vcpu0]', 'ticket[1]']);
     expect(m.nameOf(1_000_000)).toBe('cell 1000000');
   });
 
@@ -175,13 +177,17 @@ describe('waiting', () => {
     const m = new Machine();
     const gate = m.segment('gate', 1, () => 'gate');
     m.seal();
-    const second = (actor: number) => actor === 1;
+    const asked: number[] = [];
     function* pass() {
-      m.blockOn(second);
+      m.blockOn((actor) => {
+        asked.push(actor);
+        return actor === 1;
+      });
       yield gate * 8 + ACQUIRE;
     }
     play(m, { first: pass, second: pass });
     expect(m.violation?.seen).toBe('first waits for gate');
+    expect(new Set(asked)).toEqual(new Set([0, 1]));
   });
 });
 

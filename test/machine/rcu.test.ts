@@ -5,7 +5,10 @@ import { Memory } from '../../spec/machine/memory.ts';
 import { Pages } from '../../spec/machine/pages.ts';
 import { Rcu } from '../../spec/machine/rcu.ts';
 import { atomically, cellOf, independent, type Access } from '../../spec/machine/step.ts';
-import { play, playAll, tally } from './support.ts';
+import { lockstep, play, playAll, tally } from './support.ts';
+
+/** The first step that `steps` announce. */
+const first = (steps: Generator<Access, unknown, void>): Access => steps.next().value as Access; // they all have one
 
 function stage() {
   const m = new Machine();
@@ -98,6 +101,28 @@ describe('a grace period', () => {
     expect(log).toEqual(['inner', 'outer', 'grace']);
   });
 
+  it('is not ended by a section that the reader nests in the one that was open', () => {
+    const { m, rcu, word } = stage();
+    let inside = false;
+    playAll(m, {
+      *reader() {
+        yield* rcu.readLock();
+        inside = true;
+        yield* rcu.readLock();
+        yield* m.read(word);
+        inside = false;
+        yield* rcu.readUnlock();
+        yield* rcu.readUnlock();
+      },
+      *c() {
+        yield* m.waitUntil(word, () => inside || m.actors[0]?.done === true);
+        const owed = inside;
+        yield* rcu.synchronize();
+        if (owed) expect(m.actors[0]?.done).toBe(true);
+      },
+    }, (ending) => expect(ending).toBe('finished'));
+  });
+
   it('is waited for by the callback of a table that a reader still walks, so no use after free', () => {
     const m = new Machine();
     const rcu = new Rcu(m);
@@ -178,14 +203,14 @@ describe('callbacks', () => {
     const { m, rcu, word } = stage();
     const never = function* () { yield* m.waitUntil(word, () => m.peek(word) === 1); };
     expect(play(m, {
-      *a() {
-        yield* rcu.barrier();
-        yield* m.write(word, 1);
-      },
       *b() {
         yield* rcu.call('b0', never);
       },
-    })).toBe('finished');
+      *a() { // its barrier begins before the call above, and waits after it
+        yield* rcu.barrier();
+        yield* m.write(word, 1);
+      },
+    }, lockstep)).toBe('finished');
   });
 
   it('may wait for a grace period and queue callbacks themselves', () => {
@@ -239,15 +264,30 @@ describe('read sections', () => {
     expect(m.violation).toMatchObject({ rule: BAD_UNLOCK.id, actor: 1, seen: 'b leaves' });
   });
 
+  it('belong to one domain: another does not wait for them', () => {
+    const { m, rcu } = stage();
+    const srcu = new Rcu(m, 'SRCU');
+    m.seal();
+    const waits = (domain: Rcu) => ({
+      *a() {
+        yield* srcu.readLock();
+        yield* domain.synchronize();
+        yield* srcu.readUnlock();
+      },
+    });
+    expect(play(m, waits(rcu))).toBe('finished');
+    expect(play(m, waits(srcu))).toBe('deadlock');
+    expect(m.violation?.seen).toBe('a waits for SRCU, held by a');
+  });
+
   it('left open by an actor that ends are reported', () => {
     const { m, rcu } = stage();
     play(m, { *a() { yield* rcu.readLock(); } });
-    expect(m.violation).toMatchObject({ rule: ENDED_HOLDING.id, seen: 'RCU' });
+    expect(m.violation).toMatchObject({ rule: ENDED_HOLDING.id, seen: 'it holds RCU' });
   });
 
   it('commute with each other, and with nothing that looks at them', () => {
     const { rcu, m } = stage();
-    const first = (steps: Generator<Access, unknown, void>): Access => steps.next().value as Access; // they all step
     const section = first(rcu.readLock());
     expect(cellOf(section)).toBe(rcu.cell);
     expect(independent(section, first(rcu.readUnlock()))).toBe(true);

@@ -21,6 +21,14 @@ function stage() {
   return { m, word, log, writes };
 }
 
+/** An actor that takes two locks, one inside the other. */
+const takes = (x: SpinLock, y: SpinLock) => function* () {
+  yield* x.lock();
+  yield* y.lock();
+  yield* y.unlock();
+  yield* x.unlock();
+};
+
 describe('the ordinary schedule', () => {
   it('runs each actor until it ends, in order', () => {
     const { m, log, writes } = stage();
@@ -103,7 +111,12 @@ describe('a choice', () => {
   it('of an outcome names the step that asks', () => {
     const { m, word } = stage();
     const asked: string[] = [];
-    const choices: Choices = { pick: (n, actor, at, what) => (what === OUTCOME && asked.push(`${n} ${actor} ${at}`), 0) };
+    const choices: Choices = {
+      pick(n, actor, at, what) {
+        if (what === OUTCOME) asked.push(`${n} ${actor} ${at}`);
+        return 0;
+      },
+    };
     play(m, { *a() { yield* m.read(word); yield* m.read(word); m.choose(2); } }, choices);
     expect(asked).toEqual(['2 0 2']);
   });
@@ -121,6 +134,7 @@ describe('actors that start while a run is going on', () => {
       },
     });
     expect(log.join('')).toBe('all');
+    expect([m.now, m.actors[1]?.taken]).toEqual([4, 2]);
   });
 
   it('may be started by an actor that has not stepped yet', () => {
@@ -156,12 +170,6 @@ describe('a run', () => {
     const { m } = stage();
     const [first, second] = [new SpinLock(m, 'first'), new SpinLock(m, 'second')];
     m.seal();
-    const takes = (x: SpinLock, y: SpinLock) => function* () {
-      yield* x.lock();
-      yield* y.lock();
-      yield* y.unlock();
-      yield* x.unlock();
-    };
     expect(play(m, { a: takes(first, second), b: takes(second, first) }, lockstep)).toBe('deadlock');
     expect(m.violation).toEqual({
       rule: DEADLOCK.id,

@@ -143,29 +143,66 @@ describe.each([['fair', true], ['unfair', false]] as const)('a %s rwlock', (_nam
   });
 });
 
-describe('fairness', () => {
-  /** Two readers whose sections overlap for ever, until a writer has been in. */
-  function endlessReaders(fair: boolean) {
-    const { m, lock, word } = stage(fair);
-    const reads = function* () {
-      do {
-        yield* lock.readLock();
-        yield* m.relax(word);
-        yield* lock.readUnlock();
-      } while ((yield* m.read(word)) === 0);
-    };
-    const ending = play(m, {
-      a: reads,
-      b: reads,
-      *w() {
-        yield* lock.writeLock();
-        yield* m.write(word, 1);
-        yield* lock.writeUnlock();
-      },
-    }, undefined, 1_000);
-    return { ending, rule: m.violation?.rule };
-  }
+/** Two readers whose sections overlap for ever, until a writer has been in. */
+function endlessReaders(fair: boolean) {
+  const { m, lock, word } = stage(fair);
+  const reads = function* () {
+    do {
+      yield* lock.readLock();
+      yield* m.relax(word);
+      yield* lock.readUnlock();
+    } while ((yield* m.read(word)) === 0);
+  };
+  const ending = play(m, {
+    a: reads,
+    b: reads,
+    *w() {
+      yield* lock.writeLock();
+      yield* m.write(word, 1);
+      yield* lock.writeUnlock();
+    },
+  }, undefined, 1_000);
+  return { ending, rule: m.violation?.rule };
+}
 
+/** In which order a holder's three waiters get in, when they arrive as named; the choices then try the last first. */
+function order(fair: boolean) {
+  const { m, lock, word } = stage(fair);
+  const log: string[] = [];
+  const reads = (name: string) => function* () {
+    yield* lock.readLock();
+    log.push(name);
+    yield* lock.readUnlock();
+  };
+  const writes = (name: string) => function* () {
+    yield* lock.writeLock();
+    log.push(name);
+    yield* lock.writeUnlock();
+  };
+  const cast = {
+    *holder() {
+      yield* lock.writeLock();
+      yield* m.relax(word);
+      yield* lock.writeUnlock();
+      yield* m.relax(word);
+    },
+    w: writes('w'), r: reads('r'), x: writes('x'),
+  };
+  const orders = new Set<string>();
+  playAll(m, cast, () => {
+    orders.add(log.splice(0).join(''));
+  });
+  const arrived = new Scripted();
+  play(m, cast, {
+    pick(n, ...about) {
+      const waiting = m.actors.filter((a) => cellOf(a.next) === lock.cell && kindOf(a.next) === ACQUIRE);
+      return waiting.length === 3 ? n - 1 : arrived.pick(n, ...about);
+    },
+  });
+  return { all: [...orders].toSorted(), afterArrival: log.join('') };
+}
+
+describe('fairness', () => {
   it('keeps new readers out while a writer waits', () => {
     expect(endlessReaders(true)).toEqual({ ending: 'finished', rule: undefined });
   });
@@ -174,42 +211,28 @@ describe('fairness', () => {
     expect(endlessReaders(false)).toEqual({ ending: 'livelock', rule: LIVELOCK.id });
   });
 
-  /** In which order a holder's three waiters get in, when they arrive as named; the choices then try the last first. */
-  function order(fair: boolean) {
-    const { m, lock, word } = stage(fair);
-    const log: string[] = [];
-    const reads = (name: string) => function* () {
-      yield* lock.readLock();
-      log.push(name);
-      yield* lock.readUnlock();
-    };
-    const writes = (name: string) => function* () {
-      yield* lock.writeLock();
-      log.push(name);
-      yield* lock.writeUnlock();
-    };
-    const cast = {
-      *holder() {
-        yield* lock.writeLock();
-        yield* m.relax(word);
-        yield* lock.writeUnlock();
-        yield* m.relax(word);
-      },
-      w: writes('w'), r: reads('r'), x: writes('x'),
-    };
-    const orders = new Set<string>();
-    playAll(m, cast, () => {
-      orders.add(log.splice(0).join(''));
-    });
-    const arrived = new Scripted();
-    play(m, cast, {
-      pick(n, ...about) {
-        const waiting = m.actors.filter((a) => cellOf(a.next) === lock.cell && kindOf(a.next) === ACQUIRE);
-        return waiting.length === 3 ? n - 1 : arrived.pick(n, ...about);
-      },
-    });
-    return { all: [...orders].toSorted(), afterArrival: log.join('') };
-  }
+  it.each([[true, 'first waiter first'], [false, 'first first waiter']])(
+    'keeps a writer from overtaking those who wait: %s', (fair, expected) => {
+      const { m, lock, word } = stage(fair);
+      const log: string[] = [];
+      play(m, {
+        *first() {
+          for (let i = 0; i < 2; i++) {
+            yield* lock.writeLock();
+            log.push('first');
+            yield* m.relax(word);
+            yield* lock.writeUnlock();
+          }
+        },
+        *waiter() {
+          yield* lock.writeLock();
+          log.push('waiter');
+          yield* lock.writeUnlock();
+        },
+      });
+      expect(log.join(' ')).toBe(expected);
+    },
+  );
 
   it('serves those who wait in the order of their arrival', () => {
     const { all, afterArrival } = order(true);

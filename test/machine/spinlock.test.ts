@@ -71,7 +71,7 @@ describe('a spinlock', () => {
     const { m, lock } = stage();
     play(m, { *a() { yield* lock.lock(); } });
     expect(m.violation).toMatchObject({
-      rule: ENDED_HOLDING.id, actor: 0, expected: 'a lets go before it ends', seen: 'pages_lock',
+      rule: ENDED_HOLDING.id, actor: 0, expected: 'a lets go before it ends', seen: 'it holds pages_lock',
     });
   });
 
@@ -88,5 +88,7 @@ describe('a spinlock', () => {
     expect(() => atomically(lock.lock())).toThrow('would wait for ever');
     atomically(lock.unlock());
     expect(m.peek(lock.cell)).toBe(0);
+    atomically(lock.unlock());
+    expect(m.violation).toMatchObject({ rule: BAD_UNLOCK.id, actor: -1, seen: 'nobody releases it' });
   });
 });

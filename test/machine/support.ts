@@ -35,7 +35,7 @@ export class Scripted implements Choices {
   }
 }
 
-/** The named actor runs whenever it can (its turn in the rotation is chosen), outcomes are ordinary. */
+/** After each step the next actor in rotation that can step, so the second one begins; outcomes are ordinary. */
 export const lockstep: Choices = { pick: (n, _actor, _at, what) => (what === SWITCH && n > 1 ? 1 : 0) };
 
 export type Cast = Record<string, () => Steps<void>>;

@@ -1,4 +1,4 @@
-/** A small table format for the tests of TLB and walker: four entries a table, three levels, pages from an allocator. */
+/** A small table format for the tests of TLB and walker: four entries a table, three levels, allocated pages. */
 import type { Machine } from '../../spec/machine/machine.ts';
 import { Memory } from '../../spec/machine/memory.ts';
 import { Pages, type PageRef } from '../../spec/machine/pages.ts';

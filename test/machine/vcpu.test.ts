@@ -49,14 +49,17 @@ describe('a vCPU', () => {
     expect(m.violation).toMatchObject({
       rule: BAD_GUEST_ENTRY.id, expected: 'vcpu0 enters from outside the guest', seen: 'in guest',
     });
-    play(m, { *a() { yield* vcpu.enter(); yield* m.relax(word); yield* vcpu.leave(); }, *b() { yield* vcpu.leave(); } });
+    play(m, {
+      *a() { yield* vcpu.enter(); yield* m.relax(word); yield* vcpu.leave(); },
+      *b() { yield* vcpu.leave(); },
+    });
     expect(m.violation).toMatchObject({ rule: BAD_GUEST_ENTRY.id, actor: 1, seen: 'b' });
   });
 
   it('left in the guest by a thread that ends is reported', () => {
     const { m, vcpu } = stage();
     play(m, { *a() { yield* vcpu.enter(); } });
-    expect(m.violation).toMatchObject({ rule: ENDED_HOLDING.id, seen: 'vcpu0' });
+    expect(m.violation).toMatchObject({ rule: ENDED_HOLDING.id, seen: 'it holds vcpu0' });
   });
 
   it('takes the requests it asks for, and keeps the others', () => {
@@ -170,6 +173,25 @@ describe('a kick', () => {
     expect(tally(m, { vcpu: guest(vcpu, 3), a: kicks, b: kicks, c: kicks })).toEqual({ finished: 200 });
   });
 
+  it('that waits does so also for a vCPU that somebody else has kicked', () => {
+    const { m, vcpu, word } = stage();
+    const log: string[] = [];
+    play(m, {
+      *thread() {
+        yield* vcpu.enter();
+        yield* m.relax(word);
+        yield* vcpu.leave();
+        log.push('left');
+      },
+      *host() {
+        yield* vcpu.kick();
+        yield* vcpu.kickAndWait();
+        log.push('waited');
+      },
+    });
+    expect(log).toEqual(['left', 'waited']);
+  });
+
   it('of a guest that notices nothing is a deadlock, and says who is in the guest', () => {
     const { m, vcpu, word } = stage();
     const ending = play(m, {
@@ -188,41 +210,41 @@ describe('a kick', () => {
   });
 });
 
-describe('the handshake of requests', () => {
-  /** The host clears `word` and makes every vCPU see it: no guest access after that may find the old value. */
-  function shootdown(check: 'mode first' | 'requests first') {
-    const { m, vcpu, word } = stage();
-    m.poke(word, 1);
-    m.seal();
-    let late = 0;
-    const guest = function* () {
-      let cached = yield* m.read(word);
-      for (let i = 0; i < 2; i++) {
-        if (check === 'mode first') {
-          if ((yield* vcpu.takeRequests(FLUSH)) !== 0) cached = yield* m.read(word);
-          if (!(yield* vcpu.enterUnlessRequested())) continue;
-        } else {
-          if ((yield* vcpu.takeRequests(FLUSH)) !== 0) cached = yield* m.read(word);
-          yield* vcpu.enter();
-        }
-        if (!(yield* vcpu.notices())) {
-          yield* m.read(word + 1);
-          if (cached === 1 && m.peek(word + 1) === 1) late++;
-        }
-        yield* vcpu.leave();
+/** The host clears `word` and makes every vCPU see it: no guest access after that may find the old value. */
+function shootdown(check: 'mode first' | 'requests first') {
+  const { m, vcpu, word } = stage();
+  m.poke(word, 1);
+  m.seal();
+  let late = 0;
+  const guest = function* () {
+    let cached = yield* m.read(word);
+    for (let i = 0; i < 2; i++) {
+      if (check === 'mode first') {
+        if ((yield* vcpu.takeRequests(FLUSH)) !== 0) cached = yield* m.read(word);
+        if (!(yield* vcpu.enterUnlessRequested())) continue;
+      } else {
+        if ((yield* vcpu.takeRequests(FLUSH)) !== 0) cached = yield* m.read(word);
+        yield* vcpu.enter();
       }
-    };
-    const runs = playAll(m, {
-      guest,
-      *host() {
-        yield* m.write(word, 0);
-        yield* requestAllAndWait([vcpu], FLUSH);
-        yield* m.write(word + 1, 1);
-      },
-    }, (ending) => expect(ending).toBe('finished'));
-    return { late, runs };
-  }
+      if (!(yield* vcpu.notices())) {
+        yield* m.read(word + 1);
+        if (cached === 1 && m.peek(word + 1) === 1) late++;
+      }
+      yield* vcpu.leave();
+    }
+  };
+  const runs = playAll(m, {
+    guest,
+    *host() {
+      yield* m.write(word, 0);
+      yield* requestAllAndWait([vcpu], FLUSH);
+      yield* m.write(word + 1, 1);
+    },
+  }, (ending) => expect(ending).toBe('finished'));
+  return { late, runs };
+}
 
+describe('the handshake of requests', () => {
   it('leaves no vCPU with what was cached before', () => {
     expect(shootdown('mode first').late).toBe(0);
   });

@@ -18,7 +18,8 @@ const RW = READ_ACCESS | WRITE_ACCESS;
 function stage(marks = false) {
   const m = new Machine();
   const set = tables(m, marks);
-  const translate = (gfn: number, wanted = READ_ACCESS): WalkEnd => atomically(set.walker.translate(set.root, gfn, wanted));
+  const translate = (gfn: number, wanted = READ_ACCESS): WalkEnd =>
+    atomically(set.walker.translate(set.root, gfn, wanted));
   /** The steps of a translation, as `read page 0 word 0`. */
   const stepsOf = (gfn: number, wanted = READ_ACCESS): string[] => {
     const steps = set.walker.translate(set.root, gfn, wanted);
@@ -145,6 +146,22 @@ describe('accessed and dirty bits', () => {
   });
 });
 
+/** Unlinks and frees the last table after the hardware has walked through it, with or without flushing it. */
+function freedTable(flush: 'nothing' | 'leaves' | 'all') {
+  const { m, pages, entries, last, tlb, walker, root } = stage();
+  const ending = play(m, {
+    *vcpu() {
+      yield* walker.translate(root, 0, READ_ACCESS);
+      yield* m.write(entries.middle, 0);
+      if (flush === 'all') yield* tlb.flushRange(0, 4);
+      else if (flush === 'leaves') yield* tlb.flushRange(0, 4, { leavesOnly: true });
+      yield* pages.free(last);
+      yield* walker.translate(root, 1, READ_ACCESS);
+    },
+  });
+  return { ending, rule: m.violation?.rule, level: walker.level };
+}
+
 describe('stale translations', () => {
   it('are used after the entry has changed, until they are flushed', () => {
     const { m, entries, tlb, page, walker, translate } = stage();
@@ -180,22 +197,6 @@ describe('stale translations', () => {
     expect(rules(true)).toEqual(['finished']);
     expect(rules(false)).toEqual([USE_AFTER_FREE.id, 'finished']);
   });
-
-  /** Unlinks and frees the last table after the hardware has walked through it, with or without flushing it. */
-  function freedTable(flush: 'nothing' | 'leaves' | 'all') {
-    const { m, pages, entries, last, tlb, walker, root } = stage();
-    const ending = play(m, {
-      *vcpu() {
-        yield* walker.translate(root, 0, READ_ACCESS);
-        yield* m.write(entries.middle, 0);
-        if (flush === 'all') yield* tlb.flushRange(0, 4);
-        else if (flush === 'leaves') yield* tlb.flushRange(0, 4, { leavesOnly: true });
-        yield* pages.free(last);
-        yield* walker.translate(root, 1, READ_ACCESS);
-      },
-    });
-    return { ending, rule: m.violation?.rule, level: walker.level };
-  }
 
   it('of the paging structure reach a table that has been freed', () => {
     expect(freedTable('nothing')).toMatchObject({ ending: 'violated', rule: USE_AFTER_FREE.id });
@@ -243,13 +244,15 @@ describe('the walker over a Secure EPT', () => {
       marked: (e) => e,
     };
     const walker = new Walker(m, sept, new Tlb(m, 'tlb', sept));
-    const path = [10, 11, 12, 13];
-    for (const [depth, table] of path.slice(0, 3).entries()) m.poke(memory.word(table, 0), entry(NL_MAPPED, path[depth + 1] ?? 0));
+    for (const table of [10, 11, 12]) m.poke(memory.word(table, 0), entry(NL_MAPPED, table + 1));
     m.poke(memory.word(13, 0), entry(MAPPED, 20));
     m.poke(memory.word(13, 1), entry(PENDING, 21));
     m.poke(memory.word(12, 1), entry(MAPPED, 24));
     m.seal();
-    const at = (gfn: number) => [WALK_ENDS[atomically(walker.translate(10, gfn, RW))], walker.level, walker.page, walker.offset];
+    const at = (gfn: number) => {
+      const end = atomically(walker.translate(10, gfn, RW));
+      return [WALK_ENDS[end], walker.level, walker.page, walker.offset];
+    };
     expect(at(0)).toEqual(['translated', 0, 20, 0]);
     expect(at(1).slice(0, 3)).toEqual(['absent', 0, -1]);
     expect(at(6)).toEqual(['translated', 1, 24, 2]);

@@ -18,9 +18,29 @@ import { septRemove } from './sept-remove.ts';
 import { pageAccept } from '../guest/accept.ts';
 import { guestAccess } from '../guest/access.ts';
 import { septAdd } from './sept-add.ts';
+import { mngCreate } from './mng-create.ts';
+import { mngKeyConfig } from './mng-key-config.ts';
+import { mngAddcx } from './mng-addcx.ts';
+import { mngInit } from './mng-init.ts';
+import { mngVpflushdone } from './mng-vpflushdone.ts';
+import { mngKeyFreeid } from './mng-key-freeid.ts';
+import { mngKeyReclaimid } from './mng-key-reclaimid.ts';
+import { mngRd } from './mng-rd.ts';
+import { vpCreate } from './vp-create.ts';
+import { vpAddcx } from './vp-addcx.ts';
+import { vpInit } from './vp-init.ts';
+import { vpEnter } from './vp-enter.ts';
+import { vpFlush } from './vp-flush.ts';
+import { phymemPageReclaim } from './phymem-page-reclaim.ts';
+import { phymemPageRdmd } from './phymem-page-rdmd.ts';
+import { phymemPageWbinvd } from './phymem-page-wbinvd.ts';
+import { phymemCacheWb } from './phymem-cache-wb.ts';
 
 const ALL: readonly InterfaceFunction[] = [
-  septAdd, pageAug, memRd, memTrack, memWr, mrExtend, mrFinalize, pageAdd, pageDemote, pagePromote, pageRelocate, pageRemove, rangeBlock, rangeUnblock, septRd, septRemove,
-  pageAccept, guestAccess,];
+  septAdd, pageAug, memRd, memTrack, memWr, mrExtend, mrFinalize, pageAdd, pageDemote, pagePromote,
+  pageRelocate, pageRemove, rangeBlock, rangeUnblock, septRd, septRemove, pageAccept, guestAccess, mngCreate,
+  mngKeyConfig, mngAddcx, mngInit, mngVpflushdone, mngKeyFreeid, mngKeyReclaimid, mngRd, vpCreate, vpAddcx,
+  vpInit, vpEnter, vpFlush, phymemPageReclaim, phymemPageRdmd, phymemPageWbinvd, phymemCacheWb,
+];
 
 export const FUNCTIONS: ReadonlyMap<string, InterfaceFunction> = new Map(ALL.map((fn) => [fn.name, fn]));

@@ -1,7 +1,7 @@
 /**
  * TDH.MEM.PAGE.DEMOTE: splits a 2 MiB or 1 GiB leaf into 512 leaves under a new Secure EPT page.
  *
- * RCX GPA and level; RDX TDR and flags; R8 the new page. A blocked leaf comes out unblocked. Interruptible before it
+ * RCX GPA and level; RDX TDR and flags (bit 0 is about L2 VMs); R8 the new page. A blocked leaf comes out unblocked. Interruptible before it
  * commits. Source: TDX-MODULE notes §3; `commit-order.jsonl`.
  */
 import { HELD_RANGE } from '../call.ts';
@@ -10,15 +10,17 @@ import {
 } from '../entry.ts';
 import { EXCLUSIVE, SHARED } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
-import { flagsOf, gfnOf, mappingOperand, tdCell, tdrOperand, tdStateLocked } from '../operands.ts';
+import { flagsOf, gfnOf, mappingOperand, tdCell, tdrOperand, tdStateLocked, withoutFlags } from '../operands.ts';
 import { assignPage, freePage, newPageOperand } from '../pages.ts';
 import { EPT, NDA, Pamt, REG } from '../pamt.ts';
 import { PAGES_ENTRY_TO_TDR } from '../release.ts';
-import { aboutEntry, findEntry, lockBit, requireBlockedAndTracked, requireState } from '../sept.ts';
+import { findEntry, lockBit, requireBlockedAndTracked, requireState } from '../sept.ts';
 import * as S from '../status.ts';
 import { IN_BUILD_OR_RUN, TD } from '../td.ts';
 import { unblocked } from './page-relocate.ts';
 
+/** RDX bit 0: which L2 VMs get a table, too. */
+const L2_ADD_MODE = 1;
 const SPLITTABLE = setOf(MAPPED, BLOCKED, PENDING, PENDING_BLOCKED);
 
 export const pageDemote: InterfaceFunction = {
@@ -29,8 +31,9 @@ export const pageDemote: InterfaceFunction = {
     let status: S.Status;
 
     // GUARD: operands and TD state
-    if (flagsOf(call.in.rdx) !== 0) return S.on(S.OPERAND_INVALID, S.OPERANDS.RDX);
-    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
+    if (flagsOf(call.in.rdx) > L2_ADD_MODE) return S.on(S.OPERAND_INVALID, S.OPERANDS.RDX);
+    const tdr = withoutFlags(call.in.rdx);
+    if ((status = yield* tdrOperand(tdx, call, tdr, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
     if ((status = mappingOperand(tdx, call, 1, 2)) !== S.SUCCESS) return status;
     const level = call.level;
@@ -41,6 +44,7 @@ export const pageDemote: InterfaceFunction = {
     // GUARD: the entry; no VCPU can still have it in its TLB; the new page
     if ((status = requireState(call, SPLITTABLE)) !== S.SUCCESS) return status;
     const page = geometry.align(pageOf(call.entry), level);
+    call.entry = entry(stateOf(call.entry), page); // without the accept counter, also for what is reported
     const meta = yield* m.read(pamt.meta(page, level));
     if (Pamt.typeOf(meta) !== REG) return S.MODULE_HALT; // tree and PAMT disagree: the module's internal check
     const bepoch = pamt.bepoch(page, level);
@@ -60,7 +64,7 @@ export const pageDemote: InterfaceFunction = {
       return S.INTERRUPTED_RESTARTABLE;
     }
     const taken = yield* tdx.acquire(call, HELD_RANGE, pamt.lock(page, level), EXCLUSIVE);
-    if (!taken) return aboutEntry(call, S.OPERAND_BUSY);
+    if (!taken) return S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
 
     // EFFECT: PAMT of the parts and of the range; the entry; the new page (owner before type); the count
     for (let i = 0; i < geometry.fanout; i++) yield* assignPage(tdx, page + i * span, level - 1, call.tdr);

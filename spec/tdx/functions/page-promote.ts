@@ -14,8 +14,8 @@ import type { InterfaceFunction, TdxModule } from '../module.ts';
 import {
   addressOf, gfnOf, mappingOperand, noL2Pages, tdCell, tdrOperand, tdStateLocked, versionUpTo1,
 } from '../operands.ts';
-import { assignPage, freePage, implicitPage } from '../pages.ts';
-import { EPT, Pamt } from '../pamt.ts';
+import { freePage, implicitPage, mergePages } from '../pages.ts';
+import { EPT } from '../pamt.ts';
 import { PAGES_ENTRY_TO_TDR } from '../release.ts';
 import { aboutEntry, findEntry, lockBit, requireBlockedAndTracked, requireState, tryEntry } from '../sept.ts';
 import * as S from '../status.ts';
@@ -59,7 +59,7 @@ export const pagePromote: InterfaceFunction = {
     const page = geometry.align(pageOf(children.first), level);
     if (status === S.SUCCESS) {
       const taken = yield* tdx.acquire(call, HELD_RANGE, pamt.lock(page, level), EXCLUSIVE);
-      if (!taken) status = aboutEntry(call, S.OPERAND_BUSY);
+      if (!taken) status = S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
     }
     if (status !== S.SUCCESS) {
       for (let i = 0; i < children.locked; i++) yield* tdx.unlockEntry(call, tdx.memory.word(table, i));
@@ -67,13 +67,16 @@ export const pagePromote: InterfaceFunction = {
     }
 
     // EFFECT: PAMT of the range and of its parts; the entry becomes the leaf; count and S-EPT page
-    yield* assignPage(tdx, page, level, Pamt.ownerOf(tdx.m.peek(pamt.meta(page, level - 1))));
+    yield* mergePages(tdx, page, level);
     for (let i = 0; i < geometry.fanout; i++) yield* freePage(tdx, page + i * geometry.span(level - 1), level - 1);
     yield* tdx.release(call, HELD_RANGE);
-    const leaf = (children.first & ~ENTRY_LOCK) | lockBit(call);
+    const first = yield* tdx.m.read(tdx.memory.word(table, 0)); // as it is now: a host may have asked for priority
+    const leaf = (first & ~ENTRY_LOCK) | lockBit(call);
     yield* tdx.writeEntry(call, call.entryCell, leaf);
     yield* tdx.m.add(tdCell(tdx, call, TD.CHLDCNT), -1);
     yield* freePage(tdx, table, 0);
+    // the children stay locked in a page that is nobody's table any more: as locks they are gone
+    for (let i = 0; i < children.locked; i++) tdx.locks.tell('released', tdx.memory.word(table, i), EXCLUSIVE);
     call.rcx = addressOf(tdx, table);
     return S.SUCCESS;
   },

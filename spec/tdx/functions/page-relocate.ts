@@ -5,7 +5,7 @@
  * Source: TDX-MODULE notes §3; `commit-order.jsonl`.
  */
 import {
-  BLOCKED, entry, isPending, LEAVES, MAPPED, pageOf, PENDING, PENDING_BLOCKED, stateOf, type EntryState,
+  BLOCKED, isPending, LEAVES, MAPPED, PAGE_MASK, pageOf, PENDING, PENDING_BLOCKED, stateOf, withState, type EntryState,
 } from '../entry.ts';
 import { SHARED } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
@@ -13,7 +13,7 @@ import { addressOf, gfnOf, mappingOperand, tdrOperand, tdStateLocked } from '../
 import { assignPage, freePage, implicitPage, newPageOperand } from '../pages.ts';
 import { REG } from '../pamt.ts';
 import { PAGES_ENTRY_TO_TDR } from '../release.ts';
-import { findEntry, lockBit, requireBlockedAndTracked, requireState } from '../sept.ts';
+import { findEntry, requireBlockedAndTracked, requireState } from '../sept.ts';
 import * as S from '../status.ts';
 import { IN_BUILD_OR_RUN } from '../td.ts';
 
@@ -48,8 +48,8 @@ export const pageRelocate: InterfaceFunction = {
     if (!isPending(call.entry)) tdx.memory.copy(old, call.page);
     yield* freePage(tdx, old, 0);
     yield* assignPage(tdx, call.page, 0, call.tdr);
-    const moved = entry(unblocked(stateOf(call.entry)), call.page);
-    yield* tdx.writeEntry(call, call.entryCell, moved | lockBit(call));
+    const moved = (call.entry & ~PAGE_MASK) | call.page; // lock and host priority are those of the value read
+    yield* tdx.writeEntry(call, call.entryCell, withState(moved, unblocked(stateOf(call.entry))));
     call.rcx = addressOf(tdx, old);
     return S.SUCCESS;
   },

@@ -17,7 +17,7 @@ export const EXIT_EXTERNAL_INTERRUPT = 1;
 export const EXIT_EPT_VIOLATION = 48;
 
 /** Exit qualification: the access was a write. */
-const WRITE_ACCESS = 2;
+export const WRITE_ACCESS = 2;
 /** Extended exit qualification types. */
 export const NOT_EXTENDED = 0;
 const ACCEPT_TYPE = 1;

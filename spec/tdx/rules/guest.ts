@@ -33,6 +33,7 @@ const T15: TdxRule = {
   statement: 'ACCEPT answers PAGE_SIZE_MISMATCH only when the entry at that level is not a page of that size.',
   source: 'races.json; finding F1 (module 1.5 breaks it when PAGE.AUG races)',
   versions: ['*'],
+  finding: { id: 'F1', versions: ['1.5'] },
   watch: (tdx, judge) => {
     tdx.listeners.push({
       ended: (call, status) => {

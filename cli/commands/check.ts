@@ -1,0 +1,68 @@
+/**
+ * `sept check POLICY`: random concurrent histories on a policy, every rule watching; a verdict, and for each broken
+ * rule its shortest counterexample.
+ */
+import { Command } from 'commander';
+import { check, type Verdict } from '../../properties/check.ts';
+import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
+import { jsonOption, moduleOption, propertyOption, runsOption, seedOption, timeOption, type Knobs } from '../knobs.ts';
+import { print, printJson } from '../output.ts';
+import { policyNamed } from '../policies.ts';
+
+type Options = Pick<Knobs, 'json' | 'module' | 'seed' | 'runs' | 'time' | 'property'>;
+
+const DEFAULT_SEED = 1;
+const DEFAULT_RUNS = 20_000;
+/** With a time budget, runs are not the limit. */
+const UNLIMITED_RUNS = 2 ** 31 - 1;
+
+/** The command; it answers with the exit code. */
+export const checkCommand = (exit: (code: number) => void): Command =>
+  new Command('check')
+    .description('check an MMU policy against every rule under random concurrent histories')
+    .argument('<policy>', 'a policy by name, or a file that exports one as default')
+    .addOption(jsonOption())
+    .addOption(moduleOption())
+    .addOption(seedOption())
+    .addOption(runsOption())
+    .addOption(timeOption())
+    .addOption(propertyOption())
+    .addHelpText('after', `
+The verdict is "passes" when no rule was broken and every required rule was put to the test within the budget.
+Exit code: 0 passes, 1 fails or inconclusive, 2 unusable input.`)
+    .action(async (name: string, { json, module, seed, runs, time, property }: Options) => {
+      const verdict = check({
+        policy: await policyNamed(name),
+        module,
+        handle: name,
+        seed: seed ?? DEFAULT_SEED,
+        runs: runs ?? (time === undefined ? DEFAULT_RUNS : UNLIMITED_RUNS),
+        ...(time === undefined ? {} : { timeLimit: time }),
+        ...(property === undefined ? {} : { only: property }),
+      });
+      if (json === true) printJson(jsonOf(verdict));
+      else printVerdict(verdict);
+      exit(verdict.verdict === 'passes' ? EXIT_CLEAN : EXIT_FINDINGS);
+    });
+
+const jsonOf = ({ policy, module, verdict, histories, seed, findings, exercised }: Verdict): object => ({
+  policy,
+  module,
+  verdict,
+  histories,
+  seed,
+  violations: findings.map(({ violation, report, text, foundAfter }) => ({
+    rule: violation.rule, rows: report.rows.length, switches: report.switches, history: text, foundAfter,
+  })),
+  exercised,
+});
+
+function printVerdict({ policy, module, verdict, histories, steps, seed, findings, unexercised }: Verdict): void {
+  print(`${policy}, module ${module}: ${verdict} (${histories} histories, ${steps} steps, seed ${seed})`);
+  if (unexercised.length > 0) print(`never put to the test: ${unexercised.join(', ')}`);
+  for (const { report, foundAfter } of findings) {
+    print('');
+    print(report.text);
+    print(`found after ${foundAfter} histories`);
+  }
+}

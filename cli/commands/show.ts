@@ -1,0 +1,28 @@
+/** `sept show POLICY 'HISTORY'`: runs one history and shows what happened in it. */
+import { Command } from 'commander';
+import { Engine } from '../../properties/engine.ts';
+import { explain } from '../../properties/check.ts';
+import { parseHistory } from '../../properties/text.ts';
+import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
+import { jsonOption, moduleOption, type Knobs } from '../knobs.ts';
+import { print, printJson } from '../output.ts';
+import { policyNamed } from '../policies.ts';
+
+/** The command; it answers with the exit code. */
+export const showCommand = (exit: (code: number) => void): Command =>
+  new Command('show')
+    .description('run one history, as printed by a failing check, and show what happened')
+    .argument('<policy>', 'a policy by name, or a file that exports one as default')
+    .argument('<history>', "the history, e.g. 'v0: touch 0 | h0: unmap 0 | @v0.0.12>1'")
+    .addOption(jsonOption())
+    .addOption(moduleOption())
+    .addHelpText('after', '\nExit code: 0 no rule broken, 1 a rule broken, 2 unusable input.')
+    .action(async (name: string, text: string, { json, module }: Pick<Knobs, 'json' | 'module'>) => {
+      const options = { policy: await policyNamed(name), module, handle: name };
+      const history = parseHistory(text);
+      const violation = new Engine(options).run(history);
+      const report = violation === null ? null : explain(options, history, violation);
+      if (json === true) printJson({ policy: options.policy.name, module, violation, rows: report?.rows.length ?? 0 });
+      else print(report?.text ?? `${options.policy.name}, module ${module}: no rule is broken by this history`);
+      exit(violation === null ? EXIT_CLEAN : EXIT_FINDINGS);
+    });

@@ -1,0 +1,49 @@
+/** Policies that a command line names: shipped ones by name, anybody's by file. */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { POLICIES } from '../impl/index.ts';
+import type { Policy } from '../impl/policy.ts';
+import { UsageError } from './errors.ts';
+
+const ENTRY_POINTS = ['fault', 'unmap', 'removeTable', 'promote', 'demote', 'removeSlot', 'destroy'] as const;
+
+/** The policy called `name`, or the default export of the file `name`. @throws UsageError */
+export async function policyNamed(name: string): Promise<Policy> {
+  const shipped = POLICIES.find((policy) => policy.name === name);
+  if (shipped !== undefined) return shipped;
+  if (!existsSync(name)) {
+    const names = POLICIES.map((policy) => policy.name).join(', ');
+    throw new UsageError(`there is no policy and no file "${name}"; the policies are ${names}`);
+  }
+  return policyIn(name, await load(name));
+}
+
+async function load(file: string): Promise<unknown> {
+  try {
+    const loaded: unknown = await import(pathToFileURL(resolve(file)).href);
+    return typeof loaded === 'object' && loaded !== null && 'default' in loaded ? loaded.default : undefined;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
+    throw new UsageError(`${file} cannot be loaded: ${reason}`);
+  }
+}
+
+function policyIn(file: string, value: unknown): Policy {
+  if (typeof value !== 'object' || value === null) {
+    throw new UsageError(`${file} exports no policy: export one as default, e.g. { ...frozenMirror, name: 'mine' }`);
+  }
+  if (!('name' in value) || typeof value.name !== 'string' || value.name === '') {
+    throw new UsageError(`${file}: the policy has no name`);
+  }
+  const named: object = { title: '', proposed: file, breaks: [], ...value };
+  const missing = missingFrom(named);
+  if (isPolicy(named)) return named;
+  throw new UsageError(`${file}: the policy lacks ${missing.join(', ')}; spread a shipped policy for the defaults`);
+}
+
+const missingFrom = (value: object): string[] =>
+  ENTRY_POINTS.filter((entry) => typeof Object.entries(value).find(([key]) => key === entry)?.[1] !== 'function');
+
+/** Called with the texts filled in: what can still lack are the entry points. */
+const isPolicy = (value: object): value is Policy => missingFrom(value).length === 0;

@@ -1,0 +1,145 @@
+/**
+ * Checking a policy: random histories for a budget, each judged by every rule; what fails is shrunk, executed again to
+ * make sure that it fails the same way, and reported.
+ */
+import fc from 'fast-check';
+import { USED_PAGES } from '../impl/platform.ts';
+import type { Policy } from '../impl/policy.ts';
+import type { Rule } from '../spec/machine/monitor.ts';
+import type { Violation } from '../spec/machine/rule.ts';
+import type { ModuleVersion } from '../spec/tdx/versions.ts';
+import type { Vm } from '../impl/vm.ts';
+import { HistoryArbitrary, type Shape } from './arbitrary.ts';
+import { Engine, rulesFor, type EngineOptions } from './engine.ts';
+import type { History } from './history.ts';
+import { report, type Report } from './report.ts';
+import { shrink } from './shrink.ts';
+import { formatHistory } from './text.ts';
+import { timelineOf } from './timeline.ts';
+
+export interface CheckOptions {
+  readonly policy: Policy;
+  readonly module: ModuleVersion;
+  readonly seed: number;
+  readonly runs: number;
+  /** Stop at this many milliseconds, whatever the runs; none when absent. */
+  readonly timeLimit?: number;
+  readonly only?: readonly string[];
+  readonly shape?: Shape;
+  /** Histories that are run before the random ones: what was ever found. */
+  readonly corpus?: readonly History[];
+  /** How the policy is named in the replay command. */
+  readonly handle?: string;
+}
+
+export interface Finding {
+  readonly violation: Violation;
+  readonly history: History;
+  readonly text: string;
+  /** Histories run until it was found. */
+  readonly foundAfter: number;
+  readonly shrinkExecutions: number;
+  readonly report: Report;
+}
+
+export interface Verdict {
+  readonly policy: string;
+  readonly module: ModuleVersion;
+  /** `inconclusive`: no rule was broken, but a required one was never put to the test. */
+  readonly verdict: 'passes' | 'fails' | 'inconclusive';
+  readonly histories: number;
+  readonly steps: number;
+  readonly seed: number;
+  readonly findings: readonly Finding[];
+  readonly exercised: Readonly<Record<string, number>>;
+  readonly unexercised: readonly string[];
+}
+
+/** Three actors, a few operations each, few preemptions: where the races of a page table live. */
+export const DEFAULT_SHAPE: Shape = {
+  roles: ['vcpu', 'host', 'vcpu'],
+  operations: {
+    vcpu: ['touch', 'touch', 'touch', 'read', 'accept', 'accept-huge', 'idle'],
+    host: ['unmap', 'unmap', 'remove-table', 'remove-table', 'promote', 'demote', 'remove-slot'],
+  },
+  maxOperations: 4,
+  gfns: USED_PAGES,
+  maxDeviations: 4,
+  maxStep: 160,
+};
+
+/** A policy whose runs are not functions of the history. */
+export class NotDeterministic extends Error {
+  override readonly name = 'NotDeterministic';
+}
+
+export function check(options: CheckOptions): Verdict {
+  const engine = new Engine(options);
+  const found = new Map<string, { history: History; foundAfter: number }>();
+  let histories = 0;
+  const judge = (history: History): void => {
+    histories++;
+    const violation = engine.run(history);
+    if (violation !== null && !found.has(violation.rule)) found.set(violation.rule, { history, foundAfter: histories });
+  };
+  for (const history of options.corpus ?? []) judge(history);
+  fc.check(fc.property(new HistoryArbitrary(options.shape ?? DEFAULT_SHAPE), judge), {
+    seed: options.seed,
+    numRuns: options.runs,
+    ...(options.timeLimit === undefined ? {} : { interruptAfterTimeLimit: options.timeLimit, markInterruptAsFailure: false }),
+  });
+  const rules = engine.book.rules;
+  const exercised = Object.fromEntries(rules.map((rule) => [rule.id, engine.book.timesExercised(rule.id)]));
+  const unexercised = rules.filter((r) => r.level === 'required' && exercised[r.id] === 0).map((r) => r.id);
+  const findings = [...found].map(([rule, { history, foundAfter }]) => find(options, engine, rule, history, foundAfter));
+  return {
+    policy: options.policy.name,
+    module: options.module,
+    verdict: findings.length > 0 ? 'fails' : unexercised.length > 0 ? 'inconclusive' : 'passes',
+    histories,
+    steps: engine.steps,
+    seed: options.seed,
+    findings,
+    exercised,
+    unexercised,
+  };
+}
+
+/** Shrinks a failing history, executes the result twice more, and reports it. */
+function find(options: CheckOptions, engine: Engine, rule: string, history: History, foundAfter: number): Finding {
+  const shrunk = shrink(history, (candidate) => engine.run(candidate)?.rule === rule);
+  const violation = confirm(options, shrunk.history, rule);
+  return {
+    violation,
+    history: shrunk.history,
+    text: formatHistory(shrunk.history),
+    foundAfter,
+    shrinkExecutions: shrunk.executions,
+    report: explain(options, shrunk.history, violation),
+  };
+}
+
+/** Two more executions, each on a VM of its own: the same violation, or the policy keeps state between runs. */
+function confirm(options: EngineOptions, history: History, rule: string): Violation {
+  const [first, second] = [new Engine(options).run(history), new Engine(options).run(history)];
+  if (first === null || first.rule !== rule || JSON.stringify(first) !== JSON.stringify(second)) {
+    throw new NotDeterministic(
+      `policy ${options.policy.name} is not deterministic: ${formatHistory(history)} broke ${rule}, and then ` +
+      `${first?.rule ?? 'nothing'} and ${second?.rule ?? 'nothing'}`);
+  }
+  return first;
+}
+
+/** The report of a violation. */
+export function explain(options: CheckOptions | ExplainOptions, history: History, violation: Violation): Report {
+  const handle = 'handle' in options && options.handle !== undefined ? options.handle : options.policy.name;
+  const command = `sept show ${handle} --module ${options.module} '${formatHistory(history)}'`;
+  return report(ruleOf(options.module, violation.rule), timelineOf(options, history), history, command);
+}
+
+export type ExplainOptions = EngineOptions & { readonly handle?: string };
+
+function ruleOf(module: ModuleVersion, id: string): Rule<Vm> {
+  const rule = rulesFor(module).find((r) => r.id === id);
+  return rule ?? { id, level: 'required', statement: '(a rule of the machine)', source: 'spec/machine/faults.ts', versions: ['*'] };
+}

@@ -1,0 +1,124 @@
+/**
+ * Runs histories: program and schedule go in, a policy runs on the machine, rules watch every step, a violation or
+ * null comes out. The VM is built once; a run resets it.
+ */
+import { ORDINARY } from '../spec/machine/choices.ts';
+import { about, RuleBook, type Rule } from '../spec/machine/monitor.ts';
+import { run } from '../spec/machine/run.ts';
+import type { Recorder } from '../spec/machine/machine.ts';
+import type { Violation } from '../spec/machine/rule.ts';
+import type { Steps } from '../spec/machine/step.ts';
+import { TDX_RULES } from '../spec/tdx/rules/index.ts';
+import type { ModuleVersion } from '../spec/tdx/versions.ts';
+import { leaveTd } from '../impl/guest.ts';
+import { createVm } from '../impl/platform.ts';
+import type { Policy } from '../impl/policy.ts';
+import type { Vm, VmVcpu } from '../impl/vm.ts';
+import { VCPU_ACTIVE, VP } from '../spec/tdx/td.ts';
+import { DeviationChoices } from './deviations.ts';
+import { actorName, type ActorProgram, type History } from './history.ts';
+import { GUEST_OPERATIONS, HOST_OPERATIONS } from './operations.ts';
+import { SYSTEM_RULES } from './rules/index.ts';
+
+export interface EngineOptions {
+  readonly policy: Policy;
+  readonly module: ModuleVersion;
+  /** Off: nothing is watched, for measuring what the rules cost. */
+  readonly rules?: boolean;
+  /** Only rules whose id is here; all when absent. */
+  readonly only?: readonly string[];
+  /** A run that takes more steps is a livelock. */
+  readonly maxSteps?: number;
+  /** Destroy the VM at the end of each run and look at what is left (default: yes). */
+  readonly teardown?: boolean;
+}
+
+/** VCPUs of the VM, and so the VCPU actors that a history can have. */
+export const VCPUS = 2;
+
+const DEFAULT_MAX_STEPS = 20_000;
+
+export class Engine {
+  readonly vm: Vm;
+  readonly book: RuleBook<Vm>;
+  /** Steps performed in all runs. */
+  steps = 0;
+  private readonly choices: DeviationChoices;
+  private readonly maxSteps: number;
+  private readonly teardown: boolean;
+
+  constructor({ policy, module, rules = true, only, maxSteps = DEFAULT_MAX_STEPS, teardown = true }: EngineOptions) {
+    this.vm = createVm({ policy, module, vcpus: VCPUS });
+    const applicable = rules ? rulesFor(module).filter((rule) => only?.includes(rule.id) ?? true) : [];
+    this.book = new RuleBook(this.vm.m, this.vm, applicable);
+    this.choices = new DeviationChoices(this.vm.m);
+    this.maxSteps = maxSteps;
+    this.teardown = teardown;
+  }
+
+  /** Runs one history. What it answers is a function of the history and of nothing else. */
+  run(history: History, recorder: Recorder | null = null): Violation | null {
+    const { m } = this.vm;
+    m.reset();
+    m.recorder = recorder;
+    m.choices = this.choices;
+    this.choices.follow(history.deviations);
+    for (const [index, actor] of history.actors.entries()) {
+      m.spawn(actorName(history, index), this.program(history, actor, index));
+    }
+    if (run(m, this.maxSteps) === 'finished') this.book.atRest();
+    this.steps += m.now;
+    if (m.violation === null && this.teardown) this.destroy();
+    m.recorder = null;
+    const { violation } = m;
+    return violation === null ? null : { ...violation, rule: this.book.reportedAs(violation.rule) };
+  }
+
+  private destroy(): void {
+    const { m, policy } = this.vm;
+    const before = m.now;
+    m.recorder?.note('the VM is destroyed');
+    m.choices = ORDINARY;
+    m.actors.length = 0;
+    m.spawn('destroy', policy.destroy(this.vm));
+    if (run(m, before + this.maxSteps) === 'finished') this.book.atEnd();
+    this.steps += m.now - before;
+  }
+
+  private *program(history: History, actor: ActorProgram, index: number): Steps<void> {
+    const { vm } = this;
+    const vcpu = actor.role === 'vcpu' ? this.vcpuOf(history, index) : null;
+    for (const [at, operation] of actor.operations.entries()) {
+      vm.m.beginOp(at);
+      for (const listener of vm.listeners) listener.operationBegan?.();
+      if (vcpu === null) yield* HOST_OPERATIONS.get(operation.name)?.(vm, operation) ?? unknown(operation.name);
+      else yield* GUEST_OPERATIONS.get(operation.name)?.(vm, vcpu, operation) ?? unknown(operation.name);
+      for (const listener of vm.listeners) listener.operationEnded?.();
+    }
+    if (vcpu !== null && vm.m.peek(vm.memory.word(vcpu.tdvpr, VP.STATE)) === VCPU_ACTIVE) yield* leaveTd(vm, vcpu);
+  }
+
+  private vcpuOf(history: History, index: number): VmVcpu {
+    const place = history.actors.slice(0, index).filter((a) => a.role === 'vcpu').length;
+    const vcpu = this.vm.vcpus[place];
+    if (vcpu === undefined) throw new UnusableHistory(`it has more than ${VCPUS} VCPUs`);
+    return vcpu;
+  }
+}
+
+/** A history that no VM can run. */
+export class UnusableHistory extends Error {
+  override readonly name = 'UnusableHistory';
+}
+
+function unknown(name: string): never {
+  throw new UnusableHistory(`unknown operation "${name}"`);
+}
+
+/** The rules that judge a VMM on a module of that version. */
+export function rulesFor(version: ModuleVersion): Rule<Vm>[] {
+  const module = TDX_RULES.map((rule) => about(rule, (vm: Vm) => vm.tdx));
+  return [...module, ...SYSTEM_RULES].filter((rule) =>
+    (rule.versions.includes('*') || rule.versions.includes(version)) &&
+    rule.finding?.versions.includes(version) !== true);
+}

@@ -1,0 +1,108 @@
+import { pageNumberOf, type PageRef } from '../../spec/machine/pages.ts';
+import type { Vm } from '../../impl/vm.ts';
+import { describeSpte, EMPTY, kindOfSpte, LEAF, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
+import {
+  describeEntry, FREE, MAPPED, NL_MAPPED, pageOf, PENDING, stateOf, withoutLocks,
+} from '../../spec/tdx/entry.ts';
+import { HKID_FREE } from '../../spec/tdx/keys.ts';
+import { NDA, pageTypeName } from '../../spec/tdx/pamt.ts';
+import { classOf, describeStatus, statusName, SUCCESS } from '../../spec/tdx/status.ts';
+import { TD } from '../../spec/tdx/td.ts';
+import type { VmRule } from './index.ts';
+
+const S01: VmRule = {
+  id: 'S01',
+  level: 'required',
+  statement: 'Every call of the module succeeds, or fails in a way that its caller has an answer to.',
+  source: 'QUESTION.md, messages 2, 4, 14; KVM-RULES K47, K53, K56 (any other error kills the VM)',
+  versions: ['*'],
+  watch: (vm, judge) => {
+    vm.listeners.push({
+      answered: (call, tolerated) => {
+        judge.exercised();
+        if (call.status === SUCCESS || tolerated.includes(classOf(call.status))) return;
+        const allowed = ['TDX_SUCCESS', ...tolerated.map((status) => statusName(status))];
+        judge.violated(`${call.name} answers ${allowed.join(' or ')}`, describeStatus(call.status));
+      },
+    });
+  },
+};
+
+const S02: VmRule = {
+  id: 'S02',
+  level: 'required',
+  statement: 'When nothing is in flight, the mirror and the Secure EPT say the same, and nothing is frozen or blocked.',
+  source: 'QUESTION.md S1; KVM-RULES K44, K45, K47',
+  versions: ['*'],
+  atRest: (vm, judge) => {
+    judge.exercised();
+    const root = vm.m.peek(vm.memory.word(vm.tdr, TD.SEPT_ROOT));
+    const difference = compareTables(vm, vm.mirror.root, root, vm.mirror.rootLevel, 0);
+    if (difference !== null) judge.violated(...difference);
+  },
+};
+
+/** The first entry in which a mirror table and its external twin differ: [mirror, S-EPT]. */
+function compareTables(vm: Vm, table: PageRef, external: number, level: number, gfn: number): [string, string] | null {
+  for (let i = 0; i < vm.mirror.fanout; i++) {
+    const spte = vm.m.peek(vm.pages.word(table, i));
+    const entry = withoutLocks(vm.m.peek(vm.memory.word(external, i)));
+    const at = gfn + i * vm.mirror.span(level);
+    if (!agree(vm, spte, entry)) {
+      const where = `level ${level} entry of GFN ${at}`;
+      return [`${where}: the Secure EPT as the mirror, ${describeSpte(spte)}`, describeEntry(entry)];
+    }
+    if (kindOfSpte(spte) !== TABLE) continue;
+    const below = compareTables(vm, pageOfSpte(spte), pageOf(entry), level - 1, at);
+    if (below !== null) return below;
+  }
+  return null;
+}
+
+function agree(vm: Vm, spte: number, entry: number): boolean {
+  const state = stateOf(entry);
+  if (spte === EMPTY) return state === FREE;
+  if (kindOfSpte(spte) === LEAF) return (state === MAPPED || state === PENDING) && pageOf(entry) === pageOfSpte(spte);
+  if (kindOfSpte(spte) !== TABLE || state !== NL_MAPPED) return false;
+  return pageNumberOf(vm.mirror.externalOf(pageOfSpte(spte))) === pageOf(entry);
+}
+
+const S03: VmRule = {
+  id: 'S03',
+  level: 'required',
+  statement: 'When the VM is gone, every page is back: none is the module\'s, none is leaked, the HKID is free.',
+  source: 'KVM-RULES K35, K51, K62; TDX-LIFECYCLE notes §1',
+  versions: ['*'],
+  atEnd: (vm, judge) => {
+    judge.exercised();
+    const { tdx } = vm;
+    for (let page = 0; page < vm.memory.pages; page++) {
+      const size = tdx.pamt.sizeOf(page);
+      const type = tdx.pamt.type(page, size);
+      if (type !== NDA) return judge.violated(`page ${page} back with the host`, `PAMT says ${pageTypeName(type)}`);
+    }
+    const leaked = vm.pages.leaks();
+    if (leaked.length > 0) return judge.violated('every kernel page freed', `page ${leaked.join(', ')} still allocated`);
+    const hkid = tdx.m.peek(tdx.keys.state(tdx.keys.first + 1));
+    if (hkid !== HKID_FREE) judge.violated('the HKID free', 'it is still taken');
+  },
+};
+
+const S10: VmRule = {
+  id: 'S10',
+  level: 'required',
+  statement: 'The host uses a page as its own only when the module has given it back.',
+  source: 'KVM-RULES K51, K54; TDX-MODULE notes §3 (PAGE.REMOVE, RECLAIM)',
+  versions: ['*'],
+  watch: (vm, judge) => {
+    vm.listeners.push({
+      hostTouched: (page) => {
+        judge.exercised();
+        const type = vm.tdx.pamt.type(page, vm.tdx.pamt.sizeOf(page));
+        if (type !== NDA) judge.violated(`page ${page} back with the host`, `PAMT says ${pageTypeName(type)}`);
+      },
+    });
+  },
+};
+
+export const AGREEMENT_RULES: readonly VmRule[] = [S01, S02, S03, S10];

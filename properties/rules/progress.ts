@@ -1,0 +1,74 @@
+import { BAD_GUEST_ENTRY, BAD_UNLOCK, DEADLOCK, DOUBLE_FREE, ENDED_HOLDING, LIVELOCK, USE_AFTER_FREE } from '../../spec/machine/faults.ts';
+import { EMPTY, FROZEN } from '../../spec/kvm/spte.ts';
+import { classOf, OPERAND_BUSY, SUCCESS } from '../../spec/tdx/status.ts';
+import type { VmRule } from './index.ts';
+
+const S04: VmRule = {
+  id: 'S04',
+  level: 'required',
+  statement: 'No page of the kernel is used after it was freed, or freed twice.',
+  source: 'KVM-RULES K5, K16, K51',
+  versions: ['*'],
+  faults: [USE_AFTER_FREE.id, DOUBLE_FREE.id],
+  atRest: (_vm, judge) => judge.exercised(),
+};
+
+const S07: VmRule = {
+  id: 'S07',
+  level: 'required',
+  statement: 'Nobody waits for ever, and nobody ends with a lock in hand.',
+  source: 'KVM-RULES K4, K42, K57',
+  versions: ['*'],
+  faults: [DEADLOCK.id, BAD_UNLOCK.id, ENDED_HOLDING.id, BAD_GUEST_ENTRY.id],
+  atRest: (_vm, judge) => judge.exercised(),
+};
+
+const S08: VmRule = {
+  id: 'S08',
+  level: 'required',
+  statement: 'Under a fair schedule every operation ends: no retry goes on for ever.',
+  source: 'QUESTION.md S7; KVM-RULES K58, K66',
+  versions: ['*'],
+  faults: [LIVELOCK.id],
+  atRest: (_vm, judge) => judge.exercised(),
+};
+
+/** Calls about the Secure EPT: what a BUSY of theirs left half done has to be finished or taken back. */
+const isMemoryCall = (name: string): boolean => name.startsWith('TDH.MEM.');
+
+const S09: VmRule = {
+  id: 'S09',
+  level: 'required',
+  statement: 'An operation that met BUSY ends only after the call succeeded or its mirror entry was put back.',
+  source: 'KVM-RULES K44, K53, K56',
+  versions: ['*'],
+  watch: (vm, judge) => {
+    /** Per actor: the call that was refused, as "function operand", or nothing. */
+    const refused = new Map<number, string>();
+    vm.m.onReset(() => refused.clear());
+    vm.listeners.push({
+      answered: (call) => {
+        if (!isMemoryCall(call.name)) return;
+        const what = `${call.name} ${call.in.rcx}`;
+        if (classOf(call.status) === OPERAND_BUSY) refused.set(vm.m.current, what);
+        else if (call.status === SUCCESS && refused.get(vm.m.current) === what) {
+          judge.exercised();
+          refused.delete(vm.m.current);
+        }
+      },
+      operationEnded: () => {
+        const what = refused.get(vm.m.current);
+        if (what !== undefined) judge.violated(`${what} repeated or rolled back`, 'the operation ended');
+      },
+    });
+    vm.mirror.listeners.push((_table, _index, before, after) => {
+      if (after !== EMPTY || before === EMPTY) return;
+      if (before === FROZEN || refused.has(vm.m.current)) {
+        if (refused.has(vm.m.current)) judge.exercised();
+        refused.delete(vm.m.current);
+      }
+    });
+  },
+};
+
+export const PROGRESS_RULES: readonly VmRule[] = [S04, S07, S08, S09];

@@ -1,0 +1,47 @@
+/**
+ * TDH.MNG.KEY.CONFIG: configures the TD's key on the package of the calling LP. Once every package has it, the TD goes on
+ * to KEYS_CONFIGURED.
+ *
+ * RCX TDR, held exclusively. The processor's key table has a lock of its own, inside PCONFIG.
+ * Source: TDX-LIFECYCLE notes §2; `lifecycle-locks.json`.
+ */
+import { HELD_KET } from '../call.ts';
+import { EXCLUSIVE } from '../locks.ts';
+import type { InterfaceFunction } from '../module.ts';
+import { tdCell, tdGet, tdrOperand } from '../operands.ts';
+import { TDR_LAST } from '../release.ts';
+import * as S from '../status.ts';
+import { HKID_ASSIGNED, KEYS_CONFIGURED, TD } from '../td.ts';
+
+export const mngKeyConfig: InterfaceFunction = {
+  name: 'TDH.MNG.KEY.CONFIG',
+  release: [HELD_KET, ...TDR_LAST],
+  *run(tdx, call) {
+    const { m, keys } = tdx;
+    const { rcx, lp, inject } = call.in;
+
+    // LOCK: the TDR, exclusively
+    const status = yield* tdrOperand(tdx, call, rcx, S.OPERANDS.RCX, EXCLUSIVE);
+    if (status !== S.SUCCESS) return status;
+
+    // GUARD: life cycle; the package does not have the key yet
+    if (tdGet(tdx, call, TD.FATAL) !== 0) return S.TD_FATAL;
+    if (tdGet(tdx, call, TD.LIFECYCLE) !== HKID_ASSIGNED) return S.LIFECYCLE_STATE_INCORRECT;
+    const configured = tdGet(tdx, call, TD.PKG_CONFIG_BITMAP);
+    const bit = 1 << keys.packageOf(lp);
+    if ((configured & bit) !== 0) return S.KEY_CONFIGURED;
+
+    // LOCK: the key table, while PCONFIG makes a key
+    const taken = inject !== 'pconfigDeviceBusy' && (yield* tdx.acquire(call, HELD_KET, keys.ketLock, EXCLUSIVE));
+    if (!taken) return S.on(S.OPERAND_BUSY, S.OPERANDS.KET);
+    yield* tdx.release(call, HELD_KET);
+    if (inject === 'pconfigEntropyError') return S.KEY_GENERATION_FAILED;
+
+    // EFFECT: the package's bit; the life cycle with the last of them
+    yield* m.write(tdCell(tdx, call, TD.PKG_CONFIG_BITMAP), configured | bit);
+    if ((configured | bit) === keys.allPackages) {
+      yield* m.write(tdCell(tdx, call, TD.LIFECYCLE), KEYS_CONFIGURED);
+    }
+    return S.SUCCESS;
+  },
+};

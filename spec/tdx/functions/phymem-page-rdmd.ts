@@ -1,0 +1,42 @@
+/**
+ * TDH.PHYMEM.PAGE.RDMD: reads the PAMT entry of a page, of whatever size the page is assigned at.
+ *
+ * RCX the page. Returns its type in RCX, its owner in RDX, its size in R8; for private memory and Secure EPT pages also
+ * its BEPOCH in R9. Source: TDX-MODULE notes §3; `locks.json`; tdh_phymem_page_rdmd.c of the public module source.
+ */
+import { HELD_PAGE, type Call } from '../call.ts';
+import { SHARED } from '../locks.ts';
+import type { InterfaceFunction, TdxModule } from '../module.ts';
+import { addressOf, isBadAddress, pageNumber, walkPamt } from '../operands.ts';
+import { EPT, NO_OWNER, REG } from '../pamt.ts';
+import { PAGE_LAST } from '../release.ts';
+import * as S from '../status.ts';
+
+export const phymemPageRdmd: InterfaceFunction = {
+  name: 'TDH.PHYMEM.PAGE.RDMD',
+  release: PAGE_LAST,
+  *run(tdx, call) {
+    const { rcx } = call.in;
+
+    // GUARD: the address. LOCK: the page
+    if (isBadAddress(tdx, rcx, 1)) return S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
+    const page = pageNumber(tdx, rcx);
+    if (page < 0) return S.on(S.OPERAND_ADDR_RANGE_ERROR, S.OPERANDS.RCX);
+    const size = yield* walkPamt(tdx, call, HELD_PAGE, page, SHARED);
+    if (size < 0) return S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
+
+    // EFFECT: none; the entry is reported
+    reportPage(tdx, call, page, size);
+    const bepoch = yield* tdx.m.read(tdx.pamt.bepoch(page, size));
+    if (call.rcx === REG || call.rcx === EPT) call.r9 = bepoch;
+    return S.SUCCESS;
+  },
+};
+
+/** Type in RCX, owner in RDX, size in R8. A free page still names the owner that it had last. */
+export function reportPage(tdx: TdxModule, call: Call, page: number, size: number): void {
+  const owner = tdx.pamt.owner(page, size);
+  call.rcx = tdx.pamt.type(page, size);
+  call.rdx = owner === NO_OWNER ? 0 : addressOf(tdx, owner);
+  call.r8 = size;
+}

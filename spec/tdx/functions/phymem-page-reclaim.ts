@@ -1,0 +1,53 @@
+/**
+ * TDH.PHYMEM.PAGE.RECLAIM: takes a page back from a TD that is torn down. The Secure EPT is neither consulted nor changed.
+ *
+ * RCX the page, of any size. Returns its type in RCX, its owner in RDX, its size in R8, also with a refusal that comes
+ * after the page is known. Pages may come in any order, but for the TDR, which is last. A fatal TD is not refused.
+ * Source: TDX-MODULE notes §3; `commit-order.jsonl`.
+ */
+import { HELD_PAGE, HELD_TDR } from '../call.ts';
+import { EXCLUSIVE } from '../locks.ts';
+import type { InterfaceFunction } from '../module.ts';
+import { implicitTdr, isBadAddress, pageNumber, tdCell, tdGet, walkPamt } from '../operands.ts';
+import { freePage } from '../pages.ts';
+import { NDA, RSVD, TDR } from '../pamt.ts';
+import { PAGE_LAST } from '../release.ts';
+import * as S from '../status.ts';
+import { TD, TEARDOWN } from '../td.ts';
+import { reportPage } from './phymem-page-rdmd.ts';
+
+export const phymemPageReclaim: InterfaceFunction = {
+  name: 'TDH.PHYMEM.PAGE.RECLAIM',
+  release: [HELD_TDR, ...PAGE_LAST],
+  *run(tdx, call) {
+    const { m, pamt, geometry } = tdx;
+    const { rcx } = call.in;
+
+    // GUARD: the address. LOCK: the page, at whatever size it is
+    if (isBadAddress(tdx, rcx, 1)) return S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
+    const page = pageNumber(tdx, rcx);
+    if (page < 0) return S.on(S.OPERAND_ADDR_RANGE_ERROR, S.OPERANDS.RCX);
+    const size = yield* walkPamt(tdx, call, HELD_PAGE, page, EXCLUSIVE);
+    if (size < 0) return S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
+
+    // GUARD: it belongs to a TD, and starts here
+    const type = pamt.type(page, size);
+    if (type === NDA || type === RSVD) return S.on(S.PAGE_METADATA_INCORRECT, S.OPERANDS.RCX);
+    reportPage(tdx, call, page, size);
+    if (geometry.align(page, size) !== page) return S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
+
+    // LOCK: the TDR that owns it. GUARD: life cycle; a TDR has nothing left
+    if (type === TDR) call.tdr = page;
+    else {
+      const status = yield* implicitTdr(tdx, call, pamt.owner(page, size));
+      if (status !== S.SUCCESS) return status;
+    }
+    if (tdGet(tdx, call, TD.LIFECYCLE) !== TEARDOWN) return S.LIFECYCLE_STATE_INCORRECT;
+    if (type === TDR && tdGet(tdx, call, TD.CHLDCNT) !== 0) return S.TD_ASSOCIATED_PAGES_EXIST;
+
+    // EFFECT: the count, the page
+    if (type !== TDR) yield* m.add(tdCell(tdx, call, TD.CHLDCNT), -geometry.span(size));
+    yield* freePage(tdx, page, size);
+    return S.SUCCESS;
+  },
+};

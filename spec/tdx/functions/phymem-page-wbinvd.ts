@@ -1,0 +1,27 @@
+/**
+ * TDH.PHYMEM.PAGE.WBINVD: writes back and invalidates the cache lines of a free page.
+ *
+ * RCX the page, with the HKID under which it is cached, whichever that is. Source: TDX-LIFECYCLE notes §2.
+ */
+import { HELD_PAGE } from '../call.ts';
+import { SHARED } from '../locks.ts';
+import type { InterfaceFunction } from '../module.ts';
+import { pageOperand } from '../operands.ts';
+import { NDA } from '../pamt.ts';
+import { PAGE_LAST } from '../release.ts';
+import * as S from '../status.ts';
+
+const MAX_PA = 2 ** 52;
+
+export const phymemPageWbinvd: InterfaceFunction = {
+  name: 'TDH.PHYMEM.PAGE.WBINVD',
+  release: PAGE_LAST,
+  *run(tdx, call) {
+    const { rcx } = call.in;
+
+    // GUARD: the page, without its HKID. LOCK: the page, shared
+    if (rcx < 0 || rcx >= MAX_PA) return S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
+    const hpa = rcx % 2 ** tdx.platform.hkidShift;
+    return yield* pageOperand(tdx, call, HELD_PAGE, hpa, S.OPERANDS.RCX, SHARED, NDA);
+  },
+};

@@ -1,0 +1,38 @@
+/**
+ * TDH.VP.CREATE: creates a VCPU: a free page becomes its TDVPR.
+ *
+ * RCX the page; RDX TDR. NUM_VCPUS does not count it before TDH.VP.INIT.
+ * Source: TDX-LIFECYCLE notes §2; `lifecycle-locks.json`.
+ */
+import { HELD_OP_STATE, HELD_PAGE } from '../call.ts';
+import { EXCLUSIVE, SHARED } from '../locks.ts';
+import type { InterfaceFunction } from '../module.ts';
+import { pageOperand, tdCell, tdrOperand, tdStateLocked } from '../operands.ts';
+import { NDA, Pamt, TDVPR } from '../pamt.ts';
+import { PAGE_LAST, TDR_LAST } from '../release.ts';
+import * as S from '../status.ts';
+import { IN_INITIALIZED, TD, VP } from '../td.ts';
+
+export const vpCreate: InterfaceFunction = {
+  name: 'TDH.VP.CREATE',
+  release: [...PAGE_LAST, HELD_OP_STATE, ...TDR_LAST],
+  *run(tdx, call) {
+    const { m, memory, pamt } = tdx;
+    const { rcx, rdx } = call.in;
+    let status: S.Status;
+
+    // GUARD: operands and TD state
+    if ((status = yield* tdrOperand(tdx, call, rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
+    if ((status = yield* tdStateLocked(tdx, call, IN_INITIALIZED)) !== S.SUCCESS) return status;
+    status = yield* pageOperand(tdx, call, HELD_PAGE, rcx, S.OPERANDS.RCX, EXCLUSIVE, NDA);
+    if (status !== S.SUCCESS) return status;
+
+    // EFFECT: the page, the count, and PAMT, which makes it a TDVPR
+    memory.zero(call.page);
+    m.poke(memory.word(call.page, VP.NUM_PAGES), 1);
+    m.poke(memory.word(call.page, VP.TDR), call.tdr);
+    yield* m.add(tdCell(tdx, call, TD.CHLDCNT), 1);
+    yield* m.write(pamt.meta(call.page, 0), Pamt.pack(TDVPR, call.tdr));
+    return S.SUCCESS;
+  },
+};
