@@ -21,6 +21,7 @@ export const frozenMirror: Policy = {
   title: 'freeze the mirror entry around each call; zap leaves only, kicking VCPUs once on BUSY',
   proposed: 'Christopherson, 19 Jan 2023; Linux 6.14 (frozen mirror), 6.16 (local retry, kick on BUSY)',
   breaks: [],
+  never: [{ rule: 'T03', why: 'tables are not removed while the TD runs; the VM\'s end reclaims them' }],
   *fault(vm, vcpu, gfn) {
     return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'read', throughFrozen));
   },

@@ -24,6 +24,8 @@ export interface Policy {
   readonly proposed: string;
   /** Empty for a policy that is expected to pass. */
   readonly breaks: readonly Breach[];
+  /** Required rules whose premise the policy never meets, and why: they are "not applicable", not "not exercised". */
+  readonly never?: readonly { readonly rule: string; readonly why: string }[];
 
   /** The guest of VCPU `vcpu` faulted on private GFN `gfn`. True: it may try again. False: there is no memslot. */
   fault(vm: Vm, vcpu: number, gfn: number): Steps<boolean>;

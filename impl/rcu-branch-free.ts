@@ -122,6 +122,7 @@ function policy(name: string, title: string, proposed: string, variant: Variant,
     title,
     proposed,
     breaks,
+    never: [],
     *removeTable(vm, gfn) {
       const first = vm.tdx.geometry.align(gfn, 1);
       yield* vm.mmuLock.writeLock();

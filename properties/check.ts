@@ -53,6 +53,8 @@ export interface Verdict {
   readonly findings: readonly Finding[];
   readonly exercised: Readonly<Record<string, number>>;
   readonly unexercised: readonly string[];
+  /** Required rules whose premise the policy never meets. */
+  readonly notApplicable: readonly string[];
 }
 
 /** Three actors, a few operations each, few preemptions: where the races of a page table live. */
@@ -90,7 +92,9 @@ export function check(options: CheckOptions): Verdict {
   });
   const rules = engine.book.rules;
   const exercised = Object.fromEntries(rules.map((rule) => [rule.id, engine.book.timesExercised(rule.id)]));
-  const unexercised = rules.filter((r) => r.level === 'required' && exercised[r.id] === 0).map((r) => r.id);
+  const idle = rules.filter((r) => r.level === 'required' && exercised[r.id] === 0).map((r) => r.id);
+  const never = new Set(options.policy.never?.map(({ rule }) => rule));
+  const unexercised = idle.filter((id) => !never.has(id));
   const findings = [...found].map(([rule, { history, foundAfter }]) => find(options, engine, rule, history, foundAfter));
   return {
     policy: options.policy.name,
@@ -102,6 +106,7 @@ export function check(options: CheckOptions): Verdict {
     findings,
     exercised,
     unexercised,
+    notApplicable: idle.filter((id) => never.has(id)),
   };
 }
 

@@ -32,45 +32,53 @@ export function report(rule: RuleText, timeline: Timeline, history: History, com
     '',
     ...wrap(`expected: ${violation?.expected ?? ''}`, '     '),
     ...wrap(`seen:     ${violation?.seen ?? ''}`, '     '),
-    ...(timeline.atRest ? ['     (found when every actor had ended)'] : []),
+    ...(rows.some((row) => row.violating) ? [] : ['     (found when nobody had anything left to do, or could do it)']),
     '',
     ...wrap(`history: ${formatHistory(history)}`, '     '),
-    `replay: ${command}`,
+    ...wrap(`replay: ${command}`, '     '),
   ];
   return { rule, rows, switches, text: lines.join('\n') };
 }
 
-/** The timeline: a column an actor; a row a step; the violating row is marked with `!`. */
+/** The timeline: a column an actor; a row a step, numbered; the violating row is marked with `!`. */
 function table(rows: readonly Row[], names: readonly string[]): string[] {
   const actors = [...new Set(rows.map((row) => row.actor))].toSorted((a, b) => a - b);
   const width = Math.floor((COLUMNS - MARGIN) / Math.max(1, actors.length)) - 1;
-  const lines = [' '.repeat(MARGIN) + actors.map((a) => (names[a] ?? '').padEnd(width)).join(' ').trimEnd()];
+  const lines = [' '.repeat(MARGIN) + actors.map((a) => (names[a] ?? '').padEnd(width)).join(' ')];
   let previous: Row | undefined;
   for (const [number, row] of rows.entries()) {
-    const column = actors.indexOf(row.actor);
-    const indent = ' '.repeat(column * (width + 1));
-    if (row.actor !== previous?.actor || row.operation !== previous.operation) {
-      lines.push(' '.repeat(MARGIN) + indent + clip(`[${row.operation}]`, width));
+    const indent = ' '.repeat(actors.indexOf(row.actor) * (width + 1));
+    const isNew = row.actor !== previous?.actor || row.operation !== previous.operation;
+    if (isNew) lines.push(' '.repeat(MARGIN) + indent + `[${row.operation}]`.slice(0, width));
+    for (const [i, line] of linesOf(row, width).entries()) {
+      const head = i === 0 ? `${row.violating ? '!' : ' '}${String(number + 1).padStart(2)} ` : ' '.repeat(MARGIN);
+      lines.push(head + indent + line);
     }
-    const mark = row.violating ? '!' : ' ';
-    lines.push(`${mark}${String(number + 1).padStart(2)} ${indent}${clip(row.text, width)}`);
-    if (row.change !== '') lines.push(' '.repeat(MARGIN) + indent + clip(`  ${row.change}`, width));
     previous = row;
   }
   return lines.map((line) => line.trimEnd());
 }
 
-const clip = (text: string, width: number): string => (text.length <= width ? text : `${text.slice(0, width - 1)}~`);
+/** What a row says: the action, then what it changed, indented. */
+function linesOf({ text, sept, mirror, remark, subject }: Row, width: number): string[] {
+  const details = [
+    ...(sept === null ? [] : [`S-EPT ${sept.before} -> ${sept.after}`]),
+    ...(mirror === null ? [] : [`mirror ${mirror.before} -> ${mirror.after}`]),
+    ...(remark === '' ? [] : [remark]),
+  ];
+  const action = text === '' ? `mirror entry ${subject}` : text;
+  return [...wrap(action, '  ', width), ...details.flatMap((detail) => wrap(`  ${detail}`, '    ', width))];
+}
 
-/** Breaks a paragraph at spaces; words longer than a line stay whole. */
-function wrap(text: string, indent: string): string[] {
+/** Breaks a paragraph at spaces; only a word longer than a line is broken itself. */
+function wrap(text: string, indent: string, width = COLUMNS): string[] {
   const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > COLUMNS) {
-      lines.push(line);
-      line = `${indent}${word}`;
-    } else line = line === '' ? word : `${line} ${word}`;
+  let rest = text;
+  while (rest.length > width) {
+    const space = rest.lastIndexOf(' ', width);
+    const at = space > indent.length ? space : width;
+    lines.push(rest.slice(0, at));
+    rest = indent + rest.slice(at).trimStart();
   }
-  return [...lines, line];
+  return [...lines, rest];
 }

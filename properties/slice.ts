@@ -1,21 +1,33 @@
 import type { Row, Timeline } from './timeline.ts';
 
 /**
- * The rows that matter for a violation: the violating row, and going backwards each row that changed something that a
- * kept row depends on. A row that never ended (a call in progress) is kept when a kept row was refused a lock it holds.
+ * The rows that matter for a violation: the row at which the rule fired (or, when it fired at rest, the rows about what
+ * the violation names; when nobody could go on, what each actor did last), and going backwards each row that changed
+ * something which a kept row depends on. The beginning of a call in progress matters when it took a lock that a kept
+ * row was refused.
  */
-export function rowsThatMatter({ rows, atRest }: Timeline): Row[] {
-  const needed = new Set<string>();
+export function rowsThatMatter({ rows, violation }: Timeline): Row[] {
+  if (violation === null) return [...rows];
+  const needed = new Set(rows.some((row) => row.violating) ? [] : namedIn(`${violation.expected} ${violation.seen}`));
+  const seeds = new Set(rows.some((row) => row.violating) || needed.size > 0 ? [] : lastOfEach(rows));
   const kept: Row[] = [];
   for (const row of rows.toReversed()) {
-    const matters = row.violating || (atRest && kept.length === 0 && row.change !== '') || intersects(row.writes, needed);
-    if (!matters) continue;
+    if (!row.violating && !seeds.has(row) && !intersects(row.writes, needed)) continue;
     kept.push(row);
     for (const name of row.reads) needed.add(name);
-    for (const name of row.writes) needed.add(name);
+    for (const name of row.writes) if (!name.startsWith('lock ')) needed.add(name);
   }
   return kept.toReversed();
 }
+
+/** Names of entries and pages that a violation's text mentions. */
+const namedIn = (text: string): string[] => [
+  ...[...text.matchAll(/\d+@L\d/g)].map(([name]) => `entry ${name}`),
+  ...[...text.matchAll(/page \d+/g)].map(([name]) => name),
+];
+
+const lastOfEach = (rows: readonly Row[]): Row[] =>
+  [...new Set(rows.map((row) => row.actor))].flatMap((actor) => rows.findLast((row) => row.actor === actor) ?? []);
 
 const intersects = (a: ReadonlySet<string>, b: ReadonlySet<string>): boolean => {
   for (const name of a) if (b.has(name)) return true;

@@ -8,7 +8,11 @@ import type { ActorProgram, Deviation, History, Operation } from './history.ts';
 /** Candidates, the boldest first. None is equal to `history`. */
 export function* smaller(history: History): Generator<History> {
   const { actors, deviations } = history;
-  for (let i = 0; actors.length > 1 && i < actors.length; i++) yield withoutActor(history, i);
+  for (let i = 0; actors.length > 1 && i < actors.length; i++) {
+    const fewer = withoutActor(history, i);
+    yield fewer;
+    if (fewer.deviations.some((d) => d.value > 1)) yield nearer(fewer);
+  }
   for (let i = 0; i < actors.length; i++) {
     for (let j = 0; j < operationsOf(actors[i]).length; j++) yield withoutOperation(history, i, j);
   }
@@ -29,6 +33,12 @@ function withoutActor({ actors, deviations }: History, gone: number): History {
       .map((d) => (d.actor > gone ? { ...d, actor: d.actor - 1 } : d)),
   };
 }
+
+/** With fewer actors to pass over, the one that was meant is nearer. */
+const nearer = ({ actors, deviations }: History): History => ({
+  actors,
+  deviations: deviations.map((d) => (d.value > 1 ? { ...d, value: d.value - 1 } : d)),
+});
 
 function withoutOperation({ actors, deviations }: History, actor: number, gone: number): History {
   return {

@@ -1,27 +1,35 @@
 /**
  * What happened in a run, as rows: one for each call of the module, each change of the mirror, each access of the
- * guest. Taken from a second execution of the history, on a VM of its own, with everything watched.
+ * guest. Taken from an execution of the history on a VM of its own, with everything watched.
+ *
+ * What one actor does to one entry without anybody coming between is one row: freezing the mirror entry, the call, and
+ * thawing it read as the one change that they are. When somebody does come between, they are rows of their own.
  */
-import type { Call } from '../spec/tdx/call.ts';
-import { describeEntry, withoutLocks } from '../spec/tdx/entry.ts';
-import { describeStatus } from '../spec/tdx/status.ts';
-import { describeSpte } from '../spec/kvm/spte.ts';
-import type { Violation } from '../spec/machine/rule.ts';
 import type { PageRef } from '../spec/machine/pages.ts';
-import { pageOfSpte, isPresent, kindOfSpte, TABLE } from '../spec/kvm/spte.ts';
+import type { Violation } from '../spec/machine/rule.ts';
+import { describeSpte, isPresent, kindOfSpte, pageOfSpte, TABLE } from '../spec/kvm/spte.ts';
+import type { Call } from '../spec/tdx/call.ts';
+import { isLeaf, isTable, pageOf, stateName, stateOf, withoutLocks, type Entry } from '../spec/tdx/entry.ts';
+import { describeStatus } from '../spec/tdx/status.ts';
 import type { Vm } from '../impl/vm.ts';
 import { Engine, type EngineOptions } from './engine.ts';
-import { formatOperation } from './text.ts';
 import type { History } from './history.ts';
+import { formatOperation } from './text.ts';
 
 /** One visible action. */
 export interface Row {
   readonly actor: number;
   /** The operation it belongs to, e.g. `unmap 0+2`. */
   readonly operation: string;
-  readonly text: string;
-  /** What it changed, as `before -> after`, or nothing. */
-  change: string;
+  /** The entry it is about, e.g. `0@L1`; empty for actions that are about none. */
+  readonly subject: string;
+  /** What was done, e.g. `SEPT.ADD 0@L1 -> SUCCESS`; empty when only the mirror changed. */
+  text: string;
+  /** What it changed: `before -> after` in the Secure EPT and in the mirror. */
+  sept: Change | null;
+  mirror: Change | null;
+  /** Anything else worth saying. */
+  readonly remark: string;
   /** Names of what it changed or took, and of what it depends on: the slice follows them backwards. */
   readonly writes: Set<string>;
   readonly reads: Set<string>;
@@ -29,12 +37,16 @@ export interface Row {
   violating: boolean;
 }
 
+interface Change {
+  readonly before: string;
+  after: string;
+}
+
 export interface Timeline {
   readonly rows: readonly Row[];
+  /** Names of the actors, by index. */
   readonly actors: readonly string[];
   readonly violation: Violation | null;
-  /** The violation was found after the last actor had ended. */
-  readonly atRest: boolean;
 }
 
 /** Runs `history` and tells what happened. */
@@ -42,27 +54,23 @@ export function timelineOf(options: EngineOptions, history: History): Timeline {
   const engine = new Engine(options);
   const scribe = new Scribe(engine.vm, history);
   const violation = engine.run(history, { wrote: () => {}, note: (text) => scribe.phase(text) });
-  const rows = scribe.finish(violation);
-  const atRest = violation !== null && !rows.some((row) => row.violating);
-  return { rows, actors: scribe.names, violation, atRest };
+  return { rows: scribe.finish(violation), actors: scribe.names, violation };
 }
 
-/** A call that has begun: its row comes when it ends, and one for its beginning if anything came between. */
+/** A call that has begun; it gets a row of its own for that if somebody comes before its end. */
 interface OpenCall {
-  readonly call: Call;
-  readonly began: Row;
+  readonly row: Row;
   readonly position: number;
-  change: string;
 }
 
 class Scribe {
   readonly names: string[] = [];
   private readonly vm: Vm;
   private readonly history: History;
-  private rows: Row[] = [];
+  private readonly rows: Row[] = [];
   private readonly open = new Map<number, OpenCall>();
-  /** Where mirror tables are, for naming their entries: level and first GFN. */
-  private readonly tables = new Map<PageRef, { level: number; gfn: number }>();
+  /** Where mirror tables hang, for naming their entries. */
+  private readonly tables = new Map<PageRef, { readonly level: number; readonly gfn: number }>();
   private currentPhase = '';
 
   constructor(vm: Vm, history: History) {
@@ -72,24 +80,21 @@ class Scribe {
     vm.tdx.listeners.push({
       began: (call) => this.callBegan(call),
       ended: (call) => this.callEnded(call),
-      entryWritten: (_cell, before, after) => {
-        const open = this.open.get(this.actor);
-        if (open === undefined || withoutLocks(before) === withoutLocks(after)) return;
-        open.change = `${describeEntry(withoutLocks(before))} -> ${describeEntry(withoutLocks(after))}`;
-      },
+      entryWritten: (_cell, before, after) => this.entryWritten(withoutLocks(before), withoutLocks(after)),
     });
     vm.tdx.locks.listeners.push({
-      taken: (cell) => this.open.get(this.actor)?.began.writes.add(`lock ${cell}`),
-      refused: (cell) => this.open.get(this.actor)?.began.reads.add(`lock ${cell}`),
+      taken: (cell) => this.open.get(this.actor)?.row.writes.add(`lock ${cell}`),
+      refused: (cell) => this.open.get(this.actor)?.row.reads.add(`lock ${cell}`),
       released: () => {},
     });
     vm.mirror.listeners.push((table, index, before, after) => this.mirrorWritten(table, index, before, after));
     vm.listeners.push({
       accessed: (_vcpu, gfn, page, value, written) => {
         const text = written === null ? `reads GFN ${gfn}` : `writes ${written} at GFN ${gfn}`;
-        this.add(text, `page ${page}, was ${value}`, [`data ${gfn}`], [`data ${gfn}`, ...entryNames(this.vm, gfn, 0)]);
+        const row = this.row('', text, `page ${page}, was ${value}`);
+        this.push(names(row, [`data ${gfn}`], [`data ${gfn}`, `page ${page}`, ...entryNames(vm, gfn, 0)]));
       },
-      hostTouched: (page) => this.add(`host uses page ${page}`, '', [`page ${page}`], [`page ${page}`]),
+      hostTouched: (page) => this.push(names(this.row('', `the host uses page ${page}`), [`page ${page}`], [`page ${page}`])),
     });
   }
 
@@ -97,94 +102,130 @@ class Scribe {
     return this.vm.m.current;
   }
 
+  /** What is now going on, when it is not an operation of the history. */
   phase(text: string): void {
     this.currentPhase = text;
   }
 
   private operation(): string {
-    if (this.currentPhase !== '') return this.currentPhase;
     const actor = this.vm.m.actors[this.actor];
     const operation = this.history.actors[this.actor]?.operations[actor?.op ?? 0];
-    return operation === undefined ? (actor?.name ?? '') : formatOperation(operation);
+    if (this.currentPhase !== '' || operation === undefined) return this.currentPhase || (actor?.name ?? '');
+    return formatOperation(operation);
   }
 
-  private row(text: string, change: string, writes: readonly string[], reads: readonly string[]): Row {
-    const name = this.vm.m.actors[this.actor]?.name ?? '';
-    if (name !== '') this.names[this.actor] = name;
+  private row(subject: string, text: string, remark = ''): Row {
+    const name = this.vm.m.actors[this.actor]?.name;
+    if (name !== undefined) this.names[this.actor] = name;
     return {
-      actor: this.actor, operation: this.operation(), text, change,
-      writes: new Set(writes), reads: new Set(reads), violating: false,
+      actor: this.actor, operation: this.operation(), subject, text, sept: null, mirror: null, remark,
+      writes: new Set(), reads: new Set(), violating: false,
     };
   }
 
-  private add(text: string, change: string, writes: readonly string[], reads: readonly string[]): void {
-    this.rows.push(this.row(text, change, writes, reads));
-    this.markIfViolated();
+  /** Adds a row, or lets the last one take it in. */
+  private push(row: Row): void {
+    const last = this.rows.at(-1);
+    if (last === undefined || !absorbs(last, row)) {
+      this.rows.push(row);
+      return;
+    }
+    last.text ||= row.text;
+    last.sept ??= row.sept;
+    if (row.mirror !== null) {
+      if (last.mirror === null) last.mirror = row.mirror;
+      else last.mirror.after = row.mirror.after;
+    }
+    names(last, row.writes, row.reads);
   }
 
   private callBegan(call: Call): void {
-    const began = this.row(`${shortName(call.name)}${this.operandOf(call)} begins`, '', [], []);
-    this.open.set(this.actor, { call, began, position: this.rows.length, change: '' });
+    if (this.vm.m.violation !== null) return; // the rest of the step at which a rule fired
+    const row = this.row('', `${this.nameOf(call)} begins`);
+    this.open.set(this.actor, { row, position: this.rows.length });
+  }
+
+  private entryWritten(before: Entry, after: Entry): void {
+    const open = this.open.get(this.actor);
+    if (open === undefined || before === after) return;
+    open.row.sept = { before: shortEntry(before), after: shortEntry(after) };
+    for (const e of [before, after]) if (isLeaf(e) || isTable(e)) open.row.writes.add(`page ${pageOf(e)}`);
   }
 
   private callEnded(call: Call): void {
     const open = this.open.get(this.actor);
     if (open === undefined) return;
     this.open.delete(this.actor);
-    const names = this.namesOf(call);
-    const row = this.row(`${shortName(call.name)}${this.operandOf(call)} ${arrow(describeStatus(call.status))}`, open.change,
-      open.change === '' ? [] : names.own, [...names.own, ...names.above]);
-    if (call.exitReason >= 0) row.change = `TD exit ${call.exitReason}`;
-    for (const name of open.began.writes) if (!name.startsWith('lock')) row.writes.add(name);
-    for (const name of open.began.reads) row.reads.add(name);
-    if (open.position < this.rows.length) this.rows.splice(open.position, 0, open.began);
-    this.rows.push(row);
-    this.markIfViolated();
+    const [own, ...above] = this.entriesOf(call);
+    const exit = call.exitReason >= 0 ? 'TD exit: EPT violation' : '';
+    const row = this.row(own?.replace('entry ', '') ?? '', `${this.nameOf(call)} -> ${shortStatus(call.status)}`, exit);
+    row.sept = open.row.sept;
+    open.row.sept = null;
+    const changed = row.sept === null ? [] : [...(own === undefined ? [] : [own]), ...pagesIn(open.row.writes)];
+    names(row, changed, [...(own === undefined ? [] : [own]), ...above, ...open.row.reads]);
+    if (open.position < this.rows.length) this.rows.splice(open.position, 0, open.row);
+    this.push(row);
   }
 
-  private namesOf(call: Call): { own: string[]; above: string[] } {
-    if (!/MEM|ACCEPT/.test(call.name) || call.name.endsWith('TRACK')) return { own: ['epoch'], above: [] };
-    const level = call.in.rcx % 8;
-    const [own = '', ...above] = entryNames(this.vm, Math.floor(call.in.rcx / 4096), level);
-    return { own: [own], above };
+  /** The entry that a call is about, and those above it; none for calls that are about no entry. */
+  private entriesOf(call: Call): string[] {
+    if (!HAS_ENTRY.test(call.name)) return [];
+    return entryNames(this.vm, Math.floor(call.in.rcx / 4096), call.in.rcx % 8);
   }
 
-  private operandOf(call: Call): string {
-    if (call.in.vcpu >= 0 || (call.name.startsWith('TDH.MEM') && !call.name.endsWith('TRACK'))) {
-      return ` ${Math.floor(call.in.rcx / 4096)}@L${call.in.rcx % 8}`;
-    }
-    return '';
+  private nameOf(call: Call): string {
+    const name = call.name.replace(/^TD[HG]\.(MEM\.)?/, '').replace('HW.GUEST.ACCESS', 'walk by the module');
+    return HAS_ENTRY.test(call.name) ? `${name} ${Math.floor(call.in.rcx / 4096)}@L${call.in.rcx % 8}` : name;
   }
 
   private mirrorWritten(table: PageRef, index: number, before: number, after: number): void {
     const place = this.tables.get(table) ?? { level: 0, gfn: 0 };
     const gfn = place.gfn + index * this.vm.mirror.span(place.level);
+    const subject = `${gfn}@L${place.level}`;
     if (isPresent(after) && kindOfSpte(after) === TABLE) this.tables.set(pageOfSpte(after), { level: place.level - 1, gfn });
-    const name = `mirror ${gfn}@L${place.level}`;
-    this.add(name, `${describeSpte(before)} -> ${describeSpte(after)}`, [name, `entry ${gfn}@L${place.level}`], [name]);
+    const row = names(this.row(subject, ''), [`mirror ${subject}`, `entry ${subject}`], [`mirror ${subject}`]);
+    row.mirror = { before: shortSpte(before), after: shortSpte(after) };
+    this.push(row);
   }
 
-  private markIfViolated(): void {
-    const last = this.rows.at(-1);
-    if (this.vm.m.violation !== null && last !== undefined && !this.rows.some((row) => row.violating)) last.violating = true;
-  }
-
-  /** The rows, with the beginnings of calls that never ended. */
+  /** The rows, with the beginnings of calls that never ended, and with the row at which the rule fired marked. */
   finish(violation: Violation | null): Row[] {
-    for (const open of this.open.values()) {
-      if (violation !== null && violation.actor === open.began.actor) continue;
-      this.rows.splice(open.position, 0, open.began);
+    for (const open of [...this.open.values()].toSorted((a, b) => b.position - a.position)) {
+      this.rows.splice(open.position, 0, open.row);
     }
+    const culprit = violation === null ? undefined : this.rows.findLast((row) => row.actor === violation.actor);
+    if (culprit !== undefined) culprit.violating = true;
     return this.rows;
   }
 }
 
-/** Names of the entry that maps `gfn` at `level`, and of those above it up to the root. */
-function entryNames(vm: Vm, gfn: number, level: number): string[] {
-  const names: string[] = [];
-  for (let at = level; at <= vm.mirror.rootLevel; at++) names.push(`entry ${vm.tdx.geometry.align(gfn, at)}@L${at}`);
-  return names;
+/** Calls whose RCX names an S-EPT entry. */
+const HAS_ENTRY = /^TDH\.MEM\.(SEPT|PAGE|RANGE)|ACCEPT$|^HW\.GUEST/;
+
+/**
+ * May the last row take in the next? The same actor, in the same operation, on the same entry: a call after a change of
+ * the mirror, or a change of the mirror that completes one that the row has.
+ */
+const absorbs = (last: Row, next: Row): boolean =>
+  last.subject !== '' && last.subject === next.subject && last.actor === next.actor &&
+  last.operation === next.operation && last.mirror !== null && (last.text === '' || next.text === '');
+
+function names(row: Row, writes: Iterable<string>, reads: Iterable<string>): Row {
+  for (const name of writes) row.writes.add(name);
+  for (const name of reads) row.reads.add(name);
+  return row;
 }
 
-const shortName = (name: string): string => name.replace(/^TD[HG]\.(MEM\.)?/, '');
-const arrow = (status: string): string => `-> ${status.replace(/^TDX_/, '')}`;
+const pagesIn = (all: ReadonlySet<string>): string[] => [...all].filter((name) => name.startsWith('page '));
+
+/** Names of the entry that maps `gfn` at `level`, and of those above it up to the root. */
+function entryNames(vm: Vm, gfn: number, level: number): string[] {
+  const all: string[] = [];
+  for (let at = level; at <= vm.mirror.rootLevel; at++) all.push(`entry ${vm.tdx.geometry.align(gfn, at)}@L${at}`);
+  return all;
+}
+
+const shortStatus = (status: number): string => describeStatus(status).replace(/^TDX_/, '');
+const shortEntry = (e: Entry): string => stateName(stateOf(e)) + (isLeaf(e) || isTable(e) ? ` p${pageOf(e)}` : '');
+const shortSpte = (spte: number): string =>
+  describeSpte(spte).replace(/ 0x[0-9a-f]+/, isPresent(spte) ? ` p${pageOfSpte(spte) & 0xfff}` : '');

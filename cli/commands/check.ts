@@ -57,9 +57,12 @@ const jsonOf = ({ policy, module, verdict, histories, seed, findings, exercised 
   exercised,
 });
 
-function printVerdict({ policy, module, verdict, histories, steps, seed, findings, unexercised }: Verdict): void {
+function printVerdict({
+  policy, module, verdict, histories, steps, seed, findings, unexercised, notApplicable,
+}: Verdict): void {
   print(`${policy}, module ${module}: ${verdict} (${histories} histories, ${steps} steps, seed ${seed})`);
   if (unexercised.length > 0) print(`never put to the test: ${unexercised.join(', ')}`);
+  if (notApplicable.length > 0) print(`not applicable: ${notApplicable.join(', ')}`);
   for (const { report, foundAfter } of findings) {
     print('');
     print(report.text);

@@ -9,8 +9,9 @@ import { NDA, NO_OWNER, Pamt, pageTypeName, SIZES } from '../../spec/tdx/pamt.ts
 import { TD } from '../../spec/tdx/td.ts';
 import { compareEpoch, compareRows, compareScalar, compareVcpu, hexOf, type Report } from './compare-step.ts';
 import type { FinalDump, PamtRow, Scalar, SeptRow } from './format.ts';
-import { firstLevel, kotRows, TD_FIELDS, VCPU_FIELDS, wbtRows, word } from './observe.ts';
-import type { Slot, Universe } from './universe.ts';
+import { dumpLevel } from './harness.ts';
+import { kotRows, TD_FIELDS, VCPU_FIELDS, wbtRows } from './observe.ts';
+import { word, type Slot, type Universe } from './universe.ts';
 
 type FinalTd = FinalDump['tds'][number];
 
@@ -98,7 +99,7 @@ function forEachEntry(u: Universe, slot: Slot, visit: (gfn: number, level: numbe
       if (isTable(entry) && level > 0) descend(pageOf(entry), gfn, level - 1);
     }
   };
-  descend(word(u, slot.tdr, TD.SEPT_ROOT), 0, firstLevel(u, slot));
+  descend(word(u, slot.tdr, TD.SEPT_ROOT), 0, dumpLevel(u, slot));
 }
 
 /** An entry of the PAMT, as dumps show it. */

@@ -4,14 +4,12 @@
 import { OP_STATES, LIFECYCLES, MIN_TDCX, TD, UNINITIALIZED, VP } from '../../spec/tdx/td.ts';
 import { KOT_STATES } from '../../spec/tdx/keys.ts';
 import { isWalkable, pageOf, type Entry } from '../../spec/tdx/entry.ts';
-import { TDCX, TDR, TDVPR } from '../../spec/tdx/pamt.ts';
+import { TDR, TDVPR } from '../../spec/tdx/pamt.ts';
+import { dumpLevel, holdsTdcs } from './harness.ts';
 import type { KotRow, Scalar, WbtRow } from './format.ts';
-import type { Slot, Universe } from './universe.ts';
+import { word, type Slot, type Universe } from './universe.ts';
 
 const PAGE_BYTES = 4096;
-
-/** A word of a TDR or TDVPR page. */
-export const word = (u: Universe, page: number, field: number): number => u.tdx.m.peek(u.tdx.memory.word(page, field));
 
 const tdrExists = (u: Universe, slot: Slot): boolean => u.tdx.pamt.type(slot.tdr, 0) === TDR;
 
@@ -34,21 +32,6 @@ const opState: TdField = (u, slot) => {
   if (word(u, slot.tdr, TD.NUM_TDCX) < MIN_TDCX) return null;
   return OP_STATES[holdsTdcs(u, slot) ? word(u, slot.tdr, TD.OP_STATE) : UNINITIALIZED] ?? null;
 };
-
-/**
- * Recordings read the TDCS where it lies, on the TDCX pages; the specification keeps it on the TDR page. That shows
- * when a TD that is torn down has lost its first TDCX page to somebody who zeroed it. So the page is marked, at an
- * offset that nothing else uses, and the mark goes when the contents go.
- */
-const markOf = (u: Universe, slot: Slot): number => u.tdx.memory.word(slot.tdcx, u.tdx.memory.wordsPerPage - 1);
-
-/** To be called after each step of a life-cycle recording. */
-export function markTdcs(u: Universe, slot: Slot): void {
-  const { pamt, m } = u.tdx;
-  if (pamt.type(slot.tdcx, 0) === TDCX && pamt.owner(slot.tdcx, 0) === slot.tdr) m.poke(markOf(u, slot), 1);
-}
-
-const holdsTdcs = (u: Universe, slot: Slot): boolean => u.isSequential || u.tdx.m.peek(markOf(u, slot)) === 1;
 
 /** By the name that recordings give it. */
 export const TD_FIELDS: ReadonlyMap<string, TdField> = new Map<string, TdField>([
@@ -83,18 +66,12 @@ export const isTdvpr = (u: Universe, page: number): boolean => u.tdx.pamt.type(p
 export const epochOf = (u: Universe, { tdr }: Slot): readonly [number, number, number] =>
   [word(u, tdr, TD.TD_EPOCH), word(u, tdr, TD.REFCOUNT_EVEN), word(u, tdr, TD.REFCOUNT_ODD)];
 
-/** Level at which dumps begin their walk: the TD's root, but in life-cycle recordings as if all TDs had four levels. */
-export const firstLevel = (u: Universe, { tdr }: Slot): number =>
-  u.isSequential ? word(u, tdr, TD.ROOT_LEVEL) : FOUR_LEVELS - 1;
-
-const FOUR_LEVELS = 4;
-
 /** The entry that a host walk to `level` finds for `gpa` (bytes), and the level where it is. */
 export function hostWalk(u: Universe, slot: Slot, gpa: number, level: number): { entry: Entry; at: number } {
   const { geometry, memory, m } = u.tdx;
   const gfn = Math.floor(gpa / PAGE_BYTES);
   let table = word(u, slot.tdr, TD.SEPT_ROOT);
-  for (let at = firstLevel(u, slot); ; at--) {
+  for (let at = dumpLevel(u, slot); ; at--) {
     const entry = m.peek(memory.word(table, geometry.index(gfn, at)));
     if (at <= level || !isWalkable(entry)) return { entry, at };
     table = pageOf(entry);

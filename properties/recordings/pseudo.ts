@@ -8,8 +8,7 @@ import { tdExit } from '../../spec/tdx/guest/td-exit.ts';
 import { EXIT_EXTERNAL_INTERRUPT } from '../../spec/tdx/guest/violation.ts';
 import { TD } from '../../spec/tdx/td.ts';
 import type { RecordedStep } from './format.ts';
-import { word } from './observe.ts';
-import type { Slot, Universe } from './universe.ts';
+import { word, type Slot, type Universe } from './universe.ts';
 
 /** Performs a step that is no interface function; the call that comes of it has status SUCCESS. */
 export type PseudoOp = (u: Universe, slot: Slot, step: RecordedStep, operands: Operands) => Call;

@@ -9,9 +9,9 @@
 import { compareFinal } from './compare-final.ts';
 import { compareSept, compareStep, type Report } from './compare-step.ts';
 import { parseScenario, type RecordedStep, type Scenario } from './format.ts';
+import { followStep } from './harness.ts';
 import { InputError } from './input.ts';
 import { readLines, type ParsedLine } from './lines.ts';
-import { markTdcs } from './observe.ts';
 import { isKnownOp, perform } from './perform.ts';
 import { Universes, type Slot, type Universe } from './universe.ts';
 
@@ -97,7 +97,7 @@ function replayScenario(scenario: Scenario, universes: Universes): Replayed {
 function replayStep(u: Universe, slot: Slot, step: RecordedStep, report: Report): boolean {
   compareSept(u, slot, step, 'septBefore', report);
   const done = perform(u, slot, step);
-  if (!u.isSequential) markTdcs(u, slot);
+  followStep(u, slot, step, done);
   compareStep({ u, slot, step, done, report });
   return done.result === 'HALT';
 }

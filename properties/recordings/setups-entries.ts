@@ -111,22 +111,34 @@ export function accept(stage: Stage, td: number, gpa: number, level: number): vo
   stage.m.poke(cell, withState(stage.m.peek(cell), MAPPED));
 }
 
-/** Builds an entry, with the tables above it; `which` says whose pages it takes. */
-export function buildEntry(stage: Stage, pools: Pools, td: number, gpa: number, spec: EntrySpec, which: number): void {
+/** Where an entry's private pages are: its leaf, or the first of the 512 below a table. HPA in bytes. */
+export interface PrivatePages {
+  readonly leaf: number;
+  readonly children: number;
+}
+
+/** The pages of entry number `which` of a pair (0: X's, 1: Y's). */
+export const privatePages = (which: number, level: number): PrivatePages =>
+  ({ leaf: leafPage(which, level), children: childPages(which) });
+
+/** Builds an entry, with the tables above it. */
+export function buildEntry(
+  stage: Stage, pools: Pools, td: number, gpa: number, spec: EntrySpec, pages: PrivatePages,
+): void {
   const { level, state, children } = spec;
   const how = BUILD.get(state) as NonNullable<ReturnType<typeof BUILD.get>>; // entrySpec() has looked
   buildTables(stage, pools, td, gpa, level);
-  if (how.add === 'page') addPage(stage, td, gpa, level, leafPage(which, level));
+  if (how.add === 'page') addPage(stage, td, gpa, level, pages.leaf);
   if (how.add === 'table') addTable(stage, pools, td, gpa, level);
   if (how.accept) accept(stage, td, gpa, level);
-  if (how.add === 'table' && children !== FREE) fillTable(stage, td, gpa, level - 1, children, which);
+  if (how.add === 'table' && children !== FREE) fillTable(stage, td, gpa, level - 1, children, pages.children);
   if (how.block) stage.expect('TDH.MEM.RANGE.BLOCK', { rcx: gpa + level, rdx: stage.tdrAddress(td) });
 }
 
-function fillTable(stage: Stage, td: number, gpa: number, level: number, state: EntryState, which: number): void {
+function fillTable(stage: Stage, td: number, gpa: number, level: number, state: EntryState, first: number): void {
   const size = bytesAt(stage, level);
   for (let i = 0; i < stage.tdx.geometry.fanout; i++) {
-    addPage(stage, td, gpa + i * size, level, childPages(which) + i * size);
+    addPage(stage, td, gpa + i * size, level, first + i * size);
     if (state === MAPPED) accept(stage, td, gpa + i * size, level);
   }
 }

@@ -8,7 +8,7 @@
 import type { Operands } from '../../spec/tdx/call.ts';
 import { RUNNABLE, TD, TEARDOWN } from '../../spec/tdx/td.ts';
 import { armSteppingFilter } from './setups-stepping.ts';
-import { buildEntry, bytesAt, entryCell, entrySpec, leafPage, pageUnder, Pools } from './setups-entries.ts';
+import { buildEntry, bytesAt, entryCell, entrySpec, leafPage, pageUnder, Pools, privatePages } from './setups-entries.ts';
 import { party, RUNNING_VCPU, type Scene } from './setups-scene.ts';
 import { lpOf, SetupError, type Stage } from './setups.ts';
 
@@ -178,14 +178,14 @@ function buildEntries(stage: Stage, pools: Pools, pair: PairName, relation: Rela
   const separate = apart !== undefined || otherTd === true;
   const first = baseEntry(pair, rows, separate);
   const base = entrySpec(first.spec);
-  buildEntry(stage, pools, 0, 0, base, 0);
+  buildEntry(stage, pools, 0, 0, base, privatePages(0, base.level));
   const x: Place = { td: 0, gpa: 0, level: BY_PLACE.get(pair.xEntry ?? '') ?? base.level };
   if (!separate) return { x, y: { ...x, level: x.level + (levels ?? 0) } };
   const name = specified(pair.yEntry) ?? usualEntry(rows.y, otherTd === true ? rows.y.only ?? 'RUNNABLE' : pair.opState);
   const own = entrySpec(name);
   const gpa = otherTd === true ? 0 : apart === 'next' ? bytesAt(stage, own.level) : apart ?? 0;
   const td = otherTd === true ? 1 : 0;
-  buildEntry(stage, pools, td, gpa, own, 1);
+  buildEntry(stage, pools, td, gpa, own, privatePages(1, own.level));
   return { x, y: { td, gpa, level: own.level } };
 }
 

@@ -4,7 +4,7 @@
  */
 import { FREE, PENDING } from '../../spec/tdx/entry.ts';
 import { isArmed } from '../../spec/tdx/stepping.ts';
-import { accept, buildEntry, Pools } from './setups-entries.ts';
+import { accept, buildEntry, Pools, privatePages } from './setups-entries.ts';
 import { lpOf, SetupError, type Stage } from './setups.ts';
 
 /** Far from the entries of a pair, with tables and a page of its own. */
@@ -17,7 +17,7 @@ const PAGE_BYTES = 4096;
 export function armSteppingFilter(stage: Stage, td: number, vcpu: number): void {
   const gpa = GPA + vcpu * PAGE_BYTES;
   const pending = { state: PENDING, level: 0, children: FREE, tracked: false };
-  buildEntry(stage, new Pools(stage, FIRST_TABLES[td]), td, gpa, pending, WHICH_PAGE + 4 * td + vcpu);
+  buildEntry(stage, new Pools(stage, FIRST_TABLES[td]), td, gpa, pending, privatePages(WHICH_PAGE + 4 * td + vcpu, 0));
   const tdvpr = stage.tdvpr(td, vcpu);
   for (let i = 0; i <= stage.tdx.platform.steppingThreshold; i++) {
     stage.enter(td, vcpu);

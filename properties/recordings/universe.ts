@@ -44,6 +44,8 @@ export class Universe {
   readonly tokens = new Tokens();
   /** What HARNESS.SET_LIFECYCLE has to put back, by TDR. */
   readonly vcpuCounts = new Map<number, number>();
+  /** See harness.ts: levels of the S-EPT by TD. */
+  readonly dumpLevels = new Map<number, number>();
   private readonly config: Config;
 
   /** Is this a sequential recording? Else it is a life-cycle recording. */
@@ -115,6 +117,9 @@ export class Universe {
     for (const [word, value] of Object.entries(words)) this.tdx.m.poke(this.tdx.memory.word(page, Number(word)), value);
   }
 }
+
+/** A word of a TDR or TDVPR page. */
+export const word = (u: Universe, page: number, field: number): number => u.tdx.m.peek(u.tdx.memory.word(page, field));
 
 /** The platform that a configuration describes. */
 function platformOf(config: Config, version: ModuleVersion): Platform {

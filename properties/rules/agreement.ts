@@ -49,8 +49,7 @@ function compareTables(vm: Vm, table: PageRef, external: number, level: number, 
     const entry = withoutLocks(vm.m.peek(vm.memory.word(external, i)));
     const at = gfn + i * vm.mirror.span(level);
     if (!agree(vm, spte, entry)) {
-      const where = `level ${level} entry of GFN ${at}`;
-      return [`${where}: the Secure EPT as the mirror, ${describeSpte(spte)}`, describeEntry(entry)];
+      return [`entry ${at}@L${level} of the Secure EPT as in the mirror, ${describeSpte(spte)}`, describeEntry(entry)];
     }
     if (kindOfSpte(spte) !== TABLE) continue;
     const below = compareTables(vm, pageOfSpte(spte), pageOf(entry), level - 1, at);

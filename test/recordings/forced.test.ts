@@ -14,9 +14,9 @@ import { EPT, Pamt, REG } from '../../spec/tdx/pamt.ts';
 import { describeStatus, statusName } from '../../spec/tdx/status.ts';
 import { INITIALIZED, RUNNABLE, TD } from '../../spec/tdx/td.ts';
 import type { SequentialConfig } from '../../properties/recordings/format.ts';
-import { word } from '../../properties/recordings/observe.ts';
+
 import { fromRegister } from '../../properties/recordings/registers.ts';
-import { Universes, type Universe } from '../../properties/recordings/universe.ts';
+import { Universes, word, type Universe } from '../../properties/recordings/universe.ts';
 import { recordedJson } from './recorded.ts';
 
 interface ForcedRow {
