@@ -42,12 +42,13 @@ export class Progress {
   private shown = false;
   private readonly terminal = process.stderr.isTTY === true;
 
-  show(text: string): void {
+  /** `text` is asked only when it is time to draw. */
+  show(text: () => string): void {
     if (!this.terminal || Date.now() - this.last < REDRAW_MS) return;
     this.last = Date.now();
     this.shown = true;
     const columns = process.stderr.columns ?? 80;
-    process.stderr.write(`\r\u001B[K${text.slice(0, columns - 1)}`);
+    process.stderr.write(`\r\u001B[K${text().slice(0, columns - 1)}`);
   }
 
   /** Takes the line away. */

@@ -3,12 +3,18 @@ import { exclusive } from './exclusive.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 import { mirrorNaive } from './mirror-naive.ts';
 import type { Policy } from './policy.ts';
-import { rcuBranchFree, rcuBranchFreeBottomUp, rcuBranchFreeRetry, rcuBranchFreeUnblock } from './rcu-branch-free.ts';
+import {
+  rcuBranchFree, rcuBranchFreeBottomUp, rcuBranchFreeRetry, rcuBranchFreeTableFirst, rcuBranchFreeUnblock,
+} from './rcu-branch-free.ts';
 
 export const POLICIES: readonly Policy[] = [
-  exclusive, frozenMirror, mirrorNaive, rcuBranchFree, rcuBranchFreeRetry, rcuBranchFreeUnblock, rcuBranchFreeBottomUp,
+  exclusive, frozenMirror, mirrorNaive,
+  rcuBranchFree, rcuBranchFreeRetry, rcuBranchFreeTableFirst, rcuBranchFreeUnblock, rcuBranchFreeBottomUp,
 ];
 
-export { exclusive, frozenMirror, mirrorNaive, rcuBranchFree, rcuBranchFreeBottomUp, rcuBranchFreeRetry, rcuBranchFreeUnblock };
+export {
+  exclusive, frozenMirror, mirrorNaive,
+  rcuBranchFree, rcuBranchFreeBottomUp, rcuBranchFreeRetry, rcuBranchFreeTableFirst, rcuBranchFreeUnblock,
+};
 export type { Breach, Policy } from './policy.ts';
 export { Vm } from './vm.ts';

@@ -97,6 +97,15 @@ const withRetry: Variant = {
   },
 };
 
+/** The table before its children: what "zap the parent, the children are unreachable anyway" comes to. */
+const tableFirst: Variant = {
+  prune: blockBranch,
+  *dispose(vm, branch) {
+    yield* expectSuccess(vm, septRemove, mapping(vm, branch.gfn, 1));
+    yield* removeLeaves(vm, branch, expectSuccess, false);
+  },
+};
+
 const unblockFirst: Variant = {
   prune: blockBranch,
   *dispose(vm, branch) {
@@ -157,6 +166,12 @@ export const rcuBranchFree = policy(
 export const rcuBranchFreeRetry = policy(
   'rcu-branch-free-retry', 'as rcu-branch-free, the callback retries while the module is busy', PROPOSED, withRetry,
   [{ rule: 'S01', why: 'waiting out BUSY does not make the children visible: EPT_WALK_FAILED' }],
+);
+
+export const rcuBranchFreeTableFirst = policy(
+  'rcu-branch-free-table-first', 'as rcu-branch-free, the callback removes the table before its children', PROPOSED,
+  tableFirst,
+  [{ rule: 'S01', why: 'a table with children cannot be removed, blocked or not: EPT_PAGE_NOT_FREE' }],
 );
 
 export const rcuBranchFreeUnblock = policy(

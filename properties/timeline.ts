@@ -5,6 +5,7 @@
  * What one actor does to one entry without anybody coming between is one row: freezing the mirror entry, the call, and
  * thawing it read as the one change that they are. When somebody does come between, they are rows of their own.
  */
+import { MAX_ACTORS } from '../spec/machine/machine.ts';
 import type { PageRef } from '../spec/machine/pages.ts';
 import type { Violation } from '../spec/machine/rule.ts';
 import { describeSpte, isPresent, kindOfSpte, pageOfSpte, TABLE } from '../spec/kvm/spte.ts';
@@ -63,6 +64,9 @@ interface OpenCall {
   readonly position: number;
 }
 
+/** Stands for the actor that destroys the VM: it comes after all those of the program and of the run. */
+const DESTROYER = MAX_ACTORS;
+
 class Scribe {
   readonly names: string[] = [];
   private readonly vm: Vm;
@@ -98,8 +102,9 @@ class Scribe {
     });
   }
 
+  /** Who acts: an actor of the program, or, once everybody has ended, whoever destroys the VM. */
   private get actor(): number {
-    return this.vm.m.current;
+    return this.currentPhase === '' ? this.vm.m.current : DESTROYER;
   }
 
   /** What is now going on, when it is not an operation of the history. */
@@ -108,14 +113,14 @@ class Scribe {
   }
 
   private operation(): string {
-    const actor = this.vm.m.actors[this.actor];
-    const operation = this.history.actors[this.actor]?.operations[actor?.op ?? 0];
+    const actor = this.vm.m.actors[this.vm.m.current];
+    const operation = this.history.actors[this.vm.m.current]?.operations[actor?.op ?? 0];
     if (this.currentPhase !== '' || operation === undefined) return this.currentPhase || (actor?.name ?? '');
     return formatOperation(operation);
   }
 
   private row(subject: string, text: string, remark = ''): Row {
-    const name = this.vm.m.actors[this.actor]?.name;
+    const name = this.vm.m.actors[this.vm.m.current]?.name;
     if (name !== undefined) this.names[this.actor] = name;
     return {
       actor: this.actor, operation: this.operation(), subject, text, sept: null, mirror: null, remark,
@@ -179,7 +184,8 @@ class Scribe {
   }
 
   private mirrorWritten(table: PageRef, index: number, before: number, after: number): void {
-    const place = this.tables.get(table) ?? { level: 0, gfn: 0 };
+    const place = this.tables.get(table);
+    if (place === undefined) return; // a table that is being filled: nobody sees it yet
     const gfn = place.gfn + index * this.vm.mirror.span(place.level);
     const subject = `${gfn}@L${place.level}`;
     if (isPresent(after) && kindOfSpte(after) === TABLE) this.tables.set(pageOfSpte(after), { level: place.level - 1, gfn });
@@ -193,7 +199,8 @@ class Scribe {
     for (const open of [...this.open.values()].toSorted((a, b) => b.position - a.position)) {
       this.rows.splice(open.position, 0, open.row);
     }
-    const culprit = violation === null ? undefined : this.rows.findLast((row) => row.actor === violation.actor);
+    const actor = this.currentPhase === '' ? violation?.actor : DESTROYER;
+    const culprit = violation === null || violation.actor < 0 ? undefined : this.rows.findLast((row) => row.actor === actor);
     if (culprit !== undefined) culprit.violating = true;
     return this.rows;
   }

@@ -42,7 +42,7 @@ async function replayAll(files: readonly string[], { limit, module }: Options): 
     for (const file of files) {
       for await (const replayed of replayFile(file, universes)) {
         summing.add(replayed);
-        progress.show(`${file}: ${countsOf(summing.summary)}`);
+        progress.show(() => `${file}: ${countsOf(summing.summary)}`);
       }
     }
   } finally {

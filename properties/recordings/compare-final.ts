@@ -39,7 +39,9 @@ function compareTd(u: Universe, slot: Slot, td: FinalTd, report: Report): void {
   }
   if (td.epoch !== undefined) compareEpoch(u, slot, report, td.epoch);
   if (td.locks !== undefined) {
-    for (const [name, field] of TD_LOCKS) compareScalar(report, `locks.${name}`, td.locks[name], word(u, slot.tdr, field));
+    for (const [name, field] of TD_LOCKS) {
+      compareScalar(report, `locks.${name}`, td.locks[name], word(u, slot.tdr, field));
+    }
   }
   td.vcpus.forEach((vcpu, index) => {
     const tdvpr = slot.tdvpr[index] ?? -1;
@@ -60,18 +62,19 @@ interface Expected<Row> {
   readonly nth: number;
 }
 
+const entryKey = (gfn: number, level: number): number => gfn * 8 + level;
+
 function compareTree(u: Universe, slot: Slot, rows: readonly SeptRow[], report: Report): void {
   const { geometry } = u.tdx;
-  const key = (gfn: number, level: number): number => gfn * 8 + level;
   const expected = new Map<number, Expected<SeptRow>>();
   for (const row of rows) {
     const first = Number(BigInt(row.gpa) / PAGE_BYTES);
     for (let nth = 0; nth < row.count; nth++) {
-      expected.set(key(first + nth * geometry.span(row.level), row.level), { row, nth });
+      expected.set(entryKey(first + nth * geometry.span(row.level), row.level), { row, nth });
     }
   }
   forEachEntry(u, slot, (gfn, level, entry) => {
-    const at = key(gfn, level);
+    const at = entryKey(gfn, level);
     const found = expected.get(at);
     const where = `sept[${hexOf(BigInt(gfn) * PAGE_BYTES)} level ${level}]`;
     if (found === undefined) return report(where, 'FREE', describeEntry(entry, u.tdx.base));
@@ -79,7 +82,8 @@ function compareTree(u: Universe, slot: Slot, rows: readonly SeptRow[], report: 
     const { row, nth } = found;
     const raw = BigInt(row.raw) + BigInt(nth * geometry.span(level)) * PAGE_BYTES;
     if (raw !== toRaw(entry, u.tdx.base) || row.state !== stateName(stateOf(entry))) {
-      report(where, `${row.state} ${hexOf(raw)}`, `${stateName(stateOf(entry))} ${hexOf(toRaw(entry, u.tdx.base))}`);
+      const ours = `${stateName(stateOf(entry))} ${hexOf(toRaw(entry, u.tdx.base))}`;
+      report(where, `${row.state} ${hexOf(raw)}`, ours);
     }
   });
   for (const [at, { row }] of expected) {
@@ -117,19 +121,20 @@ function ownerHpa(u: Universe, page: number, size: number): string {
   return owner === NO_OWNER ? '0x0' : hexOf(u.tdx.base + BigInt(owner) * PAGE_BYTES);
 }
 
+const pamtKey = (page: number, size: number): number => page * 4 + size;
+
 function comparePamt(u: Universe, rows: readonly PamtRow[], report: Report): void {
   const { geometry, pamt, m } = u.tdx;
-  const key = (page: number, size: number): number => page * 4 + size;
   const expected = new Map<number, PamtRow>();
   for (const row of rows) {
     const size = SIZES.indexOf(row.size);
-    for (let nth = 0; nth < row.count; nth++) expected.set(key(u.page(row.hpa) + nth * geometry.span(size), size), row);
+    for (let nth = 0; nth < row.count; nth++) expected.set(pamtKey(u.page(row.hpa) + nth * geometry.span(size), size), row);
   }
   let last = -1;
   m.forEachTouched((cell) => {
     const at = pamt.entryOf(cell);
-    if (at === null || key(at.page, at.size) === last) return;
-    last = key(at.page, at.size);
+    if (at === null || pamtKey(at.page, at.size) === last) return;
+    last = pamtKey(at.page, at.size);
     const { page, size } = at;
     const inUse = Pamt.typeOf(m.peek(pamt.meta(page, size))) !== NDA || m.peek(pamt.lock(page, size)) !== 0;
     const row = expected.get(last);

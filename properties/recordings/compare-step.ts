@@ -4,7 +4,8 @@
  */
 import { stateName, stateOf, toRaw, type Entry } from '../../spec/tdx/entry.ts';
 import { MODULE_HALT, operandName, operandOf, statusName } from '../../spec/tdx/status.ts';
-import type { KotRow, RecordedStep, Scalar, SeptView, WbtRow } from './format.ts';
+import type { KotRow, Scalar, WbtRow } from './format.ts';
+import type { RecordedStep, SeptView } from './format-step.ts';
 import { epochOf, hostWalk, isTdvpr, kotRows, TD_FIELDS, VCPU_FIELDS, wbtRows } from './observe.ts';
 import type { Performed } from './perform.ts';
 import { outputOf, type OutputName } from './registers.ts';
@@ -34,7 +35,9 @@ function compareBits(report: Report, field: string, recorded: string, ours: bigi
 }
 
 /** The entry at the step's GPA and level, now: `septBefore` when called before the step, else `sept`. */
-export function compareSept(u: Universe, slot: Slot, step: RecordedStep, field: 'septBefore' | 'sept', report: Report): void {
+export function compareSept(
+  u: Universe, slot: Slot, step: RecordedStep, field: 'septBefore' | 'sept', report: Report,
+): void {
   const view = step[field] as SeptView | undefined; // shape checked by parseScenario
   if (view === undefined || step.in.gpa === undefined) return;
   // functions without a level operand were looked up at a level that only the answer tells
@@ -55,7 +58,7 @@ export function compareEntry(
 }
 
 export function compareEpoch(u: Universe, slot: Slot, report: Report, recorded: unknown): void {
-  const { tdEpoch, refcount } = recorded as { tdEpoch: number; refcount: readonly number[] }; // shape checked on reading
+  const { tdEpoch, refcount } = recorded as { tdEpoch: number; refcount: readonly number[] }; // checked on reading
   const [epoch, even, odd] = epochOf(u, slot);
   compareScalar(report, 'epoch.tdEpoch', tdEpoch, epoch);
   compareScalar(report, 'epoch.refcount[0]', refcount[0], even);
@@ -66,7 +69,7 @@ export function compareEpoch(u: Universe, slot: Slot, report: Report, recorded: 
 export function compareVcpu(u: Universe, tdvpr: number, report: Report, field: string, recorded: unknown): void {
   const exists = isTdvpr(u, tdvpr);
   if (recorded === null || !exists) {
-    if (recorded !== null || exists) report(field, recorded === null ? 'absent' : 'present', exists ? 'present' : 'absent');
+    compareScalar(report, field, recorded === null ? 'absent' : 'present', exists ? 'present' : 'absent');
     return;
   }
   for (const [name, value] of Object.entries(recorded as object)) { // shape checked on reading
@@ -75,7 +78,9 @@ export function compareVcpu(u: Universe, tdvpr: number, report: Report, field: s
   }
 }
 
-export function compareRows(report: Report, field: string, recorded: readonly (KotRow | WbtRow)[], ours: unknown[]): void {
+export function compareRows(
+  report: Report, field: string, recorded: readonly (KotRow | WbtRow)[], ours: readonly unknown[],
+): void {
   recorded.forEach((row, index) => {
     if (JSON.stringify(row) !== JSON.stringify(ours[index])) report(`${field}[${index}]`, show(row), show(ours[index]));
   });
@@ -98,7 +103,7 @@ const operandIdOf = (compared: Compared): number | null =>
 const COMPARERS: ReadonlyMap<string, Comparer> = new Map<string, Comparer>([
   scalar('result', ({ done }) => done.result),
   ['status', ({ report, done }, recorded) => {
-    if (done.call.status !== MODULE_HALT) compareBits(report, 'status', recorded as string, done.rax); // checked on reading
+    if (done.call.status !== MODULE_HALT) compareBits(report, 'status', recorded as string, done.rax); // see format
   }],
   scalar('statusName', (compared) => (isAbiStatus(compared) ? statusName(compared.done.call.status) : 'TDX_SUCCESS')),
   scalar('operandId', operandIdOf),
@@ -106,27 +111,30 @@ const COMPARERS: ReadonlyMap<string, Comparer> = new Map<string, Comparer>([
   scalar('vmExitReason', exitReasonOf),
   scalar('interrupted', ({ done }) => done.call.interrupted),
   scalar('guestVE', ({ done }) => done.call.injectedVe),
-  ['guestRax', ({ report, done }, recorded) => compareBits(report, 'guestRax', recorded as string, done.rax)], // as status
+  ['guestRax', ({ report, done }, recorded) => {
+    compareBits(report, 'guestRax', recorded as string, done.rax); // see format
+  }],
   ['repeat', ({ report, step, done }) => {
     compareScalar(report, 'repeat.executed', step.repeat?.executed ?? 1, done.executed);
   }],
   ['out', ({ u, step, done, report }, recorded) => {
     const stride = step.repeat === undefined ? 0 : Number(step.repeat.gpaStride) * (done.executed - 1);
-    for (const [name, bits] of Object.entries(recorded as Record<string, string>)) { // shape checked on reading
+    for (const [name, bits] of Object.entries(recorded as Record<string, string>)) { // see format
       const ours = outputOf(u.tdx, u.tokens, done.call, name as OutputName, step.in.regs ?? {}, stride);
       if (ours !== null) compareBits(report, `out.${name}`, bits, ours);
     }
   }],
   ['outR8', ({ u, done, report }, recorded) => {
-    compareBits(report, 'outR8', recorded as string, outputOf(u.tdx, u.tokens, done.call, 'r8', {}, 0) ?? 0n);
+    const ours = outputOf(u.tdx, u.tokens, done.call, 'r8', {}, 0) ?? 0n;
+    compareBits(report, 'outR8', recorded as string, ours); // see format
   }],
   ['sept', ({ u, slot, step, report }) => compareSept(u, slot, step, 'sept', report)],
   ['epoch', ({ u, slot, report }, recorded) => compareEpoch(u, slot, report, recorded)],
   ['vcpuInfo', ({ u, slot, step, report }, recorded) => {
     compareVcpu(u, slot.tdvpr[step.in.vcpu ?? 0] ?? -1, report, 'vcpuInfo', recorded);
   }],
-  ['kot', ({ u, report }, recorded) => compareRows(report, 'kot', recorded as KotRow[], kotRows(u))], // checked on reading
-  ['wbt', ({ u, report }, recorded) => compareRows(report, 'wbt', recorded as WbtRow[], wbtRows(u))],
+  ['kot', ({ u, report }, recorded) => compareRows(report, 'kot', recorded as KotRow[], kotRows(u))], // see format
+  ['wbt', ({ u, report }, recorded) => compareRows(report, 'wbt', recorded as WbtRow[], wbtRows(u))], // see format
   ...[...TD_FIELDS].map(([field, read]) => scalar(field, ({ u, slot }) => read(u, slot))),
 ]);
 

@@ -3,11 +3,11 @@
  * is measured when it is first asked for, and the stage is as before afterwards.
  */
 import type { Cell } from '../../spec/machine/machine.ts';
-import { SHARED, type Mode } from '../../spec/tdx/locks.ts';
 import { MODULE_HALT } from '../../spec/tdx/status.ts';
 import type { Names } from './conflicts-names.ts';
-import { failedLock, guestRax, isBusy, runAlone, runPair, statusText, watchedEntry } from './conflicts-run.ts';
-import { isTried, listening, LockWatch, traceCall, withoutInside, type Trace, type TraceEvent } from './conflicts-trace.ts';
+import { runAlone, runPair, watchedEntry } from './conflicts-run.ts';
+import { failedLock, guestRax, isBusy, statusText } from './conflicts-status.ts';
+import { isTried, traceCall, withoutInside, type Trace, type TraceEvent } from './conflicts-trace.ts';
 import { begin, type Party, type Scene } from './setups-scene.ts';
 
 /** Y at one point of X, in the recordings' words. */
@@ -46,17 +46,19 @@ export class Measured {
     return this.answers.get(what) as T; // stored under its own name
   }
 
-  private inGuest<T>(measure: () => T): T {
+  /** Runs calls one after the other, X's VCPU being in the guest if X is on that side; what the last one answers. */
+  private afterEachOther(...parties: readonly Party[]): string {
     this.scene.enterX();
-    return measure();
+    return parties.map((party) => statusText(runAlone(this.scene, party))).at(-1) ?? '';
   }
 
+  /** The watched entry before anything happens, raw. */
   get entryBefore(): bigint {
     return watchedEntry(this.scene);
   }
 
   get xAlone(): string {
-    return this.once('xAlone', () => this.inGuest(() => statusText(runAlone(this.scene, this.scene.x))));
+    return this.once('xAlone', () => this.afterEachOther(this.scene.x));
   }
 
   /** Y without X: also without X's VCPU being in the guest. */
@@ -66,59 +68,26 @@ export class Measured {
 
   /** Y without X, but with X's VCPU in the guest. */
   get yBeforeX(): string {
-    return this.once('yBeforeX', () => this.inGuest(() => statusText(runAlone(this.scene, this.scene.y))));
+    return this.once('yBeforeX', () => this.afterEachOther(this.scene.y));
   }
 
   get yAfterX(): string {
-    return this.once('yAfterX', () => this.inGuest(() => {
-      runAlone(this.scene, this.scene.x);
-      return statusText(runAlone(this.scene, this.scene.y));
-    }));
+    return this.once('yAfterX', () => this.afterEachOther(this.scene.x, this.scene.y));
   }
 
   get xAfterY(): string {
-    return this.once('xAfterY', () => this.inGuest(() => {
-      runAlone(this.scene, this.scene.y);
-      return statusText(runAlone(this.scene, this.scene.x));
-    }));
+    return this.once('xAfterY', () => this.afterEachOther(this.scene.y, this.scene.x));
   }
 
   /** X's events, or null for a VCPU that merely runs. */
   get trace(): Trace | null {
-    return this.once('trace', () => this.inGuest(() => {
+    return this.once('trace', () => {
+      this.scene.enterX();
       const steps = begin(this.scene.stage, this.scene.x);
       if (steps === null) return null;
       const trace = traceCall(this.scene.stage.tdx, this.names, steps);
       return isLargeAccept(this.scene.x) ? withoutInside(trace) : trace;
-    }));
-  }
-
-  /** Y after so many of X's steps. `acquiring`: X has still to clear the host priority of that lock. */
-  pausedAt(steps: number, acquiring: Cell = -1): Paused {
-    const alone: Alone = { x: this.xAlone, y: this.yBeforeX, xAfterY: this.xAfterY, yAfterX: this.yAfterX };
-    return this.once(`at ${steps} ${acquiring}`, () => this.inGuest(() => this.pause(steps, acquiring, alone)));
-  }
-
-  private pause(steps: number, acquiring: Cell, alone: Alone): Paused {
-    const watch = new RefusalWatch();
-    const outcome = listening(this.scene.stage.tdx, watch, () => runPair(this.scene, steps, acquiring));
-    const { y, x } = outcome;
-    const yStatus = statusText(y);
-    const xStatus = statusText(x);
-    const halted = y.status === MODULE_HALT || x?.status === MODULE_HALT;
-    const lock = failedLock(this.names, y);
-    return {
-      yStatus,
-      xStatus,
-      yFailedLock: lock,
-      yFailedLockKind: lock === null ? null : watch.kindOf(y.busyLock),
-      entryAtPause: outcome.entryAtPause,
-      entryWhilePaused: outcome.entryAfterY,
-      entryAfter: outcome.entryAfter,
-      yRax: guestRax(y),
-      linearizable: isExplained(alone, yStatus, xStatus, isBusy(y), x !== null && isBusy(x)),
-      lockLeak: halted ? 'halted' : outcome.leak,
-    };
+    });
   }
 
   /** The events at which the recorder tried Y. */
@@ -128,15 +97,41 @@ export class Measured {
     return this.trace?.events.filter((event) => isTried(event, own)) ?? [];
   }
 
-  /** Nothing to be seen of Y's having run at that point: both answer as they would alone. */
+  /** Y after so many of X's steps. `acquiring`: X has still to clear the host priority of that lock. */
+  pausedAt(steps: number, acquiring: Cell = -1): Paused {
+    const alone: Alone = { x: this.xAlone, y: this.yBeforeX, xAfterY: this.xAfterY, yAfterX: this.yAfterX };
+    return this.once(`at ${steps} ${acquiring}`, () => {
+      this.scene.enterX();
+      return this.pause(steps, acquiring, alone);
+    });
+  }
+
+  private pause(steps: number, acquiring: Cell, alone: Alone): Paused {
+    const { y, x, ...outcome } = runPair(this.scene, steps, acquiring);
+    const yStatus = statusText(y);
+    const xStatus = statusText(x);
+    const lock = failedLock(this.names, y);
+    const isHalted = y.status === MODULE_HALT || x?.status === MODULE_HALT;
+    return {
+      yStatus,
+      xStatus,
+      yFailedLock: lock,
+      yFailedLockKind: lock === null ? null : outcome.refusal,
+      entryAtPause: outcome.entryAtPause,
+      entryWhilePaused: outcome.entryAfterY,
+      entryAfter: outcome.entryAfter,
+      yRax: guestRax(y),
+      linearizable: (xStatus === alone.x && (isBusy(y) || yStatus === alone.yAfterX))
+        || (yStatus === alone.y && (isBusy(x) || xStatus === alone.xAfterY)),
+      lockLeak: isHalted ? 'halted' : outcome.hasLeak,
+    };
+  }
+
+  /** Nothing tells that Y ran at that point: both answer as they would alone. */
   isUnchanged(paused: Paused): boolean {
     return paused.yStatus === this.yBeforeX && paused.xStatus === this.xAlone && paused.linearizable;
   }
 }
-
-/** The recorder did not step inside the acceptance of a 2 MiB page. */
-const isLargeAccept = ({ fn, operands }: Party): boolean =>
-  fn?.name === 'TDG.MEM.PAGE.ACCEPT' && operands.rcx % 8 === 1;
 
 /** What both answer when nobody is suspended. */
 interface Alone {
@@ -146,20 +141,6 @@ interface Alone {
   readonly yAfterX: string;
 }
 
-const isExplained = (alone: Alone, y: string, x: string, yBusy: boolean, xBusy: boolean): boolean =>
-  (x === alone.x && (yBusy || y === alone.yAfterX)) || (y === alone.y && (xBusy || x === alone.xAfterY));
-
-/** Remembers how locks were asked for when they were refused. */
-class RefusalWatch extends LockWatch {
-  private readonly kinds = new Map<Cell, string>();
-
-  override refused(cell: Cell, mode: Mode): void {
-    const promoting = this.last?.what === 'taken' && this.last.cell === cell && this.last.mode === SHARED;
-    this.kinds.set(cell, promoting ? 'PROMOTE' : mode === SHARED ? 'SHARED' : 'EXCLUSIVE');
-    super.refused(cell, mode);
-  }
-
-  kindOf(cell: Cell): string | null {
-    return this.kinds.get(cell) ?? null;
-  }
-}
+/** The recorder did not step inside the acceptance of a 2 MiB page. */
+const isLargeAccept = ({ fn, operands }: Party): boolean =>
+  fn?.name === 'TDG.MEM.PAGE.ACCEPT' && operands.rcx % 8 === 1;

@@ -6,9 +6,8 @@ import { atomically, type Steps } from '../../spec/machine/step.ts';
 import type { Call } from '../../spec/tdx/call.ts';
 import { ENTRY_LOCK, HOST_PRIORITY, toRaw } from '../../spec/tdx/entry.ts';
 import { EPT, TDR } from '../../spec/tdx/pamt.ts';
-import * as S from '../../spec/tdx/status.ts';
-import type { Names } from './conflicts-names.ts';
-import { listening, LockWatch } from './conflicts-trace.ts';
+import { SUCCESS } from '../../spec/tdx/status.ts';
+import { listening, LockWatch, type LockKindName } from './conflicts-locks.ts';
 import { begin, type Party, type Scene } from './setups-scene.ts';
 import type { Stage } from './setups.ts';
 
@@ -21,7 +20,9 @@ export interface Outcome {
   readonly entryAfterY: bigint;
   readonly entryAfter: bigint;
   /** Somebody still holds a lock that nobody should hold. */
-  readonly leak: boolean;
+  readonly hasLeak: boolean;
+  /** How Y asked for the lock that it was refused. */
+  readonly refusal: LockKindName | null;
 }
 
 /**
@@ -36,23 +37,16 @@ export function runPair(scene: Scene, steps: number, acquiring: Cell = -1): Outc
     let done: Call | null = suspended === null ? null : advance(suspended, steps);
     const entryAtPause = watchedEntry(scene);
     const other = runAlone(scene, y) as Call; // Y is always a call
-    if (acquiring >= 0) clearHostPriority(scene, acquiring);
+    if (acquiring >= 0) clearHostPriority(stage, acquiring);
     const entryAfterY = watchedEntry(scene);
     if (suspended !== null && done === null) done = atomically(suspended);
-    const leak = holds(scene, watch, [done, other]);
-    return { y: other, x: done, entryAtPause, entryAfterY, entryAfter: watchedEntry(scene), leak };
+    return {
+      y: other, x: done, entryAtPause, entryAfterY,
+      entryAfter: watchedEntry(scene),
+      hasLeak: hasLeak(stage, watch, [done, other]),
+      refusal: watch.refusals.get(other.busyLock) ?? null,
+    };
   });
-}
-
-/** What a host's successful acquisition of an entry lock ends with. Other locks' host priority stops no host. */
-function clearHostPriority({ stage }: Scene, lock: Cell): void {
-  if (tableOf(stage, lock) !== null) stage.m.poke(lock, stage.m.peek(lock) & ~HOST_PRIORITY);
-}
-
-/** The page whose word a cell is, unless it is a TDR's; null for cells of other structures. */
-function tableOf({ tdx, m }: Stage, cell: Cell): number | null {
-  const page = /^page (\d+) word/.exec(m.nameOf(cell))?.[1];
-  return page === undefined || tdx.pamt.type(Number(page), 0) === TDR ? null : Number(page);
 }
 
 /** Performs so many announced steps; the result if the call has ended with them. */
@@ -64,20 +58,32 @@ function advance(steps: Steps<Call>, count: number): Call | null {
   return null;
 }
 
-/** Runs one of the two with nobody in between. */
+/** Runs one of the two with nobody in between; null for a VCPU that merely runs. */
 export function runAlone({ stage }: Scene, party: Party): Call | null {
   const steps = begin(stage, party);
   return steps === null ? null : atomically(steps);
 }
 
+/** The watched entry's raw value. */
 export function watchedEntry({ stage, watched }: Scene): bigint {
   const cell = watched();
   return cell < 0 ? 0n : toRaw(stage.m.peek(cell), stage.tdx.base);
 }
 
+/** What a host's successful acquisition of an entry lock ends with. Other locks' host priority stops no host. */
+function clearHostPriority(stage: Stage, lock: Cell): void {
+  if (tableOf(stage, lock) !== null) stage.m.poke(lock, stage.m.peek(lock) & ~HOST_PRIORITY);
+}
+
+/** The page whose word a cell is, unless it is a TDR's; null for cells of other structures. */
+function tableOf({ tdx, m }: Stage, cell: Cell): number | null {
+  const page = /^page (\d+) word/.exec(m.nameOf(cell))?.[1];
+  return page === undefined || tdx.pamt.type(Number(page), 0) === TDR ? null : Number(page);
+}
+
 /** Does anybody hold a lock for nothing? A VCPU that has entered keeps its own; a freed table's entries do not count. */
-function holds({ stage }: Scene, watch: LockWatch, calls: readonly (Call | null)[]): boolean {
-  if (calls.some((call) => call?.name === 'TDH.VP.ENTER' && call.status === S.SUCCESS)) return false;
+function hasLeak(stage: Stage, watch: LockWatch, calls: readonly (Call | null)[]): boolean {
+  if (calls.some((call) => call?.name === 'TDH.VP.ENTER' && call.status === SUCCESS)) return false;
   for (const [cell, count] of watch.held) {
     if (count < 0) continue; // held since before the pair began
     const table = tableOf(stage, cell);
@@ -86,28 +92,3 @@ function holds({ stage }: Scene, watch: LockWatch, calls: readonly (Call | null)
   }
   return false;
 }
-
-/** How the recordings write what came of a call. */
-export function statusText(call: Call | null): string {
-  if (call === null) return S.statusName(S.SUCCESS);
-  if (call.exitReason >= 0) return `(TD_EXIT ${call.exitReason})`;
-  const { status } = call;
-  const operand = S.operandName(status);
-  if (operand === 'LEVEL' || LEVELS.has(S.classOf(status))) return `${S.statusName(status)}|LEVEL${S.operandOf(status)}`;
-  if (S.classOf(status) === S.INCONSISTENT_MSR) return `${S.statusName(status)}|?`;
-  return operand === null ? S.statusName(status) : `${S.statusName(status)}|${operand}`;
-}
-
-/** Statuses that carry a level, which may be 0. */
-const LEVELS: ReadonlySet<S.Status> = new Set([S.PAGE_ALREADY_ACCEPTED, S.PAGE_SIZE_MISMATCH]);
-
-/** The name of the lock that refused a call, or null. */
-export const failedLock = (names: Names, call: Call): string | null =>
-  isBusy(call) && call.busyLock >= 0 ? names.lock(call.busyLock) : null;
-
-const BUSY: ReadonlySet<S.Status> = new Set([S.OPERAND_BUSY, S.OPERAND_BUSY_HOST_PRIORITY]);
-export const isBusy = (call: Call): boolean => call.exitReason < 0 && BUSY.has(S.classOf(call.status));
-
-/** RAX as a guest sees it: that a host has priority is not told to guests. */
-export const guestRax = (call: Call): bigint =>
-  S.toRax(S.classOf(call.status) === S.OPERAND_BUSY_HOST_PRIORITY ? S.on(S.OPERAND_BUSY, S.operandOf(call.status)) : call.status);

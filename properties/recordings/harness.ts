@@ -5,7 +5,7 @@
 import { TDCX } from '../../spec/tdx/pamt.ts';
 import { SUCCESS } from '../../spec/tdx/status.ts';
 import { TD } from '../../spec/tdx/td.ts';
-import type { RecordedStep } from './format.ts';
+import type { RecordedStep } from './format-step.ts';
 import type { Performed } from './perform.ts';
 import { word, type Slot, type Universe } from './universe.ts';
 

@@ -27,7 +27,7 @@ function parse(text: string, where: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    throw new InputError(where, 'not a line of JSON', 'give JSON Lines, one scenario a line, and check that the file is whole');
+    throw new InputError(where, 'not a line of JSON', 'give JSON Lines, one scenario a line, from a file that is whole');
   }
 }
 

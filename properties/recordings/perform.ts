@@ -5,7 +5,7 @@ import { atomically } from '../../spec/machine/step.ts';
 import type { Call, Injection, Operands, TdParams } from '../../spec/tdx/call.ts';
 import { FUNCTIONS } from '../../spec/tdx/functions/index.ts';
 import { MODULE_HALT, SUCCESS, toRax } from '../../spec/tdx/status.ts';
-import type { RecordedStep } from './format.ts';
+import type { RecordedStep } from './format-step.ts';
 import { PSEUDO_OPS } from './pseudo.ts';
 import { movesData, toRegister } from './registers.ts';
 import type { Slot, Universe } from './universe.ts';
@@ -27,6 +27,9 @@ export interface Performed {
 const NEVER = -1;
 
 export const isKnownOp = (op: string): boolean => FUNCTIONS.has(op) || PSEUDO_OPS.has(op);
+
+/** Steps of the guest: the functions of its side of the interface, and what the hardware does to a running VCPU. */
+export const needsVcpu = (op: string): boolean => op.startsWith('TDG.') || op.startsWith('HW.');
 
 /** Performs `step`, whose operation must be known. */
 export function perform(u: Universe, slot: Slot, step: RecordedStep): Performed {

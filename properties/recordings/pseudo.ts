@@ -7,7 +7,7 @@ import { Call, type Operands } from '../../spec/tdx/call.ts';
 import { tdExit } from '../../spec/tdx/guest/td-exit.ts';
 import { EXIT_EXTERNAL_INTERRUPT } from '../../spec/tdx/guest/violation.ts';
 import { TD } from '../../spec/tdx/td.ts';
-import type { RecordedStep } from './format.ts';
+import type { RecordedStep } from './format-step.ts';
 import { word, type Slot, type Universe } from './universe.ts';
 
 /** Performs a step that is no interface function; the call that comes of it has status SUCCESS. */

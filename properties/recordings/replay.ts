@@ -8,11 +8,13 @@
  */
 import { compareFinal } from './compare-final.ts';
 import { compareSept, compareStep, type Report } from './compare-step.ts';
-import { parseScenario, type RecordedStep, type Scenario } from './format.ts';
+import { parseScenario, type Scenario } from './format.ts';
+import { isSequential } from './format-config.ts';
+import type { RecordedStep } from './format-step.ts';
 import { followStep } from './harness.ts';
 import { InputError } from './input.ts';
 import { readLines, type ParsedLine } from './lines.ts';
-import { isKnownOp, perform } from './perform.ts';
+import { isKnownOp, needsVcpu, perform } from './perform.ts';
 import { Universes, type Slot, type Universe } from './universe.ts';
 
 /** One field in which the specification differs from a recording. */
@@ -61,12 +63,16 @@ export function replayLine(line: ParsedLine, universes = new Universes()): Repla
   return replayScenario(scenario, universes);
 }
 
-/** An operation or TD that the scenario uses without its being known. */
+/** An operation, TD or VCPU that the scenario uses without its being known. */
 function unknownPart({ config, steps }: Scenario): string | null {
-  const tds = new Set(('tds' in config ? config.tds : config.tdSlots).map((slot) => slot.td));
-  for (const step of steps) {
-    if (!isKnownOp(step.op)) return `step ${step.i} has an unknown operation ${step.op}`;
-    if (!tds.has(step.in.td)) return `step ${step.i} speaks of TD ${step.in.td}, which config does not list`;
+  const slots = isSequential(config) ? config.tds : config.tdSlots;
+  const vcpus = new Map(slots.map((slot) => [slot.td, slot.tdvpr.length]));
+  for (const { i, op, in: { td, vcpu } } of steps) {
+    if (!isKnownOp(op)) return `step ${i} has an unknown operation ${op}`;
+    const count = vcpus.get(td);
+    if (count === undefined) return `step ${i} speaks of TD ${td}, which config does not list`;
+    if (needsVcpu(op) && vcpu === undefined) return `step ${i} does not say which VCPU makes it`;
+    if ((vcpu ?? 0) >= Math.max(count, 1)) return `step ${i} speaks of VCPU ${vcpu}, which config does not list`;
   }
   return null;
 }
@@ -90,7 +96,8 @@ function replayScenario(scenario: Scenario, universes: Universes): Replayed {
     if (halted) break;
   }
   if (!halted) judge('final', 'final', (report) => compareFinal(u, scenario.final, report));
-  return { scenario: scenario.id, steps: scenario.steps.length, differing, differences, pairs: pairsOf(scenario.steps) };
+  const { id, steps } = scenario;
+  return { scenario: id, steps: steps.length, differing, differences, pairs: pairsOf(steps) };
 }
 
 /** Replays one step; true when the module stopped the platform. */

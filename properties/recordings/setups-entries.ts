@@ -2,8 +2,8 @@
  * Secure EPT entries by the names that pair recordings give to their states, such as
  * `NL_BLOCKED(tracked,512xPENDING)@L1`: how each is built from a FREE entry in a TD that is INITIALIZED.
  *
- * "tracked" is not done here: an entry is blocked in epoch 1, and the one TDH.MEM.TRACK that every RUNNABLE set-up ends
- * with makes epoch 2 of it. Source: TD_EPOCH and BEPOCH in the events of `stepwise.jsonl`.
+ * An entry is blocked in epoch 1; the one TDH.MEM.TRACK that every RUNNABLE set-up ends with makes it "tracked".
+ * Source: TD_EPOCH and BEPOCH in the events of `stepwise.jsonl`.
  */
 import {
   BLOCKED, FREE, isLeaf, MAPPED, NL_BLOCKED, NL_MAPPED, pageOf, PENDING, PENDING_BLOCKED, stateName, STATES, withState,
@@ -17,9 +17,11 @@ export interface EntrySpec {
   readonly level: number;
   /** For tables: the state of all 512 entries of the page below. */
   readonly children: EntryState;
-  /** Blocked in an epoch that a TDH.MEM.TRACK has ended. */
-  readonly tracked: boolean;
+  /** Blocked, but no TDH.MEM.TRACK has ended the epoch since. */
+  readonly isUntracked: boolean;
 }
+
+const PAGE_BYTES = 4096;
 
 const NAME = /^([A-Z_]+)(?:\(([^)]*)\))?@L(\d)$/;
 
@@ -27,42 +29,46 @@ const stateNamed = (name: string): EntryState => STATES.findIndex((row) => row.n
 
 /** Reads a state's name, or throws a SetupError. */
 export function entrySpec(name: string): EntrySpec {
-  const match = NAME.exec(name);
-  const state = stateNamed(match?.[1] ?? '');
-  if (match === null || !BUILD.has(state)) throw new SetupError(`there is no set-up for an entry ${name}`);
-  const details = (match[2] ?? '').split(',');
-  const fill = details.find((detail) => detail.startsWith('512x'))?.slice(4) ?? stateName(FREE);
-  const children = stateNamed(fill);
-  if (children < 0) throw new SetupError(`there is no set-up for an entry ${name}`);
-  return { state, level: Number(match[3]), children, tracked: details.includes('tracked') };
+  const [, stateText = '', detailText = '', level] = NAME.exec(name) ?? [];
+  const details = detailText.split(',');
+  const state = stateNamed(stateText);
+  const children = stateNamed(details.find((detail) => detail.startsWith('512x'))?.slice(4) ?? stateName(FREE));
+  const how = BUILD.get(state);
+  if (how === undefined || children < 0) throw new SetupError(`there is no set-up for an entry ${name}`);
+  return { state, level: Number(level), children, isUntracked: how.isBlocked && !details.includes('tracked') };
 }
 
-export const entryName = ({ state, level }: EntrySpec): string => `${stateName(state)}@L${level}`;
-
 /** How a state comes about: a page or table is added, a guest accepts it, and the range is blocked. */
-const BUILD: ReadonlyMap<EntryState, { readonly add: 'none' | 'page' | 'table'; readonly accept: boolean; readonly block: boolean }> =
-  new Map([
-    [FREE, { add: 'none', accept: false, block: false }],
-    [PENDING, { add: 'page', accept: false, block: false }],
-    [MAPPED, { add: 'page', accept: true, block: false }],
-    [PENDING_BLOCKED, { add: 'page', accept: false, block: true }],
-    [BLOCKED, { add: 'page', accept: true, block: true }],
-    [NL_MAPPED, { add: 'table', accept: false, block: false }],
-    [NL_BLOCKED, { add: 'table', accept: false, block: true }],
-  ]);
+interface Way {
+  readonly adds: 'nothing' | 'page' | 'table';
+  readonly isAccepted: boolean;
+  readonly isBlocked: boolean;
+}
 
-/** Where the pages of a set-up come from: Secure EPT pages one after the other, the rest by whose entry it is. */
+const way = (adds: Way['adds'], isAccepted: boolean, isBlocked: boolean): Way => ({ adds, isAccepted, isBlocked });
+
+const BUILD: ReadonlyMap<EntryState, Way> = new Map([
+  [FREE, way('nothing', false, false)],
+  [PENDING, way('page', false, false)],
+  [MAPPED, way('page', true, false)],
+  [PENDING_BLOCKED, way('page', false, true)],
+  [BLOCKED, way('page', true, true)],
+  [NL_MAPPED, way('table', false, false)],
+  [NL_BLOCKED, way('table', false, true)],
+]);
+
+/** Where Secure EPT pages come from: one after the other, as HPAs in bytes. */
 export class Pools {
-  private readonly stage: Stage;
-  private tables: number;
+  private next: number;
 
-  constructor(stage: Stage, firstTable = '0x100200000') {
-    this.stage = stage;
-    this.tables = stage.u.page(firstTable);
+  constructor(firstTable = 0x100200000) {
+    this.next = firstTable;
   }
 
   nextTable(): number {
-    return this.stage.address(this.tables++);
+    const table = this.next;
+    this.next += PAGE_BYTES;
+    return table;
   }
 }
 
@@ -71,8 +77,6 @@ export const leafPage = (which: number, level: number): number =>
   level === 0 ? 0x100300000 + which * 0x1000 : 0x100c00000 + which * 0x200000;
 /** The first of the 512 pages below a table of entry number `which`. */
 const childPages = (which: number): number => 0x101000000 + which * 0x200000;
-
-const PAGE_BYTES = 4096;
 
 /** Bytes that an entry at `level` maps. */
 export const bytesAt = (stage: Stage, level: number): number => stage.tdx.geometry.span(level) * PAGE_BYTES;
@@ -126,13 +130,13 @@ export function buildEntry(
   stage: Stage, pools: Pools, td: number, gpa: number, spec: EntrySpec, pages: PrivatePages,
 ): void {
   const { level, state, children } = spec;
-  const how = BUILD.get(state) as NonNullable<ReturnType<typeof BUILD.get>>; // entrySpec() has looked
+  const { adds, isAccepted, isBlocked } = BUILD.get(state) as Way; // entrySpec() has looked
   buildTables(stage, pools, td, gpa, level);
-  if (how.add === 'page') addPage(stage, td, gpa, level, pages.leaf);
-  if (how.add === 'table') addTable(stage, pools, td, gpa, level);
-  if (how.accept) accept(stage, td, gpa, level);
-  if (how.add === 'table' && children !== FREE) fillTable(stage, td, gpa, level - 1, children, pages.children);
-  if (how.block) stage.expect('TDH.MEM.RANGE.BLOCK', { rcx: gpa + level, rdx: stage.tdrAddress(td) });
+  if (adds === 'page') addPage(stage, td, gpa, level, pages.leaf);
+  if (adds === 'table') addTable(stage, pools, td, gpa, level);
+  if (isAccepted) accept(stage, td, gpa, level);
+  if (adds === 'table' && children !== FREE) fillTable(stage, td, gpa, level - 1, children, pages.children);
+  if (isBlocked) stage.expect('TDH.MEM.RANGE.BLOCK', { rcx: gpa + level, rdx: stage.tdrAddress(td) });
 }
 
 function fillTable(stage: Stage, td: number, gpa: number, level: number, state: EntryState, first: number): void {
@@ -141,6 +145,14 @@ function fillTable(stage: Stage, td: number, gpa: number, level: number, state: 
     addPage(stage, td, gpa + i * size, level, first + i * size);
     if (state === MAPPED) accept(stage, td, gpa + i * size, level);
   }
+}
+
+/** A blocked entry as if TDH.MEM.RANGE.BLOCK had been called only now. */
+export function blockAgain(stage: Stage, td: number, gpa: number, level: number): void {
+  const { pamt } = stage.tdx;
+  const entry = stage.m.peek(entryCell(stage, td, gpa, level));
+  const epoch = stage.m.peek(stage.tdCell(td, TD.TD_EPOCH));
+  stage.m.poke(pamt.bepoch(pageOf(entry), isLeaf(entry) ? level : 0), epoch);
 }
 
 /** The page that an entry leads to, leaf or table, as an HPA in bytes; or null. */

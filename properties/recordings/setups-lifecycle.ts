@@ -5,9 +5,11 @@
  * Source: the lock names of the recording, and what each function answers alone.
  */
 import type { Operands } from '../../spec/tdx/call.ts';
-import { ENTRIES, hkidOf, INITIALIZED_STAGE, leafOf, TdBuilder, buildStages } from './setups-stages.ts';
+import {
+  buildStages, ENTRIES, hkidOf, INITIALIZED_STAGE, leafOf, TD_PARAMS, TD_PARAMS_PAGE, type TdBuilder,
+} from './setups-stages.ts';
 import { functionOf, party, RUNNING_VCPU, type Scene } from './setups-scene.ts';
-import { lpOf, SetupError, type Stage } from './setups.ts';
+import { lpOf, OTHER_LP, SetupError, X_LP, Y_LP, type Stage } from './setups.ts';
 
 export interface LifecyclePairName {
   readonly x: string;
@@ -20,16 +22,9 @@ export interface LifecyclePairName {
 const RELATIONS: ReadonlySet<string> = new Set(['sameTD', 'otherTD', 'sameVCPU', 'sameHKID', 'samePageOperand']);
 
 const PAGE_BYTES = 4096;
-const X_LP = 4;
-const Y_LP = 5;
-const OTHER_LP = 7;
 /** The recorder takes free pages from here, the first for X. */
 const FREE_PAGES = 0x10020c000;
 const SOURCE = 0x10000000;
-const TD_PARAMS = {
-  attributes: 1n, xfam: 3n, maxVcpus: 4, numL2Vms: 0, msrConfigCtls: 0, eptpControls: 0x1en, configFlags: 0n,
-  tscFrequency: 100, archCapConfig: 0n, reservedNonZero: 0, cpuidConfig: 0,
-};
 /** TDCS.TD_EPOCH. */
 const FIELD = 0x9210_0003_0000_0000n;
 
@@ -68,7 +63,7 @@ const TABLE: ReadonlyMap<string, FunctionRow> = new Map<string, FunctionRow>([
   ['TDH.MNG.CREATE', { page: 'tdr', operands: ({ page, hkid, lp }) => ({ rcx: page, rdx: hkid, lp }) }],
   ['TDH.MNG.KEY.CONFIG', { operands: tdOnly }],
   ['TDH.MNG.ADDCX', { page: 'nextTdcx', operands: ({ page, tdr, lp }) => ({ rcx: page, rdx: tdr, lp }) }],
-  ['TDH.MNG.INIT', { operands: ({ tdr, lp }) => ({ rcx: tdr, rdx: SOURCE, tdParams: TD_PARAMS, lp }) }],
+  ['TDH.MNG.INIT', { operands: ({ tdr, lp }) => ({ rcx: tdr, rdx: TD_PARAMS_PAGE, tdParams: TD_PARAMS, lp }) }],
   ['TDH.MNG.VPFLUSHDONE', { operands: tdOnly }],
   ['TDH.MNG.KEY.FREEID', { operands: tdOnly }],
   ['TDH.MNG.KEY.RECLAIMID', { operands: tdOnly }],

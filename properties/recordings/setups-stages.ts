@@ -10,9 +10,9 @@ import { lpOf, SETUP_LP, SetupError, type Stage } from './setups.ts';
 
 const PAGE_BYTES = 4096;
 /** A shared page outside the TDMR, where the VMM keeps TD_PARAMS. */
-const TD_PARAMS_PAGE = 0x10010000;
+export const TD_PARAMS_PAGE = 0x10010000;
 
-const TD_PARAMS: TdParams = {
+export const TD_PARAMS: TdParams = {
   attributes: 1n, xfam: 3n, maxVcpus: 4, numL2Vms: 0, msrConfigCtls: 0, eptpControls: 0x1en, configFlags: 0n,
   tscFrequency: 100, archCapConfig: 0n, reservedNonZero: 0, cpuidConfig: 0,
 };
@@ -25,7 +25,7 @@ export const ENTRIES = {
 } as const;
 
 /** Secure EPT pages and private pages of a TD are its own. */
-const poolOf = (td: number): string => `0x${(0x100264000 + td * 0x64000).toString(16)}`;
+const firstTable = (td: number): number => 0x100264000 + td * 0x64000;
 /** Private pages are leaves number 0 to 3 of a TD; leaf 0 is at 0x100267000 for TD 0. */
 const LEAF_BASE = 0x100267000;
 export const leafOf = (td: number, which: number): number => LEAF_BASE + td * 0x64000 + which * PAGE_BYTES;
@@ -86,11 +86,11 @@ export class TdBuilder {
 
   /** One entry of each kind, in one table. */
   buildEntries(): void {
-    const pools = new Pools(this.stage, poolOf(this.td));
+    const pools = new Pools(firstTable(this.td));
     buildTables(this.stage, pools, this.td, ENTRIES.free, 0);
     const kinds = [[ENTRIES.mapped, MAPPED], [ENTRIES.pending, PENDING], [ENTRIES.removable, BLOCKED], [ENTRIES.blocked, BLOCKED]] as const;
     kinds.forEach(([gpa, state], i) => {
-      const spec = { state, level: 0, children: FREE, tracked: true };
+      const spec = { state, level: 0, children: FREE, isUntracked: false };
       buildEntry(this.stage, pools, this.td, gpa, spec, { leaf: leafOf(this.td, i), children: 0 });
     });
   }

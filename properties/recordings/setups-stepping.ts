@@ -9,15 +9,15 @@ import { lpOf, SetupError, type Stage } from './setups.ts';
 
 /** Far from the entries of a pair, with tables and a page of its own. */
 const GPA = 0x80000000;
-const FIRST_TABLES = ['0x100280000', '0x100290000'];
+const firstTable = (td: number): number => 0x100280000 + td * 0x10000;
 const WHICH_PAGE = 8;
 const PAGE_BYTES = 4096;
 
 /** Lets the VCPU fault until the module has listed the GPA, then resolves the fault. The VCPU ends not associated. */
 export function armSteppingFilter(stage: Stage, td: number, vcpu: number): void {
   const gpa = GPA + vcpu * PAGE_BYTES;
-  const pending = { state: PENDING, level: 0, children: FREE, tracked: false };
-  buildEntry(stage, new Pools(stage, FIRST_TABLES[td]), td, gpa, pending, privatePages(WHICH_PAGE + 4 * td + vcpu, 0));
+  const pending = { state: PENDING, level: 0, children: FREE, isUntracked: false };
+  buildEntry(stage, new Pools(firstTable(td)), td, gpa, pending, privatePages(WHICH_PAGE + 4 * td + vcpu, 0));
   const tdvpr = stage.tdvpr(td, vcpu);
   for (let i = 0; i <= stage.tdx.platform.steppingThreshold; i++) {
     stage.enter(td, vcpu);

@@ -47,8 +47,12 @@ export const EMPTY_SLOTS: LifecycleConfig = {
   tdSlots: BUILT_TDS.tds.map(({ td, tdr, tdcx, tdvpr }) => ({ td, tdr, tdcx: tdcx[0], tdvpr })),
 };
 
-/** LPs of host calls. VCPU `v` of TD `t` runs on LP `8 * t + v`. */
+/** LPs of host calls: X's, Y's, those of the set-up, and the "other LP" of a relation. */
+export const X_LP = 4;
+export const Y_LP = 5;
 export const SETUP_LP = 6;
+export const OTHER_LP = 7;
+/** The LP of a VCPU. */
 export const lpOf = (td: number, vcpu: number): number => 8 * td + vcpu;
 
 /** Interrupts come from recordings only. */

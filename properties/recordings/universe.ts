@@ -1,9 +1,9 @@
 /**
  * The platform that a recording was made on, built from its `config`.
  *
- * A sequential recording starts with TDs made by direct initialisation: what CREATE, KEY.CONFIG, ADDCX, INIT, VP.CREATE,
- * VP.ADDCX and VP.INIT would leave, except that no VCPU is associated with an LP. A life-cycle recording starts with an
- * empty platform. Source: README of the recordings, deviation 8, and the states that the first steps report.
+ * A sequential recording starts with TDs made by direct initialisation: what CREATE, KEY.CONFIG, ADDCX, INIT,
+ * VP.CREATE, VP.ADDCX and VP.INIT would leave, except that no VCPU is associated with an LP. A life-cycle recording
+ * starts with an empty platform. Source: README of the recordings, deviation 8, and the states that the first steps report.
  */
 import { Machine } from '../../spec/machine/machine.ts';
 import { Memory } from '../../spec/machine/memory.ts';
@@ -12,7 +12,7 @@ import { TdxModule, type Platform } from '../../spec/tdx/module.ts';
 import { NO_OWNER, Pamt, RSVD, TDCX, TDR, TDVPR, type PageType } from '../../spec/tdx/pamt.ts';
 import { INITIALIZED, KEYS_CONFIGURED, MIN_TDVPS_PAGES, TD, VCPU_READY, VP } from '../../spec/tdx/td.ts';
 import type { ModuleVersion } from '../../spec/tdx/versions.ts';
-import { isSequential, type Config, type SequentialConfig } from './format.ts';
+import { isSequential, type Config, type SequentialConfig } from './format-config.ts';
 import { Tokens } from './registers.ts';
 
 /** Where a recording keeps a TD. Page numbers count from the start of the TDMR. */
@@ -28,8 +28,6 @@ export interface Slot {
 const PAGE_SHIFT = 12n;
 /** Private HKIDs of the sequential recordings, which report none of their states; the first is the module's. */
 const SEQUENTIAL_HKIDS = [32, 63] as const;
-/** Which TDCX page holds the S-EPT root. */
-const ROOT_TDCX = 3;
 /** The module's own memory. Recordings show only that 0x40001000 is in it and 0x10000000 is not. */
 const SEAMRR = [0x40000, 0x2000] as const;
 /** More EPT violations than this at one guest RIP arm the zero-step filter. */
@@ -91,7 +89,7 @@ export class Universe {
       [TD.PKG_CONFIG_BITMAP]: 1,
       [TD.NUM_TDCX]: tdcxPages,
       [TD.CHLDCNT]: tdcxPages + vcpus.length * MIN_TDVPS_PAGES,
-      [TD.SEPT_ROOT]: this.page(firstTdcx) + ROOT_TDCX,
+      [TD.SEPT_ROOT]: this.page(td.septRoot),
       [TD.ROOT_LEVEL]: config.septLevels - 1,
       [TD.OP_STATE]: INITIALIZED,
       [TD.TD_EPOCH]: 1,

@@ -1,12 +1,12 @@
 /**
- * Zero-step mitigation: a VMM that keeps a guest from getting past one instruction learns what it touches. So the module
- * counts the EPT violations on private GPAs at an unchanged RIP, lists the GPAs once there are too many, and from then on
- * lets the VCPU enter only when none of them faults any more.
+ * Zero-step mitigation: a VMM that keeps a guest from getting past one instruction learns what it touches. So the
+ * module counts the EPT violations on private GPAs at an unchanged RIP, lists the GPAs once there are too many, and
+ * from then on lets the VCPU enter only when none of them faults any more.
  *
- * "Unchanged" compares with the RIP at the last TDH.VP.ENTER, and only when a violation is counted. So what a guest does
- * before it leaves for another reason does not reset the count, and neither does TDH.VP.FLUSH. TD exits of
- * TDG.MEM.PAGE.ACCEPT are not counted. Source: TDX-MODULE notes §3; td_exit_stepping.c of the public module source; all
- * `TDH.VP.ENTER` rows of the sequential recordings.
+ * "Unchanged" compares with the RIP at the last TDH.VP.ENTER, and only when a violation is counted. So what a guest
+ * does before it leaves for another reason does not reset the count, and neither does TDH.VP.FLUSH. TD exits of
+ * TDG.MEM.PAGE.ACCEPT are not counted. Source: TDX-MODULE notes §3; td_exit_stepping.c of the public module source;
+ * all `TDH.VP.ENTER` rows of the sequential recordings.
  */
 import type { Steps } from '../machine/step.ts';
 import type { Call } from './call.ts';

@@ -1,10 +1,10 @@
 /**
- * TD_PARAMS, the configuration that TDH.MNG.INIT is given: what it has to obey, in the order in which the module looks,
- * and what becomes of it.
+ * TD_PARAMS, the configuration that TDH.MNG.INIT is given: what it has to obey, in the order in which the module
+ * looks, and what becomes of it.
  *
  * Source: TDX-LIFECYCLE notes §2 for the order; for the bits, the module's base specification (ATTRIBUTES, XFAM,
- * CONFIG_FLAGS, EPTP) and the platform of the life-cycle recordings, where XFAM supports 0x1a07 and no CPUID bit of leaf 1
- * and no bit of IA32_ARCH_CAPABILITIES is configurable.
+ * CONFIG_FLAGS, EPTP) and the platform of the life-cycle recordings, where XFAM supports 0x1a07 and no CPUID bit of
+ * leaf 1 and no bit of IA32_ARCH_CAPABILITIES is configurable.
  */
 import type { TdParams } from './call.ts';
 import * as S from './status.ts';
@@ -39,7 +39,7 @@ const TSC_FREQUENCIES = { lowest: 4, highest: 400 } as const;
 /** IA32_ARCH_CAPABILITIES is virtualised by configuration; all other bits are reserved. */
 const MSR_CONFIG_CTLS_ALLOWED = 1;
 
-/** `TdParams.cpuidConfig`: another family, model or stepping than the platform's; 1 is a bit that is not configurable. */
+/** `cpuidConfig`: another family, model or stepping than the platform's; 1 is a bit that is not configurable. */
 const OTHER_FMS = 2;
 
 /** Leaf 1 without a sub-leaf, as RCX reports it. */

@@ -75,9 +75,12 @@ describe('sept replay', () => {
     expect(code).toBe(1);
     expect(object).toMatchObject({
       scenarios: 2, steps: 14, differing: 2,
-      differences: [{ scenario: 'own-0', step: 0, op: 'TDH.MEM.SEPT.ADD', field: 'chldcnt', recorded: '99', ours: '13' }, {}],
+      differences: [
+        { scenario: 'own-0', step: 0, op: 'TDH.MEM.SEPT.ADD', field: 'chldcnt', recorded: '99', ours: '13' }, {},
+      ],
     });
-    expect(object).toHaveProperty('pairs', expect.arrayContaining([{ op: 'TDH.MEM.TRACK', status: 'TDX_SUCCESS', count: 2 }]));
+    const pair = { op: 'TDH.MEM.TRACK', status: 'TDX_SUCCESS', count: 2 };
+    expect(object).toHaveProperty('pairs', expect.arrayContaining([pair]));
   });
 
   const UNUSABLE: [string, string[], string][] = [

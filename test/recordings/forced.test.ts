@@ -8,12 +8,14 @@
 import { describe, expect, test } from 'vitest';
 import { atomically } from '../../spec/machine/step.ts';
 import { OPERANDS_ZERO, type Call, type Operands } from '../../spec/tdx/call.ts';
-import { entry, FREE, fromRaw, isLeaf, isTable, MAPPED, NL_MAPPED, stateName, stateOf, toArchitectural, toRaw } from '../../spec/tdx/entry.ts';
+import {
+  entry, FREE, fromRaw, isLeaf, isTable, MAPPED, NL_MAPPED, stateName, stateOf, toArchitectural, toRaw,
+} from '../../spec/tdx/entry.ts';
 import { FUNCTIONS } from '../../spec/tdx/functions/index.ts';
 import { EPT, Pamt, REG } from '../../spec/tdx/pamt.ts';
 import { describeStatus, statusName } from '../../spec/tdx/status.ts';
 import { INITIALIZED, RUNNABLE, TD } from '../../spec/tdx/td.ts';
-import type { SequentialConfig } from '../../properties/recordings/format.ts';
+import type { SequentialConfig } from '../../properties/recordings/format-config.ts';
 
 import { fromRegister } from '../../properties/recordings/registers.ts';
 import { Universes, word, type Universe } from '../../properties/recordings/universe.ts';
@@ -21,7 +23,8 @@ import { recordedJson } from './recorded.ts';
 
 interface ForcedRow {
   op: string; opState: string; level: number; stateBefore: string; content: string | null; tlbTracked: boolean;
-  rawBefore: string; status: string; stateAfter: string; rawAfter: string; chldcntDelta: number; outRcx: string; outRdx: string;
+  rawBefore: string; status: string; stateAfter: string; rawAfter: string; chldcntDelta: number;
+  outRcx: string; outRdx: string;
 }
 interface EpochRow {
   tdEpoch: number; refcount: [number, number]; bepoch: number;

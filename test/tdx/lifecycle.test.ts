@@ -110,15 +110,15 @@ describe('a VCPU in the guest', () => {
   });
 });
 
-describe('a refused call', () => {
-  /** Keeps a lock of the TD exclusively while `action` runs. */
-  function whileLocked(stage: Stage, lock: number, action: () => void): void {
-    const cell = stage.tdx.memory.word(TDR, lock);
-    expect(atomically(stage.tdx.locks.try(cell, 'sharex', EXCLUSIVE))).toBe(true);
-    action();
-    atomically(stage.tdx.locks.release(cell, 'sharex', EXCLUSIVE));
-  }
+/** Keeps a lock of the TD exclusively while `action` runs. */
+function whileLocked(stage: Stage, lock: number, action: () => void): void {
+  const cell = stage.tdx.memory.word(TDR, lock);
+  expect(atomically(stage.tdx.locks.try(cell, 'sharex', EXCLUSIVE))).toBe(true);
+  action();
+  atomically(stage.tdx.locks.release(cell, 'sharex', EXCLUSIVE));
+}
 
+describe('a refused call', () => {
   it('of VP.ENTER for TD_EPOCH leaves the VCPU associated until it is flushed', () => {
     const stage = built();
     stage.flush(0);
@@ -171,18 +171,18 @@ describe('a refused call', () => {
   });
 });
 
+/** Two TDs, the first of them blocked. */
+function blocked(subBlocks: number): Stage {
+  const stage = new Stage(1, subBlocks);
+  stage.ok('TDH.MNG.CREATE', { rcx: hpa(TDR), rdx: HKID });
+  stage.ok('TDH.MNG.CREATE', { rcx: hpa(OTHER_TDR), rdx: HKID + 1 });
+  stage.ok('TDH.MNG.VPFLUSHDONE', { rcx: hpa(TDR) });
+  return stage;
+}
+
 describe('TDH.PHYMEM.CACHE.WB', () => {
   const START = 0;
   const RESUME = 1;
-
-  /** Two TDs, the first of them blocked. */
-  function blocked(subBlocks: number): Stage {
-    const stage = new Stage(1, subBlocks);
-    stage.ok('TDH.MNG.CREATE', { rcx: hpa(TDR), rdx: HKID });
-    stage.ok('TDH.MNG.CREATE', { rcx: hpa(OTHER_TDR), rdx: HKID + 1 });
-    stage.ok('TDH.MNG.VPFLUSHDONE', { rcx: hpa(TDR) });
-    return stage;
-  }
 
   it('goes on where an interrupt stopped it, for the HKIDs that were flushed when it started', () => {
     const stage = blocked(4);

@@ -1,9 +1,9 @@
 /**
- * TDH.MNG.VPFLUSHDONE: says that no VCPU of the TD is associated with an LP any more. The TD is blocked from here on, its
- * HKID waits for the caches to be written back.
+ * TDH.MNG.VPFLUSHDONE: says that no VCPU of the TD is associated with an LP any more. The TD is blocked from here on,
+ * its HKID waits for the caches to be written back.
  *
- * RCX TDR, held exclusively. A fatal TD is not refused, nor one whose key was never configured.
- * Source: TDX-LIFECYCLE notes §2; `lifecycle-locks.json`.
+ * RCX TDR, held exclusively. A fatal TD is not refused, nor one whose key was never configured. Source: TDX-LIFECYCLE
+ * notes §2; `lifecycle-locks.json`.
  */
 import { HELD_KOT } from '../call.ts';
 import { HKID_FLUSHED } from '../keys.ts';

@@ -1,9 +1,10 @@
 /**
- * TDH.PHYMEM.CACHE.WB: writes back the caches of the calling LP's package, for the HKIDs that are flushed when it starts.
+ * TDH.PHYMEM.CACHE.WB: writes back the caches of the calling LP's package, for the HKIDs that are flushed when it
+ * starts.
  *
- * RCX 0 starts, 1 resumes an interrupted session. Starting forgets an interrupted session, even when there turns out to
- * be nothing to do. Key ownership is locked (shared) for as long as it takes.
- * Source: TDX-LIFECYCLE notes §2; `lifecycle-locks.json`.
+ * RCX 0 starts, 1 resumes an interrupted session. Starting forgets an interrupted session, even when there turns out
+ * to be nothing to do. Key ownership is locked (shared) for as long as it takes. Source: TDX-LIFECYCLE notes §2;
+ * `lifecycle-locks.json`.
  */
 import { RMW, type Steps } from '../../machine/step.ts';
 import { HELD_KOT, HELD_WBT, type Call } from '../call.ts';

@@ -1,5 +1,6 @@
 /**
- * TDH.PHYMEM.PAGE.RECLAIM: takes a page back from a TD that is torn down. The Secure EPT is neither consulted nor changed.
+ * TDH.PHYMEM.PAGE.RECLAIM: takes a page back from a TD that is torn down. The Secure EPT is neither consulted nor
+ * changed.
  *
  * RCX the page, of any size. Returns its type in RCX, its owner in RDX, its size in R8, also with a refusal that comes
  * after the page is known. Pages may come in any order, but for the TDR, which is last. A fatal TD is not refused.

@@ -7,7 +7,9 @@
 import { HELD_OP_STATE, HELD_PAGE, HELD_TDR } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
-import { implicitTdr, ownerOfTdvpr, pageOperand, tdCell, tdStateLocked, tdvprOperand, vpCell, vpGet } from '../operands.ts';
+import {
+  implicitTdr, ownerOfTdvpr, pageOperand, tdCell, tdStateLocked, tdvprOperand, vpCell, vpGet,
+} from '../operands.ts';
 import { NDA, Pamt, TDCX } from '../pamt.ts';
 import { PAGE_LAST, TDVPR_LAST } from '../release.ts';
 import * as S from '../status.ts';

@@ -1,10 +1,11 @@
 /**
  * TDH.VP.ENTER: enters the TD on a VCPU.
  *
- * RCX TDVPR and flags in bits 53:52. On success the VCPU is in the guest, and keeps the locks of its TDVPR and of the TDR
- * until the TD exit (guest/td-exit.ts). A call that is refused for TD_EPOCH or SEPT_TREE leaves the VCPU associated with
- * the LP, and VCPU_EPOCH updated. While zero-step mitigation lists a GPA that still faults, the answer is an EPT violation
- * without an entry. Source: TDX-MODULE notes §3 and §7; EPOCH.md rule 3; `commit-order.jsonl`, `locks.json`.
+ * RCX TDVPR and flags in bits 53:52. On success the VCPU is in the guest, and keeps the locks of its TDVPR and of the
+ * TDR until the TD exit (guest/td-exit.ts). A call that is refused for TD_EPOCH leaves the VCPU associated with the
+ * LP; one that is refused for SEPT_TREE has updated VCPU_EPOCH, too. While zero-step mitigation lists a GPA that still
+ * faults, the answer is an EPT violation without an entry. Source: TDX-MODULE notes §3 and §7; EPOCH.md rule 3;
+ * `commit-order.jsonl`, `locks.json`.
  */
 import type { Steps } from '../../machine/step.ts';
 import {
@@ -24,7 +25,7 @@ import { IN_RUNNABLE, refcountOf, TD, VCPU_ACTIVE, VCPU_READY, VP } from '../td.
 import { tdvpsAllocated } from '../vcpu.ts';
 
 const FLAGS = 2 ** 52;
-/** HOST_RECOVERABILITY_HINT and RESUME_L1, of no use without trap-like exits and L2 VMs; the bits above are reserved. */
+/** HOST_RECOVERABILITY_HINT and RESUME_L1, of no use without trap-like exits and L2 VMs. What is above is reserved. */
 const ALL_FLAGS = 3;
 
 export const vpEnter: InterfaceFunction = {

@@ -6,7 +6,8 @@
  * in the entry. Source: TDX-MODULE notes §4; `commit-order.jsonl`.
  *
  * Finding F1 (docs/findings.md): in module 1.5 "is it a leaf?" is decided from the value read before the entry lock,
- * so a page that PAGE.AUG adds in between is answered with PAGE_SIZE_MISMATCH although its size is right.
+ * so a page that PAGE.AUG adds in between is answered with PAGE_SIZE_MISMATCH although its size is right. Version 1.0,
+ * which has no entry lock, decides on the value that its transaction is about.
  */
 import { RMW, TRY, type Steps } from '../../machine/step.ts';
 import { HELD_ENTRY, type Call } from '../call.ts';
@@ -54,12 +55,13 @@ function* accept(tdx: TdxModule, call: Call): Steps<S.Status> {
   }
 
   // LOCK: the entry, on the guest's side
-  const wasLeaf = isLeaf(call.entry);
+  const before = call.entry;
   if ((status = yield* lockAsGuest(tdx, call)) !== S.SUCCESS) return status;
 
   // GUARD: the entry as it is now
   const now = call.entry;
-  if (stateOf(now) !== FREE && !wasLeaf) return S.on(S.PAGE_SIZE_MISMATCH, level);
+  const decidedOn = tdx.locking('TDG.MEM.PAGE.ACCEPT').entryLock ? before : now;
+  if (stateOf(now) !== FREE && !isLeaf(decidedOn)) return S.on(S.PAGE_SIZE_MISMATCH, level);
   if (isGuestAccessible(now)) return S.on(S.PAGE_ALREADY_ACCEPTED, level);
   if (!ACCEPTED_AS.has(stateOf(now))) {
     yield* tdx.release(call, HELD_ENTRY);

@@ -10,7 +10,7 @@ import { isGuestAccessible, pageOf, PENDING, stateOf } from '../entry.ts';
 import { addressOf, gfnOf, ownerOfTdvpr, tdGet } from '../operands.ts';
 import { walk } from '../sept.ts';
 import * as S from '../status.ts';
-import { advanceRip } from '../stepping.ts';
+import { advanceRip, noteViolation } from '../stepping.ts';
 import { TD } from '../td.ts';
 import { NOT_EXTENDED, PENDING_TYPE, violationExit } from './violation.ts';
 
@@ -30,6 +30,7 @@ export const guestAccess: InterfaceFunction = {
       return S.SUCCESS;
     }
     if (!isGuestAccessible(call.entry)) {
+      noteViolation(tdx, call.tdvpr, gpa);
       return yield* violationExit(tdx, call, gpa, pending ? PENDING_TYPE : NOT_EXTENDED);
     }
 

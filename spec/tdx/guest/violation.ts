@@ -9,7 +9,6 @@ import { isLeaf, permissionsOf, stateCode, stateOf } from '../entry.ts';
 import type { TdxModule } from '../module.ts';
 import { gfnOf } from '../operands.ts';
 import * as S from '../status.ts';
-import { noteViolation } from '../stepping.ts';
 import { tdExit } from './td-exit.ts';
 
 /** VMX exit reasons. */
@@ -27,7 +26,6 @@ const HIGH = 2 ** 32;
 
 /** Leaves the TD because of the entry that stopped the walk; `gpa` in bytes. */
 export function* violationExit(tdx: TdxModule, call: Call, gpa: number, extended: number): Steps<S.Status> {
-  noteViolation(tdx, call.tdvpr, gpa);
   yield* tdExit(tdx, call.tdvpr);
   call.exitReason = EXIT_EPT_VIOLATION;
   call.rcx = WRITE_ACCESS | (permissionsOf(call.entry) << 3);

@@ -1,68 +1,102 @@
-import { Pamt, EPT, REG, TDCX, pageTypeName } from '../pamt.ts';
+/** What happens to entries, and to the pages they point to. */
+import type { Cell } from '../../machine/machine.ts';
+import type { Call } from '../call.ts';
 import {
-  BLOCKED, describeEntry, FREE, isLeaf, isTable, MAPPED, NL_BLOCKED, NL_MAPPED, pageOf, PENDING, PENDING_BLOCKED,
-  stateName, stateOf, withoutLocks, type EntryState,
+  BLOCKED, describeEntry, FREE, isTable, MAPPED, NL_BLOCKED, NL_MAPPED, pageOf, PENDING, PENDING_BLOCKED, stateOf,
+  withoutLocks, type Entry, type EntryState,
 } from '../entry.ts';
 import type { TdxModule } from '../module.ts';
-import { isSuccessClass } from '../status.ts';
+import { gfnOf, tdGet } from '../operands.ts';
+import { RUNNABLE, TD } from '../td.ts';
 import type { TdxRule } from './index.ts';
+import { openCalls } from './observers.ts';
+import { disagreement, tableAt, targetOf, tdsOf, treeDisagreement } from './tree.ts';
 
-/** Which state changes each function may make; a function that is not listed makes none. Source: TDX-MODULE notes §3. */
-const TRANSITIONS: ReadonlyMap<string, readonly (readonly [EntryState, EntryState])[]> = new Map([
-  ['TDH.MEM.SEPT.ADD', [[FREE, NL_MAPPED]]],
-  ['TDH.MEM.SEPT.REMOVE', [[NL_MAPPED, FREE], [NL_BLOCKED, FREE]]],
-  ['TDH.MEM.PAGE.ADD', [[FREE, MAPPED]]],
-  ['TDH.MEM.PAGE.AUG', [[FREE, PENDING]]],
-  ['TDH.MEM.PAGE.REMOVE', [[MAPPED, FREE], [BLOCKED, FREE], [PENDING, FREE], [PENDING_BLOCKED, FREE]]],
-  ['TDH.MEM.PAGE.PROMOTE', [
-    [NL_MAPPED, MAPPED], [NL_MAPPED, PENDING], [NL_BLOCKED, MAPPED], [NL_BLOCKED, PENDING],
-  ]],
-  ['TDH.MEM.PAGE.DEMOTE', [
-    [MAPPED, NL_MAPPED], [BLOCKED, NL_MAPPED], [PENDING, NL_MAPPED], [PENDING_BLOCKED, NL_MAPPED],
-  ]],
-  ['TDH.MEM.PAGE.RELOCATE', [[BLOCKED, MAPPED], [PENDING_BLOCKED, PENDING]]],
-  ['TDH.MEM.RANGE.BLOCK', [[NL_MAPPED, NL_BLOCKED], [MAPPED, BLOCKED], [PENDING, PENDING_BLOCKED]]],
-  ['TDH.MEM.RANGE.UNBLOCK', [[NL_BLOCKED, NL_MAPPED], [BLOCKED, MAPPED], [PENDING_BLOCKED, PENDING]]],
-  ['TDG.MEM.PAGE.ACCEPT', [[PENDING, MAPPED]]],
+/** Which changes of an entry a function may make. */
+interface Changes {
+  /** From, to; while the TD can run, too. */
+  readonly always: readonly (readonly [EntryState, EntryState])[];
+  /** From, to; only while the TD is being built: these take a translation away that is not blocked. */
+  readonly whileBuilding?: readonly (readonly [EntryState, EntryState])[];
+  /** A leaf or table entry that stays one may point to another page than before. */
+  readonly moves?: true;
+}
+
+/**
+ * By function; one that is not listed changes nothing. The states of migration, which is out of scope, do not appear.
+ * Source: TDX-MODULE notes §3, EPOCH.md rule 6.
+ */
+const CHANGES: ReadonlyMap<string, Changes> = new Map<string, Changes>([
+  ['TDH.MEM.SEPT.ADD', { always: [[FREE, NL_MAPPED]] }],
+  ['TDH.MEM.SEPT.REMOVE', { always: [[NL_BLOCKED, FREE]], whileBuilding: [[NL_MAPPED, FREE]] }],
+  ['TDH.MEM.PAGE.ADD', { always: [], whileBuilding: [[FREE, MAPPED]] }],
+  ['TDH.MEM.PAGE.AUG', { always: [[FREE, PENDING]] }],
+  ['TDH.MEM.PAGE.REMOVE', {
+    always: [[BLOCKED, FREE], [PENDING_BLOCKED, FREE]], whileBuilding: [[MAPPED, FREE], [PENDING, FREE]],
+  }],
+  ['TDH.MEM.PAGE.PROMOTE', {
+    always: [[NL_BLOCKED, MAPPED], [NL_BLOCKED, PENDING]],
+    whileBuilding: [[NL_MAPPED, MAPPED], [NL_MAPPED, PENDING]],
+    moves: true,
+  }],
+  ['TDH.MEM.PAGE.DEMOTE', {
+    always: [[BLOCKED, NL_MAPPED], [PENDING_BLOCKED, NL_MAPPED]],
+    whileBuilding: [[MAPPED, NL_MAPPED], [PENDING, NL_MAPPED]],
+    moves: true,
+  }],
+  ['TDH.MEM.PAGE.RELOCATE', {
+    always: [[BLOCKED, MAPPED], [PENDING_BLOCKED, PENDING]],
+    whileBuilding: [[MAPPED, MAPPED], [PENDING, PENDING]],
+    moves: true,
+  }],
+  ['TDH.MEM.RANGE.BLOCK', { always: [[NL_MAPPED, NL_BLOCKED], [MAPPED, BLOCKED], [PENDING, PENDING_BLOCKED]] }],
+  ['TDH.MEM.RANGE.UNBLOCK', { always: [[NL_BLOCKED, NL_MAPPED], [BLOCKED, MAPPED], [PENDING_BLOCKED, PENDING]] }],
+  // PENDING to PENDING: a 2 MiB page, interrupted half-way
+  ['TDG.MEM.PAGE.ACCEPT', { always: [[PENDING, MAPPED], [PENDING, PENDING]] }],
 ]);
 
 const T01: TdxRule = {
   id: 'T01',
   level: 'required',
-  statement: 'A Secure EPT entry changes state only as the function that writes it may change it.',
-  source: 'TDX-MODULE notes §3; transitions.json, observed rows',
+  statement: 'A Secure EPT entry changes only as the function that writes it may change it, given what the TD may do.',
+  source: 'TDX-MODULE notes §3; EPOCH.md rule 6; transitions.json, observed rows',
   versions: ['*'],
   watch: (tdx, judge) => {
     tdx.listeners.push({
-      entryWritten: (_cell, before, after, call) => {
-        const from = stateOf(before);
-        const to = stateOf(after);
-        if (from === to) return;
+      entryWritten: (cell, before, after, call) => {
+        if (withoutLocks(before) === withoutLocks(after)) return;
         judge.exercised();
-        const allowed = TRANSITIONS.get(call.name) ?? [];
-        if (allowed.some(([f, t]) => f === from && t === to)) return;
-        judge.violated(`${call.name} leaves ${stateName(from)} alone or takes it where it may`,
-          `${stateName(from)} -> ${stateName(to)}`);
+        if (cell === call.entryCell && mayChange(tdx, call, before, after)) return;
+        judge.violated(`${call.name} leaves ${describeEntry(before)} alone or takes it where it may`, describeEntry(after));
       },
     });
   },
 };
 
+function mayChange(tdx: TdxModule, call: Call, before: Entry, after: Entry): boolean {
+  const { always, whileBuilding = [], moves } = CHANGES.get(call.name) ?? { always: [] };
+  const [from, to] = [stateOf(before), stateOf(after)];
+  const pairs = tdGet(tdx, call, TD.OP_STATE) === RUNNABLE ? always : [...always, ...whileBuilding];
+  if (!pairs.some(([f, t]) => f === from && t === to)) return false;
+  if (moves === true || from === FREE || to === FREE) return true;
+  return targetOf(tdx, before, call.level) === targetOf(tdx, after, call.level);
+}
+
 const T02: TdxRule = {
   id: 'T02',
   level: 'required',
-  statement: 'An entry is filled only in a table that is itself part of the TD: the parent comes before the child.',
+  statement: 'An entry changes only in a table that the tree reaches: parents come before children, and go after them.',
   source: 'TDX-MODULE notes §2 (walk), §3 (SEPT.ADD links last)',
   versions: ['*'],
   watch: (tdx, judge) => {
     tdx.listeners.push({
-      entryWritten: (cell, before, after, call) => {
-        if (stateOf(before) !== FREE || stateOf(after) === FREE || cell !== call.entryCell) return;
+      entryWritten: (_cell, before, after, call) => {
+        if (withoutLocks(before) === withoutLocks(after)) return;
         judge.exercised();
-        const type = tdx.pamt.type(call.table, 0);
-        const owner = tdx.pamt.owner(call.table, 0);
-        if ((type === EPT || type === TDCX) && owner === call.tdr) return;
-        judge.violated('the table is a Secure EPT page of this TD', `its page is ${pageTypeName(type)}`);
+        const reached = tableAt(tdx, call.tdr, gfnOf(call.in.rcx), call.level);
+        if (reached === call.table) return;
+        const where = reached < 0 ? 'no table there' : `page ${reached}`;
+        judge.violated(`${call.name} changes an entry of the tree`, `its table is page ${call.table}, the tree has ${where}`);
       },
     });
   },
@@ -92,31 +126,38 @@ const T03: TdxRule = {
 const T04: TdxRule = {
   id: 'T04',
   level: 'required',
-  statement: 'A page has one owner and one use: when a call has ended, PAMT says of the page what the tree says.',
+  statement: 'A page has one owner and one use: with no call in flight, PAMT says of a page what the tree says.',
   source: 'TDX-MODULE notes §2 (new page), §3; final dumps of the sequential recordings',
   versions: ['*'],
   watch: (tdx, judge) => {
+    const calls = openCalls(tdx);
+    /** Entries that changed since no call was in flight, with the last call that changed each. */
+    const changed = new Map<Cell, Call>();
+    tdx.m.onReset(() => changed.clear());
     tdx.listeners.push({
-      ended: (call, status) => {
-        if (call.entryCell < 0 || !isSuccessClass(status)) return;
-        const e = tdx.m.peek(call.entryCell);
-        if (!isLeaf(e) && !isTable(e)) return;
-        judge.exercised();
-        const seen = disagreement(tdx, e, call.level, call.tdr);
-        if (seen !== null) judge.violated(`PAMT agrees with ${describeEntry(withoutLocks(e))}`, seen);
+      entryWritten: (cell, before, after, call) => {
+        if (withoutLocks(before) !== withoutLocks(after)) changed.set(cell, call);
+      },
+      ended: () => {
+        if (!calls.quiet) return;
+        for (const [cell, { table, level, tdr, in: { rcx } }] of changed) {
+          if (tableAt(tdx, tdr, gfnOf(rcx), level) !== table) continue; // the table has gone since
+          judge.exercised();
+          const e = tdx.m.peek(cell);
+          const seen = disagreement(tdx, e, level, tdr);
+          if (seen !== null) judge.violated(`PAMT agrees with ${describeEntry(withoutLocks(e))}`, seen);
+        }
+        changed.clear();
       },
     });
   },
+  atRest: (tdx, judge) => {
+    for (const tdr of tdsOf(tdx)) {
+      judge.exercised();
+      const seen = treeDisagreement(tdx, tdr);
+      if (seen !== null) judge.violated('PAMT agrees with the tree', seen);
+    }
+  },
 };
-
-/** What PAMT says of the page of an entry, when it is not what it should say; else null. */
-export function disagreement(tdx: TdxModule, e: number, level: number, tdr: number): string | null {
-  const size = isTable(e) ? 0 : level;
-  const page = tdx.geometry.align(pageOf(e), size);
-  const meta = tdx.m.peek(tdx.pamt.meta(page, size));
-  const wanted = isTable(e) ? EPT : REG;
-  if (Pamt.typeOf(meta) === wanted && Pamt.ownerOf(meta) === tdr) return null;
-  return `PAMT says ${pageTypeName(Pamt.typeOf(meta))}, owner ${Pamt.ownerOf(meta)}`;
-}
 
 export const ENTRY_RULES: readonly TdxRule[] = [T01, T02, T03, T04];

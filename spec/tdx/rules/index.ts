@@ -5,8 +5,10 @@ import { ENTRY_RULES } from './entries.ts';
 import { GUEST_RULES } from './guest.ts';
 import { LOCK_RULES } from './locking.ts';
 import { PAGE_RULES } from './pages.ts';
+import { TRANSLATION_RULES } from './translations.ts';
 
 export type TdxRule = Rule<TdxModule>;
 
-export const TDX_RULES: readonly TdxRule[] = [...ENTRY_RULES, ...PAGE_RULES, ...LOCK_RULES, ...GUEST_RULES]
-  .toSorted((a, b) => (a.id < b.id ? -1 : 1));
+export const TDX_RULES: readonly TdxRule[] = [
+  ...ENTRY_RULES, ...TRANSLATION_RULES, ...PAGE_RULES, ...LOCK_RULES, ...GUEST_RULES,
+].toSorted((a, b) => (a.id < b.id ? -1 : 1));

@@ -1,43 +1,13 @@
+/** Who excludes whom, and who waits for whom. */
 import type { Cell } from '../../machine/machine.ts';
-import { HELD_ENTRY, HELD_TREE, type Call } from '../call.ts';
-import { describeEntry, ENTRY_LOCK, HOST_PRIORITY, withoutLocks } from '../entry.ts';
+import type { Call } from '../call.ts';
+import { describeEntry, HOST_PRIORITY, withoutLocks } from '../entry.ts';
 import { EXCLUSIVE, SHARED, type Mode } from '../locks.ts';
-import type { TdxModule } from '../module.ts';
-import { classOf, OPERAND_BUSY } from '../status.ts';
-import { SEPT_FUNCTIONS, type SeptFunction } from '../versions.ts';
+import { classOf, OPERAND_BUSY, SUCCESS } from '../status.ts';
+import { TD } from '../td.ts';
+import { SEPT_FUNCTIONS, septLocking, type SeptFunction } from '../versions.ts';
 import type { TdxRule } from './index.ts';
-
-/** Who holds what, counted beside the lock words, so that a broken lock word does not fool the rule. */
-class Holders {
-  private readonly shared = new Map<Cell, number>();
-  private readonly exclusive = new Set<Cell>();
-
-  taken(cell: Cell, mode: Mode): void {
-    if (mode === EXCLUSIVE) this.exclusive.add(cell);
-    else this.shared.set(cell, (this.shared.get(cell) ?? 0) + 1);
-  }
-
-  released(cell: Cell, mode: Mode): void {
-    if (mode === EXCLUSIVE) this.exclusive.delete(cell);
-    else this.shared.set(cell, Math.max(0, (this.shared.get(cell) ?? 0) - 1));
-  }
-
-  /** Does somebody hold the lock in a mode that excludes `mode`? */
-  conflict(cell: Cell, mode: Mode): boolean {
-    return this.exclusive.has(cell) || (mode === EXCLUSIVE && (this.shared.get(cell) ?? 0) > 0);
-  }
-
-  clear(): void {
-    this.shared.clear();
-    this.exclusive.clear();
-  }
-}
-
-function holdersOf(tdx: TdxModule): Holders {
-  const holders = new Holders();
-  tdx.m.onReset(() => holders.clear());
-  return holders;
-}
+import { ALONE, holdersOf, openCalls } from './observers.ts';
 
 const T09: TdxRule = {
   id: 'T09',
@@ -49,15 +19,15 @@ const T09: TdxRule = {
     const holders = holdersOf(tdx);
     tdx.locks.listeners.push({
       taken: (cell, mode) => {
+        const held = holders.of(cell);
+        if (held === 1 || held === ALONE) return; // nobody else
         judge.exercised();
-        if (holders.conflict(cell, mode)) {
-          judge.violated(`no holder that excludes ${mode === SHARED ? 'a shared' : 'an exclusive'} one`,
-            `${tdx.m.nameOf(cell)} was held`);
-        }
-        holders.taken(cell, mode);
+        if (held < ALONE) return;
+        judge.violated(`no holder that excludes ${mode === SHARED ? 'a shared' : 'an exclusive'} one`,
+          `${tdx.m.nameOf(cell)} was held`);
       },
-      refused: () => {},
-      released: (cell, mode) => holders.released(cell, mode),
+      refused: () => judge.exercised(),
+      released: () => {},
     });
   },
 };
@@ -67,20 +37,29 @@ const SEPT_CALLS = new Set<string>(SEPT_FUNCTIONS);
 const T10: TdxRule = {
   id: 'T10',
   level: 'required',
-  statement: 'An entry is written under the locks that the table of the module version names, and no fewer.',
+  statement: 'An entry changes under the locks that the table of the module version names, and no fewer.',
   source: 'locks.json (1.5); the base specification of 1.0 as quoted in the thread of January 2023',
   versions: ['*'],
   watch: (tdx, judge) => {
+    const holders = holdersOf(tdx);
+    const missing = (call: Call): string[] => {
+      // The table itself, not what this module makes of it. SEPT_CALLS are its keys.
+      const { tree, entryLock } = septLocking(tdx.platform.version, call.name as SeptFunction);
+      const word = (field: number): Cell => tdx.memory.word(call.tdr, field);
+      // A host function without either has the TD to itself; a guest's, in 1.0, is a transaction (T12).
+      const whole = tree === null && !entryLock && call.in.vcpu < 0;
+      return [
+        ...(tree !== null && !holders.isHeld(word(TD.SEPT_LOCK), tree) ? ['the tree'] : []),
+        ...(entryLock && !holders.isHeld(call.entryCell, EXCLUSIVE) ? ['the entry'] : []),
+        ...(whole && !holders.isHeld(tdx.pamt.lock(call.tdr, 0), EXCLUSIVE) ? ['the TDR'] : []),
+      ];
+    };
     tdx.listeners.push({
-      entryWritten: (cell, before, after, call) => {
-        if (cell !== call.entryCell || withoutLocks(before) === withoutLocks(after) || !SEPT_CALLS.has(call.name)) return;
+      entryWritten: (_cell, before, after, call) => {
+        if (withoutLocks(before) === withoutLocks(after) || !SEPT_CALLS.has(call.name)) return;
         judge.exercised();
-        const { tree, entryLock } = tdx.locking(call.name as SeptFunction); // a member of the table
-        const missing = [
-          ...(tree !== null && call.modeOf(HELD_TREE) !== tree ? ['the tree lock'] : []),
-          ...(entryLock && call.modeOf(HELD_ENTRY) === 0 ? ['the entry lock'] : []),
-        ];
-        if (missing.length > 0) judge.violated(`${call.name} holds ${missing.join(' and ')}`, 'it does not');
+        const absent = missing(call);
+        if (absent.length > 0) judge.violated(`${call.name} has locked ${absent.join(' and ')}`, 'it has not');
       },
     });
   },
@@ -89,46 +68,77 @@ const T10: TdxRule = {
 const T11: TdxRule = {
   id: 'T11',
   level: 'required',
-  statement: 'OPERAND_BUSY is answered only when somebody else holds the lock in a conflicting mode at that moment.',
+  statement: 'OPERAND_BUSY is answered only when somebody holds the lock in a conflicting mode, or has changed the entry.',
   source: 'conflicts.json (yFailedLock); TDX-MODULE notes §5',
   versions: ['*'],
   watch: (tdx, judge) => {
+    const calls = openCalls(tdx);
     const holders = holdersOf(tdx);
-    /** Refusals without a holder, by lock; looked at when the call that was refused ends. */
-    const groundless = new Set<Cell>();
-    tdx.m.onReset(() => groundless.clear());
+    /** Calls that were last refused a lock which somebody held, or whose entry somebody else has changed. */
+    const grounded = new Set<Call>();
+    tdx.m.onReset(() => grounded.clear());
     tdx.locks.listeners.push({
-      taken: (cell, mode) => holders.taken(cell, mode),
+      taken: () => {},
       refused: (cell, mode) => {
-        if (holders.conflict(cell, mode)) groundless.delete(cell);
-        else groundless.add(cell);
+        const { current } = calls;
+        if (current === undefined) return;
+        if (conflicts(cell, mode)) grounded.add(current);
+        else grounded.delete(current);
       },
-      released: (cell, mode) => holders.released(cell, mode),
+      released: () => {},
     });
+    /** Of a PAMT parent that it promotes, a call holds one share itself. */
+    const conflicts = (cell: Cell, mode: Mode): boolean => {
+      const isParent = (tdx.pamt.entryOf(cell)?.size ?? 0) > 0;
+      const own = mode === EXCLUSIVE && isParent ? Math.min(holders.ofCurrent(cell), 1) : 0;
+      const others = holders.of(cell) - own;
+      return mode === EXCLUSIVE ? others > 0 : others >= ALONE;
+    };
     tdx.listeners.push({
+      entryWritten: (cell, before, after, call) => {
+        if (withoutLocks(before) === withoutLocks(after)) return;
+        for (const other of calls) if (other !== call && other.entryCell === cell) grounded.add(other);
+      },
       ended: (call, status) => {
-        if (classOf(status) !== OPERAND_BUSY || call.busyLock < 0) return;
+        const hasGround = grounded.delete(call);
+        if (classOf(status) !== OPERAND_BUSY) return;
         judge.exercised();
-        if (!groundless.has(call.busyLock)) return;
-        judge.violated('a holder of the lock', `nobody held ${tdx.m.nameOf(call.busyLock)}`);
+        if (hasGround) return;
+        const seen = call.busyLock < 0 ? 'nobody changed the entry' : `nobody held ${tdx.m.nameOf(call.busyLock)}`;
+        judge.violated(`${call.name} meets no conflict and is not busy`, seen);
       },
     });
   },
 };
 
+/** Functions that, when they succeed, have changed their entry. (SEPT.ADD can be told to accept a table that is there.) */
+const UPDATES = new Set([
+  'TDH.MEM.SEPT.REMOVE', 'TDH.MEM.PAGE.ADD', 'TDH.MEM.PAGE.AUG', 'TDH.MEM.PAGE.REMOVE', 'TDH.MEM.PAGE.PROMOTE',
+  'TDH.MEM.PAGE.DEMOTE', 'TDH.MEM.PAGE.RELOCATE', 'TDH.MEM.RANGE.BLOCK', 'TDH.MEM.RANGE.UNBLOCK', 'TDG.MEM.PAGE.ACCEPT',
+]);
+
 const T12: TdxRule = {
   id: 'T12',
   level: 'required',
-  statement: 'Nobody overwrites an update it has not seen: an entry still holds what the writer read.',
+  statement: 'No update of an entry is lost: nobody overwrites one that it has not seen, or reports one that it has not made.',
   source: 'TDX-MODULE notes §4 (ACCEPT writes from its copy) and §5',
   versions: ['*'],
   watch: (tdx, judge) => {
+    const updated = new Set<Call>();
+    tdx.m.onReset(() => updated.clear());
     tdx.listeners.push({
       entryWritten: (cell, before, after, call) => {
-        if (cell !== call.entryCell || withoutLocks(before) === withoutLocks(after)) return;
+        if (withoutLocks(before) === withoutLocks(after) || cell !== call.entryCell) return;
         judge.exercised();
+        updated.add(call);
         if (withoutLocks(before) === withoutLocks(call.entry)) return;
-        judge.violated(describeEntry(withoutLocks(call.entry)), describeEntry(withoutLocks(before)));
+        judge.violated(`${call.name} writes over ${describeEntry(withoutLocks(call.entry))}, as it read it`,
+          describeEntry(withoutLocks(before)));
+      },
+      ended: (call, status) => {
+        const hasUpdated = updated.delete(call);
+        if (status !== SUCCESS || hasUpdated || !UPDATES.has(call.name) || call.exitReason >= 0) return;
+        judge.violated(`${call.name} has changed the entry`, 'it succeeds, and has not');
       },
     });
   },
@@ -137,36 +147,33 @@ const T12: TdxRule = {
 const T13: TdxRule = {
   id: 'T13',
   level: 'required',
-  statement: 'While a refused host call waits with the host-priority bit set, no guest takes the entry lock.',
+  statement: 'A host call that is refused an entry lock asks for priority, and no guest takes the lock until it is let in.',
   source: 'conflicts.json, host-priority experiments; TDX-MODULE notes §5',
   versions: ['1.5'],
   watch: (tdx, judge) => {
-    // The lock bit of an entry is set inside a guest's call: see the value before through the machine's writes.
-    let guest: Call | null = null;
-    tdx.listeners.push({
-      began: (call) => {
-        if (call.in.vcpu >= 0) guest = call;
-      },
-    });
-    tdx.m.onReset(() => {
-      guest = null;
-    });
-    const waiting = new Set<Cell>();
-    tdx.m.onReset(() => waiting.clear());
-    tdx.m.onWrite.push((cell, before, after) => {
-      if ((after & HOST_PRIORITY) !== 0) waiting.add(cell);
-      else if (waiting.has(cell)) waiting.delete(cell);
-      if (guest === null || cell !== guest.entryCell) return;
-      if ((before & ENTRY_LOCK) !== 0 || (after & ENTRY_LOCK) === 0 || (before & HOST_PRIORITY) === 0) return;
-      // a host that takes the lock clears the bit in the same write
-      if ((after & HOST_PRIORITY) !== 0) judge.violated('the guest refused', 'the guest took the entry lock');
-    });
+    const calls = openCalls(tdx);
+    /** Entries that a refused host has asked for. A whole-entry write forgets the request, as it does in the module. */
+    const wanted = new Set<Cell>();
+    tdx.m.onReset(() => wanted.clear());
+    const isGuest = (): boolean => (calls.current?.in.vcpu ?? -1) >= 0;
+    const isEntry = (cell: Cell): boolean => cell === calls.current?.entryCell;
     tdx.locks.listeners.push({
-      taken: () => {},
+      taken: (cell) => {
+        if (isGuest() && wanted.has(cell)) judge.violated('the guest refused: a host asks', 'the guest took the entry lock');
+        wanted.delete(cell);
+      },
       refused: (cell) => {
-        if (waiting.has(cell)) judge.exercised();
+        if (isGuest() || !isEntry(cell)) return;
+        judge.exercised();
+        if ((tdx.m.peek(cell) & HOST_PRIORITY) === 0) judge.violated('the host asks for priority', 'the bit is clear');
+        wanted.add(cell);
       },
       released: () => {},
+    });
+    tdx.listeners.push({
+      entryWritten: (cell, before, after) => {
+        if (withoutLocks(before) !== withoutLocks(after)) wanted.delete(cell);
+      },
     });
   },
 };

@@ -1,7 +1,7 @@
 /** The Secure EPT and PAMT as rules look at them: within one step, past blocked tables, without locks. */
 import { isLeaf, isTable, pageOf, type Entry } from '../entry.ts';
 import type { TdxModule } from '../module.ts';
-import { EPT, NDA, Pamt, pageTypeName, REG, SIZES, TDR } from '../pamt.ts';
+import { EPT, NDA, Pamt, pageTypeName, REG, SIZES, TDR, TDVPR } from '../pamt.ts';
 import { KEYS_CONFIGURED, MIN_TDCX, TD, UNINITIALIZED } from '../td.ts';
 
 /** The page of the table that holds the entry for `gfn` at `level`, or -1 when the tree does not reach it. */
@@ -19,16 +19,28 @@ const field = (tdx: TdxModule, tdr: number, index: number): number => tdx.m.peek
 
 /** What PAMT says of the page of an entry at `level`, when it is not what it should say; else null. */
 export function disagreement(tdx: TdxModule, e: Entry, level: number, tdr: number): string | null {
-  if (!isLeaf(e) && !isTable(e)) return null;
-  const size = sizeOfTarget(e, level);
-  const meta = tdx.m.peek(tdx.pamt.meta(pageOf(e), size));
+  const page = targetOf(tdx, e, level);
+  if (page < 0) return null;
+  const meta = tdx.m.peek(tdx.pamt.meta(page, sizeOfTarget(e, level)));
   const wanted = isTable(e) ? EPT : REG;
   if (Pamt.typeOf(meta) === wanted && Pamt.ownerOf(meta) === tdr) return null;
   return `PAMT says ${pageTypeName(Pamt.typeOf(meta))}, owner ${Pamt.ownerOf(meta)}`;
 }
 
 /** The size of what an entry at `level` points to: a table is 4 KiB. */
-export const sizeOfTarget = (e: Entry, level: number): number => (isTable(e) ? 0 : level);
+const sizeOfTarget = (e: Entry, level: number): number => (isTable(e) ? 0 : level);
+
+/** The page, of whatever size, that an entry at `level` points to, without an ACCEPT counter; -1: none. */
+export const targetOf = (tdx: TdxModule, e: Entry, level: number): number =>
+  isLeaf(e) || isTable(e) ? tdx.geometry.align(pageOf(e), sizeOfTarget(e, level)) : -1;
+
+/** TDVPR pages of a TD. Looks through all of PAMT: for the small platforms that rules run on. */
+export function* vcpusOf(tdx: TdxModule, tdr: number): Generator<number> {
+  for (let page = 0; page < tdx.memory.pages; page++) {
+    const meta = tdx.m.peek(tdx.pamt.meta(page, 0));
+    if (Pamt.typeOf(meta) === TDVPR && Pamt.ownerOf(meta) === tdr) yield page;
+  }
+}
 
 /** The TDs that have a Secure EPT, by page number of their TDR. Looks through all of PAMT. */
 export function* tdsOf(tdx: TdxModule): Generator<number> {
@@ -53,20 +65,20 @@ export function ownedPages(tdx: TdxModule, tdr: number): number {
 
 /**
  * Where the whole tree of a TD and PAMT disagree, or null: a page with another type or owner than its entry asks for, a
- * page with two entries, a page that PAMT gives to the tree and no entry points to.
+ * page that two entries map, a page that PAMT gives to the tree and no entry points to.
  */
 export function treeDisagreement(tdx: TdxModule, tdr: number): string | null {
   const pointedTo = new Set<number>();
   const below = (table: number, level: number): string | null => {
     for (let i = 0; i < tdx.geometry.fanout; i++) {
       const e = tdx.m.peek(tdx.memory.word(table, i));
-      if (!isLeaf(e) && !isTable(e)) continue;
-      const size = sizeOfTarget(e, level);
-      const page = tdx.geometry.align(pageOf(e), size);
-      const key = page * SIZES.length + size;
-      if (pointedTo.has(key)) return `two entries point to page ${page}`;
-      pointedTo.add(key);
-      const seen = disagreement(tdx, e, level, tdr) ?? (isTable(e) ? below(page, level - 1) : null);
+      const first = targetOf(tdx, e, level);
+      if (first < 0) continue;
+      for (let page = first; page < first + tdx.geometry.span(sizeOfTarget(e, level)); page++) {
+        if (pointedTo.has(page)) return `two entries point to page ${page}`;
+        pointedTo.add(page);
+      }
+      const seen = disagreement(tdx, e, level, tdr) ?? (isTable(e) ? below(first, level - 1) : null);
       if (seen !== null) return seen;
     }
     return null;
@@ -77,11 +89,10 @@ export function treeDisagreement(tdx: TdxModule, tdr: number): string | null {
 /** A page that PAMT says is in the tree of a TD and that is not `pointedTo`, or null. */
 function unreached(tdx: TdxModule, tdr: number, pointedTo: ReadonlySet<number>): string | null {
   for (const size of SIZES.keys()) {
-    const span = tdx.geometry.span(size);
-    for (let page = 0; page < tdx.memory.pages; page += span) {
+    for (let page = 0; page < tdx.memory.pages; page += tdx.geometry.span(size)) {
       const type = tdx.pamt.type(page, size);
-      if ((type !== REG && type !== EPT) || tdx.pamt.owner(page, size) !== tdr) continue;
-      if (!pointedTo.has(page * SIZES.length + size)) return `no entry points to page ${page}, ${pageTypeName(type)}`;
+      if ((type !== REG && type !== EPT) || tdx.pamt.owner(page, size) !== tdr || pointedTo.has(page)) continue;
+      return `no entry points to page ${page}, ${pageTypeName(type)}`;
     }
   }
   return null;

@@ -1,0 +1,50 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { decode, HistoryArbitrary, tapeLength } from '../../properties/arbitrary.ts';
+import { DEFAULT_SHAPE } from '../../properties/check.ts';
+import { operationCount } from '../../properties/history.ts';
+import { formatHistory } from '../../properties/text.ts';
+
+describe('random histories', () => {
+  test('are the same for the same seed, on every machine', () => {
+    const texts = fc.sample(new HistoryArbitrary(DEFAULT_SHAPE), { seed: 42, numRuns: 4 }).map(formatHistory);
+
+    expect(texts).toMatchInlineSnapshot(`
+      [
+        "v0: accept-huge 2; accept 2; touch 3; idle 2 | @x0.0.82>2",
+        "v0: idle 0; touch 4 | @x0.0.158>2 @v0.0.44>2 @v0.1.40>1",
+        "v0: idle 3; accept 0 | h0: remove-table 3",
+        "v0: accept 2 | h0: unmap 1; unmap 0; promote 2 | v1: read 0; read 3 | @x0.0.51>2 @h0.2.14>1 @h0.0.90>2",
+      ]
+    `);
+  });
+
+  test('stay within their shape', () => {
+    fc.assert(fc.property(new HistoryArbitrary(DEFAULT_SHAPE), (history) => {
+      expect(history.actors.length).toBeLessThanOrEqual(DEFAULT_SHAPE.roles.length);
+      expect(history.deviations.length).toBeLessThanOrEqual(DEFAULT_SHAPE.maxDeviations);
+      for (const { role, operations } of history.actors) {
+        expect(operations.length).toBeLessThanOrEqual(DEFAULT_SHAPE.maxOperations);
+        for (const { name, gfn } of operations) {
+          expect(DEFAULT_SHAPE.operations[role]).toContain(name);
+          expect(gfn).toBeLessThan(DEFAULT_SHAPE.gfns);
+        }
+      }
+    }), { seed: 5, numRuns: 1000 });
+  });
+
+  test('an empty tape is the simplest history', () => {
+    const history = decode(new Uint8Array(tapeLength(DEFAULT_SHAPE)), DEFAULT_SHAPE);
+
+    expect(formatHistory(history)).toBe('v0: touch 0');
+    expect(operationCount(history)).toBe(1);
+  });
+
+  test("fast-check shrinks them in the domain's terms", () => {
+    const property = fc.property(new HistoryArbitrary(DEFAULT_SHAPE), (history) =>
+      !history.actors.some((a) => a.operations.some((o) => o.name === 'demote')));
+    const [minimal] = fc.check(property, { seed: 6, numRuns: 1000 }).counterexample ?? [];
+
+    expect(minimal === undefined ? null : formatHistory(minimal)).toMatch(/^(v0: \w+ 0 \| )?h0: demote 0$|^v0: ?\| h0: demote 0$/);
+  });
+});
