@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError } from 'commander';
 import { checkCommand } from './commands/check.ts';
+import { conflictsCommand } from './commands/conflicts.ts';
 import { replayCommand } from './commands/replay.ts';
 import { rulesCommand } from './commands/rules.ts';
 import { showCommand } from './commands/show.ts';
@@ -11,7 +12,7 @@ import { EXIT_UNUSABLE, isTheirs } from './errors.ts';
 import { warn } from './output.ts';
 
 /** Add a command here. */
-const COMMANDS = [replayCommand, checkCommand, showCommand, rulesCommand];
+const COMMANDS = [replayCommand, conflictsCommand, checkCommand, showCommand, rulesCommand];
 
 function exit(code: number): void {
   process.exitCode = code;

@@ -34,20 +34,29 @@ const TD_PARAMS: TdParams = {
 /** Where TD_PARAMS lies; only its alignment is looked at. */
 const TD_PARAMS_ADDRESS = 0x1000_0000;
 
+/** How a TD is to be built where it is not a production TD that can run. */
+export interface BuildOptions {
+  readonly params?: Partial<TdParams>;
+  /** False: stop before MR.FINALIZE, with pages still to be added. */
+  readonly finalize?: boolean;
+}
+
 /** Builds the TD whose TDR is page `tdr`, with its TDCX pages behind it and a VCPU at each of `tdvprs`. */
-export function* buildTd(tdx: TdxModule, tdr: number, tdvprs: readonly number[]): Steps<void> {
+export function* buildTd(
+  tdx: TdxModule, tdr: number, tdvprs: readonly number[], { params = {}, finalize = true }: BuildOptions = {},
+): Steps<void> {
   const hpa = (page: number): number => (page + tdx.platform.tdmrBase) * 4096;
   const hkid = tdx.keys.first + 1;
   yield* mustSucceed(tdx, mngCreate, { rcx: hpa(tdr), rdx: hkid });
   for (let lp = 0; lp < tdx.platform.packages; lp++) yield* mustSucceed(tdx, mngKeyConfig, { rcx: hpa(tdr), lp });
   for (let i = 1; i <= MIN_TDCX; i++) yield* mustSucceed(tdx, mngAddcx, { rcx: hpa(tdr + i), rdx: hpa(tdr) });
-  yield* mustSucceed(tdx, mngInit, { rcx: hpa(tdr), rdx: TD_PARAMS_ADDRESS, tdParams: TD_PARAMS });
+  yield* mustSucceed(tdx, mngInit, { rcx: hpa(tdr), rdx: TD_PARAMS_ADDRESS, tdParams: { ...TD_PARAMS, ...params } });
   for (const [lp, tdvpr] of tdvprs.entries()) {
     yield* mustSucceed(tdx, vpCreate, { rcx: hpa(tdvpr), rdx: hpa(tdr), lp });
     for (let i = 1; i < TDVPR_PAGES; i++) yield* mustSucceed(tdx, vpAddcx, { rcx: hpa(tdvpr + i), rdx: hpa(tdvpr), lp });
     yield* mustSucceed(tdx, vpInit, { rcx: hpa(tdvpr), lp });
   }
-  yield* mustSucceed(tdx, mrFinalize, { rcx: hpa(tdr) });
+  if (finalize) yield* mustSucceed(tdx, mrFinalize, { rcx: hpa(tdr) });
 }
 
 function* mustSucceed(tdx: TdxModule, fn: InterfaceFunction, operands: Partial<Operands>): Steps<void> {

@@ -8,7 +8,7 @@ import { smaller } from './smaller.ts';
 
 /** What histories may be made of. */
 export interface Shape {
-  /** Roles of the actors that there can be, in order: a history has the first few of them, at least one. */
+  /** Roles of the actors that there can be: a history has some of them, at least one, in any order. */
   readonly roles: readonly ActorRole[];
   /** Names of operations by role; a name that occurs twice is drawn twice as often. */
   readonly operations: Readonly<Record<ActorRole, readonly string[]>>;
@@ -39,8 +39,9 @@ export function decode(bytes: Uint8Array, shape: Shape): History {
   const tape = new Tape(bytes);
   const count = 1 + tape.below(shape.roles.length);
   const actors: ActorProgram[] = [];
+  const roles = [...shape.roles];
   for (let i = 0; i < count; i++) {
-    const role = shape.roles[i] ?? 'host';
+    const [role = 'host'] = roles.splice(tape.below(roles.length), 1);
     const operations = Array.from({ length: 1 + tape.below(shape.maxOperations) }, () => decodeOperation(tape, role, shape));
     actors.push({ role, operations });
   }
@@ -67,7 +68,7 @@ function decodeDeviation(tape: Tape, actors: readonly ActorProgram[], { maxStep 
 
 /** Longest tape that {@link decode} reads. */
 export const tapeLength = ({ roles, maxOperations, maxDeviations }: Shape): number =>
-  2 + roles.length * (1 + maxOperations * 4) + maxDeviations * 5;
+  2 + roles.length * (2 + maxOperations * 4) + maxDeviations * 5;
 
 /** Histories of a shape. */
 export class HistoryArbitrary extends fc.Arbitrary<History> {

@@ -11,7 +11,7 @@ import type { Violation } from '../spec/machine/rule.ts';
 import { describeSpte, isPresent, kindOfSpte, pageOfSpte, TABLE } from '../spec/kvm/spte.ts';
 import type { Call } from '../spec/tdx/call.ts';
 import { isLeaf, isTable, pageOf, stateName, stateOf, withoutLocks, type Entry } from '../spec/tdx/entry.ts';
-import { describeStatus } from '../spec/tdx/status.ts';
+import { describeStatus, SUCCESS } from '../spec/tdx/status.ts';
 import type { Vm } from '../impl/vm.ts';
 import { Engine, type EngineOptions } from './engine.ts';
 import type { History } from './history.ts';
@@ -162,12 +162,14 @@ class Scribe {
     if (open === undefined) return;
     this.open.delete(this.actor);
     const [own, ...above] = this.entriesOf(call);
+    const epoch = MOVES_EPOCH.has(call.name) ? ['epoch'] : [];
     const exit = call.exitReason >= 0 ? 'TD exit: EPT violation' : '';
     const row = this.row(own?.replace('entry ', '') ?? '', `${this.nameOf(call)} -> ${shortStatus(call.status)}`, exit);
     row.sept = open.row.sept;
     open.row.sept = null;
     const changed = row.sept === null ? [] : [...(own === undefined ? [] : [own]), ...pagesIn(open.row.writes)];
-    names(row, changed, [...(own === undefined ? [] : [own]), ...above, ...open.row.reads]);
+    const reads = [...(own === undefined ? [] : [own]), ...above, ...epoch, ...open.row.reads];
+    names(row, [...changed, ...(call.status === SUCCESS ? epoch : [])], reads);
     if (open.position < this.rows.length) this.rows.splice(open.position, 0, open.row);
     this.push(row);
   }
@@ -205,6 +207,9 @@ class Scribe {
     return this.rows;
   }
 }
+
+/** Calls that move TD_EPOCH or count in it. */
+const MOVES_EPOCH = new Set(['TDH.MEM.TRACK', 'TDH.VP.ENTER']);
 
 /** Calls whose RCX names an S-EPT entry. */
 const HAS_ENTRY = /^TDH\.MEM\.(SEPT|PAGE|RANGE)|ACCEPT$|^HW\.GUEST/;

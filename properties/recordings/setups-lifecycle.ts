@@ -8,7 +8,7 @@ import type { Operands } from '../../spec/tdx/call.ts';
 import {
   buildStages, ENTRIES, hkidOf, INITIALIZED_STAGE, leafOf, TD_PARAMS, TD_PARAMS_PAGE, type TdBuilder,
 } from './setups-stages.ts';
-import { functionOf, party, RUNNING_VCPU, type Scene } from './setups-scene.ts';
+import { actingParty, functionOf, party, RUNNING_VCPU, type Scene } from './setups-scene.ts';
 import { lpOf, OTHER_LP, SetupError, X_LP, Y_LP, type Stage } from './setups.ts';
 
 export interface LifecyclePairName {
@@ -125,7 +125,7 @@ export function setLifecyclePair(stage: Stage, pair: LifecyclePairName): Scene {
   return {
     stage,
     x: party(pair.x, rowX.operands(x)),
-    y: party(pair.y, rowY.operands(y)),
+    y: actingParty(pair.y, rowY.operands(y)),
     watched: () => -1,
     enterX: rowX.guest === true ? () => stage.enter(0, xVcpu) : () => undefined,
   };

@@ -10,7 +10,7 @@ import {
 import { functionRow, hasEntry, isArmedName, usualEntry, type FunctionRow } from './setups-functions.ts';
 import { pageOperands, type Pair, type Place } from './setups-pages.ts';
 import { isSeparate, relationNamed, type Relation } from './setups-relations.ts';
-import { party, RUNNING_VCPU, type Scene } from './setups-scene.ts';
+import { actingParty, party, RUNNING_VCPU, type Scene } from './setups-scene.ts';
 import { armSteppingFilter } from './setups-stepping.ts';
 import { lpOf, OTHER_LP, SetupError, X_LP, Y_LP, type Stage } from './setups.ts';
 
@@ -46,7 +46,7 @@ export function setPair(stage: Stage, pair: PairName): Scene {
   return {
     stage,
     x: party(pair.x, operandsFor(stage, rows.x, places.x, pages.x, vcpus.x, X_LP)),
-    y: party(pair.y, operandsFor(stage, rows.y, places.y, pages.y, vcpus.y, Y_LP)),
+    y: actingParty(pair.y, operandsFor(stage, rows.y, places.y, pages.y, vcpus.y, Y_LP)),
     watched: () => entryCell(stage, 0, places.x.gpa, places.x.level),
     enterX: enterX ?? (() => undefined),
   };

@@ -5,7 +5,7 @@ import type { Cell } from '../../spec/machine/machine.ts';
 import type { Call, Operands } from '../../spec/tdx/call.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import type { InterfaceFunction } from '../../spec/tdx/module.ts';
-import { functionNamed, operandsOf, type Stage } from './setups.ts';
+import { functionNamed, operandsOf, SetupError, type Stage } from './setups.ts';
 
 /** One of the two calls. `null` as function: a VCPU that merely is in the guest. */
 export interface Party {
@@ -33,6 +33,12 @@ export const party = (recorded: string, operands: Partial<Operands>): Party => (
   fn: recorded === RUNNING_VCPU ? null : functionNamed(functionOf(recorded)),
   operands: operandsOf(operands),
 });
+
+/** Y, which has to do something. */
+export function actingParty(recorded: string, operands: Partial<Operands>): Party {
+  if (recorded === RUNNING_VCPU) throw new SetupError('Y is no call');
+  return party(recorded, operands);
+}
 
 /** The call as steps; a VCPU that merely runs has none. */
 export const begin = (stage: Stage, { fn, operands }: Party): Steps<Call> | null =>

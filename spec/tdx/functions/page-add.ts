@@ -1,9 +1,10 @@
 /**
  * TDH.MEM.PAGE.ADD: adds a 4 KiB page with contents to a TD that is being built.
  *
- * RCX GPA and level 0; RDX TDR; R8 the page; R9 the source page. Holding the TDR exclusively, it takes no OP_STATE,
- * tree or entry lock. Source: TDX-MODULE notes §3; `commit-order.jsonl`.
+ * RCX GPA and level 0; RDX TDR; R8 the page; R9 the source page. Holding the TDR exclusively, it takes no OP_STATE or
+ * entry lock, and in version 1.5 no tree lock. Source: TDX-MODULE notes §3; `commit-order.jsonl`.
  */
+import { HELD_TREE } from '../call.ts';
 import { entry, FREE, MAPPED, setOf } from '../entry.ts';
 import { EXCLUSIVE } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
@@ -12,7 +13,7 @@ import {
 } from '../operands.ts';
 import { assignPage, newPageOperand } from '../pages.ts';
 import { PAGE_THEN_TDR } from '../release.ts';
-import { requireState, walkTo } from '../sept.ts';
+import { lockTree, requireState, walkTo } from '../sept.ts';
 import * as S from '../status.ts';
 import { IN_INITIALIZED, TD } from '../td.ts';
 
@@ -20,17 +21,22 @@ const PAGE_BYTES = 4096;
 
 export const pageAdd: InterfaceFunction = {
   name: 'TDH.MEM.PAGE.ADD',
-  release: PAGE_THEN_TDR,
+  release: [HELD_TREE, ...PAGE_THEN_TDR],
   *run(tdx, call) {
     let status: S.Status;
 
     // LOCK: the TDR, exclusively
     if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, EXCLUSIVE)) !== S.SUCCESS) return status;
 
-    // GUARD: TD state, the entry, the pages
+    // GUARD: TD state and GPA
     if ((status = tdState(tdx, call)) !== S.SUCCESS) return status;
     if ((status = opStateAmong(tdx, call, IN_INITIALIZED)) !== S.SUCCESS) return status;
     if ((status = mappingOperand(tdx, call, 0, 0)) !== S.SUCCESS) return status;
+
+    // LOCK: the tree, in the versions that lock it for this function
+    if ((status = yield* lockTree(tdx, call)) !== S.SUCCESS) return status;
+
+    // GUARD: the entry, the pages
     if ((status = yield* walkTo(tdx, call, gfnOf(call.in.rcx), 0)) !== S.SUCCESS) return status;
     if ((status = requireState(call, setOf(FREE))) !== S.SUCCESS) return status;
     if (isBadSource(tdx, call.in.r9, PAGE_BYTES)) return S.on(S.OPERAND_INVALID, S.OPERANDS.R9);
