@@ -1,4 +1,4 @@
-import { UnusableHistory } from '../properties/engine.ts';
+import { PolicyError, UnusableHistory } from '../properties/engine.ts';
 import { NotDeterministic } from '../properties/check.ts';
 import { HistorySyntaxError } from '../properties/text.ts';
 import { InputError } from '../properties/recordings/input.ts';
@@ -16,4 +16,4 @@ export class UsageError extends Error {
 /** Errors that are about what somebody gave us, not about this program. */
 export const isTheirs = (error: unknown): error is Error => THEIRS.some((kind) => error instanceof kind);
 
-const THEIRS = [UsageError, InputError, HistorySyntaxError, UnusableHistory, NotDeterministic];
+const THEIRS = [UsageError, InputError, HistorySyntaxError, UnusableHistory, PolicyError, NotDeterministic];

@@ -36,7 +36,9 @@ const UNITS: ReadonlyMap<string, number> = new Map([['ms', 1], ['s', 1000], ['m'
 export function parseDuration(text: string): number {
   const [, digits, unit] = /^(\d+)(ms|s|m|h)$/.exec(text) ?? [];
   const factor = UNITS.get(unit ?? '');
-  if (digits === undefined || factor === undefined) throw new InvalidArgumentError('Give a time such as 30s, 5m or 2h.');
+  if (digits === undefined || factor === undefined) {
+    throw new InvalidArgumentError('Give a time such as 30s, 5m or 2h.');
+  }
   return Number(digits) * factor;
 }
 
@@ -69,6 +71,6 @@ export const timeOption = (): Option =>
 export const policyOption = (): Option =>
   new Option('--policy <names>', 'only these policies, by name or file, separated by commas').argParser(list);
 
-/** `--property`: which properties, by name. */
+/** `--property`: which rules, by id or file. */
 export const propertyOption = (): Option =>
-  new Option('--property <names>', 'only these properties, separated by commas').argParser(list);
+  new Option('--property <names>', 'only these rules, by id; a file adds the rules that it exports; separated by commas').argParser(list);

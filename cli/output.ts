@@ -42,13 +42,14 @@ export class Progress {
   private shown = false;
   private readonly terminal = process.stderr.isTTY === true;
 
-  /** `text` is asked only when it is time to draw. */
-  show(text: () => string): void {
+  /** `text`, if it is a function, is asked only when it is time to draw. */
+  show(text: string | (() => string)): void {
     if (!this.terminal || Date.now() - this.last < REDRAW_MS) return;
     this.last = Date.now();
     this.shown = true;
     const columns = process.stderr.columns ?? 80;
-    process.stderr.write(`\r\u001B[K${text().slice(0, columns - 1)}`);
+    const line = typeof text === 'string' ? text : text();
+    process.stderr.write(`\r\u001B[K${line.slice(0, columns - 1)}`);
   }
 
   /** Takes the line away. */

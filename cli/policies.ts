@@ -1,32 +1,29 @@
 /** Policies that a command line names: shipped ones by name, anybody's by file. */
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { POLICIES } from '../impl/index.ts';
 import type { Policy } from '../impl/policy.ts';
 import { UsageError } from './errors.ts';
+import { defaultExportOf } from './loading.ts';
+import { watchdog } from './watchdog.ts';
 
 const ENTRY_POINTS = ['fault', 'unmap', 'removeTable', 'promote', 'demote', 'removeSlot', 'destroy'] as const;
 
+/** A policy to check, the name under which it was asked for, and a watchdog if it is not ours. */
+export interface ChosenPolicy {
+  readonly policy: Policy;
+  readonly handle: string;
+  readonly guard?: ReturnType<typeof watchdog>;
+}
+
 /** The policy called `name`, or the default export of the file `name`. @throws UsageError */
-export async function policyNamed(name: string): Promise<Policy> {
+export async function policyNamed(name: string): Promise<ChosenPolicy> {
   const shipped = POLICIES.find((policy) => policy.name === name);
-  if (shipped !== undefined) return shipped;
+  if (shipped !== undefined) return { policy: shipped, handle: name };
   if (!existsSync(name)) {
     const names = POLICIES.map((policy) => policy.name).join(', ');
     throw new UsageError(`there is no policy and no file "${name}"; the policies are ${names}`);
   }
-  return policyIn(name, await load(name));
-}
-
-async function load(file: string): Promise<unknown> {
-  try {
-    const loaded: unknown = await import(pathToFileURL(resolve(file)).href);
-    return typeof loaded === 'object' && loaded !== null && 'default' in loaded ? loaded.default : undefined;
-  } catch (error) {
-    const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    throw new UsageError(`${file} cannot be loaded: ${reason}`);
-  }
+  return { policy: policyIn(name, await defaultExportOf(name)), handle: name, guard: watchdog() };
 }
 
 function policyIn(file: string, value: unknown): Policy {

@@ -79,7 +79,11 @@ export function* leaveTd(vm: Vm, vcpu: VmVcpu): Steps<void> {
 
 /** The module has left the TD for an EPT violation at `gpa` (bytes); KVM handles it. */
 function* resolve(vm: Vm, vcpu: VmVcpu, gpa: number): Steps<Progress> {
-  return (yield* vm.policy.fault(vm, vcpu.index, Math.floor(gpa / 4096))) ? AGAIN : STOPPED;
+  const mayRetry: unknown = yield* vm.policy.fault(vm, vcpu.index, Math.floor(gpa / 4096));
+  if (typeof mayRetry !== 'boolean') {
+    throw new TypeError(`fault answered ${String(mayRetry)} instead of true (try again) or false (there is no memslot)`);
+  }
+  return mayRetry ? AGAIN : STOPPED;
 }
 
 /** One access. */

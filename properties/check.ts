@@ -4,11 +4,9 @@
  */
 import fc from 'fast-check';
 import { USED_PAGES } from '../impl/platform.ts';
-import type { Policy } from '../impl/policy.ts';
-import type { Rule } from '../spec/machine/monitor.ts';
-import type { Violation } from '../spec/machine/rule.ts';
+import { FAULTS } from '../spec/machine/faults.ts';
+import type { RuleText, Violation } from '../spec/machine/rule.ts';
 import type { ModuleVersion } from '../spec/tdx/versions.ts';
-import type { Vm } from '../impl/vm.ts';
 import { HistoryArbitrary, type Shape } from './arbitrary.ts';
 import { Engine, rulesFor, type EngineOptions } from './engine.ts';
 import type { History } from './history.ts';
@@ -17,14 +15,11 @@ import { shrink } from './shrink.ts';
 import { formatHistory } from './text.ts';
 import { timelineOf } from './timeline.ts';
 
-export interface CheckOptions {
-  readonly policy: Policy;
-  readonly module: ModuleVersion;
+export interface CheckOptions extends Pick<EngineOptions, 'policy' | 'module' | 'only' | 'extra' | 'guard'> {
   readonly seed: number;
   readonly runs: number;
   /** Stop at this many milliseconds, whatever the runs; none when absent. */
   readonly timeLimit?: number;
-  readonly only?: readonly string[];
   readonly shape?: Shape;
   /** Histories that are run before the random ones: what was ever found. */
   readonly corpus?: readonly History[];
@@ -81,21 +76,29 @@ export function check(options: CheckOptions): Verdict {
   const engine = new Engine(options);
   const found = new Map<string, { history: History; foundAfter: number }>();
   let histories = 0;
+  let thrown: unknown = null;
   const judge = (history: History): boolean => {
     histories++;
-    const violation = engine.run(history);
+    let violation: Violation | null;
+    try {
+      violation = engine.run(history);
+    } catch (error) {
+      thrown = error; // fast-check would take it for a counterexample
+      return false;
+    }
     // faults of the machine are always seen; whoever asks for certain rules asks for nothing else
     if (violation !== null && options.only?.includes(violation.rule) === false) return true;
     if (violation !== null && !found.has(violation.rule)) found.set(violation.rule, { history, foundAfter: histories });
     return violation === null || options.stopAtFirst !== true;
   };
-  for (const history of options.corpus ?? []) judge(history);
-  fc.check(fc.property(new HistoryArbitrary(options.shape ?? DEFAULT_SHAPE), judge), {
+  const goOn = (options.corpus ?? []).every(judge);
+  if (goOn) fc.check(fc.property(new HistoryArbitrary(options.shape ?? DEFAULT_SHAPE), judge), {
     seed: options.seed,
     numRuns: options.runs,
     endOnFailure: true,
     ...(options.timeLimit === undefined ? {} : { interruptAfterTimeLimit: options.timeLimit, markInterruptAsFailure: false }),
   });
+  if (thrown !== null) throw thrown;
   const rules = engine.book.rules;
   const exercised = Object.fromEntries(rules.map((rule) => [rule.id, engine.book.timesExercised(rule.id)]));
   const idle = rules.filter((r) => r.level === 'required' && exercised[r.id] === 0).map((r) => r.id);
@@ -145,12 +148,15 @@ function confirm(options: EngineOptions, history: History, rule: string): Violat
 export function explain(options: CheckOptions | ExplainOptions, history: History, violation: Violation): Report {
   const handle = 'handle' in options && options.handle !== undefined ? options.handle : options.policy.name;
   const command = `sept show ${handle} --module ${options.module} '${formatHistory(history)}'`;
-  return report(ruleOf(options.module, violation.rule), timelineOf(options, history), history, command);
+  const rules = [...rulesFor(options.module), ...(options.extra ?? [])];
+  return report(ruleOf(rules, violation.rule), timelineOf(options, history), history, command);
 }
 
 export type ExplainOptions = EngineOptions & { readonly handle?: string };
 
-function ruleOf(module: ModuleVersion, id: string): Rule<Vm> {
-  const rule = rulesFor(module).find((r) => r.id === id);
-  return rule ?? { id, level: 'required', statement: '(a rule of the machine)', source: 'spec/machine/faults.ts', versions: ['*'] };
+/** The text of a rule; a fault of the machine has one, too. */
+function ruleOf(rules: readonly RuleText[], id: string): RuleText {
+  const known = [...rules, ...FAULTS].find((rule) => rule.id === id);
+  if (known === undefined) throw new Error(`a run broke ${id}, which is no rule`);
+  return known;
 }

@@ -16,9 +16,10 @@ import type { Policy } from '../impl/policy.ts';
 import type { Vm, VmVcpu } from '../impl/vm.ts';
 import { VCPU_ACTIVE, VP } from '../spec/tdx/td.ts';
 import { DeviationChoices } from './deviations.ts';
-import { actorName, type ActorProgram, type History } from './history.ts';
+import { actorName, type ActorProgram, type History, type Operation } from './history.ts';
 import { GUEST_OPERATIONS, HOST_OPERATIONS } from './operations.ts';
 import { SYSTEM_RULES } from './rules/index.ts';
+import { formatHistory } from './text.ts';
 
 export interface EngineOptions {
   readonly policy: Policy;
@@ -27,6 +28,10 @@ export interface EngineOptions {
   readonly rules?: boolean;
   /** Only rules whose id is here; all when absent. */
   readonly only?: readonly string[];
+  /** Rules besides the shipped ones. */
+  readonly extra?: readonly Rule<Vm>[];
+  /** Wraps each run: a watchdog for policies that may never yield. */
+  readonly guard?: (run: () => void) => void;
   /** A run that takes more steps is a livelock. */
   readonly maxSteps?: number;
   /** Destroy the VM at the end of each run and look at what is left (default: yes). */
@@ -46,10 +51,16 @@ export class Engine {
   private readonly choices: DeviationChoices;
   private readonly maxSteps: number;
   private readonly teardown: boolean;
+  private readonly guard: (run: () => void) => void;
+  private readonly performing: () => void;
 
-  constructor({ policy, module, rules = true, only, maxSteps = DEFAULT_MAX_STEPS, teardown = true }: EngineOptions) {
+  constructor({
+    policy, module, rules = true, only, extra = [], guard, maxSteps = DEFAULT_MAX_STEPS, teardown = true,
+  }: EngineOptions) {
     this.vm = createVm({ policy, module, vcpus: VCPUS });
-    const applicable = rules ? rulesFor(module).filter((rule) => only?.includes(rule.id) ?? true) : [];
+    const applicable = rules ? [...rulesFor(module), ...extra].filter((rule) => only?.includes(rule.id) ?? true) : [];
+    this.guard = guard ?? ((body) => body());
+    this.performing = () => this.perform();
     this.book = new RuleBook(this.vm.m, this.vm, applicable);
     this.choices = new DeviationChoices(this.vm.m);
     this.maxSteps = maxSteps;
@@ -66,12 +77,33 @@ export class Engine {
     for (const [index, actor] of history.actors.entries()) {
       m.spawn(actorName(history, index), this.program(history, actor, index));
     }
-    if (run(m, this.maxSteps) === 'finished') this.book.atRest();
-    this.steps += m.now;
-    if (m.violation === null && this.teardown) this.destroy();
+    try {
+      this.guard(this.performing);
+    } catch (error) {
+      throw this.blame(error, history);
+    }
     m.recorder = null;
     const { violation } = m;
     return violation === null ? null : { ...violation, rule: this.book.reportedAs(violation.rule) };
+  }
+
+  /** The run proper: the program, what it leaves, and the end of the VM. */
+  private perform(): void {
+    const { m } = this.vm;
+    if (run(m, this.maxSteps) === 'finished') this.book.atRest();
+    this.steps += m.now;
+    if (m.violation === null && this.teardown) this.destroy();
+  }
+
+  /** Who made a run throw: the policy, with the place at which it did; or the history, which no VM can run. */
+  private blame(error: unknown, history: History): unknown {
+    if (error instanceof UnusableHistory || error instanceof PolicyError) return error;
+    const { m, policy } = this.vm;
+    const reason = error instanceof Error ? error.message : String(error);
+    const actor = m.actors[m.current]?.name ?? 'nobody';
+    return new PolicyError(
+      `policy ${policy.name} failed at step ${m.now} (${actor}): ${reason}; replay it with the history ` +
+      `'${formatHistory(history)}'`, { cause: error });
   }
 
   private destroy(): void {
@@ -91,8 +123,8 @@ export class Engine {
     for (const [at, operation] of actor.operations.entries()) {
       vm.m.beginOp(at);
       for (const listener of vm.listeners) listener.operationBegan?.();
-      if (vcpu === null) yield* HOST_OPERATIONS.get(operation.name)?.(vm, operation) ?? unknown(operation.name);
-      else yield* GUEST_OPERATIONS.get(operation.name)?.(vm, vcpu, operation) ?? unknown(operation.name);
+      if (vcpu === null) yield* HOST_OPERATIONS.get(operation.name)?.(vm, operation) ?? unknown(operation, HOST_OPERATIONS);
+      else yield* GUEST_OPERATIONS.get(operation.name)?.(vm, vcpu, operation) ?? unknown(operation, GUEST_OPERATIONS);
       for (const listener of vm.listeners) listener.operationEnded?.();
     }
     if (vcpu !== null && vm.m.peek(vm.memory.word(vcpu.tdvpr, VP.STATE)) === VCPU_ACTIVE) yield* leaveTd(vm, vcpu);
@@ -111,8 +143,13 @@ export class UnusableHistory extends Error {
   override readonly name = 'UnusableHistory';
 }
 
-function unknown(name: string): never {
-  throw new UnusableHistory(`unknown operation "${name}"`);
+/** A policy that threw, or that did what no policy can do. */
+export class PolicyError extends Error {
+  override readonly name = 'PolicyError';
+}
+
+function unknown({ name }: Operation, known: ReadonlyMap<string, unknown>): never {
+  throw new UnusableHistory(`there is no operation "${name}" here; there are ${[...known.keys()].join(', ')}`);
 }
 
 /** The rules that judge a VMM on a module of that version. */

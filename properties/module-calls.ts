@@ -10,7 +10,7 @@ import { run } from '../spec/machine/run.ts';
 import type { Steps } from '../spec/machine/step.ts';
 import type { Operands } from '../spec/tdx/call.ts';
 import type { TdxModule } from '../spec/tdx/module.ts';
-import { NDA } from '../spec/tdx/pamt.ts';
+import { pageNumber } from '../spec/tdx/operands.ts';
 import { TDX_RULES } from '../spec/tdx/rules/index.ts';
 import { SUCCESS } from '../spec/tdx/status.ts';
 import { HistoryArbitrary, type Shape } from './arbitrary.ts';
@@ -22,8 +22,6 @@ import { formatHistory } from './text.ts';
 
 /** Levels of the tree: 2 for the root's entries, so the guest has eight pages. */
 const ROOT_LEVEL = 2;
-/** What the host has left in a page that it gives to the guest. */
-const LEFTOVER = 0x5ec;
 /** Some page in shared memory. */
 const SOURCE = 0x1000_0000;
 
@@ -63,11 +61,13 @@ const HOST_CALLS: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
   ['finalize', (w) => ['TDH.MR.FINALIZE', { rcx: w.mapping(0, 0).rdx }]],
 ]);
 
+/** The operation with which the guest writes to a page. */
+const TOUCH = 'touch';
 /** What a guest executes, by operation: the call that the module makes of it, and its level. */
 const GUEST_CALLS: ReadonlyMap<string, readonly [string, number]> = new Map([
   ['accept', ['TDG.MEM.PAGE.ACCEPT', 0]],
   ['accept-huge', ['TDG.MEM.PAGE.ACCEPT', 1]],
-  ['touch', ['HW.GUEST.ACCESS', 0]],
+  [TOUCH, ['HW.GUEST.ACCESS', 0]],
 ]);
 /** The operation with which a VCPU leaves the TD. */
 const LEAVE = 'leave';
@@ -79,7 +79,7 @@ export const CALL_SHAPE: Shape = {
   roles: ['host', 'vcpu', 'host'],
   operations: {
     host: [...HOST_CALLS.keys(), 'aug', 'block', 'track', 'remove', IDLE],
-    vcpu: ['accept', 'accept', 'accept-huge', 'touch', IDLE, LEAVE],
+    vcpu: ['accept', 'accept', 'accept-huge', TOUCH, IDLE, LEAVE],
   },
   maxOperations: 5,
   gfns: 4,
@@ -116,8 +116,9 @@ export class CallExplorer {
   constructor(options: Omit<ExploreOptions, 'seed' | 'runs'>) {
     this.world = new ModuleWorld({ rootLevel: ROOT_LEVEL, ...options });
     this.world.addTables(0);
-    const { m, tdx } = this.world;
+    const { m, memory, tdx } = this.world;
     const rules = TDX_RULES.filter(({ versions }) => versions.includes('*') || versions.includes(options.module));
+    for (let page = this.world.firstPage; page < memory.pages; page++) this.world.use(page);
     m.seal();
     this.book = new RuleBook(m, tdx, rules);
     this.choices = new DeviationChoices(m);
@@ -162,15 +163,7 @@ export class CallExplorer {
 
   private *host(operation: string, gfn: number, lp: number): Steps<void> {
     const [name, operands] = HOST_CALLS.get(operation)?.(this.world, gfn) ?? unknown(operation);
-    this.dirty(gfn);
     yield* this.world.invoke(name, { ...operands, lp });
-  }
-
-  /** The host has used the page that backs a GFN, as long as that is the host's. */
-  private dirty(gfn: number): void {
-    const { m, memory, tdx } = this.world;
-    const page = this.world.pageOf(gfn);
-    if (tdx.pamt.type(page, tdx.pamt.sizeOf(page)) === NDA) m.poke(memory.word(page, 0), LEFTOVER);
   }
 
   /** One instruction of the guest. */
@@ -181,6 +174,7 @@ export class CallExplorer {
     const { rcx } = world.mapping(gfn, level);
     const call = yield* world.invoke(name, { rcx, vcpu: world.tdvpr(vcpu), lp: vcpu });
     if (call.interrupted) yield* world.exit(vcpu);
+    else if (operation === TOUCH && call.exitReason < 0 && !call.injectedVe) world.use(pageNumber(world.tdx, call.rcx));
   }
 }
 

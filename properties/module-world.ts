@@ -35,6 +35,9 @@ export const TDVPRS = [8, 8 + TDVPR_PAGES] as const;
 const FIRST_TABLE = 20;
 const TABLES = 12;
 
+/** What is in a page that was used. */
+const USED = 0x5ec;
+
 export class ModuleWorld {
   readonly m: Machine;
   readonly memory: Memory;
@@ -113,6 +116,11 @@ export class ModuleWorld {
     for (let at = this.m.peek(this.memory.word(TDR, TD.ROOT_LEVEL)); at >= level; at--) {
       this.must('TDH.MEM.SEPT.ADD', { ...this.mapping(gfn, at), r8: this.address(this.tablePage(gfn, at)) });
     }
+  }
+
+  /** Whoever has the page leaves something in it, within the current step. */
+  use(page: number): void {
+    this.m.poke(this.memory.word(page, 0), USED);
   }
 
   isInside(vcpu: number): boolean {

@@ -8,6 +8,7 @@ import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import { jsonOption, moduleOption, propertyOption, runsOption, seedOption, timeOption, type Knobs } from '../knobs.ts';
 import { print, printJson } from '../output.ts';
 import { policyNamed } from '../policies.ts';
+import { rulesNamed } from '../rules.ts';
 
 type Options = Pick<Knobs, 'json' | 'module' | 'seed' | 'runs' | 'time' | 'property'>;
 
@@ -32,13 +33,12 @@ The verdict is "passes" when no rule was broken and every required rule was put 
 Exit code: 0 passes, 1 fails or inconclusive, 2 unusable input.`)
     .action(async (name: string, { json, module, seed, runs, time, property }: Options) => {
       const verdict = check({
-        policy: await policyNamed(name),
+        ...(await policyNamed(name)),
+        ...(await rulesNamed(property)),
         module,
-        handle: name,
         seed: seed ?? DEFAULT_SEED,
         runs: runs ?? (time === undefined ? DEFAULT_RUNS : UNLIMITED_RUNS),
         ...(time === undefined ? {} : { timeLimit: time }),
-        ...(property === undefined ? {} : { only: property }),
       });
       if (json === true) printJson(jsonOf(verdict));
       else printVerdict(verdict);

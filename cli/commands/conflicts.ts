@@ -61,4 +61,5 @@ function printJudgement(judgement: Judgement, limit: number): void {
   if (differences.length === limit) print(`The first ${limit} differing fields; --limit shows more.`);
 }
 
-const rowOf = ({ where, cell, field, recorded, ours }: CellDifference): string[] => [where, cell, field, recorded, ours];
+const rowOf = ({ where, cell, field, recorded, ours }: CellDifference): string[] =>
+  [where, cell, field, recorded, ours];

@@ -18,7 +18,7 @@ export const showCommand = (exit: (code: number) => void): Command =>
     .addOption(moduleOption())
     .addHelpText('after', '\nExit code: 0 no rule broken, 1 a rule broken, 2 unusable input.')
     .action(async (name: string, text: string, { json, module }: Pick<Knobs, 'json' | 'module'>) => {
-      const options = { policy: await policyNamed(name), module, handle: name };
+      const options = { ...(await policyNamed(name)), module };
       const history = parseHistory(text);
       const violation = new Engine(options).run(history);
       const report = violation === null ? null : explain(options, history, violation);

@@ -62,6 +62,7 @@ interface Expected<Row> {
   readonly nth: number;
 }
 
+const entryName = (gfn: number, level: number): string => `sept[${hexOf(BigInt(gfn) * PAGE_BYTES)} level ${level}]`;
 const entryKey = (gfn: number, level: number): number => gfn * 8 + level;
 
 function compareTree(u: Universe, slot: Slot, rows: readonly SeptRow[], report: Report): void {
@@ -76,7 +77,7 @@ function compareTree(u: Universe, slot: Slot, rows: readonly SeptRow[], report: 
   forEachEntry(u, slot, (gfn, level, entry) => {
     const at = entryKey(gfn, level);
     const found = expected.get(at);
-    const where = `sept[${hexOf(BigInt(gfn) * PAGE_BYTES)} level ${level}]`;
+    const where = entryName(gfn, level);
     if (found === undefined) return report(where, 'FREE', describeEntry(entry, u.tdx.base));
     expected.delete(at);
     const { row, nth } = found;
@@ -87,7 +88,7 @@ function compareTree(u: Universe, slot: Slot, rows: readonly SeptRow[], report: 
     }
   });
   for (const [at, { row }] of expected) {
-    report(`sept[${hexOf(BigInt(Math.floor(at / 8)) * PAGE_BYTES)} level ${at % 8}]`, `${row.state} ${row.raw}`, 'FREE');
+    report(entryName(Math.floor(at / 8), at % 8), `${row.state} ${row.raw}`, 'FREE');
   }
 }
 
@@ -128,7 +129,8 @@ function comparePamt(u: Universe, rows: readonly PamtRow[], report: Report): voi
   const expected = new Map<number, PamtRow>();
   for (const row of rows) {
     const size = SIZES.indexOf(row.size);
-    for (let nth = 0; nth < row.count; nth++) expected.set(pamtKey(u.page(row.hpa) + nth * geometry.span(size), size), row);
+    const first = u.page(row.hpa);
+    for (let nth = 0; nth < row.count; nth++) expected.set(pamtKey(first + nth * geometry.span(size), size), row);
   }
   let last = -1;
   m.forEachTouched((cell) => {

@@ -1,7 +1,9 @@
 /**
  * Compares a cell of a pair recording with what the specification makes of its set-up: whatever the cell says.
  */
-import type { ConflictCell, LifecycleCell, OrderCell, RecordedCell, StepCell, SummaryCell } from './conflicts-format.ts';
+import type {
+  ConflictCell, LifecycleCell, OrderCell, RecordedCell, StepCell, SummaryCell,
+} from './conflicts-format.ts';
 import type { Measured, Paused } from './conflicts-measure.ts';
 import { withoutDetails } from './conflicts-status.ts';
 import { isListed, type TraceEvent } from './conflicts-trace.ts';
@@ -33,7 +35,8 @@ export function compareCell({ kind, cell }: RecordedCell, scene: Scene, measured
 type Value = string | number | boolean | bigint | null | undefined;
 type Compare = (field: string, recorded: Value, ours: Value) => void;
 
-const show = (value: Value): string => (typeof value === 'bigint' ? `0x${value.toString(16)}` : String(value ?? 'absent'));
+const show = (value: Value): string =>
+  (typeof value === 'bigint' ? `0x${value.toString(16)}` : String(value ?? 'absent'));
 
 /** Compares 64 bits, if the cell has them. */
 function compareBits(compare: Compare, field: string, recorded: string | undefined, ours: bigint | undefined): void {

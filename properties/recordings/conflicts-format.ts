@@ -2,10 +2,9 @@
  * The formats of pair recordings: `conflicts.json` and `lifecycle-conflicts.json` (one object with `results`),
  * `stepwise.jsonl` and `commit-order.jsonl` (one object a line). A cell is one result, or one line.
  */
-import { readFile } from 'node:fs/promises';
-import { gunzipSync } from 'node:zlib';
 import * as v from 'valibot';
 import { InputError } from './input.ts';
+import { textLines } from './lines.ts';
 
 const hex = v.pipe(v.string(), v.regex(/^0x[0-9a-f]{1,16}$/, 'expected hexadecimal digits after 0x'));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -22,7 +21,8 @@ const suspended = {
 
 const conflictCell = v.object({
   ...pair, ...states, ...suspended,
-  yStatusRaw: v.optional(hex), entryWhilePaused: v.optional(hex), entryAfter: v.optional(hex), guestRax: v.optional(hex),
+  yStatusRaw: v.optional(hex), guestRax: v.optional(hex), entryWhilePaused: v.optional(hex),
+  entryAfter: v.optional(hex),
 });
 
 const lifecycleCell = v.object({
@@ -70,18 +70,22 @@ export type RecordedCell =
 
 /** What tells the kinds apart, in the order in which to look. */
 const MARKS: readonly (readonly [CellKind, string])[] = [
-  ['summary', 'summary'], ['step', 'xEvent'], ['order', 'events'], ['lifecycle', 'tdStageX'], ['conflict', 'xLocksHeldAtPause'],
+  ['summary', 'summary'], ['step', 'xEvent'], ['order', 'events'],
+  ['lifecycle', 'tdStageX'], ['conflict', 'xLocksHeldAtPause'],
 ];
 
 const ADVICE = 'conflicts takes recordings of pairs of calls: conflicts, lifecycle-conflicts, stepwise or commit-order';
 
 /** Every cell of a file, plain or gzipped. Throws an InputError that names the cell that is none. */
 export async function readCells(file: string): Promise<RecordedCell[]> {
-  const values = parse(file, await readText(file));
+  const lines: string[] = [];
+  for await (const line of textLines(file)) lines.push(line);
+  const values = valuesOf(file, lines);
   if (values.length === 0) throw new InputError(file, 'holds no cell', ADVICE);
   return values.map(({ where, value }) => parseCell(where, value));
 }
 
+/** Reads one cell; `where` is for reports. Throws an InputError when it is none. */
 export function parseCell(where: string, value: unknown): RecordedCell {
   const fields = typeof value === 'object' && value !== null ? value : {};
   const kind = MARKS.find(([, mark]) => mark in fields)?.[0];
@@ -89,18 +93,10 @@ export function parseCell(where: string, value: unknown): RecordedCell {
   const parsed = v.safeParse(SCHEMAS[kind], value, { abortEarly: true });
   if (!parsed.success) {
     const [issue] = parsed.issues;
-    throw new InputError(where, `${v.getDotPath(issue) ?? 'the cell'}: ${issue.message}`, 'compare it with the recording format');
+    const what = `${v.getDotPath(issue) ?? 'the cell'}: ${issue.message}`;
+    throw new InputError(where, what, 'compare it with the recording format');
   }
   return { kind, where, cell: parsed.output } as RecordedCell; // the schema belongs to the kind
-}
-
-async function readText(file: string): Promise<string> {
-  try {
-    const bytes = await readFile(file);
-    return (bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes).toString('utf8');
-  } catch (error) {
-    throw new InputError(file, `cannot be read (${error instanceof Error ? error.message : String(error)})`, 'check the file');
-  }
 }
 
 interface Value {
@@ -109,23 +105,24 @@ interface Value {
 }
 
 /** One object with `results`, or one object a line. */
-function parse(file: string, text: string): Value[] {
-  const whole = tryJson(text);
+function valuesOf(file: string, lines: readonly string[]): Value[] {
+  const whole = tryJson(lines.join('\n'));
   if (typeof whole === 'object' && whole !== null && 'results' in whole && Array.isArray(whole.results)) {
     return whole.results.map((value: unknown, i) => ({ where: `${file}: result ${i + 1}`, value }));
   }
-  const values: Value[] = [];
-  text.split('\n').forEach((line, i) => {
-    if (line.trim() === '') return;
-    const value = tryJson(line);
-    if (value === undefined) {
-      throw new InputError(`${file}:${i + 1}`, 'not a line of JSON', 'give a whole recording: JSON with results, or JSON Lines');
-    }
-    values.push({ where: `${file}:${i + 1}`, value });
-  });
-  return values;
+  if (whole !== undefined) return [{ where: file, value: whole }];
+  return lines.flatMap((line, i) => (line.trim() === '' ? [] : [lineValue(`${file}:${i + 1}`, line)]));
 }
 
+function lineValue(where: string, line: string): Value {
+  const value = tryJson(line);
+  if (value === undefined) {
+    throw new InputError(where, 'not a line of JSON', 'give a whole recording, and check that the file is whole');
+  }
+  return { where, value };
+}
+
+/** The value, or undefined when the text is no JSON. */
 function tryJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;

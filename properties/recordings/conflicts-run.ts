@@ -81,7 +81,7 @@ function tableOf({ tdx, m }: Stage, cell: Cell): number | null {
   return page === undefined || tdx.pamt.type(Number(page), 0) === TDR ? null : Number(page);
 }
 
-/** Does anybody hold a lock for nothing? A VCPU that has entered keeps its own; a freed table's entries do not count. */
+/** Does anybody hold a lock for nothing? A VCPU that has entered keeps its own; a freed table has none. */
 function hasLeak(stage: Stage, watch: LockWatch, calls: readonly (Call | null)[]): boolean {
   if (calls.some((call) => call?.name === 'TDH.VP.ENTER' && call.status === SUCCESS)) return false;
   for (const [cell, count] of watch.held) {

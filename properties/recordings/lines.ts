@@ -27,11 +27,13 @@ function parse(text: string, where: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    throw new InputError(where, 'not a line of JSON', 'give JSON Lines, one scenario a line, from a file that is whole');
+    const advice = 'give JSON Lines, one scenario a line, from a file that is whole';
+    throw new InputError(where, 'not a line of JSON', advice);
   }
 }
 
-async function* textLines(file: string): AsyncGenerator<string> {
+/** The lines of a text file, plain or gzipped. Throws an InputError when it cannot be read. */
+export async function* textLines(file: string): AsyncGenerator<string> {
   const decoder = new StringDecoder('utf8');
   let rest = '';
   try {

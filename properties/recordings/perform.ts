@@ -67,7 +67,7 @@ function operandsOf(u: Universe, slot: Slot, step: RecordedStep, gpaOffset: numb
     lp: step.lp,
     vcpu: slot.tdvpr[vcpu ?? -1] ?? -1,
     interruptAfter: interruptPendingAfter ?? NEVER,
-    inject: (inject ?? null) as Injection | null, // parseScenario lets only text in; an unknown one injects nothing
+    inject: INJECTIONS.find((known) => known === inject) ?? null,
     tdParams: tdParams === undefined ? null : tdParamsOf(tdParams),
     field: step.op === READS_FIELD ? BigInt(regs.rdx ?? 0) : 0n,
   };
@@ -75,6 +75,12 @@ function operandsOf(u: Universe, slot: Slot, step: RecordedStep, gpaOffset: numb
 
 /** The function whose RDX is a field's id. */
 const READS_FIELD = 'TDH.MNG.RD';
+/** Failures that the platform can be made to show. */
+const INJECTIONS: readonly Injection[] =
+  ['rdseedFails', 'pconfigDeviceBusy', 'pconfigEntropyError', 'tscAdjustMsrChanged', 'bootNt4BitSet'];
+
+export const isKnownInjection = (inject: string): boolean => INJECTIONS.some((known) => known === inject);
+
 /** What the harness left in the registers that it does not record. */
 const NULL_REGISTER = '0xffffffffffffffff';
 

@@ -13,6 +13,8 @@ import { word, type Slot, type Universe } from './universe.ts';
 /** Performs a step that is no interface function; the call that comes of it has status SUCCESS. */
 export type PseudoOp = (u: Universe, slot: Slot, step: RecordedStep, operands: Operands) => Call;
 
+const SET_LIFECYCLE = 'HARNESS.SET_LIFECYCLE';
+
 type Setting = (u: Universe, tdr: number) => void;
 
 const poke = (u: Universe, tdr: number, field: number, value: number): void =>
@@ -34,8 +36,14 @@ const SETTINGS: ReadonlyMap<number, Setting> = new Map<number, Setting>([
   [0x201, (u, tdr) => poke(u, tdr, TD.NUM_VCPUS, u.vcpuCounts.get(tdr) ?? word(u, tdr, TD.NUM_VCPUS))],
 ]);
 
+const settingOf = (step: RecordedStep): Setting | undefined => SETTINGS.get(Number(step.in.data ?? NaN));
+
+/** Does the step, if it is a HARNESS.SET_LIFECYCLE, set something that is known? */
+export const isKnownSetting = (step: RecordedStep): boolean =>
+  step.op !== SET_LIFECYCLE || settingOf(step) !== undefined;
+
 const setLifecycle: PseudoOp = (u, slot, step, operands) => {
-  SETTINGS.get(Number(step.in.data ?? 0))?.(u, slot.tdr);
+  settingOf(step)?.(u, slot.tdr);
   return new Call(step.op, operands);
 };
 
@@ -48,6 +56,6 @@ const hardwareExit: PseudoOp = (u, _slot, step, operands) => {
 };
 
 export const PSEUDO_OPS: ReadonlyMap<string, PseudoOp> = new Map([
-  ['HARNESS.SET_LIFECYCLE', setLifecycle],
+  [SET_LIFECYCLE, setLifecycle],
   ['HW.TD.EXIT', hardwareExit],
 ]);

@@ -14,7 +14,8 @@ import type { RecordedStep } from './format-step.ts';
 import { followStep } from './harness.ts';
 import { InputError } from './input.ts';
 import { readLines, type ParsedLine } from './lines.ts';
-import { isKnownOp, needsVcpu, perform } from './perform.ts';
+import { isKnownInjection, isKnownOp, needsVcpu, perform } from './perform.ts';
+import { isKnownSetting } from './pseudo.ts';
 import { Universes, type Slot, type Universe } from './universe.ts';
 
 /** One field in which the specification differs from a recording. */
@@ -67,12 +68,15 @@ export function replayLine(line: ParsedLine, universes = new Universes()): Repla
 function unknownPart({ config, steps }: Scenario): string | null {
   const slots = isSequential(config) ? config.tds : config.tdSlots;
   const vcpus = new Map(slots.map((slot) => [slot.td, slot.tdvpr.length]));
-  for (const { i, op, in: { td, vcpu } } of steps) {
+  for (const step of steps) {
+    const { i, op, in: { td, vcpu, inject, data } } = step;
     if (!isKnownOp(op)) return `step ${i} has an unknown operation ${op}`;
     const count = vcpus.get(td);
     if (count === undefined) return `step ${i} speaks of TD ${td}, which config does not list`;
     if (needsVcpu(op) && vcpu === undefined) return `step ${i} does not say which VCPU makes it`;
     if ((vcpu ?? 0) >= Math.max(count, 1)) return `step ${i} speaks of VCPU ${vcpu}, which config does not list`;
+    if (!isKnownSetting(step)) return `step ${i} sets an unknown life-cycle state ${data ?? ''}`.trim();
+    if (inject !== undefined && !isKnownInjection(inject)) return `step ${i} injects an unknown failure ${inject}`;
   }
   return null;
 }

@@ -6,7 +6,7 @@
 import { RUNNING_VCPU } from './setups-scene.ts';
 import { SetupError } from './setups.ts';
 
-/** The kinds of operands: GPA and level, a GPA, the TD only, a physical page, a VCPU; `guest`: GPA and level, from inside. */
+/** GPA and level, a GPA, the TD alone, a physical page, a VCPU; `guest`: GPA and level, from inside the TD. */
 export type Takes = 'mapping' | 'gpa' | 'td' | 'page' | 'vcpu' | 'guest';
 
 export interface FunctionRow {
@@ -24,8 +24,9 @@ export interface FunctionRow {
 
 type Rest = Omit<FunctionRow, 'takes' | 'initialized' | 'runnable'>;
 
-const row = (name: string, takes: Takes, initialized: string, runnable: string, rest: Rest = {}): [string, FunctionRow] =>
-  [name, { takes, initialized, runnable, ...rest }];
+const row = (
+  name: string, takes: Takes, initialized: string, runnable: string, rest: Rest = {},
+): [string, FunctionRow] => [name, { takes, initialized, runnable, ...rest }];
 const about = (name: string, takes: Takes, entry: string, rest: Rest = {}): [string, FunctionRow] =>
   row(name, takes, entry, entry, rest);
 
@@ -68,7 +69,9 @@ export function functionRow(recorded: string): FunctionRow {
 /** Is the call made, or to be refused, with the zero-step filter armed? */
 export const isArmedName = (recorded: string): boolean => recorded === ARMED;
 
-export const hasEntry = ({ takes }: FunctionRow): boolean => takes === 'mapping' || takes === 'gpa' || takes === 'guest';
+/** Is the function about an entry? */
+export const hasEntry = ({ takes }: FunctionRow): boolean =>
+  takes === 'mapping' || takes === 'gpa' || takes === 'guest';
 
 /** The entry that a function is usually set up with. */
 export const usualEntry = (function_: FunctionRow, opState: string): string =>

@@ -49,7 +49,7 @@ interface FunctionRow {
   readonly guest?: true;
 }
 
-const mapping = (gpa: number, level = 0) => ({ tdr, lp }: Given): Partial<Operands> => ({ rcx: gpa + level, rdx: tdr, lp });
+const mapping = (gpa: number) => ({ tdr, lp }: Given): Partial<Operands> => ({ rcx: gpa, rdx: tdr, lp });
 const withPage = (gpa: number, level = 0) => ({ tdr, lp, page }: Given): Partial<Operands> =>
   ({ rcx: gpa + level, rdx: tdr, r8: page, r9: SOURCE, lp });
 const tdOnly = ({ tdr, lp }: Given): Partial<Operands> => ({ rcx: tdr, lp });
@@ -68,8 +68,12 @@ const TABLE: ReadonlyMap<string, FunctionRow> = new Map<string, FunctionRow>([
   ['TDH.MNG.KEY.FREEID', { operands: tdOnly }],
   ['TDH.MNG.KEY.RECLAIMID', { operands: tdOnly }],
   ['TDH.MNG.RD', { operands: ({ tdr, lp }) => ({ rcx: tdr, field: FIELD, lp }) }],
-  ['TDH.VP.CREATE', { page: 'tdvpr', vcpu: always(2), operands: ({ page, tdr, lp }) => ({ rcx: page, rdx: tdr, lp }) }],
-  ['TDH.VP.ADDCX', { page: 'nextTdvpx', vcpu: always(1), operands: ({ page, tdvpr, lp }) => ({ rcx: page, rdx: tdvpr, lp }) }],
+  ['TDH.VP.CREATE', {
+    page: 'tdvpr', vcpu: always(2), operands: ({ page, tdr, lp }) => ({ rcx: page, rdx: tdr, lp }),
+  }],
+  ['TDH.VP.ADDCX', {
+    page: 'nextTdvpx', vcpu: always(1), operands: ({ page, tdvpr, lp }) => ({ rcx: page, rdx: tdvpr, lp }),
+  }],
   ['TDH.VP.INIT', { vcpu: always(1), operands: vcpuOnly }],
   ['TDH.VP.FLUSH', { vcpu: associated, operands: vcpuOnly }],
   ['TDH.VP.ENTER', { vcpu: always(0), operands: vcpuOnly }],
@@ -112,7 +116,7 @@ export function setLifecyclePair(stage: Stage, pair: LifecyclePairName): Scene {
   const yVcpu = vcpuOfY(pair, yTd, xVcpu, usual);
   const isShared = yTd === 0 && yVcpu === xVcpu;
   const xPage = pageOf(stage, builders[0] as TdBuilder, rowX, xVcpu, 0); // there is one for each stage
-  const yPage = pageOf(stage, builders[yTd] as TdBuilder, rowY, yVcpu, 1);
+  const yPage = pageOf(stage, builders[yTd] as TdBuilder, rowY, yVcpu, 1); // as above
   const isSamePage = pair.relation === 'samePageOperand';
   const yRules = isSamePage && !STRUCTURAL.has(rowX.page) && STRUCTURAL.has(rowY.page);
 
@@ -135,9 +139,11 @@ export function setLifecyclePair(stage: Stage, pair: LifecyclePairName): Scene {
 function vcpuOfY({ x, y, relation }: LifecyclePairName, yTd: number, xVcpu: number, usual: number): number {
   if (usual < 0) return -1;
   if (relation === 'sameVCPU') return xVcpu;
-  const enters = (name: string): boolean => functionOf(name) === 'TDH.VP.ENTER' || TABLE.get(name)?.guest === true;
-  return yTd === 0 && usual === xVcpu && enters(x) && enters(y) ? 1 - xVcpu : usual;
+  return yTd === 0 && usual === xVcpu && isEntering(x) && isEntering(y) ? 1 - xVcpu : usual;
 }
+
+const isEntering = (recorded: string): boolean =>
+  functionOf(recorded) === 'TDH.VP.ENTER' || TABLE.get(recorded)?.guest === true;
 
 function rowOf(recorded: string): FunctionRow {
   const row = TABLE.get(recorded);

@@ -49,7 +49,8 @@ export function pageOperands(
 
 /** One of them adds, or is about, what the other has mapped; else both are given the same new page. */
 function sharedPage(stage: Stage, rows: Pair<FunctionRow>, places: Pair<Place>, own: Pair<number>): Pair<number> {
-  const locked = (row: FunctionRow, place: Place): number | null => (row.locksPage === true ? under(stage, place) : null);
+  const locked = (row: FunctionRow, place: Place): number | null =>
+    (row.locksPage === true ? under(stage, place) : null);
   const canTake = (row: FunctionRow): boolean => row.adds !== undefined || isAbout(row);
   const mapped = { x: locked(rows.x, places.x), y: locked(rows.y, places.y) };
   if (mapped.x !== null && canTake(rows.y)) return { x: own.x, y: mapped.x };

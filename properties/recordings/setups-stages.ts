@@ -24,6 +24,11 @@ export const ENTRIES = {
   table: 0x200000,
 } as const;
 
+/** The leaves, in the order of their private pages. */
+const LEAVES = [
+  [ENTRIES.mapped, MAPPED], [ENTRIES.pending, PENDING], [ENTRIES.removable, BLOCKED], [ENTRIES.blocked, BLOCKED],
+] as const;
+
 /** Secure EPT pages and private pages of a TD are its own. */
 const firstTable = (td: number): number => 0x100264000 + td * 0x64000;
 /** Private pages are leaves number 0 to 3 of a TD; leaf 0 is at 0x100267000 for TD 0. */
@@ -88,8 +93,7 @@ export class TdBuilder {
   buildEntries(): void {
     const pools = new Pools(firstTable(this.td));
     buildTables(this.stage, pools, this.td, ENTRIES.free, 0);
-    const kinds = [[ENTRIES.mapped, MAPPED], [ENTRIES.pending, PENDING], [ENTRIES.removable, BLOCKED], [ENTRIES.blocked, BLOCKED]] as const;
-    kinds.forEach(([gpa, state], i) => {
+    LEAVES.forEach(([gpa, state], i) => {
       const spec = { state, level: 0, children: FREE, isUntracked: false };
       buildEntry(this.stage, pools, this.td, gpa, spec, { leaf: leafOf(this.td, i), children: 0 });
     });
@@ -210,7 +214,7 @@ export function buildStages(stage: Stage, stages: readonly string[]): TdBuilder[
   const builders = rows.map((_, td) => new TdBuilder(stage, td));
   for (const first of [true, false]) {
     rows.forEach(({ build, writesBack }, td) => {
-      if ((writesBack === true) === first) build(builders[td] as TdBuilder); // one a row
+      if ((writesBack === true) === first) build(builders[td] as TdBuilder); // one for each row
     });
   }
   return builders;

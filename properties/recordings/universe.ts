@@ -3,7 +3,8 @@
  *
  * A sequential recording starts with TDs made by direct initialisation: what CREATE, KEY.CONFIG, ADDCX, INIT,
  * VP.CREATE, VP.ADDCX and VP.INIT would leave, except that no VCPU is associated with an LP. A life-cycle recording
- * starts with an empty platform. Source: README of the recordings, deviation 8, and the states that the first steps report.
+ * starts with an empty platform. Source: README of the recordings, deviation 8, and the states that the first steps
+ * report.
  */
 import { Machine } from '../../spec/machine/machine.ts';
 import { Memory } from '../../spec/machine/memory.ts';

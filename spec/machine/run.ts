@@ -58,7 +58,12 @@ function resume(m: Machine, actor: Actor): void {
       if (!thing.holds(actor.index)) continue;
       fault(m, ENDED_HOLDING, `${actor.name} lets go before it ends`, `it holds ${m.nameOf(thing.cell)}`);
     }
-  } else actor.next = result.value;
+    return;
+  }
+  if (result.value >>> 0 !== result.value) {
+    throw new TypeError(`it yielded ${String(result.value)}, which announces no step: it takes \`yield*\` to run one`);
+  }
+  actor.next = result.value;
 }
 
 export const isEnabled = (actor: Actor): boolean => !actor.done && (actor.ready === null || actor.ready(actor.index));

@@ -153,7 +153,8 @@ describe('a file that is no recording', () => {
 
   const UNUSABLE: [string, string | Uint8Array, string][] = [
     ['empty', '', '/file: holds no scenario; give a recording, one scenario a line'],
-    ['no JSON', 'hello\n', '/file:1: not a line of JSON; give JSON Lines, one scenario a line, from a file that is whole'],
+    ['no JSON', 'hello\n',
+      '/file:1: not a line of JSON; give JSON Lines, one scenario a line, from a file that is whole'],
     ['cut off in a line', `${line()}\n${line().slice(0, 500)}`,
       '/file:2: not a line of JSON; give JSON Lines, one scenario a line, from a file that is whole'],
     ['cut off in the gzip data', gzipSync(line()).subarray(0, 300),
@@ -177,6 +178,11 @@ describe('a file that is no recording', () => {
       `/file:1: step 2 speaks of VCPU 1, which config does not list; ${ADVICE}`],
     ['a guest step without a VCPU', line((s) => { at(s.steps, 2)['op'] = 'HW.TD.EXIT'; }),
       `/file:1: step 2 does not say which VCPU makes it; ${ADVICE}`],
+    ['a setting that nobody knows', line((s) => {
+      Object.assign(at(s.steps, 2), { op: 'HARNESS.SET_LIFECYCLE' }).in['data'] = '0x77';
+    }), `/file:1: step 2 sets an unknown life-cycle state 0x77; ${ADVICE}`],
+    ['a failure that nobody knows', line((s) => { at(s.steps, 2).in['inject'] = 'sunspot'; }),
+      `/file:1: step 2 injects an unknown failure sunspot; ${ADVICE}`],
     ['a TD outside the TDMR', line((s) => { s.config['reservedPage'] = '0x1000'; }),
       '/file:1: config: names a page outside the TDMR; '
       + 'replay takes sequential and life-cycle recordings, one scenario a line'],

@@ -1,13 +1,15 @@
 /** Who excludes whom, and who waits for whom. */
 import type { Cell } from '../../machine/machine.ts';
 import type { Call } from '../call.ts';
-import { describeEntry, HOST_PRIORITY, withoutLocks } from '../entry.ts';
+import { describeEntry, HOST_PRIORITY, isTable, pageOf, withoutLocks } from '../entry.ts';
 import { EXCLUSIVE, SHARED, type Mode } from '../locks.ts';
+import { gfnOf } from '../operands.ts';
 import { classOf, OPERAND_BUSY, SUCCESS } from '../status.ts';
 import { TD } from '../td.ts';
 import { SEPT_FUNCTIONS, septLocking, type SeptFunction } from '../versions.ts';
 import type { TdxRule } from './index.ts';
 import { ALONE, holdersOf, openCalls } from './observers.ts';
+import { tableAt } from './tree.ts';
 
 const T09: TdxRule = {
   id: 'T09',
@@ -68,7 +70,7 @@ const T10: TdxRule = {
 const T11: TdxRule = {
   id: 'T11',
   level: 'required',
-  statement: 'OPERAND_BUSY is answered only when somebody holds the lock in a conflicting mode, or has changed the entry.',
+  statement: 'OPERAND_BUSY is answered only when another call holds the lock in a conflicting mode or has changed the entry.',
   source: 'conflicts.json (yFailedLock); TDX-MODULE notes §5',
   versions: ['*'],
   watch: (tdx, judge) => {
@@ -82,7 +84,7 @@ const T11: TdxRule = {
       refused: (cell, mode) => {
         const { current } = calls;
         if (current === undefined) return;
-        if (conflicts(cell, mode)) grounded.add(current);
+        if (conflicts(cell, mode) || hasGone(current, cell)) grounded.add(current);
         else grounded.delete(current);
       },
       released: () => {},
@@ -94,6 +96,9 @@ const T11: TdxRule = {
       const others = holders.of(cell) - own;
       return mode === EXCLUSIVE ? others > 0 : others >= ALONE;
     };
+    /** PROMOTE leaves the entries of the table that it frees locked, for those who are still on their way there. */
+    const hasGone = ({ tdr, in: { rcx }, level, table, entryCell }: Call, cell: Cell): boolean =>
+      cell === entryCell && tableAt(tdx, tdr, gfnOf(rcx), level) !== table;
     tdx.listeners.push({
       entryWritten: (cell, before, after, call) => {
         if (withoutLocks(before) === withoutLocks(after)) return;
@@ -172,7 +177,11 @@ const T13: TdxRule = {
     });
     tdx.listeners.push({
       entryWritten: (cell, before, after) => {
-        if (withoutLocks(before) !== withoutLocks(after)) wanted.delete(cell);
+        if (withoutLocks(before) === withoutLocks(after)) return;
+        wanted.delete(cell);
+        if (!isTable(after)) return;
+        // the entries of a new table know of no request
+        for (let i = 0; i < tdx.geometry.fanout; i++) wanted.delete(tdx.memory.word(pageOf(after), i));
       },
     });
   },

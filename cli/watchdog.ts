@@ -1,0 +1,27 @@
+/**
+ * A watchdog for policies that are not ours: a loop that never yields would keep the run, and the command, for ever.
+ * node:vm can end synchronous code after a time, wherever it is.
+ */
+import { createContext, Script } from 'node:vm';
+
+const PATIENCE_MS = 5000;
+
+/** For `guard` of the engine's options. */
+export function watchdog(): (run: () => void) => void {
+  const script = new Script('run()');
+  const globals = { run: (): void => {} };
+  const context = createContext(globals);
+  return (run) => {
+    globals.run = run;
+    try {
+      script.runInContext(context, { timeout: PATIENCE_MS });
+    } catch (error) {
+      if (!isTimeout(error)) throw error;
+      throw new Error(`it took no step for ${PATIENCE_MS / 1000} s; every loop of a policy has to yield*`, { cause: error });
+    }
+  };
+}
+
+/** The error comes from another realm, so it is no instance of our Error. */
+const isTimeout = (error: unknown): boolean =>
+  typeof error === 'object' && error !== null && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT';
