@@ -4,7 +4,7 @@
  */
 import { createContext, Script } from 'node:vm';
 
-const PATIENCE_MS = 5000;
+const PATIENCE_MS = 2000;
 
 /** For `guard` of the engine's options. */
 export function watchdog(): (run: () => void) => void {

@@ -53,6 +53,7 @@ const HOST_CALLS: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
   ['promote', at('TDH.MEM.PAGE.PROMOTE', 1)],
   ['demote', withPage('TDH.MEM.PAGE.DEMOTE', 1, table)],
   ['sept-add', withPage('TDH.MEM.SEPT.ADD', 1, table)],
+  ['sept-add-other', withPage('TDH.MEM.SEPT.ADD', 1, (w, gfn) => table(w, gfn ^ 2))],
   ['sept-remove', at('TDH.MEM.SEPT.REMOVE', 1)],
   ['sept-rd', at('TDH.MEM.SEPT.RD', 0)],
   ['read', at('TDH.MEM.RD', 0)],

@@ -70,12 +70,12 @@ function linesOf({ text, sept, mirror, remark, subject }: Row, width: number): s
   return [...wrap(action, '  ', width), ...details.flatMap((detail) => wrap(`  ${detail}`, '    ', width))];
 }
 
-/** Breaks a paragraph at spaces; only a word longer than a line is broken itself. */
+/** Breaks a paragraph at spaces and after bars; only a word longer than a line is broken itself. */
 function wrap(text: string, indent: string, width = COLUMNS): string[] {
   const lines: string[] = [];
   let rest = text;
   while (rest.length > width) {
-    const space = rest.lastIndexOf(' ', width);
+    const space = Math.max(rest.lastIndexOf(' ', width), rest.lastIndexOf('|', width - 1) + 1);
     const at = space > indent.length ? space : width;
     lines.push(rest.slice(0, at));
     rest = indent + rest.slice(at).trimStart();

@@ -5,6 +5,7 @@
  * Source: the lock names of the recording, and what each function answers alone.
  */
 import type { Operands } from '../../spec/tdx/call.ts';
+import { MIN_TDVPS_PAGES } from '../../spec/tdx/td.ts';
 import {
   buildStages, ENTRIES, hkidOf, INITIALIZED_STAGE, leafOf, TD_PARAMS, TD_PARAMS_PAGE, type TdBuilder,
 } from './setups-stages.ts';
@@ -159,15 +160,13 @@ function pageOf(stage: Stage, { td, tdcx }: TdBuilder, { page }: FunctionRow, vc
     tdr,
     nextTdcx: tdr + (tdcx + 1) * PAGE_BYTES,
     tdvpr,
-    nextTdvpx: tdvpr + MIN_PAGES * PAGE_BYTES,
+    nextTdvpx: tdvpr + MIN_TDVPS_PAGES * PAGE_BYTES,
     free: FREE_PAGES + which * PAGE_BYTES,
     private: leafOf(td, 0),
     tdcx: tdr + PAGE_BYTES,
     none: 0,
   }[page ?? 'none'];
 }
-
-const MIN_PAGES = 6;
 
 function given(
   stage: Stage, td: number, vcpu: number, page: number, hkid: number, lp: number, vcpuLp: number,

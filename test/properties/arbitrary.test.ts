@@ -11,10 +11,10 @@ describe('random histories', () => {
 
     expect(texts).toMatchInlineSnapshot(`
       [
-        "v0: accept-huge 2; accept 2; touch 3; idle 2 | @x0.0.82>2",
-        "v0: idle 0; touch 4 | @x0.0.158>2 @v0.0.44>2 @v0.1.40>1",
-        "v0: idle 3; accept 0 | h0: remove-table 3",
-        "v0: accept 2 | h0: unmap 1; unmap 0; promote 2 | v1: read 0; read 3 | @x0.0.51>2 @h0.2.14>1 @h0.0.90>2",
+        "v0: touch 0; idle 1; touch 3 | @v0.1.11>1",
+        "v0: touch 1; read 3; idle 2; touch 1 | @x0.0.33?1 @x0.0.40>1 @x0.0.84>2 @v0.0.16?1",
+        "h0: remove-table 2; promote 2; remove-table 1 | v0: touch 1; accept 0; touch 0; touch 1 | @v0.2.81>1 @x0.0.79>1 @v0.1.43>1 @h0.0.105>2",
+        "v0: idle 4; touch 1; accept 0; touch 0 | h0: remove-slot 1; promote 5; unmap 0+2 | v1: accept 5; touch 0; touch 4; read 0",
       ]
     `);
   });

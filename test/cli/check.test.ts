@@ -1,0 +1,185 @@
+/** `sept check`, `show` and `rules` as their users see them. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sept } from './run.ts';
+
+const IMPL = fileURLToPath(new URL('../../impl/index.ts', import.meta.url));
+let folder = '';
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sept-'));
+  writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Writes a policy that is frozen-mirror with one thing changed. */
+function policy(name: string, change: string): string {
+  const file = join(folder, `${name}.ts`);
+  writeFileSync(file, `import { frozenMirror } from ${JSON.stringify(IMPL)};\n` +
+    `export default { ...frozenMirror, name: '${name}', ${change} };\n`);
+  return file;
+}
+
+describe('sept check', () => {
+  test('prints the verdict with its budget, and ends with 0 when the policy passes', async () => {
+    expect(await sept('check', 'frozen-mirror', '--runs', '4000')).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(/^frozen-mirror, module 1\.5: passes \(4000 histories, \d+ steps, seed 1\)\nnot applicable: T03\n$/),
+      stderr: '',
+    });
+  });
+
+  test('prints one JSON object with --json, and ends with 1 when the policy fails', async () => {
+    const { code, stdout } = await sept('check', 'rcu-branch-free', '--runs', '100', '--property', 'S01', '--json');
+
+    expect(code).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({
+      policy: 'rcu-branch-free', module: '1.5', verdict: 'fails', histories: 100,
+      violations: [{ rule: 'S01', rows: 6, switches: 2, history: expect.stringContaining('remove-table 0') }],
+      exercised: { S01: expect.any(Number) },
+    });
+  });
+
+  test('is inconclusive, not passing, when a required rule was never put to the test', async () => {
+    const { code, stdout } = await sept('check', 'exclusive', '--runs', '2');
+
+    expect({ code, first: stdout.split('\n')[0] }).toEqual({ code: 1, first: expect.stringContaining('inconclusive') });
+    expect(stdout).toContain('never put to the test:');
+  });
+
+  test('gives the same output for the same seed', async () => {
+    const run = (): Promise<{ stdout: string }> => sept('check', 'mirror-naive', '--runs', '600', '--seed', '5', '--json');
+
+    expect((await run()).stdout).toBe((await run()).stdout);
+  });
+
+  test('finishes within a time budget', async () => {
+    const { stdout } = await sept('check', 'exclusive', '--time', '500ms', '--json');
+
+    expect(JSON.parse(stdout)).toMatchObject({ policy: 'exclusive', violations: [] });
+  });
+
+  test.each([
+    ['throws', "*unmap() { throw new Error('boom'); }", 'boom'],
+    ['nonsense', "*unmap() { yield 'x'; }", 'it yielded x, which announces no step'],
+    ['no-answer', '*fault(vm) { yield* vm.m.read(0); }', 'fault answered undefined instead of true'],
+    ['no-generator', 'unmap() {}', 'is not iterable'],
+    ['spins', '*unmap() { for (;;); }', 'it took no step for 2 s; every loop of a policy has to yield*'],
+  ])('a policy that misbehaves (%s) gets one line that says what and where', async (name, change, message) => {
+    const { code, stdout, stderr } = await sept('check', policy(name, change), '--runs', '200');
+
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+    expect(stderr).toContain(message);
+    expect(stderr).toContain(`policy ${name} failed at step`);
+  });
+
+  test('a policy that keeps a lock is reported by the rule that it breaks', async () => {
+    const { code, stdout } = await sept('check', policy('keeps', '*promote(vm) { yield* vm.mmuLock.writeLock(); }'), '--runs', '100');
+
+    expect(code).toBe(1);
+    expect(stdout).toContain('S07: Nobody waits for ever, and nobody ends with a lock in hand.');
+    expect(stdout).toContain('it holds mmu_lock');
+  });
+
+  test('a policy that keeps state between histories is called not deterministic', async () => {
+    const file = join(folder, 'state.ts');
+    writeFileSync(file, `import { frozenMirror } from ${JSON.stringify(IMPL)};\nlet n = 0;\nexport default { ...frozenMirror, ` +
+      `name: 'state', *promote(vm) { if (++n % 50 === 0) yield* vm.mmuLock.writeLock(); } };\n`);
+    const { code, stderr } = await sept('check', file, '--runs', '2000');
+
+    expect(code).toBe(2);
+    expect(stderr).toContain('policy state is not deterministic');
+  });
+
+  test.each([
+    ['no-such-policy', 'there is no policy and no file "no-such-policy"; the policies are exclusive, frozen-mirror'],
+    ['five.ts', 'exports no policy: export one as default'],
+    ['broken.ts', 'cannot be loaded'],
+    ['empty.ts', 'the policy lacks fault, unmap, removeTable, promote, demote, removeSlot, destroy'],
+    ['nameless.ts', 'the policy has no name'],
+  ])('%s is refused with one line', async (name, message) => {
+    writeFileSync(join(folder, 'five.ts'), 'export default 5;');
+    writeFileSync(join(folder, 'broken.ts'), 'export default {');
+    writeFileSync(join(folder, 'empty.ts'), "export default { name: 'empty' };");
+    writeFileSync(join(folder, 'nameless.ts'), 'export default {};');
+    const { code, stderr } = await sept('check', name.endsWith('.ts') ? join(folder, name) : name);
+
+    expect(code).toBe(2);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+    expect(stderr).toContain(message);
+  });
+
+  test('judges by a rule from a file, and counts how often it was put to the test', async () => {
+    const file = join(folder, 'no-promote.ts');
+    writeFileSync(file, `export default {
+      id: 'X01', level: 'required', statement: 'Nobody promotes.', source: 'here', versions: ['*'],
+      watch: (vm, judge) => vm.listeners.push({ answered: (call) => {
+        if (call.name !== 'TDH.MEM.PAGE.PROMOTE') return;
+        judge.exercised();
+        judge.violated('no PROMOTE', 'a PROMOTE');
+      } }),
+    };`);
+    const { code, stdout } = await sept('check', 'exclusive', '--property', file, '--runs', '300', '--json');
+
+    expect(code).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({ violations: [{ rule: 'X01' }], exercised: { X01: expect.any(Number) } });
+  });
+
+  test('refuses a rule that does not exist', async () => {
+    const { code, stderr } = await sept('check', 'exclusive', '--property', 'S99');
+
+    expect({ code, stderr }).toEqual({ code: 2, stderr: 'sept: there is no rule and no file "S99"; `sept rules` lists the rules\n' });
+  });
+});
+
+describe('sept show', () => {
+  test('runs a history and says that no rule is broken', async () => {
+    expect(await sept('show', 'frozen-mirror', 'v0: touch 0 | h0: unmap 0')).toEqual({
+      code: 0, stdout: 'frozen-mirror, module 1.5: no rule is broken by this history\n', stderr: '',
+    });
+  });
+
+  test('accepts what a failing check printed, and reports the same failure', async () => {
+    const { stdout } = await sept('check', 'mirror-naive', '--runs', '600', '--property', 'S01', '--json');
+    const [{ history }] = (JSON.parse(stdout) as { violations: [{ history: string }] }).violations; // the shape is tested above
+    const shown = await sept('show', 'mirror-naive', history);
+
+    expect(shown.code).toBe(1);
+    expect(shown.stdout).toContain('S01: Every call of the module succeeds');
+    expect(shown.stdout).toContain(`history: ${history}`);
+  });
+
+  test.each([
+    ['v5: touch 0', 'cannot read "v5: touch 0"'],
+    ['v0: fly 0', 'there is no operation "fly" here; there are touch'],
+    ['v0: touch 0 | v1: touch 0 | v2: touch 0', 'it has more than 2 VCPUs'],
+  ])('refuses "%s" with one line', async (text, message) => {
+    const { code, stderr } = await sept('show', 'exclusive', text);
+
+    expect(code).toBe(2);
+    expect(stderr).toContain(message);
+  });
+});
+
+describe('sept rules', () => {
+  test('lists every rule once', async () => {
+    const { code, stdout } = await sept('rules', '--json');
+    const { rules } = JSON.parse(stdout) as { rules: { id: string; statement: string }[] }; // looked at below
+    const ids = rules.map((rule) => rule.id);
+
+    expect(code).toBe(0);
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(ids).toEqual(expect.arrayContaining(['H01', 'S01', 'S10', 'T01', 'T15']));
+    for (const { statement } of rules) expect(statement).toMatch(/\.$/);
+  });
+
+  test('says what docs/rules.md says', async () => {
+    const { stdout } = await sept('rules', '--markdown');
+
+    expect(stdout).toBe(readFileSync(new URL('../../docs/rules.md', import.meta.url), 'utf8'));
+  });
+});
