@@ -28,7 +28,7 @@ export function report(rule: RuleText, timeline: Timeline, history: History, com
     ...wrap(`${rule.id}: ${rule.statement}`, ''),
     ...wrap(`source: ${rule.source}`, '     '),
     '',
-    ...table(rows, timeline.actors),
+    ...(rows.length === 0 ? ['    (no call of the module, no change of the mirror, no access of the guest)'] : table(rows, timeline.actors)),
     '',
     ...wrap(`expected: ${violation?.expected ?? ''}`, '     '),
     ...wrap(`seen:     ${violation?.seen ?? ''}`, '     '),

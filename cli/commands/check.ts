@@ -4,6 +4,7 @@
  */
 import { Command } from 'commander';
 import { check, type Verdict } from '../../properties/check.ts';
+import { CORPUS } from '../../properties/corpus.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import { jsonOption, moduleOption, propertyOption, runsOption, seedOption, timeOption, type Knobs } from '../knobs.ts';
 import { print, printJson } from '../output.ts';
@@ -36,6 +37,7 @@ Exit code: 0 passes, 1 fails or inconclusive, 2 unusable input.`)
         ...(await policyNamed(name)),
         ...(await rulesNamed(property)),
         module,
+        corpus: CORPUS,
         seed: seed ?? DEFAULT_SEED,
         runs: runs ?? (time === undefined ? DEFAULT_RUNS : UNLIMITED_RUNS),
         ...(time === undefined ? {} : { timeLimit: time }),

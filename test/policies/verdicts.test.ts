@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { check } from '../../properties/check.ts';
+import { CORPUS } from '../../properties/corpus.ts';
 import { testKnobs } from '../support/knobs.ts';
 
 /** Enough to put every required rule to the test; a faulty policy falls much sooner. */
@@ -24,7 +25,7 @@ for (const module of knobs.modules) {
         const verdict = check({
           policy, module, handle, ...guard, ...knobs.rules, seed: knobs.seed,
           ...(knobs.time === undefined ? { runs } : { runs: knobs.runs ?? 2 ** 31 - 1, timeLimit: knobs.time }),
-          ...(knobs.history === undefined ? {} : { corpus: [knobs.history], runs: 1 }),
+          ...(knobs.history === undefined ? { corpus: CORPUS } : { corpus: [knobs.history], runs: 1 }),
         });
         console.log(`${policy.name}, module ${module}: ${verdict.verdict} in ${verdict.histories} histories, ${verdict.steps} steps`);
 

@@ -18,7 +18,8 @@ export const conflict = (): Fields => ({
 export const lifecycle = (): Fields => ({
   x: 'TDH.MNG.CREATE', y: 'TDH.MNG.CREATE', relation: 'otherTD', tdStageX: 'TDR page free', tdStageY: 'TDR page free',
   xLocksHeldAtPause: 4, xAlone: 'TDX_SUCCESS', yAlone: 'TDX_SUCCESS', yStatus: 'TDX_OPERAND_BUSY|KOT',
-  yFailedLock: 'KOT', yFailedLockKind: 'EXCLUSIVE', blockedByX: true, xStatusAfterResume: 'TDX_SUCCESS', xChanged: false,
+  yFailedLock: 'KOT', yFailedLockKind: 'EXCLUSIVE', blockedByX: true, xStatusAfterResume: 'TDX_SUCCESS',
+  xChanged: false,
 });
 
 /** PAGE.REMOVE runs between PAGE.AUG's writes of the entry and of PAMT. */
@@ -26,7 +27,8 @@ export const step = (): Fields => ({
   x: AUG, y: 'TDH.MEM.PAGE.REMOVE', relation: 'sameEntry', opState: 'INITIALIZED', xEntry: 'FREE@L0', yEntry: 'FREE@L0',
   xEventIndex: 28,
   xEvent: {
-    event: 'afterWrite', what: 'SEPT_ENTRY[page=0x100202000,idx=0]', old: '0x80e0000000000800', new: '0x81000001003800f0',
+    event: 'afterWrite', what: 'SEPT_ENTRY[page=0x100202000,idx=0]',
+    old: '0x80e0000000000800', new: '0x81000001003800f0',
   },
   yStatus: 'MODULE_HALT (UD2 0 0)', xStatusAfterResume: 'TDX_SUCCESS', yAlone: 'TDX_EPT_ENTRY_STATE_INCORRECT|RCX',
   yAfterX: 'TDX_SUCCESS', xAlone: 'TDX_SUCCESS', xAfterY: 'TDX_SUCCESS', entryBefore: '0x80e0000000000000',

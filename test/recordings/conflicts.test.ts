@@ -7,15 +7,13 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseCell, readCells, type RecordedCell } from '../../properties/recordings/conflicts-format.ts';
-import { Measured } from '../../properties/recordings/conflicts-measure.ts';
-import { Names } from '../../properties/recordings/conflicts-names.ts';
 import { ConflictsJudge, judgeFile } from '../../properties/recordings/conflicts.ts';
 import { InputError } from '../../properties/recordings/input.ts';
-import { setPair } from '../../properties/recordings/setups-pairs.ts';
 import { BUILT_TDS, Stage } from '../../properties/recordings/setups.ts';
 import { sept } from '../cli/run.ts';
 import { conflict, lifecycle, order, step, summary, type Fields } from './cells.ts';
 import { runExperiment, type Experiment } from './experiments.ts';
+import { withPair } from './pairs.ts';
 import { ACCEPT, haltsAtAnyPoint, ourAcceptRace, ourRace, type Races } from './races.ts';
 import { recordedJson, testWith } from './recorded.ts';
 
@@ -73,7 +71,7 @@ describe('recordings of the real module', () => {
   });
 });
 
-/** HP_LOCK_TIMEOUT is counted in ticks of a clock, and the specification has none: the exit that ends it is left out. */
+/** HP_LOCK_TIMEOUT is counted in ticks, and the specification has no clock: the exit that it ends with is left out. */
 const withoutTimeout = ({ name, sequence }: Experiment): Experiment =>
   ({ name, sequence: sequence.filter(({ status }) => status !== '(TD_EXIT 0)') });
 
@@ -100,7 +98,8 @@ describe('an altered cell', () => {
     ['how X ends', { ...lifecycle(), xStatusAfterResume: 'TDX_HKID_NOT_FREE', xChanged: true },
       ['xStatusAfterResume: TDX_HKID_NOT_FREE / TDX_SUCCESS', 'xChanged: true / false']],
     ['the event', { ...step(), xEventIndex: 27 }, [
-      'xEvent.event: afterWrite / afterAcquire', 'xEvent.what: SEPT_ENTRY[page=0x100202000,idx=0] / PAMT_4K[0x100380000]',
+      'xEvent.event: afterWrite / afterAcquire',
+      'xEvent.what: SEPT_ENTRY[page=0x100202000,idx=0] / PAMT_4K[0x100380000]',
       'xEvent.old: 0x80e0000000000800 / absent', 'xEvent.new: 0x81000001003800f0 / absent',
       'yStatus: MODULE_HALT / TDX_OPERAND_BUSY|RCX', 'yFailedLock: absent / SEPT_ENTRY[page=0x100202000,idx=0]',
       'entryAtPause: 0x81000001003800f0 / 0x80e0000000000800', 'entryAfter: 0x81000001003808f0 / 0x81000001003800f0',
@@ -145,31 +144,26 @@ describe('an altered cell', () => {
 });
 
 describe('set-ups that the recordings at hand do not have', () => {
-  const pair = (x: string, y: string, xEntry: string): Measured => {
-    const scene = setPair(stage, {
-      recorder: 'conflicts', x, y, relation: 'sameEntry', opState: 'RUNNABLE', xEntry, yEntry: xEntry,
+  test.each([['BLOCKED@L0', 'TDX_TLB_TRACKING_NOT_DONE|RCX'], ['BLOCKED(tracked)@L0', 'TDX_SUCCESS']])(
+    'PAGE.REMOVE of an entry that is %s answers %s', (entry, status) => {
+      withPair(stage, { x: 'TDH.MEM.PAGE.REMOVE', y: 'TDH.MEM.SEPT.RD', entry }, ({ xAlone }) => {
+        expect(xAlone).toBe(status);
+      });
     });
-    return new Measured(scene, new Names(stage.u));
-  };
-
-  test('an entry that is blocked but not tracked is not removed', () => {
-    const mark = stage.mark();
-    expect(pair('TDH.MEM.PAGE.REMOVE', 'TDH.MEM.SEPT.RD', 'BLOCKED@L0').xAlone).toBe('TDX_TLB_TRACKING_NOT_DONE|RCX');
-    stage.undo(mark);
-    expect(pair('TDH.MEM.PAGE.REMOVE', 'TDH.MEM.SEPT.RD', 'BLOCKED(tracked)@L0').xAlone).toBe('TDX_SUCCESS');
-    stage.undo(mark);
-  });
 
   test('leave nothing behind on the stage', () => {
     const mark = stage.mark();
-    const measured = pair('TDH.MEM.PAGE.PROMOTE', 'TDH.MEM.PAGE.REMOVE', 'NL_BLOCKED(tracked,512xPENDING)@L1');
-    const before = measured.entryBefore;
-    expect(measured.pausedAt(measured.trace?.lastAcquire ?? 0).entryAfter).not.toBe(before);
-    expect(measured.entryBefore).toBe(before);
-    stage.undo(mark);
+    const entry = 'NL_BLOCKED(tracked,512xPENDING)@L1';
+    withPair(stage, { x: 'TDH.MEM.PAGE.PROMOTE', y: 'TDH.MEM.PAGE.REMOVE', entry }, (measured) => {
+      const before = measured.entryBefore;
+      expect(measured.pausedAt(measured.trace?.lastAcquire ?? 0).entryAfter).not.toBe(before);
+      expect(measured.entryBefore).toBe(before);
+    });
     expect(stage.mark()).toBe(mark);
   });
 });
+
+const lines = (...cells: Fields[]): string => cells.map((fields) => `${JSON.stringify(fields)}\n`).join('');
 
 describe('sept conflicts', () => {
   let folder = '';
@@ -179,7 +173,6 @@ describe('sept conflicts', () => {
     writeFileSync(join(folder, name), content);
     return join(folder, name);
   };
-  const lines = (...cells: Fields[]): string => cells.map((fields) => `${JSON.stringify(fields)}\n`).join('');
 
   test('says how many cells were judged and ends with 0 when none differs', async () => {
     const json = written('good.json', JSON.stringify({ results: [conflict(), conflict()] }, null, 1));
@@ -218,13 +211,15 @@ describe('sept conflicts', () => {
     }
     return 'nothing wrong';
   };
-  const KINDS = 'conflicts takes recordings of pairs of calls: conflicts, lifecycle-conflicts, stepwise or commit-order';
+  const KINDS =
+    'conflicts takes recordings of pairs of calls: conflicts, lifecycle-conflicts, stepwise or commit-order';
   const UNUSABLE: [string, string, string][] = [
     ['an empty file', '', `/file: holds no cell; ${KINDS}`],
     ['no JSON', 'hello\n', '/file:1: not a line of JSON; give a whole recording, and check that the file is whole'],
     ['a file cut off in a line', `${lines(step())}{"x":`,
       '/file:2: not a line of JSON; give a whole recording, and check that the file is whole'],
-    ['another kind of recording', JSON.stringify({ id: 'seq-0', steps: [] }), `/file: no cell of a pair recording; ${KINDS}`],
+    ['another kind of recording', JSON.stringify({ id: 'seq-0', steps: [] }),
+      `/file: no cell of a pair recording; ${KINDS}`],
     ['a cell without a status', lines(step(), { ...step(), yStatus: undefined }),
       '/file:2: yStatus: Invalid key: Expected "yStatus" but received undefined; compare it with the recording format'],
     ['a result that is no object', '{"results":[17]}', `/file: result 1: no cell of a pair recording; ${KINDS}`],

@@ -98,8 +98,8 @@ export function runExperiment(stage: Stage, { name, sequence }: Experiment): Lin
     }
     const call: Call = atomically(suspended !== null && line.who?.includes('resumed') === true
       ? suspended : stage.tdx.invoke(fn, given));
-    const rax = `0x${guestRax(call).toString(16)}`;
-    return { ...line, ...view(), status: statusText(call), ...(line.guestVisibleRax === undefined ? {} : told(line, rax)) };
+    const seen = line.guestVisibleRax === undefined ? {} : told(line, `0x${guestRax(call).toString(16)}`);
+    return { ...line, ...view(), status: statusText(call), ...seen };
   });
 }
 

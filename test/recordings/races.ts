@@ -2,10 +2,8 @@
  * The races of `races.json` on the specification: PAGE.AUG, suspended between its write of the entry and its write of
  * PAMT, and calls that come in between.
  */
-import { Measured } from '../../properties/recordings/conflicts-measure.ts';
-import { Names } from '../../properties/recordings/conflicts-names.ts';
-import { setPair } from '../../properties/recordings/setups-pairs.ts';
 import type { Stage } from '../../properties/recordings/setups.ts';
+import { withPair } from './pairs.ts';
 
 export interface Race {
   readonly name: string;
@@ -36,25 +34,13 @@ export const ACCEPT = 'TDG.MEM.PAGE.ACCEPT';
 const SEPT_TREE = 146;
 const HALTED_OPERAND = 0xffffffff;
 
-interface Pair {
-  readonly measured: Measured;
-  readonly undo: () => void;
-}
-
-/** Both on one FREE entry. */
-function onFreeEntry(stage: Stage, x: string, y: string, opState: string, level: number): Pair {
-  const mark = stage.mark();
-  const entry = `FREE@L${level}`;
-  const scene = setPair(stage, { recorder: 'stepwise', x, y, relation: 'sameEntry', opState, xEntry: entry, yEntry: entry });
-  return { measured: new Measured(scene, new Names(stage.u)), undo: () => stage.undo(mark) };
-}
-
 export function ourRace(stage: Stage, { name, y = '' }: Race): Race {
   const opState = name.endsWith('INITIALIZED') ? 'INITIALIZED' : 'RUNNABLE';
-  const { measured, undo } = onFreeEntry(stage, AUG, y, opState, y === 'TDH.MEM.PAGE.DEMOTE' ? 1 : 0);
-  const write = measured.trace?.events.find(({ event, what }) => event === 'afterWrite' && what.startsWith('SEPT_ENTRY'));
-  const { yStatus, xStatus, entryAfter } = measured.pausedAt(write?.steps ?? 0);
-  undo();
+  const entry = y === 'TDH.MEM.PAGE.DEMOTE' ? 'FREE@L1' : 'FREE@L0';
+  const { yStatus, xStatus, entryAfter } = withPair(stage, { x: AUG, y, entry, opState }, (measured) => {
+    const writes = measured.trace?.events.filter(({ event }) => event === 'afterWrite');
+    return measured.pausedAt(writes?.find(({ what }) => what.startsWith('SEPT_ENTRY'))?.steps ?? 0);
+  });
   const isHalted = yStatus === 'MODULE_HALT';
   const [status = '', operand] = yStatus.split('|');
   return {
@@ -68,11 +54,11 @@ const isPending = (raw: bigint): boolean => (raw & 0x01e0_0000_0000_02c0n) === 0
 
 /** ACCEPT, suspended after its walk and before it takes the entry lock, while PAGE.AUG runs; then ACCEPT again. */
 export function ourAcceptRace(stage: Stage, { name, level = 0, retryAcceptStatus }: Race): Race {
-  const { measured, undo } = onFreeEntry(stage, ACCEPT, AUG, 'RUNNABLE', level);
-  const walked = measured.trace?.events.find(({ event }) => event === 'beforeAcquire');
-  const { yStatus, xStatus, entryAfter } = measured.pausedAt(walked?.steps ?? 0);
-  const retry = measured.xAfterY;
-  undo();
+  const pair = { x: ACCEPT, y: AUG, entry: `FREE@L${level}` };
+  const { yStatus, xStatus, entryAfter, retry } = withPair(stage, pair, (measured) => {
+    const walked = measured.trace?.events.find(({ event }) => event === 'beforeAcquire');
+    return { ...measured.pausedAt(walked?.steps ?? 0), retry: measured.xAfterY };
+  });
   return {
     name, level, hostAug: yStatus, acceptResult: 'RETURN', acceptStatus: xStatus.split('|')[0] ?? '',
     entryAfter: isPending(entryAfter) ? 'PENDING' : 'not PENDING',
@@ -85,13 +71,13 @@ export function haltsAtAnyPoint(stage: Stage, opState: string): string[] {
   const halts = new Set<string>();
   const remove = 'TDH.MEM.PAGE.REMOVE';
   for (const [x, y] of [[AUG, remove], [remove, AUG]] as const) {
-    const { measured, undo } = onFreeEntry(stage, x, y, opState, 0);
-    for (const { steps } of measured.trace?.events ?? []) {
-      const { xStatus, yStatus } = measured.pausedAt(steps);
-      if (xStatus === 'MODULE_HALT') halts.add(x);
-      if (yStatus === 'MODULE_HALT') halts.add(y);
-    }
-    undo();
+    withPair(stage, { x, y, entry: 'FREE@L0', opState }, (measured) => {
+      for (const { steps } of measured.trace?.events ?? []) {
+        const { xStatus, yStatus } = measured.pausedAt(steps);
+        if (xStatus === 'MODULE_HALT') halts.add(x);
+        if (yStatus === 'MODULE_HALT') halts.add(y);
+      }
+    });
   }
   return [...halts];
 }

@@ -4,7 +4,7 @@ import type { Call } from '../call.ts';
 import { describeEntry, HOST_PRIORITY, isTable, pageOf, withoutLocks } from '../entry.ts';
 import { EXCLUSIVE, SHARED, type Mode } from '../locks.ts';
 import { gfnOf } from '../operands.ts';
-import { classOf, OPERAND_BUSY, SUCCESS } from '../status.ts';
+import { classOf, MODULE_HALT, OPERAND_BUSY, SUCCESS } from '../status.ts';
 import { TD } from '../td.ts';
 import { SEPT_FUNCTIONS, septLocking, type SeptFunction } from '../versions.ts';
 import type { TdxRule } from './index.ts';
@@ -14,11 +14,23 @@ import { tableAt } from './tree.ts';
 const T09: TdxRule = {
   id: 'T09',
   level: 'required',
-  statement: 'A lock of the module excludes: shared holders share with each other only, an exclusive holder is alone.',
-  source: 'TDX-MODULE notes §5; conflicts.json',
+  statement: 'A lock of the module excludes: an exclusive holder is alone, shared ones share; a call that ends holds none.',
+  source: 'TDX-MODULE notes §5; conflicts.json; locks.json',
   versions: ['*'],
   watch: (tdx, judge) => {
     const holders = holdersOf(tdx);
+    /** What a call's actor held when the call began: a VCPU inside keeps its TDVPR and TDR. */
+    const before = new Map<Call, number>();
+    tdx.m.onReset(() => before.clear());
+    tdx.listeners.push({
+      began: (call) => before.set(call, holders.totalOfCurrent),
+      ended: (call, status) => {
+        const held = before.get(call) ?? 0;
+        before.delete(call);
+        const keeps = status === MODULE_HALT || (call.name === 'TDH.VP.ENTER' && status === SUCCESS);
+        if (!keeps && holders.totalOfCurrent > held) judge.violated(`${call.name} lets go of its locks`, 'it holds some');
+      },
+    });
     tdx.locks.listeners.push({
       taken: (cell, mode) => {
         const held = holders.of(cell);

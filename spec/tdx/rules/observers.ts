@@ -64,12 +64,15 @@ export class Holders implements LockListener {
   private readonly tdx: TdxModule;
   private readonly held = new Map<Cell, number>();
   private readonly heldBy = new Map<number, number>();
+  /** By actor. */
+  private readonly total = new Map<number, number>();
 
   constructor(tdx: TdxModule) {
     this.tdx = tdx;
     tdx.m.onReset(() => {
       this.held.clear();
       this.heldBy.clear();
+      this.total.clear();
     });
   }
 
@@ -87,6 +90,7 @@ export class Holders implements LockListener {
     this.held.set(cell, this.of(cell) + delta);
     const key = this.key(cell);
     this.heldBy.set(key, (this.heldBy.get(key) ?? 0) + delta);
+    this.total.set(this.tdx.m.current, this.totalOfCurrent + delta);
   }
 
   private key(cell: Cell): number {
@@ -101,6 +105,11 @@ export class Holders implements LockListener {
   /** The part of {@link of} that belongs to the actor now stepping. */
   ofCurrent(cell: Cell): number {
     return this.heldBy.get(this.key(cell)) ?? 0;
+  }
+
+  /** All that the actor now stepping holds, in the numbers of {@link of}. */
+  get totalOfCurrent(): number {
+    return this.total.get(this.tdx.m.current) ?? 0;
   }
 
   /** Does the actor now stepping hold `cell` in `mode`? */
