@@ -73,4 +73,4 @@ export const policyOption = (): Option =>
 
 /** `--property`: which rules, by id or file. */
 export const propertyOption = (): Option =>
-  new Option('--property <names>', 'only these rules, by id; a file adds the rules that it exports; separated by commas').argParser(list);
+  new Option('--property <names>', 'only these rules, by id; a file adds its own; separated by commas').argParser(list);

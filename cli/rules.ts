@@ -29,12 +29,16 @@ export async function rulesNamed(names: readonly string[] | undefined): Promise<
 function rulesIn(file: string, value: unknown): Rule<Vm>[] {
   const rules: unknown[] = Array.isArray(value) ? value : [value];
   if (!rules.every(isRule)) {
-    throw new UsageError(`${file} exports no rule: export one as default, with id, level, statement, source and versions`);
+    throw new UsageError(
+      `${file} exports no rule: export one as default, with id, level, statement, source and versions`);
   }
   return rules;
 }
 
-const isRule = (value: unknown): value is Rule<Vm> =>
-  typeof value === 'object' && value !== null &&
-  ['id', 'level', 'statement', 'source'].every((key) => typeof Object.entries(value).find(([k]) => k === key)?.[1] === 'string') &&
-  'versions' in value && Array.isArray(value.versions);
+const TEXTS = ['id', 'level', 'statement', 'source'];
+
+function isRule(value: unknown): value is Rule<Vm> {
+  if (typeof value !== 'object' || value === null) return false;
+  const fields = new Map<string, unknown>(Object.entries(value));
+  return TEXTS.every((key) => typeof fields.get(key) === 'string') && Array.isArray(fields.get('versions'));
+}

@@ -17,7 +17,8 @@ export function watchdog(): (run: () => void) => void {
       script.runInContext(context, { timeout: PATIENCE_MS });
     } catch (error) {
       if (!isTimeout(error)) throw error;
-      throw new Error(`it took no step for ${PATIENCE_MS / 1000} s; every loop of a policy has to yield*`, { cause: error });
+      const seconds = PATIENCE_MS / 1000;
+      throw new Error(`it took no step for ${seconds} s; every loop of a policy has to yield*`, { cause: error });
     }
   };
 }

@@ -53,7 +53,9 @@ export function* buildTd(
   yield* mustSucceed(tdx, mngInit, { rcx: hpa(tdr), rdx: TD_PARAMS_ADDRESS, tdParams: { ...TD_PARAMS, ...params } });
   for (const [lp, tdvpr] of tdvprs.entries()) {
     yield* mustSucceed(tdx, vpCreate, { rcx: hpa(tdvpr), rdx: hpa(tdr), lp });
-    for (let i = 1; i < TDVPR_PAGES; i++) yield* mustSucceed(tdx, vpAddcx, { rcx: hpa(tdvpr + i), rdx: hpa(tdvpr), lp });
+    for (let i = 1; i < TDVPR_PAGES; i++) {
+      yield* mustSucceed(tdx, vpAddcx, { rcx: hpa(tdvpr + i), rdx: hpa(tdvpr), lp });
+    }
     yield* mustSucceed(tdx, vpInit, { rcx: hpa(tdvpr), lp });
   }
   if (finalize) yield* mustSucceed(tdx, mrFinalize, { rcx: hpa(tdr) });

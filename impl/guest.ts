@@ -81,7 +81,8 @@ export function* leaveTd(vm: Vm, vcpu: VmVcpu): Steps<void> {
 function* resolve(vm: Vm, vcpu: VmVcpu, gpa: number): Steps<Progress> {
   const mayRetry: unknown = yield* vm.policy.fault(vm, vcpu.index, Math.floor(gpa / 4096));
   if (typeof mayRetry !== 'boolean') {
-    throw new TypeError(`fault answered ${String(mayRetry)} instead of true (try again) or false (there is no memslot)`);
+    throw new TypeError(
+      `fault answered ${String(mayRetry)} instead of true (try again) or false (there is no memslot)`);
   }
   return mayRetry ? AGAIN : STOPPED;
 }

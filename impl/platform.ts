@@ -71,7 +71,8 @@ export function createVm({ policy, module, vcpus: count }: VmOptions): Vm {
 
   const format = septFormat(tdx, ROOT_LEVEL, (table) => {
     const type = tdx.pamt.type(table, 0);
-    if (type !== EPT && type !== TDCX) m.violate('S05', 'the hardware walks Secure EPT pages only', `page ${table} is not one`);
+    if (type === EPT || type === TDCX) return;
+    m.violate('S05', 'the hardware walks Secure EPT pages only', `page ${table} is not one`);
   });
   const vcpus: VmVcpu[] = tdvprs.map((tdvpr, index) => ({
     index,

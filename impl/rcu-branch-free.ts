@@ -158,6 +158,12 @@ function* prune(vm: Vm, place: SptePlace, gfn: number, variant: Variant): Steps<
 
 const PROPOSED = 'Christopherson, 23-26 Jan 2023 (P6); never adopted';
 
+/** The variants that keep the table visible: others are busy in the tree, and walk into what the mirror forgot. */
+const FAULTS_MEET_IT: readonly Breach[] = [{
+  rule: 'S01',
+  why: 'the tree lock is needed exclusively: OPERAND_BUSY while others fault; and faults meet a table',
+}];
+
 export const rcuBranchFree = policy(
   'rcu-branch-free', 'prune and block a branch, let an RCU callback dispose of it', PROPOSED, asAsked,
   [{ rule: 'S01', why: 'the blocked table hides its children: EPT_WALK_FAILED below it, EPT_PAGE_NOT_FREE on it' }],
@@ -177,13 +183,13 @@ export const rcuBranchFreeTableFirst = policy(
 export const rcuBranchFreeUnblock = policy(
   'rcu-branch-free-unblock', 'as rcu-branch-free, the callback unblocks the table first', `${PROPOSED} (variant P6b)`,
   unblockFirst,
-  [{ rule: 'S01', why: 'the tree lock is needed exclusively: OPERAND_BUSY while others fault; and faults meet a table' }],
+  FAULTS_MEET_IT,
 );
 
 export const rcuBranchFreeBottomUp = policy(
   'rcu-branch-free-bottom-up', 'the callback removes bottom-up, every ancestor mapped', `${PROPOSED} (variant P6a)`,
   bottomUp,
-  [{ rule: 'S01', why: 'the tree lock is needed exclusively: OPERAND_BUSY while others fault; and faults meet a table' }],
+  FAULTS_MEET_IT,
 );
 
 export default rcuBranchFree;

@@ -42,10 +42,12 @@ export function decode(bytes: Uint8Array, shape: Shape): History {
   const roles = [...shape.roles];
   for (let i = 0; i < count; i++) {
     const [role = 'host'] = roles.splice(tape.below(roles.length), 1);
-    const operations = Array.from({ length: 1 + tape.below(shape.maxOperations) }, () => decodeOperation(tape, role, shape));
+    const length = 1 + tape.below(shape.maxOperations);
+    const operations = Array.from({ length }, () => decodeOperation(tape, role, shape));
     actors.push({ role, operations });
   }
-  const deviations = Array.from({ length: tape.below(shape.maxDeviations + 1) }, () => decodeDeviation(tape, actors, shape));
+  const length = tape.below(shape.maxDeviations + 1);
+  const deviations = Array.from({ length }, () => decodeDeviation(tape, actors, shape));
   return { actors, deviations };
 }
 

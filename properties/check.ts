@@ -96,7 +96,7 @@ export function check(options: CheckOptions): Verdict {
     seed: options.seed,
     numRuns: options.runs,
     endOnFailure: true,
-    ...(options.timeLimit === undefined ? {} : { interruptAfterTimeLimit: options.timeLimit, markInterruptAsFailure: false }),
+    ...(options.timeLimit === undefined ? {} : { interruptAfterTimeLimit: options.timeLimit }),
   });
   if (thrown !== null) throw thrown;
   const rules = engine.book.rules;
@@ -104,7 +104,8 @@ export function check(options: CheckOptions): Verdict {
   const idle = rules.filter((r) => r.level === 'required' && exercised[r.id] === 0).map((r) => r.id);
   const never = new Set(options.policy.never?.map(({ rule }) => rule));
   const unexercised = idle.filter((id) => !never.has(id));
-  const findings = [...found].map(([rule, { history, foundAfter }]) => find(options, engine, rule, history, foundAfter));
+  const findings = [...found].map(([rule, { history, foundAfter: after }]) =>
+    find(options, engine, rule, history, after));
   return {
     policy: options.policy.name,
     module: options.module,

@@ -16,7 +16,7 @@ import type { Policy } from '../impl/policy.ts';
 import type { Vm, VmVcpu } from '../impl/vm.ts';
 import { VCPU_ACTIVE, VP } from '../spec/tdx/td.ts';
 import { DeviationChoices } from './deviations.ts';
-import { actorName, type ActorProgram, type History, type Operation } from './history.ts';
+import { actorName, type ActorProgram, type History } from './history.ts';
 import { GUEST_OPERATIONS, HOST_OPERATIONS } from './operations.ts';
 import { SYSTEM_RULES } from './rules/index.ts';
 import { formatHistory } from './text.ts';
@@ -70,13 +70,7 @@ export class Engine {
   /** Runs one history. What it answers is a function of the history and of nothing else. */
   run(history: History, recorder: Recorder | null = null): Violation | null {
     const { m } = this.vm;
-    m.reset();
-    m.recorder = recorder;
-    m.choices = this.choices;
-    this.choices.follow(history.deviations);
-    for (const [index, actor] of history.actors.entries()) {
-      m.spawn(actorName(history, index), this.program(history, actor, index));
-    }
+    this.prepare(history, recorder);
     try {
       this.guard(this.performing);
     } catch (error) {
@@ -85,6 +79,18 @@ export class Engine {
     m.recorder = null;
     const { violation } = m;
     return violation === null ? null : { ...violation, rule: this.book.reportedAs(violation.rule) };
+  }
+
+  /** Resets the VM and gives it the actors of `history`, for {@link run} or for another scheduler to step. */
+  prepare(history: History, recorder: Recorder | null = null): void {
+    const { m } = this.vm;
+    m.reset();
+    m.recorder = recorder;
+    m.choices = this.choices;
+    this.choices.follow(history.deviations);
+    for (const [index, actor] of history.actors.entries()) {
+      m.spawn(actorName(history, index), this.program(history, actor, index));
+    }
   }
 
   /** The run proper: the program, what it leaves, and the end of the VM. */
@@ -123,8 +129,9 @@ export class Engine {
     for (const [at, operation] of actor.operations.entries()) {
       vm.m.beginOp(at);
       for (const listener of vm.listeners) listener.operationBegan?.();
-      if (vcpu === null) yield* HOST_OPERATIONS.get(operation.name)?.(vm, operation) ?? unknown(operation, HOST_OPERATIONS);
-      else yield* GUEST_OPERATIONS.get(operation.name)?.(vm, vcpu, operation) ?? unknown(operation, GUEST_OPERATIONS);
+      const { name } = operation;
+      if (vcpu === null) yield* HOST_OPERATIONS.get(name)?.(vm, operation) ?? unknown(name, HOST_OPERATIONS);
+      else yield* GUEST_OPERATIONS.get(name)?.(vm, vcpu, operation) ?? unknown(name, GUEST_OPERATIONS);
       for (const listener of vm.listeners) listener.operationEnded?.();
     }
     if (vcpu !== null && vm.m.peek(vm.memory.word(vcpu.tdvpr, VP.STATE)) === VCPU_ACTIVE) yield* leaveTd(vm, vcpu);
@@ -148,7 +155,7 @@ export class PolicyError extends Error {
   override readonly name = 'PolicyError';
 }
 
-function unknown({ name }: Operation, known: ReadonlyMap<string, unknown>): never {
+function unknown(name: string, known: ReadonlyMap<string, unknown>): never {
   throw new UnusableHistory(`there is no operation "${name}" here; there are ${[...known.keys()].join(', ')}`);
 }
 

@@ -28,7 +28,7 @@ const SOURCE = 0x1000_0000;
 type HostCall = (w: ModuleWorld, gfn: number) => readonly [string, Partial<Operands>];
 
 /** A call with a GPA and a level. */
-const at = (name: string, level: number): HostCall => (w, gfn) => [name, w.mapping(gfn, level)];
+const onEntry = (name: string, level: number): HostCall => (w, gfn) => [name, w.mapping(gfn, level)];
 /** The same with a page in R8. */
 const withPage = (name: string, level: number, page: (w: ModuleWorld, gfn: number) => number): HostCall =>
   (w, gfn) => [name, { ...w.mapping(gfn, level), r8: w.address(page(w, gfn)), r9: SOURCE }];
@@ -43,21 +43,21 @@ const HOST_CALLS: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
   ['aug', withPage('TDH.MEM.PAGE.AUG', 0, own)],
   ['aug-other', withPage('TDH.MEM.PAGE.AUG', 0, others)],
   ['aug-huge', withPage('TDH.MEM.PAGE.AUG', 1, (w, gfn) => w.pageOf(gfn, 1))],
-  ['remove', at('TDH.MEM.PAGE.REMOVE', 0)],
-  ['remove-huge', at('TDH.MEM.PAGE.REMOVE', 1)],
+  ['remove', onEntry('TDH.MEM.PAGE.REMOVE', 0)],
+  ['remove-huge', onEntry('TDH.MEM.PAGE.REMOVE', 1)],
   ['relocate', withPage('TDH.MEM.PAGE.RELOCATE', 0, (w, gfn) => w.sparePage(gfn))],
-  ['block', at('TDH.MEM.RANGE.BLOCK', 0)],
-  ['block-huge', at('TDH.MEM.RANGE.BLOCK', 1)],
-  ['unblock', at('TDH.MEM.RANGE.UNBLOCK', 0)],
-  ['unblock-huge', at('TDH.MEM.RANGE.UNBLOCK', 1)],
-  ['promote', at('TDH.MEM.PAGE.PROMOTE', 1)],
+  ['block', onEntry('TDH.MEM.RANGE.BLOCK', 0)],
+  ['block-huge', onEntry('TDH.MEM.RANGE.BLOCK', 1)],
+  ['unblock', onEntry('TDH.MEM.RANGE.UNBLOCK', 0)],
+  ['unblock-huge', onEntry('TDH.MEM.RANGE.UNBLOCK', 1)],
+  ['promote', onEntry('TDH.MEM.PAGE.PROMOTE', 1)],
   ['demote', withPage('TDH.MEM.PAGE.DEMOTE', 1, table)],
   ['sept-add', withPage('TDH.MEM.SEPT.ADD', 1, table)],
   ['sept-add-other', withPage('TDH.MEM.SEPT.ADD', 1, (w, gfn) => table(w, gfn ^ 2))],
-  ['sept-remove', at('TDH.MEM.SEPT.REMOVE', 1)],
-  ['sept-rd', at('TDH.MEM.SEPT.RD', 0)],
-  ['read', at('TDH.MEM.RD', 0)],
-  ['extend', at('TDH.MR.EXTEND', 0)],
+  ['sept-remove', onEntry('TDH.MEM.SEPT.REMOVE', 1)],
+  ['sept-rd', onEntry('TDH.MEM.SEPT.RD', 0)],
+  ['read', onEntry('TDH.MEM.RD', 0)],
+  ['extend', onEntry('TDH.MR.EXTEND', 0)],
   ['track', (w) => ['TDH.MEM.TRACK', { rcx: w.mapping(0, 0).rdx }]],
   ['finalize', (w) => ['TDH.MR.FINALIZE', { rcx: w.mapping(0, 0).rdx }]],
 ]);

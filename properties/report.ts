@@ -19,6 +19,9 @@ export interface Report {
 export const COLUMNS = 100;
 const MARGIN = 4;
 
+const NOTHING_SHOWS = '    (no call of the module, no change of the mirror, no access of the guest)';
+const AT_REST = '     (found when nobody had anything left to do, or could do it)';
+
 /** `command` replays the history, e.g. `sept show mirror-naive --module 1.5 '…'`. */
 export function report(rule: RuleText, timeline: Timeline, history: History, command: string): Report {
   const rows = rowsThatMatter(timeline);
@@ -28,11 +31,11 @@ export function report(rule: RuleText, timeline: Timeline, history: History, com
     ...wrap(`${rule.id}: ${rule.statement}`, ''),
     ...wrap(`source: ${rule.source}`, '     '),
     '',
-    ...(rows.length === 0 ? ['    (no call of the module, no change of the mirror, no access of the guest)'] : table(rows, timeline.actors)),
+    ...(rows.length === 0 ? [NOTHING_SHOWS] : table(rows, timeline.actors)),
     '',
     ...wrap(`expected: ${violation?.expected ?? ''}`, '     '),
     ...wrap(`seen:     ${violation?.seen ?? ''}`, '     '),
-    ...(rows.some((row) => row.violating) ? [] : ['     (found when nobody had anything left to do, or could do it)']),
+    ...(rows.some((row) => row.violating) ? [] : [AT_REST]),
     '',
     ...wrap(`history: ${formatHistory(history)}`, '     '),
     ...wrap(`replay: ${command}`, '     '),

@@ -98,7 +98,10 @@ class Scribe {
         const row = this.row('', text, `page ${page}, was ${value}`);
         this.push(names(row, [`data ${gfn}`], [`data ${gfn}`, `page ${page}`, ...entryNames(vm, gfn, 0)]));
       },
-      hostTouched: (page) => this.push(names(this.row('', `the host uses page ${page}`), [`page ${page}`], [`page ${page}`])),
+      hostTouched: (page) => {
+        const name = `page ${page}`;
+        this.push(names(this.row('', `the host uses ${name}`), [name], [name]));
+      },
     });
   }
 
@@ -190,7 +193,7 @@ class Scribe {
     if (place === undefined) return; // a table that is being filled: nobody sees it yet
     const gfn = place.gfn + index * this.vm.mirror.span(place.level);
     const subject = `${gfn}@L${place.level}`;
-    if (isPresent(after) && kindOfSpte(after) === TABLE) this.tables.set(pageOfSpte(after), { level: place.level - 1, gfn });
+    if (kindOfSpte(after) === TABLE) this.tables.set(pageOfSpte(after), { level: place.level - 1, gfn });
     const row = names(this.row(subject, ''), [`mirror ${subject}`, `entry ${subject}`], [`mirror ${subject}`]);
     row.mirror = { before: shortSpte(before), after: shortSpte(after) };
     this.push(row);
@@ -202,7 +205,8 @@ class Scribe {
       this.rows.splice(open.position, 0, open.row);
     }
     const actor = this.currentPhase === '' ? violation?.actor : DESTROYER;
-    const culprit = violation === null || violation.actor < 0 ? undefined : this.rows.findLast((row) => row.actor === actor);
+    const known = violation !== null && violation.actor >= 0;
+    const culprit = known ? this.rows.findLast((row) => row.actor === actor) : undefined;
     if (culprit !== undefined) culprit.violating = true;
     return this.rows;
   }

@@ -31,7 +31,7 @@ export function compareFinal(u: Universe, dump: FinalDump, report: Report): void
 }
 
 /** Lock words of the TDCS, by name. */
-const TD_LOCKS = [['septTree', TD.SEPT_LOCK], ['opState', TD.OP_STATE_LOCK], ['epoch', TD.EPOCH_LOCK]] as const;
+export const TD_LOCKS = [['septTree', TD.SEPT_LOCK], ['opState', TD.OP_STATE_LOCK], ['epoch', TD.EPOCH_LOCK]] as const;
 
 function compareTd(u: Universe, slot: Slot, td: FinalTd, report: Report): void {
   for (const [field, read] of TD_FIELDS) {
@@ -93,7 +93,7 @@ function compareTree(u: Universe, slot: Slot, rows: readonly SeptRow[], report: 
 }
 
 /** Visits every entry that is not FREE, tables before what is below them, also below a blocked table. */
-function forEachEntry(u: Universe, slot: Slot, visit: (gfn: number, level: number, entry: Entry) => void): void {
+export function forEachEntry(u: Universe, slot: Slot, visit: (gfn: number, level: number, entry: Entry) => void): void {
   const { geometry, memory, m } = u.tdx;
   const descend = (table: number, firstGfn: number, level: number): void => {
     for (let i = 0; i < geometry.fanout; i++) {
@@ -108,7 +108,7 @@ function forEachEntry(u: Universe, slot: Slot, visit: (gfn: number, level: numbe
 }
 
 /** An entry of the PAMT, as dumps show it. */
-const PAMT_FIELDS: ReadonlyMap<keyof PamtRow & ('type' | 'owner' | 'bepoch' | 'lockRaw'), PamtField> = new Map([
+export const PAMT_FIELDS: ReadonlyMap<keyof PamtRow & ('type' | 'owner' | 'bepoch' | 'lockRaw'), PamtField> = new Map([
   ['type', (u: Universe, page: number, size: number): Scalar => pageTypeName(u.tdx.pamt.type(page, size))],
   ['owner', ownerHpa],
   ['bepoch', (u, page, size) => u.tdx.m.peek(u.tdx.pamt.bepoch(page, size))],

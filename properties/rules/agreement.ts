@@ -81,7 +81,9 @@ const S03: VmRule = {
       if (type !== NDA) return judge.violated(`page ${page} back with the host`, `PAMT says ${pageTypeName(type)}`);
     }
     const leaked = vm.pages.leaks();
-    if (leaked.length > 0) return judge.violated('every kernel page freed', `page ${leaked.join(', ')} still allocated`);
+    if (leaked.length > 0) {
+      return judge.violated('every kernel page freed', `page ${leaked.join(', ')} still allocated`);
+    }
     const hkid = tdx.m.peek(tdx.keys.state(tdx.keys.first + 1));
     if (hkid !== HKID_FREE) judge.violated('the HKID free', 'it is still taken');
   },

@@ -1,4 +1,6 @@
-import { BAD_GUEST_ENTRY, BAD_UNLOCK, DEADLOCK, DOUBLE_FREE, ENDED_HOLDING, LIVELOCK, USE_AFTER_FREE } from '../../spec/machine/faults.ts';
+import {
+  BAD_GUEST_ENTRY, BAD_UNLOCK, DEADLOCK, DOUBLE_FREE, ENDED_HOLDING, LIVELOCK, USE_AFTER_FREE,
+} from '../../spec/machine/faults.ts';
 import { EMPTY, FROZEN } from '../../spec/kvm/spte.ts';
 import { classOf, OPERAND_BUSY, SUCCESS } from '../../spec/tdx/status.ts';
 import type { VmRule } from './index.ts';

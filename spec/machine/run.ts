@@ -15,7 +15,7 @@ export type Ending = 'finished' | 'violated' | 'deadlock' | 'livelock';
  */
 export function run(m: Machine, maxSteps: number): Ending {
   const { actors } = m;
-  for (let i = 0; i < actors.length; i++) announce(m, i);
+  announceFrom(m, 0);
   if (m.violation !== null) return 'violated';
   let running = 0;
   for (;;) {
@@ -26,7 +26,7 @@ export function run(m: Machine, maxSteps: number): Ending {
     const before = actors.length;
     perform(m, chosen);
     if (m.violation !== null) return 'violated';
-    for (let i = before; i < actors.length; i++) announce(m, i);
+    announceFrom(m, before);
   }
 }
 
@@ -41,12 +41,13 @@ export function perform(m: Machine, index: number): void {
   m.current = -1;
 }
 
-/** Runs a fresh actor up to its first announcement. */
-function announce(m: Machine, index: number): void {
-  const actor = m.actors[index] as Actor; // index < actors.length
-  m.current = index;
-  resume(m, actor);
-  m.current = -1;
+/** Runs the actors from `first` on, which are fresh, up to their first announcements. */
+export function announceFrom(m: Machine, first: number): void {
+  for (let i = first; i < m.actors.length; i++) {
+    m.current = i;
+    resume(m, m.actors[i] as Actor); // i < m.actors.length
+    m.current = -1;
+  }
 }
 
 function resume(m: Machine, actor: Actor): void {

@@ -160,6 +160,11 @@ export class Call {
     this.held[r] = cell * 4 + mode;
   }
 
+  /** Whether anything is held under `r`. */
+  holds(r: Role): boolean {
+    return this.held[r] !== 0;
+  }
+
   /** Mode of the lock held under `r`, or 0. */
   modeOf(r: Role): Mode | 0 {
     return ((this.held[r] as number) & 3) as Mode | 0; // two bits written by hold()

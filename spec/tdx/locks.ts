@@ -46,6 +46,11 @@ export class Locks {
   /** One attempt on behalf of the host, in one step. */
   *try(cell: Cell, kind: LockKind, mode: Mode): Steps<boolean> {
     yield cell * 8 + TRY;
+    return this.tryNow(cell, kind, mode);
+  }
+
+  /** {@link try} within the step that announced it. */
+  tryNow(cell: Cell, kind: LockKind, mode: Mode): boolean {
     const word = this.m.peek(cell);
     const taken = mode === SHARED ? this.share(cell, kind, word) : this.exclude(cell, kind, word);
     if (taken) this.tell('taken', cell, mode);
@@ -89,6 +94,11 @@ export class Locks {
 
   *release(cell: Cell, kind: LockKind, mode: Mode): Steps<void> {
     yield cell * 8 + RELEASE;
+    this.releaseNow(cell, kind, mode);
+  }
+
+  /** {@link release} within the step that announced it. */
+  releaseNow(cell: Cell, kind: LockKind, mode: Mode): void {
     const word = this.m.peek(cell);
     if (mode === SHARED) this.m.poke(cell, word - READER[kind]);
     else this.m.poke(cell, kind === 'sharexHp' ? word & HP_FLAG : 0);

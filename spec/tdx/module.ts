@@ -7,7 +7,7 @@
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import type { Memory } from '../machine/memory.ts';
-import { RELEASE, WRITE, type Steps } from '../machine/step.ts';
+import { RELEASE, TRY, WRITE, type Steps } from '../machine/step.ts';
 import { Call, HELD_ENTRY, lockKindOf, type Operands, type Role } from './call.ts';
 import { ENTRY_LOCK, type Entry } from './entry.ts';
 import { Geometry } from './geometry.ts';
@@ -91,7 +91,13 @@ export class TdxModule {
     const call = new Call(fn.name, operands);
     for (const listener of this.listeners) listener.began?.(call);
     const status = yield* fn.run(this, call);
-    if (status !== MODULE_HALT) for (const role of fn.release) yield* this.release(call, role);
+    if (status !== MODULE_HALT) {
+      for (const role of fn.release) {
+        if (!call.holds(role)) continue;
+        yield call.lockOf(role) * 8 + RELEASE;
+        this.releaseNow(call, role);
+      }
+    }
     call.status = status;
     for (const listener of this.listeners) listener.ended?.(call, status);
     return call;
@@ -99,22 +105,34 @@ export class TdxModule {
 
   /** One attempt at a lock, held under `role` when it succeeds. */
   *acquire(call: Call, role: Role, cell: Cell, mode: Mode): Steps<boolean> {
+    yield cell * 8 + TRY;
+    return this.acquireNow(call, role, cell, mode);
+  }
+
+  /** {@link acquire} within the step that announced it. */
+  acquireNow(call: Call, role: Role, cell: Cell, mode: Mode): boolean {
     const kind = lockKindOf(role);
     if (kind === 'entry') throw new Error('entry locks are taken by lockEntry'); // a mistake in this file's callers
-    const taken = yield* this.locks.try(cell, kind, mode);
+    const taken = this.locks.tryNow(cell, kind, mode);
     if (taken) call.hold(role, cell, mode);
     else call.busyLock = cell;
     return taken;
   }
 
+  /** Lets go of what is held under `role`, if anything is, in one step. */
   *release(call: Call, role: Role): Steps<void> {
+    if (!call.holds(role)) return;
+    yield call.lockOf(role) * 8 + RELEASE;
+    this.releaseNow(call, role);
+  }
+
+  private releaseNow(call: Call, role: Role): void {
     const mode = call.modeOf(role);
-    if (mode === 0) return;
     const cell = call.lockOf(role);
     const kind = lockKindOf(role);
     call.drop(role);
-    if (kind === 'entry') yield* this.unlockEntry(call, cell);
-    else yield* this.locks.release(cell, kind, mode);
+    if (kind === 'entry') this.unlockEntryNow(call, cell);
+    else if (mode !== 0) this.locks.releaseNow(cell, kind, mode);
   }
 
   /** Writes an S-EPT entry in one step. A value without the lock bit also releases the entry lock. */
@@ -132,6 +150,10 @@ export class TdxModule {
   /** Clears the lock bit of an entry in one step; host priority, if asked for meanwhile, stays. */
   *unlockEntry(call: Call, cell: Cell): Steps<void> {
     yield cell * 8 + RELEASE;
+    this.unlockEntryNow(call, cell);
+  }
+
+  private unlockEntryNow(call: Call, cell: Cell): void {
     const before = this.m.peek(cell);
     const after = before & ~ENTRY_LOCK;
     this.m.poke(cell, after);

@@ -2,7 +2,7 @@
  * Checks that the functions share, in the order the module makes them. Each answers with a status, SUCCESS to go on.
  * Source: TDX-MODULE notes §2, confirmed by the sequential recordings.
  */
-import type { Steps } from '../machine/step.ts';
+import { TRY, type Steps } from '../machine/step.ts';
 import {
   ALL_ONES, HELD_OP_STATE, HELD_TDR, HELD_TDVPR, parent1G, parent2M,
   type Call, type Register, type Role,
@@ -50,7 +50,8 @@ export function* walkPamt(tdx: TdxModule, call: Call, role: Role, page: number, 
   for (let size = 2; size > 0; size--) {
     const held = size === 2 ? parent1G(role) : parent2M(role);
     const lock = tdx.pamt.lock(page, size);
-    if (!(yield* tdx.acquire(call, held, lock, SHARED))) return -1;
+    yield lock * 8 + TRY;
+    if (!tdx.acquireNow(call, held, lock, SHARED)) return -1;
     if (size > atMost && tdx.pamt.type(page, size) === NDA) continue;
     if (mode === EXCLUSIVE) {
       if (!(yield* tdx.locks.promote(lock))) {
@@ -61,7 +62,9 @@ export function* walkPamt(tdx: TdxModule, call: Call, role: Role, page: number, 
     }
     return size;
   }
-  return (yield* tdx.acquire(call, role, tdx.pamt.lock(page, 0), mode)) ? 0 : -1;
+  const lock = tdx.pamt.lock(page, 0);
+  yield lock * 8 + TRY;
+  return tdx.acquireNow(call, role, lock, mode) ? 0 : -1;
 }
 
 /**

@@ -1,25 +1,36 @@
 /**
- * Two calls on one entry of TD 0, set up as pair recordings are, and what the specification makes of them.
+ * Two calls on TD 0, set up as pair recordings are, and what the specification makes of them.
  */
 import { Measured } from '../../properties/recordings/conflicts-measure.ts';
 import { Names } from '../../properties/recordings/conflicts-names.ts';
 import { setPair } from '../../properties/recordings/setups-pairs.ts';
+import type { Scene } from '../../properties/recordings/setups-scene.ts';
 import type { Stage } from '../../properties/recordings/setups.ts';
 
-export interface OnOneEntry {
+export interface PairOfCalls {
   readonly x: string;
   readonly y: string;
+  /** X's; also Y's, unless that is said. */
   readonly entry: string;
+  readonly yEntry?: string;
+  /** `sameEntry` unless said. */
+  readonly relation?: string;
+  /** RUNNABLE unless said. */
   readonly opState?: string;
 }
 
 /** Shows a pair to `look`; the stage is afterwards as before. */
-export function withPair<T>(stage: Stage, { x, y, entry, opState }: OnOneEntry, look: (measured: Measured) => T): T {
+export function withPair<T>(
+  stage: Stage, { x, y, entry, yEntry, relation, opState }: PairOfCalls, look: (measured: Measured, scene: Scene) => T,
+): T {
   const mark = stage.mark();
-  const scene = setPair(stage, {
-    recorder: 'stepwise', x, y, relation: 'sameEntry', opState: opState ?? 'RUNNABLE', xEntry: entry, yEntry: entry,
-  });
-  const seen = look(new Measured(scene, new Names(stage.u)));
-  stage.undo(mark);
-  return seen;
+  try {
+    const scene = setPair(stage, {
+      recorder: 'stepwise', x, y, relation: relation ?? 'sameEntry', opState: opState ?? 'RUNNABLE',
+      xEntry: entry, yEntry: yEntry ?? entry,
+    });
+    return look(new Measured(scene, new Names(stage.u)), scene);
+  } finally {
+    stage.undo(mark);
+  }
 }

@@ -66,7 +66,11 @@ const T01: TdxRule = {
       entryWritten: (cell, before, after, call) => {
         if (withoutLocks(before) === withoutLocks(after)) return;
         judge.exercised();
-        if (cell === call.entryCell && mayChange(tdx, call, before, after)) return;
+        if (cell === call.entryCell) {
+          if (mayChange(tdx, call, before, after)) return;
+          // a writer who has read something else: T12
+          if (withoutLocks(before) !== withoutLocks(call.entry)) return;
+        }
         judge.violated(`${call.name} leaves ${describeEntry(before)} alone or takes it where it may`, describeEntry(after));
       },
     });

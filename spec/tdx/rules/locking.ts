@@ -114,7 +114,7 @@ const T11: TdxRule = {
     tdx.listeners.push({
       entryWritten: (cell, before, after, call) => {
         if (withoutLocks(before) === withoutLocks(after)) return;
-        for (const other of calls) if (other !== call && other.entryCell === cell) grounded.add(other);
+        for (const other of calls.on(cell)) if (other !== call) grounded.add(other);
       },
       ended: (call, status) => {
         const hasGround = grounded.delete(call);
@@ -163,7 +163,8 @@ const T12: TdxRule = {
 
 const T13: TdxRule = {
   id: 'T13',
-  level: 'required',
+  // A host call has to meet an ACCEPT of the same page.
+  level: 'stochastic',
   statement: 'A host call that is refused an entry lock asks for priority, and no guest takes the lock until it is let in.',
   source: 'conflicts.json, host-priority experiments; TDX-MODULE notes §5',
   versions: ['1.5'],

@@ -12,38 +12,44 @@ import { MODULE_HALT, type Status } from '../status.ts';
 /** The calls in flight, by actor. */
 export class OpenCalls implements ModuleListener {
   private readonly tdx: TdxModule;
-  private readonly byActor = new Map<number, Call>();
+  /** By actor, code that no actor runs (-1) first. */
+  private readonly byActor: (Call | undefined)[] = [];
+  private open = 0;
   private halted = false;
 
   constructor(tdx: TdxModule) {
     this.tdx = tdx;
     tdx.m.onReset(() => {
-      this.byActor.clear();
+      this.byActor.length = 0;
+      this.open = 0;
       this.halted = false;
     });
   }
 
   began(call: Call): void {
-    this.byActor.set(this.tdx.m.current, call);
+    if (this.current === undefined) this.open++;
+    this.byActor[this.tdx.m.current + 1] = call;
   }
 
   ended(_call: Call, status: Status): void {
-    this.byActor.delete(this.tdx.m.current);
+    if (this.current !== undefined) this.open--;
+    this.byActor[this.tdx.m.current + 1] = undefined;
     this.halted ||= status === MODULE_HALT;
   }
 
   /** Nothing is half done: no call is in flight, and none was left where a halt stopped it. */
   get quiet(): boolean {
-    return this.byActor.size === 0 && !this.halted;
+    return this.open === 0 && !this.halted;
   }
 
   /** The call that the actor now stepping makes. */
   get current(): Call | undefined {
-    return this.byActor.get(this.tdx.m.current);
+    return this.byActor[this.tdx.m.current + 1];
   }
 
-  [Symbol.iterator](): IterableIterator<Call> {
-    return this.byActor.values();
+  /** Calls, of whichever actor, that are about the entry at `cell`. */
+  on(cell: Cell): Call[] {
+    return this.byActor.filter((call) => call?.entryCell === cell) as Call[]; // filter lets no undefined pass
   }
 }
 
@@ -56,23 +62,22 @@ export function openCalls(tdx: TdxModule): OpenCalls {
   return calls;
 }
 
-/** More than the actors of a run, with the -1 that stands for none. */
-const ACTORS = 256;
+/** What an actor holds of a lock: 1 for a shared hold, {@link ALONE} for an exclusive one. */
+interface Hold {
+  readonly cell: Cell;
+  readonly actor: number;
+  count: number;
+}
 
-/** Who holds which lock. A shared hold counts 1, an exclusive one {@link ALONE}. */
+/** Who holds which lock. Few are held at a time: searching a list of them costs less than hashing would. */
 export class Holders implements LockListener {
   private readonly tdx: TdxModule;
-  private readonly held = new Map<Cell, number>();
-  private readonly heldBy = new Map<number, number>();
-  /** By actor. */
-  private readonly total = new Map<number, number>();
+  private readonly holds: Hold[] = [];
 
   constructor(tdx: TdxModule) {
     this.tdx = tdx;
     tdx.m.onReset(() => {
-      this.held.clear();
-      this.heldBy.clear();
-      this.total.clear();
+      this.holds.length = 0;
     });
   }
 
@@ -87,29 +92,38 @@ export class Holders implements LockListener {
   }
 
   private count(cell: Cell, delta: number): void {
-    this.held.set(cell, this.of(cell) + delta);
-    const key = this.key(cell);
-    this.heldBy.set(key, (this.heldBy.get(key) ?? 0) + delta);
-    this.total.set(this.tdx.m.current, this.totalOfCurrent + delta);
+    const { holds } = this;
+    const hold = this.find(cell);
+    if (hold === undefined) holds.push({ cell, actor: this.tdx.m.current, count: delta });
+    else if ((hold.count += delta) === 0) {
+      holds[holds.indexOf(hold)] = holds[holds.length - 1] as Hold; // it has at least this one
+      holds.pop();
+    }
   }
 
-  private key(cell: Cell): number {
-    return cell * ACTORS + this.tdx.m.current + 1;
+  /** What the actor now stepping holds of `cell`. */
+  private find(cell: Cell): Hold | undefined {
+    for (const hold of this.holds) if (hold.cell === cell && hold.actor === this.tdx.m.current) return hold;
+    return undefined;
   }
 
   /** Shared holds of `cell`, plus {@link ALONE} for each exclusive one. */
   of(cell: Cell): number {
-    return this.held.get(cell) ?? 0;
+    let held = 0;
+    for (const hold of this.holds) if (hold.cell === cell) held += hold.count;
+    return held;
   }
 
   /** The part of {@link of} that belongs to the actor now stepping. */
   ofCurrent(cell: Cell): number {
-    return this.heldBy.get(this.key(cell)) ?? 0;
+    return this.find(cell)?.count ?? 0;
   }
 
   /** All that the actor now stepping holds, in the numbers of {@link of}. */
   get totalOfCurrent(): number {
-    return this.total.get(this.tdx.m.current) ?? 0;
+    let held = 0;
+    for (const hold of this.holds) if (hold.actor === this.tdx.m.current) held += hold.count;
+    return held;
   }
 
   /** Does the actor now stepping hold `cell` in `mode`? */

@@ -1,0 +1,77 @@
+/** docs/findings.md: its histories come to what it says, its commands print what it shows, its counts are right. */
+import { afterAll, describe, expect, test } from 'vitest';
+import { CallExplorer } from '../../properties/module-calls.ts';
+import { followStep } from '../../properties/recordings/harness.ts';
+import { parseScenario } from '../../properties/recordings/format.ts';
+import { readLines } from '../../properties/recordings/lines.ts';
+import { hostWalk } from '../../properties/recordings/observe.ts';
+import { perform } from '../../properties/recordings/perform.ts';
+import { Universes, type Slot } from '../../properties/recordings/universe.ts';
+import { parseHistory } from '../../properties/text.ts';
+import { TDX_RULES } from '../../spec/tdx/rules/index.ts';
+import { describeEntry, PENDING, stateOf } from '../../spec/tdx/entry.ts';
+import { describeStatus, VMEXIT_EPT_VIOLATION } from '../../spec/tdx/status.ts';
+import { testWith } from '../recordings/recorded.ts';
+import { Clone, pathOf, refreshed, tableIn, textOf } from './document.ts';
+
+const FINDINGS = textOf('docs/findings.md');
+const clone = new Clone([]);
+afterAll(() => clone.remove());
+
+/** What each call of a history of raw calls came to, e.g. `TDH.MEM.TRACK answers TDX_SUCCESS, entry FREE`. */
+function outcomes(opState: string, history: string): string[] {
+  const explorer = new CallExplorer({ module: '1.5', finalize: opState === 'RUNNABLE' });
+  const { m, tdx } = explorer.world;
+  const seen: string[] = [];
+  tdx.listeners.push({
+    ended: ({ name, entryCell }, status) => {
+      const entry = entryCell < 0 ? '' : `, entry ${describeEntry(m.peek(entryCell)).replace(/ 0x[0-9a-f]+/, '')}`;
+      seen.push(`${name} answers ${describeStatus(status)}${entry}`);
+    },
+  });
+  explorer.run(parseHistory(history.replaceAll('`', '')));
+  return seen;
+}
+
+describe('its histories of raw calls', () => {
+  test.each(tableIn(FINDINGS, 'finding'))('%s, TD %s: %s: %s', (_finding, opState = '', history = '', outcome) => {
+    expect(outcomes(opState, history)).toContain(outcome);
+  });
+});
+
+test('it has a section for each finding that a rule names', () => {
+  for (const { id, finding } of TDX_RULES) {
+    if (finding !== undefined) expect(FINDINGS, id).toMatch(new RegExp(`^## ${finding.id}: .*(\n(?!## ).*)*${id}`, 'm'));
+  }
+});
+
+test('every console block shows what its commands print now', async () => {
+  const { text, unusable } = await refreshed(FINDINGS, clone, {});
+
+  expect(unusable).toEqual([]);
+  await expect(text).toMatchFileSnapshot(pathOf('docs/findings.md'));
+});
+
+testWith('sequential.jsonl.gz', 'F4: as many recorded violations at VP.ENTER are about a PENDING page as it says', async (path) => {
+  const universes = new Universes();
+  const levels = [0, 0];
+  const veDisabled = [0, 0];
+  let violations = 0;
+  for await (const line of readLines(path)) {
+    const { config, steps } = parseScenario(line);
+    const u = universes.build(config);
+    for (const step of steps) {
+      const slot = u.slots.get(step.in.td) as Slot; // the recording replays, so it is there
+      const done = perform(u, slot, step);
+      followStep(u, slot, step, done);
+      if (done.call.status !== VMEXIT_EPT_VIOLATION) continue;
+      violations++;
+      const { entry, at } = hostWalk(u, slot, done.call.r8, 0);
+      if (stateOf(entry) !== PENDING) continue;
+      levels[at] = (levels[at] ?? 0) + 1;
+      const bit = 'septVeDisable' in config ? config.septVeDisable : 0;
+      veDisabled[bit] = (veDisabled[bit] ?? 0) + 1;
+    }
+  }
+  expect({ violations, levels, veDisabled }).toEqual({ violations: 144, levels: [34, 5], veDisabled: [16, 23] });
+});
