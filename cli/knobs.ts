@@ -14,7 +14,6 @@ export interface Knobs {
   readonly runs?: number;
   /** Milliseconds. */
   readonly time?: number;
-  readonly policy?: readonly string[];
   readonly property?: readonly string[];
 }
 
@@ -66,10 +65,6 @@ export const runsOption = (): Option =>
 /** `--time`: how long. */
 export const timeOption = (): Option =>
   new Option('--time <duration>', 'how long to go on, e.g. 30s, 5m, 2h').argParser(parseDuration);
-
-/** `--policy`: which policies, by name or file. */
-export const policyOption = (): Option =>
-  new Option('--policy <names>', 'only these policies, by name or file, separated by commas').argParser(list);
 
 /** `--property`: which rules, by id or file. */
 export const propertyOption = (): Option =>

@@ -45,7 +45,8 @@ export function* guestIdle(vm: Vm, vcpu: VmVcpu): Steps<void> {
 
 const IDLE_INSTRUCTIONS = 8;
 
-const isInside = (vm: Vm, vcpu: VmVcpu): boolean =>
+/** The VCPU is inside the TD. */
+export const isInside = (vm: Vm, vcpu: VmVcpu): boolean =>
   vm.m.peek(vm.memory.word(vcpu.tdvpr, VP.STATE)) === VCPU_ACTIVE;
 
 /** Enters the TD, unless the VCPU is inside and nobody wants it out. */

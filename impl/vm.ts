@@ -41,6 +41,8 @@ export interface VmListener {
   accessed?(vcpu: number, gfn: number, page: number, value: number, written: number | null): void;
   /** The guest has accepted `pages` pages from `gfn` on. */
   accepted?(gfn: number, pages: number): void;
+  /** Every actor has ended; nothing is in flight. */
+  atRest?(): void;
   /** The host reads or writes `page` as memory of its own. */
   hostTouched?(page: number): void;
 }

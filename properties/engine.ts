@@ -7,16 +7,15 @@ import { about, RuleBook, type Rule } from '../spec/machine/monitor.ts';
 import { run } from '../spec/machine/run.ts';
 import type { Recorder } from '../spec/machine/machine.ts';
 import type { Violation } from '../spec/machine/rule.ts';
-import type { Steps } from '../spec/machine/step.ts';
+import { access, READ, type Steps } from '../spec/machine/step.ts';
 import { TDX_RULES } from '../spec/tdx/rules/index.ts';
 import type { ModuleVersion } from '../spec/tdx/versions.ts';
-import { leaveTd } from '../impl/guest.ts';
+import { isInside, leaveTd } from '../impl/guest.ts';
 import { createVm } from '../impl/platform.ts';
 import type { Policy } from '../impl/policy.ts';
 import type { Vm, VmVcpu } from '../impl/vm.ts';
-import { VCPU_ACTIVE, VP } from '../spec/tdx/td.ts';
 import { DeviationChoices } from './deviations.ts';
-import { actorName, type ActorProgram, type History } from './history.ts';
+import { actorName, type ActorProgram, type History, type Operation } from './history.ts';
 import { GUEST_OPERATIONS, HOST_OPERATIONS } from './operations.ts';
 import { SYSTEM_RULES } from './rules/index.ts';
 import { formatHistory } from './text.ts';
@@ -96,9 +95,15 @@ export class Engine {
   /** The run proper: the program, what it leaves, and the end of the VM. */
   private perform(): void {
     const { m } = this.vm;
-    if (run(m, this.maxSteps) === 'finished') this.book.atRest();
+    if (run(m, this.maxSteps) === 'finished') this.rest();
     this.steps += m.now;
     if (m.violation === null && this.teardown) this.destroy();
+  }
+
+  /** Every actor of the program has ended. */
+  private rest(): void {
+    for (const listener of this.vm.listeners) listener.atRest?.();
+    this.book.atRest();
   }
 
   /** Who made a run throw: the policy, with the place at which it did; or the history, which no VM can run. */
@@ -124,17 +129,30 @@ export class Engine {
   }
 
   private *program(history: History, actor: ActorProgram, index: number): Steps<void> {
-    const { vm } = this;
     const vcpu = actor.role === 'vcpu' ? this.vcpuOf(history, index) : null;
-    for (const [at, operation] of actor.operations.entries()) {
-      vm.m.beginOp(at);
-      for (const listener of vm.listeners) listener.operationBegan?.();
-      const { name } = operation;
-      if (vcpu === null) yield* HOST_OPERATIONS.get(name)?.(vm, operation) ?? unknown(name, HOST_OPERATIONS);
-      else yield* GUEST_OPERATIONS.get(name)?.(vm, vcpu, operation) ?? unknown(name, GUEST_OPERATIONS);
-      for (const listener of vm.listeners) listener.operationEnded?.();
+    // small on purpose: a generator's variables are saved and restored at every step inside it
+    for (let at = 0; at < actor.operations.length; at++) {
+      // a step of its own, so that what an operation does at once happens while the run is under way
+      yield access(this.vm.slot, READ);
+      yield* this.begin(vcpu, at, actor.operations[at] as Operation); // at < length
+      this.end();
     }
-    if (vcpu !== null && vm.m.peek(vm.memory.word(vcpu.tdvpr, VP.STATE)) === VCPU_ACTIVE) yield* leaveTd(vm, vcpu);
+    if (vcpu !== null && isInside(this.vm, vcpu)) yield* leaveTd(this.vm, vcpu);
+  }
+
+  /** The steps of an operation, which begins now. */
+  private begin(vcpu: VmVcpu | null, at: number, operation: Operation): Steps<void> {
+    const { vm } = this;
+    vm.m.beginOp(at);
+    for (const listener of vm.listeners) listener.operationBegan?.();
+    const { name } = operation;
+    if (vcpu === null) return HOST_OPERATIONS.get(name)?.(vm, operation) ?? unknown(name, HOST_OPERATIONS);
+    return GUEST_OPERATIONS.get(name)?.(vm, vcpu, operation) ?? unknown(name, GUEST_OPERATIONS);
+  }
+
+  /** The operation under way has ended. */
+  private end(): void {
+    for (const listener of this.vm.listeners) listener.operationEnded?.();
   }
 
   private vcpuOf(history: History, index: number): VmVcpu {

@@ -33,7 +33,9 @@ export interface WorldOptions {
 export const TDR = 0;
 export const TDVPRS = [8, 8 + TDVPR_PAGES] as const;
 const FIRST_TABLE = 20;
-const TABLES = 12;
+/** Tables that there can be of a level, and levels that have them. */
+const TABLES = 4;
+const TABLE_LEVELS = 4;
 
 /** What is in a page that was used. */
 const USED = 0x5ec;
@@ -43,7 +45,7 @@ export class ModuleWorld {
   readonly memory: Memory;
   readonly tdx: TdxModule;
   /** First of the pages that back the guest, one a GFN; behind them as many that nothing uses yet. */
-  readonly firstPage = FIRST_TABLE + TABLES;
+  readonly firstPage = FIRST_TABLE + TABLES * TABLE_LEVELS;
   readonly gfns: number;
   private readonly functions: ReadonlyMap<string, InterfaceFunction>;
 
@@ -89,7 +91,7 @@ export class ModuleWorld {
 
   /** The page that becomes the table which an entry of `level` for `gfn` points to. */
   tablePage(gfn: number, level: number): number {
-    return FIRST_TABLE + (Math.floor(gfn / this.tdx.geometry.span(level)) + level * 4) % TABLES;
+    return FIRST_TABLE + (level - 1) * TABLES + Math.floor(gfn / this.tdx.geometry.span(level)) % TABLES;
   }
 
   /** Calls a function by its name, step by step. */

@@ -6,7 +6,7 @@ import type { RuleText } from '../spec/machine/rule.ts';
 import type { History } from './history.ts';
 import { contextSwitches, rowsThatMatter } from './slice.ts';
 import { formatHistory } from './text.ts';
-import type { Row, Timeline } from './timeline.ts';
+import { DESTROYER, type Row, type Timeline } from './timeline.ts';
 
 export interface Report {
   readonly rule: RuleText;
@@ -20,7 +20,7 @@ export const COLUMNS = 100;
 const MARGIN = 4;
 
 const NOTHING_SHOWS = '    (no call of the module, no change of the mirror, no access of the guest)';
-const AT_REST = '     (found when nobody had anything left to do, or could do it)';
+const AT_REST = '     (found when nobody had anything left to do, or nobody could go on)';
 
 /** `command` replays the history, e.g. `sept show mirror-naive --module 1.5 '…'`. */
 export function report(rule: RuleText, timeline: Timeline, history: History, command: string): Report {
@@ -41,6 +41,12 @@ export function report(rule: RuleText, timeline: Timeline, history: History, com
     ...wrap(`replay: ${command}`, '     '),
   ];
   return { rule, rows, switches, text: lines.join('\n') };
+}
+
+/** What happened in a run that broke no rule: its whole timeline, without the end of the VM. */
+export function story({ rows, actors }: Timeline): string {
+  const shown = rows.filter((row) => row.actor !== DESTROYER);
+  return (shown.length === 0 ? [NOTHING_SHOWS] : table(shown, actors)).join('\n');
 }
 
 /** The timeline: a column an actor; a row a step, numbered; the violating row is marked with `!`. */

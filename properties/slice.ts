@@ -1,3 +1,4 @@
+import { DEADLOCK, LIVELOCK } from '../spec/machine/faults.ts';
 import type { Row, Timeline } from './timeline.ts';
 
 /**
@@ -8,8 +9,10 @@ import type { Row, Timeline } from './timeline.ts';
  */
 export function rowsThatMatter({ rows, violation }: Timeline): Row[] {
   if (violation === null) return [...rows];
-  const needed = new Set(rows.some((row) => row.violating) ? [] : namedIn(`${violation.expected} ${violation.seen}`));
-  const seeds = new Set(rows.some((row) => row.violating) || needed.size > 0 ? [] : lastOfEach(rows));
+  const marked = rows.some((row) => row.violating);
+  const stuck = STUCK.has(violation.rule);
+  const needed = new Set(marked || stuck ? [] : namedIn(`${violation.expected} ${violation.seen}`));
+  const seeds = new Set(!marked && (stuck || needed.size === 0) ? lastOfEach(rows) : []);
   const kept: Row[] = [];
   for (const row of rows.toReversed()) {
     if (!row.violating && !seeds.has(row) && !intersects(row.writes, needed)) continue;
@@ -26,8 +29,14 @@ const namedIn = (text: string): string[] => [
   ...[...text.matchAll(/page \d+/g)].map(([name]) => name),
 ];
 
+/** Rules that are broken by nobody in particular: somebody waits, or goes on, for ever. */
+const STUCK = new Set(['S07', 'S08', DEADLOCK.id, LIVELOCK.id]);
+
+/** How much of what each actor did last is shown when nobody can go on: enough to see a retry come round. */
+const LAST = 3;
+
 const lastOfEach = (rows: readonly Row[]): Row[] =>
-  [...new Set(rows.map((row) => row.actor))].flatMap((actor) => rows.findLast((row) => row.actor === actor) ?? []);
+  [...new Set(rows.map((row) => row.actor))].flatMap((actor) => rows.filter((row) => row.actor === actor).slice(-LAST));
 
 const intersects = (a: ReadonlySet<string>, b: ReadonlySet<string>): boolean => {
   for (const name of a) if (b.has(name)) return true;

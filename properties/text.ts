@@ -35,9 +35,9 @@ const ACTOR = /^([vh])(\d+):\s*(.*)$/;
 const OPERATION = /^([a-z-]+) (\d+)(?:\+(\d+))?$/;
 const DEVIATION = /^@([vhx])(\d+)\.(\d+)\.(\d+)([>?])(\d+)$/;
 
-/** Reads the text form. @throws HistorySyntaxError */
+/** Reads the text form; lines may be broken at any space. @throws HistorySyntaxError */
 export function parseHistory(text: string): History {
-  const parts = text.split('|').map((part) => part.trim()).filter((part) => part !== '');
+  const parts = text.replaceAll(/\s+/g, ' ').split('|').map((part) => part.trim()).filter((part) => part !== '');
   const actors: ActorProgram[] = [];
   const deviations: Deviation[] = [];
   for (const part of parts) {

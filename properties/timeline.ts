@@ -65,7 +65,7 @@ interface OpenCall {
 }
 
 /** Stands for the actor that destroys the VM: it comes after all those of the program and of the run. */
-const DESTROYER = MAX_ACTORS;
+export const DESTROYER = MAX_ACTORS;
 
 class Scribe {
   readonly names: string[] = [];

@@ -1,8 +1,11 @@
 /** `sept show POLICY 'HISTORY'`: runs one history and shows what happened in it. */
 import { Command } from 'commander';
-import { Engine } from '../../properties/engine.ts';
+import { Engine, type EngineOptions } from '../../properties/engine.ts';
 import { explain } from '../../properties/check.ts';
 import { parseHistory } from '../../properties/text.ts';
+import type { History } from '../../properties/history.ts';
+import { story } from '../../properties/report.ts';
+import { timelineOf } from '../../properties/timeline.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import { jsonOption, moduleOption, type Knobs } from '../knobs.ts';
 import { print, printJson } from '../output.ts';
@@ -23,6 +26,10 @@ export const showCommand = (exit: (code: number) => void): Command =>
       const violation = new Engine(options).run(history);
       const report = violation === null ? null : explain(options, history, violation);
       if (json === true) printJson({ policy: options.policy.name, module, violation, rows: report?.rows.length ?? 0 });
-      else print(report?.text ?? `${options.policy.name}, module ${module}: no rule is broken by this history`);
+      else print(report?.text ?? unbroken(options, history));
       exit(violation === null ? EXIT_CLEAN : EXIT_FINDINGS);
     });
+
+/** What happened in a run that broke nothing. */
+const unbroken = (options: EngineOptions, history: History): string =>
+  `${options.policy.name}, module ${options.module}: no rule is broken by this history\n\n${story(timelineOf(options, history))}`;

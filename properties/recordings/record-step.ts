@@ -2,9 +2,8 @@
  * Writes down one call: what was asked, what the specification answers, and what the TD looks like afterwards, with the
  * fields of the recordings in their order.
  */
-import { isTable, stateName, stateOf, toRaw } from '../../spec/tdx/entry.ts';
+import { stateName, stateOf, toRaw } from '../../spec/tdx/entry.ts';
 import { operandName, operandOf, statusName, SUCCESS } from '../../spec/tdx/status.ts';
-import { TD, UNINITIALIZED } from '../../spec/tdx/td.ts';
 import { hexOf } from './compare-step.ts';
 import type { RecordedStep, Repeat, SeptView, StepInput } from './format-step.ts';
 import type { Scalar } from './format.ts';
@@ -12,7 +11,7 @@ import { dumpLevel, followStep } from './harness.ts';
 import { epochOf, hostWalk, isTdvpr, kotRows, TD_FIELDS, VCPU_FIELDS, wbtRows } from './observe.ts';
 import { perform, type Performed } from './perform.ts';
 import { outputOf, type OutputName } from './registers.ts';
-import { word, type Slot, type Universe } from './universe.ts';
+import type { Slot, Universe } from './universe.ts';
 
 /** A call before it is made. Beyond what the judge reads, `in` may say in words what the registers mean. */
 export interface Asked {

@@ -11,6 +11,9 @@ import { recordFinal } from './record-final.ts';
 import { recordStep, type Asked } from './record-step.ts';
 import { Universes, type Slot, type Universe } from './universe.ts';
 
+/** What stands where recordings name the module that answered. */
+export const OWN_MODULE = 'this specification, version 1.5';
+
 /** A scenario as a line of a recording has it. */
 export interface OwnScenario {
   readonly id: string;

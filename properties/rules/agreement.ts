@@ -106,4 +106,32 @@ const S10: VmRule = {
   },
 };
 
-export const AGREEMENT_RULES: readonly VmRule[] = [S01, S02, S03, S10];
+const S11: VmRule = {
+  id: 'S11',
+  level: 'required',
+  statement: 'What the host has asked back, it has got back when nothing is in flight.',
+  source: 'K22; P6 (the callback may come later, but it has to come)',
+  versions: ['*'],
+  watch: (vm, judge) => {
+    /** Per GFN: how often its page must have been given back, by what was asked so far. */
+    const due = new Int32Array(vm.guestMemory.gfns);
+    vm.m.onReset(() => due.fill(0));
+    vm.listeners.push({
+      unmapBegan: (gfn, pages) => {
+        for (let at = gfn; at < gfn + pages; at++) {
+          if (vm.guestMemory.isBacked(at)) due[at] = vm.guestMemory.timesReturned(at) + 1;
+        }
+        judge.exercised();
+      },
+      atRest: () => {
+        for (const [gfn, times] of due.entries()) {
+          if (vm.guestMemory.timesReturned(gfn) >= times) continue;
+          const page = vm.guestMemory.pageOf(gfn);
+          return judge.violated(`the host has page ${page} of GFN ${gfn} back, as it asked`, 'the guest still has it');
+        }
+      },
+    });
+  },
+};
+
+export const AGREEMENT_RULES: readonly VmRule[] = [S01, S02, S03, S10, S11];

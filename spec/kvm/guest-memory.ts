@@ -38,8 +38,12 @@ export class GuestMemory {
 
   /** The page that backs `gfn`, or would. */
   pageOf(gfn: number): number {
-    const returned = this.m.peek(this.state + gfn) >> 1;
-    return this.first + (returned % BANKS) * this.gfns + gfn;
+    return this.first + (this.timesReturned(gfn) % BANKS) * this.gfns + gfn;
+  }
+
+  /** How often a page of `gfn` was given back. */
+  timesReturned(gfn: number): number {
+    return this.m.peek(this.state + gfn) >> 1;
   }
 
   isBacked(gfn: number): boolean {

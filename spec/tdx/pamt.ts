@@ -107,6 +107,20 @@ export class Pamt {
     return Pamt.ownerOf(this.m.peek(this.meta(page, size)));
   }
 
+  /**
+   * Shows every entry of `size` that is not NDA, in order of its page. It looks at all of them: for rules, on the small
+   * platforms that they run on.
+   */
+  forEachAssigned(size: number, visit: (page: number, type: PageType, owner: number) => void): void {
+    const span = this.geometry.span(size);
+    let cell = this.meta(0, size);
+    for (let page = 0; page < this.pages; page += span) {
+      const meta = this.m.peek(cell);
+      if (Pamt.typeOf(meta) !== NDA) visit(page, Pamt.typeOf(meta), Pamt.ownerOf(meta));
+      cell += CELLS_PER_ENTRY;
+    }
+  }
+
   /** The size at which `page` is assigned: the largest entry above it that is not NDA, else 4 KiB. */
   sizeOf(page: number): number {
     if (this.type(page, 2) !== NDA) return 2;

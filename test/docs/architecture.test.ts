@@ -13,7 +13,8 @@ const folderOf = (file: string): string => [...FLOORS.keys()].find((folder) => f
 
 /** Every relative import of a source file, as paths in the repository. */
 function importsOf(file: string): string[] {
-  return [...textOf(file).matchAll(/^(?:import|export)[^;]*? from '(\.[^']+)';/gm)].map(([, to = '']) => join(dirname(file), to));
+  const found = textOf(file).matchAll(/^(?:import|export)[^;]*? from '(\.[^']+)';/gm);
+  return [...found].map(([, to = '']) => join(dirname(file), to));
 }
 
 const FILES = [...FLOORS.keys()].flatMap((folder) => readdirSync(pathOf(folder), { recursive: true, encoding: 'utf8' })

@@ -92,8 +92,14 @@ function wordsOf(line: string, variables: Readonly<Record<string, string>>): { a
 /** What a document's commands may refer to as `$NAME`; a block that names one that is not here is left as it is. */
 export type Variables = Readonly<Record<string, string>>;
 
-/** The document with every `console` block as it would look now, and the commands that could not be used. */
-export async function refreshed(text: string, clone: Clone, variables: Variables): Promise<{ text: string; unusable: string[] }> {
+interface Refreshed {
+  readonly text: string;
+  /** Commands that could not be used, and what they said. */
+  readonly unusable: readonly string[];
+}
+
+/** The document with every `console` block as it would look now. */
+export async function refreshed(text: string, clone: Clone, variables: Variables): Promise<Refreshed> {
   const unusable: string[] = [];
   let now = '';
   let at = 0;

@@ -41,7 +41,8 @@ describe('its histories of raw calls', () => {
 
 test('it has a section for each finding that a rule names', () => {
   for (const { id, finding } of TDX_RULES) {
-    if (finding !== undefined) expect(FINDINGS, id).toMatch(new RegExp(`^## ${finding.id}: .*(\n(?!## ).*)*${id}`, 'm'));
+    if (finding === undefined) continue;
+    expect(FINDINGS, id).toMatch(new RegExp(`^## ${finding.id}: .*(\n(?!## ).*)*${id}`, 'm'));
   }
 });
 
@@ -52,7 +53,7 @@ test('every console block shows what its commands print now', async () => {
   await expect(text).toMatchFileSnapshot(pathOf('docs/findings.md'));
 });
 
-testWith('sequential.jsonl.gz', 'F4: as many recorded violations at VP.ENTER are about a PENDING page as it says', async (path) => {
+testWith('sequential.jsonl.gz', 'F4: as many recorded violations are about a PENDING page as it says', async (path) => {
   const universes = new Universes();
   const levels = [0, 0];
   const veDisabled = [0, 0];

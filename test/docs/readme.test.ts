@@ -28,10 +28,12 @@ test('every console block shows what its commands print now', async () => {
   await expect(text).toMatchFileSnapshot(pathOf('README.md'));
 });
 
-test('the files that it tells to write are accepted by the compiler, with the settings of this repository', async () => {
-  writeFileSync(join(clone.folder, 'tsconfig.json'), JSON.stringify({ extends: pathOf('tsconfig.json'), include: ['*.ts'] }));
+test('the compiler accepts the files that it tells to write, with the settings of this repository', async () => {
+  const settings = { extends: pathOf('tsconfig.json'), include: ['*.ts'] };
+  writeFileSync(join(clone.folder, 'tsconfig.json'), JSON.stringify(settings));
+  const compiled = await clone.run('node_modules/typescript/bin/tsc', ['-p', '.']);
 
-  expect(await clone.run('node_modules/typescript/bin/tsc', ['-p', '.'])).toEqual({ failed: 0, stdout: '', stderr: '' });
+  expect(compiled).toEqual({ failed: 0, stdout: '', stderr: '' });
 });
 
 describe('its tables', () => {
@@ -53,17 +55,16 @@ describe('its tables', () => {
     });
 });
 
-/** What a heading is linked by. */
-const anchorOf = (heading: string): string => heading.toLowerCase().replaceAll(/[^\w\- ]/g, '').replaceAll(' ', '-');
+/** What the headings of a document are linked by. */
+const anchorsOf = (text: string): string[] => [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+  heading.toLowerCase().replaceAll(/[^\w\- ]/g, '').replaceAll(' ', '-'));
 
 test('every link between the documents leads to a file, and to a heading if it names one', () => {
   const documents = ['README.md', 'CHANGELOG.md', ...readdirSync(pathOf('docs')).map((name) => `docs/${name}`)];
   const broken = documents.flatMap((name) => [...textOf(name).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)]
     .filter(([, path = '', anchor]) => {
       const target = path === '' ? name : join(dirname(name), path);
-      if (!existsSync(pathOf(target))) return true;
-      const headings = anchor === undefined ? [] : [...textOf(target).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => anchorOf(heading));
-      return anchor !== undefined && !headings.includes(anchor);
+      return !existsSync(pathOf(target)) || (anchor !== undefined && !anchorsOf(textOf(target)).includes(anchor));
     }).map(([link]) => `${name}: ${link}`));
 
   expect(broken).toEqual([]);

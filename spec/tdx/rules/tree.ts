@@ -1,7 +1,7 @@
 /** The Secure EPT and PAMT as rules look at them: within one step, past blocked tables, without locks. */
 import { isLeaf, isTable, pageOf, type Entry } from '../entry.ts';
 import type { TdxModule } from '../module.ts';
-import { EPT, NDA, Pamt, pageTypeName, REG, SIZES, TDR, TDVPR } from '../pamt.ts';
+import { EPT, Pamt, pageTypeName, REG, SIZES, TDR, TDVPR } from '../pamt.ts';
 import { KEYS_CONFIGURED, MIN_TDCX, TD, UNINITIALIZED } from '../td.ts';
 
 /** The page of the table that holds the entry for `gfn` at `level`, or -1 when the tree does not reach it. */
@@ -34,31 +34,36 @@ const sizeOfTarget = (e: Entry, level: number): number => (isTable(e) ? 0 : leve
 export const targetOf = (tdx: TdxModule, e: Entry, level: number): number =>
   isLeaf(e) || isTable(e) ? tdx.geometry.align(pageOf(e), sizeOfTarget(e, level)) : -1;
 
-/** TDVPR pages of a TD. Looks through all of PAMT: for the small platforms that rules run on. */
-export function* vcpusOf(tdx: TdxModule, tdr: number): Generator<number> {
-  for (let page = 0; page < tdx.memory.pages; page++) {
-    const meta = tdx.m.peek(tdx.pamt.meta(page, 0));
-    if (Pamt.typeOf(meta) === TDVPR && Pamt.ownerOf(meta) === tdr) yield page;
-  }
+/** TDVPR pages of a TD. */
+export function vcpusOf(tdx: TdxModule, tdr: number): number[] {
+  const vcpus: number[] = [];
+  tdx.pamt.forEachAssigned(0, (page, type, owner) => {
+    if (type === TDVPR && owner === tdr) vcpus.push(page);
+  });
+  return vcpus;
 }
 
-/** The TDs that have a Secure EPT, by page number of their TDR. Looks through all of PAMT. */
-export function* tdsOf(tdx: TdxModule): Generator<number> {
-  for (let page = 0; page < tdx.memory.pages; page++) {
-    if (tdx.pamt.type(page, 0) !== TDR || field(tdx, page, TD.LIFECYCLE) !== KEYS_CONFIGURED) continue;
-    if (field(tdx, page, TD.NUM_TDCX) >= MIN_TDCX && field(tdx, page, TD.OP_STATE) !== UNINITIALIZED) yield page;
-  }
+/** The TDs that have a Secure EPT, by page number of their TDR. */
+export function tdsOf(tdx: TdxModule): number[] {
+  const tds: number[] = [];
+  tdx.pamt.forEachAssigned(0, (page, type) => {
+    if (type === TDR && hasTree(tdx, page)) tds.push(page);
+  });
+  return tds;
 }
+
+const hasTree = (tdx: TdxModule, tdr: number): boolean =>
+  field(tdx, tdr, TD.LIFECYCLE) === KEYS_CONFIGURED && field(tdx, tdr, TD.NUM_TDCX) >= MIN_TDCX &&
+  field(tdx, tdr, TD.OP_STATE) !== UNINITIALIZED;
 
 /** 4 KiB pages that PAMT assigns to a TD, its TDR not counted. */
 export function ownedPages(tdx: TdxModule, tdr: number): number {
   let owned = 0;
-  for (const size of SIZES.keys()) {
+  for (let size = 0; size < SIZES.length; size++) {
     const span = tdx.geometry.span(size);
-    for (let page = 0; page < tdx.memory.pages; page += span) {
-      const meta = tdx.m.peek(tdx.pamt.meta(page, size));
-      if (Pamt.typeOf(meta) !== NDA && Pamt.ownerOf(meta) === tdr) owned += span;
-    }
+    tdx.pamt.forEachAssigned(size, (_page, _type, owner) => {
+      if (owner === tdr) owned += span;
+    });
   }
   return owned;
 }
@@ -69,31 +74,34 @@ export function ownedPages(tdx: TdxModule, tdr: number): number {
  */
 export function treeDisagreement(tdx: TdxModule, tdr: number): string | null {
   const pointedTo = new Set<number>();
-  const below = (table: number, level: number): string | null => {
-    for (let i = 0; i < tdx.geometry.fanout; i++) {
-      const e = tdx.m.peek(tdx.memory.word(table, i));
-      const first = targetOf(tdx, e, level);
-      if (first < 0) continue;
-      for (let page = first; page < first + tdx.geometry.span(sizeOfTarget(e, level)); page++) {
-        if (pointedTo.has(page)) return `two entries point to page ${page}`;
-        pointedTo.add(page);
-      }
-      const seen = disagreement(tdx, e, level, tdr) ?? (isTable(e) ? below(first, level - 1) : null);
-      if (seen !== null) return seen;
+  return below(tdx, tdr, field(tdx, tdr, TD.SEPT_ROOT), field(tdx, tdr, TD.ROOT_LEVEL), pointedTo) ??
+    unreached(tdx, tdr, pointedTo);
+}
+
+/** The same for what is below a table; collects the pages that entries point to. */
+function below(tdx: TdxModule, tdr: number, table: number, level: number, pointedTo: Set<number>): string | null {
+  for (let i = 0; i < tdx.geometry.fanout; i++) {
+    const e = tdx.m.peek(tdx.memory.word(table, i));
+    const first = targetOf(tdx, e, level);
+    if (first < 0) continue;
+    for (let page = first; page < first + tdx.geometry.span(sizeOfTarget(e, level)); page++) {
+      if (pointedTo.has(page)) return `two entries point to page ${page}`;
+      pointedTo.add(page);
     }
-    return null;
-  };
-  return below(field(tdx, tdr, TD.SEPT_ROOT), field(tdx, tdr, TD.ROOT_LEVEL)) ?? unreached(tdx, tdr, pointedTo);
+    const seen = disagreement(tdx, e, level, tdr) ?? (isTable(e) ? below(tdx, tdr, first, level - 1, pointedTo) : null);
+    if (seen !== null) return seen;
+  }
+  return null;
 }
 
 /** A page that PAMT says is in the tree of a TD and that is not `pointedTo`, or null. */
 function unreached(tdx: TdxModule, tdr: number, pointedTo: ReadonlySet<number>): string | null {
-  for (const size of SIZES.keys()) {
-    for (let page = 0; page < tdx.memory.pages; page += tdx.geometry.span(size)) {
-      const type = tdx.pamt.type(page, size);
-      if ((type !== REG && type !== EPT) || tdx.pamt.owner(page, size) !== tdr || pointedTo.has(page)) continue;
-      return `no entry points to page ${page}, ${pageTypeName(type)}`;
-    }
+  let seen: string | null = null;
+  for (let size = 0; size < SIZES.length; size++) {
+    tdx.pamt.forEachAssigned(size, (page, type, owner) => {
+      if ((type !== REG && type !== EPT) || owner !== tdr || pointedTo.has(page)) return;
+      seen ??= `no entry points to page ${page}, ${pageTypeName(type)}`;
+    });
   }
-  return null;
+  return seen;
 }
