@@ -12,6 +12,7 @@ import type { StepInput } from './format-step.ts';
 import type { Dice } from './generate-dice.ts';
 import { slip } from './generate-slips.ts';
 import { hostWalk } from './observe.ts';
+import { needsVcpu } from './perform.ts';
 import type { Recorder } from './record.ts';
 import type { Asked } from './record-step.ts';
 import { word, type Slot, type Universe } from './universe.ts';
@@ -168,8 +169,10 @@ export class Author {
     return this.dice.weighted([[88, 0], [9, 1], [3, 2]]);
   }
 
+  /** Makes a call as it is, if there is somebody to make it: what a guest does needs a VCPU that is inside. */
   ask(asked: Asked): void {
-    if (!this.recorder.halted) this.recorder.ask(asked);
+    const { op, in: { vcpu = -1 } } = asked;
+    if (!this.recorder.halted && (!needsVcpu(op) || this.isInside(vcpu))) this.recorder.ask(asked);
   }
 
   private slipped(asked: Asked): Asked {
@@ -233,7 +236,7 @@ export class Author {
 
   /** An external interrupt takes a VCPU out. */
   leave(vcpu: number): void {
-    if (this.isInside(vcpu)) this.ask({ op: 'HW.TD.EXIT', lp: vcpu, in: { vcpu, td: 0 } });
+    this.ask({ op: 'HW.TD.EXIT', lp: vcpu, in: { vcpu, td: 0 } });
   }
 
   leaveAll(): void {

@@ -14,7 +14,7 @@ const S01: VmRule = {
   id: 'S01',
   level: 'required',
   statement: 'Every call of the module succeeds, or fails in a way that its caller has an answer to.',
-  source: 'QUESTION.md, messages 2, 4, 14; KVM-RULES K47, K53, K56 (any other error kills the VM)',
+  source: 'thread, messages 2, 4, 14; K47, K53, K56 (any other error kills the VM)',
   versions: ['*'],
   watch: (vm, judge) => {
     vm.listeners.push({
@@ -32,7 +32,7 @@ const S02: VmRule = {
   id: 'S02',
   level: 'required',
   statement: 'When nothing is in flight, the mirror and the Secure EPT say the same, and nothing is frozen or blocked.',
-  source: 'QUESTION.md S1; KVM-RULES K44, K45, K47',
+  source: 'thread, message 3; K44, K45, K47',
   versions: ['*'],
   atRest: (vm, judge) => {
     judge.exercised();
@@ -70,7 +70,7 @@ const S03: VmRule = {
   id: 'S03',
   level: 'required',
   statement: 'When the VM is gone, every page is back: none is the module\'s, none is leaked, the HKID is free.',
-  source: 'KVM-RULES K35, K51, K62; TDX-LIFECYCLE notes §1',
+  source: 'K35, K51, K62; life-cycle notes §1',
   versions: ['*'],
   atEnd: (vm, judge) => {
     judge.exercised();
@@ -93,7 +93,7 @@ const S10: VmRule = {
   id: 'S10',
   level: 'required',
   statement: 'The host uses a page as its own only when the module has given it back.',
-  source: 'KVM-RULES K51, K54; TDX-MODULE notes §3 (PAGE.REMOVE, RECLAIM)',
+  source: 'K51, K54; module notes §3 (PAGE.REMOVE, RECLAIM)',
   versions: ['*'],
   watch: (vm, judge) => {
     vm.listeners.push({

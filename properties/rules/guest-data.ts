@@ -6,7 +6,7 @@ const S05: VmRule = {
   id: 'S05',
   level: 'required',
   statement: 'No VCPU uses a translation to memory that the host has taken back.',
-  source: 'KVM-RULES K22, K54; EPOCH.md',
+  source: 'K22, K54; epoch notes',
   versions: ['*'],
   watch: (vm, judge) => {
     vm.listeners.push({
@@ -33,7 +33,7 @@ const S06: VmRule = {
   id: 'S06',
   level: 'required',
   statement: 'The guest finds what it wrote last, unless the host took the page from it.',
-  source: 'known-bugs.json B-53; QUESTION.md S5',
+  source: 'B-53; thread, messages 15 to 17',
   versions: ['*'],
   watch: (vm, judge) => {
     const { gfns } = vm.guestMemory;

@@ -1,7 +1,7 @@
 /**
  * The invalidation protocol between whoever takes pages away and a fault that is installing one: a sequence number and
  * a count of invalidations under way. Changed under mmu_lock held for write; a fault samples it before it looks up its
- * page and checks it again under mmu_lock. Source: KVM-RULES K37, K38.
+ * page and checks it again under mmu_lock. Source: K37, K38.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import type { Steps } from '../machine/step.ts';

@@ -2,7 +2,7 @@
  * Shadow page-table entries of a mirror root: the tables in which KVM keeps, for itself, what the Secure EPT holds.
  *
  * Packed: bits 23:0 the page, bits 25:24 what kind of entry it is. FROZEN is not present: it belongs to the one task
- * that is carrying the change to the Secure EPT, and everybody else goes away and comes back (KVM-RULES K10, K11, K44).
+ * that is carrying the change to the Secure EPT, and everybody else goes away and comes back (K10, K11, K44).
  */
 export type Spte = number;
 

@@ -1,6 +1,6 @@
 /**
  * The common part of TDH.MEM.RD and TDH.MEM.WR: from the operands to the locked entry and the word it maps.
- * Source: TDX-MODULE notes §3; order of the checks from the sequential recordings.
+ * Source: module notes §3; order of the checks from the sequential recordings.
  */
 import type { Steps } from '../machine/step.ts';
 import type { Call } from './call.ts';

@@ -1,6 +1,6 @@
 /**
  * The Secure EPT as the hardware walker sees it. The module keeps A and D bits out of it (private memory is mapped
- * write-back, RWX), so a walk never writes. Source: TDX-MODULE notes §1.
+ * write-back, RWX), so a walk never writes. Source: module notes §1.
  */
 import type { TableFormat } from '../machine/walker.ts';
 import { isLeaf, pageOf, permissionsOf } from './entry.ts';

@@ -2,7 +2,7 @@
  * Key ownership: the KOT (which HKID is free, assigned or flushed), the per-package write-back state of
  * TDH.PHYMEM.CACHE.WB (WBT), and the lock of the processor's key table (KET).
  *
- * Source: TDX-LIFECYCLE notes §1; `final.kot` and `final.wbt` of the life-cycle recordings.
+ * Source: life-cycle notes §1; `final.kot` and `final.wbt` of the life-cycle recordings.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 

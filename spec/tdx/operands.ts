@@ -1,6 +1,6 @@
 /**
  * Checks that the functions share, in the order the module makes them. Each answers with a status, SUCCESS to go on.
- * Source: TDX-MODULE notes §2, confirmed by the sequential recordings.
+ * Source: module notes §2, confirmed by the sequential recordings.
  */
 import { TRY, type Steps } from '../machine/step.ts';
 import {

@@ -1,6 +1,6 @@
 /**
  * Pages entering, changing and leaving a TD: the PAMT side of the functions.
- * Source: TDX-MODULE notes §2; `commit-order.jsonl` for which writes there are and in what order.
+ * Source: module notes §2; `commit-order.jsonl` for which writes there are and in what order.
  */
 import type { Steps } from '../machine/step.ts';
 import { HELD_IMPLICIT, HELD_PAGE, type Call, type Register, type Role } from './call.ts';
@@ -45,7 +45,7 @@ export function* assignPage(tdx: TdxModule, page: number, size: number, tdr: num
 
 /**
  * Makes one page of the `size` out of its parts, which belong to one TD: type, then owner. BEPOCH stays what it was when
- * the range was last a page of that size. Source: EPOCH.md rule 9.
+ * the range was last a page of that size. Source: epoch notes, rule 9.
  */
 export function* mergePages(tdx: TdxModule, page: number, size: number): Steps<void> {
   const meta = tdx.pamt.meta(page, size);

@@ -2,7 +2,7 @@
  * The physical address metadata table: for each 4 KiB, 2 MiB and 1 GiB page of the TDMR its type, its owner and the
  * epoch at which it was blocked, under a lock each.
  *
- * Page numbers count 4 KiB pages from the TDMR's base. Source: TDX-MODULE notes §2 and the `final.pamt` dumps.
+ * Page numbers count 4 KiB pages from the TDMR's base. Source: module notes §2 and the `final.pamt` dumps.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import type { Geometry } from './geometry.ts';

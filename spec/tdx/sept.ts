@@ -1,6 +1,6 @@
 /**
  * Walking, locking and changing the Secure EPT: the building blocks of every function that has a GPA operand.
- * Source: TDX-MODULE notes §2 and §5; lock words and orders from `locks.json` and `commit-order.jsonl`.
+ * Source: module notes §2 and §5; lock words and orders from `locks.json` and `commit-order.jsonl`.
  */
 import type { Cell } from '../machine/machine.ts';
 import { RMW, TRY, type Steps } from '../machine/step.ts';
@@ -123,7 +123,7 @@ export const lockBit = (call: Call): number => (call.modeOf(HELD_ENTRY) !== 0 ? 
 
 /**
  * Has every VCPU that may have cached a translation blocked in epoch `bepoch` left the TD or flushed? The epoch cell
- * is read in one step. Source: EPOCH.md rule 5; all 108 rows of `epoch_table.json`.
+ * is read in one step. Source: epoch notes, rule 5; all 108 rows of `epoch_table.json`.
  */
 export function* isTracked(tdx: TdxModule, call: Call, bepoch: number): Steps<boolean> {
   const epoch = yield* tdx.m.read(tdCell(tdx, call, TD.TD_EPOCH));

@@ -5,7 +5,7 @@
  *
  * "Unchanged" compares with the RIP at the last TDH.VP.ENTER, and only when a violation is counted. So what a guest
  * does before it leaves for another reason does not reset the count, and neither does TDH.VP.FLUSH. TD exits of
- * TDG.MEM.PAGE.ACCEPT are not counted. Source: TDX-MODULE notes §3; td_exit_stepping.c of the public module source;
+ * TDG.MEM.PAGE.ACCEPT are not counted. Source: module notes §3; td_exit_stepping.c of the public module source;
  * all `TDH.VP.ENTER` rows of the sequential recordings.
  */
 import type { Steps } from '../machine/step.ts';

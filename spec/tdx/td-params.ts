@@ -2,7 +2,7 @@
  * TD_PARAMS, the configuration that TDH.MNG.INIT is given: what it has to obey, in the order in which the module
  * looks, and what becomes of it.
  *
- * Source: TDX-LIFECYCLE notes §2 for the order; for the bits, the module's base specification (ATTRIBUTES, XFAM,
+ * Source: life-cycle notes §2 for the order; for the bits, the module's base specification (ATTRIBUTES, XFAM,
  * CONFIG_FLAGS, EPTP) and the platform of the life-cycle recordings, where XFAM supports 0x1a07 and no CPUID bit of
  * leaf 1 and no bit of IA32_ARCH_CAPABILITIES is configurable.
  */

@@ -1,4 +1,4 @@
-/** Checks of a VCPU that several functions share. Source: TDX-LIFECYCLE notes §2. */
+/** Checks of a VCPU that several functions share. Source: life-cycle notes §2. */
 import type { Call } from './call.ts';
 import type { TdxModule } from './module.ts';
 import { tdGet, vpGet } from './operands.ts';

@@ -18,7 +18,7 @@ describe('the report of a failing policy', () => {
   test('shows a child that overtakes its parent', () => {
     expect(reportOf(mirrorNaive, 'v0: touch 0 | v1: accept 0 | @v0.0.62>1')).toMatchInlineSnapshot(`
       "S01: Every call of the module succeeds, or fails in a way that its caller has an answer to.
-      source: QUESTION.md, messages 2, 4, 14; KVM-RULES K47, K53, K56 (any other error kills the VM)
+      source: thread, messages 2, 4, 14; K47, K53, K56 (any other error kills the VM)
 
           v0                                              v1
           [touch 0]
@@ -42,7 +42,7 @@ describe('the report of a failing policy', () => {
   test('shows a blocked table that hides its children', () => {
     expect(reportOf(rcuBranchFree, 'v0: read 0 | h0: remove-table 0')).toMatchInlineSnapshot(`
       "S01: Every call of the module succeeds, or fails in a way that its caller has an answer to.
-      source: QUESTION.md, messages 2, 4, 14; KVM-RULES K47, K53, K56 (any other error kills the VM)
+      source: thread, messages 2, 4, 14; K47, K53, K56 (any other error kills the VM)
 
           v0                              h0                              rcu
           [read 0]
@@ -78,7 +78,7 @@ describe('the report of a failing policy', () => {
   test('shows who holds the lock that was refused', () => {
     expect(reportOf(rcuBranchFree, 'v0: accept 0 | h0: remove-table 0 | v1: accept 4 | @v1.0.50>1')).toMatchInlineSnapshot(`
       "S01: Every call of the module succeeds, or fails in a way that its caller has an answer to.
-      source: QUESTION.md, messages 2, 4, 14; KVM-RULES K47, K53, K56 (any other error kills the VM)
+      source: thread, messages 2, 4, 14; K47, K53, K56 (any other error kills the VM)
 
           v0                      h0                      v1                      rcu
           [accept 0]
@@ -137,11 +137,10 @@ describe('the report of a failing policy', () => {
       },
     };
     expect(reportOf(forgets, 'v0: read 0 | h0: unmap 0')).toMatchInlineSnapshot(`
-      "S02: When nothing is in flight, the mirror and the Secure EPT say the same, and nothing is frozen or
-      blocked.
-      source: QUESTION.md S1; KVM-RULES K44, K45, K47
+      "S11: What the host has asked back, it has got back when nothing is in flight.
+      source: K22; P6 (the callback may come later, but it has to come)
 
-          v0                                              h0
+          v0
           [read 0]
         1 SEPT.ADD 0@L2 -> SUCCESS
             S-EPT FREE -> NL_MAPPED p25
@@ -154,13 +153,10 @@ describe('the report of a failing policy', () => {
             mirror none -> leaf p48
         4 PAGE.ACCEPT 0@L0 -> SUCCESS
             S-EPT PENDING p48 -> MAPPED p48
-                                                          [unmap 0]
-        5                                                 mirror entry 0@L0
-                                                            mirror leaf p48 -> none
 
-      expected: entry 0@L0 of the Secure EPT as in the mirror, none
-      seen:     MAPPED 0x30000
-           (found when nobody had anything left to do, or could do it)
+      expected: the host has page 48 of GFN 0 back, as it asked
+      seen:     the guest still has it
+           (found when nobody had anything left to do, or nobody could go on)
 
       history: v0: read 0 | h0: unmap 0
       replay: sept show forgets --module 1.5 'v0: read 0 | h0: unmap 0'"
@@ -178,7 +174,7 @@ describe('the report of a failing policy', () => {
     };
     expect(reportOf(keeps, 'v0: read 0 | h0: unmap 0')).toMatchInlineSnapshot(`
       "S07: Nobody waits for ever, and nobody ends with a lock in hand.
-      source: KVM-RULES K4, K42, K57
+      source: K4, K42, K57
 
           v0
           [read 0]
@@ -191,14 +187,15 @@ describe('the report of a failing policy', () => {
         3 PAGE.AUG 0@L0 -> SUCCESS
             S-EPT FREE -> PENDING p48
             mirror none -> leaf p48
-        4 PAGE.ACCEPT 0@L0 -> SUCCESS
+        4 walk by the module 0@L0 -> SUCCESS
+        5 PAGE.ACCEPT 0@L0 -> SUCCESS
             S-EPT PENDING p48 -> MAPPED p48
-        5 reads GFN 0
+        6 reads GFN 0
             page 48, was 0
 
       expected: some actor can take its next step
       seen:     h0 waits for mmu_lock, held by h0
-           (found when nobody had anything left to do, or could do it)
+           (found when nobody had anything left to do, or nobody could go on)
 
       history: v0: read 0 | h0: unmap 0
       replay: sept show keeps --module 1.5 'v0: read 0 | h0: unmap 0'"

@@ -1,4 +1,4 @@
-/** TDG.MEM.PAGE.ACCEPT. Source: TDX-MODULE notes §4. */
+/** TDG.MEM.PAGE.ACCEPT. Source: module notes §4. */
 import { describe, expect, test } from 'vitest';
 import { ModuleWorld, TDR, type WorldOptions } from '../../properties/module-world.ts';
 import { atomically, kindOf, READ, RMW } from '../../spec/machine/step.ts';

@@ -12,7 +12,7 @@ const PAGE = 0x200;
 const HPA = BASE + 0x20_0000n;
 const SUPPRESS_VE = 1n << 63n;
 
-/** Name, the raw entry without its page, the code that RDX reports. Source: TDX-MODULE notes §1. */
+/** Name, the raw entry without its page, the code that RDX reports. Source: module notes §1. */
 const RAW: readonly (readonly [string, bigint, number])[] = [
   ['FREE', 0x80e0_0000_0000_0000n, 0],
   ['REMOVED', 0x80c0_0000_0000_0000n, 5],

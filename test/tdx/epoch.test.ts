@@ -1,4 +1,4 @@
-/** TLB tracking. Source: EPOCH.md of the recordings. */
+/** TLB tracking. Source: epoch notes of the recordings. */
 import { describe, expect, test } from 'vitest';
 import { ModuleWorld, TDR } from '../../properties/module-world.ts';
 import { atomically } from '../../spec/machine/step.ts';

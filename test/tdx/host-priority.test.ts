@@ -1,4 +1,4 @@
-/** Entry locks between host and guest. Source: TDX-MODULE notes §5; `conflicts.json`, experiments. */
+/** Entry locks between host and guest. Source: module notes §5; `conflicts.json`, experiments. */
 import { describe, expect, test } from 'vitest';
 import { ModuleWorld, TDR } from '../../properties/module-world.ts';
 import { atomically, cellOf, kindOf, READ, RELEASE, WRITE, type Steps } from '../../spec/machine/step.ts';

@@ -1,4 +1,4 @@
-/** The lock words, bit by bit. Source: TDX-MODULE notes §5; `conflicts.json`, experiments. */
+/** The lock words, bit by bit. Source: module notes §5; `conflicts.json`, experiments. */
 import { describe, expect, test } from 'vitest';
 import { Machine } from '../../spec/machine/machine.ts';
 import { atomically } from '../../spec/machine/step.ts';

@@ -1,4 +1,4 @@
-/** PAGE.PROMOTE and PAGE.DEMOTE: their conditions, their interrupts. Source: TDX-MODULE notes §3. */
+/** PAGE.PROMOTE and PAGE.DEMOTE: their conditions, their interrupts. Source: module notes §3. */
 import { describe, expect, test } from 'vitest';
 import { ModuleWorld, TDR } from '../../properties/module-world.ts';
 import type { Operands } from '../../spec/tdx/call.ts';
@@ -144,7 +144,7 @@ describe.for(MODULES)('DEMOTE, module %s', (module) => {
   });
   test('wants a page that can be split, without flags, and tracked when the TD runs', () => {
     const w = large(module);
-    expect(describeStatus(demote(w, { rdx: w.address(TDR) + 1 }).status)).toBe('TDX_OPERAND_INVALID|RDX');
+    expect(describeStatus(demote(w, { rdx: w.address(TDR) + 2 }).status)).toBe('TDX_OPERAND_INVALID|RDX');
     expect(describeStatus(demote(small(module)).status)).toBe('TDX_EPT_ENTRY_STATE_INCORRECT|RCX');
     w.must('TDH.MR.FINALIZE', { rcx: w.address(TDR) });
     expect(describeStatus(demote(w).status)).toBe('TDX_GPA_RANGE_NOT_BLOCKED|RCX');

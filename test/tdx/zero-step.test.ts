@@ -1,4 +1,4 @@
-/** Zero-step mitigation. Source: TDX-MODULE notes §3 (VP.ENTER). */
+/** Zero-step mitigation. Source: module notes §3 (VP.ENTER). */
 import { describe, expect, test } from 'vitest';
 import { ModuleWorld, TDR } from '../../properties/module-world.ts';
 import { atomically } from '../../spec/machine/step.ts';

@@ -1,7 +1,7 @@
 /**
  * TDH.MEM.RD: reads 8 bytes of a debug TD's private memory.
  *
- * RCX GPA (8-byte aligned); RDX TDR. Returns the data in R8. Source: TDX-MODULE notes §3.
+ * RCX GPA (8-byte aligned); RDX TDR. Returns the data in R8. Source: module notes §3.
  */
 import { accessMemory } from '../debug-access.ts';
 import { BLOCKEDW, EXPORTED_BLOCKEDW, EXPORTED_DIRTY, EXPORTED_DIRTY_BLOCKEDW, MAPPED, setOf } from '../entry.ts';

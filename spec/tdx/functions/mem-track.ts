@@ -1,7 +1,7 @@
 /**
  * TDH.MEM.TRACK: advances TD_EPOCH, once every VCPU that entered in the previous epoch has left.
  *
- * RCX TDR. Source: TDX-MODULE notes §3; EPOCH.md rule 2.
+ * RCX TDR. Source: module notes §3; epoch notes, rule 2.
  */
 import { HELD_EPOCH, HELD_OP_STATE } from '../call.ts';
 import { EXCLUSIVE, SHARED } from '../locks.ts';

@@ -2,7 +2,7 @@
  * TDH.MNG.ADDCX: gives the TD a page for its TDCS. The fourth is the root of the Secure EPT.
  *
  * RCX the page; RDX TDR, held exclusively and let go of before the page. A call that is refused for OP_STATE has
- * already overwritten the page, which stays free. Source: TDX-LIFECYCLE notes §2; `lifecycle-locks.json`.
+ * already overwritten the page, which stays free. Source: life-cycle notes §2; `lifecycle-locks.json`.
  */
 import { HELD_PAGE } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';

@@ -1,7 +1,7 @@
 /**
  * TDH.MNG.CREATE: creates a TD: a free page becomes its TDR, a free HKID is assigned to it.
  *
- * RCX the page; RDX the HKID. Source: TDX-LIFECYCLE notes §2; `lifecycle-locks.json`.
+ * RCX the page; RDX the HKID. Source: life-cycle notes §2; `lifecycle-locks.json`.
  */
 import { HELD_KOT, HELD_TDR } from '../call.ts';
 import { HKID_FREE, HKID_KOT_ASSIGNED } from '../keys.ts';

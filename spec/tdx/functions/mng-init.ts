@@ -2,7 +2,7 @@
  * TDH.MNG.INIT: initialises the TD with TD_PARAMS.
  *
  * RCX TDR, held exclusively; RDX TD_PARAMS, in shared memory. RCX returns 0, or which CPUID leaf is wrong. A refused
- * call can be repeated. Source: TDX-LIFECYCLE notes §2; the checks of TD_PARAMS are in td-params.ts.
+ * call can be repeated. Source: life-cycle notes §2; the checks of TD_PARAMS are in td-params.ts.
  */
 import { EXCLUSIVE } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';

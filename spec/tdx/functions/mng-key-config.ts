@@ -2,7 +2,7 @@
  * TDH.MNG.KEY.CONFIG: configures the TD's key on the package of the calling LP. Once every package has it, the TD goes
  * on to KEYS_CONFIGURED.
  *
- * RCX TDR, held exclusively. The processor's key table has a lock of its own, inside PCONFIG. Source: TDX-LIFECYCLE
+ * RCX TDR, held exclusively. The processor's key table has a lock of its own, inside PCONFIG. Source: life-cycle notes
  * notes §2; `lifecycle-locks.json`.
  */
 import { HELD_KET } from '../call.ts';

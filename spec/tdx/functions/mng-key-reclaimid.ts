@@ -1,7 +1,7 @@
 /**
  * TDH.MNG.KEY.RECLAIMID: does nothing and succeeds, whatever its operand; TDH.MNG.VPFLUSHDONE does its work.
  *
- * Source: TDX-LIFECYCLE notes §2.
+ * Source: life-cycle notes §2.
  */
 import type { InterfaceFunction } from '../module.ts';
 import * as S from '../status.ts';

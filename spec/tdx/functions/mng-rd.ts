@@ -2,7 +2,7 @@
  * TDH.MNG.RD: reads a metadata field of the TD.
  *
  * RCX TDR; RDX the field's id. Returns the value in R8; version 1 also the id of the next field in RDX, and the id of
- * the first field for a null id. Source: TDX-LIFECYCLE notes §2; the fields are in metadata.ts.
+ * the first field for a null id. Source: life-cycle notes §2; the fields are in metadata.ts.
  */
 import { SHARED } from '../locks.ts';
 import { FIRST_FIELD, METADATA, NULL_FIELD } from '../metadata.ts';

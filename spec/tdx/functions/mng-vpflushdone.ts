@@ -2,7 +2,7 @@
  * TDH.MNG.VPFLUSHDONE: says that no VCPU of the TD is associated with an LP any more. The TD is blocked from here on,
  * its HKID waits for the caches to be written back.
  *
- * RCX TDR, held exclusively. A fatal TD is not refused, nor one whose key was never configured. Source: TDX-LIFECYCLE
+ * RCX TDR, held exclusively. A fatal TD is not refused, nor one whose key was never configured. Source: life-cycle notes
  * notes §2; `lifecycle-locks.json`.
  */
 import { HELD_KOT } from '../call.ts';

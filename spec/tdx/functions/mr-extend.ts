@@ -2,7 +2,7 @@
  * TDH.MR.EXTEND: extends the build-time measurement with 256 bytes of a page that was added.
  *
  * RCX GPA (256-byte aligned, no level); RDX TDR, held exclusively. The measurement itself is not modelled.
- * Source: TDX-MODULE notes §3.
+ * Source: module notes §3.
  */
 import { HELD_TREE } from '../call.ts';
 import { isGuestAccessible, MAPPED, stateOf } from '../entry.ts';

@@ -1,7 +1,7 @@
 /**
  * TDH.MR.FINALIZE: closes the build-time measurement; the TD can run from here on.
  *
- * RCX TDR, held exclusively. Source: TDX-MODULE notes §3; `commit-order.jsonl`.
+ * RCX TDR, held exclusively. Source: module notes §3; `commit-order.jsonl`.
  */
 import { EXCLUSIVE } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';

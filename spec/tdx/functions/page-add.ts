@@ -2,7 +2,7 @@
  * TDH.MEM.PAGE.ADD: adds a 4 KiB page with contents to a TD that is being built.
  *
  * RCX GPA and level 0; RDX TDR; R8 the page; R9 the source page. Holding the TDR exclusively, it takes no OP_STATE or
- * entry lock, and in version 1.5 no tree lock. Source: TDX-MODULE notes §3; `commit-order.jsonl`.
+ * entry lock, and in version 1.5 no tree lock. Source: module notes §3; `commit-order.jsonl`.
  */
 import { HELD_TREE } from '../call.ts';
 import { entry, FREE, MAPPED, setOf } from '../entry.ts';

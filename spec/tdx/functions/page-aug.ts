@@ -1,7 +1,7 @@
 /**
  * TDH.MEM.PAGE.AUG: adds a 4 KiB or 2 MiB page that the guest has to accept.
  *
- * RCX GPA and level; RDX TDR; R8 the page. Source: TDX-MODULE notes §3; `commit-order.jsonl`.
+ * RCX GPA and level; RDX TDR; R8 the page. Source: module notes §3; `commit-order.jsonl`.
  *
  * Finding F2 (docs/findings.md): in module 1.5 the PENDING entry is published, unlocked, before PAMT says REG. A
  * function that trusts the entry in between stops the platform.

@@ -2,7 +2,7 @@
  * TDH.MEM.PAGE.DEMOTE: splits a 2 MiB or 1 GiB leaf into 512 leaves under a new Secure EPT page.
  *
  * RCX GPA and level; RDX TDR and flags (bit 0 is about L2 VMs); R8 the new page. A blocked leaf comes out unblocked. Interruptible before it
- * commits. Source: TDX-MODULE notes §3; `commit-order.jsonl`.
+ * commits. Source: module notes §3; `commit-order.jsonl`.
  */
 import { HELD_RANGE } from '../call.ts';
 import {

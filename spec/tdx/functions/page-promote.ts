@@ -2,7 +2,7 @@
  * TDH.MEM.PAGE.PROMOTE: merges the 512 leaves of a Secure EPT page into one leaf, and frees that page.
  *
  * RCX GPA and level of the entry that points to the page; RDX TDR. Returns the freed page's HPA in RCX. An NL_BLOCKED
- * entry comes out unblocked. Interruptible before it commits. Source: TDX-MODULE notes §3; `commit-order.jsonl`.
+ * entry comes out unblocked. Interruptible before it commits. Source: module notes §3; `commit-order.jsonl`.
  */
 import type { Steps } from '../../machine/step.ts';
 import { HELD_ENTRY, HELD_RANGE, type Call } from '../call.ts';

@@ -2,7 +2,7 @@
  * TDH.MEM.PAGE.RELOCATE: moves a 4 KiB private page to another physical page, and unblocks it.
  *
  * RCX GPA and level 0; RDX TDR; R8 the new page. Returns the old page's HPA in RCX.
- * Source: TDX-MODULE notes §3; `commit-order.jsonl`.
+ * Source: module notes §3; `commit-order.jsonl`.
  */
 import {
   BLOCKED, isPending, LEAVES, MAPPED, PAGE_MASK, pageOf, PENDING, PENDING_BLOCKED, stateOf, withState, type EntryState,

@@ -1,7 +1,7 @@
 /**
  * TDH.MEM.PAGE.REMOVE: removes a private page from the TD.
  *
- * RCX GPA and level; RDX TDR. Returns the page's HPA in RCX. Source: TDX-MODULE notes §3; `commit-order.jsonl`.
+ * RCX GPA and level; RDX TDR. Returns the page's HPA in RCX. Source: module notes §3; `commit-order.jsonl`.
  */
 import {
   BLOCKED, BLOCKEDW, FREE, MAPPED, pageOf, PENDING, PENDING_BLOCKED, PENDING_BLOCKEDW, setOf,

@@ -3,7 +3,7 @@
  * starts.
  *
  * RCX 0 starts, 1 resumes an interrupted session. Starting forgets an interrupted session, even when there turns out
- * to be nothing to do. Key ownership is locked (shared) for as long as it takes. Source: TDX-LIFECYCLE notes §2;
+ * to be nothing to do. Key ownership is locked (shared) for as long as it takes. Source: life-cycle notes §2;
  * `lifecycle-locks.json`.
  */
 import { RMW, type Steps } from '../../machine/step.ts';

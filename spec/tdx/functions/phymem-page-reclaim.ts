@@ -4,7 +4,7 @@
  *
  * RCX the page, of any size. Returns its type in RCX, its owner in RDX, its size in R8, also with a refusal that comes
  * after the page is known. Pages may come in any order, but for the TDR, which is last. A fatal TD is not refused.
- * Source: TDX-MODULE notes §3; `commit-order.jsonl`.
+ * Source: module notes §3; `commit-order.jsonl`.
  */
 import { HELD_PAGE, HELD_TDR } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';

@@ -2,7 +2,7 @@
  * TDH.MEM.RANGE.BLOCK: makes an entry, leaf or table, untranslatable, and stamps it with the current TD_EPOCH.
  *
  * RCX GPA and level; RDX TDR. The tree is locked exclusively; the PAMT entry whose BEPOCH is written is not locked.
- * A blocked table hides everything below it from host and guest alike. Source: TDX-MODULE notes §3; EPOCH.md rule 1.
+ * A blocked table hides everything below it from host and guest alike. Source: module notes §3; epoch notes, rule 1.
  */
 import {
   ALL_BLOCKED, among, BLOCKED, BLOCKEDW, entry, isTable, MAPPED, NL_BLOCKED, NL_MAPPED, pageOf, PENDING,

@@ -2,7 +2,7 @@
  * TDH.MEM.RANGE.UNBLOCK: undoes RANGE.BLOCK, once the blocking is known to every VCPU.
  *
  * RCX GPA and level; RDX TDR. The tree is locked exclusively. TLB_TRACKING_NOT_DONE names the tree as its operand.
- * Source: TDX-MODULE notes §3; EPOCH.md rules 5-7.
+ * Source: module notes §3; epoch notes, rules 5-7.
  */
 import {
   ALL_BLOCKED, BLOCKED, entry, isTable, MAPPED, NL_BLOCKED, NL_MAPPED, pageOf, PENDING, PENDING_BLOCKED, stateOf,

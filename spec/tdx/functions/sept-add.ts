@@ -3,7 +3,7 @@
  *
  * RCX GPA and level of the entry that will point to the page; RDX TDR and flags (bit 0 ALLOW_EXISTING); R8 the page.
  * Version 1 takes L2 pages in R9-R11, and returns in R8-R11 what became of the pages: all-ones is used up (or was not
- * given), bit 63 set is not needed. That bit is ignored on input. Source: TDX-MODULE notes §3; `commit-order.jsonl`.
+ * given), bit 63 set is not needed. That bit is ignored on input. Source: module notes §3; `commit-order.jsonl`.
  */
 import { entry, FREE, NL_MAPPED, setOf, stateOf } from '../entry.ts';
 import { ALL_ONES, type Call, type Register } from '../call.ts';

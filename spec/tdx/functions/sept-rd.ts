@@ -2,7 +2,7 @@
  * TDH.MEM.SEPT.RD: reads a Secure EPT entry.
  *
  * RCX GPA and level; RDX TDR and flags (bit 0 reads L2 attributes, of a debug TD only). Returns the architectural view
- * of the entry in RCX, its state and level in RDX. Source: TDX-MODULE notes §3.
+ * of the entry in RCX, its state and level in RDX. Source: module notes §3.
  */
 import { SHARED } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';

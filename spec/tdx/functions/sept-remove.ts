@@ -2,7 +2,7 @@
  * TDH.MEM.SEPT.REMOVE: removes an empty Secure EPT page from the tree.
  *
  * RCX GPA and level of the entry that points to the page; RDX TDR. Returns the page's HPA in RCX.
- * Source: TDX-MODULE notes §3; the tree is locked exclusively (`locks.json`).
+ * Source: module notes §3; the tree is locked exclusively (`locks.json`).
  */
 import { among, FREE, NL_BLOCKED, NL_MAPPED, pageOf, setOf } from '../entry.ts';
 import { SHARED } from '../locks.ts';

@@ -2,7 +2,7 @@
  * TDH.VP.ADDCX: gives a VCPU that is not yet initialised one more page.
  *
  * RCX the page; RDX TDVPR, held exclusively and let go of first. Up to 15 pages, whatever the number of L2 VMs.
- * Source: TDX-LIFECYCLE notes §2; `lifecycle-locks.json`.
+ * Source: life-cycle notes §2; `lifecycle-locks.json`.
  */
 import { HELD_OP_STATE, HELD_PAGE, HELD_TDR } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';

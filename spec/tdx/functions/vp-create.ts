@@ -2,7 +2,7 @@
  * TDH.VP.CREATE: creates a VCPU: a free page becomes its TDVPR.
  *
  * RCX the page; RDX TDR. NUM_VCPUS does not count it before TDH.VP.INIT.
- * Source: TDX-LIFECYCLE notes §2; `lifecycle-locks.json`.
+ * Source: life-cycle notes §2; `lifecycle-locks.json`.
  */
 import { HELD_OP_STATE, HELD_PAGE } from '../call.ts';
 import { EXCLUSIVE, SHARED } from '../locks.ts';

@@ -4,7 +4,7 @@
  * RCX TDVPR and flags in bits 53:52. On success the VCPU is in the guest, and keeps the locks of its TDVPR and of the
  * TDR until the TD exit (guest/td-exit.ts). A call that is refused for TD_EPOCH leaves the VCPU associated with the
  * LP; one that is refused for SEPT_TREE has updated VCPU_EPOCH, too. While zero-step mitigation lists a GPA that still
- * faults, the answer is an EPT violation without an entry. Source: TDX-MODULE notes §3 and §7; EPOCH.md rule 3;
+ * faults, the answer is an EPT violation without an entry. Source: module notes §3 and §7; epoch notes, rule 3;
  * `commit-order.jsonl`, `locks.json`.
  */
 import type { Steps } from '../../machine/step.ts';

@@ -2,7 +2,7 @@
  * TDH.VP.FLUSH: dissociates a VCPU from the calling LP, whose caches of it are flushed.
  *
  * RCX TDVPR, held exclusively, so that a running VCPU is busy. Neither FATAL nor OP_STATE is looked at.
- * Source: TDX-LIFECYCLE notes §2; `commit-order.jsonl`.
+ * Source: life-cycle notes §2; `commit-order.jsonl`.
  */
 import { HELD_TDR } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';

@@ -2,7 +2,7 @@
  * TDH.VP.INIT: initialises a VCPU, which is associated with the calling LP from here on.
  *
  * RCX TDVPR, held exclusively; RDX the guest's initial RCX. A call that is refused for IA32_TSC_ADJUST leaves NUM_VCPUS
- * incremented. Source: TDX-LIFECYCLE notes §2; `lifecycle-locks.json`.
+ * incremented. Source: life-cycle notes §2; `lifecycle-locks.json`.
  */
 import { HELD_OP_STATE, HELD_TDR } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';

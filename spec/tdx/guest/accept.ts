@@ -3,7 +3,7 @@
  *
  * RCX GPA and level (0 or 1). It takes no tree or OP_STATE lock: the running VCPU's REFCOUNT keeps the tables it walks
  * from being freed. A 2 MiB page is zeroed 4 KiB at a time; an interrupt in between is let in, with the progress kept
- * in the entry. Source: TDX-MODULE notes §4; `commit-order.jsonl`.
+ * in the entry. Source: module notes §4; `commit-order.jsonl`.
  *
  * Finding F1 (docs/findings.md): in module 1.5 "is it a leaf?" is decided from the value read before the entry lock,
  * so a page that PAGE.AUG adds in between is answered with PAGE_SIZE_MISMATCH although its size is right. Version 1.0,

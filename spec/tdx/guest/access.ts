@@ -3,7 +3,7 @@
  * by a TD exit. (The hardware's walk, with its TLB, is spec/machine's; this is what the recordings' `HW.GUEST.ACCESS`
  * did.) RCX is the GPA in bytes; on success RCX returns the HPA.
  *
- * Source: README of the recordings, deviation 9; TDX-MODULE notes §4.
+ * Source: README of the recordings, deviation 9; module notes §4.
  */
 import type { InterfaceFunction } from '../module.ts';
 import { isGuestAccessible, pageOf, PENDING, stateOf } from '../entry.ts';

@@ -4,7 +4,7 @@
  *
  * REFCOUNT goes down by the parity of the epoch in which the VCPU entered, wherever TD_EPOCH is by now. The state is
  * written first, so that a VCPU is never seen inside that nobody counts.
- * Source: TDX-MODULE notes §3; EPOCH.md rule 4; td_exit.c of the public module source for the order.
+ * Source: module notes §3; epoch notes, rule 4; td_exit.c of the public module source for the order.
  */
 import type { Steps } from '../../machine/step.ts';
 import { SHARED } from '../locks.ts';

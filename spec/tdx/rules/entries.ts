@@ -24,7 +24,7 @@ interface Changes {
 
 /**
  * By function; one that is not listed changes nothing. The states of migration, which is out of scope, do not appear.
- * Source: TDX-MODULE notes §3, EPOCH.md rule 6.
+ * Source: module notes §3, epoch notes, rule 6.
  */
 const CHANGES: ReadonlyMap<string, Changes> = new Map<string, Changes>([
   ['TDH.MEM.SEPT.ADD', { always: [[FREE, NL_MAPPED]] }],
@@ -59,7 +59,7 @@ const T01: TdxRule = {
   id: 'T01',
   level: 'required',
   statement: 'A Secure EPT entry changes only as the function that writes it may change it, given what the TD may do.',
-  source: 'TDX-MODULE notes §3; EPOCH.md rule 6; transitions.json, observed rows',
+  source: 'module notes §3; epoch notes, rule 6; transitions.json, observed rows',
   versions: ['*'],
   watch: (tdx, judge) => {
     tdx.listeners.push({
@@ -90,7 +90,7 @@ const T02: TdxRule = {
   id: 'T02',
   level: 'required',
   statement: 'An entry changes only in a table that the tree reaches: parents come before children, and go after them.',
-  source: 'TDX-MODULE notes §2 (walk), §3 (SEPT.ADD links last)',
+  source: 'module notes §2 (walk), §3 (SEPT.ADD links last)',
   versions: ['*'],
   watch: (tdx, judge) => {
     tdx.listeners.push({
@@ -110,7 +110,7 @@ const T03: TdxRule = {
   id: 'T03',
   level: 'required',
   statement: 'A table is removed only when every one of its entries is FREE.',
-  source: 'TDX-MODULE notes §3 (SEPT.REMOVE)',
+  source: 'module notes §3 (SEPT.REMOVE)',
   versions: ['*'],
   watch: (tdx, judge) => {
     tdx.listeners.push({
@@ -131,7 +131,7 @@ const T04: TdxRule = {
   id: 'T04',
   level: 'required',
   statement: 'A page has one owner and one use: with no call in flight, PAMT says of a page what the tree says.',
-  source: 'TDX-MODULE notes §2 (new page), §3; final dumps of the sequential recordings',
+  source: 'module notes §2 (new page), §3; final dumps of the sequential recordings',
   versions: ['*'],
   watch: (tdx, judge) => {
     const calls = openCalls(tdx);

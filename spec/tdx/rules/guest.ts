@@ -8,7 +8,7 @@ const T14: TdxRule = {
   id: 'T14',
   level: 'required',
   statement: 'A page that the guest accepts is all zeroes when it becomes accessible.',
-  source: 'TDX-MODULE notes §4',
+  source: 'module notes §4',
   versions: ['*'],
   watch: (tdx, judge) => {
     tdx.listeners.push({

@@ -15,7 +15,7 @@ const T09: TdxRule = {
   id: 'T09',
   level: 'required',
   statement: 'A lock of the module excludes: an exclusive holder is alone, shared ones share; a call that ends holds none.',
-  source: 'TDX-MODULE notes §5; conflicts.json; locks.json',
+  source: 'module notes §5; conflicts.json; locks.json',
   versions: ['*'],
   watch: (tdx, judge) => {
     const holders = holdersOf(tdx);
@@ -83,7 +83,7 @@ const T11: TdxRule = {
   id: 'T11',
   level: 'required',
   statement: 'OPERAND_BUSY is answered only when another call holds the lock in a conflicting mode or has changed the entry.',
-  source: 'conflicts.json (yFailedLock); TDX-MODULE notes §5',
+  source: 'conflicts.json (yFailedLock); module notes §5',
   versions: ['*'],
   watch: (tdx, judge) => {
     const calls = openCalls(tdx);
@@ -138,7 +138,7 @@ const T12: TdxRule = {
   id: 'T12',
   level: 'required',
   statement: 'No update of an entry is lost: nobody overwrites one that it has not seen, or reports one that it has not made.',
-  source: 'TDX-MODULE notes §4 (ACCEPT writes from its copy) and §5',
+  source: 'module notes §4 (ACCEPT writes from its copy) and §5',
   versions: ['*'],
   watch: (tdx, judge) => {
     const updated = new Set<Call>();
@@ -166,7 +166,7 @@ const T13: TdxRule = {
   // A host call has to meet an ACCEPT of the same page.
   level: 'stochastic',
   statement: 'A host call that is refused an entry lock asks for priority, and no guest takes the lock until it is let in.',
-  source: 'conflicts.json, host-priority experiments; TDX-MODULE notes §5',
+  source: 'conflicts.json, host-priority experiments; module notes §5',
   versions: ['1.5'],
   watch: (tdx, judge) => {
     const calls = openCalls(tdx);

@@ -13,7 +13,7 @@ const T07: TdxRule = {
   level: 'required',
   statement: 'No interleaving of legal calls halts the module.',
   // A VMM is judged by it under 1.5, too: which calls it makes at the same time is its own affair.
-  source: 'races.json; TDX-MODULE notes §6; finding F2 (module 1.5 breaks it when PAGE.AUG races)',
+  source: 'races.json; module notes §6; finding F2 (module 1.5 breaks it when PAGE.AUG races)',
   versions: ['*'],
   watch: (tdx, judge) => {
     tdx.listeners.push({
@@ -31,7 +31,7 @@ const T08: TdxRule = {
   id: 'T08',
   level: 'required',
   statement: 'With no call in flight, CHLDCNT is the number of 4 KiB pages that PAMT gives to the TD.',
-  source: 'checks on the recordings (README); TDX-LIFECYCLE notes §4',
+  source: 'checks on the recordings (README); life-cycle notes §4',
   versions: ['*'],
   watch: (tdx, judge) => {
     const calls = openCalls(tdx);
@@ -60,7 +60,7 @@ const T16: TdxRule = {
   // No policy reads private memory.
   level: 'stochastic',
   statement: 'The host neither reads nor writes what a page of a production TD holds, as long as it is the TD\'s.',
-  source: 'TDX-MODULE notes §3 (MEM.RD, MEM.WR)',
+  source: 'module notes §3 (MEM.RD, MEM.WR)',
   versions: ['*'],
   watch: (tdx, judge) => {
     tdx.listeners.push({

@@ -33,7 +33,7 @@ const T05: TdxRule = {
   id: 'T05',
   level: 'required',
   statement: 'A page or table leaves the TD only when no VCPU can still use what it has cached of it.',
-  source: 'EPOCH.md rules 3-6; TDX-MODULE notes §2 (tracking precondition)',
+  source: 'epoch notes, rules 3-6; module notes §2 (tracking precondition)',
   versions: ['*'],
   watch: (tdx, judge) => {
     let now = 0;
@@ -86,7 +86,7 @@ const T06: TdxRule = {
   id: 'T06',
   level: 'required',
   statement: 'REFCOUNT counts the VCPUs inside by the epoch they entered in, and TRACK waits for those of the previous one.',
-  source: 'EPOCH.md rules 2-4',
+  source: 'epoch notes, rules 2-4',
   versions: ['*'],
   watch: (tdx, judge) => {
     tdx.listeners.push({
