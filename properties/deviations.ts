@@ -18,6 +18,11 @@ export class DeviationChoices implements Choices {
     this.met = 0;
   }
 
+  stays(actor: number, at: number): boolean {
+    for (const d of this.deviations) if (d.step === at && d.actor === actor) return false;
+    return true;
+  }
+
   pick(n: number, actor: number, at: number, what: What): number {
     for (const d of this.deviations) {
       if (d.step !== at || d.actor !== actor || (d.what === 'switch') !== (what === SWITCH)) continue;

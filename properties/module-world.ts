@@ -49,7 +49,8 @@ export class ModuleWorld {
   readonly gfns: number;
   private readonly functions: ReadonlyMap<string, InterfaceFunction>;
 
-  constructor({ module, finalize = true, params = {}, rootLevel, indexBits = 1, functions = [], create }: WorldOptions) {
+  constructor(options: WorldOptions) {
+    const { module, finalize = true, params = {}, rootLevel, indexBits = 1, functions = [], create } = options;
     this.gfns = 1 << (3 * indexBits);
     this.m = new Machine();
     this.memory = new Memory(this.m, this.firstPage + 2 * this.gfns, 128);

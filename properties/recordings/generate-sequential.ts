@@ -1,11 +1,12 @@
 /**
  * Sequential scenarios: one TD is built, run and torn down beside another that does nothing.
  */
-import { Author, type Pools } from './generate-author.ts';
+import type { SequentialConfig } from './format-config.ts';
+import { Author } from './generate-author.ts';
 import { withDice, type Dice } from './generate-dice.ts';
 import { BEGINNINGS, STORIES, tearDown } from './generate-stories.ts';
-import type { SequentialConfig } from './format-config.ts';
-import { Recorder, OWN_MODULE, type OwnScenario } from './record.ts';
+import type { Pools } from './generate-view.ts';
+import { OWN_MODULE, Recorder, type OwnScenario } from './record.ts';
 import type { Universes } from './universe.ts';
 
 const pages = (first: number, count: number, bytes: number): string[] =>

@@ -74,7 +74,7 @@ const SLIPS: Readonly<Record<Kind, readonly (readonly [note: string, change: Cha
 
 /** The same call with one bad operand, and a note that says which. */
 export function slip(asked: Asked, dice: Dice, around: Surroundings): Asked {
-  const possible = [...operandsOf(asked, around)].flatMap(([kind, value]) =>
+  const possible = operandsOf(asked, around).flatMap(([kind, value]) =>
     SLIPS[kind].map(([note, change]) => ({ kind, value, note, change })));
   const chosen = dice.pickOrNull(possible);
   if (chosen === null) return asked;
@@ -82,31 +82,30 @@ export function slip(asked: Asked, dice: Dice, around: Surroundings): Asked {
   return { ...asked, in: { ...replaced(asked.in, kind, value, change(value, around)), note } };
 }
 
-/** The operands that a call has, by kind. */
-function operandsOf({ in: { gpa, regs = {}, hpa, source } }: Asked, { tdr, tdvprs }: Surroundings): ReadonlyMap<Kind, bigint> {
-  const found = new Map<Kind, bigint>();
-  const note = (kind: Kind, value: unknown): void => {
-    if (typeof value === 'string') found.set(kind, BigInt(value));
-  };
-  note('gpa', gpa);
-  note('source', source);
-  note('page', hpa ?? Object.values(regs).find((value) => tdvprs.includes(value)));
-  note('rcx', regs.rcx);
-  note('tdr', Object.values(regs).find((value) => value === hexOf(tdr)));
-  return found;
+/** The operands that a call has, with their kinds. A TDVPR is a page, too. */
+function operandsOf({ in: input }: Asked, { tdr, tdvprs }: Surroundings): (readonly [Kind, bigint])[] {
+  const { gpa, regs = {}, hpa, source } = input;
+  const registers = Object.values(regs);
+  const found: readonly (readonly [Kind, unknown])[] = [
+    ['gpa', gpa], ['source', source], ['page', hpa], ['rcx', regs.rcx],
+    ['page', registers.find((value) => value !== hpa && tdvprs.includes(value))],
+    ['tdr', registers.find((value) => value === hexOf(tdr))],
+  ];
+  return found.flatMap(([kind, value]) => (typeof value === 'string' ? [[kind, BigInt(value)] as const] : []));
 }
 
 /** `hpa` and `source` say in words what a register holds; RCX holds a GPA with its level. */
 function replaced(input: Asked['in'], kind: Kind, before: bigint, after: bigint): Asked['in'] {
   const { regs = {} } = input;
-  const isIt = (value: unknown): boolean => value === hexOf(before);
   const to = hexOf(after);
   if (kind === 'rcx') return { ...input, regs: { ...regs, rcx: to } };
   if (kind === 'gpa') {
     const rcx = hexOf(BigInt(regs.rcx ?? 0) - before + after);
     return { ...input, gpa: to, ...(regs.rcx === undefined ? {} : { regs: { ...regs, rcx } }) };
   }
-  const swap = (fields: object): Record<string, unknown> =>
-    Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, isIt(value) ? to : value]));
-  return { ...input, ...swap({ ...(kind === 'tdr' ? {} : input) }), regs: swap(regs) };
+  const swap = <T extends object>(fields: T): T =>
+    Object.fromEntries(
+      Object.entries(fields).map(([name, value]) => [name, value === hexOf(before) ? to : value]),
+    ) as T; // the keys are the same
+  return { ...(kind === 'tdr' ? input : swap(input)), regs: swap(regs) };
 }

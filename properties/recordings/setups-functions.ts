@@ -59,6 +59,9 @@ const TABLE: ReadonlyMap<string, FunctionRow> = new Map([
   about('TDG.MEM.PAGE.ACCEPT', 'guest', 'PENDING@L0'),
 ]);
 
+/** Every function that has a set-up, by its recorded name. */
+export const FUNCTION_NAMES: readonly string[] = [...TABLE.keys()];
+
 /** The row of a function by its recorded name. Throws a SetupError when there is none. */
 export function functionRow(recorded: string): FunctionRow {
   const found = TABLE.get(recorded);

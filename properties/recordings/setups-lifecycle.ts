@@ -100,6 +100,9 @@ const TABLE: ReadonlyMap<string, FunctionRow> = new Map<string, FunctionRow>([
   }],
 ]);
 
+/** Every function that has a set-up, by its recorded name. */
+export const LIFECYCLE_FUNCTION_NAMES: readonly string[] = [...TABLE.keys()];
+
 /** Page operands that only the structure at hand can have. */
 const STRUCTURAL: ReadonlySet<FunctionRow['page']> = new Set(['tdr', 'nextTdcx', 'tdvpr', 'nextTdvpx'] as const);
 

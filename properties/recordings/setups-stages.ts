@@ -201,6 +201,8 @@ const STAGES: ReadonlyMap<string, StageRow> = new Map<string, StageRow>([
   ['TEARDOWN, only the TDR left', { build: ONLY_TDR, writesBack: true }],
 ]);
 
+export const STAGE_NAMES: readonly string[] = [...STAGES.keys()];
+
 /**
  * Brings TD `i` into `stages[i]`. TDs that write back the cache come first: the others' keys stay as they are.
  * Throws a SetupError for a stage that has no set-up.

@@ -47,12 +47,14 @@ const S09: VmRule = {
   watch: (vm, judge) => {
     /** Per actor: the call that was refused, as "function operand", or nothing. */
     const refused = new Map<number, string>();
-    vm.m.onReset(() => refused.clear());
+    vm.m.clearOnReset(refused);
     vm.listeners.push({
       answered: (call) => {
         if (!isMemoryCall(call.name)) return;
+        const isBusy = classOf(call.status) === OPERAND_BUSY;
+        if (!isBusy && !refused.has(vm.m.current)) return;
         const what = `${call.name} ${call.in.rcx}`;
-        if (classOf(call.status) === OPERAND_BUSY) refused.set(vm.m.current, what);
+        if (isBusy) refused.set(vm.m.current, what);
         else if (call.status === SUCCESS && refused.get(vm.m.current) === what) {
           judge.exercised();
           refused.delete(vm.m.current);

@@ -65,6 +65,13 @@ export class Machine extends Cells {
     this.resets.push(action);
   }
 
+  /** Empties a collection at {@link reset}, if anything is in it: clearing an empty one allocates it anew. */
+  clearOnReset(collection: { readonly size: number; clear(): void }): void {
+    this.onReset(() => {
+      if (collection.size > 0) collection.clear();
+    });
+  }
+
   /** Back to the sealed state, with no actors. */
   reset(): void {
     this.restore();

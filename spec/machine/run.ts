@@ -96,7 +96,11 @@ function livelock(m: Machine, maxSteps: number): Ending {
  */
 function pickActor(m: Machine, running: number): number {
   const { actors } = m;
-  const start = isPausing(actors[running]) ? running + 1 : running;
+  const current = actors[running];
+  if (current === undefined) return -1; // nobody is there
+  const goesOn = isEnabled(current) && !isPausing(current);
+  if (goesOn && m.choices.stays?.(running, current.taken) === true) return running;
+  const start = isPausing(current) ? running + 1 : running;
   const end = start + actors.length;
   let enabled = 0;
   let first = -1;
@@ -106,7 +110,7 @@ function pickActor(m: Machine, running: number): number {
     if (enabled++ === 0) first = actor.index;
   }
   if (enabled <= 1) return first;
-  let skip = m.choices.pick(enabled, running, inRotation(actors, running).taken, SWITCH);
+  let skip = m.choices.pick(enabled, running, current.taken, SWITCH);
   if (skip === 0) return first;
   for (let i = start; i < end; i++) {
     const actor = inRotation(actors, i);
@@ -119,5 +123,4 @@ function pickActor(m: Machine, running: number): number {
 const inRotation = (actors: readonly Actor[], i: number): Actor =>
   actors[i < actors.length ? i : i - actors.length] as Actor; // in range either way
 
-const isPausing = (actor: Actor | undefined): boolean =>
-  actor !== undefined && !actor.done && kindOf(actor.next) === PAUSE;
+const isPausing = (actor: Actor): boolean => !actor.done && kindOf(actor.next) === PAUSE;

@@ -43,7 +43,7 @@ export const HELD_ENTRY = role('ENTRY');
 export const parent2M = (walked: Role): Role => walked + 1;
 export const parent1G = (walked: Role): Role => walked + 2;
 
-export const lockKindOf = (r: Role): LockKind | 'entry' => (ROLE_KINDS[r] ?? ROLE_KINDS[0])[1]; // roles come from role()
+export const lockKindOf = (r: Role): LockKind | 'entry' => (ROLE_KINDS[r] as (typeof ROLE_KINDS)[number])[1]; // from role()
 
 /**
  * A register: exact when a double holds it, as it does all values below 2^53 and every page address with high bits set;

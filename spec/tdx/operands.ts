@@ -171,7 +171,8 @@ export const gfnOf = (rcx: Register): number => Math.floor(rcx / PAGE_BYTES);
 
 /** RDX of the functions that carry flags beside the TDR: bits 11:0. All-ones and huge values have flags, too. */
 export const flagsOf = (rdx: Register): number => (rdx < 0 ? PAGE_BYTES - 1 : rdx % PAGE_BYTES);
-export const withoutFlags = (rdx: Register): Register => (rdx < 0 ? rdx : rdx - (rdx % PAGE_BYTES));
+/** The rest of RDX, once its flags are known to be legal. */
+export const withoutFlags = (rdx: Register): Register => rdx - (rdx % PAGE_BYTES);
 
 /** Version check of the functions that have versions 0 and 1; the very first check. */
 export const versionUpTo1 = (call: Call): S.Status =>

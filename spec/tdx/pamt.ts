@@ -32,6 +32,8 @@ const META = 0;
 const BEPOCH = 1;
 const LOCK = 2;
 const CELLS_PER_ENTRY = 3;
+/** How reports name them. */
+const FIELDS = ['', '.bepoch', '.lock'] as const;
 
 export class Pamt {
   private readonly m: Machine;
@@ -47,8 +49,7 @@ export class Pamt {
       const entries = Math.ceil(pages / geometry.span(level));
       return m.segment(`PAMT_${size}`, entries * CELLS_PER_ENTRY, (offset) => {
         const page = Math.floor(offset / CELLS_PER_ENTRY) * geometry.span(level);
-        const field = ['', '.bepoch', '.lock'][offset % CELLS_PER_ENTRY] ?? '';
-        return `PAMT_${size}[page ${page}]${field}`;
+        return `PAMT_${size}[page ${page}]${FIELDS[offset % CELLS_PER_ENTRY]}`;
       });
     });
   }

@@ -153,15 +153,17 @@ export const on = (status: Status, operand: number): Status => status | (operand
 export const classOf = (status: Status): Status => status & 0xff;
 export const operandOf = (status: Status): number => status >>> 8;
 
-export const statusName = (status: Status): StatusName =>
-  (CODES[classOf(status)] ?? CODES[0])[0]; // a Status is made by code(), so the index exists
+/** A status is made by code(), so it has a row. */
+const rowOf = (status: Status): (typeof CODES)[number] => CODES[classOf(status)] as (typeof CODES)[number];
+
+export const statusName = (status: Status): StatusName => rowOf(status)[0];
 
 /** VMX exit reasons that stand in RAX instead of a status. */
 const EXIT_REASONS = new Map([[VMEXIT_EPT_VIOLATION, 48n]]);
 
 /** Bits 63:0 of RAX. */
 export const toRax = (status: Status): bigint => EXIT_REASONS.get(classOf(status)) ??
-  (BigInt((CODES[classOf(status)] ?? CODES[0])[1]) << 32n) | BigInt(operandOf(status));
+  (BigInt(rowOf(status)[1]) << 32n) | BigInt(operandOf(status));
 
 const OPERAND_NAMES = new Map<number, string>(Object.entries(OPERANDS).map(([name, id]) => [id, name]));
 

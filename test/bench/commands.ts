@@ -1,14 +1,13 @@
 /**
- * The same actors, driven by `fc.commands`: a command makes one actor perform its next operation. Under
+ * The reference configuration driven by `fc.commands`: a command makes one actor perform its next operation. Under
  * `scheduledModelRun` operations of different actors overlap; `asyncModelRun` runs one after the other and cannot race.
+ * How many commands there are is drawn, so that these histories are shorter than the others.
  */
 import fc from 'fast-check';
 import { announceFrom, perform } from '../../spec/machine/run.ts';
-import type { Engine } from '../../properties/engine.ts';
-import type { History } from '../../properties/history.ts';
 import type { Contender } from './measure.ts';
 import { ACTORS, OPERATIONS, STEPS_PER_OPERATION } from './reference.ts';
-import { checked, holds } from './schedulers.ts';
+import { checked, judged, type Stage } from './stage.ts';
 
 /** Operations that each actor has left. */
 type Model = number[];
@@ -36,7 +35,7 @@ class Next implements fc.AsyncCommand<Model, Real> {
   }
 }
 
-/** Twice as many as there are operations: half of that are drawn on average, and some find their actor at its end. */
+/** Twice as many as there are operations: half of that are drawn on average. */
 const MAX_COMMANDS = 2 * ACTORS * OPERATIONS;
 
 const commands = (): fc.Arbitrary<Iterable<fc.AsyncCommand<Model, Real>>> =>
@@ -45,45 +44,41 @@ const commands = (): fc.Arbitrary<Iterable<fc.AsyncCommand<Model, Real>>> =>
 
 const fullModel = (): Model => Array.from({ length: ACTORS }, () => OPERATIONS);
 
-export const commandContenders = (engine: Engine, arbitrary: fc.Arbitrary<History>): Contender[] => {
-  const { m } = engine.vm;
-  const begin = (history: History): void => {
-    engine.prepare(history);
-    announceFrom(m, 0);
-  };
-  return [
-    {
-      name: 'fc.commands, scheduledModelRun',
-      run: (amount, seed) => checked(engine, amount, seed,
-        fc.asyncProperty(arbitrary, fc.scheduler(), commands(), async (history, s, cmds) => {
-          begin(history);
-          const last: Promise<void>[] = Array.from({ length: ACTORS }, () => Promise.resolve());
-          const operate = async (actor: number): Promise<void> => {
-            for (let i = 0; i < STEPS_PER_OPERATION; i++) {
-              await s.schedule(Promise.resolve());
-              perform(m, actor);
-            }
-          };
-          // a command starts its operation and does not wait for it; operations of one actor follow each other
-          const next = async (actor: number): Promise<void> => {
-            last[actor] = (last[actor] ?? Promise.resolve()).then(() => operate(actor));
-          };
-          await fc.scheduledModelRun(s, () => ({ model: fullModel(), real: next }), cmds);
-          await s.waitFor(Promise.all(last));
-          return holds(engine, true);
-        })),
-    },
-    {
-      name: 'fc.commands, asyncModelRun (cannot race)',
-      run: (amount, seed) => checked(engine, amount, seed,
-        fc.asyncProperty(arbitrary, commands(), async (history, cmds) => {
-          begin(history);
-          const next = async (actor: number): Promise<void> => {
-            for (let i = 0; i < STEPS_PER_OPERATION; i++) perform(m, actor);
-          };
-          await fc.asyncModelRun(() => ({ model: fullModel(), real: next }), cmds);
-          return holds(engine, true);
-        })),
-    },
-  ];
-};
+/** Under the scheduler. */
+export const scheduledCommands = (stage: Stage): Contender => ({
+  name: 'fc.commands, scheduledModelRun',
+  run: (amount, seed) => checked(amount, seed, (count) =>
+    fc.asyncProperty(stage.programs, fc.scheduler(), commands(), async (history, s, cmds) => {
+      stage.prepare(history);
+      announceFrom(stage.m, 0);
+      const operate = async (actor: number): Promise<void> => {
+        for (let i = 0; i < STEPS_PER_OPERATION; i++) {
+          await s.schedule(Promise.resolve());
+          perform(stage.m, actor);
+        }
+      };
+      // a command starts its operation and does not wait for it; those of one actor follow each other
+      const last = Array.from({ length: ACTORS }, () => Promise.resolve());
+      const next = async (actor: number): Promise<void> => {
+        last[actor] = (last[actor] ?? Promise.resolve()).then(() => operate(actor));
+      };
+      await fc.scheduledModelRun(s, () => ({ model: fullModel(), real: next }), cmds);
+      await s.waitFor(Promise.all(last));
+      return judged(stage, true, count);
+    })),
+});
+
+/** One after the other. */
+export const sequentialCommands = (stage: Stage): Contender => ({
+  name: 'fc.commands, asyncModelRun (cannot race)',
+  run: (amount, seed) => checked(amount, seed, (count) =>
+    fc.asyncProperty(stage.programs, commands(), async (history, cmds) => {
+      stage.prepare(history);
+      announceFrom(stage.m, 0);
+      const next = async (actor: number): Promise<void> => {
+        for (let i = 0; i < STEPS_PER_OPERATION; i++) perform(stage.m, actor);
+      };
+      await fc.asyncModelRun(() => ({ model: fullModel(), real: next }), cmds);
+      return judged(stage, true, count);
+    })),
+});

@@ -14,9 +14,12 @@ export interface Contender {
   run(amount: number, seed: number): Promise<Work> | Work;
 }
 
+/** Times in milliseconds. */
 export interface Plan {
+  /** About how long a contender runs before it is measured. */
+  readonly warmUp: number;
   readonly rounds: number;
-  /** About how long a contender works in each round, in milliseconds. */
+  /** About how long a contender works in each round. */
   readonly slice: number;
 }
 
@@ -29,11 +32,11 @@ export interface Measured {
   readonly stepRates: readonly number[];
 }
 
-/** Runs every contender once a round, after a warm-up that finds out how much fills a slice. */
+/** Runs every contender once a round, after a warm-up. */
 export async function inTurns(contenders: readonly Contender[], plan: Plan): Promise<Measured[]> {
   const runners: { contender: Contender; amount: number; rates: number[]; stepRates: number[] }[] = [];
   for (const contender of contenders) {
-    runners.push({ contender, amount: await calibrate(contender, plan.slice), rates: [], stepRates: [] });
+    runners.push({ contender, amount: await calibrate(contender, plan), rates: [], stepRates: [] });
   }
   for (let round = 0; round < plan.rounds; round++) {
     for (const { contender, amount, rates, stepRates } of runners) {
@@ -45,11 +48,11 @@ export async function inTurns(contenders: readonly Contender[], plan: Plan): Pro
   return runners.map(({ contender, rates, stepRates }) => ({ name: contender.name, rates, stepRates }));
 }
 
-/** How much of a contender's work fills `slice` milliseconds. */
-async function calibrate(contender: Contender, slice: number): Promise<number> {
+/** Warms a contender up with more and more work; answers how much of it fills a slice. */
+async function calibrate(contender: Contender, { warmUp, slice }: Plan): Promise<number> {
   for (let amount = 8; ; amount *= 2) {
     const { seconds } = await timed(() => contender.run(amount, 0));
-    if (seconds * 1000 >= slice / 2) return Math.max(1, Math.round(amount * slice / (seconds * 1000)));
+    if (seconds * 1000 >= warmUp / 2) return Math.max(1, Math.round(amount * slice / (seconds * 1000)));
   }
 }
 

@@ -1,40 +1,71 @@
 /**
  * The same actors on the same machine under the same rules, driven by fast-check's schedulers: each resume of an
- * actor's generator waits for a scheduled task. That is how a user of these schedulers would write it.
+ * actor's generator waits for a scheduled task, labelled with the actor's name.
  */
 import fc from 'fast-check';
 import type { Actor, Machine } from '../../spec/machine/machine.ts';
 import { announceFrom, isEnabled, perform } from '../../spec/machine/run.ts';
-import type { Engine } from '../../properties/engine.ts';
-import type { History } from '../../properties/history.ts';
-import type { Contender, Work } from './measure.ts';
+import type { Contender } from './measure.ts';
+import { checked, judged, type Stage } from './stage.ts';
 
 /** Makes the scheduler run what is scheduled, until the session has ended. */
 type Drain = (s: fc.Scheduler, session: Session) => Promise<unknown>;
 
-/** The ways to wait that `fc.scheduler` offers, in the order in which they came into fast-check. */
+export const WAIT_IDLE = 'fc.scheduler, waitIdle (recommended)';
+
+/** The ways to wait that `fc.scheduler` offers. */
 const DRAINS: ReadonlyMap<string, Drain> = new Map<string, Drain>([
-  ['waitAll', async (s, session) => {
-    // one waitAll ends when nothing is scheduled, though somebody may be about to
+  ['fc.scheduler, waitAll (deprecated)', async (s, session) => {
+    // waitAll ends when nothing is scheduled, though somebody may be about to
     while (!session.hasEnded) await s.waitAll();
   }],
-  ['waitFor', (s, session) => s.waitFor(session.ended)],
-  ['waitIdle', (s) => s.waitIdle()],
+  ['fc.scheduler, waitFor', (s, session) => s.waitFor(session.ended)],
+  [WAIT_IDLE, (s) => s.waitIdle()],
 ]);
+
+/** One contender for each way to wait. */
+export const schedulerContenders = (stage: Stage): Contender[] => [...DRAINS].map(([name, drain]) => ({
+  name,
+  run: (amount, seed) => checked(amount, seed, (count) =>
+    fc.asyncProperty(stage.programs, fc.scheduler(), async (history, s) => {
+      stage.prepare(history);
+      const session = new Session(stage.m, s);
+      session.start();
+      await drain(s, session);
+      return judged(stage, session.hasEnded, count);
+    })),
+}));
+
+/** The same with one sequence of tasks an actor, for programs of which each actor takes `steps` steps. */
+export const sequenceContender = (stage: Stage, steps: number): Contender => ({
+  name: 'fc.scheduler, scheduleSequence + waitAll',
+  run: (amount, seed) => checked(amount, seed, (count) =>
+    fc.asyncProperty(stage.programs, fc.scheduler(), async (history, s) => {
+      stage.prepare(history);
+      const { m } = stage;
+      announceFrom(m, 0);
+      for (const { index, name } of m.actors) {
+        const task = { builder: async () => perform(m, index), label: name };
+        s.scheduleSequence(Array.from({ length: steps }, () => task));
+      }
+      await s.waitAll();
+      return judged(stage, m.actors.every(({ done }) => done), count);
+    })),
+});
 
 /** One run of a history, its actors driven by promises. */
 class Session {
   hasEnded = false;
   readonly ended: Promise<void>;
   private readonly m: Machine;
-  private readonly turn: () => Promise<void>;
+  private readonly s: fc.Scheduler;
   private running = 0;
   private waiting: (() => void)[] = [];
   private end: () => void = () => {};
 
-  constructor(m: Machine, turn: () => Promise<void>) {
+  constructor(m: Machine, s: fc.Scheduler) {
     this.m = m;
-    this.turn = turn;
+    this.s = s;
     this.ended = new Promise((resolve) => {
       this.end = resolve;
     });
@@ -52,9 +83,10 @@ class Session {
     }
   }
 
+  /** An actor that cannot step asks the scheduler for nothing until somebody else has stepped. */
   private async drive(actor: Actor): Promise<void> {
     while (!actor.done && this.m.violation === null) {
-      if (isEnabled(actor)) await this.turn();
+      if (isEnabled(actor)) await this.s.schedule(Promise.resolve(), actor.name);
       else await new Promise<void>((resolve) => this.waiting.push(resolve));
       if (isEnabled(actor) && this.m.violation === null) this.step(actor);
     }
@@ -74,50 +106,4 @@ class Session {
     this.waiting = [];
     for (const wake of woken) wake();
   }
-}
-
-/** Contenders that run histories of `arbitrary` on `engine`, one for each way to wait. */
-export const schedulerContenders = (engine: Engine, arbitrary: fc.Arbitrary<History>): Contender[] =>
-  [...DRAINS].map(([name, drain]) => ({
-    name: `fc.scheduler, ${name}`,
-    run: (amount, seed) => checked(engine, amount, seed, fc.asyncProperty(arbitrary, fc.scheduler(), async (history, s) => {
-      engine.prepare(history);
-      const session = new Session(engine.vm.m, () => s.schedule(Promise.resolve()));
-      session.start();
-      await drain(s, session);
-      return holds(engine, session.hasEnded);
-    })),
-  }));
-
-/** The same with one sequence of tasks an actor, for programs whose number of steps an actor is known beforehand. */
-export const sequenceContender = (engine: Engine, arbitrary: fc.Arbitrary<History>, steps: number): Contender => ({
-  name: 'fc.scheduler, scheduleSequence + waitAll',
-  run: (amount, seed) => checked(engine, amount, seed, fc.asyncProperty(arbitrary, fc.scheduler(), async (history, s) => {
-    engine.prepare(history);
-    const { m } = engine.vm;
-    announceFrom(m, 0);
-    for (const { index } of m.actors) {
-      s.scheduleSequence(Array.from({ length: steps }, () => async () => perform(m, index)));
-    }
-    await s.waitAll();
-    return holds(engine, m.actors.every(({ done }) => done));
-  })),
-});
-
-/** The verdict on what has been run: every actor has ended, and no rule is broken. */
-export function holds(engine: Engine, ended: boolean): boolean {
-  const { m } = engine.vm;
-  if (ended) engine.book.atRest();
-  engine.steps += m.now;
-  return ended && m.violation === null;
-}
-
-/** Runs a property of which no run may fail. */
-export async function checked(
-  engine: Engine, numRuns: number, seed: number, property: fc.IRawProperty<unknown>,
-): Promise<Work> {
-  const before = engine.steps;
-  const { failed, errorInstance } = await fc.check(property, { numRuns, seed });
-  if (failed) throw new Error('a run of the bench failed', { cause: errorInstance });
-  return { steps: engine.steps - before };
 }

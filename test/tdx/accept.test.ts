@@ -3,7 +3,9 @@ import { describe, expect, test } from 'vitest';
 import { ModuleWorld, TDR, type WorldOptions } from '../../properties/module-world.ts';
 import { atomically, kindOf, READ, RMW } from '../../spec/machine/step.ts';
 import type { Call, Operands } from '../../spec/tdx/call.ts';
-import { entry, EXPORTED_DIRTY, MAPPED, PENDING, PENDING_EXPORTED_DIRTY, stateName, stateOf, pageOf } from '../../spec/tdx/entry.ts';
+import {
+  entry, EXPORTED_DIRTY, MAPPED, pageOf, PENDING, PENDING_EXPORTED_DIRTY, stateName, stateOf,
+} from '../../spec/tdx/entry.ts';
 import { tableAt } from '../../spec/tdx/rules/tree.ts';
 import { describeStatus } from '../../spec/tdx/status.ts';
 import { VP } from '../../spec/tdx/td.ts';
@@ -88,7 +90,8 @@ describe('what is not pending', () => {
   });
   test.for([2, 7])('level %i is no level to accept', (level) => {
     const w = world();
-    expect(describeStatus(w.call('TDG.MEM.PAGE.ACCEPT', { ...operands(w, 0), rcx: level }).status)).toBe('TDX_OPERAND_INVALID|RCX');
+    const call = w.call('TDG.MEM.PAGE.ACCEPT', { ...operands(w, 0), rcx: level });
+    expect(describeStatus(call.status)).toBe('TDX_OPERAND_INVALID|RCX');
   });
 
   /** Requested level, faulting level and state code, leaf: as the extended exit qualification packs them. */
@@ -167,7 +170,9 @@ describe('a guest access, as the module emulates it', () => {
     accept(w, 1);
     expect(access(w, 4096 * 2 + 8).rcx).toBe(w.address(w.pageOf(0) + 2) + 8);
   });
-  test.for([[0n, true], [1n << 28n, false]] as const)('of a pending page with ATTRIBUTES %i injects #VE: %s', ([attributes, injected]) => {
+  const SEPT_VE_DISABLE = 1n << 28n;
+  test.for([[0n, true], [SEPT_VE_DISABLE, false]] as const)('of a pending page, ATTRIBUTES %i: #VE %s', (row) => {
+    const [attributes, injected] = row;
     const w = world({ params: { attributes } });
     add(w, 0);
     const call = access(w);

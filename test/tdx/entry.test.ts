@@ -46,7 +46,9 @@ describe('an entry as it lies in memory', () => {
       expect([stateName(state), stateCode(state), pageOf(packed)]).toEqual([name, code, hasPage ? PAGE : 0]);
     });
     test('keeps its lock and its host priority in bits 11 and 52', () => {
-      const locks = [[ENTRY_LOCK, 1n << 11n], [HOST_PRIORITY, 1n << 52n], [ENTRY_LOCK | HOST_PRIORITY, (1n << 11n) | (1n << 52n)]] as const;
+      const [lock11, lock52] = [1n << 11n, 1n << 52n];
+      const both = [ENTRY_LOCK | HOST_PRIORITY, lock11 | lock52] as const;
+      const locks = [[ENTRY_LOCK, lock11], [HOST_PRIORITY, lock52], both] as const;
       for (const [lock, bit] of locks) {
         expect(toRaw(packed | lock, BASE)).toBe(raw | bit);
         expect(fromRaw(raw | bit, BASE)).toBe(packed | lock);
@@ -65,7 +67,8 @@ describe('an entry as it lies in memory', () => {
   });
 
   test.for([
-    ['bits of no state', 0x8010_0000_0000_0000n],
+    ['a state that there is not: exported and dirty without D', 0x8020_0000_0000_00f7n | HPA],
+    ['a table that may not be walked', 0x8000_0000_0000_0000n | HPA],
     ['no suppress-#VE bit', 0x0000_0000_0000_00f7n | HPA],
     ['a free entry with a page', 0x80e0_0000_0000_0000n | HPA],
     ['a mapped page that may not be read', 0x8000_0000_0000_00f0n | HPA],

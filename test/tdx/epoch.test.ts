@@ -27,8 +27,8 @@ describe('a blocked page is tracked', () => {
   const EPOCH = 10;
   /** BEPOCH, REFCOUNT of even and odd epochs, tracked? */
   test.for([
-    [10, 0, 0, false], [9, 0, 0, true], [9, 0, 1, false], [9, 1, 0, true], [8, 0, 0, true], [8, 3, 3, true], [0, 1, 1, true],
-    [11, 0, 0, false],
+    [11, 0, 0, false], [10, 0, 0, false], [9, 0, 0, true], [9, 0, 1, false], [9, 1, 0, true], [8, 0, 0, true],
+    [8, 3, 3, true], [0, 1, 1, true],
   ] as const)('in epoch 10: blocked in %i, REFCOUNT %i and %i: %s', ([bepoch, even, odd, tracked]) => {
     for (const name of ['TDH.MEM.PAGE.REMOVE', 'TDH.MEM.PAGE.RELOCATE', 'TDH.MEM.RANGE.UNBLOCK']) {
       const w = world();

@@ -7,22 +7,25 @@ import type { Memory } from '../../spec/machine/memory.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import { HELD_ENTRY, HELD_IMPLICIT, HELD_TREE, type Call } from '../../spec/tdx/call.ts';
 import {
-  BLOCKED, ENTRY_LOCK, FREE, HOST_PRIORITY, isTable, pageOf, PENDING_BLOCKED, stateOf, withState,
+  BLOCKED, ENTRY_LOCK, FREE, HOST_PRIORITY, isTable, pageOf, PENDING_BLOCKED, REMOVED, stateOf, withState,
 } from '../../spec/tdx/entry.ts';
 import { memRd } from '../../spec/tdx/functions/mem-rd.ts';
 import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
+import { pageAdd } from '../../spec/tdx/functions/page-add.ts';
 import { pageAug } from '../../spec/tdx/functions/page-aug.ts';
 import { pagePromote } from '../../spec/tdx/functions/page-promote.ts';
 import { pageRelocate } from '../../spec/tdx/functions/page-relocate.ts';
 import { pageRemove } from '../../spec/tdx/functions/page-remove.ts';
+import { phymemPageReclaim } from '../../spec/tdx/functions/phymem-page-reclaim.ts';
 import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
+import { septRd } from '../../spec/tdx/functions/sept-rd.ts';
 import { septRemove } from '../../spec/tdx/functions/sept-remove.ts';
 import { vpEnter } from '../../spec/tdx/functions/vp-enter.ts';
 import { Geometry } from '../../spec/tdx/geometry.ts';
 import { pageAccept } from '../../spec/tdx/guest/accept.ts';
 import { EXCLUSIVE, Locks, SHARED, type LockKind, type Mode } from '../../spec/tdx/locks.ts';
 import { TdxModule, type InterfaceFunction, type Platform } from '../../spec/tdx/module.ts';
-import { Pamt, REG } from '../../spec/tdx/pamt.ts';
+import { NDA, Pamt, REG } from '../../spec/tdx/pamt.ts';
 import * as S from '../../spec/tdx/status.ts';
 import { TD } from '../../spec/tdx/td.ts';
 
@@ -63,6 +66,21 @@ export const removeIgnoresBlocking = onMachine(pageRemove, (m, tdx, call) => ({
   peek: (cell) => (call.entryCell >= 0 && cell === tdWord(tdx, call, TD.OP_STATE) ? 1 : m.peek(cell)),
 }));
 
+/** RANGE.BLOCK writes into the entry beside its own. */
+export const blockHitsNeighbour = through(rangeBlock, (tdx) => ({
+  writeEntry: (call, cell, value) => tdx.writeEntry(call, cell + 1, value),
+}));
+
+/** SEPT.RD leaves its mark on what it reads. */
+export const readMarksEntry: InterfaceFunction = {
+  ...septRd,
+  *run(tdx, call) {
+    const status = yield* septRd.run(tdx, call);
+    if (status === S.SUCCESS) yield* tdx.writeEntry(call, call.entryCell, withState(call.entry, REMOVED));
+    return status;
+  },
+};
+
 class OtherTable extends Geometry {
   override index(gfn: number, level: number): number {
     return level === 1 ? super.index(gfn, level) ^ 1 : super.index(gfn, level);
@@ -96,6 +114,11 @@ export const augForgetsOwner = answering(pageAug, (status, call, tdx) => {
   if (status === S.SUCCESS) tdx.m.poke(tdx.pamt.meta(call.page, call.level), Pamt.pack(REG, call.tdr + 1));
   return status;
 });
+
+/** PAGE.AUG takes a page that is in use. */
+export const augTakesAnyPage = through(pageAug, ({ pamt }) => ({
+  pamt: withParts(pamt, { type: (page, size) => (pamt.type(page, size) === REG ? NDA : pamt.type(page, size)) }),
+}));
 
 /** PAGE.RELOCATE forgets to give the old page up. */
 export const relocateKeepsOldPage = answering(pageRelocate, (status, call, tdx) => {
@@ -140,6 +163,11 @@ export const removeDoesNotCount = onMachine(pageRemove, (m) => ({
   add: (cell) => m.add(cell, 0),
 }));
 
+/** PAGE.RECLAIM does not count the page out. */
+export const reclaimDoesNotCount = onMachine(phymemPageReclaim, (m) => ({
+  add: (cell) => m.add(cell, 0),
+}));
+
 /** Locks that let everybody in. */
 class OpenLocks extends Locks {
   override tryNow(cell: Cell, kind: LockKind, mode: Mode): boolean {
@@ -173,12 +201,24 @@ export const nobodyExcluded = withLocks((m) => new OpenLocks(m));
 export const readersNeverForgotten = withLocks((m) => new StickyLocks(m));
 
 /** PAGE.AUG ends with the tree in its hands. */
-export const augKeepsTree: InterfaceFunction = { ...pageAug, release: pageAug.release.filter((role) => role !== HELD_TREE) };
+export const augKeepsTree: InterfaceFunction = {
+  ...pageAug,
+  release: pageAug.release.filter((role) => role !== HELD_TREE),
+};
 
 /** PAGE.AUG does not lock its entry. */
 export const augWithoutEntryLock = through(pageAug, () => ({ locking: () => ({ tree: SHARED, entryLock: false }) }));
 /** RANGE.BLOCK shares the tree. */
 export const blockSharesTree = through(rangeBlock, () => ({ locking: () => ({ tree: SHARED, entryLock: true }) }));
+
+/** PAGE.ADD shares the TDR. */
+export const addSharesTdr = through(pageAdd, (tdx) => ({
+  acquireNow: (call, role, cell) => tdx.acquireNow(call, role, cell, SHARED),
+}));
+
+/** RANGE.BLOCK says that somebody was in its way, always. */
+export const blockIsAlwaysBusy = answering(rangeBlock, (status) =>
+  status === S.SUCCESS ? S.on(S.OPERAND_BUSY, S.OPERANDS.RCX) : status);
 
 /** ACCEPT acts on what it read before it had the lock. */
 export const acceptActsOnOldEntry = onMachine(pageAccept, (m, _tdx, call) => ({

@@ -1,8 +1,10 @@
-/** What single functions do besides what they share. Source: TDX-MODULE notes §3. */
+/** What single functions do besides what they share. Source: module notes §3. */
 import { describe, expect, test } from 'vitest';
 import { ModuleWorld, TDR, type WorldOptions } from '../../properties/module-world.ts';
 import { ALL_ONES, HUGE, type Call, type Operands } from '../../spec/tdx/call.ts';
-import { entry, EXPORTED_DIRTY, MAPPED, REMOVED, stateName, stateOf, toArchitectural } from '../../spec/tdx/entry.ts';
+import {
+  entry, ENTRY_LOCK, EXPORTED_DIRTY, MAPPED, REMOVED, stateName, stateOf, toArchitectural,
+} from '../../spec/tdx/entry.ts';
 import { EPT, NDA, REG } from '../../spec/tdx/pamt.ts';
 import { tableAt } from '../../spec/tdx/rules/tree.ts';
 import { describeStatus } from '../../spec/tdx/status.ts';
@@ -23,7 +25,11 @@ const add = (w: ModuleWorld, gfn: number): Call =>
   w.must('TDH.MEM.PAGE.ADD', { ...w.mapping(gfn, 0), r8: w.address(w.pageOf(gfn)), r9: SOURCE });
 const cell = (w: ModuleWorld, gfn: number, level: number): number =>
   w.memory.word(tableAt(w.tdx, TDR, gfn, level), w.tdx.geometry.index(gfn, level));
-const stateAt = (w: ModuleWorld, gfn: number, level: number): string => stateName(stateOf(w.m.peek(cell(w, gfn, level))));
+const stateAt = (w: ModuleWorld, gfn: number, level: number): string =>
+  stateName(stateOf(w.m.peek(cell(w, gfn, level))));
+const chldcnt = (w: ModuleWorld): number => w.m.peek(w.memory.word(TDR, TD.CHLDCNT));
+/** The same answer, `n` times. */
+const times = (n: number, answer: string): string[] => Array.from({ length: n }, () => answer);
 
 describe('SEPT.ADD', () => {
   const call = (w: ModuleWorld, gfn: number, more: Partial<Operands> = {}): Call =>
@@ -41,7 +47,8 @@ describe('SEPT.ADD', () => {
     const w = world();
     expect(text(call(w, 2, { version: 2 }))).toBe('TDX_OPERAND_INVALID');
     for (const register of ['r9', 'r10', 'r11'] as const) {
-      expect(text(call(w, 2, { version: 1, ...NONE, [register]: 0x1000 }))).toBe(`TDX_OPERAND_INVALID|${register.toUpperCase()}`);
+      const answer = text(call(w, 2, { version: 1, ...NONE, [register]: 0x1000 }));
+      expect(answer).toBe(`TDX_OPERAND_INVALID|${register.toUpperCase()}`);
     }
     expect(text(call(w, 2, { version: 1, ...NONE }))).toBe('TDX_SUCCESS');
   });
@@ -76,10 +83,10 @@ describe('SEPT.REMOVE', () => {
     w.call('TDH.MEM.SEPT.REMOVE', { ...w.mapping(0, 1), ...more });
   test('gives the page of an empty table back', () => {
     const w = world();
-    const chldcnt = w.m.peek(w.memory.word(TDR, TD.CHLDCNT));
+    const before = chldcnt(w);
     const { rcx, r9 } = call(w, { version: 1 });
     expect([rcx, r9]).toEqual([w.address(w.tablePage(0, 1)), ALL_ONES]);
-    expect([w.tdx.pamt.type(w.tablePage(0, 1), 0), w.m.peek(w.memory.word(TDR, TD.CHLDCNT))]).toEqual([NDA, chldcnt - 1]);
+    expect([w.tdx.pamt.type(w.tablePage(0, 1), 0), chldcnt(w)]).toEqual([NDA, before - 1]);
   });
   test('wants every entry FREE: REMOVED counts as used', () => {
     const w = world();
@@ -95,7 +102,8 @@ describe('SEPT.REMOVE', () => {
 
 describe('SEPT.RD', () => {
   test('reads L2 attributes of debug TDs only', () => {
-    const call = (w: ModuleWorld): string => text(w.call('TDH.MEM.SEPT.RD', { ...w.mapping(0, 0), rdx: w.address(TDR) + 1 }));
+    const call = (w: ModuleWorld): string =>
+      text(w.call('TDH.MEM.SEPT.RD', { ...w.mapping(0, 0), rdx: w.address(TDR) + 1 }));
     expect([call(world()), call(world({ params: DEBUG }))]).toEqual(['TDX_OPERAND_INVALID|RDX', 'TDX_SUCCESS']);
   });
 });
@@ -104,7 +112,8 @@ describe('PAGE.ADD', () => {
   const call = (w: ModuleWorld, r9: number): string =>
     text(w.call('TDH.MEM.PAGE.ADD', { ...w.mapping(0, 0), r8: w.address(w.pageOf(0)), r9 }));
   test('copies from shared memory only', () => {
-    for (const r9 of [SOURCE + 1, HUGE, 2 ** 52, 33 * 2 ** 46]) expect(call(world(), r9)).toBe('TDX_OPERAND_INVALID|R9');
+    const bad = [SOURCE + 1, HUGE, 2 ** 52, 33 * 2 ** 46];
+    for (const r9 of bad) expect(call(world(), r9)).toBe('TDX_OPERAND_INVALID|R9');
     const w = world();
     expect(call(w, 31 * 2 ** 46 + SOURCE), 'a shared HKID').toBe('TDX_SUCCESS');
     expect([stateAt(w, 0, 0), w.tdx.pamt.type(w.pageOf(0), 0)]).toEqual(['MAPPED', REG]);
@@ -113,7 +122,7 @@ describe('PAGE.ADD', () => {
   test('does not copy from the module itself', () => {
     const w = world();
     const platform = Object.assign(w.tdx.platform, { seamrr: [SOURCE / 4096, 2] as const });
-    expect([SOURCE, SOURCE + 4096].map((r9) => call(w, r9))).toEqual(Array.from({ length: 2 }, () => 'TDX_OPERAND_INVALID|R9'));
+    expect([SOURCE, SOURCE + 4096].map((r9) => call(w, r9))).toEqual(times(2, 'TDX_OPERAND_INVALID|R9'));
     expect([call(w, SOURCE + 2 * 4096), platform.seamrr]).toEqual(['TDX_SUCCESS', [SOURCE / 4096, 2]]);
   });
 });
@@ -135,7 +144,8 @@ describe('PAGE.RELOCATE', () => {
   });
   test('meets the PAMT entry of the old page locked, or the entry free', () => {
     const w = world();
-    const call = (): string => text(w.call('TDH.MEM.PAGE.RELOCATE', { ...w.mapping(0, 0), r8: w.address(w.sparePage(0)) }));
+    const operands = { ...w.mapping(0, 0), r8: w.address(w.sparePage(0)) };
+    const call = (): string => text(w.call('TDH.MEM.PAGE.RELOCATE', operands));
     expect(call()).toBe('TDX_EPT_ENTRY_STATE_INCORRECT|RCX');
     add(w, 0);
     w.m.poke(w.tdx.pamt.lock(w.pageOf(0), 0), 4);
@@ -148,7 +158,7 @@ describe('RANGE.BLOCK and RANGE.UNBLOCK', () => {
     const w = world();
     const call = (name: string): string => text(w.call(name, w.mapping(0, 0)));
     expect([call('TDH.MEM.RANGE.BLOCK'), call('TDH.MEM.RANGE.UNBLOCK'), call('TDH.MEM.PAGE.REMOVE')])
-      .toEqual(Array.from({ length: 3 }, () => 'TDX_EPT_ENTRY_STATE_INCORRECT|RCX'));
+      .toEqual(times(3, 'TDX_EPT_ENTRY_STATE_INCORRECT|RCX'));
     add(w, 0);
     expect([call('TDH.MEM.RANGE.BLOCK'), stateAt(w, 0, 0)]).toEqual(['TDX_SUCCESS', 'BLOCKED']);
     expect([call('TDH.MEM.RANGE.UNBLOCK'), stateAt(w, 0, 0)]).toEqual(['TDX_SUCCESS', 'MAPPED']);
@@ -157,27 +167,34 @@ describe('RANGE.BLOCK and RANGE.UNBLOCK', () => {
 
 describe('debug access', () => {
   const read = (w: ModuleWorld, rcx: number): Call => w.call('TDH.MEM.RD', { ...w.mapping(0, 0), rcx });
-  const write = (w: ModuleWorld, rcx: number, data: number): Call => w.call('TDH.MEM.WR', { ...w.mapping(0, 0), rcx, data });
+  const write = (w: ModuleWorld, rcx: number, data: number): Call =>
+    w.call('TDH.MEM.WR', { ...w.mapping(0, 0), rcx, data });
 
   test('finds what was written, in the word of the page that it was written to, at any size', () => {
     const w = world({ params: DEBUG });
     add(w, 0);
     add(w, 1);
     w.must('TDH.MEM.PAGE.PROMOTE', w.mapping(0, 1));
-    expect([text(write(w, 4096 + 24, 7)), write(w, 4096 + 24, 9).data, read(w, 4096 + 24).data]).toEqual(['TDX_SUCCESS', 7, 9]);
+    const gpa = 4096 + 24;
+    expect([text(write(w, gpa, 7)), write(w, gpa, 9).data, read(w, gpa).data]).toEqual(['TDX_SUCCESS', 7, 9]);
     expect([read(w, 4096 + 16).data, w.m.peek(w.memory.word(w.pageOf(1), 3))]).toEqual([0, 9]);
   });
   test('is refused for a production TD, whatever is there', () => {
     const w = world();
     add(w, 0);
-    expect([text(read(w, 0)), text(write(w, 0, 7)), text(read(w, 3))]).toEqual(Array.from({ length: 3 }, () => 'TDX_TD_NON_DEBUG'));
+    expect([text(read(w, 0)), text(write(w, 0, 7)), text(read(w, 3))]).toEqual(times(3, 'TDX_TD_NON_DEBUG'));
     expect(w.m.peek(w.memory.word(w.pageOf(0), 0))).toBe(0);
   });
   test('wants 8 bytes of a private GPA, a page, and one that may be read or written', () => {
     const w = world({ params: DEBUG });
     for (const rcx of [4, HUGE, 2 ** 47]) expect(text(read(w, rcx))).toBe('TDX_OPERAND_INVALID|RCX');
     expect(text(read(w, 0))).toBe('TDX_EPT_ENTRY_NOT_PRESENT|RCX');
+    w.m.poke(w.memory.word(TDR, TD.SEPT_LOCK), 1);
+    expect(text(read(w, 0))).toBe('TDX_OPERAND_BUSY|SEPT_TREE');
+    w.m.poke(w.memory.word(TDR, TD.SEPT_LOCK), 0);
     add(w, 0);
+    w.m.poke(cell(w, 0, 0), w.m.peek(cell(w, 0, 0)) | ENTRY_LOCK);
+    expect([text(read(w, 0)), text(write(w, 0, 1))]).toEqual(['TDX_OPERAND_BUSY|RCX', 'TDX_OPERAND_BUSY|RCX']);
     const states = ['BLOCKEDW', 'EXPORTED_DIRTY'] as const;
     for (const [name, state] of states.map((s) => [s, s === 'BLOCKEDW' ? 8 : EXPORTED_DIRTY] as const)) {
       w.m.poke(cell(w, 0, 0), entry(state, w.pageOf(0)));
@@ -193,7 +210,8 @@ describe('MR.EXTEND and MR.FINALIZE', () => {
     const w = world();
     for (const rcx of [8, HUGE, 2 ** 47]) expect(text(extend(w, rcx))).toBe('TDX_OPERAND_INVALID|RCX');
     const missing = extend(w, 0);
-    expect([text(missing), toArchitectural(missing.rcxEntry ?? -1, 0n), missing.rdx]).toEqual(['TDX_EPT_ENTRY_NOT_PRESENT|RCX', 1n << 63n, 0]);
+    expect(text(missing)).toBe('TDX_EPT_ENTRY_NOT_PRESENT|RCX');
+    expect([toArchitectural(missing.rcxEntry ?? -1, 0n), missing.rdx]).toEqual([1n << 63n, 0]);
     add(w, 0);
     expect(text(extend(w, 256))).toBe('TDX_SUCCESS');
     w.m.poke(cell(w, 0, 0), entry(EXPORTED_DIRTY, w.pageOf(0)));

@@ -22,7 +22,10 @@ interface Row {
   readonly levels?: readonly [number, number];
 }
 
-/** GFN 0 is free, 1 is a page, 2 and 3 are a huge one, 4 lacks its last table, 8 all of them; the TD is being built, so that every call may be made. */
+/**
+ * GFN 0 is free, 1 is a page, 2 and 3 are a huge one, 4 lacks its last table, 8 all of them; the TD is being built, so
+ * that every call may be made.
+ */
 function world(): ModuleWorld {
   const w = new ModuleWorld({ module: '1.5', finalize: false, params: { attributes: 1n } });
   w.addTables(0);
@@ -125,8 +128,8 @@ describe.for(ROWS.flatMap((row) => row.pages.map((register) => ({ ...row, regist
       expect(status(w, row)).toBe(`TDX_PAGE_METADATA_INCORRECT|${operand}`);
       w.m.poke(pamt.meta(number, 0), Pamt.pack(NDA, TDR));
       w.m.poke(pamt.meta(number, 1), Pamt.pack(REG, TDR));
-      const answer = name === TAKES_ANY_SIZE ? 'TDX_LIFECYCLE_STATE_INCORRECT' : `TDX_PAGE_METADATA_INCORRECT|${operand}`;
-      expect(status(w, row)).toBe(answer);
+      expect(status(w, row))
+        .toBe(name === TAKES_ANY_SIZE ? 'TDX_LIFECYCLE_STATE_INCORRECT' : `TDX_PAGE_METADATA_INCORRECT|${operand}`);
       expect(w.m.peek(pamt.lock(number, 1)), 'it lets go of its walk').toBe(0);
     });
   },
@@ -166,7 +169,7 @@ describe.for(ROWS.filter(({ levels }) => levels !== undefined))('$name: the GPA'
     const far = w.mapping(8, 0).rcx + lowest;
     expect(status(w, row, { rcx: far })).toBe('TDX_EPT_WALK_FAILED|RCX');
   });
-  if (row.name !== TAKES_NO_ENTRY_LOCK) test('has an entry that nobody has locked, and a tree that nobody has locked', () => {
+  if (row.name !== TAKES_NO_ENTRY_LOCK) test('has an entry and a tree that nobody has locked', () => {
     const w = world();
     const gfn = Math.floor((row.operands(w).rcx ?? 0) / 4096);
     const cell = w.memory.word(tableAt(w.tdx, TDR, gfn, lowest), w.tdx.geometry.index(gfn, lowest));

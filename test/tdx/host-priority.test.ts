@@ -87,7 +87,8 @@ describe('a host call that meets an ACCEPT', () => {
     const first = acceptingUntil(READ);
     host('TDH.MEM.SEPT.RD');
     atomically(first);
-    expect(Array.from({ length: 5 }, () => accept(1))).toEqual(Array.from({ length: 5 }, () => 'TDX_OPERAND_BUSY_HOST_PRIORITY|RCX'));
+    const answers = new Set(Array.from({ length: 5 }, () => accept(1)));
+    expect([...answers]).toEqual(['TDX_OPERAND_BUSY_HOST_PRIORITY|RCX']);
     expect(host('TDH.MEM.SEPT.RD')).toBe('TDX_SUCCESS');
   });
 });

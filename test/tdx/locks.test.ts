@@ -63,7 +63,8 @@ describe('release', () => {
   test.for([
     ['sharex', SHARED, 4, 2], ['sharexHp', SHARED, 8, 4], ['sharexHp', SHARED, 6, 2],
     // the count that refused readers have raised goes with the exclusive holder
-    ['sharex', EXCLUSIVE, 3, 0], ['sharexHp', EXCLUSIVE, 7, 2], ['sharexHp', EXCLUSIVE, 1, 0], ['mutex', EXCLUSIVE, 1, 0],
+    ['sharex', EXCLUSIVE, 3, 0], ['sharexHp', EXCLUSIVE, 7, 2], ['sharexHp', EXCLUSIVE, 1, 0],
+    ['mutex', EXCLUSIVE, 1, 0],
   ] as const)('of %s, mode %i, takes %i to %i', ([kind, mode, before, after]) => {
     const it = lock(kind, before);
     it.release(mode);

@@ -18,7 +18,8 @@ describe('PAMT', () => {
     expect(pamt.entryOf(pamt.lock(100, 2))).toEqual({ page: 64, size: 2 });
     expect(pamt.entryOf(pamt.meta(0, 0) - 1)).toBeNull();
     expect(pamt.entryOf(m.segment('something else', 1))).toBeNull();
-    expect(new Set([0, 1, 2].flatMap((size) => [pamt.meta(8, size), pamt.bepoch(8, size), pamt.lock(8, size)])).size).toBe(9);
+    const cells = [0, 1, 2].flatMap((size) => [pamt.meta(8, size), pamt.bepoch(8, size), pamt.lock(8, size)]);
+    expect(new Set(cells).size).toBe(9);
   });
 
   test('names its cells by size, page and field', () => {
@@ -46,5 +47,7 @@ describe('PAMT', () => {
     expect([pamt.sizeOf(70), pamt.sizeOf(80)]).toEqual([2, 2]);
   });
 
-  test('types have names', () => expect([pageTypeName(TDR), pageTypeName(REG), pageTypeName(2)]).toEqual(['TDR', 'REG', 'type 2']));
+  test('types have names', () => {
+    expect([TDR, REG, 2].map(pageTypeName)).toEqual(['TDR', 'REG', 'type 2']);
+  });
 });

@@ -37,7 +37,7 @@ const EXPECTED: readonly (readonly [ModuleVersion, string, readonly Race[]])[] =
 ];
 
 describe.for(SEEDS)('random raw calls, seed %i', (seed) => {
-  test.for(EXPECTED)('module %s, TD %s: breaks what it is known to break and nothing else', ([module, opState, races]) => {
+  test.for(EXPECTED)('module %s, TD %s: the known races, and nothing else', ([module, opState, races]) => {
     const { findings } = explore({ module, finalize: opState === 'RUNNABLE', seed, runs: RUNS });
     expect([...findings.keys()].toSorted()).toEqual(races.map(({ rule }) => rule));
     for (const { rule, seen, calls } of races) {
@@ -61,7 +61,7 @@ const entryOf = (w: ModuleWorld, level: number): number => {
 const statusOf = (call: Call): string => describeStatus(call.status);
 
 describe('F1, step by step', () => {
-  test.for([0, 1])('ACCEPT of a page that is added at level %i meanwhile says PAGE_SIZE_MISMATCH, and succeeds next time', (level) => {
+  test.for([0, 1])('ACCEPT at level %i of a page added meanwhile: PAGE_SIZE_MISMATCH, then SUCCESS', (level) => {
     const w = new ModuleWorld({ module: '1.5' });
     w.addTables(0, level + 1);
     w.must('TDH.VP.ENTER', { rcx: w.address(w.tdvpr(0)) });
@@ -105,9 +105,9 @@ describe('F2, step by step', () => {
 });
 
 /**
- * Not measured, but a consequence of what is: while the TD is being built PROMOTE asks for no tracking, so that it frees
- * a table with a call still on its way through it. The entries of the freed table stay locked, until SEPT.ADD uses its
- * page again.
+ * Not measured, but a consequence of what is: while the TD is being built PROMOTE asks for no tracking, so that it
+ * frees a table with a call still on its way through it. The entries of the freed table stay locked, until SEPT.ADD
+ * uses its page again.
  */
 describe('a call on its way through a table that PROMOTE frees', () => {
   const rulesBroken = (module: ModuleVersion, finalize: boolean, text: string): string[] => {

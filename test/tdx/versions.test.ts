@@ -5,7 +5,9 @@ import type { Operands } from '../../spec/tdx/call.ts';
 import { EXCLUSIVE, SHARED } from '../../spec/tdx/locks.ts';
 import { tableAt } from '../../spec/tdx/rules/tree.ts';
 import { TD } from '../../spec/tdx/td.ts';
-import { MODULE_VERSIONS, SEPT_FUNCTIONS, septLocking, type ModuleVersion, type SeptFunction } from '../../spec/tdx/versions.ts';
+import {
+  MODULE_VERSIONS, SEPT_FUNCTIONS, septLocking, type ModuleVersion, type SeptFunction,
+} from '../../spec/tdx/versions.ts';
 
 type Locks = 'none' | 'tree X' | 'tree S' | 'tree X + entry' | 'tree S + entry' | 'entry';
 
@@ -95,7 +97,8 @@ describe.for(MODULE_VERSIONS.map((module, column) => [module, column] as const))
   test('the table says what the functions do', () => {
     const named = SEPT_FUNCTIONS.map((name): [SeptFunction, string] => {
       const { tree, entryLock } = septLocking(module, name);
-      const parts = [...(tree === null ? [] : [tree === SHARED ? 'tree S' : 'tree X']), ...(entryLock ? ['entry'] : [])];
+      const trees = tree === null ? [] : [tree === SHARED ? 'tree S' : 'tree X'];
+      const parts = [...trees, ...(entryLock ? ['entry'] : [])];
       return [name, parts.length === 0 ? 'none' : parts.join(' + ')];
     });
     expect(Object.fromEntries(named)).toEqual(

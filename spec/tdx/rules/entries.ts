@@ -71,7 +71,7 @@ const T01: TdxRule = {
           // a writer who has read something else: T12
           if (withoutLocks(before) !== withoutLocks(call.entry)) return;
         }
-        judge.violated(`${call.name} leaves ${describeEntry(before)} alone or takes it where it may`, describeEntry(after));
+        judge.violated(`${call.name} takes ${describeEntry(before)} where it may`, describeEntry(after));
       },
     });
   },
@@ -100,7 +100,7 @@ const T02: TdxRule = {
         const reached = tableAt(tdx, call.tdr, gfnOf(call.in.rcx), call.level);
         if (reached === call.table) return;
         const where = reached < 0 ? 'no table there' : `page ${reached}`;
-        judge.violated(`${call.name} changes an entry of the tree`, `its table is page ${call.table}, the tree has ${where}`);
+        judge.violated(`${call.name} changes an entry of the tree`, `it is in page ${call.table}; there is ${where}`);
       },
     });
   },
@@ -137,13 +137,13 @@ const T04: TdxRule = {
     const calls = openCalls(tdx);
     /** Entries that changed since no call was in flight, with the last call that changed each. */
     const changed = new Map<Cell, Call>();
-    tdx.m.onReset(() => changed.clear());
+    tdx.m.clearOnReset(changed);
     tdx.listeners.push({
       entryWritten: (cell, before, after, call) => {
         if (withoutLocks(before) !== withoutLocks(after)) changed.set(cell, call);
       },
       ended: () => {
-        if (!calls.quiet) return;
+        if (!calls.quiet || changed.size === 0) return;
         for (const [cell, { table, level, tdr, in: { rcx } }] of changed) {
           if (tableAt(tdx, tdr, gfnOf(rcx), level) !== table) continue; // the table has gone since
           judge.exercised();

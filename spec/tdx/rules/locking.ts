@@ -2,7 +2,7 @@
 import type { Cell } from '../../machine/machine.ts';
 import type { Call } from '../call.ts';
 import { describeEntry, HOST_PRIORITY, isTable, pageOf, withoutLocks } from '../entry.ts';
-import { EXCLUSIVE, SHARED, type Mode } from '../locks.ts';
+import { EXCLUSIVE, type Mode } from '../locks.ts';
 import { gfnOf } from '../operands.ts';
 import { classOf, MODULE_HALT, OPERAND_BUSY, SUCCESS } from '../status.ts';
 import { TD } from '../td.ts';
@@ -14,31 +14,31 @@ import { tableAt } from './tree.ts';
 const T09: TdxRule = {
   id: 'T09',
   level: 'required',
-  statement: 'A lock of the module excludes: an exclusive holder is alone, shared ones share; a call that ends holds none.',
+  statement: 'A lock excludes: an exclusive holder is alone, shared ones share; a call that ends holds none.',
   source: 'module notes §5; conflicts.json; locks.json',
   versions: ['*'],
   watch: (tdx, judge) => {
     const holders = holdersOf(tdx);
     /** What a call's actor held when the call began: a VCPU inside keeps its TDVPR and TDR. */
     const before = new Map<Call, number>();
-    tdx.m.onReset(() => before.clear());
+    tdx.m.clearOnReset(before);
     tdx.listeners.push({
       began: (call) => before.set(call, holders.totalOfCurrent),
       ended: (call, status) => {
-        const held = before.get(call) ?? 0;
+        const held = before.get(call) as number; // it has begun
         before.delete(call);
         const keeps = status === MODULE_HALT || (call.name === 'TDH.VP.ENTER' && status === SUCCESS);
-        if (!keeps && holders.totalOfCurrent > held) judge.violated(`${call.name} lets go of its locks`, 'it holds some');
+        if (keeps || holders.totalOfCurrent <= held) return;
+        judge.violated(`${call.name} lets go of its locks`, 'it holds some');
       },
     });
     tdx.locks.listeners.push({
-      taken: (cell, mode) => {
+      taken: (cell) => {
         const held = holders.of(cell);
         if (held === 1 || held === ALONE) return; // nobody else
         judge.exercised();
         if (held < ALONE) return;
-        judge.violated(`no holder that excludes ${mode === SHARED ? 'a shared' : 'an exclusive'} one`,
-          `${tdx.m.nameOf(cell)} was held`);
+        judge.violated('no holder that excludes another one', `${tdx.m.nameOf(cell)} was held`);
       },
       refused: () => judge.exercised(),
       released: () => {},
@@ -82,7 +82,7 @@ const T10: TdxRule = {
 const T11: TdxRule = {
   id: 'T11',
   level: 'required',
-  statement: 'OPERAND_BUSY is answered only when another call holds the lock in a conflicting mode or has changed the entry.',
+  statement: 'BUSY is answered only where somebody holds the lock in a conflicting mode, or has changed the entry.',
   source: 'conflicts.json (yFailedLock); module notes §5',
   versions: ['*'],
   watch: (tdx, judge) => {
@@ -90,12 +90,11 @@ const T11: TdxRule = {
     const holders = holdersOf(tdx);
     /** Calls that were last refused a lock which somebody held, or whose entry somebody else has changed. */
     const grounded = new Set<Call>();
-    tdx.m.onReset(() => grounded.clear());
+    tdx.m.clearOnReset(grounded);
     tdx.locks.listeners.push({
       taken: () => {},
       refused: (cell, mode) => {
-        const { current } = calls;
-        if (current === undefined) return;
+        const current = calls.current as Call; // whoever tries a lock makes a call
         if (conflicts(cell, mode) || hasGone(current, cell)) grounded.add(current);
         else grounded.delete(current);
       },
@@ -128,7 +127,7 @@ const T11: TdxRule = {
   },
 };
 
-/** Functions that, when they succeed, have changed their entry. (SEPT.ADD can be told to accept a table that is there.) */
+/** Functions that have changed their entry when they succeed. (SEPT.ADD can be told to accept what is there.) */
 const UPDATES = new Set([
   'TDH.MEM.SEPT.REMOVE', 'TDH.MEM.PAGE.ADD', 'TDH.MEM.PAGE.AUG', 'TDH.MEM.PAGE.REMOVE', 'TDH.MEM.PAGE.PROMOTE',
   'TDH.MEM.PAGE.DEMOTE', 'TDH.MEM.PAGE.RELOCATE', 'TDH.MEM.RANGE.BLOCK', 'TDH.MEM.RANGE.UNBLOCK', 'TDG.MEM.PAGE.ACCEPT',
@@ -137,12 +136,12 @@ const UPDATES = new Set([
 const T12: TdxRule = {
   id: 'T12',
   level: 'required',
-  statement: 'No update of an entry is lost: nobody overwrites one that it has not seen, or reports one that it has not made.',
+  statement: 'No update of an entry is lost: nobody overwrites one it has not seen, or reports one it has not made.',
   source: 'module notes §4 (ACCEPT writes from its copy) and §5',
   versions: ['*'],
   watch: (tdx, judge) => {
     const updated = new Set<Call>();
-    tdx.m.onReset(() => updated.clear());
+    tdx.m.clearOnReset(updated);
     tdx.listeners.push({
       entryWritten: (cell, before, after, call) => {
         if (withoutLocks(before) === withoutLocks(after) || cell !== call.entryCell) return;
@@ -165,23 +164,25 @@ const T13: TdxRule = {
   id: 'T13',
   // A host call has to meet an ACCEPT of the same page.
   level: 'stochastic',
-  statement: 'A host call that is refused an entry lock asks for priority, and no guest takes the lock until it is let in.',
+  statement: 'A host call that is refused an entry lock asks for priority: no guest takes the lock until it is let in.',
   source: 'conflicts.json, host-priority experiments; module notes §5',
   versions: ['1.5'],
   watch: (tdx, judge) => {
     const calls = openCalls(tdx);
     /** Entries that a refused host has asked for. A whole-entry write forgets the request, as it does in the module. */
     const wanted = new Set<Cell>();
-    tdx.m.onReset(() => wanted.clear());
-    const isGuest = (): boolean => (calls.current?.in.vcpu ?? -1) >= 0;
-    const isEntry = (cell: Cell): boolean => cell === calls.current?.entryCell;
+    tdx.m.clearOnReset(wanted);
+    /** Whoever tries a lock makes a call. */
+    const caller = (): Call => calls.current as Call;
     tdx.locks.listeners.push({
       taken: (cell) => {
-        if (isGuest() && wanted.has(cell)) judge.violated('the guest refused: a host asks', 'the guest took the entry lock');
+        if (caller().in.vcpu >= 0 && wanted.has(cell)) {
+          judge.violated('the guest refused: a host asks', 'the guest took the entry lock');
+        }
         wanted.delete(cell);
       },
       refused: (cell) => {
-        if (isGuest() || !isEntry(cell)) return;
+        if (caller().in.vcpu >= 0 || cell !== caller().entryCell) return;
         judge.exercised();
         if ((tdx.m.peek(cell) & HOST_PRIORITY) === 0) judge.violated('the host asks for priority', 'the bit is clear');
         wanted.add(cell);

@@ -27,12 +27,12 @@ export class OpenCalls implements ModuleListener {
   }
 
   began(call: Call): void {
-    if (this.current === undefined) this.open++;
+    this.open++;
     this.byActor[this.tdx.m.current + 1] = call;
   }
 
   ended(_call: Call, status: Status): void {
-    if (this.current !== undefined) this.open--;
+    this.open--;
     this.byActor[this.tdx.m.current + 1] = undefined;
     this.halted ||= status === MODULE_HALT;
   }

@@ -40,10 +40,10 @@ const T05: TdxRule = {
     const vcpus = new Map<number, Translations>();
     /** When an entry was last translated through. */
     const closedAt = new Map<Cell, number>();
+    tdx.m.clearOnReset(vcpus);
+    tdx.m.clearOnReset(closedAt);
     tdx.m.onReset(() => {
       now = 0;
-      vcpus.clear();
-      closedAt.clear();
     });
     tdx.listeners.push({
       tlbFlushed: (tdvpr) => {
@@ -73,7 +73,7 @@ const T05: TdxRule = {
           if (vcpu.flushed || vcpu.emptyAt > closed) continue;
           vcpu.stale = true;
           if (!inside) continue;
-          judge.violated('no VCPU inside from before the entry was blocked', `the one with TDVPR ${tdvpr} has cached it`);
+          judge.violated('no VCPU inside from before it was blocked', `that of TDVPR page ${tdvpr} may have cached it`);
         }
       },
     });
@@ -85,7 +85,7 @@ const ENTER = 'TDH.VP.ENTER';
 const T06: TdxRule = {
   id: 'T06',
   level: 'required',
-  statement: 'REFCOUNT counts the VCPUs inside by the epoch they entered in, and TRACK waits for those of the previous one.',
+  statement: 'REFCOUNT counts the VCPUs inside by the epoch of their entry; TRACK waits for those of the previous one.',
   source: 'epoch notes, rules 2-4',
   versions: ['*'],
   watch: (tdx, judge) => {
@@ -95,7 +95,8 @@ const T06: TdxRule = {
         judge.exercised();
         const oldest = tdx.m.peek(tdx.memory.word(call.tdr, TD.TD_EPOCH)) - 1;
         for (const entered of epochsInside(tdx, call.tdr)) {
-          if (entered < oldest) judge.violated(`no VCPU from before epoch ${oldest} inside`, `one entered in ${entered}`);
+          if (entered >= oldest) continue;
+          judge.violated(`no VCPU inside from before epoch ${oldest}`, `one entered in ${entered}`);
         }
       },
     });

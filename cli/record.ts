@@ -1,0 +1,50 @@
+/**
+ * `npm run record`: writes the recordings of our own, recordings/. With `--folder` and `--seed` it records others, as
+ * many scenarios as `--scenarios` says.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { OWN_FILES, OWN_SEEDS, type Seeds } from '../properties/recordings/generate.ts';
+import { print } from './output.ts';
+
+const OWN_FOLDER = fileURLToPath(new URL('../recordings/', import.meta.url));
+const COMPRESSION = { level: 9 };
+
+interface Options {
+  readonly folder: string;
+  readonly seed?: number;
+  readonly scenarios: number;
+}
+
+function whole(text: string): number {
+  const number = Number(text);
+  if (!Number.isSafeInteger(number) || number < 0) throw new InvalidArgumentError('expected a whole number');
+  return number;
+}
+
+/** From a seed on, one after the other; half as many life cycles as sequences. */
+function seedsFrom(first: number, count: number): Seeds {
+  const from = (length: number): number[] => Array.from({ length }, (_, i) => first + i);
+  return { sequential: from(count), lifecycle: from(Math.ceil(count / 2)), pairs: first };
+}
+
+const { folder, seed, scenarios } = new Command('record')
+  .description('record scenarios of our own: what this specification does, in the formats that sept replays')
+  .option('--folder <path>', 'where to write', OWN_FOLDER)
+  .addOption(new Option('--seed <number>', 'first seed; without it, those of the recordings in this repository')
+    .argParser(whole))
+  .addOption(new Option('--scenarios <number>', 'sequential scenarios, with --seed').argParser(whole).default(40))
+  .parse()
+  .opts<Options>();
+
+const seeds = seed === undefined ? OWN_SEEDS : seedsFrom(seed, scenarios);
+mkdirSync(folder, { recursive: true });
+for (const [name, make] of OWN_FILES) {
+  const text = make(seeds);
+  const bytes = name.endsWith('.gz') ? gzipSync(text, COMPRESSION) : Buffer.from(text);
+  writeFileSync(join(folder, name), bytes);
+  print(`${name}: ${text.split('\n').length - 1} lines, ${bytes.length} bytes`);
+}

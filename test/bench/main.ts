@@ -1,0 +1,113 @@
+/**
+ * `npm run bench`: measures this engine against fast-check's own schedulers, and itself. `--smoke` does the same work
+ * for a few seconds, to show that it runs; `--json` ends with one line of JSON. docs/performance.md says how to read it.
+ */
+import { exclusive } from '../../impl/exclusive.ts';
+import { HistoryArbitrary } from '../../properties/arbitrary.ts';
+import { DEFAULT_SHAPE } from '../../properties/check.ts';
+import { Engine } from '../../properties/engine.ts';
+import { print, printJson, table } from '../../cli/output.ts';
+import { scheduledCommands, sequentialCommands } from './commands.ts';
+import { inTurns, median, ratio, type Measured, type Plan } from './measure.ts';
+import { OPERATIONS, referenceStage, STEPS_PER_OPERATION } from './reference.ts';
+import { replaying } from './replaying.ts';
+import { schedulerContenders, sequenceContender, WAIT_IDLE } from './schedulers.ts';
+import { shrinkings } from './shrinking.ts';
+import { OURS, ourContender, stageOf } from './stage.ts';
+import { generationContender, RULES_OFF, RULES_ON, throughputContenders } from './throughput.ts';
+
+interface Effort {
+  readonly plan: Plan;
+  /** Failures to shrink, passes over the recording. */
+  readonly seeds: number;
+  readonly passes: number;
+}
+
+const FULL: Effort = { plan: { warmUp: 1000, rounds: 11, slice: 250 }, seeds: 15, passes: 5 };
+const SMOKE: Effort = { plan: { warmUp: 150, rounds: 3, slice: 30 }, seeds: 3, passes: 2 };
+
+const flags = new Set(process.argv.slice(2));
+const unknown = [...flags].find((flag) => flag !== '--smoke' && flag !== '--json');
+if (unknown !== undefined) {
+  process.stderr.write(`bench: unknown option ${unknown}; there are --smoke and --json\n`);
+  process.exit(2);
+}
+const { plan, seeds, passes } = flags.has('--smoke') ? SMOKE : FULL;
+
+print('The same actors under this engine and under fast-check (reference: 3 actors, 30 steps a history)');
+const reference = referenceStage();
+const schedulers = await inTurns([
+  ourContender(reference),
+  ...schedulerContenders(reference),
+  sequenceContender(reference, OPERATIONS * STEPS_PER_OPERATION),
+  scheduledCommands(reference),
+  sequentialCommands(reference),
+], plan);
+const ours = named(schedulers, OURS);
+print(comparison(schedulers, ours));
+
+print('\nThe same for a policy with every rule on (exclusive, histories as `sept check` draws them)');
+const busy = stageOf(new Engine({ policy: exclusive, module: '1.5', teardown: false }), new HistoryArbitrary(DEFAULT_SHAPE));
+const policy = await inTurns([ourContender(busy), ...schedulerContenders(busy)], plan);
+print(comparison(policy, named(policy, OURS)));
+
+print('\nThis engine on the shipped policies');
+const throughput = await inTurns(throughputContenders(), plan);
+print(table(['', 'steps/s', 'from', 'to'], throughput.map((m) => [m.name, ...spread(m.stepRates)])));
+
+print('\nDrawing');
+const drawing = await inTurns([generationContender()], plan);
+print(table(['', 'histories/s', 'from', 'to'], drawing.map((m) => [m.name, ...spread(m.rates)])));
+
+print(`\nShrinking (medians of ${seeds} failures)`);
+print(table(['policy', 'rule', 'found after', 'executions', 'ms', 'operations'], (await shrinkings(seeds)).map((s) =>
+  [s.policy, s.rule, s.foundAfter, s.executions, s.milliseconds.toFixed(1), `${s.from} -> ${s.to}`])));
+
+print('\nReplay of recorded calls');
+const replay = await replaying(passes);
+print(`${replay.source}: ${rounded(replay.stepsPerSecond)} steps/s (${replay.steps} steps, ${replay.differing} differing)`);
+
+if (flags.has('--json')) {
+  printJson({
+    ratios: {
+      fastestFcScheduler: twoDigits(Math.min(...racing(schedulers).map((m) => ratio(ours, m)))),
+      recommendedFcScheduler: twoDigits(ratio(ours, named(schedulers, WAIT_IDLE))),
+    },
+    stepsPerSecond: {
+      rulesOn: Math.round(median(named(throughput, RULES_ON).stepRates)),
+      rulesOff: Math.round(median(named(throughput, RULES_OFF).stepRates)),
+    },
+    replayStepsPerSecond: Math.round(replay.stepsPerSecond),
+  });
+}
+
+/** Those of the others that use fast-check's scheduler: without it nothing can race. */
+function racing(measured: readonly Measured[]): Measured[] {
+  const others = new Set([OURS, sequentialCommands(reference).name]);
+  return measured.filter(({ name }) => !others.has(name));
+}
+
+function named(measured: readonly Measured[], name: string): Measured {
+  const found = measured.find((m) => m.name === name);
+  if (found === undefined) throw new Error(`nothing called ${name} was measured`);
+  return found;
+}
+
+function comparison(measured: readonly Measured[], first: Measured): string {
+  return table(['', 'histories/s', 'from', 'to', 'steps a history', 'this engine is faster by'], measured.map((m) => [
+    m.name, ...spread(m.rates), (median(m.stepRates) / median(m.rates)).toFixed(1), `${ratio(first, m).toFixed(1)}x`,
+  ]));
+}
+
+/** Median, lowest, highest. */
+function spread(rates: readonly number[]): string[] {
+  return [median(rates), Math.min(...rates), Math.max(...rates)].map(rounded);
+}
+
+function rounded(rate: number): string {
+  return Math.round(rate).toLocaleString('en-US');
+}
+
+function twoDigits(value: number): number {
+  return Math.round(value * 100) / 100;
+}

@@ -1,0 +1,53 @@
+/** How many steps a second our engine takes on the shipped policies that break no rule, and how fast histories are drawn. */
+import fc from 'fast-check';
+import { POLICIES } from '../../impl/index.ts';
+import { HistoryArbitrary } from '../../properties/arbitrary.ts';
+import { DEFAULT_SHAPE } from '../../properties/check.ts';
+import { Engine } from '../../properties/engine.ts';
+import type { Contender } from './measure.ts';
+import { checked } from './stage.ts';
+
+const HISTORIES = 250;
+const SEED = 7;
+
+/** With the rules or without, with the end of the VM or without; a unit is one history on one policy. */
+export function throughputContenders(): Contender[] {
+  const policies = POLICIES.filter(({ breaks }) => breaks.length === 0);
+  const histories = fc.sample(new HistoryArbitrary(DEFAULT_SHAPE), { numRuns: HISTORIES, seed: SEED });
+  const contender = (name: string, rules: boolean, teardown: boolean): Contender => {
+    const engines = policies.map((policy) => new Engine({ policy, module: '1.5', rules, teardown }));
+    let next = 0;
+    return {
+      name,
+      run: (amount) => {
+        let steps = 0;
+        for (let i = 0; i < amount; i++, next++) {
+          const engine = engines[next % engines.length];
+          const history = histories[Math.floor(next / engines.length) % histories.length];
+          if (engine === undefined || history === undefined) throw new Error('there is nothing to run');
+          const before = engine.steps;
+          const violation = engine.run(history);
+          if (violation !== null) throw new Error(`the bench broke ${violation.rule}`);
+          steps += engine.steps - before;
+        }
+        return { steps };
+      },
+    };
+  };
+  return [
+    contender(RULES_ON, true, true),
+    contender(RULES_OFF, false, true),
+    contender('rules on, the VM is not destroyed', true, false),
+    contender('rules off, the VM is not destroyed', false, false),
+  ];
+}
+
+export const RULES_ON = 'rules on';
+export const RULES_OFF = 'rules off';
+
+/** Drawing alone: what `sept check` draws, and nothing is run. */
+export const generationContender = (): Contender => ({
+  name: 'drawing histories',
+  run: (amount, seed) => checked(amount, seed, () =>
+    fc.property(new HistoryArbitrary(DEFAULT_SHAPE), (history) => history.actors.length > 0)),
+});
