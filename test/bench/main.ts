@@ -24,7 +24,7 @@ interface Effort {
 }
 
 const FULL: Effort = { plan: { warmUp: 1000, rounds: 11, slice: 250 }, seeds: 15, passes: 5 };
-const SMOKE: Effort = { plan: { warmUp: 150, rounds: 3, slice: 30 }, seeds: 3, passes: 2 };
+const SMOKE: Effort = { plan: { warmUp: 120, rounds: 5, slice: 25 }, seeds: 3, passes: 2 };
 
 const flags = new Set(process.argv.slice(2));
 const unknown = [...flags].find((flag) => flag !== '--smoke' && flag !== '--json');

@@ -70,7 +70,9 @@ function* accept(tdx: TdxModule, call: Call): Steps<S.Status> {
 
   // EFFECT: zero the page, then map it; the whole entry is written, still locked
   const accepted = zeroPages(tdx, call, now, level);
-  return (yield* publish(tdx, call, now, accepted)) ? S.SUCCESS : S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
+  if (yield* publish(tdx, call, now, accepted)) return S.SUCCESS;
+  call.interrupted = false; // what was done so far is void: the guest is told BUSY, not resumed
+  return S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
 }
 
 /**
