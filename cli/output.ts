@@ -2,11 +2,20 @@
  * Where output goes: results on stdout, progress on stderr and only on a terminal.
  */
 import Table from 'cli-table3';
+import colours from 'picocolors';
 
 /** Prints a line of the result. */
 export function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
+
+/** A report as a terminal shows it: the row at which the rule fired stands out. */
+export const emphasised = (report: string): string =>
+  report.split('\n').map((line) => (line.startsWith('!') ? colours.red(line) : line)).join('\n');
+
+/** A verdict as a terminal shows it. */
+export const painted = (verdict: string): string =>
+  verdict === 'passes' ? colours.green(verdict) : verdict === 'fails' ? colours.red(verdict) : colours.yellow(verdict);
 
 /** Prints the one object of a `--json` run. */
 export function printJson(value: unknown): void {

@@ -7,7 +7,7 @@ import { check, type Verdict } from '../../properties/check.ts';
 import { CORPUS } from '../../properties/corpus.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import { jsonOption, moduleOption, propertyOption, runsOption, seedOption, timeOption, type Knobs } from '../knobs.ts';
-import { print, printJson } from '../output.ts';
+import { emphasised, painted, print, printJson } from '../output.ts';
 import { policyNamed } from '../policies.ts';
 import { rulesNamed } from '../rules.ts';
 
@@ -62,12 +62,12 @@ const jsonOf = ({ policy, module, verdict, histories, seed, findings, exercised 
 function printVerdict({
   policy, module, verdict, histories, steps, seed, findings, unexercised, notApplicable,
 }: Verdict): void {
-  print(`${policy}, module ${module}: ${verdict} (${histories} histories, ${steps} steps, seed ${seed})`);
+  print(`${policy}, module ${module}: ${painted(verdict)} (${histories} histories, ${steps} steps, seed ${seed})`);
   if (unexercised.length > 0) print(`never put to the test: ${unexercised.join(', ')}`);
   if (notApplicable.length > 0) print(`not applicable: ${notApplicable.join(', ')}`);
   for (const { report, foundAfter } of findings) {
     print('');
-    print(report.text);
+    print(emphasised(report.text));
     print(`found after ${foundAfter} histories`);
   }
 }

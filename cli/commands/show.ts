@@ -8,7 +8,7 @@ import { story } from '../../properties/report.ts';
 import { timelineOf } from '../../properties/timeline.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import { jsonOption, moduleOption, type Knobs } from '../knobs.ts';
-import { print, printJson } from '../output.ts';
+import { emphasised, print, printJson } from '../output.ts';
 import { policyNamed } from '../policies.ts';
 
 /** The command; it answers with the exit code. */
@@ -26,7 +26,7 @@ export const showCommand = (exit: (code: number) => void): Command =>
       const violation = new Engine(options).run(history);
       const report = violation === null ? null : explain(options, history, violation);
       if (json === true) printJson({ policy: options.policy.name, module, violation, rows: report?.rows.length ?? 0 });
-      else print(report?.text ?? unbroken(options, history));
+      else print(report === null ? unbroken(options, history) : emphasised(report.text));
       exit(violation === null ? EXIT_CLEAN : EXIT_FINDINGS);
     });
 

@@ -2,7 +2,7 @@
  * What happens in sequential scenarios: short stories about one entry or VCPU, each of which would go well, were it not
  * for what other stories have left behind, for calls that are forgotten and for operands that slip.
  */
-import { isWalkable } from '../../spec/tdx/entry.ts';
+import { isGuestAccessible } from '../../spec/tdx/entry.ts';
 import { NDA } from '../../spec/tdx/pamt.ts';
 import { hexOf } from './compare-step.ts';
 import type { Author } from './generate-author.ts';
@@ -62,6 +62,7 @@ const forAWhile = (on: readonly [string, string], off: readonly [string, string]
 
 const fatal = forAWhile(['0x100', 'TDR.FATAL=1'], ['0x101', 'TDR.FATAL=0'], 7);
 
+/** One operand after the other is mistaken. */
 const confused: Story = (a) => a.confused(() => a.dice.pick([addPage, augment, relocate, demote, debug])(a));
 
 /** Nothing but a TD without VCPUs is refused by TDH.MR.FINALIZE for that. */
@@ -99,7 +100,7 @@ const ANY: readonly ((a: Author, place: Place) => void)[] = [
 const stuck: Story = (a) => {
   const place = a.anywhere(0);
   const vcpu = a.dice.pick(a.vcpus);
-  if (!a.isRunnable || isWalkable(a.walk(place).entry)) return;
+  if (!a.isRunnable || isGuestAccessible(a.walk(place).entry)) return;
   for (let i = 0; i <= a.u.tdx.platform.steppingThreshold; i++) a.touch(vcpu, place.gpa);
   if (a.dice.percent(60)) {
     build(a, place);
@@ -117,7 +118,7 @@ export const tearDown: Story = (a) => {
   setting(a, '0x3', 'TEARDOWN');
   for (let i = 0; i < 2; i++) anything(a);
   const { pamt, base } = a.u.tdx;
-  const owned = Array.from({ length: 0x2000 }, (_, page) => page)
+  const owned = Array.from({ length: SMALL_PAGES }, (_, page) => page)
     .filter((page) => pamt.sizeOf(page) === 0 && pamt.owner(page, 0) === a.slot.tdr && pamt.type(page, 0) !== NDA);
   const all = owned.length < FEW_PAGES && a.dice.percent(60);
   for (const page of [...a.dice.shuffled(owned).slice(0, all ? FEW_PAGES : SOME_PAGES), a.slot.tdr]) {
@@ -126,6 +127,8 @@ export const tearDown: Story = (a) => {
   }
 };
 
+/** Pages before the GiB that a scenario may use as one page. */
+const SMALL_PAGES = 0x2000;
 /** A TD that has few pages is reclaimed to the end. */
 const FEW_PAGES = 40;
 const SOME_PAGES = 8;

@@ -133,7 +133,7 @@ export const unblock: Story = (a) => {
   a.about('TDH.MEM.RANGE.UNBLOCK', place);
 };
 
-/** A table goes, with what is below it, if the author thinks of that. */
+/** A table is blocked and taken out, whether or not it is empty. */
 export const removeTable: Story = (a) => {
   const place = a.entryIn(TABLES, [1, 2, 3]);
   if (place === null) return;

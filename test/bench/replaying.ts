@@ -1,8 +1,7 @@
 /** How many recorded calls a second are replayed and compared, from the compressed file to the verdict. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { sequentialScenario } from '../../properties/recordings/generate-sequential.ts';
-import { replayFile, replayLine, type Replayed } from '../../properties/recordings/replay.ts';
+import { replayFile } from '../../properties/recordings/replay.ts';
 import { Universes } from '../../properties/recordings/universe.ts';
 import { median, timed } from './measure.ts';
 
@@ -15,46 +14,38 @@ export interface Replaying {
   readonly differing: number;
 }
 
-const RECORDING = new URL('../../../shared/recordings/tdx/sequential.jsonl.gz', import.meta.url);
-/** Scenarios of our own, when the recordings of the real module are not there. */
-const OWN_SCENARIOS = 60;
+/** The first that is there is replayed: those of the real module are not part of this repository. */
+const RECORDINGS = [
+  ['recordings of the real module', '../../../shared/recordings/tdx/sequential.jsonl.gz'],
+  ['recordings of our own', '../../recordings/sequential.jsonl.gz'],
+] as const;
 
-/** Replays so many times; the recordings of the real module where they are, else scenarios of our own. */
-export async function replaying(passes: number): Promise<Replaying> {
-  const file = fileURLToPath(RECORDING);
-  const isThere = existsSync(file);
-  const source = isThere ? 'sequential.jsonl.gz of the real module' : 'scenarios of our own';
-  const replay = isThere ? (universes: Universes) => replayFile(file, universes) : ownReplays();
-  const rates: number[] = [];
-  let steps = 0;
-  let differing = 0;
+/** Replays a recording so many times; null when none is there. */
+export async function replaying(passes: number): Promise<Replaying | null> {
+  for (const [source, path] of RECORDINGS) {
+    const file = fileURLToPath(new URL(path, import.meta.url));
+    if (existsSync(file)) return replayingOf(source, file, passes);
+  }
+  return null;
+}
+
+async function replayingOf(source: string, file: string, passes: number): Promise<Replaying> {
   const universes = new Universes();
+  const rates: number[] = [];
+  let totals = { steps: 0, differing: 0 };
   for (let pass = 0; pass < passes; pass++) {
-    const { seconds, work } = await timed(() => totals(replay(universes)));
-    ({ steps, differing } = work);
-    rates.push(steps / seconds);
+    const { seconds, work } = await timed(() => replayed(file, universes));
+    totals = work;
+    rates.push(work.steps / seconds);
   }
-  return { source, stepsPerSecond: median(rates), steps, differing };
+  return { source, stepsPerSecond: median(rates), ...totals };
 }
 
-async function totals(replays: AsyncIterable<Replayed> | Iterable<Replayed>): Promise<{ steps: number; differing: number }> {
-  let steps = 0;
-  let differing = 0;
-  for await (const replayed of replays) {
-    steps += replayed.steps;
-    differing += replayed.differing;
+async function replayed(file: string, universes: Universes): Promise<{ steps: number; differing: number }> {
+  const totals = { steps: 0, differing: 0 };
+  for await (const { steps, differing } of replayFile(file, universes)) {
+    totals.steps += steps;
+    totals.differing += differing;
   }
-  return { steps, differing };
-}
-
-/** Writes scenarios of our own down, and answers what parses and replays them. */
-function ownReplays(): (universes: Universes) => Iterable<Replayed> {
-  const lines: string[] = [];
-  const writer = new Universes();
-  for (let seed = 1; seed <= OWN_SCENARIOS; seed++) lines.push(JSON.stringify(sequentialScenario(seed, writer)));
-  return function* (universes) {
-    for (const [at, line] of lines.entries()) {
-      yield replayLine({ where: `scenario ${at}`, value: JSON.parse(line) as unknown }, universes);
-    }
-  };
+  return totals;
 }

@@ -143,7 +143,8 @@ describe('a recording of our own that was altered', () => {
 
   test.each(PAIRS)('in what Y answers: noticed in every cell of %s', async (name) => {
     const cells = (await readCells(FOLDER + name)).filter(({ kind }) => kind !== 'summary');
-    const altered = cells.map(({ where, cell }) => parseCell(where, { ...given(cell), yStatus: 'TDX_NO_VCPUS_AT_ALL' }));
+    const yStatus = 'TDX_NO_VCPUS_AT_ALL';
+    const altered = cells.map(({ where, cell }) => parseCell(where, { ...given(cell), yStatus }));
     expect(judge.judge(altered, 1)).toMatchObject({ cells: cells.length, differing: cells.length });
   });
 });
