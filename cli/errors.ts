@@ -1,7 +1,7 @@
 import { PolicyError, UnusableHistory } from '../properties/engine.ts';
 import { NotDeterministic } from '../properties/check.ts';
-import { HistorySyntaxError } from '../properties/text.ts';
-import { InputError } from '../properties/recordings/input.ts';
+import { HistorySyntaxError } from '../properties/histories/text.ts';
+import { InputError } from '../properties/recordings/format/input.ts';
 
 /** Nothing found / a check found something / the input or the command line was unusable. */
 export const EXIT_CLEAN = 0;

@@ -1,7 +1,7 @@
 /** Rules that a command line names: shipped ones by id, anybody's by file. */
 import { existsSync } from 'node:fs';
 import type { Vm } from '../impl/vm.ts';
-import { catalogue } from '../properties/catalogue.ts';
+import { catalogue } from '../properties/reports/catalogue.ts';
 import type { Rule } from '../spec/machine/monitor.ts';
 import { UsageError } from './errors.ts';
 import { defaultExportOf } from './loading.ts';

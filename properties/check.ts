@@ -7,13 +7,13 @@ import { USED_PAGES } from '../impl/platform.ts';
 import { FAULTS } from '../spec/machine/faults.ts';
 import type { RuleText, Violation } from '../spec/machine/rule.ts';
 import type { ModuleVersion } from '../spec/tdx/versions.ts';
-import { HistoryArbitrary, type Shape } from './arbitrary.ts';
+import { HistoryArbitrary, type Shape } from './histories/arbitrary.ts';
 import { Engine, rulesFor, type EngineOptions } from './engine.ts';
-import type { History } from './history.ts';
-import { report, type Report } from './report.ts';
-import { shrink } from './shrink.ts';
-import { formatHistory } from './text.ts';
-import { timelineOf } from './timeline.ts';
+import type { History } from './histories/history.ts';
+import { report, type Report } from './reports/report.ts';
+import { shrink } from './histories/shrink.ts';
+import { formatHistory } from './histories/text.ts';
+import { timelineOf } from './reports/timeline.ts';
 
 export interface CheckOptions extends Pick<EngineOptions, 'policy' | 'module' | 'only' | 'extra' | 'guard'> {
   readonly seed: number;

@@ -14,11 +14,11 @@ import { isInside, leaveTd } from '../impl/guest.ts';
 import { createVm } from '../impl/platform.ts';
 import type { Policy } from '../impl/policy.ts';
 import type { Vm, VmVcpu } from '../impl/vm.ts';
-import { DeviationChoices } from './deviations.ts';
-import { actorName, type ActorProgram, type History, type Operation } from './history.ts';
+import { DeviationChoices } from './histories/deviations.ts';
+import { actorName, type ActorProgram, type History, type Operation } from './histories/history.ts';
 import { GUEST_OPERATIONS, HOST_OPERATIONS } from './operations.ts';
 import { SYSTEM_RULES } from './rules/index.ts';
-import { formatHistory } from './text.ts';
+import { formatHistory } from './histories/text.ts';
 
 export interface EngineOptions {
   readonly policy: Policy;

@@ -3,7 +3,7 @@ import type { Steps } from '../spec/machine/step.ts';
 import { guestIdle, guestOperation } from '../impl/guest.ts';
 import { GUEST_PAGES, USED_PAGES } from '../impl/platform.ts';
 import type { Vm, VmVcpu } from '../impl/vm.ts';
-import type { Operation } from './history.ts';
+import type { Operation } from './histories/history.ts';
 
 type GuestOperation = (vm: Vm, vcpu: VmVcpu, operation: Operation) => Steps<void>;
 type HostOperation = (vm: Vm, operation: Operation) => Steps<void>;

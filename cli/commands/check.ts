@@ -4,7 +4,7 @@
  */
 import { Command } from 'commander';
 import { check, type Verdict } from '../../properties/check.ts';
-import { CORPUS } from '../../properties/corpus.ts';
+import { CORPUS } from '../../properties/histories/corpus.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import { jsonOption, moduleOption, propertyOption, runsOption, seedOption, timeOption, type Knobs } from '../knobs.ts';
 import { emphasised, painted, print, printJson } from '../output.ts';

@@ -1,6 +1,6 @@
 /** `sept rules`: the rule catalogue, from the rules themselves. */
 import { Command } from 'commander';
-import { catalogue, markdownOf } from '../../properties/catalogue.ts';
+import { catalogue, markdownOf } from '../../properties/reports/catalogue.ts';
 import { EXIT_CLEAN } from '../errors.ts';
 import { jsonOption, type Knobs } from '../knobs.ts';
 import { print, printJson, table } from '../output.ts';

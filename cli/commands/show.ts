@@ -2,10 +2,10 @@
 import { Command } from 'commander';
 import { Engine, type EngineOptions } from '../../properties/engine.ts';
 import { explain } from '../../properties/check.ts';
-import { parseHistory } from '../../properties/text.ts';
-import type { History } from '../../properties/history.ts';
-import { story } from '../../properties/report.ts';
-import { timelineOf } from '../../properties/timeline.ts';
+import { parseHistory } from '../../properties/histories/text.ts';
+import type { History } from '../../properties/histories/history.ts';
+import { story } from '../../properties/reports/report.ts';
+import { timelineOf } from '../../properties/reports/timeline.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import { jsonOption, moduleOption, type Knobs } from '../knobs.ts';
 import { emphasised, print, printJson } from '../output.ts';

@@ -1,9 +1,9 @@
 /**
- * `npm run bench`: measures this engine against fast-check's own schedulers, and itself. `--smoke` does the same work
- * for a few seconds, to show that it runs; `--json` ends with one line of JSON. docs/performance.md says how to read it.
+ * `npm run bench`: measures this engine against fast-check's own schedulers, and itself. `--smoke` does less of the same,
+ * to show that it runs; `--json` ends with one line of JSON. docs/performance.md says how to read it.
  */
 import { exclusive } from '../../impl/exclusive.ts';
-import { HistoryArbitrary } from '../../properties/arbitrary.ts';
+import { HistoryArbitrary } from '../../properties/histories/arbitrary.ts';
 import { DEFAULT_SHAPE } from '../../properties/check.ts';
 import { Engine } from '../../properties/engine.ts';
 import { print, printJson, table } from '../../cli/output.ts';
@@ -47,7 +47,8 @@ const ours = named(schedulers, OURS);
 print(comparison(schedulers, ours));
 
 print('\nThe same for a policy with every rule on (exclusive, histories as `sept check` draws them)');
-const busy = stageOf(new Engine({ policy: exclusive, module: '1.5', teardown: false }), new HistoryArbitrary(DEFAULT_SHAPE));
+const engine = new Engine({ policy: exclusive, module: '1.5', teardown: false });
+const busy = stageOf(engine, new HistoryArbitrary(DEFAULT_SHAPE));
 const policy = await inTurns([ourContender(busy), ...schedulerContenders(busy)], plan);
 print(comparison(policy, named(policy, OURS)));
 
@@ -67,7 +68,7 @@ print('\nReplay of recorded calls');
 const replay = await replaying(passes);
 print(replay === null
   ? 'skipped: there is neither ../shared/recordings/tdx/sequential.jsonl.gz nor recordings/sequential.jsonl.gz'
-  : `${replay.source}: ${rounded(replay.stepsPerSecond)} steps/s (${replay.steps} steps, ${replay.differing} differing)`);
+  : `${replay.source}: ${rounded(replay.stepsPerSecond)} steps/s, ${replay.steps} steps, ${replay.differing} differing`);
 
 if (flags.has('--json')) {
   printJson({

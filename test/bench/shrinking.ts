@@ -1,11 +1,11 @@
 /** What shrinking costs, and what it comes to, on policies that are known to break a rule. */
 import fc from 'fast-check';
 import { mirrorNaive, rcuBranchFree, type Policy } from '../../impl/index.ts';
-import { HistoryArbitrary } from '../../properties/arbitrary.ts';
+import { HistoryArbitrary } from '../../properties/histories/arbitrary.ts';
 import { DEFAULT_SHAPE } from '../../properties/check.ts';
 import { Engine } from '../../properties/engine.ts';
-import { operationCount, type History } from '../../properties/history.ts';
-import { shrink } from '../../properties/shrink.ts';
+import { operationCount, type History } from '../../properties/histories/history.ts';
+import { shrink } from '../../properties/histories/shrink.ts';
 import { median, timed } from './measure.ts';
 
 export interface Shrinking {

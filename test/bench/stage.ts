@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type { Machine } from '../../spec/machine/machine.ts';
 import type { Violation } from '../../spec/machine/rule.ts';
 import type { Engine } from '../../properties/engine.ts';
-import type { History } from '../../properties/history.ts';
+import type { History } from '../../properties/histories/history.ts';
 import type { Contender, Work } from './measure.ts';
 
 export interface Stage {

@@ -1,7 +1,7 @@
-/** How many steps a second our engine takes on the shipped policies that break no rule, and how fast histories are drawn. */
+/** How many steps a second our engine takes on the shipped policies that break no rule, and how fast it draws histories. */
 import fc from 'fast-check';
 import { POLICIES } from '../../impl/index.ts';
-import { HistoryArbitrary } from '../../properties/arbitrary.ts';
+import { HistoryArbitrary } from '../../properties/histories/arbitrary.ts';
 import { DEFAULT_SHAPE } from '../../properties/check.ts';
 import { Engine } from '../../properties/engine.ts';
 import type { Contender } from './measure.ts';

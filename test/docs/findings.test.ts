@@ -1,13 +1,13 @@
 /** docs/findings.md: its histories come to what it says, its commands print what it shows, its counts are right. */
 import { afterAll, describe, expect, test } from 'vitest';
-import { CallExplorer } from '../../properties/module-calls.ts';
-import { followStep } from '../../properties/recordings/harness.ts';
-import { parseScenario } from '../../properties/recordings/format.ts';
-import { readLines } from '../../properties/recordings/lines.ts';
-import { hostWalk } from '../../properties/recordings/observe.ts';
-import { perform } from '../../properties/recordings/perform.ts';
-import { Universes, type Slot } from '../../properties/recordings/universe.ts';
-import { parseHistory } from '../../properties/text.ts';
+import { CallExplorer } from '../../properties/module/calls.ts';
+import { followStep } from '../../properties/recordings/replay/harness.ts';
+import { parseScenario } from '../../properties/recordings/format/format.ts';
+import { readLines } from '../../properties/recordings/format/lines.ts';
+import { hostWalk } from '../../properties/recordings/replay/observe.ts';
+import { perform } from '../../properties/recordings/replay/perform.ts';
+import { Universes, type Slot } from '../../properties/recordings/replay/universe.ts';
+import { parseHistory } from '../../properties/histories/text.ts';
 import { TDX_RULES } from '../../spec/tdx/rules/index.ts';
 import { describeEntry, PENDING, stateOf } from '../../spec/tdx/entry.ts';
 import { describeStatus, VMEXIT_EPT_VIOLATION } from '../../spec/tdx/status.ts';

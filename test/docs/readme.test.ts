@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { POLICIES } from '../../impl/index.ts';
 import { Engine } from '../../properties/engine.ts';
-import { parseHistory } from '../../properties/text.ts';
+import { parseHistory } from '../../properties/histories/text.ts';
 import { MODULE_VERSIONS } from '../../spec/tdx/versions.ts';
 import { recorded } from '../recordings/recorded.ts';
 import { Clone, filesIn, pathOf, refreshed, tableIn, textOf } from './document.ts';

@@ -8,8 +8,8 @@ import {
 } from '../../impl/index.ts';
 import type { Policy } from '../../impl/policy.ts';
 import { Engine } from '../../properties/engine.ts';
-import { parseHistory } from '../../properties/text.ts';
-import { timelineOf } from '../../properties/timeline.ts';
+import { parseHistory } from '../../properties/histories/text.ts';
+import { timelineOf } from '../../properties/reports/timeline.ts';
 import { MODULE_VERSIONS, type ModuleVersion } from '../../spec/tdx/versions.ts';
 
 const seen = (policy: Policy, module: ModuleVersion, text: string): string | undefined =>

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { check } from '../../properties/check.ts';
-import { CORPUS } from '../../properties/corpus.ts';
+import { CORPUS } from '../../properties/histories/corpus.ts';
 import { testKnobs } from '../support/knobs.ts';
 
 /** Enough to put every required rule to the test; a faulty policy falls much sooner. */

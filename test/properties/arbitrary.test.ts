@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decode, HistoryArbitrary, tapeLength } from '../../properties/arbitrary.ts';
+import { decode, HistoryArbitrary, tapeLength } from '../../properties/histories/arbitrary.ts';
 import { DEFAULT_SHAPE } from '../../properties/check.ts';
-import { operationCount } from '../../properties/history.ts';
-import { formatHistory } from '../../properties/text.ts';
+import { operationCount } from '../../properties/histories/history.ts';
+import { formatHistory } from '../../properties/histories/text.ts';
 
 describe('random histories', () => {
   test('are the same for the same seed, on every machine', () => {

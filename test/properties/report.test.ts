@@ -4,8 +4,8 @@ import { mirrorNaive, POLICIES, rcuBranchFree } from '../../impl/index.ts';
 import type { Policy } from '../../impl/policy.ts';
 import { check, explain } from '../../properties/check.ts';
 import { Engine } from '../../properties/engine.ts';
-import { COLUMNS } from '../../properties/report.ts';
-import { parseHistory } from '../../properties/text.ts';
+import { COLUMNS } from '../../properties/reports/report.ts';
+import { parseHistory } from '../../properties/histories/text.ts';
 
 function reportOf(policy: Policy, text: string): string {
   const options = { policy, module: '1.5' } as const;

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { HistoryArbitrary } from '../../properties/arbitrary.ts';
+import { HistoryArbitrary } from '../../properties/histories/arbitrary.ts';
 import { DEFAULT_SHAPE } from '../../properties/check.ts';
-import { operationCount, type History } from '../../properties/history.ts';
-import { shrink } from '../../properties/shrink.ts';
-import { smaller } from '../../properties/smaller.ts';
-import { formatHistory, parseHistory } from '../../properties/text.ts';
+import { operationCount, type History } from '../../properties/histories/history.ts';
+import { shrink } from '../../properties/histories/shrink.ts';
+import { smaller } from '../../properties/histories/smaller.ts';
+import { formatHistory, parseHistory } from '../../properties/histories/text.ts';
 
 const names = (history: History): string[] => history.actors.flatMap((a) => a.operations.map((o) => o.name));
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { HistoryArbitrary } from '../../properties/arbitrary.ts';
+import { HistoryArbitrary } from '../../properties/histories/arbitrary.ts';
 import { DEFAULT_SHAPE } from '../../properties/check.ts';
-import { formatHistory, HistorySyntaxError, parseHistory } from '../../properties/text.ts';
+import { formatHistory, HistorySyntaxError, parseHistory } from '../../properties/histories/text.ts';
 
 describe('a history as text', () => {
   test('reads as actors, operations and deviations', () => {

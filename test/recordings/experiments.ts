@@ -7,12 +7,12 @@ import { atomically } from '../../spec/machine/step.ts';
 import type { Call, Operands } from '../../spec/tdx/call.ts';
 import { ENTRY_LOCK, HOST_PRIORITY, stateName, stateOf, toRaw, withoutLocks } from '../../spec/tdx/entry.ts';
 import { TD } from '../../spec/tdx/td.ts';
-import { guestRax, statusText } from '../../properties/recordings/conflicts-status.ts';
-import { Names } from '../../properties/recordings/conflicts-names.ts';
-import { traceCall } from '../../properties/recordings/conflicts-trace.ts';
-import { leafPage } from '../../properties/recordings/setups-entries.ts';
-import { setPair } from '../../properties/recordings/setups-pairs.ts';
-import { functionNamed, lpOf, operandsOf, type Stage } from '../../properties/recordings/setups.ts';
+import { guestRax, statusText } from '../../properties/recordings/conflicts/status.ts';
+import { Names } from '../../properties/recordings/conflicts/names.ts';
+import { traceCall } from '../../properties/recordings/conflicts/trace.ts';
+import { leafPage } from '../../properties/recordings/setups/entries.ts';
+import { setPair } from '../../properties/recordings/setups/pairs.ts';
+import { functionNamed, lpOf, operandsOf, type Stage } from '../../properties/recordings/setups/setups.ts';
 
 /** A line of a sequence: a call, or the raw value of a lock. */
 export interface Line {

@@ -15,10 +15,10 @@ import { FUNCTIONS } from '../../spec/tdx/functions/index.ts';
 import { EPT, Pamt, REG } from '../../spec/tdx/pamt.ts';
 import { describeStatus, statusName } from '../../spec/tdx/status.ts';
 import { INITIALIZED, RUNNABLE, TD } from '../../spec/tdx/td.ts';
-import type { SequentialConfig } from '../../properties/recordings/format-config.ts';
+import type { SequentialConfig } from '../../properties/recordings/format/config.ts';
 
-import { fromRegister } from '../../properties/recordings/registers.ts';
-import { Universes, word, type Universe } from '../../properties/recordings/universe.ts';
+import { fromRegister } from '../../properties/recordings/replay/registers.ts';
+import { Universes, word, type Universe } from '../../properties/recordings/replay/universe.ts';
 import { recordedJson } from './recorded.ts';
 
 interface ForcedRow {

@@ -1,11 +1,11 @@
 /**
  * Two calls on TD 0, set up as pair recordings are, and what the specification makes of them.
  */
-import { Measured } from '../../properties/recordings/conflicts-measure.ts';
-import { Names } from '../../properties/recordings/conflicts-names.ts';
-import { setPair } from '../../properties/recordings/setups-pairs.ts';
-import type { Scene } from '../../properties/recordings/setups-scene.ts';
-import type { Stage } from '../../properties/recordings/setups.ts';
+import { Measured } from '../../properties/recordings/conflicts/measure.ts';
+import { Names } from '../../properties/recordings/conflicts/names.ts';
+import { setPair } from '../../properties/recordings/setups/pairs.ts';
+import type { Scene } from '../../properties/recordings/setups/scene.ts';
+import type { Stage } from '../../properties/recordings/setups/setups.ts';
 
 export interface PairOfCalls {
   readonly x: string;

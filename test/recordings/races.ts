@@ -2,7 +2,7 @@
  * The races of `races.json` on the specification: PAGE.AUG, suspended between its write of the entry and its write of
  * PAMT, and calls that come in between.
  */
-import type { Stage } from '../../properties/recordings/setups.ts';
+import type { Stage } from '../../properties/recordings/setups/setups.ts';
 import { withPair } from './pairs.ts';
 
 export interface Race {

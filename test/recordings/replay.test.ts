@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { InputError } from '../../properties/recordings/input.ts';
-import { replayFile, replayLine, type Replayed } from '../../properties/recordings/replay.ts';
-import { Summing } from '../../properties/recordings/summary.ts';
-import { Universes } from '../../properties/recordings/universe.ts';
+import { InputError } from '../../properties/recordings/format/input.ts';
+import { replayFile, replayLine, type Replayed } from '../../properties/recordings/replay/replay.ts';
+import { Summing } from '../../properties/recordings/replay/summary.ts';
+import { Universes } from '../../properties/recordings/replay/universe.ts';
 import { fixture, type Fixture } from './fixture.ts';
 import { testWith } from './recorded.ts';
 

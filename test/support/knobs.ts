@@ -6,8 +6,8 @@ import { policyNamed, type ChosenPolicy } from '../../cli/policies.ts';
 import { parseDuration } from '../../cli/knobs.ts';
 import { rulesNamed, type ChosenRules } from '../../cli/rules.ts';
 import { POLICIES } from '../../impl/index.ts';
-import type { History } from '../../properties/history.ts';
-import { parseHistory } from '../../properties/text.ts';
+import type { History } from '../../properties/histories/history.ts';
+import { parseHistory } from '../../properties/histories/text.ts';
 import { MODULE_VERSIONS, type ModuleVersion } from '../../spec/tdx/versions.ts';
 
 const { env } = process;

@@ -1,6 +1,6 @@
 /** TDG.MEM.PAGE.ACCEPT. Source: module notes §4. */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR, type WorldOptions } from '../../properties/module-world.ts';
+import { ModuleWorld, TDR, type WorldOptions } from '../../properties/module/world.ts';
 import { atomically, kindOf, READ, RMW } from '../../spec/machine/step.ts';
 import type { Call, Operands } from '../../spec/tdx/call.ts';
 import {

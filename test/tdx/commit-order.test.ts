@@ -2,12 +2,12 @@
  * In which order functions take locks, write and let go: what two calls at the same time see of each other.
  */
 import { describe, expect, test } from 'vitest';
-import { readCells } from '../../properties/recordings/conflicts-format.ts';
-import { Measured } from '../../properties/recordings/conflicts-measure.ts';
-import { Names } from '../../properties/recordings/conflicts-names.ts';
-import { isListed, type TraceEvent } from '../../properties/recordings/conflicts-trace.ts';
-import { sceneOf } from '../../properties/recordings/conflicts.ts';
-import { BUILT_TDS, Stage } from '../../properties/recordings/setups.ts';
+import { readCells } from '../../properties/recordings/conflicts/format.ts';
+import { Measured } from '../../properties/recordings/conflicts/measure.ts';
+import { Names } from '../../properties/recordings/conflicts/names.ts';
+import { isListed, type TraceEvent } from '../../properties/recordings/conflicts/trace.ts';
+import { sceneOf } from '../../properties/recordings/conflicts/conflicts.ts';
+import { BUILT_TDS, Stage } from '../../properties/recordings/setups/setups.ts';
 import { EPT, Pamt } from '../../spec/tdx/pamt.ts';
 import { withPair } from '../recordings/pairs.ts';
 import { testWith } from '../recordings/recorded.ts';

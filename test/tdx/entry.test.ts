@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR } from '../../properties/module-world.ts';
+import { ModuleWorld, TDR } from '../../properties/module/world.ts';
 import {
   describeEntry, entry, ENTRY_LOCK, FREE, fromRaw, HOST_PRIORITY, isGuestAccessible, isLeaf, isTable, isWalkable,
   MAPPED, NL_MAPPED, pageOf, PENDING, permissionsOf, stateCode, STATES, stateName, stateOf, toArchitectural, toRaw,

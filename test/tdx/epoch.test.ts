@@ -1,6 +1,6 @@
 /** TLB tracking. Source: epoch notes of the recordings. */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR } from '../../properties/module-world.ts';
+import { ModuleWorld, TDR } from '../../properties/module/world.ts';
 import { atomically } from '../../spec/machine/step.ts';
 import { stateName, stateOf } from '../../spec/tdx/entry.ts';
 import { tableAt } from '../../spec/tdx/rules/tree.ts';

@@ -1,6 +1,6 @@
 /** What single functions do besides what they share. Source: module notes §3. */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR, type WorldOptions } from '../../properties/module-world.ts';
+import { ModuleWorld, TDR, type WorldOptions } from '../../properties/module/world.ts';
 import { ALL_ONES, HUGE, type Call, type Operands } from '../../spec/tdx/call.ts';
 import {
   entry, ENTRY_LOCK, EXPORTED_DIRTY, MAPPED, REMOVED, stateName, stateOf, toArchitectural,

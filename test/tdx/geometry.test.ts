@@ -1,6 +1,6 @@
 /** Shapes of the tree: levels, sizes of pages, widths of addresses. */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR, type WorldOptions } from '../../properties/module-world.ts';
+import { ModuleWorld, TDR, type WorldOptions } from '../../properties/module/world.ts';
 import { MAPPED, NL_MAPPED, PENDING, stateOf } from '../../spec/tdx/entry.ts';
 import { Geometry } from '../../spec/tdx/geometry.ts';
 import { NDA, REG } from '../../spec/tdx/pamt.ts';

@@ -1,6 +1,6 @@
 /** What every function refuses, and in which words: its operands, the state of its TD, its locks. */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR } from '../../properties/module-world.ts';
+import { ModuleWorld, TDR } from '../../properties/module/world.ts';
 import { ALL_ONES, HUGE, type Operands } from '../../spec/tdx/call.ts';
 import { ENTRY_LOCK } from '../../spec/tdx/entry.ts';
 import { NDA, Pamt, REG, RSVD } from '../../spec/tdx/pamt.ts';

@@ -1,6 +1,6 @@
 /** Entry locks between host and guest. Source: module notes §5; `conflicts.json`, experiments. */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR } from '../../properties/module-world.ts';
+import { ModuleWorld, TDR } from '../../properties/module/world.ts';
 import { atomically, cellOf, kindOf, READ, RELEASE, WRITE, type Steps } from '../../spec/machine/step.ts';
 import type { Call } from '../../spec/tdx/call.ts';
 import { ENTRY_LOCK, HOST_PRIORITY, stateName, stateOf } from '../../spec/tdx/entry.ts';

@@ -3,10 +3,10 @@
  * them. Both are measured on the real module (`races.json` of the recordings): F1 is rule T15, F2 is rule T07.
  */
 import { describe, expect, test } from 'vitest';
-import { operationCount } from '../../properties/history.ts';
-import { CallExplorer, explore } from '../../properties/module-calls.ts';
-import { ModuleWorld, TDR } from '../../properties/module-world.ts';
-import { parseHistory } from '../../properties/text.ts';
+import { operationCount } from '../../properties/histories/history.ts';
+import { CallExplorer, explore } from '../../properties/module/calls.ts';
+import { ModuleWorld, TDR } from '../../properties/module/world.ts';
+import { parseHistory } from '../../properties/histories/text.ts';
 import { atomically, kindOf, TRY } from '../../spec/machine/step.ts';
 import type { Call } from '../../spec/tdx/call.ts';
 import { PENDING, stateName, stateOf } from '../../spec/tdx/entry.ts';

@@ -1,6 +1,6 @@
 /** PAGE.PROMOTE and PAGE.DEMOTE: their conditions, their interrupts. Source: module notes §3. */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR } from '../../properties/module-world.ts';
+import { ModuleWorld, TDR } from '../../properties/module/world.ts';
 import type { Operands } from '../../spec/tdx/call.ts';
 import {
   BLOCKED, entry, ENTRY_LOCK, HOST_PRIORITY, MAPPED, NL_BLOCKED, NL_MAPPED, pageOf, PENDING, PENDING_BLOCKED, stateName,

@@ -1,10 +1,10 @@
 /** Every T rule is broken by a module with one thing changed; the correct one puts it to the test, and keeps it. */
 import { describe, expect, test } from 'vitest';
-import { decode, tapeLength } from '../../properties/arbitrary.ts';
-import type { ActorRole } from '../../properties/history.ts';
-import { CALL_SHAPE, CallExplorer, type ExploreOptions } from '../../properties/module-calls.ts';
-import { ModuleWorld, TDR } from '../../properties/module-world.ts';
-import { parseHistory } from '../../properties/text.ts';
+import { decode, tapeLength } from '../../properties/histories/arbitrary.ts';
+import type { ActorRole } from '../../properties/histories/history.ts';
+import { CALL_SHAPE, CallExplorer, type ExploreOptions } from '../../properties/module/calls.ts';
+import { ModuleWorld, TDR } from '../../properties/module/world.ts';
+import { parseHistory } from '../../properties/histories/text.ts';
 import { RuleBook } from '../../spec/machine/monitor.ts';
 import type { Violation } from '../../spec/machine/rule.ts';
 import { TDX_RULES } from '../../spec/tdx/rules/index.ts';

@@ -1,5 +1,5 @@
 /** Schedules that tests of the module share. */
-import type { History } from '../../properties/history.ts';
+import type { History } from '../../properties/histories/history.ts';
 import type { Access, Steps } from '../../spec/machine/step.ts';
 
 /** No call of a test's program takes more steps. */

@@ -1,6 +1,6 @@
 /** How each version of the module locks the Secure EPT: the table, and that the functions do as it says. */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR } from '../../properties/module-world.ts';
+import { ModuleWorld, TDR } from '../../properties/module/world.ts';
 import type { Operands } from '../../spec/tdx/call.ts';
 import { EXCLUSIVE, SHARED } from '../../spec/tdx/locks.ts';
 import { tableAt } from '../../spec/tdx/rules/tree.ts';

@@ -1,6 +1,6 @@
 /** Zero-step mitigation. Source: module notes §3 (VP.ENTER). */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR } from '../../properties/module-world.ts';
+import { ModuleWorld, TDR } from '../../properties/module/world.ts';
 import { atomically } from '../../spec/machine/step.ts';
 import type { Call } from '../../spec/tdx/call.ts';
 import { describeStatus } from '../../spec/tdx/status.ts';

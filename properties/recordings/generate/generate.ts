@@ -1,0 +1,58 @@
+/**
+ * The recordings of our own, as files: what each is made of, and its text. Equal seeds give equal text.
+ */
+import { conflictCells, lifecycleCells, stepLines } from './cells.ts';
+import { lifecycleScenario } from './lifecycle.ts';
+import { sequentialScenario } from './sequential.ts';
+import { OWN_MODULE } from './record.ts';
+import { Universes } from '../replay/universe.ts';
+
+/** Seeds of the scenarios, and of each of the pair recordings. */
+export interface Seeds {
+  readonly sequential: readonly number[];
+  readonly lifecycle: readonly number[];
+  readonly pairs: number;
+}
+
+/**
+ * Of the seeds below 400, those whose scenarios together make the functions answer in the most ways: operation, status,
+ * operand and kind of result. Any others would do, and reach less.
+ */
+export const OWN_SEEDS: Seeds = {
+  sequential: [
+    9, 19, 20, 31, 38, 55, 56, 57, 61, 64, 67, 68, 83, 88, 104, 112, 120, 126, 129, 149, 154, 159, 162, 174, 178, 186,
+    198, 203, 222, 234, 235, 240, 257, 324, 327, 332, 362, 380, 383, 399,
+  ],
+  lifecycle: [
+    20, 64, 76, 92, 141, 147, 160, 181, 224, 238, 264, 301, 309, 322, 327, 347, 351, 364, 381, 394,
+  ],
+  pairs: 1,
+};
+
+const METHOD = 'X runs alone up to its last successful lock acquisition; Y then runs to its end; X goes on. xAlone and '
+  + 'yAlone: the same state and operands without the other call. blockedByX: yStatus differs from yAlone.';
+
+const lines = (values: Iterable<unknown>): string => [...values].map((value) => `${JSON.stringify(value)}\n`).join('');
+
+/** One object, with a result on each line. */
+const results = (cells: readonly unknown[]): string => {
+  const rows = cells.map((cell) => JSON.stringify(cell)).join(',\n');
+  return `{"module":${JSON.stringify(OWN_MODULE)},"method":${JSON.stringify(METHOD)},\n"results":[\n${rows}\n]}\n`;
+};
+
+type File = readonly [name: string, make: (seeds: Seeds) => string];
+
+/** Scenarios share a platform: it takes longer to build than to use. */
+const scenarios = (seeds: readonly number[], scenario: typeof sequentialScenario): string => {
+  const universes = new Universes();
+  return lines(seeds.map((seed) => scenario(seed, universes)));
+};
+
+/** Files by name; those that end in `.gz` are to be compressed. */
+export const OWN_FILES: readonly File[] = [
+  ['sequential.jsonl.gz', ({ sequential }) => scenarios(sequential, sequentialScenario)],
+  ['lifecycle.jsonl.gz', ({ lifecycle }) => scenarios(lifecycle, lifecycleScenario)],
+  ['conflicts.json', ({ pairs }) => results(conflictCells(pairs))],
+  ['lifecycle-conflicts.json', ({ pairs }) => results(lifecycleCells(pairs))],
+  ['stepwise.jsonl.gz', ({ pairs }) => lines(stepLines(pairs))],
+];

@@ -1,0 +1,81 @@
+/**
+ * What each function of the Secure EPT pairs is given, and the entry that it is usually set up with.
+ *
+ * Source: the entries that `conflicts.json` and `stepwise.jsonl` name, and the page locks that their calls fail on.
+ */
+import { RUNNING_VCPU } from './scene.ts';
+import { SetupError } from './setups.ts';
+
+/** GPA and level, a GPA, the TD alone, a physical page, a VCPU; `guest`: GPA and level, from inside the TD. */
+export type Takes = 'mapping' | 'gpa' | 'td' | 'page' | 'vcpu' | 'guest';
+
+export interface FunctionRow {
+  readonly takes: Takes;
+  /** The usual entry while the TD is INITIALIZED, and when it is RUNNABLE. */
+  readonly initialized: string;
+  readonly runnable: string;
+  /** R8 is a new page: 4 KiB, or of the entry's size. */
+  readonly adds?: 'page' | 'sized page';
+  /** The page that the entry leads to is locked. */
+  readonly locksPage?: true;
+  /** The one OP_STATE in which the function does its work; the others work in both. */
+  readonly only?: 'INITIALIZED';
+}
+
+type Rest = Omit<FunctionRow, 'takes' | 'initialized' | 'runnable'>;
+
+const row = (
+  name: string, takes: Takes, initialized: string, runnable: string, rest: Rest = {},
+): [string, FunctionRow] => [name, { takes, initialized, runnable, ...rest }];
+const about = (name: string, takes: Takes, entry: string, rest: Rest = {}): [string, FunctionRow] =>
+  row(name, takes, entry, entry, rest);
+
+const ARMED = 'TDH.VP.ENTER(0-step filter active)';
+const FULL = 'NL_BLOCKED(tracked,512xPENDING)@L1';
+
+const TABLE: ReadonlyMap<string, FunctionRow> = new Map([
+  about('TDH.MEM.SEPT.ADD', 'mapping', 'FREE@L1', { adds: 'page' }),
+  row('TDH.MEM.SEPT.REMOVE', 'mapping', 'NL_MAPPED(empty)@L1', 'NL_BLOCKED(tracked,empty)@L1', { locksPage: true }),
+  about('TDH.MEM.SEPT.RD', 'mapping', 'FREE@L0'),
+  about('TDH.MEM.PAGE.ADD', 'mapping', 'FREE@L0', { adds: 'page', only: 'INITIALIZED' }),
+  about('TDH.MEM.PAGE.AUG', 'mapping', 'FREE@L0', { adds: 'sized page' }),
+  row('TDH.MEM.PAGE.REMOVE', 'mapping', 'PENDING@L0', 'BLOCKED(tracked)@L0', { locksPage: true }),
+  about('TDH.MEM.PAGE.PROMOTE', 'mapping', FULL, { locksPage: true }),
+  row('TDH.MEM.PAGE.DEMOTE', 'mapping', 'PENDING@L1', 'BLOCKED(tracked)@L1', { adds: 'page' }),
+  row('TDH.MEM.PAGE.RELOCATE', 'mapping', 'PENDING@L0', 'BLOCKED(tracked)@L0', { adds: 'page', locksPage: true }),
+  about('TDH.MEM.RANGE.BLOCK', 'mapping', 'PENDING@L0'),
+  about('TDH.MEM.RANGE.UNBLOCK', 'mapping', 'BLOCKED(tracked)@L0'),
+  about('TDH.MEM.RD', 'gpa', 'MAPPED@L0'),
+  about('TDH.MEM.WR', 'gpa', 'MAPPED@L0'),
+  row('TDH.MR.EXTEND', 'gpa', 'MAPPED@L0', 'FREE@L0', { only: 'INITIALIZED' }),
+  about('TDH.MEM.TRACK', 'td', 'FREE@L0'),
+  about('TDH.MR.FINALIZE', 'td', 'FREE@L0', { only: 'INITIALIZED' }),
+  about('TDH.PHYMEM.PAGE.RECLAIM', 'page', 'PENDING@L0'),
+  about('TDH.PHYMEM.PAGE.RDMD', 'page', 'FREE@L0'),
+  about('TDH.VP.ENTER', 'vcpu', 'FREE@L0'),
+  about(ARMED, 'vcpu', 'FREE@L0'),
+  about('TDH.VP.FLUSH', 'vcpu', 'FREE@L0'),
+  about(RUNNING_VCPU, 'vcpu', 'FREE@L0'),
+  about('TDG.MEM.PAGE.ACCEPT', 'guest', 'PENDING@L0'),
+]);
+
+/** Every function that has a set-up, by its recorded name. */
+export const FUNCTION_NAMES: readonly string[] = [...TABLE.keys()];
+
+/** The row of a function by its recorded name. Throws a SetupError when there is none. */
+export function functionRow(recorded: string): FunctionRow {
+  const found = TABLE.get(recorded);
+  if (found === undefined) throw new SetupError(`there is no set-up for ${recorded}`);
+  return found;
+}
+
+/** Is the call made, or to be refused, with the zero-step filter armed? */
+export const isArmedName = (recorded: string): boolean => recorded === ARMED;
+
+/** Is the function about an entry? */
+export const hasEntry = ({ takes }: FunctionRow): boolean =>
+  takes === 'mapping' || takes === 'gpa' || takes === 'guest';
+
+/** The entry that a function is usually set up with. */
+export const usualEntry = (function_: FunctionRow, opState: string): string =>
+  opState === 'RUNNABLE' ? function_.runnable : function_.initialized;
