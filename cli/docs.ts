@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { POLICIES } from '../impl/index.ts';
 import { catalogue, markdownOf } from '../properties/reports/catalogue.ts';
-import { markdownOfSurveys, surveyAll } from '../properties/reports/survey.ts';
+import { markdownOfSurveys, surveyAll } from '../properties/survey.ts';
 
 const docs = new URL('../docs/', import.meta.url);
 writeFileSync(new URL('rules.md', docs), `${markdownOf(catalogue())}\n`);

@@ -8,7 +8,7 @@ import { HKID_FREE } from '../../spec/tdx/keys.ts';
 import { NDA, pageTypeName } from '../../spec/tdx/pamt.ts';
 import { classOf, describeStatus, statusName, SUCCESS } from '../../spec/tdx/status.ts';
 import { TD } from '../../spec/tdx/td.ts';
-import type { VmRule } from './index.ts';
+import type { VmRule } from './rule.ts';
 
 const S01: VmRule = {
   id: 'S01',

@@ -1,6 +1,6 @@
 import { MAPPED, PENDING, stateOf } from '../../spec/tdx/entry.ts';
 import { VCPU_ACTIVE, VP } from '../../spec/tdx/td.ts';
-import type { VmRule } from './index.ts';
+import type { VmRule } from './rule.ts';
 
 const S05: VmRule = {
   id: 'S05',

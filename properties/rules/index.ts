@@ -1,11 +1,8 @@
 /** The S rules: what the system as a whole owes its guest and its host, whatever the policy. */
-import type { Rule } from '../../spec/machine/monitor.ts';
-import type { Vm } from '../../impl/vm.ts';
 import { AGREEMENT_RULES } from './agreement.ts';
 import { GUEST_DATA_RULES } from './guest-data.ts';
 import { PROGRESS_RULES } from './progress.ts';
-
-export type VmRule = Rule<Vm>;
+import type { VmRule } from './rule.ts';
 
 export const SYSTEM_RULES: readonly VmRule[] = [...AGREEMENT_RULES, ...GUEST_DATA_RULES, ...PROGRESS_RULES]
   .toSorted((a, b) => (a.id < b.id ? -1 : 1));

@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: measures this engine against fast-check's own schedulers, and itself. `--smoke` does less of the same,
- * to show that it runs; `--json` ends with one line of JSON. docs/performance.md says how to read it.
+ * `npm run bench`: measures this engine against fast-check's own schedulers, and itself. `--smoke` does less of the
+ * same, to show that it runs; `--json` ends with one line of JSON. docs/performance.md says how to read it.
  */
 import { exclusive } from '../../impl/exclusive.ts';
 import { HistoryArbitrary } from '../../properties/histories/arbitrary.ts';
@@ -66,9 +66,12 @@ print(table(['policy', 'rule', 'found after', 'executions', 'ms', 'operations'],
 
 print('\nReplay of recorded calls');
 const replay = await replaying(passes);
-print(replay === null
-  ? 'skipped: there is neither ../shared/recordings/tdx/sequential.jsonl.gz nor recordings/sequential.jsonl.gz'
-  : `${replay.source}: ${rounded(replay.stepsPerSecond)} steps/s, ${replay.steps} steps, ${replay.differing} differing`);
+if (replay === null) {
+  print('skipped: there is neither ../shared/recordings/tdx/sequential.jsonl.gz nor recordings/sequential.jsonl.gz');
+} else {
+  const { source, stepsPerSecond, steps, differing } = replay;
+  print(`${source}: ${rounded(stepsPerSecond)} steps/s, ${steps} steps, ${differing} differing`);
+}
 
 if (flags.has('--json')) {
   printJson({

@@ -48,13 +48,19 @@ export async function inTurns(contenders: readonly Contender[], plan: Plan): Pro
   return runners.map(({ contender, rates, stepRates }) => ({ name: contender.name, rates, stepRates }));
 }
 
-/** Warms a contender up with more and more work; answers how much of it fills a slice. */
+/** Warms a contender up with more and more work, until it gets no faster; answers how much of it fills a slice. */
 async function calibrate(contender: Contender, { warmUp, slice }: Plan): Promise<number> {
+  let before = 0;
   for (let amount = 8; ; amount *= 2) {
     const { seconds } = await timed(() => contender.run(amount, 0));
-    if (seconds * 1000 >= warmUp / 2) return Math.max(1, Math.round(amount * slice / (seconds * 1000)));
+    const rate = amount / seconds;
+    if (seconds * 1000 >= warmUp / 2 && rate < before * GETS_FASTER) return Math.max(1, Math.round(rate * slice / 1000));
+    before = rate;
   }
 }
+
+/** More than that from one run to the next is not yet noise: the code is still being compiled. */
+const GETS_FASTER = 1.15;
 
 /** How long it takes. */
 export async function timed<T>(work: () => Promise<T> | T): Promise<{ readonly seconds: number; readonly work: T }> {

@@ -1,4 +1,4 @@
-/** How many steps a second our engine takes on the shipped policies that break no rule, and how fast it draws histories. */
+/** How many steps a second our engine takes on the shipped policies that break no rule; how fast it draws histories. */
 import fc from 'fast-check';
 import { POLICIES } from '../../impl/index.ts';
 import { HistoryArbitrary } from '../../properties/histories/arbitrary.ts';

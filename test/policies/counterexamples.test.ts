@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { POLICIES } from '../../impl/index.ts';
-import { markdownOfSurveys, surveyAll } from '../../properties/reports/survey.ts';
+import { markdownOfSurveys, surveyAll } from '../../properties/survey.ts';
 
 test('every faulty policy is caught from every seed, at the median within 12 rows and 3 context switches', () => {
   const surveys = surveyAll(POLICIES);

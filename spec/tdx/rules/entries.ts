@@ -8,7 +8,7 @@ import {
 import type { TdxModule } from '../module.ts';
 import { gfnOf, tdGet } from '../operands.ts';
 import { RUNNABLE, TD } from '../td.ts';
-import type { TdxRule } from './index.ts';
+import type { TdxRule } from './rule.ts';
 import { openCalls } from './observers.ts';
 import { disagreement, tableAt, targetOf, tdsOf, treeDisagreement } from './tree.ts';
 

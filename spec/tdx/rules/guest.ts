@@ -1,6 +1,6 @@
 import { describeEntry, isLeaf, MAPPED, pageOf, PENDING, stateOf } from '../entry.ts';
 import { classOf, PAGE_SIZE_MISMATCH } from '../status.ts';
-import type { TdxRule } from './index.ts';
+import type { TdxRule } from './rule.ts';
 
 const ACCEPT = 'TDG.MEM.PAGE.ACCEPT';
 

@@ -7,7 +7,7 @@ import { gfnOf } from '../operands.ts';
 import { classOf, MODULE_HALT, OPERAND_BUSY, SUCCESS } from '../status.ts';
 import { TD } from '../td.ts';
 import { SEPT_FUNCTIONS, septLocking, type SeptFunction } from '../versions.ts';
-import type { TdxRule } from './index.ts';
+import type { TdxRule } from './rule.ts';
 import { ALONE, holdersOf, openCalls } from './observers.ts';
 import { tableAt } from './tree.ts';
 

@@ -4,7 +4,7 @@ import type { TdxModule } from '../module.ts';
 import { tdGet } from '../operands.ts';
 import { describeStatus, MODULE_HALT, SUCCESS } from '../status.ts';
 import { TD } from '../td.ts';
-import type { TdxRule } from './index.ts';
+import type { TdxRule } from './rule.ts';
 import { openCalls } from './observers.ts';
 import { ownedPages, tdsOf } from './tree.ts';
 

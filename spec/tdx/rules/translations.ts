@@ -7,7 +7,7 @@ import { among, isLeaf, isTable, PERMITTING, type Entry } from '../entry.ts';
 import type { TdxModule } from '../module.ts';
 import { SUCCESS } from '../status.ts';
 import { refcountOf, TD, VCPU_ACTIVE, VP } from '../td.ts';
-import type { TdxRule } from './index.ts';
+import type { TdxRule } from './rule.ts';
 import { targetOf, tdsOf, vcpusOf } from './tree.ts';
 
 /** What is known of the processor that runs a VCPU. Times are counted in the events that matter. */

@@ -2,9 +2,9 @@
  * How good counterexamples are: for a faulty policy and a number of seeds, how many histories it took to find one and
  * how short it came out. docs/counterexamples.md is this, printed.
  */
-import type { Policy } from '../../impl/policy.ts';
-import { MODULE_VERSIONS, type ModuleVersion } from '../../spec/tdx/versions.ts';
-import { check } from '../check.ts';
+import type { Policy } from '../impl/policy.ts';
+import { MODULE_VERSIONS, type ModuleVersion } from '../spec/tdx/versions.ts';
+import { check } from './check.ts';
 
 export interface Survey {
   readonly policy: string;
