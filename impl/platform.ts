@@ -64,6 +64,7 @@ export function createVm({ policy, module, vcpus: count }: VmOptions): Vm {
   };
   const tdx = new TdxModule(memory, platform);
   const pages = new Pages(memory, kernel, KERNEL_PAGES, { kinds: PAGE_KINDS, reuseLast: true });
+  pages.mayFail = true;
   const tdr = 0;
   const tdvprs = Array.from({ length: count }, (_, i) => FIRST_TDVPR + i * TDVPR_PAGES);
   atomically(buildTd(tdx, tdr, tdvprs));

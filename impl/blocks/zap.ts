@@ -28,7 +28,8 @@ export function* zapLeaves(
     let place = yield* vm.mirror.walk(at, 0);
     const first = vm.tdx.geometry.align(at, place.level);
     const beyond = first < gfn || first + vm.mirror.span(place.level) > gfn + pages;
-    if (kindOfSpte(place.spte) === LEAF && beyond) {
+    while (kindOfSpte(place.spte) === LEAF && beyond && place.level > 0) {
+      // a split needs a page, and the allocation may fail; what is beyond the range must not go, so it is tried again
       yield* split(vm, at);
       place = yield* vm.mirror.walk(at, 0);
     }

@@ -5,7 +5,7 @@
 import type { Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
 import type { Steps } from '../machine/step.ts';
-import { EMPTY, kindOfSpte, LEAF, pageOfSpte, TABLE, type Spte } from './spte.ts';
+import { kindOfSpte, pageOfSpte, TABLE, type Spte } from './spte.ts';
 
 /** Kinds of kernel pages, as the allocator's reports name them. */
 export const PAGE_KINDS = ['mirror table', 'S-EPT'] as const;
@@ -99,18 +99,6 @@ export class Mirror {
       const index = this.index(gfn, at);
       const spte = yield* this.read(table, index);
       if (at <= level || kindOfSpte(spte) !== TABLE) return { table, index, level: at, spte };
-      table = pageOfSpte(spte);
-    }
-  }
-
-  /** The leaf that maps `gfn`, without steps: for rules and reports. EMPTY when there is none. */
-  leafNow(gfn: number): { readonly spte: Spte; readonly level: number } {
-    let table = this.root;
-    for (let at = this.rootLevel; ; at--) {
-      const spte = this.m.peek(this.pages.word(table, this.index(gfn, at)));
-      if (at === 0 || kindOfSpte(spte) !== TABLE) {
-        return { spte: kindOfSpte(spte) === LEAF ? spte : EMPTY, level: at };
-      }
       table = pageOfSpte(spte);
     }
   }

@@ -54,7 +54,8 @@ async function calibrate(contender: Contender, { warmUp, slice }: Plan): Promise
   for (let amount = 8; ; amount *= 2) {
     const { seconds } = await timed(() => contender.run(amount, 0));
     const rate = amount / seconds;
-    if (seconds * 1000 >= warmUp / 2 && rate < before * GETS_FASTER) return Math.max(1, Math.round(rate * slice / 1000));
+    const isWarm = seconds * 1000 >= warmUp / 2 && rate < before * GETS_FASTER;
+    if (isWarm) return Math.max(1, Math.round(rate * slice / 1000));
     before = rate;
   }
 }

@@ -73,3 +73,13 @@ describe.each(MODULE_VERSIONS)('under module %s', (module) => {
     }
   });
 });
+
+test('an allocation that fails sends the fault back, and a split that has to be is tried again', () => {
+  const texts = Array.from({ length: 160 }, (_, step) => [
+    `v0: touch 0 | @v0.0.${step}?1`,
+    `v0: touch 0; touch 1; idle 0 | h0: promote 0; unmap 0 | @h0.1.${step}?1`,
+    `v0: touch 0; touch 1; idle 0 | h0: promote 0; demote 0 | @h0.1.${step}?1`,
+  ]).flat();
+
+  expect(texts.map((text) => seen(exclusive, '1.5', text)).filter((violation) => violation !== undefined)).toEqual([]);
+});
