@@ -47,22 +47,24 @@ const FIRST_TDVPR = 8;
 const KERNEL_PAGES = 28;
 const ALIGNMENT = 4;
 
+/** A platform with one package and one TDMR from address 0, one HKID beside the module's own. */
+export const smallPlatform = (version: ModuleVersion, indexBits: number): Platform => ({
+  version,
+  indexBits,
+  tdmrBase: 0,
+  hkidShift: 46,
+  privateHkids: [32, 33],
+  packages: 1,
+  cacheSubBlocks: 1,
+  steppingThreshold: 6,
+});
+
 export function createVm({ policy, module, vcpus: count }: VmOptions): Vm {
   const kernel = alignUp(FIRST_TDVPR + count * TDVPR_PAGES);
   const guest = alignUp(kernel + KERNEL_PAGES);
   const m = new Machine();
   const memory = new Memory(m, guest + 2 * GUEST_PAGES, 128);
-  const platform: Platform = {
-    version: module,
-    indexBits: INDEX_BITS,
-    tdmrBase: 0,
-    hkidShift: 46,
-    privateHkids: [32, 33],
-    packages: 1,
-    cacheSubBlocks: 1,
-    steppingThreshold: 6,
-  };
-  const tdx = new TdxModule(memory, platform);
+  const tdx = new TdxModule(memory, smallPlatform(module, INDEX_BITS));
   const pages = new Pages(memory, kernel, KERNEL_PAGES, { kinds: PAGE_KINDS, reuseLast: true });
   pages.mayFail = true;
   const tdr = 0;

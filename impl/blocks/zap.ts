@@ -26,9 +26,7 @@ export function* zapLeaves(
 ): Steps<void> {
   for (let at = gfn; at < gfn + pages; ) {
     let place = yield* vm.mirror.walk(at, 0);
-    const first = vm.tdx.geometry.align(at, place.level);
-    const beyond = first < gfn || first + vm.mirror.span(place.level) > gfn + pages;
-    while (kindOfSpte(place.spte) === LEAF && beyond && place.level > 0) {
+    while (kindOfSpte(place.spte) === LEAF && reachesBeyond(vm, place, at, gfn, pages)) {
       // a split needs a page, and the allocation may fail; what is beyond the range must not go, so it is tried again
       yield* split(vm, at);
       place = yield* vm.mirror.walk(at, 0);
@@ -36,6 +34,12 @@ export function* zapLeaves(
     if (kindOfSpte(place.spte) === LEAF) yield* zapLeaf(vm, place, at);
     at = vm.tdx.geometry.align(at, place.level) + vm.mirror.span(place.level);
   }
+}
+
+/** Does the entry at `place`, which maps `at`, map pages outside the range? */
+function reachesBeyond(vm: Vm, place: SptePlace, at: number, gfn: number, pages: number): boolean {
+  const first = vm.tdx.geometry.align(at, place.level);
+  return first < gfn || first + vm.mirror.span(place.level) > gfn + pages;
 }
 
 /** The host has its pages back: it uses them for something else. */

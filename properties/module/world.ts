@@ -13,6 +13,7 @@ import { describeStatus, SUCCESS } from '../../spec/tdx/status.ts';
 import { TD, VCPU_ACTIVE, VP } from '../../spec/tdx/td.ts';
 import type { ModuleVersion } from '../../spec/tdx/versions.ts';
 import { buildTd, TDVPR_PAGES } from '../../impl/build-td.ts';
+import { smallPlatform } from '../../impl/platform.ts';
 
 export interface WorldOptions {
   readonly module: ModuleVersion;
@@ -54,16 +55,7 @@ export class ModuleWorld {
     this.gfns = 1 << (3 * indexBits);
     this.m = new Machine();
     this.memory = new Memory(this.m, this.firstPage + 2 * this.gfns, 128);
-    const platform: Platform = {
-      version: module,
-      indexBits,
-      tdmrBase: 0,
-      hkidShift: 46,
-      privateHkids: [32, 33],
-      packages: 1,
-      cacheSubBlocks: 1,
-      steppingThreshold: 6,
-    };
+    const platform = smallPlatform(module, indexBits);
     this.tdx = create?.(this.memory, platform) ?? new TdxModule(this.memory, platform);
     this.functions = new Map([...FUNCTIONS, ...functions.map((fn) => [fn.name, fn] as const)]);
     atomically(buildTd(this.tdx, TDR, TDVPRS, { params, finalize }));
