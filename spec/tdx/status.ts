@@ -144,8 +144,6 @@ export const OPERANDS = {
   WBCACHE: 188,
 } as const;
 
-export type OperandId = (typeof OPERANDS)[keyof typeof OPERANDS];
-
 /** A status with the operand it speaks of. */
 export const on = (status: Status, operand: number): Status => status | (operand << 8);
 

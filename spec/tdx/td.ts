@@ -5,8 +5,6 @@
  * (In hardware the TDCS fields lie on the TDCX pages; they are reached only through the TDR, so the difference shows
  * nowhere except that TDCS fields are meaningful from the sixth TDCX page on.)
  */
-import type { Cell } from '../machine/machine.ts';
-import type { Memory } from '../machine/memory.ts';
 
 /** Words of the TDR page. */
 export const TD = {
@@ -99,9 +97,6 @@ export const MAX_L2_VMS = 3;
 export const MIN_TDVPS_PAGES = 6;
 export const TDVPS_PAGES_PER_L2_VM = 3;
 export const MAX_TDVPS_PAGES = 15;
-
-/** The cell of a TD's field. */
-export const tdField = (memory: Memory, tdr: number, field: number): Cell => memory.word(tdr, field);
 
 /** Which REFCOUNT counts the VCPUs that entered in `epoch`. */
 export const refcountOf = (epoch: number): number => ((epoch & 1) === 0 ? TD.REFCOUNT_EVEN : TD.REFCOUNT_ODD);
