@@ -128,11 +128,7 @@ function* accept(vm: Vm, vcpu: VmVcpu, gfn: number, level: number): Steps<Progre
     yield* leaveTd(vm, vcpu);
     return AGAIN;
   }
-  if (succeeded(call)) {
-    for (const listener of vm.listeners) listener.accepted?.(first, vm.tdx.geometry.span(level));
-    return DONE;
-  }
-  if (isStatus(call, S.PAGE_ALREADY_ACCEPTED)) return DONE;
+  if (succeeded(call) || isStatus(call, S.PAGE_ALREADY_ACCEPTED)) return DONE;
   // The page has another size than asked for: what a guest does is to ask for the small one.
   if (isStatus(call, S.PAGE_SIZE_MISMATCH) && level > 0) return yield* accept(vm, vcpu, gfn, 0);
   yield* vm.m.relax(vm.noEntry);

@@ -4,7 +4,7 @@
  */
 import type { Cell, Machine } from '../spec/machine/machine.ts';
 import type { Memory } from '../spec/machine/memory.ts';
-import type { PageRef, Pages } from '../spec/machine/pages.ts';
+import type { Pages } from '../spec/machine/pages.ts';
 import type { Rcu } from '../spec/machine/rcu.ts';
 import type { RwLock } from '../spec/machine/rwlock.ts';
 import type { Steps } from '../spec/machine/step.ts';
@@ -31,16 +31,13 @@ export interface VmVcpu {
 export interface VmListener {
   /** A call of the module has ended; `tolerated` are the statuses that the policy said it can handle. */
   answered?(call: Call, tolerated: readonly Status[]): void;
-  /** The operation `op` of the current actor begins or ends. */
-  operationBegan?(): void;
+  /** The current actor's operation has ended. */
   operationEnded?(): void;
   /** The host is about to take pages from the guest, and has taken them. */
   unmapBegan?(gfn: number, pages: number): void;
   unmapReturned?(gfn: number, pages: number): void;
   /** The guest has read `value` at `gfn` from `page` and, unless `written` is null, has written that. */
   accessed?(vcpu: number, gfn: number, page: number, value: number, written: number | null): void;
-  /** The guest has accepted `pages` pages from `gfn` on. */
-  accepted?(gfn: number, pages: number): void;
   /** Every actor has ended; nothing is in flight. */
   atRest?(): void;
   /** The host reads or writes `page` as memory of its own. */
@@ -48,7 +45,9 @@ export interface VmListener {
 }
 
 /** The parts of a VM, as its platform puts them together. */
-export interface VmParts {
+export type VmParts = Omit<Vm, 'listeners' | 'address' | 'seamcall'>;
+
+export class Vm {
   readonly m: Machine;
   readonly memory: Memory;
   readonly tdx: TdxModule;
@@ -65,23 +64,6 @@ export interface VmParts {
   /** KVM's wait_for_sept_zap: while not 0, no VCPU enters the TD. */
   readonly noEntry: Cell;
   /** The slot exists; 0 once it is deleted. */
-  readonly slot: Cell;
-}
-
-export class Vm {
-  readonly m: Machine;
-  readonly memory: Memory;
-  readonly tdx: TdxModule;
-  readonly policy: Policy;
-  readonly tdr: number;
-  readonly mmuLock: RwLock;
-  readonly rcu: Rcu;
-  readonly pages: Pages;
-  readonly mirror: Mirror;
-  readonly invalidation: Invalidation;
-  readonly guestMemory: GuestMemory;
-  readonly vcpus: readonly VmVcpu[];
-  readonly noEntry: Cell;
   readonly slot: Cell;
   readonly listeners: VmListener[] = [];
 
@@ -131,6 +113,3 @@ export const mapping = (vm: Vm, gfn: number, level: number): Partial<Operands> =
 
 export const succeeded = (call: Call): boolean => call.status === SUCCESS;
 export const isStatus = (call: Call, status: Status): boolean => classOf(call.status) === status;
-
-/** A table page reference, for the external page of a mirror table. */
-export type ExternalPage = PageRef;

@@ -144,7 +144,6 @@ export class Engine {
   private begin(vcpu: VmVcpu | null, at: number, operation: Operation): Steps<void> {
     const { vm } = this;
     vm.m.beginOp(at);
-    for (const listener of vm.listeners) listener.operationBegan?.();
     const { name } = operation;
     if (vcpu === null) return HOST_OPERATIONS.get(name)?.(vm, operation) ?? unknown(name, HOST_OPERATIONS);
     return GUEST_OPERATIONS.get(name)?.(vm, vcpu, operation) ?? unknown(name, GUEST_OPERATIONS);
