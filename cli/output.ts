@@ -2,7 +2,11 @@
  * Where output goes: results on stdout, progress on stderr and only on a terminal.
  */
 import Table from 'cli-table3';
-import colours from 'picocolors';
+import pc from 'picocolors';
+
+// Colours are for a terminal that has them. The library's own guess also paints where `CI` is set, and there
+// the output is a file that people search.
+const colours = pc.createColors(process.stdout.isTTY === true && process.stdout.hasColors());
 
 /** Prints a line of the result. */
 export function print(line: string): void {
