@@ -22,6 +22,7 @@ export const exclusive: Policy = {
   name: 'exclusive',
   title: 'mmu_lock held for write around every operation',
   proposed: 'the baseline that the thread of January 2023 starts from; huge pages as in the RFC series of 2025/26',
+  vms: ['td'],
   breaks: [],
   *fault(vm, vcpu, gfn) {
     return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'write', throughFrozen));

@@ -20,6 +20,7 @@ export const frozenMirror: Policy = {
   name: 'frozen-mirror',
   title: 'freeze the mirror entry around each call; zap leaves only, kicking VCPUs once on BUSY',
   proposed: 'Christopherson, 19 Jan 2023; Linux 6.14 (frozen mirror), 6.16 (local retry, kick on BUSY)',
+  vms: ['td'],
   breaks: [],
   never: [{ rule: 'T03', why: 'tables are not removed while the TD runs; the VM\'s end reclaims them' }],
   *fault(vm, vcpu, gfn) {

@@ -14,7 +14,8 @@ import { Vcpu } from '../spec/machine/vcpu.ts';
 import { Walker } from '../spec/machine/walker.ts';
 import { GuestMemory } from '../spec/kvm/guest-memory.ts';
 import { Invalidation } from '../spec/kvm/invalidation.ts';
-import { Mirror, PAGE_KINDS } from '../spec/kvm/mirror.ts';
+import { Mirror } from '../spec/kvm/mirror.ts';
+import { PAGE_KINDS } from '../spec/kvm/tables.ts';
 import { septFormat } from '../spec/tdx/hardware.ts';
 import { TdxModule, type Platform } from '../spec/tdx/module.ts';
 import { EPT, TDCX } from '../spec/tdx/pamt.ts';
@@ -25,9 +26,10 @@ import { faultUnder, throughFrozen } from './blocks/fault.ts';
 import { buildTd, TDVPR_PAGES } from './build-td.ts';
 import { guestOperation, leaveTd } from './guest.ts';
 import type { Policy } from './policy.ts';
-import { Vm, type VmVcpu } from './vm.ts';
+import { Vm, type VmKind, type VmVcpu } from './vm.ts';
 
 export interface VmOptions {
+  readonly kind: VmKind;
   readonly policy: Policy;
   readonly module: ModuleVersion;
   readonly vcpus: number;
@@ -59,7 +61,7 @@ export const smallPlatform = (version: ModuleVersion, indexBits: number): Platfo
   steppingThreshold: 6,
 });
 
-export function createVm({ policy, module, vcpus: count }: VmOptions): Vm {
+export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm {
   const kernel = alignUp(FIRST_TDVPR + count * TDVPR_PAGES);
   const guest = alignUp(kernel + KERNEL_PAGES);
   const m = new Machine();
@@ -88,7 +90,7 @@ export function createVm({ policy, module, vcpus: count }: VmOptions): Vm {
   });
 
   const vm = new Vm({
-    m, memory, tdx, policy, tdr, pages, vcpus,
+    kind, m, memory, tdx, policy, tdr, pages, vcpus,
     mmuLock: new RwLock(m, 'mmu_lock'),
     rcu: new Rcu(m),
     mirror: new Mirror(m, pages, INDEX_BITS, ROOT_LEVEL),

@@ -6,7 +6,7 @@
  */
 import type { Steps } from '../spec/machine/step.ts';
 import type { ModuleVersion } from '../spec/tdx/versions.ts';
-import type { Vm } from './vm.ts';
+import type { Vm, VmKind } from './vm.ts';
 
 /** A rule that a faulty policy is expected to break, and why. */
 export interface Breach {
@@ -22,6 +22,8 @@ export interface Policy {
   readonly title: string;
   /** Where it was proposed or merged. */
   readonly proposed: string;
+  /** The kinds of VM that it runs. */
+  readonly vms: readonly VmKind[];
   /** Empty for a policy that is expected to pass. */
   readonly breaks: readonly Breach[];
   /** Required rules whose premise the policy never meets, and why: they are "not applicable", not "not exercised". */

@@ -12,7 +12,7 @@
  */
 import type { PageRef } from '../spec/machine/pages.ts';
 import type { Steps } from '../spec/machine/step.ts';
-import type { SptePlace } from '../spec/kvm/mirror.ts';
+import type { SptePlace } from '../spec/kvm/tables.ts';
 import { EMPTY, kindOfSpte, LEAF, pageOfSpte, TABLE } from '../spec/kvm/spte.ts';
 import type { Operands } from '../spec/tdx/call.ts';
 import { memTrack } from '../spec/tdx/functions/mem-track.ts';

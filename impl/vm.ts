@@ -18,6 +18,13 @@ import type { InterfaceFunction, TdxModule } from '../spec/tdx/module.ts';
 import { classOf, SUCCESS, type Status } from '../spec/tdx/status.ts';
 import type { Policy } from './policy.ts';
 
+/**
+ * What kind of VM a history is about: a TD that runs, a TD that is being built (its memory is still being added), or an
+ * ordinary VM, whose tables are KVM's own.
+ */
+export const VM_KINDS = ['td', 'new-td', 'vm'] as const;
+export type VmKind = (typeof VM_KINDS)[number];
+
 /** A VCPU: KVM's side, the module's side, and the hardware it runs on. */
 export interface VmVcpu {
   readonly index: number;
@@ -48,6 +55,7 @@ export interface VmListener {
 export type VmParts = Omit<Vm, 'listeners' | 'address' | 'seamcall'>;
 
 export class Vm {
+  readonly kind: VmKind;
   readonly m: Machine;
   readonly memory: Memory;
   readonly tdx: TdxModule;
@@ -68,6 +76,7 @@ export class Vm {
   readonly listeners: VmListener[] = [];
 
   constructor(parts: VmParts) {
+    this.kind = parts.kind;
     this.m = parts.m;
     this.memory = parts.memory;
     this.tdx = parts.tdx;

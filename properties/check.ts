@@ -3,12 +3,13 @@
  * make sure that it fails the same way, and reported.
  */
 import fc from 'fast-check';
-import { USED_PAGES } from '../impl/platform.ts';
 import { FAULTS } from '../spec/machine/faults.ts';
 import type { RuleText, Violation } from '../spec/machine/rule.ts';
 import type { ModuleVersion } from '../spec/tdx/versions.ts';
 import { HistoryArbitrary, type Shape } from './histories/arbitrary.ts';
 import { Engine, rulesFor, type EngineOptions } from './engine.ts';
+import { Engines } from './engines.ts';
+import { shapesOf } from './shapes.ts';
 import type { History } from './histories/history.ts';
 import { report, type Report } from './reports/report.ts';
 import { shrink } from './histories/shrink.ts';
@@ -20,7 +21,8 @@ export interface CheckOptions extends Pick<EngineOptions, 'policy' | 'module' | 
   readonly runs: number;
   /** Stop at this many milliseconds, whatever the runs; none when absent. */
   readonly timeLimit?: number;
-  readonly shape?: Shape;
+  /** What histories are drawn from; those of the policy's kinds of VM when absent. */
+  readonly shapes?: readonly Shape[];
   /** Histories that are run before the random ones: what was ever found. */
   readonly corpus?: readonly History[];
   /** Stop at the first broken rule. */
@@ -54,26 +56,13 @@ export interface Verdict {
   readonly notApplicable: readonly string[];
 }
 
-/** Three actors, a few operations each, few preemptions: where the races of a page table live. */
-export const DEFAULT_SHAPE: Shape = {
-  roles: ['vcpu', 'vcpu', 'host'],
-  operations: {
-    vcpu: ['touch', 'touch', 'touch', 'read', 'accept', 'accept-huge', 'idle'],
-    host: ['unmap', 'unmap', 'remove-table', 'remove-table', 'promote', 'demote', 'remove-slot'],
-  },
-  maxOperations: 4,
-  gfns: USED_PAGES,
-  maxDeviations: 4,
-  maxStep: 160,
-};
-
 /** A policy whose runs are not functions of the history. */
 export class NotDeterministic extends Error {
   override readonly name = 'NotDeterministic';
 }
 
 export function check(options: CheckOptions): Verdict {
-  const engine = new Engine(options);
+  const engines = new Engines(options);
   const found = new Map<string, { history: History; foundAfter: number }>();
   let histories = 0;
   let thrown: unknown = null;
@@ -81,7 +70,7 @@ export function check(options: CheckOptions): Verdict {
     histories++;
     let violation: Violation | null;
     try {
-      violation = engine.run(history);
+      violation = engines.run(history);
     } catch (error) {
       thrown = error; // fast-check would take it for a counterexample
       return false;
@@ -91,27 +80,27 @@ export function check(options: CheckOptions): Verdict {
     if (violation !== null && !found.has(violation.rule)) found.set(violation.rule, { history, foundAfter: histories });
     return violation === null || options.stopAtFirst !== true;
   };
-  const goOn = (options.corpus ?? []).every(judge);
-  if (goOn) fc.check(fc.property(new HistoryArbitrary(options.shape ?? DEFAULT_SHAPE), judge), {
+  const goOn = (options.corpus ?? []).filter(({ vm }) => options.policy.vms.includes(vm)).every(judge);
+  if (goOn) fc.check(fc.property(new HistoryArbitrary(...(options.shapes ?? shapesOf(options.policy))), judge), {
     seed: options.seed,
     numRuns: options.runs,
     endOnFailure: true,
     ...(options.timeLimit === undefined ? {} : { interruptAfterTimeLimit: options.timeLimit }),
   });
   if (thrown !== null) throw thrown;
-  const rules = engine.book.rules;
-  const exercised = Object.fromEntries(rules.map((rule) => [rule.id, engine.book.timesExercised(rule.id)]));
+  const { rules } = engines;
+  const exercised = Object.fromEntries(rules.map((rule) => [rule.id, engines.timesExercised(rule.id)]));
   const idle = rules.filter((r) => r.level === 'required' && exercised[r.id] === 0).map((r) => r.id);
   const never = new Set(options.policy.never?.map(({ rule }) => rule));
   const unexercised = idle.filter((id) => !never.has(id));
   const findings = [...found].map(([rule, { history, foundAfter: after }]) =>
-    find(options, engine, rule, history, after));
+    find(options, engines, rule, history, after));
   return {
     policy: options.policy.name,
     module: options.module,
     verdict: findings.length > 0 ? 'fails' : unexercised.length > 0 ? 'inconclusive' : 'passes',
     histories,
-    steps: engine.steps,
+    steps: engines.steps,
     seed: options.seed,
     findings,
     exercised,
@@ -121,8 +110,8 @@ export function check(options: CheckOptions): Verdict {
 }
 
 /** Shrinks a failing history, executes the result twice more, and reports it. */
-function find(options: CheckOptions, engine: Engine, rule: string, history: History, foundAfter: number): Finding {
-  const shrunk = shrink(history, (candidate) => engine.run(candidate)?.rule === rule);
+function find(options: CheckOptions, engines: Engines, rule: string, history: History, foundAfter: number): Finding {
+  const shrunk = shrink(history, (candidate) => engines.run(candidate)?.rule === rule);
   const violation = confirm(options, shrunk.history, rule);
   return {
     violation,
@@ -136,7 +125,8 @@ function find(options: CheckOptions, engine: Engine, rule: string, history: Hist
 
 /** Two more executions, each on a VM of its own: the same violation, or the policy keeps state between runs. */
 function confirm(options: EngineOptions, history: History, rule: string): Violation {
-  const [first, second] = [new Engine(options).run(history), new Engine(options).run(history)];
+  const afresh = (): Violation | null => new Engine({ ...options, kind: history.vm }).run(history);
+  const [first, second] = [afresh(), afresh()];
   if (first === null || first.rule !== rule || JSON.stringify(first) !== JSON.stringify(second)) {
     throw new NotDeterministic(
       `policy ${options.policy.name} is not deterministic: ${formatHistory(history)} broke ${rule}, and then ` +

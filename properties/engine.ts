@@ -13,7 +13,7 @@ import type { ModuleVersion } from '../spec/tdx/versions.ts';
 import { isInside, leaveTd } from '../impl/guest.ts';
 import { createVm } from '../impl/platform.ts';
 import type { Policy } from '../impl/policy.ts';
-import type { Vm, VmVcpu } from '../impl/vm.ts';
+import type { Vm, VmKind, VmVcpu } from '../impl/vm.ts';
 import { DeviationChoices } from './histories/deviations.ts';
 import { actorName, type ActorProgram, type History, type Operation } from './histories/history.ts';
 import { GUEST_OPERATIONS, HOST_OPERATIONS } from './operations.ts';
@@ -22,6 +22,8 @@ import { formatHistory } from './histories/text.ts';
 
 export interface EngineOptions {
   readonly policy: Policy;
+  /** The kind of VM; the first that the policy runs when absent. */
+  readonly kind?: VmKind;
   readonly module: ModuleVersion;
   /** Off: nothing is watched, for measuring what the rules cost. */
   readonly rules?: boolean;
@@ -54,9 +56,12 @@ export class Engine {
   private readonly performing: () => void;
 
   constructor({
-    policy, module, rules = true, only, extra = [], guard, maxSteps = DEFAULT_MAX_STEPS, teardown = true,
+    policy, kind = policy.vms[0] ?? 'td', module, rules = true, only, extra = [], guard, maxSteps = DEFAULT_MAX_STEPS, teardown = true,
   }: EngineOptions) {
-    this.vm = createVm({ policy, module, vcpus: VCPUS });
+    if (!policy.vms.includes(kind)) {
+      throw new UnusableHistory(`policy ${policy.name} runs VMs of kind ${policy.vms.join(', ')}, not ${kind}`);
+    }
+    this.vm = createVm({ kind, policy, module, vcpus: VCPUS });
     const applicable = rules ? [...rulesFor(module), ...extra].filter((rule) => only?.includes(rule.id) ?? true) : [];
     this.guard = guard ?? ((body) => body());
     this.performing = () => this.perform();

@@ -23,7 +23,7 @@ export const showCommand = (exit: (code: number) => void): Command =>
     .action(async (name: string, text: string, { json, module }: Pick<Knobs, 'json' | 'module'>) => {
       const options = { ...(await policyNamed(name)), module };
       const history = parseHistory(text);
-      const violation = new Engine(options).run(history);
+      const violation = new Engine({ ...options, kind: history.vm }).run(history);
       const report = violation === null ? null : explain(options, history, violation);
       if (json === true) printJson({ policy: options.policy.name, module, violation, rows: report?.rows.length ?? 0 });
       else print(report === null ? unbroken(options, history) : emphasised(report.text));

@@ -4,7 +4,7 @@
  */
 import type { Steps } from '../../spec/machine/step.ts';
 import { NO_PAGE, pageNumberOf } from '../../spec/machine/pages.ts';
-import type { SptePlace } from '../../spec/kvm/mirror.ts';
+import type { SptePlace } from '../../spec/kvm/tables.ts';
 import { EMPTY, FROZEN, kindOfSpte, LEAF, leafSpte, tableSpte, type Spte } from '../../spec/kvm/spte.ts';
 import type { Operands } from '../../spec/tdx/call.ts';
 import { pageAug } from '../../spec/tdx/functions/page-aug.ts';
@@ -44,7 +44,7 @@ const leafChange = (vm: Vm, place: SptePlace, gfn: number, page: number): Instal
 
 /** Adds a table below `place`; the tables that did not get in are freed. */
 function* addTable(vm: Vm, place: SptePlace, gfn: number, install: Install): Steps<boolean> {
-  const table = yield* vm.mirror.allocTable();
+  const table = yield* vm.mirror.allocTable(place.level - 1, vm.mirror.align(gfn, place.level));
   if (table === NO_PAGE) return false;
   const external = vm.mirror.externalOf(table);
   const operands = { ...mapping(vm, gfn, place.level), r8: vm.address(pageNumberOf(external)) };

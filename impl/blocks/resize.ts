@@ -4,7 +4,7 @@
  */
 import { NO_PAGE, pageNumberOf, type PageRef } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
-import type { SptePlace } from '../../spec/kvm/mirror.ts';
+import type { SptePlace } from '../../spec/kvm/tables.ts';
 import { kindOfSpte, LEAF, leafSpte, pageOfSpte, TABLE, tableSpte } from '../../spec/kvm/spte.ts';
 import type { Call, Operands } from '../../spec/tdx/call.ts';
 import { pageDemote } from '../../spec/tdx/functions/page-demote.ts';
@@ -70,7 +70,7 @@ export function* freeTable(vm: Vm, table: PageRef): Steps<void> {
 export function* demotePage(vm: Vm, gfn: number): Steps<void> {
   const place = yield* vm.mirror.walk(gfn, LARGE);
   if (place.level !== LARGE || kindOfSpte(place.spte) !== LEAF) return;
-  const table = yield* vm.mirror.allocTable();
+  const table = yield* vm.mirror.allocTable(place.level - 1, vm.mirror.align(gfn, place.level));
   if (table === NO_PAGE) return;
   yield* fillSplit(vm, place, table);
   const operands = mapping(vm, gfn, LARGE);

@@ -4,7 +4,7 @@
  * VCPUs when the module is busy (K56).
  */
 import type { Steps } from '../../spec/machine/step.ts';
-import type { SptePlace } from '../../spec/kvm/mirror.ts';
+import type { SptePlace } from '../../spec/kvm/tables.ts';
 import { EMPTY, kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
 import { pageRemove } from '../../spec/tdx/functions/page-remove.ts';
 import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';

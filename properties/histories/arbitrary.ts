@@ -3,11 +3,13 @@
  * a fraction of what composing fc.record and fc.array would. Shrinking is in the domain's terms: see smaller.ts.
  */
 import fc from 'fast-check';
+import type { VmKind } from '../../impl/vm.ts';
 import type { ActorProgram, ActorRole, Deviation, History, Operation } from './history.ts';
 import { smaller } from './smaller.ts';
 
 /** What histories may be made of. */
 export interface Shape {
+  readonly vm: VmKind;
   /** Roles of the actors that there can be: a history has some of them, at least one, in any order. */
   readonly roles: readonly ActorRole[];
   /** Names of operations by role; a name that occurs twice is drawn twice as often. */
@@ -48,7 +50,7 @@ export function decode(bytes: Uint8Array, shape: Shape): History {
   }
   const length = tape.below(shape.maxDeviations + 1);
   const deviations = Array.from({ length }, () => decodeDeviation(tape, actors, shape));
-  return { actors, deviations };
+  return { vm: shape.vm, actors, deviations };
 }
 
 function decodeOperation(tape: Tape, role: ActorRole, { operations, gfns }: Shape): Operation {
@@ -72,15 +74,15 @@ function decodeDeviation(tape: Tape, actors: readonly ActorProgram[], { maxStep 
 export const tapeLength = ({ roles, maxOperations, maxDeviations }: Shape): number =>
   2 + roles.length * (2 + maxOperations * 4) + maxDeviations * 5;
 
-/** Histories of a shape. */
+/** Histories of the given shapes, each as often as the others. */
 export class HistoryArbitrary extends fc.Arbitrary<History> {
-  private readonly shape: Shape;
+  private readonly shapes: readonly Shape[];
   private readonly bytes: Uint8Array;
 
-  constructor(shape: Shape) {
+  constructor(...shapes: readonly Shape[]) {
     super();
-    this.shape = shape;
-    this.bytes = new Uint8Array(tapeLength(shape));
+    this.shapes = shapes;
+    this.bytes = new Uint8Array(Math.max(...shapes.map(tapeLength)));
   }
 
   override generate(random: fc.Random): fc.Value<History> {
@@ -92,7 +94,9 @@ export class HistoryArbitrary extends fc.Arbitrary<History> {
         word >>>= 8;
       }
     }
-    return new fc.Value(decode(bytes, this.shape), undefined);
+    const shape = this.shapes[this.shapes.length > 1 ? random.nextInt(0, this.shapes.length - 1) : 0];
+    if (shape === undefined) throw new Error('histories need a shape');
+    return new fc.Value(decode(bytes, shape), undefined);
   }
 
   override canShrinkWithoutContext(value: unknown): value is History {

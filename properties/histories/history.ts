@@ -5,6 +5,7 @@
  * That makes a counterexample short to write, short to read, and stable: a deviation names the operation and the step
  * it happens in, so that dropping another operation does not move it.
  */
+import type { VmKind } from '../../impl/vm.ts';
 
 /** What an operation asks for. `gfn` is the first page, `pages` how many. */
 export interface Operation {
@@ -34,6 +35,8 @@ export interface Deviation {
 }
 
 export interface History {
+  /** The VM that it is about. */
+  readonly vm: VmKind;
   readonly actors: readonly ActorProgram[];
   readonly deviations: readonly Deviation[];
 }

@@ -7,7 +7,7 @@ import type { ActorProgram, Deviation, History, Operation } from './history.ts';
 
 /** Candidates, the boldest first. None is equal to `history`. */
 export function* smaller(history: History): Generator<History> {
-  const { actors, deviations } = history;
+  const { vm, actors, deviations } = history;
   for (let i = 0; actors.length > 1 && i < actors.length; i++) {
     const fewer = withoutActor(history, i);
     yield fewer;
@@ -16,7 +16,7 @@ export function* smaller(history: History): Generator<History> {
   for (let i = 0; i < actors.length; i++) {
     for (let j = 0; j < operationsOf(actors[i]).length; j++) yield withoutOperation(history, i, j);
   }
-  for (let i = 0; i < deviations.length; i++) yield { actors, deviations: deviations.filter((_, k) => k !== i) };
+  for (let i = 0; i < deviations.length; i++) yield { vm, actors, deviations: deviations.filter((_, k) => k !== i) };
   yield* withoutPairs(history);
   yield* simplerOperations(history);
   yield* mergedPages(history);
@@ -25,8 +25,9 @@ export function* smaller(history: History): Generator<History> {
 
 const operationsOf = (actor: ActorProgram | undefined): readonly Operation[] => actor?.operations ?? [];
 
-function withoutActor({ actors, deviations }: History, gone: number): History {
+function withoutActor({ vm, actors, deviations }: History, gone: number): History {
   return {
+    vm,
     actors: actors.filter((_, i) => i !== gone),
     deviations: deviations
       .filter((d) => d.actor !== gone)
@@ -35,13 +36,15 @@ function withoutActor({ actors, deviations }: History, gone: number): History {
 }
 
 /** With fewer actors to pass over, the one that was meant is nearer. */
-const nearer = ({ actors, deviations }: History): History => ({
+const nearer = ({ vm, actors, deviations }: History): History => ({
+  vm,
   actors,
   deviations: deviations.map((d) => (d.value > 1 ? { ...d, value: d.value - 1 } : d)),
 });
 
-function withoutOperation({ actors, deviations }: History, actor: number, gone: number): History {
+function withoutOperation({ vm, actors, deviations }: History, actor: number, gone: number): History {
   return {
+    vm,
     actors: actors.map((a, i) => (i === actor ? { ...a, operations: a.operations.filter((_, j) => j !== gone) } : a)),
     deviations: deviations
       .filter((d) => d.actor !== actor || d.operation !== gone)
@@ -61,8 +64,9 @@ function* withoutPairs(history: History): Generator<History> {
   }
 }
 
-function replaceOperation({ actors, deviations }: History, actor: number, at: number, by: Operation): History {
+function replaceOperation({ vm, actors, deviations }: History, actor: number, at: number, by: Operation): History {
   return {
+    vm,
     actors: actors.map((a, i) =>
       i === actor ? { ...a, operations: a.operations.map((o, j) => (j === at ? by : o)) } : a),
     deviations,
@@ -86,6 +90,7 @@ function* mergedPages(history: History): Generator<History> {
   for (const from of pages.slice(1)) {
     for (const to of [0, ...pages.filter((p) => p < from)]) {
       yield {
+        vm: history.vm,
         actors: history.actors.map((a) => ({
           ...a,
           operations: a.operations.map((o) => (o.gfn === from ? { ...o, gfn: to } : o)),
@@ -96,11 +101,11 @@ function* mergedPages(history: History): Generator<History> {
   }
 }
 
-function* earlierDeviations({ actors, deviations }: History): Generator<History> {
+function* earlierDeviations({ vm, actors, deviations }: History): Generator<History> {
   for (const [i, d] of deviations.entries()) {
     const steps = [0, d.step >> 1, d.step - (d.step >> 2), d.step - 1].filter((step) => step >= 0 && step < d.step);
-    for (const step of new Set(steps)) yield { actors, deviations: replaceAt(deviations, i, { ...d, step }) };
-    if (d.value > 1) yield { actors, deviations: replaceAt(deviations, i, { ...d, value: 1 }) };
+    for (const step of new Set(steps)) yield { vm, actors, deviations: replaceAt(deviations, i, { ...d, step }) };
+    if (d.value > 1) yield { vm, actors, deviations: replaceAt(deviations, i, { ...d, value: 1 }) };
   }
 }
 

@@ -3,9 +3,10 @@
  *
  *     v0: touch 0; touch 2 | h0: unmap 0+2 | @v0.1.17>1 @h0.0.5?1
  *
- * Actors in order, each with its operations (`name gfn` or `name gfn+pages`), then the deviations: after `@`, actor,
+ * First the kind of VM, unless it is a TD that runs (`vm`, `new-td`); then the actors in order, each with its operations (`name gfn` or `name gfn+pages`), then the deviations: after `@`, actor,
  * operation and step, and `>n` for a switch or `?n` for an outcome.
  */
+import { VM_KINDS, type VmKind } from '../../impl/vm.ts';
 import { actorName, type ActorProgram, type Deviation, type History, type Operation } from './history.ts';
 
 export function formatHistory(history: History): string {
@@ -17,8 +18,12 @@ export function formatHistory(history: History): string {
     const sign = d.what === 'switch' ? '>' : '?';
     return `@${actorName(history, d.actor)}.${d.operation}.${d.step}${sign}${d.value}`;
   });
-  return [...actors, ...(deviations.length > 0 ? [deviations.join(' ')] : [])].join(' | ');
+  const kind = history.vm === DEFAULT_KIND ? [] : [history.vm];
+  return [...kind, ...actors, ...(deviations.length > 0 ? [deviations.join(' ')] : [])].join(' | ');
 }
+
+/** The VM of a text that names none. */
+const DEFAULT_KIND: VmKind = 'td';
 
 export const formatOperation = ({ name, gfn, pages }: Operation): string =>
   pages === 1 ? `${name} ${gfn}` : `${name} ${gfn}+${pages}`;
@@ -40,13 +45,14 @@ export function parseHistory(text: string): History {
   const parts = text.replaceAll(/\s+/g, ' ').split('|').map((part) => part.trim()).filter((part) => part !== '');
   const actors: ActorProgram[] = [];
   const deviations: Deviation[] = [];
-  for (const part of parts) {
+  const vm = VM_KINDS.find((kind) => kind === parts[0]);
+  for (const part of vm === undefined ? parts : parts.slice(1)) {
     if (part.startsWith('@')) {
       for (const word of part.split(/\s+/)) deviations.push(parseDeviation(text, word, actors));
     } else actors.push(parseActor(text, part, actors));
   }
   if (actors.length === 0) throw new HistorySyntaxError(text, text, 'at least one actor, e.g. "v0: touch 0"');
-  return { actors, deviations };
+  return { vm: vm ?? DEFAULT_KIND, actors, deviations };
 }
 
 function parseActor(text: string, part: string, before: readonly ActorProgram[]): ActorProgram {

@@ -77,6 +77,7 @@ const IDLE = 'idle';
 
 /** Two VMM threads and a VCPU, or two VCPUs: where the races of the module live. */
 export const CALL_SHAPE: Shape = {
+  vm: 'td',
   roles: ['host', 'vcpu', 'host'],
   operations: {
     host: [...HOST_CALLS.keys(), 'aug', 'block', 'track', 'remove', IDLE],

@@ -52,7 +52,7 @@ export interface Timeline {
 
 /** Runs `history` and tells what happened. */
 export function timelineOf(options: EngineOptions, history: History): Timeline {
-  const engine = new Engine(options);
+  const engine = new Engine({ ...options, kind: history.vm });
   const scribe = new Scribe(engine.vm, history);
   const violation = engine.run(history, { wrote: () => {}, note: (text) => scribe.phase(text) });
   return { rows: scribe.finish(violation), actors: scribe.names, violation };

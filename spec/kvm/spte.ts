@@ -1,21 +1,41 @@
 /**
- * Shadow page-table entries of a mirror root: the tables in which KVM keeps, for itself, what the Secure EPT holds.
+ * Shadow page-table entries, as KVM keeps them in direct tables, which the hardware walks, and in mirror tables, which
+ * say what the Secure EPT holds. The real 64-bit encodings are in layouts/; this one is for the loop.
  *
- * Packed: bits 23:0 the page, bits 25:24 what kind of entry it is. FROZEN is not present: it belongs to the one task
- * that is carrying the change to the Secure EPT, and everybody else goes away and comes back (K10, K11, K44).
+ * Packed into 32 bits: 21:0 the page (a guest's page, or a reference to a table), 24:22 what kind of entry it is, above
+ * them what a leaf permits and what the hardware and KVM have noted about it. FROZEN is not present: it belongs to the
+ * one task that is carrying out a change, and everybody else goes away and comes back (K10, K11, K44).
  */
 export type Spte = number;
 
-export type SpteKind = 0 | 1 | 2 | 3;
+export type SpteKind = 0 | 1 | 2 | 3 | 4;
 export const NONE = 0;
 export const FROZEN_KIND = 1;
+/** No memory is there: the hardware is to fault, and KVM to emulate. Not present; holds the memslot generation. */
+export const MMIO = 2;
 /** Points to a lower table. */
-export const TABLE = 2;
+export const TABLE = 3;
 /** Maps guest memory. */
-export const LEAF = 3;
+export const LEAF = 4;
 
-const KIND_SHIFT = 24;
+const KIND_SHIFT = 22;
+const KIND_MASK = 7;
 const PAGE_MASK = (1 << KIND_SHIFT) - 1;
+
+/** The hardware may write through a leaf. */
+export const WRITABLE = 1 << 25;
+/** KVM may make it writable without looking anything up: only dirty logging or aging has taken W away. */
+export const MMU_WRITABLE = 1 << 26;
+/** The host's own mapping of the page is writable. */
+export const HOST_WRITABLE = 1 << 27;
+export const ACCESSED = 1 << 28;
+export const DIRTY = 1 << 29;
+export const EXECUTABLE = 1 << 30;
+/** Aged where the hardware has no A bit: nothing is permitted until a fault restores what was (access tracking). */
+export const ACCESS_TRACKED = 1 << 31;
+
+/** A leaf of a mirror root: the Secure EPT permits everything, and has no A and D bits that KVM could see. */
+const MIRRORED = WRITABLE | MMU_WRITABLE | HOST_WRITABLE | ACCESSED | DIRTY | EXECUTABLE;
 
 /** Nothing is mapped. */
 export const EMPTY: Spte = 0;
@@ -23,16 +43,28 @@ export const EMPTY: Spte = 0;
 export const FROZEN: Spte = FROZEN_KIND << KIND_SHIFT;
 
 export const tableSpte = (page: number): Spte => (TABLE << KIND_SHIFT) | page;
-export const leafSpte = (page: number): Spte => (LEAF << KIND_SHIFT) | page;
+/** A leaf that maps `page`; of a mirror root, unless flags say otherwise. */
+export const leafSpte = (page: number, flags = MIRRORED): Spte => (LEAF << KIND_SHIFT) | page | flags;
+/** An MMIO entry made under memslot generation `generation`. */
+export const mmioSpte = (generation: number): Spte => (MMIO << KIND_SHIFT) | generation;
 
-export const kindOfSpte = (spte: Spte): SpteKind => (spte >>> KIND_SHIFT) as SpteKind; // two bits
+export const kindOfSpte = (spte: Spte): SpteKind => ((spte >>> KIND_SHIFT) & KIND_MASK) as SpteKind; // made by this file
 export const pageOfSpte = (spte: Spte): number => spte & PAGE_MASK;
 export const isPresent = (spte: Spte): boolean => kindOfSpte(spte) >= TABLE;
+export const isLeafSpte = (spte: Spte): boolean => kindOfSpte(spte) === LEAF;
 
-const KIND_NAMES = ['none', 'FROZEN', 'table', 'leaf'] as const;
+const KIND_NAMES = ['none', 'FROZEN', 'MMIO', 'table', 'leaf'] as const;
 
-/** `leaf 0x20`: an SPTE as reports show it. */
+const FLAGS = [
+  [WRITABLE, 'w'], [MMU_WRITABLE, 'm'], [HOST_WRITABLE, 'h'], [EXECUTABLE, 'x'], [ACCESSED, 'a'], [DIRTY, 'd'],
+] as const;
+
+/** `leaf 0x20`, `leaf 0x20 -mhxa-`: an SPTE as reports show it; its flags where one of them is off. */
 export function describeSpte(spte: Spte): string {
   const name = KIND_NAMES[kindOfSpte(spte)];
-  return isPresent(spte) ? `${name} 0x${pageOfSpte(spte).toString(16)}` : name;
+  if (!isPresent(spte)) return name;
+  const page = `${name} 0x${pageOfSpte(spte).toString(16)}`;
+  if (!isLeafSpte(spte) || (spte & ~PAGE_MASK) === leafSpte(0)) return page;
+  const flags = FLAGS.map(([bit, letter]) => ((spte & bit) === 0 ? '-' : letter)).join('');
+  return `${page} ${flags}${(spte & ACCESS_TRACKED) === 0 ? '' : ' tracked'}`;
 }

@@ -4,7 +4,7 @@
  */
 import { exclusive } from '../../impl/exclusive.ts';
 import { HistoryArbitrary } from '../../properties/histories/arbitrary.ts';
-import { DEFAULT_SHAPE } from '../../properties/check.ts';
+import { TD_SHAPE } from '../../properties/shapes.ts';
 import { Engine } from '../../properties/engine.ts';
 import { print, printJson, table } from '../../cli/output.ts';
 import { scheduledCommands, sequentialCommands } from './commands.ts';
@@ -48,7 +48,7 @@ print(comparison(schedulers, ours));
 
 print('\nThe same for a policy with every rule on (exclusive, histories as `sept check` draws them)');
 const engine = new Engine({ policy: exclusive, module: '1.5', teardown: false });
-const busy = stageOf(engine, new HistoryArbitrary(DEFAULT_SHAPE));
+const busy = stageOf(engine, new HistoryArbitrary(TD_SHAPE));
 const policy = await inTurns([ourContender(busy), ...schedulerContenders(busy)], plan);
 print(comparison(policy, named(policy, OURS)));
 

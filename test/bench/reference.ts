@@ -94,7 +94,7 @@ class ReferenceArbitrary extends fc.Arbitrary<History> {
     const deviations: Deviation[] = [];
     const count = this.hasSchedule ? random.nextInt(0, MAX_DEVIATIONS) : 0;
     for (let i = 0; i < count; i++) deviations.push(drawDeviation(random));
-    return new fc.Value({ actors, deviations }, undefined);
+    return new fc.Value({ vm: 'td', actors, deviations }, undefined);
   }
 
   override canShrinkWithoutContext(_value: unknown): _value is History {

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { mirrorNaive, rcuBranchFree, type Policy } from '../../impl/index.ts';
 import { HistoryArbitrary } from '../../properties/histories/arbitrary.ts';
-import { DEFAULT_SHAPE } from '../../properties/check.ts';
+import { TD_SHAPE } from '../../properties/shapes.ts';
 import { Engine } from '../../properties/engine.ts';
 import { operationCount, type History } from '../../properties/histories/history.ts';
 import { shrink } from '../../properties/histories/shrink.ts';
@@ -35,7 +35,7 @@ async function shrinking(policy: Policy, seeds: number): Promise<Shrinking> {
   const samples: { foundAfter: number; executions: number; milliseconds: number; from: number; to: number }[] = [];
   for (let seed = 1; seed <= seeds; seed++) {
     const { counterexample, numRuns } = fc.check(
-      fc.property(new HistoryArbitrary(DEFAULT_SHAPE), (history) => !fails(history)),
+      fc.property(new HistoryArbitrary(TD_SHAPE), (history) => !fails(history)),
       { seed, numRuns: MAX_RUNS, endOnFailure: true });
     if (counterexample === null) throw new Error(`${policy.name} broke no rule in ${MAX_RUNS} histories`);
     const [history] = counterexample;

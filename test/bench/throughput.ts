@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { POLICIES } from '../../impl/index.ts';
 import { HistoryArbitrary } from '../../properties/histories/arbitrary.ts';
-import { DEFAULT_SHAPE } from '../../properties/check.ts';
+import { TD_SHAPE } from '../../properties/shapes.ts';
 import { Engine } from '../../properties/engine.ts';
 import type { Contender } from './measure.ts';
 import { checked } from './stage.ts';
@@ -13,7 +13,7 @@ const SEED = 7;
 /** With the rules or without, with the end of the VM or without; a unit is one history on one policy. */
 export function throughputContenders(): Contender[] {
   const policies = POLICIES.filter(({ breaks }) => breaks.length === 0);
-  const histories = fc.sample(new HistoryArbitrary(DEFAULT_SHAPE), { numRuns: HISTORIES, seed: SEED });
+  const histories = fc.sample(new HistoryArbitrary(TD_SHAPE), { numRuns: HISTORIES, seed: SEED });
   const contender = (name: string, rules: boolean, teardown: boolean): Contender => {
     const engines = policies.map((policy) => new Engine({ policy, module: '1.5', rules, teardown }));
     let next = 0;
@@ -49,5 +49,5 @@ export const RULES_OFF = 'rules off';
 export const generationContender = (): Contender => ({
   name: 'drawing histories',
   run: (amount, seed) => checked(amount, seed, () =>
-    fc.property(new HistoryArbitrary(DEFAULT_SHAPE), (history) => history.actors.length > 0)),
+    fc.property(new HistoryArbitrary(TD_SHAPE), (history) => history.actors.length > 0)),
 });

@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decode, HistoryArbitrary, tapeLength } from '../../properties/histories/arbitrary.ts';
-import { DEFAULT_SHAPE } from '../../properties/check.ts';
+import { TD_SHAPE } from '../../properties/shapes.ts';
 import { operationCount } from '../../properties/histories/history.ts';
 import { formatHistory } from '../../properties/histories/text.ts';
 
 describe('random histories', () => {
   test('are the same for the same seed, on every machine', () => {
-    const texts = fc.sample(new HistoryArbitrary(DEFAULT_SHAPE), { seed: 42, numRuns: 4 }).map(formatHistory);
+    const texts = fc.sample(new HistoryArbitrary(TD_SHAPE), { seed: 42, numRuns: 4 }).map(formatHistory);
 
     expect(texts).toMatchInlineSnapshot(`
       [
@@ -20,28 +20,28 @@ describe('random histories', () => {
   });
 
   test('stay within their shape', () => {
-    fc.assert(fc.property(new HistoryArbitrary(DEFAULT_SHAPE), (history) => {
-      expect(history.actors.length).toBeLessThanOrEqual(DEFAULT_SHAPE.roles.length);
-      expect(history.deviations.length).toBeLessThanOrEqual(DEFAULT_SHAPE.maxDeviations);
+    fc.assert(fc.property(new HistoryArbitrary(TD_SHAPE), (history) => {
+      expect(history.actors.length).toBeLessThanOrEqual(TD_SHAPE.roles.length);
+      expect(history.deviations.length).toBeLessThanOrEqual(TD_SHAPE.maxDeviations);
       for (const { role, operations } of history.actors) {
-        expect(operations.length).toBeLessThanOrEqual(DEFAULT_SHAPE.maxOperations);
+        expect(operations.length).toBeLessThanOrEqual(TD_SHAPE.maxOperations);
         for (const { name, gfn } of operations) {
-          expect(DEFAULT_SHAPE.operations[role]).toContain(name);
-          expect(gfn).toBeLessThan(DEFAULT_SHAPE.gfns);
+          expect(TD_SHAPE.operations[role]).toContain(name);
+          expect(gfn).toBeLessThan(TD_SHAPE.gfns);
         }
       }
     }), { seed: 5, numRuns: 1000 });
   });
 
   test('an empty tape is the simplest history', () => {
-    const history = decode(new Uint8Array(tapeLength(DEFAULT_SHAPE)), DEFAULT_SHAPE);
+    const history = decode(new Uint8Array(tapeLength(TD_SHAPE)), TD_SHAPE);
 
     expect(formatHistory(history)).toBe('v0: touch 0');
     expect(operationCount(history)).toBe(1);
   });
 
   test("fast-check shrinks them in the domain's terms", () => {
-    const property = fc.property(new HistoryArbitrary(DEFAULT_SHAPE), (history) =>
+    const property = fc.property(new HistoryArbitrary(TD_SHAPE), (history) =>
       !history.actors.some((a) => a.operations.some((o) => o.name === 'demote')));
     const [minimal] = fc.check(property, { seed: 6, numRuns: 1000 }).counterexample ?? [];
 

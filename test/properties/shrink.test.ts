@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { HistoryArbitrary } from '../../properties/histories/arbitrary.ts';
-import { DEFAULT_SHAPE } from '../../properties/check.ts';
+import { TD_SHAPE } from '../../properties/shapes.ts';
 import { operationCount, type History } from '../../properties/histories/history.ts';
 import { shrink } from '../../properties/histories/shrink.ts';
 import { smaller } from '../../properties/histories/smaller.ts';
@@ -58,14 +58,14 @@ describe('shrinking a history', () => {
   });
 
   test('offers only histories that differ from the one it is given', () => {
-    fc.assert(fc.property(new HistoryArbitrary(DEFAULT_SHAPE), (history) => {
+    fc.assert(fc.property(new HistoryArbitrary(TD_SHAPE), (history) => {
       const text = formatHistory(history);
       for (const candidate of smaller(history)) expect(formatHistory(candidate)).not.toBe(text);
     }), { seed: 3, numRuns: 300 });
   });
 
   test('always comes to an end', () => {
-    fc.assert(fc.property(new HistoryArbitrary(DEFAULT_SHAPE), (history) => {
+    fc.assert(fc.property(new HistoryArbitrary(TD_SHAPE), (history) => {
       expect(shrink(history, () => true).complete).toBe(true);
     }), { seed: 4, numRuns: 200 });
   });

@@ -1,12 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { HistoryArbitrary } from '../../properties/histories/arbitrary.ts';
-import { DEFAULT_SHAPE } from '../../properties/check.ts';
+import { TD_SHAPE } from '../../properties/shapes.ts';
 import { formatHistory, HistorySyntaxError, parseHistory } from '../../properties/histories/text.ts';
 
 describe('a history as text', () => {
   test('reads as actors, operations and deviations', () => {
     expect(parseHistory('v0: touch 0; read 2 | h0: unmap 0+2 | @v0.1.17>1 @h0.0.5?1')).toEqual({
+      vm: 'td',
       actors: [
         { role: 'vcpu', operations: [{ name: 'touch', gfn: 0, pages: 1 }, { name: 'read', gfn: 2, pages: 1 }] },
         { role: 'host', operations: [{ name: 'unmap', gfn: 0, pages: 2 }] },
@@ -23,7 +24,7 @@ describe('a history as text', () => {
   });
 
   test('is the same after being written and read, for every history', () => {
-    fc.assert(fc.property(new HistoryArbitrary(DEFAULT_SHAPE), (history) => {
+    fc.assert(fc.property(new HistoryArbitrary(TD_SHAPE), (history) => {
       expect(parseHistory(formatHistory(history))).toEqual(history);
     }), { seed: 1, numRuns: 2000 });
   });

@@ -6,11 +6,11 @@ import type { Access, Steps } from '../../spec/machine/step.ts';
 const LONGEST = 40;
 
 /** The history with one preemption, once for each place that there can be one. */
-export function* onePreemption({ actors }: History): Generator<History> {
+export function* onePreemption({ vm, actors }: History): Generator<History> {
   for (const [actor, { operations }] of actors.entries()) {
     for (const operation of operations.keys()) {
       for (let step = 0; step < LONGEST; step++) {
-        yield { actors, deviations: [{ actor, operation, step, what: 'switch', value: 1 }] };
+        yield { vm, actors, deviations: [{ actor, operation, step, what: 'switch', value: 1 }] };
       }
     }
   }

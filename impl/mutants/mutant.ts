@@ -1,0 +1,34 @@
+/** A known bug, as a policy: one that is good, with one thing changed. */
+import type { Policy } from '../policy.ts';
+
+export interface Mutant {
+  /** The bug's id, e.g. `B-45`. */
+  readonly id: string;
+  readonly title: string;
+  /** The commit, the thread, or the proposal that had it. */
+  readonly source: string;
+  /** The policy without the bug: it passes wherever the mutant is caught. */
+  readonly base: Policy;
+  /** The rules that it breaks: one of them has to catch it. */
+  readonly breaks: readonly string[];
+  readonly policy: Policy;
+}
+
+/** What a mutant's file says; `change` is what differs from `base`. */
+export interface MutantText extends Omit<Mutant, 'policy'> {
+  readonly change: Partial<Policy>;
+}
+
+/** The mutant, whose policy is called like the bug: `b-45`. */
+export function mutant({ change, ...text }: MutantText): Mutant {
+  const { id, title, source, base, breaks } = text;
+  const policy: Policy = {
+    ...base,
+    ...change,
+    name: id.toLowerCase(),
+    title,
+    proposed: source,
+    breaks: breaks.map((rule) => ({ rule, why: title })),
+  };
+  return { ...text, policy };
+}
