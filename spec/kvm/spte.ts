@@ -21,6 +21,7 @@ export const LEAF = 4;
 const KIND_SHIFT = 22;
 const KIND_MASK = 7;
 const PAGE_MASK = (1 << KIND_SHIFT) - 1;
+const FLAGS_MASK = -1 << 25;
 
 /** The hardware may write through a leaf. */
 export const WRITABLE = 1 << 25;
@@ -50,8 +51,20 @@ export const mmioSpte = (generation: number): Spte => (MMIO << KIND_SHIFT) | gen
 
 export const kindOfSpte = (spte: Spte): SpteKind => ((spte >>> KIND_SHIFT) & KIND_MASK) as SpteKind; // made by this file
 export const pageOfSpte = (spte: Spte): number => spte & PAGE_MASK;
+export const flagsOfSpte = (spte: Spte): number => spte & FLAGS_MASK;
 export const isPresent = (spte: Spte): boolean => kindOfSpte(spte) >= TABLE;
 export const isLeafSpte = (spte: Spte): boolean => kindOfSpte(spte) === LEAF;
+
+/**
+ * Somebody may change the entry without mmu_lock: the hardware sets A and D, fast page faults set W. Then it has to be
+ * changed atomically, and what is gone by is what the exchange returned (K3).
+ */
+export function hasVolatileBits(spte: Spte, adDisabled: boolean): boolean {
+  if (!isLeafSpte(spte)) return false;
+  if ((spte & MMU_WRITABLE) !== 0 && (spte & WRITABLE) === 0) return true;
+  if (adDisabled) return (spte & ACCESS_TRACKED) !== 0;
+  return (spte & ACCESSED) === 0 || ((spte & WRITABLE) !== 0 && (spte & DIRTY) === 0);
+}
 
 const KIND_NAMES = ['none', 'FROZEN', 'MMIO', 'table', 'leaf'] as const;
 
@@ -64,7 +77,7 @@ export function describeSpte(spte: Spte): string {
   const name = KIND_NAMES[kindOfSpte(spte)];
   if (!isPresent(spte)) return name;
   const page = `${name} 0x${pageOfSpte(spte).toString(16)}`;
-  if (!isLeafSpte(spte) || (spte & ~PAGE_MASK) === leafSpte(0)) return page;
+  if (!isLeafSpte(spte) || flagsOfSpte(spte) === MIRRORED) return page;
   const flags = FLAGS.map(([bit, letter]) => ((spte & bit) === 0 ? '-' : letter)).join('');
   return `${page} ${flags}${(spte & ACCESS_TRACKED) === 0 ? '' : ' tracked'}`;
 }

@@ -50,6 +50,20 @@ export const REFCOUNT = 4;
 export const NEXT = 5;
 export const NX_DISALLOWED = 6;
 export const NX_NEXT = 7;
+/** The table whose entry points to this one, plus one; 0 for a root. */
+const PARENT = 8;
+/** The root that this table is below, plus one. */
+const ROOT = 9;
+/** How far the table's life has come. */
+const STAGE = 10;
+
+/** Allocated; not all that belongs to it is in order yet. */
+export const FRESH = 0;
+/** Its entries are empty and it is accounted: it may be linked. */
+export const READY = 1;
+/** An entry points, or pointed, to it. */
+export const LINKED = 2;
+export type Stage = 0 | 1 | 2;
 
 export class Tables {
   readonly m: Machine;
@@ -57,6 +71,8 @@ export class Tables {
   readonly rootLevel: number;
   readonly indexBits: number;
   readonly listeners: SpteWritten[] = [];
+  /** Told of each entry that KVM reads, and its value. */
+  readonly readers: ((table: PageRef, index: number, value: Spte) => void)[] = [];
 
   constructor(m: Machine, pages: Pages, indexBits: number, rootLevel: number) {
     this.m = m;
@@ -110,6 +126,29 @@ export class Tables {
     return table;
   }
 
+  /** Accounts for a new table, in one step: from now on it may be linked below `parent`. */
+  *makeReady(table: PageRef, parent: PageRef): Steps<void> {
+    yield this.word(table, STAGE) * 8 + WRITE;
+    this.m.poke(this.word(table, PARENT), parent + 1);
+    this.m.poke(this.word(table, ROOT), this.rootOf(parent) + 1);
+    this.m.poke(this.word(table, STAGE), READY);
+  }
+
+  stageOf(table: PageRef): Stage {
+    return this.peekWord(table, STAGE) as Stage; // written by this file only
+  }
+
+  /** The table whose entry points, or is going to point, to this one; NO_PAGE for a root. */
+  parentOf(table: PageRef): PageRef {
+    return this.peekWord(table, PARENT) - 1;
+  }
+
+  /** The root that a table is, or is going to be, below; a root itself. */
+  rootOf(table: PageRef): PageRef {
+    const root = this.peekWord(table, ROOT) - 1;
+    return root === NO_PAGE ? table : root;
+  }
+
   levelOf(table: PageRef): number {
     return this.peekWord(table, LEVEL);
   }
@@ -130,7 +169,9 @@ export class Tables {
   }
 
   *read(table: PageRef, index: number): Steps<Spte> {
-    return yield* this.pages.readAt(table, index);
+    const value = yield* this.pages.readAt(table, index);
+    for (const reader of this.readers) reader(table, index, value);
+    return value;
   }
 
   /** Exchanges an entry in one step; what was there. */
@@ -168,6 +209,7 @@ export class Tables {
   }
 
   private tell(table: PageRef, index: number, before: Spte, after: Spte, how: WriteKind, believed: Spte): void {
+    if (kindOfSpte(after) === TABLE) this.m.poke(this.word(pageOfSpte(after), STAGE), LINKED);
     for (const listener of this.listeners) listener(table, index, before, after, how, believed);
   }
 

@@ -31,6 +31,8 @@ export interface TableFormat extends Spans {
   target(entry: number): Target;
   /** The entry with its A bit, and for a write its D bit, set; itself where the format has none. */
   marked(entry: number, level: number, isWrite: boolean): number;
+  /** The hardware is setting bits in the entry through which it reaches `gfn`. */
+  marking?(before: number, after: number, gfn: number): void;
 }
 
 /** How a walk ends. */
@@ -108,6 +110,7 @@ export class Walker {
         format.touch(table);
         if (m.peek(cell) !== entry) continue; // somebody came between: look at the entry again
         m.poke(cell, marked);
+        format.marking?.(entry, marked, gfn);
       }
       if (isLeaf) {
         const isDirty = format.marked(marked, level, true) === marked;

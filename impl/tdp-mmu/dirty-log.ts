@@ -1,0 +1,168 @@
+/** Logging of the guest's writes, and huge pages while it begins and when it ends (K24, K25). */
+import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
+import type { Steps } from '../../spec/machine/step.ts';
+import { Walk } from '../../spec/kvm/iterator.ts';
+import type { Kvm } from '../../spec/kvm/kvm.ts';
+import { LOG_DIRTY, SLOT_VALID, type Slot } from '../../spec/kvm/memslots.ts';
+import {
+  DIRTY, EXECUTABLE, flagsOfSpte, isLeafSpte, kindOfSpte, leafSpte, pageOfSpte, TABLE, tableSpte, WRITABLE, type Spte,
+} from '../../spec/kvm/spte.ts';
+import { DIRECT_TABLE } from '../../spec/kvm/tables.ts';
+import type { Part } from './tdp-mmu.ts';
+
+/** A walk over a slot in one root. */
+const over = (kvm: Kvm, slot: Slot, root: PageRef, minLevel = 0): Walk => {
+  const first = kvm.slots.gfnOf(slot);
+  return new Walk(kvm.tables, { root, first, end: first + kvm.slots.place(slot).pages, minLevel });
+};
+
+/** The bit whose absence makes the hardware, or a fault, report the next write through a leaf. */
+export const reportingBit = (kvm: Kvm, { root, level }: Walk): number =>
+  kvm.roots.adDisabled(root) || level > 0 ? WRITABLE : DIRTY;
+
+export const dirtyLog: Part<
+  'startLog' | 'collectLog' | 'stopLog' | 'writeProtectSlot' | 'splitHugePages' | 'recoverHugePages'
+> = {
+  *startLog(kvm, slot) {
+    yield* kvm.slotsLock.lock();
+    if (kvm.slots.stateOf(slot) === SLOT_VALID && !kvm.slots.isLogged(slot)) {
+      const { asId, pages } = kvm.slots.place(slot);
+      const gfn = kvm.slots.gfnOf(slot);
+      kvm.promise('log', asId, gfn, pages);
+      yield* this.installSlot(kvm, slot, SLOT_VALID, kvm.slots.flagsOf(slot) | LOG_DIRTY);
+      yield* kvm.srcu.synchronize();
+      yield* kvm.mmuLock.readLock();
+      yield* this.splitHugePages(kvm, slot);
+      yield* this.writeProtectSlot(kvm, slot);
+      yield* kvm.mmuLock.readUnlock();
+      // always: aging may have taken W from entries without a flush, and those were passed over (K24)
+      yield* kvm.flushRange(gfn, pages);
+      kvm.keep('log', asId, gfn, pages);
+    }
+    yield* kvm.slotsLock.unlock();
+  },
+
+  *writeProtectSlot(kvm, slot) {
+    let changed = false;
+    let root = yield* this.nextRoot(kvm, NO_PAGE, true, true);
+    while (root !== NO_PAGE) {
+      if (kvm.roots.asIdOf(root) === kvm.slots.place(slot).asId) {
+        yield* kvm.rcu.readLock();
+        const walk = over(kvm, slot, root);
+        while (yield* walk.next()) {
+          if (yield* this.condResched(kvm, walk, false, true)) continue;
+          while (isLeafSpte(walk.spte) && (walk.spte & reportingBit(kvm, walk)) !== 0) {
+            if (yield* this.setSpteAtomic(kvm, walk, walk.spte & ~reportingBit(kvm, walk))) changed = true;
+          }
+        }
+        yield* kvm.rcu.readUnlock();
+      }
+      root = yield* this.nextRoot(kvm, root, true, true);
+    }
+    return changed;
+  },
+
+  *splitHugePages(kvm, slot) {
+    let root = yield* this.nextRoot(kvm, NO_PAGE, true, true);
+    while (root !== NO_PAGE) {
+      if (kvm.roots.asIdOf(root) === kvm.slots.place(slot).asId) {
+        yield* kvm.rcu.readLock();
+        const walk = over(kvm, slot, root, 1);
+        while (yield* walk.next()) {
+          if (yield* this.condResched(kvm, walk, false, true)) continue;
+          if (!isLeafSpte(walk.spte)) continue;
+          const table = yield* kvm.tables.alloc(DIRECT_TABLE, walk.level - 1, walk.gfn);
+          if (table === NO_PAGE) continue; // it is split by the first write, then
+          yield* kvm.tables.makeReady(table, walk.table);
+          yield* this.fillSplit(kvm, walk.spte, table);
+          if (!(yield* this.setSpteAtomic(kvm, walk, tableSpte(table)))) yield* kvm.freeTable(table);
+        }
+        yield* kvm.rcu.readUnlock();
+      }
+      root = yield* this.nextRoot(kvm, root, true, true);
+    }
+  },
+
+  *collectLog(kvm, slot) {
+    yield* kvm.slotsLock.lock();
+    if (kvm.slots.stateOf(slot) === SLOT_VALID && kvm.slots.isLogged(slot)) {
+      const { asId, pages } = kvm.slots.place(slot);
+      const gfn = kvm.slots.gfnOf(slot);
+      kvm.promise('collect', asId, gfn, pages);
+      let flush = false;
+      yield* kvm.mmuLock.writeLock();
+      yield* kvm.rcu.readLock();
+      for (let at = gfn; at < gfn + pages; at++) {
+        if (!(yield* kvm.slots.takeDirty(slot, at))) continue;
+        flush = true;
+        yield* makeReport(kvm, asId, at);
+      }
+      yield* kvm.rcu.readUnlock();
+      yield* kvm.mmuLock.writeUnlock();
+      if (flush) yield* kvm.flushRange(gfn, pages);
+      kvm.keep('collect', asId, gfn, pages);
+    }
+    yield* kvm.slotsLock.unlock();
+  },
+
+  *stopLog(kvm, slot) {
+    yield* kvm.slotsLock.lock();
+    if (kvm.slots.stateOf(slot) === SLOT_VALID && kvm.slots.isLogged(slot)) {
+      const { asId, pages } = kvm.slots.place(slot);
+      const gfn = kvm.slots.gfnOf(slot);
+      kvm.promise('unlog', asId, gfn, pages);
+      yield* this.installSlot(kvm, slot, SLOT_VALID, kvm.slots.flagsOf(slot) & ~LOG_DIRTY);
+      yield* kvm.srcu.synchronize();
+      yield* kvm.mmuLock.readLock();
+      if (yield* this.recoverHugePages(kvm, slot)) yield* kvm.flushRange(gfn, pages);
+      yield* kvm.mmuLock.readUnlock();
+      kvm.keep('unlog', asId, gfn, pages);
+    }
+    yield* kvm.slotsLock.unlock();
+  },
+
+  *recoverHugePages(kvm, slot) {
+    let flush = false;
+    let root = yield* this.nextRoot(kvm, NO_PAGE, true, true);
+    while (root !== NO_PAGE) {
+      if (kvm.roots.asIdOf(root) === kvm.slots.place(slot).asId) {
+        yield* kvm.rcu.readLock();
+        const walk = over(kvm, slot, root, 1);
+        while (yield* walk.next()) {
+          if (yield* this.condResched(kvm, walk, flush, true)) {
+            flush = false;
+            continue;
+          }
+          const huge = yield* hugeInsteadOf(kvm, slot, walk);
+          if (huge !== 0 && (yield* this.setSpteAtomic(kvm, walk, huge))) flush = true;
+        }
+        yield* kvm.rcu.readUnlock();
+      }
+      root = yield* this.nextRoot(kvm, root, true, true);
+    }
+    return flush;
+  },
+};
+
+/** The next write to a page is to be reported, through whatever root: under mmu_lock held for write. */
+function* makeReport(kvm: Kvm, asId: number, gfn: number): Steps<void> {
+  for (const root of kvm.roots.all()) {
+    if (kvm.roots.isInvalid(root) || kvm.roots.asIdOf(root) !== asId) continue;
+    const walk = new Walk(kvm.tables, { root, first: gfn, end: gfn + 1 });
+    while (yield* walk.next()) {
+      const bit = reportingBit(kvm, walk);
+      if (isLeafSpte(walk.spte) && (walk.spte & bit) !== 0) yield* kvm.tables.clearBits(walk.table, walk.index, bit);
+    }
+  }
+}
+
+/** The huge leaf that can take the place of the table that the walk is at; or nothing. */
+function* hugeInsteadOf(kvm: Kvm, slot: Slot, walk: Walk): Steps<Spte> {
+  if (walk.level !== 1 || kindOfSpte(walk.spte) !== TABLE || kvm.nx.isMarked(pageOfSpte(walk.spte))) return 0;
+  const first = kvm.slots.gfnOf(slot);
+  const within = walk.gfn >= first && walk.gfn + kvm.tables.span(1) <= first + kvm.slots.place(slot).pages;
+  if (!within || (yield* kvm.primary.mappingLevel(kvm.slots.hvaOf(slot, walk.gfn))) < 1) return 0;
+  const small = yield* kvm.tables.read(pageOfSpte(walk.spte), 0);
+  if (!isLeafSpte(small)) return 0;
+  return leafSpte(pageOfSpte(small), flagsOfSpte(small) & ~EXECUTABLE);
+}

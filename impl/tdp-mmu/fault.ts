@@ -1,0 +1,129 @@
+/**
+ * A fault as Linux 7.x takes it (K37): sample the invalidation number; look up slot and page; take mmu_lock for read;
+ * make sure that nothing was invalidated meanwhile; map. Before all that, without any lock, the cases in which an entry
+ * only has to be given a bit back.
+ */
+import { NO_PAGE } from '../../spec/machine/pages.ts';
+import {
+  REQ_FREE_OBSOLETE_ROOTS, RET_CONTINUE, RET_EMULATE, RET_EXIT, RET_FIXED, RET_RETRY, RET_SPURIOUS, type Fault,
+  type FaultResult, type KvmVcpu,
+} from '../../spec/kvm/kvm.ts';
+import { NO_SLOT, READ_ONLY, SLOT_INVALID } from '../../spec/kvm/memslots.ts';
+import { SPECIAL_ROOT } from '../../spec/kvm/roots.ts';
+import {
+  ACCESS_TRACKED, ACCESSED, DIRTY, EXECUTABLE, isLeafSpte, kindOfSpte, MMIO, MMU_WRITABLE, pageOfSpte, WRITABLE,
+  type Spte,
+} from '../../spec/kvm/spte.ts';
+import type { Part } from './tdp-mmu.ts';
+
+/** The entry permits the access that faulted. */
+export const permits = (spte: Spte, { write, exec }: Fault): boolean =>
+  isLeafSpte(spte) && (spte & ACCESS_TRACKED) === 0 &&
+  (!write || (spte & WRITABLE) !== 0) && (!exec || (spte & EXECUTABLE) !== 0);
+
+/** A fault of a vCPU, or of user space on its behalf, of which nothing is known yet. */
+export const newFault = (
+  vcpu: KvmVcpu, root: number, asId: 0 | 1, gfn: number,
+  access: { readonly write?: boolean; readonly exec?: boolean; readonly prefetch?: boolean },
+): Fault => ({
+  gfn, root, asId, write: access.write ?? false, exec: access.exec ?? false, prefetch: access.prefetch ?? false,
+  seq: 0, slot: NO_SLOT, page: -1, hostWritable: false, goal: 0,
+});
+
+/** How often a lost race is tried again before the slow path is taken. */
+const FAST_TRIES = 4;
+
+export const faults: Part<
+  'pageFault' | 'prefault' | 'shadowFault' | 'faultinPfn' | 'finishFaultin' | 'isPageFaultStale' | 'fastPageFault'
+> = {
+  *pageFault(kvm, vcpu, fault) {
+    const fast = yield* this.fastPageFault(kvm, vcpu, fault);
+    if (fast !== RET_CONTINUE) return fast;
+    fault.seq = yield* kvm.invalidation.sample();
+    const early = yield* this.faultinPfn(kvm, vcpu, fault);
+    if (early !== RET_CONTINUE) return early;
+    let result: FaultResult = RET_RETRY;
+    yield* kvm.mmuLock.readLock();
+    if (!(yield* this.isPageFaultStale(kvm, vcpu, fault))) result = yield* this.map(kvm, vcpu, fault);
+    yield* this.finishFaultin(kvm, fault);
+    yield* kvm.mmuLock.readUnlock();
+    return result;
+  },
+
+  *faultinPfn(kvm, _vcpu, fault) {
+    const { gfn, asId, write } = fault;
+    fault.slot = yield* kvm.slots.lookup(asId, gfn);
+    if (fault.slot === NO_SLOT) return gfn >= kvm.maxGfn ? RET_EMULATE : RET_CONTINUE;
+    if (kvm.slots.stateOf(fault.slot) === SLOT_INVALID) return fault.prefetch ? RET_EXIT : RET_RETRY;
+    const readOnly = (kvm.slots.flagsOf(fault.slot) & READ_ONLY) !== 0;
+    if (readOnly && write) return RET_EXIT;
+    if (yield* kvm.invalidation.seemsUnderWay(gfn)) return RET_RETRY;
+    const hva = kvm.slots.hvaOf(fault.slot, gfn);
+    fault.page = yield* kvm.primary.fault(hva, write);
+    fault.hostWritable = kvm.primary.isWritable(hva) && !readOnly;
+    // once more, as getting the page may have taken long: a fault that is stale anyway should not take the lock (K41)
+    if (!(yield* kvm.invalidation.seemsUnderWay(gfn))) return RET_CONTINUE;
+    yield* this.finishFaultin(kvm, fault);
+    return RET_RETRY;
+  },
+
+  *finishFaultin(kvm, fault) {
+    if (fault.page >= 0) yield* kvm.primary.put(fault.page);
+  },
+
+  *isPageFaultStale(kvm, vcpu, fault) {
+    // a special root has no page to ask; a vCPU on one is told by a request
+    if (fault.root === SPECIAL_ROOT) return ((yield* vcpu.vcpu.checkRequests()) & REQ_FREE_OBSOLETE_ROOTS) !== 0;
+    if (yield* kvm.roots.isObsolete(fault.root)) return true;
+    return fault.slot !== NO_SLOT && (yield* kvm.invalidation.isStale(fault.seq, fault.gfn));
+  },
+
+  *fastPageFault(kvm, _vcpu, fault) {
+    if (fault.root === SPECIAL_ROOT) return RET_CONTINUE;
+    yield* kvm.rcu.readLock();
+    let result: FaultResult = RET_CONTINUE;
+    for (let i = 0; i < FAST_TRIES && result === RET_CONTINUE; i++) {
+      const { table, index, spte, level } = yield* kvm.tables.walkFrom(fault.root, fault.gfn, 0);
+      const isCurrent = kindOfSpte(spte) === MMIO && pageOfSpte(spte) === kvm.m.peek(kvm.slots.generation);
+      if (isCurrent) result = RET_EMULATE;
+      if (permits(spte, fault)) result = RET_SPURIOUS;
+      if (!isLeafSpte(spte) || result !== RET_CONTINUE) break;
+      const slot = yield* kvm.slots.lookup(fault.asId, fault.gfn);
+      let wanted = spte;
+      if ((spte & ACCESS_TRACKED) !== 0) wanted = (spte & ~ACCESS_TRACKED) | ACCESSED;
+      // a huge page becomes writable page by page while writes are logged, which is not for this path
+      const logged = slot !== NO_SLOT && kvm.slots.isLogged(slot);
+      if (fault.write && (spte & MMU_WRITABLE) !== 0 && !(logged && level > 0)) wanted |= WRITABLE | DIRTY;
+      if (wanted === spte || !permits(wanted, fault)) break;
+      if (!(yield* kvm.tables.cmpxchg(table, index, spte, wanted))) continue;
+      if (fault.write && slot !== NO_SLOT) yield* kvm.slots.markDirty(slot, fault.gfn);
+      result = RET_FIXED;
+    }
+    yield* kvm.rcu.readUnlock();
+    return result;
+  },
+
+  *prefault(kvm, vcpu, gfn, pages) {
+    for (let at = gfn; at < gfn + pages; at++) {
+      yield* kvm.srcu.readLock();
+      let result: FaultResult = RET_RETRY;
+      while (result === RET_RETRY && kvm.m.peek(vcpu.signal) === 0) {
+        const root = yield* kvm.rootOf(vcpu, 0);
+        const stale = root !== NO_PAGE && (yield* kvm.roots.isObsolete(root));
+        // a root that is gone comes back when the vCPU next enters the guest; user space tries again then
+        if (root === NO_PAGE || stale) break;
+        result = yield* this.pageFault(kvm, vcpu, newFault(vcpu, root, 0, at, { prefetch: true }));
+        yield* kvm.m.relax(vcpu.signal);
+      }
+      yield* kvm.srcu.readUnlock();
+    }
+  },
+
+  *shadowFault(kvm) {
+    yield* kvm.mmuLock.writeLock();
+    yield* kvm.shadow.makeAvailable();
+    yield* kvm.shadow.markUnsync();
+    yield* kvm.mmuLock.writeUnlock();
+  },
+};
+

@@ -1,0 +1,15 @@
+/** The TDP MMU of a direct root as Linux 7.x has it, put together. */
+import { dirtyLog } from './dirty-log.ts';
+import { entries } from './entries.ts';
+import { faults } from './fault.ts';
+import { maps } from './map.ts';
+import { notifiers } from './notifiers.ts';
+import { nxRecovery } from './nx.ts';
+import { roots } from './roots.ts';
+import { slots } from './slots.ts';
+import type { TdpMmu } from './tdp-mmu.ts';
+import { zaps } from './zap.ts';
+
+export const tdpMmu: TdpMmu = {
+  ...entries, ...roots, ...zaps, ...faults, ...maps, ...notifiers, ...slots, ...dirtyLog, ...nxRecovery,
+};

@@ -1,0 +1,72 @@
+/** Taking mappings away: leaves of a range, or all of a root (K16, K20, K22, K26). */
+import { NO_PAGE } from '../../spec/machine/pages.ts';
+import { Walk } from '../../spec/kvm/iterator.ts';
+import { EMPTY, isLeafSpte, isPresent } from '../../spec/kvm/spte.ts';
+import type { Part } from './tdp-mmu.ts';
+
+export const zaps: Part<'zapRoot' | 'zapRootLevel' | 'zapLeafs' | 'unmapGfnRange' | 'zapGfnRange'> = {
+  *zapRoot(kvm, root, shared) {
+    // in passes, so that no table is disposed of together with all that is below it (K27)
+    for (let level = 0; level <= kvm.tables.rootLevel; level++) yield* this.zapRootLevel(kvm, root, shared, level);
+  },
+
+  *zapRootLevel(kvm, root, shared, level) {
+    yield* kvm.rcu.readLock();
+    const walk = new Walk(kvm.tables, { root, first: 0, end: kvm.tables.span(kvm.tables.rootLevel + 1), minLevel: level });
+    while (yield* walk.next()) {
+      if (yield* this.condResched(kvm, walk, false, shared)) continue;
+      while (isPresent(walk.spte) && walk.level <= level) {
+        if (!shared) yield* this.setSpte(kvm, walk, EMPTY);
+        else if (yield* this.setSpteAtomic(kvm, walk, EMPTY)) break;
+      }
+    }
+    yield* kvm.rcu.readUnlock();
+  },
+
+  *zapLeafs(kvm, root, gfn, end, options) {
+    let { flush } = options;
+    yield* kvm.rcu.readLock();
+    const walk = new Walk(kvm.tables, { root, first: gfn, end });
+    while (yield* walk.next()) {
+      if (options.mayYield && (yield* this.condResched(kvm, walk, flush, false))) {
+        flush = false;
+        continue;
+      }
+      if (!isLeafSpte(walk.spte)) continue;
+      yield* this.setSpte(kvm, walk, EMPTY);
+      // whoever loads another root flushes: an invalid one is not used any more (K23)
+      if (!kvm.roots.isInvalid(root)) flush = true;
+    }
+    yield* kvm.rcu.readUnlock();
+    return flush;
+  },
+
+  *unmapGfnRange(kvm, slot, gfn, pages, mayBlock) {
+    const { asId } = kvm.slots.place(slot);
+    let flush = false;
+    let root = yield* this.nextRoot(kvm, NO_PAGE, false, false);
+    while (root !== NO_PAGE) {
+      if (kvm.roots.asIdOf(root) === asId) {
+        flush = yield* this.zapLeafs(kvm, root, gfn, gfn + pages, { mayYield: mayBlock, flush });
+      }
+      root = yield* this.nextRoot(kvm, root, false, false);
+    }
+    return flush;
+  },
+
+  *zapGfnRange(kvm, gfn, pages) {
+    kvm.promise('zap', 0, gfn, pages);
+    yield* kvm.mmuLock.writeLock();
+    yield* kvm.invalidation.begin(gfn, pages);
+    let flush = false;
+    let root = yield* this.nextRoot(kvm, NO_PAGE, true, false);
+    while (root !== NO_PAGE) {
+      flush = yield* this.zapLeafs(kvm, root, gfn, gfn + pages, { mayYield: true, flush });
+      root = yield* this.nextRoot(kvm, root, true, false);
+    }
+    if (flush) yield* kvm.flushRange(gfn, pages);
+    yield* kvm.invalidation.end();
+    yield* kvm.mmuLock.writeUnlock();
+    kvm.keep('zap', 0, gfn, pages);
+  },
+};

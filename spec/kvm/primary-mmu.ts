@@ -1,0 +1,129 @@
+/**
+ * The primary MMU: the page tables of the VMM's own process, from which the guest's shared memory comes. It maps user
+ * addresses (HVA, here in pages) to pages of the host, writable or not, small or huge, and takes pages away whenever it
+ * likes; KVM learns of it from notifiers.
+ *
+ * An address whose page went away gets another one next time, so that a translation kept too long is seen to reach
+ * memory that belongs to somebody else.
+ */
+import type { Cell, Machine } from '../machine/machine.ts';
+import { READ, RMW, WRITE, type Steps } from '../machine/step.ts';
+
+/** Pages that an address can have, in turn. */
+const BANKS = 2;
+
+const BACKED = 1;
+const WRITABLE = 2;
+/** The pair of pages that this is the first one of is backed by one huge folio. */
+const HUGE = 4;
+const TIMES_SHIFT = 3;
+
+export interface PrimaryListener {
+  /** The page that backed `hva` has just been given back to the host. */
+  released?(hva: number, page: number): void;
+  /** KVM has taken, or dropped, a reference to a page. */
+  got?(page: number): void;
+  put?(page: number): void;
+}
+
+export class PrimaryMmu {
+  readonly listeners: PrimaryListener[] = [];
+  private readonly m: Machine;
+  readonly addresses: number;
+  private readonly first: number;
+  private readonly state: Cell;
+
+  /** User addresses from 0 to `addresses` - 1; `first` is the first of the {@link pages} that can back them. */
+  constructor(m: Machine, addresses: number, first: number) {
+    this.m = m;
+    this.addresses = addresses;
+    this.first = first;
+    this.state = m.segment('primary MMU', addresses, (hva) => `pte[hva ${hva}]`);
+    for (let hva = 0; hva < addresses; hva += 2) m.poke(this.state + hva, HUGE);
+  }
+
+  /** Pages of the host that can back addresses. */
+  get pages(): number {
+    return this.addresses * BANKS;
+  }
+
+  private peek(hva: number): number {
+    return this.m.peek(this.state + hva);
+  }
+
+  pageOf(hva: number): number {
+    return this.first + ((this.peek(hva) >> TIMES_SHIFT) % BANKS) * this.addresses + hva;
+  }
+
+  isBacked(hva: number): boolean {
+    return (this.peek(hva) & BACKED) !== 0;
+  }
+
+  isWritable(hva: number): boolean {
+    return (this.peek(hva) & WRITABLE) !== 0;
+  }
+
+  /** `page` backs `hva` now. */
+  backs(page: number, hva: number): boolean {
+    return this.isBacked(hva) && this.pageOf(hva) === page;
+  }
+
+  /** Level at which the host maps `hva`: 1 when a huge folio backs the pair that it belongs to. */
+  levelOf(hva: number): number {
+    const head = hva & ~1;
+    const huge = (this.peek(head) & HUGE) !== 0 && this.isBacked(head) && this.isBacked(head + 1);
+    const alike = this.pageOf(head + 1) === this.pageOf(head) + 1 && this.isWritable(head) === this.isWritable(head + 1);
+    return huge && alike ? 1 : 0;
+  }
+
+  /** {@link levelOf} in one step; to be relied on only under mmu_lock, once the fault was found not to be stale. */
+  *mappingLevel(hva: number): Steps<number> {
+    yield (this.state + (hva & ~1)) * 8 + READ;
+    return this.levelOf(hva);
+  }
+
+  /**
+   * The page that backs `hva`, in one step, with a reference that has to be put. A huge folio comes in whole; a write
+   * makes the mapping writable, a read leaves a fresh one read-only (the zero page, a page shared after fork).
+   */
+  *fault(hva: number, write: boolean): Steps<number> {
+    yield (this.state + hva) * 8 + RMW;
+    const head = hva & ~1;
+    const huge = (this.peek(head) & HUGE) !== 0;
+    for (let at = huge ? head : hva; at < (huge ? head + 2 : hva + 1); at++) {
+      this.m.poke(this.state + at, this.peek(at) | BACKED | (write ? WRITABLE : 0));
+    }
+    const page = this.pageOf(hva);
+    for (const listener of this.listeners) listener.got?.(page);
+    return page;
+  }
+
+  /** Drops the reference that {@link fault} took. */
+  *put(page: number): Steps<void> {
+    yield this.state * 8 + RMW;
+    for (const listener of this.listeners) listener.put?.(page);
+  }
+
+  /** Takes the page of `hva` away, in one step: unmapped, migrated, swapped out. The page, or -1. */
+  *release(hva: number): Steps<number> {
+    yield (this.state + hva) * 8 + RMW;
+    if (!this.isBacked(hva)) return -1;
+    const page = this.pageOf(hva);
+    this.m.poke(this.state + hva, (this.peek(hva) & HUGE) | (((this.peek(hva) >> TIMES_SHIFT) + 1) << TIMES_SHIFT));
+    for (const listener of this.listeners) listener.released?.(hva, page);
+    return page;
+  }
+
+  /** Makes the mapping of `hva` read-only (fork, KSM, mprotect). */
+  *protect(hva: number): Steps<void> {
+    yield (this.state + hva) * 8 + WRITE;
+    this.m.poke(this.state + hva, this.peek(hva) & ~WRITABLE);
+  }
+
+  /** Splits the huge folio at `hva`, or makes the pair one that the next fault backs hugely. */
+  *setHuge(hva: number, huge: boolean): Steps<void> {
+    const head = hva & ~1;
+    yield (this.state + head) * 8 + WRITE;
+    this.m.poke(this.state + head, huge ? this.peek(head) | HUGE : this.peek(head) & ~HUGE);
+  }
+}
