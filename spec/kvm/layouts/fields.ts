@@ -2,7 +2,7 @@
 
 /**
  * - `none`: nothing is mapped.
- * - `frozen`: FROZEN_SPTE (REMOVED_SPTE before 6.10): the entry belongs to whoever is changing it.
+ * - `frozen`: FROZEN_SPTE (REMOVED_SPTE in 6.1): the entry belongs to whoever is changing it.
  * - `mmio`: no memory is behind the GFN; accesses are emulated. Not present to the MMU, though present to the hardware.
  * - `table`: points to a lower table.
  * - `leaf`: maps memory.
@@ -15,7 +15,7 @@ export type SpteKind = 'none' | 'frozen' | 'mmio' | 'table' | 'leaf';
  */
 export type AdType = 'enabled' | 'disabled' | 'wrprot-only';
 
-/** Indexed by the two type bits; 3 is none. Source: spte.h, SPTE_TDP_AD_*, the same numbers since 5.13. */
+/** Indexed by the two type bits; 3 is none. Source: spte.h, SPTE_TDP_AD_*; the numbers are the same in all kernels. */
 export const AD_TYPES: readonly AdType[] = ['enabled', 'disabled', 'wrprot-only'];
 
 /** One shape for every kind, so that code that reads millions of them stays fast. What a kind lacks is 0 or false. */
@@ -35,7 +35,7 @@ export interface SpteFields {
   readonly userExecutable: boolean;
   /** NPT's U; false on EPT, which has no such bit. */
   readonly user: boolean;
-  /** A, set by the hardware; by KVM where the type is `disabled` and the kernel is young enough (6.13). */
+  /** A, which the hardware sets; where the type is `disabled`, younger kernels use it themselves. */
   readonly accessed: boolean;
   /** D, likewise. */
   readonly dirty: boolean;

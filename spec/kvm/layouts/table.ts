@@ -53,7 +53,7 @@ const NPT_6_1: LayoutRow = {
 
 const NPT_6_12: LayoutRow = {
   ...NPT_6_1,
-  // SHADOW_NONPRESENT_VALUE (6.10): suppresses #VE on EPT, means nothing in an NPT entry without P.
+  // SHADOW_NONPRESENT_VALUE, here and in FROZEN: suppresses #VE on EPT, means nothing in an NPT entry without P.
   empty: recorded(1n << 63n),
   frozen: recorded(0x8000_0000_0000_05a0n),
 };
@@ -99,7 +99,7 @@ const EPT_6_12: LayoutRow = {
   ...EPT_6_1,
   empty: fromSource(1n << 63n),
   frozen: fromSource(0x8000_0000_0000_05a0n),
-  // Suppress #VE (6.10); MMIO SPTEs are without it.
+  // Suppress #VE; MMIO SPTEs are without it.
   always: fromSource(1n << 63n),
   mmio: { ...EPT_6_1.mmio, mask: fromSource((1n << 63n) | 0x7n) },
 };
