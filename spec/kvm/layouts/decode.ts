@@ -1,15 +1,13 @@
 /** Raw SPTEs to what they say. */
 import { AD_TYPES, NO_SPTE, type SpteFields } from './fields.ts';
 import { halvesOf, halvesOfHex, type Halves } from './halves.ts';
-import { MMU_PRESENT, PFN, type SpteLayout } from './layout.ts';
+import {
+  GENERATION_HIGH_SHIFT, GENERATION_LOW_SHIFT, MEMORY_TYPE_SHIFT, MMU_PRESENT, PFN, type SpteLayout,
+} from './layout.ts';
 
 /** Level of the entries that map 4 KiB, and the highest one that may map anything (1 GiB). */
 const LEVEL_4K = 1;
 const LEVEL_1G = 3;
-
-const GENERATION_LOW_SHIFT = 3;
-const GENERATION_HIGH_SHIFT = 20; // of the upper half
-const MEMORY_TYPE_SHIFT = 3;
 
 const FROZEN_SPTE: SpteFields = { ...NO_SPTE, kind: 'frozen' };
 

@@ -1,7 +1,9 @@
 /** What SPTEs say to raw SPTEs. */
 import { AD_TYPES, type SpteFields, type SpteKind } from './fields.ts';
 import { union, wordOf, type Halves } from './halves.ts';
-import { MMU_PRESENT, type SpteLayout } from './layout.ts';
+import {
+  GENERATION_HIGH_SHIFT, GENERATION_LOW_SHIFT, MEMORY_TYPE_SHIFT, MMU_PRESENT, type SpteLayout,
+} from './layout.ts';
 
 const NOTHING: Halves = { hi: 0, lo: 0 };
 const when = (said: boolean, bits: Halves): Halves => said ? bits : NOTHING;
@@ -11,8 +13,8 @@ const frameBits = (frame: number): Halves => ({ hi: Math.floor(frame / 2 ** 20),
 
 function encodeMmio({ mmio }: SpteLayout, { gfn, generation, access }: SpteFields): Halves {
   const high = generation >>> mmio.generationLowBits;
-  const low = (generation << 3) & mmio.generationLow.lo;
-  return union([mmio.value, frameBits(gfn), { hi: high << 20, lo: low | access }]);
+  const low = (generation << GENERATION_LOW_SHIFT) & mmio.generationLow.lo;
+  return union([mmio.value, frameBits(gfn), { hi: high << GENERATION_HIGH_SHIFT, lo: low | access }]);
 }
 
 /** A table, or what tables and leaves have in common. */
@@ -39,7 +41,7 @@ const encodeLeaf = (l: SpteLayout, f: SpteFields): Halves => union([
   when(f.hostWritable, l.hostWritable),
   when(f.mmuWritable, l.mmuWritable),
   when(f.ignorePat, l.ignorePat),
-  { hi: 0, lo: f.memoryType << 3 },
+  { hi: 0, lo: f.memoryType << MEMORY_TYPE_SHIFT },
 ]);
 
 const ENCODERS: Readonly<Record<SpteKind, (l: SpteLayout, f: SpteFields) => Halves>> = {

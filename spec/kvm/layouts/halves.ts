@@ -1,6 +1,6 @@
 /**
- * 64-bit words as two signed 32-bit halves. Recordings hold millions of SPTEs, and the detour over a BigInt doubles what
- * it costs to decode one.
+ * 64-bit words as two signed 32-bit halves. Recordings hold millions of SPTEs, and the detour over a BigInt doubles
+ * what it costs to decode one.
  */
 export interface Halves {
   /** Bits 63:32. */

@@ -76,6 +76,11 @@ export const MMU_PRESENT = 1 << 11;
 /** Bits 51:12 of the word: the page frame number, or an MMIO SPTE's GFN. */
 export const PFN: Halves = halvesOf(0x000f_ffff_ffff_f000n);
 
+/** Where a generation's low bits begin in the lower half, and its further bits in the upper one. */
+export const GENERATION_LOW_SHIFT = 3;
+export const GENERATION_HIGH_SHIFT = 20;
+export const MEMORY_TYPE_SHIFT = 3;
+
 export function layout(row: LayoutRow): SpteLayout {
   const { granted, saved, mmio } = row;
   const permissions = [granted.readable, granted.executable, granted.userExecutable, row.writable];
