@@ -211,7 +211,7 @@ describe('64-bit words', () => {
       expect(halvesOfHex(`0x${word.toString(16)}`)).toEqual(halvesOf(word));
     }));
   });
-  test.for(['', '0x', 'spte', '-1', '12345678123456781'])('"%s" is none', (text) => {
+  test.for(['', '0x', 'spte', '-1', '8é7', '12345678123456781'])('"%s" is none', (text) => {
     expect(halvesOfHex(text)).toBeNull();
     expect(decodeSpte(LAYOUTS['7.3'].npt, 1, text)).toBeNull();
   });
