@@ -16,6 +16,7 @@ import { releaseTd } from './blocks/teardown.ts';
 import { removeSlotUnder, unmapUnder, zapLeaves } from './blocks/zap.ts';
 import { GUEST_PAGES } from './platform.ts';
 import type { Policy } from './policy.ts';
+import { tdpMmu } from './tdp-mmu/index.ts';
 import { mapping, type Vm } from './vm.ts';
 
 export const exclusive: Policy = {
@@ -24,6 +25,7 @@ export const exclusive: Policy = {
   proposed: 'the baseline that the thread of January 2023 starts from; huge pages as in the RFC series of 2025/26',
   vms: ['td'],
   breaks: [],
+  direct: tdpMmu,
   *fault(vm, vcpu, gfn) {
     return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'write', throughFrozen));
   },

@@ -15,6 +15,7 @@ import { releaseTd } from './blocks/teardown.ts';
 import { removeSlotUnder, unmapUnder, zapLeaves } from './blocks/zap.ts';
 import { GUEST_PAGES } from './platform.ts';
 import type { Policy } from './policy.ts';
+import { tdpMmu } from './tdp-mmu/index.ts';
 
 export const frozenMirror: Policy = {
   name: 'frozen-mirror',
@@ -22,6 +23,7 @@ export const frozenMirror: Policy = {
   proposed: 'Christopherson, 19 Jan 2023; Linux 6.14 (frozen mirror), 6.16 (local retry, kick on BUSY)',
   vms: ['td'],
   breaks: [],
+  direct: tdpMmu,
   never: [{ rule: 'T03', why: 'tables are not removed while the TD runs; the VM\'s end reclaims them' }],
   *fault(vm, vcpu, gfn) {
     return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'read', throughFrozen));

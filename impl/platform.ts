@@ -25,6 +25,7 @@ import { listGpa } from '../spec/tdx/stepping.ts';
 import { faultUnder, throughFrozen } from './blocks/fault.ts';
 import { buildTd, TDVPR_PAGES } from './build-td.ts';
 import { guestOperation, leaveTd } from './guest.ts';
+import { ADDRESSES, createKvm } from './kvm-platform.ts';
 import type { Policy } from './policy.ts';
 import { Vm, type VmKind, type VmVcpu } from './vm.ts';
 
@@ -47,6 +48,8 @@ export const USED_PAGES = GUEST_PAGES - (1 << INDEX_BITS);
 /** Page numbers: TDR and TDCX from 0, then the VCPUs, then what the kernel allocates, then the guest's memory. */
 const FIRST_TDVPR = 8;
 const KERNEL_PAGES = 28;
+/** An ordinary VM can have a dozen roots, old and new. */
+const KERNEL_PAGES_OF_A_VM = 96;
 const ALIGNMENT = 4;
 
 /** A platform with one package and one TDMR from address 0, one HKID beside the module's own. */
@@ -63,16 +66,21 @@ export const smallPlatform = (version: ModuleVersion, indexBits: number): Platfo
 
 export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm {
   const kernel = alignUp(FIRST_TDVPR + count * TDVPR_PAGES);
-  const guest = alignUp(kernel + KERNEL_PAGES);
+  const isTd = kind !== 'vm';
+  const kernelPages = isTd ? KERNEL_PAGES : KERNEL_PAGES_OF_A_VM;
+  const guest = alignUp(kernel + kernelPages);
+  const shared = guest + 2 * GUEST_PAGES;
   const m = new Machine();
-  const memory = new Memory(m, guest + 2 * GUEST_PAGES, 128);
+  const memory = new Memory(m, shared + 2 * ADDRESSES, 128);
   const tdx = new TdxModule(memory, smallPlatform(module, INDEX_BITS));
-  const pages = new Pages(memory, kernel, KERNEL_PAGES, { kinds: PAGE_KINDS, reuseLast: true });
+  const pages = new Pages(memory, kernel, kernelPages, { kinds: PAGE_KINDS, reuseLast: true });
   pages.mayFail = true;
   const tdr = 0;
   const tdvprs = Array.from({ length: count }, (_, i) => FIRST_TDVPR + i * TDVPR_PAGES);
-  atomically(buildTd(tdx, tdr, tdvprs));
-  m.poke(memory.word(tdr, TD.ROOT_LEVEL), ROOT_LEVEL);
+  if (isTd) {
+    atomically(buildTd(tdx, tdr, tdvprs));
+    m.poke(memory.word(tdr, TD.ROOT_LEVEL), ROOT_LEVEL);
+  }
 
   const format = septFormat(tdx, ROOT_LEVEL, (table) => {
     const type = tdx.pamt.type(table, 0);
@@ -89,18 +97,23 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
     tlbFlushed: (tdvpr) => vcpus.find((v) => v.tdvpr === tdvpr)?.walker.tlb.flushNow(),
   });
 
+  const mmuLock = new RwLock(m, 'mmu_lock');
+  const rcu = new Rcu(m);
+  const invalidation = new Invalidation(m);
   const vm = new Vm({
     kind, m, memory, tdx, policy, tdr, pages, vcpus,
-    mmuLock: new RwLock(m, 'mmu_lock'),
-    rcu: new Rcu(m),
-    mirror: new Mirror(m, pages, INDEX_BITS, ROOT_LEVEL),
-    invalidation: new Invalidation(m),
+    mmuLock, rcu, invalidation,
+    kvm: createKvm({
+      m, memory, pages, mmuLock, rcu, invalidation, firstPage: shared, indexBits: INDEX_BITS, rootLevel: ROOT_LEVEL,
+      vcpus: vcpus.map((v) => v.kvm), hasSlots: !isTd,
+    }),
+    mirror: new Mirror(m, pages, INDEX_BITS, ROOT_LEVEL, isTd),
     guestMemory: new GuestMemory(m, GUEST_PAGES, guest),
     noEntry: m.segment('wait_for_sept_zap', 1, () => 'wait_for_sept_zap'),
     slot: m.segment('memslot', 1, () => 'memslot'),
   });
   m.poke(vm.slot, 1);
-  armZeroStep(vm);
+  if (isTd) armZeroStep(vm);
   m.seal();
   return vm;
 }

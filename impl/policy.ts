@@ -6,6 +6,7 @@
  */
 import type { Steps } from '../spec/machine/step.ts';
 import type { ModuleVersion } from '../spec/tdx/versions.ts';
+import type { TdpMmu } from './tdp-mmu/tdp-mmu.ts';
 import type { Vm, VmKind } from './vm.ts';
 
 /** A rule that a faulty policy is expected to break, and why. */
@@ -43,4 +44,7 @@ export interface Policy {
   removeSlot(vm: Vm): Steps<void>;
   /** The VM is destroyed. No VCPU runs any more. */
   destroy(vm: Vm): Steps<void>;
+
+  /** What it does about the tables of an ordinary VM, and about the shared memory of a TD. */
+  readonly direct: TdpMmu;
 }

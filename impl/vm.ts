@@ -12,6 +12,7 @@ import type { Vcpu } from '../spec/machine/vcpu.ts';
 import type { Walker } from '../spec/machine/walker.ts';
 import type { GuestMemory } from '../spec/kvm/guest-memory.ts';
 import type { Invalidation } from '../spec/kvm/invalidation.ts';
+import type { Kvm } from '../spec/kvm/kvm.ts';
 import type { Mirror } from '../spec/kvm/mirror.ts';
 import { OPERANDS_ZERO, type Call, type Operands } from '../spec/tdx/call.ts';
 import type { InterfaceFunction, TdxModule } from '../spec/tdx/module.ts';
@@ -62,6 +63,8 @@ export class Vm {
   readonly policy: Policy;
   /** Page number of the TDR. */
   readonly tdr: number;
+  /** What KVM has that is not about private memory: roots, memslots, the primary MMU. */
+  readonly kvm: Kvm;
   readonly mmuLock: RwLock;
   readonly rcu: Rcu;
   readonly pages: Pages;
@@ -82,6 +85,7 @@ export class Vm {
     this.tdx = parts.tdx;
     this.policy = parts.policy;
     this.tdr = parts.tdr;
+    this.kvm = parts.kvm;
     this.mmuLock = parts.mmuLock;
     this.rcu = parts.rcu;
     this.pages = parts.pages;

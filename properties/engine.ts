@@ -7,8 +7,10 @@ import { about, RuleBook, type Rule } from '../spec/machine/monitor.ts';
 import { run } from '../spec/machine/run.ts';
 import type { Recorder } from '../spec/machine/machine.ts';
 import type { Violation } from '../spec/machine/rule.ts';
+import { OUTSIDE_GUEST } from '../spec/machine/vcpu.ts';
 import { access, READ, type Steps } from '../spec/machine/step.ts';
 import { TDX_RULES } from '../spec/tdx/rules/index.ts';
+import { KVM_RULES } from '../spec/kvm/rules/index.ts';
 import type { ModuleVersion } from '../spec/tdx/versions.ts';
 import { isInside, leaveTd } from '../impl/guest.ts';
 import { createVm } from '../impl/platform.ts';
@@ -16,8 +18,10 @@ import type { Policy } from '../impl/policy.ts';
 import type { Vm, VmKind, VmVcpu } from '../impl/vm.ts';
 import { DeviationChoices } from './histories/deviations.ts';
 import { actorName, type ActorProgram, type History, type Operation } from './histories/history.ts';
+import { GUEST_OPERATIONS_OF_A_VM, HOST_OPERATIONS_OF_A_VM, operationOfAVm } from './vm-operations.ts';
 import { GUEST_OPERATIONS, HOST_OPERATIONS } from './operations.ts';
 import { SYSTEM_RULES } from './rules/index.ts';
+import type { VmRule } from './rules/rule.ts';
 import { formatHistory } from './histories/text.ts';
 
 export interface EngineOptions {
@@ -62,7 +66,7 @@ export class Engine {
       throw new UnusableHistory(`policy ${policy.name} runs VMs of kind ${policy.vms.join(', ')}, not ${kind}`);
     }
     this.vm = createVm({ kind, policy, module, vcpus: VCPUS });
-    const applicable = rules ? [...rulesFor(module), ...extra].filter((rule) => only?.includes(rule.id) ?? true) : [];
+    const applicable = rules ? [...rulesFor(module, kind), ...extra].filter((rule) => only?.includes(rule.id) ?? true) : [];
     this.guard = guard ?? ((body) => body());
     this.performing = () => this.perform();
     this.book = new RuleBook(this.vm.m, this.vm, applicable);
@@ -128,7 +132,7 @@ export class Engine {
     m.recorder?.note('the VM is destroyed');
     m.choices = ORDINARY;
     m.actors.length = 0;
-    m.spawn('destroy', policy.destroy(this.vm));
+    m.spawn('destroy', this.vm.kind === 'vm' ? policy.direct.destroyVm(this.vm.kvm) : policy.destroy(this.vm));
     if (run(m, before + this.maxSteps) === 'finished') this.book.atEnd();
     this.steps += m.now - before;
   }
@@ -142,7 +146,14 @@ export class Engine {
       yield* this.begin(vcpu, at, actor.operations[at] as Operation); // at < length
       this.end();
     }
-    if (vcpu !== null && isInside(this.vm, vcpu)) yield* leaveTd(this.vm, vcpu);
+    if (vcpu !== null) yield* this.comeOut(vcpu);
+  }
+
+  /** The VCPU's program has ended: it comes out of the guest, if it is there. */
+  private *comeOut(vcpu: VmVcpu): Steps<void> {
+    if (this.vm.kind !== 'vm') {
+      if (isInside(this.vm, vcpu)) yield* leaveTd(this.vm, vcpu);
+    } else if (vcpu.kvm.mode() !== OUTSIDE_GUEST) yield* vcpu.kvm.leave();
   }
 
   /** The steps of an operation, which begins now. */
@@ -150,6 +161,8 @@ export class Engine {
     const { vm } = this;
     vm.m.beginOp(at);
     const { name } = operation;
+    if (vm.kind === 'vm') return operationOfAVm(vm, vcpu?.index ?? -1, operation) ??
+      unknown(name, vcpu === null ? HOST_OPERATIONS_OF_A_VM : GUEST_OPERATIONS_OF_A_VM);
     if (vcpu === null) return HOST_OPERATIONS.get(name)?.(vm, operation) ?? unknown(name, HOST_OPERATIONS);
     return GUEST_OPERATIONS.get(name)?.(vm, vcpu, operation) ?? unknown(name, GUEST_OPERATIONS);
   }
@@ -181,10 +194,15 @@ function unknown(name: string, known: ReadonlyMap<string, unknown>): never {
   throw new UnusableHistory(`there is no operation "${name}" here; there are ${[...known.keys()].join(', ')}`);
 }
 
-/** The rules that judge a VMM on a module of that version. */
-export function rulesFor(version: ModuleVersion): Rule<Vm>[] {
+/** The rules that judge a VM of that kind on a module of that version; of every kind when none is given. */
+export function rulesFor(version: ModuleVersion, kind?: VmKind): VmRule[] {
   const module = TDX_RULES.map((rule) => about(rule, (vm: Vm) => vm.tdx));
-  return [...module, ...SYSTEM_RULES].filter((rule) =>
+  const kvm = KVM_RULES.map((rule): VmRule => ({ ...about(rule, (vm: Vm) => vm.kvm), on: ['vm'] }));
+  return [...module, ...kvm, ...SYSTEM_RULES].filter((rule: VmRule) =>
+    (kind === undefined || (rule.on ?? ABOUT_TDS).includes(kind)) &&
     (rule.versions.includes('*') || rule.versions.includes(version)) &&
     rule.finding?.versions.includes(version) !== true);
 }
+
+/** What rules are about unless they say otherwise. */
+const ABOUT_TDS: readonly VmKind[] = ['td', 'new-td'];

@@ -17,7 +17,28 @@ export const TD_SHAPE: Shape = {
   maxStep: 160,
 };
 
-const SHAPES: readonly Shape[] = [TD_SHAPE];
+/** Two vCPUs and two host threads, and everything that KVM is asked to do about an ordinary VM's memory. */
+export const VM_SHAPE: Shape = {
+  vm: 'vm',
+  roles: ['vcpu', 'vcpu', 'host', 'host'],
+  operations: {
+    vcpu: [
+      'touch', 'touch', 'touch', 'touch', 'read', 'read', 'exec', 'exec', 'smm-touch', 'smm-exec', 'idle', 'prefault',
+      'nested-touch', 'legacy-read',
+    ],
+    host: [
+      'unmap', 'unmap', 'unmap-atomic', 'protect', 'split-folio', 'merge-folio', 'age', 'age', 'delete-slot',
+      'create-slot', 'move-slot', 'read-only', 'log', 'log', 'collect', 'unlog', 'recover-nx', 'recover-nx', 'zap-all',
+      'zap-range', 'track', 'untrack', 'signal',
+    ],
+  },
+  maxOperations: 4,
+  gfns: 8,
+  maxDeviations: 4,
+  maxStep: 120,
+};
+
+const SHAPES: readonly Shape[] = [TD_SHAPE, VM_SHAPE];
 
 /** The shapes of the VMs that a policy runs. */
 export const shapesOf = ({ vms }: Policy): readonly Shape[] => SHAPES.filter(({ vm }) => vms.includes(vm));

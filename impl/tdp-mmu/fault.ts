@@ -3,10 +3,10 @@
  * make sure that nothing was invalidated meanwhile; map. Before all that, without any lock, the cases in which an entry
  * only has to be given a bit back.
  */
-import { NO_PAGE } from '../../spec/machine/pages.ts';
+import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
 import {
   REQ_FREE_OBSOLETE_ROOTS, RET_CONTINUE, RET_EMULATE, RET_EXIT, RET_FIXED, RET_RETRY, RET_SPURIOUS, type Fault,
-  type FaultResult, type KvmVcpu,
+  type FaultResult,
 } from '../../spec/kvm/kvm.ts';
 import { NO_SLOT, READ_ONLY, SLOT_INVALID } from '../../spec/kvm/memslots.ts';
 import { SPECIAL_ROOT } from '../../spec/kvm/roots.ts';
@@ -23,7 +23,7 @@ export const permits = (spte: Spte, { write, exec }: Fault): boolean =>
 
 /** A fault of a vCPU, or of user space on its behalf, of which nothing is known yet. */
 export const newFault = (
-  vcpu: KvmVcpu, root: number, asId: 0 | 1, gfn: number,
+  root: PageRef, asId: 0 | 1, gfn: number,
   access: { readonly write?: boolean; readonly exec?: boolean; readonly prefetch?: boolean },
 ): Fault => ({
   gfn, root, asId, write: access.write ?? false, exec: access.exec ?? false, prefetch: access.prefetch ?? false,
@@ -37,6 +37,8 @@ export const faults: Part<
   'pageFault' | 'prefault' | 'shadowFault' | 'faultinPfn' | 'finishFaultin' | 'isPageFaultStale' | 'fastPageFault'
 > = {
   *pageFault(kvm, vcpu, fault) {
+    // what KVM shadows it has to see written
+    if (fault.write && (yield* kvm.m.read(kvm.tracked + fault.gfn)) !== 0) return RET_EMULATE;
     const fast = yield* this.fastPageFault(kvm, vcpu, fault);
     if (fast !== RET_CONTINUE) return fast;
     fault.seq = yield* kvm.invalidation.sample();
@@ -112,7 +114,7 @@ export const faults: Part<
         const stale = root !== NO_PAGE && (yield* kvm.roots.isObsolete(root));
         // a root that is gone comes back when the vCPU next enters the guest; user space tries again then
         if (root === NO_PAGE || stale) break;
-        result = yield* this.pageFault(kvm, vcpu, newFault(vcpu, root, 0, at, { prefetch: true }));
+        result = yield* this.pageFault(kvm, vcpu, newFault(root, 0, at, { prefetch: true }));
         yield* kvm.m.relax(vcpu.signal);
       }
       yield* kvm.srcu.readUnlock();

@@ -53,12 +53,15 @@ export function decode(bytes: Uint8Array, shape: Shape): History {
   return { vm: shape.vm, actors, deviations };
 }
 
+/** Operations on one page or two. */
+const RANGED = new Set(['unmap', 'unmap-atomic', 'age', 'prefault', 'zap-range']);
+
 function decodeOperation(tape: Tape, role: ActorRole, { operations, gfns }: Shape): Operation {
   const names = operations[role];
   const name = names[tape.below(names.length)] ?? '';
   // Low GFNs more often, so that operations meet.
   const gfn = tape.below(1 + tape.below(gfns));
-  return { name, gfn, pages: name === 'unmap' ? 1 + tape.below(2) : 1 };
+  return { name, gfn, pages: RANGED.has(name) ? 1 + tape.below(2) : 1 };
 }
 
 function decodeDeviation(tape: Tape, actors: readonly ActorProgram[], { maxStep }: Shape): Deviation {

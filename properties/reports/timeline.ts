@@ -13,6 +13,7 @@ import type { Call } from '../../spec/tdx/call.ts';
 import { isLeaf, isTable, pageOf, stateName, stateOf, withoutLocks, type Entry } from '../../spec/tdx/entry.ts';
 import { describeStatus, SUCCESS } from '../../spec/tdx/status.ts';
 import type { Vm } from '../../impl/vm.ts';
+import { watchKvm } from './kvm-rows.ts';
 import { Engine, type EngineOptions } from '../engine.ts';
 import type { History } from '../histories/history.ts';
 import { formatOperation } from '../histories/text.ts';
@@ -91,6 +92,10 @@ class Scribe {
       refused: (cell) => this.open.get(this.actor)?.row.reads.add(`lock ${cell}`),
       released: () => {},
     });
+    if (vm.kind === 'vm') {
+      watchKvm(vm.kvm, (text, writes, reads) => this.push(names(this.row('', text), writes, reads)));
+      return;
+    }
     vm.mirror.listeners.push((table, index, before, after) => this.mirrorWritten(table, index, before, after));
     vm.listeners.push({
       accessed: (_vcpu, gfn, page, value, written) => {

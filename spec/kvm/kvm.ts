@@ -3,6 +3,7 @@
  * the invalidation protocol, vCPUs. Policies work with it; the K rules watch it.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
+import type { Memory } from '../machine/memory.ts';
 import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
 import type { Rcu } from '../machine/rcu.ts';
 import type { RwLock } from '../machine/rwlock.ts';
@@ -105,6 +106,7 @@ export type KvmParts = Omit<Kvm,
 
 export class Kvm {
   readonly m: Machine;
+  readonly memory: Memory;
   readonly pages: Pages;
   readonly mmuLock: RwLock;
   /** tdp_mmu_pages_lock. */
@@ -130,6 +132,7 @@ export class Kvm {
 
   constructor(parts: KvmParts) {
     this.m = parts.m;
+    this.memory = parts.memory;
     this.pages = parts.pages;
     this.mmuLock = parts.mmuLock;
     this.pagesLock = parts.pagesLock;

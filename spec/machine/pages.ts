@@ -47,6 +47,8 @@ export class Pages {
   readonly cell: Cell;
   /** Whether an allocation fails is a choice; else it fails only when no page is left. */
   mayFail = false;
+  /** Told of each page that is freed. */
+  readonly onFree: ((ref: PageRef) => void)[] = [];
   private readonly m: Machine;
   private readonly memory: Memory;
   private readonly first: number;
@@ -152,6 +154,7 @@ export class Pages {
       fault(this.m, DOUBLE_FREE, `page ${page} is freed while it is the ${this.describe(ref)}`, this.present(page));
       return;
     }
+    for (const listener of this.onFree) listener(ref);
     this.turn(page);
     this.m.poke(this.field(page, RETURNED), -1);
     yield this.cell * 8 + RMW;

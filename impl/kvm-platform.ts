@@ -1,0 +1,100 @@
+/**
+ * The part of a VM that is KVM's alone, on the small platform: three memslots that are there and one that can be created,
+ * user addresses behind them, vCPUs whose roots differ. GFNs from MAX_GFN on are beyond what the host can address.
+ */
+import type { Machine } from '../spec/machine/machine.ts';
+import type { Memory } from '../spec/machine/memory.ts';
+import type { Pages } from '../spec/machine/pages.ts';
+import { Rcu } from '../spec/machine/rcu.ts';
+import type { RwLock } from '../spec/machine/rwlock.ts';
+import { SpinLock } from '../spec/machine/spinlock.ts';
+import { Tlb } from '../spec/machine/tlb.ts';
+import type { Vcpu } from '../spec/machine/vcpu.ts';
+import { Walker } from '../spec/machine/walker.ts';
+import { directFormat } from '../spec/kvm/hardware.ts';
+import type { Invalidation } from '../spec/kvm/invalidation.ts';
+import { Kvm, type KvmVcpu } from '../spec/kvm/kvm.ts';
+import { Memslots, NO_SLOT, type SlotPlace } from '../spec/kvm/memslots.ts';
+import { NxList } from '../spec/kvm/nx-list.ts';
+import { PrimaryMmu } from '../spec/kvm/primary-mmu.ts';
+import { Roots } from '../spec/kvm/roots.ts';
+import { ShadowMmu } from '../spec/kvm/shadow-mmu.ts';
+import { Tables } from '../spec/kvm/tables.ts';
+
+/** User address (in pages) behind GFN 0; it differs, so that the one cannot be taken for the other. */
+export const HVA_BASE = 8;
+
+/** User addresses that there are. */
+export const ADDRESSES = 16;
+
+/** GFN 6 has no memory; what is beyond is beyond host.MAXPHYADDR. */
+const MAX_GFN = 7;
+
+const PLACES: readonly SlotPlace[] = [
+  { asId: 0, gfn: 0, pages: 4, hva: HVA_BASE },
+  // moves between GFNs 4 and 5
+  { asId: 0, gfn: 4, pages: 1, hva: HVA_BASE + 4 },
+  // SMRAM: only in SMM's address space
+  { asId: 1, gfn: 0, pages: 2, hva: HVA_BASE + 6 },
+  // reaches beyond what the host can address: to be refused
+  { asId: 0, gfn: 6, pages: 2, hva: 0 },
+];
+
+/** The slots that are there when a run begins. */
+const FIRST_SLOTS = [0, 1, 2];
+
+export interface KvmOptions {
+  readonly m: Machine;
+  readonly memory: Memory;
+  readonly pages: Pages;
+  readonly mmuLock: RwLock;
+  readonly rcu: Rcu;
+  readonly invalidation: Invalidation;
+  readonly vcpus: readonly Vcpu[];
+  /** First of the pages that back user addresses. */
+  readonly firstPage: number;
+  readonly indexBits: number;
+  readonly rootLevel: number;
+  /** Whether it has memslots: a TD's are not modelled here. */
+  readonly hasSlots: boolean;
+}
+
+export function createKvm(options: KvmOptions): Kvm {
+  const { m, memory, pages, mmuLock, rcu, invalidation } = options;
+  const tables = new Tables(m, pages, options.indexBits, options.rootLevel);
+  const slots = new Memslots(m, pages, PLACES);
+  if (options.hasSlots) for (const slot of FIRST_SLOTS) slots.installNow(slot);
+  const kvm = new Kvm({
+    m, memory, pages, mmuLock, rcu, invalidation, tables, slots,
+    pagesLock: new SpinLock(m, 'tdp_mmu_pages_lock'),
+    slotsLock: new SpinLock(m, 'slots_lock'),
+    srcu: new Rcu(m, 'SRCU'),
+    roots: new Roots(tables),
+    nx: new NxList(tables),
+    primary: new PrimaryMmu(m, ADDRESSES, options.firstPage),
+    activeNotifiers: m.segment('mn_active_invalidate_count', 1, () => 'mn_active_invalidate_count'),
+    shadow: new ShadowMmu(m),
+    tracked: m.segment('tracked', tables.span(tables.rootLevel + 1)),
+    maxGfn: MAX_GFN,
+    vcpus: options.vcpus.map((vcpu, index) => createVcpu(m, tables, slots, vcpu, index)),
+  });
+  return kvm;
+}
+
+function createVcpu(m: Machine, tables: Tables, slots: Memslots, vcpu: Vcpu, index: number): KvmVcpu {
+  // the second vCPU runs a guest for which the hardware keeps no A and D bits
+  const adDisabled = index === 1;
+  const format = directFormat(tables, adDisabled, (gfn) => {
+    const slot = slots.find(0, gfn);
+    if (slot !== NO_SLOT) slots.markNow(slot, gfn);
+  });
+  return {
+    index,
+    vcpu,
+    adDisabled,
+    walker: new Walker(m, format, new Tlb(m, `EPT TLB${index}`, format, 4)),
+    roots: m.segment(`root of ${vcpu.name}`, 2),
+    flush: m.segment(`flush of ${vcpu.name}`, 2),
+    signal: m.segment(`signal of ${vcpu.name}`, 1, () => `signal of ${vcpu.name}`),
+  };
+}

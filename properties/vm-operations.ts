@@ -1,0 +1,107 @@
+/** What the operations of an ordinary VM's history do. GFNs are of address space 0; those from SMM_GFN on are SMM's. */
+import type { Steps } from '../spec/machine/step.ts';
+import type { Kvm, KvmVcpu } from '../spec/kvm/kvm.ts';
+import { NO_SLOT, type Slot } from '../spec/kvm/memslots.ts';
+import { guestAccess, guestIdle, legacyFault, prefault, shadowFault } from '../impl/run-vcpu.ts';
+import { HVA_BASE } from '../impl/kvm-platform.ts';
+import type { TdpMmu } from '../impl/tdp-mmu/tdp-mmu.ts';
+import type { Vm } from '../impl/vm.ts';
+import type { Operation } from './histories/history.ts';
+
+type GuestOperation = (kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, operation: Operation) => Steps<void>;
+type HostOperation = (kvm: Kvm, mmu: TdpMmu, operation: Operation) => Steps<void>;
+
+/** A value that no other access of the run writes at that page: who, which operation. */
+const valueOf = ({ m }: Kvm, { index }: KvmVcpu): number => 1 + index + 2 * (m.actors[m.current]?.op ?? 0);
+
+/** What the host writes into a page that it got back. */
+const POISON = -1;
+
+export const GUEST_OPERATIONS_OF_A_VM: ReadonlyMap<string, GuestOperation> = new Map<string, GuestOperation>([
+  ['touch', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 0, gfn, 'write', valueOf(kvm, vcpu))],
+  ['read', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 0, gfn, 'read', 0)],
+  ['exec', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 0, gfn, 'exec', 0)],
+  ['smm-touch', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 1, gfn & 1, 'write', valueOf(kvm, vcpu))],
+  ['smm-exec', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 1, gfn & 1, 'exec', 0)],
+  ['idle', guestIdle],
+  ['prefault', (kvm, mmu, vcpu, { gfn, pages }) => prefault(kvm, mmu, vcpu, gfn, pages)],
+  ['nested-touch', (kvm, mmu, vcpu, { gfn }) => shadowFault(kvm, mmu, vcpu, gfn)],
+  ['legacy-read', (kvm, mmu, vcpu, { gfn }) => legacyFault(kvm, mmu, vcpu, gfn)],
+]);
+
+/** The user address of a GFN: its slot's, or, above address space 0, SMM's. */
+const hvaOf = (gfn: number): number => HVA_BASE + gfn;
+
+/** An operation on the slot that has a GFN, there now or not. */
+const onSlot = (kvm: Kvm, gfn: number, act: (slot: Slot) => Steps<void>): Steps<void> => {
+  const there = kvm.slots.find(0, gfn);
+  const slot = there !== NO_SLOT ? there : kvm.slots.places.findIndex((place) => isAt(place, gfn));
+  return slot === NO_SLOT ? nothing() : act(slot);
+};
+
+const isAt = (place: { readonly asId: number; readonly gfn: number; readonly pages: number }, gfn: number): boolean =>
+  place.asId === 0 && gfn >= place.gfn && gfn < place.gfn + place.pages;
+
+function* nothing(): Steps<void> {}
+
+/** A notifier of the primary MMU: the pages go, and the host uses them for something else. */
+function* unmap(kvm: Kvm, mmu: TdpMmu, { gfn, pages }: Operation, mayBlock: boolean): Steps<void> {
+  const what = mayBlock ? 'unmap' : 'unmap-atomic';
+  const hva = hvaOf(gfn);
+  const count = Math.min(pages, kvm.primary.addresses - hva);
+  kvm.promise(what, 0, gfn, count);
+  yield* mmu.invalidateRange(kvm, hva, count, mayBlock, function* () {
+    for (let at = hva; at < hva + count; at++) {
+      const page = yield* kvm.primary.release(at);
+      if (page < 0) continue;
+      yield* kvm.m.write(kvm.memory.word(page, 0), POISON);
+      for (const listener of kvm.listeners) listener.hostUsed?.(page);
+    }
+  });
+  kvm.keep(what, 0, gfn, count);
+}
+
+/** A notifier around a change of the primary MMU's own mapping, which leaves the pages where they are. */
+const changing = (kvm: Kvm, mmu: TdpMmu, gfn: number, pages: number, change: (hva: number) => Steps<void>): Steps<void> =>
+  mmu.invalidateRange(kvm, hvaOf(gfn), pages, true, () => change(hvaOf(gfn)));
+
+export const HOST_OPERATIONS_OF_A_VM: ReadonlyMap<string, HostOperation> = new Map<string, HostOperation>([
+  ['unmap', (kvm, mmu, operation) => unmap(kvm, mmu, operation, true)],
+  ['unmap-atomic', (kvm, mmu, operation) => unmap(kvm, mmu, operation, false)],
+  ['protect', (kvm, mmu, { gfn }) => changing(kvm, mmu, gfn, 1, (hva) => kvm.primary.protect(hva))],
+  ['split-folio', (kvm, mmu, { gfn }) => changing(kvm, mmu, gfn & ~1, 2, (hva) => kvm.primary.setHuge(hva, false))],
+  ['merge-folio', (kvm, mmu, { gfn }) => changing(kvm, mmu, gfn & ~1, 2, (hva) => kvm.primary.setHuge(hva, true))],
+  ['age', (kvm, mmu, { gfn, pages }) => mmu.ageRange(kvm, hvaOf(gfn), pages)],
+  ['create-slot', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.createSlot(kvm, slot))],
+  ['delete-slot', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.deleteSlot(kvm, slot))],
+  ['move-slot', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.moveSlot(kvm, slot, kvm.slots.gfnOf(slot) ^ 1))],
+  ['read-only', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.setReadOnly(kvm, slot, true))],
+  ['log', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.startLog(kvm, slot))],
+  ['collect', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.collectLog(kvm, slot))],
+  ['unlog', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.stopLog(kvm, slot))],
+  ['recover-nx', (kvm, mmu) => mmu.recoverNx(kvm)],
+  ['zap-all', (kvm, mmu) => mmu.zapAllFast(kvm)],
+  ['zap-range', (kvm, mmu, { gfn, pages }) => mmu.zapGfnRange(kvm, gfn, pages)],
+  ['track', (kvm, mmu, { gfn }) => tracking(kvm, mmu, gfn, true)],
+  ['untrack', (kvm, mmu, { gfn }) => tracking(kvm, mmu, gfn, false)],
+  ['signal', (kvm, _mmu, { gfn }) => signal(kvm, gfn)],
+]);
+
+const tracking = (kvm: Kvm, mmu: TdpMmu, gfn: number, tracked: boolean): Steps<void> => {
+  const slot = kvm.slots.find(0, gfn);
+  return slot === NO_SLOT ? nothing() : mmu.trackGfn(kvm, slot, gfn, tracked);
+};
+
+/** A signal for a vCPU: whoever loops on its behalf has to come out. */
+function* signal(kvm: Kvm, gfn: number): Steps<void> {
+  const vcpu = kvm.vcpus[gfn % kvm.vcpus.length];
+  if (vcpu !== undefined) yield* kvm.m.write(vcpu.signal, 1);
+}
+
+/** The steps of an operation on an ordinary VM, by a vCPU (its index) or by the host (-1); undefined for none of its own. */
+export const operationOfAVm = (vm: Vm, index: number, operation: Operation): Steps<void> | undefined => {
+  const { kvm, policy: { direct } } = vm;
+  const vcpu = kvm.vcpus[index];
+  if (vcpu === undefined) return HOST_OPERATIONS_OF_A_VM.get(operation.name)?.(kvm, direct, operation);
+  return GUEST_OPERATIONS_OF_A_VM.get(operation.name)?.(kvm, direct, vcpu, operation);
+};

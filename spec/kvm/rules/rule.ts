@@ -1,0 +1,5 @@
+import type { Rule } from '../../machine/monitor.ts';
+import type { Kvm } from '../kvm.ts';
+
+/** A rule about KVM's side of an ordinary VM. */
+export type KvmRule = Rule<Kvm>;
