@@ -6,14 +6,15 @@ import type { Policy } from './policy.ts';
 import {
   rcuBranchFree, rcuBranchFreeBottomUp, rcuBranchFreeRetry, rcuBranchFreeTableFirst, rcuBranchFreeUnblock,
 } from './rcu-branch-free.ts';
+import { upstream7 } from './upstream-7.ts';
 
 export const POLICIES: readonly Policy[] = [
-  exclusive, frozenMirror, mirrorNaive,
+  exclusive, frozenMirror, upstream7, mirrorNaive,
   rcuBranchFree, rcuBranchFreeRetry, rcuBranchFreeTableFirst, rcuBranchFreeUnblock, rcuBranchFreeBottomUp,
 ];
 
 export {
-  exclusive, frozenMirror, mirrorNaive,
+  exclusive, frozenMirror, upstream7, mirrorNaive,
   rcuBranchFree, rcuBranchFreeBottomUp, rcuBranchFreeRetry, rcuBranchFreeTableFirst, rcuBranchFreeUnblock,
 };
 export type { Breach, Policy } from './policy.ts';

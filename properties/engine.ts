@@ -112,6 +112,7 @@ export class Engine {
   /** Every actor of the program has ended. */
   private rest(): void {
     for (const listener of this.vm.listeners) listener.atRest?.();
+    for (const listener of this.vm.kvm.listeners) listener.atRest?.();
     this.book.atRest();
   }
 

@@ -44,11 +44,22 @@ const isAt = (place: { readonly asId: number; readonly gfn: number; readonly pag
 
 function* nothing(): Steps<void> {}
 
+/** The primary MMU splits the huge folios that a range reaches into, each in a notifier of its own. */
+function* splitAround(kvm: Kvm, mmu: TdpMmu, gfn: number, pages: number): Steps<void> {
+  for (const at of new Set([gfn & ~1, (gfn + pages - 1) & ~1])) {
+    const isWhole = at >= gfn && at + 2 <= gfn + pages;
+    if (!isWhole && kvm.primary.isHuge(hvaOf(at))) {
+      yield* changing(kvm, mmu, at, 2, (hva) => kvm.primary.setHuge(hva, false));
+    }
+  }
+}
+
 /** A notifier of the primary MMU: the pages go, and the host uses them for something else. */
 function* unmap(kvm: Kvm, mmu: TdpMmu, { gfn, pages }: Operation, mayBlock: boolean): Steps<void> {
   const what = mayBlock ? 'unmap' : 'unmap-atomic';
   const hva = hvaOf(gfn);
   const count = Math.min(pages, kvm.primary.addresses - hva);
+  yield* splitAround(kvm, mmu, gfn, count);
   kvm.promise(what, 0, gfn, count);
   yield* mmu.invalidateRange(kvm, hva, count, mayBlock, function* () {
     for (let at = hva; at < hva + count; at++) {
@@ -61,6 +72,12 @@ function* unmap(kvm: Kvm, mmu: TdpMmu, { gfn, pages }: Operation, mayBlock: bool
   kvm.keep(what, 0, gfn, count);
 }
 
+/** The primary MMU makes a page read-only. */
+function* protect(kvm: Kvm, mmu: TdpMmu, gfn: number): Steps<void> {
+  yield* splitAround(kvm, mmu, gfn, 1);
+  yield* changing(kvm, mmu, gfn, 1, (hva) => kvm.primary.protect(hva));
+}
+
 /** A notifier around a change of the primary MMU's own mapping, which leaves the pages where they are. */
 const changing = (kvm: Kvm, mmu: TdpMmu, gfn: number, pages: number, change: (hva: number) => Steps<void>): Steps<void> =>
   mmu.invalidateRange(kvm, hvaOf(gfn), pages, true, () => change(hvaOf(gfn)));
@@ -68,7 +85,7 @@ const changing = (kvm: Kvm, mmu: TdpMmu, gfn: number, pages: number, change: (hv
 export const HOST_OPERATIONS_OF_A_VM: ReadonlyMap<string, HostOperation> = new Map<string, HostOperation>([
   ['unmap', (kvm, mmu, operation) => unmap(kvm, mmu, operation, true)],
   ['unmap-atomic', (kvm, mmu, operation) => unmap(kvm, mmu, operation, false)],
-  ['protect', (kvm, mmu, { gfn }) => changing(kvm, mmu, gfn, 1, (hva) => kvm.primary.protect(hva))],
+  ['protect', (kvm, mmu, { gfn }) => protect(kvm, mmu, gfn)],
   ['split-folio', (kvm, mmu, { gfn }) => changing(kvm, mmu, gfn & ~1, 2, (hva) => kvm.primary.setHuge(hva, false))],
   ['merge-folio', (kvm, mmu, { gfn }) => changing(kvm, mmu, gfn & ~1, 2, (hva) => kvm.primary.setHuge(hva, true))],
   ['age', (kvm, mmu, { gfn, pages }) => mmu.ageRange(kvm, hvaOf(gfn), pages)],
@@ -81,7 +98,8 @@ export const HOST_OPERATIONS_OF_A_VM: ReadonlyMap<string, HostOperation> = new M
   ['unlog', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.stopLog(kvm, slot))],
   ['recover-nx', (kvm, mmu) => mmu.recoverNx(kvm)],
   ['zap-all', (kvm, mmu) => mmu.zapAllFast(kvm)],
-  ['zap-range', (kvm, mmu, { gfn, pages }) => mmu.zapGfnRange(kvm, gfn, pages)],
+  // what KVM zaps is whole: all of a slot of one page, or ranges that no huge page reaches across
+  ['zap-range', (kvm, mmu, { gfn }) => (gfn >= 4 ? mmu.zapGfnRange(kvm, gfn, 1) : mmu.zapGfnRange(kvm, gfn & ~1, 2))],
   ['track', (kvm, mmu, { gfn }) => tracking(kvm, mmu, gfn, true)],
   ['untrack', (kvm, mmu, { gfn }) => tracking(kvm, mmu, gfn, false)],
   ['signal', (kvm, _mmu, { gfn }) => signal(kvm, gfn)],

@@ -5,21 +5,15 @@
  */
 import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
 import {
-  REQ_FREE_OBSOLETE_ROOTS, RET_CONTINUE, RET_EMULATE, RET_EXIT, RET_FIXED, RET_RETRY, RET_SPURIOUS, type Fault,
+  REQ_FREE_OBSOLETE_ROOTS, RET_CONTINUE, RET_EMULATE, RET_EXIT, RET_FIXED, RET_RETRY, RET_SPURIOUS, permits, type Fault,
   type FaultResult,
 } from '../../spec/kvm/kvm.ts';
 import { NO_SLOT, READ_ONLY, SLOT_INVALID } from '../../spec/kvm/memslots.ts';
 import { SPECIAL_ROOT } from '../../spec/kvm/roots.ts';
 import {
-  ACCESS_TRACKED, ACCESSED, DIRTY, EXECUTABLE, isLeafSpte, kindOfSpte, MMIO, MMU_WRITABLE, pageOfSpte, WRITABLE,
-  type Spte,
+  ACCESS_TRACKED, ACCESSED, DIRTY, isLeafSpte, kindOfSpte, MMIO, MMU_WRITABLE, pageOfSpte, WRITABLE,
 } from '../../spec/kvm/spte.ts';
 import type { Part } from './tdp-mmu.ts';
-
-/** The entry permits the access that faulted. */
-export const permits = (spte: Spte, { write, exec }: Fault): boolean =>
-  isLeafSpte(spte) && (spte & ACCESS_TRACKED) === 0 &&
-  (!write || (spte & WRITABLE) !== 0) && (!exec || (spte & EXECUTABLE) !== 0);
 
 /** A fault of a vCPU, or of user space on its behalf, of which nothing is known yet. */
 export const newFault = (

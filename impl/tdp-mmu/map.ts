@@ -4,7 +4,7 @@
  */
 import { NO_PAGE } from '../../spec/machine/pages.ts';
 import { Walk } from '../../spec/kvm/iterator.ts';
-import { RET_EMULATE, RET_FIXED, RET_RETRY, RET_SPURIOUS, type FaultResult } from '../../spec/kvm/kvm.ts';
+import { permits, RET_EMULATE, RET_FIXED, RET_RETRY, RET_SPURIOUS, type FaultResult } from '../../spec/kvm/kvm.ts';
 import { NO_SLOT } from '../../spec/kvm/memslots.ts';
 import { SPECIAL_ROOT } from '../../spec/kvm/roots.ts';
 import {
@@ -12,7 +12,6 @@ import {
   pageOfSpte, TABLE, tableSpte, WRITABLE,
 } from '../../spec/kvm/spte.ts';
 import { DIRECT_TABLE } from '../../spec/kvm/tables.ts';
-import { permits } from './fault.ts';
 import type { Part } from './tdp-mmu.ts';
 
 export const maps: Part<

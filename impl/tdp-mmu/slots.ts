@@ -94,8 +94,10 @@ export const slots: Part<
       for (const asId of [0, 1]) {
         const root = yield* kvm.rootOf(vcpu, asId);
         if (root === NO_PAGE) continue;
+        yield* kvm.mmuLock.readLock();
         yield* kvm.setRoot(vcpu, asId, NO_PAGE);
-        yield* this.putRoot(kvm, root, false);
+        yield* this.putRoot(kvm, root, true);
+        yield* kvm.mmuLock.readUnlock();
       }
     }
     yield* this.zapAllFast(kvm);

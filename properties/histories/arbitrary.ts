@@ -54,7 +54,7 @@ export function decode(bytes: Uint8Array, shape: Shape): History {
 }
 
 /** Operations on one page or two. */
-const RANGED = new Set(['unmap', 'unmap-atomic', 'age', 'prefault', 'zap-range']);
+const RANGED = new Set(['unmap', 'unmap-atomic', 'age', 'prefault']);
 
 function decodeOperation(tape: Tape, role: ActorRole, { operations, gfns }: Shape): Operation {
   const names = operations[role];

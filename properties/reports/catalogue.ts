@@ -2,6 +2,7 @@
 import { FAULTS } from '../../spec/machine/faults.ts';
 import type { Rule } from '../../spec/machine/monitor.ts';
 import type { RuleText } from '../../spec/machine/rule.ts';
+import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
 import { TDX_RULES } from '../../spec/tdx/rules/index.ts';
 import { SYSTEM_RULES } from '../rules/index.ts';
 
@@ -13,18 +14,22 @@ export interface CatalogueEntry extends RuleText {
 }
 
 const FAMILIES: Readonly<Record<string, string>> = {
-  H: 'hardware and kernel primitives', S: 'the system as a whole', T: 'the TDX module',
+  H: 'hardware and kernel primitives', K: 'KVM\'s TDP MMU', S: 'the system as a whole', T: 'the TDX module',
 };
 
 /** All rules, by family and id. */
 export function catalogue(): CatalogueEntry[] {
   const faults = FAULTS.map((rule): Rule<unknown> => rule);
-  return [...TDX_RULES, ...SYSTEM_RULES, ...faults].map((rule) => {
+  return [...TDX_RULES, ...KVM_RULES, ...SYSTEM_RULES, ...faults].toSorted(byId).map((rule) => {
     const { id, level, statement, source, versions } = rule;
     const finding = rule.finding?.id ?? null;
     return { family: FAMILIES[id.charAt(0)] ?? '', id, level, statement, source, versions, finding };
   });
 }
+
+/** K9 before K10. */
+const byId = (a: RuleText, b: RuleText): number =>
+  a.id.charCodeAt(0) - b.id.charCodeAt(0) || Number(a.id.slice(1)) - Number(b.id.slice(1));
 
 /** The catalogue as Markdown. */
 export function markdownOf(rules: readonly CatalogueEntry[]): string {

@@ -18,6 +18,7 @@ import type { NxList } from './nx-list.ts';
 import type { PrimaryMmu } from './primary-mmu.ts';
 import type { Roots } from './roots.ts';
 import type { ShadowMmu } from './shadow-mmu.ts';
+import { ACCESS_TRACKED, EXECUTABLE, isLeafSpte, WRITABLE, type Spte } from './spte.ts';
 import type { Tables } from './tables.ts';
 
 /** Requests to a vCPU. */
@@ -58,6 +59,11 @@ export interface Fault {
   goal: number;
 }
 
+/** The entry permits the access that faulted. */
+export const permits = (spte: Spte, { write, exec }: Fault): boolean =>
+  isLeafSpte(spte) && (spte & ACCESS_TRACKED) === 0 &&
+  (!write || (spte & WRITABLE) !== 0) && (!exec || (spte & EXECUTABLE) !== 0);
+
 export interface KvmVcpu {
   readonly index: number;
   readonly vcpu: Vcpu;
@@ -84,11 +90,14 @@ export interface KvmListener {
   /** A walk asks whether it should yield; it does so. */
   offered?(): void;
   yielding?(walk: Walk): void;
-  visited?(walk: Walk): void;
+  /** A vCPU gets a root, or lets go of the one that it has (NO_PAGE). */
+  loaded?(vcpu: number, root: PageRef): void;
   /** A vCPU goes into the guest with that root. */
   entered?(vcpu: number, root: PageRef): void;
   /** The guest has reached `page` at `gfn`, found `value` and, unless `written` is null, written that. */
   accessed?(vcpu: number, asId: number, gfn: number, page: number, value: number, written: number | null): void;
+  /** Every actor has ended; nothing is in flight. */
+  atRest?(): void;
   /** The host uses a page as memory of its own. */
   hostUsed?(page: number): void;
 }
@@ -168,9 +177,10 @@ export class Kvm {
     return this.m.peek(roots + asId) - 1;
   }
 
-  *setRoot({ roots }: KvmVcpu, asId: number, root: PageRef): Steps<void> {
+  *setRoot({ roots, index }: KvmVcpu, asId: number, root: PageRef): Steps<void> {
     yield (roots + asId) * 8 + WRITE;
     this.m.poke(roots + asId, root + 1);
+    for (const listener of this.listeners) listener.loaded?.(index, root);
   }
 
   /** Makes every vCPU forget all translations, and waits until none can use one any more. */

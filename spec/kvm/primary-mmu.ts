@@ -68,6 +68,11 @@ export class PrimaryMmu {
     return this.isBacked(hva) && this.pageOf(hva) === page;
   }
 
+  /** A huge folio backs, or would back, the pair that `hva` belongs to. */
+  isHuge(hva: number): boolean {
+    return (this.peek(hva & ~1) & HUGE) !== 0;
+  }
+
   /** Level at which the host maps `hva`: 1 when a huge folio backs the pair that it belongs to. */
   levelOf(hva: number): number {
     const head = hva & ~1;

@@ -40,14 +40,21 @@ const MIRRORED = WRITABLE | MMU_WRITABLE | HOST_WRITABLE | ACCESSED | DIRTY | EX
 
 /** Nothing is mapped. */
 export const EMPTY: Spte = 0;
-/** FROZEN_SPTE (REMOVED_SPTE before 6.10). */
-export const FROZEN: Spte = FROZEN_KIND << KIND_SHIFT;
+/**
+ * FROZEN_SPTE (REMOVED_SPTE before 6.10). Like the real encodings of what is not present it has bits set that mean A, D
+ * or W in a leaf: who looks at those bits alone mistakes it for one (B-21).
+ */
+export const FROZEN: Spte = (FROZEN_KIND << KIND_SHIFT) | ACCESSED | DIRTY;
 
 export const tableSpte = (page: number): Spte => (TABLE << KIND_SHIFT) | page;
 /** A leaf that maps `page`; of a mirror root, unless flags say otherwise. */
 export const leafSpte = (page: number, flags = MIRRORED): Spte => (LEAF << KIND_SHIFT) | page | flags;
 /** An MMIO entry made under memslot generation `generation`. */
-export const mmioSpte = (generation: number): Spte => (MMIO << KIND_SHIFT) | generation;
+export const mmioSpte = (generation: number): Spte => (MMIO << KIND_SHIFT) | WRITABLE | DIRTY | generation;
+
+/** A value that KVM gives to an entry that is not present. */
+export const isNonPresentSpte = (spte: Spte): boolean =>
+  spte === EMPTY || spte === FROZEN || (kindOfSpte(spte) === MMIO && spte === mmioSpte(pageOfSpte(spte)));
 
 export const kindOfSpte = (spte: Spte): SpteKind => ((spte >>> KIND_SHIFT) & KIND_MASK) as SpteKind; // made by this file
 export const pageOfSpte = (spte: Spte): number => spte & PAGE_MASK;

@@ -63,7 +63,9 @@ export const FRESH = 0;
 export const READY = 1;
 /** An entry points, or pointed, to it. */
 export const LINKED = 2;
-export type Stage = 0 | 1 | 2;
+/** No entry points to it any more; it is on its way to be freed. */
+export const UNLINKED = 3;
+export type Stage = 0 | 1 | 2 | 3;
 
 export class Tables {
   readonly m: Machine;
@@ -71,6 +73,8 @@ export class Tables {
   readonly rootLevel: number;
   readonly indexBits: number;
   readonly listeners: SpteWritten[] = [];
+  /** Told of each compare-and-exchange that failed. */
+  readonly losers: ((table: PageRef, index: number) => void)[] = [];
   /** Told of each entry that KVM reads, and its value. */
   readonly readers: ((table: PageRef, index: number, value: Spte) => void)[] = [];
 
@@ -185,6 +189,7 @@ export class Tables {
   *cmpxchg(table: PageRef, index: number, expected: Spte, value: Spte): Steps<boolean> {
     const done = yield* this.pages.cmpxchgAt(table, index, expected, value);
     if (done) this.tell(table, index, expected, value, COMPARED, expected);
+    else for (const loser of this.losers) loser(table, index);
     return done;
   }
 
@@ -209,8 +214,10 @@ export class Tables {
   }
 
   private tell(table: PageRef, index: number, before: Spte, after: Spte, how: WriteKind, believed: Spte): void {
-    if (kindOfSpte(after) === TABLE) this.m.poke(this.word(pageOfSpte(after), STAGE), LINKED);
     for (const listener of this.listeners) listener(table, index, before, after, how, believed);
+    if (before === after) return;
+    if (kindOfSpte(before) === TABLE) this.m.poke(this.word(pageOfSpte(before), STAGE), UNLINKED);
+    if (kindOfSpte(after) === TABLE) this.m.poke(this.word(pageOfSpte(after), STAGE), LINKED);
   }
 
   /** Walks from `root` towards `level`, as far as tables go. */

@@ -47,6 +47,8 @@ export class Pages {
   readonly cell: Cell;
   /** Whether an allocation fails is a choice; else it fails only when no page is left. */
   mayFail = false;
+  /** Told of each allocation that failed. */
+  readonly onFailure: (() => void)[] = [];
   /** Told of each page that is freed. */
   readonly onFree: ((ref: PageRef) => void)[] = [];
   private readonly m: Machine;
@@ -110,8 +112,9 @@ export class Pages {
   /** Allocates a zeroed page in one step, or NO_PAGE. */
   *alloc(kind: number, owner = 0): Steps<PageRef> {
     yield this.cell * 8 + RMW;
-    if (this.mayFail && this.m.choose(2) === 1) return NO_PAGE;
-    return this.allocNow(kind, owner);
+    const page = this.mayFail && this.m.choose(2) === 1 ? NO_PAGE : this.allocNow(kind, owner);
+    if (page === NO_PAGE) for (const listener of this.onFailure) listener();
+    return page;
   }
 
   /** Allocates a zeroed page within the current step, or while a run is set up. It fails only when no page is left. */

@@ -1,0 +1,181 @@
+/** K1 to K7: who may look at tables and change them, holding what. */
+import { pageNumberOf } from '../../machine/pages.ts';
+import type { Kvm } from '../kvm.ts';
+import {
+  ACCESS_TRACKED, ACCESSED, describeSpte, DIRTY, FROZEN, hasVolatileBits, isLeafSpte, kindOfSpte, MMU_WRITABLE,
+  pageOfSpte, TABLE, WRITABLE, type Spte,
+} from '../spte.ts';
+import { CLEARED, COMPARED, DIRECT_TABLE, EXCHANGED, LINKED, STORED, UNLINKED } from '../tables.ts';
+import { isRoot, isShared, PerActor, tableName } from './ghosts.ts';
+import type { KvmRule } from './rule.ts';
+
+/** What lockless writers change: fast page faults give W back, aging takes A. */
+const LOCKLESS_BITS = WRITABLE | DIRTY | ACCESSED | ACCESS_TRACKED;
+
+const isLocklessChange = (before: Spte, after: Spte): boolean =>
+  isLeafSpte(before) && isLeafSpte(after) && ((before ^ after) & ~LOCKLESS_BITS) === 0 &&
+  ((after & ~before & WRITABLE) === 0 || (before & MMU_WRITABLE) !== 0);
+
+const K1: KvmRule = {
+  id: 'K1',
+  level: 'required',
+  statement:
+    'An entry is written with mmu_lock held, but for two writers of a leaf that goes on mapping its page: a fast page ' +
+    'fault, which gives back what only logging or aging took, and aging. They write atomically.',
+  source: 'Linux, Documentation/virt/kvm/locking.rst §2; tdp_mmu.c: tdp_mmu_set_spte(); recordings: aging without lock',
+  versions: ['*'],
+  watch: ({ m, mmuLock, tables }, judge) => {
+    tables.listeners.push((table, index, before, after, how) => {
+      if (!isShared(tables, table)) return;
+      judge.exercised();
+      if (mmuLock.holds(m.current)) return;
+      if ((how === COMPARED || how === CLEARED) && isLocklessChange(before, after)) return;
+      judge.violated(`entry ${tables.gfnOf(table, index)}@L${tables.levelOf(table)} written with mmu_lock held`,
+        `${describeSpte(before)} -> ${describeSpte(after)} without it`);
+    });
+  },
+};
+
+const K2: KvmRule = {
+  id: 'K2',
+  level: 'required',
+  statement:
+    'With mmu_lock held for read an entry changes by compare-and-exchange; only entries of a table that is no longer ' +
+    'linked are exchanged, and only for FROZEN.',
+  source: 'Linux, tdp_mmu.c: __tdp_mmu_set_spte_atomic(), handle_removed_pt()',
+  versions: ['*'],
+  watch: ({ m, mmuLock, tables }, judge) => {
+    tables.listeners.push((table, _index, before, after, how) => {
+      if (!isShared(tables, table) || !mmuLock.heldForRead(m.current)) return;
+      judge.exercised();
+      if (how === COMPARED || (how === EXCHANGED && after === FROZEN && tables.stageOf(table) === UNLINKED)) return;
+      if (how === CLEARED && isLocklessChange(before, after)) return;
+      judge.violated('a compare-and-exchange', `${describeSpte(before)} -> ${describeSpte(after)} whatever was there`);
+    });
+  },
+};
+
+const K3: KvmRule = {
+  id: 'K3',
+  level: 'required',
+  statement:
+    'An entry is written by a plain store only where nobody can write without mmu_lock; else by an exchange, whose ' +
+    'result says what is gone.',
+  source: 'Linux, tdp_mmu.c: handle_removed_pt(); spte.c: spte_needs_atomic_update(); locking.rst',
+  versions: ['*'],
+  watch: (kvm, judge) => {
+    const { tables, roots } = kvm;
+    tables.listeners.push((table, _index, before, _after, how, believed) => {
+      if (!isShared(tables, table)) return;
+      judge.exercised();
+      if (how !== STORED) return;
+      if (before !== believed) {
+        judge.violated(`a store over ${describeSpte(believed)}, as read before`, describeSpte(before));
+      } else if (hasVolatileBits(before, roots.adDisabled(tables.rootOf(table)))) {
+        judge.violated('an exchange, as the entry has bits that others set', `a store over ${describeSpte(before)}`);
+      }
+    });
+  },
+};
+
+const K4: KvmRule = {
+  id: 'K4',
+  level: 'required',
+  statement: 'The lists of roots and of possible huge pages change under tdp_mmu_pages_lock, inside mmu_lock.',
+  source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_alloc_root(), tdp_mmu_unlink_sp(); locking.rst §1',
+  versions: ['*'],
+  watch: ({ m, mmuLock, pagesLock, roots, nx }, judge) => {
+    const changed = (): void => {
+      judge.exercised();
+      if (!pagesLock.holds(m.current)) judge.violated('tdp_mmu_pages_lock held', 'the list changes without it');
+      else if (!mmuLock.holds(m.current)) judge.violated('mmu_lock held', 'only tdp_mmu_pages_lock is');
+    };
+    roots.listeners.push({ linked: changed, unlinked: changed });
+    nx.listeners.push({ added: changed, removed: changed, removedInVain: changed });
+  },
+};
+
+const K5: KvmRule = {
+  id: 'K5',
+  level: 'required',
+  statement:
+    'Tables are looked at inside an RCU read section (or with mmu_lock held for write), and one that was linked is ' +
+    'freed by an RCU callback, queued when no entry points to it any more.',
+  source: 'Linux, tdp_mmu.c: tdp_mmu_free_sp_rcu_callback(), handle_removed_pt()',
+  versions: ['*'],
+  watch: ({ m, mmuLock, pages, rcu, tables }, judge) => {
+    const looked = (table: number): void => {
+      if (!isShared(tables, table)) return;
+      judge.exercised();
+      if (rcu.holds(m.current) || mmuLock.heldForWrite(m.current)) return;
+      judge.violated(`table ${tableName(table)} looked at inside an RCU read section`, 'outside one');
+    };
+    tables.readers.push(looked);
+    tables.listeners.push(looked);
+    pages.onFree.push((page) => {
+      if (pages.kindOf(pageNumberOf(page)) !== DIRECT_TABLE || !isShared(tables, page)) return;
+      judge.exercised();
+      if (!rcu.isCallback(m.current)) judge.violated(`table ${tableName(page)} freed by an RCU callback`, 'at once');
+      else if (tables.stageOf(page) === LINKED) {
+        judge.violated(`table ${tableName(page)} freed when nothing points to it`, 'an entry does');
+      }
+    });
+  },
+};
+
+const K6: KvmRule = {
+  id: 'K6',
+  level: 'required',
+  statement:
+    'Nothing found in a table is relied on once mmu_lock was dropped: the next table is again reached from its root.',
+  source: 'Linux, tdp_mmu.c: tdp_mmu_iter_cond_resched()',
+  versions: ['*'],
+  watch: ({ m, memory, mmuLock, nx, tables }, judge) => {
+    /** For each actor and table: when the actor learned of it, as a number that grows with every change of mmu_lock. */
+    const learned = new Map<number, number>();
+    m.clearOnReset(learned);
+    const era = new PerActor(m);
+    const keyOf = (table: number): number => (m.current + 1) * memory.pages + pageNumberOf(table);
+    const next = (): void => {
+      era.mine += 1;
+    };
+    const learn = (spte: Spte): void => {
+      if (kindOfSpte(spte) === TABLE) learned.set(keyOf(pageOfSpte(spte)), era.mine);
+    };
+    const look = (table: number): void => {
+      if (!mmuLock.holds(m.current) || !isShared(tables, table) || isRoot(tables, table)) return;
+      judge.exercised();
+      if (learned.get(keyOf(table)) === era.mine) return;
+      judge.violated(`table ${tableName(table)} reached from its root since mmu_lock was taken`, 'known from before');
+    };
+    mmuLock.listeners.push({ acquired: next, releasing: next });
+    nx.listeners.push({ recovering: (table) => learned.set(keyOf(tables.parentOf(table)), era.mine) });
+    tables.readers.push((table, _index, spte) => {
+      look(table);
+      learn(spte);
+    });
+    tables.listeners.push((table, _index, before, after) => {
+      look(table);
+      learn(before);
+      learn(after);
+    });
+  },
+};
+
+const K7: KvmRule = {
+  id: 'K7',
+  level: 'required',
+  statement: 'What needs mmu_lock held for write, as the shadow MMU\'s reclaim and its unsync counts do, has it.',
+  source: 'Linux, commits 47b0c2e4c220 and ce25681d59ff',
+  versions: ['*'],
+  watch: ({ m, mmuLock, shadow }: Kvm, judge) => {
+    shadow.listeners.push({
+      used: (what) => {
+        judge.exercised();
+        if (!mmuLock.heldForWrite(m.current)) judge.violated('mmu_lock held for write', `${what} without`);
+      },
+    });
+  },
+};
+
+export default [K1, K2, K3, K4, K5, K6, K7] satisfies readonly KvmRule[];

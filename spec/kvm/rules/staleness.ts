@@ -1,0 +1,194 @@
+/** K37 to K39 and K41: faults and those who take pages away, side by side. */
+import { RET_RETRY, type Kvm } from '../kvm.ts';
+import { NO_SLOT, SLOT_INVALID } from '../memslots.ts';
+import { FROZEN, isLeafSpte, isPresent, pageOfSpte } from '../spte.ts';
+import { Faults, isShared, namesOf, PerActor, rangeBits } from './ghosts.ts';
+import type { KvmRule } from './rule.ts';
+
+/** Why a fault may have to be taken again: whether, since it began, something happened that it has to give way to. */
+function reasonsToRetry(kvm: Kvm): PerActor {
+  const reason = new PerActor(kvm.m);
+  const mine = (): void => { reason.mine = 1; };
+  const others = (): void => reason.fillOthers(1);
+  kvm.tables.losers.push(mine);
+  kvm.pages.onFailure.push(mine);
+  kvm.tables.readers.push((_table, _index, spte) => { if (spte === FROZEN) reason.mine = 1; });
+  kvm.tables.listeners.push(others);
+  kvm.invalidation.listeners.push({
+    sampled: () => { if (kvm.invalidation.underWay() > 0) reason.mine = 1; },
+    began: others,
+    ended: others,
+  });
+  kvm.roots.listeners.push({ invalidated: others });
+  kvm.slots.listeners.push({
+    lookedUp: (_asId, _gfn, slot) => {
+      if (slot !== NO_SLOT && kvm.slots.stateOf(slot) === SLOT_INVALID) reason.mine = 1;
+    },
+    installed: others,
+  });
+  return reason;
+}
+
+const K37: KvmRule = {
+  id: 'K37',
+  level: 'required',
+  statement:
+    'A fault installs a page only if nothing was invalidated since before it looked the page up, and is sent back only ' +
+    'if something was; the page that it got is the page that it puts.',
+  source: 'Linux, mmu.c: kvm_mmu_faultin_pfn(), is_page_fault_stale(); commits a955cad84cda, ba6e3fe25543',
+  versions: ['*'],
+  watch: (kvm, judge) => {
+    const { invalidation, m, primary, tables } = kvm;
+    const faults = new Faults(kvm);
+    const NOTHING = -1;
+    const page = new PerActor(m, NOTHING);
+    const seq = new PerActor(m);
+    const references = new Map<number, number>();
+    m.clearOnReset(references);
+    const count = (at: number, by: number): void => {
+      references.set(at, (references.get(at) ?? 0) + by);
+      if ((references.get(at) ?? 0) < 0) judge.violated(`a reference to page ${at} before it is put`, 'none was got');
+    };
+    primary.listeners.push({
+      got: (at) => {
+        page.mine = at;
+        seq.mine = invalidation.now() | 0;
+        count(at, 1);
+      },
+      put: (at) => count(at, -1),
+    });
+    tables.listeners.push((table, index, before, after) => {
+      if (page.mine === NOTHING || !isShared(tables, table) || !isLeafSpte(after) || before === after) return;
+      if (isLeafSpte(before) && pageOfSpte(before) === pageOfSpte(after)) return;
+      judge.exercised();
+      // the range of an invalidation is of GFNs in any address space: that of a neighbour says nothing
+      const gfn = faults.mine?.gfn ?? tables.gfnOf(table, index);
+      const stale = seq.mine !== (invalidation.now() | 0) || invalidation.covers(gfn);
+      if (stale) judge.violated(`GFN ${gfn} mapped to a page that was looked up since the last invalidation`, `page ${page.mine} is stale`);
+    });
+    const reason = reasonsToRetry(kvm);
+    kvm.listeners.push({
+      faultBegan: (_vcpu, fault) => {
+        page.mine = NOTHING;
+        const pending = kvm.vcpus[_vcpu]?.vcpu.requests() ?? 0;
+        reason.mine = (fault.root >= 0 && kvm.roots.isInvalid(fault.root)) || pending !== 0 ? 1 : 0;
+      },
+      faultEnded: (_vcpu, fault, result) => {
+        page.mine = NOTHING;
+        if (result !== RET_RETRY || reason.mine !== 0 || (kvm.vcpus[_vcpu]?.vcpu.requests() ?? 0) !== 0) return;
+        judge.violated(`the fault on GFN ${fault.gfn} ends, as nothing came between`, 'it is taken again');
+      },
+      atRest: () => {
+        for (const [at, left] of references) {
+          if (left !== 0) judge.violated(`every reference to page ${at} put`, `${left} left`);
+        }
+      },
+    });
+  },
+};
+
+const K38: KvmRule = {
+  id: 'K38',
+  level: 'required',
+  statement:
+    'An invalidation begins and ends with mmu_lock held for write, is about the GFNs that are taken away, lasts until ' +
+    'the host has its pages, and ends for as many as it began.',
+  source: 'Linux, kvm_main.c: kvm_mmu_invalidate_begin(), kvm_mmu_invalidate_end(); commits 52ac8b358b0c, edb298c663fc',
+  versions: ['*'],
+  watch: (kvm, judge) => {
+    const { invalidation, m, mmuLock, primary, slots, tables } = kvm;
+    /** GFNs of the invalidation that the current actor has begun. */
+    const own = new PerActor(m);
+    const locked = (what: string): void => {
+      judge.exercised();
+      if (!mmuLock.heldForWrite(m.current)) judge.violated('mmu_lock held for write', `an invalidation ${what} without`);
+    };
+    invalidation.listeners.push({
+      began: (gfn, pages) => {
+        locked('begins');
+        own.mine = rangeBits(gfn, pages);
+      },
+      extended: (gfn, pages) => { own.mine |= rangeBits(gfn, pages); },
+      ended: () => {
+        locked('ends');
+        own.mine = 0;
+        if (invalidation.underWay() < 0) judge.violated('as many invalidations ended as began', 'one more');
+      },
+    });
+    tables.listeners.push((table, index, before, after) => {
+      if (own.mine === 0 || !isLeafSpte(before) || isPresent(after) || !mmuLock.heldForWrite(m.current)) return;
+      const gfn = tables.gfnOf(table, index);
+      const bits = rangeBits(gfn, tables.span(tables.levelOf(table)));
+      if ((bits & own.mine) === 0) judge.violated(`GFN ${gfn} taken away within ${namesOf(own.mine)}`, 'it is outside');
+    });
+    primary.listeners.push({
+      released: (hva) => {
+        for (const [slot, place] of slots.places.entries()) {
+          if (slots.stateOf(slot) === 0 || hva < place.hva || hva >= place.hva + place.pages) continue;
+          const gfn = slots.gfnOf(slot) + hva - place.hva;
+          judge.exercised();
+          if (!invalidation.covers(gfn)) judge.violated(`GFN ${gfn} being invalidated when its page goes`, 'it is not');
+        }
+      },
+    });
+    kvm.listeners.push({
+      atRest: () => {
+        if (invalidation.underWay() !== 0) judge.violated('no invalidation under way', `${invalidation.underWay()} are`);
+      },
+    });
+  },
+};
+
+const K39: KvmRule = {
+  id: 'K39',
+  level: 'required',
+  statement: 'A zap that promises that nothing maps the range afterwards counts as an invalidation of it.',
+  source: 'Linux, mmu.c: kvm_zap_gfn_range(); commit edb298c663fc',
+  versions: ['*'],
+  watch: ({ invalidation, listeners, m }, judge) => {
+    const begun = new PerActor(m);
+    invalidation.listeners.push({ began: (gfn, pages) => { begun.mine |= rangeBits(gfn, pages); } });
+    listeners.push({
+      promised: (what) => { if (what === 'zap') begun.mine = 0; },
+      kept: (what, _asId, gfn, pages) => {
+        if (what !== 'zap') return;
+        judge.exercised();
+        const missed = rangeBits(gfn, pages) & ~begun.mine;
+        if (missed !== 0) judge.violated(`an invalidation of ${namesOf(rangeBits(gfn, pages))}`, `none of ${namesOf(missed)}`);
+      },
+    });
+  },
+};
+
+const K41: KvmRule = {
+  id: 'K41',
+  level: 'required',
+  statement:
+    'A fault on a GFN that is being invalidated goes away before it takes mmu_lock: who invalidates should not have to ' +
+    'yield to it.',
+  source: 'Linux, mmu.c: kvm_mmu_faultin_pfn(), mmu_invalidate_retry_gfn_unsafe(); commit d02c357e5bfa',
+  versions: ['*'],
+  watch: (kvm, judge) => {
+    const { invalidation, m, mmuLock } = kvm;
+    const faults = new Faults(kvm);
+    const wasCovered = new PerActor(m);
+    invalidation.listeners.push({
+      sampled: () => {
+        const { mine } = faults;
+        wasCovered.mine = mine !== null && invalidation.covers(mine.gfn) ? 1 : 0;
+        if (wasCovered.mine !== 0) judge.exercised();
+      },
+      ended: () => wasCovered.fill(0),
+    });
+    mmuLock.listeners.push({
+      acquired: () => {
+        const { mine } = faults;
+        if (mine === null || mine.slot === NO_SLOT || wasCovered.mine === 0) return;
+        judge.violated(`no lock for a fault on GFN ${mine.gfn}, which is being invalidated`, 'it takes mmu_lock');
+      },
+    });
+    kvm.listeners.push({ faultBegan: () => { wasCovered.mine = 0; } });
+  },
+};
+
+export default [K37, K38, K39, K41] satisfies readonly KvmRule[];
