@@ -11,6 +11,7 @@ import { SpinLock } from '../spec/machine/spinlock.ts';
 import { Tlb } from '../spec/machine/tlb.ts';
 import type { Vcpu } from '../spec/machine/vcpu.ts';
 import { Walker } from '../spec/machine/walker.ts';
+import { GuestMemfd } from '../spec/kvm/guest-memfd.ts';
 import { directFormat } from '../spec/kvm/hardware.ts';
 import type { Invalidation } from '../spec/kvm/invalidation.ts';
 import { Kvm, type KvmVcpu } from '../spec/kvm/kvm.ts';
@@ -40,6 +41,9 @@ const PLACES: readonly SlotPlace[] = [
   { asId: 0, gfn: 6, pages: 2, hva: 0 },
 ];
 
+/** The slot that has a guest_memfd. */
+const BOUND_SLOT = 1;
+
 /** The slots that are there when a run begins. */
 const FIRST_SLOTS = [0, 1, 2];
 
@@ -64,7 +68,9 @@ export function createKvm(options: KvmOptions): Kvm {
   const tables = new Tables(m, pages, options.indexBits, options.rootLevel);
   const slots = new Memslots(m, pages, PLACES);
   if (options.hasSlots) for (const slot of FIRST_SLOTS) slots.installNow(slot);
-  const kvm = new Kvm({
+  const memfd = new GuestMemfd(m, slots);
+  if (options.hasSlots) memfd.bindNow(BOUND_SLOT);
+  return new Kvm({
     m, memory, pages, mmuLock, rcu, invalidation, tables, slots,
     pagesLock: new SpinLock(m, 'tdp_mmu_pages_lock'),
     slotsLock: new SpinLock(m, 'slots_lock'),
@@ -73,12 +79,12 @@ export function createKvm(options: KvmOptions): Kvm {
     nx: new NxList(tables),
     primary: new PrimaryMmu(m, ADDRESSES, options.firstPage),
     activeNotifiers: m.segment('mn_active_invalidate_count', 1, () => 'mn_active_invalidate_count'),
-    shadow: new ShadowMmu(m),
+    shadow: new ShadowMmu(m, PLACES.length),
+    memfd,
     tracked: m.segment('tracked', tables.span(tables.rootLevel + 1)),
     maxGfn: MAX_GFN,
     vcpus: options.vcpus.map((vcpu, index) => createVcpu(m, tables, slots, vcpu, index)),
   });
-  return kvm;
 }
 
 function createVcpu(m: Machine, tables: Tables, slots: Memslots, vcpu: Vcpu, index: number): KvmVcpu {

@@ -29,7 +29,7 @@ export const VM_SHAPE: Shape = {
     host: [
       'unmap', 'unmap', 'unmap-atomic', 'protect', 'split-folio', 'merge-folio', 'age', 'age', 'delete-slot',
       'create-slot', 'move-slot', 'read-only', 'log', 'log', 'collect', 'unlog', 'recover-nx', 'recover-nx', 'zap-all',
-      'zap-range', 'track', 'untrack', 'signal',
+      'zap-range', 'track', 'untrack', 'signal', 'close-memfd',
     ],
   },
   maxOperations: 4,

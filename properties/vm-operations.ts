@@ -102,6 +102,7 @@ export const HOST_OPERATIONS_OF_A_VM: ReadonlyMap<string, HostOperation> = new M
   ['zap-range', (kvm, mmu, { gfn }) => (gfn >= 4 ? mmu.zapGfnRange(kvm, gfn, 1) : mmu.zapGfnRange(kvm, gfn & ~1, 2))],
   ['track', (kvm, mmu, { gfn }) => tracking(kvm, mmu, gfn, true)],
   ['untrack', (kvm, mmu, { gfn }) => tracking(kvm, mmu, gfn, false)],
+  ['close-memfd', (kvm, mmu) => mmu.releaseMemfd(kvm)],
   ['signal', (kvm, _mmu, { gfn }) => signal(kvm, gfn)],
 ]);
 

@@ -1,5 +1,7 @@
 /** A known bug, as a policy: one that is good, with one thing changed. */
 import type { Policy } from '../policy.ts';
+import type { TdpMmu } from '../tdp-mmu/tdp-mmu.ts';
+import { upstream7 } from '../upstream-7.ts';
 
 export interface Mutant {
   /** The bug's id, e.g. `B-45`. */
@@ -31,4 +33,14 @@ export function mutant({ change, ...text }: MutantText): Mutant {
     breaks: breaks.map((rule) => ({ rule, why: title })),
   };
   return { ...text, policy };
+}
+
+/** A mutant of the direct roots' MMU; `change` is what differs in it. */
+export function directMutant(
+  { change, base = upstream7, ...text }: Omit<MutantText, 'change' | 'base'> & {
+    readonly base?: Policy;
+    readonly change: Partial<TdpMmu> & ThisType<TdpMmu>;
+  },
+): Mutant {
+  return mutant({ ...text, base, change: { direct: { ...base.direct, ...change } } });
 }

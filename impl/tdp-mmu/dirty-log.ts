@@ -21,7 +21,8 @@ export const reportingBit = (kvm: Kvm, { root, level }: Walk): number =>
   kvm.roots.adDisabled(root) || level > 0 ? WRITABLE : DIRTY;
 
 export const dirtyLog: Part<
-  'startLog' | 'collectLog' | 'stopLog' | 'writeProtectSlot' | 'splitHugePages' | 'recoverHugePages'
+  'startLog' | 'collectLog' | 'stopLog' | 'writeProtectSlot' | 'splitHugePages' | 'recoverHugePages' |
+  'applyLog' | 'makeReport'
 > = {
   *startLog(kvm, slot) {
     yield* kvm.slotsLock.lock();
@@ -31,15 +32,19 @@ export const dirtyLog: Part<
       kvm.promise('log', asId, gfn, pages);
       yield* this.installSlot(kvm, slot, SLOT_VALID, kvm.slots.flagsOf(slot) | LOG_DIRTY);
       yield* kvm.srcu.synchronize();
-      yield* kvm.mmuLock.readLock();
-      yield* this.splitHugePages(kvm, slot);
-      yield* this.writeProtectSlot(kvm, slot);
-      yield* kvm.mmuLock.readUnlock();
-      // always: aging may have taken W from entries without a flush, and those were passed over (K24)
-      yield* kvm.flushRange(gfn, pages);
+      yield* this.applyLog(kvm, slot);
       kvm.keep('log', asId, gfn, pages);
     }
     yield* kvm.slotsLock.unlock();
+  },
+
+  *applyLog(kvm, slot) {
+    yield* kvm.mmuLock.readLock();
+    yield* this.splitHugePages(kvm, slot);
+    yield* this.writeProtectSlot(kvm, slot);
+    yield* kvm.mmuLock.readUnlock();
+    // always: aging may have taken W from entries without a flush, and those were passed over (K24)
+    yield* kvm.flushRange(kvm.slots.gfnOf(slot), kvm.slots.place(slot).pages);
   },
 
   *writeProtectSlot(kvm, slot) {
@@ -95,7 +100,7 @@ export const dirtyLog: Part<
       for (let at = gfn; at < gfn + pages; at++) {
         if (!(yield* kvm.slots.takeDirty(slot, at))) continue;
         flush = true;
-        yield* makeReport(kvm, asId, at);
+        yield* this.makeReport(kvm, asId, at);
       }
       yield* kvm.rcu.readUnlock();
       yield* kvm.mmuLock.writeUnlock();
@@ -103,6 +108,17 @@ export const dirtyLog: Part<
       kvm.keep('collect', asId, gfn, pages);
     }
     yield* kvm.slotsLock.unlock();
+  },
+
+  *makeReport(kvm, asId, gfn) {
+    for (const root of kvm.roots.all()) {
+      if (kvm.roots.isInvalid(root) || kvm.roots.asIdOf(root) !== asId) continue;
+      const walk = new Walk(kvm.tables, { root, first: gfn, end: gfn + 1 });
+      while (yield* walk.next()) {
+        const bit = reportingBit(kvm, walk);
+        if (isLeafSpte(walk.spte) && (walk.spte & bit) !== 0) yield* kvm.tables.clearBits(walk.table, walk.index, bit);
+      }
+    }
   },
 
   *stopLog(kvm, slot) {
@@ -143,18 +159,6 @@ export const dirtyLog: Part<
     return flush;
   },
 };
-
-/** The next write to a page is to be reported, through whatever root: under mmu_lock held for write. */
-function* makeReport(kvm: Kvm, asId: number, gfn: number): Steps<void> {
-  for (const root of kvm.roots.all()) {
-    if (kvm.roots.isInvalid(root) || kvm.roots.asIdOf(root) !== asId) continue;
-    const walk = new Walk(kvm.tables, { root, first: gfn, end: gfn + 1 });
-    while (yield* walk.next()) {
-      const bit = reportingBit(kvm, walk);
-      if (isLeafSpte(walk.spte) && (walk.spte & bit) !== 0) yield* kvm.tables.clearBits(walk.table, walk.index, bit);
-    }
-  }
-}
 
 /** The huge leaf that can take the place of the table that the walk is at; or nothing. */
 function* hugeInsteadOf(kvm: Kvm, slot: Slot, walk: Walk): Steps<Spte> {

@@ -28,7 +28,8 @@ export const newFault = (
 const FAST_TRIES = 4;
 
 export const faults: Part<
-  'pageFault' | 'prefault' | 'shadowFault' | 'faultinPfn' | 'finishFaultin' | 'isPageFaultStale' | 'fastPageFault'
+  'pageFault' | 'prefault' | 'shadowFault' | 'faultinPfn' | 'finishFaultin' | 'isPageFaultStale' | 'fastPageFault' |
+  'seemsInvalidated'
 > = {
   *pageFault(kvm, vcpu, fault) {
     // what KVM shadows it has to see written
@@ -53,14 +54,18 @@ export const faults: Part<
     if (kvm.slots.stateOf(fault.slot) === SLOT_INVALID) return fault.prefetch ? RET_EXIT : RET_RETRY;
     const readOnly = (kvm.slots.flagsOf(fault.slot) & READ_ONLY) !== 0;
     if (readOnly && write) return RET_EXIT;
-    if (yield* kvm.invalidation.seemsUnderWay(gfn)) return RET_RETRY;
+    if (yield* this.seemsInvalidated(kvm, gfn)) return RET_RETRY;
     const hva = kvm.slots.hvaOf(fault.slot, gfn);
     fault.page = yield* kvm.primary.fault(hva, write);
     fault.hostWritable = kvm.primary.isWritable(hva) && !readOnly;
     // once more, as getting the page may have taken long: a fault that is stale anyway should not take the lock (K41)
-    if (!(yield* kvm.invalidation.seemsUnderWay(gfn))) return RET_CONTINUE;
+    if (!(yield* this.seemsInvalidated(kvm, gfn))) return RET_CONTINUE;
     yield* this.finishFaultin(kvm, fault);
     return RET_RETRY;
+  },
+
+  *seemsInvalidated(kvm, gfn) {
+    return yield* kvm.invalidation.seemsUnderWay(gfn);
   },
 
   *finishFaultin(kvm, fault) {
@@ -115,11 +120,17 @@ export const faults: Part<
     }
   },
 
-  *shadowFault(kvm) {
-    yield* kvm.mmuLock.writeLock();
-    yield* kvm.shadow.makeAvailable();
-    yield* kvm.shadow.markUnsync();
-    yield* kvm.mmuLock.writeUnlock();
+  *shadowFault(kvm, _vcpu, gfn) {
+    yield* kvm.srcu.readLock();
+    const slot = yield* kvm.slots.lookup(0, gfn);
+    if (slot !== NO_SLOT && kvm.slots.stateOf(slot) !== SLOT_INVALID) {
+      yield* kvm.mmuLock.writeLock();
+      yield* kvm.shadow.makeAvailable();
+      yield* kvm.shadow.add(slot);
+      yield* kvm.shadow.markUnsync();
+      yield* kvm.mmuLock.writeUnlock();
+    }
+    yield* kvm.srcu.readUnlock();
   },
 };
 

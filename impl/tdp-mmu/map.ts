@@ -4,7 +4,7 @@
  */
 import { NO_PAGE } from '../../spec/machine/pages.ts';
 import { Walk } from '../../spec/kvm/iterator.ts';
-import { permits, RET_EMULATE, RET_FIXED, RET_RETRY, RET_SPURIOUS, type FaultResult } from '../../spec/kvm/kvm.ts';
+import { permits, RET_EMULATE, RET_FIXED, RET_RETRY, RET_SPURIOUS, type Fault, type FaultResult } from '../../spec/kvm/kvm.ts';
 import { NO_SLOT } from '../../spec/kvm/memslots.ts';
 import { SPECIAL_ROOT } from '../../spec/kvm/roots.ts';
 import {
@@ -14,8 +14,12 @@ import {
 import { DIRECT_TABLE } from '../../spec/kvm/tables.ts';
 import type { Part } from './tdp-mmu.ts';
 
+/** A table that is added only because a huge page could not be executed. */
+const standsForHuge = ({ exec, slot }: Fault, { level }: Walk): boolean => exec && level === 1 && slot !== NO_SLOT;
+
 export const maps: Part<
-  'mappingLevel' | 'map' | 'mapTargetLevel' | 'makeLeaf' | 'addTable' | 'linkTable' | 'fillSplit' | 'trackNx'
+  'mappingLevel' | 'map' | 'mapTargetLevel' | 'makeLeaf' | 'addTable' | 'linkTable' | 'fillSplit' | 'trackNx' |
+  'prepareTable' | 'tableLinked'
 > = {
   *mappingLevel(kvm, fault) {
     const { slot, gfn, exec } = fault;
@@ -49,16 +53,23 @@ export const maps: Part<
   *addTable(kvm, fault, walk) {
     const table = yield* kvm.tables.alloc(DIRECT_TABLE, walk.level - 1, walk.gfn);
     if (table === NO_PAGE) return false;
-    yield* kvm.tables.makeReady(table, walk.table);
-    const standsForHuge = fault.exec && walk.level === 1 && fault.slot !== NO_SLOT;
-    if (standsForHuge) yield* kvm.nx.disallow(table);
+    yield* this.prepareTable(kvm, fault, walk, table);
     if (isLeafSpte(walk.spte)) yield* this.fillSplit(kvm, walk.spte, table);
     if (!(yield* this.linkTable(kvm, walk, table))) {
       yield* kvm.freeTable(table);
       return true; // somebody else changed the entry: look at what is there now
     }
-    if (standsForHuge) yield* this.trackNx(kvm, table);
+    yield* this.tableLinked(kvm, fault, walk, table);
     return true;
+  },
+
+  *prepareTable(kvm, fault, walk, table) {
+    yield* kvm.tables.makeReady(table, walk.table);
+    if (standsForHuge(fault, walk)) yield* kvm.nx.disallow(table);
+  },
+
+  *tableLinked(kvm, fault, walk, table) {
+    if (standsForHuge(fault, walk)) yield* this.trackNx(kvm, table);
   },
 
   *linkTable(kvm, walk, table) {

@@ -6,7 +6,8 @@ import { isLeafSpte, MMU_WRITABLE, WRITABLE } from '../../spec/kvm/spte.ts';
 import type { Part } from './tdp-mmu.ts';
 
 export const slots: Part<
-  'createSlot' | 'deleteSlot' | 'moveSlot' | 'setReadOnly' | 'installSlot' | 'trackGfn' | 'destroyVm'
+  'createSlot' | 'deleteSlot' | 'moveSlot' | 'setReadOnly' | 'installSlot' | 'trackGfn' | 'destroyVm' |
+  'unbindMemfd' | 'releaseMemfd'
 > = {
   *createSlot(kvm, slot) {
     const { gfn, pages } = kvm.slots.place(slot);
@@ -29,6 +30,7 @@ export const slots: Part<
       yield* this.zapAllLocked(kvm);
       yield* this.installSlot(kvm, slot, SLOT_ABSENT);
       yield* kvm.srcu.synchronize();
+      yield* this.unbindMemfd(kvm, slot);
       yield* kvm.slots.freeData(slot);
       kvm.keep('delete', asId, gfn, pages);
     }
@@ -64,6 +66,17 @@ export const slots: Part<
     // a notifier that is under way has to find, at its end, the slots that it found at its start (K38)
     kvm.m.blockOn(() => kvm.m.peek(kvm.activeNotifiers) === 0);
     yield* kvm.slots.install(slot, state, flags, gfn);
+  },
+
+  *unbindMemfd(kvm, slot) {
+    yield* kvm.memfd.unbind(slot);
+  },
+
+  *releaseMemfd(kvm) {
+    if (!(yield* kvm.memfd.close())) return;
+    yield* kvm.slotsLock.lock();
+    for (const [slot] of kvm.slots.places.entries()) yield* kvm.memfd.release(slot);
+    yield* kvm.slotsLock.unlock();
   },
 
   *trackGfn(kvm, slot, gfn, tracked) {
@@ -105,6 +118,7 @@ export const slots: Part<
     for (const [slot] of kvm.slots.places.entries()) {
       if (kvm.slots.stateOf(slot) === SLOT_ABSENT) continue;
       yield* this.installSlot(kvm, slot, SLOT_ABSENT);
+      yield* this.unbindMemfd(kvm, slot);
       yield* kvm.slots.freeData(slot);
     }
   },

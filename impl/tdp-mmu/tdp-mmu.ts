@@ -69,6 +69,10 @@ export interface DirectSteps {
   makeLeaf(kvm: Kvm, fault: Fault, level: number): Spte;
   /** Adds a table below the entry that the walk is at; what a fault should do when it did not come about. */
   addTable(kvm: Kvm, fault: Fault, walk: Walk): Steps<boolean>;
+  /** Does what has to be in order before a table is linked. */
+  prepareTable(kvm: Kvm, fault: Fault, walk: Walk, table: PageRef): Steps<void>;
+  /** Does what remains once it is linked. */
+  tableLinked(kvm: Kvm, fault: Fault, walk: Walk, table: PageRef): Steps<void>;
   /** Puts a table that is complete where the entry is; false when somebody else changed it meanwhile. */
   linkTable(kvm: Kvm, walk: Walk, table: PageRef): Steps<boolean>;
   /** Fills a table with what the huge leaf maps. */
@@ -104,12 +108,29 @@ export interface DirectSteps {
   zapLeafs(kvm: Kvm, root: PageRef, gfn: number, end: number, options: ZapOptions): Steps<boolean>;
   /** Takes a range of a slot away from all roots of its address space; whether a flush is owed. */
   unmapGfnRange(kvm: Kvm, slot: Slot, gfn: number, pages: number, mayBlock: boolean): Steps<boolean>;
+  /** Without mmu_lock: a fault on `gfn` would be stale anyway. */
+  seemsInvalidated(kvm: Kvm, gfn: number): Steps<boolean>;
+  /** Around a zap inside KVM, with mmu_lock held for write. */
+  beginZap(kvm: Kvm, gfn: number, pages: number): Steps<void>;
+  endZap(kvm: Kvm): Steps<void>;
+  /** What a slot whose writes are logged from now on needs: no huge pages, and that writes are reported. */
+  applyLog(kvm: Kvm, slot: Slot): Steps<void>;
+  /** The next write to a page is reported, through whatever root. With mmu_lock held for write. */
+  makeReport(kvm: Kvm, asId: number, gfn: number): Steps<void>;
   /** Makes a slot's leaves trap on the next write. */
   writeProtectSlot(kvm: Kvm, slot: Slot): Steps<boolean>;
   splitHugePages(kvm: Kvm, slot: Slot): Steps<void>;
   recoverHugePages(kvm: Kvm, slot: Slot): Steps<boolean>;
+  /** Takes back one table that may stand for a huge page; whether a flush is owed. */
+  recoverTable(kvm: Kvm, table: PageRef): Steps<boolean>;
+  /** The slot that what a table maps belongs to. */
+  slotOfTable(kvm: Kvm, table: PageRef): Steps<Slot>;
   /** Takes back a table that stands for a huge page. */
   zapPossibleNxHugePage(kvm: Kvm, table: PageRef): Steps<boolean>;
+  /** A slot that goes lets go of its file. */
+  unbindMemfd(kvm: Kvm, slot: Slot): Steps<void>;
+  /** The last user of the file behind a slot's private memory has closed it. */
+  releaseMemfd(kvm: Kvm): Steps<void>;
   /** Waits until no notifier is between its start and its end, and replaces a slot. */
   installSlot(kvm: Kvm, slot: Slot, state: 0 | 1 | 2, flags?: number, gfn?: number): Steps<void>;
 }

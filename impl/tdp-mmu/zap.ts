@@ -4,7 +4,7 @@ import { Walk } from '../../spec/kvm/iterator.ts';
 import { EMPTY, isLeafSpte, isPresent } from '../../spec/kvm/spte.ts';
 import type { Part } from './tdp-mmu.ts';
 
-export const zaps: Part<'zapRoot' | 'zapRootLevel' | 'zapLeafs' | 'unmapGfnRange' | 'zapGfnRange'> = {
+export const zaps: Part<'zapRoot' | 'zapRootLevel' | 'zapLeafs' | 'unmapGfnRange' | 'zapGfnRange' | 'beginZap' | 'endZap'> = {
   *zapRoot(kvm, root, shared) {
     // in passes, so that no table is disposed of together with all that is below it (K27)
     for (let level = 0; level <= kvm.tables.rootLevel; level++) yield* this.zapRootLevel(kvm, root, shared, level);
@@ -54,10 +54,18 @@ export const zaps: Part<'zapRoot' | 'zapRootLevel' | 'zapLeafs' | 'unmapGfnRange
     return flush;
   },
 
+  *beginZap(kvm, gfn, pages) {
+    yield* kvm.invalidation.begin(gfn, pages);
+  },
+
+  *endZap(kvm) {
+    yield* kvm.invalidation.end();
+  },
+
   *zapGfnRange(kvm, gfn, pages) {
     kvm.promise('zap', 0, gfn, pages);
     yield* kvm.mmuLock.writeLock();
-    yield* kvm.invalidation.begin(gfn, pages);
+    yield* this.beginZap(kvm, gfn, pages);
     let flush = false;
     let root = yield* this.nextRoot(kvm, NO_PAGE, true, false);
     while (root !== NO_PAGE) {
@@ -65,7 +73,7 @@ export const zaps: Part<'zapRoot' | 'zapRootLevel' | 'zapLeafs' | 'unmapGfnRange
       root = yield* this.nextRoot(kvm, root, true, false);
     }
     if (flush) yield* kvm.flushRange(gfn, pages);
-    yield* kvm.invalidation.end();
+    yield* this.endZap(kvm);
     yield* kvm.mmuLock.writeUnlock();
     kvm.keep('zap', 0, gfn, pages);
   },

@@ -11,6 +11,7 @@ import type { SpinLock } from '../machine/spinlock.ts';
 import { READ, WRITE, type Steps } from '../machine/step.ts';
 import { requestAllAndWait, type Vcpu } from '../machine/vcpu.ts';
 import type { Walker } from '../machine/walker.ts';
+import type { GuestMemfd } from './guest-memfd.ts';
 import type { Invalidation } from './invalidation.ts';
 import type { Walk } from './iterator.ts';
 import type { Memslots, Slot } from './memslots.ts';
@@ -133,6 +134,7 @@ export class Kvm {
   readonly activeNotifiers: Cell;
   readonly vcpus: readonly KvmVcpu[];
   readonly shadow: ShadowMmu;
+  readonly memfd: GuestMemfd;
   /** Per GFN of address space 0: whether KVM shadows it, so that the guest must not write it unseen. */
   readonly tracked: Cell;
   /** One past the last GFN that the host can address: nothing is to be mapped from there on. */
@@ -157,6 +159,7 @@ export class Kvm {
     this.activeNotifiers = parts.activeNotifiers;
     this.vcpus = parts.vcpus;
     this.shadow = parts.shadow;
+    this.memfd = parts.memfd;
     this.tracked = parts.tracked;
     this.maxGfn = parts.maxGfn;
   }

@@ -54,7 +54,7 @@ export class Memslots {
   readonly listeners: SlotListener[] = [];
   readonly places: readonly SlotPlace[];
   private readonly m: Machine;
-  private readonly pages: Pages;
+  readonly pages: Pages;
   /** Every step on slots announces it. */
   readonly generation: Cell;
   private readonly cells: Cell;

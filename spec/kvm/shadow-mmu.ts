@@ -5,6 +5,7 @@
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { RMW, type Steps } from '../machine/step.ts';
+import type { Slot } from './memslots.ts';
 
 export interface ShadowListener {
   /** Something was done that needs mmu_lock held for write. */
@@ -19,11 +20,16 @@ export class ShadowMmu {
   private readonly m: Machine;
   private readonly used: Cell;
   private readonly unsync: Cell;
+  /** Per slot: shadow pages that are accounted in it. */
+  private readonly inSlot: Cell;
+  private readonly slots: number;
 
-  constructor(m: Machine) {
+  constructor(m: Machine, slots: number) {
     this.m = m;
+    this.slots = slots;
     this.used = m.record('shadow pages', 'unsync');
     this.unsync = this.used + 1;
+    this.inSlot = m.segment('shadow pages of slot', slots);
   }
 
   private tell(what: string): void {
@@ -34,8 +40,20 @@ export class ShadowMmu {
   *makeAvailable(): Steps<void> {
     yield this.used * 8 + RMW;
     this.tell('shadow pages are reclaimed');
-    const used = this.m.peek(this.used);
-    this.m.poke(this.used, Math.min(used + 1, LIMIT));
+    if (this.m.peek(this.used) >= LIMIT) this.forgetAll();
+  }
+
+  /** Adds a shadow page, which is accounted in a slot, in one step. */
+  *add(slot: Slot): Steps<void> {
+    yield this.used * 8 + RMW;
+    this.tell('a shadow page is added');
+    this.m.poke(this.used, this.m.peek(this.used) + 1);
+    this.m.poke(this.inSlot + slot, this.m.peek(this.inSlot + slot) + 1);
+  }
+
+  /** Some shadow page is accounted in the slot. */
+  refersTo(slot: Slot): boolean {
+    return this.m.peek(this.inSlot + slot) !== 0;
   }
 
   /** Counts a page as out of step with the guest's own table: a read and a write, not atomic. */
@@ -47,7 +65,13 @@ export class ShadowMmu {
 
   /** Zaps all shadow pages. */
   *zapAll(): Steps<void> {
-    yield* this.m.write(this.used, 0);
+    yield this.used * 8 + RMW;
     this.tell('shadow pages are zapped');
+    this.forgetAll();
+  }
+
+  private forgetAll(): void {
+    this.m.poke(this.used, 0);
+    for (let slot = 0; slot < this.slots; slot++) this.m.poke(this.inSlot + slot, 0);
   }
 }

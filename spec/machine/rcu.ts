@@ -21,6 +21,8 @@ const NEVER = 0x7fff_ffff;
 export class Rcu implements Holdable {
   /** How many grace periods have been asked for. Every step on RCU announces this cell. */
   readonly cell: Cell;
+  /** Told when the current actor has left its outermost read section. */
+  readonly onLeave: (() => void)[] = [];
   private readonly m: Machine;
   /** Number of the oldest grace period that an open section holds up, and of the oldest callback that has not ended. */
   private readonly oldestReader: Cell;
@@ -82,6 +84,7 @@ export class Rcu implements Holdable {
     if (this.holds(m.current)) return;
     m.poke(this.entered + m.current, 0);
     m.poke(this.oldestReader, this.oldest(this.entered));
+    for (const told of this.onLeave) told();
   }
 
   /** The lowest number in the per-actor cells that hold one, code that no actor runs included. */

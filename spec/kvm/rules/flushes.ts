@@ -81,7 +81,7 @@ const K22: KvmRule = {
   source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_unmap_gfn_range(), tdp_mmu_zap_root()',
   versions: ['*'],
   watch: (kvm, judge) => {
-    const { m, nx, primary, roots, slots, tables, vcpus } = kvm;
+    const { m, memfd, nx, primary, roots, shadow, slots, tables, vcpus } = kvm;
     primary.listeners.push({
       released: (_hva, page) => {
         judge.exercised();
@@ -109,6 +109,8 @@ const K22: KvmRule = {
     slots.listeners.push({
       freeing: (slot) => {
         judge.exercised();
+        if (memfd.isBound(slot)) judge.violated(`slot ${slot} bound to no file when it is freed`, 'its guest_memfd has it');
+        if (shadow.refersTo(slot)) judge.violated(`no shadow page accounted in slot ${slot} when it is freed`, 'one is');
         const [first, end] = [slots.gfnOf(slot), slots.gfnOf(slot) + slots.place(slot).pages];
         for (const root of roots.all()) {
           if (roots.asIdOf(root) !== slots.place(slot).asId) continue;

@@ -1,4 +1,4 @@
-/** K37 to K39 and K41: faults and those who take pages away, side by side. */
+/** K37 to K39, K41 and K42: faults and those who take pages away, side by side. */
 import { RET_RETRY, type Kvm } from '../kvm.ts';
 import { NO_SLOT, SLOT_INVALID } from '../memslots.ts';
 import { FROZEN, isLeafSpte, isPresent, pageOfSpte } from '../spte.ts';
@@ -191,4 +191,34 @@ const K41: KvmRule = {
   },
 };
 
-export default [K37, K38, K39, K41] satisfies readonly KvmRule[];
+const K42: KvmRule = {
+  id: 'K42',
+  level: 'required',
+  statement:
+    'Whoever retries inside the kernel leaves when the memslot is going away: who takes it away waits for readers of the ' +
+    'memslots.',
+  source: 'Linux, commits 3ccbf6f47098, 2bc2694fe20b',
+  versions: ['*'],
+  watch: ({ invalidation, m, slots, srcu }, judge) => {
+    /** In the read section that the current actor is in: has a fault begun, and met a slot that is going away? */
+    const stage = new PerActor(m);
+    const BEGUN = 1;
+    const MET = 2;
+    srcu.onLeave.push(() => { stage.mine = 0; });
+    invalidation.listeners.push({
+      sampled: () => {
+        if (stage.mine === MET) judge.violated('the read section left, as the slot is going away', 'another attempt in it');
+        stage.mine = BEGUN;
+      },
+    });
+    slots.listeners.push({
+      lookedUp: (_asId, _gfn, slot) => {
+        if (slot === NO_SLOT || slots.stateOf(slot) !== SLOT_INVALID || !srcu.holds(m.current)) return;
+        judge.exercised();
+        if (stage.mine === BEGUN) stage.mine = MET;
+      },
+    });
+  },
+};
+
+export default [K37, K38, K39, K41, K42] satisfies readonly KvmRule[];

@@ -8,7 +8,7 @@ import type { KvmRule } from './rule.ts';
 const LONG: ReadonlySet<Promised> = new Set(['unmap', 'zap', 'zap-all', 'log', 'unlog']);
 
 /** Entries that such a walk looks at, and tables that it disposes of, before it offers to yield again. */
-const MOST_READS = 10;
+const MOST_READS = 8;
 const MOST_TABLES = 2;
 
 const K27: KvmRule = {

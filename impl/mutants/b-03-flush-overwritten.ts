@@ -1,0 +1,28 @@
+/** B-03: the flag is assigned, not added to. */
+import { MOST_RECOVERED } from '../tdp-mmu/nx.ts';
+import { directMutant } from './mutant.ts';
+
+export default directMutant({
+  id: 'B-03',
+  title: 'A flush owed for one table is forgotten when the next needs none',
+  source: 'Linux, commit 315f02c60d94',
+  breaks: ['K20'],
+  change: {
+    *recoverNx(kvm) {
+      yield* kvm.srcu.readLock();
+      yield* kvm.mmuLock.readLock();
+      yield* kvm.rcu.readLock();
+      let flush = false;
+      for (let i = 0; i < MOST_RECOVERED; i++) {
+        yield* kvm.pagesLock.lock();
+        const table = yield* kvm.nx.first();
+        yield* kvm.pagesLock.unlock();
+        flush = table >= 0 && (yield* this.recoverTable(kvm, table));
+      }
+      if (flush) yield* kvm.flushAll();
+      yield* kvm.rcu.readUnlock();
+      yield* kvm.mmuLock.readUnlock();
+      yield* kvm.srcu.readUnlock();
+    },
+  },
+});

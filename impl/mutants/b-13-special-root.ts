@@ -1,0 +1,16 @@
+/** B-13: that a vCPU may be on a special root is forgotten. */
+import { NO_SLOT } from '../../spec/kvm/memslots.ts';
+import { directMutant } from './mutant.ts';
+
+export default directMutant({
+  id: 'B-13',
+  title: 'A root without a page is asked whether it is obsolete',
+  source: 'Linux, commit 18c841e1f411',
+  breaks: ['K33'],
+  change: {
+    *isPageFaultStale(kvm, _vcpu, fault) {
+      if (yield* kvm.roots.isObsolete(fault.root)) return true;
+      return fault.slot !== NO_SLOT && (yield* kvm.invalidation.isStale(fault.seq, fault.gfn));
+    },
+  },
+});

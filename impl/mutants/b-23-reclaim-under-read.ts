@@ -1,0 +1,16 @@
+/** B-23: two faults zap the same shadow page. */
+import { tdpMmu } from '../tdp-mmu/index.ts';
+import { directMutant } from './mutant.ts';
+
+export default directMutant({
+  id: 'B-23',
+  title: 'Shadow pages are reclaimed from a fault that holds mmu_lock for read',
+  source: 'Linux, commit 47b0c2e4c220',
+  breaks: ['K7'],
+  change: {
+    *map(kvm, vcpu, fault) {
+      yield* kvm.shadow.makeAvailable();
+      return yield* tdpMmu.map.call(this, kvm, vcpu, fault);
+    },
+  },
+});

@@ -1,0 +1,15 @@
+/** B-34: no fault is ever found to be in it. */
+import { HVA_BASE } from '../kvm-platform.ts';
+import { directMutant } from './mutant.ts';
+
+export default directMutant({
+  id: 'B-34',
+  title: 'The range of an invalidation is given in user addresses',
+  source: 'Linux 5.15 to 6.1, kvm_zap_gfn_range()',
+  breaks: ['K38', 'K39'],
+  change: {
+    *beginZap(kvm, gfn, pages) {
+      yield* kvm.invalidation.begin(gfn + HVA_BASE, pages);
+    },
+  },
+});
