@@ -1,6 +1,6 @@
 /**
  * The part of a VM that is KVM's alone, on the small platform: three memslots that are there and one that can be created,
- * user addresses behind them, vCPUs whose roots differ. GFNs from MAX_GFN on are beyond what the host can address.
+ * user addresses behind them, vCPUs. GFNs from MAX_GFN on are beyond what the host can address.
  */
 import type { Machine } from '../spec/machine/machine.ts';
 import type { Memory } from '../spec/machine/memory.ts';
@@ -10,15 +10,15 @@ import type { RwLock } from '../spec/machine/rwlock.ts';
 import { SpinLock } from '../spec/machine/spinlock.ts';
 import { Tlb } from '../spec/machine/tlb.ts';
 import type { Vcpu } from '../spec/machine/vcpu.ts';
-import { Walker } from '../spec/machine/walker.ts';
+import { Walker, type TableFormat } from '../spec/machine/walker.ts';
 import { GuestMemfd } from '../spec/kvm/guest-memfd.ts';
 import { directFormat } from '../spec/kvm/hardware.ts';
 import type { Invalidation } from '../spec/kvm/invalidation.ts';
-import { Kvm, type KvmVcpu } from '../spec/kvm/kvm.ts';
+import { CONTEXTS, Kvm, type KvmVcpu } from '../spec/kvm/kvm.ts';
 import { Memslots, NO_SLOT, type SlotPlace } from '../spec/kvm/memslots.ts';
 import { NxList } from '../spec/kvm/nx-list.ts';
 import { PrimaryMmu } from '../spec/kvm/primary-mmu.ts';
-import { Roots } from '../spec/kvm/roots.ts';
+import { Roots, type RootRole } from '../spec/kvm/roots.ts';
 import { ShadowMmu } from '../spec/kvm/shadow-mmu.ts';
 import { Tables } from '../spec/kvm/tables.ts';
 
@@ -32,7 +32,8 @@ export const ADDRESSES = 16;
 const MAX_GFN = 7;
 
 const PLACES: readonly SlotPlace[] = [
-  { asId: 0, gfn: 0, pages: 4, hva: HVA_BASE },
+  // no two slots are neighbours among user addresses: see docs/findings.md, F7
+  { asId: 0, gfn: 0, pages: 3, hva: HVA_BASE },
   // moves between GFNs 4 and 5
   { asId: 0, gfn: 4, pages: 1, hva: HVA_BASE + 4 },
   // SMRAM: only in SMM's address space
@@ -42,7 +43,7 @@ const PLACES: readonly SlotPlace[] = [
 ];
 
 /** The slot that has a guest_memfd. */
-const BOUND_SLOT = 1;
+const BOUND_SLOT = 0;
 
 /** The slots that are there when a run begins. */
 const FIRST_SLOTS = [0, 1, 2];
@@ -88,18 +89,17 @@ export function createKvm(options: KvmOptions): Kvm {
 }
 
 function createVcpu(m: Machine, tables: Tables, slots: Memslots, vcpu: Vcpu, index: number): KvmVcpu {
-  // the second vCPU runs a guest for which the hardware keeps no A and D bits
-  const adDisabled = index === 1;
-  const format = directFormat(tables, adDisabled, (gfn) => {
-    const slot = slots.find(0, gfn);
+  const formatOf = ({ asId, adDisabled }: RootRole): TableFormat => directFormat(tables, adDisabled, (gfn) => {
+    const slot = slots.find(asId, gfn);
     if (slot !== NO_SLOT) slots.markNow(slot, gfn);
   });
+  const tlb = new Tlb(m, `EPT TLB${index}`, tables, 4);
   return {
     index,
     vcpu,
-    adDisabled,
-    walker: new Walker(m, format, new Tlb(m, `EPT TLB${index}`, format, 4)),
-    roots: m.segment(`root of ${vcpu.name}`, 2),
+    tlb,
+    walkers: CONTEXTS.map((role) => new Walker(m, formatOf(role), tlb)),
+    roots: m.segment(`roots of ${vcpu.name}`, CONTEXTS.length),
     flush: m.segment(`flush of ${vcpu.name}`, 2),
     signal: m.segment(`signal of ${vcpu.name}`, 1, () => `signal of ${vcpu.name}`),
   };

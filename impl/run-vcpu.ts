@@ -4,12 +4,12 @@
  */
 import type { Steps } from '../spec/machine/step.ts';
 import { EXECUTE_ACCESS, READ_ACCESS, WRITE_ACCESS, type Permissions } from '../spec/machine/tlb.ts';
-import { TRANSLATED } from '../spec/machine/walker.ts';
+import { TRANSLATED, type Walker } from '../spec/machine/walker.ts';
 import { NO_PAGE, type PageRef } from '../spec/machine/pages.ts';
 import { OUTSIDE_GUEST } from '../spec/machine/vcpu.ts';
 import {
-  FAULT_RESULTS, REQ_FREE_OBSOLETE_ROOTS, REQ_TLB_FLUSH, RET_EMULATE, RET_EXIT, type FaultResult, type Kvm,
-  type KvmVcpu,
+  CONTEXTS, FAULT_RESULTS, REQ_FREE_OBSOLETE_ROOTS, REQ_TLB_FLUSH, RET_EMULATE, RET_EXIT, type Context, type FaultResult,
+  type Kvm, type KvmVcpu,
 } from '../spec/kvm/kvm.ts';
 import { SPECIAL_ROOT } from '../spec/kvm/roots.ts';
 import { newFault } from './tdp-mmu/fault.ts';
@@ -24,14 +24,16 @@ const WANTED: Readonly<Record<GuestAccess, Permissions>> = {
 /** The vCPU is in the guest. */
 export const isRunning = ({ vcpu }: KvmVcpu): boolean => vcpu.mode() !== OUTSIDE_GUEST;
 
-/** One access of the guest, in the address space that it is in; `value` is what a write writes. */
+/** One access of the guest, in the context that it is in; `value` is what a write writes. */
 export function* guestAccess(
-  kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, asId: 0 | 1, gfn: number, access: GuestAccess, value: number,
+  kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, context: Context, gfn: number, access: GuestAccess, value: number,
 ): Steps<void> {
+  const asId = CONTEXTS[context]?.asId ?? 0;
+  const walker = vcpu.walkers[context] as Walker; // one for each
   for (;;) {
-    const root = yield* enterGuest(kvm, mmu, vcpu, asId);
-    if ((yield* vcpu.walker.translate(root, gfn, WANTED[access])) === TRANSLATED) {
-      return yield* useMemory(kvm, vcpu, asId, gfn, access === 'write' ? value : null);
+    const root = yield* enterGuest(kvm, mmu, vcpu, context);
+    if ((yield* walker.translate(root, gfn, WANTED[access])) === TRANSLATED) {
+      return yield* useMemory(kvm, vcpu, walker, asId, gfn, access === 'write' ? value : null);
     }
     yield* vcpu.vcpu.leave();
     const result = yield* handleFault(kvm, mmu, vcpu, root, asId, gfn, access);
@@ -41,8 +43,10 @@ export function* guestAccess(
 }
 
 /** The guest reads or writes the page that its access was translated to. */
-function* useMemory(kvm: Kvm, vcpu: KvmVcpu, asId: 0 | 1, gfn: number, written: number | null): Steps<void> {
-  const page = vcpu.walker.page + vcpu.walker.offset;
+function* useMemory(
+  kvm: Kvm, vcpu: KvmVcpu, walker: Walker, asId: number, gfn: number, written: number | null,
+): Steps<void> {
+  const page = walker.page + walker.offset;
   const word = kvm.memory.word(page, 0);
   const value = written === null ? yield* kvm.m.read(word) : yield* kvm.m.xchg(word, written);
   for (const listener of kvm.listeners) listener.accessed?.(vcpu.index, asId, gfn, page, value, written);
@@ -59,20 +63,20 @@ export function* guestIdle(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu): Steps<void> {
 const IDLE_INSTRUCTIONS = 8;
 
 /** Brings the vCPU into the guest, unless it is there and nobody wants it out; the root that it runs on. */
-function* enterGuest(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, asId: 0 | 1): Steps<PageRef> {
+function* enterGuest(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, context: Context): Steps<PageRef> {
   if (isRunning(vcpu)) {
-    const root = kvm.m.peek(vcpu.roots + asId) - 1;
+    const root = kvm.m.peek(vcpu.roots + context) - 1;
     if (!(yield* vcpu.vcpu.notices()) && root !== NO_PAGE) return root;
     yield* vcpu.vcpu.leave();
   }
   for (;;) {
     yield* serveRequests(kvm, mmu, vcpu);
-    const root = yield* kvm.rootOf(vcpu, asId);
-    const loaded = root !== NO_PAGE || (yield* mmu.loadMmu(kvm, vcpu, asId));
+    const root = yield* kvm.rootOf(vcpu, context);
+    const loaded = root !== NO_PAGE || (yield* mmu.loadMmu(kvm, vcpu, context));
     yield* vcpu.vcpu.enter();
     const mayRun = loaded && (yield* vcpu.vcpu.checkRequests()) === 0;
     if (mayRun) {
-      const now = kvm.m.peek(vcpu.roots + asId) - 1;
+      const now = kvm.m.peek(vcpu.roots + context) - 1;
       for (const listener of kvm.listeners) listener.entered?.(vcpu.index, now);
       return now;
     }
@@ -89,7 +93,7 @@ function* serveRequests(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu): Steps<void> {
   const [first, end] = [kvm.m.peek(vcpu.flush), kvm.m.peek(vcpu.flush + 1)];
   kvm.m.poke(vcpu.flush, 0);
   kvm.m.poke(vcpu.flush + 1, 0);
-  yield* vcpu.walker.tlb.flushRange(first, end - first);
+  yield* vcpu.tlb.flushRange(first, end - first);
 }
 
 function* handleFault(

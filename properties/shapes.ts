@@ -23,8 +23,8 @@ export const VM_SHAPE: Shape = {
   roles: ['vcpu', 'vcpu', 'host', 'host'],
   operations: {
     vcpu: [
-      'touch', 'touch', 'touch', 'touch', 'read', 'read', 'exec', 'exec', 'smm-touch', 'smm-exec', 'idle', 'prefault',
-      'nested-touch', 'legacy-read',
+      'touch', 'touch', 'touch', 'touch', 'read', 'read', 'exec', 'exec', 'smm-touch', 'smm-exec', 'nested-touch',
+      'nested-touch', 'nested-read', 'shadow-touch', 'idle', 'prefault', 'legacy-read',
     ],
     host: [
       'unmap', 'unmap', 'unmap-atomic', 'protect', 'split-folio', 'merge-folio', 'age', 'age', 'delete-slot',
@@ -32,9 +32,9 @@ export const VM_SHAPE: Shape = {
       'zap-range', 'track', 'untrack', 'signal', 'close-memfd',
     ],
   },
-  maxOperations: 4,
+  maxOperations: 8,
   gfns: 8,
-  maxDeviations: 4,
+  maxDeviations: 6,
   maxStep: 120,
 };
 

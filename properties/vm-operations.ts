@@ -23,9 +23,11 @@ export const GUEST_OPERATIONS_OF_A_VM: ReadonlyMap<string, GuestOperation> = new
   ['exec', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 0, gfn, 'exec', 0)],
   ['smm-touch', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 1, gfn & 1, 'write', valueOf(kvm, vcpu))],
   ['smm-exec', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 1, gfn & 1, 'exec', 0)],
+  ['nested-touch', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 2, gfn, 'write', valueOf(kvm, vcpu))],
+  ['nested-read', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 2, gfn, 'read', 0)],
   ['idle', guestIdle],
   ['prefault', (kvm, mmu, vcpu, { gfn, pages }) => prefault(kvm, mmu, vcpu, gfn, pages)],
-  ['nested-touch', (kvm, mmu, vcpu, { gfn }) => shadowFault(kvm, mmu, vcpu, gfn)],
+  ['shadow-touch', (kvm, mmu, vcpu, { gfn }) => shadowFault(kvm, mmu, vcpu, gfn)],
   ['legacy-read', (kvm, mmu, vcpu, { gfn }) => legacyFault(kvm, mmu, vcpu, gfn)],
 ]);
 

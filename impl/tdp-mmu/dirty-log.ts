@@ -162,7 +162,7 @@ export const dirtyLog: Part<
 
 /** The huge leaf that can take the place of the table that the walk is at; or nothing. */
 function* hugeInsteadOf(kvm: Kvm, slot: Slot, walk: Walk): Steps<Spte> {
-  if (walk.level !== 1 || kindOfSpte(walk.spte) !== TABLE || kvm.nx.isMarked(pageOfSpte(walk.spte))) return 0;
+  if (walk.level !== 1 || kindOfSpte(walk.spte) !== TABLE) return 0;
   const first = kvm.slots.gfnOf(slot);
   const within = walk.gfn >= first && walk.gfn + kvm.tables.span(1) <= first + kvm.slots.place(slot).pages;
   if (!within || (yield* kvm.primary.mappingLevel(kvm.slots.hvaOf(slot, walk.gfn))) < 1) return 0;

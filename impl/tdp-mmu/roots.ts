@@ -2,9 +2,12 @@
  * Roots and walks over all of them (K27 to K34). A walker that may drop mmu_lock holds a reference to the root it is at.
  */
 import { NO_PAGE } from '../../spec/machine/pages.ts';
-import { REQ_FREE_OBSOLETE_ROOTS } from '../../spec/kvm/kvm.ts';
+import { CONTEXTS, REQ_FREE_OBSOLETE_ROOTS, type Context } from '../../spec/kvm/kvm.ts';
 import { requestAllAndWait } from '../../spec/machine/vcpu.ts';
+import type { RootRole } from '../../spec/kvm/roots.ts';
 import type { Part } from './tdp-mmu.ts';
+
+const roleOf = (context: Context): RootRole => CONTEXTS[context] as RootRole; // one for each
 
 export const roots: Part<
   'condResched' | 'nextRoot' | 'putRoot' | 'allocRoot' | 'loadMmu' | 'freeObsoleteRoots' | 'invalidateRoots' |
@@ -64,21 +67,21 @@ export const roots: Part<
     return root;
   },
 
-  *loadMmu(kvm, vcpu, asId) {
+  *loadMmu(kvm, vcpu, context) {
     yield* kvm.mmuLock.readLock();
-    const root = yield* this.allocRoot(kvm, { asId, adDisabled: vcpu.adDisabled });
-    if (root !== NO_PAGE) yield* kvm.setRoot(vcpu, asId, root);
+    const root = yield* this.allocRoot(kvm, roleOf(context));
+    if (root !== NO_PAGE) yield* kvm.setRoot(vcpu, context, root);
     yield* kvm.mmuLock.readUnlock();
-    if (root !== NO_PAGE) yield* vcpu.walker.tlb.flush();
+    if (root !== NO_PAGE) yield* vcpu.tlb.flush();
     return root !== NO_PAGE;
   },
 
   *freeObsoleteRoots(kvm, vcpu) {
-    for (const asId of [0, 1]) {
-      const root = yield* kvm.rootOf(vcpu, asId);
+    for (const context of CONTEXTS.keys()) {
+      const root = yield* kvm.rootOf(vcpu, context);
       if (root === NO_PAGE || !(yield* kvm.roots.isObsolete(root))) continue;
       yield* kvm.mmuLock.readLock();
-      yield* kvm.setRoot(vcpu, asId, NO_PAGE);
+      yield* kvm.setRoot(vcpu, context, NO_PAGE);
       yield* this.putRoot(kvm, root, true);
       yield* kvm.mmuLock.readUnlock();
     }

@@ -1,6 +1,7 @@
 /** Changes of memslots (K32, K36, K42, K50). */
 import { NO_PAGE } from '../../spec/machine/pages.ts';
 import { Walk } from '../../spec/kvm/iterator.ts';
+import { CONTEXTS } from '../../spec/kvm/kvm.ts';
 import { READ_ONLY, SLOT_ABSENT, SLOT_INVALID, SLOT_VALID } from '../../spec/kvm/memslots.ts';
 import { isLeafSpte, MMU_WRITABLE, WRITABLE } from '../../spec/kvm/spte.ts';
 import type { Part } from './tdp-mmu.ts';
@@ -104,11 +105,11 @@ export const slots: Part<
 
   *destroyVm(kvm) {
     for (const vcpu of kvm.vcpus) {
-      for (const asId of [0, 1]) {
-        const root = yield* kvm.rootOf(vcpu, asId);
+      for (const context of CONTEXTS.keys()) {
+        const root = yield* kvm.rootOf(vcpu, context);
         if (root === NO_PAGE) continue;
         yield* kvm.mmuLock.readLock();
-        yield* kvm.setRoot(vcpu, asId, NO_PAGE);
+        yield* kvm.setRoot(vcpu, context, NO_PAGE);
         yield* this.putRoot(kvm, root, true);
         yield* kvm.mmuLock.readUnlock();
       }

@@ -6,7 +6,7 @@
 import type { PageRef } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import type { Walk } from '../../spec/kvm/iterator.ts';
-import type { Fault, FaultResult, Kvm, KvmVcpu } from '../../spec/kvm/kvm.ts';
+import type { Context, Fault, FaultResult, Kvm, KvmVcpu } from '../../spec/kvm/kvm.ts';
 import type { Slot } from '../../spec/kvm/memslots.ts';
 import type { RootRole } from '../../spec/kvm/roots.ts';
 import type { Spte } from '../../spec/kvm/spte.ts';
@@ -20,7 +20,7 @@ export interface DirectOperations {
   /** A nested guest's access faulted: the shadow MMU handles it. */
   shadowFault(kvm: Kvm, vcpu: KvmVcpu, gfn: number): Steps<void>;
   /** A vCPU without a root gets one; false when there is no memory for it. */
-  loadMmu(kvm: Kvm, vcpu: KvmVcpu, asId: 0 | 1): Steps<boolean>;
+  loadMmu(kvm: Kvm, vcpu: KvmVcpu, context: Context): Steps<boolean>;
   /** A vCPU that was asked to lets go of roots that have become invalid. */
   freeObsoleteRoots(kvm: Kvm, vcpu: KvmVcpu): Steps<void>;
   /** The primary MMU takes pages away: `reclaim` does that, between what a notifier's start and its end do. */

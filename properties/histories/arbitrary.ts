@@ -68,14 +68,15 @@ function decodeDeviation(tape: Tape, actors: readonly ActorProgram[], { maxStep 
   // One actor more than the program has: the first that the run starts by itself (an RCU callback).
   const actor = tape.below(actors.length + 1);
   const operation = tape.below(actors[actor]?.operations.length ?? 1);
-  const step = tape.below(maxStep);
-  const what = tape.below(8) === 0 ? 'outcome' : 'switch';
-  return { actor, operation, step, what, value: 1 + (what === 'switch' ? tape.below(2) : 0) };
+  // Early steps more often: most operations are short, and those that are not begin with what they have in common.
+  const step = tape.below(1 + tape.below(maxStep));
+  const what = tape.below(4) === 0 ? 'outcome' : 'switch';
+  return { actor, operation, step, what, value: 1 + tape.below(2) };
 }
 
 /** Longest tape that {@link decode} reads. */
 export const tapeLength = ({ roles, maxOperations, maxDeviations }: Shape): number =>
-  2 + roles.length * (2 + maxOperations * 4) + maxDeviations * 5;
+  2 + roles.length * (2 + maxOperations * 4) + maxDeviations * 6;
 
 /** Histories of the given shapes, each as often as the others. */
 export class HistoryArbitrary extends fc.Arbitrary<History> {

@@ -23,8 +23,8 @@ export interface ActorProgram {
 
 /**
  * A departure from the ordinary course, at step `step` of operation `operation` of actor `actor`.
- * `switch`: the `value`-th other enabled actor runs next. `outcome`: a choice of that step turns out as `value`
- * (an interrupt is pending, an allocation fails).
+ * `switch`: the `value`-th other enabled actor runs next. `outcome`: the next `value` choices of the operation, from that
+ * step on, turn out the unusual way (an interrupt is pending, an allocation fails, the scheduler wants the processor).
  */
 export interface Deviation {
   readonly actor: number;

@@ -1,5 +1,5 @@
 /** Rows of a timeline that are about KVM's own tables: what was done, what that changed and what it depended on. */
-import { pageNumberOf, type PageRef } from '../../spec/machine/pages.ts';
+import { NO_PAGE, pageNumberOf, type PageRef } from '../../spec/machine/pages.ts';
 import type { Kvm } from '../../spec/kvm/kvm.ts';
 import { LINKED } from '../../spec/kvm/tables.ts';
 import { describeSpte, isLeafSpte, isPresent, kindOfSpte, pageOfSpte, TABLE, type Spte } from '../../spec/kvm/spte.ts';
@@ -10,6 +10,8 @@ export type AddRow = (text: string, writes: readonly string[], reads: readonly s
 /** Subscribes to what is worth a row. */
 export function watchKvm(kvm: Kvm, add: AddRow): void {
   const { tables } = kvm;
+  /** The root that each vCPU last entered the guest with. */
+  const running: PageRef[] = [];
   const nameOf = (table: PageRef, index: number): string => entryName(kvm, tables.rootOf(table), tables.gfnOf(table, index), tables.levelOf(table));
 
   tables.listeners.push((table, index, before, after) => {
@@ -20,7 +22,7 @@ export function watchKvm(kvm: Kvm, add: AddRow): void {
   });
   kvm.listeners.push({
     accessed: (vcpu, asId, gfn, page, _value, written) => {
-      const root = kvm.m.peek((kvm.vcpus[vcpu]?.roots ?? 0) + asId) - 1;
+      const root = running[vcpu] ?? NO_PAGE;
       const above = [0, 1, 2].map((level) => entryName(kvm, root, tables.align(gfn, level), level));
       const space = asId === 0 ? '' : ' in SMM';
       add(`${written === null ? 'uses' : 'writes'} GFN ${gfn}${space} at page ${page}`,
@@ -29,7 +31,12 @@ export function watchKvm(kvm: Kvm, add: AddRow): void {
     hostUsed: (page) => add(`the host uses page ${page}`, [`page ${page}`], [`page ${page}`]),
     flushed: (gfn, pages) => add(`flush ${range(gfn, pages)}`, gfns('tlb', gfn, pages), []),
     yielding: (walk) => add(`yields mmu_lock at GFN ${walk.nextGfn}`, [], []),
-    entered: (vcpu, root) => add(`enters the guest with root ${name(root)}`, [`root ${name(root)}`, `loaded ${vcpu}`], [`root ${name(root)}`]),
+    promised: (what, asId, gfn, pages) => add(`${what} of ${range(gfn, pages)}${asId === 0 ? '' : ' in SMM'} begins`, [], []),
+    kept: (what, _asId, gfn, pages) => add(`${what} of ${range(gfn, pages)} is done`, [], []),
+    entered: (vcpu, root) => {
+      running[vcpu] = root;
+      add(`enters the guest with root ${name(root)}`, [`root ${name(root)}`, `loaded ${vcpu}`], [`root ${name(root)}`]);
+    },
   });
   kvm.primary.listeners.push({
     got: (page) => add(`gets page ${page}`, [`ref ${page}`], [`page ${page}`]),

@@ -23,6 +23,7 @@ export interface WalkRange {
 
 export class Walk {
   readonly root: PageRef;
+  readonly first: number;
   readonly end: number;
   /** The entry that the walk is at: its table, index, level, first GFN and the value that was read there. */
   table: PageRef = -1;
@@ -44,6 +45,7 @@ export class Walk {
   constructor(tables: Tables, { root, first, end, minLevel = LEVEL_4K }: WalkRange) {
     this.tables = tables;
     this.root = root;
+    this.first = first;
     this.end = Math.min(end, tables.span(tables.rootLevel + 1));
     this.nextGfn = first;
     this.minLevel = minLevel;

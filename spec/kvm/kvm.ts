@@ -10,6 +10,7 @@ import type { RwLock } from '../machine/rwlock.ts';
 import type { SpinLock } from '../machine/spinlock.ts';
 import { READ, WRITE, type Steps } from '../machine/step.ts';
 import { requestAllAndWait, type Vcpu } from '../machine/vcpu.ts';
+import type { Tlb } from '../machine/tlb.ts';
 import type { Walker } from '../machine/walker.ts';
 import type { GuestMemfd } from './guest-memfd.ts';
 import type { Invalidation } from './invalidation.ts';
@@ -17,7 +18,7 @@ import type { Walk } from './iterator.ts';
 import type { Memslots, Slot } from './memslots.ts';
 import type { NxList } from './nx-list.ts';
 import type { PrimaryMmu } from './primary-mmu.ts';
-import type { Roots } from './roots.ts';
+import type { RootRole, Roots } from './roots.ts';
 import type { ShadowMmu } from './shadow-mmu.ts';
 import { ACCESS_TRACKED, EXECUTABLE, isLeafSpte, WRITABLE, type Spte } from './spte.ts';
 import type { Tables } from './tables.ts';
@@ -65,13 +66,21 @@ export const permits = (spte: Spte, { write, exec }: Fault): boolean =>
   isLeafSpte(spte) && (spte & ACCESS_TRACKED) === 0 &&
   (!write || (spte & WRITABLE) !== 0) && (!exec || (spte & EXECUTABLE) !== 0);
 
+/** In what a vCPU executes, and so by which root: the guest itself, its SMM, a nested guest. */
+export type Context = 0 | 1 | 2;
+
+/** What the root of each context is. For a nested guest the hardware keeps no A and D bits. */
+export const CONTEXTS: readonly RootRole[] = [
+  { asId: 0, adDisabled: false }, { asId: 1, adDisabled: false }, { asId: 0, adDisabled: true },
+];
+
 export interface KvmVcpu {
   readonly index: number;
   readonly vcpu: Vcpu;
-  readonly walker: Walker;
-  /** Its roots have no A and D bits (as for a nested guest whose hypervisor does not know them). */
-  readonly adDisabled: boolean;
-  /** Two cells: the root that is loaded, plus one, for each address space. */
+  /** The hardware's page walker as each context has it; they share the TLB. */
+  readonly walkers: readonly Walker[];
+  readonly tlb: Tlb;
+  /** A cell for each context: the root that is loaded in it, plus one. */
   readonly roots: Cell;
   /** The range that a flush request is about: first GFN, and the one after the last; nothing while they are equal. */
   readonly flush: Cell;
@@ -174,15 +183,15 @@ export class Kvm {
     for (const listener of this.listeners) listener.kept?.(what, asId, gfn, pages);
   }
 
-  /** The root that a vCPU has loaded for an address space, in one step; or NO_PAGE. */
-  *rootOf({ roots }: KvmVcpu, asId: number): Steps<PageRef> {
-    yield (roots + asId) * 8 + READ;
-    return this.m.peek(roots + asId) - 1;
+  /** The root that a vCPU has loaded for a context, in one step; or NO_PAGE. */
+  *rootOf({ roots }: KvmVcpu, context: number): Steps<PageRef> {
+    yield (roots + context) * 8 + READ;
+    return this.m.peek(roots + context) - 1;
   }
 
-  *setRoot({ roots, index }: KvmVcpu, asId: number, root: PageRef): Steps<void> {
-    yield (roots + asId) * 8 + WRITE;
-    this.m.poke(roots + asId, root + 1);
+  *setRoot({ roots, index }: KvmVcpu, context: number, root: PageRef): Steps<void> {
+    yield (roots + context) * 8 + WRITE;
+    this.m.poke(roots + context, root + 1);
     for (const listener of this.listeners) listener.loaded?.(index, root);
   }
 

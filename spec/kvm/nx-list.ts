@@ -13,6 +13,8 @@ import { NX_DISALLOWED, NX_NEXT, type Tables } from './tables.ts';
 const LAST = -1;
 
 export interface NxListener {
+  /** Somebody has looked whether a table is marked. */
+  asked?(table: PageRef): void;
   added?(table: PageRef): void;
   removed?(table: PageRef): void;
   /** A table that is in no list was taken out of it. */
@@ -39,7 +41,9 @@ export class NxList {
 
   /** Whether the mark is set, in one step. */
   *isDisallowed(table: PageRef): Steps<boolean> {
-    return (yield* this.tables.m.read(this.tables.word(table, NX_DISALLOWED))) !== 0;
+    const mark = yield* this.tables.m.read(this.tables.word(table, NX_DISALLOWED));
+    for (const listener of this.listeners) listener.asked?.(table);
+    return mark !== 0;
   }
 
   /** {@link isDisallowed} within the current step. */

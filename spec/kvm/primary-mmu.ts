@@ -21,6 +21,8 @@ const TIMES_SHIFT = 3;
 export interface PrimaryListener {
   /** The page that backed `hva` has just been given back to the host. */
   released?(hva: number, page: number): void;
+  /** KVM has looked up the level at which an address is mapped. */
+  levelAsked?(): void;
   /** KVM has taken, or dropped, a reference to a page. */
   got?(page: number): void;
   put?(page: number): void;
@@ -84,6 +86,7 @@ export class PrimaryMmu {
   /** {@link levelOf} in one step; to be relied on only under mmu_lock, once the fault was found not to be stale. */
   *mappingLevel(hva: number): Steps<number> {
     yield (this.state + (hva & ~1)) * 8 + READ;
+    for (const listener of this.listeners) listener.levelAsked?.();
     return this.levelOf(hva);
   }
 

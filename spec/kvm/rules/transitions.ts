@@ -100,15 +100,20 @@ const K12: KvmRule = {
   id: 'K12',
   level: 'required',
   statement:
-    'A leaf is installed at the level at which the host maps the page at that moment, or below, and within its slot.',
+    'A leaf is installed at the level at which the host maps the page, or below, as looked up under mmu_lock, and ' +
+    'within its slot.',
   source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_map(); mmu.c: host_pfn_mapping_level() (valid only under mmu_lock)',
   versions: ['*'],
-  watch: ({ primary, roots, slots, tables }, judge) => {
+  watch: ({ m, mmuLock, primary, roots, slots, tables }, judge) => {
+    const asked = new PerActor(m);
+    primary.listeners.push({ levelAsked: () => { asked.mine = mmuLock.holds(m.current) ? 1 : 0; } });
+    mmuLock.listeners.push({ releasing: () => { asked.mine = 0; } });
     tables.listeners.push((table, index, before, after) => {
       const level = tables.levelOf(table);
       if (!isShared(tables, table) || !isLeafSpte(after) || isLeafSpte(before)) return;
       judge.exercised();
       if (level === 0) return;
+      if (asked.mine === 0) judge.violated('the level looked up under mmu_lock', 'it is from before');
       const gfn = tables.gfnOf(table, index);
       const slot = slots.find(roots.asIdOf(tables.rootOf(table)), gfn);
       const host = slot === NO_SLOT ? 0 : primary.levelOf(slots.hvaOf(slot, gfn));
@@ -153,10 +158,16 @@ const K14: KvmRule = {
     'there; whoever unlinks it clears the mark and takes out what is in.',
   source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_map(), tdp_mmu_unlink_sp(); commit 21a36ac6b6c7',
   versions: ['*'],
-  watch: ({ pages, nx, tables }, judge) => {
+  watch: ({ m, pages, pagesLock, nx, tables }, judge) => {
+    /** The table whose mark the current actor has looked at under the lock. */
+    const asked = new PerActor(m, -1);
     nx.listeners.push({
+      asked: (table) => { asked.mine = pagesLock.holds(m.current) ? table : -1; },
       added: (table) => {
         judge.exercised();
+        const hasLooked = asked.mine === table;
+        asked.mine = -1;
+        if (!hasLooked) judge.violated(`the mark of table ${tableName(table)} looked at under the lock`, 'it was not');
         if (!pages.isLive(table)) judge.violated(`table ${tableName(table)} in use when it enters the list`, 'it is freed');
         else if (!nx.isMarked(table)) judge.violated(`table ${tableName(table)} marked`, 'the mark was cleared meanwhile');
         else if (tables.stageOf(table) < LINKED) judge.violated(`table ${tableName(table)} linked first`, 'it is not yet');

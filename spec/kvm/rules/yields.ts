@@ -1,6 +1,7 @@
 /** K27 to K30: when a walk may drop mmu_lock on its way, and how it goes on. */
 import { kindOfSpte, TABLE } from '../spte.ts';
 import { isRoot, isShared, PerActor, tableName } from './ghosts.ts';
+import type { Walk } from '../iterator.ts';
 import type { Promised } from '../kvm.ts';
 import type { KvmRule } from './rule.ts';
 
@@ -23,6 +24,11 @@ const K27: KvmRule = {
     const isLong = new PerActor(m);
     const reads = new PerActor(m);
     const disposed = new PerActor(m);
+    /** Where each actor last yielded. */
+    const last: { readonly walk: Walk; readonly gfn: number }[] = [];
+    m.onReset(() => {
+      if (last.length > 0) last.length = 0;
+    });
     const restart = (): void => { reads.mine = disposed.mine = 0; };
     mmuLock.listeners.push({ acquired: restart });
     listeners.push({
@@ -34,8 +40,10 @@ const K27: KvmRule = {
       offered: restart,
       yielding: (walk) => {
         judge.exercised();
-        if (walk.nextGfn !== walk.yieldedGfn) return;
-        judge.violated(`the walk beyond GFN ${walk.nextGfn} before it yields again`, 'it is where it was');
+        if (last[m.current]?.walk === walk && last[m.current]?.gfn === walk.nextGfn) {
+          judge.violated(`the walk beyond GFN ${walk.nextGfn} before it yields again`, 'it is where it was');
+        }
+        last[m.current] = { walk, gfn: walk.nextGfn };
       },
     });
     tables.readers.push(() => {
