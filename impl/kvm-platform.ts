@@ -12,6 +12,7 @@ import { Tlb } from '../spec/machine/tlb.ts';
 import type { Vcpu } from '../spec/machine/vcpu.ts';
 import { Walker, type TableFormat } from '../spec/machine/walker.ts';
 import { GuestMemfd } from '../spec/kvm/guest-memfd.ts';
+import { Attributes } from '../spec/kvm/attributes.ts';
 import { directFormat } from '../spec/kvm/hardware.ts';
 import type { Invalidation } from '../spec/kvm/invalidation.ts';
 import { CONTEXTS, Kvm, type KvmVcpu } from '../spec/kvm/kvm.ts';
@@ -26,7 +27,10 @@ import { Tables } from '../spec/kvm/tables.ts';
 export const HVA_BASE = 8;
 
 /** User addresses that there are. */
-export const ADDRESSES = 16;
+const ADDRESSES = 16;
+
+/** Pages that back user addresses and private GFNs, two for each. */
+export const BACKING_PAGES = 2 * ADDRESSES + 2 * 8;
 
 /** GFN 6 has no memory; what is beyond is beyond host.MAXPHYADDR. */
 const MAX_GFN = 7;
@@ -80,6 +84,7 @@ export function createKvm(options: KvmOptions): Kvm {
     nx: new NxList(tables),
     primary: new PrimaryMmu(m, ADDRESSES, options.firstPage),
     activeNotifiers: m.segment('mn_active_invalidate_count', 1, () => 'mn_active_invalidate_count'),
+    attributes: new Attributes(m, tables.span(tables.rootLevel + 1), options.firstPage + 2 * ADDRESSES),
     shadow: new ShadowMmu(m, PLACES.length),
     memfd,
     tracked: m.segment('tracked', tables.span(tables.rootLevel + 1)),

@@ -25,7 +25,7 @@ import { listGpa } from '../spec/tdx/stepping.ts';
 import { faultUnder, throughFrozen } from './blocks/fault.ts';
 import { buildTd, TDVPR_PAGES } from './build-td.ts';
 import { guestOperation, leaveTd } from './guest.ts';
-import { ADDRESSES, createKvm } from './kvm-platform.ts';
+import { BACKING_PAGES, createKvm } from './kvm-platform.ts';
 import type { Policy } from './policy.ts';
 import { Vm, type VmKind, type VmVcpu } from './vm.ts';
 
@@ -71,7 +71,7 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
   const guest = alignUp(kernel + kernelPages);
   const shared = guest + 2 * GUEST_PAGES;
   const m = new Machine();
-  const memory = new Memory(m, shared + 2 * ADDRESSES, 128);
+  const memory = new Memory(m, shared + BACKING_PAGES, 128);
   const tdx = new TdxModule(memory, smallPlatform(module, INDEX_BITS));
   const pages = new Pages(memory, kernel, kernelPages, { kinds: PAGE_KINDS, reuseLast: true });
   pages.mayFail = true;

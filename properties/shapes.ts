@@ -27,9 +27,10 @@ export const VM_SHAPE: Shape = {
       'nested-touch', 'nested-read', 'shadow-touch', 'idle', 'prefault', 'legacy-read',
     ],
     host: [
-      'unmap', 'unmap', 'unmap-atomic', 'protect', 'split-folio', 'merge-folio', 'age', 'age', 'delete-slot',
-      'create-slot', 'move-slot', 'read-only', 'log', 'log', 'collect', 'unlog', 'recover-nx', 'recover-nx', 'zap-all',
-      'zap-range', 'track', 'untrack', 'signal', 'close-memfd',
+      'unmap', 'unmap', 'unmap', 'unmap-atomic', 'protect', 'split-folio', 'merge-folio', 'age', 'age', 'delete-slot',
+      'create-slot', 'move-slot', 'read-only', 'log', 'log', 'collect', 'unlog', 'recover-nx', 'recover-nx', 'zap-all', 'zap-all',
+      'zap-range', 'track', 'untrack', 'signal', 'close-memfd', 'to-private', 'to-private',
+      'to-shared', 'punch',
     ],
   },
   maxOperations: 8,

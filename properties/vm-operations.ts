@@ -2,6 +2,7 @@
 import type { Steps } from '../spec/machine/step.ts';
 import type { Kvm, KvmVcpu } from '../spec/kvm/kvm.ts';
 import { NO_SLOT, type Slot } from '../spec/kvm/memslots.ts';
+import type { PrimaryMmu } from '../spec/kvm/primary-mmu.ts';
 import { guestAccess, guestIdle, legacyFault, prefault, shadowFault } from '../impl/run-vcpu.ts';
 import { HVA_BASE } from '../impl/kvm-platform.ts';
 import type { TdpMmu } from '../impl/tdp-mmu/tdp-mmu.ts';
@@ -63,15 +64,18 @@ function* unmap(kvm: Kvm, mmu: TdpMmu, { gfn, pages }: Operation, mayBlock: bool
   const count = Math.min(pages, kvm.primary.addresses - hva);
   yield* splitAround(kvm, mmu, gfn, count);
   kvm.promise(what, 0, gfn, count);
-  yield* mmu.invalidateRange(kvm, hva, count, mayBlock, function* () {
-    for (let at = hva; at < hva + count; at++) {
-      const page = yield* kvm.primary.release(at);
-      if (page < 0) continue;
-      yield* kvm.m.write(kvm.memory.word(page, 0), POISON);
-      for (const listener of kvm.listeners) listener.hostUsed?.(page);
-    }
-  });
+  yield* mmu.invalidateRange(kvm, hva, count, mayBlock, () => giveBack(kvm, kvm.primary, hva, count));
   kvm.keep(what, 0, gfn, count);
+}
+
+/** The host has its pages back: it uses them for something else. */
+function* giveBack(kvm: Kvm, memory: PrimaryMmu, first: number, pages: number): Steps<void> {
+  for (let at = first; at < first + pages; at++) {
+    const page = yield* memory.release(at);
+    if (page < 0) continue;
+    yield* kvm.m.write(kvm.memory.word(page, 0), POISON);
+    for (const listener of kvm.listeners) listener.hostUsed?.(page);
+  }
 }
 
 /** The primary MMU makes a page read-only. */
@@ -104,6 +108,9 @@ export const HOST_OPERATIONS_OF_A_VM: ReadonlyMap<string, HostOperation> = new M
   ['zap-range', (kvm, mmu, { gfn }) => (gfn >= 4 ? mmu.zapGfnRange(kvm, gfn, 1) : mmu.zapGfnRange(kvm, gfn & ~1, 2))],
   ['track', (kvm, mmu, { gfn }) => tracking(kvm, mmu, gfn, true)],
   ['untrack', (kvm, mmu, { gfn }) => tracking(kvm, mmu, gfn, false)],
+  ['to-private', (kvm, mmu, { gfn }) => converting(kvm, mmu, gfn, true)],
+  ['to-shared', (kvm, mmu, { gfn }) => converting(kvm, mmu, gfn, false)],
+  ['punch', (kvm, mmu, { gfn }) => punch(kvm, mmu, gfn & ~1, 2)],
   ['close-memfd', (kvm, mmu) => mmu.releaseMemfd(kvm)],
   ['signal', (kvm, _mmu, { gfn }) => signal(kvm, gfn)],
 ]);
@@ -112,6 +119,18 @@ const tracking = (kvm: Kvm, mmu: TdpMmu, gfn: number, tracked: boolean): Steps<v
   const slot = kvm.slots.find(0, gfn);
   return slot === NO_SLOT ? nothing() : mmu.trackGfn(kvm, slot, gfn, tracked);
 };
+
+/** guest_memfd gives a folio back: private pages, whole folios only. */
+function* punch(kvm: Kvm, mmu: TdpMmu, gfn: number, pages: number): Steps<void> {
+  const { memory } = kvm.attributes;
+  kvm.promise('unmap', 0, gfn, pages);
+  yield* mmu.punchHole(kvm, gfn, pages, () => giveBack(kvm, memory, gfn, pages));
+  kvm.keep('unmap', 0, gfn, pages);
+}
+
+/** Only what a slot has can be converted. */
+const converting = (kvm: Kvm, mmu: TdpMmu, gfn: number, isPrivate: boolean): Steps<void> =>
+  kvm.slots.find(0, gfn) === NO_SLOT ? nothing() : mmu.convert(kvm, gfn, isPrivate);
 
 /** A signal for a vCPU: whoever loops on its behalf has to come out. */
 function* signal(kvm: Kvm, gfn: number): Steps<void> {

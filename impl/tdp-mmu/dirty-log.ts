@@ -165,7 +165,12 @@ function* hugeInsteadOf(kvm: Kvm, slot: Slot, walk: Walk): Steps<Spte> {
   if (walk.level !== 1 || kindOfSpte(walk.spte) !== TABLE) return 0;
   const first = kvm.slots.gfnOf(slot);
   const within = walk.gfn >= first && walk.gfn + kvm.tables.span(1) <= first + kvm.slots.place(slot).pages;
-  if (!within || (yield* kvm.primary.mappingLevel(kvm.slots.hvaOf(slot, walk.gfn))) < 1) return 0;
+  if (!within || (kvm.slots.place(slot).asId === 0 && kvm.attributes.isMixed(walk.gfn, kvm.tables.span(1)))) return 0;
+  const isPrivate = kvm.slots.place(slot).asId === 0 && kvm.attributes.isPrivate(walk.gfn);
+  const level = isPrivate
+    ? yield* kvm.attributes.memory.mappingLevel(walk.gfn)
+    : yield* kvm.primary.mappingLevel(kvm.slots.hvaOf(slot, walk.gfn));
+  if (level < 1) return 0;
   const small = yield* kvm.tables.read(pageOfSpte(walk.spte), 0);
   if (!isLeafSpte(small)) return 0;
   return leafSpte(pageOfSpte(small), flagsOfSpte(small) & ~EXECUTABLE);

@@ -6,9 +6,10 @@
 import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
 import {
   REQ_FREE_OBSOLETE_ROOTS, RET_CONTINUE, RET_EMULATE, RET_EXIT, RET_FIXED, RET_RETRY, RET_SPURIOUS, permits, type Fault,
-  type FaultResult,
+  type FaultResult, type Kvm,
 } from '../../spec/kvm/kvm.ts';
 import { NO_SLOT, READ_ONLY, SLOT_INVALID } from '../../spec/kvm/memslots.ts';
+import type { PrimaryMmu } from '../../spec/kvm/primary-mmu.ts';
 import { SPECIAL_ROOT } from '../../spec/kvm/roots.ts';
 import {
   ACCESS_TRACKED, ACCESSED, DIRTY, isLeafSpte, kindOfSpte, MMIO, MMU_WRITABLE, pageOfSpte, WRITABLE,
@@ -21,8 +22,13 @@ export const newFault = (
   access: { readonly write?: boolean; readonly exec?: boolean; readonly prefetch?: boolean },
 ): Fault => ({
   gfn, root, asId, write: access.write ?? false, exec: access.exec ?? false, prefetch: access.prefetch ?? false,
-  seq: 0, slot: NO_SLOT, page: -1, hostWritable: false, goal: 0,
+  seq: 0, slot: NO_SLOT, isPrivate: false, page: -1, hostWritable: false, goal: 0,
 });
+
+/** What backs the page of a fault, and its address there. */
+export const memoryOf = (kvm: Kvm, { isPrivate }: Fault): PrimaryMmu => (isPrivate ? kvm.attributes.memory : kvm.primary);
+export const addressOf = (kvm: Kvm, { gfn, isPrivate, slot }: Fault): number =>
+  isPrivate ? gfn : kvm.slots.hvaOf(slot, gfn);
 
 /** How often a lost race is tried again before the slow path is taken. */
 const FAST_TRIES = 4;
@@ -55,9 +61,12 @@ export const faults: Part<
     const readOnly = (kvm.slots.flagsOf(fault.slot) & READ_ONLY) !== 0;
     if (readOnly && write) return RET_EXIT;
     if (yield* this.seemsInvalidated(kvm, gfn)) return RET_RETRY;
-    const hva = kvm.slots.hvaOf(fault.slot, gfn);
-    fault.page = yield* kvm.primary.fault(hva, write);
-    fault.hostWritable = kvm.primary.isWritable(hva) && !readOnly;
+    fault.isPrivate = asId === 0 && (yield* kvm.attributes.lookup(gfn));
+    const memory = memoryOf(kvm, fault);
+    const hva = addressOf(kvm, fault);
+    // private memory has no mapping of the host's that could be read-only
+    fault.page = yield* memory.fault(hva, write || fault.isPrivate);
+    fault.hostWritable = memory.isWritable(hva) && !readOnly;
     // once more, as getting the page may have taken long: a fault that is stale anyway should not take the lock (K41)
     if (!(yield* this.seemsInvalidated(kvm, gfn))) return RET_CONTINUE;
     yield* this.finishFaultin(kvm, fault);
@@ -69,7 +78,7 @@ export const faults: Part<
   },
 
   *finishFaultin(kvm, fault) {
-    if (fault.page >= 0) yield* kvm.primary.put(fault.page);
+    if (fault.page >= 0) yield* memoryOf(kvm, fault).put(fault.page);
   },
 
   *isPageFaultStale(kvm, vcpu, fault) {

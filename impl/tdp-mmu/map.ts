@@ -12,6 +12,7 @@ import {
   pageOfSpte, TABLE, tableSpte, WRITABLE,
 } from '../../spec/kvm/spte.ts';
 import { DIRECT_TABLE } from '../../spec/kvm/tables.ts';
+import { addressOf, memoryOf } from './fault.ts';
 import type { Part } from './tdp-mmu.ts';
 
 /** A table that is added only because a huge page could not be executed. */
@@ -28,7 +29,8 @@ export const maps: Part<
     const end = kvm.slots.gfnOf(slot) + kvm.slots.place(slot).pages;
     if (first < kvm.slots.gfnOf(slot) || first + kvm.tables.span(1) > end) return 0;
     for (let at = first; at < first + kvm.tables.span(1); at++) if (kvm.m.peek(kvm.tracked + at) !== 0) return 0;
-    return yield* kvm.primary.mappingLevel(kvm.slots.hvaOf(slot, gfn));
+    if (fault.asId === 0 && kvm.attributes.isMixed(first, kvm.tables.span(1))) return 0;
+    return yield* memoryOf(kvm, fault).mappingLevel(addressOf(kvm, fault));
   },
 
   *map(kvm, _vcpu, fault) {

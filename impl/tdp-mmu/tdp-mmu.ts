@@ -42,6 +42,10 @@ export interface DirectOperations {
   zapGfnRange(kvm: Kvm, gfn: number, pages: number): Steps<void>;
   /** The guest must not write the page unseen, because KVM shadows it; or may again. */
   trackGfn(kvm: Kvm, slot: Slot, gfn: number, tracked: boolean): Steps<void>;
+  /** guest_memfd gives private pages back: `reclaim` does that, once nothing maps them. */
+  punchHole(kvm: Kvm, gfn: number, pages: number, reclaim: () => Steps<void>): Steps<void>;
+  /** A GFN becomes private, or shared. */
+  convert(kvm: Kvm, gfn: number, isPrivate: boolean): Steps<void>;
   /** The VM is gone; no vCPU runs any more. */
   destroyVm(kvm: Kvm): Steps<void>;
 }
@@ -110,6 +114,8 @@ export interface DirectSteps {
   unmapGfnRange(kvm: Kvm, slot: Slot, gfn: number, pages: number, mayBlock: boolean): Steps<boolean>;
   /** Without mmu_lock: a fault on `gfn` would be stale anyway. */
   seemsInvalidated(kvm: Kvm, gfn: number): Steps<boolean>;
+  /** A conversion invalidates these GFNs: every huge page that could be installed over what changes (K40). */
+  beginConversion(kvm: Kvm, gfn: number): Steps<{ readonly first: number; readonly pages: number }>;
   /** Around a zap inside KVM, with mmu_lock held for write. */
   beginZap(kvm: Kvm, gfn: number, pages: number): Steps<void>;
   endZap(kvm: Kvm): Steps<void>;

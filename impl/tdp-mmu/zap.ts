@@ -4,7 +4,10 @@ import { Walk } from '../../spec/kvm/iterator.ts';
 import { EMPTY, isLeafSpte, isPresent } from '../../spec/kvm/spte.ts';
 import type { Part } from './tdp-mmu.ts';
 
-export const zaps: Part<'zapRoot' | 'zapRootLevel' | 'zapLeafs' | 'unmapGfnRange' | 'zapGfnRange' | 'beginZap' | 'endZap'> = {
+export const zaps: Part<
+  'zapRoot' | 'zapRootLevel' | 'zapLeafs' | 'unmapGfnRange' | 'zapGfnRange' | 'beginZap' | 'endZap' |
+  'convert' | 'beginConversion' | 'punchHole'
+> = {
   *zapRoot(kvm, root, shared) {
     // in passes, so that no table is disposed of together with all that is below it (K27)
     for (let level = 0; level <= kvm.tables.rootLevel; level++) yield* this.zapRootLevel(kvm, root, shared, level);
@@ -76,5 +79,39 @@ export const zaps: Part<'zapRoot' | 'zapRootLevel' | 'zapLeafs' | 'unmapGfnRange
     yield* this.endZap(kvm);
     yield* kvm.mmuLock.writeUnlock();
     kvm.keep('zap', 0, gfn, pages);
+  },
+
+  *convert(kvm, gfn, isPrivate) {
+    yield* kvm.slotsLock.lock();
+    kvm.promise('convert', 0, gfn, 1);
+    yield* kvm.mmuLock.writeLock();
+    const { first, pages } = yield* this.beginConversion(kvm, gfn);
+    const slot = kvm.slots.find(0, gfn);
+    if (slot >= 0 && (yield* this.unmapGfnRange(kvm, slot, first, pages, true))) yield* kvm.flushRange(first, pages);
+    yield* kvm.mmuLock.writeUnlock();
+    yield* kvm.attributes.set(gfn, isPrivate);
+    yield* kvm.mmuLock.writeLock();
+    yield* kvm.invalidation.end();
+    yield* kvm.mmuLock.writeUnlock();
+    kvm.keep('convert', 0, gfn, 1);
+    yield* kvm.slotsLock.unlock();
+  },
+
+  *punchHole(kvm, gfn, pages, reclaim) {
+    yield* kvm.mmuLock.writeLock();
+    yield* kvm.invalidation.begin(gfn, pages);
+    const slot = kvm.slots.find(0, gfn);
+    if (slot >= 0 && (yield* this.unmapGfnRange(kvm, slot, gfn, pages, true))) yield* kvm.flushRange(gfn, pages);
+    yield* kvm.mmuLock.writeUnlock();
+    yield* reclaim();
+    yield* kvm.mmuLock.writeLock();
+    yield* kvm.invalidation.end();
+    yield* kvm.mmuLock.writeUnlock();
+  },
+
+  *beginConversion(kvm, gfn) {
+    const range = { first: kvm.tables.align(gfn, 1), pages: kvm.tables.span(1) };
+    yield* kvm.invalidation.begin(range.first, range.pages);
+    return range;
   },
 };

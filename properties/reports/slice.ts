@@ -20,7 +20,20 @@ export function rowsThatMatter({ rows, violation }: Timeline): Row[] {
     for (const name of row.reads) needed.add(name);
     for (const name of row.writes) if (!name.startsWith('lock ')) needed.add(name);
   }
-  return kept.toReversed();
+  return withLeadUp(rows, kept.toReversed());
+}
+
+/** A slice of so few rows is given what the actor of its last one did before, in the same operation. */
+const FEW = 3;
+const LEAD_UP = 4;
+
+function withLeadUp(rows: readonly Row[], kept: readonly Row[]): Row[] {
+  const last = kept.at(-1);
+  if (last === undefined || kept.length >= FEW) return [...kept];
+  const before = rows.slice(0, rows.indexOf(last)).filter((row) => row.actor === last.actor);
+  const began = before.findLastIndex((row) => row.operation !== last.operation) + 1;
+  const leadUp = new Set([...kept, ...before.slice(began).slice(-LEAD_UP)]);
+  return rows.filter((row) => leadUp.has(row));
 }
 
 /** Names of entries and pages that a violation's text mentions. */

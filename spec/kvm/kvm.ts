@@ -12,6 +12,7 @@ import { READ, WRITE, type Steps } from '../machine/step.ts';
 import { requestAllAndWait, type Vcpu } from '../machine/vcpu.ts';
 import type { Tlb } from '../machine/tlb.ts';
 import type { Walker } from '../machine/walker.ts';
+import type { Attributes } from './attributes.ts';
 import type { GuestMemfd } from './guest-memfd.ts';
 import type { Invalidation } from './invalidation.ts';
 import type { Walk } from './iterator.ts';
@@ -54,6 +55,8 @@ export interface Fault {
   /** The invalidation number before anything was looked up. */
   seq: number;
   slot: Slot;
+  /** The GFN was private when the fault looked. */
+  isPrivate: boolean;
   /** The page that was got, with a reference; or -1. */
   page: number;
   hostWritable: boolean;
@@ -116,9 +119,10 @@ export interface KvmListener {
  * Results that somebody relies on: that nothing maps the range any more (`unmap` by a notifier, `unmap-atomic` by
  * one that may not wait, `zap` inside KVM), that
  * a slot is gone, that writes are logged from now on, or no longer, that the log has been read; that the guest cannot
- * write a page that KVM shadows; that a root is zapped.
+ * write a page that KVM shadows; that a root is zapped; that GFNs are private, or shared, and no longer what they were.
  */
-export type Promised = 'unmap' | 'unmap-atomic' | 'zap' | 'delete' | 'log' | 'unlog' | 'collect' | 'track' | 'zap-all';
+export type Promised = 'unmap' | 'unmap-atomic' | 'zap' | 'delete' | 'log' | 'unlog' | 'collect' | 'track' | 'zap-all' |
+  'convert';
 
 export type KvmParts = Omit<Kvm,
   'listeners' | 'flushAll' | 'flushRange' | 'promise' | 'keep' | 'rootOf' | 'setRoot' | 'freeTable'>;
@@ -144,6 +148,8 @@ export class Kvm {
   readonly vcpus: readonly KvmVcpu[];
   readonly shadow: ShadowMmu;
   readonly memfd: GuestMemfd;
+  /** Memory attributes: which GFNs of address space 0 are private, and the pages that back them then. */
+  readonly attributes: Attributes;
   /** Per GFN of address space 0: whether KVM shadows it, so that the guest must not write it unseen. */
   readonly tracked: Cell;
   /** One past the last GFN that the host can address: nothing is to be mapped from there on. */
@@ -169,6 +175,7 @@ export class Kvm {
     this.vcpus = parts.vcpus;
     this.shadow = parts.shadow;
     this.memfd = parts.memfd;
+    this.attributes = parts.attributes;
     this.tracked = parts.tracked;
     this.maxGfn = parts.maxGfn;
   }

@@ -36,11 +36,11 @@ export class PrimaryMmu {
   private readonly state: Cell;
 
   /** User addresses from 0 to `addresses` - 1; `first` is the first of the {@link pages} that can back them. */
-  constructor(m: Machine, addresses: number, first: number) {
+  constructor(m: Machine, addresses: number, first: number, name = 'primary MMU') {
     this.m = m;
     this.addresses = addresses;
     this.first = first;
-    this.state = m.segment('primary MMU', addresses, (hva) => `pte[hva ${hva}]`);
+    this.state = m.segment(name, addresses, (hva) => `${name}[${hva}]`);
     for (let hva = 0; hva < addresses; hva += 2) m.poke(this.state + hva, HUGE);
   }
 
@@ -51,6 +51,11 @@ export class PrimaryMmu {
 
   private peek(hva: number): number {
     return this.m.peek(this.state + hva);
+  }
+
+  /** The page is one of those that can back addresses. */
+  owns(page: number): boolean {
+    return page >= this.first && page < this.first + this.pages;
   }
 
   pageOf(hva: number): number {

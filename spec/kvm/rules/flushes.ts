@@ -5,7 +5,7 @@ import { CONTEXTS, REQ_FREE_OBSOLETE_ROOTS, type Kvm } from '../kvm.ts';
 import { NO_SLOT } from '../memslots.ts';
 import { describeSpte, isLeafSpte, isPresent, kindOfSpte, pageOfSpte, TABLE } from '../spte.ts';
 import { DIRECT_TABLE } from '../tables.ts';
-import { findEntry, gfnBits, isRoot, isShared, namesOf, PerActor, rangeBits, tableName } from './ghosts.ts';
+import { backsGfn, findEntry, hostLevel, gfnBits, isRoot, isShared, namesOf, PerActor, rangeBits, tableName } from './ghosts.ts';
 import type { KvmRule } from './rule.ts';
 
 /** The flushes that each actor owes: GFNs whose mapping under a valid root it has taken away. */
@@ -97,8 +97,8 @@ const K22: KvmRule = {
   source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_unmap_gfn_range(), tdp_mmu_zap_root()',
   versions: ['*'],
   watch: (kvm, judge) => {
-    const { m, memfd, nx, primary, roots, shadow, slots, tables, vcpus } = kvm;
-    primary.listeners.push({
+    const { attributes, m, memfd, nx, primary, roots, shadow, slots, tables, vcpus } = kvm;
+    for (const memory of [primary, attributes.memory]) memory.listeners.push({
       released: (_hva, page) => {
         judge.exercised();
         for (const root of roots.all()) {
@@ -116,9 +116,8 @@ const K22: KvmRule = {
     });
     kvm.listeners.push({
       accessed: (vcpu, asId, gfn, page) => {
-        const slot = slots.find(asId, gfn);
         judge.exercised();
-        if (slot !== NO_SLOT && primary.backs(page, slots.hvaOf(slot, gfn))) return;
+        if (backsGfn(kvm, asId, gfn, page)) return;
         judge.violated(`vcpu${vcpu} reaches the page that backs GFN ${gfn}`, `page ${page}, which does not`);
       },
     });
@@ -253,7 +252,7 @@ const K25: KvmRule = {
   source: 'Linux, tdp_mmu.c: tdp_mmu_map_handle_target_level(), kvm_tdp_mmu_recover_huge_pages()',
   versions: ['*'],
   watch: (kvm, judge) => {
-    const { m, mmuLock, nx, primary, roots, slots, tables } = kvm;
+    const { attributes, m, mmuLock, roots, tables } = kvm;
     const owed = new PerActor(m);
     tables.listeners.push((table, index, before, after) => {
       if (kindOfSpte(before) === TABLE && isLeafSpte(after)) owed.mine |= gfnBits(tables, table, index);
@@ -281,8 +280,9 @@ const K25: KvmRule = {
           findEntry(kvm, root, (spte, at, level) => {
             if (kindOfSpte(spte) !== TABLE || level !== 1 || at < gfn || at + 2 > gfn + pages) return false;
             const child = pageOfSpte(spte);
-            const isHuge = primary.levelOf(slots.hvaOf(slots.find(asId, at), at)) >= 1;
-            if (!isHuge || nx.isMarked(child)) return false;
+            const page = pageOfSpte(m.peek(tables.pages.word(child, 0)));
+            const isMixed = asId === 0 && attributes.isMixed(at, tables.span(1));
+            if (isMixed || hostLevel(kvm, asId, at, page) < 1) return false;
             for (let i = 0; i < tables.fanout; i++) if (!isLeafSpte(m.peek(tables.pages.word(child, i)))) return false;
             judge.violated(`entry ${tableName(root)} ${at}@L1 huge again`, describeSpte(spte));
             return true;

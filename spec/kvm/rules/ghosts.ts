@@ -2,6 +2,7 @@
 import { MAX_ACTORS, type Machine } from '../../machine/machine.ts';
 import { NO_PAGE, pageNumberOf, type PageRef } from '../../machine/pages.ts';
 import type { Fault, Kvm } from '../kvm.ts';
+import { NO_SLOT } from '../memslots.ts';
 import { isLeafSpte, isPresent, kindOfSpte, pageOfSpte, TABLE, type Spte } from '../spte.ts';
 import { LINKED, type Tables } from '../tables.ts';
 
@@ -129,3 +130,17 @@ export function leafAt(kvm: Kvm, root: PageRef, gfn: number): Spte {
 
 /** `p26`: a table as reports name it. */
 export const tableName = (table: PageRef): string => `p${pageNumberOf(table)}`;
+
+/** The page backs the GFN now, as shared or as private memory. */
+export function backsGfn({ attributes, primary, slots }: Kvm, asId: number, gfn: number, page: number): boolean {
+  const slot = slots.find(asId, gfn);
+  if (slot === NO_SLOT) return false;
+  return primary.backs(page, slots.hvaOf(slot, gfn)) || (asId === 0 && attributes.memory.backs(page, gfn));
+}
+
+/** Level at which the host maps what a leaf's page is part of. */
+export function hostLevel({ attributes, primary, slots }: Kvm, asId: number, gfn: number, page: number): number {
+  const slot = slots.find(asId, gfn);
+  if (asId === 0 && attributes.memory.backs(page, gfn)) return attributes.memory.levelOf(gfn);
+  return slot === NO_SLOT ? 0 : primary.levelOf(slots.hvaOf(slot, gfn));
+}

@@ -1,8 +1,8 @@
-/** K37 to K39, K41 and K42: faults and those who take pages away, side by side. */
+/** K37 to K42: faults and those who take pages away, side by side. */
 import { RET_RETRY, type Kvm } from '../kvm.ts';
 import { NO_SLOT, SLOT_INVALID } from '../memslots.ts';
-import { FROZEN, isLeafSpte, isPresent, pageOfSpte } from '../spte.ts';
-import { Faults, isShared, namesOf, PerActor, rangeBits } from './ghosts.ts';
+import { describeSpte, FROZEN, isLeafSpte, isPresent, pageOfSpte } from '../spte.ts';
+import { Faults, isShared, leafAt, namesOf, PerActor, rangeBits } from './ghosts.ts';
 import type { KvmRule } from './rule.ts';
 
 /** Why a fault may have to be taken again: whether, since it began, something happened that it has to give way to. */
@@ -38,7 +38,7 @@ const K37: KvmRule = {
   source: 'Linux, mmu.c: kvm_mmu_faultin_pfn(), is_page_fault_stale(); commits a955cad84cda, ba6e3fe25543',
   versions: ['*'],
   watch: (kvm, judge) => {
-    const { invalidation, m, primary, tables } = kvm;
+    const { attributes, invalidation, m, primary, tables } = kvm;
     const faults = new Faults(kvm);
     const NOTHING = -1;
     const page = new PerActor(m, NOTHING);
@@ -49,7 +49,7 @@ const K37: KvmRule = {
       references.set(at, (references.get(at) ?? 0) + by);
       if ((references.get(at) ?? 0) < 0) judge.violated(`a reference to page ${at} before it is put`, 'none was got');
     };
-    primary.listeners.push({
+    for (const memory of [primary, attributes.memory]) memory.listeners.push({
       got: (at) => {
         page.mine = at;
         seq.mine = invalidation.now() | 0;
@@ -92,7 +92,7 @@ const K38: KvmRule = {
   level: 'required',
   statement:
     'An invalidation begins and ends with mmu_lock held for write, is about the GFNs that are taken away, lasts until ' +
-    'the host has its pages, and ends for as many as it began.',
+    'the host has its pages, with the same memslots from start to end, and ends for as many as it began.',
   source: 'Linux, kvm_main.c: kvm_mmu_invalidate_begin(), kvm_mmu_invalidate_end(); commits 52ac8b358b0c, edb298c663fc',
   versions: ['*'],
   watch: (kvm, judge) => {
@@ -131,6 +131,12 @@ const K38: KvmRule = {
         }
       },
     });
+    slots.listeners.push({
+      installed: (slot) => {
+        if (m.peek(kvm.activeNotifiers) === 0) return;
+        judge.violated('memslots as they were when the notifier under way began', `slot ${slot} is replaced`);
+      },
+    });
     kvm.listeners.push({
       atRest: () => {
         if (invalidation.underWay() !== 0) judge.violated('no invalidation under way', `${invalidation.underWay()} are`);
@@ -155,6 +161,37 @@ const K39: KvmRule = {
         judge.exercised();
         const missed = rangeBits(gfn, pages) & ~begun.mine;
         if (missed !== 0) judge.violated(`an invalidation of ${namesOf(rangeBits(gfn, pages))}`, `none of ${namesOf(missed)}`);
+      },
+    });
+  },
+};
+
+const K40: KvmRule = {
+  id: 'K40',
+  level: 'required',
+  statement:
+    'Whoever converts a GFN invalidates every huge page that could be installed over it; when he is done nothing maps ' +
+    'the GFN as what it was.',
+  source: 'Linux, commit 9129633d568e; mmu.c: kvm_arch_pre_set_memory_attributes()',
+  versions: ['*'],
+  watch: (kvm, judge) => {
+    const { attributes, invalidation, m, roots, tables } = kvm;
+    const begun = new PerActor(m);
+    invalidation.listeners.push({ began: (gfn, pages) => { begun.mine |= rangeBits(gfn, pages); } });
+    kvm.listeners.push({
+      promised: (what) => { if (what === 'convert') begun.mine = 0; },
+      kept: (what, _asId, gfn) => {
+        if (what !== 'convert') return;
+        judge.exercised();
+        const huge = rangeBits(tables.align(gfn, 1), tables.span(1));
+        if ((huge & ~begun.mine) !== 0) {
+          judge.violated(`an invalidation of ${namesOf(huge)}`, `none of ${namesOf(huge & ~begun.mine)}`);
+        }
+        for (const root of roots.all()) {
+          const leaf = roots.asIdOf(root) === 0 ? leafAt(kvm, root, gfn) : 0;
+          const isOther = leaf !== 0 && attributes.isPrivate(gfn) !== attributes.memory.owns(pageOfSpte(leaf));
+          if (isOther) judge.violated(`GFN ${gfn} mapped as it is now, if at all`, describeSpte(leaf));
+        }
       },
     });
   },
@@ -221,4 +258,4 @@ const K42: KvmRule = {
   },
 };
 
-export default [K37, K38, K39, K41, K42] satisfies readonly KvmRule[];
+export default [K37, K38, K39, K40, K41, K42] satisfies readonly KvmRule[];

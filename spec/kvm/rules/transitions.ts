@@ -7,7 +7,7 @@ import {
   tableSpte, WRITABLE,
 } from '../spte.ts';
 import { DIRECT_TABLE, LINKED, READY, UNLINKED } from '../tables.ts';
-import { Faults, isRoot, isShared, leafAt, PerActor, tableName } from './ghosts.ts';
+import { Faults, hostLevel, isRoot, isShared, leafAt, PerActor, tableName } from './ghosts.ts';
 import type { KvmRule } from './rule.ts';
 
 const K8: KvmRule = {
@@ -104,9 +104,11 @@ const K12: KvmRule = {
     'within its slot.',
   source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_map(); mmu.c: host_pfn_mapping_level() (valid only under mmu_lock)',
   versions: ['*'],
-  watch: ({ m, mmuLock, primary, roots, slots, tables }, judge) => {
+  watch: (kvm, judge) => {
+    const { attributes, m, mmuLock, primary, roots, slots, tables } = kvm;
     const asked = new PerActor(m);
-    primary.listeners.push({ levelAsked: () => { asked.mine = mmuLock.holds(m.current) ? 1 : 0; } });
+    const levelAsked = (): void => { asked.mine = mmuLock.holds(m.current) ? 1 : 0; };
+    for (const memory of [primary, attributes.memory]) memory.listeners.push({ levelAsked });
     mmuLock.listeners.push({ releasing: () => { asked.mine = 0; } });
     tables.listeners.push((table, index, before, after) => {
       const level = tables.levelOf(table);
@@ -115,8 +117,9 @@ const K12: KvmRule = {
       if (level === 0) return;
       if (asked.mine === 0) judge.violated('the level looked up under mmu_lock', 'it is from before');
       const gfn = tables.gfnOf(table, index);
-      const slot = slots.find(roots.asIdOf(tables.rootOf(table)), gfn);
-      const host = slot === NO_SLOT ? 0 : primary.levelOf(slots.hvaOf(slot, gfn));
+      const asId = roots.asIdOf(tables.rootOf(table));
+      const slot = slots.find(asId, gfn);
+      const host = hostLevel(kvm, asId, gfn, pageOfSpte(after));
       const within = slot !== NO_SLOT && gfn + tables.span(level) <= slots.gfnOf(slot) + slots.place(slot).pages;
       if (host >= level && within) return;
       judge.violated(`entry ${gfn}@L${level} only where the host maps that much`, `the host maps level ${host}`);
