@@ -62,10 +62,12 @@ function* unmap(kvm: Kvm, mmu: TdpMmu, { gfn, pages }: Operation, mayBlock: bool
   const what = mayBlock ? 'unmap' : 'unmap-atomic';
   const hva = hvaOf(gfn);
   const count = Math.min(pages, kvm.primary.addresses - hva);
+  yield* kvm.primary.mmapLock.readLock();
   yield* splitAround(kvm, mmu, gfn, count);
   kvm.promise(what, 0, gfn, count);
   yield* mmu.invalidateRange(kvm, hva, count, mayBlock, () => giveBack(kvm, kvm.primary, hva, count));
   kvm.keep(what, 0, gfn, count);
+  yield* kvm.primary.mmapLock.readUnlock();
 }
 
 /** The host has its pages back: it uses them for something else. */
@@ -80,8 +82,17 @@ function* giveBack(kvm: Kvm, memory: PrimaryMmu, first: number, pages: number): 
 
 /** The primary MMU makes a page read-only. */
 function* protect(kvm: Kvm, mmu: TdpMmu, gfn: number): Steps<void> {
+  yield* kvm.primary.mmapLock.readLock();
   yield* splitAround(kvm, mmu, gfn, 1);
   yield* changing(kvm, mmu, gfn, 1, (hva) => kvm.primary.protect(hva));
+  yield* kvm.primary.mmapLock.readUnlock();
+}
+
+/** The primary MMU will back a pair of pages by a huge folio (khugepaged). */
+function* merge(kvm: Kvm, mmu: TdpMmu, gfn: number): Steps<void> {
+  yield* kvm.primary.mmapLock.writeLock();
+  yield* changing(kvm, mmu, gfn, 2, (hva) => kvm.primary.setHuge(hva, true));
+  yield* kvm.primary.mmapLock.writeUnlock();
 }
 
 /** A notifier around a change of the primary MMU's own mapping, which leaves the pages where they are. */
@@ -93,7 +104,7 @@ export const HOST_OPERATIONS_OF_A_VM: ReadonlyMap<string, HostOperation> = new M
   ['unmap-atomic', (kvm, mmu, operation) => unmap(kvm, mmu, operation, false)],
   ['protect', (kvm, mmu, { gfn }) => protect(kvm, mmu, gfn)],
   ['split-folio', (kvm, mmu, { gfn }) => changing(kvm, mmu, gfn & ~1, 2, (hva) => kvm.primary.setHuge(hva, false))],
-  ['merge-folio', (kvm, mmu, { gfn }) => changing(kvm, mmu, gfn & ~1, 2, (hva) => kvm.primary.setHuge(hva, true))],
+  ['merge-folio', (kvm, mmu, { gfn }) => merge(kvm, mmu, gfn & ~1)],
   ['age', (kvm, mmu, { gfn, pages }) => mmu.ageRange(kvm, hvaOf(gfn), pages)],
   ['create-slot', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.createSlot(kvm, slot))],
   ['delete-slot', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.deleteSlot(kvm, slot))],

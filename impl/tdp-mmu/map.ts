@@ -95,6 +95,8 @@ export const maps: Part<
     const before = walk.spte;
     if (permits(before, fault)) return RET_SPURIOUS;
     if (fault.slot === NO_SLOT) {
+      // a slot has come into being since the fault looked (Linux puts MMIO over it, unflushed: docs/findings.md, F8)
+      if (isLeafSpte(before)) return RET_RETRY;
       const value = mmioSpte(kvm.m.peek(kvm.slots.generation));
       return value === before || (yield* this.setSpteAtomic(kvm, walk, value)) ? RET_EMULATE : RET_RETRY;
     }

@@ -76,7 +76,8 @@ function* age(kvm: Kvm, walk: Walk, adDisabled: boolean): Steps<void> {
   const { table, index, spte } = walk;
   if (!isLeafSpte(spte)) return;
   if (!adDisabled) {
-    if ((spte & ACCESSED) !== 0) yield* kvm.tables.clearBits(table, index, ACCESSED);
+    // an exchange that fails is no loss: the page is in use
+    if ((spte & ACCESSED) !== 0) yield* kvm.tables.cmpxchg(table, index, spte, spte & ~ACCESSED);
   } else if ((spte & ACCESS_TRACKED) === 0) {
     yield* kvm.tables.cmpxchg(table, index, spte, (spte & ~(WRITABLE | ACCESSED)) | ACCESS_TRACKED);
   }

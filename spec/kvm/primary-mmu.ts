@@ -7,6 +7,7 @@
  * memory that belongs to somebody else.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
+import { RwLock } from '../machine/rwlock.ts';
 import { READ, RMW, WRITE, type Steps } from '../machine/step.ts';
 
 /** Pages that an address can have, in turn. */
@@ -30,6 +31,8 @@ export interface PrimaryListener {
 
 export class PrimaryMmu {
   readonly listeners: PrimaryListener[] = [];
+  /** Whoever makes huge folios of small ones holds it for write; who takes pages away, for read. */
+  readonly mmapLock: RwLock;
   private readonly m: Machine;
   readonly addresses: number;
   private readonly first: number;
@@ -38,6 +41,7 @@ export class PrimaryMmu {
   /** User addresses from 0 to `addresses` - 1; `first` is the first of the {@link pages} that can back them. */
   constructor(m: Machine, addresses: number, first: number, name = 'primary MMU') {
     this.m = m;
+    this.mmapLock = new RwLock(m, `mmap_lock of ${name}`);
     this.addresses = addresses;
     this.first = first;
     this.state = m.segment(name, addresses, (hva) => `${name}[${hva}]`);

@@ -63,14 +63,14 @@ export const isPresent = (spte: Spte): boolean => kindOfSpte(spte) >= TABLE;
 export const isLeafSpte = (spte: Spte): boolean => kindOfSpte(spte) === LEAF;
 
 /**
- * Somebody may change the entry without mmu_lock: the hardware sets A and D, fast page faults set W. Then it has to be
- * changed atomically, and what is gone by is what the exchange returned (K3).
+ * Somebody may change the entry without mmu_lock in a way that must not be lost: the hardware sets D, fast page faults
+ * set W. Then it has to be changed atomically, and what is gone by is what the exchange returned (K3).
  */
 export function hasVolatileBits(spte: Spte, adDisabled: boolean): boolean {
   if (!isLeafSpte(spte)) return false;
   if ((spte & MMU_WRITABLE) !== 0 && (spte & WRITABLE) === 0) return true;
-  if (adDisabled) return (spte & ACCESS_TRACKED) !== 0;
-  return (spte & ACCESSED) === 0 || ((spte & WRITABLE) !== 0 && (spte & DIRTY) === 0);
+  // A does not count: a page that is thought younger or older than it is does no harm
+  return adDisabled ? (spte & ACCESS_TRACKED) !== 0 : (spte & WRITABLE) !== 0 && (spte & DIRTY) === 0;
 }
 
 const KIND_NAMES = ['none', 'FROZEN', 'MMIO', 'table', 'leaf'] as const;

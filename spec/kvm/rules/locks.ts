@@ -16,6 +16,11 @@ const isLocklessChange = (before: Spte, after: Spte): boolean =>
   isLeafSpte(before) && isLeafSpte(after) && ((before ^ after) & ~LOCKLESS_BITS) === 0 &&
   ((after & ~before & WRITABLE) === 0 || (before & MMU_WRITABLE) !== 0);
 
+/** Aging came between, which nobody waits for: that a page was used may be lost (K1). */
+const isAged = (before: Spte, after: Spte): boolean =>
+  isLeafSpte(before) && isLeafSpte(after) && ((before ^ after) & ~(ACCESSED | ACCESS_TRACKED | WRITABLE)) === 0 &&
+  ((before ^ after) === ACCESSED || (after & ACCESS_TRACKED) !== 0);
+
 const K1: KvmRule = {
   id: 'K1',
   level: 'required',
@@ -26,7 +31,7 @@ const K1: KvmRule = {
   versions: ['*'],
   watch: ({ m, mmuLock, tables }, judge) => {
     tables.listeners.push((table, index, before, after, how) => {
-      if (!isShared(tables, table)) return;
+      if (!isShared(tables, table) || before === after) return;
       judge.exercised();
       if (mmuLock.holds(m.current)) return;
       if ((how === COMPARED || how === CLEARED) && isLocklessChange(before, after)) return;
@@ -59,8 +64,8 @@ const K3: KvmRule = {
   id: 'K3',
   level: 'required',
   statement:
-    'An entry is written by a plain store only where nobody can write without mmu_lock; else by an exchange, whose ' +
-    'result says what is gone.',
+    'An entry is written by a plain store only where nobody but aging can write without mmu_lock; else by an exchange, ' +
+    'whose result says what is gone.',
   source: 'Linux, tdp_mmu.c: handle_removed_pt(); spte.c: spte_needs_atomic_update(); locking.rst',
   versions: ['*'],
   watch: (kvm, judge) => {
@@ -69,7 +74,7 @@ const K3: KvmRule = {
       if (!isShared(tables, table)) return;
       judge.exercised();
       if (how !== STORED) return;
-      if (before !== believed) {
+      if (before !== believed && !isAged(believed, before)) {
         judge.violated(`a store over ${describeSpte(believed)}, as read before`, describeSpte(before));
       } else if (hasVolatileBits(before, roots.adDisabled(tables.rootOf(table)))) {
         judge.violated('an exchange, as the entry has bits that others set', `a store over ${describeSpte(before)}`);

@@ -39,7 +39,9 @@ const K37: KvmRule = {
   versions: ['*'],
   watch: (kvm, judge) => {
     const { attributes, invalidation, m, primary, tables } = kvm;
-    const faults = new Faults(kvm);
+    /** The GFN that the current actor has looked up last: that of its fault. */
+    const wanted = new PerActor(m);
+    kvm.slots.listeners.push({ lookedUp: (_asId, gfn) => { wanted.mine = gfn; } });
     const NOTHING = -1;
     const page = new PerActor(m, NOTHING);
     const seq = new PerActor(m);
@@ -57,12 +59,12 @@ const K37: KvmRule = {
       },
       put: (at) => count(at, -1),
     });
-    tables.listeners.push((table, index, before, after) => {
+    tables.listeners.push((table, _index, before, after) => {
       if (page.mine === NOTHING || !isShared(tables, table) || !isLeafSpte(after) || before === after) return;
       if (isLeafSpte(before) && pageOfSpte(before) === pageOfSpte(after)) return;
       judge.exercised();
       // the range of an invalidation is of GFNs in any address space: that of a neighbour says nothing
-      const gfn = faults.mine?.gfn ?? tables.gfnOf(table, index);
+      const gfn = wanted.mine;
       const stale = seq.mine !== (invalidation.now() | 0) || invalidation.covers(gfn);
       if (stale) judge.violated(`GFN ${gfn} mapped to a page that was looked up since the last invalidation`, `page ${page.mine} is stale`);
     });
