@@ -10,6 +10,7 @@ import { rulesCommand } from './commands/rules.ts';
 import { showCommand } from './commands/show.ts';
 import { EXIT_UNUSABLE, isTheirs } from './errors.ts';
 import { warn } from './output.ts';
+import { placeOf } from './place.ts';
 
 /** Add a command here. */
 const COMMANDS = [replayCommand, conflictsCommand, checkCommand, showCommand, rulesCommand];
@@ -35,7 +36,7 @@ try {
 } catch (error) {
   if (error instanceof CommanderError) exit(error.exitCode === 0 ? 0 : EXIT_UNUSABLE);
   else if (isTheirs(error)) {
-    warn(`sept: ${error.message}`);
+    warn(`sept: ${error.message}${placeOf(error.cause)}`);
     exit(EXIT_UNUSABLE);
   } else throw error;
 }
