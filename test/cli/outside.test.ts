@@ -2,7 +2,7 @@
  * Policies and rules that live elsewhere: in a folder that has no package.json, or one that says CommonJS, and no
  * package of ours installed. One file is enough; whatever is wrong with it is said in one line.
  */
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -169,6 +169,53 @@ describe('a policy that misbehaves is told so, at the step', () => {
       } };`, ...RULES);
 
     expect(stdout).toMatch(PASSES);
+  });
+});
+
+describe('sept new', () => {
+  test('a policy and a property run as they are, and say how', async () => {
+    const written = [
+      await sept('new', 'policy', 'mine', '--dir', folder), await sept('new', 'property', 'under-write', '--dir', folder),
+    ];
+
+    expect(written.map(({ stdout }) => stdout.replaceAll(folder, ''))).toEqual([
+      '/mine.ts is written; it runs as it is:\n    sept check /mine.ts\n',
+      '/under-write.ts is written; it runs as it is:\n    sept check frozen-mirror --property /under-write.ts\n',
+    ]);
+    const { code, stdout, stderr } = await sept(
+      'check', join(folder, 'mine.ts'), '--property', `S01,${join(folder, 'under-write.ts')}`, '--runs', '100', '--json');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(JSON.parse(stdout)).toMatchObject({ policy: 'mine', verdict: 'passes', exercised: { X01: expect.any(Number) } });
+  });
+
+  test('the property fails a policy that breaks it', async () => {
+    const { stdout } = await check('under-read.ts', `import { zapLeaves, returnPages, demotePage } from 'sept-conformance/impl';
+      export default { name: 'under-read', *unmap(vm, gfn, pages) {
+        yield* vm.mmuLock.readLock();
+        yield* zapLeaves(vm, gfn, pages, demotePage);
+        yield* returnPages(vm, gfn, pages);
+        yield* vm.mmuLock.readUnlock();
+      } };`, '--property', `S01,${join(folder, 'under-write.ts')}`);
+
+    expect(stdout).toContain('X01: A page is removed from the Secure EPT only with mmu_lock held for write.');
+  });
+
+  test('a second property takes the next id', async () => {
+    await sept('new', 'property', 'second', '--dir', folder);
+
+    expect(readFileSync(join(folder, 'second.ts'), 'utf8')).toContain("id: 'X02'");
+  });
+
+  test.each([
+    ['a file that is there', ['policy', 'mine'], 'sept: /mine.ts is not written: it is there already; take another name, or another folder with --dir'],
+    ['a folder that is not', ['policy', 'other', 'absent'], 'sept: /absent/other.ts is not written: there is no such folder; make it first'],
+    ['a name that is none', ['property', 'No Name'], "error: command-argument value 'No Name' is invalid for argument 'name'. " +
+      'Give small letters and digits, with hyphens between words: zap-under-read.'],
+  ])('%s is refused, and nothing is left behind', async (_what, [kind = '', name = '', below = ''], message) => {
+    const before = readdirSync(folder);
+
+    expect(await refusal(sept('new', kind, name, '--dir', join(folder, below)))).toBe(message);
+    expect(readdirSync(folder)).toEqual(before);
   });
 });
 
