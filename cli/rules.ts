@@ -32,5 +32,9 @@ export async function rulesNamed(names: readonly string[] | undefined): Promise<
   return { extra, ...(isChoice ? { only: [...ids, ...chosen.map((rule) => rule.id)] } : {}) };
 }
 
+/** What names a policy in a replay command: with the files of rules that judged it, if there were any. */
+export const withRules = (handle: string, { extra = [] }: ChosenRules, names: readonly string[] = []): string =>
+  extra.length === 0 ? handle : `${handle} --property ${names.join(',')}`;
+
 /** A file in properties/ has been found by itself already: naming it chooses its rules. */
 const isShipped = (rule: Rule<Vm>): boolean => SYSTEM_RULES.includes(rule);

@@ -2,6 +2,7 @@
  * What the specifications offer to policies and rules that are written elsewhere (`sept-conformance/spec`): the
  * vocabulary of machine, KVM and module. How they work inside is not part of it.
  */
+export * from './machine/faults.ts';
 export * from './machine/machine.ts';
 export * from './machine/monitor.ts';
 export * from './machine/pages.ts';
@@ -17,6 +18,7 @@ export * from './kvm/spte.ts';
 export * from './tdx/call.ts';
 export * from './tdx/entry.ts';
 export * from './tdx/functions/index.ts';
+export * from './tdx/keys.ts';
 export * from './tdx/module.ts';
 export * from './tdx/pamt.ts';
 export * from './tdx/status.ts';

@@ -175,17 +175,17 @@ describe('a policy that misbehaves is told so, at the step', () => {
 describe('sept new', () => {
   test('a policy and a property run as they are, and say how', async () => {
     const written = [
-      await sept('new', 'policy', 'mine', '--dir', folder), await sept('new', 'property', 'under-write', '--dir', folder),
+      await sept('new', 'policy', 'fresh', '--dir', folder), await sept('new', 'property', 'under-write', '--dir', folder),
     ];
 
     expect(written.map(({ stdout }) => stdout.replaceAll(folder, ''))).toEqual([
-      '/mine.ts is written; it runs as it is:\n    sept check /mine.ts\n',
+      '/fresh.ts is written; it runs as it is:\n    sept check /fresh.ts\n',
       '/under-write.ts is written; it runs as it is:\n    sept check frozen-mirror --property /under-write.ts\n',
     ]);
     const { code, stdout, stderr } = await sept(
-      'check', join(folder, 'mine.ts'), '--property', `S01,${join(folder, 'under-write.ts')}`, '--runs', '100', '--json');
+      'check', join(folder, 'fresh.ts'), '--property', `S01,${join(folder, 'under-write.ts')}`, '--runs', '100', '--json');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(JSON.parse(stdout)).toMatchObject({ policy: 'mine', verdict: 'passes', exercised: { X01: expect.any(Number) } });
+    expect(JSON.parse(stdout)).toMatchObject({ policy: 'fresh', verdict: 'passes', exercised: { X01: expect.any(Number) } });
   });
 
   test('the property fails a policy that breaks it', async () => {
@@ -197,7 +197,11 @@ describe('sept new', () => {
         yield* vm.mmuLock.readUnlock();
       } };`, '--property', `S01,${join(folder, 'under-write.ts')}`);
 
-    expect(stdout).toContain('X01: A page is removed from the Secure EPT only with mmu_lock held for write.');
+    const [, options = '', history = ''] = /replay: sept show (.*) '(.*)'$/m.exec(stdout.replaceAll(/\n {5}/g, ' ')) ?? [];
+    const shown = await sept('show', ...options.split(' '), history);
+    for (const output of [stdout, shown.stdout]) {
+      expect(output).toContain('X01: A page is removed from the Secure EPT only with mmu_lock held for write.');
+    }
   });
 
   test('a second property takes the next id', async () => {
@@ -207,7 +211,7 @@ describe('sept new', () => {
   });
 
   test.each([
-    ['a file that is there', ['policy', 'mine'], 'sept: /mine.ts is not written: it is there already; take another name, or another folder with --dir'],
+    ['a file that is there', ['policy', 'fresh'], 'sept: /fresh.ts is not written: it is there already; take another name, or another folder with --dir'],
     ['a folder that is not', ['policy', 'other', 'absent'], 'sept: /absent/other.ts is not written: there is no such folder; make it first'],
     ['a name that is none', ['property', 'No Name'], "error: command-argument value 'No Name' is invalid for argument 'name'. " +
       'Give small letters and digits, with hyphens between words: zap-under-read.'],
