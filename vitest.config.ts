@@ -1,8 +1,24 @@
 import { defineConfig } from "vitest/config";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const ROOT = new URL("./", import.meta.url);
+const { exports } = JSON.parse(readFileSync(new URL("package.json", ROOT), "utf8"));
+
+/** `sept-conformance/impl` and its like are the sources of this clone, also in a policy that lives elsewhere. */
+const alias = Object.entries<{ "sept-source"?: string }>(exports).flatMap(([name, { "sept-source": source }]) =>
+  source === undefined
+    ? []
+    : [{ find: new RegExp(`^sept-conformance${name.slice(1)}$`), replacement: fileURLToPath(new URL(source, ROOT)) }],
+);
+
+/** Whoever names a policy wants its verdict; the other tests are not about it. */
+const isAboutPolicy = (process.env["POLICY"] ?? process.env["SEPT_POLICY"] ?? "") !== "";
 
 export default defineConfig({
+  resolve: { alias },
   test: {
-    include: ["test/**/*.test.ts"],
+    include: [isAboutPolicy ? "test/policies/verdicts.test.ts" : "test/**/*.test.ts"],
     pool: "forks",
     // No module keeps mutable state, so files may share a worker: measured 5x faster.
     isolate: false,

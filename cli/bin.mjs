@@ -1,10 +1,18 @@
 #!/usr/bin/env node
-// Node refuses to strip types below node_modules, so an installed package brings its own
-// transformer. It is registered for both module systems: a policy named on the command line is
-// CommonJS to Node wherever no package.json beside it says "type": "module".
-import { register as registerCommonJs } from "tsx/cjs/api";
-import { register as registerEsm } from "tsx/esm/api";
+// The command as it is installed: JavaScript in a package, the sources in a clone. Files that somebody names on the
+// command line may be TypeScript either way.
+import { existsSync } from "node:fs";
+import { register } from "node:module";
+import { register as registerTsx } from "tsx/esm/api";
 
-registerCommonJs();
-registerEsm();
-await import("./main.ts");
+registerTsx();
+register("./hooks.mjs", import.meta.url);
+const sources = new URL("./main.ts", import.meta.url);
+try {
+  await import(existsSync(sources) ? sources.href : "../dist/cli/main.js");
+} catch (error) {
+  // the rules are found while the command is loaded, before it can say itself what is wrong with one
+  if (error?.name !== "NoRule") throw error;
+  process.stderr.write(`sept: ${error.message}\n`);
+  process.exitCode = 2;
+}

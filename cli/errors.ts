@@ -1,3 +1,5 @@
+import { NoPolicy } from '../impl/index.ts';
+import { NoRule } from '../properties/discovery.ts';
 import { PolicyError, UnusableHistory } from '../properties/engine.ts';
 import { NotDeterministic } from '../properties/check.ts';
 import { HistorySyntaxError } from '../properties/histories/text.ts';
@@ -16,4 +18,6 @@ export class UsageError extends Error {
 /** Errors that are about what somebody gave us, not about this program. */
 export const isTheirs = (error: unknown): error is Error => THEIRS.some((kind) => error instanceof kind);
 
-const THEIRS = [UsageError, InputError, HistorySyntaxError, UnusableHistory, PolicyError, NotDeterministic];
+const THEIRS = [
+  UsageError, InputError, HistorySyntaxError, UnusableHistory, NoPolicy, NoRule, PolicyError, NotDeterministic,
+];

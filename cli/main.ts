@@ -5,17 +5,24 @@
 import { Command, CommanderError } from 'commander';
 import { checkCommand } from './commands/check.ts';
 import { conflictsCommand } from './commands/conflicts.ts';
+import { newCommand } from './commands/new.ts';
 import { replayCommand } from './commands/replay.ts';
 import { rulesCommand } from './commands/rules.ts';
 import { showCommand } from './commands/show.ts';
 import { EXIT_UNUSABLE, isTheirs } from './errors.ts';
 import { warn } from './output.ts';
+import { placeOf } from './place.ts';
 
 /** Add a command here. */
-const COMMANDS = [replayCommand, conflictsCommand, checkCommand, showCommand, rulesCommand];
+const COMMANDS = [checkCommand, showCommand, rulesCommand, newCommand, replayCommand, conflictsCommand];
 
 function exit(code: number): void {
   process.exitCode = code;
+}
+
+/** A command and those below it. */
+function withSub(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withSub)];
 }
 
 // a reader that has seen enough (`| head`) is no error
@@ -28,14 +35,14 @@ const program = new Command('sept')
   .description("Checks of the TDX module's Secure EPT and of KVM's TDP MMU")
   .configureOutput({ writeErr: (text) => warn(text.trimEnd()) });
 for (const command of COMMANDS) program.addCommand(command(exit));
-for (const command of [program, ...program.commands]) command.exitOverride().showSuggestionAfterError();
+for (const command of withSub(program)) command.exitOverride().showSuggestionAfterError();
 
 try {
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) exit(error.exitCode === 0 ? 0 : EXIT_UNUSABLE);
   else if (isTheirs(error)) {
-    warn(`sept: ${error.message}`);
+    warn(`sept: ${error.message}${placeOf(error.cause)}`);
     exit(EXIT_UNUSABLE);
   } else throw error;
 }

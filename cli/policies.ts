@@ -1,12 +1,10 @@
 /** Policies that a command line names: shipped ones by name, anybody's by file. */
 import { existsSync } from 'node:fs';
-import { POLICIES } from '../impl/index.ts';
+import { NoPolicy, POLICIES, policyFrom } from '../impl/index.ts';
 import type { Policy } from '../impl/policy.ts';
 import { UsageError } from './errors.ts';
 import { defaultExportOf } from './loading.ts';
-import { watchdog } from './watchdog.ts';
-
-const ENTRY_POINTS = ['fault', 'unmap', 'removeTable', 'promote', 'demote', 'removeSlot', 'destroy'] as const;
+import { watchdog } from '../properties/watchdog.ts';
 
 /** A policy to check, the name under which it was asked for, and a watchdog if it is not ours. */
 export interface ChosenPolicy {
@@ -27,22 +25,9 @@ export async function policyNamed(name: string): Promise<ChosenPolicy> {
 }
 
 function policyIn(file: string, value: unknown): Policy {
-  if (typeof value !== 'object' || value === null) {
-    throw new UsageError(`${file} exports no policy: export one as default, e.g. { ...frozenMirror, name: 'mine' }`);
+  try {
+    return policyFrom(value);
+  } catch (error) {
+    throw error instanceof NoPolicy ? new UsageError(`${file}: ${error.message}`) : error;
   }
-  if (!('name' in value) || typeof value.name !== 'string' || value.name === '') {
-    throw new UsageError(`${file}: the policy has no name`);
-  }
-  const named: object = { title: '', proposed: file, breaks: [], ...value };
-  const missing = missingFrom(named);
-  if (isPolicy(named)) return named;
-  throw new UsageError(`${file}: the policy lacks ${missing.join(', ')}; spread a shipped policy for the defaults`);
 }
-
-function missingFrom(value: object): string[] {
-  const fields = new Map<string, unknown>(Object.entries(value));
-  return ENTRY_POINTS.filter((entry) => typeof fields.get(entry) !== 'function');
-}
-
-/** Called with the texts filled in: what can still lack are the entry points. */
-const isPolicy = (value: object): value is Policy => missingFrom(value).length === 0;

@@ -1,7 +1,9 @@
 /** Rules that a command line names: shipped ones by id, anybody's by file. */
 import { existsSync } from 'node:fs';
 import type { Vm } from '../impl/vm.ts';
+import { rulesIn, unique } from '../properties/discovery.ts';
 import { catalogue } from '../properties/reports/catalogue.ts';
+import { SYSTEM_RULES } from '../properties/rules/index.ts';
 import type { Rule } from '../spec/machine/monitor.ts';
 import { UsageError } from './errors.ts';
 import { defaultExportOf } from './loading.ts';
@@ -12,33 +14,27 @@ export interface ChosenRules {
   readonly extra?: readonly Rule<Vm>[];
 }
 
-/** Resolves the names given to `--property`. @throws UsageError */
+/** Resolves the names given to `--property`. @throws UsageError, NoRule */
 export async function rulesNamed(names: readonly string[] | undefined): Promise<ChosenRules> {
   if (names === undefined) return {};
-  const known = new Set(catalogue().map((rule) => rule.id));
-  const extra: Rule<Vm>[] = [];
-  const ids: string[] = [];
-  for (const name of names) {
-    if (known.has(name)) ids.push(name);
-    else if (existsSync(name)) extra.push(...rulesIn(name, await defaultExportOf(name)));
-    else throw new UsageError(`there is no rule and no file "${name}"; \`sept rules\` lists the rules`);
+  const shipped = catalogue();
+  const ids = names.filter((name) => shipped.some((rule) => rule.id === name));
+  const files = names.filter((name) => !ids.includes(name));
+  const absent = files.find((name) => !existsSync(name));
+  if (absent !== undefined) {
+    throw new UsageError(`there is no rule and no file "${absent}"; \`sept rules\` lists the rules`);
   }
-  return { extra, ...(ids.length > 0 ? { only: [...ids, ...extra.map((rule) => rule.id)] } : {}) };
+  const found = await Promise.all(files.map(async (file) => rulesIn(file, [await defaultExportOf(file)])));
+  const chosen = found.flat().map(({ rule }) => rule);
+  const taken = shipped.map((rule) => ({ rule, file: 'the rules that are shipped' }));
+  const extra = unique(found.flat().filter(({ rule }) => !isShipped(rule)), taken).map(({ rule }) => rule);
+  const isChoice = ids.length > 0 || chosen.some(isShipped);
+  return { extra, ...(isChoice ? { only: [...ids, ...chosen.map((rule) => rule.id)] } : {}) };
 }
 
-function rulesIn(file: string, value: unknown): Rule<Vm>[] {
-  const rules: unknown[] = Array.isArray(value) ? value : [value];
-  if (!rules.every(isRule)) {
-    throw new UsageError(
-      `${file} exports no rule: export one as default, with id, level, statement, source and versions`);
-  }
-  return rules;
-}
+/** What names a policy in a replay command: with the files of rules that judged it, if there were any. */
+export const withRules = (handle: string, { extra = [] }: ChosenRules, names: readonly string[] = []): string =>
+  extra.length === 0 ? handle : `${handle} --property ${names.join(',')}`;
 
-const TEXTS = ['id', 'level', 'statement', 'source'];
-
-function isRule(value: unknown): value is Rule<Vm> {
-  if (typeof value !== 'object' || value === null) return false;
-  const fields = new Map<string, unknown>(Object.entries(value));
-  return TEXTS.every((key) => typeof fields.get(key) === 'string') && Array.isArray(fields.get('versions'));
-}
+/** A file in properties/ has been found by itself already: naming it chooses its rules. */
+const isShipped = (rule: Rule<Vm>): boolean => SYSTEM_RULES.includes(rule);

@@ -19,3 +19,13 @@ export {
 };
 export type { Breach, Policy } from './policy.ts';
 export { Vm } from './vm.ts';
+
+// What a policy that is written elsewhere is made of (`sept-conformance/impl`).
+export * from './blocks/fault.ts';
+export * from './blocks/resize.ts';
+export * from './blocks/seamcalls.ts';
+export * from './blocks/teardown.ts';
+export * from './blocks/zap.ts';
+export { GUEST_PAGES } from './platform.ts';
+export { isStatus, mapping, succeeded, type VmVcpu } from './vm.ts';
+export { definePolicy, NoPolicy, policyFrom, type PartialPolicy } from './define-policy.ts';

@@ -5,11 +5,12 @@
 import { Command } from 'commander';
 import { check, type Verdict } from '../../properties/check.ts';
 import { CORPUS } from '../../properties/histories/corpus.ts';
+import { checkForeign } from '../../properties/steadiness.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import { jsonOption, moduleOption, propertyOption, runsOption, seedOption, timeOption, type Knobs } from '../knobs.ts';
 import { emphasised, painted, print, printJson } from '../output.ts';
 import { policyNamed } from '../policies.ts';
-import { rulesNamed } from '../rules.ts';
+import { rulesNamed, withRules } from '../rules.ts';
 
 type Options = Pick<Knobs, 'json' | 'module' | 'seed' | 'runs' | 'time' | 'property'>;
 
@@ -33,9 +34,11 @@ export const checkCommand = (exit: (code: number) => void): Command =>
 The verdict is "passes" when no rule was broken and every required rule was put to the test within the budget.
 Exit code: 0 passes, 1 fails or inconclusive, 2 unusable input.`)
     .action(async (name: string, { json, module, seed, runs, time, property }: Options) => {
-      const verdict = check({
-        ...(await policyNamed(name)),
-        ...(await rulesNamed(property)),
+      const [chosen, rules] = [await policyNamed(name), await rulesNamed(property)];
+      const verdict = (chosen.guard === undefined ? check : checkForeign)({
+        ...chosen,
+        ...rules,
+        handle: withRules(chosen.handle, rules, property),
         module,
         corpus: CORPUS,
         seed: seed ?? DEFAULT_SEED,

@@ -7,9 +7,12 @@ import type { History } from '../../properties/histories/history.ts';
 import { story } from '../../properties/reports/report.ts';
 import { timelineOf } from '../../properties/reports/timeline.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { jsonOption, moduleOption, type Knobs } from '../knobs.ts';
+import { jsonOption, moduleOption, propertyOption, type Knobs } from '../knobs.ts';
 import { emphasised, print, printJson } from '../output.ts';
 import { policyNamed } from '../policies.ts';
+import { rulesNamed, withRules } from '../rules.ts';
+
+type Options = Pick<Knobs, 'json' | 'module' | 'property'>;
 
 /** The command; it answers with the exit code. */
 export const showCommand = (exit: (code: number) => void): Command =>
@@ -19,9 +22,11 @@ export const showCommand = (exit: (code: number) => void): Command =>
     .argument('<history>', "the history, e.g. 'v0: touch 0 | h0: unmap 0 | @v0.0.12>1'")
     .addOption(jsonOption())
     .addOption(moduleOption())
+    .addOption(propertyOption())
     .addHelpText('after', '\nExit code: 0 no rule broken, 1 a rule broken, 2 unusable input.')
-    .action(async (name: string, text: string, { json, module }: Pick<Knobs, 'json' | 'module'>) => {
-      const options = { ...(await policyNamed(name)), module };
+    .action(async (name: string, text: string, { json, module, property }: Options) => {
+      const [chosen, rules] = [await policyNamed(name), await rulesNamed(property)];
+      const options = { ...chosen, ...rules, handle: withRules(chosen.handle, rules, property), module };
       const history = parseHistory(text);
       const violation = new Engine({ ...options, kind: history.vm }).run(history);
       const report = violation === null ? null : explain(options, history, violation);

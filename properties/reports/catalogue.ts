@@ -23,7 +23,7 @@ export function catalogue(): CatalogueEntry[] {
   return [...TDX_RULES, ...KVM_RULES, ...SYSTEM_RULES, ...faults].toSorted(byId).map((rule) => {
     const { id, level, statement, source, versions } = rule;
     const finding = rule.finding?.id ?? null;
-    return { family: FAMILIES[id.charAt(0)] ?? '', id, level, statement, source, versions, finding };
+    return { family: FAMILIES[id.charAt(0)] ?? 'rules of your own', id, level, statement, source, versions, finding };
   });
 }
 

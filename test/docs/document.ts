@@ -31,11 +31,14 @@ export function blocksOf(text: string): Block[] {
   });
 }
 
+/** The name of the file that a block tells its reader to write. */
+const fileOf = ({ info }: Block): string | undefined => /^ts (\S+)$/.exec(info)?.[1];
+
 /** The files that a document tells its reader to write: name and contents. */
 export const filesIn = (text: string): [string, string][] =>
-  blocksOf(text).flatMap(({ info, body }) => {
-    const name = /^ts (\S+)$/.exec(info)?.[1];
-    return name === undefined ? [] : [[name, body]];
+  blocksOf(text).flatMap((block) => {
+    const name = fileOf(block);
+    return name === undefined ? [] : [[name, block.body]];
   });
 
 /** Rows of the table in a document whose header begins with `head`, each as its cells. */
@@ -56,7 +59,11 @@ export class Clone {
     for (const part of ['impl', 'node_modules', 'package.json', 'properties', 'spec']) {
       symlinkSync(join(ROOT, part), join(this.folder, part));
     }
-    for (const [name, body] of files) writeFileSync(join(this.folder, name), body);
+    for (const [name, body] of files) this.write(name, body);
+  }
+
+  write(name: string, body: string): void {
+    writeFileSync(join(this.folder, name), body);
   }
 
   remove(): void {
@@ -98,12 +105,15 @@ interface Refreshed {
   readonly unusable: readonly string[];
 }
 
-/** The document with every `console` block as it would look now. */
+/** The document with every `console` block as it would look now, to a reader who has written the files above it. */
 export async function refreshed(text: string, clone: Clone, variables: Variables): Promise<Refreshed> {
   const unusable: string[] = [];
   let now = '';
   let at = 0;
-  for (const { info, body, from, to } of blocksOf(text)) {
+  for (const block of blocksOf(text)) {
+    const { info, body, from, to } = block;
+    const file = fileOf(block);
+    if (file !== undefined) clone.write(file, body);
     const names = [...body.matchAll(/\$([A-Z]+)/g)].map(([, name = '']) => name);
     if (info !== 'console' || names.some((name) => !(name in variables))) continue;
     const commands = body.split('\n').filter((line) => line.startsWith(PROMPT));

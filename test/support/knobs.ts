@@ -6,57 +6,59 @@ import { policyNamed, type ChosenPolicy } from '../../cli/policies.ts';
 import { parseDuration } from '../../cli/knobs.ts';
 import { rulesNamed, type ChosenRules } from '../../cli/rules.ts';
 import { POLICIES } from '../../impl/index.ts';
-import type { History } from '../../properties/histories/history.ts';
 import { parseHistory } from '../../properties/histories/text.ts';
+import type { ConformanceOptions } from '../../properties/testing.ts';
 import { MODULE_VERSIONS, type ModuleVersion } from '../../spec/tdx/versions.ts';
 
-const { env } = process;
+/** A knob's text; where something else goes by its name, it is also known with SEPT_ before it. */
+function textOf(name: string): string | undefined {
+  const text = process.env[`SEPT_${name}`] ?? process.env[name];
+  return text === '' ? undefined : text;
+}
 
 const wholeOf = (name: string): number | undefined => {
-  const text = env[name];
-  if (text === undefined || text === '') return undefined;
+  const text = textOf(name);
+  if (text === undefined) return undefined;
   if (!/^\d+$/.test(text)) throw new Error(`${name}=${text}: give a whole number`);
   return Number(text);
 };
 
 const listOf = (name: string): string[] | undefined => {
-  const items = env[name]?.split(',').map((item) => item.trim()).filter((item) => item !== '');
+  const items = textOf(name)?.split(',').map((item) => item.trim()).filter((item) => item !== '');
   return items === undefined || items.length === 0 ? undefined : items;
 };
 
 function modules(): readonly ModuleVersion[] {
-  const wanted = listOf('SEPT_MODULE');
+  const wanted = listOf('MODULE');
   if (wanted === undefined) return MODULE_VERSIONS;
   const chosen = MODULE_VERSIONS.filter((version) => wanted.includes(version));
-  if (chosen.length < wanted.length) throw new Error(`SEPT_MODULE=${wanted.join(',')}: there are ${MODULE_VERSIONS.join(', ')}`);
+  if (chosen.length < wanted.length) throw new Error(`MODULE=${wanted.join(',')}: there are ${MODULE_VERSIONS.join(', ')}`);
   return chosen;
 }
 
-export interface TestKnobs {
+export interface TestKnobs extends Pick<ConformanceOptions, 'seed' | 'runs' | 'time' | 'history'> {
   readonly policies: readonly ChosenPolicy[];
   readonly rules: ChosenRules;
   readonly modules: readonly ModuleVersion[];
-  readonly seed: number;
-  readonly runs: number | undefined;
-  /** Milliseconds. */
-  readonly time: number | undefined;
-  /** Only this history, instead of random ones. */
-  readonly history: History | undefined;
 }
-
-const DEFAULT_SEED = 1;
 
 /** What the environment asks for. */
 export async function testKnobs(): Promise<TestKnobs> {
-  const policies = listOf('SEPT_POLICY') ?? POLICIES.map((policy) => policy.name);
-  const history = env['SEPT_HISTORY'];
+  const policies = listOf('POLICY') ?? POLICIES.map((policy) => policy.name);
+  const [time, history] = [textOf('TIME'), textOf('HISTORY')];
   return {
     policies: await Promise.all(policies.map(policyNamed)),
-    rules: await rulesNamed(listOf('SEPT_PROPERTY')),
+    rules: await rulesNamed(listOf('PROPERTY')),
     modules: modules(),
-    seed: wholeOf('SEPT_SEED') ?? DEFAULT_SEED,
-    runs: wholeOf('SEPT_RUNS'),
-    time: env['SEPT_TIME'] === undefined ? undefined : parseDuration(env['SEPT_TIME']),
-    history: history === undefined || history === '' ? undefined : parseHistory(history),
+    ...defined({
+      seed: wholeOf('SEED'),
+      runs: wholeOf('RUNS'),
+      time: time === undefined ? undefined : parseDuration(time),
+      history: history === undefined ? undefined : parseHistory(history),
+    }),
   };
 }
+
+/** The members that are there. */
+const defined = <T extends object>(members: { [K in keyof T]: T[K] | undefined }): Partial<T> =>
+  Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as Partial<T>; // those of T

@@ -44,3 +44,10 @@ const ALL: readonly InterfaceFunction[] = [
 ];
 
 export const FUNCTIONS: ReadonlyMap<string, InterfaceFunction> = new Map(ALL.map((fn) => [fn.name, fn]));
+
+export {
+  septAdd, pageAug, memRd, memTrack, memWr, mrExtend, mrFinalize, pageAdd, pageDemote, pagePromote,
+  pageRelocate, pageRemove, rangeBlock, rangeUnblock, septRd, septRemove, pageAccept, guestAccess, mngCreate,
+  mngKeyConfig, mngAddcx, mngInit, mngVpflushdone, mngKeyFreeid, mngKeyReclaimid, mngRd, vpCreate, vpAddcx,
+  vpInit, vpEnter, vpFlush, phymemPageReclaim, phymemPageRdmd, phymemPageWbinvd, phymemCacheWb,
+};

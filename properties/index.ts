@@ -1,0 +1,17 @@
+/**
+ * What judges policies (`sept-conformance/properties`): the check and its verdict, single histories, the rules that
+ * are shipped and what one of your own is.
+ */
+export {
+  check, DEFAULT_SHAPE, explain, NotDeterministic, type CheckOptions, type Finding, type Verdict,
+} from './check.ts';
+export { Engine, PolicyError, rulesFor, UnusableHistory, type EngineOptions } from './engine.ts';
+export type { Shape } from './histories/arbitrary.ts';
+export { CORPUS } from './histories/corpus.ts';
+export type { ActorProgram, ActorRole, Deviation, History, Operation } from './histories/history.ts';
+export { formatHistory, HistorySyntaxError, parseHistory } from './histories/text.ts';
+export { catalogue, type CatalogueEntry } from './reports/catalogue.ts';
+export { story, type Report } from './reports/report.ts';
+export { timelineOf, type Row, type Timeline } from './reports/timeline.ts';
+export { SYSTEM_RULES } from './rules/index.ts';
+export type { VmRule } from './rules/rule.ts';

@@ -1,0 +1,26 @@
+/**
+ * What the specifications offer to policies and rules that are written elsewhere (`sept-conformance/spec`): the
+ * vocabulary of machine, KVM and module. How they work inside is not part of it.
+ */
+export * from './machine/faults.ts';
+export * from './machine/machine.ts';
+export * from './machine/monitor.ts';
+export * from './machine/pages.ts';
+export * from './machine/rule.ts';
+export * from './machine/step.ts';
+export * from './machine/vcpu.ts';
+
+export * from './kvm/guest-memory.ts';
+export * from './kvm/invalidation.ts';
+export * from './kvm/mirror.ts';
+export * from './kvm/spte.ts';
+
+export * from './tdx/call.ts';
+export * from './tdx/entry.ts';
+export * from './tdx/functions/index.ts';
+export * from './tdx/keys.ts';
+export * from './tdx/module.ts';
+export * from './tdx/pamt.ts';
+export * from './tdx/status.ts';
+export * from './tdx/td.ts';
+export * from './tdx/versions.ts';

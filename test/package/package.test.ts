@@ -1,0 +1,138 @@
+/**
+ * The package as others get it: packed, installed in an empty project outside the repository, and used there in both
+ * ways, as a command and as tests of the project's own vitest.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Project } from './project.ts';
+
+const project = new Project();
+const sept = (...args: string[]): ReturnType<Project['bin']> => project.bin('sept', ...args);
+
+beforeAll(async () => {
+  await project.install('vitest', 'typescript');
+  await sept('new', 'policy', 'mine');
+  await sept('new', 'property', 'under-write');
+  project.write('zap-under-read.ts', `
+    import { definePolicy, demotePage, returnPages, zapLeaves } from 'sept-conformance/impl';
+
+    export default definePolicy({
+      name: 'zap-under-read',
+      *unmap(vm, gfn, pages) {
+        yield* vm.mmuLock.readLock();
+        yield* vm.invalidation.begin();
+        yield* zapLeaves(vm, gfn, pages, demotePage);
+        yield* returnPages(vm, gfn, pages);
+        yield* vm.invalidation.end();
+        yield* vm.mmuLock.readUnlock();
+      },
+    });
+  `);
+}, 300_000);
+afterAll(() => project.remove());
+
+test('it has no TypeScript but declarations, and nothing runs when it is installed', () => {
+  const folder = join(project.folder, 'node_modules', 'sept-conformance');
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+  const { scripts } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { scripts: object }; // ours
+
+  expect(files.filter((name) => /(?<!\.d)\.ts$/.test(name))).toEqual([]);
+  expect(files.filter((name) => name.startsWith('test'))).toEqual([]);
+  expect(Object.keys(scripts).filter((name) => /install|^prepare$/.test(name))).toEqual([]);
+});
+
+describe('as a command', () => {
+  test('a new policy is checked, and passes by a new property', async () => {
+    expect(await sept('check', 'mine.ts', '--runs', '200', '--property', 'S01,under-write.ts')).toEqual({
+      code: 0, output: expect.stringMatching(/^mine, module 1\.5: passes \(\d+ histories, \d+ steps, seed 1\)\n$/),
+    });
+  });
+
+  test('a faulty one is caught, and its counterexample runs again', async () => {
+    const { code, output } = await sept('check', 'zap-under-read.ts', '--runs', '200', '--property', 'S10');
+    const replay = /replay: sept show (\S+) --module 1\.5 '([^']+)'/.exec(output);
+
+    expect(code).toBe(1);
+    expect(output).toContain('S10: The host uses a page as its own only when the module has given it back.');
+    expect(await sept('show', replay?.[1] ?? '', replay?.[2] ?? '')).toMatchObject({
+      code: 1, output: expect.stringContaining('seen:     PAMT says REG'),
+    });
+  });
+
+  test('it finds its rules and its recordings', async () => {
+    const { output } = await sept('rules');
+
+    expect(output).toMatch(/^S11 /m);
+    expect(await sept('replay', 'node_modules/sept-conformance/recordings/sequential.jsonl.gz')).toMatchObject({
+      code: 0, output: expect.stringMatching(/, 0 differing\n$/),
+    });
+  });
+
+  test('what cannot be used is refused with one line', async () => {
+    project.write('typo.ts', "export default { name: 'typo', *unmpa() {} };");
+
+    expect(await sept('check', 'typo.ts')).toEqual({
+      code: 2, output: 'sept: typo.ts: policy typo: there is no unmpa; is unmap meant? A helper needs a name that is less alike\n',
+    });
+  });
+});
+
+describe('as tests', () => {
+  test('each rule is one, and those that are broken fail with the counterexample', async () => {
+    project.write('mine.test.ts', `
+      import { conformance } from 'sept-conformance/testing';
+      import mine from './mine.ts';
+      import underWrite from './under-write.ts';
+      import zapUnderRead from './zap-under-read.ts';
+
+      conformance(mine, { properties: [underWrite], modules: ['1.5'] });
+      conformance(zapUnderRead, { runs: 300, modules: ['1.5'], only: ['S01', 'S10'], handle: 'zap-under-read.ts' });
+    `);
+    const { code } = await project.bin('vitest', 'run', '--reporter=json', '--outputFile=results.json');
+    const { testResults } = JSON.parse(project.read('results.json')) as { testResults: Result[] }; // vitest's own
+    const results = testResults.flatMap(({ assertionResults }) => assertionResults);
+    const of = (policy: string): Result['assertionResults'] => results.filter(({ fullName }) => fullName.startsWith(policy));
+    const statuses = (policy: string): unknown[] => of(policy).map(({ title, status }) => [title.slice(0, 3), status]);
+
+    expect(code).toBe(1);
+    expect(of('mine').filter(({ status }) => status === 'failed')).toEqual([]);
+    expect(statuses('mine')).toEqual(expect.arrayContaining([['S01', 'passed'], ['X01', 'passed'], ['T03', 'skipped']]));
+    expect(statuses('zap-under-read')).toEqual([['eve', 'passed'], ['S01', 'passed'], ['S10', 'failed']]);
+    expect(of('zap-under-read').at(-1)?.failureMessages.join('')).toContain('replay: sept show zap-under-read.ts --module 1.5');
+  });
+
+  test('a policy that cannot be judged fails one test, and the others are skipped', async () => {
+    project.write('throws.test.ts', `
+      import { conformance } from 'sept-conformance/testing';
+
+      conformance({ name: 'throws', *unmap() { throw new Error('boom'); } }, { modules: ['1.5'], only: ['S01'] });
+    `);
+    const { code, output } = await project.bin('vitest', 'run', 'throws');
+
+    expect(code).toBe(1);
+    expect(output).toMatch(/Failure: policy throws failed at step \d+ \(h0\): boom; replay it with the history '/);
+    expect(output).toMatch(/Tests {2}1 failed \| 1 skipped/);
+  });
+});
+
+test('its types are what a strict project needs', async () => {
+  project.write('tsconfig.json', JSON.stringify({
+    compilerOptions: { strict: true, module: 'nodenext', target: 'es2022', noEmit: true, types: [], skipLibCheck: false },
+    files: ['mine.ts', 'under-write.ts', 'zap-under-read.ts', 'all.ts'],
+  }));
+  project.write('all.ts', ['', '/spec', '/impl', '/properties', '/testing'].map((part, i) =>
+    `import * as part${i} from 'sept-conformance${part}';\nexport { part${i} };`).join('\n'));
+
+  expect(await project.bin('tsc', '-p', '.')).toEqual({ code: 0, output: '' });
+  expect(existsSync(join(project.folder, 'node_modules', '@types', 'node'))).toBe(false);
+});
+
+interface Result {
+  readonly assertionResults: readonly {
+    readonly fullName: string;
+    readonly title: string;
+    readonly status: string;
+    readonly failureMessages: readonly string[];
+  }[];
+}
