@@ -26,6 +26,8 @@ export * from './blocks/resize.ts';
 export * from './blocks/seamcalls.ts';
 export * from './blocks/teardown.ts';
 export * from './blocks/zap.ts';
+export * from './tdp-mmu/index.ts';
+export type { TdpMmu } from './tdp-mmu/tdp-mmu.ts';
 export { GUEST_PAGES } from './platform.ts';
 export { isStatus, mapping, succeeded, type VmVcpu } from './vm.ts';
 export { definePolicy, NoPolicy, policyFrom, type PartialPolicy } from './define-policy.ts';

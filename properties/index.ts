@@ -3,10 +3,11 @@
  * are shipped and what one of your own is.
  */
 export {
-  check, DEFAULT_SHAPE, explain, NotDeterministic, type CheckOptions, type Finding, type Verdict,
+  check, explain, NotDeterministic, type CheckOptions, type Finding, type Verdict,
 } from './check.ts';
 export { Engine, PolicyError, rulesFor, UnusableHistory, type EngineOptions } from './engine.ts';
 export type { Shape } from './histories/arbitrary.ts';
+export { shapesOf, TD_SHAPE, VM_SHAPE } from './shapes.ts';
 export { CORPUS } from './histories/corpus.ts';
 export type { ActorProgram, ActorRole, Deviation, History, Operation } from './histories/history.ts';
 export { formatHistory, HistorySyntaxError, parseHistory } from './histories/text.ts';

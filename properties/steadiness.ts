@@ -4,10 +4,11 @@
  * VM, and every write of the second run has to be that of the first.
  */
 import fc from 'fast-check';
-import { check, DEFAULT_SHAPE, NotDeterministic, type CheckOptions, type Verdict } from './check.ts';
+import { check, NotDeterministic, type CheckOptions, type Verdict } from './check.ts';
 import { Engine, type EngineOptions } from './engine.ts';
 import { HistoryArbitrary } from './histories/arbitrary.ts';
 import { CORPUS } from './histories/corpus.ts';
+import { shapesOf } from './shapes.ts';
 import type { History } from './histories/history.ts';
 import { formatHistory } from './histories/text.ts';
 
@@ -20,18 +21,23 @@ const SAMPLE = 200;
  */
 export function checkForeign(options: CheckOptions): Verdict {
   const verdict = check(options);
-  const shape = options.shape ?? DEFAULT_SHAPE;
-  const random = fc.sample(new HistoryArbitrary(shape), { seed: options.seed, numRuns: SAMPLE });
-  if (verdict.findings.length === 0) assertSteady(options, [...CORPUS, ...random]);
+  const shapes = options.shapes ?? shapesOf(options.policy);
+  const random = fc.sample(new HistoryArbitrary(...shapes), { seed: options.seed, numRuns: SAMPLE });
+  if (verdict.findings.length === 0) {
+    const corpus = CORPUS.filter(({ vm }) => options.policy.vms.includes(vm));
+    assertSteady(options, [...corpus, ...random]);
+  }
   return verdict;
 }
 
 /** Runs each history twice. @throws NotDeterministic at the first step that is another one the second time */
 export function assertSteady({ policy, module, guard }: EngineOptions, histories: readonly History[]): void {
-  const engine = new Engine({ policy, module, ...(guard === undefined ? {} : { guard }), rules: false });
-  const before = histories.map((history) => writesOf(engine, history));
+  const options = { policy, module, ...(guard === undefined ? {} : { guard }), rules: false };
+  const engines = new Map(policy.vms.map((kind) => [kind, new Engine({ ...options, kind })]));
+  const writes = (history: History): Write[] => writesOf(engines.get(history.vm) as Engine, history); // one for each kind
+  const before = histories.map(writes);
   for (const [index, history] of [...histories.entries()].toReversed()) {
-    const difference = differenceOf(before[index] ?? [], writesOf(engine, history));
+    const difference = differenceOf(before[index] ?? [], writes(history));
     if (difference === null) continue;
     throw new NotDeterministic(
       `policy ${policy.name} is not deterministic: run again, '${formatHistory(history)}' parts at ${difference}; ` +

@@ -10,10 +10,20 @@ export * from './machine/rule.ts';
 export * from './machine/step.ts';
 export * from './machine/vcpu.ts';
 
+export * from './kvm/attributes.ts';
+export * from './kvm/guest-memfd.ts';
 export * from './kvm/guest-memory.ts';
 export * from './kvm/invalidation.ts';
+export * from './kvm/iterator.ts';
+export * from './kvm/kvm.ts';
+export * from './kvm/memslots.ts';
 export * from './kvm/mirror.ts';
+export * from './kvm/nx-list.ts';
+export * from './kvm/primary-mmu.ts';
+export * from './kvm/roots.ts';
+export * from './kvm/shadow-mmu.ts';
 export * from './kvm/spte.ts';
+export * from './kvm/tables.ts';
 
 export * from './tdx/call.ts';
 export * from './tdx/entry.ts';
