@@ -1,7 +1,8 @@
 /**
  * The platform on which policies are checked: small enough to explore, large enough to go wrong. A table has two
  * entries and the tree three levels, so the guest has eight pages: level 0 maps one, level 1 ("2M") two, level 2 four.
- * The TD is built by the module's own life-cycle functions, run atomically, and the result is sealed.
+ * The TD is built by the module's own life-cycle functions, run atomically, and the result is sealed: as a TD that can
+ * run, or (`new-td`) as one that has its first VCPU and is still to be given memory.
  */
 import { Machine } from '../spec/machine/machine.ts';
 import { Memory } from '../spec/machine/memory.ts';
@@ -16,6 +17,8 @@ import { GuestMemory } from '../spec/kvm/guest-memory.ts';
 import { Invalidation } from '../spec/kvm/invalidation.ts';
 import { Mirror } from '../spec/kvm/mirror.ts';
 import { PAGE_KINDS } from '../spec/kvm/tables.ts';
+import { SLOT_VALID, TD_RUNNABLE, TdVm } from '../spec/kvm/td-vm.ts';
+import { VcpuExit } from '../spec/kvm/vcpu-exit.ts';
 import { septFormat } from '../spec/tdx/hardware.ts';
 import { TdxModule, type Platform } from '../spec/tdx/module.ts';
 import { EPT, TDCX } from '../spec/tdx/pamt.ts';
@@ -71,7 +74,8 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
   pages.mayFail = true;
   const tdr = 0;
   const tdvprs = Array.from({ length: count }, (_, i) => FIRST_TDVPR + i * TDVPR_PAGES);
-  atomically(buildTd(tdx, tdr, tdvprs));
+  const isBuilt = kind !== 'new-td';
+  atomically(buildTd(tdx, tdr, isBuilt ? tdvprs : tdvprs.slice(0, 1), { finalize: isBuilt }));
   m.poke(memory.word(tdr, TD.ROOT_LEVEL), ROOT_LEVEL);
 
   const format = septFormat(tdx, ROOT_LEVEL, (table) => {
@@ -83,6 +87,7 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
     index,
     kvm: new Vcpu(m, `vcpu${index}`),
     tdvpr,
+    exit: new VcpuExit(m, `vcpu${index}`),
     walker: new Walker(m, format, new Tlb(m, `TLB${index}`, format, 4)),
   }));
   tdx.listeners.push({
@@ -98,9 +103,15 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
     guestMemory: new GuestMemory(m, GUEST_PAGES, guest),
     noEntry: m.segment('wait_for_sept_zap', 1, () => 'wait_for_sept_zap'),
     slot: m.segment('memslot', 1, () => 'memslot'),
+    td: new TdVm(m, { vcpus: count, gfns: GUEST_PAGES, slotPages: USED_PAGES }),
   });
-  m.poke(vm.slot, 1);
-  armZeroStep(vm);
+  m.poke(vm.slot, SLOT_VALID);
+  for (const { index } of isBuilt ? vcpus : vcpus.slice(0, 1)) vm.td.setReady(index);
+  if (isBuilt) {
+    m.poke(vm.td.state, TD_RUNNABLE);
+    m.poke(vm.td.preFaultAllowed, 1);
+    armZeroStep(vm);
+  }
   m.seal();
   return vm;
 }

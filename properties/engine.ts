@@ -62,7 +62,8 @@ export class Engine {
       throw new UnusableHistory(`policy ${policy.name} runs VMs of kind ${policy.vms.join(', ')}, not ${kind}`);
     }
     this.vm = createVm({ kind, policy, module, vcpus: VCPUS });
-    const applicable = rules ? [...rulesFor(module), ...extra].filter((rule) => only?.includes(rule.id) ?? true) : [];
+    const known = [...rulesFor(module, kind), ...extra];
+    const applicable = rules ? known.filter((rule) => only?.includes(rule.id) ?? true) : [];
     this.guard = guard ?? ((body) => body());
     this.performing = () => this.perform();
     this.book = new RuleBook(this.vm.m, this.vm, applicable);
@@ -102,11 +103,12 @@ export class Engine {
     const { m } = this.vm;
     if (run(m, this.maxSteps) === 'finished') this.rest();
     this.steps += m.now;
-    if (m.violation === null && this.teardown) this.destroy();
+    if (m.violation === null && this.teardown && !this.vm.td.isDead()) this.destroy();
   }
 
-  /** Every actor of the program has ended. */
+  /** Every actor of the program has ended. Of a VM that KVM has given up (KVM_BUG_ON) nothing more is asked. */
   private rest(): void {
+    if (this.vm.td.isDead()) return;
     for (const listener of this.vm.listeners) listener.atRest?.();
     this.book.atRest();
   }
@@ -127,6 +129,7 @@ export class Engine {
     const before = m.now;
     m.recorder?.note('the VM is destroyed');
     m.choices = ORDINARY;
+    m.poke(this.vm.td.failing, 0);
     m.actors.length = 0;
     m.spawn('destroy', policy.destroy(this.vm));
     if (run(m, before + this.maxSteps) === 'finished') this.book.atEnd();
@@ -181,10 +184,11 @@ function unknown(name: string, known: ReadonlyMap<string, unknown>): never {
   throw new UnusableHistory(`there is no operation "${name}" here; there are ${[...known.keys()].join(', ')}`);
 }
 
-/** The rules that judge a VMM on a module of that version. */
-export function rulesFor(version: ModuleVersion): Rule<Vm>[] {
+/** The rules that judge a VMM on a module of that version, for VMs of one kind or of all. */
+export function rulesFor(version: ModuleVersion, kind?: VmKind): Rule<Vm>[] {
   const module = TDX_RULES.map((rule) => about(rule, (vm: Vm) => vm.tdx));
-  return [...module, ...SYSTEM_RULES].filter((rule) =>
+  const system = SYSTEM_RULES.filter((rule) => kind === undefined || (rule.vms?.includes(kind) ?? true));
+  return [...module, ...system].filter((rule) =>
     (rule.versions.includes('*') || rule.versions.includes(version)) &&
     rule.finding?.versions.includes(version) !== true);
 }

@@ -1,6 +1,7 @@
 /**
  * Destroying a TD in the order that the module accepts (K62): private leaves while the HKID lives; VCPUs flushed;
- * caches written back; the HKID freed; then every page reclaimed, the TDR last.
+ * caches written back; the HKID freed; then every page reclaimed, the TDR last, whose lines the module writes with a key of
+ * its own and which is written back by itself.
  */
 import type { PageRef } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
@@ -9,6 +10,7 @@ import { mngKeyFreeid } from '../../spec/tdx/functions/mng-key-freeid.ts';
 import { mngVpflushdone } from '../../spec/tdx/functions/mng-vpflushdone.ts';
 import { phymemCacheWb } from '../../spec/tdx/functions/phymem-cache-wb.ts';
 import { phymemPageReclaim } from '../../spec/tdx/functions/phymem-page-reclaim.ts';
+import { phymemPageWbinvd } from '../../spec/tdx/functions/phymem-page-wbinvd.ts';
 import { vpFlush } from '../../spec/tdx/functions/vp-flush.ts';
 import * as S from '../../spec/tdx/status.ts';
 import { MIN_TDCX } from '../../spec/tdx/td.ts';
@@ -23,7 +25,8 @@ const RESUME = 1;
 /** Everything after the last leaf is gone. */
 export function* releaseTd(vm: Vm): Steps<void> {
   yield* vm.rcu.barrier();
-  for (const { tdvpr, index } of vm.vcpus) {
+  const vcpus = vm.vcpus.filter(({ index }) => vm.td.isReady(index));
+  for (const { tdvpr, index } of vcpus) {
     yield* vm.seamcall(vpFlush, { rcx: vm.address(tdvpr), lp: index }, [S.VCPU_NOT_ASSOCIATED]);
   }
   yield* vm.seamcall(mngVpflushdone, { rcx: vm.address(vm.tdr) });
@@ -34,9 +37,11 @@ export function* releaseTd(vm: Vm): Steps<void> {
   yield* vm.seamcall(mngKeyFreeid, { rcx: vm.address(vm.tdr) });
   yield* freeTablesBelow(vm, vm.mirror.root);
   yield* vm.pages.free(vm.mirror.root);
-  for (const { tdvpr } of vm.vcpus) yield* reclaim(vm, tdvpr, TDVPR_PAGES);
+  for (const { tdvpr } of vcpus) yield* reclaim(vm, tdvpr, TDVPR_PAGES);
   yield* reclaim(vm, vm.tdr + 1, MIN_TDCX);
-  yield* reclaim(vm, vm.tdr, 1);
+  yield* vm.seamcall(phymemPageReclaim, { rcx: vm.address(vm.tdr) });
+  yield* vm.seamcall(phymemPageWbinvd, { rcx: vm.address(vm.tdr) + vm.tdx.keys.first * 2 ** vm.tdx.platform.hkidShift });
+  for (const listener of vm.listeners) listener.hostTouched?.(vm.tdr);
 }
 
 /** Reclaims and frees every table below a mirror table. */

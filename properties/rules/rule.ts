@@ -1,5 +1,8 @@
-import type { Vm } from '../../impl/vm.ts';
+import type { Vm, VmKind } from '../../impl/vm.ts';
 import type { Rule } from '../../spec/machine/monitor.ts';
 
 /** A rule about a VM: policy, module and guest together. */
-export type VmRule = Rule<Vm>;
+export interface VmRule extends Rule<Vm> {
+  /** The kinds of VM that it is about; all when absent. */
+  readonly vms?: readonly VmKind[];
+}
