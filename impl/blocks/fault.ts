@@ -111,12 +111,14 @@ export interface FaultOptions {
  * A page that is there, and that the guest touched without having accepted it while #VE is disabled, would fault for
  * ever: such a TD is ended (K60).
  */
-export function* retryLocally(vm: Vm, vcpu: number, attempt: () => Steps<FaultResult>): Steps<boolean> {
+export function* retryLocally(
+  vm: Vm, vcpu: number, attempt: () => Steps<FaultResult>, leave: Leave = isWanted,
+): Steps<boolean> {
   if (((vm.vcpus[vcpu]?.exit.flags ?? 0) & EXIT_PENDING) !== 0) {
     yield* vm.kill();
     return false;
   }
-  return yield* retryUntil(vm, vcpu, attempt, isWanted);
+  return yield* retryUntil(vm, vcpu, attempt, leave);
 }
 
 /** Does anything else want the VCPU, which has to fault again on `gfn`, or can it not get further? */
