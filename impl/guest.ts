@@ -66,6 +66,7 @@ function* enterTd(vm: Vm, vcpu: VmVcpu): Steps<Progress> {
   if (isInside(vm, vcpu)) {
     if (!(yield* vcpu.kvm.notices())) return DONE;
     yield* leaveTd(vm, vcpu);
+    yield* handleExit(vm, vcpu);
   }
   for (;;) {
     if (vm.td.isDead()) return STOPPED;
@@ -80,17 +81,16 @@ function* enterTd(vm: Vm, vcpu: VmVcpu): Steps<Progress> {
 export function* leaveTd(vm: Vm, vcpu: VmVcpu): Steps<void> {
   yield* tdExit(vm.tdx, vcpu.tdvpr);
   yield* vcpu.kvm.leave();
+  vcpu.exit.interrupt();
 }
 
 /** Handles the VCPU's last exit. What memslots there are does not change under a handler: it is inside SRCU. */
 function* handleExit(vm: Vm, vcpu: VmVcpu): Steps<Progress> {
-  if (!vcpu.exit.isViolation) return AGAIN;
-  const { gfn, serial } = vcpu.exit;
+  const { gfn, serial, isThere, isViolation } = vcpu.exit;
+  if (isThere) for (const listener of vm.listeners) listener.exitHandled?.(vcpu.index, serial);
+  if (!isViolation) return AGAIN; // the host has taken the interrupt already
   vm.td.srcu.enter();
-  for (const listener of vm.listeners) {
-    listener.exitHandled?.(vcpu.index, serial);
-    listener.faultBegan?.(vcpu.index, gfn);
-  }
+  for (const listener of vm.listeners) listener.faultBegan?.(vcpu.index, gfn);
   const mayRetry: unknown = yield* vm.policy.fault(vm, vcpu.index, gfn);
   if (typeof mayRetry !== 'boolean') {
     throw new TypeError(

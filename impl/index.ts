@@ -1,6 +1,7 @@
 /** The shipped policies, by name. */
 import { busyNeedbreak, busyWaitqueue, retryFrozen } from './busy-retries.ts';
 import { exclusive } from './exclusive.ts';
+import { finalizeUnlocked } from './finalize-unlocked.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 import { mirrorNaive } from './mirror-naive.ts';
 import type { Policy } from './policy.ts';
@@ -23,6 +24,8 @@ export const POLICIES: readonly Policy[] = [
 export {
   exclusive, frozenMirror, mirrorNaive,
   rcuBranchFree, rcuBranchFreeBottomUp, rcuBranchFreeRetry, rcuBranchFreeTableFirst, rcuBranchFreeUnblock,
+  upstream616, upstream619, premapThenAdd, retryFrozen, busyWaitqueue, busyNeedbreak, fastZap, zapAllLeaves,
+  hkidBeforeLeaves, tdrFirst, noCacheFlush, finalizeUnlocked,
 };
 export type { Breach, Policy } from './policy.ts';
 export { Vm } from './vm.ts';

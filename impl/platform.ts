@@ -2,7 +2,7 @@
  * The platform on which policies are checked: small enough to explore, large enough to go wrong. A table has two
  * entries and the tree three levels, so the guest has eight pages: level 0 maps one, level 1 ("2M") two, level 2 four.
  * The TD is built by the module's own life-cycle functions, run atomically, and the result is sealed: as a TD that can
- * run, or (`new-td`) as one that has its first VCPU and is still to be given memory.
+ * run, or (`new-td`) as one that has its first VCPU and its first page and is still to be given more.
  */
 import { Machine } from '../spec/machine/machine.ts';
 import { Memory } from '../spec/machine/memory.ts';
@@ -25,6 +25,7 @@ import { EPT, TDCX } from '../spec/tdx/pamt.ts';
 import { TD } from '../spec/tdx/td.ts';
 import type { ModuleVersion } from '../spec/tdx/versions.ts';
 import { listGpa } from '../spec/tdx/stepping.ts';
+import { addInPopulation } from './blocks/build.ts';
 import { faultUnder, throughFrozen } from './blocks/fault.ts';
 import { buildTd, TDVPR_PAGES } from './build-td.ts';
 import { guestOperation, leaveTd } from './guest.ts';
@@ -111,7 +112,7 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
     m.poke(vm.td.state, TD_RUNNABLE);
     m.poke(vm.td.preFaultAllowed, 1);
     armZeroStep(vm);
-  }
+  } else atomically(addInPopulation(vm, 0));
   m.seal();
   return vm;
 }

@@ -2,8 +2,11 @@
  * upstream-6.19: as upstream-6.16, and building a TD as reworked in Linux 6.19 (P13n): a page with contents is added
  * inside the frozen window like any other, its source handed down under slots_lock, so that mirror and Secure EPT never
  * differ (K44, K64); and every ioctl that changes the TD's state holds every lock (K63). Satisfies every rule.
+ *
+ * One thing is added to what was read: FINALIZE holds mmu_lock for write. Without it, as finalize-unlocked shows, a hole
+ * that is punched meanwhile meets the TDR taken, or a TD that runs before KVM knows.
  */
-import { addInPopulation, allLocks, closeBuild, createVcpu, holding, preFault } from './blocks/build.ts';
+import { addInPopulation, allLocks, closeBuildAlone, createVcpu, holding, preFault } from './blocks/build.ts';
 import type { Policy } from './policy.ts';
 import { upstream616 } from './upstream-6.16.ts';
 
@@ -20,7 +23,7 @@ export const upstream619: Policy = {
     yield* holding(allLocks(vm), () => addInPopulation(vm, gfn));
   },
   *finalize(vm) {
-    yield* holding(allLocks(vm), () => closeBuild(vm));
+    yield* holding(allLocks(vm), () => closeBuildAlone(vm));
   },
   *preFault(vm, vcpu, gfn) {
     yield* preFault(vm, vcpu, gfn);

@@ -12,8 +12,9 @@ import { pageAdd } from '../../spec/tdx/functions/page-add.ts';
 import { vpAddcx } from '../../spec/tdx/functions/vp-addcx.ts';
 import { vpCreate } from '../../spec/tdx/functions/vp-create.ts';
 import { vpInit } from '../../spec/tdx/functions/vp-init.ts';
+import { OPERAND_BUSY } from '../../spec/tdx/status.ts';
 import { TDVPR_PAGES } from '../build-td.ts';
-import { mapping, type Vm, type VmVcpu } from '../vm.ts';
+import { mapping, succeeded, type Vm, type VmVcpu } from '../vm.ts';
 import {
   augLeaf, faultUnder, isWanted, mapPrivate, retryUntil, throughFrozen, type Install, type LeafChange,
 } from './fault.ts';
@@ -82,11 +83,21 @@ export function* measure(vm: Vm, gfn: number): Steps<void> {
 /** The page is added inside the frozen window, as any other is (P13n). */
 export const addInPopulation = (vm: Vm, gfn: number): Steps<void> => populate(vm, gfn, throughFrozen);
 
-/** MR.FINALIZE, unless that is done; then `publish` says so. */
+/** MR.FINALIZE, unless that is done; then `publish` says so. A hole that is being punched makes it -EBUSY. */
 export function* closeBuild(vm: Vm, publish: (vm: Vm) => Steps<void> = publishRunnable): Steps<void> {
   if (vm.td.isDead() || (yield* vm.m.read(vm.td.state)) !== TD_INITIALIZED) return;
-  yield* vm.seamcall(mrFinalize, { rcx: vm.address(vm.tdr) });
-  yield* publish(vm);
+  const call = yield* vm.seamcall(mrFinalize, { rcx: vm.address(vm.tdr) }, [OPERAND_BUSY]);
+  if (succeeded(call)) yield* publish(vm);
+}
+
+/**
+ * {@link closeBuild} with mmu_lock held for write: a hole that is being punched is out of the way. Else its calls find the
+ * TDR taken, twice, or find a TD that can run already while KVM still says that there is nobody to track.
+ */
+export function* closeBuildAlone(vm: Vm, publish: (vm: Vm) => Steps<void> = publishRunnable): Steps<void> {
+  yield* vm.mmuLock.writeLock();
+  yield* closeBuild(vm, publish);
+  yield* vm.mmuLock.writeUnlock();
 }
 
 /** The state first, then the permission that is only good with it (K52: smp_wmb). */

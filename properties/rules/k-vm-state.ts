@@ -68,21 +68,23 @@ const K63: VmRule = {
   id: 'K63',
   level: 'required',
   statement: 'The ioctls that build a TD hold kvm->lock, every vcpu->mutex and slots_lock, so that none of their calls ' +
-    'meets BUSY.',
+    'meets a BUSY that it has no answer to.',
   source: 'commit 15945e9ec195 (6.19); Linux, arch/x86/kvm/vmx/tdx.c: tdx_acquire_vm_state_locks()',
   versions: ['*'],
   vms: ['new-td'],
   watch: (vm, judge) => {
     const needed: readonly SpinLock[] = [vm.td.kvmLock, ...vm.td.vcpuMutexes, vm.td.slotsLock];
     vm.tdx.listeners.push({
-      began: ({ name }) => {
+      ended: ({ name }) => {
         if (!CHANGES_STATE.has(name)) return;
         judge.exercised();
         const missing = needed.find((lock) => !lock.holds(vm.m.current));
         if (missing !== undefined) judge.violated(`${vm.m.nameOf(missing.cell)} held at ${name}`, 'it is not');
       },
-      ended: ({ name }, status) => {
-        if (!CHANGES_STATE.has(name) || classOf(status) !== OPERAND_BUSY) return;
+    });
+    vm.listeners.push({
+      answered: ({ name, status }, tolerated) => {
+        if (!CHANGES_STATE.has(name) || classOf(status) !== OPERAND_BUSY || tolerated.includes(OPERAND_BUSY)) return;
         judge.violated(`${name} meets nobody`, describeStatus(status));
       },
     });

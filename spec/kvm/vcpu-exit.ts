@@ -7,6 +7,7 @@ import type { Cell, Machine } from '../machine/machine.ts';
 /** There was none, or nothing is left to be done for it. */
 export const NO_EXIT = 0;
 export const EPT_VIOLATION = 1;
+export const INTERRUPT = 2;
 
 /** What the exit qualification says of an access. */
 export const EXIT_WRITE = 1;
@@ -22,6 +23,11 @@ export class VcpuExit {
     this.reason = m.record(`${name}.exit`, 'gfn', 'flags', 'serial');
   }
 
+  /** There is one to be handled. */
+  get isThere(): boolean {
+    return this.m.peek(this.reason) !== NO_EXIT;
+  }
+
   get isViolation(): boolean {
     return this.m.peek(this.reason) === EPT_VIOLATION;
   }
@@ -35,13 +41,21 @@ export class VcpuExit {
     return this.m.peek(this.reason + 2);
   }
 
-  /** Numbers the violations. */
+  /** Numbers the exits. */
   get serial(): number {
     return this.m.peek(this.reason + 3);
   }
 
   violation(gfn: number, flags: number): void {
-    this.m.poke(this.reason, EPT_VIOLATION);
+    this.set(EPT_VIOLATION, gfn, flags);
+  }
+
+  interrupt(): void {
+    this.set(INTERRUPT, 0, 0);
+  }
+
+  private set(reason: number, gfn: number, flags: number): void {
+    this.m.poke(this.reason, reason);
     this.m.poke(this.reason + 1, gfn);
     this.m.poke(this.reason + 2, flags);
     this.m.poke(this.reason + 3, this.serial + 1);
