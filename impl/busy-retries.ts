@@ -5,12 +5,11 @@
  * A fault that comes during an invalidation, or that lost a cmpxchg, goes back into the TD unresolved: it faults again
  * and feeds zero-step mitigation all the same (K58).
  *
- * busy-waitqueue: a fault that met BUSY sleeps until another VCPU exits, which is when it could be woken (Zhi Wang,
- * January 2023). When no VCPU exits any more it sleeps for ever (S07).
- *
  * busy-needbreak: BUSY counts as contention of mmu_lock: the zap drops the lock, lets others run and tries again (Kai
  * Huang, January 2023). The mirror has forgotten the entry by then, so that a fault comes in between and finds it still
  * there (S01); nothing bounds the tries, and nobody is kept out (K56).
+ *
+ * A third, to let the fault sleep until another VCPU exits (Zhi Wang, January 2023), is not here: it is slow, not wrong.
  */
 import type { Steps } from '../spec/machine/step.ts';
 import { FROZEN } from '../spec/kvm/spte.ts';
@@ -18,13 +17,13 @@ import type { Call, Operands } from '../spec/tdx/call.ts';
 import { memTrack } from '../spec/tdx/functions/mem-track.ts';
 import type { InterfaceFunction } from '../spec/tdx/module.ts';
 import * as S from '../spec/tdx/status.ts';
-import { faultUnder, isWanted, MAPPED_NOW, RETRY, retryLocally, retryUntil, throughFrozen, type Install } from './blocks/fault.ts';
+import { faultUnder, MAPPED_NOW, RETRY, retryLocally, throughFrozen } from './blocks/fault.ts';
 import { demotePage } from './blocks/resize.ts';
 import { kickAll } from './blocks/seamcalls.ts';
 import { unmapUnder, zapLeaf, zapLeaves, type Removal } from './blocks/zap.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 import type { Policy } from './policy.ts';
-import { isStatus, succeeded, type Vm } from './vm.ts';
+import { isStatus, type Vm } from './vm.ts';
 
 /** Is any entry on the way to `gfn` FROZEN? Within the current step. */
 function* meetsFrozen(vm: Vm, gfn: number): Steps<boolean> {
@@ -42,35 +41,6 @@ export const retryFrozen: Policy = {
       const result = yield* faultUnder(vm, gfn, 'read', throughFrozen);
       return result === RETRY && !(yield* meetsFrozen(vm, gfn)) ? MAPPED_NOW : result;
     });
-  },
-};
-
-/** As {@link throughFrozen}; notes in `busy` that the module was. */
-const noting = (busy: { met: boolean }): Install => function* (vm, change) {
-  const { place, to, fn, operands } = change;
-  if (!(yield* vm.mirror.cmpxchg(place.table, place.index, place.spte, FROZEN))) return false;
-  const call = yield* vm.seamcall(fn, operands, [S.OPERAND_BUSY]);
-  yield* vm.mirror.write(place.table, place.index, succeeded(call) ? to : place.spte);
-  busy.met ||= isStatus(call, S.OPERAND_BUSY);
-  return succeeded(call);
-};
-
-const exitsOf = (vm: Vm): number => vm.vcpus.reduce((sum, { exit }) => sum + exit.serial, 0);
-
-export const busyWaitqueue: Policy = {
-  ...frozenMirror,
-  name: 'busy-waitqueue',
-  title: 'a fault that met BUSY sleeps until another VCPU exits',
-  proposed: 'Zhi Wang, Jan 2023, in the thread; not merged',
-  breaks: [{ rule: 'S07', why: 'no VCPU exits any more: nobody wakes the fault' }],
-  *fault(vm, vcpu, gfn) {
-    return yield* retryUntil(vm, vcpu, function* () {
-      const busy = { met: false };
-      const exits = exitsOf(vm);
-      const result = yield* faultUnder(vm, gfn, 'read', noting(busy));
-      if (busy.met) yield* vm.m.waitUntil(vm.noEntry, () => exitsOf(vm) !== exits);
-      return result;
-    }, isWanted);
   },
 };
 

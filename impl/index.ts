@@ -1,5 +1,5 @@
 /** The shipped policies, by name. */
-import { busyNeedbreak, busyWaitqueue, retryFrozen } from './busy-retries.ts';
+import { busyNeedbreak, retryFrozen } from './busy-retries.ts';
 import { exclusive } from './exclusive.ts';
 import { finalizeUnlocked } from './finalize-unlocked.ts';
 import { frozenMirror } from './frozen-mirror.ts';
@@ -17,14 +17,14 @@ import { upstream619 } from './upstream-6.19.ts';
 export const POLICIES: readonly Policy[] = [
   exclusive, frozenMirror, mirrorNaive,
   rcuBranchFree, rcuBranchFreeRetry, rcuBranchFreeTableFirst, rcuBranchFreeUnblock, rcuBranchFreeBottomUp,
-  upstream616, upstream619, premapThenAdd, retryFrozen, busyWaitqueue, busyNeedbreak, fastZap, zapAllLeaves,
+  upstream616, upstream619, premapThenAdd, retryFrozen, busyNeedbreak, fastZap, zapAllLeaves,
   hkidBeforeLeaves, tdrFirst, noCacheFlush,
 ];
 
 export {
   exclusive, frozenMirror, mirrorNaive,
   rcuBranchFree, rcuBranchFreeBottomUp, rcuBranchFreeRetry, rcuBranchFreeTableFirst, rcuBranchFreeUnblock,
-  upstream616, upstream619, premapThenAdd, retryFrozen, busyWaitqueue, busyNeedbreak, fastZap, zapAllLeaves,
+  upstream616, upstream619, premapThenAdd, retryFrozen, busyNeedbreak, fastZap, zapAllLeaves,
   hkidBeforeLeaves, tdrFirst, noCacheFlush, finalizeUnlocked,
 };
 export type { Breach, Policy } from './policy.ts';
