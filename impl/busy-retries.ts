@@ -25,7 +25,7 @@ import { frozenMirror } from './frozen-mirror.ts';
 import type { Policy } from './policy.ts';
 import { isStatus, type Vm } from './vm.ts';
 
-/** Is any entry on the way to `gfn` FROZEN? Within the current step. */
+/** Is an entry on the way to `gfn` FROZEN? */
 function* meetsFrozen(vm: Vm, gfn: number): Steps<boolean> {
   return (yield* vm.mirror.walk(gfn, 0)).spte === FROZEN;
 }

@@ -42,7 +42,7 @@ const ADDS: ReadonlySet<string> = new Set(['TDH.MEM.PAGE.AUG', 'TDH.MEM.PAGE.ADD
 const K53: VmRule = {
   id: 'K53',
   level: 'stochastic',
-  statement: 'When adding a page or a table meets BUSY, the mirror entry becomes what it was before.',
+  statement: 'When adding a page or a table meets BUSY, the mirror entry is put back before the fault is taken again.',
   source: 'Linux, arch/x86/kvm/mmu/tdp_mmu.c: set_external_spte_present(); arch/x86/kvm/vmx/tdx.c: tdx_mem_page_aug()',
   versions: ['*'],
   vms: TDS,
@@ -62,6 +62,7 @@ const K53: VmRule = {
         if (classOf(call.status) === OPERAND_BUSY) refused.mine = key;
         else if (refused.mine === key) refused.mine = 0;
       },
+      slotFound: ended,
       faultEnded: ended,
       operationEnded: ended,
     });
