@@ -62,9 +62,16 @@ export function* populate(
   vm: Vm, gfn: number, install: Install, after: (vm: Vm, gfn: number) => Steps<void> = measure,
 ): Steps<void> {
   yield* vm.td.filemapLock.lock();
+  yield* populateUnlocked(vm, gfn, install, after);
+  yield* vm.td.filemapLock.unlock();
+}
+
+/** {@link populate}, whose caller holds the file's invalidate lock. */
+export function* populateUnlocked(
+  vm: Vm, gfn: number, install: Install, after: (vm: Vm, gfn: number) => Steps<void>,
+): Steps<void> {
   const mayAdd = (yield* vm.m.read(vm.td.state)) === TD_INITIALIZED && !vm.td.isDead() && !vm.td.isShared(gfn);
   if (mayAdd && vm.m.peek(vm.slot) === SLOT_VALID && (yield* mapForPopulation(vm, gfn, install))) yield* after(vm, gfn);
-  yield* vm.td.filemapLock.unlock();
 }
 
 function* mapForPopulation(vm: Vm, gfn: number, install: Install): Steps<boolean> {
