@@ -13,8 +13,7 @@ import { faultUnder, retryLocally, throughFrozen } from './blocks/fault.ts';
 import { demotePage, freeTable, promoteTable } from './blocks/resize.ts';
 import { track, withoutVcpus } from './blocks/seamcalls.ts';
 import { releaseTd } from './blocks/teardown.ts';
-import { removeSlotUnder, unmapUnder, zapLeaves } from './blocks/zap.ts';
-import { GUEST_PAGES } from './platform.ts';
+import { removeSlotUnder, unmapUnder, zapAll, zapLeaves } from './blocks/zap.ts';
 import type { Policy } from './policy.ts';
 import { tdpMmu } from './tdp-mmu/index.ts';
 import { mapping, type Vm } from './vm.ts';
@@ -51,10 +50,10 @@ export const exclusive: Policy = {
     yield* vm.mmuLock.writeUnlock();
   },
   *removeSlot(vm) {
-    yield* removeSlotUnder(vm, () => zapLeaves(vm, 0, GUEST_PAGES, demotePage));
+    yield* removeSlotUnder(vm, () => zapLeaves(vm, 0, vm.td.slotPages, demotePage));
   },
   *destroy(vm) {
-    yield* this.removeSlot(vm);
+    yield* zapAll(vm, demotePage);
     yield* releaseTd(vm);
   },
 };

@@ -12,8 +12,7 @@
 import { faultUnder, retryLocally, throughFrozen } from './blocks/fault.ts';
 import { demotePage } from './blocks/resize.ts';
 import { releaseTd } from './blocks/teardown.ts';
-import { removeSlotUnder, unmapUnder, zapLeaves } from './blocks/zap.ts';
-import { GUEST_PAGES } from './platform.ts';
+import { removeSlotUnder, unmapUnder, zapAll, zapLeaves } from './blocks/zap.ts';
 import type { Policy } from './policy.ts';
 import { tdpMmu } from './tdp-mmu/index.ts';
 
@@ -38,10 +37,10 @@ export const frozenMirror: Policy = {
   *promote() {},
   *demote() {},
   *removeSlot(vm) {
-    yield* removeSlotUnder(vm, () => zapLeaves(vm, 0, GUEST_PAGES, demotePage));
+    yield* removeSlotUnder(vm, () => zapLeaves(vm, 0, vm.td.slotPages, demotePage));
   },
   *destroy(vm) {
-    yield* this.removeSlot(vm);
+    yield* zapAll(vm, demotePage);
     yield* releaseTd(vm);
   },
 };

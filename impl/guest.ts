@@ -9,10 +9,15 @@ import { READ_ACCESS, WRITE_ACCESS } from '../spec/machine/tlb.ts';
 import { pageAccept } from '../spec/tdx/guest/accept.ts';
 import { tdExit } from '../spec/tdx/guest/td-exit.ts';
 import { guestAccess } from '../spec/tdx/guest/access.ts';
-import { vpEnter } from '../spec/tdx/functions/vp-enter.ts';
+import { PENDING_TYPE } from '../spec/tdx/guest/violation.ts';
 import * as S from '../spec/tdx/status.ts';
-import { TD, VCPU_ACTIVE, VP } from '../spec/tdx/td.ts';
+import { EXIT_PENDING, EXIT_WRITE } from '../spec/kvm/vcpu-exit.ts';
+import { TD } from '../spec/tdx/td.ts';
+import { enterOnce, isInside } from './blocks/entry.ts';
+import { isSlotGoing } from './blocks/fault.ts';
 import { isStatus, succeeded, type Vm, type VmVcpu } from './vm.ts';
+
+export { isInside } from './blocks/entry.ts';
 
 /** What a guest operation does with its page. */
 export type GuestAction = 'touch' | 'read' | 'accept' | 'accept-huge';
@@ -43,48 +48,57 @@ export function* guestIdle(vm: Vm, vcpu: VmVcpu): Steps<void> {
   }
 }
 
-const IDLE_INSTRUCTIONS = 8;
+/**
+ * The guest does something with #VE on pages that it has not accepted turned off, as a guest may whose TD has
+ * FLEXIBLE_PENDING_VE (TDG.VM.WR of TD_CTLS): such an access leaves the TD instead.
+ */
+export function* withoutVe(vm: Vm, body: Steps<void>): Steps<void> {
+  const disabled = vm.memory.word(vm.tdr, TD.SEPT_VE_DISABLE);
+  yield* vm.m.write(disabled, 1);
+  yield* body;
+  yield* vm.m.write(disabled, 0);
+}
 
-/** The VCPU is inside the TD. */
-export const isInside = (vm: Vm, vcpu: VmVcpu): boolean =>
-  vm.m.peek(vm.memory.word(vcpu.tdvpr, VP.STATE)) === VCPU_ACTIVE;
+const IDLE_INSTRUCTIONS = 8;
 
 /** Enters the TD, unless the VCPU is inside and nobody wants it out. */
 function* enterTd(vm: Vm, vcpu: VmVcpu): Steps<Progress> {
   if (isInside(vm, vcpu)) {
     if (!(yield* vcpu.kvm.notices())) return DONE;
     yield* leaveTd(vm, vcpu);
+    yield* handleExit(vm, vcpu);
   }
   for (;;) {
-    yield* vcpu.kvm.enter();
-    const barred = yield* vm.m.read(vm.noEntry);
-    if (barred === 0) {
-      const call = yield* vm.seamcall(vpEnter, { rcx: vm.address(vcpu.tdvpr), lp: vcpu.index }, ENTRY_TOLERATES);
-      if (succeeded(call)) return DONE;
-      yield* vcpu.kvm.leave();
-      const stopped = isStatus(call, S.VMEXIT_EPT_VIOLATION) && (yield* resolve(vm, vcpu, call.r8)) === STOPPED;
-      if (stopped) return STOPPED;
-    } else yield* vcpu.kvm.leave();
+    if (vm.td.isDead()) return STOPPED;
+    vcpu.kvm.clearRequests(); // an event is injected; a signal goes to user space, which comes back
+    if (yield* vm.policy.enter?.(vm, vcpu) ?? enterOnce(vm, vcpu)) return DONE;
+    if ((yield* handleExit(vm, vcpu)) === STOPPED) return STOPPED;
     yield* vm.m.relax(vm.noEntry);
   }
 }
-
-/** BUSY at entry is no error (K59); an emulated EPT violation is one like any other. */
-const ENTRY_TOLERATES = [S.OPERAND_BUSY, S.VMEXIT_EPT_VIOLATION];
 
 /** Leaves the TD because of an interrupt. */
 export function* leaveTd(vm: Vm, vcpu: VmVcpu): Steps<void> {
   yield* tdExit(vm.tdx, vcpu.tdvpr);
   yield* vcpu.kvm.leave();
+  vcpu.exit.interrupt();
 }
 
-/** The module has left the TD for an EPT violation at `gpa` (bytes); KVM handles it. */
-function* resolve(vm: Vm, vcpu: VmVcpu, gpa: number): Steps<Progress> {
-  const mayRetry: unknown = yield* vm.policy.fault(vm, vcpu.index, Math.floor(gpa / 4096));
+/** Handles the VCPU's last exit. What memslots there are does not change under a handler: it is inside SRCU. */
+function* handleExit(vm: Vm, vcpu: VmVcpu): Steps<Progress> {
+  const { gfn, serial, isThere, isViolation } = vcpu.exit;
+  if (isThere) for (const listener of vm.listeners) listener.exitHandled?.(vcpu.index, serial);
+  if (!isViolation) return AGAIN; // the host has taken the interrupt already
+  vm.td.srcu.enter();
+  for (const listener of vm.listeners) listener.faultBegan?.(vcpu.index, gfn);
+  const mayRetry: unknown = yield* vm.policy.fault(vm, vcpu.index, gfn);
   if (typeof mayRetry !== 'boolean') {
     throw new TypeError(
       `fault answered ${String(mayRetry)} instead of true (try again) or false (there is no memslot)`);
   }
+  for (const listener of vm.listeners) listener.faultEnded?.(vcpu.index, gfn, mayRetry);
+  vm.td.srcu.leave();
+  if (isSlotGoing(vm, gfn)) yield* vm.m.relax(vm.slot); // the guest would fault again at once: others come first
   return mayRetry ? AGAIN : STOPPED;
 }
 
@@ -92,7 +106,7 @@ function* resolve(vm: Vm, vcpu: VmVcpu, gpa: number): Steps<Progress> {
 function* access(vm: Vm, vcpu: VmVcpu, gfn: number, written: number | null): Steps<Progress> {
   const root = vm.m.peek(vm.memory.word(vm.tdr, TD.SEPT_ROOT));
   const end = yield* vcpu.walker.translate(root, gfn, written === null ? READ_ACCESS : READ_ACCESS | WRITE_ACCESS);
-  if (end !== TRANSLATED) return yield* emulate(vm, vcpu, gfn);
+  if (end !== TRANSLATED) return yield* emulate(vm, vcpu, gfn, written === null ? 0 : EXIT_WRITE);
   const page = vcpu.walker.page + vcpu.walker.offset;
   const word = vm.memory.word(page, 0);
   const value = written === null ? yield* vm.m.read(word) : yield* vm.m.xchg(word, written);
@@ -101,17 +115,20 @@ function* access(vm: Vm, vcpu: VmVcpu, gfn: number, written: number | null): Ste
 }
 
 /** The hardware found no translation: the module looks for itself, and injects #VE or leaves the TD. */
-function* emulate(vm: Vm, vcpu: VmVcpu, gfn: number): Steps<Progress> {
+function* emulate(vm: Vm, vcpu: VmVcpu, gfn: number, flags: number): Steps<Progress> {
   const call = yield* vm.seamcall(guestAccess, { rcx: gfn * 4096, vcpu: vcpu.tdvpr, lp: vcpu.index });
-  if (call.exitReason >= 0) return yield* exited(vm, vcpu, call.r8);
+  if (call.exitReason >= 0) {
+    return yield* exited(vm, vcpu, call.r8, flags | (call.rdx === PENDING_TYPE ? EXIT_PENDING : 0));
+  }
   if (!call.injectedVe) return AGAIN;
   return (yield* accept(vm, vcpu, gfn, 0)) === STOPPED ? STOPPED : AGAIN;
 }
 
-/** The VCPU has left the TD with an EPT violation. */
-function* exited(vm: Vm, vcpu: VmVcpu, gpa: number): Steps<Progress> {
+/** The VCPU has left the TD with an EPT violation at `gpa` (bytes). */
+function* exited(vm: Vm, vcpu: VmVcpu, gpa: number, flags: number): Steps<Progress> {
   yield* vcpu.kvm.leave();
-  return yield* resolve(vm, vcpu, gpa);
+  vcpu.exit.violation(Math.floor(gpa / 4096), flags);
+  return yield* handleExit(vm, vcpu);
 }
 
 const ACCEPT_TOLERATES = [
@@ -123,7 +140,7 @@ function* accept(vm: Vm, vcpu: VmVcpu, gfn: number, level: number): Steps<Progre
   const first = vm.tdx.geometry.align(gfn, level);
   const operands = { rcx: first * 4096 + level, vcpu: vcpu.tdvpr, lp: vcpu.index };
   const call = yield* vm.seamcall(pageAccept, operands, ACCEPT_TOLERATES);
-  if (call.exitReason >= 0) return yield* exited(vm, vcpu, call.r8);
+  if (call.exitReason >= 0) return yield* exited(vm, vcpu, call.r8, EXIT_WRITE);
   if (call.interrupted) {
     yield* leaveTd(vm, vcpu);
     return AGAIN;

@@ -1,7 +1,8 @@
 /**
  * The platform on which policies are checked: small enough to explore, large enough to go wrong. A table has two
  * entries and the tree three levels, so the guest has eight pages: level 0 maps one, level 1 ("2M") two, level 2 four.
- * The TD is built by the module's own life-cycle functions, run atomically, and the result is sealed.
+ * The TD is built by the module's own life-cycle functions, run atomically, and the result is sealed: as a TD that can
+ * run, or (`new-td`) as one that has its first VCPU and its first page and is still to be given more.
  */
 import { Machine } from '../spec/machine/machine.ts';
 import { Memory } from '../spec/machine/memory.ts';
@@ -16,12 +17,15 @@ import { GuestMemory } from '../spec/kvm/guest-memory.ts';
 import { Invalidation } from '../spec/kvm/invalidation.ts';
 import { Mirror } from '../spec/kvm/mirror.ts';
 import { PAGE_KINDS } from '../spec/kvm/tables.ts';
+import { SLOT_VALID, TD_RUNNABLE, TdVm } from '../spec/kvm/td-vm.ts';
+import { VcpuExit } from '../spec/kvm/vcpu-exit.ts';
 import { septFormat } from '../spec/tdx/hardware.ts';
 import { TdxModule, type Platform } from '../spec/tdx/module.ts';
 import { EPT, TDCX } from '../spec/tdx/pamt.ts';
 import { TD } from '../spec/tdx/td.ts';
 import type { ModuleVersion } from '../spec/tdx/versions.ts';
 import { listGpa } from '../spec/tdx/stepping.ts';
+import { addInPopulation } from './blocks/build.ts';
 import { faultUnder, throughFrozen } from './blocks/fault.ts';
 import { buildTd, TDVPR_PAGES } from './build-td.ts';
 import { guestOperation, leaveTd } from './guest.ts';
@@ -77,8 +81,9 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
   pages.mayFail = true;
   const tdr = 0;
   const tdvprs = Array.from({ length: count }, (_, i) => FIRST_TDVPR + i * TDVPR_PAGES);
+  const isBuilt = kind === 'td';
   if (isTd) {
-    atomically(buildTd(tdx, tdr, tdvprs));
+    atomically(buildTd(tdx, tdr, isBuilt ? tdvprs : tdvprs.slice(0, 1), { finalize: isBuilt }));
     m.poke(memory.word(tdr, TD.ROOT_LEVEL), ROOT_LEVEL);
   }
 
@@ -91,6 +96,7 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
     index,
     kvm: new Vcpu(m, `vcpu${index}`),
     tdvpr,
+    exit: new VcpuExit(m, `vcpu${index}`),
     walker: new Walker(m, format, new Tlb(m, `TLB${index}`, format, 4)),
   }));
   tdx.listeners.push({
@@ -111,11 +117,24 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
     guestMemory: new GuestMemory(m, GUEST_PAGES, guest),
     noEntry: m.segment('wait_for_sept_zap', 1, () => 'wait_for_sept_zap'),
     slot: m.segment('memslot', 1, () => 'memslot'),
+    td: new TdVm(m, { vcpus: count, gfns: GUEST_PAGES, slotPages: USED_PAGES }),
   });
-  m.poke(vm.slot, 1);
-  if (isTd) armZeroStep(vm);
+  m.poke(vm.slot, SLOT_VALID);
+  if (isTd) makeReady(vm);
   m.seal();
   return vm;
+}
+
+/** What has been done about a TD when its history begins. */
+function makeReady(vm: Vm): void {
+  const { kind, m, td, vcpus } = vm;
+  const isBuilt = kind === 'td';
+  for (const { index } of isBuilt ? vcpus : vcpus.slice(0, 1)) td.setReady(index);
+  if (isBuilt) {
+    m.poke(td.state, TD_RUNNABLE);
+    m.poke(td.preFaultAllowed, 1);
+    armZeroStep(vm);
+  } else atomically(addInPopulation(vm, 0));
 }
 
 /**

@@ -4,10 +4,11 @@
  *
  *     export default { ...frozenMirror, name: 'my-policy', *unmap(vm, gfn, pages) { … } } satisfies Policy;
  */
+import type { PageRef } from '../spec/machine/pages.ts';
 import type { Steps } from '../spec/machine/step.ts';
 import type { ModuleVersion } from '../spec/tdx/versions.ts';
 import type { TdpMmu } from './tdp-mmu/tdp-mmu.ts';
-import type { Vm, VmKind } from './vm.ts';
+import type { Vm, VmKind, VmVcpu } from './vm.ts';
 
 /** A rule that a faulty policy is expected to break, and why. */
 export interface Breach {
@@ -47,4 +48,20 @@ export interface Policy {
 
   /** What it does about the tables of an ordinary VM, and about the shared memory of a TD. */
   readonly direct: TdpMmu;
+
+  /** One attempt of a VCPU to enter the TD, true when it is inside; as upstream does it when absent (blocks/entry.ts). */
+  enter?(vm: Vm, vcpu: VmVcpu): Steps<boolean>;
+  /** A VCPU that was created and loaded is freed without ever having run; blocks/vcpu-list.ts when absent. */
+  freeVcpu?(vm: Vm, struct: PageRef): Steps<void>;
+
+  // The ioctls of a TD that is being built: only policies that run VMs of kind `new-td` have them.
+
+  /** KVM_TDX_INIT_VCPU. */
+  initVcpu?(vm: Vm, vcpu: VmVcpu): Steps<void>;
+  /** KVM_TDX_INIT_MEM_REGION: the page at `gfn` gets its first contents, and is measured. */
+  addMemory?(vm: Vm, gfn: number): Steps<void>;
+  /** KVM_TDX_FINALIZE_VM: the TD can run. */
+  finalize?(vm: Vm): Steps<void>;
+  /** KVM_PRE_FAULT_MEMORY on VCPU `vcpu`, whose mutex is held. */
+  preFault?(vm: Vm, vcpu: number, gfn: number): Steps<void>;
 }

@@ -14,9 +14,12 @@ import type { GuestMemory } from '../spec/kvm/guest-memory.ts';
 import type { Invalidation } from '../spec/kvm/invalidation.ts';
 import type { Kvm } from '../spec/kvm/kvm.ts';
 import type { Mirror } from '../spec/kvm/mirror.ts';
-import { OPERANDS_ZERO, type Call, type Operands } from '../spec/tdx/call.ts';
+import { REQ_VM_DEAD, SLOT_NONE, SLOT_VALID, type TdVm } from '../spec/kvm/td-vm.ts';
+import type { VcpuExit } from '../spec/kvm/vcpu-exit.ts';
+import { Call, OPERANDS_ZERO, type Operands } from '../spec/tdx/call.ts';
 import type { InterfaceFunction, TdxModule } from '../spec/tdx/module.ts';
-import { classOf, SUCCESS, type Status } from '../spec/tdx/status.ts';
+import { classOf, on, OPERAND_INVALID, SUCCESS, type Status } from '../spec/tdx/status.ts';
+import { TD } from '../spec/tdx/td.ts';
 import type { Policy } from './policy.ts';
 
 /**
@@ -33,6 +36,8 @@ export interface VmVcpu {
   /** Page number of its TDVPR. */
   readonly tdvpr: number;
   readonly walker: Walker;
+  /** Its last exit, as KVM's handlers see it. */
+  readonly exit: VcpuExit;
 }
 
 /** What rules may learn about a VM beyond what machine, module and mirror tell. */
@@ -50,10 +55,22 @@ export interface VmListener {
   atRest?(): void;
   /** The host reads or writes `page` as memory of its own. */
   hostTouched?(page: number): void;
+  /** The policy is given a fault of `vcpu` on private GFN `gfn`, and has answered whether the guest may try again. */
+  faultBegan?(vcpu: number, gfn: number): void;
+  faultEnded?(vcpu: number, gfn: number, mayRetry: boolean): void;
+  /** The current actor has looked up the memslot of `gfn`, for a fault, and found it in `state`. */
+  slotFound?(gfn: number, state: number): void;
+  /** KVM handles the exit with that number (see VcpuExit). */
+  exitHandled?(vcpu: number, serial: number): void;
+  /** The memslot of `pages` GFNs from `gfn` on is about to be deleted, and has been. */
+  slotRemovalBegan?(gfn: number, pages: number): void;
+  slotRemoved?(gfn: number, pages: number): void;
+  /** The structure of a VCPU is freed; `listed`: it is still on its processor's list of associated VCPUs. */
+  vcpuFreed?(listed: boolean): void;
 }
 
 /** The parts of a VM, as its platform puts them together. */
-export type VmParts = Omit<Vm, 'listeners' | 'address' | 'seamcall'>;
+export type VmParts = Omit<Vm, 'listeners' | 'address' | 'keyedAddress' | 'seamcall' | 'findSlot' | 'kill'>;
 
 export class Vm {
   readonly kind: VmKind;
@@ -74,8 +91,10 @@ export class Vm {
   readonly vcpus: readonly VmVcpu[];
   /** KVM's wait_for_sept_zap: while not 0, no VCPU enters the TD. */
   readonly noEntry: Cell;
-  /** The slot exists; 0 once it is deleted. */
+  /** The memslot that histories delete: SLOT_VALID, SLOT_INVALID while it goes, SLOT_NONE. */
   readonly slot: Cell;
+  /** KVM's side of the TD. */
+  readonly td: TdVm;
   readonly listeners: VmListener[] = [];
 
   constructor(parts: VmParts) {
@@ -95,6 +114,7 @@ export class Vm {
     this.vcpus = parts.vcpus;
     this.noEntry = parts.noEntry;
     this.slot = parts.slot;
+    this.td = parts.td;
   }
 
   /** HPA (bytes) of a page number. */
@@ -102,14 +122,53 @@ export class Vm {
     return (page + this.tdx.platform.tdmrBase) * 4096;
   }
 
+  /** HPA (bytes) of a page number under the TD's key. */
+  keyedAddress(page: number): number {
+    return this.address(page) + this.m.peek(this.memory.word(this.tdr, TD.HKID)) * 2 ** this.tdx.platform.hkidShift;
+  }
+
   /**
    * Calls the module. `tolerated` are the statuses, besides success, for which the caller has an answer; any other one
    * breaks rule S01.
    */
   *seamcall(fn: InterfaceFunction, operands: Partial<Operands>, tolerated: readonly Status[] = []): Steps<Call> {
-    const call = yield* this.tdx.invoke(fn, { ...OPERANDS_ZERO, lp: this.hostLp(), ...operands });
-    for (const listener of this.listeners) listener.answered?.(call, tolerated);
+    const all = { ...OPERANDS_ZERO, lp: this.hostLp(), ...operands };
+    if (CAN_FAIL.has(fn.name) && this.m.peek(this.td.failing) !== 0) return yield* this.failedCall(fn, all);
+    const call = yield* this.tdx.invoke(fn, all);
+    // KVM_BUG_ON is the answer to everything that a VM is told after its first: it is dead already
+    const answers = this.td.isDead() ? [...tolerated, classOf(call.status)] : tolerated;
+    for (const listener of this.listeners) listener.answered?.(call, answers);
     return call;
+  }
+
+  /** A call that fails for no reason of KVM's: whoever made it has to have an answer (K47, K51, K64). */
+  private *failedCall(fn: InterfaceFunction, operands: Operands): Steps<Call> {
+    yield* this.m.write(this.td.failing, 0);
+    const call = new Call(fn.name, operands);
+    call.status = on(OPERAND_INVALID, 0);
+    for (const listener of this.tdx.listeners) {
+      listener.began?.(call);
+      listener.ended?.(call, call.status);
+    }
+    for (const listener of this.listeners) listener.answered?.(call, [OPERAND_INVALID]);
+    return call;
+  }
+
+  /** Looks up the memslot of a fault on private GFN `gfn`, in one step; none where the GFN is shared. */
+  *findSlot(gfn: number): Steps<number> {
+    const deletable = yield* this.m.read(this.slot);
+    const state = gfn < this.td.slotPages ? deletable : SLOT_VALID;
+    for (const listener of this.listeners) listener.slotFound?.(gfn, state);
+    return this.td.isShared(gfn) ? SLOT_NONE : state;
+  }
+
+  /** KVM_BUG_ON: no VCPU runs any more, and nothing of the VM is trusted. */
+  *kill(): Steps<void> {
+    yield* this.m.write(this.td.dead, 1);
+    for (const { kvm } of this.vcpus) {
+      yield* kvm.request(REQ_VM_DEAD);
+      yield* kvm.kick();
+    }
   }
 
   /** Host threads run on logical processors after those of the VCPUs. */
@@ -117,6 +176,9 @@ export class Vm {
     return this.vcpus.length + Math.max(0, this.m.current);
   }
 }
+
+/** Calls that fault injection makes fail. */
+const CAN_FAIL: ReadonlySet<string> = new Set(['TDH.MEM.PAGE.REMOVE', 'TDH.MEM.PAGE.ADD']);
 
 /** The operands of a function with a GPA, a level and the TD. */
 export const mapping = (vm: Vm, gfn: number, level: number): Partial<Operands> => ({

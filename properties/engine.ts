@@ -66,7 +66,8 @@ export class Engine {
       throw new UnusableHistory(`policy ${policy.name} runs VMs of kind ${policy.vms.join(', ')}, not ${kind}`);
     }
     this.vm = createVm({ kind, policy, module, vcpus: VCPUS });
-    const applicable = rules ? [...rulesFor(module, kind), ...extra].filter((rule) => only?.includes(rule.id) ?? true) : [];
+    const known = [...rulesFor(module, kind), ...extra];
+    const applicable = rules ? known.filter((rule) => only?.includes(rule.id) ?? true) : [];
     this.guard = guard ?? ((body) => body());
     this.performing = () => this.perform();
     this.book = new RuleBook(this.vm.m, this.vm, applicable);
@@ -106,11 +107,12 @@ export class Engine {
     const { m } = this.vm;
     if (run(m, this.maxSteps) === 'finished') this.rest();
     this.steps += m.now;
-    if (m.violation === null && this.teardown) this.destroy();
+    if (m.violation === null && this.teardown && !this.vm.td.isDead()) this.destroy();
   }
 
-  /** Every actor of the program has ended. */
+  /** Every actor of the program has ended. Of a VM that KVM has given up (KVM_BUG_ON) nothing more is asked. */
   private rest(): void {
+    if (this.vm.td.isDead()) return;
     for (const listener of this.vm.listeners) listener.atRest?.();
     for (const listener of this.vm.kvm.listeners) listener.atRest?.();
     this.book.atRest();
@@ -132,6 +134,7 @@ export class Engine {
     const before = m.now;
     m.recorder?.note('the VM is destroyed');
     m.choices = ORDINARY;
+    m.poke(this.vm.td.failing, 0);
     m.actors.length = 0;
     m.spawn('destroy', this.vm.kind === 'vm' ? policy.direct.destroyVm(this.vm.kvm) : policy.destroy(this.vm));
     if (run(m, before + this.maxSteps) === 'finished') this.book.atEnd();
@@ -198,9 +201,9 @@ function unknown(name: string, known: ReadonlyMap<string, unknown>): never {
 /** The rules that judge a VM of that kind on a module of that version; of every kind when none is given. */
 export function rulesFor(version: ModuleVersion, kind?: VmKind): VmRule[] {
   const module = TDX_RULES.map((rule) => about(rule, (vm: Vm) => vm.tdx));
-  const kvm = KVM_RULES.map((rule): VmRule => ({ ...about(rule, (vm: Vm) => vm.kvm), on: ['vm'] }));
+  const kvm = KVM_RULES.map((rule): VmRule => ({ ...about(rule, (vm: Vm) => vm.kvm), vms: ['vm'] }));
   return [...module, ...kvm, ...SYSTEM_RULES].filter((rule: VmRule) =>
-    (kind === undefined || (rule.on ?? ABOUT_TDS).includes(kind)) &&
+    (kind === undefined || (rule.vms ?? ABOUT_TDS).includes(kind)) &&
     (rule.versions.includes('*') || rule.versions.includes(version)) &&
     rule.finding?.versions.includes(version) !== true);
 }

@@ -39,7 +39,34 @@ export const VM_SHAPE: Shape = {
   maxStep: 120,
 };
 
-const SHAPES: readonly Shape[] = [TD_SHAPE, VM_SHAPE];
+/** What comes to a TD from outside its page tables: events, conversions, a slot that goes, calls that fail. */
+const TROUBLED_TD_SHAPE: Shape = {
+  ...TD_SHAPE,
+  roles: ['vcpu', 'vcpu', 'host', 'host'],
+  operations: {
+    vcpu: ['touch', 'touch', 'read', 'read', 'accept', 'idle', 'touch-no-ve'],
+    host: ['unmap', 'unmap', 'remove-slot', 'share', 'unshare', 'event', 'signal', 'fail-seamcall', 'create-vcpu'],
+  },
+};
+
+/** A TD that is being built, and may run before the history ends. */
+const NEW_TD_SHAPE: Shape = {
+  vm: 'new-td',
+  roles: ['host', 'host', 'vcpu', 'vcpu'],
+  operations: {
+    vcpu: ['pre-fault', 'pre-fault', 'touch', 'read'],
+    host: [
+      'init-vcpu', 'add-memory', 'add-memory', 'finalize', 'finalize', 'unmap', 'unmap', 'remove-slot', 'fail-seamcall',
+    ],
+  },
+  maxOperations: 3,
+  gfns: 3,
+  maxDeviations: 3,
+  // the ioctls are short, and each of them matters once
+  maxStep: 60,
+};
+
+const SHAPES: readonly Shape[] = [TD_SHAPE, TROUBLED_TD_SHAPE, NEW_TD_SHAPE, VM_SHAPE];
 
 /** The shapes of the VMs that a policy runs. */
 export const shapesOf = ({ vms }: Policy): readonly Shape[] => SHAPES.filter(({ vm }) => vms.includes(vm));

@@ -6,6 +6,8 @@ import type { Steps } from '../../spec/machine/step.ts';
 import { NO_PAGE, pageNumberOf } from '../../spec/machine/pages.ts';
 import type { SptePlace } from '../../spec/kvm/tables.ts';
 import { EMPTY, FROZEN, kindOfSpte, LEAF, leafSpte, tableSpte, type Spte } from '../../spec/kvm/spte.ts';
+import { SLOT_INVALID, SLOT_NONE, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
+import { EXIT_PENDING } from '../../spec/kvm/vcpu-exit.ts';
 import type { Operands } from '../../spec/tdx/call.ts';
 import { pageAug } from '../../spec/tdx/functions/page-aug.ts';
 import { septAdd } from '../../spec/tdx/functions/sept-add.ts';
@@ -24,18 +26,24 @@ export interface Installation {
 /** Carries out a change; false when it did not come about and the fault has to be taken again. */
 export type Install = (vm: Vm, change: Installation) => Steps<boolean>;
 
+/** What maps `page` at `gfn`, once the walk has come to `place`. */
+export type LeafChange = (vm: Vm, place: SptePlace, gfn: number, page: number) => Installation;
+
 /** Maps `gfn` at level 0, table by table. The caller holds mmu_lock. False: the fault has to be taken again. */
-export function* mapPrivate(vm: Vm, gfn: number, page: number, install: Install): Steps<boolean> {
+export function* mapPrivate(
+  vm: Vm, gfn: number, page: number, install: Install, leaf: LeafChange = augLeaf,
+): Steps<boolean> {
   for (;;) {
     const place = yield* vm.mirror.walk(gfn, 0);
     if (kindOfSpte(place.spte) === LEAF) return true;
     if (place.spte !== EMPTY) return false;
-    if (place.level === 0) return yield* install(vm, leafChange(vm, place, gfn, page));
+    if (place.level === 0) return yield* install(vm, leaf(vm, place, gfn, page));
     if (!(yield* addTable(vm, place, gfn, install))) return false;
   }
 }
 
-const leafChange = (vm: Vm, place: SptePlace, gfn: number, page: number): Installation => ({
+/** A page that the guest has to accept. */
+export const augLeaf: LeafChange = (vm, place, gfn, page) => ({
   place,
   to: leafSpte(page),
   fn: pageAug,
@@ -69,33 +77,71 @@ export const throughFrozen: Install = function* (vm, { place, to, fn, operands }
 export const MAPPED_NOW = 0;
 /** It has to be taken again. */
 export const RETRY = 1;
-/** There is no memslot: the VCPU exits to user space. */
+/** There is no memslot, or the GFN is shared: the VCPU exits to user space. */
 export const NO_SLOT = 2;
 export type FaultResult = typeof MAPPED_NOW | typeof RETRY | typeof NO_SLOT;
 
 /**
- * A fault as upstream takes it: sample the sequence number, get the page, take mmu_lock for read, make sure that
- * nothing was invalidated meanwhile, map (K37).
+ * A fault as upstream takes it: sample the sequence number, look up the slot, get the page, take mmu_lock for read, make
+ * sure that nothing was invalidated meanwhile, map (K37). A private fault is one for writing, whatever the guest did:
+ * what the Secure EPT maps can be written (K61).
  */
-export function* faultUnder(vm: Vm, gfn: number, lock: 'read' | 'write', install: Install): Steps<FaultResult> {
+export function* faultUnder(
+  vm: Vm, gfn: number, lock: 'read' | 'write', install: Install, { forWriting = true, leaf = augLeaf }: FaultOptions = {},
+): Steps<FaultResult> {
   const sampled = yield* vm.invalidation.sample();
-  if ((yield* vm.m.read(vm.slot)) === 0) return NO_SLOT;
-  const page = yield* vm.guestMemory.fault(gfn);
+  const slot = yield* vm.findSlot(gfn);
+  if (slot !== SLOT_VALID) return slot === SLOT_NONE ? NO_SLOT : RETRY;
+  const page = yield* vm.guestMemory.fault(gfn, forWriting);
   yield* lock === 'read' ? vm.mmuLock.readLock() : vm.mmuLock.writeLock();
-  const mapped = (yield* vm.invalidation.isStale(sampled)) ? false : yield* mapPrivate(vm, gfn, page, install);
+  const mapped = (yield* vm.invalidation.isStale(sampled)) ? false : yield* mapPrivate(vm, gfn, page, install, leaf);
   yield* lock === 'read' ? vm.mmuLock.readUnlock() : vm.mmuLock.writeUnlock();
   return mapped ? MAPPED_NOW : RETRY;
+}
+
+export interface FaultOptions {
+  readonly forWriting?: boolean;
+  readonly leaf?: LeafChange;
 }
 
 /**
  * Local retry (K58): a fault that has to be taken again is, without entering the TD, so that it does not feed zero-step
  * mitigation; unless somebody wants the VCPU. True when the guest may go on, false when there is no slot.
+ *
+ * A page that is there, and that the guest touched without having accepted it while #VE is disabled, would fault for
+ * ever: such a TD is ended (K60).
  */
-export function* retryLocally(vm: Vm, vcpu: number, attempt: () => Steps<FaultResult>): Steps<boolean> {
+export function* retryLocally(
+  vm: Vm, vcpu: number, attempt: () => Steps<FaultResult>, leave: Leave = isWanted,
+): Steps<boolean> {
+  if (((vm.vcpus[vcpu]?.exit.flags ?? 0) & EXIT_PENDING) !== 0) {
+    yield* vm.kill();
+    return false;
+  }
+  return yield* retryUntil(vm, vcpu, attempt, leave);
+}
+
+/** Does anything else want the VCPU, which has to fault again on `gfn`, or can it not get further? */
+export type Leave = (vm: Vm, vcpu: number, gfn: number) => boolean;
+
+/** An event or a signal is pending, the VM is dead, or the slot is on its way out and waits for us (K42, K58). */
+export const isWanted: Leave = (vm, vcpu, gfn) => hasRequests(vm, vcpu) || isSlotGoing(vm, gfn);
+
+/** An event or a signal is pending, or the VM is dead. */
+export const hasRequests = (vm: Vm, vcpu: number): boolean => (vm.vcpus[vcpu]?.kvm.requests() ?? 0) !== 0;
+
+/** The slot of `gfn` is KVM_MEMSLOT_INVALID: whoever deletes it waits until every fault has left its SRCU section. */
+export const isSlotGoing = (vm: Vm, gfn: number): boolean =>
+  gfn < vm.td.slotPages && vm.m.peek(vm.slot) === SLOT_INVALID;
+
+/** Takes a fault again and again until it is resolved, or `leave` says that the VCPU has to go. */
+export function* retryUntil(
+  vm: Vm, vcpu: number, attempt: () => Steps<FaultResult>, leave: Leave,
+): Steps<boolean> {
   for (;;) {
     const result = yield* attempt();
     if (result !== RETRY) return result === MAPPED_NOW;
-    if ((vm.vcpus[vcpu]?.kvm.requests() ?? 0) !== 0) return true;
+    if (leave(vm, vcpu, vm.vcpus[vcpu]?.exit.gfn ?? 0)) return !vm.td.isDead();
     yield* vm.m.relax(vm.noEntry);
   }
 }

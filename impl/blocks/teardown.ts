@@ -1,6 +1,7 @@
 /**
  * Destroying a TD in the order that the module accepts (K62): private leaves while the HKID lives; VCPUs flushed;
- * caches written back; the HKID freed; then every page reclaimed, the TDR last.
+ * caches written back; the HKID freed; then every page reclaimed, the TDR last, whose lines the module writes with a key of
+ * its own and which is written back by itself.
  */
 import type { PageRef } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
@@ -9,12 +10,13 @@ import { mngKeyFreeid } from '../../spec/tdx/functions/mng-key-freeid.ts';
 import { mngVpflushdone } from '../../spec/tdx/functions/mng-vpflushdone.ts';
 import { phymemCacheWb } from '../../spec/tdx/functions/phymem-cache-wb.ts';
 import { phymemPageReclaim } from '../../spec/tdx/functions/phymem-page-reclaim.ts';
+import { phymemPageWbinvd } from '../../spec/tdx/functions/phymem-page-wbinvd.ts';
 import { vpFlush } from '../../spec/tdx/functions/vp-flush.ts';
 import * as S from '../../spec/tdx/status.ts';
 import { MIN_TDCX } from '../../spec/tdx/td.ts';
 import { pageNumberOf } from '../../spec/machine/pages.ts';
 import { TDVPR_PAGES } from '../build-td.ts';
-import { isStatus, type Vm } from '../vm.ts';
+import { isStatus, type Vm, type VmVcpu } from '../vm.ts';
 import { freeTable } from './resize.ts';
 
 const START = 0;
@@ -22,21 +24,50 @@ const RESUME = 1;
 
 /** Everything after the last leaf is gone. */
 export function* releaseTd(vm: Vm): Steps<void> {
+  yield* flushVcpus(vm);
+  yield* writeBackCaches(vm);
+  yield* freeHkid(vm);
+  yield* reclaimPages(vm);
+  yield* reclaimTdr(vm);
+}
+
+/** The VCPUs that there are, in the module. */
+const vcpusOf = (vm: Vm): readonly VmVcpu[] => vm.vcpus.filter(({ index }) => vm.td.isReady(index));
+
+/** Takes every VCPU off its processor, and says so. */
+export function* flushVcpus(vm: Vm): Steps<void> {
   yield* vm.rcu.barrier();
-  for (const { tdvpr, index } of vm.vcpus) {
+  for (const { tdvpr, index } of vcpusOf(vm)) {
     yield* vm.seamcall(vpFlush, { rcx: vm.address(tdvpr), lp: index }, [S.VCPU_NOT_ASSOCIATED]);
   }
   yield* vm.seamcall(mngVpflushdone, { rcx: vm.address(vm.tdr) });
+}
+
+/** What the TD left in the caches goes to memory. */
+export function* writeBackCaches(vm: Vm): Steps<void> {
   let call = yield* vm.seamcall(phymemCacheWb, { rcx: START }, [S.INTERRUPTED_RESUMABLE]);
   while (isStatus(call, S.INTERRUPTED_RESUMABLE)) {
     call = yield* vm.seamcall(phymemCacheWb, { rcx: RESUME }, [S.INTERRUPTED_RESUMABLE]);
   }
+}
+
+export function* freeHkid(vm: Vm): Steps<void> {
   yield* vm.seamcall(mngKeyFreeid, { rcx: vm.address(vm.tdr) });
+}
+
+/** Reclaims every page but the TDR. */
+export function* reclaimPages(vm: Vm): Steps<void> {
   yield* freeTablesBelow(vm, vm.mirror.root);
   yield* vm.pages.free(vm.mirror.root);
-  for (const { tdvpr } of vm.vcpus) yield* reclaim(vm, tdvpr, TDVPR_PAGES);
+  for (const { tdvpr } of vcpusOf(vm)) yield* reclaim(vm, tdvpr, TDVPR_PAGES);
   yield* reclaim(vm, vm.tdr + 1, MIN_TDCX);
-  yield* reclaim(vm, vm.tdr, 1);
+}
+
+/** The TDR, whose lines the module wrote under its own key. */
+export function* reclaimTdr(vm: Vm): Steps<void> {
+  yield* vm.seamcall(phymemPageReclaim, { rcx: vm.address(vm.tdr) });
+  yield* vm.seamcall(phymemPageWbinvd, { rcx: vm.address(vm.tdr) + vm.tdx.keys.first * 2 ** vm.tdx.platform.hkidShift });
+  for (const listener of vm.listeners) listener.hostTouched?.(vm.tdr);
 }
 
 /** Reclaims and frees every table below a mirror table. */

@@ -1,28 +1,57 @@
 /**
  * Taking private pages away from a running TD, as upstream does it: under mmu_lock held for write, the mirror entry
- * first, then RANGE.BLOCK, TRACK with a kick of every VCPU, PAGE.REMOVE (K47, K54). Each call is repeated once without
- * VCPUs when the module is busy (K56).
+ * first, then RANGE.BLOCK, TRACK with a kick of every VCPU, PAGE.REMOVE, PAGE.WBINVD (K47, K54). Each call is repeated
+ * once without VCPUs when the module is busy (K56).
  */
 import type { Steps } from '../../spec/machine/step.ts';
 import type { SptePlace } from '../../spec/kvm/tables.ts';
-import { EMPTY, kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
+import { EMPTY, kindOfSpte, LEAF, pageOfSpte } from '../../spec/kvm/spte.ts';
+import { SLOT_INVALID, SLOT_NONE, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
 import { pageRemove } from '../../spec/tdx/functions/page-remove.ts';
+import { phymemPageWbinvd } from '../../spec/tdx/functions/phymem-page-wbinvd.ts';
 import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
 import { GUEST_PAGES } from '../platform.ts';
-import { mapping, type Vm } from '../vm.ts';
+import { mapping, succeeded, type Vm } from '../vm.ts';
 import { track, withoutVcpus } from './seamcalls.ts';
 
-/** Removes the leaf at `place`, which maps `gfn`. */
-export function* zapLeaf(vm: Vm, place: SptePlace, gfn: number): Steps<void> {
+/** How the module is called to take a page away, and how VCPUs are made to forget it. */
+export interface Removal {
+  readonly call: typeof withoutVcpus;
+  track(vm: Vm): Steps<void>;
+}
+
+/** As upstream does it since 6.16 (P8). */
+export const KICK_ON_BUSY: Removal = { call: withoutVcpus, track };
+
+/** Removes the leaf at `place`, which maps `gfn`. A TD that cannot run yet has no VCPU to wait for (K55). */
+export function* zapLeaf(vm: Vm, place: SptePlace, gfn: number, how: Removal = KICK_ON_BUSY): Steps<void> {
   yield* vm.mirror.write(place.table, place.index, EMPTY);
-  yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, place.level));
-  yield* track(vm);
-  yield* withoutVcpus(vm, pageRemove, mapping(vm, gfn, place.level));
+  yield* how.call(vm, rangeBlock, mapping(vm, gfn, place.level));
+  if (vm.td.isRunnable()) yield* how.track(vm);
+  yield* removeBlocked(vm, place, gfn, how);
+}
+
+/** PAGE.REMOVE, and the caches written back under the TD's key, before anybody uses the page again (K54). */
+export function* removeBlocked(vm: Vm, place: SptePlace, gfn: number, how: Removal = KICK_ON_BUSY): Steps<void> {
+  const removed = yield* how.call(vm, pageRemove, mapping(vm, gfn, place.level));
+  if (!succeeded(removed)) return yield* giveUp(vm, place, gfn);
+  const first = pageOfSpte(place.spte);
+  for (let page = first; page < first + vm.mirror.span(place.level); page++) {
+    yield* vm.seamcall(phymemPageWbinvd, { rcx: vm.keyedAddress(page) });
+  }
+}
+
+/** The module has not given the page back: it is leaked, and the VM is not trusted any more (K47, K51). */
+export function* giveUp(vm: Vm, place: SptePlace, gfn: number): Steps<void> {
+  const first = vm.mirror.align(gfn, place.level);
+  for (let at = first; at < first + vm.mirror.span(place.level); at++) vm.guestMemory.leak(at);
+  yield* vm.kill();
 }
 
 /** Removes every leaf that maps one of `pages` pages from `gfn` on; `split` prepares a leaf that reaches beyond. */
 export function* zapLeaves(
   vm: Vm, gfn: number, pages: number, split: (vm: Vm, gfn: number) => Steps<void>,
+  zap: (vm: Vm, place: SptePlace, gfn: number) => Steps<void> = zapLeaf,
 ): Steps<void> {
   for (let at = gfn; at < gfn + pages; ) {
     let place = yield* vm.mirror.walk(at, 0);
@@ -31,7 +60,7 @@ export function* zapLeaves(
       yield* split(vm, at);
       place = yield* vm.mirror.walk(at, 0);
     }
-    if (kindOfSpte(place.spte) === LEAF) yield* zapLeaf(vm, place, at);
+    if (kindOfSpte(place.spte) === LEAF) yield* zap(vm, place, at);
     at = vm.tdx.geometry.align(at, place.level) + vm.mirror.span(place.level);
   }
 }
@@ -70,8 +99,24 @@ export function* unmapUnder(vm: Vm, gfn: number, pages: number, zap: () => Steps
   yield* vm.mmuLock.writeUnlock();
 }
 
-/** Deletes the memslot: no fault maps anything any more, then every leaf goes (K50: leaves only, for a TD). */
+/**
+ * Deletes the memslot. It is marked INVALID first, and every fault that may have seen it valid is waited for; then `zap`
+ * takes what it mapped; then it is gone (K42, K50). The pages stay with the guest_memfd file until they are asked back.
+ */
 export function* removeSlotUnder(vm: Vm, zap: () => Steps<void>): Steps<void> {
-  yield* vm.m.write(vm.slot, 0);
-  yield* unmapUnder(vm, 0, GUEST_PAGES, zap);
+  yield* vm.td.slotsLock.lock();
+  if ((yield* vm.m.read(vm.slot)) === SLOT_VALID) {
+    yield* vm.m.write(vm.slot, SLOT_INVALID);
+    yield* vm.td.srcu.synchronize();
+    yield* vm.mmuLock.writeLock();
+    yield* zap();
+    yield* vm.mmuLock.writeUnlock();
+    yield* vm.m.write(vm.slot, SLOT_NONE);
+  }
+  yield* vm.td.slotsLock.unlock();
+}
+
+/** The VM's end: all of the guest's memory goes, whichever memslot it is in. */
+export function* zapAll(vm: Vm, split: (vm: Vm, gfn: number) => Steps<void>, zap = zapLeaf): Steps<void> {
+  yield* unmapUnder(vm, 0, GUEST_PAGES, () => zapLeaves(vm, 0, GUEST_PAGES, split, zap));
 }

@@ -25,6 +25,13 @@ const TEXTS = [
   'v0: accept-huge 0; accept 1 | h0: remove-table 0; unmap 0; remove-table 0 | @v0.0.27>1',
   // a guest is refused an entry because a host call asked for priority (no policy broke here: it puts T13 to the test)
   'v0: accept-huge 0 | v1: accept-huge 0 | h0: remove-slot 0 | @v1.0.28>1',
+  // a page is to be added while a VCPU under zero-step mitigation has the tree (K53)
+  'v0: accept-huge 0 | v1: touch 0 | @v0.0.1>1 @v1.0.13>1',
+  // a fault finds its memslot on its way out (K42)
+  'v0: touch 0 | h0: remove-slot 0 | @v0.0.25>1',
+  // a hole is punched while FINALIZE has the TDR, and before KVM knows that the TD can run (finalize-unlocked)
+  'new-td | h0: finalize 0 | h1: unmap 0 | @h0.0.11>1',
+  'new-td | h0: finalize 0 | h1: unmap 0 | @h0.0.14>1',
 ] as const;
 
 export const CORPUS: readonly History[] = TEXTS.map(parseHistory);

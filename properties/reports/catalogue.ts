@@ -20,7 +20,10 @@ const FAMILIES: Readonly<Record<string, string>> = {
 /** All rules, by family and id. */
 export function catalogue(): CatalogueEntry[] {
   const faults = FAULTS.map((rule): Rule<unknown> => rule);
-  return [...TDX_RULES, ...KVM_RULES, ...SYSTEM_RULES, ...faults].toSorted(byId).map((rule) => {
+  const all = [...TDX_RULES, ...KVM_RULES, ...SYSTEM_RULES, ...faults];
+  // a rule about ordinary VMs and TDs has a monitor for each
+  const once = all.filter(({ id }, i) => all.findIndex((rule) => rule.id === id) === i);
+  return once.toSorted(byId).map((rule) => {
     const { id, level, statement, source, versions } = rule;
     const finding = rule.finding?.id ?? null;
     return { family: FAMILIES[id.charAt(0)] ?? 'rules of your own', id, level, statement, source, versions, finding };

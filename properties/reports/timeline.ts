@@ -6,9 +6,10 @@
  * thawing it read as the one change that they are. When somebody does come between, they are rows of their own.
  */
 import { MAX_ACTORS } from '../../spec/machine/machine.ts';
-import type { PageRef } from '../../spec/machine/pages.ts';
+import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
 import type { Violation } from '../../spec/machine/rule.ts';
 import { describeSpte, isPresent, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
+import { SLOT_INVALID } from '../../spec/kvm/td-vm.ts';
 import type { Call } from '../../spec/tdx/call.ts';
 import { isLeaf, isTable, pageOf, stateName, stateOf, withoutLocks, type Entry } from '../../spec/tdx/entry.ts';
 import { describeStatus, SUCCESS } from '../../spec/tdx/status.ts';
@@ -81,7 +82,7 @@ class Scribe {
   constructor(vm: Vm, history: History) {
     this.vm = vm;
     this.history = history;
-    this.tables.set(vm.mirror.root, { level: vm.mirror.rootLevel, gfn: 0 });
+    this.knowTables(vm.mirror.root, vm.mirror.rootLevel, 0);
     vm.tdx.listeners.push({
       began: (call) => this.callBegan(call),
       ended: (call) => this.callEnded(call),
@@ -103,11 +104,31 @@ class Scribe {
         const row = this.row('', text, `page ${page}, was ${value}`);
         this.push(names(row, [`data ${gfn}`], [`data ${gfn}`, `page ${page}`, ...entryNames(vm, gfn, 0)]));
       },
+      slotRemovalBegan: (gfn, pages) => {
+        const text = `deletes the memslot of GFNs ${gfn}-${gfn + pages - 1}`;
+        this.push(names(this.row('', text), ['memslot'], []));
+      },
+      slotFound: (gfn, state) => {
+        if (state !== SLOT_INVALID) return;
+        this.push(names(this.row('', `finds the memslot of GFN ${gfn} INVALID`), [], ['memslot']));
+      },
+      vcpuFreed: () => this.push(this.row('', 'a VCPU is freed')),
       hostTouched: (page) => {
         const name = `page ${page}`;
         this.push(names(this.row('', `the host uses ${name}`), [name], [name]));
       },
     });
+  }
+
+  /** Notes where the mirror tables hang that are there from the start. */
+  private knowTables(table: PageRef, level: number, gfn: number): void {
+    const { mirror, pages, m } = this.vm;
+    if (table === NO_PAGE) return;
+    this.tables.set(table, { level, gfn });
+    for (let i = 0; i < mirror.fanout; i++) {
+      const spte = m.peek(pages.word(table, i));
+      if (kindOfSpte(spte) === TABLE) this.knowTables(pageOfSpte(spte), level - 1, gfn + i * mirror.span(level));
+    }
   }
 
   /** Who acts: an actor of the program, or, once everybody has ended, whoever destroys the VM. */

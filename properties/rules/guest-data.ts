@@ -51,6 +51,8 @@ const S06: VmRule = {
     vm.listeners.push({
       unmapBegan: (gfn, pages) => count(gfn, pages, 1),
       unmapReturned: (gfn, pages) => count(gfn, pages, -1),
+      slotRemovalBegan: (gfn, pages) => count(gfn, pages, 1),
+      slotRemoved: (gfn, pages) => count(gfn, pages, -1),
       accessed: (vcpu, gfn, _page, value, written) => {
         const wanted = expected[gfn] ?? UNKNOWN;
         if (wanted !== UNKNOWN) judge.exercised();

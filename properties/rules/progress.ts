@@ -12,7 +12,7 @@ const S04: VmRule = {
   statement: 'No page of the kernel is used after it was freed, or freed twice.',
   source: 'K5, K16, K51',
   versions: ['*'],
-  on: VM_KINDS,
+  vms: VM_KINDS,
   faults: [USE_AFTER_FREE.id, DOUBLE_FREE.id],
   atRest: (_vm, judge) => judge.exercised(),
 };
@@ -23,7 +23,7 @@ const S07: VmRule = {
   statement: 'Nobody waits for ever, and nobody ends with a lock in hand.',
   source: 'K4, K42, K57',
   versions: ['*'],
-  on: VM_KINDS,
+  vms: VM_KINDS,
   faults: [DEADLOCK.id, BAD_UNLOCK.id, ENDED_HOLDING.id, BAD_GUEST_ENTRY.id],
   atRest: (_vm, judge) => judge.exercised(),
 };
@@ -34,7 +34,7 @@ const S08: VmRule = {
   statement: 'Under a fair schedule every operation ends: no retry goes on for ever.',
   source: 'thread, messages 2, 4 and 7; K58, K66',
   versions: ['*'],
-  on: VM_KINDS,
+  vms: VM_KINDS,
   faults: [LIVELOCK.id],
   atRest: (_vm, judge) => judge.exercised(),
 };

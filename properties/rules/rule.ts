@@ -4,5 +4,5 @@ import type { Rule } from '../../spec/machine/monitor.ts';
 /** A rule about a VM: policy, module and guest together. */
 export interface VmRule extends Rule<Vm> {
   /** The kinds of VM that it is about; TDs when absent. */
-  readonly on?: readonly VmKind[];
+  readonly vms?: readonly VmKind[];
 }

@@ -9,6 +9,10 @@ import { RMW, type Steps } from '../machine/step.ts';
 
 const BANKS = 2;
 
+/** Bits of a GFN's marks. */
+const FOR_WRITING = 1;
+const LEAKED = 2;
+
 export class GuestMemory {
   private readonly m: Machine;
   readonly gfns: number;
@@ -16,12 +20,15 @@ export class GuestMemory {
   private readonly first: number;
   /** Per GFN: how often it was given back, times two, plus one while it is backed. */
   private readonly state: Cell;
+  /** Per GFN: bit 0, its page was looked up for writing; bit 1, its page is lost to the host (K51). */
+  private readonly marks: Cell;
 
   constructor(m: Machine, gfns: number, first: number) {
     this.m = m;
     this.gfns = gfns;
     this.first = first;
     this.state = m.segment('guest_memfd', gfns, (gfn) => `guest_memfd[${gfn}]`);
+    this.marks = m.segment('guest_memfd marks', gfns, (gfn) => `guest_memfd[${gfn}].marks`);
   }
 
   /** The pages of the host that can back the guest. */
@@ -29,11 +36,29 @@ export class GuestMemory {
     return this.gfns * BANKS;
   }
 
-  /** The page that backs `gfn`, allocated if there was none, in one step. */
-  *fault(gfn: number): Steps<number> {
+  /**
+   * The page that backs `gfn`, allocated if there was none, in one step. Looked up for reading only, it may be one that
+   * others read, too (the zero page, one to be copied on write), until somebody looks it up for writing (K61).
+   */
+  *fault(gfn: number, forWriting = true): Steps<number> {
     yield (this.state + gfn) * 8 + RMW;
     this.m.poke(this.state + gfn, this.m.peek(this.state + gfn) | 1);
+    if (forWriting) this.m.poke(this.marks + gfn, this.m.peek(this.marks + gfn) | FOR_WRITING);
     return this.pageOf(gfn);
+  }
+
+  /** Its page was looked up for writing: nobody else reads it. */
+  isWritable(gfn: number): boolean {
+    return (this.m.peek(this.marks + gfn) & FOR_WRITING) !== 0;
+  }
+
+  /** The host gives up the page of `gfn`, within the current step: the module may still own it. */
+  leak(gfn: number): void {
+    this.m.poke(this.marks + gfn, this.m.peek(this.marks + gfn) | LEAKED);
+  }
+
+  isLeaked(gfn: number): boolean {
+    return (this.m.peek(this.marks + gfn) & LEAKED) !== 0;
   }
 
   /** The page that backs `gfn`, or would. */
@@ -55,10 +80,11 @@ export class GuestMemory {
     return this.isBacked(gfn) && this.pageOf(gfn) === page;
   }
 
-  /** Gives the page of `gfn` back to the host, in one step; the page, or -1 when there was none. */
+  /** Gives the page of `gfn` back to the host, in one step; the page, or -1 when there was none, or it is lost. */
   *release(gfn: number): Steps<number> {
     yield (this.state + gfn) * 8 + RMW;
-    if (!this.isBacked(gfn)) return -1;
+    if (!this.isBacked(gfn) || this.isLeaked(gfn)) return -1;
+    this.m.poke(this.marks + gfn, 0);
     const page = this.pageOf(gfn);
     this.m.poke(this.state + gfn, (this.m.peek(this.state + gfn) & ~1) + 2);
     return page;

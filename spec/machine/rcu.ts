@@ -65,6 +65,11 @@ export class Rcu implements Holdable {
 
   *readLock(): Steps<void> {
     yield this.cell * 8 + READ;
+    this.enter();
+  }
+
+  /** {@link readLock} within the current step. */
+  enter(): void {
     const { m } = this;
     const depth = m.peek(this.nesting + m.current);
     m.poke(this.nesting + m.current, depth + 1);
@@ -75,6 +80,11 @@ export class Rcu implements Holdable {
 
   *readUnlock(): Steps<void> {
     yield this.cell * 8 + READ;
+    this.leave();
+  }
+
+  /** {@link readUnlock} within the current step. */
+  leave(): void {
     const { m } = this;
     if (!this.holds(m.current)) {
       const seen = `${actorName(m, m.current)} leaves`;

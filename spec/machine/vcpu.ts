@@ -107,6 +107,11 @@ export class Vcpu implements Holdable {
     return found;
   }
 
+  /** Takes every request, within the current step. */
+  clearRequests(): void {
+    this.m.poke(this.pending, 0);
+  }
+
   /** An interrupt waits to be taken: the guest must leave. Within the current step; see {@link notices}. */
   isInterrupted(): boolean {
     return this.m.peek(this.sent) !== this.m.peek(this.taken);

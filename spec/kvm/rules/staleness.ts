@@ -230,7 +230,7 @@ const K41: KvmRule = {
   },
 };
 
-const K42: KvmRule = {
+export const K42: KvmRule = {
   id: 'K42',
   level: 'required',
   statement:

@@ -1,0 +1,68 @@
+/**
+ * The list, one a processor, of the VCPUs that are associated with it: a VCPU is put on it when it is loaded, and has to
+ * be off it before its structure is freed. List operations are atomic: the processor runs them with interrupts off.
+ * Source: Linux, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_load(), tdx_vcpu_free(); commit 1e3a825c9ec9 (bug B-59).
+ */
+import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
+import { RMW, type Steps } from '../../spec/machine/step.ts';
+import { VCPU_STRUCT } from '../../spec/kvm/tables.ts';
+import type { Vm } from '../vm.ts';
+
+/** Words of a VCPU's structure: its neighbours on the list, plus one; 0 is none. */
+const NEXT = 0;
+const PREVIOUS = 1;
+
+/** KVM_CREATE_VCPU with an id that is taken: the VCPU is made and loaded before that is found out, and freed again. */
+export function* createVcpuTwice(vm: Vm): Steps<void> {
+  const struct = yield* vm.pages.alloc(VCPU_STRUCT);
+  if (struct === NO_PAGE) return;
+  yield* listVcpu(vm, struct);
+  yield* vm.policy.freeVcpu?.(vm, struct) ?? freeVcpu(vm, struct);
+}
+
+/** Takes a VCPU off its processor's list and frees its structure. */
+export function* freeVcpu(vm: Vm, struct: PageRef): Steps<void> {
+  yield* unlistVcpu(vm, struct);
+  yield* freeStruct(vm, struct);
+}
+
+/** Frees a VCPU's structure. */
+export function* freeStruct(vm: Vm, struct: PageRef): Steps<void> {
+  yield* vm.pages.free(struct);
+  const isListed = [...listed(vm)].includes(struct);
+  for (const listener of vm.listeners) listener.vcpuFreed?.(isListed);
+}
+
+/** The VCPUs on the list, first to last, within the current step. */
+function* listed(vm: Vm): Generator<PageRef> {
+  for (let at = vm.m.peek(vm.td.vcpuList) - 1; at >= 0; at = vm.m.peek(vm.pages.word(at, NEXT)) - 1) {
+    yield at;
+    if (!vm.pages.isLive(at)) return; // what it points to is anybody's
+  }
+}
+
+/** Puts a VCPU at the head of the list (list_add), which writes into the one that was there. */
+function* listVcpu(vm: Vm, struct: PageRef): Steps<void> {
+  const { m, pages } = vm;
+  const head = vm.td.vcpuList;
+  yield head * 8 + RMW;
+  const old = m.peek(head) - 1;
+  if (old >= 0) {
+    pages.touch(old);
+    m.poke(pages.word(old, PREVIOUS), struct + 1);
+  }
+  m.poke(pages.word(struct, NEXT), old + 1);
+  m.poke(pages.word(struct, PREVIOUS), 0);
+  m.poke(head, struct + 1);
+}
+
+/** list_del. */
+function* unlistVcpu(vm: Vm, struct: PageRef): Steps<void> {
+  const { m, pages } = vm;
+  yield vm.td.vcpuList * 8 + RMW;
+  const next = m.peek(pages.word(struct, NEXT)) - 1;
+  const previous = m.peek(pages.word(struct, PREVIOUS)) - 1;
+  if (next >= 0) m.poke(pages.word(next, PREVIOUS), previous + 1);
+  if (previous >= 0) m.poke(pages.word(previous, NEXT), next + 1);
+  else m.poke(vm.td.vcpuList, next + 1);
+}

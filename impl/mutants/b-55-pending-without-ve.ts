@@ -1,0 +1,17 @@
+/** B-55: a violation on a page that is mapped and not accepted counts as spurious, though no #VE will ever tell the guest. */
+import { faultUnder, isWanted, retryUntil, throughFrozen } from '../blocks/fault.ts';
+import { upstream616 } from '../upstream-6.16.ts';
+import { mutant } from './mutant.ts';
+
+export default mutant({
+  id: 'B-55',
+  title: 'A guest that touches a pending page with #VE disabled faults for ever',
+  source: 'fixed by "Detect unexpected SEPT violations due to pending SPTEs" (6.16)',
+  base: upstream616,
+  breaks: ['K60'],
+  change: {
+    *fault(vm, vcpu, gfn) {
+      return yield* retryUntil(vm, vcpu, () => faultUnder(vm, gfn, 'read', throughFrozen), isWanted);
+    },
+  },
+});

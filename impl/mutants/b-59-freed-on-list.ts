@@ -1,0 +1,17 @@
+/** B-59: KVM_CREATE_VCPU fails after the VCPU was loaded; it is freed, and stays on its processor's list. */
+import { freeStruct } from '../blocks/vcpu-list.ts';
+import { upstream616 } from '../upstream-6.16.ts';
+import { mutant } from './mutant.ts';
+
+export default mutant({
+  id: 'B-59',
+  title: 'A VCPU is freed while it is on the list of associated VCPUs',
+  source: 'fixed by commit 1e3a825c9ec9 (6.19)',
+  base: upstream616,
+  breaks: ['K62'],
+  change: {
+    *freeVcpu(vm, struct) {
+      yield* freeStruct(vm, struct);
+    },
+  },
+});

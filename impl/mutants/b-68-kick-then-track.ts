@@ -1,0 +1,29 @@
+/** B-68: the protocol of v5 and v6, kick and then TRACK, without the flag on which the kicked VCPUs waited. */
+import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
+import { demotePage } from '../blocks/resize.ts';
+import { kickAll, withoutVcpus } from '../blocks/seamcalls.ts';
+import { unmapUnder, zapLeaf, zapLeaves, type Removal } from '../blocks/zap.ts';
+import { upstream616 } from '../upstream-6.16.ts';
+import { mutant } from './mutant.ts';
+
+const KICK_THEN_TRACK: Removal = {
+  call: withoutVcpus,
+  *track(vm) {
+    yield* kickAll(vm);
+    yield* withoutVcpus(vm, memTrack, { rcx: vm.address(vm.tdr) });
+  },
+};
+
+export default mutant({
+  id: 'B-68',
+  title: 'VCPUs are kicked before TRACK: one is back in the old epoch when PAGE.REMOVE comes',
+  source: 'TDX series v5 and v6: tdx_sept_tlb_remote_flush(), without its spin flag',
+  base: upstream616,
+  breaks: ['K54', 'K55'],
+  change: {
+    *unmap(vm, gfn, pages) {
+      yield* unmapUnder(vm, gfn, pages, () =>
+        zapLeaves(vm, gfn, pages, demotePage, (v, place, at) => zapLeaf(v, place, at, KICK_THEN_TRACK)));
+    },
+  },
+});

@@ -1,0 +1,67 @@
+/**
+ * What a VCPU's last exit from the TD was, as KVM keeps it for its exit handlers. Only the VCPU's own thread touches it,
+ * so that writing it is no step. Source: Linux, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_run(), tdx_handle_exit().
+ */
+import type { Cell, Machine } from '../machine/machine.ts';
+
+/** There was none, or nothing is left to be done for it. */
+export const NO_EXIT = 0;
+export const EPT_VIOLATION = 1;
+export const INTERRUPT = 2;
+
+/** What the exit qualification says of an access. */
+export const EXIT_WRITE = 1;
+/** The page is there and the guest has not accepted it (extended exit qualification). */
+export const EXIT_PENDING = 2;
+
+export class VcpuExit {
+  private readonly m: Machine;
+  private readonly reason: Cell;
+
+  constructor(m: Machine, name: string) {
+    this.m = m;
+    this.reason = m.record(`${name}.exit`, 'gfn', 'flags', 'serial');
+  }
+
+  /** There is one to be handled. */
+  get isThere(): boolean {
+    return this.m.peek(this.reason) !== NO_EXIT;
+  }
+
+  get isViolation(): boolean {
+    return this.m.peek(this.reason) === EPT_VIOLATION;
+  }
+
+  get gfn(): number {
+    return this.m.peek(this.reason + 1);
+  }
+
+  /** EXIT_WRITE and EXIT_PENDING. */
+  get flags(): number {
+    return this.m.peek(this.reason + 2);
+  }
+
+  /** Numbers the exits. */
+  get serial(): number {
+    return this.m.peek(this.reason + 3);
+  }
+
+  violation(gfn: number, flags: number): void {
+    this.set(EPT_VIOLATION, gfn, flags);
+  }
+
+  interrupt(): void {
+    this.set(INTERRUPT, 0, 0);
+  }
+
+  private set(reason: number, gfn: number, flags: number): void {
+    this.m.poke(this.reason, reason);
+    this.m.poke(this.reason + 1, gfn);
+    this.m.poke(this.reason + 2, flags);
+    this.m.poke(this.reason + 3, this.serial + 1);
+  }
+
+  clear(): void {
+    this.m.poke(this.reason, NO_EXIT);
+  }
+}
