@@ -1,9 +1,26 @@
-/** `npm run docs`: writes the documents that are generated, docs/rules.md and docs/counterexamples.md. */
+/** `npm run docs`: writes the documents that are generated. With names, e.g. `mutants`, only those. */
 import { writeFileSync } from 'node:fs';
 import { POLICIES } from '../impl/index.ts';
 import { catalogue, markdownOf } from '../properties/reports/catalogue.ts';
-import { markdownOfSurveys, surveyAll } from '../properties/survey.ts';
+import { markdownOfMutants, surveyMutants } from '../properties/surveys/mutants.ts';
+import { markdownOfPolicies, surveyPolicies } from '../properties/surveys/policies.ts';
+import { markdownOfQuestion, surveyQuestion } from '../properties/surveys/question.ts';
+import { warn } from './output.ts';
 
-const docs = new URL('../docs/', import.meta.url);
-writeFileSync(new URL('rules.md', docs), `${markdownOf(catalogue())}\n`);
-writeFileSync(new URL('counterexamples.md', docs), `${markdownOfSurveys(surveyAll(POLICIES))}\n`);
+const DOCUMENTS: Readonly<Record<string, () => string>> = {
+  rules: () => markdownOf(catalogue()),
+  counterexamples: () => markdownOfQuestion(surveyQuestion()),
+  policies: () => markdownOfPolicies(surveyPolicies(POLICIES)),
+  mutants: () => markdownOfMutants(surveyMutants()),
+};
+
+const asked = process.argv.slice(2);
+for (const name of asked.length > 0 ? asked : Object.keys(DOCUMENTS)) {
+  const write = DOCUMENTS[name];
+  if (write === undefined) {
+    warn(`there is no document "${name}"; there are ${Object.keys(DOCUMENTS).join(', ')}`);
+    process.exitCode = 2;
+    break;
+  }
+  writeFileSync(new URL(`../docs/${name}.md`, import.meta.url), `${write()}\n`);
+}

@@ -16,7 +16,7 @@ import { Attributes } from '../spec/kvm/attributes.ts';
 import { directFormat } from '../spec/kvm/hardware.ts';
 import type { Invalidation } from '../spec/kvm/invalidation.ts';
 import { CONTEXTS, Kvm, type KvmVcpu } from '../spec/kvm/kvm.ts';
-import { Memslots, NO_SLOT, type SlotPlace } from '../spec/kvm/memslots.ts';
+import { Memslots, NO_MEMSLOT, type SlotPlace } from '../spec/kvm/memslots.ts';
 import { NxList } from '../spec/kvm/nx-list.ts';
 import { PrimaryMmu } from '../spec/kvm/primary-mmu.ts';
 import { Roots, type RootRole } from '../spec/kvm/roots.ts';
@@ -36,7 +36,7 @@ export const BACKING_PAGES = 2 * ADDRESSES + 2 * 8;
 const MAX_GFN = 7;
 
 const PLACES: readonly SlotPlace[] = [
-  // no two slots are neighbours among user addresses: see docs/findings.md, F7
+  // no two slots are neighbours among user addresses: see docs/findings.md, F8
   { asId: 0, gfn: 0, pages: 3, hva: HVA_BASE },
   // moves between GFNs 4 and 5
   { asId: 0, gfn: 4, pages: 1, hva: HVA_BASE + 4 },
@@ -96,7 +96,7 @@ export function createKvm(options: KvmOptions): Kvm {
 function createVcpu(m: Machine, tables: Tables, slots: Memslots, vcpu: Vcpu, index: number): KvmVcpu {
   const formatOf = ({ asId, adDisabled }: RootRole): TableFormat => directFormat(tables, adDisabled, (gfn) => {
     const slot = slots.find(asId, gfn);
-    if (slot !== NO_SLOT) slots.markNow(slot, gfn);
+    if (slot !== NO_MEMSLOT) slots.markNow(slot, gfn);
   });
   const tlb = new Tlb(m, `EPT TLB${index}`, tables, 4);
   return {

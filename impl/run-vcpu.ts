@@ -8,7 +8,7 @@ import { TRANSLATED, type Walker } from '../spec/machine/walker.ts';
 import { NO_PAGE, type PageRef } from '../spec/machine/pages.ts';
 import { OUTSIDE_GUEST } from '../spec/machine/vcpu.ts';
 import {
-  CONTEXTS, FAULT_RESULTS, REQ_FREE_OBSOLETE_ROOTS, REQ_TLB_FLUSH, RET_EMULATE, RET_EXIT, type Context, type FaultResult,
+  CONTEXTS, FAULT_ANSWERS, REQ_FREE_OBSOLETE_ROOTS, REQ_TLB_FLUSH, RET_EMULATE, RET_EXIT, type Context, type FaultAnswer,
   type Kvm, type KvmVcpu,
 } from '../spec/kvm/kvm.ts';
 import { SPECIAL_ROOT } from '../spec/kvm/roots.ts';
@@ -98,7 +98,7 @@ function* serveRequests(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu): Steps<void> {
 
 function* handleFault(
   kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, root: PageRef, asId: 0 | 1, gfn: number, access: GuestAccess,
-): Steps<FaultResult> {
+): Steps<FaultAnswer> {
   const fault = newFault(root, asId, gfn, { write: access === 'write', exec: access === 'exec' });
   for (const listener of kvm.listeners) listener.faultBegan?.(vcpu.index, fault);
   yield* kvm.srcu.readLock();
@@ -109,8 +109,8 @@ function* handleFault(
   return result;
 }
 
-const isResult = (value: unknown): value is FaultResult =>
-  typeof value === 'number' && FAULT_RESULTS[value] !== undefined;
+const isResult = (value: unknown): value is FaultAnswer =>
+  typeof value === 'number' && FAULT_ANSWERS[value] !== undefined;
 
 /** A fault of a vCPU whose guest has no paging yet: its root has no page of its own. */
 export function* legacyFault(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, gfn: number): Steps<void> {

@@ -1,7 +1,7 @@
 /** What the operations of an ordinary VM's history do. GFNs are of address space 0; those from SMM_GFN on are SMM's. */
 import type { Steps } from '../spec/machine/step.ts';
 import type { Kvm, KvmVcpu } from '../spec/kvm/kvm.ts';
-import { NO_SLOT, type Slot } from '../spec/kvm/memslots.ts';
+import { NO_MEMSLOT, type Slot } from '../spec/kvm/memslots.ts';
 import type { PrimaryMmu } from '../spec/kvm/primary-mmu.ts';
 import { guestAccess, guestIdle, legacyFault, prefault, shadowFault } from '../impl/run-vcpu.ts';
 import { HVA_BASE } from '../impl/kvm-platform.ts';
@@ -38,8 +38,8 @@ const hvaOf = (gfn: number): number => HVA_BASE + gfn;
 /** An operation on the slot that has a GFN, there now or not. */
 const onSlot = (kvm: Kvm, gfn: number, act: (slot: Slot) => Steps<void>): Steps<void> => {
   const there = kvm.slots.find(0, gfn);
-  const slot = there !== NO_SLOT ? there : kvm.slots.places.findIndex((place) => isAt(place, gfn));
-  return slot === NO_SLOT ? nothing() : act(slot);
+  const slot = there !== NO_MEMSLOT ? there : kvm.slots.places.findIndex((place) => isAt(place, gfn));
+  return slot === NO_MEMSLOT ? nothing() : act(slot);
 };
 
 const isAt = (place: { readonly asId: number; readonly gfn: number; readonly pages: number }, gfn: number): boolean =>
@@ -128,7 +128,7 @@ export const HOST_OPERATIONS_OF_A_VM: ReadonlyMap<string, HostOperation> = new M
 
 const tracking = (kvm: Kvm, mmu: TdpMmu, gfn: number, tracked: boolean): Steps<void> => {
   const slot = kvm.slots.find(0, gfn);
-  return slot === NO_SLOT ? nothing() : mmu.trackGfn(kvm, slot, gfn, tracked);
+  return slot === NO_MEMSLOT ? nothing() : mmu.trackGfn(kvm, slot, gfn, tracked);
 };
 
 /** guest_memfd gives a folio back: private pages, whole folios only. */
@@ -141,7 +141,7 @@ function* punch(kvm: Kvm, mmu: TdpMmu, gfn: number, pages: number): Steps<void> 
 
 /** Only what a slot has can be converted. */
 const converting = (kvm: Kvm, mmu: TdpMmu, gfn: number, isPrivate: boolean): Steps<void> =>
-  kvm.slots.find(0, gfn) === NO_SLOT ? nothing() : mmu.convert(kvm, gfn, isPrivate);
+  kvm.slots.find(0, gfn) === NO_MEMSLOT ? nothing() : mmu.convert(kvm, gfn, isPrivate);
 
 /** A signal for a vCPU: whoever loops on its behalf has to come out. */
 function* signal(kvm: Kvm, gfn: number): Steps<void> {

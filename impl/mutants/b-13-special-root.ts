@@ -1,5 +1,5 @@
 /** B-13: that a vCPU may be on a special root is forgotten. */
-import { NO_SLOT } from '../../spec/kvm/memslots.ts';
+import { NO_MEMSLOT } from '../../spec/kvm/memslots.ts';
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
@@ -10,7 +10,7 @@ export default directMutant({
   change: {
     *isPageFaultStale(kvm, _vcpu, fault) {
       if (yield* kvm.roots.isObsolete(fault.root)) return true;
-      return fault.slot !== NO_SLOT && (yield* kvm.invalidation.isStale(fault.seq, fault.gfn));
+      return fault.slot !== NO_MEMSLOT && (yield* kvm.invalidation.isStale(fault.seq, fault.gfn));
     },
   },
 });

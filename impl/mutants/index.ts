@@ -9,6 +9,6 @@ const files = readdirSync(fileURLToPath(new URL('.', import.meta.url)))
 
 /** All of them, in order of their ids. */
 export const MUTANTS: readonly Mutant[] = await Promise.all(files.map(async (name) => {
-  const { default: found } = await import(`./${name}`) as { default: Mutant };
-  return found;
+  const { default: found } = await import(`./${name}`) as { default: Omit<Mutant, 'file'> }; // each is made by mutant()
+  return { ...found, file: name };
 }));

@@ -4,6 +4,8 @@ import type { TdpMmu } from '../tdp-mmu/tdp-mmu.ts';
 import { upstream7 } from '../upstream-7.ts';
 
 export interface Mutant {
+  /** The file that it is in. */
+  readonly file: string;
   /** The bug's id, e.g. `B-45`. */
   readonly id: string;
   readonly title: string;
@@ -17,12 +19,12 @@ export interface Mutant {
 }
 
 /** What a mutant's file says; `change` is what differs from `base`. */
-export interface MutantText extends Omit<Mutant, 'policy'> {
+export interface MutantText extends Omit<Mutant, 'policy' | 'file'> {
   readonly change: Partial<Policy>;
 }
 
 /** The mutant, whose policy is called like the bug: `b-45`. */
-export function mutant({ change, ...text }: MutantText): Mutant {
+export function mutant({ change, ...text }: MutantText): Omit<Mutant, 'file'> {
   const { id, title, source, base, breaks } = text;
   const policy: Policy = {
     ...base,
@@ -41,6 +43,6 @@ export function directMutant(
     readonly base?: Policy;
     readonly change: Partial<TdpMmu> & ThisType<TdpMmu>;
   },
-): Mutant {
+): Omit<Mutant, 'file'> {
   return mutant({ ...text, base, change: { direct: { ...base.direct, ...change } } });
 }

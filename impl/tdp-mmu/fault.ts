@@ -6,9 +6,9 @@
 import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
 import {
   REQ_FREE_OBSOLETE_ROOTS, RET_CONTINUE, RET_EMULATE, RET_EXIT, RET_FIXED, RET_RETRY, RET_SPURIOUS, permits, type Fault,
-  type FaultResult, type Kvm,
+  type FaultAnswer, type Kvm,
 } from '../../spec/kvm/kvm.ts';
-import { NO_SLOT, READ_ONLY, SLOT_INVALID } from '../../spec/kvm/memslots.ts';
+import { NO_MEMSLOT, READ_ONLY, SLOT_INVALID } from '../../spec/kvm/memslots.ts';
 import type { PrimaryMmu } from '../../spec/kvm/primary-mmu.ts';
 import { SPECIAL_ROOT } from '../../spec/kvm/roots.ts';
 import {
@@ -22,7 +22,7 @@ export const newFault = (
   access: { readonly write?: boolean; readonly exec?: boolean; readonly prefetch?: boolean },
 ): Fault => ({
   gfn, root, asId, write: access.write ?? false, exec: access.exec ?? false, prefetch: access.prefetch ?? false,
-  seq: 0, slot: NO_SLOT, isPrivate: false, page: -1, hostWritable: false, goal: 0,
+  seq: 0, slot: NO_MEMSLOT, isPrivate: false, page: -1, hostWritable: false, goal: 0,
 });
 
 /** What backs the page of a fault, and its address there. */
@@ -45,7 +45,7 @@ export const faults: Part<
     fault.seq = yield* kvm.invalidation.sample();
     const early = yield* this.faultinPfn(kvm, vcpu, fault);
     if (early !== RET_CONTINUE) return early;
-    let result: FaultResult = RET_RETRY;
+    let result: FaultAnswer = RET_RETRY;
     yield* kvm.mmuLock.readLock();
     if (!(yield* this.isPageFaultStale(kvm, vcpu, fault))) result = yield* this.map(kvm, vcpu, fault);
     yield* this.finishFaultin(kvm, fault);
@@ -56,7 +56,7 @@ export const faults: Part<
   *faultinPfn(kvm, _vcpu, fault) {
     const { gfn, asId, write } = fault;
     fault.slot = yield* kvm.slots.lookup(asId, gfn);
-    if (fault.slot === NO_SLOT) return gfn >= kvm.maxGfn ? RET_EMULATE : RET_CONTINUE;
+    if (fault.slot === NO_MEMSLOT) return gfn >= kvm.maxGfn ? RET_EMULATE : RET_CONTINUE;
     if (kvm.slots.stateOf(fault.slot) === SLOT_INVALID) return fault.prefetch ? RET_EXIT : RET_RETRY;
     const readOnly = (kvm.slots.flagsOf(fault.slot) & READ_ONLY) !== 0;
     if (readOnly && write) return RET_EXIT;
@@ -85,13 +85,13 @@ export const faults: Part<
     // a special root has no page to ask; a vCPU on one is told by a request
     if (fault.root === SPECIAL_ROOT) return ((yield* vcpu.vcpu.checkRequests()) & REQ_FREE_OBSOLETE_ROOTS) !== 0;
     if (yield* kvm.roots.isObsolete(fault.root)) return true;
-    return fault.slot !== NO_SLOT && (yield* kvm.invalidation.isStale(fault.seq, fault.gfn));
+    return fault.slot !== NO_MEMSLOT && (yield* kvm.invalidation.isStale(fault.seq, fault.gfn));
   },
 
   *fastPageFault(kvm, _vcpu, fault) {
     if (fault.root === SPECIAL_ROOT) return RET_CONTINUE;
     yield* kvm.rcu.readLock();
-    let result: FaultResult = RET_CONTINUE;
+    let result: FaultAnswer = RET_CONTINUE;
     for (let i = 0; i < FAST_TRIES && result === RET_CONTINUE; i++) {
       const { table, index, spte, level } = yield* kvm.tables.walkFrom(fault.root, fault.gfn, 0);
       const isCurrent = kindOfSpte(spte) === MMIO && pageOfSpte(spte) === kvm.m.peek(kvm.slots.generation);
@@ -102,11 +102,11 @@ export const faults: Part<
       let wanted = spte;
       if ((spte & ACCESS_TRACKED) !== 0) wanted = (spte & ~ACCESS_TRACKED) | ACCESSED;
       // a huge page becomes writable page by page while writes are logged, which is not for this path
-      const logged = slot !== NO_SLOT && kvm.slots.isLogged(slot);
+      const logged = slot !== NO_MEMSLOT && kvm.slots.isLogged(slot);
       if (fault.write && (spte & MMU_WRITABLE) !== 0 && !(logged && level > 0)) wanted |= WRITABLE | DIRTY;
       if (wanted === spte || !permits(wanted, fault)) break;
       if (!(yield* kvm.tables.cmpxchg(table, index, spte, wanted))) continue;
-      if (fault.write && slot !== NO_SLOT) yield* kvm.slots.markDirty(slot, fault.gfn);
+      if (fault.write && slot !== NO_MEMSLOT) yield* kvm.slots.markDirty(slot, fault.gfn);
       result = RET_FIXED;
     }
     yield* kvm.rcu.readUnlock();
@@ -116,7 +116,7 @@ export const faults: Part<
   *prefault(kvm, vcpu, gfn, pages) {
     for (let at = gfn; at < gfn + pages; at++) {
       yield* kvm.srcu.readLock();
-      let result: FaultResult = RET_RETRY;
+      let result: FaultAnswer = RET_RETRY;
       while (result === RET_RETRY && kvm.m.peek(vcpu.signal) === 0) {
         const root = yield* kvm.rootOf(vcpu, 0);
         const stale = root !== NO_PAGE && (yield* kvm.roots.isObsolete(root));
@@ -132,7 +132,7 @@ export const faults: Part<
   *shadowFault(kvm, _vcpu, gfn) {
     yield* kvm.srcu.readLock();
     const slot = yield* kvm.slots.lookup(0, gfn);
-    if (slot !== NO_SLOT && kvm.slots.stateOf(slot) !== SLOT_INVALID) {
+    if (slot !== NO_MEMSLOT && kvm.slots.stateOf(slot) !== SLOT_INVALID) {
       yield* kvm.mmuLock.writeLock();
       yield* kvm.shadow.makeAvailable();
       yield* kvm.shadow.add(slot);

@@ -4,8 +4,8 @@
  */
 import { NO_PAGE } from '../../spec/machine/pages.ts';
 import { Walk } from '../../spec/kvm/iterator.ts';
-import { permits, RET_EMULATE, RET_FIXED, RET_RETRY, RET_SPURIOUS, type Fault, type FaultResult } from '../../spec/kvm/kvm.ts';
-import { NO_SLOT } from '../../spec/kvm/memslots.ts';
+import { permits, RET_EMULATE, RET_FIXED, RET_RETRY, RET_SPURIOUS, type Fault, type FaultAnswer } from '../../spec/kvm/kvm.ts';
+import { NO_MEMSLOT } from '../../spec/kvm/memslots.ts';
 import { SPECIAL_ROOT } from '../../spec/kvm/roots.ts';
 import {
   ACCESSED, DIRTY, EXECUTABLE, flagsOfSpte, FROZEN, HOST_WRITABLE, isLeafSpte, kindOfSpte, leafSpte, mmioSpte, MMU_WRITABLE,
@@ -16,7 +16,7 @@ import { addressOf, memoryOf } from './fault.ts';
 import type { Part } from './tdp-mmu.ts';
 
 /** A table that is added only because a huge page could not be executed. */
-const standsForHuge = ({ exec, slot }: Fault, { level }: Walk): boolean => exec && level === 1 && slot !== NO_SLOT;
+const standsForHuge = ({ exec, slot }: Fault, { level }: Walk): boolean => exec && level === 1 && slot !== NO_MEMSLOT;
 
 export const maps: Part<
   'mappingLevel' | 'map' | 'mapTargetLevel' | 'makeLeaf' | 'addTable' | 'linkTable' | 'fillSplit' | 'trackNx' |
@@ -24,7 +24,7 @@ export const maps: Part<
 > = {
   *mappingLevel(kvm, fault) {
     const { slot, gfn, exec } = fault;
-    if (slot === NO_SLOT || kvm.slots.isLogged(slot) || exec) return 0;
+    if (slot === NO_MEMSLOT || kvm.slots.isLogged(slot) || exec) return 0;
     const first = kvm.tables.align(gfn, 1);
     const end = kvm.slots.gfnOf(slot) + kvm.slots.place(slot).pages;
     if (first < kvm.slots.gfnOf(slot) || first + kvm.tables.span(1) > end) return 0;
@@ -38,7 +38,7 @@ export const maps: Part<
     yield* kvm.rcu.readLock();
     fault.goal = yield* this.mappingLevel(kvm, fault);
     const walk = new Walk(kvm.tables, { root: fault.root, first: fault.gfn, end: fault.gfn + 1 });
-    let result: FaultResult | null = null;
+    let result: FaultAnswer | null = null;
     while (result === null && (yield* walk.next())) {
       while (result === null && !(walk.level > fault.goal && kindOfSpte(walk.spte) === TABLE)) {
         const isNxTable = kindOfSpte(walk.spte) === TABLE && kvm.nx.isMarked(pageOfSpte(walk.spte));
@@ -94,8 +94,8 @@ export const maps: Part<
   *mapTargetLevel(kvm, fault, walk) {
     const before = walk.spte;
     if (permits(before, fault)) return RET_SPURIOUS;
-    if (fault.slot === NO_SLOT) {
-      // a slot has come into being since the fault looked (Linux puts MMIO over it, unflushed: docs/findings.md, F8)
+    if (fault.slot === NO_MEMSLOT) {
+      // a slot has come into being since the fault looked (Linux puts MMIO over it, unflushed: docs/findings.md, F9)
       if (isLeafSpte(before)) return RET_RETRY;
       const value = mmioSpte(kvm.m.peek(kvm.slots.generation));
       return value === before || (yield* this.setSpteAtomic(kvm, walk, value)) ? RET_EMULATE : RET_RETRY;

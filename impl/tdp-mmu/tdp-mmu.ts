@@ -6,7 +6,7 @@
 import type { PageRef } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import type { Walk } from '../../spec/kvm/iterator.ts';
-import type { Context, Fault, FaultResult, Kvm, KvmVcpu } from '../../spec/kvm/kvm.ts';
+import type { Context, Fault, FaultAnswer, Kvm, KvmVcpu } from '../../spec/kvm/kvm.ts';
 import type { Slot } from '../../spec/kvm/memslots.ts';
 import type { RootRole } from '../../spec/kvm/roots.ts';
 import type { Spte } from '../../spec/kvm/spte.ts';
@@ -14,7 +14,7 @@ import type { Spte } from '../../spec/kvm/spte.ts';
 /** What KVM as a whole asks of its MMU. GFNs and user addresses (HVA) are pages. */
 export interface DirectOperations {
   /** A guest access faulted. */
-  pageFault(kvm: Kvm, vcpu: KvmVcpu, fault: Fault): Steps<FaultResult>;
+  pageFault(kvm: Kvm, vcpu: KvmVcpu, fault: Fault): Steps<FaultAnswer>;
   /** User space wants a range mapped before the guest needs it (KVM_PRE_FAULT_MEMORY). */
   prefault(kvm: Kvm, vcpu: KvmVcpu, gfn: number, pages: number): Steps<void>;
   /** A nested guest's access faulted: the shadow MMU handles it. */
@@ -60,15 +60,15 @@ export interface ZapOptions {
 
 /** The steps. */
 export interface DirectSteps {
-  faultinPfn(kvm: Kvm, vcpu: KvmVcpu, fault: Fault): Steps<FaultResult>;
+  faultinPfn(kvm: Kvm, vcpu: KvmVcpu, fault: Fault): Steps<FaultAnswer>;
   /** Drops the reference to the page that {@link faultinPfn} got. */
   finishFaultin(kvm: Kvm, fault: Fault): Steps<void>;
   isPageFaultStale(kvm: Kvm, vcpu: KvmVcpu, fault: Fault): Steps<boolean>;
-  fastPageFault(kvm: Kvm, vcpu: KvmVcpu, fault: Fault): Steps<FaultResult>;
+  fastPageFault(kvm: Kvm, vcpu: KvmVcpu, fault: Fault): Steps<FaultAnswer>;
   /** Level at which the page is to be mapped. Under mmu_lock. */
   mappingLevel(kvm: Kvm, fault: Fault): Steps<number>;
-  map(kvm: Kvm, vcpu: KvmVcpu, fault: Fault): Steps<FaultResult>;
-  mapTargetLevel(kvm: Kvm, fault: Fault, walk: Walk): Steps<FaultResult>;
+  map(kvm: Kvm, vcpu: KvmVcpu, fault: Fault): Steps<FaultAnswer>;
+  mapTargetLevel(kvm: Kvm, fault: Fault, walk: Walk): Steps<FaultAnswer>;
   /** The leaf that a fault is to install at `level`. */
   makeLeaf(kvm: Kvm, fault: Fault, level: number): Spte;
   /** Adds a table below the entry that the walk is at; what a fault should do when it did not come about. */

@@ -1,5 +1,5 @@
 /** K42, K57 to K60: faults and entries of a TD's VCPUs. */
-import { K42 } from '../../spec/kvm/rules/staleness.ts';
+import { K42_TEXT } from '../../spec/kvm/rules/staleness.ts';
 import { EMPTY, isLeafSpte } from '../../spec/kvm/spte.ts';
 import { SLOT_INVALID, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
 import { EXIT_PENDING } from '../../spec/kvm/vcpu-exit.ts';
@@ -10,7 +10,7 @@ import type { VmRule } from './rule.ts';
 
 /** The same rule about the faults of a TD, whose slot and SRCU are its own. */
 const K42_OF_TDS: VmRule = {
-  ...K42,
+  ...K42_TEXT,
   level: 'stochastic',
   vms: ['td', 'new-td'],
   watch: (vm, judge) => {

@@ -40,8 +40,8 @@ export const RET_EMULATE = 3;
 export const RET_CONTINUE = 4;
 /** The slot does not permit it, or is going away: user space has to see to it. */
 export const RET_EXIT = 5;
-export type FaultResult = 0 | 1 | 2 | 3 | 4 | 5;
-export const FAULT_RESULTS = ['RETRY', 'FIXED', 'SPURIOUS', 'EMULATE', 'CONTINUE', 'EXIT'] as const;
+export type FaultAnswer = 0 | 1 | 2 | 3 | 4 | 5;
+export const FAULT_ANSWERS = ['RETRY', 'FIXED', 'SPURIOUS', 'EMULATE', 'CONTINUE', 'EXIT'] as const;
 
 /** A fault, with what has been found out about it so far. GFNs and user addresses are pages. */
 export interface Fault {
@@ -97,7 +97,7 @@ export interface KvmListener {
   promised?(what: Promised, asId: number, gfn: number, pages: number): void;
   kept?(what: Promised, asId: number, gfn: number, pages: number): void;
   faultBegan?(vcpu: number, fault: Fault): void;
-  faultEnded?(vcpu: number, fault: Fault, result: FaultResult): void;
+  faultEnded?(vcpu: number, fault: Fault, result: FaultAnswer): void;
   /** Every vCPU has forgotten what it knew of these GFNs. */
   flushed?(gfn: number, pages: number): void;
   /** A walk asks whether it should yield; it does so. */

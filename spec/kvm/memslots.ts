@@ -11,7 +11,7 @@ import { MEMSLOT_DATA } from './tables.ts';
 
 /** A slot's index, or -1 for none. */
 export type Slot = number;
-export const NO_SLOT: Slot = -1;
+export const NO_MEMSLOT: Slot = -1;
 
 /** Where a slot lies when it is there. `hva` is the user address (in pages) of its first page. */
 export interface SlotPlace {
@@ -118,7 +118,7 @@ export class Memslots {
       const { asId: as, pages } = this.place(slot);
       if (this.stateOf(slot) !== SLOT_ABSENT && as === asId && gfn >= first && gfn < first + pages) return slot;
     }
-    return NO_SLOT;
+    return NO_MEMSLOT;
   }
 
   /** The slot that has `gfn`, in one step; from inside an SRCU read section, for as long as that lasts. */

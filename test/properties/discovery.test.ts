@@ -68,5 +68,6 @@ test('every rule of this repository is found', () => {
   const texts = readdirSync(pathOf('properties/rules')).map((name) => textOf(`properties/rules/${name}`)).join('\n');
   const ids = [...texts.matchAll(/^ {2}id: '(\w+)'/gm)].map(([, id]) => id);
 
-  expect(SYSTEM_RULES.map(({ id }) => id)).toEqual(ids.toSorted());
+  // K42's text is with its monitor for ordinary VMs
+  expect(SYSTEM_RULES.map(({ id }) => id).filter((id) => id !== 'K42')).toEqual(ids.toSorted());
 });

@@ -2,7 +2,7 @@
 import { NO_PAGE, pageNumberOf } from '../../machine/pages.ts';
 import { IN_GUEST, OUTSIDE_GUEST } from '../../machine/vcpu.ts';
 import { CONTEXTS, REQ_FREE_OBSOLETE_ROOTS, type Kvm } from '../kvm.ts';
-import { NO_SLOT } from '../memslots.ts';
+import { NO_MEMSLOT } from '../memslots.ts';
 import { describeSpte, isLeafSpte, isPresent, kindOfSpte, pageOfSpte, TABLE } from '../spte.ts';
 import { DIRECT_TABLE } from '../tables.ts';
 import { backsGfn, findEntry, hostLevel, gfnBits, isRoot, isShared, namesOf, PerActor, rangeBits, tableName } from './ghosts.ts';
@@ -221,13 +221,13 @@ const K24: KvmRule = {
       },
       accessed: (vcpu, asId, gfn, _page, _value, value) => {
         const slot = slots.find(asId, gfn);
-        if (value !== null && slot !== NO_SLOT && slots.isLogged(slot)) written.set(keyOf(asId, gfn), vcpu);
+        if (value !== null && slot !== NO_MEMSLOT && slots.isLogged(slot)) written.set(keyOf(asId, gfn), vcpu);
       },
       atRest: () => {
         for (const [key, vcpu] of written) {
           const [asId, gfn] = [Math.floor(key / 64), key % 64];
           const slot = slots.find(asId, gfn);
-          if (slot === NO_SLOT || slots.isDirty(slot, gfn)) continue;
+          if (slot === NO_MEMSLOT || slots.isDirty(slot, gfn)) continue;
           judge.violated(`GFN ${gfn}, which vcpu${vcpu} wrote, in the dirty log`, 'it is not');
         }
       },

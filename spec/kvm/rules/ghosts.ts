@@ -2,7 +2,7 @@
 import { MAX_ACTORS, type Machine } from '../../machine/machine.ts';
 import { NO_PAGE, pageNumberOf, type PageRef } from '../../machine/pages.ts';
 import type { Fault, Kvm } from '../kvm.ts';
-import { NO_SLOT } from '../memslots.ts';
+import { NO_MEMSLOT } from '../memslots.ts';
 import { isLeafSpte, isPresent, kindOfSpte, pageOfSpte, TABLE, type Spte } from '../spte.ts';
 import { LINKED, type Tables } from '../tables.ts';
 
@@ -134,7 +134,7 @@ export const tableName = (table: PageRef): string => `p${pageNumberOf(table)}`;
 /** The page backs the GFN now, as shared or as private memory. */
 export function backsGfn({ attributes, primary, slots }: Kvm, asId: number, gfn: number, page: number): boolean {
   const slot = slots.find(asId, gfn);
-  if (slot === NO_SLOT) return false;
+  if (slot === NO_MEMSLOT) return false;
   return primary.backs(page, slots.hvaOf(slot, gfn)) || (asId === 0 && attributes.memory.backs(page, gfn));
 }
 
@@ -142,5 +142,5 @@ export function backsGfn({ attributes, primary, slots }: Kvm, asId: number, gfn:
 export function hostLevel({ attributes, primary, slots }: Kvm, asId: number, gfn: number, page: number): number {
   const slot = slots.find(asId, gfn);
   if (asId === 0 && attributes.memory.backs(page, gfn)) return attributes.memory.levelOf(gfn);
-  return slot === NO_SLOT ? 0 : primary.levelOf(slots.hvaOf(slot, gfn));
+  return slot === NO_MEMSLOT ? 0 : primary.levelOf(slots.hvaOf(slot, gfn));
 }

@@ -1,6 +1,7 @@
 /** K37 to K42: faults and those who take pages away, side by side. */
+import type { RuleText } from '../../machine/rule.ts';
 import { RET_RETRY, type Kvm } from '../kvm.ts';
-import { NO_SLOT, SLOT_INVALID } from '../memslots.ts';
+import { NO_MEMSLOT, SLOT_INVALID } from '../memslots.ts';
 import { describeSpte, FROZEN, isLeafSpte, isPresent, pageOfSpte } from '../spte.ts';
 import { Faults, isShared, leafAt, namesOf, PerActor, rangeBits } from './ghosts.ts';
 import type { KvmRule } from './rule.ts';
@@ -22,7 +23,7 @@ function reasonsToRetry(kvm: Kvm): PerActor {
   kvm.roots.listeners.push({ invalidated: others });
   kvm.slots.listeners.push({
     lookedUp: (_asId, _gfn, slot) => {
-      if (slot !== NO_SLOT && kvm.slots.stateOf(slot) === SLOT_INVALID) reason.mine = 1;
+      if (slot !== NO_MEMSLOT && kvm.slots.stateOf(slot) === SLOT_INVALID) reason.mine = 1;
     },
     installed: others,
   });
@@ -222,7 +223,7 @@ const K41: KvmRule = {
     mmuLock.listeners.push({
       acquired: () => {
         const { mine } = faults;
-        if (mine === null || mine.slot === NO_SLOT || wasCovered.mine === 0) return;
+        if (mine === null || mine.slot === NO_MEMSLOT || wasCovered.mine === 0) return;
         judge.violated(`no lock for a fault on GFN ${mine.gfn}, which is being invalidated`, 'it takes mmu_lock');
       },
     });
@@ -230,14 +231,19 @@ const K41: KvmRule = {
   },
 };
 
-export const K42: KvmRule = {
+/** What K42 says, of ordinary VMs and of TDs. */
+export const K42_TEXT = {
   id: 'K42',
   level: 'required',
   statement:
     'Whoever retries inside the kernel leaves when the memslot is going away: who takes it away waits for readers of the ' +
     'memslots.',
-  source: 'Linux, commits 3ccbf6f47098, 2bc2694fe20b',
+  source: 'Linux, commits 3ccbf6f47098, 2bc2694fe20b; tdx.c: tdx_handle_ept_violation()',
   versions: ['*'],
+} satisfies RuleText;
+
+const K42: KvmRule = {
+  ...K42_TEXT,
   watch: ({ invalidation, m, slots, srcu }, judge) => {
     /** In the read section that the current actor is in: has a fault begun, and met a slot that is going away? */
     const stage = new PerActor(m);
@@ -252,7 +258,7 @@ export const K42: KvmRule = {
     });
     slots.listeners.push({
       lookedUp: (_asId, _gfn, slot) => {
-        if (slot === NO_SLOT || slots.stateOf(slot) !== SLOT_INVALID || !srcu.holds(m.current)) return;
+        if (slot === NO_MEMSLOT || slots.stateOf(slot) !== SLOT_INVALID || !srcu.holds(m.current)) return;
         judge.exercised();
         if (stage.mine === BEGUN) stage.mine = MET;
       },

@@ -1,7 +1,7 @@
 /** K8 to K19: from what to what entries go, and what comes before and after. */
 import { pageNumberOf } from '../../machine/pages.ts';
 import { permits, RET_RETRY } from '../kvm.ts';
-import { NO_SLOT } from '../memslots.ts';
+import { NO_MEMSLOT } from '../memslots.ts';
 import {
   describeSpte, FROZEN, isLeafSpte, isNonPresentSpte, isPresent, kindOfSpte, MMIO, MMU_WRITABLE, pageOfSpte, TABLE,
   tableSpte, WRITABLE,
@@ -120,7 +120,7 @@ const K12: KvmRule = {
       const asId = roots.asIdOf(tables.rootOf(table));
       const slot = slots.find(asId, gfn);
       const host = hostLevel(kvm, asId, gfn, pageOfSpte(after));
-      const within = slot !== NO_SLOT && gfn + tables.span(level) <= slots.gfnOf(slot) + slots.place(slot).pages;
+      const within = slot !== NO_MEMSLOT && gfn + tables.span(level) <= slots.gfnOf(slot) + slots.place(slot).pages;
       if (host >= level && within) return;
       judge.violated(`entry ${gfn}@L${level} only where the host maps that much`, `the host maps level ${host}`);
     });
