@@ -1,0 +1,39 @@
+/** docs/findings.md, F8 and F9: what upstream's direct roots do not keep out. */
+import { expect, test } from 'vitest';
+import type { Policy } from '../../impl/policy.ts';
+import { tdpMmu } from '../../impl/tdp-mmu/index.ts';
+import type { TdpMmu } from '../../impl/tdp-mmu/tdp-mmu.ts';
+import { upstream7 } from '../../impl/upstream-7.ts';
+import { Engine } from '../../properties/engine.ts';
+import { parseHistory } from '../../properties/histories/text.ts';
+import { RET_EMULATE, RET_RETRY } from '../../spec/kvm/kvm.ts';
+import { isLeafSpte, mmioSpte } from '../../spec/kvm/spte.ts';
+
+const broken = (policy: Policy, text: string): string | undefined =>
+  new Engine({ policy, kind: 'vm', module: '1.5' }).run(parseHistory(text))?.rule;
+
+test('F8: a notifier over two slots yields without the flush of the first, and another gives the page back', () => {
+  expect(broken(upstream7, 'vm | v0: touch 2; read 2 | h0: unmap 2+3 | h1: unmap 2 | @v0.1.0>1 @h0.0.45>1')).toBe('K22');
+});
+
+test('F8: by itself such a notifier flushes before it ends', () => {
+  for (let step = 0; step < 80; step++) {
+    expect(broken(upstream7, `vm | v0: touch 2; read 2 | h0: unmap 2+3 | @v0.1.0>1 @h0.0.${step}?1`)).toBeUndefined();
+  }
+});
+
+/** As Linux has it: whatever is there becomes MMIO. */
+const mmioOverLeaf: Partial<TdpMmu> & ThisType<TdpMmu> = {
+  *mapTargetLevel(kvm, fault, walk) {
+    if (fault.slot >= 0 || !isLeafSpte(walk.spte)) return yield* tdpMmu.mapTargetLevel.call(this, kvm, fault, walk);
+    const value = mmioSpte(kvm.m.peek(kvm.slots.generation));
+    return (yield* this.setSpteAtomic(kvm, walk, value)) ? RET_EMULATE : RET_RETRY;
+  },
+};
+
+test('F9: a fault without a memslot puts MMIO over the page of a slot that has come since, unflushed', () => {
+  const text = 'vm | h0: read-only 0 | v0: read 0 | v1: touch 0 | @h0.0.18>2 @v1.0.26>1';
+
+  expect(broken({ ...upstream7, name: 'mmio-over-leaf', direct: { ...tdpMmu, ...mmioOverLeaf } }, text)).toBe('K20');
+  expect(broken(upstream7, text)).toBeUndefined();
+});
