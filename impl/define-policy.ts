@@ -5,9 +5,14 @@
 import { frozenMirror } from './frozen-mirror.ts';
 import { nearly } from './nearly.ts';
 import type { Policy } from './policy.ts';
+import type { TdpMmu } from './tdp-mmu/tdp-mmu.ts';
 
 /** A policy as somebody writes it: its name, and what differs from the base. */
-export type PartialPolicy = Partial<Policy> & Pick<Policy, 'name'>;
+export interface PartialPolicy extends Partial<Omit<Policy, 'direct' | 'name'>> {
+  readonly name: string;
+  /** What is done differently about direct roots; then the policy runs ordinary VMs, unless `vms` says otherwise. */
+  readonly direct?: Partial<TdpMmu> & ThisType<TdpMmu>;
+}
 
 /** Something that is not a policy; the message is one line that says what is wrong with it. */
 export class NoPolicy extends Error {
@@ -31,18 +36,27 @@ export function policyFrom(value: unknown, base: Policy = frozenMirror): Policy 
     throw new NoPolicy("it exports no policy: export one as default, e.g. { name: 'mine', *unmap(vm, gfn, pages) { … } }");
   }
   const own = membersOf(value);
-  const inherited = new Map(Object.entries(base));
   const { name } = own;
   if (typeof name !== 'string' || name === '') throw new NoPolicy("the policy has no name: add name: 'my-policy'");
+  const { direct } = own;
+  const vms = direct === undefined ? base.vms : (['vm'] as const);
+  const merged = mergedWith({ ...base, vms, title: `${base.name}, changed`, proposed: '', breaks: [] }, own, name);
+  const problem = notReasons('breaks', own['breaks']) ?? notReasons('never', own['never']);
+  if (problem !== null) throw new NoPolicy(`policy ${name}: ${problem}`);
+  const isPart = typeof direct === 'object' && direct !== null;
+  return { ...merged, direct: isPart ? mergedWith(base.direct, membersOf(direct), name) : base.direct, name };
+}
+
+/** `base` with the members of `own`, each of the type that the base's has. @throws NoPolicy */
+function mergedWith<Base extends object>(base: Base, own: Readonly<Record<string, unknown>>, name: string): Base {
+  const inherited = new Map<string, unknown>(Object.entries(base));
   for (const [key, member] of Object.entries(own)) {
     const problem = inherited.has(key) ? mistyped(key, member, inherited.get(key)) : misspelt(key, inherited.keys());
     if (problem !== null) throw new NoPolicy(`policy ${name}: ${problem}`);
   }
-  const problem = notReasons('breaks', own['breaks']) ?? notReasons('never', own['never']);
-  if (problem !== null) throw new NoPolicy(`policy ${name}: ${problem}`);
   const entries = Object.entries(own).filter(([key, member]) => isGenerator(inherited.get(key)) && !isGenerator(member));
   const guarded = Object.fromEntries(entries.map(([key, member]) => [key, stepping(key, member)]));
-  return { ...base, title: `${base.name}, changed`, proposed: '', breaks: [], ...own, ...guarded, name };
+  return { ...base, ...own, ...guarded };
 }
 
 const tagOf = (value: unknown): string => Object.prototype.toString.call(value);

@@ -44,6 +44,7 @@ describe('one file is enough', () => {
       export default definePolicy({ name: 'mine', *promote(vm, gfn) { yield* this.demote(vm, gfn); } }, exclusive);`],
     ['one that is spread', 'spread.ts', `import { exclusive, type Policy } from 'sept-conformance';
       export default { ...exclusive, name: 'mine' } satisfies Policy;`],
+    ['one that changes a step of the direct roots', 'direct.ts', "export default { name: 'mine', direct: { *splitHugePages() {} } };"],
     ['one that is a class', 'class.ts', `class Base { *promote() {} }
       class Mine extends Base { name = 'mine'; *demote() {} }
       export default new Mine();`],
