@@ -85,7 +85,7 @@ export function createKvm(options: KvmOptions): Kvm {
     primary: new PrimaryMmu(m, ADDRESSES, options.firstPage),
     activeNotifiers: m.segment('mn_active_invalidate_count', 1, () => 'mn_active_invalidate_count'),
     attributes: new Attributes(m, tables.span(tables.rootLevel + 1), options.firstPage + 2 * ADDRESSES),
-    shadow: new ShadowMmu(m, PLACES.length),
+    shadow: new ShadowMmu(m, pages, options.indexBits, PLACES.length, options.hasSlots),
     memfd,
     tracked: m.segment('tracked', tables.span(tables.rootLevel + 1)),
     maxGfn: MAX_GFN,

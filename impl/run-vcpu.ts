@@ -130,5 +130,7 @@ export function* prefault(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, gfn: number, pag
 /** A nested guest's access, which the shadow MMU serves. */
 export function* shadowFault(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, gfn: number): Steps<void> {
   if (isRunning(vcpu)) yield* vcpu.vcpu.leave();
+  yield* kvm.srcu.readLock();
   yield* mmu.shadowFault(kvm, vcpu, gfn);
+  yield* kvm.srcu.readUnlock();
 }

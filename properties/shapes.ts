@@ -24,16 +24,16 @@ export const VM_SHAPE: Shape = {
   operations: {
     vcpu: [
       'touch', 'touch', 'touch', 'touch', 'read', 'read', 'exec', 'exec', 'smm-touch', 'smm-exec', 'nested-touch',
-      'nested-touch', 'nested-read', 'shadow-touch', 'idle', 'prefault', 'legacy-read',
+      'nested-touch', 'nested-read', 'shadow-touch', 'shadow-touch', 'idle', 'prefault', 'legacy-read',
     ],
     host: [
-      'unmap', 'unmap', 'unmap', 'unmap-atomic', 'protect', 'split-folio', 'merge-folio', 'age', 'age', 'delete-slot',
-      'create-slot', 'move-slot', 'read-only', 'log', 'log', 'collect', 'unlog', 'recover-nx', 'recover-nx', 'zap-all', 'zap-all',
-      'zap-range', 'track', 'untrack', 'signal', 'close-memfd', 'to-private', 'to-private',
-      'to-shared', 'punch',
+      'unmap', 'unmap', 'unmap', 'unmap-atomic', 'punch', 'zap-range', 'zap-all', 'zap-all', 'age', 'age', 'protect',
+      'split-folio', 'merge-folio', 'to-private', 'to-private', 'to-shared', 'close-memfd', 'recover-nx', 'recover-nx',
+      'create-slot', 'create-slot', 'delete-slot', 'move-slot', 'read-only', 'log', 'log', 'log', 'collect', 'unlog',
+      'unlog', 'track', 'untrack', 'signal',
     ],
   },
-  maxOperations: 8,
+  maxOperations: 10,
   gfns: 8,
   maxDeviations: 6,
   maxStep: 120,

@@ -39,12 +39,16 @@ export const dirtyLog: Part<
   },
 
   *applyLog(kvm, slot) {
+    const { asId, pages } = kvm.slots.place(slot);
+    yield* kvm.mmuLock.writeLock();
+    if (asId === 0) yield* kvm.shadow.writeProtect(kvm.slots.gfnOf(slot), pages);
+    yield* kvm.mmuLock.writeUnlock();
     yield* kvm.mmuLock.readLock();
     yield* this.splitHugePages(kvm, slot);
     yield* this.writeProtectSlot(kvm, slot);
     yield* kvm.mmuLock.readUnlock();
     // always: aging may have taken W from entries without a flush, and those were passed over (K24)
-    yield* kvm.flushRange(kvm.slots.gfnOf(slot), kvm.slots.place(slot).pages);
+    yield* kvm.flushRange(kvm.slots.gfnOf(slot), pages);
   },
 
   *writeProtectSlot(kvm, slot) {
@@ -111,6 +115,7 @@ export const dirtyLog: Part<
   },
 
   *makeReport(kvm, asId, gfn) {
+    if (asId === 0) yield* kvm.shadow.writeProtect(gfn, 1);
     for (const root of kvm.roots.all()) {
       if (kvm.roots.isInvalid(root) || kvm.roots.asIdOf(root) !== asId) continue;
       const walk = new Walk(kvm.tables, { root, first: gfn, end: gfn + 1 });

@@ -129,17 +129,21 @@ export const faults: Part<
     }
   },
 
-  *shadowFault(kvm, _vcpu, gfn) {
-    yield* kvm.srcu.readLock();
-    const slot = yield* kvm.slots.lookup(0, gfn);
-    if (slot !== NO_MEMSLOT && kvm.slots.stateOf(slot) !== SLOT_INVALID) {
-      yield* kvm.mmuLock.writeLock();
+  *shadowFault(kvm, vcpu, gfn) {
+    const fault = newFault(NO_PAGE, 0, gfn, { write: true });
+    fault.seq = yield* kvm.invalidation.sample();
+    if ((yield* this.faultinPfn(kvm, vcpu, fault)) !== RET_CONTINUE || fault.slot === NO_MEMSLOT) return;
+    yield* kvm.mmuLock.writeLock();
+    if (!(yield* kvm.invalidation.isStale(fault.seq, gfn))) {
       yield* kvm.shadow.makeAvailable();
-      yield* kvm.shadow.add(slot);
+      yield* kvm.shadow.add(fault.slot);
       yield* kvm.shadow.markUnsync();
-      yield* kvm.mmuLock.writeUnlock();
+      const leaf = this.makeLeaf(kvm, fault, 0);
+      if ((leaf & WRITABLE) !== 0) yield* kvm.slots.markDirty(fault.slot, gfn);
+      yield* kvm.shadow.map(gfn, leaf);
     }
-    yield* kvm.srcu.readUnlock();
+    yield* this.finishFaultin(kvm, fault);
+    yield* kvm.mmuLock.writeUnlock();
   },
 };
 

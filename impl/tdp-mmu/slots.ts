@@ -86,6 +86,7 @@ export const slots: Part<
     kvm.promise('track', asId, gfn, 1);
     yield* kvm.m.write(kvm.tracked + gfn, tracked ? 1 : 0);
     let flush = false;
+    if (tracked && asId === 0) yield* kvm.shadow.zapRange(gfn, 1);
     for (const root of tracked ? kvm.roots.all() : []) {
       if (kvm.roots.isInvalid(root) || kvm.roots.asIdOf(root) !== asId) continue;
       yield* kvm.rcu.readLock();
@@ -116,6 +117,7 @@ export const slots: Part<
     }
     yield* this.zapAllFast(kvm);
     yield* kvm.rcu.barrier();
+    yield* kvm.pages.free(kvm.shadow.table);
     for (const [slot] of kvm.slots.places.entries()) {
       if (kvm.slots.stateOf(slot) === SLOT_ABSENT) continue;
       yield* this.installSlot(kvm, slot, SLOT_ABSENT);

@@ -47,6 +47,7 @@ export const zaps: Part<
   *unmapGfnRange(kvm, slot, gfn, pages, mayBlock) {
     const { asId } = kvm.slots.place(slot);
     let flush = false;
+    if (asId === 0) yield* kvm.shadow.zapRange(gfn, pages);
     let root = yield* this.nextRoot(kvm, NO_PAGE, false, false);
     while (root !== NO_PAGE) {
       if (kvm.roots.asIdOf(root) === asId) {
@@ -69,6 +70,7 @@ export const zaps: Part<
     kvm.promise('zap', 0, gfn, pages);
     yield* kvm.mmuLock.writeLock();
     yield* this.beginZap(kvm, gfn, pages);
+    yield* kvm.shadow.zapRange(gfn, pages);
     let flush = false;
     let root = yield* this.nextRoot(kvm, NO_PAGE, true, false);
     while (root !== NO_PAGE) {

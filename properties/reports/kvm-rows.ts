@@ -20,6 +20,9 @@ export function watchKvm(kvm: Kvm, add: AddRow): void {
     const pages = [before, after].filter(isPresent).map((spte) => targetName(spte));
     add(`${name.replace('entry ', '')}: ${shortSpte(before)} -> ${shortSpte(after)}`, [name, ...pages], [name, ...pages]);
   });
+  kvm.shadow.tables.listeners.push((_table, index, before, after) => {
+    add(`shadow entry ${index}: ${shortSpte(before)} -> ${shortSpte(after)}`, [`shadow ${index}`], [`shadow ${index}`]);
+  });
   kvm.listeners.push({
     accessed: (vcpu, asId, gfn, page, _value, written) => {
       const root = running[vcpu] ?? NO_PAGE;

@@ -1,11 +1,15 @@
 /**
  * What the TDP MMU meets of the shadow MMU, which serves nested guests: pages that it reclaims when there are too many,
- * and counts of pages that are out of step with the guest's tables. Neither is protected by anything but mmu_lock held
- * for write. Source: K7; mails of 47b0c2e4c220 and ce25681d59ff.
+ * counts of pages that are out of step with the guest's tables, and one shadow table. That table is indirect: what an
+ * entry maps is what the guest's own table says, and can become another GFN's under the same address. Nothing of it is
+ * protected by anything but mmu_lock held for write. Source: K7; mails of 47b0c2e4c220 and ce25681d59ff; B-42.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
+import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
 import { RMW, type Steps } from '../machine/step.ts';
 import type { Slot } from './memslots.ts';
+import { EMPTY, isLeafSpte, WRITABLE, type Spte } from './spte.ts';
+import { SHADOW_TABLE, Tables } from './tables.ts';
 
 export interface ShadowListener {
   /** Something was done that needs mmu_lock held for write. */
@@ -17,19 +21,27 @@ const LIMIT = 2;
 
 export class ShadowMmu {
   readonly listeners: ShadowListener[] = [];
+  readonly tables: Tables;
+  /** The shadow table, or NO_PAGE. */
+  readonly table: PageRef;
   private readonly m: Machine;
   private readonly used: Cell;
   private readonly unsync: Cell;
   /** Per slot: shadow pages that are accounted in it. */
   private readonly inSlot: Cell;
   private readonly slots: number;
+  /** Per entry of the table: the GFN that it maps, plus one. */
+  private readonly targets: Cell;
 
-  constructor(m: Machine, slots: number) {
+  constructor(m: Machine, pages: Pages, indexBits: number, slots: number, exists: boolean) {
     this.m = m;
     this.slots = slots;
+    this.tables = new Tables(m, pages, indexBits, 0);
+    this.table = exists ? this.tables.allocNow(SHADOW_TABLE, 0, 0) : NO_PAGE;
     this.used = m.record('shadow pages', 'unsync');
     this.unsync = this.used + 1;
     this.inSlot = m.segment('shadow pages of slot', slots);
+    this.targets = m.segment('GFN of shadow entry', this.tables.fanout);
   }
 
   private tell(what: string): void {
@@ -63,11 +75,49 @@ export class ShadowMmu {
     this.tell('unsync pages are counted');
   }
 
+  /** Place of a GFN in the shadow table; every other GFN has the same. */
+  indexOf(gfn: number): number {
+    return gfn % this.tables.fanout;
+  }
+
+  /** The GFN that an entry maps, or -1. */
+  targetOf(index: number): number {
+    return this.m.peek(this.targets + index) - 1;
+  }
+
+  /** Makes an entry map `gfn`. */
+  *map(gfn: number, leaf: Spte): Steps<void> {
+    const index = this.indexOf(gfn);
+    yield* this.tables.write(this.table, index, leaf);
+    this.m.poke(this.targets + index, gfn + 1);
+  }
+
+  /** Takes entries that map one of these GFNs away. */
+  *zapRange(gfn: number, pages: number): Steps<void> {
+    for (let i = 0; i < this.tables.fanout; i++) {
+      if (this.isIn(i, gfn, pages)) yield* this.tables.write(this.table, i, EMPTY);
+    }
+  }
+
+  /** Takes W from entries that map one of these GFNs. */
+  *writeProtect(gfn: number, pages: number): Steps<void> {
+    for (let i = 0; i < this.tables.fanout; i++) {
+      if (this.isIn(i, gfn, pages)) yield* this.tables.clearBits(this.table, i, WRITABLE);
+    }
+  }
+
+  private isIn(index: number, gfn: number, pages: number): boolean {
+    const target = this.targetOf(index);
+    const isMapped = isLeafSpte(this.m.peek(this.tables.pages.word(this.table, index)));
+    return isMapped && target >= gfn && target < gfn + pages;
+  }
+
   /** Zaps all shadow pages. */
   *zapAll(): Steps<void> {
     yield this.used * 8 + RMW;
     this.tell('shadow pages are zapped');
     this.forgetAll();
+    for (let i = 0; i < this.tables.fanout; i++) yield* this.tables.write(this.table, i, EMPTY);
   }
 
   private forgetAll(): void {

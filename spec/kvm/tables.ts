@@ -9,13 +9,14 @@ import { RMW, WRITE, type Steps } from '../machine/step.ts';
 import { EMPTY, kindOfSpte, pageOfSpte, TABLE, type Spte } from './spte.ts';
 
 /** Kinds of kernel pages, as the allocator's reports name them. */
-export const PAGE_KINDS = ['mirror table', 'S-EPT', 'direct table', 'memslot', 'VCPU'] as const;
+export const PAGE_KINDS = ['mirror table', 'S-EPT', 'direct table', 'memslot', 'VCPU', 'shadow table'] as const;
 export const MIRROR_TABLE = 0;
 export const SEPT_PAGE = 1;
 export const DIRECT_TABLE = 2;
 export const MEMSLOT_DATA = 3;
 /** struct kvm_vcpu. */
 export const VCPU_STRUCT = 4;
+export const SHADOW_TABLE = 5;
 
 /** How an entry was written. */
 export type WriteKind = typeof STORED | typeof EXCHANGED | typeof COMPARED | typeof CLEARED;

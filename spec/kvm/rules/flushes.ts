@@ -101,6 +101,11 @@ const K22: KvmRule = {
     for (const memory of [primary, attributes.memory]) memory.listeners.push({
       released: (_hva, page) => {
         judge.exercised();
+        for (let i = 0; i < shadow.tables.fanout; i++) {
+          const spte = m.peek(shadow.tables.pages.word(shadow.table, i));
+          const maps = isLeafSpte(spte) && pageOfSpte(spte) === page;
+          if (maps) judge.violated(`page ${page} mapped by nothing`, 'a shadow entry maps it');
+        }
         for (const root of roots.all()) {
           findEntry(kvm, root, (spte, gfn, level) => {
             const maps = isLeafSpte(spte) && page >= pageOfSpte(spte) && page < pageOfSpte(spte) + tables.span(level);

@@ -26,10 +26,17 @@ const K1: KvmRule = {
   level: 'required',
   statement:
     'An entry is written with mmu_lock held, but for two writers of a leaf that goes on mapping its page: a fast page ' +
-    'fault, which gives back what only logging or aging took, and aging. They write atomically.',
+    'fault, which gives back what only logging or aging took, and aging. They write atomically, to direct tables only.',
   source: 'Linux, Documentation/virt/kvm/locking.rst §2; tdp_mmu.c: tdp_mmu_set_spte(); recordings: aging without lock',
   versions: ['*'],
-  watch: ({ m, mmuLock, tables }, judge) => {
+  watch: ({ m, mmuLock, shadow, tables }, judge) => {
+    shadow.tables.listeners.push((_table, index, before, after) => {
+      if (before === after) return;
+      judge.exercised();
+      if (mmuLock.heldForWrite(m.current)) return;
+      judge.violated('an indirect table changed with mmu_lock held for write',
+        `entry ${index}: ${describeSpte(before)} -> ${describeSpte(after)} without: it may be another GFN's by now`);
+    });
     tables.listeners.push((table, index, before, after, how) => {
       if (!isShared(tables, table) || before === after) return;
       judge.exercised();
