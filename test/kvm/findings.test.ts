@@ -32,8 +32,14 @@ const mmioOverLeaf: Partial<TdpMmu> & ThisType<TdpMmu> = {
 };
 
 test('F9: a fault without a memslot puts MMIO over the page of a slot that has come since, unflushed', () => {
-  const text = 'vm | h0: read-only 0 | v0: read 0 | v1: touch 0 | @h0.0.18>2 @v1.0.26>1';
+  // the slot is gone when v1 looks it up (step 10 to 30 of h0), and back when v1 takes mmu_lock (its step 20 to 30)
+  const texts = Array.from({ length: 200 }, (_, i) =>
+    `vm | h0: read-only 0 | v0: read 0 | v1: touch 0 | @h0.0.${10 + Math.floor(i / 10)}>2 @v1.0.${20 + (i % 10)}>1`);
+  const asLinux = new Engine({
+    policy: { ...upstream7, name: 'mmio-over-leaf', direct: { ...tdpMmu, ...mmioOverLeaf } }, kind: 'vm', module: '1.5',
+  });
+  const ours = new Engine({ policy: upstream7, kind: 'vm', module: '1.5' });
 
-  expect(broken({ ...upstream7, name: 'mmio-over-leaf', direct: { ...tdpMmu, ...mmioOverLeaf } }, text)).toBe('K20');
-  expect(broken(upstream7, text)).toBeUndefined();
+  expect(texts.map((text) => asLinux.run(parseHistory(text))?.rule)).toContain('K20');
+  expect(texts.filter((text) => ours.run(parseHistory(text)) !== null)).toEqual([]);
 });
