@@ -1,0 +1,46 @@
+/**
+ * `npm run campaign`: checks the policies that are expected to pass, a process each, as many at once as there are
+ * processors, and writes docs/campaign.md. `--runs` says how many histories each.
+ */
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
+import { CAMPAIGN, markdownOfCampaign, type CampaignResult } from '../properties/surveys/campaign.ts';
+import { runsOption, seedOption, type Knobs } from './knobs.ts';
+import { print } from './output.ts';
+
+const SEPT = fileURLToPath(new URL('bin.mjs', import.meta.url));
+const DOCUMENT = new URL('../docs/campaign.md', import.meta.url);
+const DEFAULT_RUNS = 1_000_000;
+const DEFAULT_SEED = 2026;
+const MAX_OUTPUT = 1 << 26;
+
+/** One policy, by the command that anybody else would use; it ends with 1 when it found something. */
+const checked = (policy: string, runs: number, seed: number): Promise<CampaignResult> => new Promise((resolve, reject) => {
+  const args = [SEPT, 'check', policy, '--runs', String(runs), '--seed', String(seed), '--json'];
+  execFile(process.execPath, args, { maxBuffer: MAX_OUTPUT }, (error, stdout, stderr) => {
+    if (stdout === '') return reject(new Error(stderr.trim() || error?.message));
+    const result = JSON.parse(stdout) as CampaignResult; // printed by `sept check`
+    print(`${policy}: ${result.verdict} (${result.histories} histories)`);
+    resolve(result);
+  });
+});
+
+await new Command('campaign')
+  .addOption(runsOption())
+  .addOption(seedOption())
+  .action(async ({ runs = DEFAULT_RUNS, seed = DEFAULT_SEED }: Pick<Knobs, 'runs' | 'seed'>) => {
+    const results = new Map<string, CampaignResult>();
+    const waiting = [...CAMPAIGN];
+    const worker = async (): Promise<void> => {
+      for (let policy = waiting.shift(); policy !== undefined; policy = waiting.shift()) {
+        results.set(policy, await checked(policy, runs, seed));
+      }
+    };
+    await Promise.all(Array.from({ length: availableParallelism() }, worker));
+    const inOrder = CAMPAIGN.flatMap((policy) => results.get(policy) ?? []);
+    writeFileSync(DOCUMENT, `${markdownOfCampaign(inOrder)}\n`);
+  })
+  .parseAsync();
