@@ -7,6 +7,8 @@ import type { Steps } from '../spec/machine/step.ts';
 import { TRANSLATED } from '../spec/machine/walker.ts';
 import { READ_ACCESS, WRITE_ACCESS } from '../spec/machine/tlb.ts';
 import { pageAccept } from '../spec/tdx/guest/accept.ts';
+import type { Call } from '../spec/tdx/call.ts';
+import { acceptLevelOf } from '../spec/tdx/guest/violation.ts';
 import { tdExit } from '../spec/tdx/guest/td-exit.ts';
 import { guestAccess } from '../spec/tdx/guest/access.ts';
 import { vpEnter } from '../spec/tdx/functions/vp-enter.ts';
@@ -62,7 +64,7 @@ function* enterTd(vm: Vm, vcpu: VmVcpu): Steps<Progress> {
       const call = yield* vm.seamcall(vpEnter, { rcx: vm.address(vcpu.tdvpr), lp: vcpu.index }, ENTRY_TOLERATES);
       if (succeeded(call)) return DONE;
       yield* vcpu.kvm.leave();
-      const stopped = isStatus(call, S.VMEXIT_EPT_VIOLATION) && (yield* resolve(vm, vcpu, call.r8)) === STOPPED;
+      const stopped = isStatus(call, S.VMEXIT_EPT_VIOLATION) && (yield* resolve(vm, vcpu, call)) === STOPPED;
       if (stopped) return STOPPED;
     } else yield* vcpu.kvm.leave();
     yield* vm.m.relax(vm.noEntry);
@@ -78,13 +80,17 @@ export function* leaveTd(vm: Vm, vcpu: VmVcpu): Steps<void> {
   yield* vcpu.kvm.leave();
 }
 
-/** The module has left the TD for an EPT violation at `gpa` (bytes); KVM handles it. */
-function* resolve(vm: Vm, vcpu: VmVcpu, gpa: number): Steps<Progress> {
-  const mayRetry: unknown = yield* vm.policy.fault(vm, vcpu.index, Math.floor(gpa / 4096));
+/** The module has left the TD for an EPT violation, which `call` tells of; KVM handles it. */
+function* resolve(vm: Vm, vcpu: VmVcpu, { r8, rdx }: Call): Steps<Progress> {
+  const gfn = Math.floor(r8 / 4096);
+  const acceptLevel = acceptLevelOf(rdx);
+  for (const listener of vm.listeners) listener.faultBegan?.(vcpu.index, gfn, acceptLevel);
+  const mayRetry: unknown = yield* vm.policy.fault(vm, vcpu.index, gfn, acceptLevel);
   if (typeof mayRetry !== 'boolean') {
     throw new TypeError(
       `fault answered ${String(mayRetry)} instead of true (try again) or false (there is no memslot)`);
   }
+  for (const listener of vm.listeners) listener.faultEnded?.(vcpu.index, gfn, acceptLevel, mayRetry);
   return mayRetry ? AGAIN : STOPPED;
 }
 
@@ -103,15 +109,15 @@ function* access(vm: Vm, vcpu: VmVcpu, gfn: number, written: number | null): Ste
 /** The hardware found no translation: the module looks for itself, and injects #VE or leaves the TD. */
 function* emulate(vm: Vm, vcpu: VmVcpu, gfn: number): Steps<Progress> {
   const call = yield* vm.seamcall(guestAccess, { rcx: gfn * 4096, vcpu: vcpu.tdvpr, lp: vcpu.index });
-  if (call.exitReason >= 0) return yield* exited(vm, vcpu, call.r8);
+  if (call.exitReason >= 0) return yield* exited(vm, vcpu, call);
   if (!call.injectedVe) return AGAIN;
   return (yield* accept(vm, vcpu, gfn, 0)) === STOPPED ? STOPPED : AGAIN;
 }
 
 /** The VCPU has left the TD with an EPT violation. */
-function* exited(vm: Vm, vcpu: VmVcpu, gpa: number): Steps<Progress> {
+function* exited(vm: Vm, vcpu: VmVcpu, call: Call): Steps<Progress> {
   yield* vcpu.kvm.leave();
-  return yield* resolve(vm, vcpu, gpa);
+  return yield* resolve(vm, vcpu, call);
 }
 
 const ACCEPT_TOLERATES = [
@@ -123,7 +129,7 @@ function* accept(vm: Vm, vcpu: VmVcpu, gfn: number, level: number): Steps<Progre
   const first = vm.tdx.geometry.align(gfn, level);
   const operands = { rcx: first * 4096 + level, vcpu: vcpu.tdvpr, lp: vcpu.index };
   const call = yield* vm.seamcall(pageAccept, operands, ACCEPT_TOLERATES);
-  if (call.exitReason >= 0) return yield* exited(vm, vcpu, call.r8);
+  if (call.exitReason >= 0) return yield* exited(vm, vcpu, call);
   if (call.interrupted) {
     yield* leaveTd(vm, vcpu);
     return AGAIN;

@@ -9,11 +9,14 @@ import { Pages } from '../spec/machine/pages.ts';
 import { Rcu } from '../spec/machine/rcu.ts';
 import { RwLock } from '../spec/machine/rwlock.ts';
 import { atomically } from '../spec/machine/step.ts';
+import { SpinLock } from '../spec/machine/spinlock.ts';
 import { Tlb } from '../spec/machine/tlb.ts';
 import { Vcpu } from '../spec/machine/vcpu.ts';
 import { Walker } from '../spec/machine/walker.ts';
+import { DynamicPamt } from '../spec/kvm/dynamic-pamt.ts';
 import { GuestMemory } from '../spec/kvm/guest-memory.ts';
 import { Invalidation } from '../spec/kvm/invalidation.ts';
+import { LargePages } from '../spec/kvm/large-pages.ts';
 import { Mirror } from '../spec/kvm/mirror.ts';
 import { PAGE_KINDS } from '../spec/kvm/tables.ts';
 import { septFormat } from '../spec/tdx/hardware.ts';
@@ -37,6 +40,8 @@ export interface VmOptions {
 
 const INDEX_BITS = 1;
 const ROOT_LEVEL = 2;
+/** Pages that level 1 maps. */
+const LARGE_PAGE = 1 << INDEX_BITS;
 /** The guest's pages. */
 export const GUEST_PAGES = 1 << (INDEX_BITS * (ROOT_LEVEL + 1));
 
@@ -95,11 +100,16 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
     rcu: new Rcu(m),
     mirror: new Mirror(m, pages, INDEX_BITS, ROOT_LEVEL),
     invalidation: new Invalidation(m),
-    guestMemory: new GuestMemory(m, GUEST_PAGES, guest),
+    guestMemory: new GuestMemory(m, GUEST_PAGES, guest, LARGE_PAGE),
     noEntry: m.segment('wait_for_sept_zap', 1, () => 'wait_for_sept_zap'),
     slot: m.segment('memslot', 1, () => 'memslot'),
+    largePages: new LargePages(m, GUEST_PAGES, LARGE_PAGE),
+    pamt: new DynamicPamt(m, memory.pages, LARGE_PAGE, count),
+    seamcallLock: new SpinLock(m, 'seamcall_lock'),
+    interrupts: m.segment('host_interrupts', 1, () => 'host_interrupts'),
   });
   m.poke(vm.slot, 1);
+  if (policy.populate !== undefined) atomically(policy.populate(vm));
   armZeroStep(vm);
   m.seal();
   return vm;

@@ -29,8 +29,11 @@ export interface Policy {
   /** Required rules whose premise the policy never meets, and why: they are "not applicable", not "not exercised". */
   readonly never?: readonly { readonly rule: string; readonly why: string }[];
 
-  /** The guest of VCPU `vcpu` faulted on private GFN `gfn`. True: it may try again. False: there is no memslot. */
-  fault(vm: Vm, vcpu: number, gfn: number): Steps<boolean>;
+  /**
+   * The guest of VCPU `vcpu` faulted on private GFN `gfn`. True: it may try again. False: there is no memslot.
+   * `acceptLevel` is the level at which the guest wanted to ACCEPT, -1 when it did something else.
+   */
+  fault(vm: Vm, vcpu: number, gfn: number, acceptLevel: number): Steps<boolean>;
   /** The host takes `pages` pages from `gfn` on back (hole punched, converted to shared). */
   unmap(vm: Vm, gfn: number, pages: number): Steps<void>;
   /** Everything under the table that maps `gfn` goes, and the table if the policy ever frees one. */
@@ -39,6 +42,13 @@ export interface Policy {
   promote(vm: Vm, gfn: number): Steps<void>;
   /** The large page that maps `gfn` becomes a table of small ones. */
   demote(vm: Vm, gfn: number): Steps<void>;
+  /**
+   * guest_memfd splits the folio behind `gfn`, by `vm.guestMemory.folios.split`: nothing larger than what backs it may
+   * stay mapped. Without this entry point it does so without asking.
+   */
+  splitFolio?(vm: Vm, gfn: number): Steps<void>;
+  /** The VM has been created, and nobody runs yet: a policy that does not wait for faults maps its memory. */
+  populate?(vm: Vm): Steps<void>;
   /** The memslot, which holds all of the guest's memory, is deleted. */
   removeSlot(vm: Vm): Steps<void>;
   /** The VM is destroyed. No VCPU runs any more. */

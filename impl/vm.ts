@@ -8,10 +8,13 @@ import type { Pages } from '../spec/machine/pages.ts';
 import type { Rcu } from '../spec/machine/rcu.ts';
 import type { RwLock } from '../spec/machine/rwlock.ts';
 import type { Steps } from '../spec/machine/step.ts';
+import type { SpinLock } from '../spec/machine/spinlock.ts';
 import type { Vcpu } from '../spec/machine/vcpu.ts';
 import type { Walker } from '../spec/machine/walker.ts';
+import type { DynamicPamt } from '../spec/kvm/dynamic-pamt.ts';
 import type { GuestMemory } from '../spec/kvm/guest-memory.ts';
 import type { Invalidation } from '../spec/kvm/invalidation.ts';
+import type { LargePages } from '../spec/kvm/large-pages.ts';
 import type { Mirror } from '../spec/kvm/mirror.ts';
 import { OPERANDS_ZERO, type Call, type Operands } from '../spec/tdx/call.ts';
 import type { InterfaceFunction, TdxModule } from '../spec/tdx/module.ts';
@@ -38,6 +41,9 @@ export interface VmVcpu {
 export interface VmListener {
   /** A call of the module has ended; `tolerated` are the statuses that the policy said it can handle. */
   answered?(call: Call, tolerated: readonly Status[]): void;
+  /** VCPU `vcpu` brings a fault to the policy, which has handled it; `acceptLevel` as {@link Policy.fault} has it. */
+  faultBegan?(vcpu: number, gfn: number, acceptLevel: number): void;
+  faultEnded?(vcpu: number, gfn: number, acceptLevel: number, mayRetry: boolean): void;
   /** The current actor's operation has ended. */
   operationEnded?(): void;
   /** The host is about to take pages from the guest, and has taken them. */
@@ -73,6 +79,14 @@ export class Vm {
   readonly noEntry: Cell;
   /** The slot exists; 0 once it is deleted. */
   readonly slot: Cell;
+  /** Where nothing may be mapped large. */
+  readonly largePages: LargePages;
+  /** The PAMT pages of a VM whose module wants them one by one; only policies that support that use it. */
+  readonly pamt: DynamicPamt;
+  /** A spinlock for policies that have calls of the module take turns (P1). */
+  readonly seamcallLock: SpinLock;
+  /** How many interrupts are about to hit the processors of the host: a resize that looks for one finds it. */
+  readonly interrupts: Cell;
   readonly listeners: VmListener[] = [];
 
   constructor(parts: VmParts) {
@@ -91,6 +105,10 @@ export class Vm {
     this.vcpus = parts.vcpus;
     this.noEntry = parts.noEntry;
     this.slot = parts.slot;
+    this.largePages = parts.largePages;
+    this.pamt = parts.pamt;
+    this.seamcallLock = parts.seamcallLock;
+    this.interrupts = parts.interrupts;
   }
 
   /** HPA (bytes) of a page number. */
@@ -103,7 +121,10 @@ export class Vm {
    * breaks rule S01.
    */
   *seamcall(fn: InterfaceFunction, operands: Partial<Operands>, tolerated: readonly Status[] = []): Steps<Call> {
-    const call = yield* this.tdx.invoke(fn, { ...OPERANDS_ZERO, lp: this.hostLp(), ...operands });
+    const interrupts = operands.vcpu === undefined ? this.m.peek(this.interrupts) : 0;
+    const interruptAfter = interrupts > 0 ? 1 : 0;
+    const call = yield* this.tdx.invoke(fn, { ...OPERANDS_ZERO, lp: this.hostLp(), interruptAfter, ...operands });
+    if (interrupts > 0 && call.interruptLooks > 0) yield* this.m.add(this.interrupts, -1);
     for (const listener of this.listeners) listener.answered?.(call, tolerated);
     return call;
   }

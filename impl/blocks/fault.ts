@@ -5,7 +5,7 @@
 import type { Steps } from '../../spec/machine/step.ts';
 import { NO_PAGE, pageNumberOf } from '../../spec/machine/pages.ts';
 import type { SptePlace } from '../../spec/kvm/tables.ts';
-import { EMPTY, FROZEN, kindOfSpte, LEAF, leafSpte, tableSpte, type Spte } from '../../spec/kvm/spte.ts';
+import { EMPTY, FROZEN, kindOfSpte, LEAF, leafSpte, TABLE, tableSpte, type Spte } from '../../spec/kvm/spte.ts';
 import type { Operands } from '../../spec/tdx/call.ts';
 import { pageAug } from '../../spec/tdx/functions/page-aug.ts';
 import { septAdd } from '../../spec/tdx/functions/sept-add.ts';
@@ -24,23 +24,28 @@ export interface Installation {
 /** Carries out a change; false when it did not come about and the fault has to be taken again. */
 export type Install = (vm: Vm, change: Installation) => Steps<boolean>;
 
-/** Maps `gfn` at level 0, table by table. The caller holds mmu_lock. False: the fault has to be taken again. */
-export function* mapPrivate(vm: Vm, gfn: number, page: number, install: Install): Steps<boolean> {
-  for (;;) {
-    const place = yield* vm.mirror.walk(gfn, 0);
-    if (kindOfSpte(place.spte) === LEAF) return true;
-    if (place.spte !== EMPTY) return false;
-    if (place.level === 0) return yield* install(vm, leafChange(vm, place, gfn, page));
-    if (!(yield* addTable(vm, place, gfn, install))) return false;
+/**
+ * Maps `gfn`, which `page` backs, at `level` (0 unless given), or at 0 where there is a table already; table by table.
+ * The caller holds mmu_lock. False: the fault has to be taken again.
+ */
+export function* mapPrivate(vm: Vm, gfn: number, page: number, install: Install, level = 0): Steps<boolean> {
+  for (let goal = level; ; ) {
+    const place = yield* vm.mirror.walk(gfn, goal);
+    const kind = kindOfSpte(place.spte);
+    if (kind === LEAF) return true;
+    if (kind === TABLE) goal = 0;
+    else if (place.spte !== EMPTY) return false;
+    else if (place.level === goal) return yield* install(vm, leafChange(vm, place, gfn, page));
+    else if (!(yield* addTable(vm, place, gfn, install))) return false;
   }
 }
 
-const leafChange = (vm: Vm, place: SptePlace, gfn: number, page: number): Installation => ({
-  place,
-  to: leafSpte(page),
-  fn: pageAug,
-  operands: { ...mapping(vm, gfn, place.level), r8: vm.address(page) },
-});
+/** The leaf at `place`, which `page` belongs to. */
+function leafChange(vm: Vm, place: SptePlace, gfn: number, page: number): Installation {
+  const first = page - (gfn - vm.mirror.align(gfn, place.level));
+  const operands = { ...mapping(vm, gfn, place.level), r8: vm.address(first) };
+  return { place, to: leafSpte(first), fn: pageAug, operands };
+}
 
 /** Adds a table below `place`; the tables that did not get in are freed. */
 function* addTable(vm: Vm, place: SptePlace, gfn: number, install: Install): Steps<boolean> {

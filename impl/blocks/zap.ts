@@ -6,23 +6,45 @@
 import type { Steps } from '../../spec/machine/step.ts';
 import type { SptePlace } from '../../spec/kvm/tables.ts';
 import { EMPTY, kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
+import type { Operands } from '../../spec/tdx/call.ts';
 import { pageRemove } from '../../spec/tdx/functions/page-remove.ts';
 import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
+import type { InterfaceFunction } from '../../spec/tdx/module.ts';
 import { GUEST_PAGES } from '../platform.ts';
 import { mapping, type Vm } from '../vm.ts';
 import { track, withoutVcpus } from './seamcalls.ts';
 
-/** Removes the leaf at `place`, which maps `gfn`. */
-export function* zapLeaf(vm: Vm, place: SptePlace, gfn: number): Steps<void> {
-  yield* vm.mirror.write(place.table, place.index, EMPTY);
-  yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, place.level));
-  yield* track(vm);
-  yield* withoutVcpus(vm, pageRemove, mapping(vm, gfn, place.level));
+/** How a leaf is removed: how the module is called, and how VCPUs are made to forget the translation. */
+export interface Zap {
+  call(vm: Vm, fn: InterfaceFunction, operands: Partial<Operands>): Steps<unknown>;
+  track(vm: Vm): Steps<void>;
 }
 
-/** Removes every leaf that maps one of `pages` pages from `gfn` on; `split` prepares a leaf that reaches beyond. */
+/** As upstream has it. */
+export const KICKING_ON_BUSY: Zap = { call: withoutVcpus, track };
+
+/** Removes the leaf at `place`, which maps `gfn`. */
+export function* zapLeaf(vm: Vm, place: SptePlace, gfn: number, how: Zap = KICKING_ON_BUSY): Steps<void> {
+  yield* vm.mirror.write(place.table, place.index, EMPTY);
+  yield* removePage(vm, gfn, place.level, how);
+}
+
+/** Removes a page from the Secure EPT. */
+export function* removePage(vm: Vm, gfn: number, level: number, how: Zap = KICKING_ON_BUSY): Steps<void> {
+  yield* how.call(vm, rangeBlock, mapping(vm, gfn, level));
+  yield* how.track(vm);
+  yield* how.call(vm, pageRemove, mapping(vm, gfn, level));
+}
+
+/** How a policy zaps the leaf at a place, which maps a GFN. */
+export type ZapLeaf = (vm: Vm, place: SptePlace, gfn: number) => Steps<void>;
+
+/**
+ * Removes every leaf that maps one of `pages` pages from `gfn` on; `split` prepares a leaf that reaches beyond. `zap`
+ * is {@link zapLeaf} unless the policy does it in another way.
+ */
 export function* zapLeaves(
-  vm: Vm, gfn: number, pages: number, split: (vm: Vm, gfn: number) => Steps<void>,
+  vm: Vm, gfn: number, pages: number, split: (vm: Vm, gfn: number) => Steps<unknown>, zap: ZapLeaf = zapLeaf,
 ): Steps<void> {
   for (let at = gfn; at < gfn + pages; ) {
     let place = yield* vm.mirror.walk(at, 0);
@@ -31,13 +53,13 @@ export function* zapLeaves(
       yield* split(vm, at);
       place = yield* vm.mirror.walk(at, 0);
     }
-    if (kindOfSpte(place.spte) === LEAF) yield* zapLeaf(vm, place, at);
+    if (kindOfSpte(place.spte) === LEAF) yield* zap(vm, place, at);
     at = vm.tdx.geometry.align(at, place.level) + vm.mirror.span(place.level);
   }
 }
 
 /** Does the entry at `place`, which maps `at`, map pages outside the range? */
-function reachesBeyond(vm: Vm, place: SptePlace, at: number, gfn: number, pages: number): boolean {
+export function reachesBeyond(vm: Vm, place: SptePlace, at: number, gfn: number, pages: number): boolean {
   const first = vm.tdx.geometry.align(at, place.level);
   return first < gfn || first + vm.mirror.span(place.level) > gfn + pages;
 }
@@ -60,11 +82,16 @@ export const POISON = -1;
  * back to the host; only then does the invalidation end, so that no fault installs one of them in between (K38, K39).
  */
 export function* unmapUnder(vm: Vm, gfn: number, pages: number, zap: () => Steps<void>): Steps<void> {
+  yield* invalidating(vm, zap, () => returnPages(vm, gfn, pages));
+}
+
+/** `zap` under mmu_lock held for write, then `use`, and no fault installs anything in between. */
+export function* invalidating(vm: Vm, zap: () => Steps<void>, use: () => Steps<void>): Steps<void> {
   yield* vm.mmuLock.writeLock();
   yield* vm.invalidation.begin();
   yield* zap();
   yield* vm.mmuLock.writeUnlock();
-  yield* returnPages(vm, gfn, pages);
+  yield* use();
   yield* vm.mmuLock.writeLock();
   yield* vm.invalidation.end();
   yield* vm.mmuLock.writeUnlock();

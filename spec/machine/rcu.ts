@@ -56,6 +56,11 @@ export class Rcu implements Holdable {
     return this.m.peek(this.nesting + actor) > 0;
   }
 
+  /** Whether `actor` is a callback that has not ended. */
+  isCallback(actor: number): boolean {
+    return this.m.peek(this.callback + actor) > 0;
+  }
+
   *readLock(): Steps<void> {
     yield this.cell * 8 + READ;
     const { m } = this;

@@ -27,6 +27,8 @@ export class RwLock implements Holdable {
   /** Per actor: read holds, and the ticket while it waits. */
   private readonly readHolds: Cell;
   private readonly tickets: Cell;
+  /** Told, in the step that does it, of each release: by whom, and what it was held for. */
+  readonly listeners: ((actor: number, mode: 'read' | 'write') => void)[] = [];
   private readonly mayRead: Condition;
   private readonly mayWrite: Condition;
 
@@ -95,8 +97,9 @@ export class RwLock implements Holdable {
 
   *readUnlock(): Steps<void> {
     yield this.cell * 8 + RELEASE;
-    if (this.heldForRead(this.m.current)) this.addReader(-1);
-    else this.badUnlock('read');
+    if (!this.heldForRead(this.m.current)) return this.badUnlock('read');
+    this.addReader(-1);
+    for (const listener of this.listeners) listener(this.m.current, 'read');
   }
 
   *writeUnlock(): Steps<void> {
@@ -104,6 +107,7 @@ export class RwLock implements Holdable {
     if (!this.heldForWrite(this.m.current)) return this.badUnlock('write');
     this.m.poke(this.writer, 0);
     this.m.poke(this.cell, 0);
+    for (const listener of this.listeners) listener(this.m.current, 'write');
   }
 
   private addReader(change: 1 | -1): void {
