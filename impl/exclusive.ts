@@ -16,7 +16,7 @@ import { track, withoutVcpus } from './blocks/seamcalls.ts';
 import { releaseTd } from './blocks/teardown.ts';
 import { removeSlotUnder, unmapUnder, zapLeaves } from './blocks/zap.ts';
 import { GUEST_PAGES } from './platform.ts';
-import type { Policy } from './policy.ts';
+import { NO_DYNAMIC_PAMT, type Policy } from './policy.ts';
 import { mapping, type Vm } from './vm.ts';
 
 export const exclusive: Policy = {
@@ -25,6 +25,7 @@ export const exclusive: Policy = {
   proposed: 'the baseline that the thread of January 2023 starts from; huge pages as in the RFC series of 2025/26',
   vms: ['td'],
   breaks: [],
+  never: NO_DYNAMIC_PAMT,
   *fault(vm, vcpu, gfn, acceptLevel) {
     return yield* retryLocally(vm, vcpu, function* () {
       // a page that was merged while it was pending, and that the guest accepts in parts

@@ -14,7 +14,7 @@ import { demotePage } from './blocks/resize.ts';
 import { releaseTd } from './blocks/teardown.ts';
 import { removeSlotUnder, unmapUnder, zapLeaves } from './blocks/zap.ts';
 import { GUEST_PAGES } from './platform.ts';
-import type { Policy } from './policy.ts';
+import { NO_DYNAMIC_PAMT, NO_LARGE_PAGES, TABLES_STAY, type Policy } from './policy.ts';
 
 export const frozenMirror: Policy = {
   name: 'frozen-mirror',
@@ -22,7 +22,7 @@ export const frozenMirror: Policy = {
   proposed: 'Christopherson, 19 Jan 2023; Linux 6.14 (frozen mirror), 6.16 (local retry, kick on BUSY)',
   vms: ['td'],
   breaks: [],
-  never: [{ rule: 'T03', why: 'tables are not removed while the TD runs; the VM\'s end reclaims them' }],
+  never: [...TABLES_STAY, ...NO_LARGE_PAGES, ...NO_DYNAMIC_PAMT],
   *fault(vm, vcpu, gfn) {
     return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'read', throughFrozen));
   },

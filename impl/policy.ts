@@ -16,6 +16,25 @@ export interface Breach {
   readonly versions?: readonly ModuleVersion[];
 }
 
+/** A required rule whose premise a policy never meets, and why. */
+export interface NotApplicable {
+  readonly rule: string;
+  readonly why: string;
+}
+
+/** What a policy that maps small pages only does not meet. */
+export const NO_LARGE_PAGES: readonly NotApplicable[] = ['K49', 'K65', 'K67'].map((rule) => (
+  { rule, why: 'nothing is mapped large' }));
+
+/** What a policy does not meet whose module has all of its PAMT from the start. */
+export const NO_DYNAMIC_PAMT: readonly NotApplicable[] = [
+  { rule: 'K68', why: 'the module has its PAMT pages from the start' },
+];
+
+/** What a policy does not meet that keeps its tables until the VM is destroyed. */
+export const TABLES_STAY: readonly NotApplicable[] = ['T03', 'K48'].map((rule) => (
+  { rule, why: 'tables are not removed while the TD runs; the VM\'s end reclaims them' }));
+
 export interface Policy {
   readonly name: string;
   /** One line: what it is. */
@@ -27,7 +46,10 @@ export interface Policy {
   /** Empty for a policy that is expected to pass. */
   readonly breaks: readonly Breach[];
   /** Required rules whose premise the policy never meets, and why: they are "not applicable", not "not exercised". */
-  readonly never?: readonly { readonly rule: string; readonly why: string }[];
+  readonly never?: readonly NotApplicable[];
+
+  /** The module wants PAMT pages one by one, and the policy provides them (`vm.pamt`): K68 watches how. */
+  readonly dynamicPamt?: boolean;
 
   /**
    * The guest of VCPU `vcpu` faulted on private GFN `gfn`. True: it may try again. False: there is no memslot.

@@ -3,7 +3,7 @@
  * null comes out. The VM is built once; a run resets it.
  */
 import { ORDINARY } from '../spec/machine/choices.ts';
-import { about, RuleBook, type Rule } from '../spec/machine/monitor.ts';
+import { about, isProtocol, RuleBook, type Rule } from '../spec/machine/monitor.ts';
 import { run } from '../spec/machine/run.ts';
 import type { Recorder } from '../spec/machine/machine.ts';
 import type { Violation } from '../spec/machine/rule.ts';
@@ -71,8 +71,27 @@ export class Engine {
     this.teardown = teardown;
   }
 
-  /** Runs one history. What it answers is a function of the history and of nothing else. */
+  /**
+   * Runs one history. What it answers is a function of the history and of nothing else. A run that breaks a K rule is
+   * run again without these: what comes of it, if anything does, says more than how it came about.
+   */
   run(history: History, recorder: Recorder | null = null): Violation | null {
+    this.book.onlyOutcomes = false;
+    const violation = this.runOnce(history, recorder);
+    if (violation === null || !isProtocol(violation.rule)) return violation;
+    this.book.onlyOutcomes = true;
+    const outcome = this.runOnce(history, recorder);
+    if (outcome !== null && this.judges(outcome.rule)) return outcome;
+    this.book.onlyOutcomes = false;
+    // the recorder is to have seen the run that is answered for
+    return recorder === null ? violation : this.runOnce(history, recorder);
+  }
+
+  private judges(id: string): boolean {
+    return this.book.rules.some((rule) => rule.id === id);
+  }
+
+  private runOnce(history: History, recorder: Recorder | null): Violation | null {
     const { m } = this.vm;
     this.prepare(history, recorder);
     try {

@@ -80,7 +80,7 @@ class Scribe {
   constructor(vm: Vm, history: History) {
     this.vm = vm;
     this.history = history;
-    this.tables.set(vm.mirror.root, { level: vm.mirror.rootLevel, gfn: 0 });
+    vm.m.onReset(() => this.clear());
     vm.tdx.listeners.push({
       began: (call) => this.callBegan(call),
       ended: (call) => this.callEnded(call),
@@ -103,6 +103,16 @@ class Scribe {
         this.push(names(this.row('', `the host uses ${name}`), [name], [name]));
       },
     });
+  }
+
+  /** A run begins. */
+  private clear(): void {
+    this.names.length = 0;
+    this.rows.length = 0;
+    this.open.clear();
+    this.tables.clear();
+    this.tables.set(this.vm.mirror.root, { level: this.vm.mirror.rootLevel, gfn: 0 });
+    this.currentPhase = '';
   }
 
   /** Who acts: an actor of the program, or, once everybody has ended, whoever destroys the VM. */

@@ -25,5 +25,6 @@ describe('a policy that', () => {
 });
 
 test('no S rule is without such a policy', () => {
-  expect(FAULTY.map(([rule]) => rule).toSorted()).toEqual(SYSTEM_RULES.map((rule) => rule.id));
+  expect(FAULTY.map(([rule]) => rule).toSorted()).toEqual(
+    SYSTEM_RULES.map((rule) => rule.id).filter((id) => id.startsWith('S')));
 });

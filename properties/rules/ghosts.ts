@@ -1,0 +1,46 @@
+/**
+ * Accounts that several rules keep of a run: who has frozen a mirror entry, and what an actor still owes before it lets
+ * go of mmu_lock. Each is a map that a reset empties.
+ */
+import type { Vm } from '../../impl/vm.ts';
+import { nameOfKey, type Key } from './entries.ts';
+
+/** What actors owe, by entry: an entry that somebody took on, and that has to be settled before the lock is dropped. */
+export class Debts {
+  private readonly owedBy = new Map<Key, number>();
+  private readonly vm: Vm;
+
+  constructor(vm: Vm) {
+    this.vm = vm;
+    vm.m.clearOnReset(this.owedBy);
+  }
+
+  /** The current actor owes something about an entry. */
+  owe(key: Key): void {
+    this.owedBy.set(key, this.vm.m.current);
+  }
+
+  /** Settled, by whomever; true when it was owed. */
+  settle(key: Key): boolean {
+    return this.owedBy.size > 0 && this.owedBy.delete(key);
+  }
+
+  /** Calls `unpaid` with the name of an entry that an actor still owes something about, if there is one; forgets all. */
+  close(actor: number, unpaid: (entry: string, key: Key) => void): void {
+    if (this.owedBy.size === 0) return;
+    for (const [key, by] of this.owedBy) {
+      if (by !== actor) continue;
+      this.owedBy.delete(key);
+      unpaid(nameOfKey(key), key);
+    }
+  }
+}
+
+/** `v0`'s actor holds mmu_lock for write. */
+export const holdsForWrite = (vm: Vm): boolean => vm.mmuLock.heldForWrite(vm.m.current);
+
+/** How an actor holds mmu_lock, for reports. */
+export function heldAs(vm: Vm): string {
+  if (holdsForWrite(vm)) return 'mmu_lock held for write';
+  return vm.mmuLock.heldForRead(vm.m.current) ? 'mmu_lock held for read' : 'mmu_lock not held';
+}
