@@ -46,7 +46,7 @@ const LARGE_PAGE = 1 << INDEX_BITS;
 export const GUEST_PAGES = 1 << (INDEX_BITS * (ROOT_LEVEL + 1));
 
 /** The page by which zero-step mitigation is armed; operations use the ones below {@link USED_PAGES}. */
-const ARMED_GFN = GUEST_PAGES - 1;
+export const ARMED_GFN = GUEST_PAGES - 1;
 export const USED_PAGES = GUEST_PAGES - (1 << INDEX_BITS);
 
 /** Page numbers: TDR and TDCX from 0, then the VCPUs, then what the kernel allocates, then the guest's memory. */

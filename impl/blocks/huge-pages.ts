@@ -37,6 +37,7 @@ export function* faultLarge(
  */
 export function* inhibitLarge(vm: Vm, gfn: number, how: Resize = SPLIT): Steps<boolean> {
   if (yield* vm.largePages.isInhibited(gfn)) return true;
+  if (how.prepare !== undefined) yield* how.prepare(vm);
   yield* vm.mmuLock.writeLock();
   const split = yield* demotePage(vm, gfn, how);
   if (split) yield* vm.largePages.inhibit(gfn);
@@ -60,6 +61,7 @@ export function* splitEdges(vm: Vm, gfn: number, pages: number, how: Resize = SP
 function* splitSurely(vm: Vm, gfn: number, how: Resize): Steps<void> {
   while (!(yield* demotePage(vm, gfn, how))) {
     yield* vm.mmuLock.writeUnlock();
+    if (how.prepare !== undefined) yield* how.prepare(vm);
     yield* vm.m.relax(vm.noEntry);
     yield* vm.mmuLock.writeLock();
   }
@@ -67,11 +69,13 @@ function* splitSurely(vm: Vm, gfn: number, how: Resize): Steps<void> {
 
 /** guest_memfd splits a folio: no mapping is large before the folio is not, and none becomes so in between. */
 export function* splitFolioUnder(vm: Vm, gfn: number, how: Resize = SPLIT): Steps<void> {
+  if (how.prepare !== undefined) yield* how.prepare(vm);
   yield* invalidating(vm, () => splitSurely(vm, gfn, how), () => vm.guestMemory.folios.split(gfn));
 }
 
 /** Splits what maps `gfn` large, once, under mmu_lock held for write. */
 export function* demoteUnder(vm: Vm, gfn: number, how: Resize = SPLIT): Steps<boolean> {
+  if (how.prepare !== undefined) yield* how.prepare(vm);
   yield* vm.mmuLock.writeLock();
   const split = yield* demotePage(vm, gfn, how);
   yield* vm.mmuLock.writeUnlock();

@@ -33,6 +33,8 @@ function* restartable(
 
 /** The steps of a resize in the Secure EPT, any of which a policy may take in another way. */
 export interface Resize {
+  /** What has to be at hand, before mmu_lock is taken, and again after it did not suffice. */
+  prepare?(vm: Vm): Steps<void>;
   /** Nobody can use the range when this ends. */
   block(vm: Vm, gfn: number): Steps<void>;
   /** The resize; of a split `external` is the page for the new table. False when it did not come about. */
@@ -126,6 +128,6 @@ export function* demotePage(vm: Vm, gfn: number, how: Resize = SPLIT): Steps<boo
 }
 
 /** A new mirror table is complete before anybody can see it (K13). */
-function* fillSplit(vm: Vm, place: SptePlace, table: PageRef): Steps<void> {
+export function* fillSplit(vm: Vm, place: SptePlace, table: PageRef): Steps<void> {
   for (let i = 0; i < vm.mirror.fanout; i++) yield* vm.mirror.write(table, i, leafSpte(pageOfSpte(place.spte) + i));
 }

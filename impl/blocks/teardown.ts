@@ -20,8 +20,8 @@ import { freeTable } from './resize.ts';
 const START = 0;
 const RESUME = 1;
 
-/** Everything after the last leaf is gone. */
-export function* releaseTd(vm: Vm): Steps<void> {
+/** Everything after the last leaf is gone. `reclaimed` is told of each page of a table that the module has given back. */
+export function* releaseTd(vm: Vm, reclaimed: (page: number) => Steps<void> = nothing): Steps<void> {
   yield* vm.rcu.barrier();
   for (const { tdvpr, index } of vm.vcpus) {
     yield* vm.seamcall(vpFlush, { rcx: vm.address(tdvpr), lp: index }, [S.VCPU_NOT_ASSOCIATED]);
@@ -32,21 +32,25 @@ export function* releaseTd(vm: Vm): Steps<void> {
     call = yield* vm.seamcall(phymemCacheWb, { rcx: RESUME }, [S.INTERRUPTED_RESUMABLE]);
   }
   yield* vm.seamcall(mngKeyFreeid, { rcx: vm.address(vm.tdr) });
-  yield* freeTablesBelow(vm, vm.mirror.root);
+  yield* freeTablesBelow(vm, vm.mirror.root, reclaimed);
   yield* vm.pages.free(vm.mirror.root);
   for (const { tdvpr } of vm.vcpus) yield* reclaim(vm, tdvpr, TDVPR_PAGES);
   yield* reclaim(vm, vm.tdr + 1, MIN_TDCX);
   yield* reclaim(vm, vm.tdr, 1);
 }
 
+function* nothing(): Steps<void> {}
+
 /** Reclaims and frees every table below a mirror table. */
-function* freeTablesBelow(vm: Vm, table: PageRef): Steps<void> {
+function* freeTablesBelow(vm: Vm, table: PageRef, reclaimed: (page: number) => Steps<void>): Steps<void> {
   for (let i = 0; i < vm.mirror.fanout; i++) {
     const spte = yield* vm.mirror.read(table, i);
     if (kindOfSpte(spte) !== TABLE) continue;
     const child = pageOfSpte(spte);
-    yield* freeTablesBelow(vm, child);
-    yield* reclaim(vm, pageNumberOf(vm.mirror.externalOf(child)), 1);
+    yield* freeTablesBelow(vm, child, reclaimed);
+    const external = pageNumberOf(vm.mirror.externalOf(child));
+    yield* reclaim(vm, external, 1);
+    yield* reclaimed(external);
     yield* freeTable(vm, child);
   }
 }

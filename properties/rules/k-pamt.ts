@@ -24,7 +24,11 @@ const K68: VmRule = {
     const covered = new Set<number>();
     /** Per actor: the VCPU whose fault it handles. */
     const running = new Map<number, number>();
-    vm.m.clearOnReset(covered);
+    const atFirst = pagesIn(vm);
+    vm.m.onReset(() => {
+      covered.clear();
+      for (const page of atFirst) covered.add(page);
+    });
     vm.m.clearOnReset(running);
     vm.listeners.push({
       faultBegan: (vcpu) => running.set(vm.m.current, vcpu),
@@ -70,6 +74,10 @@ const K68: VmRule = {
     }
   },
 };
+
+/** Pages of ranges with a PAMT page that the module has. */
+const pagesIn = (vm: Vm): number[] => Array.from({ length: vm.memory.pages }, (_, page) => page)
+  .filter((page) => vm.pamt.usesOf(page) > 0 && vm.tdx.pamt.type(page, 0) !== NDA);
 
 /** The 4 KiB page that a call gives to the module, or -1. */
 const pageGiven = (vm: Vm, call: Call): number =>

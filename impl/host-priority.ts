@@ -1,0 +1,43 @@
+/**
+ * host-priority (P9): who is refused an entry relies on the module's own host priority: the second try has to succeed,
+ * as no guest gets the entry in between. A feature of the module (bit 52 of an entry) taken for the whole answer.
+ *
+ * What it breaks: priority is about entries. VP.ENTER holds the epoch against TRACK, and, with zero-step mitigation
+ * armed, the tree against BLOCK, and neither lock has it; and who holds the entry already is not hurried.
+ */
+import { OPERAND_BUSY } from '../spec/tdx/status.ts';
+import { memTrack } from '../spec/tdx/functions/mem-track.ts';
+import { demotePage } from './blocks/resize.ts';
+import { kickAll } from './blocks/seamcalls.ts';
+import { unmapUnder, zapLeaf, zapLeaves, type Zap } from './blocks/zap.ts';
+import { frozenMirror } from './frozen-mirror.ts';
+import type { Policy } from './policy.ts';
+import { isStatus } from './vm.ts';
+
+/** Two tries, with time for whoever is inside the module to leave it. */
+const TWICE: Zap = {
+  *call(vm, fn, operands) {
+    const first = yield* vm.seamcall(fn, operands, [OPERAND_BUSY]);
+    if (!isStatus(first, OPERAND_BUSY)) return;
+    yield* vm.m.relax(vm.noEntry);
+    yield* vm.seamcall(fn, operands);
+  },
+  *track(vm) {
+    yield* TWICE.call(vm, memTrack, { rcx: vm.address(vm.tdr) });
+    yield* kickAll(vm);
+  },
+};
+
+export const hostPriority: Policy = {
+  ...frozenMirror,
+  name: 'host-priority',
+  title: 'a call that is busy is repeated once, relying on the module\'s host priority',
+  proposed: 'the TDX module\'s host priority taken as the answer to BUSY (P9; thread, messages 2 and 4)',
+  breaks: [{ rule: 'S01', why: 'epoch and tree have no priority: the second try is busy as well' }],
+  *unmap(vm, gfn, pages) {
+    yield* unmapUnder(vm, gfn, pages, () =>
+      zapLeaves(vm, gfn, pages, demotePage, (_vm, place, at) => zapLeaf(vm, place, at, TWICE)));
+  },
+};
+
+export default hostPriority;
