@@ -14,12 +14,11 @@ import { frozenMirror } from './frozen-mirror.ts';
 import type { Policy } from './policy.ts';
 import { isStatus } from './vm.ts';
 
-/** Two tries, with time for whoever is inside the module to leave it. */
+/** Two tries, one after the other. */
 const TWICE: Zap = {
   *call(vm, fn, operands) {
     const first = yield* vm.seamcall(fn, operands, [OPERAND_BUSY]);
     if (!isStatus(first, OPERAND_BUSY)) return;
-    yield* vm.m.relax(vm.noEntry);
     yield* vm.seamcall(fn, operands);
   },
   *track(vm) {

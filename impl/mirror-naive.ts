@@ -11,7 +11,7 @@ import { succeeded } from './vm.ts';
 import * as S from '../spec/tdx/status.ts';
 
 /** Makes the mirror entry present, then calls; takes the entry back when the module is busy. */
-const mirrorFirst: Install = function* (vm, { place, to, fn, operands }) {
+export const mirrorFirst: Install = function* (vm, { place, to, fn, operands }) {
   if (!(yield* vm.mirror.cmpxchg(place.table, place.index, place.spte, to))) return false;
   const call = yield* vm.seamcall(fn, operands, [S.OPERAND_BUSY]);
   if (!succeeded(call)) yield* vm.mirror.write(place.table, place.index, place.spte);

@@ -9,7 +9,7 @@ import type { Vm } from '../../impl/vm.ts';
 import {
   isLinked, keyOfCall, keyOfPlace, nameOfKey, septAt, spteAt, UNREACHED, type Key,
 } from './entries.ts';
-import { Debts, heldAs, holdsForWrite } from './ghosts.ts';
+import { Debts, heldAs, holdsForWrite } from './debts.ts';
 import type { VmRule } from './rule.ts';
 
 const BLOCK = 'TDH.MEM.RANGE.BLOCK';
@@ -31,13 +31,13 @@ function watchBlocked(vm: Vm, of: 'leaf' | 'table', left: (entry: string, seen: 
       else if (UNBLOCKS.has(call.name)) debts.settle(key);
     },
   });
-  vm.mmuLock.listeners.push((actor) => debts.close(actor, (name, key) => {
+  debts.dueAtRelease((name, key) => {
     const [gfn, level] = [Math.floor(key / 8), key % 8];
     const entry = septAt(vm, gfn, level);
     const spte = spteAt(vm, gfn, level);
     if (entry === UNREACHED || spte === UNREACHED || !isPresent(spte)) return;
     if (among(ALL_BLOCKED, entry) && isLeaf(entry) === (of === 'leaf')) left(name, describeEntry(entry));
-  }));
+  });
 }
 
 const DEMOTE = 'TDH.MEM.PAGE.DEMOTE';
@@ -99,11 +99,13 @@ const K66: VmRule = {
         }
       },
     });
-    vm.mmuLock.listeners.push((actor) => {
-      inARow = 0;
-      debts.close(actor, (entry) => judge.violated(
-        `the resize of ${entry} started again, or undone, before mmu_lock is released`, 'it was given up half way'));
+    vm.mmuLock.listeners.push({
+      releasing: () => {
+        inARow = 0;
+      },
     });
+    debts.dueAtRelease((entry) => judge.violated(
+      `the resize of ${entry} started again, or undone, before mmu_lock is released`, 'it was given up half way'));
   },
 };
 

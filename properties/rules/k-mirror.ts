@@ -1,4 +1,4 @@
-/** K44 to K46 and K49: how a mirror entry and its twin in the Secure EPT change together. */
+/** K44 to K46, K49 and K69: how a mirror entry and its twin in the Secure EPT change together. */
 import {
   describeSpte, FROZEN, isPresent, kindOfSpte, LEAF, pageOfSpte, TABLE,
 } from '../../spec/kvm/spte.ts';
@@ -7,7 +7,7 @@ import { SUCCESS } from '../../spec/tdx/status.ts';
 import {
   agrees, describeMirror, isLinked, keyOf, keyOfCall, keyOfPlace, nameOfKey, septAt, spteAt, UNREACHED, type Key,
 } from './entries.ts';
-import { heldAs, holdsForWrite } from './ghosts.ts';
+import { heldAs, holdsForWrite } from './debts.ts';
 import type { VmRule } from './rule.ts';
 
 /** Calls that make an entry of the Secure EPT present. */
@@ -88,6 +88,31 @@ const K46: VmRule = {
   },
 };
 
+const K69: VmRule = {
+  id: 'K69',
+  level: 'stochastic',
+  statement: 'Who loses an exchange of a mirror entry looks at the entry again before it tries again.',
+  source: 'KVM rules K2, for the mirror; commit 02eaaffdd865 (set_external_spte_present() took the old value by value)',
+  versions: ['*'],
+  watch: (vm, judge) => {
+    /** By actor: the entry at which it lost, as a cell, until it reads it. */
+    const lostAt = new Map<number, number>();
+    vm.m.clearOnReset(lostAt);
+    vm.mirror.losers.push((table, index) => {
+      judge.exercised();
+      const cell = vm.pages.word(table, index);
+      const name = nameOfKey(keyOfPlace(vm, table, index));
+      if (lostAt.get(vm.m.current) === cell) {
+        judge.violated(`mirror entry ${name} read again before it is exchanged again`, 'the old value is expected again');
+      }
+      lostAt.set(vm.m.current, cell);
+    });
+    vm.mirror.readers.push((table, index) => {
+      if (lostAt.size > 0 && lostAt.get(vm.m.current) === vm.pages.word(table, index)) lostAt.delete(vm.m.current);
+    });
+  },
+};
+
 /** Which call turns a present mirror entry into another. */
 const RESIZES: ReadonlyMap<string, number> = new Map([['TDH.MEM.PAGE.DEMOTE', TABLE], ['TDH.MEM.PAGE.PROMOTE', LEAF]]);
 
@@ -121,5 +146,5 @@ const K49: VmRule = {
 const changes = (before: number, after: number): boolean =>
   kindOfSpte(before) !== kindOfSpte(after) || pageOfSpte(before) !== pageOfSpte(after);
 
-export const MIRROR_RULES: readonly VmRule[] = [K44, K45, K46, K49];
+export const MIRROR_RULES: readonly VmRule[] = [K44, K45, K46, K49, K69];
 export default MIRROR_RULES;

@@ -57,6 +57,10 @@ export class Tables {
   readonly rootLevel: number;
   readonly indexBits: number;
   readonly listeners: SpteWritten[] = [];
+  /** Told of each compare-and-exchange that failed. */
+  readonly losers: ((table: PageRef, index: number) => void)[] = [];
+  /** Told of each entry that KVM reads, and its value. */
+  readonly readers: ((table: PageRef, index: number, value: Spte) => void)[] = [];
 
   constructor(m: Machine, pages: Pages, indexBits: number, rootLevel: number) {
     this.m = m;
@@ -130,7 +134,9 @@ export class Tables {
   }
 
   *read(table: PageRef, index: number): Steps<Spte> {
-    return yield* this.pages.readAt(table, index);
+    const value = yield* this.pages.readAt(table, index);
+    for (const reader of this.readers) reader(table, index, value);
+    return value;
   }
 
   /** Exchanges an entry in one step; what was there. */
@@ -144,6 +150,7 @@ export class Tables {
   *cmpxchg(table: PageRef, index: number, expected: Spte, value: Spte): Steps<boolean> {
     const done = yield* this.pages.cmpxchgAt(table, index, expected, value);
     if (done) this.tell(table, index, expected, value, COMPARED, expected);
+    else for (const loser of this.losers) loser(table, index);
     return done;
   }
 

@@ -14,9 +14,16 @@ import { ACQUIRE, READ, RELEASE, TRY, type Steps } from './step.ts';
 
 const WRITER = -1;
 
+/** What a rule may learn of a lock: the current actor has got it, or is about to let it go. */
+export interface RwLockListener {
+  acquired?(): void;
+  releasing?(): void;
+}
+
 export class RwLock implements Holdable {
   /** 0 when free, the number of read holds, or -1 for a writer. Every step on the lock announces this cell. */
   readonly cell: Cell;
+  readonly listeners: RwLockListener[] = [];
   private readonly m: Machine;
   private readonly fair: boolean;
   /** Index of the writer plus two, or 0. */
@@ -27,8 +34,6 @@ export class RwLock implements Holdable {
   /** Per actor: read holds, and the ticket while it waits. */
   private readonly readHolds: Cell;
   private readonly tickets: Cell;
-  /** Told, in the step that does it, of each release: by whom, and what it was held for. */
-  readonly listeners: ((actor: number, mode: 'read' | 'write') => void)[] = [];
   private readonly mayRead: Condition;
   private readonly mayWrite: Condition;
 
@@ -58,6 +63,11 @@ export class RwLock implements Holdable {
     return this.m.peek(this.writer) === actor + 2;
   }
 
+  /** Somebody holds it for write. */
+  isWriteHeld(): boolean {
+    return this.m.peek(this.cell) === WRITER;
+  }
+
   holds(actor: number): boolean {
     return this.heldForWrite(actor) || this.heldForRead(actor);
   }
@@ -77,6 +87,7 @@ export class RwLock implements Holdable {
     yield this.cell * 8 + TRY;
     if (this.m.peek(this.cell) === WRITER || (this.fair && this.isContended())) yield* this.queue(this.mayRead);
     this.addReader(1);
+    for (const listener of this.listeners) listener.acquired?.();
   }
 
   *writeLock(): Steps<void> {
@@ -84,6 +95,7 @@ export class RwLock implements Holdable {
     if (this.m.peek(this.cell) !== 0 || (this.fair && this.isContended())) yield* this.queue(this.mayWrite);
     this.m.poke(this.cell, WRITER);
     this.m.poke(this.writer, this.m.current + 2);
+    for (const listener of this.listeners) listener.acquired?.();
   }
 
   private *queue(mayEnter: Condition): Steps<void> {
@@ -97,17 +109,17 @@ export class RwLock implements Holdable {
 
   *readUnlock(): Steps<void> {
     yield this.cell * 8 + RELEASE;
-    if (!this.heldForRead(this.m.current)) return this.badUnlock('read');
-    this.addReader(-1);
-    for (const listener of this.listeners) listener(this.m.current, 'read');
+    for (const listener of this.listeners) listener.releasing?.();
+    if (this.heldForRead(this.m.current)) this.addReader(-1);
+    else this.badUnlock('read');
   }
 
   *writeUnlock(): Steps<void> {
     yield this.cell * 8 + RELEASE;
+    for (const listener of this.listeners) listener.releasing?.();
     if (!this.heldForWrite(this.m.current)) return this.badUnlock('write');
     this.m.poke(this.writer, 0);
     this.m.poke(this.cell, 0);
-    for (const listener of this.listeners) listener(this.m.current, 'write');
   }
 
   private addReader(change: 1 | -1): void {

@@ -5,7 +5,7 @@ import { describeEntry, FREE, isTable, NL_BLOCKED, stateOf } from '../../spec/td
 import { SUCCESS } from '../../spec/tdx/status.ts';
 import type { Vm } from '../../impl/vm.ts';
 import { isAlive, keyOf, keyOfCall, keyOfPlace, nameOfKey, septAt, UNREACHED, type Key } from './entries.ts';
-import { Debts, heldAs, holdsForWrite } from './ghosts.ts';
+import { Debts, heldAs, holdsForWrite } from './debts.ts';
 import type { VmRule } from './rule.ts';
 
 const K47: VmRule = {
@@ -31,11 +31,11 @@ const K47: VmRule = {
         if (call.name === 'TDH.MEM.PAGE.REMOVE' && status === SUCCESS) debts.settle(keyOfCall(call));
       },
     });
-    vm.mmuLock.listeners.push((actor) => debts.close(actor, (entry, key) => {
+    debts.dueAtRelease((entry, key) => {
       const left = septAt(vm, Math.floor(key / 8), key % 8);
       judge.violated(`page ${entry}, which the mirror has lost, removed before mmu_lock is released`,
         left === UNREACHED ? 'out of reach' : describeEntry(left));
-    }));
+    });
   },
 };
 
@@ -73,9 +73,8 @@ const K48: VmRule = {
         if (call.name === 'TDH.MEM.SEPT.REMOVE' && status === SUCCESS) debts.settle(keyOfCall(call));
       },
     });
-    vm.mmuLock.listeners.push((actor) => debts.close(actor, (entry) =>
-      judge.violated(`table ${entry}, which the mirror has lost, removed before mmu_lock is released`,
-        'it is left to somebody else')));
+    debts.dueAtRelease((entry) => judge.violated(
+      `table ${entry}, which the mirror has lost, removed before mmu_lock is released`, 'it is left to somebody else'));
   },
 };
 
@@ -106,5 +105,5 @@ function whatIsWrong(vm: Vm, call: Call): [string, string] | null {
 
 const TAKES_TABLE: ReadonlySet<string> = new Set(['TDH.MEM.RANGE.BLOCK', 'TDH.MEM.SEPT.REMOVE']);
 
-export const REMOVAL_RULES: readonly VmRule[] = [K47, K48];
-export default REMOVAL_RULES;
+export const LEAVING_RULES: readonly VmRule[] = [K47, K48];
+export default LEAVING_RULES;

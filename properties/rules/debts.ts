@@ -1,7 +1,4 @@
-/**
- * Accounts that several rules keep of a run: who has frozen a mirror entry, and what an actor still owes before it lets
- * go of mmu_lock. Each is a map that a reset empties.
- */
+/** What rules about mmu_lock keep of a run: what its holder has taken on and still owes when it lets go. */
 import type { Vm } from '../../impl/vm.ts';
 import { nameOfKey, type Key } from './entries.ts';
 
@@ -25,21 +22,25 @@ export class Debts {
     return this.owedBy.size > 0 && this.owedBy.delete(key);
   }
 
-  /** Calls `unpaid` with the name of an entry that an actor still owes something about, if there is one; forgets all. */
-  close(actor: number, unpaid: (entry: string, key: Key) => void): void {
+  /** Whenever somebody is about to release mmu_lock: tells `unpaid` of each entry that it still owes something about. */
+  dueAtRelease(unpaid: (entry: string, key: Key) => void): void {
+    this.vm.mmuLock.listeners.push({ releasing: () => this.close(unpaid) });
+  }
+
+  private close(unpaid: (entry: string, key: Key) => void): void {
     if (this.owedBy.size === 0) return;
     for (const [key, by] of this.owedBy) {
-      if (by !== actor) continue;
+      if (by !== this.vm.m.current) continue;
       this.owedBy.delete(key);
       unpaid(nameOfKey(key), key);
     }
   }
 }
 
-/** `v0`'s actor holds mmu_lock for write. */
+/** The current actor holds mmu_lock for write. */
 export const holdsForWrite = (vm: Vm): boolean => vm.mmuLock.heldForWrite(vm.m.current);
 
-/** How an actor holds mmu_lock, for reports. */
+/** How the current actor holds mmu_lock, for reports. */
 export function heldAs(vm: Vm): string {
   if (holdsForWrite(vm)) return 'mmu_lock held for write';
   return vm.mmuLock.heldForRead(vm.m.current) ? 'mmu_lock held for read' : 'mmu_lock not held';
