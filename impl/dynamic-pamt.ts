@@ -73,8 +73,33 @@ const zapCovered: ZapLeaf = function* (vm, place, gfn) {
   if (place.level === 0) yield* vm.pamt.put(pageOfSpte(place.spte));
 };
 
+/** The entry points that split, or may have to. */
+export const pamtEntryPoints = (split: Resize): Pick<Policy, 'fault' | 'unmap' | 'demote' | 'splitFolio'> => ({
+  *fault(vm, vcpu, gfn, acceptLevel) {
+    return yield* retryLocally(vm, vcpu, function* () {
+      if (acceptLevel === 0 && !(yield* inhibitLarge(vm, gfn, split))) return RETRY;
+      if (!(yield* vm.pamt.topUp(vcpu))) return RETRY;
+      return yield* faultLarge(vm, gfn, acceptLevel, 'read', coveredFrom(vcpu));
+    });
+  },
+  *unmap(vm, gfn, pages) {
+    if (split.prepare !== undefined) yield* split.prepare(vm);
+    yield* unmapUnder(vm, gfn, pages, function* () {
+      yield* splitEdges(vm, gfn, pages, split);
+      yield* zapLeaves(vm, gfn, pages, demotePage, zapCovered);
+    });
+  },
+  *demote(vm, gfn) {
+    yield* demoteUnder(vm, gfn, split);
+  },
+  *splitFolio(vm, gfn) {
+    yield* splitFolioUnder(vm, gfn, split);
+  },
+});
+
 export const dynamicPamt: Policy = {
   ...hugePagesV3,
+  ...pamtEntryPoints(COVERED_SPLIT),
   name: 'dynamic-pamt',
   title: 'large pages, and PAMT pages from caches of VCPU and VM',
   proposed: 'dynamic PAMT series v6, May 2026 (P15)',
@@ -83,25 +108,6 @@ export const dynamicPamt: Policy = {
   *populate(vm) {
     yield* vm.pamt.topUp(VM_CACHE);
     yield* faultUnder(vm, ARMED_GFN, 'read', coveredFrom(VM_CACHE));
-  },
-  *fault(vm, vcpu, gfn, acceptLevel) {
-    return yield* retryLocally(vm, vcpu, function* () {
-      if (acceptLevel === 0 && !(yield* inhibitLarge(vm, gfn, COVERED_SPLIT))) return RETRY;
-      if (!(yield* vm.pamt.topUp(vcpu))) return RETRY;
-      return yield* faultLarge(vm, gfn, acceptLevel, 'read', coveredFrom(vcpu));
-    });
-  },
-  *unmap(vm, gfn, pages) {
-    yield* unmapUnder(vm, gfn, pages, function* () {
-      yield* splitEdges(vm, gfn, pages, COVERED_SPLIT);
-      yield* zapLeaves(vm, gfn, pages, demotePage, zapCovered);
-    });
-  },
-  *demote(vm, gfn) {
-    yield* demoteUnder(vm, gfn, COVERED_SPLIT);
-  },
-  *splitFolio(vm, gfn) {
-    yield* splitFolioUnder(vm, gfn, COVERED_SPLIT);
   },
   *removeSlot(vm) {
     yield* removeSlotUnder(vm, () => zapLeaves(vm, 0, GUEST_PAGES, demotePage, zapCovered));

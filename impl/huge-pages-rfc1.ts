@@ -33,7 +33,7 @@ export const hugePagesRfc1: Policy = {
   title: 'large pages are split before a part is taken away, not for a fault, and without bound',
   proposed: 'Zhao, huge page series for TDX, RFC v1, Apr 2025 (P14b)',
   breaks: [
-    { rule: 'S08', why: 'a guest that accepts a part of a large page is sent back to it for ever' },
+    { rule: 'K67', why: 'a guest that accepts a part of a large page is sent back to it for ever' },
     { rule: 'K66', why: 'a split that is interrupted again and again keeps mmu_lock held' },
   ],
   *fault(vm, vcpu, gfn, acceptLevel) {

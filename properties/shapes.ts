@@ -10,7 +10,7 @@ export const TD_SHAPE: Shape = {
   operations: {
     vcpu: ['touch', 'touch', 'touch', 'read', 'accept', 'accept-huge', 'idle'],
     host: [
-      'unmap', 'unmap', 'unmap', 'remove-table', 'remove-table', 'promote', 'promote', 'demote', 'demote', 'remove-slot',
+      'unmap', 'unmap', 'unmap', 'unmap', 'remove-table', 'remove-table', 'remove-slot', 'promote', 'demote', 'demote',
       'split-folio', 'merge-folio', 'interrupt', 'interrupt-storm',
     ],
   },

@@ -1,18 +1,7 @@
 /** What was in the cache when it was looked at is not there when it is taken. */
 import { VM_CACHE } from '../../spec/kvm/dynamic-pamt.ts';
-import { demoteUnder } from '../blocks/huge-pages.ts';
-import { COVERED_SPLIT, dynamicPamt, FOR_SPLIT, getForSplit, resizeCovered } from '../dynamic-pamt.ts';
-import type { Vm } from '../vm.ts';
-import type { Steps } from '../../spec/machine/step.ts';
+import { COVERED_SPLIT, dynamicPamt, FOR_SPLIT, getForSplit, pamtEntryPoints, resizeCovered } from '../dynamic-pamt.ts';
 import { mutant } from './mutant.ts';
-
-/** Takes what `prepare` has found there. */
-function* resizeUnchecked(vm: Vm, gfn: number, external: number): Steps<boolean> {
-  yield* vm.pamt.lock.lock();
-  yield* getForSplit(vm, gfn, external);
-  yield* vm.pamt.lock.unlock();
-  return yield* resizeCovered(vm, gfn, external);
-}
 
 export default mutant({
   id: 'B-67',
@@ -20,11 +9,16 @@ export default mutant({
   source: 'dynamic PAMT series v3 to v6; huge page RFC v2, thread',
   base: dynamicPamt,
   breaks: ['K68'],
-  change: {
-    *demote(vm, gfn) {
+  change: pamtEntryPoints({
+    ...COVERED_SPLIT,
+    *prepare(vm) {
       while ((yield* vm.pamt.available(VM_CACHE)) < FOR_SPLIT) yield* vm.pamt.topUp(VM_CACHE);
-      const { prepare: _early, ...split } = COVERED_SPLIT;
-      yield* demoteUnder(vm, gfn, { ...split, resize: resizeUnchecked });
     },
-  },
+    *resize(vm, gfn, external) {
+      yield* vm.pamt.lock.lock();
+      yield* getForSplit(vm, gfn, external);
+      yield* vm.pamt.lock.unlock();
+      return yield* resizeCovered(vm, gfn, external);
+    },
+  }),
 });

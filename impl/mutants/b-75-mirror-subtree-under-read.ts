@@ -2,14 +2,14 @@
 import { EMPTY, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 import { freeTable } from '../blocks/resize.ts';
 import { removePage, returnPages } from '../blocks/zap.ts';
-import { frozenMirror } from '../frozen-mirror.ts';
+import { exclusive } from '../exclusive.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-75',
   title: 'a subtree of the mirror is removed with mmu_lock held for read',
   source: 'Linux, tdp_mmu.c: KVM_BUG_ON in __tdp_mmu_set_spte_atomic() and handle_removed_pt(), taken away',
-  base: frozenMirror,
+  base: exclusive,
   breaks: ['K46', 'K48'],
   change: {
     *removeTable(vm, gfn) {

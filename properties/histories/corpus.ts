@@ -25,6 +25,15 @@ const TEXTS = [
   'v0: accept-huge 0; accept 1 | h0: remove-table 0; unmap 0; remove-table 0 | @v0.0.27>1',
   // a guest is refused an entry because a host call asked for priority (no policy broke here: it puts T13 to the test)
   'v0: accept-huge 0 | v1: accept-huge 0 | h0: remove-slot 0 | @v1.0.28>1',
+  // VP.ENTER under zero-step mitigation is in the middle of it while a page is taken away (retry-n, host-priority)
+  'v0: | v1: touch 0 | h0: unmap 0 | @v1.0.136>1',
+  'v0: touch 0 | h0: remove-table 0 | @v0.0.144>1',
+  // a large page that the guest accepts in part, one whose split is interrupted, one whose folio is split (huge-pages-*)
+  'v0: accept-huge 0; read 0',
+  'v0: accept-huge 0 | h0: interrupt-storm 0; unmap 0',
+  'v0: accept-huge 0 | h0: split-folio 0',
+  // two faults on a page take a PAMT page each (dynamic-pamt, an early version of K68)
+  'v0: accept 1 | v1: touch 1 | @v0.0.102>1',
 ] as const;
 
 export const CORPUS: readonly History[] = TEXTS.map(parseHistory);

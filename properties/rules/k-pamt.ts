@@ -20,14 +20,14 @@ const K68: VmRule = {
   versions: ['*'],
   watch: (vm, judge) => {
     if (vm.policy.dynamicPamt !== true) return;
-    /** Pages that have their PAMT page. */
-    const covered = new Set<number>();
+    /** Per page: how often its PAMT page was got for it; two faults on a GFN both do, and one of them puts it back. */
+    const covered = new Int32Array(vm.memory.pages);
     /** Per actor: the VCPU whose fault it handles. */
     const running = new Map<number, number>();
     const atFirst = pagesIn(vm);
     vm.m.onReset(() => {
-      covered.clear();
-      for (const page of atFirst) covered.add(page);
+      covered.fill(0);
+      for (const page of atFirst) covered[page] = 1;
     });
     vm.m.clearOnReset(running);
     vm.listeners.push({
@@ -42,20 +42,24 @@ const K68: VmRule = {
         else if (!found) judge.violated(`a page left in the PAMT cache of ${nameOf(cache)} when one is needed`, 'it is empty');
       },
       got: (page) => {
-        covered.add(page);
+        covered[page] = (covered[page] ?? 0) + 1;
         notInCallback(vm, (seen) => judge.violated('no PAMT page is taken in an RCU callback', seen));
       },
       put: (page) => {
         notInCallback(vm, (seen) => judge.violated('no PAMT page is given back in an RCU callback', seen));
+        const left = (covered[page] ?? 0) - 1;
+        covered[page] = left;
         const type = vm.tdx.pamt.type(page, 0);
-        if (type !== NDA) judge.violated(`the module has let go of page ${page} before its PAMT page goes`, pageTypeName(type));
-        if (!covered.delete(page)) judge.violated(`page ${page} has a PAMT page to give back`, 'it has none');
+        if (left < 0) judge.violated(`page ${page} has a PAMT page to give back`, 'it has none');
+        else if (left === 0 && type !== NDA) {
+          judge.violated(`the module has let go of page ${page} before its PAMT page goes`, pageTypeName(type));
+        }
       },
     });
     vm.tdx.listeners.push({
       began: (call) => {
         const page = pageGiven(vm, call);
-        if (page < 0 || covered.has(page)) return;
+        if (page < 0 || (covered[page] ?? 0) > 0) return;
         judge.violated(`page ${page} has its PAMT page before ${call.name}`, 'it has none');
       },
       ended: (call, status) => {
