@@ -24,6 +24,7 @@ export const mirrorNaive: Policy = {
   title: 'no freeze: the mirror entry is present before the module knows',
   proposed: 'the TDX series of 2022/23 before v12 (P1); the race is in messages 3 and 10 of the thread',
   breaks: [
+    { rule: 'K44', why: 'the mirror entry is present before the module has the page' },
     { rule: 'S01', why: 'a page is added under a table that the Secure EPT does not have yet: EPT_WALK_FAILED' },
   ],
   *fault(vm, vcpu, gfn) {

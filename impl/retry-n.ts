@@ -59,7 +59,7 @@ export const retryN: Policy = {
   title: 'a call that is busy is repeated up to 16 times; a zap that still fails kills the VM',
   proposed: 'TDX series v8 to v19 (2022 to 2024), MMU part 2 v1 and v2 (P3)',
   breaks: [
-    { rule: 'S01', why: 'a VCPU inside the module outlasts 16 tries: OPERAND_BUSY where the zap cannot fail' },
+    { rule: 'S01', rare: true, why: 'a VCPU inside the module outlasts 16 tries: OPERAND_BUSY where the zap cannot fail' },
   ],
   *fault(vm, vcpu, gfn) {
     return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'read', throughFrozenRetrying));
@@ -84,7 +84,7 @@ export const retryNZapUnderRead: Policy = {
   proposed: 'development branch of the TDX series, 2024 (P3)',
   breaks: [
     { rule: 'K46', why: 'a present mirror entry is frozen and emptied with mmu_lock held for read' },
-    { rule: 'S01', why: 'faults elsewhere hold the tree lock as long as the zap tries: OPERAND_BUSY' },
+    { rule: 'S01', rare: true, why: 'faults elsewhere hold the tree lock as long as the zap tries: OPERAND_BUSY' },
   ],
   *unmap(vm, gfn, pages) {
     yield* zapUnderRead(vm, gfn, pages, zapFrozen);
