@@ -34,7 +34,7 @@ export const hugePagesRfc1: Policy = {
   proposed: 'Zhao, huge page series for TDX, RFC v1, Apr 2025 (P14b)',
   breaks: [
     { rule: 'K67', why: 'a guest that accepts a part of a large page is sent back to it for ever' },
-    { rule: 'K66', why: 'a split that is interrupted again and again keeps mmu_lock held' },
+    { rule: 'K66', rare: true, why: 'a split that is interrupted again and again keeps mmu_lock held' },
   ],
   *fault(vm, vcpu, gfn, acceptLevel) {
     return yield* retryLocally(vm, vcpu, () => faultLarge(vm, gfn, acceptLevel, 'read', throughFrozen));

@@ -12,7 +12,7 @@ import type { Vm, VmKind } from './vm.ts';
 export interface Breach {
   readonly rule: string;
   readonly why: string;
-  /** Few random histories meet it: the survey leaves it out, and the verdict rests on the corpus, which is run first. */
+  /** Few random histories meet it, or long ones: the survey leaves it out, and the verdict rests on the corpus. */
   readonly rare?: true;
   /** Only under these module versions; all when absent. */
   readonly versions?: readonly ModuleVersion[];

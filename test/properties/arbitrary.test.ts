@@ -13,8 +13,8 @@ describe('random histories', () => {
       [
         "v0: touch 0; idle 1; touch 3 | @v0.1.11>1",
         "v0: touch 1; read 3; idle 2; touch 1 | @x0.0.33?1 @x0.0.40>1 @x0.0.84>2 @v0.0.16?1",
-        "h0: remove-table 2; promote 2; remove-table 1 | v0: touch 1; accept 0; touch 0; touch 1 | @v0.2.81>1 @x0.0.79>1 @v0.1.43>1 @h0.0.105>2",
-        "v0: idle 4; touch 1; accept 0; touch 0 | h0: remove-slot 1; promote 5; unmap 0+2 | v1: accept 5; touch 0; touch 4; read 0",
+        "h0: unmap 2; split-folio 2; unmap 2+2 | v0: accept-huge 0; touch 0; touch 1; accept-huge 0 | @x0.0.94>2",
+        "v0: idle 4; touch 1; accept 0; touch 0 | h0: interrupt-storm 1; merge-folio 5; promote 0 | v1: touch 1; idle 0; touch 4; read 0",
       ]
     `);
   });
