@@ -7,9 +7,8 @@
  */
 import { OPERAND_BUSY } from '../spec/tdx/status.ts';
 import { memTrack } from '../spec/tdx/functions/mem-track.ts';
-import { demotePage } from './blocks/resize.ts';
 import { kickAll } from './blocks/seamcalls.ts';
-import { unmapUnder, zapLeaf, zapLeaves, type Zap } from './blocks/zap.ts';
+import { zapLeaf, type Zap, zappingBy } from './blocks/zap.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 import type { Policy } from './policy.ts';
 import { isStatus } from './vm.ts';
@@ -33,10 +32,7 @@ export const hostPriority: Policy = {
   title: 'a call that is busy is repeated once, relying on the module\'s host priority',
   proposed: 'the TDX module\'s host priority taken as the answer to BUSY (P9; thread, messages 2 and 4)',
   breaks: [{ rule: 'S01', rare: true, why: 'epoch and tree have no priority: the second try is busy as well' }],
-  *unmap(vm, gfn, pages) {
-    yield* unmapUnder(vm, gfn, pages, () =>
-      zapLeaves(vm, gfn, pages, demotePage, (_vm, place, at) => zapLeaf(vm, place, at, TWICE)));
-  },
+  ...zappingBy((vm, place, at) => zapLeaf(vm, place, at, TWICE)),
 };
 
 export default hostPriority;

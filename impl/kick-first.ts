@@ -7,9 +7,8 @@
  */
 import type { Steps } from '../spec/machine/step.ts';
 import { memTrack } from '../spec/tdx/functions/mem-track.ts';
-import { demotePage } from './blocks/resize.ts';
 import { kickAll } from './blocks/seamcalls.ts';
-import { unmapUnder, zapLeaf, zapLeaves, type Zap } from './blocks/zap.ts';
+import { zapLeaf, type Zap, zappingBy } from './blocks/zap.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 import type { Policy } from './policy.ts';
 import type { Vm } from './vm.ts';
@@ -37,10 +36,8 @@ export const kickFirst: Policy = {
   name: 'kick-first',
   title: 'VCPUs are kept out from before BLOCK until after REMOVE',
   proposed: 'alternative to kick on BUSY, discussed for 6.16 and rejected (P8b)',
-  *unmap(vm, gfn, pages) {
-    yield* unmapUnder(vm, gfn, pages, () => zapLeaves(vm, gfn, pages, demotePage, (_vm, place, at) =>
-      withVcpusOut(vm, zapLeaf(vm, place, at, EXPECTING_SUCCESS))));
-  },
+  never: [...(frozenMirror.never ?? []), { rule: 'T05', why: 'no VCPU is inside the TD while a page is taken away' }],
+  ...zappingBy((vm, place, at) => withVcpusOut(vm, zapLeaf(vm, place, at, EXPECTING_SUCCESS))),
 };
 
 export default kickFirst;

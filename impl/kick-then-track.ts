@@ -8,9 +8,8 @@
  */
 import type { Steps } from '../spec/machine/step.ts';
 import { memTrack } from '../spec/tdx/functions/mem-track.ts';
-import { demotePage } from './blocks/resize.ts';
 import { kickAll, withoutVcpus } from './blocks/seamcalls.ts';
-import { unmapUnder, zapLeaf, zapLeaves } from './blocks/zap.ts';
+import { zapLeaf, zappingBy } from './blocks/zap.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 import type { Policy } from './policy.ts';
 import type { Vm } from './vm.ts';
@@ -30,10 +29,7 @@ export const kickThenTrackPolicy: Policy = {
   name: 'kick-then-track',
   title: 'VCPUs are barred and kicked before TRACK, and spin until it is done',
   proposed: 'TDX series v5 and v6, 2022 (P2)',
-  *unmap(vm, gfn, pages) {
-    yield* unmapUnder(vm, gfn, pages, () =>
-      zapLeaves(vm, gfn, pages, demotePage, (_vm, place, at) => zapLeaf(vm, place, at, HOW)));
-  },
+  ...zappingBy((vm, place, at) => zapLeaf(vm, place, at, HOW)),
 };
 
 export default kickThenTrackPolicy;

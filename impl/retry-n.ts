@@ -15,9 +15,8 @@ import { memTrack } from '../spec/tdx/functions/mem-track.ts';
 import type { InterfaceFunction } from '../spec/tdx/module.ts';
 import { OPERAND_BUSY } from '../spec/tdx/status.ts';
 import { faultUnder, retryLocally, type Install } from './blocks/fault.ts';
-import { demotePage } from './blocks/resize.ts';
 import { kickAll } from './blocks/seamcalls.ts';
-import { removePage, returnPages, unmapUnder, zapLeaf, zapLeaves, type Zap, type ZapLeaf } from './blocks/zap.ts';
+import { removePage, returnPages, zapLeaf, type Zap, type ZapLeaf, zappingBy } from './blocks/zap.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 import type { Policy } from './policy.ts';
 import { isStatus, succeeded, type Vm } from './vm.ts';
@@ -64,10 +63,7 @@ export const retryN: Policy = {
   *fault(vm, vcpu, gfn) {
     return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'read', throughFrozenRetrying));
   },
-  *unmap(vm, gfn, pages) {
-    yield* unmapUnder(vm, gfn, pages, () =>
-      zapLeaves(vm, gfn, pages, demotePage, (_vm, place, at) => zapLeaf(vm, place, at, RETRYING)));
-  },
+  ...zappingBy((vm, place, at) => zapLeaf(vm, place, at, RETRYING)),
 };
 
 /** Freezes the leaf, removes it from the Secure EPT, and only then empties the entry: with mmu_lock held for read. */

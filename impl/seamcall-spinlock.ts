@@ -6,9 +6,8 @@
  * walks through a table that the module does not have yet. And the guest's own calls, and VP.ENTER, do not take it.
  */
 import { retryLocally, faultUnder, type Install } from './blocks/fault.ts';
-import { demotePage } from './blocks/resize.ts';
 import { withoutVcpus } from './blocks/seamcalls.ts';
-import { unmapUnder, zapLeaf, zapLeaves, type Zap } from './blocks/zap.ts';
+import { zapLeaf, type Zap, zappingBy } from './blocks/zap.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 import { kickThenTrack } from './kick-then-track.ts';
 import type { Policy } from './policy.ts';
@@ -46,10 +45,7 @@ export const seamcallSpinlock: Policy = {
   *fault(vm, vcpu, gfn) {
     return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'read', mirrorThenTurn));
   },
-  *unmap(vm, gfn, pages) {
-    yield* unmapUnder(vm, gfn, pages, () =>
-      zapLeaves(vm, gfn, pages, demotePage, (_vm, place, at) => zapLeaf(vm, place, at, inTurn)));
-  },
+  ...zappingBy((vm, place, at) => zapLeaf(vm, place, at, inTurn)),
 };
 
 export default seamcallSpinlock;

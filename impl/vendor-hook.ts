@@ -7,8 +7,7 @@
  */
 import { EMPTY, FROZEN } from '../spec/kvm/spte.ts';
 import { faultUnder, retryLocally, throughFrozen } from './blocks/fault.ts';
-import { demotePage } from './blocks/resize.ts';
-import { removePage, unmapUnder, zapLeaves, type ZapLeaf } from './blocks/zap.ts';
+import { removePage, type ZapLeaf, zappingBy } from './blocks/zap.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 import type { Policy } from './policy.ts';
 
@@ -27,9 +26,7 @@ export const vendorHook: Policy = {
   *fault(vm, vcpu, gfn) {
     return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'read', throughFrozen));
   },
-  *unmap(vm, gfn, pages) {
-    yield* unmapUnder(vm, gfn, pages, () => zapLeaves(vm, gfn, pages, demotePage, zapThroughHook));
-  },
+  ...zappingBy(zapThroughHook),
 };
 
 export default vendorHook;

@@ -11,7 +11,9 @@ import { pageRemove } from '../../spec/tdx/functions/page-remove.ts';
 import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
 import type { InterfaceFunction } from '../../spec/tdx/module.ts';
 import { GUEST_PAGES } from '../platform.ts';
+import type { Policy } from '../policy.ts';
 import { mapping, type Vm } from '../vm.ts';
+import { demotePage } from './resize.ts';
 import { track, withoutVcpus } from './seamcalls.ts';
 
 /** How a leaf is removed: how the module is called, and how VCPUs are made to forget the translation. */
@@ -102,3 +104,13 @@ export function* removeSlotUnder(vm: Vm, zap: () => Steps<void>): Steps<void> {
   yield* vm.m.write(vm.slot, 0);
   yield* unmapUnder(vm, 0, GUEST_PAGES, zap);
 }
+
+/** The entry points that take pages away, with leaves zapped by `zap`; for policies that map small pages only. */
+export const zappingBy = (zap: ZapLeaf): Pick<Policy, 'unmap' | 'removeSlot'> => ({
+  *unmap(vm, gfn, pages) {
+    yield* unmapUnder(vm, gfn, pages, () => zapLeaves(vm, gfn, pages, demotePage, zap));
+  },
+  *removeSlot(vm) {
+    yield* removeSlotUnder(vm, () => zapLeaves(vm, 0, GUEST_PAGES, demotePage, zap));
+  },
+});

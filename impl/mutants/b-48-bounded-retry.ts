@@ -1,7 +1,6 @@
 /** Sixteen tries against somebody who is in the middle of it. */
-import { demotePage } from '../blocks/resize.ts';
 import { track } from '../blocks/seamcalls.ts';
-import { unmapUnder, zapLeaf, zapLeaves } from '../blocks/zap.ts';
+import { zapLeaf, zappingBy } from '../blocks/zap.ts';
 import { frozenMirror } from '../frozen-mirror.ts';
 import { retryBounded } from '../retry-n.ts';
 import { mutant } from './mutant.ts';
@@ -12,10 +11,5 @@ export default mutant({
   source: 'TDX series v8 to v19 and MMU part 2 v1/v2 (2022 to 2024): seamcall_sept()',
   base: frozenMirror,
   breaks: ['K47', 'K56'],
-  change: {
-    *unmap(vm, gfn, pages) {
-      yield* unmapUnder(vm, gfn, pages, () => zapLeaves(vm, gfn, pages, demotePage, (_vm, place, at) =>
-        zapLeaf(vm, place, at, { call: retryBounded, track })));
-    },
-  },
+  change: zappingBy((vm, place, gfn) => zapLeaf(vm, place, gfn, { call: retryBounded, track })),
 });
