@@ -20,7 +20,7 @@ import * as S from '../spec/tdx/status.ts';
 import { faultUnder, MAPPED_NOW, RETRY, retryLocally, throughFrozen } from './blocks/fault.ts';
 import { demotePage } from './blocks/resize.ts';
 import { kickAll } from './blocks/seamcalls.ts';
-import { unmapUnder, zapLeaf, zapLeaves, type Removal } from './blocks/zap.ts';
+import { unmapUnder, zapLeaf, zapLeaves, type Zap } from './blocks/zap.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 import type { Policy } from './policy.ts';
 import { isStatus, type Vm } from './vm.ts';
@@ -57,7 +57,7 @@ function* yielding(
   }
 }
 
-const YIELDING: Removal = {
+const YIELDING: Zap = {
   call: yielding,
   *track(vm) {
     yield* yielding(vm, memTrack, { rcx: vm.address(vm.tdr) });

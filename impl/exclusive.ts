@@ -9,12 +9,13 @@ import type { Steps } from '../spec/machine/step.ts';
 import { EMPTY, kindOfSpte, pageOfSpte, TABLE } from '../spec/kvm/spte.ts';
 import { rangeBlock } from '../spec/tdx/functions/range-block.ts';
 import { septRemove } from '../spec/tdx/functions/sept-remove.ts';
-import { faultUnder, retryLocally, throughFrozen } from './blocks/fault.ts';
-import { demotePage, freeTable, promoteTable } from './blocks/resize.ts';
+import { faultUnder, RETRY, retryLocally, throughFrozen } from './blocks/fault.ts';
+import { demoteUnder, promoteUnder, splitEdges, splitFolioUnder } from './blocks/huge-pages.ts';
+import { demotePage, freeTable } from './blocks/resize.ts';
 import { track, withoutVcpus } from './blocks/seamcalls.ts';
 import { releaseTd } from './blocks/teardown.ts';
 import { removeSlotUnder, unmapUnder, zapAll, zapLeaves } from './blocks/zap.ts';
-import type { Policy } from './policy.ts';
+import { NO_DYNAMIC_PAMT, type Policy } from './policy.ts';
 import { tdpMmu } from './tdp-mmu/index.ts';
 import { mapping, type Vm } from './vm.ts';
 
@@ -25,11 +26,19 @@ export const exclusive: Policy = {
   vms: ['td'],
   breaks: [],
   direct: tdpMmu,
-  *fault(vm, vcpu, gfn) {
-    return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'write', throughFrozen));
+  never: NO_DYNAMIC_PAMT,
+  *fault(vm, vcpu, gfn, acceptLevel) {
+    return yield* retryLocally(vm, vcpu, function* () {
+      // a page that was merged while it was pending, and that the guest accepts in parts
+      if (acceptLevel === 0 && !(yield* demoteUnder(vm, gfn))) return RETRY;
+      return yield* faultUnder(vm, gfn, 'write', throughFrozen);
+    });
   },
   *unmap(vm, gfn, pages) {
-    yield* unmapUnder(vm, gfn, pages, () => zapLeaves(vm, gfn, pages, demotePage));
+    yield* unmapUnder(vm, gfn, pages, function* () {
+      yield* splitEdges(vm, gfn, pages);
+      yield* zapLeaves(vm, gfn, pages, demotePage);
+    });
   },
   *removeTable(vm, gfn) {
     const first = vm.tdx.geometry.align(gfn, 1);
@@ -40,14 +49,13 @@ export const exclusive: Policy = {
     });
   },
   *promote(vm, gfn) {
-    yield* vm.mmuLock.writeLock();
-    yield* promoteTable(vm, gfn);
-    yield* vm.mmuLock.writeUnlock();
+    yield* promoteUnder(vm, gfn);
   },
   *demote(vm, gfn) {
-    yield* vm.mmuLock.writeLock();
-    yield* demotePage(vm, gfn);
-    yield* vm.mmuLock.writeUnlock();
+    yield* demoteUnder(vm, gfn);
+  },
+  *splitFolio(vm, gfn) {
+    yield* splitFolioUnder(vm, gfn);
   },
   *removeSlot(vm) {
     yield* removeSlotUnder(vm, () => zapLeaves(vm, 0, vm.td.slotPages, demotePage));

@@ -13,7 +13,7 @@ import { faultUnder, retryLocally, throughFrozen } from './blocks/fault.ts';
 import { demotePage } from './blocks/resize.ts';
 import { releaseTd } from './blocks/teardown.ts';
 import { removeSlotUnder, unmapUnder, zapAll, zapLeaves } from './blocks/zap.ts';
-import type { Policy } from './policy.ts';
+import { NO_DYNAMIC_PAMT, NO_LARGE_PAGES, TABLES_STAY, type Policy } from './policy.ts';
 import { tdpMmu } from './tdp-mmu/index.ts';
 
 export const frozenMirror: Policy = {
@@ -23,7 +23,7 @@ export const frozenMirror: Policy = {
   vms: ['td'],
   breaks: [],
   direct: tdpMmu,
-  never: [{ rule: 'T03', why: 'tables are not removed while the TD runs; the VM\'s end reclaims them' }],
+  never: [...TABLES_STAY, ...NO_LARGE_PAGES, ...NO_DYNAMIC_PAMT],
   *fault(vm, vcpu, gfn) {
     return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'read', throughFrozen));
   },

@@ -7,9 +7,10 @@ import type { Steps } from '../spec/machine/step.ts';
 import { TRANSLATED } from '../spec/machine/walker.ts';
 import { READ_ACCESS, WRITE_ACCESS } from '../spec/machine/tlb.ts';
 import { pageAccept } from '../spec/tdx/guest/accept.ts';
+import type { Call } from '../spec/tdx/call.ts';
 import { tdExit } from '../spec/tdx/guest/td-exit.ts';
 import { guestAccess } from '../spec/tdx/guest/access.ts';
-import { PENDING_TYPE } from '../spec/tdx/guest/violation.ts';
+import { acceptLevelOf, PENDING_TYPE } from '../spec/tdx/guest/violation.ts';
 import * as S from '../spec/tdx/status.ts';
 import { EXIT_PENDING, EXIT_WRITE } from '../spec/kvm/vcpu-exit.ts';
 import { TD } from '../spec/tdx/td.ts';
@@ -86,17 +87,17 @@ export function* leaveTd(vm: Vm, vcpu: VmVcpu): Steps<void> {
 
 /** Handles the VCPU's last exit. What memslots there are does not change under a handler: it is inside SRCU. */
 function* handleExit(vm: Vm, vcpu: VmVcpu): Steps<Progress> {
-  const { gfn, serial, isThere, isViolation } = vcpu.exit;
+  const { acceptLevel, gfn, serial, isThere, isViolation } = vcpu.exit;
   if (isThere) for (const listener of vm.listeners) listener.exitHandled?.(vcpu.index, serial);
   if (!isViolation) return AGAIN; // the host has taken the interrupt already
   vm.td.srcu.enter();
-  for (const listener of vm.listeners) listener.faultBegan?.(vcpu.index, gfn);
-  const mayRetry: unknown = yield* vm.policy.fault(vm, vcpu.index, gfn);
+  for (const listener of vm.listeners) listener.faultBegan?.(vcpu.index, gfn, acceptLevel);
+  const mayRetry: unknown = yield* vm.policy.fault(vm, vcpu.index, gfn, acceptLevel);
   if (typeof mayRetry !== 'boolean') {
     throw new TypeError(
       `fault answered ${String(mayRetry)} instead of true (try again) or false (there is no memslot)`);
   }
-  for (const listener of vm.listeners) listener.faultEnded?.(vcpu.index, gfn, mayRetry);
+  for (const listener of vm.listeners) listener.faultEnded?.(vcpu.index, gfn, acceptLevel, mayRetry);
   vm.td.srcu.leave();
   if (isSlotGoing(vm, gfn)) yield* vm.m.relax(vm.slot); // the guest would fault again at once: others come first
   return mayRetry ? AGAIN : STOPPED;
@@ -118,16 +119,16 @@ function* access(vm: Vm, vcpu: VmVcpu, gfn: number, written: number | null): Ste
 function* emulate(vm: Vm, vcpu: VmVcpu, gfn: number, flags: number): Steps<Progress> {
   const call = yield* vm.seamcall(guestAccess, { rcx: gfn * 4096, vcpu: vcpu.tdvpr, lp: vcpu.index });
   if (call.exitReason >= 0) {
-    return yield* exited(vm, vcpu, call.r8, flags | (call.rdx === PENDING_TYPE ? EXIT_PENDING : 0));
+    return yield* exited(vm, vcpu, call, flags | (call.rdx === PENDING_TYPE ? EXIT_PENDING : 0));
   }
   if (!call.injectedVe) return AGAIN;
   return (yield* accept(vm, vcpu, gfn, 0)) === STOPPED ? STOPPED : AGAIN;
 }
 
-/** The VCPU has left the TD with an EPT violation at `gpa` (bytes). */
-function* exited(vm: Vm, vcpu: VmVcpu, gpa: number, flags: number): Steps<Progress> {
+/** The VCPU has left the TD with an EPT violation, which `call` tells of. */
+function* exited(vm: Vm, vcpu: VmVcpu, { r8, rdx }: Call, flags: number): Steps<Progress> {
   yield* vcpu.kvm.leave();
-  vcpu.exit.violation(Math.floor(gpa / 4096), flags);
+  vcpu.exit.violation(Math.floor(r8 / 4096), flags, acceptLevelOf(rdx));
   return yield* handleExit(vm, vcpu);
 }
 
@@ -140,7 +141,7 @@ function* accept(vm: Vm, vcpu: VmVcpu, gfn: number, level: number): Steps<Progre
   const first = vm.tdx.geometry.align(gfn, level);
   const operands = { rcx: first * 4096 + level, vcpu: vcpu.tdvpr, lp: vcpu.index };
   const call = yield* vm.seamcall(pageAccept, operands, ACCEPT_TOLERATES);
-  if (call.exitReason >= 0) return yield* exited(vm, vcpu, call.r8, EXIT_WRITE);
+  if (call.exitReason >= 0) return yield* exited(vm, vcpu, call, EXIT_WRITE);
   if (call.interrupted) {
     yield* leaveTd(vm, vcpu);
     return AGAIN;

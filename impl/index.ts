@@ -5,6 +5,19 @@ import { finalizeUnlocked } from './finalize-unlocked.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 import { mirrorNaive } from './mirror-naive.ts';
 import type { Policy } from './policy.ts';
+import { dynamicPamt } from './dynamic-pamt.ts';
+import { hostPriority } from './host-priority.ts';
+import { hugePages2023 } from './huge-pages-2023.ts';
+import { hugePagesRfc1 } from './huge-pages-rfc1.ts';
+import { hugePagesV3 } from './huge-pages-v3.ts';
+import { hugePagesV5 } from './huge-pages-v5.ts';
+import { kickFirst } from './kick-first.ts';
+import { kickThenTrackPolicy } from './kick-then-track.ts';
+import { seamcallFirst } from './seamcall-first.ts';
+import { seamcallSpinlock } from './seamcall-spinlock.ts';
+import { sideSept } from './side-sept.ts';
+import { vendorHook } from './vendor-hook.ts';
+import { retryN, retryNZapUnderRead } from './retry-n.ts';
 import {
   rcuBranchFree, rcuBranchFreeBottomUp, rcuBranchFreeRetry, rcuBranchFreeTableFirst, rcuBranchFreeUnblock,
 } from './rcu-branch-free.ts';
@@ -16,17 +29,24 @@ import { upstream619 } from './upstream-6.19.ts';
 import { upstream7 } from './upstream-7.ts';
 
 export const POLICIES: readonly Policy[] = [
-  exclusive, frozenMirror, upstream7, mirrorNaive,
-  rcuBranchFree, rcuBranchFreeRetry, rcuBranchFreeTableFirst, rcuBranchFreeUnblock, rcuBranchFreeBottomUp,
-  upstream616, upstream619, premapThenAdd, retryFrozen, busyNeedbreak, fastZap, zapAllLeaves,
-  hkidBeforeLeaves, tdrFirst, noCacheFlush,
+  // what passes: the yardstick, what Linux ships, what was proposed for large pages and dynamic PAMT
+  exclusive, frozenMirror, upstream616, upstream619, upstream7, hugePagesV3, hugePagesV5, dynamicPamt,
+  kickThenTrackPolicy, kickFirst, sideSept, vendorHook,
+  // the question, and what came before its answer
+  mirrorNaive, rcuBranchFree, rcuBranchFreeRetry, rcuBranchFreeTableFirst, rcuBranchFreeUnblock, rcuBranchFreeBottomUp,
+  seamcallSpinlock, seamcallFirst, retryN, retryNZapUnderRead, hostPriority,
+  // what was rejected, or mended since
+  premapThenAdd, retryFrozen, busyNeedbreak, fastZap, zapAllLeaves, hkidBeforeLeaves, tdrFirst, noCacheFlush,
+  hugePages2023, hugePagesRfc1,
 ];
 
 export {
-  exclusive, frozenMirror, upstream7, mirrorNaive,
-  rcuBranchFree, rcuBranchFreeBottomUp, rcuBranchFreeRetry, rcuBranchFreeTableFirst, rcuBranchFreeUnblock,
-  upstream616, upstream619, premapThenAdd, retryFrozen, busyNeedbreak, fastZap, zapAllLeaves,
-  hkidBeforeLeaves, tdrFirst, noCacheFlush, finalizeUnlocked,
+  exclusive, frozenMirror, upstream616, upstream619, upstream7, hugePagesV3, hugePagesV5, dynamicPamt,
+  kickThenTrackPolicy, kickFirst, sideSept, vendorHook,
+  mirrorNaive, rcuBranchFree, rcuBranchFreeRetry, rcuBranchFreeTableFirst, rcuBranchFreeUnblock, rcuBranchFreeBottomUp,
+  seamcallSpinlock, seamcallFirst, retryN, retryNZapUnderRead, hostPriority,
+  premapThenAdd, retryFrozen, busyNeedbreak, fastZap, zapAllLeaves, hkidBeforeLeaves, tdrFirst, noCacheFlush,
+  hugePages2023, hugePagesRfc1, finalizeUnlocked,
 };
 export type { Breach, Policy } from './policy.ts';
 export { Vm } from './vm.ts';

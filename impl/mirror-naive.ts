@@ -11,7 +11,7 @@ import { succeeded } from './vm.ts';
 import * as S from '../spec/tdx/status.ts';
 
 /** Makes the mirror entry present, then calls; takes the entry back when the module is busy. */
-const mirrorFirst: Install = function* (vm, { place, to, fn, operands }) {
+export const mirrorFirst: Install = function* (vm, { place, to, fn, operands }) {
   if (!(yield* vm.mirror.cmpxchg(place.table, place.index, place.spte, to))) return false;
   const call = yield* vm.seamcall(fn, operands, [S.OPERAND_BUSY]);
   if (!succeeded(call)) yield* vm.mirror.write(place.table, place.index, place.spte);
@@ -24,6 +24,7 @@ export const mirrorNaive: Policy = {
   title: 'no freeze: the mirror entry is present before the module knows',
   proposed: 'the TDX series of 2022/23 before v12 (P1); the race is in messages 3 and 10 of the thread',
   breaks: [
+    { rule: 'K44', why: 'the mirror entry is present before the module has the page' },
     { rule: 'S01', why: 'a page is added under a table that the Secure EPT does not have yet: EPT_WALK_FAILED' },
   ],
   *fault(vm, vcpu, gfn) {

@@ -10,11 +10,14 @@ import { Pages } from '../spec/machine/pages.ts';
 import { Rcu } from '../spec/machine/rcu.ts';
 import { RwLock } from '../spec/machine/rwlock.ts';
 import { atomically } from '../spec/machine/step.ts';
+import { SpinLock } from '../spec/machine/spinlock.ts';
 import { Tlb } from '../spec/machine/tlb.ts';
 import { Vcpu } from '../spec/machine/vcpu.ts';
 import { Walker } from '../spec/machine/walker.ts';
+import { DynamicPamt } from '../spec/kvm/dynamic-pamt.ts';
 import { GuestMemory } from '../spec/kvm/guest-memory.ts';
 import { Invalidation } from '../spec/kvm/invalidation.ts';
+import { LargePages } from '../spec/kvm/large-pages.ts';
 import { Mirror } from '../spec/kvm/mirror.ts';
 import { PAGE_KINDS } from '../spec/kvm/tables.ts';
 import { SLOT_VALID, TD_RUNNABLE, TdVm } from '../spec/kvm/td-vm.ts';
@@ -42,11 +45,13 @@ export interface VmOptions {
 
 const INDEX_BITS = 1;
 const ROOT_LEVEL = 2;
+/** Pages that level 1 maps. */
+const LARGE_PAGE = 1 << INDEX_BITS;
 /** The guest's pages. */
 export const GUEST_PAGES = 1 << (INDEX_BITS * (ROOT_LEVEL + 1));
 
 /** The page by which zero-step mitigation is armed; operations use the ones below {@link USED_PAGES}. */
-const ARMED_GFN = GUEST_PAGES - 1;
+export const ARMED_GFN = GUEST_PAGES - 1;
 export const USED_PAGES = GUEST_PAGES - (1 << INDEX_BITS);
 
 /** Page numbers: TDR and TDCX from 0, then the VCPUs, then what the kernel allocates, then the guest's memory. */
@@ -114,12 +119,17 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
       vcpus: vcpus.map((v) => v.kvm), hasSlots: !isTd,
     }),
     mirror: new Mirror(m, pages, INDEX_BITS, ROOT_LEVEL, isTd),
-    guestMemory: new GuestMemory(m, GUEST_PAGES, guest),
+    guestMemory: new GuestMemory(m, GUEST_PAGES, guest, LARGE_PAGE),
     noEntry: m.segment('wait_for_sept_zap', 1, () => 'wait_for_sept_zap'),
     slot: m.segment('memslot', 1, () => 'memslot'),
+    largePages: new LargePages(m, GUEST_PAGES, LARGE_PAGE),
+    pamt: new DynamicPamt(m, memory.pages, LARGE_PAGE, count),
+    seamcallLock: new SpinLock(m, 'seamcall_lock'),
+    interrupts: m.segment('host_interrupts', 1, () => 'host_interrupts'),
     td: new TdVm(m, { vcpus: count, gfns: GUEST_PAGES, slotPages: USED_PAGES }),
   });
   m.poke(vm.slot, SLOT_VALID);
+  if (policy.populate !== undefined && isTd) atomically(policy.populate(vm));
   if (isTd) makeReady(vm);
   m.seal();
   return vm;

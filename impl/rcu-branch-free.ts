@@ -26,7 +26,7 @@ import { freeTable } from './blocks/resize.ts';
 import { kickAll, track, withoutVcpus } from './blocks/seamcalls.ts';
 import { returnPages } from './blocks/zap.ts';
 import { frozenMirror } from './frozen-mirror.ts';
-import type { Breach, Policy } from './policy.ts';
+import { NO_DYNAMIC_PAMT, NO_LARGE_PAGES, type Breach, type Policy } from './policy.ts';
 import { isStatus, mapping, type Vm } from './vm.ts';
 
 /** How a callback calls the module. */
@@ -131,7 +131,7 @@ function policy(name: string, title: string, proposed: string, variant: Variant,
     title,
     proposed,
     breaks,
-    never: [],
+    never: [...NO_LARGE_PAGES, ...NO_DYNAMIC_PAMT],
     *removeTable(vm, gfn) {
       const first = vm.tdx.geometry.align(gfn, 1);
       yield* vm.mmuLock.writeLock();
@@ -158,26 +158,29 @@ function* prune(vm: Vm, place: SptePlace, gfn: number, variant: Variant): Steps<
 
 const PROPOSED = 'Christopherson, 23-26 Jan 2023 (P6); never adopted';
 
+/** What all of them do: the table leaves the Secure EPT after mmu_lock was released, if it does. */
+const OUTSIDE_MMU_LOCK: Breach = { rule: 'K48', why: 'the callback removes the table without mmu_lock' };
+
 /** The variants that keep the table visible: others are busy in the tree, and walk into what the mirror forgot. */
 const FAULTS_MEET_IT: readonly Breach[] = [{
   rule: 'S01',
   why: 'the tree lock is needed exclusively: OPERAND_BUSY while others fault; and faults meet a table',
-}];
+}, OUTSIDE_MMU_LOCK];
 
 export const rcuBranchFree = policy(
   'rcu-branch-free', 'prune and block a branch, let an RCU callback dispose of it', PROPOSED, asAsked,
-  [{ rule: 'S01', why: 'the blocked table hides its children: EPT_WALK_FAILED below it, EPT_PAGE_NOT_FREE on it' }],
+  [{ rule: 'S01', why: 'the blocked table hides its children: EPT_WALK_FAILED below it, EPT_PAGE_NOT_FREE on it' }, OUTSIDE_MMU_LOCK],
 );
 
 export const rcuBranchFreeRetry = policy(
   'rcu-branch-free-retry', 'as rcu-branch-free, the callback retries while the module is busy', PROPOSED, withRetry,
-  [{ rule: 'S01', why: 'waiting out BUSY does not make the children visible: EPT_WALK_FAILED' }],
+  [{ rule: 'S01', why: 'waiting out BUSY does not make the children visible: EPT_WALK_FAILED' }, OUTSIDE_MMU_LOCK],
 );
 
 export const rcuBranchFreeTableFirst = policy(
   'rcu-branch-free-table-first', 'as rcu-branch-free, the callback removes the table before its children', PROPOSED,
   tableFirst,
-  [{ rule: 'S01', why: 'a table with children cannot be removed, blocked or not: EPT_PAGE_NOT_FREE' }],
+  [{ rule: 'S01', why: 'a table with children cannot be removed, blocked or not: EPT_PAGE_NOT_FREE' }, OUTSIDE_MMU_LOCK],
 );
 
 export const rcuBranchFreeUnblock = policy(

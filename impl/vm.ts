@@ -8,11 +8,14 @@ import type { Pages } from '../spec/machine/pages.ts';
 import type { Rcu } from '../spec/machine/rcu.ts';
 import type { RwLock } from '../spec/machine/rwlock.ts';
 import type { Steps } from '../spec/machine/step.ts';
+import type { SpinLock } from '../spec/machine/spinlock.ts';
 import type { Vcpu } from '../spec/machine/vcpu.ts';
 import type { Walker } from '../spec/machine/walker.ts';
+import type { DynamicPamt } from '../spec/kvm/dynamic-pamt.ts';
 import type { GuestMemory } from '../spec/kvm/guest-memory.ts';
 import type { Invalidation } from '../spec/kvm/invalidation.ts';
 import type { Kvm } from '../spec/kvm/kvm.ts';
+import type { LargePages } from '../spec/kvm/large-pages.ts';
 import type { Mirror } from '../spec/kvm/mirror.ts';
 import { REQ_VM_DEAD, SLOT_NONE, SLOT_VALID, type TdVm } from '../spec/kvm/td-vm.ts';
 import type { VcpuExit } from '../spec/kvm/vcpu-exit.ts';
@@ -44,6 +47,9 @@ export interface VmVcpu {
 export interface VmListener {
   /** A call of the module has ended; `tolerated` are the statuses that the policy said it can handle. */
   answered?(call: Call, tolerated: readonly Status[]): void;
+  /** VCPU `vcpu` brings a fault to the policy, which has handled it; `acceptLevel` as {@link Policy.fault} has it. */
+  faultBegan?(vcpu: number, gfn: number, acceptLevel: number): void;
+  faultEnded?(vcpu: number, gfn: number, acceptLevel: number, mayRetry: boolean): void;
   /** The current actor's operation has ended. */
   operationEnded?(): void;
   /** The host is about to take pages from the guest, and has taken them. */
@@ -55,9 +61,6 @@ export interface VmListener {
   atRest?(): void;
   /** The host reads or writes `page` as memory of its own. */
   hostTouched?(page: number): void;
-  /** The policy is given a fault of `vcpu` on private GFN `gfn`, and has answered whether the guest may try again. */
-  faultBegan?(vcpu: number, gfn: number): void;
-  faultEnded?(vcpu: number, gfn: number, mayRetry: boolean): void;
   /** The current actor has looked up the memslot of `gfn`, for a fault, and found it in `state`. */
   slotFound?(gfn: number, state: number): void;
   /** KVM handles the exit with that number (see VcpuExit). */
@@ -95,6 +98,14 @@ export class Vm {
   readonly slot: Cell;
   /** KVM's side of the TD. */
   readonly td: TdVm;
+  /** Where nothing may be mapped large. */
+  readonly largePages: LargePages;
+  /** The PAMT pages of a VM whose module wants them one by one; only policies that support that use it. */
+  readonly pamt: DynamicPamt;
+  /** A spinlock for policies that have calls of the module take turns (P1). */
+  readonly seamcallLock: SpinLock;
+  /** How many interrupts are about to hit the processors of the host: a resize that looks for one finds it. */
+  readonly interrupts: Cell;
   readonly listeners: VmListener[] = [];
 
   constructor(parts: VmParts) {
@@ -115,6 +126,10 @@ export class Vm {
     this.noEntry = parts.noEntry;
     this.slot = parts.slot;
     this.td = parts.td;
+    this.largePages = parts.largePages;
+    this.pamt = parts.pamt;
+    this.seamcallLock = parts.seamcallLock;
+    this.interrupts = parts.interrupts;
   }
 
   /** HPA (bytes) of a page number. */
@@ -132,9 +147,11 @@ export class Vm {
    * breaks rule S01.
    */
   *seamcall(fn: InterfaceFunction, operands: Partial<Operands>, tolerated: readonly Status[] = []): Steps<Call> {
-    const all = { ...OPERANDS_ZERO, lp: this.hostLp(), ...operands };
+    const interrupts = operands.vcpu === undefined ? this.m.peek(this.interrupts) : 0;
+    const all = { ...OPERANDS_ZERO, lp: this.hostLp(), interruptAfter: interrupts > 0 ? 1 : 0, ...operands };
     if (CAN_FAIL.has(fn.name) && this.m.peek(this.td.failing) !== 0) return yield* this.failedCall(fn, all);
     const call = yield* this.tdx.invoke(fn, all);
+    if (interrupts > 0 && call.interruptLooks > 0) yield* this.m.add(this.interrupts, -1);
     // KVM_BUG_ON is the answer to everything that a VM is told after its first: it is dead already
     const answers = this.td.isDead() ? [...tolerated, classOf(call.status)] : tolerated;
     for (const listener of this.listeners) listener.answered?.(call, answers);

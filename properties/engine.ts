@@ -3,7 +3,8 @@
  * null comes out. The VM is built once; a run resets it.
  */
 import { ORDINARY } from '../spec/machine/choices.ts';
-import { about, RuleBook, type Rule } from '../spec/machine/monitor.ts';
+import { LIVELOCK } from '../spec/machine/faults.ts';
+import { about, isProtocol, RuleBook, type Rule } from '../spec/machine/monitor.ts';
 import { run } from '../spec/machine/run.ts';
 import type { Recorder } from '../spec/machine/machine.ts';
 import type { Violation } from '../spec/machine/rule.ts';
@@ -47,6 +48,8 @@ export interface EngineOptions {
 export const VCPUS = 2;
 
 const DEFAULT_MAX_STEPS = 20_000;
+/** A history takes some 800 steps. */
+const OUTCOME_STEPS = 5000;
 
 export class Engine {
   readonly vm: Vm;
@@ -55,6 +58,8 @@ export class Engine {
   steps = 0;
   private readonly choices: DeviationChoices;
   private readonly maxSteps: number;
+  /** Steps of the run under way. */
+  private limit: number;
   private readonly teardown: boolean;
   private readonly guard: (run: () => void) => void;
   private readonly performing: () => void;
@@ -73,12 +78,34 @@ export class Engine {
     this.book = new RuleBook(this.vm.m, this.vm, applicable);
     this.choices = new DeviationChoices(this.vm.m);
     this.maxSteps = maxSteps;
+    this.limit = maxSteps;
     this.teardown = teardown;
   }
 
-  /** Runs one history. What it answers is a function of the history and of nothing else. */
+  /**
+   * Runs one history. What it answers is a function of the history and of nothing else. A run that breaks a K rule is
+   * run again without these: what comes of it, if anything does, says more than how it came about. Unless that is only
+   * that it goes on for ever; so a shorter run will do.
+   */
   run(history: History, recorder: Recorder | null = null): Violation | null {
+    this.book.onlyOutcomes = false;
+    const violation = this.runOnce(history, recorder);
+    if (violation === null || !isProtocol(violation.rule)) return violation;
+    this.book.onlyOutcomes = true;
+    const outcome = this.runOnce(history, recorder, Math.min(this.maxSteps, OUTCOME_STEPS));
+    if (outcome !== null && outcome.rule !== this.book.reportedAs(LIVELOCK.id) && this.judges(outcome.rule)) return outcome;
+    this.book.onlyOutcomes = false;
+    // the recorder is to have seen the run that is answered for
+    return recorder === null ? violation : this.runOnce(history, recorder);
+  }
+
+  private judges(id: string): boolean {
+    return this.book.rules.some((rule) => rule.id === id);
+  }
+
+  private runOnce(history: History, recorder: Recorder | null, maxSteps = this.maxSteps): Violation | null {
     const { m } = this.vm;
+    this.limit = maxSteps;
     this.prepare(history, recorder);
     try {
       this.guard(this.performing);
@@ -105,7 +132,7 @@ export class Engine {
   /** The run proper: the program, what it leaves, and the end of the VM. */
   private perform(): void {
     const { m } = this.vm;
-    if (run(m, this.maxSteps) === 'finished') this.rest();
+    if (run(m, this.limit) === 'finished') this.rest();
     this.steps += m.now;
     if (m.violation === null && this.teardown && !this.vm.td.isDead()) this.destroy();
   }
@@ -137,7 +164,7 @@ export class Engine {
     m.poke(this.vm.td.failing, 0);
     m.actors.length = 0;
     m.spawn('destroy', this.vm.kind === 'vm' ? policy.direct.destroyVm(this.vm.kvm) : policy.destroy(this.vm));
-    if (run(m, before + this.maxSteps) === 'finished') this.book.atEnd();
+    if (run(m, before + this.limit) === 'finished') this.book.atEnd();
     this.steps += m.now - before;
   }
 

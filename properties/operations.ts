@@ -36,6 +36,11 @@ export const HOST_OPERATIONS: ReadonlyMap<string, HostOperation> = new Map<strin
     vm.policy.removeTable(vm, gfn))],
   ['promote', (vm, { gfn }) => vm.policy.promote(vm, gfn)],
   ['demote', (vm, { gfn }) => vm.policy.demote(vm, gfn)],
+  ['split-folio', (vm, { gfn }) => vm.policy.splitFolio?.(vm, gfn) ?? vm.guestMemory.folios.split(gfn)],
+  ['merge-folio', (vm, { gfn }) => vm.guestMemory.mergeFolio(gfn)],
+  // the processors of the host are about to be interrupted, once or for a while
+  ['interrupt', (vm) => vm.m.write(vm.interrupts, 1)],
+  ['interrupt-storm', (vm) => vm.m.write(vm.interrupts, STORM)],
   ['remove-slot', removeSlot],
   ['share', (vm, { gfn }) => convert(vm, gfn, true)],
   ['unshare', (vm, { gfn }) => convert(vm, gfn, false)],
@@ -114,6 +119,9 @@ function* convert(vm: Vm, gfn: number, toShared: boolean): Steps<void> {
   yield* vm.mmuLock.writeUnlock();
   yield* vm.td.slotsLock.unlock();
 }
+
+/** Interrupts that come one after the other: more than anybody should sit out with a lock in hand (K66). */
+const STORM = 24;
 
 /** As many pages from `gfn` on as histories use. */
 const usable = (gfn: number, pages: number): number => Math.max(0, Math.min(pages, USED_PAGES - gfn));

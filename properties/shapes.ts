@@ -9,7 +9,10 @@ export const TD_SHAPE: Shape = {
   roles: ['vcpu', 'vcpu', 'host'],
   operations: {
     vcpu: ['touch', 'touch', 'touch', 'read', 'accept', 'accept-huge', 'idle'],
-    host: ['unmap', 'unmap', 'remove-table', 'remove-table', 'promote', 'demote', 'remove-slot'],
+    host: [
+      'unmap', 'unmap', 'unmap', 'unmap', 'remove-table', 'remove-table', 'remove-slot', 'promote', 'demote', 'demote',
+      'split-folio', 'merge-folio', 'interrupt', 'interrupt-storm',
+    ],
   },
   maxOperations: 4,
   gfns: USED_PAGES,

@@ -77,7 +77,7 @@ export function* populateUnlocked(
 function* mapForPopulation(vm: Vm, gfn: number, install: Install): Steps<boolean> {
   const page = yield* vm.guestMemory.fault(gfn);
   yield* vm.mmuLock.readLock();
-  const mapped = yield* mapPrivate(vm, gfn, page, install, addLeaf);
+  const mapped = yield* mapPrivate(vm, gfn, page, install, 0, addLeaf);
   yield* vm.mmuLock.readUnlock();
   return mapped;
 }

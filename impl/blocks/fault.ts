@@ -5,7 +5,7 @@
 import type { Steps } from '../../spec/machine/step.ts';
 import { NO_PAGE, pageNumberOf } from '../../spec/machine/pages.ts';
 import type { SptePlace } from '../../spec/kvm/tables.ts';
-import { EMPTY, FROZEN, kindOfSpte, LEAF, leafSpte, tableSpte, type Spte } from '../../spec/kvm/spte.ts';
+import { EMPTY, FROZEN, kindOfSpte, LEAF, leafSpte, TABLE, tableSpte, type Spte } from '../../spec/kvm/spte.ts';
 import { SLOT_INVALID, SLOT_NONE, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
 import { EXIT_PENDING } from '../../spec/kvm/vcpu-exit.ts';
 import type { Operands } from '../../spec/tdx/call.ts';
@@ -29,26 +29,30 @@ export type Install = (vm: Vm, change: Installation) => Steps<boolean>;
 /** What maps `page` at `gfn`, once the walk has come to `place`. */
 export type LeafChange = (vm: Vm, place: SptePlace, gfn: number, page: number) => Installation;
 
-/** Maps `gfn` at level 0, table by table. The caller holds mmu_lock. False: the fault has to be taken again. */
+/**
+ * Maps `gfn`, which `page` backs, at `level` (0 unless given), or at 0 where there is a table already; table by table.
+ * The caller holds mmu_lock. False: the fault has to be taken again.
+ */
 export function* mapPrivate(
-  vm: Vm, gfn: number, page: number, install: Install, leaf: LeafChange = augLeaf,
+  vm: Vm, gfn: number, page: number, install: Install, level = 0, leaf: LeafChange = augLeaf,
 ): Steps<boolean> {
-  for (;;) {
-    const place = yield* vm.mirror.walk(gfn, 0);
-    if (kindOfSpte(place.spte) === LEAF) return true;
-    if (place.spte !== EMPTY) return false;
-    if (place.level === 0) return yield* install(vm, leaf(vm, place, gfn, page));
-    if (!(yield* addTable(vm, place, gfn, install))) return false;
+  for (let goal = level; ; ) {
+    const place = yield* vm.mirror.walk(gfn, goal);
+    const kind = kindOfSpte(place.spte);
+    if (kind === LEAF) return true;
+    if (kind === TABLE) goal = 0;
+    else if (place.spte !== EMPTY) return false;
+    else if (place.level === goal) return yield* install(vm, leaf(vm, place, gfn, page));
+    else if (!(yield* addTable(vm, place, gfn, install))) return false;
   }
 }
 
-/** A page that the guest has to accept. */
-export const augLeaf: LeafChange = (vm, place, gfn, page) => ({
-  place,
-  to: leafSpte(page),
-  fn: pageAug,
-  operands: { ...mapping(vm, gfn, place.level), r8: vm.address(page) },
-});
+/** A page, or the large one that it belongs to, that the guest has to accept. */
+export const augLeaf: LeafChange = (vm, place, gfn, page) => {
+  const first = page - (gfn - vm.mirror.align(gfn, place.level));
+  const operands = { ...mapping(vm, gfn, place.level), r8: vm.address(first) };
+  return { place, to: leafSpte(first), fn: pageAug, operands };
+};
 
 /** Adds a table below `place`; the tables that did not get in are freed. */
 function* addTable(vm: Vm, place: SptePlace, gfn: number, install: Install): Steps<boolean> {
@@ -94,7 +98,7 @@ export function* faultUnder(
   if (slot !== SLOT_VALID) return slot === SLOT_NONE ? NO_SLOT : RETRY;
   const page = yield* vm.guestMemory.fault(gfn, forWriting);
   yield* lock === 'read' ? vm.mmuLock.readLock() : vm.mmuLock.writeLock();
-  const mapped = (yield* vm.invalidation.isStale(sampled)) ? false : yield* mapPrivate(vm, gfn, page, install, leaf);
+  const mapped = (yield* vm.invalidation.isStale(sampled)) ? false : yield* mapPrivate(vm, gfn, page, install, 0, leaf);
   yield* lock === 'read' ? vm.mmuLock.readUnlock() : vm.mmuLock.writeUnlock();
   return mapped ? MAPPED_NOW : RETRY;
 }

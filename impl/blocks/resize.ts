@@ -1,6 +1,7 @@
 /**
  * PROMOTE and DEMOTE under mmu_lock held for write: block, track with a kick, resize. The module unblocks what it
- * resizes. Either may be interrupted before it commits and is then started again (K65, K66).
+ * resizes. Either may be interrupted before it commits and is then started again, a number of times; after that what
+ * was blocked is unblocked, and the caller lets others have mmu_lock before it tries again (K65, K66).
  */
 import { NO_PAGE, pageNumberOf, type PageRef } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
@@ -18,29 +19,69 @@ import { track, withoutVcpus } from './seamcalls.ts';
 
 const LARGE = 1;
 
+/** How often a call that was interrupted is started again while mmu_lock is held. */
+const RESTARTS = 8;
+
 function* restartable(
   vm: Vm, fn: InterfaceFunction, operands: Partial<Operands>, tolerated: readonly S.Status[] = [],
 ): Steps<Call> {
-  for (;;) {
+  for (let restarts = 0; ; restarts++) {
     const call = yield* withoutVcpus(vm, fn, operands, [S.INTERRUPTED_RESTARTABLE, ...tolerated]);
-    if (!isStatus(call, S.INTERRUPTED_RESTARTABLE)) return call;
+    if (!isStatus(call, S.INTERRUPTED_RESTARTABLE) || restarts === RESTARTS) return call;
   }
 }
 
-/** Merges the table that maps `gfn`, when it is full and contiguous. The caller holds mmu_lock for write. */
-export function* promoteTable(vm: Vm, gfn: number): Steps<void> {
+/** The steps of a resize in the Secure EPT, any of which a policy may take in another way. */
+export interface Resize {
+  /** What has to be at hand, before mmu_lock is taken, and again after it did not suffice. */
+  prepare?(vm: Vm): Steps<void>;
+  /** Nobody can use the range when this ends. */
+  block(vm: Vm, gfn: number): Steps<void>;
+  /** The resize; of a split `external` is the page for the new table. False when it did not come about. */
+  resize(vm: Vm, gfn: number, external: number): Steps<boolean>;
+  /** It did not: the range becomes visible again as it was. */
+  unblock(vm: Vm, gfn: number): Steps<void>;
+}
+
+function* block(vm: Vm, gfn: number): Steps<void> {
+  yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, LARGE));
+  yield* track(vm);
+}
+
+function* unblock(vm: Vm, gfn: number): Steps<void> {
+  yield* withoutVcpus(vm, rangeUnblock, mapping(vm, gfn, LARGE));
+}
+
+export const MERGE: Resize = {
+  block,
+  unblock,
+  /** Refused when not all pages are in the same state: some are pending. */
+  *resize(vm, gfn) {
+    return succeeded(yield* restartable(vm, pagePromote, mapping(vm, gfn, LARGE), [S.EPT_INVALID_PROMOTE_CONDITIONS]));
+  },
+};
+
+export const SPLIT: Resize = {
+  block,
+  unblock,
+  *resize(vm, gfn, external) {
+    return succeeded(yield* restartable(vm, pageDemote, { ...mapping(vm, gfn, LARGE), r8: vm.address(external) }));
+  },
+};
+
+/**
+ * Merges the table that maps `gfn`, when it is full and contiguous and one folio is behind it. The caller holds
+ * mmu_lock for write, and has made sure that no folio is being split.
+ */
+export function* promoteTable(vm: Vm, gfn: number, how: Resize = MERGE): Steps<void> {
   const place = yield* vm.mirror.walk(gfn, LARGE);
   if (place.level !== LARGE || kindOfSpte(place.spte) !== TABLE) return;
   const table = pageOfSpte(place.spte);
   const first = yield* contiguousRange(vm, table);
-  if (first < 0) return;
-  const operands = mapping(vm, gfn, LARGE);
-  yield* withoutVcpus(vm, rangeBlock, operands);
-  yield* track(vm);
-  const call = yield* restartable(vm, pagePromote, operands, [S.EPT_INVALID_PROMOTE_CONDITIONS]);
-  if (!succeeded(call)) {
-    // Not all pages are in the same state (some are pending): the table becomes visible again as it was.
-    yield* withoutVcpus(vm, rangeUnblock, operands);
+  if (first < 0 || (yield* vm.guestMemory.folios.level(gfn)) < LARGE) return;
+  yield* how.block(vm, gfn);
+  if (!(yield* how.resize(vm, gfn, NO_PAGE))) {
+    yield* how.unblock(vm, gfn);
     return;
   }
   yield* vm.mirror.write(place.table, place.index, leafSpte(first));
@@ -66,22 +107,27 @@ export function* freeTable(vm: Vm, table: PageRef): Steps<void> {
   yield* vm.pages.free(external);
 }
 
-/** Splits the large page that maps `gfn`, if there is one. The caller holds mmu_lock for write. */
-export function* demotePage(vm: Vm, gfn: number): Steps<void> {
+/**
+ * Splits the large page that maps `gfn`, if there is one. The caller holds mmu_lock for write. False when it did not
+ * come about: no page for the table, or too many interrupts.
+ */
+export function* demotePage(vm: Vm, gfn: number, how: Resize = SPLIT): Steps<boolean> {
   const place = yield* vm.mirror.walk(gfn, LARGE);
-  if (place.level !== LARGE || kindOfSpte(place.spte) !== LEAF) return;
+  if (place.level !== LARGE || kindOfSpte(place.spte) !== LEAF) return true;
   const table = yield* vm.mirror.allocTable(place.level - 1, vm.mirror.align(gfn, place.level));
-  if (table === NO_PAGE) return;
+  if (table === NO_PAGE) return false;
   yield* fillSplit(vm, place, table);
-  const operands = mapping(vm, gfn, LARGE);
-  yield* withoutVcpus(vm, rangeBlock, operands);
-  yield* track(vm);
-  const external = vm.address(pageNumberOf(vm.mirror.externalOf(table)));
-  yield* restartable(vm, pageDemote, { ...operands, r8: external });
-  yield* vm.mirror.write(place.table, place.index, tableSpte(table));
+  yield* how.block(vm, gfn);
+  if (yield* how.resize(vm, gfn, pageNumberOf(vm.mirror.externalOf(table)))) {
+    yield* vm.mirror.write(place.table, place.index, tableSpte(table));
+    return true;
+  }
+  yield* how.unblock(vm, gfn);
+  yield* freeTable(vm, table);
+  return false;
 }
 
 /** A new mirror table is complete before anybody can see it (K13). */
-function* fillSplit(vm: Vm, place: SptePlace, table: PageRef): Steps<void> {
+export function* fillSplit(vm: Vm, place: SptePlace, table: PageRef): Steps<void> {
   for (let i = 0; i < vm.mirror.fanout; i++) yield* vm.mirror.write(table, i, leafSpte(pageOfSpte(place.spte) + i));
 }

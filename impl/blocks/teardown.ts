@@ -22,12 +22,12 @@ import { freeTable } from './resize.ts';
 const START = 0;
 const RESUME = 1;
 
-/** Everything after the last leaf is gone. */
-export function* releaseTd(vm: Vm): Steps<void> {
+/** Everything after the last leaf is gone. `reclaimed` is told of each page of a table that the module has given back. */
+export function* releaseTd(vm: Vm, reclaimed: (page: number) => Steps<void> = nothing): Steps<void> {
   yield* flushVcpus(vm);
   yield* writeBackCaches(vm);
   yield* freeHkid(vm);
-  yield* reclaimPages(vm);
+  yield* reclaimPages(vm, reclaimed);
   yield* reclaimTdr(vm);
 }
 
@@ -56,8 +56,8 @@ export function* freeHkid(vm: Vm): Steps<void> {
 }
 
 /** Reclaims every page but the TDR. */
-export function* reclaimPages(vm: Vm): Steps<void> {
-  yield* freeTablesBelow(vm, vm.mirror.root);
+export function* reclaimPages(vm: Vm, reclaimed: (page: number) => Steps<void> = nothing): Steps<void> {
+  yield* freeTablesBelow(vm, vm.mirror.root, reclaimed);
   yield* vm.pages.free(vm.mirror.root);
   for (const { tdvpr } of vcpusOf(vm)) yield* reclaim(vm, tdvpr, TDVPR_PAGES);
   yield* reclaim(vm, vm.tdr + 1, MIN_TDCX);
@@ -70,14 +70,18 @@ export function* reclaimTdr(vm: Vm): Steps<void> {
   for (const listener of vm.listeners) listener.hostTouched?.(vm.tdr);
 }
 
+function* nothing(): Steps<void> {}
+
 /** Reclaims and frees every table below a mirror table. */
-function* freeTablesBelow(vm: Vm, table: PageRef): Steps<void> {
+function* freeTablesBelow(vm: Vm, table: PageRef, reclaimed: (page: number) => Steps<void>): Steps<void> {
   for (let i = 0; i < vm.mirror.fanout; i++) {
     const spte = yield* vm.mirror.read(table, i);
     if (kindOfSpte(spte) !== TABLE) continue;
     const child = pageOfSpte(spte);
-    yield* freeTablesBelow(vm, child);
-    yield* reclaim(vm, pageNumberOf(vm.mirror.externalOf(child)), 1);
+    yield* freeTablesBelow(vm, child, reclaimed);
+    const external = pageNumberOf(vm.mirror.externalOf(child));
+    yield* reclaim(vm, external, 1);
+    yield* reclaimed(external);
     yield* freeTable(vm, child);
   }
 }

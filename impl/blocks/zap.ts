@@ -7,36 +7,49 @@ import type { Steps } from '../../spec/machine/step.ts';
 import type { SptePlace } from '../../spec/kvm/tables.ts';
 import { EMPTY, kindOfSpte, LEAF, pageOfSpte } from '../../spec/kvm/spte.ts';
 import { SLOT_INVALID, SLOT_NONE, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
+import type { Call, Operands } from '../../spec/tdx/call.ts';
 import { pageRemove } from '../../spec/tdx/functions/page-remove.ts';
 import { phymemPageWbinvd } from '../../spec/tdx/functions/phymem-page-wbinvd.ts';
 import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
+import type { InterfaceFunction } from '../../spec/tdx/module.ts';
 import { GUEST_PAGES } from '../platform.ts';
+import type { Policy } from '../policy.ts';
 import { mapping, succeeded, type Vm } from '../vm.ts';
+import { demotePage } from './resize.ts';
 import { track, withoutVcpus } from './seamcalls.ts';
 
-/** How the module is called to take a page away, and how VCPUs are made to forget it. */
-export interface Removal {
-  readonly call: typeof withoutVcpus;
+/** How a leaf is removed: how the module is called, and how VCPUs are made to forget the translation. */
+export interface Zap {
+  call(vm: Vm, fn: InterfaceFunction, operands: Partial<Operands>): Steps<Call>;
   track(vm: Vm): Steps<void>;
 }
 
 /** As upstream does it since 6.16 (P8). */
-export const KICK_ON_BUSY: Removal = { call: withoutVcpus, track };
+export const KICKING_ON_BUSY: Zap = { call: withoutVcpus, track };
 
-/** Removes the leaf at `place`, which maps `gfn`. A TD that cannot run yet has no VCPU to wait for (K55). */
-export function* zapLeaf(vm: Vm, place: SptePlace, gfn: number, how: Removal = KICK_ON_BUSY): Steps<void> {
+/** Removes the leaf at `place`, which maps `gfn`. */
+export function* zapLeaf(vm: Vm, place: SptePlace, gfn: number, how: Zap = KICKING_ON_BUSY): Steps<void> {
   yield* vm.mirror.write(place.table, place.index, EMPTY);
+  yield* removePage(vm, place, gfn, how);
+}
+
+/** Removes the page of a leaf from the Secure EPT. A TD that cannot run yet has no VCPU to wait for (K55). */
+export function* removePage(vm: Vm, place: SptePlace, gfn: number, how: Zap = KICKING_ON_BUSY): Steps<void> {
   yield* how.call(vm, rangeBlock, mapping(vm, gfn, place.level));
   if (vm.td.isRunnable()) yield* how.track(vm);
   yield* removeBlocked(vm, place, gfn, how);
 }
 
 /** PAGE.REMOVE, and the caches written back under the TD's key, before anybody uses the page again (K54). */
-export function* removeBlocked(vm: Vm, place: SptePlace, gfn: number, how: Removal = KICK_ON_BUSY): Steps<void> {
+export function* removeBlocked(vm: Vm, place: SptePlace, gfn: number, how: Zap = KICKING_ON_BUSY): Steps<void> {
   const removed = yield* how.call(vm, pageRemove, mapping(vm, gfn, place.level));
   if (!succeeded(removed)) return yield* giveUp(vm, place, gfn);
-  const first = pageOfSpte(place.spte);
-  for (let page = first; page < first + vm.mirror.span(place.level); page++) {
+  yield* writeBack(vm, pageOfSpte(place.spte), place.level);
+}
+
+/** The caches of a page that was removed are written back under the TD's key. */
+export function* writeBack(vm: Vm, first: number, level: number): Steps<void> {
+  for (let page = first; page < first + vm.mirror.span(level); page++) {
     yield* vm.seamcall(phymemPageWbinvd, { rcx: vm.keyedAddress(page) });
   }
 }
@@ -48,10 +61,15 @@ export function* giveUp(vm: Vm, place: SptePlace, gfn: number): Steps<void> {
   yield* vm.kill();
 }
 
-/** Removes every leaf that maps one of `pages` pages from `gfn` on; `split` prepares a leaf that reaches beyond. */
+/** How a policy zaps the leaf at a place, which maps a GFN. */
+export type ZapLeaf = (vm: Vm, place: SptePlace, gfn: number) => Steps<void>;
+
+/**
+ * Removes every leaf that maps one of `pages` pages from `gfn` on; `split` prepares a leaf that reaches beyond. `zap`
+ * is {@link zapLeaf} unless the policy does it in another way.
+ */
 export function* zapLeaves(
-  vm: Vm, gfn: number, pages: number, split: (vm: Vm, gfn: number) => Steps<void>,
-  zap: (vm: Vm, place: SptePlace, gfn: number) => Steps<void> = zapLeaf,
+  vm: Vm, gfn: number, pages: number, split: (vm: Vm, gfn: number) => Steps<unknown>, zap: ZapLeaf = zapLeaf,
 ): Steps<void> {
   for (let at = gfn; at < gfn + pages; ) {
     let place = yield* vm.mirror.walk(at, 0);
@@ -66,7 +84,7 @@ export function* zapLeaves(
 }
 
 /** Does the entry at `place`, which maps `at`, map pages outside the range? */
-function reachesBeyond(vm: Vm, place: SptePlace, at: number, gfn: number, pages: number): boolean {
+export function reachesBeyond(vm: Vm, place: SptePlace, at: number, gfn: number, pages: number): boolean {
   const first = vm.tdx.geometry.align(at, place.level);
   return first < gfn || first + vm.mirror.span(place.level) > gfn + pages;
 }
@@ -89,11 +107,16 @@ export const POISON = -1;
  * back to the host; only then does the invalidation end, so that no fault installs one of them in between (K38, K39).
  */
 export function* unmapUnder(vm: Vm, gfn: number, pages: number, zap: () => Steps<void>): Steps<void> {
+  yield* invalidating(vm, zap, () => returnPages(vm, gfn, pages));
+}
+
+/** `zap` under mmu_lock held for write, then `use`, and no fault installs anything in between. */
+export function* invalidating(vm: Vm, zap: () => Steps<void>, use: () => Steps<void>): Steps<void> {
   yield* vm.mmuLock.writeLock();
   yield* vm.invalidation.begin();
   yield* zap();
   yield* vm.mmuLock.writeUnlock();
-  yield* returnPages(vm, gfn, pages);
+  yield* use();
   yield* vm.mmuLock.writeLock();
   yield* vm.invalidation.end();
   yield* vm.mmuLock.writeUnlock();
@@ -117,6 +140,16 @@ export function* removeSlotUnder(vm: Vm, zap: () => Steps<void>): Steps<void> {
 }
 
 /** The VM's end: all of the guest's memory goes, whichever memslot it is in. */
-export function* zapAll(vm: Vm, split: (vm: Vm, gfn: number) => Steps<void>, zap = zapLeaf): Steps<void> {
+export function* zapAll(vm: Vm, split: (vm: Vm, gfn: number) => Steps<unknown>, zap = zapLeaf): Steps<void> {
   yield* unmapUnder(vm, 0, GUEST_PAGES, () => zapLeaves(vm, 0, GUEST_PAGES, split, zap));
 }
+
+/** The entry points that take pages away, with leaves zapped by `zap`; for policies that map small pages only. */
+export const zappingBy = (zap: ZapLeaf): Pick<Policy, 'unmap' | 'removeSlot'> => ({
+  *unmap(vm, gfn, pages) {
+    yield* unmapUnder(vm, gfn, pages, () => zapLeaves(vm, gfn, pages, demotePage, zap));
+  },
+  *removeSlot(vm) {
+    yield* removeSlotUnder(vm, () => zapLeaves(vm, 0, vm.td.slotPages, demotePage, zap));
+  },
+});

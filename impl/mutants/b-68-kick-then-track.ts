@@ -2,11 +2,11 @@
 import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
 import { demotePage } from '../blocks/resize.ts';
 import { kickAll, withoutVcpus } from '../blocks/seamcalls.ts';
-import { unmapUnder, zapLeaf, zapLeaves, type Removal } from '../blocks/zap.ts';
+import { unmapUnder, zapLeaf, zapLeaves, type Zap } from '../blocks/zap.ts';
 import { upstream616 } from '../upstream-6.16.ts';
 import { mutant } from './mutant.ts';
 
-const KICK_THEN_TRACK: Removal = {
+const KICK_THEN_TRACK: Zap = {
   call: withoutVcpus,
   *track(vm) {
     yield* kickAll(vm);

@@ -32,6 +32,20 @@ const TEXTS = [
   // a hole is punched while FINALIZE has the TDR, and before KVM knows that the TD can run (finalize-unlocked)
   'new-td | h0: finalize 0 | h1: unmap 0 | @h0.0.11>1',
   'new-td | h0: finalize 0 | h1: unmap 0 | @h0.0.14>1',
+  // VP.ENTER under zero-step mitigation is in the middle of it while a page is taken away (retry-n, host-priority)
+  'v0: | v1: touch 0 | h0: unmap 0 | @v1.0.136>1',
+  'v0: touch 0 | h0: remove-table 0 | @v0.0.144>1',
+  'v0: read 0 | v1: read 0 | h0: unmap 0 | @v1.0.13>1',
+  'v0: | v1: read 0 | h0: unmap 0 | @v1.0.128>1',
+  'v0: touch 1; touch 0 | h0: unmap 1 | @v0.1.27>1',
+  // a branch that has no leaf left is pruned, and the callback comes too late for mmu_lock (rcu-branch-free)
+  'v0: touch 0 | h0: unmap 0; remove-table 0',
+  // a large page that the guest accepts in part, one whose split is interrupted, one whose folio is split (huge-pages-*)
+  'v0: accept-huge 0; read 0',
+  'v0: accept-huge 0 | h0: interrupt-storm 0; unmap 0',
+  'v0: accept-huge 0 | h0: split-folio 0',
+  // two faults on a page take a PAMT page each (dynamic-pamt, an early version of K68)
+  'v0: accept 1 | v1: touch 1 | @v0.0.102>1',
 ] as const;
 
 export const CORPUS: readonly History[] = TEXTS.map(parseHistory);

@@ -83,6 +83,7 @@ class Scribe {
     this.vm = vm;
     this.history = history;
     this.knowTables(vm.mirror.root, vm.mirror.rootLevel, 0);
+    vm.m.onReset(() => this.clear());
     vm.tdx.listeners.push({
       began: (call) => this.callBegan(call),
       ended: (call) => this.callEnded(call),
@@ -129,6 +130,16 @@ class Scribe {
       const spte = m.peek(pages.word(table, i));
       if (kindOfSpte(spte) === TABLE) this.knowTables(pageOfSpte(spte), level - 1, gfn + i * mirror.span(level));
     }
+  }
+
+  /** A run begins. */
+  private clear(): void {
+    this.names.length = 0;
+    this.rows.length = 0;
+    this.open.clear();
+    this.tables.clear();
+    this.knowTables(this.vm.mirror.root, this.vm.mirror.rootLevel, 0);
+    this.currentPhase = '';
   }
 
   /** Who acts: an actor of the program, or, once everybody has ended, whoever destroys the VM. */

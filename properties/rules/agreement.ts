@@ -1,13 +1,12 @@
-import { pageNumberOf, type PageRef } from '../../spec/machine/pages.ts';
+import type { PageRef } from '../../spec/machine/pages.ts';
 import type { Vm } from '../../impl/vm.ts';
-import { describeSpte, EMPTY, kindOfSpte, LEAF, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
-import {
-  describeEntry, FREE, MAPPED, NL_MAPPED, pageOf, PENDING, stateOf, withoutLocks,
-} from '../../spec/tdx/entry.ts';
+import { describeSpte, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
+import { describeEntry, pageOf, withoutLocks } from '../../spec/tdx/entry.ts';
 import { HKID_FREE } from '../../spec/tdx/keys.ts';
 import { NDA, pageTypeName } from '../../spec/tdx/pamt.ts';
 import { classOf, describeStatus, statusName, SUCCESS } from '../../spec/tdx/status.ts';
 import { TD } from '../../spec/tdx/td.ts';
+import { agrees } from '../entries.ts';
 import type { VmRule } from './rule.ts';
 
 const S01: VmRule = {
@@ -48,7 +47,7 @@ function compareTables(vm: Vm, table: PageRef, external: number, level: number, 
     const spte = vm.m.peek(vm.pages.word(table, i));
     const entry = withoutLocks(vm.m.peek(vm.memory.word(external, i)));
     const at = gfn + i * vm.mirror.span(level);
-    if (!agree(vm, spte, entry)) {
+    if (!agrees(vm, spte, entry)) {
       return [`entry ${at}@L${level} of the Secure EPT as in the mirror, ${describeSpte(spte)}`, describeEntry(entry)];
     }
     if (kindOfSpte(spte) !== TABLE) continue;
@@ -56,14 +55,6 @@ function compareTables(vm: Vm, table: PageRef, external: number, level: number, 
     if (below !== null) return below;
   }
   return null;
-}
-
-function agree(vm: Vm, spte: number, entry: number): boolean {
-  const state = stateOf(entry);
-  if (spte === EMPTY) return state === FREE;
-  if (kindOfSpte(spte) === LEAF) return (state === MAPPED || state === PENDING) && pageOf(entry) === pageOfSpte(spte);
-  if (kindOfSpte(spte) !== TABLE || state !== NL_MAPPED) return false;
-  return pageNumberOf(vm.mirror.externalOf(pageOfSpte(spte))) === pageOf(entry);
 }
 
 const S03: VmRule = {

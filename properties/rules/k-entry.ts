@@ -87,7 +87,7 @@ const K58: VmRule = {
         }
         pending[vcpu] = vm.vcpus[vcpu]?.kvm.requests() ?? 0;
       },
-      faultEnded: (vcpu, gfn, mayRetry) => {
+      faultEnded: (vcpu, gfn, _acceptLevel, mayRetry) => {
         judge.exercised();
         faulting[vcpu] = 0;
         vcpuOf.mine = 0;
@@ -142,7 +142,7 @@ const K60: VmRule = {
   vms: ['td', 'new-td'],
   watch: (vm, judge) => {
     vm.listeners.push({
-      faultEnded: (vcpu, gfn, mayRetry) => {
+      faultEnded: (vcpu, gfn, _acceptLevel, mayRetry) => {
         if (((vm.vcpus[vcpu]?.exit.flags ?? 0) & EXIT_PENDING) === 0) return;
         judge.exercised();
         if (mayRetry) judge.violated('the VM dead: the page stays pending', `vcpu${vcpu} is to touch GFN ${gfn} again`);

@@ -6,6 +6,7 @@
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { RMW, type Steps } from '../machine/step.ts';
+import { Folios } from './folios.ts';
 
 const BANKS = 2;
 
@@ -16,6 +17,7 @@ const LEAKED = 2;
 export class GuestMemory {
   private readonly m: Machine;
   readonly gfns: number;
+  readonly folios: Folios;
   /** First page of the range that backs the guest: {@link BANKS} banks of `gfns` pages. */
   private readonly first: number;
   /** Per GFN: how often it was given back, times two, plus one while it is backed. */
@@ -23,12 +25,15 @@ export class GuestMemory {
   /** Per GFN: bit 0, its page was looked up for writing; bit 1, its page is lost to the host (K51). */
   private readonly marks: Cell;
 
-  constructor(m: Machine, gfns: number, first: number) {
+  /** `span`: GFNs of a large folio. */
+  constructor(m: Machine, gfns: number, first: number, span: number) {
     this.m = m;
     this.gfns = gfns;
     this.first = first;
+    this.folios = new Folios(m, gfns, span);
     this.state = m.segment('guest_memfd', gfns, (gfn) => `guest_memfd[${gfn}]`);
     this.marks = m.segment('guest_memfd marks', gfns, (gfn) => `guest_memfd[${gfn}].marks`);
+    for (let gfn = 0; gfn < gfns; gfn++) m.guard(this.state + gfn, 1, this.folios.cell(gfn));
   }
 
   /** The pages of the host that can back the guest. */
@@ -42,7 +47,7 @@ export class GuestMemory {
    */
   *fault(gfn: number, forWriting = true): Steps<number> {
     yield (this.state + gfn) * 8 + RMW;
-    this.m.poke(this.state + gfn, this.m.peek(this.state + gfn) | 1);
+    this.back(gfn);
     if (forWriting) this.m.poke(this.marks + gfn, this.m.peek(this.marks + gfn) | FOR_WRITING);
     return this.pageOf(gfn);
   }
@@ -59,6 +64,33 @@ export class GuestMemory {
 
   isLeaked(gfn: number): boolean {
     return (this.m.peek(this.marks + gfn) & LEAKED) !== 0;
+  }
+
+  /**
+   * The page that backs `gfn`, and with it those of its folio, in one step. Where nothing is behind the range a large
+   * folio is allocated, if pages in a row are to be had.
+   */
+  *faultFolio(gfn: number): Steps<number> {
+    const { folios } = this;
+    yield folios.cell(gfn) * 8 + RMW;
+    if (!this.rangeOf(gfn).some((at) => this.isBacked(at))) folios.setLarge(gfn, this.isContiguous(gfn));
+    if (folios.isLarge(gfn)) for (const at of this.rangeOf(gfn)) this.back(at);
+    this.back(gfn);
+    return this.pageOf(gfn);
+  }
+
+  private back(gfn: number): void {
+    this.m.poke(this.state + gfn, this.m.peek(this.state + gfn) | 1);
+  }
+
+  private rangeOf(gfn: number): number[] {
+    return Array.from({ length: this.folios.span }, (_, i) => this.folios.first(gfn) + i);
+  }
+
+  /** The pages of the range of `gfn` are, or would be, in a row. */
+  private isContiguous(gfn: number): boolean {
+    const first = this.folios.first(gfn);
+    return this.rangeOf(gfn).every((at) => this.pageOf(at) - this.pageOf(first) === at - first);
   }
 
   /** The page that backs `gfn`, or would. */
@@ -80,13 +112,28 @@ export class GuestMemory {
     return this.isBacked(gfn) && this.pageOf(gfn) === page;
   }
 
-  /** Gives the page of `gfn` back to the host, in one step; the page, or -1 when there was none, or it is lost. */
+  /**
+   * Gives the page of `gfn` back to the host; the page, or -1 when there was none, or it is lost. A folio that stays is
+   * split first.
+   */
   *release(gfn: number): Steps<number> {
+    if (this.isPartOfMore(gfn)) yield* this.folios.split(gfn);
     yield (this.state + gfn) * 8 + RMW;
     if (!this.isBacked(gfn) || this.isLeaked(gfn)) return -1;
     this.m.poke(this.marks + gfn, 0);
     const page = this.pageOf(gfn);
     this.m.poke(this.state + gfn, (this.m.peek(this.state + gfn) & ~1) + 2);
     return page;
+  }
+
+  /** Other pages of the large folio behind `gfn` are in use. */
+  private isPartOfMore(gfn: number): boolean {
+    return this.folios.isLarge(gfn) && this.rangeOf(gfn).some((at) => at !== gfn && this.isBacked(at));
+  }
+
+  /** Makes one folio of the pages behind the range of `gfn`, if they are in a row, in one step. */
+  *mergeFolio(gfn: number): Steps<void> {
+    yield this.folios.cell(gfn) * 8 + RMW;
+    if (this.isContiguous(gfn)) this.folios.setLarge(gfn, true);
   }
 }

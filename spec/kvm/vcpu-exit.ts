@@ -20,7 +20,7 @@ export class VcpuExit {
 
   constructor(m: Machine, name: string) {
     this.m = m;
-    this.reason = m.record(`${name}.exit`, 'gfn', 'flags', 'serial');
+    this.reason = m.record(`${name}.exit`, 'gfn', 'flags', 'serial', 'acceptLevel');
   }
 
   /** There is one to be handled. */
@@ -46,19 +46,25 @@ export class VcpuExit {
     return this.m.peek(this.reason + 3);
   }
 
-  violation(gfn: number, flags: number): void {
-    this.set(EPT_VIOLATION, gfn, flags);
+  /** Level at which the guest wanted to ACCEPT; -1 for any other access. */
+  get acceptLevel(): number {
+    return this.m.peek(this.reason + 4) - 1;
+  }
+
+  violation(gfn: number, flags: number, acceptLevel = -1): void {
+    this.set(EPT_VIOLATION, gfn, flags, acceptLevel);
   }
 
   interrupt(): void {
-    this.set(INTERRUPT, 0, 0);
+    this.set(INTERRUPT, 0, 0, -1);
   }
 
-  private set(reason: number, gfn: number, flags: number): void {
+  private set(reason: number, gfn: number, flags: number, acceptLevel: number): void {
     this.m.poke(this.reason, reason);
     this.m.poke(this.reason + 1, gfn);
     this.m.poke(this.reason + 2, flags);
     this.m.poke(this.reason + 3, this.serial + 1);
+    this.m.poke(this.reason + 4, acceptLevel + 1);
   }
 
   clear(): void {

@@ -1,5 +1,6 @@
 /** K1 to K7: who may look at tables and change them, holding what. */
 import { pageNumberOf } from '../../machine/pages.ts';
+import type { RuleText } from '../../machine/rule.ts';
 import type { Kvm } from '../kvm.ts';
 import {
   ACCESS_TRACKED, ACCESSED, describeSpte, DIRTY, FROZEN, hasVolatileBits, isLeafSpte, kindOfSpte, MMU_WRITABLE,
@@ -48,15 +49,30 @@ const K1: KvmRule = {
   },
 };
 
-const K2: KvmRule = {
+/** What K2 says, of ordinary VMs and of TDs. */
+export const K2_TEXT = {
   id: 'K2',
   level: 'required',
   statement:
-    'With mmu_lock held for read an entry changes by compare-and-exchange; only entries of a table that is no longer ' +
-    'linked are exchanged, and only for FROZEN.',
+    'With mmu_lock held for read an entry changes by compare-and-exchange, and who loses looks at it again before the ' +
+    'next attempt; only entries of a table that is no longer linked are exchanged, and only for FROZEN.',
   source: 'Linux, tdp_mmu.c: __tdp_mmu_set_spte_atomic(), handle_removed_pt()',
   versions: ['*'],
+} satisfies RuleText;
+
+const K2: KvmRule = {
+  ...K2_TEXT,
   watch: ({ m, mmuLock, tables }, judge) => {
+    /** The entry for which the current actor has lost and which it has not looked at since, plus one. */
+    const lost = new PerActor(m);
+    const keyOf = (table: number, index: number): number => pageNumberOf(table) * tables.fanout + index + 1;
+    tables.readers.push((table, index) => {
+      if (lost.mine === keyOf(table, index)) lost.mine = 0;
+    });
+    tables.losers.push((table, index) => {
+      if (lost.mine === keyOf(table, index)) judge.violated('the entry looked at again after a lost exchange', 'another attempt');
+      lost.mine = keyOf(table, index);
+    });
     tables.listeners.push((table, _index, before, after, how) => {
       if (!isShared(tables, table) || !mmuLock.heldForRead(m.current)) return;
       judge.exercised();

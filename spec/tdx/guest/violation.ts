@@ -23,6 +23,7 @@ const ACCEPT_TYPE = 1;
 export const PENDING_TYPE = 6;
 
 const HIGH = 2 ** 32;
+const LEVEL_MASK = 7;
 
 /** Leaves the TD because of the entry that stopped the walk; `gpa` in bytes. */
 export function* violationExit(tdx: TdxModule, call: Call, gpa: number, extended: number): Steps<S.Status> {
@@ -40,3 +41,7 @@ export function* acceptViolation(tdx: TdxModule, call: Call, requested: number):
   const details = requested | (level << 3) | (stateCode(stateOf(entry)) << 6) | (isLeaf(entry) ? 1 << 14 : 0);
   return yield* violationExit(tdx, call, gfnOf(call.in.rcx) * 4096, ACCEPT_TYPE + details * HIGH);
 }
+
+/** The level at which the guest wanted to ACCEPT, from the extended exit qualification; -1 for any other violation. */
+export const acceptLevelOf = (extended: number): number =>
+  extended % HIGH === ACCEPT_TYPE ? Math.floor(extended / HIGH) & LEVEL_MASK : -1;

@@ -1,0 +1,58 @@
+/**
+ * Splitting a large page with mmu_lock held for read, as the series of 2022 to 2024 did: the entry is frozen, blocked,
+ * tracked, demoted. When DEMOTE is busy the block has to be taken back, and that can be busy as well (B-63).
+ */
+import { NO_PAGE, pageNumberOf } from '../../spec/machine/pages.ts';
+import type { Steps } from '../../spec/machine/step.ts';
+import { FROZEN, kindOfSpte, LEAF, tableSpte } from '../../spec/kvm/spte.ts';
+import type { Operands } from '../../spec/tdx/call.ts';
+import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
+import { pageDemote } from '../../spec/tdx/functions/page-demote.ts';
+import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
+import { rangeUnblock } from '../../spec/tdx/functions/range-unblock.ts';
+import type { InterfaceFunction } from '../../spec/tdx/module.ts';
+import * as S from '../../spec/tdx/status.ts';
+import { mapping, succeeded, type Vm } from '../vm.ts';
+import { fillSplit, freeTable } from './resize.ts';
+import { kickAll } from './seamcalls.ts';
+
+/** What others may make of a call while mmu_lock is shared. */
+const MAY_FAIL = [S.OPERAND_BUSY, S.INTERRUPTED_RESTARTABLE, S.PREVIOUS_TLB_EPOCH_BUSY];
+
+function* tryOnce(vm: Vm, fn: InterfaceFunction, operands: Partial<Operands>): Steps<boolean> {
+  return succeeded(yield* vm.seamcall(fn, operands, MAY_FAIL));
+}
+
+/** Splits what maps `gfn` large; false when it did not come about. */
+export function* splitUnderRead(vm: Vm, gfn: number): Steps<boolean> {
+  yield* vm.mmuLock.readLock();
+  const split = yield* trySplit(vm, gfn);
+  yield* vm.mmuLock.readUnlock();
+  return split;
+}
+
+function* trySplit(vm: Vm, gfn: number): Steps<boolean> {
+  const place = yield* vm.mirror.walk(gfn, 1);
+  if (place.spte === FROZEN) return false;
+  if (place.level !== 1 || kindOfSpte(place.spte) !== LEAF) return true;
+  const table = yield* vm.mirror.allocTable(0, vm.mirror.align(gfn, 1));
+  if (table === NO_PAGE) return false;
+  yield* fillSplit(vm, place, table);
+  let done = false;
+  if (yield* vm.mirror.cmpxchg(place.table, place.index, place.spte, FROZEN)) {
+    done = yield* demoteFrozen(vm, gfn, pageNumberOf(vm.mirror.externalOf(table)));
+    yield* vm.mirror.write(place.table, place.index, done ? tableSpte(table) : place.spte);
+  }
+  if (!done) yield* freeTable(vm, table);
+  return done;
+}
+
+function* demoteFrozen(vm: Vm, gfn: number, external: number): Steps<boolean> {
+  const operands = mapping(vm, gfn, 1);
+  if (!(yield* tryOnce(vm, rangeBlock, operands))) return false;
+  const tracked = yield* tryOnce(vm, memTrack, { rcx: vm.address(vm.tdr) });
+  yield* kickAll(vm);
+  if (tracked && (yield* tryOnce(vm, pageDemote, { ...operands, r8: vm.address(external) }))) return true;
+  yield* tryOnce(vm, rangeUnblock, operands); // and if this is busy, too, nothing is left to do
+  return false;
+}

@@ -1,0 +1,23 @@
+/** Two changes of one entry, and nothing orders the module's calls like the mirror's. */
+import { faultUnder, retryLocally } from '../blocks/fault.ts';
+import { zapLeaf } from '../blocks/zap.ts';
+import { frozenMirror } from '../frozen-mirror.ts';
+import { mirrorFirst } from '../mirror-naive.ts';
+import { zapUnderRead } from '../retry-n.ts';
+import { mutant } from './mutant.ts';
+
+export default mutant({
+  id: 'B-43',
+  title: 'mirror and Secure EPT diverge when zap and map of one entry interleave',
+  source: 'thread, message 3 (Y8m34OEVBfL7Q4Ns@google.com); TDX series v1 to v10',
+  base: frozenMirror,
+  breaks: ['K44', 'K46'],
+  change: {
+    *fault(vm, vcpu, gfn) {
+      return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'read', mirrorFirst));
+    },
+    *unmap(vm, gfn, pages) {
+      yield* zapUnderRead(vm, gfn, pages, zapLeaf);
+    },
+  },
+});

@@ -1,0 +1,18 @@
+/** A table is visible in the mirror before the module has it, and somebody walks through. */
+import { faultUnder, retryLocally } from '../blocks/fault.ts';
+import { frozenMirror } from '../frozen-mirror.ts';
+import { mirrorFirst } from '../mirror-naive.ts';
+import { mutant } from './mutant.ts';
+
+export default mutant({
+  id: 'B-44',
+  title: 'a call for a child overtakes the call for its parent',
+  source: 'thread, message 10 (3951e178bc38191074f5cccadc442212ff15c737.camel@intel.com); before the freeze',
+  base: frozenMirror,
+  breaks: ['K45', 'K44'],
+  change: {
+    *fault(vm, vcpu, gfn) {
+      return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'read', mirrorFirst));
+    },
+  },
+});

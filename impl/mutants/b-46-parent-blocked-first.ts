@@ -1,0 +1,30 @@
+/** What is below a blocked table is out of the module's reach, too. */
+import { TABLE, kindOfSpte } from '../../spec/kvm/spte.ts';
+import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
+import { demotePage } from '../blocks/resize.ts';
+import { track, withoutVcpus } from '../blocks/seamcalls.ts';
+import { unmapUnder, zapLeaves } from '../blocks/zap.ts';
+import { exclusive } from '../exclusive.ts';
+import { mapping } from '../vm.ts';
+import { mutant } from './mutant.ts';
+
+export default mutant({
+  id: 'B-46',
+  title: 'the table is blocked first, and its children can no longer be removed',
+  source: 'thread, message 11 ("RANGE.BLOCK to make the parent !PRESENT"); module notes §2 (walk)',
+  base: exclusive,
+  breaks: ['K48'],
+  change: {
+    *removeTable(vm, gfn) {
+      const first = vm.tdx.geometry.align(gfn, 1);
+      yield* unmapUnder(vm, first, vm.mirror.span(1), function* () {
+        const place = yield* vm.mirror.walk(gfn, 1);
+        if (place.level === 1 && kindOfSpte(place.spte) === TABLE) {
+          yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, 1));
+          yield* track(vm);
+        }
+        yield* zapLeaves(vm, first, vm.mirror.span(1), demotePage);
+      });
+    },
+  },
+});

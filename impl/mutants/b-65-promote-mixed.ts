@@ -1,0 +1,18 @@
+/** PROMOTE wants all pages in one state; what was blocked for it stays blocked. */
+import { promoteUnder } from '../blocks/huge-pages.ts';
+import { MERGE } from '../blocks/resize.ts';
+import { exclusive } from '../exclusive.ts';
+import { mutant } from './mutant.ts';
+
+export default mutant({
+  id: 'B-65',
+  title: 'a table whose pages are not all accepted is blocked for PROMOTE, and stays so when that is refused',
+  source: 'huge page merge series for TDX, 2023; dropped in RFC v1 (2025)',
+  base: exclusive,
+  breaks: ['K67'],
+  change: {
+    *promote(vm, gfn) {
+      yield* promoteUnder(vm, gfn, { ...MERGE, *unblock() {} });
+    },
+  },
+});

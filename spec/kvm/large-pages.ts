@@ -1,0 +1,31 @@
+/**
+ * Where KVM must not map large (the disallow_lpage counts of a memslot), of which a TD needs one reason: the guest has
+ * accepted a page of the range by itself. It goes one way: a range that was inhibited stays so.
+ * Source: huge page series v3 (Jan 2026), GUEST_INHIBIT; K67. Changed under mmu_lock held for write, read under it.
+ */
+import type { Cell, Machine } from '../machine/machine.ts';
+import type { Steps } from '../machine/step.ts';
+
+export class LargePages {
+  private readonly m: Machine;
+  private readonly span: number;
+  private readonly inhibited: Cell;
+
+  constructor(m: Machine, gfns: number, span: number) {
+    this.m = m;
+    this.span = span;
+    this.inhibited = m.segment('guest_inhibit', gfns / span, (i) => `guest_inhibit[${i * span}]`);
+  }
+
+  private cell(gfn: number): Cell {
+    return this.inhibited + Math.floor(gfn / this.span);
+  }
+
+  *inhibit(gfn: number): Steps<void> {
+    yield* this.m.write(this.cell(gfn), 1);
+  }
+
+  *isInhibited(gfn: number): Steps<boolean> {
+    return (yield* this.m.read(this.cell(gfn))) !== 0;
+  }
+}
