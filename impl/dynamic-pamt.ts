@@ -14,9 +14,9 @@ import { faultUnder, RETRY, retryLocally, throughFrozen, type Install } from './
 import { demoteUnder, faultLarge, inhibitLarge, splitEdges, splitFolioUnder } from './blocks/huge-pages.ts';
 import { demotePage, SPLIT, type Resize } from './blocks/resize.ts';
 import { releaseTd } from './blocks/teardown.ts';
-import { removeSlotUnder, unmapUnder, zapLeaf, zapLeaves, type ZapLeaf } from './blocks/zap.ts';
+import { removeSlotUnder, unmapUnder, zapAll, zapLeaf, zapLeaves, type ZapLeaf } from './blocks/zap.ts';
 import { hugePagesV3 } from './huge-pages-v3.ts';
-import { ARMED_GFN, GUEST_PAGES } from './platform.ts';
+import { ARMED_GFN } from './platform.ts';
 import { TABLES_STAY, type Policy } from './policy.ts';
 import type { Vm } from './vm.ts';
 
@@ -70,7 +70,7 @@ function* partsOf(vm: Vm, gfn: number): Steps<number[]> {
 /** Removes a leaf and puts its PAMT page back; a large page has none. */
 const zapCovered: ZapLeaf = function* (vm, place, gfn) {
   yield* zapLeaf(vm, place, gfn);
-  if (place.level === 0) yield* vm.pamt.put(pageOfSpte(place.spte));
+  if (place.level === 0 && !vm.td.isDead()) yield* vm.pamt.put(pageOfSpte(place.spte));
 };
 
 /** The entry points that split, or may have to. */
@@ -110,10 +110,10 @@ export const dynamicPamt: Policy = {
     yield* faultUnder(vm, ARMED_GFN, 'read', coveredFrom(VM_CACHE));
   },
   *removeSlot(vm) {
-    yield* removeSlotUnder(vm, () => zapLeaves(vm, 0, GUEST_PAGES, demotePage, zapCovered));
+    yield* removeSlotUnder(vm, () => zapLeaves(vm, 0, vm.td.slotPages, demotePage, zapCovered));
   },
   *destroy(vm) {
-    yield* this.removeSlot(vm);
+    yield* zapAll(vm, demotePage, zapCovered);
     yield* releaseTd(vm, (page) => vm.pamt.put(page));
   },
 };

@@ -32,6 +32,7 @@ export class Debts {
     for (const [key, by] of this.owedBy) {
       if (by !== this.vm.m.current) continue;
       this.owedBy.delete(key);
+      if (this.vm.td.isDead()) continue; // KVM_BUG_ON: what could not be done is given up, not forgotten
       unpaid(nameOfKey(key), key);
     }
   }

@@ -5,6 +5,7 @@
  */
 import type { Steps } from '../../spec/machine/step.ts';
 import { kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
+import { SLOT_NONE, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
 import type { Vm } from '../vm.ts';
 import { MAPPED_NOW, mapPrivate, NO_SLOT, RETRY, type FaultResult, type Install } from './fault.ts';
 import { demotePage, promoteTable, SPLIT, type Resize } from './resize.ts';
@@ -18,9 +19,10 @@ export function* faultLarge(
   vm: Vm, gfn: number, acceptLevel: number, lock: 'read' | 'write', install: Install,
 ): Steps<FaultResult> {
   const sampled = yield* vm.invalidation.sample();
-  if ((yield* vm.m.read(vm.slot)) === 0) return NO_SLOT;
+  const slot = yield* vm.findSlot(gfn);
+  if (slot !== SLOT_VALID) return slot === SLOT_NONE ? NO_SLOT : RETRY;
   const page = yield* vm.guestMemory.faultFolio(gfn);
-  const allowed = acceptLevel === 0 ? 0 : yield* vm.guestMemory.folios.level(gfn);
+  const allowed = acceptLevel === 0 || isPartlyShared(vm, gfn) ? 0 : yield* vm.guestMemory.folios.level(gfn);
   yield* lock === 'read' ? vm.mmuLock.readLock() : vm.mmuLock.writeLock();
   let mapped = false;
   if (!(yield* vm.invalidation.isStale(sampled))) {
@@ -29,6 +31,13 @@ export function* faultLarge(
   }
   yield* lock === 'read' ? vm.mmuLock.readUnlock() : vm.mmuLock.writeUnlock();
   return mapped ? MAPPED_NOW : RETRY;
+}
+
+/** A neighbour in the same large page is shared: what changes that invalidates. */
+function isPartlyShared(vm: Vm, gfn: number): boolean {
+  const first = vm.mirror.align(gfn, 1);
+  for (let at = first; at < first + vm.mirror.span(1); at++) if (vm.td.isShared(at)) return true;
+  return false;
 }
 
 /**

@@ -47,8 +47,7 @@ export class GuestMemory {
    */
   *fault(gfn: number, forWriting = true): Steps<number> {
     yield (this.state + gfn) * 8 + RMW;
-    this.back(gfn);
-    if (forWriting) this.m.poke(this.marks + gfn, this.m.peek(this.marks + gfn) | FOR_WRITING);
+    this.back(gfn, forWriting);
     return this.pageOf(gfn);
   }
 
@@ -79,8 +78,9 @@ export class GuestMemory {
     return this.pageOf(gfn);
   }
 
-  private back(gfn: number): void {
+  private back(gfn: number, forWriting = true): void {
     this.m.poke(this.state + gfn, this.m.peek(this.state + gfn) | 1);
+    if (forWriting) this.m.poke(this.marks + gfn, this.m.peek(this.marks + gfn) | FOR_WRITING);
   }
 
   private rangeOf(gfn: number): number[] {
