@@ -8,15 +8,15 @@ export const TD_SHAPE: Shape = {
   vm: 'td',
   roles: ['vcpu', 'vcpu', 'host'],
   operations: {
-    vcpu: ['touch', 'touch', 'touch', 'read', 'accept', 'accept-huge', 'idle'],
+    vcpu: ['touch', 'touch', 'read', 'accept', 'accept', 'accept-huge', 'accept-huge', 'idle', 'idle'],
     host: [
-      'unmap', 'unmap', 'unmap', 'unmap', 'remove-table', 'remove-table', 'remove-slot', 'promote', 'demote', 'demote',
+      'unmap', 'unmap', 'unmap', 'unmap', 'remove-table', 'remove-table', 'remove-slot', 'promote', 'promote', 'promote', 'demote',
       'split-folio', 'merge-folio', 'interrupt', 'interrupt-storm',
     ],
   },
   maxOperations: 4,
   gfns: USED_PAGES,
-  maxDeviations: 4,
+  maxDeviations: 6,
   maxStep: 160,
 };
 
@@ -45,10 +45,12 @@ export const VM_SHAPE: Shape = {
 /** What comes to a TD from outside its page tables: events, conversions, a slot that goes, calls that fail. */
 const TROUBLED_TD_SHAPE: Shape = {
   ...TD_SHAPE,
+  // few pages, so that what is taken away is there
+  gfns: 2,
   roles: ['vcpu', 'vcpu', 'host', 'host'],
   operations: {
     vcpu: ['touch', 'touch', 'read', 'read', 'accept', 'idle', 'touch-no-ve'],
-    host: ['unmap', 'unmap', 'remove-slot', 'share', 'unshare', 'event', 'signal', 'fail-seamcall', 'create-vcpu'],
+    host: ['unmap', 'unmap', 'unmap', 'unmap', 'remove-slot', 'share', 'unshare', 'event', 'signal', 'fail-seamcall', 'create-vcpu'],
   },
 };
 
