@@ -42,6 +42,16 @@ export const VM_SHAPE: Shape = {
   maxStep: 120,
 };
 
+/** Two VCPUs that accept one page, or the large one around it, while it is taken away: where entry locks are met. */
+const CONTENDED_TD_SHAPE: Shape = {
+  ...TD_SHAPE,
+  operations: {
+    vcpu: ['accept', 'accept-huge', 'accept-huge', 'touch', 'idle'],
+    host: ['unmap', 'unmap', 'remove-table', 'promote', 'demote'],
+  },
+  gfns: 1,
+};
+
 /** What comes to a TD from outside its page tables: events, conversions, a slot that goes, calls that fail. */
 const TROUBLED_TD_SHAPE: Shape = {
   ...TD_SHAPE,
@@ -71,7 +81,7 @@ const NEW_TD_SHAPE: Shape = {
   maxStep: 60,
 };
 
-const SHAPES: readonly Shape[] = [TD_SHAPE, TROUBLED_TD_SHAPE, NEW_TD_SHAPE, VM_SHAPE];
+const SHAPES: readonly Shape[] = [TD_SHAPE, CONTENDED_TD_SHAPE, TROUBLED_TD_SHAPE, NEW_TD_SHAPE, VM_SHAPE];
 
 /** The shapes of the VMs that a policy runs. */
 export const shapesOf = ({ vms }: Policy): readonly Shape[] => SHAPES.filter(({ vm }) => vms.includes(vm));

@@ -66,7 +66,7 @@ const S09: VmRule = {
       },
       operationEnded: () => {
         const what = refused.get(vm.m.current);
-        if (what !== undefined) judge.violated(`${what} repeated or rolled back`, 'the operation ended');
+        if (what !== undefined && !vm.td.isDead()) judge.violated(`${what} repeated or rolled back`, 'the operation ended');
       },
     });
     vm.mirror.listeners.push((_table, _index, before, after) => {

@@ -117,8 +117,11 @@ export class GuestMemory {
    * split first.
    */
   *release(gfn: number): Steps<number> {
-    if (this.isPartOfMore(gfn)) yield* this.folios.split(gfn);
-    yield (this.state + gfn) * 8 + RMW;
+    do {
+      if (this.isPartOfMore(gfn)) yield* this.folios.split(gfn);
+      yield (this.state + gfn) * 8 + RMW;
+      // a fault may have made a folio of it meanwhile
+    } while (this.isPartOfMore(gfn));
     if (!this.isBacked(gfn) || this.isLeaked(gfn)) return -1;
     this.m.poke(this.marks + gfn, 0);
     const page = this.pageOf(gfn);
