@@ -46,8 +46,8 @@ export const VM_SHAPE: Shape = {
 const CONTENDED_TD_SHAPE: Shape = {
   ...TD_SHAPE,
   operations: {
-    vcpu: ['accept', 'accept-huge', 'accept-huge', 'touch', 'idle'],
-    host: ['unmap', 'unmap', 'remove-table', 'promote', 'demote'],
+    vcpu: ['accept', 'accept-huge', 'accept-huge'],
+    host: ['unmap', 'unmap', 'unmap', 'remove-table', 'promote'],
   },
   gfns: 1,
 };
@@ -81,7 +81,7 @@ const NEW_TD_SHAPE: Shape = {
   maxStep: 60,
 };
 
-const SHAPES: readonly Shape[] = [TD_SHAPE, CONTENDED_TD_SHAPE, TROUBLED_TD_SHAPE, NEW_TD_SHAPE, VM_SHAPE];
+const SHAPES: readonly Shape[] = [TD_SHAPE, CONTENDED_TD_SHAPE, CONTENDED_TD_SHAPE, TROUBLED_TD_SHAPE, NEW_TD_SHAPE, VM_SHAPE];
 
 /** The shapes of the VMs that a policy runs. */
 export const shapesOf = ({ vms }: Policy): readonly Shape[] => SHAPES.filter(({ vm }) => vms.includes(vm));
