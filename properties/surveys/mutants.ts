@@ -25,9 +25,12 @@ runs the shortest counterexample.
 |---|---|---|---|---|---|---|---|---|---|---|
 `;
 
-/** One row. */
-export const rowOf = ({ mutant, survey: s }: SurveyedMutant): string =>
-  `| [${mutant.id}](../impl/mutants/${mutant.file}) | ${cell(mutant.title)} | ${mutant.base.name} | ${s.rules.join(', ')} | ` +
+/** How a row begins: which bug it is, and what it was put into. */
+export const headOf = ({ id, file, title, base }: Mutant): string =>
+  `| [${id}](../impl/mutants/${file}) | ${cell(title)} | ${base.name} |`;
+
+const rowOf = ({ mutant, survey: s }: SurveyedMutant): string =>
+  `${headOf(mutant)} ${s.rules.join(', ')} | ` +
   `${s.caught}/${s.seeds} | ${s.histories} | ${s.mostHistories} | ${s.rows} | ${s.mostRows} | ${s.switches} | ` +
   `\`${cell(s.shortest)}\` |`;
 
