@@ -1,34 +1,9 @@
-/** What rules look at without a step: the mirror, the Secure EPT, and a number for each actor that is reset with a run. */
-import { MAX_ACTORS, type Machine } from '../spec/machine/machine.ts';
+/** What rules look at without a step: the mirror, the Secure EPT. */
+import type { Machine } from '../spec/machine/machine.ts';
 import { EMPTY, kindOfSpte, LEAF, pageOfSpte, TABLE, type Spte } from '../spec/kvm/spte.ts';
 import { isLeaf, isTable, pageOf, type Entry } from '../spec/tdx/entry.ts';
 import { TD, VCPU_ACTIVE, VP } from '../spec/tdx/td.ts';
 import type { Vm } from '../impl/vm.ts';
-
-/** A number for each actor, and one for code that no actor runs; 0 at first. */
-export class PerActor {
-  private readonly m: Machine;
-  private readonly numbers = new Int32Array(MAX_ACTORS + 1);
-  private used = false;
-
-  constructor(m: Machine) {
-    this.m = m;
-    m.onReset(() => {
-      if (this.used) this.numbers.fill(0);
-      this.used = false;
-    });
-  }
-
-  /** The current actor's. */
-  get mine(): number {
-    return this.numbers[this.m.current + 1] as number; // an actor's index, or -1
-  }
-
-  set mine(value: number) {
-    this.numbers[this.m.current + 1] = value;
-    this.used = true;
-  }
-}
 
 /** Numbers that are 0 again in each run. */
 export function resetting(m: Machine, length: number): Int32Array {

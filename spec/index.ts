@@ -6,6 +6,7 @@ export * from './machine/faults.ts';
 export * from './machine/machine.ts';
 export * from './machine/monitor.ts';
 export * from './machine/pages.ts';
+export * from './machine/per-actor.ts';
 export * from './machine/rule.ts';
 export * from './machine/step.ts';
 export * from './machine/vcpu.ts';

@@ -8,21 +8,13 @@ export default directMutant({
   source: 'Linux, commit 315f02c60d94',
   breaks: ['K20'],
   change: {
-    *recoverNx(kvm) {
-      yield* kvm.srcu.readLock();
-      yield* kvm.mmuLock.readLock();
-      yield* kvm.rcu.readLock();
+    *recoverSome(kvm) {
       let flush = false;
       for (let i = 0; i < MOST_RECOVERED; i++) {
-        yield* kvm.pagesLock.lock();
-        const table = yield* kvm.nx.first();
-        yield* kvm.pagesLock.unlock();
+        const table = yield* this.firstNxTable(kvm);
         flush = table >= 0 && (yield* this.recoverTable(kvm, table));
       }
       if (flush) yield* kvm.flushAll();
-      yield* kvm.rcu.readUnlock();
-      yield* kvm.mmuLock.readUnlock();
-      yield* kvm.srcu.readUnlock();
     },
   },
 });

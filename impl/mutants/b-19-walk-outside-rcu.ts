@@ -1,5 +1,4 @@
 /** B-19: the read section is missing. */
-import { MOST_RECOVERED } from '../tdp-mmu/nx.ts';
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
@@ -11,12 +10,7 @@ export default directMutant({
     *recoverNx(kvm) {
       yield* kvm.srcu.readLock();
       yield* kvm.mmuLock.readLock();
-      for (let i = 0; i < MOST_RECOVERED; i++) {
-        yield* kvm.pagesLock.lock();
-        const table = yield* kvm.nx.first();
-        yield* kvm.pagesLock.unlock();
-        if (table >= 0 && (yield* this.recoverTable(kvm, table))) yield* kvm.flushAll();
-      }
+      yield* this.recoverSome(kvm);
       yield* kvm.mmuLock.readUnlock();
       yield* kvm.srcu.readUnlock();
     },

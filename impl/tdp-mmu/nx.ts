@@ -5,23 +5,32 @@ import type { Part } from './tdp-mmu.ts';
 /** Tables that the worker takes back before it goes to sleep again. */
 export const MOST_RECOVERED = 2;
 
-export const nxRecovery: Part<'recoverNx' | 'recoverTable' | 'slotOfTable' | 'zapPossibleNxHugePage'> = {
+export const nxRecovery: Part<'recoverNx' | 'recoverSome' | 'firstNxTable' | 'recoverTable' | 'slotOfTable' | 'zapPossibleNxHugePage'> = {
   *recoverNx(kvm) {
     yield* kvm.srcu.readLock();
     yield* kvm.mmuLock.readLock();
     yield* kvm.rcu.readLock();
+    yield* this.recoverSome(kvm);
+    yield* kvm.rcu.readUnlock();
+    yield* kvm.mmuLock.readUnlock();
+    yield* kvm.srcu.readUnlock();
+  },
+
+  *recoverSome(kvm) {
     let flush = false;
     for (let i = 0; i < MOST_RECOVERED; i++) {
-      yield* kvm.pagesLock.lock();
-      const table = yield* kvm.nx.first();
-      yield* kvm.pagesLock.unlock();
+      const table = yield* this.firstNxTable(kvm);
       if (table < 0) break;
       flush = (yield* this.recoverTable(kvm, table)) || flush;
     }
     if (flush) yield* kvm.flushAll();
-    yield* kvm.rcu.readUnlock();
-    yield* kvm.mmuLock.readUnlock();
-    yield* kvm.srcu.readUnlock();
+  },
+
+  *firstNxTable(kvm) {
+    yield* kvm.pagesLock.lock();
+    const table = yield* kvm.nx.first();
+    yield* kvm.pagesLock.unlock();
+    return table;
   },
 
   *recoverTable(kvm, table) {

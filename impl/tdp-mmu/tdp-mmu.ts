@@ -127,6 +127,10 @@ export interface DirectSteps {
   writeProtectSlot(kvm: Kvm, slot: Slot): Steps<boolean>;
   splitHugePages(kvm: Kvm, slot: Slot): Steps<void>;
   recoverHugePages(kvm: Kvm, slot: Slot): Steps<boolean>;
+  /** Takes back some of the tables in the list, and flushes. */
+  recoverSome(kvm: Kvm): Steps<void>;
+  /** The first table of the list, or NO_PAGE. */
+  firstNxTable(kvm: Kvm): Steps<PageRef>;
   /** Takes back one table that may stand for a huge page; whether a flush is owed. */
   recoverTable(kvm: Kvm, table: PageRef): Steps<boolean>;
   /** The slot that what a table maps belongs to. */

@@ -4,7 +4,8 @@ import type { Call } from '../../spec/tdx/call.ts';
 import { classOf, describeStatus, OPERAND_BUSY, PREVIOUS_TLB_EPOCH_BUSY, SUCCESS } from '../../spec/tdx/status.ts';
 import { TD, VCPU_ACTIVE, VP } from '../../spec/tdx/td.ts';
 import type { Vm } from '../../impl/vm.ts';
-import { insideTd, PerActor, resetting } from '../ghosts.ts';
+import { insideTd, resetting } from '../ghosts.ts';
+import { PerActor } from '../../spec/machine/per-actor.ts';
 import type { VmRule } from './rule.ts';
 
 const TDS = ['td', 'new-td'] as const;

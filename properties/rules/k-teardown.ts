@@ -4,7 +4,8 @@ import type { Call } from '../../spec/tdx/call.ts';
 import { KEYS_CONFIGURED, TD, TEARDOWN } from '../../spec/tdx/td.ts';
 import { SUCCESS } from '../../spec/tdx/status.ts';
 import type { Vm } from '../../impl/vm.ts';
-import { mirrorLeaf, PerActor } from '../ghosts.ts';
+import { mirrorLeaf } from '../ghosts.ts';
+import { PerActor } from '../../spec/machine/per-actor.ts';
 import type { VmRule } from './rule.ts';
 
 const K43: VmRule = {

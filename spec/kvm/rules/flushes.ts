@@ -1,11 +1,12 @@
 /** K20 to K26: what is taken away is flushed before anybody relies on it, and nothing is left over. */
+import { PerActor } from '../../machine/per-actor.ts';
 import { NO_PAGE, pageNumberOf } from '../../machine/pages.ts';
 import { IN_GUEST, OUTSIDE_GUEST } from '../../machine/vcpu.ts';
 import { CONTEXTS, REQ_FREE_OBSOLETE_ROOTS, type Kvm } from '../kvm.ts';
 import { NO_MEMSLOT } from '../memslots.ts';
 import { describeSpte, isLeafSpte, isPresent, kindOfSpte, pageOfSpte, TABLE } from '../spte.ts';
 import { DIRECT_TABLE } from '../tables.ts';
-import { backsGfn, findEntry, hostLevel, gfnBits, isRoot, isShared, namesOf, PerActor, rangeBits, tableName } from './ghosts.ts';
+import { backsGfn, findEntry, hostLevel, gfnBits, isRoot, isShared, namesOf, rangeBits, tableName } from './ghosts.ts';
 import type { KvmRule } from './rule.ts';
 
 /** The flushes that each actor owes: GFNs whose mapping under a valid root it has taken away. */

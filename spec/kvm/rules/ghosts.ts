@@ -1,53 +1,10 @@
 /** What several K rules remember of a run besides its state. */
-import { MAX_ACTORS, type Machine } from '../../machine/machine.ts';
+import type { Machine } from '../../machine/machine.ts';
 import { NO_PAGE, pageNumberOf, type PageRef } from '../../machine/pages.ts';
 import type { Fault, Kvm } from '../kvm.ts';
 import { NO_MEMSLOT } from '../memslots.ts';
 import { isLeafSpte, isPresent, kindOfSpte, pageOfSpte, TABLE, type Spte } from '../spte.ts';
 import { LINKED, type Tables } from '../tables.ts';
-
-/** A number for each actor, and for code that no actor runs; `initial` when a run begins. */
-export class PerActor {
-  private readonly m: Machine;
-  private readonly values = new Int32Array(MAX_ACTORS + 1);
-  private readonly initial: number;
-
-  constructor(m: Machine, initial = 0) {
-    this.m = m;
-    this.initial = initial;
-    this.values.fill(initial);
-    m.onReset(() => this.values.fill(initial));
-  }
-
-  /** That of the current actor. */
-  get mine(): number {
-    return this.values[this.m.current + 1] ?? this.initial;
-  }
-
-  set mine(value: number) {
-    this.values[this.m.current + 1] = value;
-  }
-
-  of(actor: number): number {
-    return this.values[actor + 1] ?? this.initial;
-  }
-
-  set(actor: number, value: number): void {
-    this.values[actor + 1] = value;
-  }
-
-  /** The same for everybody. */
-  fill(value: number): void {
-    this.values.fill(value);
-  }
-
-  /** For everybody but the current actor. */
-  fillOthers(value: number): void {
-    const { mine } = this;
-    this.values.fill(value);
-    this.mine = mine;
-  }
-}
 
 /** The fault that each actor is taking, if any. */
 export class Faults {

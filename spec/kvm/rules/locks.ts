@@ -1,4 +1,5 @@
 /** K1 to K7: who may look at tables and change them, holding what. */
+import { PerActor } from '../../machine/per-actor.ts';
 import { pageNumberOf } from '../../machine/pages.ts';
 import type { RuleText } from '../../machine/rule.ts';
 import type { Kvm } from '../kvm.ts';
@@ -7,7 +8,7 @@ import {
   pageOfSpte, TABLE, WRITABLE, type Spte,
 } from '../spte.ts';
 import { CLEARED, COMPARED, DIRECT_TABLE, EXCHANGED, LINKED, STORED, UNLINKED } from '../tables.ts';
-import { isRoot, isShared, PerActor, tableName } from './ghosts.ts';
+import { isRoot, isShared, tableName } from './ghosts.ts';
 import type { KvmRule } from './rule.ts';
 
 /** What lockless writers change: fast page faults give W back, aging takes A. */

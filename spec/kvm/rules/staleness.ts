@@ -1,9 +1,10 @@
 /** K37 to K42: faults and those who take pages away, side by side. */
+import { PerActor } from '../../machine/per-actor.ts';
 import type { RuleText } from '../../machine/rule.ts';
 import { RET_RETRY, type Kvm } from '../kvm.ts';
 import { NO_MEMSLOT, SLOT_INVALID } from '../memslots.ts';
 import { describeSpte, FROZEN, isLeafSpte, isPresent, pageOfSpte } from '../spte.ts';
-import { Faults, isShared, leafAt, namesOf, PerActor, rangeBits } from './ghosts.ts';
+import { Faults, isShared, leafAt, namesOf, rangeBits } from './ghosts.ts';
 import type { KvmRule } from './rule.ts';
 
 /** Why a fault may have to be taken again: whether, since it began, something happened that it has to give way to. */

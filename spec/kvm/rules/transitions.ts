@@ -1,4 +1,5 @@
 /** K8 to K19: from what to what entries go, and what comes before and after. */
+import { PerActor } from '../../machine/per-actor.ts';
 import { pageNumberOf } from '../../machine/pages.ts';
 import { permits, RET_RETRY } from '../kvm.ts';
 import { NO_MEMSLOT } from '../memslots.ts';
@@ -7,7 +8,7 @@ import {
   tableSpte, WRITABLE,
 } from '../spte.ts';
 import { DIRECT_TABLE, LINKED, READY, UNLINKED } from '../tables.ts';
-import { Faults, hostLevel, isRoot, isShared, leafAt, PerActor, tableName } from './ghosts.ts';
+import { Faults, hostLevel, isRoot, isShared, leafAt, tableName } from './ghosts.ts';
 import type { KvmRule } from './rule.ts';
 
 const K8: KvmRule = {

@@ -1,6 +1,7 @@
 /** K27 to K30: when a walk may drop mmu_lock on its way, and how it goes on. */
+import { PerActor } from '../../machine/per-actor.ts';
 import { kindOfSpte, TABLE } from '../spte.ts';
-import { isRoot, isShared, PerActor, tableName } from './ghosts.ts';
+import { isRoot, isShared, tableName } from './ghosts.ts';
 import type { Walk } from '../iterator.ts';
 import type { Promised } from '../kvm.ts';
 import type { KvmRule } from './rule.ts';
