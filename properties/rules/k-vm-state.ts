@@ -94,7 +94,8 @@ const K63: VmRule = {
 const K64: VmRule = {
   id: 'K64',
   level: 'required',
-  statement: 'While a TD is built, no mirror leaf lacks its page in the Secure EPT, but for those that KVM counts.',
+  statement: 'While a TD is built, no mirror leaf lacks its page in the Secure EPT, but for those that KVM counts; and ' +
+    'those are out of the reach of whoever takes pages away.',
   source: 'commits 6b5b71ffabf9, af96d5452e5e; Linux 6.16, arch/x86/kvm/vmx/tdx.c: nr_premapped',
   versions: ['*'],
   vms: ['new-td'],
@@ -109,6 +110,13 @@ const K64: VmRule = {
       if (counted !== premapped) judge.violated(`${premapped} leaves in the mirror alone`, `KVM counts ${counted}`);
     };
     vm.listeners.push({ operationEnded: count });
+    vm.mmuLock.listeners.push({
+      releasing: () => {
+        if (vm.td.isRunnable() || !vm.td.slotsLock.holds(vm.m.current) || vm.td.filemapLock.holds(vm.m.current)) return;
+        if (mirrorOnly(vm) === 0) return;
+        judge.violated('whoever takes pages away kept out until the module has the page', 'no lock of theirs is held');
+      },
+    });
     vm.tdx.listeners.push({
       began: ({ name }) => {
         if (name === 'TDH.MR.FINALIZE') count();
