@@ -11,10 +11,10 @@ describe('random histories', () => {
 
     expect(texts).toMatchInlineSnapshot(`
       [
-        "v0: touch 0; idle 1; touch 3 | @v0.1.2?2",
-        "v0: touch 1; read 3; idle 2; touch 1 | @x0.0.8>1 @x0.0.88?2 @x0.0.19?1 @v0.0.79>1",
-        "h0: remove-table 2; promote 2; remove-table 1 | v0: touch 1; accept 0; touch 0; touch 1 | @v0.2.24>2 @v0.0.7>2 @v0.0.36>2 @x0.0.0>1",
-        "v0: idle 4; touch 1; accept 0; touch 0 | h0: remove-slot 1; promote 5; unmap 0+2 | v1: accept 5; touch 0; touch 4; read 0",
+        "v0: accept-huge 0; touch 1; accept 3 | @v0.1.2?2 @v0.0.88>2 @x0.0.23>2 @x0.0.59>2 @x0.0.1>2",
+        "v0: idle 1; accept-huge 3; accept 2; accept 1 | @x0.0.8>1",
+        "h0: demote 2; merge-folio 2; split-folio 1 | v0: touch 1; idle 0; accept 0; touch 1 | @v0.2.24>2 @v0.0.7>2 @v0.0.36>2 @x0.0.0>1 @x0.0.72>2",
+        "v0: accept 4; accept 1; read 0; accept-huge 0 | h0: split-folio 1; demote 5; promote 0 | v1: accept-huge 1; accept-huge 0; idle 4; accept-huge 0 | @h0.1.10>2 @x0.0.9>1 @x0.0.66>2",
       ]
     `);
   });
