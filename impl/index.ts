@@ -48,17 +48,25 @@ export {
   premapThenAdd, retryFrozen, busyNeedbreak, fastZap, zapAllLeaves, hkidBeforeLeaves, tdrFirst, noCacheFlush,
   hugePages2023, hugePagesRfc1, finalizeUnlocked,
 };
-export type { Breach, Policy } from './policy.ts';
-export { Vm } from './vm.ts';
+export {
+  NO_DYNAMIC_PAMT, NO_LARGE_PAGES, TABLES_STAY, type Breach, type NotApplicable, type Policy,
+} from './policy.ts';
+export { Vm, VM_KINDS, type VmKind } from './vm.ts';
 
 // What a policy that is written elsewhere is made of (`sept-conformance/impl`).
+export * from './blocks/build.ts';
+export * from './blocks/entry.ts';
 export * from './blocks/fault.ts';
+export * from './blocks/huge-pages.ts';
 export * from './blocks/resize.ts';
 export * from './blocks/seamcalls.ts';
+export * from './blocks/split-under-read.ts';
 export * from './blocks/teardown.ts';
 export * from './blocks/zap.ts';
 export * from './tdp-mmu/index.ts';
 export type { TdpMmu } from './tdp-mmu/tdp-mmu.ts';
-export { GUEST_PAGES } from './platform.ts';
+export { kickThenTrack } from './kick-then-track.ts';
+export { zapThroughHook } from './vendor-hook.ts';
+export { ARMED_GFN, GUEST_PAGES, USED_PAGES } from './platform.ts';
 export { isStatus, mapping, succeeded, type VmVcpu } from './vm.ts';
 export { definePolicy, NoPolicy, policyFrom, type PartialPolicy } from './define-policy.ts';

@@ -71,7 +71,10 @@ export const premapThenAdd: Policy = {
   title: 'build a TD with mirror leaves first and PAGE.ADD later, each ioctl with locks of its own (P13)',
   proposed: 'Linux 6.16 to 6.18, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_init_mem_region(), nr_premapped',
   vms: ['new-td'],
-  breaks: [{ rule: 'K63', why: 'INIT_VCPU shares no lock with the ioctls whose calls take the TDR exclusively (B-57)' }],
+  breaks: [
+    { rule: 'K63', why: 'INIT_VCPU shares no lock with the ioctls whose calls take the TDR exclusively (B-57)' },
+    { rule: 'K44', why: 'a mirror leaf is present before PAGE.ADD has put its page into the Secure EPT' },
+  ],
   ...takingAway(zapPremapped),
   *initVcpu(vm, vcpu) {
     const mutex = vm.td.vcpuMutexes.filter((_, i) => i === vcpu.index);

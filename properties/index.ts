@@ -14,5 +14,9 @@ export { formatHistory, HistorySyntaxError, parseHistory } from './histories/tex
 export { catalogue, type CatalogueEntry } from './reports/catalogue.ts';
 export { story, type Report } from './reports/report.ts';
 export { timelineOf, type Row, type Timeline } from './reports/timeline.ts';
+// what rules about TDs are made of
+export * from './debts.ts';
+export * from './entries.ts';
+export * from './ghosts.ts';
 export { SYSTEM_RULES } from './rules/index.ts';
 export type { VmRule } from './rules/rule.ts';

@@ -12,11 +12,14 @@ export * from './machine/step.ts';
 export * from './machine/vcpu.ts';
 
 export * from './kvm/attributes.ts';
+export * from './kvm/dynamic-pamt.ts';
+export * from './kvm/folios.ts';
 export * from './kvm/guest-memfd.ts';
 export * from './kvm/guest-memory.ts';
 export * from './kvm/invalidation.ts';
 export * from './kvm/iterator.ts';
 export * from './kvm/kvm.ts';
+export * from './kvm/large-pages.ts';
 export * from './kvm/memslots.ts';
 export * from './kvm/mirror.ts';
 export * from './kvm/nx-list.ts';
@@ -25,6 +28,11 @@ export * from './kvm/roots.ts';
 export * from './kvm/shadow-mmu.ts';
 export * from './kvm/spte.ts';
 export * from './kvm/tables.ts';
+export * from './kvm/td-vm.ts';
+export * from './kvm/vcpu-exit.ts';
+// texts of rules that are watched in ordinary VMs and in TDs
+export { K2_TEXT } from './kvm/rules/locks.ts';
+export { K42_TEXT } from './kvm/rules/staleness.ts';
 
 export * from './tdx/call.ts';
 export * from './tdx/entry.ts';

@@ -1,5 +1,6 @@
 /** K47 and K48: how pages and tables leave a TD that may still run. */
-import { isPresent, kindOfSpte, LEAF, TABLE } from '../../spec/kvm/spte.ts';
+import type { PageRef } from '../../spec/machine/pages.ts';
+import { FROZEN, isPresent, kindOfSpte, LEAF, TABLE, type Spte } from '../../spec/kvm/spte.ts';
 import type { Call } from '../../spec/tdx/call.ts';
 import { describeEntry, FREE, isTable, NL_BLOCKED, stateOf } from '../../spec/tdx/entry.ts';
 import { SUCCESS } from '../../spec/tdx/status.ts';
@@ -17,6 +18,7 @@ const K47: VmRule = {
   watch: (vm, judge) => {
     const debts = new Debts(vm);
     vm.mirror.listeners.push((table, index, before, after) => {
+      thawed(vm, debts, table, index, before, after);
       if (kindOfSpte(before) !== LEAF || isPresent(after)) return;
       judge.exercised();
       const key = keyOfPlace(vm, table, index);
@@ -39,6 +41,11 @@ const K47: VmRule = {
   },
 };
 
+/** An entry that was FROZEN and is present again, as what it was or resized, has not left: K44 asks whether that is so. */
+function thawed(vm: Vm, debts: Debts, table: PageRef, index: number, before: Spte, after: Spte): void {
+  if (before === FROZEN && isPresent(after)) debts.settle(keyOfPlace(vm, table, index));
+}
+
 /** The Secure EPT still has something at an entry. */
 function isThere(vm: Vm, key: Key): boolean {
   const entry = septAt(vm, Math.floor(key / 8), key % 8);
@@ -58,6 +65,7 @@ const K48: VmRule = {
   watch: (vm, judge) => {
     const debts = new Debts(vm);
     vm.mirror.listeners.push((table, index, before, after) => {
+      thawed(vm, debts, table, index, before, after);
       if (kindOfSpte(before) !== TABLE || isPresent(after) || !isAlive(vm)) return;
       judge.exercised();
       const key = keyOfPlace(vm, table, index);

@@ -11,10 +11,8 @@ import { SpinLock } from '../machine/spinlock.ts';
 export const TD_INITIALIZED = 0;
 export const TD_RUNNABLE = 1;
 
-/** Memslots: deleted; there; marked KVM_MEMSLOT_INVALID, which faults have to wait out (K42). */
-export const SLOT_NONE = 0;
-export const SLOT_VALID = 1;
-export const SLOT_INVALID = 2;
+/** States of a memslot: deleted; there; marked KVM_MEMSLOT_INVALID, which faults have to wait out (K42). */
+export { SLOT_ABSENT as SLOT_NONE, SLOT_INVALID, SLOT_VALID } from './memslots.ts';
 
 /** Requests of a VCPU: an event (an interrupt to inject), a signal for its thread, KVM_REQ_VM_DEAD. */
 export const REQ_EVENT = 1;

@@ -4,10 +4,11 @@ import { enterOnce } from '../../impl/blocks/entry.ts';
 import {
   faultUnder, isSlotGoing, MAPPED_NOW, mapPrivate, NO_SLOT, RETRY, retryLocally, throughFrozen, type Install,
 } from '../../impl/blocks/fault.ts';
-import { demotePage } from '../../impl/blocks/resize.ts';
+import { demoteUnder, promoteUnder } from '../../impl/blocks/huge-pages.ts';
+import { demotePage, MERGE, SPLIT, type Resize } from '../../impl/blocks/resize.ts';
 import { kickAll, track } from '../../impl/blocks/seamcalls.ts';
 import { returnPages, unmapUnder, zapLeaves } from '../../impl/blocks/zap.ts';
-import { frozenMirror, upstream619 } from '../../impl/index.ts';
+import { exclusive, frozenMirror, upstream619 } from '../../impl/index.ts';
 import type { Policy } from '../../impl/policy.ts';
 import { isStatus, mapping, succeeded } from '../../impl/vm.ts';
 import { check } from '../../properties/check.ts';
@@ -132,4 +133,38 @@ test('entering as upstream does breaks none of them', () => {
   const policy: Policy = { ...frozenMirror, *enter(vm, vcpu) { return yield* enterOnce(vm, vcpu); } };
 
   expect(check({ policy, module: '1.5', seed: 1, runs: 300, only: ['K57', 'K59'] }).findings).toEqual([]);
+});
+
+/** Keeps the mirror entry FROZEN while it is resized, as a vendor's hook may (P11), and puts it back where that fails. */
+const whileFrozen = (how: Resize): Resize => {
+  let was = EMPTY;
+  return {
+    ...how,
+    *block(vm, gfn) {
+      const { table, index } = yield* vm.mirror.walk(gfn, 1);
+      was = yield* vm.mirror.write(table, index, FROZEN);
+      yield* how.block(vm, gfn);
+    },
+    *unblock(vm, gfn) {
+      yield* how.unblock(vm, gfn);
+      const { table, index } = yield* vm.mirror.walk(gfn, 1);
+      yield* vm.mirror.write(table, index, was);
+    },
+  };
+};
+
+test('what is FROZEN while it is resized under mmu_lock has not left the mirror (K47, K48)', () => {
+  const policy: Policy = {
+    ...exclusive,
+    *promote(vm, gfn) {
+      yield* promoteUnder(vm, gfn, whileFrozen(MERGE));
+    },
+    *demote(vm, gfn) {
+      yield* demoteUnder(vm, gfn, whileFrozen(SPLIT));
+    },
+  };
+
+  const { findings, exercised } = check({ policy, module: '1.5', seed: 1, runs: 1000, corpus: CORPUS });
+  expect(findings.map(({ report }) => report.text)).toEqual([]);
+  expect(exercised['K65']).toBeGreaterThan(0);
 });

@@ -68,6 +68,6 @@ test('every rule of this repository is found', () => {
   const texts = readdirSync(pathOf('properties/rules')).map((name) => textOf(`properties/rules/${name}`)).join('\n');
   const ids = [...texts.matchAll(/^ {2}id: '(\w+)'/gm)].map(([, id]) => id);
 
-  // what K2 and K42 say is with their monitors for ordinary VMs
+  // the texts of K2 and K42 are with their monitors for ordinary VMs
   expect(SYSTEM_RULES.map(({ id }) => id).filter((id) => id !== 'K2' && id !== 'K42')).toEqual(ids.toSorted());
 });

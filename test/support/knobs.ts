@@ -28,18 +28,17 @@ const listOf = (name: string): string[] | undefined => {
   return items === undefined || items.length === 0 ? undefined : items;
 };
 
-function modules(): readonly ModuleVersion[] {
+function modules(): readonly ModuleVersion[] | undefined {
   const wanted = listOf('MODULE');
-  if (wanted === undefined) return MODULE_VERSIONS;
+  if (wanted === undefined) return undefined;
   const chosen = MODULE_VERSIONS.filter((version) => wanted.includes(version));
   if (chosen.length < wanted.length) throw new Error(`MODULE=${wanted.join(',')}: there are ${MODULE_VERSIONS.join(', ')}`);
   return chosen;
 }
 
-export interface TestKnobs extends Pick<ConformanceOptions, 'seed' | 'runs' | 'time' | 'history'> {
+export interface TestKnobs extends Pick<ConformanceOptions, 'modules' | 'seed' | 'runs' | 'time' | 'history'> {
   readonly policies: readonly ChosenPolicy[];
   readonly rules: ChosenRules;
-  readonly modules: readonly ModuleVersion[];
 }
 
 /** What the environment asks for. */
@@ -49,8 +48,8 @@ export async function testKnobs(): Promise<TestKnobs> {
   return {
     policies: await Promise.all(policies.map(policyNamed)),
     rules: await rulesNamed(listOf('PROPERTY')),
-    modules: modules(),
     ...defined({
+      modules: modules(),
       seed: wholeOf('SEED'),
       runs: wholeOf('RUNS'),
       time: time === undefined ? undefined : parseDuration(time),
