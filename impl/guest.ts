@@ -28,17 +28,30 @@ const AGAIN = 0;
 const DONE = 1;
 /** The VCPU has exited to user space: there is no memory at that GFN. */
 const STOPPED = 2;
-type Progress = typeof AGAIN | typeof DONE | typeof STOPPED;
+/** As AGAIN, because a host call has asked for priority. */
+const REFUSED = 3;
+type Progress = typeof AGAIN | typeof DONE | typeof STOPPED | typeof REFUSED;
+
+/**
+ * So often in a row a guest is refused for a host's priority: then the module's HP_LOCK_TIMEOUT is over, and the VCPU
+ * leaves the TD with TDX_HOST_PRIORITY_BUSY_TIMEOUT. The module counts one second instead, which is longer than any
+ * retry of KVM's takes; so is this. It takes a host that asked and never came back, as when the memslot was deleted
+ * before the retry. KVM has no handler for such an exit and brings it to user space.
+ * Source: module notes §4; Linux, arch/x86/kvm/vmx/tdx.c: tdx_handle_exit().
+ */
+const HP_LOCK_TIMEOUT = 500;
 
 /** Executes one guest operation on `gfn`; `written` is the value that a touch writes. */
 export function* guestOperation(vm: Vm, vcpu: VmVcpu, action: GuestAction, gfn: number, written: number): Steps<void> {
-  for (;;) {
+  for (let refusals = 0; refusals < HP_LOCK_TIMEOUT;) {
     if ((yield* enterTd(vm, vcpu)) === STOPPED) return;
     const progress = action === 'touch' || action === 'read'
       ? yield* access(vm, vcpu, gfn, action === 'touch' ? written : null)
       : yield* accept(vm, vcpu, gfn, action === 'accept-huge' ? 1 : 0);
-    if (progress !== AGAIN) return;
+    if (progress === DONE || progress === STOPPED) return;
+    refusals = progress === REFUSED ? refusals + 1 : 0;
   }
+  yield* leaveTd(vm, vcpu);
 }
 
 /** The guest computes for a while without touching memory: the VCPU stays inside unless it is told to leave. */
@@ -122,7 +135,8 @@ function* emulate(vm: Vm, vcpu: VmVcpu, gfn: number, flags: number): Steps<Progr
     return yield* exited(vm, vcpu, call, flags | (call.rdx === PENDING_TYPE ? EXIT_PENDING : 0));
   }
   if (!call.injectedVe) return AGAIN;
-  return (yield* accept(vm, vcpu, gfn, 0)) === STOPPED ? STOPPED : AGAIN;
+  const accepted = yield* accept(vm, vcpu, gfn, 0);
+  return accepted === DONE ? AGAIN : accepted;
 }
 
 /** The VCPU has left the TD with an EPT violation, which `call` tells of. */
@@ -150,5 +164,5 @@ function* accept(vm: Vm, vcpu: VmVcpu, gfn: number, level: number): Steps<Progre
   // The page has another size than asked for: what a guest does is to ask for the small one.
   if (isStatus(call, S.PAGE_SIZE_MISMATCH) && level > 0) return yield* accept(vm, vcpu, gfn, 0);
   yield* vm.m.relax(vm.noEntry);
-  return AGAIN;
+  return isStatus(call, S.OPERAND_BUSY_HOST_PRIORITY) ? REFUSED : AGAIN;
 }

@@ -42,10 +42,12 @@ const S08: VmRule = {
 /** Calls about the Secure EPT: what a BUSY of theirs left half done has to be finished or taken back. */
 const isMemoryCall = (name: string): boolean => name.startsWith('TDH.MEM.');
 
+const UNBLOCK = 'TDH.MEM.RANGE.UNBLOCK';
+
 const S09: VmRule = {
   id: 'S09',
   level: 'required',
-  statement: 'An operation that met BUSY ends only after the call succeeded or its mirror entry was put back.',
+  statement: 'An operation that met BUSY ends only after the call succeeded or what it had begun was put back.',
   source: 'K44, K53, K56',
   versions: ['*'],
   watch: (vm, judge) => {
@@ -58,11 +60,13 @@ const S09: VmRule = {
         const isBusy = classOf(call.status) === OPERAND_BUSY;
         if (!isBusy && !refused.has(vm.m.current)) return;
         const what = `${call.name} ${call.in.rcx}`;
-        if (isBusy) refused.set(vm.m.current, what);
-        else if (call.status === SUCCESS && refused.get(vm.m.current) === what) {
-          judge.exercised();
-          refused.delete(vm.m.current);
-        }
+        if (isBusy) return void refused.set(vm.m.current, what);
+        const pending = refused.get(vm.m.current);
+        // a resize that is not to be, after all, leaves the mirror as it was: its range is unblocked
+        const isEnd = pending === what || (call.name === UNBLOCK && pending?.endsWith(` ${call.in.rcx}`) === true);
+        if (call.status !== SUCCESS || !isEnd) return;
+        judge.exercised();
+        refused.delete(vm.m.current);
       },
       operationEnded: () => {
         const what = refused.get(vm.m.current);
