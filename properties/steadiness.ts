@@ -34,10 +34,12 @@ export function checkForeign(options: CheckOptions): Verdict {
 export function assertSteady({ policy, module, guard }: EngineOptions, histories: readonly History[]): void {
   const options = { policy, module, ...(guard === undefined ? {} : { guard }), rules: false };
   const engines = new Map(policy.vms.map((kind) => [kind, new Engine({ ...options, kind })]));
-  const writes = (history: History): Write[] => writesOf(engines.get(history.vm) as Engine, history); // one for each kind
-  const before = histories.map(writes);
-  for (const [index, history] of [...histories.entries()].toReversed()) {
-    const difference = differenceOf(before[index] ?? [], writes(history));
+  const runs = histories.map((history) => {
+    const engine = engines.get(history.vm) as Engine; // one for each kind
+    return { history, engine, before: writesOf(engine, history) };
+  });
+  for (const { history, engine, before } of runs.toReversed()) {
+    const difference = differenceOf(engine, before, writesOf(engine, history));
     if (difference === null) continue;
     throw new NotDeterministic(
       `policy ${policy.name} is not deterministic: run again, '${formatHistory(history)}' parts at ${difference}; ` +
@@ -45,32 +47,42 @@ export function assertSteady({ policy, module, guard }: EngineOptions, histories
   }
 }
 
-/** One write: the step, the actor, and what was written as a text. */
-interface Write {
-  readonly step: number;
-  readonly actor: string;
-  readonly what: string;
+/** What a run writes, in order: numbers, as each write costs. */
+interface Writes {
+  /** The step, the cell and its new value of each write, as one row. */
+  readonly rows: readonly number[];
+  /** Who wrote it. */
+  readonly actors: readonly string[];
 }
 
-/** What a run writes, in order; its end is the last. */
-function writesOf(engine: Engine, history: History): Write[] {
+const ROW = 3;
+/** In the place of a cell: the run is over. */
+const THE_END = -1;
+
+function writesOf(engine: Engine, history: History): Writes {
   const { m } = engine.vm;
-  const writes: Write[] = [];
-  const note = (what: string): void => {
-    writes.push({ step: m.now, actor: m.actors[m.current]?.name ?? 'nobody', what });
+  const rows: number[] = [];
+  const actors: string[] = [];
+  const wrote = (cell: number, _: number, after: number): void => {
+    rows.push(m.now, cell, after);
+    actors.push(m.actors[m.current]?.name ?? 'nobody');
   };
-  engine.run(history, { wrote: (cell, _, after) => note(`${m.nameOf(cell)} = ${after}`), note: () => {} });
-  note('the end');
-  return writes;
+  engine.run(history, { wrote, note: () => {} });
+  wrote(THE_END, 0, 0);
+  return { rows, actors };
 }
 
 /** Where two runs part, or null where they do not. */
-function differenceOf(before: readonly Write[], now: readonly Write[]): string | null {
-  const at = now.findIndex((write, i) => write.step !== before[i]?.step || write.what !== before[i].what);
-  const [was, is] = [before[at], now[at]];
-  if (was === undefined || is === undefined) return null; // both have an end, so neither is a part of the other
-  const first = was.step < is.step ? was : is;
-  return `step ${first.step} (${first.actor}): first ${textOf(was)}, then ${textOf(is)}`;
+function differenceOf(engine: Engine, before: Writes, now: Writes): string | null {
+  const at = now.rows.findIndex((number, i) => number !== before.rows[i]);
+  if (at < 0 || at >= before.rows.length) return null; // both have an end, so neither is a part of the other
+  const write = Math.floor(at / ROW);
+  const stepOf = ({ rows }: Writes): number => rows[write * ROW] ?? 0;
+  const textOf = ({ rows }: Writes): string => {
+    const [, cell = THE_END, after] = rows.slice(write * ROW);
+    return cell === THE_END ? 'the end' : `${engine.vm.m.nameOf(cell)} = ${after}`;
+  };
+  const first = stepOf(before) < stepOf(now) ? before : now;
+  return `step ${stepOf(first)} (${first.actors[write]}): first ${textOf(before)} at step ${stepOf(before)}, ` +
+    `then ${textOf(now)} at step ${stepOf(now)}`;
 }
-
-const textOf = ({ step, what }: Write): string => `${what} at step ${step}`;

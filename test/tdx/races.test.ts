@@ -15,8 +15,8 @@ import { describeStatus, SUCCESS } from '../../spec/tdx/status.ts';
 import type { ModuleVersion } from '../../spec/tdx/versions.ts';
 import { onePreemption, runUntil } from './schedules.ts';
 
-const SEEDS = [1, 3];
-const RUNS = 12_000;
+const SEEDS = [3, 4];
+const RUNS = 16_000;
 
 interface Race {
   readonly rule: string;
