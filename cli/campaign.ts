@@ -24,6 +24,7 @@ const checked = (policy: string, runs: number, seed: number): Promise<CampaignRe
     if (stdout === '') return reject(new Error(stderr.trim() || error?.message));
     const result = JSON.parse(stdout) as CampaignResult; // printed by `sept check`
     print(`${policy}: ${result.verdict} (${result.histories} histories)`);
+    for (const { rule, history } of result.violations) print(`  ${rule}: sept show ${policy} '${history}'`);
     resolve(result);
   });
 });

@@ -1,7 +1,7 @@
 /**
- * Smaller histories, in the domain's terms: without an actor, an operation, a deviation; with one page for many; with
- * two pages merged; with a deviation earlier. Program and schedule shrink together, because a deviation belongs to its
- * operation and goes with it.
+ * Smaller histories, in the domain's terms: without an actor, an operation, a deviation; with the actors in the order in
+ * which they start; with one page for many; with two pages merged; with a deviation earlier. Program and schedule shrink
+ * together, because a deviation belongs to its operation and goes with it.
  */
 import type { ActorProgram, Deviation, History, Operation } from './history.ts';
 
@@ -17,6 +17,7 @@ export function* smaller(history: History): Generator<History> {
     for (let j = 0; j < operationsOf(actors[i]).length; j++) yield withoutOperation(history, i, j);
   }
   for (let i = 0; i < deviations.length; i++) yield { vm, actors, deviations: deviations.filter((_, k) => k !== i) };
+  yield* inOrderOfStart(history);
   yield* withoutPairs(history);
   yield* simplerOperations(history);
   yield* mergedPages(history);
@@ -49,6 +50,20 @@ function withoutOperation({ vm, actors, deviations }: History, actor: number, go
     deviations: deviations
       .filter((d) => d.actor !== actor || d.operation !== gone)
       .map((d) => (d.actor === actor && d.operation > gone ? { ...d, operation: d.operation - 1 } : d)),
+  };
+}
+
+/** Where another actor is to begin, it stands first, and needs no deviation. */
+function* inOrderOfStart({ vm, actors, deviations }: History): Generator<History> {
+  const early = deviations.find((d) => d.what === 'switch' && d.actor === 0 && d.operation === 0 && d.step === 0);
+  const first = actors[early?.value ?? 0];
+  if (early === undefined || first === undefined) return;
+  const order = [first, ...actors.filter((actor) => actor !== first)];
+  yield {
+    vm,
+    actors: order,
+    deviations: deviations.filter((d) => d !== early)
+      .map((d) => ({ ...d, actor: d.actor < actors.length ? order.indexOf(actors[d.actor] ?? first) : d.actor })),
   };
 }
 

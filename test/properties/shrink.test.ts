@@ -40,6 +40,12 @@ describe('shrinking a history', () => {
       .toBe('v0: touch 0 | v1: | @v0.0.0>1');
   });
 
+  test('puts the actor first that starts first', () => {
+    const big = parseHistory('h0: unmap 1 | v0: touch 0 | h1: demote 0 | @h0.0.0>2 @h1.0.3>1');
+
+    expect([...smaller(big)].map(formatHistory)).toContain('h0: demote 0 | h1: unmap 1 | v0: touch 0 | @h0.0.3>1');
+  });
+
   test('merges pages', () => {
     const big = parseHistory('v0: touch 5; touch 3 | h0: unmap 5');
     const failing = (history: History): boolean => {
