@@ -25,8 +25,8 @@ export interface CheckOptions extends Pick<EngineOptions, 'policy' | 'module' | 
   readonly shapes?: readonly Shape[];
   /** Histories that are run before the random ones: what was ever found. */
   readonly corpus?: readonly History[];
-  /** Stop at the first broken rule. */
-  readonly stopAtFirst?: boolean;
+  /** Stop when so many rules are broken. */
+  readonly stopAfter?: number;
   /** How the policy is named in the replay command. */
   readonly handle?: string;
 }
@@ -64,6 +64,7 @@ export class NotDeterministic extends Error {
 export function check(options: CheckOptions): Verdict {
   const engines = new Engines(options);
   const found = new Map<string, { history: History; foundAfter: number }>();
+  const { stopAfter = Infinity } = options;
   let histories = 0;
   let thrown: unknown = null;
   const judge = (history: History): boolean => {
@@ -78,7 +79,7 @@ export function check(options: CheckOptions): Verdict {
     // faults of the machine are always seen; whoever asks for certain rules asks for nothing else
     if (violation !== null && options.only?.includes(violation.rule) === false) return true;
     if (violation !== null && !found.has(violation.rule)) found.set(violation.rule, { history, foundAfter: histories });
-    return violation === null || options.stopAtFirst !== true;
+    return found.size < stopAfter;
   };
   const goOn = (options.corpus ?? []).filter(({ vm }) => options.policy.vms.includes(vm)).every(judge);
   if (goOn) fc.check(fc.property(new HistoryArbitrary(...(options.shapes ?? shapesOf(options.policy))), judge), {

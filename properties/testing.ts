@@ -109,9 +109,9 @@ function settingsOf(options: ConformanceOptions, breaches: readonly Breach[]): O
   return {
     seed: DEFAULT_SEED,
     corpus: history === undefined ? CORPUS : [history],
-    // a faulty policy is held to what its header says, whatever else it would break before that
-    ...(isFaulty ? { only: breaches.map(({ rule }) => rule) } : {}),
     ...rest,
+    // a faulty policy is held to what its header says, whatever else it would break before that, and to no more
+    ...(isFaulty ? { only: breaches.map(({ rule }) => rule), stopAfter: breaches.length } : {}),
     runs: history !== undefined ? 1 : runs ?? (time !== undefined ? UNLIMITED : isFaulty ? RUNS_OF_FAULTY : RUNS),
     ...(time === undefined ? {} : { timeLimit: time }),
     ...(properties === undefined ? {} : { extra: properties }),

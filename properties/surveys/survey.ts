@@ -33,7 +33,7 @@ export function survey(
   policy: Policy, module: ModuleVersion, rules: readonly string[], seeds = SEEDS, budget = BUDGET,
 ): Survey {
   const found = Array.from({ length: seeds }, (_, i) => i + 1).flatMap((seed) =>
-    check({ policy, module, seed, runs: budget, only: rules, stopAtFirst: true }).findings);
+    check({ policy, module, seed, runs: budget, only: rules, stopAfter: 1 }).findings);
   const rows = found.map(({ report }) => report.rows.length);
   const histories = found.map(({ foundAfter }) => foundAfter);
   return {

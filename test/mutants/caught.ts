@@ -59,5 +59,5 @@ export function describeCaught(mutants: readonly Mutant[]): void {
 }
 
 const verdictOf = (policy: Policy, seed: number, runs: number, only?: readonly string[]): Verdict =>
-  check({ policy, module: '1.5', seed, runs, ...(only === undefined ? {} : { only, stopAtFirst: true }) });
+  check({ policy, module: '1.5', seed, runs, ...(only === undefined ? {} : { only, stopAfter: 1 }) });
 

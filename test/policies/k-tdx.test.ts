@@ -123,7 +123,7 @@ const BUDGET = 20_000;
 test.each(FAULTY)('%s: a policy that %s is caught', (rule, fault, change, base) => {
   const policy: Policy = { ...base, ...change, name: fault, title: fault };
   const { findings } = check({
-    policy, module: '1.5', seed: 1, runs: BUDGET, corpus: CORPUS, only: [rule], stopAtFirst: true,
+    policy, module: '1.5', seed: 1, runs: BUDGET, corpus: CORPUS, only: [rule], stopAfter: 1,
   });
 
   expect(findings.map(({ violation }) => violation.rule)).toEqual([rule]);
