@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import { checkCommand } from './commands/check.ts';
 import { conflictsCommand } from './commands/conflicts.ts';
+import { judgeCommand } from './commands/judge.ts';
 import { linearizeCommand } from './commands/linearize.ts';
 import { newCommand } from './commands/new.ts';
 import { replayCommand } from './commands/replay.ts';
@@ -15,7 +16,9 @@ import { warn } from './output.ts';
 import { placeOf } from './place.ts';
 
 /** Add a command here. */
-const COMMANDS = [checkCommand, showCommand, rulesCommand, newCommand, replayCommand, conflictsCommand, linearizeCommand];
+const COMMANDS = [
+  checkCommand, showCommand, rulesCommand, newCommand, replayCommand, conflictsCommand, judgeCommand, linearizeCommand,
+];
 
 function exit(code: number): void {
   process.exitCode = code;
