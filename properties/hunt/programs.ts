@@ -46,6 +46,9 @@ const shape = (roles: Shape['roles'], host: readonly string[], gfns: number, max
 export const HUNT_SHAPES: readonly Shape[] = [
   shape(['host', 'host'], ['aug', 'aug', 'remove', 'relocate', 'block', 'track', 'add', 'sept-rd', 'reclaim', 'rdmd'], 1),
   shape(['host', 'host'], ['aug-huge', 'aug-huge', 'demote', 'remove-huge', 'block-huge', 'track', 'sept-add'], 3),
+  shape(['host', 'host'], ['aug-huge', 'aug-huge', 'demote', 'relocate'], 3, 3),
+  shape(['host', 'host'], ['aug', 'aug', 'aug', 'promote', 'remove'], 2),
+  shape(['host', 'host'], ['aug', 'aug', 'promote', 'remove', 'sept-add-other'], 3),
   shape(['host', 'host', 'host'], ['aug', 'aug', 'promote', 'promote', 'remove', 'sept-add-other', 'block-huge'], 3, 5),
   shape(['host', 'vcpu'], ['aug', 'aug-huge', 'block', 'block-huge', 'track', 'remove', 'unblock', 'relocate'], 2),
   shape(['host', 'host', 'vcpu'], ['sept-remove', 'sept-add', 'block-huge', 'track', 'aug', 'aug-table', 'sept-add-page'], 2),
