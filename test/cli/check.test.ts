@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { sept } from './run.ts';
+import { sept, septProcess } from './run.ts';
 
 const IMPL = fileURLToPath(new URL('../../impl/index.ts', import.meta.url));
 let folder = '';
@@ -46,7 +46,7 @@ describe('sept check', () => {
   test('is inconclusive, not passing, when a required rule was never put to the test', async () => {
     const file = join(folder, 'idle.ts');
     writeFileSync(file, "export default { id: 'X02', level: 'required', statement: '.', source: '', versions: ['*'] };");
-    const { code, stdout } = await sept('check', 'exclusive', '--property', file, '--runs', '2');
+    const { code, stdout } = await septProcess('check', 'exclusive', '--property', file, '--runs', '2');
 
     expect({ code, lines: stdout.split('\n') }).toEqual({
       code: 1,
@@ -76,7 +76,7 @@ describe('sept check', () => {
     ['no-generator', 'unmap() {}', 'unmap answered undefined instead of steps; write it as a generator, *unmap(vm, …) { … }'],
     ['spins', '*unmap() { for (;;); }', 'it took no step for 2 s; every loop of a policy has to yield*'],
   ])('a policy that misbehaves (%s) gets one line that says what and where', async (name, change, message) => {
-    const { code, stdout, stderr } = await sept('check', policy(name, change), '--runs', '200');
+    const { code, stdout, stderr } = await septProcess('check', policy(name, change), '--runs', '200');
 
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr.trimEnd().split('\n')).toHaveLength(1);
@@ -85,7 +85,7 @@ describe('sept check', () => {
   });
 
   test('a policy that keeps a lock is reported by the rule that it breaks', async () => {
-    const { code, stdout } = await sept('check', policy('keeps', '*promote(vm) { yield* vm.mmuLock.writeLock(); }'), '--runs', '100');
+    const { code, stdout } = await septProcess('check', policy('keeps', '*promote(vm) { yield* vm.mmuLock.writeLock(); }'), '--runs', '100');
 
     expect(code).toBe(1);
     expect(stdout).toContain('S07: Nobody waits for ever, and nobody ends with a lock in hand.');
@@ -96,7 +96,7 @@ describe('sept check', () => {
     const file = join(folder, 'state.ts');
     writeFileSync(file, `import { frozenMirror } from ${JSON.stringify(IMPL)};\nlet n = 0;\nexport default { ...frozenMirror, ` +
       `name: 'state', *promote(vm) { if (++n % 50 === 0) yield* vm.mmuLock.writeLock(); } };\n`);
-    const { code, stderr } = await sept('check', file, '--runs', '2000');
+    const { code, stderr } = await septProcess('check', file, '--runs', '500');
 
     expect(code).toBe(2);
     expect(stderr).toContain('policy state is not deterministic');
@@ -111,7 +111,7 @@ describe('sept check', () => {
     writeFileSync(join(folder, 'five.ts'), 'export default 5;');
     writeFileSync(join(folder, 'broken.ts'), 'export default {');
     writeFileSync(join(folder, 'nameless.ts'), 'export default {};');
-    const { code, stderr } = await sept('check', name.endsWith('.ts') ? join(folder, name) : name);
+    const { code, stderr } = await septProcess('check', name.endsWith('.ts') ? join(folder, name) : name);
 
     expect(code).toBe(2);
     expect(stderr.trimEnd().split('\n')).toHaveLength(1);
@@ -128,7 +128,7 @@ describe('sept check', () => {
         judge.violated('no PROMOTE', 'a PROMOTE');
       } }),
     };`);
-    const { code, stdout } = await sept('check', 'exclusive', '--property', file, '--runs', '300', '--json');
+    const { code, stdout } = await septProcess('check', 'exclusive', '--property', file, '--runs', '300', '--json');
 
     expect(code).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject({ violations: [{ rule: 'X01' }], exercised: { X01: expect.any(Number) } });

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NoPolicy, policyFrom } from '../../impl/index.ts';
 import { NoRule, rulesIn } from '../../properties/discovery.ts';
-import { sept, type Ran } from './run.ts';
+import { septProcess as sept, type Ran } from './run.ts';
 
 let folder = '';
 
