@@ -41,6 +41,9 @@ describe.each([exclusive, upstream616])('$name', (policy) => {
 test.each([
   ['K19: lockless aging leaves W as it finds it, while somebody else is about to take it away',
     'vm | h0: age 0 | v0: shadow-touch 0; exec 0 | h1: track 0 | @h1.0.2>1 @h0.0.1>1'],
+  ['K5: what a vCPU remembers of a root that is invalid, and that it has unloaded, serves no walk',
+    'vm | v0: touch 3; smm-touch 0; shadow-touch 0; nested-touch 0 | h0: merge-folio 0 | v1: touch 0 | h1: zap-all 0 | ' +
+    '@v0.3.26>1 @h0.0.0>2 @v0.3.0?1 @h1.0.2>1'],
 ])('%s', (_what, text) => {
   expect(new Engine({ policy: upstream7, module: '1.5' }).run(parseHistory(text))).toBeNull();
 });

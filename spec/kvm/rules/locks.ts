@@ -131,10 +131,10 @@ const K5: KvmRule = {
   statement:
     'Tables are looked at inside an RCU read section (or with mmu_lock held for write), and one that was linked is ' +
     'freed by an RCU callback, queued when no entry points to it any more. The hardware reads without a section: ' +
-    'whoever unlinked the table flushes before it leaves its own.',
+    'whoever unlinked the table, of a valid root, flushes before it leaves its own.',
   source: 'Linux, tdp_mmu.c: tdp_mmu_free_sp_rcu_callback(), handle_removed_pt(); commit 35ef80eb29ab',
   versions: ['*'],
-  watch: ({ m, mmuLock, pages, rcu, tables, vcpus }, judge) => {
+  watch: ({ m, mmuLock, pages, rcu, roots, tables, vcpus }, judge) => {
     const looked = (table: number): void => {
       if (!isShared(tables, table)) return;
       judge.exercised();
@@ -145,8 +145,10 @@ const K5: KvmRule = {
     tables.listeners.push(looked);
     /** The table that each actor has unlinked last, in its present section. */
     const unlinked = new PerActor(m, NO_PAGE);
-    tables.listeners.push((_table, _index, before, after) => {
-      if (kindOfSpte(before) === TABLE && before !== after) unlinked.mine = pageOfSpte(before);
+    tables.listeners.push((table, _index, before, after) => {
+      if (kindOfSpte(before) !== TABLE || before === after) return;
+      // nobody is in the guest with an invalid root (K23); entries that stem from one serve no walk
+      if (!roots.isInvalid(tables.rootOf(table))) unlinked.mine = pageOfSpte(before);
     });
     rcu.onLeave.push(() => {
       const table = unlinked.mine;
