@@ -1,0 +1,29 @@
+/** Rules as traces are judged by them. What a rule says is said once, by the K rule of the same id. */
+import type { EventName } from '../kernels/events.ts';
+import type { Task } from '../state/task.ts';
+import type { Vm } from '../state/vm.ts';
+import type { World } from '../state/world.ts';
+
+/** An earlier event that matters. */
+export interface Cause {
+  readonly line: number;
+  readonly what: string;
+}
+
+/** What a rule calls. */
+export interface TraceJudge {
+  /** The premise of the rule held, in `vm`. */
+  exercised(vm: Vm | null): void;
+  /** @param line where the violation shows; `text` is its event, absent where it is the present one. */
+  violated(where: { line: number; task: Task; vm: Vm | null; text?: string }, seen: string, causes?: readonly Cause[]): void;
+  /** The premise may have held; `why` it cannot be told whether the rule was kept. */
+  unjudged(why: string): void;
+}
+
+export interface TraceRule {
+  /** Of the K rule that is judged. */
+  readonly id: string;
+  /** Events without which there is nothing to judge. */
+  readonly needs: readonly EventName[];
+  watch(world: World, judge: TraceJudge): void;
+}

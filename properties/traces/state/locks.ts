@@ -1,0 +1,30 @@
+/** Who holds which lock. */
+import type { TraceEvent } from '../reader/event.ts';
+import { EXCLUSIVE, SHARED, type Hold, type Mode, type Task } from './task.ts';
+import type { World } from './world.ts';
+
+export function followLocks(world: World): void {
+  const acquired = (mode: Mode) => (e: TraceEvent, task: Task): void => {
+    task.locksSeen = true;
+    const lock = e.has('lock') ? e.number('lock') : task.attempt;
+    const hold: Hold = { lock, mode, line: e.line };
+    task.holds.push(hold);
+    for (const listener of world.listeners.acquired) listener(task, hold, e.caller);
+  };
+  const released = (e: TraceEvent, task: Task): void => {
+    task.locksSeen = true;
+    const lock = e.number('lock');
+    const at = task.holds.findLastIndex((hold) => hold.lock === lock);
+    const hold = task.holds[at];
+    if (hold === undefined) return;
+    for (const listener of world.listeners.releasing) listener(task, hold);
+    task.holds.splice(at, 1);
+    if (world.vms.has(lock)) task.removing.length = 0;
+  };
+  world.on(['rl', 'wl'], (e, task) => {
+    task.attempt = e.number('lock');
+  });
+  world.on('rl_ret', acquired(SHARED));
+  world.on('wl_ret', acquired(EXCLUSIVE));
+  world.on(['ru', 'wu'], released);
+}
