@@ -7,6 +7,7 @@ import { TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
 import type { Cause, TraceJudge, TraceRule } from './rules/rule.ts';
 import { Changes } from './state/changes.ts';
 import { followLife, followWalks } from './state/life.ts';
+import { Notifiers } from './state/notifiers.ts';
 import { followLocks } from './state/locks.ts';
 import type { Vm } from './state/vm.ts';
 import { World } from './state/world.ts';
@@ -96,10 +97,11 @@ export class TraceJudging {
     const changes = new Changes(this.world);
     void changes;
     followLocks(this.world);
+    const notifiers = new Notifiers(this.world);
     this.rules = TRACE_RULES.filter(({ id }) => options.rules?.includes(id) ?? true);
     this.world.listeners.created.push(({ name }) => this.vms.add(name));
     for (const id of TRACE_RULE_IDS) if (options.rules?.includes(id) ?? true) this.counts.set(id, new Counting());
-    for (const rule of this.rules) rule.watch(this.world, this.judgeOf(rule));
+    for (const rule of this.rules) rule.watch(this.world, this.judgeOf(rule), notifiers);
   }
 
   /** How many violations were found so far. */

@@ -15,8 +15,8 @@ export interface TracedKernel {
   readonly agesWithoutLock: boolean;
   /** Whoever zaps an entry under the shared lock freezes it first, traced, and makes it empty afterwards, untraced. */
   readonly thawsUntraced: boolean;
-  /** A fault on an entry that is writable already writes it again, without D. */
-  readonly rewritesWithoutDirty: boolean;
+  /** The bit of a root's role that says that it is invalid; 0 where roles are not told. */
+  readonly invalidRole: number;
 }
 
 /** Virtual addresses of physical memory begin here where KASLR is off, as it has to be for tracing by probes. */
@@ -25,15 +25,15 @@ export const DIRECT_MAP = 0xffff_8880_0000_0000n;
 const ROWS: Readonly<Record<KernelVersion, TracedKernel>> = {
   '6.1': {
     version: '6.1', layout: LAYOUTS['6.1'].npt, changesNameTables: false, namesTables: false, agesWithoutLock: false,
-    thawsUntraced: true, rewritesWithoutDirty: true,
+    thawsUntraced: true, invalidRole: 0,
   },
   '6.12': {
     version: '6.12', layout: LAYOUTS['6.12'].npt, changesNameTables: false, namesTables: true, agesWithoutLock: false,
-    thawsUntraced: false, rewritesWithoutDirty: true,
+    thawsUntraced: false, invalidRole: 1 << 11,
   },
   '7.3': {
     version: '7.3', layout: LAYOUTS['7.3'].npt, changesNameTables: true, namesTables: true, agesWithoutLock: true,
-    thawsUntraced: false, rewritesWithoutDirty: false,
+    thawsUntraced: false, invalidRole: 1 << 12,
   },
 };
 

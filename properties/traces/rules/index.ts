@@ -1,9 +1,13 @@
 /** The rules that traces are judged by. Several objects may judge one rule. */
 import chains from './chains.ts';
 import type { TraceRule } from './rule.ts';
+import flushes from './flushes.ts';
+import invalidation from './invalidation.ts';
+import roots from './roots.ts';
+import tables from './tables.ts';
 import transitions from './transitions.ts';
 
-export const TRACE_RULES: readonly TraceRule[] = [...chains, ...transitions];
+export const TRACE_RULES: readonly TraceRule[] = [...chains, ...transitions, ...tables, ...roots, ...invalidation, ...flushes];
 
 const numberOf = (id: string): number => Number(id.slice(1));
 

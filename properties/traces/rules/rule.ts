@@ -1,5 +1,6 @@
 /** Rules as traces are judged by them. What a rule says is said once, by the K rule of the same id. */
 import type { EventName } from '../kernels/events.ts';
+import type { Notifiers } from '../state/notifiers.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
@@ -25,5 +26,5 @@ export interface TraceRule {
   readonly id: string;
   /** Events without which there is nothing to judge. */
   readonly needs: readonly EventName[];
-  watch(world: World, judge: TraceJudge): void;
+  watch(world: World, judge: TraceJudge, notifiers: Notifiers): void;
 }

@@ -24,11 +24,18 @@ export function followLife(world: World): void {
   world.on('init_sp', (e, task) => initialise(world, e, task));
   world.on('free_rcu', (e, task) => free(world, e, task));
   world.on('inval_roots', (e, task) => {
-    for (const root of world.vmOf(e, task).roots) {
-      if (!root.invalid) root.invalidLine = e.line;
-      root.invalid = true;
-    }
+    for (const root of world.vmOf(e, task).roots) invalidate(root, e.line);
   });
+  world.on('put_root', (e) => {
+    // also where whoever made it invalid was inlined, or came before the trace
+    const root = world.tables.get(frameOfAddress(e.number('spt')));
+    if (root !== undefined && (e.low('role') & (world.kernel?.invalidRole ?? 0)) !== 0) invalidate(root, e.line);
+  });
+}
+
+function invalidate(root: Table, line: number): void {
+  if (!root.invalid) root.invalidLine = line;
+  root.invalid = true;
 }
 
 function initialise(world: World, e: TraceEvent, task: Task): void {
@@ -67,7 +74,7 @@ function free(world: World, e: TraceEvent, task: Task): void {
   const table = world.tables.get(frameOfAddress(e.number('spt')));
   if (table === undefined) return;
   for (const listener of world.listeners.freeing) listener(table, task);
-  table.life = 'freed';
+  table.release();
   if (table.isRoot) table.vm.roots = table.vm.roots.filter((root) => root !== table);
   table.vm.tables.delete(table);
 }

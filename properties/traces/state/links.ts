@@ -12,7 +12,10 @@ export function link(world: World, c: Change): void {
   const { kernel } = world;
   if (kernel === null) return;
   const below = c.level - 1;
-  const child = world.found(frameOf(c.newHi, c.newLo), c.vm, c.asId, below, c.gfn);
+  const frame = frameOf(c.newHi, c.newLo);
+  const before = world.tables.get(frame);
+  if (before !== undefined && !before.isLive) world.drop(before);
+  const child = world.found(frame, c.vm, c.asId, below, c.gfn);
   // without names, this is the first that is heard of it
   if (!kernel.namesTables) {
     child.fill(kernel.layout.empty);

@@ -1,15 +1,21 @@
 /** Who holds which lock. */
 import type { TraceEvent } from '../reader/event.ts';
+import { hashOfText } from '../reader/keys.ts';
 import { EXCLUSIVE, SHARED, type Hold, type Mode, type Task } from './task.ts';
 import type { World } from './world.ts';
+
+const YIELDS = new Set(['__cond_resched_rwlock_read', '__cond_resched_rwlock_write'].map(hashOfText));
+
+/** The lock was acquired by who had let it go only to let others have it. */
+export const isYield = ({ caller }: Hold): boolean => YIELDS.has(caller);
 
 export function followLocks(world: World): void {
   const acquired = (mode: Mode) => (e: TraceEvent, task: Task): void => {
     task.locksSeen = true;
     const lock = e.has('lock') ? e.number('lock') : task.attempt;
-    const hold: Hold = { lock, mode, line: e.line };
+    const hold: Hold = { lock, mode, line: e.line, caller: e.caller };
     task.holds.push(hold);
-    for (const listener of world.listeners.acquired) listener(task, hold, e.caller);
+    for (const listener of world.listeners.acquired) listener(task, hold);
   };
   const released = (e: TraceEvent, task: Task): void => {
     task.locksSeen = true;

@@ -12,6 +12,10 @@ export const PREFILLED = 2;
 /** `found`: it was there when the trace began. */
 export type Life = 'found' | 'initialised' | 'linked' | 'removed' | 'freed';
 
+const NOTHING = new Int32Array(0);
+const NO_KNOWLEDGE = new Uint8Array(0);
+const NO_LINES = new Float64Array(0);
+
 export class Table {
   /** Number of the physical page; negative where it cannot be known. */
   readonly frame: number;
@@ -26,11 +30,11 @@ export class Table {
   invalid = false;
   /** since this line. */
   invalidLine = 0;
-  readonly hi = new Int32Array(ENTRIES);
-  readonly lo = new Int32Array(ENTRIES);
-  readonly known = new Uint8Array(ENTRIES);
+  hi = new Int32Array(ENTRIES);
+  lo = new Int32Array(ENTRIES);
+  known = new Uint8Array(ENTRIES);
   /** Lines at which the entries were last written. */
-  readonly lines = new Float64Array(ENTRIES);
+  lines = new Float64Array(ENTRIES);
   initialisedLine = 0;
   linkedLine = 0;
   removedLine = 0;
@@ -68,8 +72,13 @@ export class Table {
     this.lines[index] = line;
   }
 
-  forget(): void {
-    this.known.fill(UNKNOWN);
+  /** Its memory was given back: nothing is kept of the entries. */
+  release(): void {
+    this.life = 'freed';
+    this.hi = NOTHING;
+    this.lo = NOTHING;
+    this.known = NO_KNOWLEDGE;
+    this.lines = NO_LINES;
   }
 
   gfnOf(index: number): number {

@@ -12,6 +12,8 @@ export interface Hold {
   readonly mode: Mode;
   /** Where it was acquired. */
   readonly line: number;
+  /** The hash of the name of the function that acquired it. */
+  readonly caller: number;
 }
 
 /** Between the entry and the return of a function: since which line, or 0. */

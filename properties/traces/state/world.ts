@@ -26,7 +26,7 @@ export interface Listeners {
   readonly changing: ((c: Change) => void)[];
   /** The value that an SPTE had is not what was last written, and nothing explains it. */
   readonly broken: ((b: Broken) => void)[];
-  readonly acquired: ((task: Task, hold: Hold, caller: number) => void)[];
+  readonly acquired: ((task: Task, hold: Hold) => void)[];
   /** The hold is still there. */
   readonly releasing: ((task: Task, hold: Hold) => void)[];
   /** A table's memory is given back; what it was is still there. */
