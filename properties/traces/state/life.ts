@@ -41,7 +41,10 @@ function invalidate(root: Table, line: number): void {
 function initialise(world: World, e: TraceEvent, task: Task): void {
   const frame = frameOfAddress(e.number('spt'));
   const before = world.tables.get(frame);
-  if (before !== undefined) world.drop(before);
+  if (before !== undefined) {
+    for (const listener of world.listeners.reusing) listener(before, task);
+    world.drop(before);
+  }
   const isRoot = e.number('sptep') === 0;
   const vm = task.vm ?? (isRoot ? null : world.tables.get(frameOfAddress(e.number('sptep')))?.vm) ?? null;
   if (vm === null) return;

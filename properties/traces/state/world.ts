@@ -31,6 +31,8 @@ export interface Listeners {
   readonly releasing: ((task: Task, hold: Hold) => void)[];
   /** A table's memory is given back; what it was is still there. */
   readonly freeing: ((table: Table, task: Task) => void)[];
+  /** A table's page becomes another table's. */
+  readonly reusing: ((table: Table, task: Task) => void)[];
   /** Events were lost, or the trace is over: what is pending comes to nothing. */
   readonly forgetting: (() => void)[];
   readonly ending: (() => void)[];
@@ -44,7 +46,7 @@ export class World {
   /** Tables by the number of their page. */
   readonly tables = new Map<number, Table>();
   readonly listeners: Listeners = {
-    created: [], changing: [], broken: [], acquired: [], releasing: [], freeing: [], forgetting: [], ending: [],
+    created: [], changing: [], broken: [], acquired: [], releasing: [], freeing: [], reusing: [], forgetting: [], ending: [],
   };
   /** How often each kind of event was seen. */
   readonly seen: Float64Array = new Float64Array(EVENT_KINDS.length);
