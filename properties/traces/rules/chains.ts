@@ -1,7 +1,7 @@
 /** Who writes SPTEs, and over what: K1 to K3; and what broke a chain otherwise: K10, K13. */
 import { has, hexOf, kindOf, FROZEN, LEAF } from '../state/spte.ts';
 import { PREFILLED } from '../state/table.ts';
-import { EXCLUSIVE, SHARED, type Mode } from '../state/task.ts';
+import { EXCLUSIVE, SHARED, type Hold, type Mode } from '../state/task.ts';
 import type { Broken, Change } from '../state/change.ts';
 import type { World } from '../state/world.ts';
 import { valuesOf } from './transitions.ts';
@@ -29,7 +29,7 @@ function judgeLock(world: World, judge: TraceJudge, c: Change): void {
   const hold = c.task.holdOn(c.vm.id);
   if (hold?.mode === mode) return;
   const held = hold === null ? 'without mmu_lock' : `with mmu_lock held for ${MODES[hold.mode]}`;
-  judge.violated(c, `changed ${held}, not for ${MODES[mode]}: ${valuesOf(c)}`,
+  judge.violated(c, `changed ${held}, and not with it held for ${MODES[mode]}: ${valuesOf(c)}`,
     hold === null ? [] : [{ line: hold.line, what: `${c.task.name} acquired mmu_lock for ${MODES[hold.mode]}` }]);
 }
 
@@ -57,13 +57,16 @@ const K1: TraceRule = {
       judgeLock(world, judge, c);
       judgeLockless(world, judge, c);
     });
+    /** Holds that somebody else was seen inside of: once is enough. */
+    const disturbed = new WeakSet<Hold>();
     // nobody else is inside while somebody holds it for write
     world.listeners.acquired.push((task, hold) => {
       const vm = world.vms.get(hold.lock);
       if (vm === undefined) return;
-      for (const other of world.tasks.values()) {
+      for (const other of world.holdersOf(hold.lock)) {
         const theirs = other === task ? null : other.holdOn(hold.lock);
-        if (theirs === null || (theirs.mode === SHARED && hold.mode === SHARED)) continue;
+        if (theirs === null || (theirs.mode === SHARED && hold.mode === SHARED) || disturbed.has(theirs)) continue;
+        disturbed.add(theirs);
         judge.violated({ line: hold.line, task, vm },
           `acquired mmu_lock for ${MODES[hold.mode]} while ${other.name} holds it for ${MODES[theirs.mode]}`,
           [{ line: theirs.line, what: `${other.name} acquired it` }]);

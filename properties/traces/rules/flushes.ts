@@ -62,7 +62,10 @@ function follow(world: World, notifiers: Notifiers): Debts {
   });
   world.listeners.changing.push((c) => {
     const what = doing.get(c.task);
-    if (what === undefined || c.vm.dying || c.table?.root?.invalid === true || !what.owes(c, world)) return;
+    if (what === undefined || c.vm.dying || !what.owes(c, world)) return;
+    // a vCPU that leaves an invalid root flushes by itself; which root it is may not be known
+    const root = c.table?.root ?? c.task.walk;
+    if (root === null || root.invalid) return;
     debts.owe(c.task, {
       rule: what.rule, due: what.due, vm: c.vm, line: c.line, what: valuesOf(c),
       start: c.gfn, end: c.gfn + pagesAt(c.level), range: what.due === 'unlock' ? rangeOf(c.task, c) : 0,

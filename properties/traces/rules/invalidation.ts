@@ -56,9 +56,9 @@ class Sequence {
     world.listeners.forgetting.push(() => this.next.clear());
   }
 
-  /** Null before anything has told. */
+  /** Null before anything has told, and when it may be of another VM at the same address. */
   of(vm: Vm): number | null {
-    return this.next.get(vm) ?? null;
+    return vm.dying ? null : this.next.get(vm) ?? null;
   }
 
   is(vm: Vm, seq: number): void {

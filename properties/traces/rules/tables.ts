@@ -19,7 +19,7 @@ function tooEarly(world: World, table: Table, task: Task): readonly [string, rea
     return ['is freed while an entry points to it', [{ line: table.linkedLine, what: 'it was linked' }]];
   }
   if (task.holds.length > 0) return ['is freed by a task that holds a lock, not by an RCU callback', removal(table)];
-  for (const reader of world.tasks.values()) {
+  for (const reader of world.holdersOf(table.vm.id)) {
     const hold = reader.holdOn(table.vm.id);
     if (table.removedLine === 0 || hold === null || hold.line >= table.removedLine) continue;
     const since = { line: hold.line, what: `${reader.name} acquired mmu_lock, and has it still` };

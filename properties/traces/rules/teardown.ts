@@ -81,6 +81,7 @@ const K5: TraceRule = {
     world.listeners.ending.push(() => {
       if (!missesNone(world)) return;
       for (const { seen, removed, ...where } of reused) {
+        if (where.vm.frees === 0) continue;
         judge.violated(where, seen, [{ line: removed, what: 'it was unlinked' }]);
       }
     });

@@ -39,6 +39,7 @@ export class Chains {
     }
     const { table } = c;
     if (table === null || c.known === UNKNOWN || table.life === 'initialised') return 'unknown';
+    if (table.root === null && this.world.kernel?.changesNameTables === false) return 'unknown';
     if (c.oldLo === c.modelLo && c.oldHi === c.modelHi) return 'fits';
     if (this.isExplained(c, layout)) return 'fits';
     if (!this.mayBeExplained(c, layout)) return 'odd';
@@ -84,7 +85,7 @@ export class Chains {
     }
     if (kind === LEAF && frameOf(c.modelHi, c.modelLo) !== frameOf(c.oldHi, c.oldLo) && c.known === PREFILLED) return false;
     if (c.mode !== SHARED && !c.direct) return false;
-    for (const task of this.world.tasks.values()) {
+    for (const task of this.world.holdersOf(c.vm.id)) {
       if (task !== c.task && task.holdOn(c.vm.id)?.mode === SHARED) return true;
     }
     return false;

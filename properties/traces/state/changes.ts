@@ -160,7 +160,15 @@ export class Changes {
       link(world, c);
     }
     if (c.oldKind === TABLE && c.newKind !== TABLE) unlink(world, c);
-    if (table === null || !Number.isInteger(c.index)) return;
-    table.set(c.index, c.newHi, c.newLo, c.line);
+    if (table === null) this.forgetAt();
+    else table.set(c.index, c.newHi, c.newLo, c.line);
+  }
+
+  /** A change that may have been in any of the VM's tables. */
+  private forgetAt(): void {
+    const { c } = this;
+    for (const table of c.vm.tables) {
+      if (table.level === c.level && table.covers(c.gfn)) table.known[indexOf(c.gfn, c.level)] = UNKNOWN;
+    }
   }
 }

@@ -1,5 +1,6 @@
 /** VMs, roots and tables come and go; tasks walk through them. */
 import type { TraceEvent } from '../reader/event.ts';
+import { hashOfText } from '../reader/keys.ts';
 import { frameOfAddress, type World } from './world.ts';
 import { Table } from './table.ts';
 import type { Task } from './task.ts';
@@ -10,7 +11,10 @@ const AS_ID_SHIFT = 24;
 const asIdOf = (e: TraceEvent): number => (e.low('role') >>> AS_ID_SHIFT) & 0xff;
 
 export function followLife(world: World): void {
-  world.on('vm_init', (e) => world.newVm(e.number('kvm')));
+  world.on('vm_init', (e) => {
+    world.newVm(e.number('kvm')).whole = true;
+  });
+  followBirths(world);
   world.on('zap_all', (e, task) => {
     world.vmOf(e, task).dying = true;
   });
@@ -19,23 +23,41 @@ export function followLife(world: World): void {
   });
   world.on('alloc_root', (e, task) => {
     const vm = world.vmOf(e, task);
-    if (vm.dying) task.vm = world.newVm(vm.id);
+    if (vm.dying) task.vm = world.nextVm(vm);
   });
   world.on('init_sp', (e, task) => initialise(world, e, task));
   world.on('free_rcu', (e, task) => free(world, e, task));
   world.on('inval_roots', (e, task) => {
     for (const root of world.vmOf(e, task).roots) invalidate(root, e.line);
   });
-  world.on('put_root', (e) => {
-    // also where whoever made it invalid was inlined, or came before the trace
-    const root = world.tables.get(frameOfAddress(e.number('spt')));
-    if (root !== undefined && (e.low('role') & (world.kernel?.invalidRole ?? 0)) !== 0) invalidate(root, e.line);
+  world.on('put_root', (e, task) => {
+    if (!e.has('spt')) return;
+    const vm = world.vmOf(e, task);
+    // it may have been there before the trace
+    const root = world.found(frameOfAddress(e.number('spt')), vm, asIdOf(e), e.low('role') & LEVEL_BITS, 0);
+    if (root.root === null) world.makeRoot(root);
+    vm.rootsBySp.set(e.number('root'), root);
+    // also where whoever made it invalid was inlined
+    if ((e.low('role') & (world.kernel?.invalidRole ?? 0)) !== 0) invalidate(root, e.line);
   });
 }
 
 function invalidate(root: Table, line: number): void {
   if (!root.invalid) root.invalidLine = line;
   root.invalid = true;
+}
+
+/** Who first takes the mmu_lock of a VM that is being made, 6.1 and later ones. */
+const MAKERS = new Set(['kvm_page_track_register_notifier', 'kvm_mmu_change_mmu_pages'].map(hashOfText));
+
+/** Where the making of a VM is not told, its lock tells. */
+function followBirths(world: World): void {
+  const locks = new Set<number>();
+  world.listeners.acquired.push((_, { lock, caller }) => {
+    if (locks.has(lock)) return;
+    locks.add(lock);
+    if (MAKERS.has(caller) && !world.vms.has(lock) && !world.hasForgotten) world.newVm(lock).whole = true;
+  });
 }
 
 function initialise(world: World, e: TraceEvent, task: Task): void {
@@ -78,6 +100,7 @@ function free(world: World, e: TraceEvent, task: Task): void {
   if (table === undefined) return;
   for (const listener of world.listeners.freeing) listener(table, task);
   table.release();
+  table.vm.frees++;
   if (table.isRoot) table.vm.roots = table.vm.roots.filter((root) => root !== table);
   table.vm.tables.delete(table);
 }
@@ -129,6 +152,6 @@ function liveVm(world: World, e: TraceEvent, task: Task): Vm {
   // 6.1 names a vCPU, not its VM
   const vm = e.has('kvm') ? world.vmOf(e, task) : world.vms.get(task.holds.at(-1)?.lock ?? 0) ?? null;
   const known = vm ?? world.newVm(task.holds.at(-1)?.lock ?? 0);
-  task.vm = known.dying ? world.newVm(known.id) : known;
+  task.vm = known.dying ? world.nextVm(known) : known;
   return task.vm;
 }

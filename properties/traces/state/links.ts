@@ -28,6 +28,8 @@ export function link(world: World, c: Change): void {
   child.life = 'linked';
   child.linkedLine = c.line;
   if (c.oldKind === LEAF) prefill(child, c, kernel.layout.large.lo);
+  // what changes in it cannot be told from what changes elsewhere
+  if (c.table === null && !kernel.changesNameTables) child.forget();
 }
 
 /** A split fills in the pages that the huge leaf mapped, before the table is linked and without an event. */

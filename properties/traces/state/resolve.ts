@@ -30,7 +30,7 @@ export function resolve(world: World, c: Change): Table | null {
   }
   if (task.walk !== null && task.walk.vm === vm && task.walk.asId === asId) {
     const table = tableIn(world, task.walk, gfn, level);
-    if (table !== null) return table;
+    if (table !== null || !vm.whole) return table;
   }
   const best = bestOf(world, c) ?? newRoot(world, c);
   // where roots have no names, this is how their addresses become known
@@ -44,6 +44,7 @@ export function resolve(world: World, c: Change): Table | null {
 /** Of the roots of the address space the one whose entry has the old value; the newest when several or none have. */
 function bestOf(world: World, c: Change): Table | null {
   const faulting = c.task.mapLine > 0;
+  if (!c.vm.whole) return faulting ? newestOf(world, c) : null;
   let [best, bestScore]: [Table | null, number] = [null, -1];
   for (const root of c.vm.roots) {
     if (root.asId !== c.asId || (faulting && root.invalid)) continue;
@@ -53,6 +54,12 @@ function bestOf(world: World, c: Change): Table | null {
     if (score > bestScore) [best, bestScore] = [table, score];
   }
   return best;
+}
+
+/** A VM that was there before the trace may have roots that are not known; but a fault goes to the newest. */
+function newestOf(world: World, c: Change): Table | null {
+  const root = c.vm.roots.find(({ asId, invalid }) => asId === c.asId && !invalid);
+  return root === undefined || root.initialisedLine === 0 ? null : tableIn(world, root, c.gfn, c.level);
 }
 
 function likeness(table: Table, i: number, c: Change): number {

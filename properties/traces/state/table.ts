@@ -72,6 +72,10 @@ export class Table {
     this.lines[index] = line;
   }
 
+  forget(): void {
+    this.known.fill(UNKNOWN);
+  }
+
   /** Its memory was given back: nothing is kept of the entries. */
   release(): void {
     this.life = 'freed';

@@ -10,6 +10,8 @@ export class Vm {
   /** Address of its struct kvm, and of its mmu_lock. */
   readonly id: number;
   readonly name: string;
+  /** Nothing of it was there before the trace told of it. */
+  whole = false;
   readonly tables = new Set<Table>();
   /** Newest first. */
   roots: Table[] = [];
@@ -17,6 +19,8 @@ export class Vm {
   readonly rootsBySp = new Map<number, Table>();
   /** Its memory is being taken down; nothing runs in it any more. */
   dying = false;
+  /** How many of its tables an RCU callback was seen to free. */
+  frees = 0;
   /** Where its MMU was torn down, or 0. */
   uninitialised = 0;
 

@@ -48,8 +48,12 @@ export class World {
   readonly listeners: Listeners = {
     created: [], changing: [], broken: [], acquired: [], releasing: [], freeing: [], reusing: [], forgetting: [], ending: [],
   };
+  /** Who holds which lock. */
+  readonly holders = new Map<number, Set<Task>>();
   /** How often each kind of event was seen. */
   readonly seen: Float64Array = new Float64Array(EVENT_KINDS.length);
+  /** Events were lost. */
+  hasForgotten = false;
   private nameless = 0;
   private readonly handlers: OnEvent[][] = EVENT_KINDS.map(() => []);
   private readonly ids = new Map<EventName, number>(EVENT_KINDS.map(({ name, id }) => [name, id]));
@@ -103,6 +107,11 @@ export class World {
     return vm;
   }
 
+  /** The tasks that hold the mmu_lock of the VM at this address. */
+  holdersOf(lock: number): Iterable<Task> {
+    return this.holders.get(lock) ?? [];
+  }
+
   /** Also where another VM was before. */
   newVm(id: number): Vm {
     const before = this.vms.get(id);
@@ -110,6 +119,13 @@ export class World {
     const vm = new Vm(id);
     this.vms.set(id, vm);
     for (const listener of this.listeners.created) listener(vm);
+    return vm;
+  }
+
+  /** The VM that is where `before` was, which was seen to be taken down. */
+  nextVm(before: Vm): Vm {
+    const vm = this.newVm(before.id);
+    vm.whole = true;
     return vm;
   }
 
@@ -154,8 +170,10 @@ export class World {
   /** Events were lost: nothing of what was known may be relied on. */
   forget(): void {
     for (const listener of this.listeners.forgetting) listener();
+    this.hasForgotten = true;
     this.vms.clear();
     this.tasks.clear();
     this.tables.clear();
+    this.holders.clear();
   }
 }
