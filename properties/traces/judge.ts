@@ -68,19 +68,24 @@ export interface TraceVerdict {
 const LIMIT = 1000;
 const STATEMENTS: ReadonlyMap<string, string> = new Map(KVM_RULES.map(({ id, statement }) => [id, statement]));
 
-class Counting {
+/** What one object that judges a rule has found. Several may judge one rule. */
+class Finding {
   exercised = 0;
   violated = 0;
   readonly notJudged = new Map<string, number>();
+  readonly violations: TraceViolation[] = [];
+  readonly rule: TraceRule;
+
+  constructor(rule: TraceRule) {
+    this.rule = rule;
+  }
 }
 
 export class TraceJudging {
   private readonly e = new TraceEvent();
   private readonly world: World;
   private readonly options: TraceOptions;
-  private readonly rules: readonly TraceRule[];
-  private readonly counts = new Map<string, Counting>();
-  private readonly violations: TraceViolation[] = [];
+  private readonly findings: readonly Finding[];
   private readonly unknown = new Map<string, number>();
   private readonly vms = new Set<string>();
   private lines = 0;
@@ -98,16 +103,15 @@ export class TraceJudging {
     void changes;
     followLocks(this.world);
     const notifiers = new Notifiers(this.world);
-    this.rules = TRACE_RULES.filter(({ id }) => options.rules?.includes(id) ?? true);
+    this.findings = TRACE_RULES.filter(({ id }) => options.rules?.includes(id) ?? true).map((rule) => new Finding(rule));
     this.world.listeners.created.push(({ name }) => this.vms.add(name));
-    for (const id of TRACE_RULE_IDS) if (options.rules?.includes(id) ?? true) this.counts.set(id, new Counting());
-    for (const rule of this.rules) rule.watch(this.world, this.judgeOf(rule), notifiers);
+    for (const finding of this.findings) finding.rule.watch(this.world, this.judgeOf(finding), notifiers);
   }
 
   /** How many violations were found so far. */
   get violated(): number {
     let sum = 0;
-    for (const { violated } of this.counts.values()) sum += violated;
+    for (const { violated } of this.findings) sum += violated;
     return sum;
   }
 
@@ -138,23 +142,27 @@ export class TraceJudging {
     return this.options.vm === undefined || vm?.name === this.options.vm;
   }
 
-  private judgeOf({ id }: TraceRule): TraceJudge {
-    const counting = this.counts.get(id) ?? new Counting();
-    this.counts.set(id, counting);
+  private judgeOf(finding: Finding): TraceJudge {
+    const { id } = finding.rule;
     return {
       exercised: (vm) => {
-        if (this.isAbout(vm)) counting.exercised++;
+        if (this.isAbout(vm)) finding.exercised++;
       },
       unjudged: (why) => {
-        counting.notJudged.set(why, (counting.notJudged.get(why) ?? 0) + 1);
+        finding.notJudged.set(why, (finding.notJudged.get(why) ?? 0) + 1);
       },
-      violated: ({ line, task, vm, text }, seen, causes = []) => {
+      violated: ({ line, task, vm, text, unless }, seen, causes = []) => {
         if (!this.isAbout(vm)) return;
-        const name = vm?.name ?? '';
-        counting.violated++;
-        if (this.violations.length >= (this.options.limit ?? LIMIT)) return;
-        this.violations.push({
-          rule: id, statement: STATEMENTS.get(id) ?? '', line, task: task.name, vm: name, seen,
+        // those that are decided at the end are asked about there
+        const missing = unless?.find((name) => !this.world.hasSeen(name));
+        if (missing !== undefined) {
+          finding.notJudged.set(missingText([missing]), 1);
+          return;
+        }
+        finding.violated++;
+        if (finding.violations.length >= (this.options.limit ?? LIMIT)) return;
+        finding.violations.push({
+          rule: id, statement: STATEMENTS.get(id) ?? '', line, task: task.name, vm: vm?.name ?? '', seen,
           event: text ?? this.e.text(), causes,
         });
       },
@@ -164,24 +172,50 @@ export class TraceJudging {
   /** The verdict, when the last line was read. */
   end(): TraceVerdict {
     for (const listener of this.world.listeners.ending) listener();
+    for (const finding of this.findings) this.discountUnrecorded(finding);
     const { lines, events, unreadable, lost } = this;
     return {
       kernel: this.world.kernel?.version ?? null,
       lines, events, unreadable, lost,
       vms: [...this.vms],
       unknown: Object.fromEntries(this.unknown),
-      violations: this.violations.toSorted((a, b) => a.line - b.line),
+      violations: this.findings.flatMap(({ violations }) => violations).toSorted((a, b) => a.line - b.line)
+        .slice(0, this.options.limit ?? LIMIT),
       violated: this.violated,
-      rules: Object.fromEntries([...this.counts].map(([id, counting]) => [id, this.countOf(id, counting)])),
+      rules: Object.fromEntries(TRACE_RULE_IDS.flatMap((id) => {
+        const found = this.findings.filter(({ rule }) => rule.id === id);
+        return found.length === 0 ? [] : [[id, sumOf(found)]];
+      })),
     };
   }
 
-  private countOf(id: string, { exercised, violated, notJudged }: Counting): RuleCount {
-    const needs = [...new Set(this.rules.filter((rule) => rule.id === id).flatMap((rule) => rule.needs))];
-    const missing = needs.filter((name) => !this.world.hasSeen(name));
-    const why = exercised > 0 || missing.length === 0 ? [] : [[`no event ${missing.join(', ')} in the trace`, 1] as const];
-    return { exercised, violated, notJudged: Object.fromEntries([...notJudged, ...why]) };
+  /** What was found without events that it takes to find anything is nothing. */
+  private discountUnrecorded(finding: Finding): void {
+    const { needs, pairs = [] } = finding.rule;
+    const missing = [
+      ...needs.filter((name) => !this.world.hasSeen(name)),
+      ...pairs.flatMap(([one, other]) => this.world.hasSeen(one) && !this.world.hasSeen(other) ? [other] : []),
+    ];
+    if (missing.length === 0) return;
+    finding.exercised = 0;
+    finding.violated = 0;
+    finding.violations.length = 0;
+    finding.notJudged.set(missingText(missing), 1);
   }
+}
+
+const missingText = (names: readonly string[]): string => `no event ${names.join(', ')} in the trace`;
+
+function sumOf(findings: readonly Finding[]): RuleCount {
+  const notJudged = new Map<string, number>();
+  for (const finding of findings) {
+    for (const [why, times] of finding.notJudged) notJudged.set(why, (notJudged.get(why) ?? 0) + times);
+  }
+  return {
+    exercised: findings.reduce((sum, { exercised }) => sum + exercised, 0),
+    violated: findings.reduce((sum, { violated }) => sum + violated, 0),
+    notJudged: Object.fromEntries(notJudged),
+  };
 }
 
 /** Judges a trace that is in memory, line by line. */

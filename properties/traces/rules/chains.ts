@@ -1,4 +1,5 @@
 /** Who writes SPTEs, and over what: K1 to K3; and what broke a chain otherwise: K10, K13. */
+import type { EventName } from '../kernels/events.ts';
 import { has, hexOf, kindOf, FROZEN, LEAF } from '../state/spte.ts';
 import { PREFILLED } from '../state/table.ts';
 import { EXCLUSIVE, SHARED, type Hold, type Mode } from '../state/task.ts';
@@ -51,7 +52,8 @@ function judgeLockless(world: World, judge: TraceJudge, c: Change): void {
 
 const K1: TraceRule = {
   id: 'K1',
-  needs: ['chg', 'rl_ret', 'wl_ret'],
+  needs: ['chg'],
+  pairs: [['rl', 'rl_ret'], ['rl_ret', 'rl'], ['rl_ret', 'ru'], ['wl', 'wl_ret'], ['wl_ret', 'wl'], ['wl_ret', 'wu']],
   watch: (world, judge) => {
     world.listeners.changing.push((c) => {
       judgeLock(world, judge, c);
@@ -75,6 +77,14 @@ const K1: TraceRule = {
   },
 };
 
+/** The events of those who write by themselves, where it could have been one of them. */
+function lockless(world: World, { fromHi, fromLo, toHi, toLo }: Broken): EventName[] {
+  const layout = world.kernel?.layout;
+  if (layout === undefined || fromHi !== toHi) return [];
+  if ((fromLo | layout.writable.lo | layout.accessed.lo) === toLo) return ['fast_page_fault'];
+  return (fromLo & ~(layout.writable.lo | layout.accessed.lo)) === toLo ? ['kvm_tdp_mmu_spte_changed'] : [];
+}
+
 /** The rule that a broken chain is against. */
 function ruleOf(world: World, { fromHi, fromLo, level, known, mode, direct }: Broken): string {
   const layout = world.kernel?.layout;
@@ -93,7 +103,7 @@ const broken = (id: string, premise: (c: Change) => boolean): TraceRule => ({
     world.listeners.broken.push((b) => {
       if (ruleOf(world, b) !== id) return;
       const gfn = b.table.gfnOf(b.index).toString(16);
-      judge.violated(b, `GFN 0x${gfn} at level ${b.level} was ${hexOf(b.toHi, b.toLo)}, ` +
+      judge.violated({ ...b, unless: lockless(world, b) }, `GFN 0x${gfn} at level ${b.level} was ${hexOf(b.toHi, b.toLo)}, ` +
         `where ${hexOf(b.fromHi, b.fromLo)} was written last`,
       b.fromLine === 0 ? [] : [{ line: b.fromLine, what: `${hexOf(b.fromHi, b.fromLo)} was written` }]);
     });

@@ -50,7 +50,7 @@ function check(world: World, judge: TraceJudge, task: Task, protecting: Protecti
 
 const K24: TraceRule = {
   id: 'K24',
-  needs: ['wrprot_slot', 'cleardirty_pt'],
+  needs: ['chg', 'kvm_tdp_mmu_spte_changed'],
   watch: (world, judge) => {
     const protecting = new Map<Task, Protecting>();
     const settle = (task: Task): void => {

@@ -84,6 +84,7 @@ const SAID: Readonly<Record<Due, string>> = {
 const paid = (id: string): TraceRule => ({
   id,
   needs: ['flush'],
+  pairs: [['flush_range', 'flush_range_ret']],
   watch: (world, judge, notifiers) => {
     const { listeners } = follow(world, notifiers);
     listeners.owing.push((debt) => {

@@ -79,7 +79,7 @@ class Guests {
 
 const K20: TraceRule = {
   id: 'K20',
-  needs: ['flush_ret', 'kvm_entry'],
+  needs: ['flush', 'flush_ret', 'kvm_entry', 'kvm_exit'],
   watch: (world, judge) => void new Guests(world, judge),
 };
 

@@ -55,7 +55,7 @@ interface Suspect {
  */
 const K12: TraceRule = {
   id: 'K12',
-  needs: ['map', 'chg'],
+  needs: ['map', 'chg', 'inval_roots'],
   watch: (world, judge) => {
     const forbidden = new Map<Vm, Suspect[]>();
     world.on('inval_roots', (e, task) => forbidden.delete(world.vmOf(e, task)));

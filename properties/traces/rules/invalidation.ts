@@ -84,7 +84,7 @@ function judgeFault(world: World, judge: TraceJudge, notifiers: Notifiers, seque
     }
     for (const invalidation of notifiers.goingOn(vm)) {
       if (!invalidation.ranges.some(({ start, end }) => gfn >= start && gfn < end)) continue;
-      judge.violated(at, `GFN 0x${gfn.toString(16)} is mapped while it is invalidated`, [began(invalidation)]);
+      judge.violated({ ...at, unless: ['inv_end'] }, `GFN 0x${gfn.toString(16)} is mapped while it is invalidated`, [began(invalidation)]);
     }
   });
   // where a fault does not say what it maps
@@ -114,7 +114,7 @@ const K37: TraceRule = {
 
 const K38: TraceRule = {
   id: 'K38',
-  needs: ['inv_end'],
+  needs: ['inv_end', 'wl_ret'],
   watch: (world, judge, notifiers) => {
     const sequence = new Sequence(world);
     world.on(['unmap_gfn_range', 'inv_end'], (e, task) => {

@@ -11,12 +11,22 @@ export interface Cause {
   readonly what: string;
 }
 
+/** Of a violation. */
+export interface Where {
+  readonly line: number;
+  readonly task: Task;
+  readonly vm: Vm | null;
+  /** The event, where it is not the present one. */
+  readonly text?: string;
+  /** Events that would have shown that all is well: it is none if they are not in the trace at all. */
+  readonly unless?: readonly EventName[];
+}
+
 /** What a rule calls. */
 export interface TraceJudge {
   /** The premise of the rule held, in `vm`. */
   exercised(vm: Vm | null): void;
-  /** @param line where the violation shows; `text` is its event, absent where it is the present one. */
-  violated(where: { line: number; task: Task; vm: Vm | null; text?: string }, seen: string, causes?: readonly Cause[]): void;
+  violated(where: Where, seen: string, causes?: readonly Cause[]): void;
   /** The premise may have held; `why` it cannot be told whether the rule was kept. */
   unjudged(why: string): void;
 }
@@ -26,5 +36,7 @@ export interface TraceRule {
   readonly id: string;
   /** Events without which there is nothing to judge. */
   readonly needs: readonly EventName[];
+  /** Events of which there cannot be the first without the second. */
+  readonly pairs?: readonly (readonly [EventName, EventName])[];
   watch(world: World, judge: TraceJudge, notifiers: Notifiers): void;
 }

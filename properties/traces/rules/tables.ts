@@ -1,4 +1,5 @@
 /** The life of a table: complete before it is linked (K13), emptied when it is unlinked (K16), freed after that (K5). */
+import type { EventName } from '../kernels/events.ts';
 import { FROZEN, isPresent, kindOf, hexOf, frameOf, TABLE } from '../state/spte.ts';
 import { KNOWN, UNKNOWN, type Table } from '../state/table.ts';
 import type { Change } from '../state/change.ts';
@@ -69,7 +70,8 @@ const K13: TraceRule = {
       const child = world.tables.get(frameOf(c.newHi, c.newLo));
       const what = notToLink(world, c, child);
       if (what === null) return;
-      judge.violated(c, `the table that is linked ${what}: ${valuesOf(c)}`, child === undefined ? [] : removal(child));
+      const unless: EventName[] = world.kernel?.namesTables === true ? ['init_sp'] : [];
+      judge.violated({ line: c.line, task: c.task, vm: c.vm, unless }, `the table that is linked ${what}: ${valuesOf(c)}`, child === undefined ? [] : removal(child));
     });
   },
 };
