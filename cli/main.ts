@@ -9,12 +9,13 @@ import { newCommand } from './commands/new.ts';
 import { replayCommand } from './commands/replay.ts';
 import { rulesCommand } from './commands/rules.ts';
 import { showCommand } from './commands/show.ts';
+import { traceCommand } from './commands/trace.ts';
 import { EXIT_CLEAN, EXIT_UNUSABLE, isTheirs } from './errors.ts';
 import { warn } from './output.ts';
 import { placeOf } from './place.ts';
 
 /** Add a command here. */
-const COMMANDS = [checkCommand, showCommand, rulesCommand, newCommand, replayCommand, conflictsCommand];
+const COMMANDS = [checkCommand, showCommand, rulesCommand, newCommand, replayCommand, conflictsCommand, traceCommand];
 
 /** A command and those below it. */
 function withSub(command: Command): Command[] {
