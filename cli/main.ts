@@ -5,6 +5,8 @@
 import { Command, CommanderError } from 'commander';
 import { checkCommand } from './commands/check.ts';
 import { conflictsCommand } from './commands/conflicts.ts';
+import { judgeCommand } from './commands/judge.ts';
+import { linearizeCommand } from './commands/linearize.ts';
 import { newCommand } from './commands/new.ts';
 import { replayCommand } from './commands/replay.ts';
 import { rulesCommand } from './commands/rules.ts';
@@ -15,7 +17,10 @@ import { warn } from './output.ts';
 import { placeOf } from './place.ts';
 
 /** Add a command here. */
-const COMMANDS = [checkCommand, showCommand, rulesCommand, newCommand, replayCommand, conflictsCommand, traceCommand];
+const COMMANDS = [
+  checkCommand, showCommand, rulesCommand, newCommand, replayCommand, conflictsCommand, judgeCommand, linearizeCommand,
+  traceCommand,
+];
 
 /** A command and those below it. */
 function withSub(command: Command): Command[] {
