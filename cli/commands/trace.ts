@@ -1,0 +1,101 @@
+/**
+ * `sept trace FILE...`: judges what a real kernel's TDP MMU did, as ftrace recorded it, by the K rules.
+ */
+import { Command, Option } from 'commander';
+import { LAYOUTS, type KernelVersion } from '../../spec/kvm/layouts/table.ts';
+import { judgeTraceFile } from '../../properties/traces/files.ts';
+import type { TraceOptions, TraceViolation } from '../../properties/traces/judge.ts';
+import { TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
+import { Judged } from '../../properties/traces/summary.ts';
+import { EXIT_CLEAN, EXIT_FINDINGS, UsageError } from '../errors.ts';
+import { jsonOption, limitOption, type Knobs } from '../knobs.ts';
+import { print, printJson, Progress, table, warn } from '../output.ts';
+
+const SHOWN = 10;
+/** With --json, so many unless told otherwise. */
+const LISTED = 1000;
+const MS = 1000;
+
+interface Options extends Pick<Knobs, 'json' | 'limit'> {
+  readonly rule?: readonly string[];
+  readonly vm?: string;
+  readonly kernel?: KernelVersion;
+}
+
+/** The command; it answers with the exit code. */
+export const traceCommand = (exit: (code: number) => void): Command => {
+  const command = new Command('trace');
+  return command
+    .description("judge a real kernel's TDP MMU, as ftrace recorded it, by the K rules")
+    .argument('<file...>', 'text of traces, plain or gzipped; - is standard input')
+    .addOption(jsonOption())
+    .addOption(limitOption('violations', SHOWN))
+    .addOption(new Option('--rule <ids>', 'only these rules, e.g. K1,K20').argParser(ruleIds))
+    .addOption(new Option('--vm <address>', 'only the VM whose struct kvm is there, e.g. 0xffff888103788000')
+      .argParser((text) => text.toLowerCase()))
+    .addOption(new Option('--kernel <version>', 'which kernel it is (default: what its probes say)')
+      .choices(Object.keys(LAYOUTS)))
+    .addHelpText('after', `
+The probes and events that are understood are in docs/guide.md. Several files are several traces.
+Exit code: 0 no rule is broken, 1 some are, 2 unusable input.`)
+    .action(async (files: string[], options: Options) => {
+      const listed = options.json === true && command.getOptionValueSource('limit') === 'default';
+      const judged = await judgeAll(files, listed ? { ...options, limit: LISTED } : options);
+      if (options.json === true) printJson(judged.asJson());
+      else printJudged(judged, options.limit);
+      exit(judged.violated === 0 ? EXIT_CLEAN : EXIT_FINDINGS);
+    });
+};
+
+function ruleIds(text: string): string[] {
+  const ids = text.split(',').map((id) => id.trim()).filter((id) => id !== '');
+  const wrong = ids.find((id) => !TRACE_RULE_IDS.includes(id));
+  if (wrong === undefined && ids.length > 0) return ids;
+  throw new UsageError(`no rule ${wrong ?? ''} for traces; there are ${TRACE_RULE_IDS.join(', ')}`);
+}
+
+async function judgeAll(files: readonly string[], { rule, vm, kernel, limit }: Options): Promise<Judged> {
+  const options: TraceOptions = {
+    limit, ...rule && { rules: rule }, ...vm !== undefined && { vm }, ...kernel && { kernel },
+  };
+  const judged = new Judged();
+  const progress = new Progress();
+  try {
+    for (const file of files) {
+      const start = performance.now();
+      const rate = (events: number): number => Math.round(events * MS / Math.max(performance.now() - start, 1));
+      // oxlint-disable-next-line no-await-in-loop -- one file at a time is held in memory
+      const verdict = await judgeTraceFile(file, options, ({ events, violated }) =>
+        progress.show(() => `${file}: ${events} events, ${rate(events)} a second, ${violated} violations`));
+      judged.add(file, verdict, performance.now() - start);
+    }
+  } finally {
+    progress.clear();
+  }
+  return judged;
+}
+
+function printJudged(judged: Judged, limit: number): void {
+  for (const { file, verdict } of judged.traces) {
+    print(`${file}: Linux ${verdict.kernel ?? 'of unknown version'}, ${verdict.events} events, ` +
+      `${verdict.violated} violations`);
+    const unknown = Object.entries(verdict.unknown).map(([name, count]) => `${name} (${count})`);
+    if (unknown.length > 0) print(`passed over: ${unknown.join(', ')}`);
+    if (verdict.unreadable > 0) print(`${verdict.unreadable} lines are no events`);
+    if (verdict.lost > 0) print(`events were lost ${verdict.lost} times; what was known then was forgotten`);
+  }
+  print('');
+  print(table(['rule', 'exercised', 'violated', 'not judged'], judged.rows()));
+  const { violations } = judged;
+  const shown = violations.slice(0, limit);
+  for (const violation of shown) printViolation(violation);
+  if (shown.length < judged.violated) print(`\nThe first ${shown.length} of ${judged.violated}; --limit shows more.`);
+  warn(`${judged.rate} events a second`);
+}
+
+function printViolation(v: TraceViolation & { readonly file: string }): void {
+  print(`\n${v.rule}: ${v.statement}`);
+  for (const { line, what } of v.causes) print(`  ${v.file}:${line}  ${what}`);
+  print(`! ${v.file}:${v.line}  ${v.task}: ${v.seen}`);
+  print(`  ${v.event}`);
+}

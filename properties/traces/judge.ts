@@ -1,0 +1,229 @@
+/** Judges a trace by the K rules, event by event. */
+import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
+import { TRACED_KERNELS } from './kernels/kernel.ts';
+import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
+import { TraceEvent } from './reader/event.ts';
+import { TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
+import type { Cause, TraceJudge, TraceRule } from './rules/rule.ts';
+import { Changes } from './state/changes.ts';
+import { followLife, followWalks } from './state/life.ts';
+import { Notifiers } from './state/notifiers.ts';
+import { followLocks } from './state/locks.ts';
+import type { Vm } from './state/vm.ts';
+import { World } from './state/world.ts';
+
+export interface TraceOptions {
+  /** Of which kernel the trace is; recognised by its first change of an SPTE when absent. */
+  readonly kernel?: KernelVersion;
+  /** Only these rules, by id. */
+  readonly rules?: readonly string[];
+  /** Only the VM at this address, hexadecimal. */
+  readonly vm?: string;
+  /** How many violations are kept with what belongs to them; all are counted. */
+  readonly limit?: number;
+}
+
+export interface TraceViolation {
+  readonly rule: string;
+  /** What the rule says. */
+  readonly statement: string;
+  /** 1-based line at which it shows. */
+  readonly line: number;
+  readonly task: string;
+  /** Address of the VM; empty when there is none. */
+  readonly vm: string;
+  readonly seen: string;
+  /** The event of that line. */
+  readonly event: string;
+  /** Earlier events that matter. */
+  readonly causes: readonly Cause[];
+}
+
+export interface RuleCount {
+  readonly exercised: number;
+  readonly violated: number;
+  /** Why it could not be judged, as often as that was; or why not at all. */
+  readonly notJudged: Readonly<Record<string, number>>;
+}
+
+export interface TraceVerdict {
+  /** Null when no event tells. */
+  readonly kernel: KernelVersion | null;
+  readonly lines: number;
+  readonly events: number;
+  /** Events of kinds that are not known, by name. */
+  readonly unknown: Readonly<Record<string, number>>;
+  /** Lines that are no events. */
+  readonly unreadable: number;
+  /** How often the kernel said that it lost events. */
+  readonly lost: number;
+  /** Addresses of the VMs that it tells of. */
+  readonly vms: readonly string[];
+  /** By line. The first `limit`. */
+  readonly violations: readonly TraceViolation[];
+  readonly violated: number;
+  readonly rules: Readonly<Record<string, RuleCount>>;
+}
+
+const LIMIT = 1000;
+const STATEMENTS: ReadonlyMap<string, string> = new Map(KVM_RULES.map(({ id, statement }) => [id, statement]));
+
+/** What one object that judges a rule has found. Several may judge one rule. */
+class Finding {
+  exercised = 0;
+  violated = 0;
+  readonly notJudged = new Map<string, number>();
+  readonly violations: TraceViolation[] = [];
+  readonly rule: TraceRule;
+
+  constructor(rule: TraceRule) {
+    this.rule = rule;
+  }
+}
+
+export class TraceJudging {
+  private readonly e = new TraceEvent();
+  private readonly world: World;
+  private readonly options: TraceOptions;
+  private readonly findings: readonly Finding[];
+  private readonly unknown = new Map<string, number>();
+  private readonly vms = new Set<string>();
+  private lines = 0;
+  private unreadable = 0;
+  private lost = 0;
+  /** Events read so far. */
+  events = 0;
+
+  constructor(options: TraceOptions = {}) {
+    this.options = options;
+    this.world = new World(this.e, options.kernel === undefined ? null : TRACED_KERNELS[options.kernel]);
+    followLife(this.world);
+    followWalks(this.world);
+    const changes = new Changes(this.world);
+    void changes;
+    followLocks(this.world);
+    const notifiers = new Notifiers(this.world);
+    this.findings = TRACE_RULES.filter(({ id }) => options.rules?.includes(id) ?? true).map((rule) => new Finding(rule));
+    this.world.listeners.created.push(({ name }) => this.vms.add(name));
+    for (const finding of this.findings) finding.rule.watch(this.world, this.judgeOf(finding), notifiers);
+  }
+
+  /** How many violations were found so far. */
+  get violated(): number {
+    let sum = 0;
+    for (const { violated } of this.findings) sum += violated;
+    return sum;
+  }
+
+  /** The next line: the bytes from `from` up to its newline at `to`. */
+  line(bytes: Uint8Array, from: number, to: number): void {
+    const { e } = this;
+    this.lines++;
+    for (let at = from; at >= 0; at = e.next) this.read(bytes, at, to);
+  }
+
+  private read(bytes: Uint8Array, from: number, to: number): void {
+    const { e, world, unknown } = this;
+    const kind = e.read(bytes, from, to, this.lines);
+    if (kind === 'event') {
+      this.events++;
+      world.handle();
+    } else if (kind === 'unknown') {
+      this.events++;
+      unknown.set(e.name(), (unknown.get(e.name()) ?? 0) + 1);
+    } else if (kind === 'unreadable') this.unreadable++;
+    else if (kind === 'lost') {
+      this.lost++;
+      world.forget();
+    }
+  }
+
+  private isAbout(vm: Vm | null): boolean {
+    return this.options.vm === undefined || vm?.name === this.options.vm;
+  }
+
+  private judgeOf(finding: Finding): TraceJudge {
+    const { id } = finding.rule;
+    return {
+      exercised: (vm) => {
+        if (this.isAbout(vm)) finding.exercised++;
+      },
+      unjudged: (why) => {
+        finding.notJudged.set(why, (finding.notJudged.get(why) ?? 0) + 1);
+      },
+      violated: ({ line, task, vm, text, unless }, seen, causes = []) => {
+        if (!this.isAbout(vm)) return;
+        // those that are decided at the end are asked about there
+        const missing = unless?.find((name) => !this.world.hasSeen(name));
+        if (missing !== undefined) {
+          finding.notJudged.set(missingText([missing]), 1);
+          return;
+        }
+        finding.violated++;
+        if (finding.violations.length >= (this.options.limit ?? LIMIT)) return;
+        finding.violations.push({
+          rule: id, statement: STATEMENTS.get(id) ?? '', line, task: task.name, vm: vm?.name ?? '', seen,
+          event: text ?? this.e.text(), causes,
+        });
+      },
+    };
+  }
+
+  /** The verdict, when the last line was read. */
+  end(): TraceVerdict {
+    for (const listener of this.world.listeners.ending) listener();
+    for (const finding of this.findings) this.discountUnrecorded(finding);
+    const { lines, events, unreadable, lost } = this;
+    return {
+      kernel: this.world.kernel?.version ?? null,
+      lines, events, unreadable, lost,
+      vms: [...this.vms],
+      unknown: Object.fromEntries(this.unknown),
+      violations: this.findings.flatMap(({ violations }) => violations).toSorted((a, b) => a.line - b.line)
+        .slice(0, this.options.limit ?? LIMIT),
+      violated: this.violated,
+      rules: Object.fromEntries(TRACE_RULE_IDS.flatMap((id) => {
+        const found = this.findings.filter(({ rule }) => rule.id === id);
+        return found.length === 0 ? [] : [[id, sumOf(found)]];
+      })),
+    };
+  }
+
+  /** What was found without events that it takes to find anything is nothing. */
+  private discountUnrecorded(finding: Finding): void {
+    const { needs, pairs = [] } = finding.rule;
+    const missing = [
+      ...needs.filter((name) => !this.world.hasSeen(name)),
+      ...pairs.flatMap(([one, other]) => this.world.hasSeen(one) && !this.world.hasSeen(other) ? [other] : []),
+    ];
+    if (missing.length === 0) return;
+    finding.exercised = 0;
+    finding.violated = 0;
+    finding.violations.length = 0;
+    finding.notJudged.set(missingText(missing), 1);
+  }
+}
+
+const missingText = (names: readonly string[]): string => `no event ${names.join(', ')} in the trace`;
+
+function sumOf(findings: readonly Finding[]): RuleCount {
+  const notJudged = new Map<string, number>();
+  for (const finding of findings) {
+    for (const [why, times] of finding.notJudged) notJudged.set(why, (notJudged.get(why) ?? 0) + times);
+  }
+  return {
+    exercised: findings.reduce((sum, { exercised }) => sum + exercised, 0),
+    violated: findings.reduce((sum, { violated }) => sum + violated, 0),
+    notJudged: Object.fromEntries(notJudged),
+  };
+}
+
+/** Judges a trace that is in memory, line by line. */
+export function judgeTrace(lines: Iterable<string>, options: TraceOptions = {}): TraceVerdict {
+  const judging = new TraceJudging(options);
+  for (const line of lines) {
+    const bytes = Buffer.from(line, 'latin1');
+    judging.line(bytes, 0, bytes.length);
+  }
+  return judging.end();
+}

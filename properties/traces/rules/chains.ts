@@ -1,0 +1,118 @@
+/** Who writes SPTEs, and over what: K1 to K3; and what broke a chain otherwise: K10, K13. */
+import type { EventName } from '../kernels/events.ts';
+import { has, hexOf, kindOf, FROZEN, LEAF } from '../state/spte.ts';
+import { PREFILLED } from '../state/table.ts';
+import { EXCLUSIVE, SHARED, type Hold, type Mode } from '../state/task.ts';
+import type { Broken, Change } from '../state/change.ts';
+import type { World } from '../state/world.ts';
+import { valuesOf } from './transitions.ts';
+import type { TraceJudge, TraceRule } from './rule.ts';
+
+const MODES: Readonly<Record<Mode, string>> = { [SHARED]: 'read', [EXCLUSIVE]: 'write' };
+
+/** Which mode the change needs; null when none. */
+function needed(world: World, c: Change): Mode | null {
+  if (!c.direct) return c.mode;
+  if (c.fast) return null;
+  const layout = world.kernel?.layout;
+  const onlyAges = layout !== undefined && has(layout.writable, c.oldHi, c.oldLo) === has(layout.writable, c.newHi, c.newLo);
+  return onlyAges && world.kernel?.agesWithoutLock === true ? null : EXCLUSIVE;
+}
+
+function judgeLock(world: World, judge: TraceJudge, c: Change): void {
+  const mode = needed(world, c);
+  if (mode === null) return;
+  if (!c.task.locksSeen) {
+    judge.unjudged(`no event of a lock is recorded for ${c.task.name}`);
+    return;
+  }
+  judge.exercised(c.vm);
+  const hold = c.task.holdOn(c.vm.id);
+  if (hold?.mode === mode) return;
+  const held = hold === null ? 'without mmu_lock' : `with mmu_lock held for ${MODES[hold.mode]}`;
+  judge.violated(c, `changed ${held}, and not with it held for ${MODES[mode]}: ${valuesOf(c)}`,
+    hold === null ? [] : [{ line: hold.line, what: `${c.task.name} acquired mmu_lock for ${MODES[hold.mode]}` }]);
+}
+
+/** What may be written without the lock: W by a fast page fault, where the MMU lets it; A taken by aging. */
+function judgeLockless(world: World, judge: TraceJudge, c: Change): void {
+  const layout = world.kernel?.layout;
+  if (!c.direct || layout === undefined) return;
+  judge.exercised(c.vm);
+  if (c.oldKind !== LEAF || c.newKind !== LEAF) {
+    judge.violated(c, `written past everything that keeps account of entries: ${valuesOf(c)}`);
+    return;
+  }
+  const taken = layout.accessed.lo | layout.writable.lo | layout.dirty.lo;
+  if (!c.fast && (c.newLo & ~c.oldLo) === 0 && ((c.oldLo ^ c.newLo) & ~taken) === 0 && c.oldHi === c.newHi) return;
+  if (c.fast && has(layout.mmuWritable, c.oldHi, c.oldLo)) return;
+  judge.violated(c, `${c.fast ? 'a fast page fault gave W, which is not its to give' : 'written without an account of it'}: ` +
+    valuesOf(c));
+}
+
+const K1: TraceRule = {
+  id: 'K1',
+  needs: ['chg'],
+  pairs: [['rl', 'rl_ret'], ['rl_ret', 'rl'], ['rl_ret', 'ru'], ['wl', 'wl_ret'], ['wl_ret', 'wl'], ['wl_ret', 'wu']],
+  watch: (world, judge) => {
+    world.listeners.changing.push((c) => {
+      judgeLock(world, judge, c);
+      judgeLockless(world, judge, c);
+    });
+    /** Holds that somebody else was seen inside of: once is enough. */
+    const disturbed = new WeakSet<Hold>();
+    // nobody else is inside while somebody holds it for write
+    world.listeners.acquired.push((task, hold) => {
+      const vm = world.vms.get(hold.lock);
+      if (vm === undefined) return;
+      for (const other of world.holdersOf(hold.lock)) {
+        const theirs = other === task ? null : other.holdOn(hold.lock);
+        if (theirs === null || (theirs.mode === SHARED && hold.mode === SHARED) || disturbed.has(theirs)) continue;
+        disturbed.add(theirs);
+        judge.violated({ line: hold.line, task, vm },
+          `acquired mmu_lock for ${MODES[hold.mode]} while ${other.name} holds it for ${MODES[theirs.mode]}`,
+          [{ line: theirs.line, what: `${other.name} acquired it` }]);
+      }
+    });
+  },
+};
+
+/** The events of those who write by themselves, where it could have been one of them. */
+function lockless(world: World, { fromHi, fromLo, toHi, toLo }: Broken): EventName[] {
+  const layout = world.kernel?.layout;
+  if (layout === undefined || fromHi !== toHi) return [];
+  if ((fromLo | layout.writable.lo | layout.accessed.lo) === toLo) return ['fast_page_fault'];
+  return (fromLo & ~(layout.writable.lo | layout.accessed.lo)) === toLo ? ['kvm_tdp_mmu_spte_changed'] : [];
+}
+
+/** The rule that a broken chain is against. */
+function ruleOf(world: World, { fromHi, fromLo, level, known, mode, direct }: Broken): string {
+  const layout = world.kernel?.layout;
+  if (known === PREFILLED) return 'K13';
+  if (layout !== undefined && kindOf(layout, level, fromHi, fromLo) === FROZEN) return 'K10';
+  return direct || mode !== EXCLUSIVE ? 'K2' : 'K3';
+}
+
+const broken = (id: string, premise: (c: Change) => boolean): TraceRule => ({
+  id,
+  needs: ['chg'],
+  watch: (world, judge) => {
+    world.listeners.changing.push((c) => {
+      if (c.fit !== 'unknown' && premise(c)) judge.exercised(c.vm);
+    });
+    world.listeners.broken.push((b) => {
+      if (ruleOf(world, b) !== id) return;
+      const gfn = b.table.gfnOf(b.index).toString(16);
+      judge.violated({ ...b, unless: lockless(world, b) }, `GFN 0x${gfn} at level ${b.level} was ${hexOf(b.toHi, b.toLo)}, ` +
+        `where ${hexOf(b.fromHi, b.fromLo)} was written last`,
+      b.fromLine === 0 ? [] : [{ line: b.fromLine, what: `${hexOf(b.fromHi, b.fromLo)} was written` }]);
+    });
+  },
+});
+
+const K2 = broken('K2', (c) => c.direct || c.mode !== EXCLUSIVE);
+const K3 = broken('K3', (c) => c.mode === EXCLUSIVE);
+const K10 = broken('K10', () => false);
+const K13 = broken('K13', (c) => c.known === PREFILLED);
+
+export default [K1, K2, K3, K10, K13] satisfies readonly TraceRule[];

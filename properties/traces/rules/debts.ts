@@ -1,0 +1,117 @@
+/** What has to be flushed from the TLBs: who owes it since when, for which GFNs, and until when. */
+import { isYield } from '../state/locks.ts';
+import type { Hold, Task } from '../state/task.ts';
+import type { Vm } from '../state/vm.ts';
+import type { World } from '../state/world.ts';
+
+/** `unlock`: before mmu_lock is let go. `lock`: before the task takes it again, which is the next that is seen of it. */
+export type Due = 'unlock' | 'lock';
+
+export interface Debt {
+  readonly rule: string;
+  readonly due: Due;
+  readonly vm: Vm;
+  readonly line: number;
+  readonly what: string;
+  start: number;
+  /** The first GFN behind it. */
+  end: number;
+  /** Which of the ranges of an invalidation it is for; 0 when it is for none. */
+  readonly range: number;
+}
+
+/** A flush of a range: whether there was one of everything instead, as hardware may need, is known when it returns. */
+interface RangeFlush {
+  readonly line: number;
+  readonly text: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface DebtListeners {
+  readonly owing: ((debt: Debt) => void)[];
+  /** It was not paid when it was due, at the present event. */
+  readonly unpaid: ((debt: Debt, task: Task) => void)[];
+  /** A flush of a range did not cover it. */
+  readonly missed: ((debt: Debt, task: Task, flush: RangeFlush) => void)[];
+  /** A flush of a range by who owes one. */
+  readonly covering: ((vm: Vm) => void)[];
+}
+
+export class Debts {
+  readonly listeners: DebtListeners = { owing: [], unpaid: [], missed: [], covering: [] };
+  private readonly owed = new Map<Task, Debt[]>();
+  private readonly ranges = new Map<Task, RangeFlush>();
+  /** Whether a debt for this range of an invalidation may be paid later than mmu_lock is let go. */
+  private readonly mayWait: (task: Task, debt: Debt) => boolean;
+
+  constructor(world: World, mayWait: (task: Task, debt: Debt) => boolean) {
+    this.mayWait = mayWait;
+    world.on('flush', (_, task) => {
+      this.ranges.delete(task);
+      this.owed.delete(task);
+    });
+    world.on('flush_range', (e, task) => {
+      const [start, n] = [e.number('gfn'), e.number('n')];
+      for (const debt of this.owed.get(task) ?? []) for (const listener of this.listeners.covering) listener(debt.vm);
+      this.ranges.set(task, { line: e.line, text: e.text(), start, end: start + n });
+    });
+    world.on('flush_range_ret', (_, task) => this.settleRange(task));
+    world.listeners.releasing.push((task, hold) => this.onRelease(task, hold));
+    world.listeners.acquired.push((task, hold) => this.onAcquired(task, hold));
+    world.listeners.forgetting.push(() => {
+      this.owed.clear();
+      this.ranges.clear();
+    });
+  }
+
+  /** `task` owes a flush; what it owes already for the same reason grows. */
+  owe(task: Task, debt: Debt): void {
+    for (const listener of this.listeners.owing) listener(debt);
+    const owed = this.owed.get(task);
+    if (owed === undefined) {
+      this.owed.set(task, [debt]);
+      return;
+    }
+    const same = owed.find(({ rule, due, vm, range }) =>
+      rule === debt.rule && due === debt.due && vm === debt.vm && range === debt.range);
+    if (same === undefined) owed.push(debt);
+    else {
+      same.start = Math.min(same.start, debt.start);
+      same.end = Math.max(same.end, debt.end);
+    }
+  }
+
+  /** What is owed for an invalidation that ends is due. */
+  endOf(task: Task, vm: Vm): void {
+    this.call(task, (debt) => debt.vm === vm && debt.range > 0);
+  }
+
+  private settleRange(task: Task): void {
+    const flush = this.ranges.get(task);
+    const owed = this.owed.get(task);
+    this.ranges.delete(task);
+    if (flush === undefined || owed === undefined) return;
+    const missed = owed.filter(({ start, end }) => start < flush.start || end > flush.end);
+    for (const debt of missed) for (const listener of this.listeners.missed) listener(debt, task, flush);
+    this.owed.set(task, missed);
+  }
+
+  private onRelease(task: Task, { lock }: Hold): void {
+    if (!this.owed.has(task)) return;
+    this.call(task, (debt) => debt.vm.id === lock && debt.due === 'unlock' && !this.mayWait(task, debt));
+  }
+
+  private onAcquired(task: Task, hold: Hold): void {
+    if (!this.owed.has(task) || isYield(hold)) return;
+    this.call(task, (debt) => debt.vm.id === hold.lock && debt.due === 'lock');
+  }
+
+  /** What is due is gone, paid or not. */
+  private call(task: Task, isDue: (debt: Debt) => boolean): void {
+    const owed = this.owed.get(task);
+    if (owed === undefined) return;
+    this.owed.set(task, owed.filter((debt) => !isDue(debt)));
+    for (const debt of owed.filter(isDue)) for (const listener of this.listeners.unpaid) listener(debt, task);
+  }
+}

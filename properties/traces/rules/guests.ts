@@ -1,0 +1,86 @@
+/** K20 seen from the guests: when a flush has returned, nobody is in the guest with what was flushed. */
+import type { Task } from '../state/task.ts';
+import type { Vm } from '../state/vm.ts';
+import type { World } from '../state/world.ts';
+import type { TraceJudge, TraceRule } from './rule.ts';
+
+interface Flush {
+  readonly begin: number;
+  readonly by: Task;
+}
+
+/** What a vCPU's thread has done, by line; 0 for never. */
+interface Guest {
+  entered: number;
+  /** It is in the guest since then, or 0. */
+  inside: number;
+  flushed: number;
+}
+
+class Guests {
+  private readonly guests = new Map<Task, Guest>();
+  private readonly begun = new Map<Task, number>();
+  /** The last one that has returned. */
+  private readonly done = new Map<Vm, Flush>();
+  private readonly judge: TraceJudge;
+
+  constructor(world: World, judge: TraceJudge) {
+    this.judge = judge;
+    world.on('kvm_entry', ({ line }, task) => this.onEntry(world, task, line));
+    world.on('kvm_exit', (_, task) => {
+      this.of(task).inside = 0;
+    });
+    world.on('hwflush', ({ line }, task) => {
+      this.of(task).flushed = line;
+    });
+    world.on('flush', (e, task) => {
+      world.vmOf(e, task);
+      this.begun.set(task, e.line);
+    });
+    world.on('flush_ret', ({ line }, task) => this.onFlushed(task, line));
+    world.listeners.forgetting.push(() => [this.guests, this.begun, this.done].forEach((map) => map.clear()));
+  }
+
+  private of(task: Task): Guest {
+    const known = this.guests.get(task) ?? { entered: 0, inside: 0, flushed: 0 };
+    this.guests.set(task, known);
+    return known;
+  }
+
+  private onEntry(world: World, task: Task, line: number): void {
+    const guest = this.of(task);
+    const flush = task.vm === null ? undefined : this.done.get(task.vm);
+    if (flush !== undefined && guest.entered > 0 && guest.entered < flush.begin && world.hasSeen('hwflush')) {
+      this.judge.exercised(task.vm);
+      if (guest.flushed < flush.begin) {
+        this.judge.violated({ line, task, vm: task.vm }, 'a vCPU enters the guest with a TLB that was to be flushed',
+          [{ line: flush.begin, what: `${flush.by.name} flushes` }, { line: guest.entered, what: `${task.name} entered the guest` }]);
+      }
+    }
+    guest.entered = line;
+    guest.inside = line;
+  }
+
+  private onFlushed(by: Task, line: number): void {
+    const begin = this.begun.get(by);
+    const { vm } = by;
+    this.begun.delete(by);
+    if (begin === undefined || vm === null) return;
+    for (const [task, { inside }] of this.guests) {
+      if (task.vm !== vm || inside === 0) continue;
+      this.judge.exercised(vm);
+      if (inside >= begin) continue;
+      this.judge.violated({ line, task: by, vm }, `the flush has returned, and ${task.name} is still in the guest`,
+        [{ line: begin, what: `${by.name} flushes` }, { line: inside, what: `${task.name} entered the guest` }]);
+    }
+    this.done.set(vm, { begin, by });
+  }
+}
+
+const K20: TraceRule = {
+  id: 'K20',
+  needs: ['flush', 'flush_ret', 'kvm_entry', 'kvm_exit'],
+  watch: (world, judge) => void new Guests(world, judge),
+};
+
+export default [K20] satisfies readonly TraceRule[];

@@ -1,0 +1,23 @@
+/** The rules that traces are judged by. Several objects may judge one rule. */
+import chains from './chains.ts';
+import type { TraceRule } from './rule.ts';
+import dirtyLog from './dirty-log.ts';
+import flushes from './flushes.ts';
+import guests from './guests.ts';
+import hugePages from './huge-pages.ts';
+import invalidation from './invalidation.ts';
+import roots from './roots.ts';
+import tables from './tables.ts';
+import teardown from './teardown.ts';
+import transitions from './transitions.ts';
+
+export const TRACE_RULES: readonly TraceRule[] = [
+  ...chains, ...transitions, ...tables, ...roots, ...invalidation, ...flushes, ...guests, ...dirtyLog, ...hugePages,
+  ...teardown,
+];
+
+const numberOf = (id: string): number => Number(id.slice(1));
+
+/** Ids, in the order of their numbers. */
+export const TRACE_RULE_IDS: readonly string[] =
+  [...new Set(TRACE_RULES.map(({ id }) => id))].toSorted((a, b) => numberOf(a) - numberOf(b));

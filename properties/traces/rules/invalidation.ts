@@ -1,0 +1,160 @@
+/** Pages that the primary MMU takes back: K22, K34, K37 to K39. */
+import type { TraceEvent } from '../reader/event.ts';
+import type { Invalidation, Notifiers, Range } from '../state/notifiers.ts';
+import { someLeaf } from '../state/leaves.ts';
+import { hexOf, isPresent, LEAF } from '../state/spte.ts';
+import type { Table } from '../state/table.ts';
+import { EXCLUSIVE, type Task } from '../state/task.ts';
+import type { Vm } from '../state/vm.ts';
+import type { World } from '../state/world.ts';
+import { valuesOf } from './transitions.ts';
+import type { Cause, TraceJudge, TraceRule } from './rule.ts';
+
+const rangeText = ({ start, end }: Range): string => `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)}`;
+
+const began = ({ line, task }: Invalidation): Cause => ({ line, what: `${task.name} invalidates` });
+
+/** Roots that a range is about: those of the address spaces that were walked, or of the only one that there is. */
+function rootsFor(vm: Vm, { asIds }: Range): Table[] {
+  const only = new Set(vm.roots.map(({ asId }) => asId)).size === 1;
+  return vm.roots.filter((root) => only || asIds.has(root.asId));
+}
+
+/** Looks for leaves of a range that an invalidation leaves behind, in roots that `premise` holds for. */
+const nothingLeft = (id: string, premise: (root: Table) => boolean): TraceRule => ({
+  id,
+  needs: ['inv_end'],
+  watch: (world, judge, notifiers) => {
+    notifiers.ending.push((invalidation, e) => {
+      // where no event tells of the whole range, a walk that was not done is not known
+      if (world.kernel?.namesTables !== true) return;
+      for (const range of invalidation.ranges) {
+        for (const root of rootsFor(invalidation.vm, range)) {
+          if (!premise(root)) continue;
+          judge.exercised(root.vm);
+          someLeaf(world, root, range.start, range.end, (table, i) => {
+            judge.violated({ line: e.line, task: invalidation.task, vm: root.vm },
+              `${rangeText(range)} were to be given up, and ${hexOf(table.hi[i] ?? 0, table.lo[i] ?? 0)} still maps ` +
+              `0x${table.gfnOf(i).toString(16)} under a${root.invalid ? 'n invalid' : ' valid'} root`,
+              [began(invalidation), { line: table.lines[i] ?? 0, what: 'the leaf was written' }]);
+            return true;
+          });
+        }
+      }
+    });
+  },
+});
+
+const K22 = nothingLeft('K22', () => true);
+const K34 = nothingLeft('K34', ({ invalid }) => invalid);
+
+/** The number that invalidations are counted with, by counting them. */
+class Sequence {
+  private readonly next = new Map<Vm, number>();
+
+  constructor(world: World) {
+    world.listeners.forgetting.push(() => this.next.clear());
+  }
+
+  /** Null before anything has told, and when it may be of another VM at the same address. */
+  of(vm: Vm): number | null {
+    return vm.dying ? null : this.next.get(vm) ?? null;
+  }
+
+  is(vm: Vm, seq: number): void {
+    this.next.set(vm, seq);
+  }
+}
+
+/** No slot is behind such a GFN, and nothing can be stale. */
+const NO_PAGE = 0xfff0_0000;
+
+function judgeFault(world: World, judge: TraceJudge, notifiers: Notifiers, sequence: Sequence): void {
+  world.on('map', (e, task) => {
+    const { vm } = task;
+    if (vm === null || !e.has('mmu_seq') || (e.high('pfn') & NO_PAGE) !== 0) return;
+    judge.exercised(vm);
+    const gfn = e.number('gfn');
+    const expected = sequence.of(vm);
+    const at = { line: e.line, task, vm };
+    if (expected !== null && expected !== e.number('mmu_seq')) {
+      judge.violated(at, `GFN 0x${gfn.toString(16)} was looked up at sequence number ${e.number('mmu_seq')}, and is mapped at ` +
+        `${expected}: something was invalidated in between`);
+      return;
+    }
+    for (const invalidation of notifiers.goingOn(vm)) {
+      if (!invalidation.ranges.some(({ start, end }) => gfn >= start && gfn < end)) continue;
+      judge.violated({ ...at, unless: ['inv_end'] }, `GFN 0x${gfn.toString(16)} is mapped while it is invalidated`, [began(invalidation)]);
+    }
+  });
+  // where a fault does not say what it maps
+  world.listeners.changing.push((c) => {
+    if (world.kernel?.namesTables !== false || c.newKind !== LEAF || isPresent(c.oldKind) || c.task.mapLine === 0) return;
+    judge.exercised(c.vm);
+    for (const invalidation of notifiers.goingOn(c.vm)) {
+      if (!invalidation.ranges.some(({ start, end }) => c.gfn >= start && c.gfn < end)) continue;
+      judge.violated(c, `mapped while it is invalidated: ${valuesOf(c)}`, [began(invalidation)]);
+    }
+  });
+}
+
+const K37: TraceRule = {
+  id: 'K37',
+  needs: ['map'],
+  watch: (world, judge, notifiers) => {
+    const sequence = new Sequence(world);
+    world.on('inv_end', (e, task) => {
+      const vm = world.vmOf(e, task);
+      // the kernel says what it was before
+      sequence.is(vm, Math.max(sequence.of(vm) ?? 0, e.number('seq')) + 1);
+    });
+    judgeFault(world, judge, notifiers, sequence);
+  },
+};
+
+const K38: TraceRule = {
+  id: 'K38',
+  needs: ['inv_end', 'wl_ret'],
+  watch: (world, judge, notifiers) => {
+    const sequence = new Sequence(world);
+    world.on(['unmap_gfn_range', 'inv_end'], (e, task) => {
+      const vm = world.vmOf(e, task);
+      const [seq, expected] = [e.number('seq'), sequence.of(vm)];
+      judge.exercised(vm);
+      if (expected !== null && seq !== expected) {
+        judge.violated({ line: e.line, task, vm }, `the sequence number is ${seq}, where ${expected} invalidations have ended`);
+      }
+      sequence.is(vm, seq);
+    });
+    const count = (vm: Vm, task: Task, e: TraceEvent): void => {
+      const going = notifiers.goingOn(vm);
+      if (!e.has('inprog') || e.low('inprog') >= going.length) return;
+      judge.violated({ line: e.line, task, vm },
+        `${e.low('inprog')} invalidations are said to be going on, and ${going.length} are`, going.map(began));
+    };
+    world.on('unmap_gfn_range', (e, task) => count(world.vmOf(e, task), task, e));
+    notifiers.ending.push(({ vm, task }, e) => count(vm, task, e));
+    world.on('inv_end', (e, task) => {
+      const vm = world.vmOf(e, task);
+      sequence.is(vm, e.number('seq') + 1);
+      if (!task.locksSeen || task.holdOn(vm.id)?.mode === EXCLUSIVE) return;
+      judge.violated({ line: e.line, task, vm }, 'an invalidation ends without mmu_lock held for write');
+    });
+  },
+};
+
+const K39: TraceRule = {
+  id: 'K39',
+  needs: ['unmap_gfn_range', 'zap_leafs'],
+  watch: (world, judge, notifiers) => {
+    world.on('unmap_gfn_range', (e, task) => {
+      const vm = world.vmOf(e, task);
+      if (notifiers.of(vm, task) === undefined) return;
+      judge.exercised(vm);
+      if (e.low('inprog') > 0) return;
+      judge.violated({ line: e.line, task, vm }, 'a range is taken away while no invalidation counts as going on');
+    });
+  },
+};
+
+export default [K22, K34, K37, K38, K39] satisfies readonly TraceRule[];

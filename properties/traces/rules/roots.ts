@@ -1,0 +1,162 @@
+/** Roots: made invalid (K32), not used afterwards (K23, K33, K34), emptied (K26) and let go of (K31). */
+import { hashOfText } from '../reader/keys.ts';
+import { hexOf, isPresent, kindOf } from '../state/spte.ts';
+import { UNKNOWN, type Table } from '../state/table.ts';
+import { EXCLUSIVE, type Task } from '../state/task.ts';
+import { frameOfAddress, type World } from '../state/world.ts';
+import type { Cause, TraceRule } from './rule.ts';
+
+const PAGE = 4096;
+
+const invalidation = (root: Table): Cause[] => [{ line: root.invalidLine, what: 'the root was made invalid' }];
+
+/** An entry of a root that is present, or -1. */
+function present(world: World, root: Table): number {
+  const layout = world.kernel?.layout;
+  if (layout === undefined) return -1;
+  return root.lo.findIndex((lo, i) => root.known[i] !== UNKNOWN && isPresent(kindOf(layout, root.level, root.hi[i] ?? 0, lo)));
+}
+
+const entryText = (root: Table, i: number): string =>
+  `${hexOf(root.hi[i] ?? 0, root.lo[i] ?? 0)} for GFN 0x${root.gfnOf(i).toString(16)}`;
+
+const K23: TraceRule = {
+  id: 'K23',
+  needs: ['kvm_entry', 'inval_roots', 'map'],
+  watch: (world, judge) => {
+    /** Roots that vCPUs use, and roots that whoever made them invalid has done with. */
+    const used = new Map<Task, Table>();
+    const making = new Map<Task, Table[]>();
+    const settled = new Map<Table, number>();
+    world.on(['map', 'fpf'], (e, task) => {
+      const root = world.tables.get(Math.floor(e.number('root') / PAGE));
+      if (root !== undefined) used.set(task, root);
+    });
+    world.on(['loadmmu', 'freeobs'], (_, task) => {
+      if (used.get(task)?.invalid === true) judge.exercised(task.vm);
+      used.delete(task);
+    });
+    world.on('inval_roots', (_, task) => {
+      making.set(task, task.vm?.roots.filter(({ invalid }) => invalid) ?? []);
+    });
+    world.listeners.releasing.push((task, { lock }) => {
+      if (lock !== task.vm?.id) return;
+      for (const root of making.get(task) ?? []) settled.set(root, world.e.line);
+      making.delete(task);
+    });
+    world.listeners.freeing.push((table) => settled.delete(table));
+    world.listeners.forgetting.push(() => [used, making, settled].forEach((map) => map.clear()));
+    world.on('kvm_entry', (e, task) => {
+      const root = used.get(task);
+      if (root === undefined || !settled.has(root)) return;
+      judge.violated({ line: e.line, task, vm: root.vm }, 'a vCPU enters the guest with a root that is invalid', invalidation(root));
+    });
+  },
+};
+
+const K26: TraceRule = {
+  id: 'K26',
+  needs: ['zap_root', 'zap_root_ret'],
+  watch: (world, judge) => {
+    const zapping = new Map<Task, Table>();
+    world.on('zap_root', (e, task) => {
+      const root = world.tables.get(frameOfAddress(e.number('spt')));
+      if (root !== undefined) zapping.set(task, root);
+    });
+    world.on('zap_root_ret', (e, task) => {
+      const root = zapping.get(task);
+      if (root === undefined) return;
+      zapping.delete(task);
+      judge.exercised(root.vm);
+      const i = present(world, root);
+      // a root that is valid may be filled again
+      if (i < 0 || (!root.invalid && !root.vm.dying)) return;
+      judge.violated({ line: e.line, task, vm: root.vm }, `all of a root was zapped, but it has ${entryText(root, i)}`,
+        [{ line: root.lines[i] ?? 0, what: 'the entry was written' }]);
+    });
+  },
+};
+
+const K31: TraceRule = {
+  id: 'K31',
+  needs: ['put_root'],
+  watch: (world, judge) => {
+    world.on('put_root', (e, task) => {
+      const root = world.tables.get(frameOfAddress(e.number('spt')));
+      if (!e.has('rc') || root === undefined || world.kernel === null) return;
+      judge.exercised(root.vm);
+      const rc = e.low('rc');
+      if (rc < 1) judge.violated({ line: e.line, task, vm: root.vm }, `a root is put with ${rc} references`);
+      if (rc === 1 && !root.invalid) {
+        judge.violated({ line: e.line, task, vm: root.vm }, 'the last reference of a root is put that is valid');
+      }
+    });
+  },
+};
+
+const K32: TraceRule = {
+  id: 'K32',
+  needs: ['inval_roots'],
+  watch: (world, judge) => {
+    world.on('inval_roots', (e, task) => {
+      const { vm } = task;
+      // where nothing runs any more nobody has to be kept out
+      if (vm === null || vm.dying || vm.uninitialised > 0 || !task.locksSeen) return;
+      judge.exercised(vm);
+      const mode = task.holdOn(vm.id)?.mode;
+      if (mode !== EXCLUSIVE) {
+        judge.violated({ line: e.line, task, vm, unless: ['zap_all'] }, 'roots are made invalid without mmu_lock held for write');
+      }
+    });
+    world.on('put_root', (e, task) => {
+      const root = world.tables.get(frameOfAddress(e.number('spt')));
+      if (e.low('rc') !== 1 || root === undefined) return;
+      judge.exercised(root.vm);
+      const i = present(world, root);
+      if (i < 0) return;
+      judge.violated({ line: e.line, task, vm: root.vm },
+        `the last reference of a root is put while it has ${entryText(root, i)}`, invalidation(root));
+    });
+  },
+};
+
+const K33: TraceRule = {
+  id: 'K33',
+  needs: ['map'],
+  watch: (world, judge) => {
+    world.on('map', (e, task) => {
+      const root = task.walk;
+      if (root === null) return;
+      judge.exercised(root.vm);
+      if (!root.invalid) return;
+      judge.violated({ line: e.line, task, vm: root.vm },
+        `GFN 0x${e.number('gfn').toString(16)} is about to be mapped under a root that is invalid`, invalidation(root));
+    });
+  },
+};
+
+const LOADED = hashOfText('kvm_mmu_load');
+
+const K34: TraceRule = {
+  id: 'K34',
+  needs: ['loadmmu', 'map'],
+  watch: (world, judge) => {
+    const loaded = new Map<Task, number>();
+    world.on('loadmmu', (e, task) => {
+      if (e.caller === LOADED) loaded.set(task, e.line);
+    });
+    world.listeners.forgetting.push(() => loaded.clear());
+    world.on(['map', 'fpf'], (e, task) => {
+      const at = loaded.get(task);
+      const root = world.tables.get(Math.floor(e.number('root') / PAGE));
+      if (at === undefined || root === undefined) return;
+      loaded.delete(task);
+      judge.exercised(root.vm);
+      if (!root.invalid || root.invalidLine > at) return;
+      judge.violated({ line: e.line, task, vm: root.vm }, 'a vCPU was given a root that is invalid',
+        [...invalidation(root), { line: at, what: `${task.name} loads a root` }]);
+    });
+  },
+};
+
+export default [K23, K26, K31, K32, K33, K34] satisfies readonly TraceRule[];

@@ -1,0 +1,56 @@
+/** What an SPTE may become: K8 to K10, K17; and what its value says of itself: K12, K19. */
+import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
+import type { Change } from '../state/change.ts';
+import { FROZEN, frameOf, has, hexOf, isPresent, LEAF, MMIO, pagesAt, TABLE } from '../state/spte.ts';
+import type { World } from '../state/world.ts';
+import type { TraceJudge, TraceRule } from './rule.ts';
+
+export const valuesOf = (c: Change): string =>
+  `GFN 0x${c.gfn.toString(16)} at level ${c.level}: ${hexOf(c.oldHi, c.oldLo)} became ${hexOf(c.newHi, c.newLo)}`;
+
+/** A rule about each change that `premise` holds for. */
+function onChange(
+  id: string, premise: (c: Change) => boolean, wrong: (c: Change, layout: SpteLayout) => string | null,
+): TraceRule {
+  const watch = (world: World, judge: TraceJudge): void => {
+    world.listeners.changing.push((c) => {
+      if (world.kernel === null || !premise(c)) return;
+      judge.exercised(c.vm);
+      const what = wrong(c, world.kernel.layout);
+      if (what !== null) judge.violated(c, `${what}: ${valuesOf(c)}`);
+    });
+  };
+  return { id, needs: ['chg'], watch };
+}
+
+const sameFrame = (c: Change): boolean => frameOf(c.oldHi, c.oldLo) === frameOf(c.newHi, c.newLo);
+
+const K8 = onChange('K8', (c) => c.oldKind === LEAF && c.newKind === LEAF,
+  (c) => sameFrame(c) ? null : 'a leaf became one of another page');
+
+const K9 = onChange('K9', (c) => !isPresent(c.oldKind) && !isPresent(c.newKind),
+  (c) => c.newKind === FROZEN || c.oldKind === MMIO || c.newKind === MMIO || c.oldKind === FROZEN ? null :
+    'nothing became nothing');
+
+const K10 = onChange('K10', (c) => c.newKind === FROZEN || c.oldKind === FROZEN,
+  (c) => c.oldKind === FROZEN ? 'a FROZEN entry was changed' : null);
+
+const K17 = onChange('K17', (c) => c.oldKind === TABLE,
+  (c) => c.newKind !== TABLE || sameFrame(c) ? null : 'an entry came to point to another table');
+
+const K12 = onChange('K12', (c) => isPresent(c.newKind) || isPresent(c.oldKind), (c) => {
+  if (c.table !== null && c.table.level !== c.level) return `a table of level ${c.table.level} has an entry of another`;
+  if (c.gfn % pagesAt(c.level) !== 0) return 'the GFN is not the first of an entry of that level';
+  if (c.table !== null && !Number.isNaN(c.table.base) && !c.table.covers(c.gfn)) return 'the GFN is not of that table';
+  const leaf = c.newKind === LEAF;
+  return leaf && frameOf(c.newHi, c.newLo) % pagesAt(c.level) !== 0 ? 'the page is not aligned for its level' : null;
+});
+
+const K19 = onChange('K19', (c) => c.newKind === LEAF, (c, { writable, mmuWritable, hostWritable }) => {
+  if (has(writable, c.newHi, c.newLo) && !has(mmuWritable, c.newHi, c.newLo)) return 'W without MMU-writable';
+  return has(mmuWritable, c.newHi, c.newLo) && !has(hostWritable, c.newHi, c.newLo) ?
+    'MMU-writable without host-writable' : null;
+});
+
+export default [K8, K9, K10, K12, K17, K19] satisfies readonly TraceRule[];
+

@@ -1,0 +1,100 @@
+/**
+ * Whether an SPTE still had the value that was last written to it. Explained are: A and D, which the hardware sets; NX
+ * of what a split filled in; and the order of events, since who writes tells of it afterwards, when another one who was
+ * not kept out by the lock may have told of a later write. So what does not fit may wait for an event that explains it.
+ */
+import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
+import type { Broken, Change, Fit } from './change.ts';
+import { EMPTY, FROZEN, frameOf, kindOf, LEAF } from './spte.ts';
+import { PREFILLED, UNKNOWN } from './table.ts';
+import { SHARED } from './task.ts';
+import type { World } from './world.ts';
+
+/** Within so many lines the event of a write that came before another one has to come. */
+const LATENESS = 4096;
+const NX = 0x8000_0000 | 0;
+
+interface Open extends Broken {
+  readonly until: number;
+}
+
+export class Chains {
+  private readonly world: World;
+  private open: Open[] = [];
+
+  constructor(world: World) {
+    this.world = world;
+    world.listeners.ending.push(() => this.giveUp(Number.POSITIVE_INFINITY));
+    world.listeners.forgetting.push(() => {
+      this.open = [];
+    });
+  }
+
+  /** Decides how `c` fits; to be asked before anybody else is told of it. */
+  fit(c: Change, layout: SpteLayout): Fit {
+    const { open } = this;
+    if (open.length > 0) {
+      if ((open[0]?.until ?? c.line) < c.line) this.giveUp(c.line);
+      if (this.isLate(c)) return 'late';
+    }
+    const { table } = c;
+    if (table === null || c.known === UNKNOWN || table.life === 'initialised') return 'unknown';
+    if (table.root === null && this.world.kernel?.changesNameTables === false) return 'unknown';
+    if (c.oldLo === c.modelLo && c.oldHi === c.modelHi) return 'fits';
+    if (this.isExplained(c, layout)) return 'fits';
+    if (!this.mayBeExplained(c, layout)) return 'odd';
+    open.push({ ...this.broken(c), until: c.line + LATENESS });
+    return 'open';
+  }
+
+  /** What there is to say of a change that does not fit. */
+  broken(c: Change): Broken {
+    const { vm, task, line, table, index, level, mode, direct, known } = c;
+    if (table === null) throw new Error('a change of no table cannot break a chain');
+    return {
+      line, text: this.world.e.text(), task, vm, table, index, level, mode, direct, known,
+      fromHi: c.modelHi, fromLo: c.modelLo, fromLine: c.modelLine, toHi: c.oldHi, toLo: c.oldLo,
+    };
+  }
+
+  private isLate(c: Change): boolean {
+    const found = this.open.findIndex((o) => o.table === c.table && o.index === c.index && o.task !== c.task &&
+      o.fromLo === c.oldLo && o.fromHi === c.oldHi && o.toLo === c.newLo && o.toHi === c.newHi);
+    if (found >= 0) this.open.splice(found, 1);
+    return found >= 0;
+  }
+
+  private isExplained(c: Change, layout: SpteLayout): boolean {
+    const [hi, lo] = [c.oldHi ^ c.modelHi, c.oldLo ^ c.modelLo];
+    if (c.oldKind === LEAF) {
+      const free = c.known === PREFILLED ? NX : 0;
+      const set = layout.accessed.lo | layout.dirty.lo;
+      return (hi & ~free) === 0 && (lo & ~set) === 0 && (c.modelLo & lo) === 0;
+    }
+    // an entry that was frozen while it was zapped, and then made empty without an event
+    return this.world.kernel?.thawsUntraced === true && c.oldKind === EMPTY && c.table?.isLive === true &&
+      kindOf(layout, c.level, c.modelHi, c.modelLo) === FROZEN;
+  }
+
+  /** Whether somebody could have written meanwhile, and not told of it yet. */
+  private mayBeExplained(c: Change, layout: SpteLayout): boolean {
+    const kind = kindOf(layout, c.level, c.modelHi, c.modelLo);
+    if (kind === LEAF && c.oldKind === LEAF) {
+      const lockless = layout.accessed.lo | layout.dirty.lo | layout.writable.lo;
+      return c.oldHi === c.modelHi && ((c.oldLo ^ c.modelLo) & ~lockless) === 0;
+    }
+    if (kind === LEAF && frameOf(c.modelHi, c.modelLo) !== frameOf(c.oldHi, c.oldLo) && c.known === PREFILLED) return false;
+    if (c.mode !== SHARED && !c.direct) return false;
+    for (const task of this.world.holdersOf(c.vm.id)) {
+      if (task !== c.task && task.holdOn(c.vm.id)?.mode === SHARED) return true;
+    }
+    return false;
+  }
+
+  /** What should have been explained before `line`, and was not. */
+  private giveUp(line: number): void {
+    const late = this.open.filter(({ until }) => until < line);
+    this.open = this.open.filter(({ until }) => until >= line);
+    for (const broken of late) for (const listener of this.world.listeners.broken) listener(broken);
+  }
+}

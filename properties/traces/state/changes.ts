@@ -1,0 +1,174 @@
+/** Reads changes of SPTEs from the events that tell of them, has them judged, and keeps the tables. */
+import type { TraceEvent } from '../reader/event.ts';
+import { Change } from './change.ts';
+import { Chains } from './chains.ts';
+import { link, unlink } from './links.ts';
+import { resolve } from './resolve.ts';
+import { frameOf, indexOf, kindOf, LEAF, pagesAt, TABLE } from './spte.ts';
+import { UNKNOWN } from './table.ts';
+import { EXCLUSIVE, SHARED, type Task } from './task.ts';
+import { frameOfAddress, type World } from './world.ts';
+
+const AS_ID_SHIFT = 24;
+const ENTRY_BYTES = 8;
+const PAGE = 4096;
+
+/** A change that `chg` told of, and whose tracepoint is still to come. */
+interface Announced {
+  readonly gfn: number;
+  readonly newHi: number;
+  readonly newLo: number;
+}
+
+export class Changes {
+  private readonly world: World;
+  private readonly chains: Chains;
+  private readonly c = new Change();
+  private readonly announced = new Map<Task, Announced[]>();
+
+  constructor(world: World) {
+    this.world = world;
+    this.chains = new Chains(world);
+    world.on('chg', (e, task) => this.onChange(e, task));
+    world.on('kvm_tdp_mmu_spte_changed', (e, task) => this.onTracepoint(e, task));
+    world.on('fast_page_fault', (e, task) => this.onFastPageFault(e, task));
+    world.listeners.releasing.push((task) => this.announced.delete(task));
+    world.listeners.forgetting.push(() => this.announced.clear());
+  }
+
+  private onChange(e: TraceEvent, task: Task): void {
+    const { c, world } = this;
+    const vm = world.vmOf(e, task);
+    this.begin(e, task);
+    c.vm = vm;
+    c.gfn = e.number('gfn');
+    c.level = e.number('level');
+    c.asId = e.has('role') ? (e.low('role') >>> AS_ID_SHIFT) & 0xff : e.low('as_id');
+    c.mode = e.low('shared') === 0 ? EXCLUSIVE : SHARED;
+    this.values(e);
+    this.announce(task);
+    if (e.has('spt')) {
+      const at = indexOf(c.gfn, c.level);
+      c.table = world.found(frameOfAddress(e.number('spt')), vm, c.asId, e.low('role') & 0xf, c.gfn - at * pagesAt(c.level));
+      c.index = at;
+    } else this.resolve();
+    this.tell();
+  }
+
+  private announce(task: Task): void {
+    const { gfn, newHi, newLo } = this.c;
+    const known = this.announced.get(task);
+    if (known === undefined) this.announced.set(task, [{ gfn, newHi, newLo }]);
+    else known.push({ gfn, newHi, newLo });
+  }
+
+  /** Of changes that `chg` did not tell of: aging and the clearing of W for the dirty log write by themselves. */
+  private onTracepoint(e: TraceEvent, task: Task): void {
+    const { c, world } = this;
+    const [gfn, hi, lo] = [e.number('gfn'), e.high('new'), e.low('new')];
+    const announced = this.announced.get(task);
+    const at = announced?.findLastIndex((a) => a.newLo === lo && a.newHi === hi && a.gfn === gfn) ?? -1;
+    if (at >= 0) {
+      announced?.splice(at, 1);
+      return;
+    }
+    if (task.vm === null || world.kernel === null) return;
+    this.begin(e, task);
+    c.vm = task.vm;
+    c.gfn = gfn;
+    c.level = e.number('level');
+    c.asId = e.low('as_id');
+    this.values(e);
+    c.direct = c.oldKind === LEAF && c.newKind === LEAF;
+    this.resolve();
+    this.tell();
+  }
+
+  private onFastPageFault(e: TraceEvent, task: Task): void {
+    const { c, world } = this;
+    if (e.low('fixed') === 0 || world.kernel === null) return;
+    const sptep = e.number('sptep');
+    const table = world.tables.get(frameOfAddress(sptep));
+    if (table === undefined) return;
+    const { writable } = world.kernel.layout;
+    this.begin(e, task);
+    c.vm = table.vm;
+    c.table = table;
+    c.index = (sptep % PAGE) / ENTRY_BYTES;
+    c.gfn = table.gfnOf(c.index);
+    c.level = table.level;
+    c.asId = table.asId;
+    c.direct = true;
+    c.fast = true;
+    c.oldHi = e.high('old');
+    c.oldLo = e.low('old');
+    c.newHi = c.oldHi | writable.hi;
+    c.newLo = c.oldLo | writable.lo;
+    this.kinds();
+    this.tell();
+  }
+
+  private begin(e: TraceEvent, task: Task): void {
+    const { c } = this;
+    c.task = task;
+    c.line = e.line;
+    c.table = null;
+    c.mode = null;
+    c.direct = false;
+    c.fast = false;
+  }
+
+  private values(e: TraceEvent): void {
+    const { c } = this;
+    c.oldHi = e.high('old');
+    c.oldLo = e.low('old');
+    c.newHi = e.high('new');
+    c.newLo = e.low('new');
+    this.kinds();
+  }
+
+  private kinds(): void {
+    const { c, world: { kernel } } = this;
+    if (kernel === null) return;
+    c.oldKind = kindOf(kernel.layout, c.level, c.oldHi, c.oldLo);
+    c.newKind = kindOf(kernel.layout, c.level, c.newHi, c.newLo);
+  }
+
+  private resolve(): void {
+    const { c } = this;
+    c.index = indexOf(c.gfn, c.level);
+    c.table = resolve(this.world, c);
+  }
+
+  private tell(): void {
+    const { c, world, chains } = this;
+    const { table, index } = c;
+    if (world.kernel === null) return;
+    c.known = table?.known[index] ?? UNKNOWN;
+    c.modelHi = table?.hi[index] ?? 0;
+    c.modelLo = table?.lo[index] ?? 0;
+    c.modelLine = table?.lines[index] ?? 0;
+    c.fit = chains.fit(c, world.kernel.layout);
+    for (const listener of world.listeners.changing) listener(c);
+    if (c.fit === 'odd') for (const listener of world.listeners.broken) listener(chains.broken(c));
+    if (c.fit !== 'late') this.keep(table);
+  }
+
+  private keep(table: Change['table']): void {
+    const { c, world } = this;
+    if (c.newKind === TABLE && !(c.oldKind === TABLE && frameOf(c.oldHi, c.oldLo) === frameOf(c.newHi, c.newLo))) {
+      link(world, c);
+    }
+    if (c.oldKind === TABLE && c.newKind !== TABLE) unlink(world, c);
+    if (table === null) this.forgetAt();
+    else table.set(c.index, c.newHi, c.newLo, c.line);
+  }
+
+  /** A change that may have been in any of the VM's tables. */
+  private forgetAt(): void {
+    const { c } = this;
+    for (const table of c.vm.tables) {
+      if (table.level === c.level && table.covers(c.gfn)) table.known[indexOf(c.gfn, c.level)] = UNKNOWN;
+    }
+  }
+}

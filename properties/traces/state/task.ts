@@ -1,0 +1,51 @@
+/** A task as the trace tells of it: the locks that it holds, and what it is about. */
+import type { Table } from './table.ts';
+import type { Vm } from './vm.ts';
+
+export const SHARED = 1;
+export const EXCLUSIVE = 2;
+export type Mode = typeof SHARED | typeof EXCLUSIVE;
+
+export interface Hold {
+  /** Address of the lock, which is that of the VM. */
+  readonly lock: number;
+  readonly mode: Mode;
+  /** Where it was acquired. */
+  readonly line: number;
+  /** The hash of the name of the function that acquired it. */
+  readonly caller: number;
+}
+
+/** Between the entry and the return of a function: since which line, or 0. */
+export class Task {
+  readonly pid: number;
+  /** Name and id. */
+  readonly name: string;
+  readonly holds: Hold[] = [];
+  /** The lock that it waits for; some kernels do not repeat the address when it is acquired. */
+  attempt = 0;
+  /** Events of locks are recorded for this task: without them, holding none means nothing. */
+  locksSeen = false;
+  /** The VM that it was last seen to work on. */
+  vm: Vm | null = null;
+  /** The vCPU whose thread it is, by address, 0 when unknown. */
+  vcpu = 0;
+  /** Root of the walk that it is in. */
+  walk: Table | null = null;
+  /** Address of that root's struct kvm_mmu_page, where roots are known by it; 0 when it does not say. */
+  walkSp = 0;
+  /** Tables that it has unlinked and is going through. */
+  readonly removing: Table[] = [];
+  mapLine = 0;
+  fastFaultLine = 0;
+
+  constructor(pid: number, name: string) {
+    this.pid = pid;
+    this.name = name;
+  }
+
+  holdOn(lock: number): Hold | null {
+    for (const hold of this.holds) if (hold.lock === lock) return hold;
+    return null;
+  }
+}

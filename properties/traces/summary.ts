@@ -1,0 +1,70 @@
+/** The verdicts of several traces, taken together. */
+import type { RuleCount, TraceVerdict, TraceViolation } from './judge.ts';
+
+const MS = 1000;
+
+export interface JudgedTrace {
+  readonly file: string;
+  readonly verdict: TraceVerdict;
+}
+
+export type FiledViolation = TraceViolation & { readonly file: string };
+
+export class Judged {
+  readonly traces: JudgedTrace[] = [];
+  private spent = 0;
+
+  /** @param ms how long it took. */
+  add(file: string, verdict: TraceVerdict, ms: number): void {
+    this.traces.push({ file, verdict });
+    this.spent += ms;
+  }
+
+  get events(): number {
+    return this.traces.reduce((sum, { verdict }) => sum + verdict.events, 0);
+  }
+
+  get violated(): number {
+    return this.traces.reduce((sum, { verdict }) => sum + verdict.violated, 0);
+  }
+
+  /** Events a second. */
+  get rate(): number {
+    return Math.round(this.events * MS / Math.max(this.spent, 1));
+  }
+
+  get violations(): FiledViolation[] {
+    return this.traces.flatMap(({ file, verdict }) => verdict.violations.map((violation) => ({ file, ...violation })));
+  }
+
+  /** By rule, over all traces. */
+  get rules(): ReadonlyMap<string, RuleCount> {
+    const sums = new Map<string, RuleCount>();
+    for (const { verdict } of this.traces) {
+      for (const [id, count] of Object.entries(verdict.rules)) sums.set(id, plus(sums.get(id), count));
+    }
+    return sums;
+  }
+
+  rows(): (string | number)[][] {
+    return [...this.rules].map(([id, { exercised, violated, notJudged }]) =>
+      [id, exercised, violated, Object.entries(notJudged).map(([why, times]) => times > 1 ? `${why} (${times})` : why).join('; ')]);
+  }
+
+  asJson(): unknown {
+    const { events, rate, violated, violations } = this;
+    const rules = Object.fromEntries(this.rules);
+    const traces = this.traces.map(({ file, verdict: { kernel, lines, unknown, unreadable, lost, vms } }) =>
+      ({ file, kernel, lines, unknown, unreadable, lost, vms }));
+    return { events, rate, violated, violations, rules, traces };
+  }
+}
+
+function plus(a: RuleCount | undefined, b: RuleCount): RuleCount {
+  if (a === undefined) return b;
+  const reasons = new Map(Object.entries(a.notJudged));
+  for (const [why, times] of Object.entries(b.notJudged)) reasons.set(why, (reasons.get(why) ?? 0) + times);
+  return {
+    exercised: a.exercised + b.exercised, violated: a.violated + b.violated, notJudged: Object.fromEntries(reasons),
+  };
+}
