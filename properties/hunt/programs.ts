@@ -51,6 +51,7 @@ export const HUNT_SHAPES: readonly Shape[] = [
   shape(['host', 'host'], ['aug', 'aug', 'promote', 'remove', 'sept-add-other'], 3),
   shape(['host', 'host', 'host'], ['aug', 'aug', 'promote', 'promote', 'remove', 'sept-add-other', 'block-huge'], 3, 5),
   shape(['host', 'vcpu'], ['aug', 'aug-huge', 'block', 'block-huge', 'track', 'remove', 'unblock', 'relocate'], 2),
+  shape(['host', 'vcpu'], ['aug', 'track', 'track', 'block', 'remove'], 1, 3),
   shape(['host', 'host', 'vcpu'], ['sept-remove', 'sept-add', 'block-huge', 'track', 'aug', 'aug-table', 'sept-add-page'], 2),
   shape(['host', 'host', 'vcpu'], [...LIFE_CYCLE.keys(), 'flush', 'vpflushdone', 'finalize', 'aug'], 1),
   shape(['host', 'vcpu', 'host'], [...HUNT_CALLS.keys(), 'aug', 'aug', 'block', 'track', 'remove'], 3, 5),
