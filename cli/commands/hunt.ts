@@ -9,7 +9,7 @@ import { jsonOption, moduleOption, runsOption, seedOption, timeOption, type Knob
 import { print, printJson, Progress } from '../output.ts';
 
 const DEFAULT_SEED = 1;
-const DEFAULT_RUNS = 20_000;
+const DEFAULT_RUNS = 100_000;
 
 type Options = Pick<Knobs, 'json' | 'module' | 'seed' | 'runs' | 'time'>;
 

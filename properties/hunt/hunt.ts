@@ -46,6 +46,8 @@ const SHRINK_BUDGET = 600;
 const COMES_AND_GOES: ReadonlySet<string> = new Set(['TDH.VP.ENTER', EXIT]);
 /** Histories drawn at once. */
 const BATCH = 256;
+/** Batches have seeds of their own; those of two hunts should not meet. */
+const SEEDS_APART = 0x9e3779b1;
 
 /** Judges histories of raw calls that begin in one state of the TD. */
 export class Hunter {
@@ -117,7 +119,7 @@ export function hunt({ module, seed, runs, expired, progress }: HuntOptions): Hu
   let histories = 0;
   for (let batch = 0; histories < runs; batch++) {
     if (expired?.() === true) break;
-    const drawn = fc.sample(arbitrary, { seed: seed + batch, numRuns: Math.min(BATCH, runs - histories) });
+    const drawn = fc.sample(arbitrary, { seed: Math.imul(seed, SEEDS_APART) + batch, numRuns: Math.min(BATCH, runs - histories) });
     for (const [opState, hunter] of hunters) {
       for (const history of drawn) {
         if (histories >= runs) break;

@@ -49,9 +49,9 @@ describe('a history', () => {
 });
 
 test('sept hunt prints one object with --json, and ends with 1 when something was found', async () => {
-  const { code, stdout } = await sept('hunt', '--runs', '8000', '--seed', '3', '--json');
+  const { code, stdout } = await sept('hunt', '--runs', '20000', '--seed', '2', '--json');
   const found = JSON.parse(stdout) as { findings: unknown[]; histories: number };
-  expect(found).toMatchObject({ histories: 8000 });
+  expect(found).toMatchObject({ histories: 20_000 });
   expect(found.findings.length).toBeGreaterThan(0);
   expect(code).toBe(1);
   for (const finding of found.findings) {
