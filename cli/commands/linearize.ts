@@ -7,7 +7,9 @@ import { check } from '../../properties/linearizability/check.ts';
 import { readKeyValueHistory, readRegisterLog } from '../../properties/linearizability/formats.ts';
 import { describe as describeKeyValueOp, KEY_VALUE } from '../../properties/linearizability/key-value.ts';
 import { describe as describeRegisterOp, REGISTER } from '../../properties/linearizability/register.ts';
-import { DEFAULT_LIMITS, type Limits, type Specification, type Timed } from '../../properties/linearizability/specification.ts';
+import {
+  DEFAULT_LIMITS, type Limits, type Specification, type Timed,
+} from '../../properties/linearizability/specification.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import { jsonOption, timeOption, type Knobs } from '../knobs.ts';
 import { print, printJson } from '../output.ts';

@@ -65,7 +65,8 @@ export class Hunter {
     const { calls } = recorded;
     return {
       symptom,
-      calls: calls.toSorted((a, b) => a.invoked - b.invoked).map(({ actor, name, call }) => `${actor}: ${name} ${answerOf(call)}`),
+      calls: calls.toSorted((a, b) => a.invoked - b.invoked)
+        .map(({ actor, name, call }) => `${actor}: ${name} ${answerOf(call)}`),
       functions: [...new Set(calls.map(({ name }) => name))].filter((name) => !COMES_AND_GOES.has(name)).toSorted(),
     };
   }
@@ -92,7 +93,8 @@ const symptomOf = (made: MadeCall | null): string =>
   (made === null ? 'no order ends in that state' : `no order explains ${made.name} answering ${answerOf(made.call)}`);
 
 /** `page 36 word 0` is an entry, `PAMT_4K[36].lock` an entry of the PAMT: which one does not matter. */
-const kindOfLock = (name: string): string => (name.startsWith('page') ? 'of an S-EPT entry or TD' : name.replace(/\[.*/, ''));
+const kindOfLock = (name: string): string =>
+  (name.startsWith('page') ? 'of an S-EPT entry or TD' : name.replace(/\[.*/, ''));
 
 export interface HuntOptions {
   readonly module: ModuleVersion;
@@ -119,7 +121,8 @@ export function hunt({ module, seed, runs, expired, progress }: HuntOptions): Hu
   let histories = 0;
   for (let batch = 0; histories < runs; batch++) {
     if (expired?.() === true) break;
-    const drawn = fc.sample(arbitrary, { seed: Math.imul(seed, SEEDS_APART) + batch, numRuns: Math.min(BATCH, runs - histories) });
+    const numRuns = Math.min(BATCH, runs - histories);
+    const drawn = fc.sample(arbitrary, { seed: Math.imul(seed, SEEDS_APART) + batch, numRuns });
     for (const [opState, hunter] of hunters) {
       for (const history of drawn) {
         if (histories >= runs) break;
@@ -134,7 +137,8 @@ export function hunt({ module, seed, runs, expired, progress }: HuntOptions): Hu
 }
 
 const keyOf = ({ cause, opState }: HuntFinding): string => `${cause} ${opState}`;
-const isShorter = (a: HuntFinding, b: HuntFinding | undefined): boolean => b === undefined || a.history.length < b.history.length;
+const isShorter = (a: HuntFinding, b: HuntFinding | undefined): boolean =>
+  b === undefined || a.history.length < b.history.length;
 
 function pursue(hunter: Hunter, opState: OpState, history: History, seen: Map<string, number>): HuntFinding | null {
   const trouble = hunter.judge(history);
@@ -143,7 +147,8 @@ function pursue(hunter: Hunter, opState: OpState, history: History, seen: Map<st
   const times = seen.get(key) ?? 0;
   seen.set(key, times + 1);
   if (times >= SHRUNK_EACH) return null;
-  const shrunk = shrink(history, (smaller) => hunter.judge(smaller)?.symptom === trouble.symptom, SHRINK_BUDGET).history;
+  const isStill = (smaller: History): boolean => hunter.judge(smaller)?.symptom === trouble.symptom;
+  const shrunk = shrink(history, isStill, SHRINK_BUDGET).history;
   const { symptom, functions, calls } = hunter.judge(shrunk) ?? trouble;
   return { cause: `${symptom} (${functions.join(', ')})`, opState, calls, history: formatHistory(shrunk) };
 }

@@ -102,7 +102,8 @@ export class HistoryRecorder {
   private *enter(actor: string, vcpu: number): Steps<boolean> {
     const { world } = this;
     if (world.isInside(vcpu)) return true;
-    return (yield* this.made(actor, 'TDH.VP.ENTER', { rcx: world.address(world.tdvpr(vcpu)), lp: vcpu })).status === SUCCESS;
+    const operands = { rcx: world.address(world.tdvpr(vcpu)), lp: vcpu };
+    return (yield* this.made(actor, 'TDH.VP.ENTER', operands)).status === SUCCESS;
   }
 
   private *host(actor: string, operation: string, gfn: number, lp: number): Steps<void> {

@@ -12,7 +12,13 @@ import { testWith } from './recorded.ts';
 
 type Fields = Record<string, unknown>;
 type Event = Fields & { i: number; op: string; status: string; out?: Fields; in: Fields; inv: number; ret: number };
-interface Concurrent { id: string; config: Fields; prefix: Fields[]; events: Event[]; final: { tds: Fields[]; pamt: Fields[] } }
+interface Concurrent {
+  id: string;
+  config: Fields;
+  prefix: Fields[];
+  events: Event[];
+  final: { tds: Fields[]; pamt: Fields[] };
+}
 
 /** One thread blocks and unblocks a page, another tracks in between: what the fixture does in sequence, overlapping. */
 function concurrent(): Concurrent {

@@ -102,7 +102,8 @@ export class LockTable {
     if (op === 'TDG.MEM.PAGE.ACCEPT') return this.tree(step, own, {});
     if (op === 'TDH.PHYMEM.PAGE.RDMD') return walkTo('given', pageOf(regs?.rcx), SHARED, OPERANDS.RCX);
     if (op === 'TDH.PHYMEM.PAGE.RECLAIM') {
-      return [...walkTo('given', pageOf(regs?.rcx), EXCLUSIVE, OPERANDS.RCX), pamt('control', own, 0, SHARED, OPERANDS.TDR)];
+      const page = walkTo('given', pageOf(regs?.rcx), EXCLUSIVE, OPERANDS.RCX);
+      return [...page, pamt('control', own, 0, SHARED, OPERANDS.TDR)];
     }
     if (op === 'TDH.VP.ENTER' || op === 'TDH.VP.FLUSH') return this.vcpu(op, own, pageOf(slot?.tdvpr[vcpu ?? 0]));
     const row = TABLE.get(op);
@@ -160,7 +161,8 @@ export class LockTable {
   /** What a VCPU holds as long as it is in the guest. */
   resident(td: number, vcpu: number): Attempt[] {
     const slot = this.tdrs.get(td);
-    return [...walkTo('control', pageOf(slot?.tdvpr[vcpu]), SHARED, OPERANDS.RCX), pamt('control', pageOf(slot?.tdr), 0, SHARED, OPERANDS.TDR)];
+    const tdvpr = walkTo('control', pageOf(slot?.tdvpr[vcpu]), SHARED, OPERANDS.RCX);
+    return [...tdvpr, pamt('control', pageOf(slot?.tdr), 0, SHARED, OPERANDS.TDR)];
   }
 }
 

@@ -4,7 +4,9 @@
  *
  * A row with a `count` stands for that many consecutive entries at consecutive addresses.
  */
-import { ENTRY_LOCK, HOST_PRIORITY, isTable, pageOf, stateOf, FREE, stateName, toRaw, describeEntry, type Entry } from '../../../spec/tdx/entry.ts';
+import {
+  describeEntry, ENTRY_LOCK, FREE, HOST_PRIORITY, isTable, pageOf, stateName, stateOf, toRaw, type Entry,
+} from '../../../spec/tdx/entry.ts';
 import { NDA, NO_OWNER, Pamt, pageTypeName, SIZES } from '../../../spec/tdx/pamt.ts';
 import { TD } from '../../../spec/tdx/td.ts';
 import { compareEpoch, compareRows, compareScalar, compareVcpu, hexOf, type Report } from './compare-step.ts';
