@@ -36,7 +36,7 @@ export const traceCommand = (exit: (code: number) => void): Command => {
     .addOption(new Option('--kernel <version>', 'which kernel it is (default: what its probes say)')
       .choices(Object.keys(LAYOUTS)))
     .addHelpText('after', `
-The probes and events that are understood are in docs/guide.md. Several files are several traces.
+Several files are several traces. A rule whose events a trace does not have is not judged, and says which it lacks.
 Exit code: 0 no rule is broken, 1 some are, 2 unusable input.`)
     .action(async (files: string[], options: Options) => {
       const listed = options.json === true && command.getOptionValueSource('limit') === 'default';

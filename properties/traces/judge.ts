@@ -1,5 +1,6 @@
 /** Judges a trace by the K rules, event by event. */
 import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
+import type { EventName } from './kernels/events.ts';
 import { TRACED_KERNELS } from './kernels/kernel.ts';
 import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { TraceEvent } from './reader/event.ts';
@@ -73,7 +74,9 @@ class Finding {
   exercised = 0;
   violated = 0;
   readonly notJudged = new Map<string, number>();
-  readonly violations: TraceViolation[] = [];
+  readonly violations: { readonly violation: TraceViolation; readonly unless: readonly EventName[] }[] = [];
+  /** How many of them are none if there is no such event. */
+  readonly conditional = new Map<EventName, number>();
   readonly rule: TraceRule;
 
   constructor(rule: TraceRule) {
@@ -151,20 +154,18 @@ export class TraceJudging {
       unjudged: (why) => {
         finding.notJudged.set(why, (finding.notJudged.get(why) ?? 0) + 1);
       },
-      violated: ({ line, task, vm, text, unless }, seen, causes = []) => {
+      violated: ({ line, task, vm, text, unless = [] }, seen, causes = []) => {
         if (!this.isAbout(vm)) return;
-        // those that are decided at the end are asked about there
-        const missing = unless?.find((name) => !this.world.hasSeen(name));
-        if (missing !== undefined) {
-          finding.notJudged.set(missingText([missing]), 1);
-          return;
-        }
         finding.violated++;
+        // an event that comes later will do
+        const missing = unless.find((name) => !this.world.hasSeen(name));
+        if (missing !== undefined) finding.conditional.set(missing, (finding.conditional.get(missing) ?? 0) + 1);
         if (finding.violations.length >= (this.options.limit ?? LIMIT)) return;
-        finding.violations.push({
+        const violation = {
           rule: id, statement: STATEMENTS.get(id) ?? '', line, task: task.name, vm: vm?.name ?? '', seen,
           event: text ?? this.e.text(), causes,
-        });
+        };
+        finding.violations.push({ violation, unless });
       },
     };
   }
@@ -179,7 +180,7 @@ export class TraceJudging {
       lines, events, unreadable, lost,
       vms: [...this.vms],
       unknown: Object.fromEntries(this.unknown),
-      violations: this.findings.flatMap(({ violations }) => violations).toSorted((a, b) => a.line - b.line)
+      violations: this.findings.flatMap((finding) => this.violationsOf(finding)).toSorted((a, b) => a.line - b.line)
         .slice(0, this.options.limit ?? LIMIT),
       violated: this.violated,
       rules: Object.fromEntries(TRACE_RULE_IDS.flatMap((id) => {
@@ -189,6 +190,10 @@ export class TraceJudging {
     };
   }
 
+  private violationsOf({ violations }: Finding): TraceViolation[] {
+    return violations.filter(({ unless }) => unless.every((name) => this.world.hasSeen(name))).map(({ violation }) => violation);
+  }
+
   /** What was found without events that it takes to find anything is nothing. */
   private discountUnrecorded(finding: Finding): void {
     const { needs, pairs = [] } = finding.rule;
@@ -196,6 +201,11 @@ export class TraceJudging {
       ...needs.filter((name) => !this.world.hasSeen(name)),
       ...pairs.flatMap(([one, other]) => this.world.hasSeen(one) && !this.world.hasSeen(other) ? [other] : []),
     ];
+    for (const [name, times] of finding.conditional) {
+      if (this.world.hasSeen(name)) continue;
+      finding.violated -= times;
+      finding.notJudged.set(missingText([name]), times);
+    }
     if (missing.length === 0) return;
     finding.exercised = 0;
     finding.violated = 0;
