@@ -9,7 +9,7 @@ import { TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
 import { Judged } from '../../properties/traces/summary.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS, UsageError } from '../errors.ts';
 import { jsonOption, limitOption, type Knobs } from '../knobs.ts';
-import { print, printJson, Progress, table, warn } from '../output.ts';
+import { print, printJson, Progress, table } from '../output.ts';
 
 const SHOWN = 10;
 /** With --json, so many unless told otherwise. */
@@ -90,7 +90,6 @@ function printJudged(judged: Judged, limit: number): void {
   const shown = violations.slice(0, limit);
   for (const violation of shown) printViolation(violation);
   if (shown.length < judged.violated) print(`\nThe first ${shown.length} of ${judged.violated}; --limit shows more.`);
-  warn(`${judged.rate} events a second`);
 }
 
 function printViolation(v: TraceViolation & { readonly file: string }): void {

@@ -14,6 +14,7 @@ import { replaying } from './replaying.ts';
 import { schedulerContenders, sequenceContender, WAIT_IDLE } from './schedulers.ts';
 import { shrinkings } from './shrinking.ts';
 import { OURS, ourContender, stageOf } from './stage.ts';
+import { tracing } from './tracing.ts';
 import { generationContender, RULES_OFF, RULES_ON, throughputContenders } from './throughput.ts';
 
 interface Effort {
@@ -73,6 +74,11 @@ if (replay === null) {
   print(`${source}: ${rounded(stepsPerSecond)} steps/s, ${steps} steps, ${differing} differing`);
 }
 
+print('\nJudging traces of real kernels');
+const traced = await tracing(passes);
+print(`${traced.source}: ${rounded(traced.eventsPerSecond)} events/s, ${traced.events} events, ${traced.violated} violations, ` +
+  `${rounded(traced.megabytes)} MB`);
+
 if (flags.has('--json')) {
   printJson({
     ratios: {
@@ -84,6 +90,7 @@ if (flags.has('--json')) {
       rulesOff: Math.round(median(named(throughput, RULES_OFF).stepRates)),
     },
     replayStepsPerSecond: replay === null ? null : Math.round(replay.stepsPerSecond),
+    tracedEventsPerSecond: Math.round(traced.eventsPerSecond),
   });
 }
 
