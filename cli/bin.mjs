@@ -7,9 +7,15 @@ import { register as registerTsx } from "tsx/esm/api";
 
 registerTsx();
 register("./hooks.mjs", import.meta.url);
+// a reader that has seen enough (`| head`) is no error
+process.stdout.on("error", (error) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
 const sources = new URL("./main.ts", import.meta.url);
 try {
-  await import(existsSync(sources) ? sources.href : "../dist/cli/main.js");
+  const { main } = await import(existsSync(sources) ? sources.href : "../dist/cli/main.js");
+  process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   // the rules are found while the command is loaded, before it can say itself what is wrong with one
   if (error?.name !== "NoRule") throw error;

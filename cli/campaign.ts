@@ -1,18 +1,20 @@
 /**
  * `npm run campaign`: checks the policies that are expected to pass, a process each, as many at once as there are
- * processors, and writes docs/campaign.md. `--runs` says how many histories each.
+ * processors, and writes docs/campaign.json and docs/campaign.md. `--runs` says how many histories each; when policies
+ * are named, only they are checked, and what is known of the others stays.
  */
 import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { Command } from 'commander';
+import { Argument, Command } from 'commander';
 import { CAMPAIGN, markdownOfCampaign, type CampaignResult } from '../properties/surveys/campaign.ts';
 import { runsOption, seedOption, type Knobs } from './knobs.ts';
 import { print } from './output.ts';
 
 const SEPT = fileURLToPath(new URL('bin.mjs', import.meta.url));
 const DOCUMENT = new URL('../docs/campaign.md', import.meta.url);
+const RESULTS = new URL('../docs/campaign.json', import.meta.url);
 const DEFAULT_RUNS = 1_000_000;
 const DEFAULT_SEED = 2026;
 const MAX_OUTPUT = 1 << 26;
@@ -29,12 +31,17 @@ const checked = (policy: string, runs: number, seed: number): Promise<CampaignRe
   });
 });
 
+/** What earlier campaigns have found. */
+const earlier = (): CampaignResult[] =>
+  existsSync(RESULTS) ? JSON.parse(readFileSync(RESULTS, 'utf8')) as CampaignResult[] : []; // written below
+
 await new Command('campaign')
+  .addArgument(new Argument('[policies...]', 'those of the campaign that are to be checked').choices(CAMPAIGN))
   .addOption(runsOption())
   .addOption(seedOption())
-  .action(async ({ runs = DEFAULT_RUNS, seed = DEFAULT_SEED }: Pick<Knobs, 'runs' | 'seed'>) => {
-    const results = new Map<string, CampaignResult>();
-    const waiting = [...CAMPAIGN];
+  .action(async (policies: string[], { runs = DEFAULT_RUNS, seed = DEFAULT_SEED }: Pick<Knobs, 'runs' | 'seed'>) => {
+    const results = new Map(earlier().map((result) => [result.policy, result]));
+    const waiting = policies.length > 0 ? policies : [...CAMPAIGN];
     const worker = async (): Promise<void> => {
       for (let policy = waiting.shift(); policy !== undefined; policy = waiting.shift()) {
         results.set(policy, await checked(policy, runs, seed));
@@ -42,6 +49,7 @@ await new Command('campaign')
     };
     await Promise.all(Array.from({ length: availableParallelism() }, worker));
     const inOrder = CAMPAIGN.flatMap((policy) => results.get(policy) ?? []);
+    writeFileSync(RESULTS, `${JSON.stringify(inOrder, null, 1)}\n`);
     writeFileSync(DOCUMENT, `${markdownOfCampaign(inOrder)}\n`);
   })
   .parseAsync();

@@ -5,45 +5,46 @@
 import { Command, CommanderError } from 'commander';
 import { checkCommand } from './commands/check.ts';
 import { conflictsCommand } from './commands/conflicts.ts';
+import { judgeCommand } from './commands/judge.ts';
+import { linearizeCommand } from './commands/linearize.ts';
 import { newCommand } from './commands/new.ts';
 import { replayCommand } from './commands/replay.ts';
 import { rulesCommand } from './commands/rules.ts';
 import { showCommand } from './commands/show.ts';
 import { traceCommand } from './commands/trace.ts';
-import { EXIT_UNUSABLE, isTheirs } from './errors.ts';
+import { EXIT_CLEAN, EXIT_UNUSABLE, isTheirs } from './errors.ts';
 import { warn } from './output.ts';
 import { placeOf } from './place.ts';
 
 /** Add a command here. */
-const COMMANDS = [checkCommand, showCommand, rulesCommand, newCommand, replayCommand, conflictsCommand, traceCommand];
-
-function exit(code: number): void {
-  process.exitCode = code;
-}
+const COMMANDS = [
+  checkCommand, showCommand, rulesCommand, newCommand, replayCommand, conflictsCommand, judgeCommand, linearizeCommand,
+  traceCommand,
+];
 
 /** A command and those below it. */
 function withSub(command: Command): Command[] {
   return [command, ...command.commands.flatMap(withSub)];
 }
 
-// a reader that has seen enough (`| head`) is no error
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit();
-});
-
-const program = new Command('sept')
-  .description("Checks of the TDX module's Secure EPT and of KVM's TDP MMU")
-  .configureOutput({ writeErr: (text) => warn(text.trimEnd()) });
-for (const command of COMMANDS) program.addCommand(command(exit));
-for (const command of withSub(program)) command.exitOverride().showSuggestionAfterError();
-
-try {
-  await program.parseAsync();
-} catch (error) {
-  if (error instanceof CommanderError) exit(error.exitCode === 0 ? 0 : EXIT_UNUSABLE);
-  else if (isTheirs(error)) {
+/** Follows a command line; answers with the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  let code = EXIT_CLEAN;
+  const exit = (by: number): void => {
+    code = by;
+  };
+  const program = new Command('sept')
+    .description("Checks of the TDX module's Secure EPT and of KVM's TDP MMU")
+    .configureOutput({ writeErr: (text) => warn(text.trimEnd()) });
+  for (const command of COMMANDS) program.addCommand(command(exit));
+  for (const command of withSub(program)) command.exitOverride().showSuggestionAfterError();
+  try {
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_CLEAN : EXIT_UNUSABLE;
+    if (!isTheirs(error)) throw error;
     warn(`sept: ${error.message}${placeOf(error.cause)}`);
-    exit(EXIT_UNUSABLE);
-  } else throw error;
+    return EXIT_UNUSABLE;
+  }
+  return code;
 }

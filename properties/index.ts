@@ -18,5 +18,6 @@ export { timelineOf, type Row, type Timeline } from './reports/timeline.ts';
 export * from './debts.ts';
 export * from './entries.ts';
 export * from './ghosts.ts';
+export * as linearizability from './linearizability/index.ts';
 export { SYSTEM_RULES } from './rules/index.ts';
 export type { VmRule } from './rules/rule.ts';

@@ -7,8 +7,6 @@ export default directMutant({
   source: 'Linux 5.11, zap_collapsible_spte_range()',
   breaks: ['K25'],
   change: {
-    *recoverHugePages() {
-      return false;
-    },
+    *recoverHugePages() {},
   },
 });

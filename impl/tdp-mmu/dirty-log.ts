@@ -21,7 +21,7 @@ export const reportingBit = (kvm: Kvm, { root, level }: Walk): number =>
   kvm.roots.adDisabled(root) || level > 0 ? WRITABLE : DIRTY;
 
 export const dirtyLog: Part<
-  'startLog' | 'collectLog' | 'stopLog' | 'writeProtectSlot' | 'splitHugePages' | 'recoverHugePages' |
+  'startLog' | 'collectLog' | 'stopLog' | 'writeProtectSlot' | 'splitHugePages' | 'recoverHugePages' | 'recoverRoot' |
   'applyLog' | 'makeReport'
 > = {
   *startLog(kvm, slot) {
@@ -135,7 +135,7 @@ export const dirtyLog: Part<
       yield* this.installSlot(kvm, slot, SLOT_VALID, kvm.slots.flagsOf(slot) & ~LOG_DIRTY);
       yield* kvm.srcu.synchronize();
       yield* kvm.mmuLock.readLock();
-      if (yield* this.recoverHugePages(kvm, slot)) yield* kvm.flushRange(gfn, pages);
+      yield* this.recoverHugePages(kvm, slot);
       yield* kvm.mmuLock.readUnlock();
       kvm.keep('unlog', asId, gfn, pages);
     }
@@ -143,23 +143,28 @@ export const dirtyLog: Part<
   },
 
   *recoverHugePages(kvm, slot) {
-    let flush = false;
     let root = yield* this.nextRoot(kvm, NO_PAGE, true, true);
     while (root !== NO_PAGE) {
       if (kvm.roots.asIdOf(root) === kvm.slots.place(slot).asId) {
         yield* kvm.rcu.readLock();
-        const walk = over(kvm, slot, root, 1);
-        while (yield* walk.next()) {
-          if (yield* this.condResched(kvm, walk, flush, true)) {
-            flush = false;
-            continue;
-          }
-          const huge = yield* hugeInsteadOf(kvm, slot, walk);
-          if (huge !== 0 && (yield* this.setSpteAtomic(kvm, walk, huge))) flush = true;
-        }
+        // the tables are freed when the section is over: what vCPUs remember of them has to be gone by then
+        if (yield* this.recoverRoot(kvm, slot, root)) yield* kvm.flushRange(kvm.slots.gfnOf(slot), kvm.slots.place(slot).pages);
         yield* kvm.rcu.readUnlock();
       }
       root = yield* this.nextRoot(kvm, root, true, true);
+    }
+  },
+
+  *recoverRoot(kvm, slot, root) {
+    let flush = false;
+    const walk = over(kvm, slot, root, 1);
+    while (yield* walk.next()) {
+      if (yield* this.condResched(kvm, walk, flush, true)) {
+        flush = false;
+        continue;
+      }
+      const huge = yield* hugeInsteadOf(kvm, slot, walk);
+      if (huge !== 0 && (yield* this.setSpteAtomic(kvm, walk, huge))) flush = true;
     }
     return flush;
   },

@@ -126,7 +126,10 @@ export interface DirectSteps {
   /** Makes a slot's leaves trap on the next write. */
   writeProtectSlot(kvm: Kvm, slot: Slot): Steps<boolean>;
   splitHugePages(kvm: Kvm, slot: Slot): Steps<void>;
-  recoverHugePages(kvm: Kvm, slot: Slot): Steps<boolean>;
+  /** Puts huge pages in the place of tables, and flushes. */
+  recoverHugePages(kvm: Kvm, slot: Slot): Steps<void>;
+  /** Does so in one root, inside an RCU read section; whether a flush is owed. */
+  recoverRoot(kvm: Kvm, slot: Slot, root: PageRef): Steps<boolean>;
   /** Takes back some of the tables in the list, and flushes. */
   recoverSome(kvm: Kvm): Steps<void>;
   /** The first table of the list, or NO_PAGE. */

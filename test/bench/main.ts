@@ -8,6 +8,7 @@ import { TD_SHAPE } from '../../properties/shapes.ts';
 import { Engine } from '../../properties/engine.ts';
 import { print, printJson, table } from '../../cli/output.ts';
 import { scheduledCommands, sequentialCommands } from './commands.ts';
+import { linearizing } from './linearizing.ts';
 import { inTurns, median, ratio, type Measured, type Plan } from './measure.ts';
 import { OPERATIONS, referenceStage, STEPS_PER_OPERATION } from './reference.ts';
 import { replaying } from './replaying.ts';
@@ -78,6 +79,10 @@ print('\nJudging traces of real kernels');
 const traced = await tracing(passes);
 print(`${traced.source}: ${rounded(traced.eventsPerSecond)} events/s, ${traced.events} events, ${traced.violated} violations, ` +
   `${rounded(traced.megabytes)} MB`);
+
+print('\nLinearizability (porcupine: what it took for its own histories of that kind)');
+print(table(['history', 'operations', 'ms', 'porcupine, ms'], linearizing(passes).map((l) =>
+  [l.name, String(l.operations), l.milliseconds.toFixed(2), String(l.porcupine)])));
 
 if (flags.has('--json')) {
   printJson({

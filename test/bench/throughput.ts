@@ -1,8 +1,10 @@
 /** How many steps a second our engine takes on the shipped policies that break no rule; how fast it draws histories. */
 import fc from 'fast-check';
 import { POLICIES } from '../../impl/index.ts';
+import type { Policy } from '../../impl/policy.ts';
 import { HistoryArbitrary } from '../../properties/histories/arbitrary.ts';
-import { TD_SHAPE } from '../../properties/shapes.ts';
+import type { History } from '../../properties/histories/history.ts';
+import { shapesOf, TD_SHAPE } from '../../properties/shapes.ts';
 import { Engine } from '../../properties/engine.ts';
 import type { Contender } from './measure.ts';
 import { checked } from './stage.ts';
@@ -13,7 +15,7 @@ const SEED = 7;
 /** With the rules or without, with the end of the VM or without; a unit is one history on one policy. */
 export function throughputContenders(): Contender[] {
   const policies = POLICIES.filter(({ breaks }) => breaks.length === 0);
-  const histories = fc.sample(new HistoryArbitrary(TD_SHAPE), { numRuns: HISTORIES, seed: SEED });
+  const histories = policies.map(historiesFor);
   const contender = (name: string, rules: boolean, teardown: boolean): Contender => {
     const engines = policies.map((policy) => new Engine({ policy, module: '1.5', rules, teardown }));
     let next = 0;
@@ -23,7 +25,7 @@ export function throughputContenders(): Contender[] {
         let steps = 0;
         for (let i = 0; i < amount; i++, next++) {
           const engine = engines[next % engines.length];
-          const history = histories[Math.floor(next / engines.length) % histories.length];
+          const history = histories[next % engines.length]?.[Math.floor(next / engines.length) % HISTORIES];
           if (engine === undefined || history === undefined) throw new Error('there is nothing to run');
           const before = engine.steps;
           const violation = engine.run(history);
@@ -41,6 +43,10 @@ export function throughputContenders(): Contender[] {
     contender('rules off, the VM is not destroyed', false, false),
   ];
 }
+
+/** What is drawn for a policy's first kind of VM. */
+const historiesFor = (policy: Policy): History[] => fc.sample(
+  new HistoryArbitrary(...shapesOf(policy).filter(({ vm }) => vm === policy.vms[0])), { numRuns: HISTORIES, seed: SEED });
 
 export const RULES_ON = 'rules on';
 export const RULES_OFF = 'rules off';

@@ -4,16 +4,17 @@
  */
 import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NoPolicy, policyFrom } from '../../impl/index.ts';
 import { NoRule, rulesIn } from '../../properties/discovery.ts';
-import { sept, type Ran } from './run.ts';
+import { sept, septProcess, type Ran } from './run.ts';
 
 let folder = '';
 
 beforeAll(() => {
   folder = realpathSync(mkdtempSync(join(tmpdir(), 'sept-outside-')));
+  file('helper.ts', 'export const helper = <T>(it: T): T => it;');
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -25,11 +26,15 @@ function file(name: string, text: string): string {
 const check = (name: string, text: string, ...args: string[]): Promise<Ran> =>
   sept('check', file(name, text), '--runs', '100', ...args);
 
+/** The same by the command itself, which has its own way to load what it is given. */
+const checkByCommand = (name: string, text: string, ...args: string[]): Promise<Ran> =>
+  septProcess('check', file(name, text), '--runs', '100', ...args);
+
 /** The one line of a command that could not use what it was given. */
 async function refusal(ran: Promise<Ran>): Promise<string> {
   const { code, stdout, stderr } = await ran;
   expect({ code, stdout, lines: stderr.split('\n').length }).toEqual({ code: 2, stdout: '', lines: 2 });
-  return stderr.replaceAll(folder, '').replaceAll(/\(at [./]*\//g, '(at /').trimEnd();
+  return stderr.replaceAll(relative('', folder), '').replaceAll(folder, '').trimEnd();
 }
 
 const PASSES = /^mine, module 1\.5: passes /;
@@ -66,16 +71,20 @@ describe('one file is enough', () => {
         yield* vm.mmuLock.writeUnlock();
       } };`],
   ])('%s', async (_what, name, text) => {
-    file('helper.ts', 'export const helper = (level: number): number => level;');
     const { code, stdout, stderr } = await check(name, text, ...RULES);
 
     expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: expect.stringMatching(PASSES), stderr: '' });
   });
 
-  test('also where package.json says CommonJS', async () => {
+  test.each([
+    ['in TypeScript', 'typed.ts', `import { exclusive, type Policy } from 'sept-conformance';
+      export default { ...exclusive, name: 'mine' } satisfies Policy;`],
+    ['in JavaScript', 'plain.js', `import { frozenMirror } from 'sept-conformance/impl';
+      import { helper } from './helper.ts';
+      export default { ...frozenMirror, name: helper('mine') };`],
+  ])('%s, also where package.json says CommonJS', async (_what, name, text) => {
     file('package.json', '{"type":"commonjs"}');
-    const { stdout, stderr } = await check('mine.ts',
-      "import { frozenMirror } from 'sept-conformance/impl'; export default { ...frozenMirror, name: 'mine' };", ...RULES);
+    const { stdout, stderr } = await checkByCommand(name, text, ...RULES);
     rmSync(join(folder, 'package.json'));
 
     expect({ stdout, stderr }).toEqual({ stdout: expect.stringMatching(PASSES), stderr: '' });
@@ -105,19 +114,19 @@ describe('what is wrong with a policy is said in one line', () => {
   });
 
   test.each([
-    ['a file that throws', "throw new Error('boom');", 'sept: /wrong.ts cannot be loaded: boom (at /wrong.ts:1:7)'],
-    ['a definition that is none', "import { definePolicy } from 'sept-conformance'; export default definePolicy({});",
-      "sept: /wrong.ts: the policy has no name: add name: 'my-policy'"],
-    ['no default', 'export const five = 5;',
-      "sept: /wrong.ts: it exports no policy: export one as default, e.g. { name: 'mine', *unmap(vm, gfn, pages) { … } }"],
-  ])('%s', async (_what, text, message) => {
-    expect(await refusal(check('wrong.ts', text))).toBe(message);
+    ['a file that throws', 'wrong.ts', "throw new Error('boom');", 'sept: /wrong.ts cannot be loaded: boom (at /wrong.ts:1:7)'],
+    ['a definition that is none', 'nameless.ts', "import { definePolicy } from 'sept-conformance'; export default definePolicy({});",
+      "sept: /nameless.ts: the policy has no name: add name: 'my-policy'"],
+    ['no default', 'five.ts', 'export const five = 5;',
+      "sept: /five.ts: it exports no policy: export one as default, e.g. { name: 'mine', *unmap(vm, gfn, pages) { … } }"],
+  ])('%s', async (_what, name, text, message) => {
+    expect(await refusal(check(name, text))).toBe(message);
   });
 });
 
 describe('a policy that misbehaves is told so, at the step', () => {
   test('it throws', async () => {
-    expect(await refusal(check('throws.ts', `export default { name: 'throws', *unmap(vm) {
+    expect(await refusal(checkByCommand('throws.ts', `export default { name: 'throws', *unmap(vm) {
       vm.absent.call();
     } };`))).toMatch(new RegExp(
       "^sept: policy throws failed at step \\d+ \\(h0\\): Cannot read properties of undefined \\(reading 'call'\\); " +

@@ -83,7 +83,7 @@ describe('sept replay', () => {
     expect(object).toHaveProperty('pairs', expect.arrayContaining([pair]));
   });
 
-  const UNUSABLE: [string, string[], string][] = [
+  test.each<[string, string[], string]>([
     ['a missing file', ['replay', 'nosuch.jsonl'], 'sept: nosuch.jsonl: no such file; check the path\n'],
     ['no file', ['replay'], "error: missing required argument 'file'\n"],
     ['an unknown command', ['reply', 'x'], "error: unknown command 'reply'\n(Did you mean replay?)\n"],
@@ -92,10 +92,8 @@ describe('sept replay', () => {
       "error: option '--limit <n>' argument 'many' is invalid. Give a whole number from 0 to 1000000.\n"],
     ['an unknown module version', ['replay', '--module', '2.0', 'x'],
       "error: option '--module <version>' argument '2.0' is invalid. Allowed choices are 1.5, 1.0.\n"],
-  ];
-  test('says in a line what it cannot use and ends with 2', async () => {
-    const ran = await Promise.all(UNUSABLE.map(async ([what, args]) => ({ what, ...(await sept(...args)) })));
-    expect(ran).toEqual(UNUSABLE.map(([what, , stderr]) => ({ what, code: 2, stdout: '', stderr })));
+  ])('says in a line that it cannot use %s, and ends with 2', async (_what, args, stderr) => {
+    expect(await sept(...args)).toEqual({ code: 2, stdout: '', stderr });
   });
 
   test('says nothing more when its reader has gone', async () => {

@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { vi } from 'vitest';
+import { main } from '../../cli/main.ts';
 
 const SEPT = fileURLToPath(new URL('../../cli/bin.mjs', import.meta.url));
 
@@ -9,8 +11,23 @@ export interface Ran {
   readonly stderr: string;
 }
 
-/** Runs the `sept` command as a user would. */
-export const sept = (...args: string[]): Promise<Ran> => new Promise((resolve, reject) => {
+/** Follows a command line in this process: to start another one takes longer than most commands do. */
+export async function sept(...args: string[]): Promise<Ran> {
+  const written = { stdout: '', stderr: '' };
+  const spies = (['stdout', 'stderr'] as const).map((name) =>
+    vi.spyOn(process[name], 'write').mockImplementation((text) => {
+      written[name] += String(text);
+      return true;
+    }));
+  try {
+    return { code: await main(args), ...written };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+}
+
+/** Runs the `sept` command as a user would, who may name files that are written in TypeScript. */
+export const septProcess = (...args: string[]): Promise<Ran> => new Promise((resolve, reject) => {
   execFile(process.execPath, [SEPT, ...args], { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
     const code = error === null ? 0 : error.code;
     if (typeof code === 'number') resolve({ code, stdout, stderr });

@@ -18,11 +18,11 @@ test.each(surveyPolicies([frozenMirror, upstream7, mirrorNaive]))('$policy.name 
   expect(rows.filter((row) => !lines.includes(row))).toEqual([]);
 });
 
-test('the long campaign is about the policies that it is to be about, and each of them passes', () => {
+test('the long campaign is about the policies that it is to be about; each passes, with every required rule well tested', () => {
   const campaign = textOf('docs/campaign.md').split('\n');
 
   for (const name of CAMPAIGN) {
     const row = campaign.find((line) => line.startsWith(`| \`${name}\` |`));
-    expect(row, name).toMatch(/\| 1\.5 \| 10\d{5} \| \d+ \| passes \|  \|/);
+    expect(row, name).toMatch(/\| 1\.5 \| 10\d{5} \| \d+ \| passes \|  \|  \|$/);
   }
 });

@@ -33,6 +33,18 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, change: Ch
     },
   }],
 
+  ['K5', 'leaves its read section before it flushes what it unlinked there', {
+    *recoverNx(kvm) {
+      yield* kvm.mmuLock.readLock();
+      yield* kvm.rcu.readLock();
+      const table = yield* this.firstNxTable(kvm);
+      const flush = table >= 0 && (yield* this.zapPossibleNxHugePage(kvm, table));
+      yield* kvm.rcu.readUnlock();
+      if (flush) yield* kvm.flushAll();
+      yield* kvm.mmuLock.readUnlock();
+    },
+  }],
+
   ['K8', 'takes nothing away when it is told to', {
     *unmapGfnRange() {
       return false;

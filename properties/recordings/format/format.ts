@@ -30,7 +30,7 @@ export type WbtRow = v.InferOutput<typeof wbtRow>;
 /** A field of a TD or VCPU. */
 export type Scalar = string | number | boolean | null;
 
-const finalDump = v.object({
+export const finalDump = v.object({
   tds: v.array(v.looseObject({
     td: count,
     epoch: v.optional(v.object({ tdEpoch: count, refcount: pair })),

@@ -4,7 +4,7 @@
  *
  * A row with a `count` stands for that many consecutive entries at consecutive addresses.
  */
-import { isTable, pageOf, stateOf, FREE, stateName, toRaw, describeEntry, type Entry } from '../../../spec/tdx/entry.ts';
+import { ENTRY_LOCK, HOST_PRIORITY, isTable, pageOf, stateOf, FREE, stateName, toRaw, describeEntry, type Entry } from '../../../spec/tdx/entry.ts';
 import { NDA, NO_OWNER, Pamt, pageTypeName, SIZES } from '../../../spec/tdx/pamt.ts';
 import { TD } from '../../../spec/tdx/td.ts';
 import { compareEpoch, compareRows, compareScalar, compareVcpu, hexOf, type Report } from './compare-step.ts';
@@ -15,14 +15,17 @@ import { word, type Slot, type Universe } from './universe.ts';
 
 type FinalTd = FinalDump['tds'][number];
 
-/** Reports every part of the dump in which the specification differs from the recording. */
-export function compareFinal(u: Universe, dump: FinalDump, report: Report): void {
+/**
+ * Reports every part of the dump in which the specification differs from the recording. `ignoresLocks`: entries are
+ * compared without lock and host-priority bits, and lock words of the PAMT are not looked at.
+ */
+export function compareFinal(u: Universe, dump: FinalDump, report: Report, ignoresLocks = false): void {
   for (const td of dump.tds) {
     const slot = u.slots.get(td.td);
     if (slot === undefined) report(`tds[${td.td}]`, 'present', 'absent');
-    else compareTd(u, slot, td, (field, recorded, ours) => report(`tds[${td.td}].${field}`, recorded, ours));
+    else compareTd(u, slot, td, (field, recorded, ours) => report(`tds[${td.td}].${field}`, recorded, ours), ignoresLocks);
   }
-  comparePamt(u, dump.pamt, report);
+  comparePamt(u, dump.pamt, report, ignoresLocks);
   if (dump.kot !== undefined) {
     compareScalar(report, 'kot.lockRaw', dump.kot.lockRaw, u.tdx.m.peek(u.tdx.keys.lock));
     compareRows(report, 'kot', dump.kot.entries, kotRows(u));
@@ -33,7 +36,7 @@ export function compareFinal(u: Universe, dump: FinalDump, report: Report): void
 /** Lock words of the TDCS, by name. */
 export const TD_LOCKS = [['septTree', TD.SEPT_LOCK], ['opState', TD.OP_STATE_LOCK], ['epoch', TD.EPOCH_LOCK]] as const;
 
-function compareTd(u: Universe, slot: Slot, td: FinalTd, report: Report): void {
+function compareTd(u: Universe, slot: Slot, td: FinalTd, report: Report, ignoresLocks: boolean): void {
   for (const [field, read] of TD_FIELDS) {
     if (td[field] !== undefined) compareScalar(report, field, td[field], read(u, slot));
   }
@@ -50,7 +53,7 @@ function compareTd(u: Universe, slot: Slot, td: FinalTd, report: Report): void {
       if (vcpu[field] !== undefined) compareScalar(report, `vcpus[${index}].${field}`, vcpu[field], read(u, tdvpr));
     }
   });
-  if (td.sept !== undefined) compareTree(u, slot, td.sept, report);
+  if (td.sept !== undefined) compareTree(u, slot, td.sept, report, ignoresLocks ? ENTRY_LOCK | HOST_PRIORITY : 0);
 }
 
 const PAGE_BYTES = 4096n;
@@ -65,7 +68,7 @@ interface Expected<Row> {
 const entryName = (gfn: number, level: number): string => `sept[${hexOf(BigInt(gfn) * PAGE_BYTES)} level ${level}]`;
 const entryKey = (gfn: number, level: number): number => gfn * 8 + level;
 
-function compareTree(u: Universe, slot: Slot, rows: readonly SeptRow[], report: Report): void {
+function compareTree(u: Universe, slot: Slot, rows: readonly SeptRow[], report: Report, ignored: number): void {
   const { geometry } = u.tdx;
   const expected = new Map<number, Expected<SeptRow>>();
   for (const row of rows) {
@@ -74,7 +77,9 @@ function compareTree(u: Universe, slot: Slot, rows: readonly SeptRow[], report: 
       expected.set(entryKey(first + nth * geometry.span(row.level), row.level), { row, nth });
     }
   }
-  forEachEntry(u, slot, (gfn, level, entry) => {
+  forEachEntry(u, slot, (gfn, level, written) => {
+    const entry = written & ~ignored;
+    if (entry === FREE) return;
     const at = entryKey(gfn, level);
     const found = expected.get(at);
     const where = entryName(gfn, level);
@@ -124,7 +129,7 @@ function ownerHpa(u: Universe, page: number, size: number): string {
 
 const pamtKey = (page: number, size: number): number => page * 4 + size;
 
-function comparePamt(u: Universe, rows: readonly PamtRow[], report: Report): void {
+function comparePamt(u: Universe, rows: readonly PamtRow[], report: Report, ignoresLocks: boolean): void {
   const { geometry, pamt, m } = u.tdx;
   const expected = new Map<number, PamtRow>();
   for (const row of rows) {
@@ -138,11 +143,13 @@ function comparePamt(u: Universe, rows: readonly PamtRow[], report: Report): voi
     if (at === null || pamtKey(at.page, at.size) === last) return;
     last = pamtKey(at.page, at.size);
     const { page, size } = at;
-    const inUse = Pamt.typeOf(m.peek(pamt.meta(page, size))) !== NDA || m.peek(pamt.lock(page, size)) !== 0;
+    const isLocked = !ignoresLocks && m.peek(pamt.lock(page, size)) !== 0;
+    const inUse = Pamt.typeOf(m.peek(pamt.meta(page, size))) !== NDA || isLocked;
     const row = expected.get(last);
     if (!inUse && row === undefined) return;
     expected.delete(last);
     for (const [field, read] of PAMT_FIELDS) {
+      if (ignoresLocks && field === 'lockRaw') continue;
       const ours = read(u, page, size);
       if (row === undefined) {
         if (field === 'type') report(nameOf(u, page, size), 'absent', `${ours}`);

@@ -1,7 +1,8 @@
 /** K1 to K7: who may look at tables and change them, holding what. */
 import { PerActor } from '../../machine/per-actor.ts';
-import { pageNumberOf } from '../../machine/pages.ts';
+import { NO_PAGE, pageNumberOf } from '../../machine/pages.ts';
 import type { RuleText } from '../../machine/rule.ts';
+import { OUTSIDE_GUEST } from '../../machine/vcpu.ts';
 import type { Kvm } from '../kvm.ts';
 import {
   ACCESS_TRACKED, ACCESSED, describeSpte, DIRTY, FROZEN, hasVolatileBits, isLeafSpte, kindOfSpte, MMU_WRITABLE,
@@ -129,10 +130,11 @@ const K5: KvmRule = {
   level: 'required',
   statement:
     'Tables are looked at inside an RCU read section (or with mmu_lock held for write), and one that was linked is ' +
-    'freed by an RCU callback, queued when no entry points to it any more.',
-  source: 'Linux, tdp_mmu.c: tdp_mmu_free_sp_rcu_callback(), handle_removed_pt()',
+    'freed by an RCU callback, queued when no entry points to it any more. The hardware reads without a section: ' +
+    'whoever unlinked the table, of a valid root, flushes before it leaves its own.',
+  source: 'Linux, tdp_mmu.c: tdp_mmu_free_sp_rcu_callback(), handle_removed_pt(); commit 35ef80eb29ab',
   versions: ['*'],
-  watch: ({ m, mmuLock, pages, rcu, tables }, judge) => {
+  watch: ({ m, mmuLock, pages, rcu, roots, tables, vcpus }, judge) => {
     const looked = (table: number): void => {
       if (!isShared(tables, table)) return;
       judge.exercised();
@@ -141,6 +143,24 @@ const K5: KvmRule = {
     };
     tables.readers.push(looked);
     tables.listeners.push(looked);
+    /** The table that each actor has unlinked last, in its present section. */
+    const unlinked = new PerActor(m, NO_PAGE);
+    tables.listeners.push((table, _index, before, after) => {
+      if (kindOfSpte(before) !== TABLE || before === after) return;
+      // nobody is in the guest with an invalid root (K23); entries that stem from one serve no walk
+      if (!roots.isInvalid(tables.rootOf(table))) unlinked.mine = pageOfSpte(before);
+    });
+    rcu.onLeave.push(() => {
+      const table = unlinked.mine;
+      if (table === NO_PAGE) return;
+      unlinked.mine = NO_PAGE;
+      judge.exercised();
+      for (const { index, vcpu, tlb } of vcpus) {
+        if (vcpu.mode() === OUTSIDE_GUEST || !tlb.tables.pointsTo(table)) continue;
+        judge.violated(`no vCPU in the guest walks table ${tableName(table)} when who unlinked it leaves its read section`,
+          `vcpu${index} may`);
+      }
+    });
     pages.onFree.push((page) => {
       if (pages.kindOf(pageNumberOf(page)) !== DIRECT_TABLE || !isShared(tables, page)) return;
       judge.exercised();

@@ -296,13 +296,13 @@ const K19: KvmRule = {
         }
       },
     });
-    tables.listeners.push((table, index, _before, after) => {
+    tables.listeners.push((table, index, before, after) => {
       const gfn = tables.gfnOf(table, index);
-      if (!isLeafSpte(after) || (after & WRITABLE) === 0 || m.peek(tracked + gfn) === 0) return;
+      const isGiven = isLeafSpte(after) && (after & WRITABLE) !== 0 && !(isLeafSpte(before) && (before & WRITABLE) !== 0);
+      if (!isGiven || m.peek(tracked + gfn) === 0 || kvm.mmuLock.holds(m.current)) return;
       const root = tables.rootOf(table);
       if (!isShared(tables, table) || roots.isInvalid(root) || roots.asIdOf(root) !== 0 || tables.levelOf(table) > 0) return;
-      if (kvm.mmuLock.holds(m.current) && m.peek(tracked + gfn) === 0) return;
-      if (!kvm.mmuLock.holds(m.current)) judge.violated(`GFN ${gfn}, which is shadowed, not writable`, describeSpte(after));
+      judge.violated(`GFN ${gfn}, which is shadowed, not writable`, describeSpte(after));
     });
   },
 };

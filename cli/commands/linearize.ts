@@ -1,0 +1,84 @@
+/**
+ * `sept linearize FILE...`: is there an order of the operations of a history that a register, or a key-value store,
+ * explains? Reads the text formats of porcupine's example histories.
+ */
+import { Command, Option } from 'commander';
+import { check } from '../../properties/linearizability/check.ts';
+import { readKeyValueHistory, readRegisterLog } from '../../properties/linearizability/formats.ts';
+import { describe as describeKeyValueOp, KEY_VALUE } from '../../properties/linearizability/key-value.ts';
+import { describe as describeRegisterOp, REGISTER } from '../../properties/linearizability/register.ts';
+import { DEFAULT_LIMITS, type Limits, type Specification, type Timed } from '../../properties/linearizability/specification.ts';
+import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
+import { jsonOption, timeOption, type Knobs } from '../knobs.ts';
+import { print, printJson } from '../output.ts';
+
+interface Options extends Pick<Knobs, 'json' | 'time'> {
+  readonly model: 'register' | 'kv';
+}
+
+interface Linearized {
+  readonly file: string;
+  readonly operations: number;
+  readonly verdict: 'explained' | 'unexplained' | 'unknown';
+  /** What cannot be explained and why, or which limit was met; null when explained. */
+  readonly why: string | null;
+  readonly ms: number;
+}
+
+/** How each model reads a file and judges it. */
+const MODELS: Readonly<Record<Options['model'], (file: string, limits: Limits) => Promise<Linearized>>> = {
+  register: judge(REGISTER, readRegisterLog, describeRegisterOp),
+  kv: judge(KEY_VALUE, readKeyValueHistory, describeKeyValueOp),
+};
+
+/** The command; it answers with the exit code. */
+export const linearizeCommand = (exit: (code: number) => void): Command =>
+  new Command('linearize')
+    .description('judge histories of a register or a key-value store, in the formats of porcupine')
+    .argument('<file...>', 'histories, plain or gzipped')
+    .addOption(new Option('--model <name>', 'what the history is of').choices(Object.keys(MODELS)).makeOptionMandatory())
+    .addOption(jsonOption())
+    .addOption(timeOption())
+    .addHelpText('after', `
+register: logs of Jepsen (read, write, cas); kv: one record a line (get, put, append). --time is for each file.
+Exit code: 0 all explained, 1 one or more not explained, or not decided within --time, 2 unusable input.`)
+    .action(async (files: string[], { model, json, time }: Options) => {
+      const results: Linearized[] = [];
+      for (const file of files) {
+        // oxlint-disable-next-line no-await-in-loop -- one file at a time is held in memory
+        results.push(await MODELS[model](file, limitsOf(time)));
+      }
+      if (json === true) printJson({ results });
+      else printResults(results);
+      exit(results.every(({ verdict }) => verdict === 'explained') ? EXIT_CLEAN : EXIT_FINDINGS);
+    });
+
+function judge<State, Op extends Timed>(
+  spec: Specification<State, Op>, read: (file: string) => Promise<Op[]>, describe: (op: Op) => string,
+): (file: string, limits: Limits) => Promise<Linearized> {
+  return async (file, limits) => {
+    const ops = await read(file);
+    const start = performance.now();
+    const outcome = check(spec, ops, limits);
+    const ms = Math.round((performance.now() - start) * 1000) / 1000;
+    const judged = { file, operations: ops.length, verdict: outcome.verdict, ms };
+    if (outcome.verdict === 'explained') return { ...judged, why: null };
+    if (outcome.verdict === 'unknown') return { ...judged, why: outcome.why };
+    const { op, refusals, prefix } = outcome.failure;
+    const what = op === null ? 'the end' : `line ${op.invoked}, ${describe(op)}`;
+    return { ...judged, why: `${what}: ${refusals.join('; or ')} (${prefix.length} operations show it)` };
+  };
+}
+
+function limitsOf(time: number | undefined): Limits {
+  if (time === undefined) return DEFAULT_LIMITS;
+  const end = Date.now() + time;
+  return { ...DEFAULT_LIMITS, steps: Infinity, expired: () => Date.now() >= end };
+}
+
+function printResults(results: readonly Linearized[]): void {
+  for (const { file, operations, verdict, why, ms } of results) {
+    print(`${file}: ${verdict}, ${operations} operations, ${ms} ms`);
+    if (why !== null) print(`  ${why}`);
+  }
+}

@@ -1,0 +1,32 @@
+/**
+ * A store of texts by key: get, put, append. The example of a specification that falls into partitions: what is done to
+ * one key says nothing about another.
+ */
+import type { Specification, Timed } from './specification.ts';
+
+/** An operation of a client; a key that was never put holds the empty text. */
+export interface KeyValueOp extends Timed {
+  readonly kind: 'get' | 'put' | 'append';
+  readonly key: string;
+  /** What is put or appended; of a get what it answered, absent when it never returned. */
+  readonly value?: string;
+}
+
+/** The state is the text under the partition's key. */
+export const KEY_VALUE: Specification<string, KeyValueOp> = {
+  initial: '',
+  partition: ({ key }) => key,
+  silent: ({ kind }) => kind === 'get',
+  step(state, { kind, value }, allow) {
+    if (kind === 'put') allow(value ?? '');
+    else if (kind === 'append') allow(state + (value ?? ''));
+    else if (value === undefined || value === state) allow(state);
+  },
+  refusal: (state, { key, value }) => `"${key}" holds "${state}": a get may answer only that, not "${value ?? ''}"`,
+};
+
+/** For instance `get "4": "ab"`. */
+export function describe({ kind, key, value }: KeyValueOp): string {
+  if (kind === 'get') return `get "${key}": ${value === undefined ? 'no answer' : `"${value}"`}`;
+  return `${kind} "${key}" "${value ?? ''}"`;
+}

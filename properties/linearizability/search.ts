@@ -1,0 +1,226 @@
+/**
+ * The search for an order of operations that do interact: the algorithm of Wing and Gong, with Lowe's memory of
+ * configurations. One operation after the other is chosen among those that began before the first pending return;
+ * where none will do, the last choice is taken back.
+ *
+ * One reduction on top: an operation that never changes anything, and may happen now, happens now. Whatever explains the
+ * rest with it happening later explains it with it happening now, as nobody but itself can tell; so this choice is
+ * never taken back for another.
+ */
+import { Memo, scatter } from './memo.ts';
+import type { Limits, Outcome, Specification, Timed, Unexplained } from './specification.ts';
+import { REFUSED, States } from './states.ts';
+
+/** How many states in front of the unexplained return are asked for a reason. */
+const REASONS = 64;
+/** Steps between two looks at the clock. */
+const PATIENCE = 0x3ff;
+
+export class Search<State, Op extends Timed> {
+  private readonly spec: Specification<State, Op>;
+  private readonly ops: readonly Op[];
+  private readonly limits: Limits;
+  private readonly states: States<State, Op>;
+  private readonly memo: Memo;
+  private readonly done: Int32Array;
+  /** Calls and returns in time, as a list: an operation's call is entry `op`, its return `n + op`; `2n` is the head. */
+  private readonly next: Int32Array;
+  private readonly previous: Int32Array;
+  private readonly head: number;
+  /** Place of each entry in time. */
+  private readonly place: Int32Array;
+  private required = 0;
+
+  /** The choices made: operation, branch, and the state before. */
+  private readonly chosen: Int32Array;
+  private readonly branches: Int32Array;
+  private readonly before: Int32Array;
+  private readonly silent: Uint8Array;
+  private depth = 0;
+
+  /** The furthest return that held the search up (-1: none, 2n: the end), and the states in which it did. */
+  private furthest = -1;
+  private readonly stuck = new Set<number>();
+
+  constructor(spec: Specification<State, Op>, ops: readonly Op[], limits: Limits) {
+    const n = ops.length;
+    this.spec = spec;
+    this.ops = ops;
+    this.limits = limits;
+    this.states = new States(spec, ops);
+    this.done = new Int32Array((n + 31) >> 5);
+    this.memo = new Memo(this.done.length);
+    this.head = 2 * n;
+    this.next = new Int32Array(2 * n + 1);
+    this.previous = new Int32Array(2 * n + 1);
+    this.place = new Int32Array(2 * n + 1);
+    this.chosen = new Int32Array(n);
+    this.branches = new Int32Array(n);
+    this.before = new Int32Array(n);
+    this.silent = Uint8Array.from(ops, (op) => (spec.silent?.(op) === true ? 1 : 0));
+    this.link();
+  }
+
+  /** Puts calls and returns in order of time; at the same time calls first, so that touching intervals overlap. */
+  private link(): void {
+    const n = this.ops.length;
+    const timeOf = (entry: number): number => {
+      const op = this.ops[entry % n] as Op; // two entries an operation
+      return entry < n ? op.invoked : op.returned;
+    };
+    const entries: number[] = [];
+    for (let op = 0; op < n; op++) {
+      entries.push(op);
+      if (timeOf(n + op) === Infinity) continue;
+      entries.push(n + op);
+      this.required++;
+    }
+    entries.sort((a, b) => timeOf(a) - timeOf(b) || Number(a >= n) - Number(b >= n) || a - b);
+    let last = this.head;
+    for (const [place, entry] of entries.entries()) {
+      this.place[entry] = place;
+      this.next[last] = entry;
+      this.previous[entry] = last;
+      last = entry;
+    }
+    this.next[last] = this.head;
+    this.previous[this.head] = last;
+    this.place[this.head] = entries.length;
+  }
+
+  run(): Outcome<Op> {
+    let state = this.states.numberOf(this.spec.initial);
+    let hash = 0;
+    let entry = this.start(state);
+    let branch = 0;
+    if (this.mayEnd(state)) return this.explained();
+    for (let steps = 1; ; steps++) {
+      if (steps > this.limits.steps) return { verdict: 'unknown', why: `not decided in ${this.limits.steps} steps` };
+      if (this.memo.size > this.limits.memory) {
+        return { verdict: 'unknown', why: `not decided with ${this.limits.memory} configurations in memory` };
+      }
+      if ((steps & PATIENCE) === 0 && this.limits.expired?.() === true) {
+        return { verdict: 'unknown', why: 'not decided in the time given' };
+      }
+      if (entry < this.ops.length) {
+        // a call: done next, unless that is refused or leads to where the search has been
+        const after = this.states.after(state, entry, branch);
+        if (after === REFUSED) {
+          entry = this.next[entry] as number;
+          branch = 0;
+          continue;
+        }
+        this.mark(entry);
+        const hashAfter = hash ^ scatter(entry);
+        if (!this.memo.add(this.done, after, hashAfter ^ scatter(~after))) {
+          this.mark(entry);
+          if (this.silent[entry] === 1) entry = this.head;
+          else branch++;
+          continue;
+        }
+        this.lift(entry, branch, state);
+        state = after;
+        hash = hashAfter;
+        if (this.mayEnd(state)) return this.explained();
+        entry = this.start(state);
+        branch = 0;
+        continue;
+      }
+      // a return whose call is not done, or the end of the list: the last choice was wrong
+      this.noteStuck(entry, state);
+      do {
+        if (this.depth === 0) return { verdict: 'unexplained', failure: this.failure() };
+        this.depth--;
+        entry = this.chosen[this.depth] as number; // see lift()
+        branch = (this.branches[this.depth] as number) + 1;
+        state = this.before[this.depth] as number;
+        this.mark(entry);
+        hash ^= scatter(entry);
+        this.unlift(entry);
+      } while (this.silent[entry] === 1); // there was no other choice to make
+    }
+  }
+
+  /** Where to begin in a new configuration: at an operation that never changes anything, if one is possible. */
+  private start(state: number): number {
+    const { ops, next, head } = this;
+    for (let entry = next[head] as number; entry < ops.length; entry = next[entry] as number) {
+      if (this.silent[entry] === 1 && this.states.after(state, entry, 0) !== REFUSED) return entry;
+    }
+    return next[head] as number;
+  }
+
+  private mark(op: number): void {
+    (this.done[op >> 5] as number) ^= 1 << (op & 31);
+  }
+
+  private lift(op: number, branch: number, state: number): void {
+    this.chosen[this.depth] = op;
+    this.branches[this.depth] = branch;
+    this.before[this.depth] = state;
+    this.depth++;
+    this.unlink(op);
+    if (this.returns(op)) {
+      this.unlink(this.ops.length + op);
+      this.required--;
+    }
+  }
+
+  private unlift(op: number): void {
+    if (this.returns(op)) {
+      this.relink(this.ops.length + op);
+      this.required++;
+    }
+    this.relink(op);
+  }
+
+  private returns(op: number): boolean {
+    return (this.ops[op] as Op).returned !== Infinity;
+  }
+
+  private unlink(entry: number): void {
+    const before = this.previous[entry] as number;
+    const after = this.next[entry] as number;
+    this.next[before] = after;
+    this.previous[after] = before;
+  }
+
+  private relink(entry: number): void {
+    this.next[this.previous[entry] as number] = entry;
+    this.previous[this.next[entry] as number] = entry;
+  }
+
+  private mayEnd(state: number): boolean {
+    if (this.required > 0) return false;
+    if (this.spec.final === undefined || this.spec.final(this.states.at(state)) === null) return true;
+    this.noteStuck(this.head, state);
+    return false;
+  }
+
+  /** The first return that is still in the list is as far as this configuration goes. */
+  private noteStuck(entry: number, state: number): void {
+    if (entry === this.head && this.required > 0) return;
+    const place = this.place[entry] as number;
+    if (this.furthest >= 0 && place < (this.place[this.furthest] as number)) return;
+    if (entry !== this.furthest) this.stuck.clear();
+    this.furthest = entry;
+    if (this.stuck.size < REASONS) this.stuck.add(state);
+  }
+
+  private explained(): Outcome<Op> {
+    const order = Array.from(this.chosen.subarray(0, this.depth), (op) => this.ops[op] as Op);
+    return { verdict: 'explained', order };
+  }
+
+  private failure(): Unexplained<Op> {
+    const atEnd = this.furthest === this.head;
+    const op = atEnd ? null : this.ops[this.furthest - this.ops.length] as Op; // a return, see noteStuck()
+    const reasons = [...this.stuck].map((state) => {
+      const at = this.states.at(state);
+      return op === null ? this.spec.final?.(at) ?? '' : this.spec.refusal(at, op);
+    });
+    const until = op?.returned ?? Infinity;
+    const prefix = this.ops.filter(({ invoked }) => invoked <= until).toSorted((a, b) => a.invoked - b.invoked);
+    return { op, refusals: [...new Set(reasons)], prefix };
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * The states that a search meets, numbered, and where each operation leads from each of them: the specification is asked
+ * once for every pair, however often the search comes by.
+ */
+import type { Specification, Timed } from './specification.ts';
+
+/** The operation is refused. */
+export const REFUSED = -1;
+const UNASKED = -2;
+/** Several states follow: `SEVERAL - i` is the i-th list of {@link States.lists}. */
+const SEVERAL = -3;
+
+export class States<State, Op extends Timed> {
+  private readonly spec: Specification<State, Op>;
+  private readonly ops: readonly Op[];
+  private readonly states: State[] = [];
+  private readonly rows: Int32Array[] = [];
+  private readonly lists: number[][] = [];
+  private readonly numbers = new Map<unknown, number>();
+  private following: number[] = [];
+  private readonly allow = (next: State): void => {
+    const number = this.numberOf(next);
+    if (!this.following.includes(number)) this.following.push(number);
+  };
+
+  constructor(spec: Specification<State, Op>, ops: readonly Op[]) {
+    this.spec = spec;
+    this.ops = ops;
+  }
+
+  numberOf(state: State): number {
+    const key = this.spec.key === undefined ? state : this.spec.key(state);
+    const known = this.numbers.get(key);
+    if (known !== undefined) return known;
+    this.numbers.set(key, this.states.length);
+    this.rows.push(new Int32Array(this.ops.length).fill(UNASKED));
+    return this.states.push(state) - 1;
+  }
+
+  /** The state of that number. */
+  at(number: number): State {
+    return this.states[number] as State; // numbers come from numberOf()
+  }
+
+  /** The `branch`-th state that operation `op` may lead to from `from`, or {@link REFUSED} when there is none. */
+  after(from: number, op: number, branch: number): number {
+    const next = this.next(from, op);
+    if (next > SEVERAL) return branch === 0 ? next : REFUSED;
+    return this.lists[SEVERAL - next]?.[branch] ?? REFUSED;
+  }
+
+  private next(from: number, op: number): number {
+    const row = this.rows[from] as Int32Array; // a row for each number
+    const known = row[op] as number; // a column for each operation
+    return known === UNASKED ? (row[op] = this.ask(from, op)) : known;
+  }
+
+  private ask(from: number, op: number): number {
+    this.following = [];
+    this.spec.step(this.at(from), this.ops[op] as Op, this.allow); // op is an index of ops
+    const { following } = this;
+    if (following.length === 0) return REFUSED;
+    if (following.length === 1) return following[0] as number; // there is one
+    return SEVERAL - (this.lists.push(following) - 1);
+  }
+}
