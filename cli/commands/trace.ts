@@ -2,14 +2,15 @@
  * `sept trace FILE...`: judges what a real kernel's TDP MMU did, as ftrace recorded it, by the K rules.
  */
 import { Command, Option } from 'commander';
+import { wrap } from '../../properties/reports/report.ts';
 import { LAYOUTS, type KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { judgeTraceFile } from '../../properties/traces/files.ts';
-import type { TraceOptions, TraceViolation } from '../../properties/traces/judge.ts';
+import type { TraceOptions } from '../../properties/traces/judge.ts';
 import { TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
-import { Judged } from '../../properties/traces/summary.ts';
+import { Judged, type FiledViolation } from '../../properties/traces/summary.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS, UsageError } from '../errors.ts';
 import { jsonOption, limitOption, type Knobs } from '../knobs.ts';
-import { print, printJson, Progress, table } from '../output.ts';
+import { emphasised, print, printJson, Progress, table } from '../output.ts';
 
 const SHOWN = 10;
 /** With --json, so many unless told otherwise. */
@@ -92,9 +93,16 @@ function printJudged(judged: Judged, limit: number): void {
   if (shown.length < judged.violated) print(`\nThe first ${shown.length} of ${judged.violated}; --limit shows more.`);
 }
 
-function printViolation(v: TraceViolation & { readonly file: string }): void {
-  print(`\n${v.rule}: ${v.statement}`);
-  for (const { line, what } of v.causes) print(`  ${v.file}:${line}  ${what}`);
-  print(`! ${v.file}:${v.line}  ${v.task}: ${v.seen}`);
-  print(`  ${v.event}`);
+function printViolation(v: FiledViolation): void {
+  const lineOf = (line: number): string => String(line).padStart(String(v.line).length);
+  const indent = ' '.repeat(lineOf(v.line).length + 4);
+  const report = [
+    '',
+    ...wrap(`${v.rule}: ${v.statement}`, ''),
+    v.file,
+    ...v.causes.flatMap(({ line, what }) => wrap(`  ${lineOf(line)}  ${what}`, indent)),
+    ...wrap(`! ${v.line}  ${v.task}: ${v.seen}`, indent),
+    `${indent}${v.event}`,
+  ];
+  print(emphasised(report.join('\n')));
 }

@@ -39,10 +39,13 @@ describe('sept trace', () => {
       rule  exercised  violated  not judged
       K20   4          1
 
-      K20: What was taken away under a valid root is flushed before mmu_lock is let go; by a notifier that meets several slots, before it ends.
-        FILE:513  GFN 0x13a0 at level 1: 224d825 became 8000000000000000
-      ! FILE:518  kw-527: lets go of mmu_lock, or ends the invalidation, and has not flushed since GFNs 0x13a0 up to 0x13a1 changed
-        kw-527     [000] ...1.          514: wu: (_raw_write_unlock+0x4/0x30) lock=0xffff888102d16000
+      K20: What was taken away under a valid root is flushed before mmu_lock is let go; by a notifier that
+      meets several slots, before it ends.
+      FILE
+        513  GFN 0x13a0 at level 1: 224d825 became 8000000000000000
+      ! 518  kw-527: lets go of mmu_lock, or ends the invalidation, and has not flushed since GFNs 0x13a0
+             up to 0x13a1 changed
+             kw-527     [000] ...1.          514: wu: (_raw_write_unlock+0x4/0x30) lock=0xffff888102d16000
       "
     `);
   });
