@@ -5,7 +5,7 @@ import { Command, Option } from 'commander';
 import { wrap } from '../../properties/reports/report.ts';
 import { LAYOUTS, type KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { judgeTraceFile } from '../../properties/traces/files.ts';
-import type { TraceOptions } from '../../properties/traces/judge.ts';
+import type { TraceOptions } from '../../properties/traces/verdict.ts';
 import { TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
 import { Judged, type FiledViolation } from '../../properties/traces/summary.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS, UsageError } from '../errors.ts';

@@ -2,69 +2,16 @@
 import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
 import type { EventName } from './kernels/events.ts';
 import { TRACED_KERNELS } from './kernels/kernel.ts';
-import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { TraceEvent } from './reader/event.ts';
 import { TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
-import type { Cause, TraceJudge, TraceRule } from './rules/rule.ts';
-import { Changes } from './state/changes.ts';
+import type { TraceJudge, TraceRule } from './rules/rule.ts';
+import { followChanges } from './state/changes.ts';
 import { followLife, followWalks } from './state/life.ts';
 import { Notifiers } from './state/notifiers.ts';
 import { followLocks } from './state/locks.ts';
 import type { Vm } from './state/vm.ts';
 import { World } from './state/world.ts';
-
-export interface TraceOptions {
-  /** Of which kernel the trace is; recognised by its first change of an SPTE when absent. */
-  readonly kernel?: KernelVersion;
-  /** Only these rules, by id. */
-  readonly rules?: readonly string[];
-  /** Only the VM at this address, hexadecimal. */
-  readonly vm?: string;
-  /** How many violations are kept with what belongs to them; all are counted. */
-  readonly limit?: number;
-}
-
-export interface TraceViolation {
-  readonly rule: string;
-  /** What the rule says. */
-  readonly statement: string;
-  /** 1-based line at which it shows. */
-  readonly line: number;
-  readonly task: string;
-  /** Address of the VM; empty when there is none. */
-  readonly vm: string;
-  readonly seen: string;
-  /** The event of that line. */
-  readonly event: string;
-  /** Earlier events that matter. */
-  readonly causes: readonly Cause[];
-}
-
-export interface RuleCount {
-  readonly exercised: number;
-  readonly violated: number;
-  /** Why it could not be judged, as often as that was; or why not at all. */
-  readonly notJudged: Readonly<Record<string, number>>;
-}
-
-export interface TraceVerdict {
-  /** Null when no event tells. */
-  readonly kernel: KernelVersion | null;
-  readonly lines: number;
-  readonly events: number;
-  /** Events of kinds that are not known, by name. */
-  readonly unknown: Readonly<Record<string, number>>;
-  /** Lines that are no events. */
-  readonly unreadable: number;
-  /** How often the kernel said that it lost events. */
-  readonly lost: number;
-  /** Addresses of the VMs that it tells of. */
-  readonly vms: readonly string[];
-  /** By line. The first `limit`. */
-  readonly violations: readonly TraceViolation[];
-  readonly violated: number;
-  readonly rules: Readonly<Record<string, RuleCount>>;
-}
+import type { RuleCount, TraceOptions, TraceVerdict, TraceViolation } from './verdict.ts';
 
 const LIMIT = 1000;
 const STATEMENTS: ReadonlyMap<string, string> = new Map(KVM_RULES.map(({ id, statement }) => [id, statement]));
@@ -102,8 +49,7 @@ export class TraceJudging {
     this.world = new World(this.e, options.kernel === undefined ? null : TRACED_KERNELS[options.kernel]);
     followLife(this.world);
     followWalks(this.world);
-    const changes = new Changes(this.world);
-    void changes;
+    followChanges(this.world);
     followLocks(this.world);
     const notifiers = new Notifiers(this.world);
     this.findings = TRACE_RULES.filter(({ id }) => options.rules?.includes(id) ?? true).map((rule) => new Finding(rule));

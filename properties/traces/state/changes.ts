@@ -20,7 +20,7 @@ interface Announced {
   readonly newLo: number;
 }
 
-export class Changes {
+class Changes {
   private readonly world: World;
   private readonly chains: Chains;
   private readonly c = new Change();
@@ -172,3 +172,6 @@ export class Changes {
     }
   }
 }
+
+/** Keeps the tables of a world, and tells of what changes in them. */
+export const followChanges = (world: World): Changes => new Changes(world);
