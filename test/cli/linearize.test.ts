@@ -54,17 +54,14 @@ describe('sept linearize', () => {
     });
   });
 
-  const UNUSABLE: [string, string, string][] = [
+  test.each([
     ['kv', 'odd.kv', 'sept: odd.kv:1: not an operation; give one record a line, as porcupine writes them\n'],
     ['register', 'empty.log', 'sept: empty.log: holds no operation; say with --model what it is about\n'],
     ['register', 'orphan.log', 'sept: orphan.log:1: process 0 has not begun this; give the history from its start\n'],
     ['register', 'none.log', 'sept: none.log: no such file; check the path\n'],
-  ];
-  test('says in a line what it cannot use and ends with 2', async () => {
-    const ran = await Promise.all(UNUSABLE.map(async ([model, name]) => {
-      const { code, stderr } = await sept('linearize', '--model', model, path(name));
-      return { name, code, stderr: shown(stderr) };
-    }));
-    expect(ran).toEqual(UNUSABLE.map(([, name, stderr]) => ({ name, code: 2, stderr })));
+  ])('says in a line that it cannot use %s of %s, and ends with 2', async (model, name, message) => {
+    const { code, stderr } = await sept('linearize', '--model', model, path(name));
+
+    expect({ code, stderr: shown(stderr) }).toEqual({ code: 2, stderr: message });
   });
 });
