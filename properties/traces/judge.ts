@@ -167,8 +167,10 @@ function sumOf(findings: readonly Finding[]): RuleCount {
   for (const finding of findings) {
     for (const [why, times] of finding.notJudged) notJudged.set(why, (notJudged.get(why) ?? 0) + times);
   }
+  const exercised = findings.reduce((sum, finding) => sum + finding.exercised, 0);
+  if (exercised === 0 && notJudged.size === 0) notJudged.set('the trace has nothing that it is about', 1);
   return {
-    exercised: findings.reduce((sum, { exercised }) => sum + exercised, 0),
+    exercised,
     violated: findings.reduce((sum, { violated }) => sum + violated, 0),
     notJudged: Object.fromEntries(notJudged),
   };

@@ -77,8 +77,7 @@ if (replay === null) {
 
 print('\nJudging traces of real kernels');
 const traced = await tracing(passes);
-print(`${traced.source}: ${rounded(traced.eventsPerSecond)} events/s, ${traced.events} events, ${traced.violated} violations, ` +
-  `${rounded(traced.megabytes)} MB`);
+print(`${traced.source}: ${rounded(traced.eventsPerSecond)} events/s, ${traced.events} events, ${traced.violated} violations`);
 
 print('\nLinearizability (porcupine: what it took for its own histories of that kind)');
 print(table(['history', 'operations', 'ms', 'porcupine, ms'], linearizing(passes).map((l) =>

@@ -11,8 +11,6 @@ export interface Tracing {
   readonly eventsPerSecond: number;
   readonly events: number;
   readonly violated: number;
-  /** The most memory that the process has had so far. */
-  readonly megabytes: number;
 }
 
 /** The first that are there are judged: those beside this repository are no part of it. */
@@ -20,8 +18,6 @@ const FOLDERS = [
   ['all captures', '../../../shared/recordings/kvm/'],
   ['captures of our own', '../../recordings/traces/'],
 ] as const;
-
-const KILOBYTES = 1000;
 
 /** Judges captures so many times. */
 export async function tracing(passes: number): Promise<Tracing> {
@@ -35,7 +31,7 @@ export async function tracing(passes: number): Promise<Tracing> {
     totals = work;
     rates.push(work.events / seconds);
   }
-  return { source, eventsPerSecond: median(rates), ...totals, megabytes: process.resourceUsage().maxRSS / KILOBYTES };
+  return { source, eventsPerSecond: median(rates), ...totals };
 }
 
 async function judged(files: readonly string[]): Promise<{ events: number; violated: number }> {
