@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import { checkCommand } from './commands/check.ts';
 import { conflictsCommand } from './commands/conflicts.ts';
+import { huntCommand } from './commands/hunt.ts';
 import { judgeCommand } from './commands/judge.ts';
 import { linearizeCommand } from './commands/linearize.ts';
 import { newCommand } from './commands/new.ts';
@@ -18,8 +19,8 @@ import { placeOf } from './place.ts';
 
 /** Add a command here. */
 const COMMANDS = [
-  checkCommand, showCommand, rulesCommand, newCommand, replayCommand, conflictsCommand, judgeCommand, linearizeCommand,
-  traceCommand,
+  checkCommand, showCommand, rulesCommand, newCommand, replayCommand, conflictsCommand, judgeCommand, huntCommand,
+  linearizeCommand, traceCommand,
 ];
 
 /** A command and those below it. */

@@ -28,7 +28,7 @@ function whole(text: string): number {
 /** From a seed on, one after the other; half as many life cycles as sequences. */
 function seedsFrom(first: number, count: number): Seeds {
   const from = (length: number): number[] => Array.from({ length }, (_, i) => first + i);
-  return { sequential: from(count), lifecycle: from(Math.ceil(count / 2)), pairs: first };
+  return { sequential: from(count), lifecycle: from(Math.ceil(count / 2)), concurrent: from(count), pairs: first };
 }
 
 const { folder, seed, scenarios } = new Command('record')

@@ -10,6 +10,7 @@
 import { Memo, scatter } from './memo.ts';
 import type { Limits, Outcome, Specification, Timed, Unexplained } from './specification.ts';
 import { REFUSED, States } from './states.ts';
+import { Timeline } from './timeline.ts';
 
 /** How many states in front of the unexplained return are asked for a reason. */
 const REASONS = 64;
@@ -23,13 +24,7 @@ export class Search<State, Op extends Timed> {
   private readonly states: States<State, Op>;
   private readonly memo: Memo;
   private readonly done: Int32Array;
-  /** Calls and returns in time, as a list: an operation's call is entry `op`, its return `n + op`; `2n` is the head. */
-  private readonly next: Int32Array;
-  private readonly previous: Int32Array;
-  private readonly head: number;
-  /** Place of each entry in time. */
-  private readonly place: Int32Array;
-  private required = 0;
+  private readonly time: Timeline;
 
   /** The choices made: operation, branch, and the state before. */
   private readonly chosen: Int32Array;
@@ -50,42 +45,11 @@ export class Search<State, Op extends Timed> {
     this.states = new States(spec, ops);
     this.done = new Int32Array((n + 31) >> 5);
     this.memo = new Memo(this.done.length);
-    this.head = 2 * n;
-    this.next = new Int32Array(2 * n + 1);
-    this.previous = new Int32Array(2 * n + 1);
-    this.place = new Int32Array(2 * n + 1);
+    this.time = new Timeline(ops);
     this.chosen = new Int32Array(n);
     this.branches = new Int32Array(n);
     this.before = new Int32Array(n);
     this.silent = Uint8Array.from(ops, (op) => (spec.silent?.(op) === true ? 1 : 0));
-    this.link();
-  }
-
-  /** Puts calls and returns in order of time; at the same time calls first, so that touching intervals overlap. */
-  private link(): void {
-    const n = this.ops.length;
-    const timeOf = (entry: number): number => {
-      const op = this.ops[entry % n] as Op; // two entries an operation
-      return entry < n ? op.invoked : op.returned;
-    };
-    const entries: number[] = [];
-    for (let op = 0; op < n; op++) {
-      entries.push(op);
-      if (timeOf(n + op) === Infinity) continue;
-      entries.push(n + op);
-      this.required++;
-    }
-    entries.sort((a, b) => timeOf(a) - timeOf(b) || Number(a >= n) - Number(b >= n) || a - b);
-    let last = this.head;
-    for (const [place, entry] of entries.entries()) {
-      this.place[entry] = place;
-      this.next[last] = entry;
-      this.previous[entry] = last;
-      last = entry;
-    }
-    this.next[last] = this.head;
-    this.previous[this.head] = last;
-    this.place[this.head] = entries.length;
   }
 
   run(): Outcome<Op> {
@@ -106,7 +70,7 @@ export class Search<State, Op extends Timed> {
         // a call: done next, unless that is refused or leads to where the search has been
         const after = this.states.after(state, entry, branch);
         if (after === REFUSED) {
-          entry = this.next[entry] as number;
+          entry = this.time.next[entry] as number; // a call has one
           branch = 0;
           continue;
         }
@@ -114,7 +78,7 @@ export class Search<State, Op extends Timed> {
         const hashAfter = hash ^ scatter(entry);
         if (!this.memo.add(this.done, after, hashAfter ^ scatter(~after))) {
           this.mark(entry);
-          if (this.silent[entry] === 1) entry = this.head;
+          if (this.silent[entry] === 1) entry = this.time.head;
           else branch++;
           continue;
         }
@@ -136,14 +100,14 @@ export class Search<State, Op extends Timed> {
         state = this.before[this.depth] as number;
         this.mark(entry);
         hash ^= scatter(entry);
-        this.unlift(entry);
+        this.time.putBack(entry);
       } while (this.silent[entry] === 1); // there was no other choice to make
     }
   }
 
   /** Where to begin in a new configuration: at an operation that never changes anything, if one is possible. */
   private start(state: number): number {
-    const { ops, next, head } = this;
+    const { ops, time: { next, head } } = this;
     for (let entry = next[head] as number; entry < ops.length; entry = next[entry] as number) {
       if (this.silent[entry] === 1 && this.states.after(state, entry, 0) !== REFUSED) return entry;
     }
@@ -159,49 +123,20 @@ export class Search<State, Op extends Timed> {
     this.branches[this.depth] = branch;
     this.before[this.depth] = state;
     this.depth++;
-    this.unlink(op);
-    if (this.returns(op)) {
-      this.unlink(this.ops.length + op);
-      this.required--;
-    }
-  }
-
-  private unlift(op: number): void {
-    if (this.returns(op)) {
-      this.relink(this.ops.length + op);
-      this.required++;
-    }
-    this.relink(op);
-  }
-
-  private returns(op: number): boolean {
-    return (this.ops[op] as Op).returned !== Infinity;
-  }
-
-  private unlink(entry: number): void {
-    const before = this.previous[entry] as number;
-    const after = this.next[entry] as number;
-    this.next[before] = after;
-    this.previous[after] = before;
-  }
-
-  private relink(entry: number): void {
-    this.next[this.previous[entry] as number] = entry;
-    this.previous[this.next[entry] as number] = entry;
+    this.time.take(op);
   }
 
   private mayEnd(state: number): boolean {
-    if (this.required > 0) return false;
+    if (this.time.required > 0) return false;
     if (this.spec.final === undefined || this.spec.final(this.states.at(state)) === null) return true;
-    this.noteStuck(this.head, state);
+    this.noteStuck(this.time.head, state);
     return false;
   }
 
   /** The first return that is still in the list is as far as this configuration goes. */
   private noteStuck(entry: number, state: number): void {
-    if (entry === this.head && this.required > 0) return;
-    const place = this.place[entry] as number;
-    if (this.furthest >= 0 && place < (this.place[this.furthest] as number)) return;
+    if (entry === this.time.head && this.time.required > 0) return;
+    if (this.furthest >= 0 && this.time.place(entry) < this.time.place(this.furthest)) return;
     if (entry !== this.furthest) this.stuck.clear();
     this.furthest = entry;
     if (this.stuck.size < REASONS) this.stuck.add(state);
@@ -213,7 +148,7 @@ export class Search<State, Op extends Timed> {
   }
 
   private failure(): Unexplained<Op> {
-    const atEnd = this.furthest === this.head;
+    const atEnd = this.furthest === this.time.head;
     const op = atEnd ? null : this.ops[this.furthest - this.ops.length] as Op; // a return, see noteStuck()
     const reasons = [...this.stuck].map((state) => {
       const at = this.states.at(state);

@@ -21,11 +21,11 @@ import { shrink } from '../histories/shrink.ts';
 import { formatHistory } from '../histories/text.ts';
 
 /** Levels of the tree: 2 for the root's entries, so the guest has eight pages. */
-const ROOT_LEVEL = 2;
+export const ROOT_LEVEL = 2;
 /** Some page in shared memory. */
 const SOURCE = 0x1000_0000;
 
-type HostCall = (w: ModuleWorld, gfn: number) => readonly [string, Partial<Operands>];
+export type HostCall = (w: ModuleWorld, gfn: number) => readonly [string, Partial<Operands>];
 
 /** A call with a GPA and a level. */
 const onEntry = (name: string, level: number): HostCall => (w, gfn) => [name, w.mapping(gfn, level)];
@@ -38,7 +38,7 @@ const own = (w: ModuleWorld, gfn: number): number => w.pageOf(gfn);
 const others = (w: ModuleWorld, gfn: number): number => w.pageOf(gfn ^ 1);
 const table = (w: ModuleWorld, gfn: number): number => w.tablePage(gfn, 1);
 
-const HOST_CALLS: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
+export const HOST_CALLS: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
   ['add', withPage('TDH.MEM.PAGE.ADD', 0, own)],
   ['aug', withPage('TDH.MEM.PAGE.AUG', 0, own)],
   ['aug-other', withPage('TDH.MEM.PAGE.AUG', 0, others)],
@@ -65,15 +65,15 @@ const HOST_CALLS: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
 /** The operation with which the guest writes to a page. */
 const TOUCH = 'touch';
 /** What a guest executes, by operation: the call that the module makes of it, and its level. */
-const GUEST_CALLS: ReadonlyMap<string, readonly [string, number]> = new Map([
+export const GUEST_CALLS: ReadonlyMap<string, readonly [string, number]> = new Map([
   ['accept', ['TDG.MEM.PAGE.ACCEPT', 0]],
   ['accept-huge', ['TDG.MEM.PAGE.ACCEPT', 1]],
   [TOUCH, ['HW.GUEST.ACCESS', 0]],
 ]);
 /** The operation with which a VCPU leaves the TD. */
-const LEAVE = 'leave';
+export const LEAVE = 'leave';
 /** The operation that lets the others go on. */
-const IDLE = 'idle';
+export const IDLE = 'idle';
 
 /** Two VMM threads and a VCPU, or two VCPUs: where the races of the module live. */
 export const CALL_SHAPE: Shape = {
@@ -181,7 +181,7 @@ export class CallExplorer {
 }
 
 /** More than any program of {@link CALL_SHAPE} takes: nothing here retries. */
-const MAX_STEPS = 5_000;
+export const MAX_STEPS = 5_000;
 
 function unknown(operation: string): never {
   throw new Error(`unknown operation "${operation}"`);

@@ -3,6 +3,7 @@
  * where they are.
  */
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { HistoryJudge, type JudgedHistory } from '../../properties/recordings/concurrent/judge.ts';
@@ -107,6 +108,31 @@ type Labelled = Concurrent & { explainableStrictBusy: boolean };
 /** Each line of a recording. */
 const linesOf = (path: string): Labelled[] =>
   gunzipSync(readFileSync(path)).toString().trim().split('\n').map((line) => JSON.parse(line) as Labelled);
+
+describe('recordings of our own', () => {
+  const path = fileURLToPath(new URL('../../recordings/concurrent.jsonl.gz', import.meta.url));
+  const judge = new HistoryJudge();
+  const lines = linesOf(path);
+  const verdictOf = (value: unknown): string => judge.line({ where: path, value }).verdict;
+
+  test('are explained, calls that were refused for a lock included', () => {
+    const busy = lines.flatMap(({ events }) => events).filter(({ status }) => status.startsWith('0x80000200'));
+    expect(lines.map(verdictOf)).toEqual(lines.map(() => 'explained'));
+    expect(lines.length).toBeGreaterThanOrEqual(20);
+    expect(busy.length).toBeGreaterThan(50);
+  });
+
+  test('are not explained with another CHLDCNT at the end, nor with a call refused that was not', () => {
+    for (const line of lines) {
+      const [td] = line.final.tds;
+      const count = { ...line, final: { ...line.final, tds: [{ ...td, chldcnt: Number(td?.['chldcnt']) + 1 }] } };
+      expect(verdictOf(count)).toBe('unexplained');
+      const at = line.events.findIndex(({ op }) => op === 'TDH.MEM.TRACK');
+      const events = line.events.map((event, i) => (i === at ? { ...event, status: '0x8000020000000008' } : event));
+      if (at >= 0) expect(verdictOf({ ...line, events })).toBe('unexplained');
+    }
+  });
+});
 
 describe('the real module', () => {
   testWith('concurrent.jsonl.gz', 'does what the specification explains, but for the finding F1', (path) => {

@@ -44,7 +44,7 @@ export function parseRecordedHistory({ where, value }: ParsedLine): RecordedHist
     throw new InputError(where, `${v.getDotPath(issue) ?? 'the line'}: ${issue.message}`, HISTORY_HINT);
   }
   const { output } = parsed;
-  const events = output.events.map((event, i): RecordedEvent => ({ i, ...event }) as unknown as RecordedEvent); // wrongStep() looks
+  const events = output.events.map((event, i): RecordedEvent => ({ ...event, i }) as unknown as RecordedEvent); // wrongStep() looks
   const vcpus = new Map(output.config.tds.map(({ td, tdvpr }) => [td, tdvpr.length]));
   const fault = faultOf('prefix', output.prefix, vcpus) ?? faultOf('events', events, vcpus)
     ?? events.find(({ inv, ret }) => ret < inv);

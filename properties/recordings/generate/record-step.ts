@@ -43,6 +43,10 @@ export function recordStep(u: Universe, slot: Slot, i: number, asked: Asked): Re
   };
 }
 
+/** What an answer is written down as, without the state of the TD: nobody knows that while others are at work. */
+export const answerFields = (u: Universe, asked: Asked, done: Performed): Fields & { result: string; status: string } =>
+  ({ ...statusOf(done), ...outputsOf(u, asked, done) });
+
 const repeated = ({ repeat }: Asked, executed: number): { repeat?: Repeat } =>
   (repeat === undefined ? {} : { repeat: { ...repeat, executed } });
 

@@ -12,14 +12,14 @@ import type { Universes } from '../replay/universe.ts';
 const pages = (first: number, count: number, bytes: number): string[] =>
   Array.from({ length: count }, (_, i) => `0x${(first + i * bytes).toString(16)}`);
 
-const POOLS: Pools = {
+export const POOLS: Pools = {
   small: [...pages(0x100200000, 16, 0x1000), ...pages(0x100400000, 8, 0x1000)],
   large: pages(0x100800000, 8, 0x200000),
   huge: '0x140000000',
 };
 
 /** The platform, and whether the TD has five levels, a wide GPA, a debugger, and no #VE for pending pages. */
-function configOf(dice: Dice): SequentialConfig {
+export function configOf(dice: Dice): SequentialConfig {
   const septLevels = dice.percent(15) ? 5 : 4;
   const config = {
     module: OWN_MODULE,

@@ -1,7 +1,7 @@
 /**
  * Performs a recorded step on the specification: once, or as often as its `repeat` says.
  */
-import { atomically } from '../../../spec/machine/step.ts';
+import { atomically, type Steps } from '../../../spec/machine/step.ts';
 import type { Call, Injection, Operands, TdParams } from '../../../spec/tdx/call.ts';
 import { FUNCTIONS } from '../../../spec/tdx/functions/index.ts';
 import { MODULE_HALT, SUCCESS, toRax } from '../../../spec/tdx/status.ts';
@@ -45,12 +45,21 @@ export function perform(u: Universe, slot: Slot, step: RecordedStep): Performed 
   }
 }
 
-function once(u: Universe, slot: Slot, step: RecordedStep, operands: Operands): Call {
+/** The same without a `repeat`, step by step; what the harness or the hardware does is one step. */
+export function* performing(u: Universe, slot: Slot, step: RecordedStep): Steps<Performed> {
+  const call = yield* making(u, slot, step, operandsOf(u, slot, step, 0, 0));
+  return { call, executed: 1, result: resultOf(call), rax: raxOf(call) };
+}
+
+const once = (u: Universe, slot: Slot, step: RecordedStep, operands: Operands): Call =>
+  atomically(making(u, slot, step, operands));
+
+function* making(u: Universe, slot: Slot, step: RecordedStep, operands: Operands): Steps<Call> {
   const pseudo = PSEUDO_OPS.get(step.op);
   if (pseudo !== undefined) return pseudo(u, slot, step, operands);
   const fn = FUNCTIONS.get(step.op);
   if (fn === undefined) throw new Error(`unknown operation ${step.op}`); // the caller has asked isKnownOp
-  return atomically(u.tdx.invoke(fn, operands));
+  return yield* u.tdx.invoke(fn, operands);
 }
 
 function operandsOf(u: Universe, slot: Slot, step: RecordedStep, gpaOffset: number, hpaOffset: number): Operands {

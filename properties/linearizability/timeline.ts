@@ -1,0 +1,76 @@
+/**
+ * Calls and returns in order of time, as a list from which the operations that are done are taken out, and into which
+ * they are put back in the opposite order.
+ */
+import type { Timed } from './specification.ts';
+
+export class Timeline {
+  /** An operation's call is the entry of its number, its return that plus how many there are; the head is both ends. */
+  readonly next: Int32Array;
+  readonly head: number;
+  /** Operations that have returned and are not taken out. */
+  required = 0;
+  private readonly previous: Int32Array;
+  private readonly places: Int32Array;
+  private readonly hasReturned: Uint8Array;
+  private readonly count: number;
+
+  /** At the same time calls come first, so that intervals which touch overlap. */
+  constructor(ops: readonly Timed[]) {
+    const n = ops.length;
+    this.count = n;
+    this.head = 2 * n;
+    this.next = new Int32Array(2 * n + 1);
+    this.previous = new Int32Array(2 * n + 1);
+    this.places = new Int32Array(2 * n + 1);
+    this.hasReturned = Uint8Array.from(ops, ({ returned }) => (returned === Infinity ? 0 : 1));
+    const entries = ops.flatMap(({ invoked, returned }, op) =>
+      (returned === Infinity ? [[op, invoked] as const] : [[op, invoked] as const, [n + op, returned] as const]));
+    entries.sort(([a, at], [b, bt]) => at - bt || Number(a >= n) - Number(b >= n) || a - b);
+    this.required = entries.length - n;
+    let last = this.head;
+    for (const [place, [entry]] of entries.entries()) {
+      this.places[entry] = place;
+      this.join(last, entry);
+      last = entry;
+    }
+    this.join(last, this.head);
+    this.places[this.head] = entries.length;
+  }
+
+  /** Place of an entry in time; the head is last. */
+  place(entry: number): number {
+    return this.places[entry] as number; // every entry has one
+  }
+
+  /** Takes out the call of an operation, and its return if there is one. */
+  take(op: number): void {
+    this.unlink(op);
+    if (this.hasReturned[op] === 0) return;
+    this.unlink(this.count + op);
+    this.required--;
+  }
+
+  /** Puts back what was taken out last. */
+  putBack(op: number): void {
+    if (this.hasReturned[op] === 1) {
+      this.relink(this.count + op);
+      this.required++;
+    }
+    this.relink(op);
+  }
+
+  private unlink(entry: number): void {
+    this.join(this.previous[entry] as number, this.next[entry] as number); // every entry has neighbours
+  }
+
+  private relink(entry: number): void {
+    this.next[this.previous[entry] as number] = entry; // as in unlink()
+    this.previous[this.next[entry] as number] = entry;
+  }
+
+  private join(before: number, after: number): void {
+    this.next[before] = after;
+    this.previous[after] = before;
+  }
+}
