@@ -2,14 +2,15 @@
  * `sept trace FILE...`: judges what a real kernel's TDP MMU did, as ftrace recorded it, by the K rules.
  */
 import { Command, Option } from 'commander';
+import { wrap } from '../../properties/reports/report.ts';
 import { LAYOUTS, type KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { judgeTraceFile } from '../../properties/traces/files.ts';
-import type { TraceOptions, TraceViolation } from '../../properties/traces/judge.ts';
+import type { TraceOptions } from '../../properties/traces/verdict.ts';
 import { TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
-import { Judged } from '../../properties/traces/summary.ts';
+import { Judged, type FiledViolation } from '../../properties/traces/summary.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS, UsageError } from '../errors.ts';
 import { jsonOption, limitOption, type Knobs } from '../knobs.ts';
-import { print, printJson, Progress, table, warn } from '../output.ts';
+import { emphasised, print, printJson, Progress, table } from '../output.ts';
 
 const SHOWN = 10;
 /** With --json, so many unless told otherwise. */
@@ -36,7 +37,7 @@ export const traceCommand = (exit: (code: number) => void): Command => {
     .addOption(new Option('--kernel <version>', 'which kernel it is (default: what its probes say)')
       .choices(Object.keys(LAYOUTS)))
     .addHelpText('after', `
-The probes and events that are understood are in docs/guide.md. Several files are several traces.
+Several files are several traces. A rule whose events a trace does not have is not judged, and says which it lacks.
 Exit code: 0 no rule is broken, 1 some are, 2 unusable input.`)
     .action(async (files: string[], options: Options) => {
       const listed = options.json === true && command.getOptionValueSource('limit') === 'default';
@@ -90,12 +91,18 @@ function printJudged(judged: Judged, limit: number): void {
   const shown = violations.slice(0, limit);
   for (const violation of shown) printViolation(violation);
   if (shown.length < judged.violated) print(`\nThe first ${shown.length} of ${judged.violated}; --limit shows more.`);
-  warn(`${judged.rate} events a second`);
 }
 
-function printViolation(v: TraceViolation & { readonly file: string }): void {
-  print(`\n${v.rule}: ${v.statement}`);
-  for (const { line, what } of v.causes) print(`  ${v.file}:${line}  ${what}`);
-  print(`! ${v.file}:${v.line}  ${v.task}: ${v.seen}`);
-  print(`  ${v.event}`);
+function printViolation(v: FiledViolation): void {
+  const lineOf = (line: number): string => String(line).padStart(String(v.line).length);
+  const indent = ' '.repeat(lineOf(v.line).length + 4);
+  const report = [
+    '',
+    ...wrap(`${v.rule}: ${v.statement}`, ''),
+    v.file,
+    ...v.causes.flatMap(({ line, what }) => wrap(`  ${lineOf(line)}  ${what}`, indent)),
+    ...wrap(`! ${v.line}  ${v.task}: ${v.seen}`, indent),
+    `${indent}${v.event}`,
+  ];
+  print(emphasised(report.join('\n')));
 }

@@ -80,7 +80,7 @@ function linesOf({ text, sept, mirror, remark, subject }: Row, width: number): s
 }
 
 /** Breaks a paragraph at spaces and after bars; only a word longer than a line is broken itself. */
-function wrap(text: string, indent: string, width = COLUMNS): string[] {
+export function wrap(text: string, indent: string, width = COLUMNS): string[] {
   const lines: string[] = [];
   let rest = text;
   while (rest.length > width) {

@@ -1,8 +1,9 @@
 /** Traces in files: of any size, in the memory of what they tell of. */
 import { InputError } from '../recordings/format/input.ts';
 import { readBytes } from '../recordings/format/bytes.ts';
-import { TraceJudging, type TraceOptions, type TraceVerdict } from './judge.ts';
+import { TraceJudging } from './judge.ts';
 import { LineSplitter } from './reader/lines.ts';
+import type { TraceOptions, TraceVerdict } from './verdict.ts';
 
 /**
  * Judges the trace in `file` (`-` is standard input), plain or gzipped; `progress` hears of it once for each piece that

@@ -1,69 +1,17 @@
 /** Judges a trace by the K rules, event by event. */
 import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
+import type { EventName } from './kernels/events.ts';
 import { TRACED_KERNELS } from './kernels/kernel.ts';
-import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { TraceEvent } from './reader/event.ts';
 import { TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
-import type { Cause, TraceJudge, TraceRule } from './rules/rule.ts';
-import { Changes } from './state/changes.ts';
+import type { TraceJudge, TraceRule } from './rules/rule.ts';
+import { followChanges } from './state/changes.ts';
 import { followLife, followWalks } from './state/life.ts';
 import { Notifiers } from './state/notifiers.ts';
 import { followLocks } from './state/locks.ts';
 import type { Vm } from './state/vm.ts';
 import { World } from './state/world.ts';
-
-export interface TraceOptions {
-  /** Of which kernel the trace is; recognised by its first change of an SPTE when absent. */
-  readonly kernel?: KernelVersion;
-  /** Only these rules, by id. */
-  readonly rules?: readonly string[];
-  /** Only the VM at this address, hexadecimal. */
-  readonly vm?: string;
-  /** How many violations are kept with what belongs to them; all are counted. */
-  readonly limit?: number;
-}
-
-export interface TraceViolation {
-  readonly rule: string;
-  /** What the rule says. */
-  readonly statement: string;
-  /** 1-based line at which it shows. */
-  readonly line: number;
-  readonly task: string;
-  /** Address of the VM; empty when there is none. */
-  readonly vm: string;
-  readonly seen: string;
-  /** The event of that line. */
-  readonly event: string;
-  /** Earlier events that matter. */
-  readonly causes: readonly Cause[];
-}
-
-export interface RuleCount {
-  readonly exercised: number;
-  readonly violated: number;
-  /** Why it could not be judged, as often as that was; or why not at all. */
-  readonly notJudged: Readonly<Record<string, number>>;
-}
-
-export interface TraceVerdict {
-  /** Null when no event tells. */
-  readonly kernel: KernelVersion | null;
-  readonly lines: number;
-  readonly events: number;
-  /** Events of kinds that are not known, by name. */
-  readonly unknown: Readonly<Record<string, number>>;
-  /** Lines that are no events. */
-  readonly unreadable: number;
-  /** How often the kernel said that it lost events. */
-  readonly lost: number;
-  /** Addresses of the VMs that it tells of. */
-  readonly vms: readonly string[];
-  /** By line. The first `limit`. */
-  readonly violations: readonly TraceViolation[];
-  readonly violated: number;
-  readonly rules: Readonly<Record<string, RuleCount>>;
-}
+import type { RuleCount, TraceOptions, TraceVerdict, TraceViolation } from './verdict.ts';
 
 const LIMIT = 1000;
 const STATEMENTS: ReadonlyMap<string, string> = new Map(KVM_RULES.map(({ id, statement }) => [id, statement]));
@@ -73,7 +21,9 @@ class Finding {
   exercised = 0;
   violated = 0;
   readonly notJudged = new Map<string, number>();
-  readonly violations: TraceViolation[] = [];
+  readonly violations: { readonly violation: TraceViolation; readonly unless: readonly EventName[] }[] = [];
+  /** How many of them are none if there is no such event. */
+  readonly conditional = new Map<EventName, number>();
   readonly rule: TraceRule;
 
   constructor(rule: TraceRule) {
@@ -99,8 +49,7 @@ export class TraceJudging {
     this.world = new World(this.e, options.kernel === undefined ? null : TRACED_KERNELS[options.kernel]);
     followLife(this.world);
     followWalks(this.world);
-    const changes = new Changes(this.world);
-    void changes;
+    followChanges(this.world);
     followLocks(this.world);
     const notifiers = new Notifiers(this.world);
     this.findings = TRACE_RULES.filter(({ id }) => options.rules?.includes(id) ?? true).map((rule) => new Finding(rule));
@@ -151,20 +100,18 @@ export class TraceJudging {
       unjudged: (why) => {
         finding.notJudged.set(why, (finding.notJudged.get(why) ?? 0) + 1);
       },
-      violated: ({ line, task, vm, text, unless }, seen, causes = []) => {
+      violated: ({ line, task, vm, text, unless = [] }, seen, causes = []) => {
         if (!this.isAbout(vm)) return;
-        // those that are decided at the end are asked about there
-        const missing = unless?.find((name) => !this.world.hasSeen(name));
-        if (missing !== undefined) {
-          finding.notJudged.set(missingText([missing]), 1);
-          return;
-        }
         finding.violated++;
+        // an event that comes later will do
+        const missing = unless.find((name) => !this.world.hasSeen(name));
+        if (missing !== undefined) finding.conditional.set(missing, (finding.conditional.get(missing) ?? 0) + 1);
         if (finding.violations.length >= (this.options.limit ?? LIMIT)) return;
-        finding.violations.push({
+        const violation = {
           rule: id, statement: STATEMENTS.get(id) ?? '', line, task: task.name, vm: vm?.name ?? '', seen,
           event: text ?? this.e.text(), causes,
-        });
+        };
+        finding.violations.push({ violation, unless });
       },
     };
   }
@@ -179,7 +126,7 @@ export class TraceJudging {
       lines, events, unreadable, lost,
       vms: [...this.vms],
       unknown: Object.fromEntries(this.unknown),
-      violations: this.findings.flatMap(({ violations }) => violations).toSorted((a, b) => a.line - b.line)
+      violations: this.findings.flatMap((finding) => this.violationsOf(finding)).toSorted((a, b) => a.line - b.line)
         .slice(0, this.options.limit ?? LIMIT),
       violated: this.violated,
       rules: Object.fromEntries(TRACE_RULE_IDS.flatMap((id) => {
@@ -189,6 +136,10 @@ export class TraceJudging {
     };
   }
 
+  private violationsOf({ violations }: Finding): TraceViolation[] {
+    return violations.filter(({ unless }) => unless.every((name) => this.world.hasSeen(name))).map(({ violation }) => violation);
+  }
+
   /** What was found without events that it takes to find anything is nothing. */
   private discountUnrecorded(finding: Finding): void {
     const { needs, pairs = [] } = finding.rule;
@@ -196,6 +147,11 @@ export class TraceJudging {
       ...needs.filter((name) => !this.world.hasSeen(name)),
       ...pairs.flatMap(([one, other]) => this.world.hasSeen(one) && !this.world.hasSeen(other) ? [other] : []),
     ];
+    for (const [name, times] of finding.conditional) {
+      if (this.world.hasSeen(name)) continue;
+      finding.violated -= times;
+      finding.notJudged.set(missingText([name]), times);
+    }
     if (missing.length === 0) return;
     finding.exercised = 0;
     finding.violated = 0;
@@ -211,8 +167,10 @@ function sumOf(findings: readonly Finding[]): RuleCount {
   for (const finding of findings) {
     for (const [why, times] of finding.notJudged) notJudged.set(why, (notJudged.get(why) ?? 0) + times);
   }
+  const exercised = findings.reduce((sum, finding) => sum + finding.exercised, 0);
+  if (exercised === 0 && notJudged.size === 0) notJudged.set('the trace has nothing that it is about', 1);
   return {
-    exercised: findings.reduce((sum, { exercised }) => sum + exercised, 0),
+    exercised,
     violated: findings.reduce((sum, { violated }) => sum + violated, 0),
     notJudged: Object.fromEntries(notJudged),
   };

@@ -1,5 +1,5 @@
 /** The verdicts of several traces, taken together. */
-import type { RuleCount, TraceVerdict, TraceViolation } from './judge.ts';
+import type { RuleCount, TraceVerdict, TraceViolation } from './verdict.ts';
 
 const MS = 1000;
 

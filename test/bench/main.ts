@@ -15,6 +15,7 @@ import { replaying } from './replaying.ts';
 import { schedulerContenders, sequenceContender, WAIT_IDLE } from './schedulers.ts';
 import { shrinkings } from './shrinking.ts';
 import { OURS, ourContender, stageOf } from './stage.ts';
+import { tracing } from './tracing.ts';
 import { generationContender, RULES_OFF, RULES_ON, throughputContenders } from './throughput.ts';
 
 interface Effort {
@@ -74,6 +75,10 @@ if (replay === null) {
   print(`${source}: ${rounded(stepsPerSecond)} steps/s, ${steps} steps, ${differing} differing`);
 }
 
+print('\nJudging traces of real kernels');
+const traced = await tracing(passes);
+print(`${traced.source}: ${rounded(traced.eventsPerSecond)} events/s, ${traced.events} events, ${traced.violated} violations`);
+
 print('\nLinearizability (porcupine: what it took for its own histories of that kind)');
 print(table(['history', 'operations', 'ms', 'porcupine, ms'], linearizing(passes).map((l) =>
   [l.name, String(l.operations), l.milliseconds.toFixed(2), String(l.porcupine)])));
@@ -89,6 +94,7 @@ if (flags.has('--json')) {
       rulesOff: Math.round(median(named(throughput, RULES_OFF).stepRates)),
     },
     replayStepsPerSecond: replay === null ? null : Math.round(replay.stepsPerSecond),
+    tracedEventsPerSecond: Math.round(traced.eventsPerSecond),
   });
 }
 

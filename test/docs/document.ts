@@ -56,7 +56,7 @@ export class Clone {
   readonly folder = mkdtempSync(join(tmpdir(), 'sept-docs-'));
 
   constructor(files: readonly (readonly [string, string])[]) {
-    for (const part of ['impl', 'node_modules', 'package.json', 'properties', 'spec']) {
+    for (const part of ['impl', 'node_modules', 'package.json', 'properties', 'recordings', 'spec']) {
       symlinkSync(join(ROOT, part), join(this.folder, part));
     }
     for (const [name, body] of files) this.write(name, body);

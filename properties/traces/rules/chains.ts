@@ -80,9 +80,12 @@ const K1: TraceRule = {
 /** The events of those who write by themselves, where it could have been one of them. */
 function lockless(world: World, { fromHi, fromLo, toHi, toLo }: Broken): EventName[] {
   const layout = world.kernel?.layout;
-  if (layout === undefined || fromHi !== toHi) return [];
-  if ((fromLo | layout.writable.lo | layout.accessed.lo) === toLo) return ['fast_page_fault'];
-  return (fromLo & ~(layout.writable.lo | layout.accessed.lo)) === toLo ? ['kvm_tdp_mmu_spte_changed'] : [];
+  const theirs = layout === undefined ? 0 : layout.writable.lo | layout.accessed.lo | layout.dirty.lo;
+  if (fromHi !== toHi || ((fromLo ^ toLo) & ~theirs) !== 0) return [];
+  return [
+    ...(toLo & ~fromLo) === 0 ? [] : ['fast_page_fault' as const],
+    ...(fromLo & ~toLo) === 0 ? [] : ['kvm_tdp_mmu_spte_changed' as const],
+  ];
 }
 
 /** The rule that a broken chain is against. */

@@ -76,7 +76,7 @@ function follow(world: World, notifiers: Notifiers): Debts {
 }
 
 const SAID: Readonly<Record<Due, string>> = {
-  unlock: 'is to let go of mmu_lock, or to end the invalidation, and has not flushed',
+  unlock: 'lets go of mmu_lock, or ends the invalidation, and has not flushed',
   lock: 'goes on, and has not flushed',
 };
 
@@ -93,7 +93,7 @@ const paid = (id: string): TraceRule => ({
     listeners.unpaid.push((debt, task) => {
       if (debt.rule !== id) return;
       judge.violated({ line: world.e.line, task, vm: debt.vm },
-        `${task.name} ${SAID[debt.due]} since GFNs 0x${debt.start.toString(16)} up to 0x${debt.end.toString(16)} changed`,
+        `${SAID[debt.due]} since GFNs 0x${debt.start.toString(16)} up to 0x${debt.end.toString(16)} changed`,
         [{ line: debt.line, what: debt.what }]);
     });
   },

@@ -19,7 +19,7 @@ interface Guest {
 
 class Guests {
   private readonly guests = new Map<Task, Guest>();
-  private readonly begun = new Map<Task, number>();
+  private readonly begun = new Map<Task, { readonly line: number; readonly vm: Vm }>();
   /** The last one that has returned. */
   private readonly done = new Map<Vm, Flush>();
   private readonly judge: TraceJudge;
@@ -34,8 +34,7 @@ class Guests {
       this.of(task).flushed = line;
     });
     world.on('flush', (e, task) => {
-      world.vmOf(e, task);
-      this.begun.set(task, e.line);
+      this.begun.set(task, { line: e.line, vm: world.vmOf(e, task) });
     });
     world.on('flush_ret', ({ line }, task) => this.onFlushed(task, line));
     world.listeners.forgetting.push(() => [this.guests, this.begun, this.done].forEach((map) => map.clear()));
@@ -49,11 +48,11 @@ class Guests {
 
   private onEntry(world: World, task: Task, line: number): void {
     const guest = this.of(task);
-    const flush = task.vm === null ? undefined : this.done.get(task.vm);
+    const flush = task.runs === null ? undefined : this.done.get(task.runs);
     if (flush !== undefined && guest.entered > 0 && guest.entered < flush.begin && world.hasSeen('hwflush')) {
-      this.judge.exercised(task.vm);
+      this.judge.exercised(task.runs);
       if (guest.flushed < flush.begin) {
-        this.judge.violated({ line, task, vm: task.vm }, 'a vCPU enters the guest with a TLB that was to be flushed',
+        this.judge.violated({ line, task, vm: task.runs }, 'a vCPU enters the guest with a TLB that was to be flushed',
           [{ line: flush.begin, what: `${flush.by.name} flushes` }, { line: guest.entered, what: `${task.name} entered the guest` }]);
       }
     }
@@ -62,12 +61,12 @@ class Guests {
   }
 
   private onFlushed(by: Task, line: number): void {
-    const begin = this.begun.get(by);
-    const { vm } = by;
+    const begun = this.begun.get(by);
     this.begun.delete(by);
-    if (begin === undefined || vm === null) return;
+    if (begun === undefined) return;
+    const { vm, line: begin } = begun;
     for (const [task, { inside }] of this.guests) {
-      if (task.vm !== vm || inside === 0) continue;
+      if (task.runs !== vm || inside === 0) continue;
       this.judge.exercised(vm);
       if (inside >= begin) continue;
       this.judge.violated({ line, task: by, vm }, `the flush has returned, and ${task.name} is still in the guest`,
@@ -80,7 +79,7 @@ class Guests {
 const K20: TraceRule = {
   id: 'K20',
   needs: ['flush', 'flush_ret', 'kvm_entry', 'kvm_exit'],
-  watch: (world, judge) => void new Guests(world, judge),
+  watch: (world, judge) => new Guests(world, judge),
 };
 
 export default [K20] satisfies readonly TraceRule[];

@@ -1,4 +1,7 @@
-/** The rules that traces are judged by. Several objects may judge one rule. */
+/**
+ * The rules that traces are judged by. Several objects may judge one rule. Of violations at one line the first ones come
+ * first: what is wrong with a change by itself, then what is wrong with it where it is.
+ */
 import chains from './chains.ts';
 import type { TraceRule } from './rule.ts';
 import dirtyLog from './dirty-log.ts';
@@ -12,7 +15,7 @@ import teardown from './teardown.ts';
 import transitions from './transitions.ts';
 
 export const TRACE_RULES: readonly TraceRule[] = [
-  ...chains, ...transitions, ...tables, ...roots, ...invalidation, ...flushes, ...guests, ...dirtyLog, ...hugePages,
+  ...transitions, ...chains, ...tables, ...roots, ...invalidation, ...flushes, ...guests, ...dirtyLog, ...hugePages,
   ...teardown,
 ];
 

@@ -32,6 +32,7 @@ function tooEarly(world: World, table: Table, task: Task): readonly [string, rea
 const K5: TraceRule = {
   id: 'K5',
   needs: ['free_rcu'],
+  pairs: [['rl_ret', 'ru'], ['wl_ret', 'wu']],
   watch: (world, judge) => {
     world.listeners.freeing.push((table, task) => {
       if (table.life === 'freed') return;

@@ -11,7 +11,7 @@ import { SHARED } from './task.ts';
 import type { World } from './world.ts';
 
 /** Within so many lines the event of a write that came before another one has to come. */
-const LATENESS = 4096;
+const LATENESS = 16_384;
 const NX = 0x8000_0000 | 0;
 
 interface Open extends Broken {

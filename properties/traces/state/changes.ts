@@ -16,11 +16,10 @@ const PAGE = 4096;
 /** A change that `chg` told of, and whose tracepoint is still to come. */
 interface Announced {
   readonly gfn: number;
-  readonly newHi: number;
-  readonly newLo: number;
+  readonly level: number;
 }
 
-export class Changes {
+class Changes {
   private readonly world: World;
   private readonly chains: Chains;
   private readonly c = new Change();
@@ -56,18 +55,18 @@ export class Changes {
   }
 
   private announce(task: Task): void {
-    const { gfn, newHi, newLo } = this.c;
+    const { gfn, level } = this.c;
     const known = this.announced.get(task);
-    if (known === undefined) this.announced.set(task, [{ gfn, newHi, newLo }]);
-    else known.push({ gfn, newHi, newLo });
+    if (known === undefined) this.announced.set(task, [{ gfn, level }]);
+    else known.push({ gfn, level });
   }
 
   /** Of changes that `chg` did not tell of: aging and the clearing of W for the dirty log write by themselves. */
   private onTracepoint(e: TraceEvent, task: Task): void {
     const { c, world } = this;
-    const [gfn, hi, lo] = [e.number('gfn'), e.high('new'), e.low('new')];
+    const [gfn, level] = [e.number('gfn'), e.number('level')];
     const announced = this.announced.get(task);
-    const at = announced?.findLastIndex((a) => a.newLo === lo && a.newHi === hi && a.gfn === gfn) ?? -1;
+    const at = announced?.findLastIndex((a) => a.gfn === gfn && a.level === level) ?? -1;
     if (at >= 0) {
       announced?.splice(at, 1);
       return;
@@ -76,7 +75,7 @@ export class Changes {
     this.begin(e, task);
     c.vm = task.vm;
     c.gfn = gfn;
-    c.level = e.number('level');
+    c.level = level;
     c.asId = e.low('as_id');
     this.values(e);
     c.direct = c.oldKind === LEAF && c.newKind === LEAF;
@@ -172,3 +171,6 @@ export class Changes {
     }
   }
 }
+
+/** Keeps the tables of a world, and tells of what changes in them. */
+export const followChanges = (world: World): Changes => new Changes(world);

@@ -23,7 +23,8 @@ export function followLife(world: World): void {
   });
   world.on('alloc_root', (e, task) => {
     const vm = world.vmOf(e, task);
-    if (vm.dying) task.vm = world.nextVm(vm);
+    task.runs = vm.dying ? world.nextVm(vm) : vm;
+    task.vm = task.runs;
   });
   world.on('init_sp', (e, task) => initialise(world, e, task));
   world.on('free_rcu', (e, task) => free(world, e, task));
@@ -109,16 +110,13 @@ function free(world: World, e: TraceEvent, task: Task): void {
 export function followWalks(world: World): void {
   world.on('map', (e, task) => {
     const vm = liveVm(world, e, task);
+    task.runs = vm;
     task.mapLine = e.line;
     task.walkSp = 0;
     task.walk = e.has('root') ? world.rootAt(e.number('root'), vm, 0) : null;
   });
   world.on('fpf', (e, task) => {
-    task.fastFaultLine = e.line;
-    world.vmOf(e, task);
-  });
-  world.on('fpf_ret', (_, task) => {
-    task.fastFaultLine = 0;
+    task.runs = world.vmOf(e, task);
   });
   world.on('zap_root', (e, task) => {
     const vm = world.vmOf(e, task);

@@ -16,7 +16,6 @@ export interface Hold {
   readonly caller: number;
 }
 
-/** Between the entry and the return of a function: since which line, or 0. */
 export class Task {
   readonly pid: number;
   /** Name and id. */
@@ -28,16 +27,16 @@ export class Task {
   locksSeen = false;
   /** The VM that it was last seen to work on. */
   vm: Vm | null = null;
-  /** The vCPU whose thread it is, by address, 0 when unknown. */
-  vcpu = 0;
+  /** The VM that it runs a vCPU of; what it does may be about another one that the same process has. */
+  runs: Vm | null = null;
   /** Root of the walk that it is in. */
   walk: Table | null = null;
   /** Address of that root's struct kvm_mmu_page, where roots are known by it; 0 when it does not say. */
   walkSp = 0;
   /** Tables that it has unlinked and is going through. */
   readonly removing: Table[] = [];
+  /** Since when it maps a page for a fault, or 0. */
   mapLine = 0;
-  fastFaultLine = 0;
 
   constructor(pid: number, name: string) {
     this.pid = pid;

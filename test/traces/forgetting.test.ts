@@ -1,0 +1,50 @@
+/** What a trace does not tell is not judged: of a correct kernel, however little is left of its trace, nothing is refused. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
+import { expect, test } from 'vitest';
+import { judgeTrace } from '../../properties/traces/judge.ts';
+
+const linesOf = (name: string): string[] =>
+  gunzipSync(readFileSync(fileURLToPath(new URL(`../../recordings/traces/${name}.trace.gz`, import.meta.url))))
+    .toString('latin1').split('\n');
+
+const NAMES = [
+  'linux-7.3.4-memslot-delete', 'linux-7.3.4-dirty-log', 'linux-7.3.4-nx-huge', 'linux-6.12.117-mixed',
+  'linux-6.1.192-memslot-delete',
+];
+
+test.each(NAMES)('%s may begin and end anywhere', (name) => {
+  const lines = linesOf(name);
+  for (let part = 1; part < 8; part++) {
+    const at = Math.floor(lines.length * part / 8);
+    expect(judgeTrace(lines.slice(at)).violations.slice(0, 2)).toEqual([]);
+    expect(judgeTrace(lines.slice(0, at)).violations.slice(0, 2)).toEqual([]);
+  }
+});
+
+test.each(NAMES)('%s may have lost events, as long as it says so', (name) => {
+  const lines = linesOf(name);
+  const at = Math.floor(lines.length / 2);
+  const verdict = judgeTrace([...lines.slice(0, at), 'CPU:1 [LOST 500 EVENTS]', ...lines.slice(at + 500)]);
+
+  expect(verdict.violations.slice(0, 2)).toEqual([]);
+  expect(verdict.lost).toBe(1);
+});
+
+const PROBES = ['free_rcu', 'ru', 'wu', 'rl_ret', 'inv_end', 'init_sp', 'link_sp', 'kvm_exit', 'flush', 'fast_page_fault', 'map_ret'];
+
+test.each(PROBES)('without the probe %s what it takes it for is not judged', (probe) => {
+  const lines = linesOf('linux-7.3.4-dirty-log').filter((line) => !line.includes(` ${probe}: `));
+  expect(judgeTrace(lines).violations.slice(0, 2)).toEqual([]);
+});
+
+test('a rule whose events are not there says which it lacks', () => {
+  const lines = linesOf('linux-7.3.4-dirty-log').filter((line) => !line.includes(' inv_end: '));
+  expect(judgeTrace(lines).rules['K38']).toEqual({ exercised: 0, violated: 0, notJudged: { 'no event inv_end in the trace': 1 } });
+});
+
+test('events that nobody knows are counted', () => {
+  const verdict = judgeTrace(['    kw-1     [000] .....    1: sched_waking: comm=a', 'what is this']);
+  expect(verdict).toMatchObject({ events: 1, unreadable: 1, unknown: { sched_waking: 1 }, kernel: null, violated: 0 });
+});
