@@ -12,6 +12,7 @@ import { newCommand } from './commands/new.ts';
 import { replayCommand } from './commands/replay.ts';
 import { rulesCommand } from './commands/rules.ts';
 import { showCommand } from './commands/show.ts';
+import { probesCommand } from './commands/probes.ts';
 import { traceCommand } from './commands/trace.ts';
 import { EXIT_CLEAN, EXIT_UNUSABLE, isTheirs } from './errors.ts';
 import { warn } from './output.ts';
@@ -20,7 +21,7 @@ import { placeOf } from './place.ts';
 /** Add a command here. */
 const COMMANDS = [
   checkCommand, showCommand, rulesCommand, newCommand, replayCommand, conflictsCommand, judgeCommand, huntCommand,
-  linearizeCommand, traceCommand,
+  linearizeCommand, traceCommand, probesCommand,
 ];
 
 /** A command and those below it. */

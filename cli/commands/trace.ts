@@ -79,7 +79,7 @@ async function judgeAll(files: readonly string[], { rule, vm, kernel, limit }: O
 function printJudged(judged: Judged, limit: number): void {
   for (const { file, verdict } of judged.traces) {
     print(`${file}: Linux ${verdict.kernel ?? 'of unknown version'}, ${verdict.events} events, ` +
-      `${verdict.violated} violations`);
+      `${verdict.violated} violation${verdict.violated === 1 ? '' : 's'}`);
     const unknown = Object.entries(verdict.unknown).map(([name, count]) => `${name} (${count})`);
     if (unknown.length > 0) print(`passed over: ${unknown.join(', ')}`);
     if (verdict.unreadable > 0) print(`${verdict.unreadable} lines are no events`);

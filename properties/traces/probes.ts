@@ -1,0 +1,83 @@
+/** How to make a kernel tell what a trace is judged by: definitions of probes as text, each with the rules that need it. */
+import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
+import type { EventName } from './kernels/events.ts';
+import { PROBES, type Probe } from './kernels/probes.ts';
+import { TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
+
+/** What belongs together; an event that no rule names tells the others of what they are about. */
+const GROUPS: readonly { readonly what: string; readonly events: readonly EventName[] }[] = [
+  { what: 'what becomes of SPTEs', events: ['chg'] },
+  { what: 'who holds which lock, and how', events: ['rl', 'rl_ret', 'ru', 'wl', 'wl_ret', 'wu'] },
+  { what: 'what faults install', events: ['map', 'map_ret', 'fpf', 'fpf_ret'] },
+  {
+    what: 'the life of tables and roots',
+    events: [
+      'init_sp', 'link_sp', 'free_rcu', 'alloc_root', 'put_root', 'inval_roots', 'zap_inval', 'zap_inval_ret',
+      'zap_all', 'zap_root', 'zap_root_ret', 'zap_pass', 'zap_leafs', 'zap_leafs_ret', 'vm_init', 'vm_uninit',
+    ],
+  },
+  {
+    what: 'invalidations, and their sequence numbers',
+    events: [
+      'unmap_gfn_range', 'unmap_range', 'unmap_range_ret', 'inv_begin', 'inv_add', 'inv_end', 'mn_start',
+      'mn_end', 'mn_unmap', 'mn_release', 'mn_clear_young', 'mn_clear_flush_young', 'age',
+    ],
+  },
+  { what: 'flushes of TLBs', events: ['flush', 'flush_ret', 'flush_range', 'flush_range_ret', 'flush_slot'] },
+  {
+    what: 'dirty logging, splitting, merging, NX recovery',
+    events: [
+      'wrprot_slot', 'cleardirty_slot', 'cleardirty_pt', 'wp_gfn', 'split_slot', 'recover_slot', 'collapse_slot',
+      'nxzap',
+    ],
+  },
+  { what: 'what vCPUs load and flush', events: ['hwflush', 'loadmmu', 'freeobs'] },
+];
+
+/** Tracepoints that KVM has without any probe. */
+export const TRACEPOINTS = [
+  'kvmmu:kvm_tdp_mmu_spte_changed', 'kvmmu:fast_page_fault', 'kvmmu:kvm_mmu_set_spte', 'kvm:kvm_entry', 'kvm:kvm_exit',
+] as const;
+
+/** How many calls of a function may be under way when its return is probed. */
+const MAX_ACTIVE = 64;
+const PREFIX = { entry: 'p', return: `r${MAX_ACTIVE}`, fprobe: 'f' } as const;
+const LOCKS: ReadonlySet<EventName> = new Set(['rl', 'rl_ret', 'ru', 'wl', 'wl_ret', 'wu']);
+
+/** One line for `dynamic_events` of tracefs. Locks are a group of their own: they are many, and can be filtered. */
+export const definitionOf = ({ name, at, symbol, args }: Probe): string =>
+  `${PREFIX[at]}:${LOCKS.has(name) ? 'lk' : 'kv'}/${name} ${symbol} ${args}`.trimEnd();
+
+/** The rules that cannot be judged without an event. */
+export const rulesThatNeed = (name: EventName): readonly string[] =>
+  TRACE_RULE_IDS.filter((id) => TRACE_RULES.some((rule) => rule.id === id && rule.needs.includes(name)));
+
+export const PROBE_FORMATS = ['tracefs', 'trace-cmd'] as const;
+export type ProbeFormat = (typeof PROBE_FORMATS)[number];
+
+/**
+ * For `tracefs`, lines to be appended to its file `dynamic_events`, which takes lines that begin with # for comments; for
+ * `trace-cmd`, a script that defines the same and starts it.
+ */
+export function probesFor(kernel: KernelVersion, format: ProbeFormat): string {
+  const head = `# Linux ${kernel}, for sept trace. Before a probe: the rules that cannot be judged without it.`;
+  const definitions = GROUPS.flatMap(({ what, events }) => {
+    const probes = events.flatMap((event) => PROBES[kernel].filter(({ name }) => name === event));
+    return probes.length === 0 ? [] : [`# --- ${what}`, ...probes.flatMap(linesOf)];
+  });
+  return [head, ...(format === 'tracefs' ? definitions : scriptOf(definitions))].join('\n');
+}
+
+function linesOf(probe: Probe): string[] {
+  const rules = rulesThatNeed(probe.name);
+  return [...(rules.length === 0 ? [] : [`# ${probe.name}: ${rules.join(', ')}`]), definitionOf(probe)];
+}
+
+/** `trace-cmd show` prints what tracefs has, as it is; `trace-cmd report` would print it in another way. */
+const scriptOf = (definitions: readonly string[]): string[] => [
+  "cat >> /sys/kernel/tracing/dynamic_events <<'END'",
+  ...definitions,
+  'END',
+  `trace-cmd start -C counter -b 65536 -e kv -e lk ${TRACEPOINTS.map((name) => `-e ${name}`).join(' ')}`,
+  '# then what is to be judged, and: trace-cmd stop; trace-cmd show > kvm.trace',
+];

@@ -1,0 +1,24 @@
+/** What docs/capture.md shows of a capture, and of one that was altered as it says, is what is printed now. */
+import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+import { afterAll, expect, test } from 'vitest';
+import { Clone, pathOf, refreshed, textOf } from './document.ts';
+
+const DOCUMENT = textOf('docs/capture.md');
+
+/** `zcat FILE | sed FROM,TOd > NAME`, as the document has it. */
+function altered(): [name: string, text: string] {
+  const [, file = '', from = '', to = '', name = ''] = /^zcat (\S+) \| sed (\d+),(\d+)d > (\S+)$/m.exec(DOCUMENT) ?? [];
+  const lines = gunzipSync(readFileSync(pathOf(file))).toString('latin1').split('\n');
+  return [name, [...lines.slice(0, Number(from) - 1), ...lines.slice(Number(to))].join('\n')];
+}
+
+const clone = new Clone([altered()]);
+afterAll(() => clone.remove());
+
+test('every console block shows what its commands print now', async () => {
+  const { text, unusable } = await refreshed(DOCUMENT, clone, {});
+
+  expect(unusable.filter((line) => !line.endsWith('events a second\n'))).toEqual([]);
+  await expect(text).toMatchFileSnapshot(pathOf('docs/capture.md'));
+});
