@@ -88,8 +88,10 @@ export const ALTERATIONS: readonly Alteration[] = [
   },
   {
     what: 'a leaf is put at the wrong level', capture: DELETE, rule: 'K12',
-    alter: (lines) =>
-      edit(lines, find(lines, / chg: .*gfn=0x[0-9a-f]*[1-9a-f] level=1 .*new=0x[0-9a-f]+e67/), /level=1/, () => 'level=2'),
+    alter: (lines) => {
+      const at = find(lines, / chg: .*gfn=0x[0-9a-f]*[1-9a-f] level=1 .*new=0x[0-9a-f]+e67/);
+      return edit(lines, at, /level=1/, () => 'level=2');
+    },
   },
   {
     what: 'a leaf is writable and not MMU-writable', capture: DELETE, rule: 'K19',
