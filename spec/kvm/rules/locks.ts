@@ -1,6 +1,6 @@
 /** K1 to K7: who may look at tables and change them, holding what. */
 import { PerActor } from '../../machine/per-actor.ts';
-import { NO_PAGE, pageNumberOf } from '../../machine/pages.ts';
+import { pageNumberOf, type PageRef } from '../../machine/pages.ts';
 import type { RuleText } from '../../machine/rule.ts';
 import { OUTSIDE_GUEST } from '../../machine/vcpu.ts';
 import type { Kvm } from '../kvm.ts';
@@ -143,23 +143,28 @@ const K5: KvmRule = {
     };
     tables.readers.push(looked);
     tables.listeners.push(looked);
-    /** The table that each actor has unlinked last, in its present section. */
-    const unlinked = new PerActor(m, NO_PAGE);
+    /** The tables that each actor has unlinked in its present section. */
+    const unlinked = new Map<number, PageRef[]>();
+    m.clearOnReset(unlinked);
     tables.listeners.push((table, _index, before, after) => {
       if (kindOfSpte(before) !== TABLE || before === after) return;
       // nobody is in the guest with an invalid root (K23); entries that stem from one serve no walk
-      if (!roots.isInvalid(tables.rootOf(table))) unlinked.mine = pageOfSpte(before);
+      if (roots.isInvalid(tables.rootOf(table))) return;
+      const mine = unlinked.get(m.current);
+      if (mine === undefined) unlinked.set(m.current, [pageOfSpte(before)]);
+      else mine.push(pageOfSpte(before));
     });
     rcu.onLeave.push(() => {
-      const table = unlinked.mine;
-      if (table === NO_PAGE) return;
-      unlinked.mine = NO_PAGE;
-      judge.exercised();
-      for (const { index, vcpu, tlb } of vcpus) {
-        if (vcpu.mode() === OUTSIDE_GUEST || !tlb.tables.pointsTo(table)) continue;
-        judge.violated(`no vCPU in the guest walks table ${tableName(table)} when who unlinked it leaves its read section`,
-          `vcpu${index} may`);
+      for (const table of unlinked.get(m.current) ?? []) {
+        judge.exercised();
+        for (const { index, vcpu, tlb } of vcpus) {
+          if (vcpu.mode() === OUTSIDE_GUEST || !tlb.tables.pointsTo(table)) continue;
+          judge.violated(
+            `no vCPU in the guest walks table ${tableName(table)} when who unlinked it leaves its read section`,
+            `vcpu${index} may`);
+        }
       }
+      unlinked.delete(m.current);
     });
     pages.onFree.push((page) => {
       if (pages.kindOf(pageNumberOf(page)) !== DIRECT_TABLE || !isShared(tables, page)) return;
