@@ -7,8 +7,9 @@ import { TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
 import type { TraceJudge, TraceRule } from './rules/rule.ts';
 import { followChanges } from './state/changes.ts';
 import { followLife, followWalks } from './state/life.ts';
-import { Notifiers } from './state/notifiers.ts';
 import { followLocks } from './state/locks.ts';
+import { Notifiers } from './state/notifiers.ts';
+import { followDebts } from './state/owing.ts';
 import type { Vm } from './state/vm.ts';
 import { World } from './state/world.ts';
 import type { RuleCount, TraceOptions, TraceVerdict, TraceViolation } from './verdict.ts';
@@ -52,9 +53,10 @@ export class TraceJudging {
     followChanges(this.world);
     followLocks(this.world);
     const notifiers = new Notifiers(this.world);
+    const accounts = { notifiers, debts: followDebts(this.world, notifiers) };
     this.findings = TRACE_RULES.filter(({ id }) => options.rules?.includes(id) ?? true).map((rule) => new Finding(rule));
     this.world.listeners.created.push(({ name }) => this.vms.add(name));
-    for (const finding of this.findings) finding.rule.watch(this.world, this.judgeOf(finding), notifiers);
+    for (const finding of this.findings) finding.rule.watch(this.world, this.judgeOf(finding), accounts);
   }
 
   /** How many violations were found so far. */

@@ -3,9 +3,8 @@ import type { EventName } from '../kernels/events.ts';
 import { has, hexOf, kindOf, FROZEN, LEAF } from '../state/spte.ts';
 import { PREFILLED } from '../state/table.ts';
 import { EXCLUSIVE, SHARED, type Hold, type Mode } from '../state/task.ts';
-import type { Broken, Change } from '../state/change.ts';
+import { valuesOf, type Broken, type Change } from '../state/change.ts';
 import type { World } from '../state/world.ts';
-import { valuesOf } from './transitions.ts';
 import type { TraceJudge, TraceRule } from './rule.ts';
 
 const MODES: Readonly<Record<Mode, string>> = { [SHARED]: 'read', [EXCLUSIVE]: 'write' };

@@ -3,7 +3,7 @@ import { frameOf, has, LEAF, LEAF_LEVEL, TABLE } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import { frameOfAddress } from '../state/world.ts';
-import { valuesOf } from './transitions.ts';
+import { valuesOf } from '../state/change.ts';
 import type { TraceRule } from './rule.ts';
 
 const PAGE = 4096;

@@ -1,4 +1,5 @@
 /** Pages that the primary MMU takes back: K22, K34, K37 to K39. */
+import { valuesOf } from '../state/change.ts';
 import type { TraceEvent } from '../reader/event.ts';
 import type { Invalidation, Notifiers, Range } from '../state/notifiers.ts';
 import { someLeaf } from '../state/leaves.ts';
@@ -7,7 +8,6 @@ import type { Table } from '../state/table.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
-import { valuesOf } from './transitions.ts';
 import type { Cause, TraceJudge, TraceRule } from './rule.ts';
 
 const rangeText = ({ start, end }: Range): string => `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)}`;
@@ -24,7 +24,7 @@ function rootsFor(vm: Vm, { asIds }: Range): Table[] {
 const nothingLeft = (id: string, premise: (root: Table) => boolean): TraceRule => ({
   id,
   needs: ['inv_end'],
-  watch: (world, judge, notifiers) => {
+  watch: (world, judge, { notifiers }) => {
     notifiers.ending.push((invalidation, e) => {
       // where no event tells of the whole range, a walk that was not done is not known
       if (world.kernel?.namesTables !== true) return;
@@ -101,7 +101,7 @@ function judgeFault(world: World, judge: TraceJudge, notifiers: Notifiers, seque
 const K37: TraceRule = {
   id: 'K37',
   needs: ['map'],
-  watch: (world, judge, notifiers) => {
+  watch: (world, judge, { notifiers }) => {
     const sequence = new Sequence(world);
     world.on('inv_end', (e, task) => {
       const vm = world.vmOf(e, task);
@@ -115,7 +115,7 @@ const K37: TraceRule = {
 const K38: TraceRule = {
   id: 'K38',
   needs: ['inv_end', 'wl_ret'],
-  watch: (world, judge, notifiers) => {
+  watch: (world, judge, { notifiers }) => {
     const sequence = new Sequence(world);
     world.on(['unmap_gfn_range', 'inv_end'], (e, task) => {
       const vm = world.vmOf(e, task);
@@ -146,7 +146,7 @@ const K38: TraceRule = {
 const K39: TraceRule = {
   id: 'K39',
   needs: ['unmap_gfn_range', 'zap_leafs'],
-  watch: (world, judge, notifiers) => {
+  watch: (world, judge, { notifiers }) => {
     world.on('unmap_gfn_range', (e, task) => {
       const vm = world.vmOf(e, task);
       if (notifiers.of(vm, task) === undefined) return;

@@ -1,5 +1,6 @@
 /** Rules as traces are judged by them. What a rule says is said once, by the K rule of the same id. */
 import type { EventName } from '../kernels/events.ts';
+import type { Debts } from '../state/debts.ts';
 import type { Notifiers } from '../state/notifiers.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
@@ -31,6 +32,12 @@ export interface TraceJudge {
   unjudged(why: string): void;
 }
 
+/** What several rules follow together. */
+export interface Accounts {
+  readonly notifiers: Notifiers;
+  readonly debts: Debts;
+}
+
 export interface TraceRule {
   /** Of the K rule that is judged. */
   readonly id: string;
@@ -38,5 +45,5 @@ export interface TraceRule {
   readonly needs: readonly EventName[];
   /** Events of which there cannot be the first without the second. */
   readonly pairs?: readonly (readonly [EventName, EventName])[];
-  watch(world: World, judge: TraceJudge, notifiers: Notifiers): void;
+  watch(world: World, judge: TraceJudge, accounts: Accounts): void;
 }

@@ -2,11 +2,10 @@
 import type { EventName } from '../kernels/events.ts';
 import { FROZEN, isPresent, kindOf, hexOf, frameOf, TABLE } from '../state/spte.ts';
 import { KNOWN, UNKNOWN, type Table } from '../state/table.ts';
-import type { Change } from '../state/change.ts';
+import { valuesOf, type Change } from '../state/change.ts';
 import type { Task } from '../state/task.ts';
 import type { World } from '../state/world.ts';
 import type { Cause, TraceJudge, TraceRule } from './rule.ts';
-import { valuesOf } from './transitions.ts';
 
 const nameOf = (table: Table): string =>
   `the table of GFN 0x${table.base.toString(16)} at level ${table.level} (page 0x${table.frame.toString(16)})`;

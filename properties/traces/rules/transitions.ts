@@ -1,12 +1,9 @@
 /** What an SPTE may become: K8 to K10, K17; and what its value says of itself: K12, K19. */
 import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
-import type { Change } from '../state/change.ts';
-import { FROZEN, frameOf, has, hexOf, isPresent, LEAF, MMIO, pagesAt, TABLE } from '../state/spte.ts';
+import { valuesOf, type Change } from '../state/change.ts';
+import { FROZEN, frameOf, has, isPresent, LEAF, MMIO, pagesAt, TABLE } from '../state/spte.ts';
 import type { World } from '../state/world.ts';
 import type { TraceJudge, TraceRule } from './rule.ts';
-
-export const valuesOf = (c: Change): string =>
-  `GFN 0x${c.gfn.toString(16)} at level ${c.level}: ${hexOf(c.oldHi, c.oldLo)} became ${hexOf(c.newHi, c.newLo)}`;
 
 /** A rule about each change that `premise` holds for. */
 function onChange(

@@ -1,5 +1,5 @@
 /** A change of an SPTE, as an event tells of it and as the account of the tables sees it. There is one object. */
-import { EMPTY, type Kind } from './spte.ts';
+import { EMPTY, hexOf, type Kind } from './spte.ts';
 import { UNKNOWN, type Table } from './table.ts';
 import type { Mode, Task } from './task.ts';
 import type { Vm } from './vm.ts';
@@ -42,6 +42,10 @@ export class Change {
   modelLo = 0;
   modelLine = 0;
 }
+
+/** As reports show it. */
+export const valuesOf = (c: Change): string =>
+  `GFN 0x${c.gfn.toString(16)} at level ${c.level}: ${hexOf(c.oldHi, c.oldLo)} became ${hexOf(c.newHi, c.newLo)}`;
 
 /** A chain that does not fit, and was not explained. */
 export interface Broken {

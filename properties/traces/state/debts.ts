@@ -1,8 +1,8 @@
 /** What has to be flushed from the TLBs: who owes it since when, for which GFNs, and until when. */
-import { isYield } from '../state/locks.ts';
-import type { Hold, Task } from '../state/task.ts';
-import type { Vm } from '../state/vm.ts';
-import type { World } from '../state/world.ts';
+import { isYield } from './locks.ts';
+import type { Hold, Task } from './task.ts';
+import type { Vm } from './vm.ts';
+import type { World } from './world.ts';
 
 /** `unlock`: before mmu_lock is let go. `lock`: before the task takes it again, which is the next that is seen of it. */
 export type Due = 'unlock' | 'lock';
@@ -12,13 +12,15 @@ export interface Debt {
   readonly due: Due;
   readonly vm: Vm;
   readonly line: number;
-  readonly what: string;
   start: number;
   /** The first GFN behind it. */
   end: number;
   /** Which of the ranges of an invalidation it is for; 0 when it is for none. */
   readonly range: number;
 }
+
+/** A debt that stands, with the first change that it is for. */
+export type Owed = Debt & { readonly what: string };
 
 /** A flush of a range: whether there was one of everything instead, as hardware may need, is known when it returns. */
 interface RangeFlush {
@@ -31,16 +33,16 @@ interface RangeFlush {
 export interface DebtListeners {
   readonly owing: ((debt: Debt) => void)[];
   /** It was not paid when it was due, at the present event. */
-  readonly unpaid: ((debt: Debt, task: Task) => void)[];
+  readonly unpaid: ((debt: Owed, task: Task) => void)[];
   /** A flush of a range did not cover it. */
-  readonly missed: ((debt: Debt, task: Task, flush: RangeFlush) => void)[];
+  readonly missed: ((debt: Owed, task: Task, flush: RangeFlush) => void)[];
   /** A flush of a range by who owes one. */
   readonly covering: ((vm: Vm) => void)[];
 }
 
 export class Debts {
   readonly listeners: DebtListeners = { owing: [], unpaid: [], missed: [], covering: [] };
-  private readonly owed = new Map<Task, Debt[]>();
+  private readonly owed = new Map<Task, Owed[]>();
   private readonly ranges = new Map<Task, RangeFlush>();
   /** Whether a debt for this range of an invalidation may be paid later than mmu_lock is let go. */
   private readonly mayWait: (task: Task, debt: Debt) => boolean;
@@ -65,21 +67,17 @@ export class Debts {
     });
   }
 
-  /** `task` owes a flush; what it owes already for the same reason grows. */
-  owe(task: Task, debt: Debt): void {
+  /** `task` owes a flush; what it owes already for the same reason grows. `what` is asked of a new debt only. */
+  owe(task: Task, debt: Debt, what: () => string): void {
     for (const listener of this.listeners.owing) listener(debt);
     const owed = this.owed.get(task);
-    if (owed === undefined) {
-      this.owed.set(task, [debt]);
-      return;
-    }
-    const same = owed.find(({ rule, due, vm, range }) =>
+    const same = owed?.find(({ rule, due, vm, range }) =>
       rule === debt.rule && due === debt.due && vm === debt.vm && range === debt.range);
-    if (same === undefined) owed.push(debt);
-    else {
+    if (same !== undefined) {
       same.start = Math.min(same.start, debt.start);
       same.end = Math.max(same.end, debt.end);
-    }
+    } else if (owed === undefined) this.owed.set(task, [{ ...debt, what: what() }]);
+    else owed.push({ ...debt, what: what() });
   }
 
   /** What is owed for an invalidation that ends is due. */
