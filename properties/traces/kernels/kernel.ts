@@ -1,7 +1,7 @@
 /** What differs between the kernels whose traces are judged. A kernel is a row; code looks at the row, not at a version. */
 import type { TraceEvent } from '../reader/event.ts';
 import { hashOfText } from '../reader/keys.ts';
-import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
+import { MMU_PRESENT, type SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
 import { LAYOUTS, type KernelVersion } from '../../../spec/kvm/layouts/table.ts';
 
 export interface TracedKernel {
@@ -39,10 +39,29 @@ const ROWS: Readonly<Record<KernelVersion, TracedKernel>> = {
 
 export const TRACED_KERNELS = ROWS;
 
+/** The upper bit of the memory type that memory has on EPT, and that no leaf of NPT has. */
+const WRITE_BACK = 1 << 4;
 const CHANGED_6_12 = hashOfText('handle_changed_spte');
+
+/** The same kernels on processors whose tables are EPTs. */
+const ON_INTEL = new Map(Object.values(ROWS).map((row) => [row, { ...row, layout: LAYOUTS[row.version].ept }]));
 
 /** The kernel whose `chg` looks so. */
 export function kernelOfChange(e: TraceEvent): TracedKernel {
-  if (e.has('spt')) return ROWS['7.3'];
-  return e.caller === CHANGED_6_12 ? ROWS['6.12'] : ROWS['6.1'];
+  const kernel = e.has('spt') ? ROWS['7.3'] : e.caller === CHANGED_6_12 ? ROWS['6.12'] : ROWS['6.1'];
+  return onProcessorOf(e, kernel);
+}
+
+const isPresent = (lo: number): boolean => (lo & MMU_PRESENT) !== 0;
+
+/**
+ * The row for the processor that an SPTE is written for. Bit 5 is NPT's A, which KVM sets in every table's entry, where EPT
+ * has nothing; of a leaf, bits 5:3 are EPT's memory type, which is write-back where there is memory, and zero on NPT.
+ */
+function onProcessorOf(e: TraceEvent, kernel: TracedKernel): TracedKernel {
+  const lo = isPresent(e.low('new')) ? e.low('new') : e.low('old');
+  if (!isPresent(lo)) return kernel;
+  const isTable = e.low('level') > 1 && (lo & kernel.layout.large.lo) === 0;
+  const isEpt = isTable ? (lo & LAYOUTS[kernel.version].npt.accessed.lo) === 0 : (lo & WRITE_BACK) !== 0;
+  return isEpt ? ON_INTEL.get(kernel) ?? kernel : kernel;
 }

@@ -1,0 +1,54 @@
+/** Writes down a run of ours as ftrace would write down a kernel's: a line an event, in the order of the run's steps. */
+import type { Machine, Recorder } from '../../../spec/machine/machine.ts';
+
+/** Process ids: those of a history's actors, and of whoever destroys the VM afterwards. */
+const FIRST_PID = 1000;
+const DESTROYER_PID = 900;
+const NAME_COLUMNS = 16;
+const PID_COLUMNS = 7;
+const STEP_COLUMNS = 12;
+
+/** As ftrace prints them, in this order: interrupts off, need to reschedule, interrupt, preemption, migration. */
+export type Flags = '.....' | '..s1.';
+/** An RCU callback, in a softirq. */
+export const SOFTIRQ: Flags = '..s1.';
+
+export class TraceLog implements Recorder {
+  readonly lines: string[] = [];
+  private readonly m: Machine;
+  private isDestroying = false;
+
+  constructor(m: Machine) {
+    this.m = m;
+    m.onReset(() => {
+      this.lines.length = 0;
+      this.isDestroying = false;
+    });
+  }
+
+  /** `name` is the event, `at` the function that a probe is in (of a return: who called), `values` what follows. */
+  event(name: string, at: string, values: string, flags: Flags = '.....'): void {
+    this.write(name, `(${at}) ${values}`, flags);
+  }
+
+  /** A tracepoint, whose values are words. */
+  tracepoint(name: string, values: string): void {
+    this.write(name, values, '.....');
+  }
+
+  private write(name: string, text: string, flags: Flags): void {
+    const { m } = this;
+    const actor = Math.max(m.current, 0);
+    const task = (this.isDestroying ? 'destroy' : m.actors[actor]?.name ?? 'nobody').padStart(NAME_COLUMNS);
+    const pid = String(this.isDestroying ? DESTROYER_PID : FIRST_PID + actor).padEnd(PID_COLUMNS);
+    const cpu = String(actor).padStart(3, '0');
+    this.lines.push(`${task}-${pid} [${cpu}] ${flags} ${String(m.now).padStart(STEP_COLUMNS)}: ${name}: ${text}`.trimEnd());
+  }
+
+  /** The engine says when it begins to destroy the VM. */
+  note(): void {
+    this.isDestroying = true;
+  }
+
+  wrote(): void {}
+}

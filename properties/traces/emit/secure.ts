@@ -1,0 +1,3 @@
+import type { Writer } from './emit.ts';
+
+export const writeSecure: Writer = () => {};
