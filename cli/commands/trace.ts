@@ -6,7 +6,7 @@ import { wrap } from '../../properties/reports/report.ts';
 import { LAYOUTS, type KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { judgeTraceFile } from '../../properties/traces/files.ts';
 import type { TraceOptions } from '../../properties/traces/verdict.ts';
-import { TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
+import { TDX_TRACE_RULE_IDS, TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
 import { Judged, type FiledViolation } from '../../properties/traces/summary.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS, UsageError } from '../errors.ts';
 import { jsonOption, limitOption, type Knobs } from '../knobs.ts';
@@ -50,9 +50,10 @@ Exit code: 0 no rule is broken, 1 some are, 2 unusable input.`)
 
 function ruleIds(text: string): string[] {
   const ids = text.split(',').map((id) => id.trim()).filter((id) => id !== '');
-  const wrong = ids.find((id) => !TRACE_RULE_IDS.includes(id));
+  const known = [...TRACE_RULE_IDS, ...TDX_TRACE_RULE_IDS];
+  const wrong = ids.find((id) => !known.includes(id));
   if (wrong === undefined && ids.length > 0) return ids;
-  throw new UsageError(`no rule ${wrong ?? ''} for traces; there are ${TRACE_RULE_IDS.join(', ')}`);
+  throw new UsageError(`no rule ${wrong ?? ''} for traces; there are ${known.join(', ')}`);
 }
 
 async function judgeAll(files: readonly string[], { rule, vm, kernel, limit }: Options): Promise<Judged> {

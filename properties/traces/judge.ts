@@ -1,9 +1,10 @@
 /** Judges a trace by the K rules, event by event. */
 import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
-import type { EventName } from './kernels/events.ts';
+import { SYSTEM_RULES } from '../rules/index.ts';
+import { TDX_EVENTS, type EventName } from './kernels/events.ts';
 import { TRACED_KERNELS } from './kernels/kernel.ts';
 import { TraceEvent } from './reader/event.ts';
-import { TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
+import { TDX_TRACE_RULE_IDS, TDX_TRACE_RULES, TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
 import type { TraceJudge, TraceRule } from './rules/rule.ts';
 import { followChanges } from './state/changes.ts';
 import { followLife, followWalks } from './state/life.ts';
@@ -12,10 +13,12 @@ import { Notifiers } from './state/notifiers.ts';
 import { followDebts } from './state/owing.ts';
 import type { Vm } from './state/vm.ts';
 import { World } from './state/world.ts';
+import { Tds } from './tdx/follow.ts';
 import type { RuleCount, TraceOptions, TraceVerdict, TraceViolation } from './verdict.ts';
 
 const LIMIT = 1000;
-const STATEMENTS: ReadonlyMap<string, string> = new Map(KVM_RULES.map(({ id, statement }) => [id, statement]));
+const STATEMENTS: ReadonlyMap<string, string> =
+  new Map([...SYSTEM_RULES, ...KVM_RULES].map(({ id, statement }) => [id, statement]));
 
 /** What one object that judges a rule has found. Several may judge one rule. */
 class Finding {
@@ -53,8 +56,9 @@ export class TraceJudging {
     followChanges(this.world);
     followLocks(this.world);
     const notifiers = new Notifiers(this.world);
-    const accounts = { notifiers, debts: followDebts(this.world, notifiers) };
-    this.findings = TRACE_RULES.filter(({ id }) => options.rules?.includes(id) ?? true).map((rule) => new Finding(rule));
+    const accounts = { notifiers, debts: followDebts(this.world, notifiers), tds: new Tds(this.world) };
+    this.findings = [...TRACE_RULES, ...TDX_TRACE_RULES].filter(({ id }) => options.rules?.includes(id) ?? true)
+      .map((rule) => new Finding(rule));
     this.world.listeners.created.push(({ name }) => this.vms.add(name));
     for (const finding of this.findings) finding.rule.watch(this.world, this.judgeOf(finding), accounts);
   }
@@ -76,7 +80,8 @@ export class TraceJudging {
   private read(bytes: Uint8Array, from: number, to: number): void {
     const { e, world, unknown } = this;
     const kind = e.read(bytes, from, to, this.lines);
-    if (kind === 'event') {
+    if (kind === 'comment') world.declare(e.declared());
+    else if (kind === 'event') {
       this.events++;
       world.handle();
     } else if (kind === 'unknown') {
@@ -131,11 +136,18 @@ export class TraceJudging {
       violations: this.findings.flatMap((finding) => this.violationsOf(finding)).toSorted((a, b) => a.line - b.line)
         .slice(0, this.options.limit ?? LIMIT),
       violated: this.violated,
-      rules: Object.fromEntries(TRACE_RULE_IDS.flatMap((id) => {
+      rules: Object.fromEntries(this.judgedIds().flatMap((id) => {
         const found = this.findings.filter(({ rule }) => rule.id === id);
         return found.length === 0 ? [] : [[id, sumOf(found)]];
       })),
     };
+  }
+
+  /** Where no TD is, nothing is said of the rules about TDs, unless somebody has asked for them. */
+  private judgedIds(): readonly string[] {
+    const { rules } = this.options;
+    const hasTds = rules !== undefined || TDX_EVENTS.some((name) => this.world.hasSeen(name));
+    return hasTds ? [...TRACE_RULE_IDS, ...TDX_TRACE_RULE_IDS] : TRACE_RULE_IDS;
   }
 
   private violationsOf({ violations }: Finding): TraceViolation[] {

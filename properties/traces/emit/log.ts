@@ -1,9 +1,9 @@
 /** Writes down a run of ours as ftrace would write down a kernel's: a line an event, in the order of the run's steps. */
 import type { Machine, Recorder } from '../../../spec/machine/machine.ts';
 
-/** Process ids: those of a history's actors, and of whoever destroys the VM afterwards. */
+/** Process ids: those of a history's actors, and of who makes the VM before them and destroys it afterwards. */
 const FIRST_PID = 1000;
-const DESTROYER_PID = 900;
+const OWNER_PID = 900;
 const NAME_COLUMNS = 16;
 const PID_COLUMNS = 7;
 const STEP_COLUMNS = 12;
@@ -15,8 +15,9 @@ export const SOFTIRQ: Flags = '..s1.';
 
 export class TraceLog implements Recorder {
   readonly lines: string[] = [];
+  /** The history is over, and the VM is being destroyed. */
+  isDestroying = false;
   private readonly m: Machine;
-  private isDestroying = false;
 
   constructor(m: Machine) {
     this.m = m;
@@ -38,10 +39,10 @@ export class TraceLog implements Recorder {
 
   private write(name: string, text: string, flags: Flags): void {
     const { m } = this;
-    const actor = Math.max(m.current, 0);
-    const task = (this.isDestroying ? 'destroy' : m.actors[actor]?.name ?? 'nobody').padStart(NAME_COLUMNS);
-    const pid = String(this.isDestroying ? DESTROYER_PID : FIRST_PID + actor).padEnd(PID_COLUMNS);
-    const cpu = String(actor).padStart(3, '0');
+    const actor = this.isDestroying || m.current < 0 ? null : m.actors[m.current] ?? null;
+    const task = (actor?.name ?? 'owner').padStart(NAME_COLUMNS);
+    const pid = String(actor === null ? OWNER_PID : FIRST_PID + actor.index).padEnd(PID_COLUMNS);
+    const cpu = String((actor?.index ?? -1) + 1).padStart(3, '0');
     this.lines.push(`${task}-${pid} [${cpu}] ${flags} ${String(m.now).padStart(STEP_COLUMNS)}: ${name}: ${text}`.trimEnd());
   }
 

@@ -65,6 +65,9 @@ export class Places {
   /** Address of struct kvm, where mmu_lock is. */
   readonly vm: string = hex(STRUCT_VM);
 
+  /** The struct tdx_td, which lies in KVM's own structure, as probes print it. */
+  readonly td: string = `td=${hex(STRUCT_VM + 0xb000n)}`;
+
   /** Address of a struct kvm_vcpu. */
   vcpu(index: number): string {
     return hex(STRUCT_VCPU + BigInt(index) * STRUCT_BYTES);

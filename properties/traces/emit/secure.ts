@@ -1,3 +1,120 @@
-import type { Writer } from './emit.ts';
+/**
+ * Writes a TD's run down: what becomes of its mirror, under which lock, which calls the module gets and answers, and
+ * when its VCPUs are inside. What a policy does under the name of FROZEN is told by the hook that KVM calls meanwhile.
+ */
+import { NO_PAGE, type PageRef } from '../../../spec/machine/pages.ts';
+import { FROZEN, isPresent, kindOfSpte, LEAF, pageOfSpte, TABLE, type Spte } from '../../../spec/kvm/spte.ts';
+import type { Vm } from '../../../impl/vm.ts';
+import { isLinked } from '../../entries.ts';
+import { CallWriter } from './calls.ts';
+import { writeLock } from './locks.ts';
+import { SOFTIRQ, type TraceLog } from './log.ts';
+import type { Places } from './places.ts';
+import { spteText } from './sptes.ts';
+import { writeVcpus } from './vcpus.ts';
 
-export const writeSecure: Writer = () => {};
+/** Bits of a role: a direct table, all access, with NX and CR0.WP, of a mirror. */
+const MIRROR_ROLE = 0x80 | 0xf00 | 0x6000 | (1 << 19);
+const RETRIED = -16;
+
+export function writeSecure(vm: Vm, log: TraceLog, places: Places): void {
+  const calls = new CallWriter(vm, log, places);
+  const mirror = new MirrorWriter(vm, log, places);
+  vm.m.onReset(() => tellOfBeginning(vm, log, places, mirror, calls));
+  writeLock(vm.mmuLock, vm.m, log, places.vm);
+  writeVcpus(vm, log, places);
+}
+
+/** What the VM consists of before its history begins, as if its owner had just made it. */
+function tellOfBeginning(vm: Vm, log: TraceLog, places: Places, mirror: MirrorWriter, calls: CallWriter): void {
+  log.event('vm_init', 'kvm_mmu_init_tdp_mmu+0x4', `kvm=${places.vm}`);
+  log.event('wl', '_raw_write_lock+0x4', `lock=${places.vm}`);
+  log.event('wl_ret', 'kvm_mmu_init_tdp_mmu+0x8 <- _raw_write_lock', `lock=${places.vm}`);
+  mirror.born(vm.mirror.root);
+  tellOfTable(vm, vm.mirror.root, mirror, calls);
+  log.event('wu', '_raw_write_unlock+0x4', `lock=${places.vm}`);
+  if (vm.td.isRunnable()) calls.past('TDH.MR.FINALIZE', '');
+}
+
+function tellOfTable(vm: Vm, table: PageRef, mirror: MirrorWriter, calls: CallWriter): void {
+  for (let i = 0; i < vm.mirror.fanout; i++) {
+    const spte = vm.m.peek(vm.pages.word(table, i));
+    if (!isPresent(spte)) continue;
+    const isTable = kindOfSpte(spte) === TABLE;
+    const page = isTable ? vm.mirror.externalOf(pageOfSpte(spte)) & 0xfff : pageOfSpte(spte);
+    calls.added(isTable, vm.mirror.gfnOf(table, i), vm.mirror.levelOf(table), page);
+    mirror.changed(table, i, 0, spte);
+    if (isTable) tellOfTable(vm, pageOfSpte(spte), mirror, calls);
+  }
+}
+
+/** Changes of the mirror, and the life of its tables. */
+class MirrorWriter {
+  private readonly vm: Vm;
+  private readonly log: TraceLog;
+  private readonly places: Places;
+  private readonly known = new Set<PageRef>();
+  /** Entries that were empty and are FROZEN, by cell. */
+  private readonly frozen = new Set<number>();
+
+  constructor(vm: Vm, log: TraceLog, places: Places) {
+    this.vm = vm;
+    this.log = log;
+    this.places = places;
+    vm.m.clearOnReset(this.known);
+    vm.m.clearOnReset(this.frozen);
+    vm.mirror.listeners.push((table, index, before, after) => this.written(table, index, before, after));
+    vm.pages.onFree.push((page) => {
+      // at its end the model frees a TD's tables as they are, where the kernel goes through them first
+      if (this.known.delete(page) && !log.isDestroying) log.event('free_rcu', 'tdp_mmu_free_sp_rcu_callback+0x4', `spt=${places.table(page)}`, SOFTIRQ);
+    });
+  }
+
+  private written(table: PageRef, index: number, before: Spte, after: Spte): void {
+    const { vm } = this;
+    const cell = vm.pages.word(table, index);
+    // filled before anybody can see it: no function that tells of changes is called
+    if (!isLinked(vm, table) || before === after) return;
+    if (this.frozen.delete(cell)) this.thawed(table, index, after);
+    else if (after === FROZEN && !isPresent(before)) {
+      this.frozen.add(cell);
+      this.log.event('tdx_sept_set_private_spte', 'tdx_sept_set_private_spte+0x4', this.place(table, index));
+    } else this.changed(table, index, before, after);
+  }
+
+  private thawed(table: PageRef, index: number, after: Spte): void {
+    this.log.event('tdx_sept_set_private_spte_ret', 'set_external_spte_present+0x40 <- tdx_sept_set_private_spte',
+      `ret=${isPresent(after) ? 0 : RETRIED}`);
+    if (isPresent(after)) this.changed(table, index, 0, after);
+  }
+
+  private place(table: PageRef, index: number): string {
+    const { places, vm: { mirror } } = this;
+    return `kvm=${places.vm} gfn=0x${places.gfn(mirror.gfnOf(table, index)).toString(16)} ` +
+      `level=${places.level(mirror.levelOf(table))}`;
+  }
+
+  changed(table: PageRef, index: number, before: Spte, after: Spte): void {
+    const { places, vm, log } = this;
+    if (kindOfSpte(after) === TABLE && pageOfSpte(after) !== NO_PAGE) this.born(pageOfSpte(after), places.table(table, index));
+    const level = places.level(vm.mirror.levelOf(table));
+    const isShared = vm.m.current >= 0 && !vm.mmuLock.heldForWrite(vm.m.current);
+    log.event('chg', '__handle_changed_spte+0x0', `kvm=${places.vm} sp=${places.sp(table)} spt=${places.table(table)} ` +
+      `role=${this.role(table)} gfn=0x${places.gfn(vm.mirror.gfnOf(table, index)).toString(16)} level=${level} ` +
+      `old=${spteText(before, level, places)} new=${spteText(after, level, places)} shared=${isShared ? 1 : 0}`);
+    if (kindOfSpte(before) === LEAF && kindOfSpte(after) === TABLE) this.known.add(pageOfSpte(after));
+  }
+
+  /** A table is initialised; once, however often it is linked. */
+  born(table: PageRef, sptep = '0x0'): void {
+    if (this.known.has(table)) return;
+    this.known.add(table);
+    const { places, vm, log } = this;
+    log.event('init_sp', 'tdp_mmu_init_sp+0x0', `sp=${places.sp(table)} spt=${places.table(table)} sptep=${sptep} ` +
+      `gfn=0x${places.gfn(vm.mirror.gfnOf(table, 0)).toString(16)} role=${this.role(table)}`);
+  }
+
+  private role(table: PageRef): string {
+    return `0x${(MIRROR_ROLE | this.places.level(this.vm.mirror.levelOf(table))).toString(16)}`;
+  }
+}

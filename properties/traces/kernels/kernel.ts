@@ -22,6 +22,12 @@ export interface TracedKernel {
 /** Virtual addresses of physical memory begin here where KASLR is off, as it has to be for tracing by probes. */
 export const DIRECT_MAP = 0xffff_8880_0000_0000n;
 
+/**
+ * The bit of a role that says that the table belongs to a mirror: the same in all kernels that have mirrors, 0 in those
+ * before. Source: kvm_host.h, union kvm_mmu_page_role; no recording has a mirror.
+ */
+export const MIRROR_ROLE = 1 << 19;
+
 const ROWS: Readonly<Record<KernelVersion, TracedKernel>> = {
   '6.1': {
     version: '6.1', layout: LAYOUTS['6.1'].npt, changesNameTables: false, namesTables: false, agesWithoutLock: false,

@@ -14,6 +14,9 @@ const DIGIT = Uint8Array.from({ length: 256 }, (_, code) => {
   return value < 0 ? 255 : value;
 });
 
+/** Begins a comment that lists what was recorded, so that an event that never came is told from one that was not asked for. */
+export const DECLARES = '# probes:';
+
 /** What a line was. */
 export type LineKind = 'event' | 'unknown' | 'comment' | 'lost' | 'unreadable';
 
@@ -74,6 +77,13 @@ export class TraceEvent {
 
   name(): string {
     return Buffer.from(this.bytes.subarray(this.nameFrom, this.nameTo)).toString('latin1');
+  }
+
+  /** Of a comment that lists them: the names of the events that were recorded. */
+  declared(): readonly string[] {
+    if (this.bytes[this.from + DECLARES.length - 1] !== COLON) return [];
+    const text = this.text();
+    return text.startsWith(DECLARES) ? text.slice(DECLARES.length).split(' ').filter((name) => name !== '') : [];
   }
 
   /** Reads the line in `bytes` from `from` up to `to`, which is where its newline is. */

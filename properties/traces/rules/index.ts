@@ -12,6 +12,10 @@ import invalidation from './invalidation.ts';
 import roots from './roots.ts';
 import tables from './tables.ts';
 import teardown from './teardown.ts';
+import tdxLeaving from './tdx-leaving.ts';
+import tdxMirror from './tdx-mirror.ts';
+import tdxRemoval from './tdx-removal.ts';
+import tdxVcpus from './tdx-vcpus.ts';
 import transitions from './transitions.ts';
 
 export const TRACE_RULES: readonly TraceRule[] = [
@@ -21,6 +25,12 @@ export const TRACE_RULES: readonly TraceRule[] = [
 
 const numberOf = (id: string): number => Number(id.slice(1));
 
+const idsOf = (rules: readonly TraceRule[]): string[] =>
+  [...new Set(rules.map(({ id }) => id))].toSorted((a, b) => numberOf(a) - numberOf(b));
+
 /** Ids, in the order of their numbers. */
-export const TRACE_RULE_IDS: readonly string[] =
-  [...new Set(TRACE_RULES.map(({ id }) => id))].toSorted((a, b) => numberOf(a) - numberOf(b));
+export const TRACE_RULE_IDS: readonly string[] = idsOf(TRACE_RULES);
+
+/** The rules about TDs: traces of a host that has some are judged by them, too. */
+export const TDX_TRACE_RULES: readonly TraceRule[] = [...tdxMirror, ...tdxLeaving, ...tdxRemoval, ...tdxVcpus];
+export const TDX_TRACE_RULE_IDS: readonly string[] = idsOf(TDX_TRACE_RULES);

@@ -5,6 +5,7 @@ import type { Notifiers } from '../state/notifiers.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
+import type { Tds } from '../tdx/follow.ts';
 
 /** An earlier event that matters. */
 export interface Cause {
@@ -36,6 +37,7 @@ export interface TraceJudge {
 export interface Accounts {
   readonly notifiers: Notifiers;
   readonly debts: Debts;
+  readonly tds: Tds;
 }
 
 export interface TraceRule {

@@ -2,6 +2,8 @@
 import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
 import { valuesOf, type Change } from '../state/change.ts';
 import { FROZEN, frameOf, has, isPresent, LEAF, MMIO, pagesAt, TABLE } from '../state/spte.ts';
+import type { Table } from '../state/table.ts';
+import type { Task } from '../state/task.ts';
 import type { World } from '../state/world.ts';
 import type { TraceJudge, TraceRule } from './rule.ts';
 
@@ -29,8 +31,22 @@ const K9 = onChange('K9', (c) => !isPresent(c.oldKind) && !isPresent(c.newKind),
   (c) => c.newKind === FROZEN || c.oldKind === MMIO || c.newKind === MMIO || c.oldKind === FROZEN ? null :
     'nothing became nothing');
 
-const K10 = onChange('K10', (c) => c.newKind === FROZEN || c.oldKind === FROZEN,
-  (c) => c.oldKind === FROZEN ? 'a FROZEN entry was changed' : null);
+const K10: TraceRule = {
+  id: 'K10',
+  needs: ['chg'],
+  watch: (world, judge) => {
+    /** Who froze entries of mirrors: they thaw them by a write that is told, where direct roots have none. */
+    const owners = new WeakMap<Table, Map<number, Task>>();
+    const isOwners = ({ table, index, task }: Change): boolean => table?.mirror === true && owners.get(table)?.get(index) === task;
+    world.listeners.changing.push((c) => {
+      if (c.newKind !== FROZEN && c.oldKind !== FROZEN) return;
+      judge.exercised(c.vm);
+      if (c.oldKind === FROZEN && !isOwners(c)) judge.violated(c, `a FROZEN entry was changed: ${valuesOf(c)}`);
+      if (c.newKind !== FROZEN || c.table?.mirror !== true) return;
+      owners.set(c.table, (owners.get(c.table) ?? new Map<number, Task>()).set(c.index, c.task));
+    });
+  },
+};
 
 const K17 = onChange('K17', (c) => c.oldKind === TABLE,
   (c) => c.newKind !== TABLE || sameFrame(c) ? null : 'an entry came to point to another table');

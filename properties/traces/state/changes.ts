@@ -1,5 +1,6 @@
 /** Reads changes of SPTEs from the events that tell of them, has them judged, and keeps the tables. */
 import type { TraceEvent } from '../reader/event.ts';
+import { MIRROR_ROLE } from '../kernels/kernel.ts';
 import { Change } from './change.ts';
 import { Chains } from './chains.ts';
 import { link, unlink } from './links.ts';
@@ -50,6 +51,7 @@ class Changes {
       const at = indexOf(c.gfn, c.level);
       c.table = world.found(frameOfAddress(e.number('spt')), vm, c.asId, e.low('role') & 0xf, c.gfn - at * pagesAt(c.level));
       c.index = at;
+      if ((e.low('role') & MIRROR_ROLE) !== 0) c.table.mirror = true;
     } else this.resolve();
     this.tell();
   }

@@ -1,6 +1,7 @@
 /** VMs, roots and tables come and go; tasks walk through them. */
 import type { TraceEvent } from '../reader/event.ts';
 import { hashOfText } from '../reader/keys.ts';
+import { MIRROR_ROLE } from '../kernels/kernel.ts';
 import { frameOfAddress, type World } from './world.ts';
 import { Table } from './table.ts';
 import type { Task } from './task.ts';
@@ -74,6 +75,7 @@ function initialise(world: World, e: TraceEvent, task: Task): void {
   const table = world.add(new Table(frame, vm, asIdOf(e), e.low('role') & LEVEL_BITS, e.number('gfn')));
   table.life = 'initialised';
   table.initialisedLine = e.line;
+  table.mirror = (e.low('role') & MIRROR_ROLE) !== 0;
   if (world.kernel !== null) table.fill(world.kernel.layout.empty);
   if (!isRoot) return;
   table.life = 'linked';

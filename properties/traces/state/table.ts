@@ -26,6 +26,8 @@ export class Table {
   base: number;
   root: Table | null = null;
   life: Life = 'found';
+  /** It says what the Secure EPT holds, and the hardware does not walk it. */
+  mirror = false;
   /** Of a root: nobody is to use it any more, */
   invalid = false;
   /** since this line. */

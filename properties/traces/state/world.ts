@@ -54,6 +54,7 @@ export class World {
   readonly seen: Float64Array = new Float64Array(EVENT_KINDS.length);
   /** Events were lost. */
   hasForgotten = false;
+  private readonly declared = new Set<string>();
   private nameless = 0;
   private readonly handlers: OnEvent[][] = EVENT_KINDS.map(() => []);
   private readonly ids = new Map<EventName, number>(EVENT_KINDS.map(({ name, id }) => [name, id]));
@@ -67,8 +68,14 @@ export class World {
     for (const name of typeof names === 'string' ? [names] : names) this.handlers[this.ids.get(name) ?? -1]?.push(handler);
   }
 
+  /** Events of that name were seen, or would have been if there had been any. */
   hasSeen(name: EventName): boolean {
-    return (this.seen[this.ids.get(name) ?? -1] ?? 0) > 0;
+    return (this.seen[this.ids.get(name) ?? -1] ?? 0) > 0 || this.declared.has(name);
+  }
+
+  /** These events were recorded, whether or not there are any. */
+  declare(names: readonly string[]): void {
+    for (const name of names) this.declared.add(name);
   }
 
   /** The event that was read into `e`. */

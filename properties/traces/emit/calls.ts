@@ -1,0 +1,100 @@
+/** Writes down the calls that KVM makes of the TDX module, as probes of its wrappers tell of them. */
+import type { Call } from '../../../spec/tdx/call.ts';
+import { toRax } from '../../../spec/tdx/status.ts';
+import type { Vm } from '../../../impl/vm.ts';
+import { CALL_NAMES } from '../kernels/events.ts';
+import type { TraceLog } from './log.ts';
+import type { Places } from './places.ts';
+
+const PAGE = 4096;
+/** Of struct page, in an array that begins here. */
+const VMEMMAP = 0xffff_ea00_0000_0000n;
+const STRUCT_PAGE = 64n;
+
+/** Functions whose RCX is a GPA with a level; whose R8 is a page. */
+const ABOUT_ENTRY = /^TDH\.MEM\.(SEPT|PAGE|RANGE)\./;
+const GIVES_PAGE: ReadonlySet<string> = new Set([
+  'TDH.MEM.SEPT.ADD', 'TDH.MEM.PAGE.ADD', 'TDH.MEM.PAGE.AUG', 'TDH.MEM.PAGE.DEMOTE',
+]);
+
+/** KVM's wrapper of a function, or null where none is probed. */
+export function wrapperOf(name: string): string | null {
+  const wrapper = name.toLowerCase().replaceAll('.', '_');
+  return CALL_NAMES.find((known) => known === wrapper) ?? null;
+}
+
+export class CallWriter {
+  private readonly vm: Vm;
+  private readonly log: TraceLog;
+  private readonly places: Places;
+
+  constructor(vm: Vm, log: TraceLog, places: Places) {
+    this.vm = vm;
+    this.log = log;
+    this.places = places;
+    vm.tdx.listeners.push({
+      began: (call) => this.began(call),
+      ended: (call, status) => {
+        const name = wrapperOf(call.name);
+        if (name !== null && call.name !== ENTERS) this.ended(name, toRax(status));
+      },
+    });
+    vm.listeners.push({
+      hostTouched: (page) => log.event('reset_page', 'tdx_quirk_reset_page+0x4', `page=${this.page(page)}`),
+    });
+  }
+
+  private began(call: Call): void {
+    const name = wrapperOf(call.name);
+    if (name === null || call.name === ENTERS) return;
+    this.log.event(name, `${name}+0x4`, this.operandsOf(call));
+  }
+
+  private ended(name: string, rax: bigint): void {
+    this.log.event(`${name}_ret`, `kvm+0x4 <- ${name}`, `status=0x${rax.toString(16)}`);
+  }
+
+  private operandsOf({ name, in: { rcx, r8, r9 } }: Call): string {
+    const { vm, places } = this;
+    if (name === 'TDH.PHYMEM.PAGE.WBINVD') return `page=${this.page(this.pageNumber(rcx % 2 ** vm.tdx.platform.hkidShift))}`;
+    if (!ABOUT_ENTRY.test(name)) return places.td;
+    const page = GIVES_PAGE.has(name) ? ` page=${this.page(this.pageNumber(r8))}` : '';
+    const source = name === 'TDH.MEM.PAGE.ADD' ? ` source=${r9 === 0 ? '0x0' : this.struct(BigInt(r9 / PAGE))}` : '';
+    return this.entry(Math.floor(rcx / PAGE), rcx % 8) + page + source;
+  }
+
+  private entry(gfn: number, level: number): string {
+    const { places } = this;
+    return `${places.td} gpa=0x${(places.gfn(gfn) * PAGE).toString(16)} level=${places.level(level)}`;
+  }
+
+  private pageNumber(hpa: number): number {
+    return Math.floor(hpa / PAGE) - this.vm.tdx.platform.tdmrBase;
+  }
+
+  /** Address of a page's struct page. */
+  private page(page: number): string {
+    return this.struct(BigInt(this.places.frame(page)));
+  }
+
+  private struct(frame: bigint): string {
+    return `0x${(VMEMMAP + frame * STRUCT_PAGE).toString(16)}`;
+  }
+
+  /** A call that succeeded before the history began. */
+  past(name: string, operands: string): void {
+    const wrapper = wrapperOf(name);
+    if (wrapper === null) return;
+    this.log.event(wrapper, `${wrapper}+0x4`, operands === '' ? this.places.td : operands);
+    this.ended(wrapper, 0n);
+  }
+
+  /** A table or a page that was added before the history began. */
+  added(isTable: boolean, gfn: number, level: number, page: number): void {
+    const source = isTable ? '' : ` source=${this.struct(1n)}`;
+    this.past(isTable ? 'TDH.MEM.SEPT.ADD' : 'TDH.MEM.PAGE.ADD', `${this.entry(gfn, level)} page=${this.page(page)}${source}`);
+  }
+}
+
+/** It ends when the VCPU comes out of the TD. */
+const ENTERS = 'TDH.VP.ENTER';

@@ -1,0 +1,20 @@
+/** Writes down who gets mmu_lock and lets it go. */
+import type { Machine } from '../../../spec/machine/machine.ts';
+import type { RwLock } from '../../../spec/machine/rwlock.ts';
+import type { TraceLog } from './log.ts';
+
+/** `address` is that of the lock, which is that of its struct kvm. */
+export function writeLock(lock: RwLock, m: Machine, log: TraceLog, address: string): void {
+  const mode = (): readonly [string, string] => lock.heldForWrite(m.current) ? ['w', 'write'] : ['r', 'read'];
+  lock.listeners.push({
+    acquired: () => {
+      const [letter, name] = mode();
+      log.event(`${letter}l`, `_raw_${name}_lock+0x4`, `lock=${address}`);
+      log.event(`${letter}l_ret`, `kvm_mmu+0x4 <- _raw_${name}_lock`, `lock=${address}`);
+    },
+    releasing: () => {
+      const [letter, name] = mode();
+      log.event(`${letter}u`, `_raw_${name}_unlock+0x4`, `lock=${address}`);
+    },
+  });
+}

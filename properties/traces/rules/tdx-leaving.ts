@@ -1,0 +1,131 @@
+/** K47, K48, K50: how pages and tables leave a TD that may still run. */
+import type { CallName } from '../kernels/events.ts';
+import { valuesOf, type Change } from '../state/change.ts';
+import { FROZEN, isPresent, LEAF, pagesAt, TABLE, kindOf } from '../state/spte.ts';
+import { KNOWN } from '../state/table.ts';
+import type { Task } from '../state/task.ts';
+import type { Tds, TracedCall } from '../tdx/follow.ts';
+import { keyOf, nameOfKey, type Key, type Td } from '../tdx/td.ts';
+import type { TraceJudge, TraceRule } from './rule.ts';
+import { holdsForWrite, onMirror } from './tdx-mirror.ts';
+
+interface Debt {
+  readonly td: Td;
+  readonly task: Task;
+  readonly line: number;
+}
+
+/**
+ * Entries that somebody took out of the mirror, and that have to leave the Secure EPT before it releases mmu_lock.
+ * `unpaid` is told of those that did not.
+ */
+function watchDebts(tds: Tds, kind: typeof LEAF | typeof TABLE, by: CallName, judge: TraceJudge, unpaid: (entry: string) => string): void {
+  const owed = new Map<Key, Debt>();
+  onMirror(tds, (c, td) => {
+    const key = keyOf(c.gfn, c.level);
+    // it was frozen only, and is as it was, or another size: K44 and K49 ask about that
+    if (c.oldKind === FROZEN && isPresent(c.newKind)) owed.delete(key);
+    if (c.oldKind !== kind || isPresent(c.newKind) || (kind === TABLE && td.isFlushed)) return;
+    judge.exercised(c.vm);
+    if (td.at(c.gfn, c.level)?.holds !== 'free') owed.set(key, { td, task: c.task, line: c.line });
+  });
+  tds.ended.push((_td, _task, call) => {
+    if (call.name === by && call.succeeded) owed.delete(call.key);
+  });
+  tds.world.listeners.releasing.push((task, { lock }) => {
+    for (const [key, debt] of owed) {
+      if (debt.task !== task || debt.td.vm.id !== lock) continue;
+      owed.delete(key);
+      if (debt.td.isDead) continue;
+      judge.violated({ line: tds.world.e.line, task, vm: debt.td.vm }, unpaid(nameOfKey(key)),
+        [{ line: debt.line, what: 'it left the mirror' }]);
+    }
+  });
+  tds.world.listeners.forgetting.push(() => owed.clear());
+}
+
+const K47: TraceRule = {
+  id: 'K47',
+  needs: ['chg', 'tdh_mem_page_remove', 'tdh_mem_page_remove_ret'],
+  pairs: [['wl_ret', 'wu'], ['wl', 'wl_ret'], ['wl_ret', 'wl']],
+  watch: (_, judge, { tds }) => {
+    tds.began.push((td, task, call) => {
+      if (call.name !== 'tdh_mem_page_remove' || holdsForWrite(td, task)) return;
+      judge.violated({ line: call.line, task, vm: td.vm },
+        `page ${nameOfKey(call.key)} is removed, and mmu_lock is not held for write`);
+    });
+    watchDebts(tds, LEAF, 'tdh_mem_page_remove', judge, (entry) =>
+      `mmu_lock is released, and the page at ${entry}, which the mirror has lost, was not removed`);
+  },
+};
+
+const ABOUT_ENTRY = /^tdh_mem_(sept|page|range)_/;
+const TAKES_TABLE: ReadonlySet<CallName> = new Set(['tdh_mem_range_block', 'tdh_mem_sept_remove']);
+
+/** What is wrong with a call at the time at which it is made; null when nothing is. */
+function whatIsWrong(td: Td, task: Task, call: TracedCall): string | null {
+  const above = td.blockedAbove(call.gfn, call.level);
+  if (above !== null) return `${call.name} for ${nameOfKey(call.key)}, below the table at ${nameOfKey(above)}, which is blocked`;
+  if (call.before?.holds !== 'table' || !TAKES_TABLE.has(call.name)) return null;
+  if (!holdsForWrite(td, task)) return `the table at ${nameOfKey(call.key)} is taken away, and mmu_lock is not held for write`;
+  const child = call.name === 'tdh_mem_sept_remove' ? td.childOf(call.gfn, call.level) : null;
+  return child === null ? null : `the table at ${nameOfKey(call.key)} is removed, and ${nameOfKey(child)} in it is not free`;
+}
+
+const K48: TraceRule = {
+  id: 'K48',
+  needs: ['chg', 'tdh_mem_range_block'],
+  pairs: [['wl_ret', 'wu'], ['wl', 'wl_ret'], ['wl_ret', 'wl']],
+  watch: (_, judge, { tds }) => {
+    tds.began.push((td, task, call) => {
+      if (!ABOUT_ENTRY.test(call.name) || td.isFlushed) return;
+      const wrong = whatIsWrong(td, task, call);
+      if (wrong !== null) judge.violated({ line: call.line, task, vm: td.vm }, wrong);
+    });
+    watchDebts(tds, TABLE, 'tdh_mem_sept_remove', judge, (entry) =>
+      `mmu_lock is released, and the table at ${entry}, which the mirror has lost, was left to somebody else`);
+  },
+};
+
+/** A leaf of the mirror in a range, or null. What a split has filled in, and nobody wrote since, is not looked at. */
+function leafIn({ world }: Tds, td: Td, start: number, end: number): Key | null {
+  const layout = world.kernel?.layout;
+  if (layout === undefined) return null;
+  for (const table of td.vm.tables) {
+    if (!table.mirror || !table.isLive || table.life === 'initialised') continue;
+    const [first, last] = table.span(start, end);
+    for (let i = first; i <= last; i++) {
+      if (table.known[i] !== KNOWN) continue;
+      if (kindOf(layout, table.level, table.hi[i] ?? 0, table.lo[i] ?? 0) === LEAF) return keyOf(table.gfnOf(i), table.level);
+    }
+  }
+  return null;
+}
+
+/** A change that reaches out of a range. */
+const isOutside = (c: Change, start: number, end: number): boolean => c.gfn < start || c.gfn + pagesAt(c.level) > end;
+
+const K50: TraceRule = {
+  id: 'K50',
+  needs: ['chg', 'slot', 'slot_ret'],
+  watch: (world, judge, { tds }) => {
+    onMirror(tds, (c, td) => {
+      if (c.oldKind !== LEAF || isPresent(c.newKind)) return;
+      const slot = td.slots.find(({ task, over }) => task === c.task && !over);
+      if (slot === undefined || !isOutside(c, slot.start, slot.end)) return;
+      judge.violated(c, `a leaf of another memslot goes with the one that is deleted: ${valuesOf(c)}`);
+    });
+    world.on('slot_ret', (e, task) => {
+      for (const td of tds.all()) {
+        const slot = td.slots.findLast((each) => each.task === task);
+        if (slot === undefined) continue;
+        judge.exercised(td.vm);
+        const left = leafIn(tds, td, slot.start, slot.end);
+        if (left === null) continue;
+        judge.violated({ line: e.line, task, vm: td.vm }, `the memslot is gone, and the mirror still maps ${nameOfKey(left)}`);
+      }
+    });
+  },
+};
+
+export default [K47, K48, K50] satisfies readonly TraceRule[];

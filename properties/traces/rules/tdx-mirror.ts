@@ -1,0 +1,176 @@
+/** K44 to K46, K49, K53: how an entry of the mirror and its twin in the Secure EPT change together. */
+import type { CallName } from '../kernels/events.ts';
+import { valuesOf, type Change } from '../state/change.ts';
+import { frameOf, isPresent, LEAF, pagesAt, TABLE } from '../state/spte.ts';
+import { EXCLUSIVE, type Task } from '../state/task.ts';
+import type { Tds, TracedCall } from '../tdx/follow.ts';
+import { alignTo, describe, keyOf, nameOfKey, type Entry, type Key, type Td } from '../tdx/td.ts';
+import type { TraceRule } from './rule.ts';
+
+/** Calls that make an entry present. */
+const ADDS: ReadonlySet<CallName> = new Set(['tdh_mem_sept_add', 'tdh_mem_page_aug', 'tdh_mem_page_add']);
+
+export const holdsForWrite = (td: Td, task: Task): boolean => task.holdOn(td.vm.id)?.mode === EXCLUSIVE;
+
+/** Tells of changes of mirrors. */
+export function onMirror(tds: Tds, told: (c: Change, td: Td) => void): void {
+  tds.world.listeners.changing.push((c) => {
+    if (c.table?.mirror === true && c.fit !== 'late') told(c, tds.of(c.vm));
+  });
+}
+
+/** Follows for which entry of the mirror each task is in KVM's hook: it is FROZEN meanwhile, or mmu_lock is its own. */
+function followHooks({ world }: Tds): ReadonlyMap<Task, Key> {
+  const inHook = new Map<Task, Key>();
+  world.on(['tdx_sept_set_private_spte', 'tdx_sept_link_private_spt'], (e, task) => {
+    inHook.set(task, keyOf(e.number('gfn'), e.low('level')));
+  });
+  world.on(['tdx_sept_set_private_spte_ret', 'tdx_sept_link_private_spt_ret'], (_, task) => inHook.delete(task));
+  world.listeners.forgetting.push(() => inHook.clear());
+  return inHook;
+}
+
+/** Does the Secure EPT have what the mirror is to say? */
+function agrees(c: Change, { holds, frame, blockedIn }: Entry): boolean {
+  if (blockedIn >= 0) return false;
+  if (c.newKind === TABLE) return holds === 'table';
+  return holds === 'leaf' && (frame < 0 || frame === frameOf(c.newHi, c.newLo));
+}
+
+const K44: TraceRule = {
+  id: 'K44',
+  needs: ['chg', 'tdh_mem_page_aug', 'tdh_mem_page_aug_ret'],
+  watch: (_, judge, { tds }) => {
+    const inHook = followHooks(tds);
+    onMirror(tds, (c, td) => {
+      if (!isPresent(c.newKind) || isPresent(c.oldKind)) return;
+      const entry = td.at(c.gfn, c.level);
+      if (entry === null) return judge.unjudged('what the Secure EPT had when the trace began');
+      judge.exercised(c.vm);
+      if (agrees(c, entry)) return;
+      judge.violated(c, `the mirror has it, and the Secure EPT is ${describe(entry)} there: ${valuesOf(c)}`,
+        entry.line === 0 ? [] : [{ line: entry.line, what: 'the last call that changed it' }]);
+    });
+    tds.began.push((td, task, call) => {
+      if (!ADDS.has(call.name) || holdsForWrite(td, task) || inHook.get(task) === call.key) return;
+      judge.violated({ line: call.line, task, vm: td.vm, unless: ['tdx_sept_set_private_spte'] },
+        `${call.name} for ${nameOfKey(call.key)}, which its caller has not frozen in the mirror`);
+    });
+  },
+};
+
+const K45: TraceRule = {
+  id: 'K45',
+  needs: ['tdh_mem_sept_add', 'tdh_mem_sept_add_ret'],
+  watch: (_, judge, { tds }) => {
+    tds.began.push((td, task, call) => {
+      if (!ADDS.has(call.name) || call.level === td.root?.level) return;
+      const above = keyOf(alignTo(call.gfn, call.level + 1), call.level + 1);
+      const parent = td.at(alignTo(call.gfn, call.level + 1), call.level + 1);
+      if (parent === null) return judge.unjudged('what the Secure EPT had when the trace began');
+      judge.exercised(td.vm);
+      if (parent.holds === 'table' && parent.blockedIn < 0) return;
+      judge.violated({ line: call.line, task, vm: td.vm },
+        `${call.name} for ${nameOfKey(call.key)} before there is a table at ${nameOfKey(above)}: that is ${describe(parent)}`);
+    });
+  },
+};
+
+const K46: TraceRule = {
+  id: 'K46',
+  needs: ['chg'],
+  pairs: [['wl_ret', 'wu'], ['wl', 'wl_ret'], ['wl_ret', 'wl']],
+  watch: (_, judge, { tds }) => {
+    onMirror(tds, (c, td) => {
+      if (!isPresent(c.oldKind)) return;
+      if (!c.task.locksSeen) return judge.unjudged(`no event of a lock is recorded for ${c.task.name}`);
+      judge.exercised(c.vm);
+      if (!holdsForWrite(td, c.task)) {
+        judge.violated(c, `an entry of the mirror that is present is changed, and mmu_lock is not held for write: ${valuesOf(c)}`);
+      }
+    });
+  },
+};
+
+/** Which call makes a present entry another one, and of which kind. */
+const RESIZES: Partial<Record<CallName, number>> = { tdh_mem_page_demote: TABLE, tdh_mem_page_promote: LEAF };
+
+const K49: TraceRule = {
+  id: 'K49',
+  needs: ['chg'],
+  watch: (_, judge, { tds }) => {
+    /** What entries have become in the Secure EPT, and the mirror does not say yet. */
+    const resized = new Map<Td, Map<Key, number>>();
+    tds.world.listeners.forgetting.push(() => resized.clear());
+    const of = (td: Td): Map<Key, number> => {
+      const known = resized.get(td) ?? new Map<Key, number>();
+      resized.set(td, known);
+      return known;
+    };
+    tds.ended.push((td, _task, call) => {
+      const kind = RESIZES[call.name];
+      if (kind !== undefined && call.succeeded) of(td).set(call.key, kind);
+    });
+    onMirror(tds, (c, td) => {
+      const isOther = c.oldKind !== c.newKind || frameOf(c.oldHi, c.oldLo) !== frameOf(c.newHi, c.newLo);
+      if (!isPresent(c.oldKind) || !isPresent(c.newKind) || !isOther) return;
+      judge.exercised(c.vm);
+      const key = keyOf(c.gfn, c.level);
+      if (of(td).get(key) === c.newKind) of(td).delete(key);
+      else judge.violated(c, `the module was not asked for that: ${valuesOf(c)}`);
+    });
+  },
+};
+
+const K53: TraceRule = {
+  id: 'K53',
+  needs: ['chg', 'tdh_mem_page_aug', 'tdh_mem_page_aug_ret'],
+  watch: (world, judge, { tds }) => {
+    /** By task: the call that was refused, and the entry that the task has changed ahead of its call. */
+    const refused = new Map<Task, TracedCall>();
+    const changed = new Map<Task, Key>();
+    const over = (line: number, task: Task): void => {
+      const call = refused.get(task);
+      refused.delete(task);
+      if (call === undefined || changed.get(task) !== call.key) return;
+      judge.violated({ line, task, vm: task.vm }, `the fault is over, and ${nameOfKey(call.key)} was not put back in the mirror`,
+        [{ line: call.line, what: `${call.name} was refused` }]);
+    };
+    tds.ended.push((_td, task, call) => {
+      if (!ADDS.has(call.name)) return;
+      if (call.isBusy) refused.set(task, call);
+      else if (refused.get(task)?.key === call.key) refused.delete(task);
+    });
+    world.on(['tdx_sept_set_private_spte_ret', 'tdx_sept_link_private_spt_ret'], (e, task) => {
+      const call = refused.get(task);
+      if (call === undefined) return;
+      judge.exercised(task.vm);
+      if (e.low('ret') === 0) judge.violated({ line: e.line, task, vm: task.vm }, `${call.name} was refused, and KVM goes on as if it were done`, [{ line: call.line, what: 'the call' }]);
+      refused.delete(task);
+    });
+    onMirror(tds, (c) => {
+      const key = keyOf(c.gfn, c.level);
+      const call = refused.get(c.task);
+      if (call?.key === key && isPresent(c.newKind)) {
+        judge.violated(c, `it becomes present after ${call.name} was refused: ${valuesOf(c)}`, [{ line: call.line, what: 'the call' }]);
+      } else if (call?.key === key) {
+        judge.exercised(c.vm);
+        refused.delete(c.task);
+      }
+      if (isPresent(c.newKind)) changed.set(c.task, key);
+      else if (changed.get(c.task) === key) changed.delete(c.task);
+    });
+    world.on(['tdp_fault', 'tdx_handle_exit_ret', 'kvm_entry'], (e, task) => {
+      if (refused.size > 0) over(e.line, task);
+    });
+    world.listeners.forgetting.push(() => {
+      refused.clear();
+      changed.clear();
+    });
+  },
+};
+
+/** GFNs that a change of the mirror is about. */
+export const covers = (c: Change, gfn: number): boolean => gfn >= c.gfn && gfn < c.gfn + pagesAt(c.level);
+
+export default [K44, K45, K46, K49, K53] satisfies readonly TraceRule[];
