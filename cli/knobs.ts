@@ -15,6 +15,7 @@ export interface Knobs {
   /** Milliseconds. */
   readonly time?: number;
   readonly property?: readonly string[];
+  readonly emitTrace?: string;
 }
 
 const MAX_SEED = 2 ** 32 - 1;
@@ -69,3 +70,7 @@ export const timeOption = (): Option =>
 /** `--property`: which rules, by id or file. */
 export const propertyOption = (): Option =>
   new Option('--property <names>', 'only these rules, by id; a file adds its own; separated by commas').argParser(list);
+
+/** `--emit-trace`: write a run down as a kernel would have told it. */
+export const emitTraceOption = (what: string): Option =>
+  new Option('--emit-trace <file>', `write ${what} as a trace that \`sept trace\` reads; gzipped when the name ends in .gz`);

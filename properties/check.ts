@@ -50,6 +50,8 @@ export interface Verdict {
   readonly steps: number;
   readonly seed: number;
   readonly findings: readonly Finding[];
+  /** The history that took the most steps. */
+  readonly longest: History;
   readonly exercised: Readonly<Record<string, number>>;
   readonly unexercised: readonly string[];
   /** Required rules whose premise the policy never meets. */
@@ -66,15 +68,22 @@ export function check(options: CheckOptions): Verdict {
   const found = new Map<string, { history: History; foundAfter: number }>();
   const { stopAfter = Infinity } = options;
   let histories = 0;
+  let longest: History = { vm: options.policy.vms[0] ?? 'td', actors: [], deviations: [] };
+  let most = 0;
   let thrown: unknown = null;
   const judge = (history: History): boolean => {
     histories++;
+    const before = engines.steps;
     let violation: Violation | null;
     try {
       violation = engines.run(history);
     } catch (error) {
       thrown = error; // fast-check would take it for a counterexample
       return false;
+    }
+    if (engines.steps - before > most) {
+      most = engines.steps - before;
+      longest = history;
     }
     // faults of the machine are always seen; whoever asks for certain rules asks for nothing else
     if (violation !== null && options.only?.includes(violation.rule) === false) return true;
@@ -104,6 +113,7 @@ export function check(options: CheckOptions): Verdict {
     steps: engines.steps,
     seed: options.seed,
     findings,
+    longest,
     exercised,
     unexercised,
     notApplicable: idle.filter((id) => never.has(id)),

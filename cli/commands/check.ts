@@ -7,12 +7,13 @@ import { check, type Verdict } from '../../properties/check.ts';
 import { CORPUS } from '../../properties/histories/corpus.ts';
 import { checkForeign } from '../../properties/steadiness.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { jsonOption, moduleOption, propertyOption, runsOption, seedOption, timeOption, type Knobs } from '../knobs.ts';
+import { emitTraceOption, jsonOption, moduleOption, propertyOption, runsOption, seedOption, timeOption, type Knobs } from '../knobs.ts';
 import { emphasised, painted, print, printJson } from '../output.ts';
 import { policyNamed } from '../policies.ts';
 import { rulesNamed, withRules } from '../rules.ts';
+import { assertWritable, writeTrace } from '../traces.ts';
 
-type Options = Pick<Knobs, 'json' | 'module' | 'seed' | 'runs' | 'time' | 'property'>;
+type Options = Pick<Knobs, 'json' | 'module' | 'seed' | 'runs' | 'time' | 'property' | 'emitTrace'>;
 
 const DEFAULT_SEED = 1;
 const DEFAULT_RUNS = 20_000;
@@ -30,16 +31,16 @@ export const checkCommand = (exit: (code: number) => void): Command =>
     .addOption(runsOption())
     .addOption(timeOption())
     .addOption(propertyOption())
+    .addOption(emitTraceOption('the first counterexample, or the longest run where there is none,'))
     .addHelpText('after', `
 The verdict is "passes" when no rule was broken and every required rule was put to the test within the budget.
 Exit code: 0 passes, 1 fails or inconclusive, 2 unusable input.`)
-    .action(async (name: string, { json, module, seed, runs, time, property }: Options) => {
+    .action(async (name: string, { json, module, seed, runs, time, property, emitTrace }: Options) => {
+      assertWritable(emitTrace);
       const [chosen, rules] = [await policyNamed(name), await rulesNamed(property)];
+      const options = { ...chosen, ...rules, handle: withRules(chosen.handle, rules, property), module };
       const verdict = (chosen.guard === undefined ? check : checkForeign)({
-        ...chosen,
-        ...rules,
-        handle: withRules(chosen.handle, rules, property),
-        module,
+        ...options,
         corpus: CORPUS,
         seed: seed ?? DEFAULT_SEED,
         runs: runs ?? (time === undefined ? DEFAULT_RUNS : UNLIMITED_RUNS),
@@ -47,6 +48,7 @@ Exit code: 0 passes, 1 fails or inconclusive, 2 unusable input.`)
       });
       if (json === true) printJson(jsonOf(verdict));
       else printVerdict(verdict);
+      if (emitTrace !== undefined) writeTrace(emitTrace, options, verdict.findings[0]?.history ?? verdict.longest);
       exit(verdict.verdict === 'passes' ? EXIT_CLEAN : EXIT_FINDINGS);
     });
 

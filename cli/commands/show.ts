@@ -7,12 +7,13 @@ import type { History } from '../../properties/histories/history.ts';
 import { story } from '../../properties/reports/report.ts';
 import { timelineOf } from '../../properties/reports/timeline.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { jsonOption, moduleOption, propertyOption, type Knobs } from '../knobs.ts';
+import { emitTraceOption, jsonOption, moduleOption, propertyOption, type Knobs } from '../knobs.ts';
 import { emphasised, print, printJson } from '../output.ts';
 import { policyNamed } from '../policies.ts';
 import { rulesNamed, withRules } from '../rules.ts';
+import { assertWritable, writeTrace } from '../traces.ts';
 
-type Options = Pick<Knobs, 'json' | 'module' | 'property'>;
+type Options = Pick<Knobs, 'json' | 'module' | 'property' | 'emitTrace'>;
 
 /** The command; it answers with the exit code. */
 export const showCommand = (exit: (code: number) => void): Command =>
@@ -23,8 +24,10 @@ export const showCommand = (exit: (code: number) => void): Command =>
     .addOption(jsonOption())
     .addOption(moduleOption())
     .addOption(propertyOption())
+    .addOption(emitTraceOption('the run'))
     .addHelpText('after', '\nExit code: 0 no rule broken, 1 a rule broken, 2 unusable input.')
-    .action(async (name: string, text: string, { json, module, property }: Options) => {
+    .action(async (name: string, text: string, { json, module, property, emitTrace }: Options) => {
+      assertWritable(emitTrace);
       const [chosen, rules] = [await policyNamed(name), await rulesNamed(property)];
       const options = { ...chosen, ...rules, handle: withRules(chosen.handle, rules, property), module };
       const history = parseHistory(text);
@@ -32,6 +35,7 @@ export const showCommand = (exit: (code: number) => void): Command =>
       const report = violation === null ? null : explain(options, history, violation);
       if (json === true) printJson({ policy: options.policy.name, module, violation, rows: report?.rows.length ?? 0 });
       else print(report === null ? unbroken(options, history) : emphasised(report.text));
+      if (emitTrace !== undefined) writeTrace(emitTrace, options, history);
       exit(violation === null ? EXIT_CLEAN : EXIT_FINDINGS);
     });
 

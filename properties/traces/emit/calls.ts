@@ -57,6 +57,7 @@ export class CallWriter {
   private operandsOf({ name, in: { rcx, r8, r9 } }: Call): string {
     const { vm, places } = this;
     if (name === 'TDH.PHYMEM.PAGE.WBINVD') return `page=${this.page(this.pageNumber(rcx % 2 ** vm.tdx.platform.hkidShift))}`;
+    if (name === 'TDH.PHYMEM.PAGE.RECLAIM') return `page=${this.page(this.pageNumber(rcx))}`;
     if (!ABOUT_ENTRY.test(name)) return places.td;
     const page = GIVES_PAGE.has(name) ? ` page=${this.page(this.pageNumber(r8))}` : '';
     const source = name === 'TDH.MEM.PAGE.ADD' ? ` source=${r9 === 0 ? '0x0' : this.struct(BigInt(r9 / PAGE))}` : '';

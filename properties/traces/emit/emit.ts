@@ -1,6 +1,6 @@
 /** A run of a policy, as a trace of the kernel that it is a model of: what the events of docs/capture.md would have told. */
 import type { Violation } from '../../../spec/machine/rule.ts';
-import type { Vm } from '../../../impl/vm.ts';
+import type { Vm, VmKind } from '../../../impl/vm.ts';
 import { Engine, type EngineOptions } from '../../engine.ts';
 import type { History } from '../../histories/history.ts';
 import { writeDirect } from './direct.ts';
@@ -29,14 +29,30 @@ const TOLD = {
 /** Subscribes to what the events tell of. */
 export type Writer = (vm: Vm, log: TraceLog, places: Places) => void;
 
-/** Runs `history` and writes it down. */
-export function emit(options: EngineOptions, history: History): Emission {
-  const engine = new Engine({ ...options, kind: history.vm });
-  const { vm } = engine;
-  const log = new TraceLog(vm.m);
-  const places = new Places(vm.tdx.platform.indexBits);
-  const write: Writer = history.vm === 'vm' ? writeDirect : writeSecure;
-  write(vm, log, places);
-  const violation = engine.run(history, log);
-  return { lines: [`${DECLARES} ${TOLD[history.vm === 'vm' ? 'direct' : 'secure'].join(' ')}`, ...log.lines], violation };
+/** Runs histories and writes them down; its VMs are built once. */
+export class Emitter {
+  private readonly options: EngineOptions;
+  private readonly byKind = new Map<VmKind, { readonly engine: Engine; readonly log: TraceLog }>();
+
+  constructor(options: EngineOptions) {
+    this.options = options;
+  }
+
+  emit(history: History): Emission {
+    const { engine, log } = this.of(history.vm);
+    const violation = engine.run(history, log);
+    const told = TOLD[history.vm === 'vm' ? 'direct' : 'secure'].join(' ');
+    return { lines: [`${DECLARES} ${told}`, ...log.lines], violation };
+  }
+
+  private of(kind: VmKind): { readonly engine: Engine; readonly log: TraceLog } {
+    const known = this.byKind.get(kind);
+    if (known !== undefined) return known;
+    const engine = new Engine({ ...this.options, kind });
+    const log = new TraceLog(engine.vm.m);
+    const write: Writer = kind === 'vm' ? writeDirect : writeSecure;
+    write(engine.vm, log, new Places(engine.vm.tdx.platform.indexBits));
+    this.byKind.set(kind, { engine, log });
+    return { engine, log };
+  }
 }

@@ -15,9 +15,8 @@ export const SOFTIRQ: Flags = '..s1.';
 
 export class TraceLog implements Recorder {
   readonly lines: string[] = [];
-  /** The history is over, and the VM is being destroyed. */
-  isDestroying = false;
   private readonly m: Machine;
+  private isDestroying = false;
 
   constructor(m: Machine) {
     this.m = m;

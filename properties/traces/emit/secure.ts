@@ -30,6 +30,7 @@ function tellOfBeginning(vm: Vm, log: TraceLog, places: Places, mirror: MirrorWr
   log.event('vm_init', 'kvm_mmu_init_tdp_mmu+0x4', `kvm=${places.vm}`);
   log.event('wl', '_raw_write_lock+0x4', `lock=${places.vm}`);
   log.event('wl_ret', 'kvm_mmu_init_tdp_mmu+0x8 <- _raw_write_lock', `lock=${places.vm}`);
+  log.event('alloc_root', 'kvm_tdp_mmu_alloc_root+0x4', `vcpu=${places.vcpu(0)} kvm=${places.vm}`);
   mirror.born(vm.mirror.root);
   tellOfTable(vm, vm.mirror.root, mirror, calls);
   log.event('wu', '_raw_write_unlock+0x4', `lock=${places.vm}`);
@@ -65,8 +66,8 @@ class MirrorWriter {
     vm.m.clearOnReset(this.frozen);
     vm.mirror.listeners.push((table, index, before, after) => this.written(table, index, before, after));
     vm.pages.onFree.push((page) => {
-      // at its end the model frees a TD's tables as they are, where the kernel goes through them first
-      if (this.known.delete(page) && !log.isDestroying) log.event('free_rcu', 'tdp_mmu_free_sp_rcu_callback+0x4', `spt=${places.table(page)}`, SOFTIRQ);
+      // no other way to free a table is told of
+      if (this.known.delete(page) && vm.rcu.isCallback(vm.m.current)) log.event('free_rcu', 'tdp_mmu_free_sp_rcu_callback+0x4', `spt=${places.table(page)}`, SOFTIRQ);
     });
   }
 

@@ -8,7 +8,8 @@ type Form = 'probe' | 'words' | 'ignored';
 const CALLS = [
   'tdh_mem_sept_add', 'tdh_mem_page_add', 'tdh_mem_page_aug', 'tdh_mem_range_block', 'tdh_mem_range_unblock',
   'tdh_mem_track', 'tdh_mem_page_remove', 'tdh_mem_sept_remove', 'tdh_mem_page_demote', 'tdh_mem_page_promote',
-  'tdh_mr_finalize', 'tdh_mng_vpflushdone', 'tdh_phymem_page_wbinvd', 'tdh_phymem_cache_wb', 'tdh_vp_enter',
+  'tdh_mr_finalize', 'tdh_mng_vpflushdone', 'tdh_mng_key_freeid', 'tdh_phymem_page_wbinvd', 'tdh_phymem_cache_wb',
+  'tdh_phymem_page_reclaim', 'tdh_vp_enter',
 ] as const;
 export type CallName = (typeof CALLS)[number];
 export const CALL_NAMES: readonly CallName[] = CALLS;

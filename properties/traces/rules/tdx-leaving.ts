@@ -1,4 +1,4 @@
-/** K47, K48, K50: how pages and tables leave a TD that may still run. */
+/** K47, K48, K50, K62: how pages and tables leave a TD that may still run, and how it ends. */
 import type { CallName } from '../kernels/events.ts';
 import { valuesOf, type Change } from '../state/change.ts';
 import { FROZEN, isPresent, LEAF, pagesAt, TABLE, kindOf } from '../state/spte.ts';
@@ -80,6 +80,7 @@ const K48: TraceRule = {
     tds.began.push((td, task, call) => {
       if (!ABOUT_ENTRY.test(call.name) || td.isFlushed) return;
       const wrong = whatIsWrong(td, task, call);
+      if (wrong !== null || (TAKES_TABLE.has(call.name) && call.before?.holds === 'table')) judge.exercised(td.vm);
       if (wrong !== null) judge.violated({ line: call.line, task, vm: td.vm }, wrong);
     });
     watchDebts(tds, TABLE, 'tdh_mem_sept_remove', judge, (entry) =>
@@ -128,4 +129,34 @@ const K50: TraceRule = {
   },
 };
 
-export default [K47, K48, K50] satisfies readonly TraceRule[];
+/** What each call at a TD's end needs from the ones before it; null when that is there. */
+const MISSING: readonly (readonly [RegExp, (tds: Tds, td: Td) => string | null])[] = [
+  [/^tdh_mem_/, (_, td) => td.isFlushed ? 'and VPFLUSHDONE has ended that' : null],
+  [/^tdh_mng_vpflushdone$/, (tds, td) => {
+    const leaf = leafIn(tds, td, 0, Number.MAX_SAFE_INTEGER);
+    return leaf === null ? null : `and the mirror still maps ${nameOfKey(leaf)}`;
+  }],
+  [/^tdh_mng_key_freeid$/, (_, td) => td.isWrittenBack ? null : 'and caches were not written back since VPFLUSHDONE'],
+  [/^tdh_phymem_page_reclaim$/, (_, td) => td.isFreed ? null : 'and the HKID is not free: lines of the page may be dirty'],
+];
+
+const K62: TraceRule = {
+  id: 'K62',
+  needs: ['tdh_mng_vpflushdone', 'tdh_mng_vpflushdone_ret'],
+  pairs: [
+    ['tdh_mng_key_freeid', 'tdh_mng_key_freeid_ret'], ['tdh_mng_key_freeid', 'tdh_phymem_cache_wb_ret'],
+    ['tdh_phymem_page_reclaim', 'tdh_mng_key_freeid_ret'],
+  ],
+  watch: (_, judge, { tds }) => {
+    tds.began.push((td, task, call) => {
+      for (const [name, missing] of MISSING) {
+        if (!name.test(call.name) || !td.isWhole) continue;
+        judge.exercised(td.vm);
+        const what = missing(tds, td);
+        if (what !== null) judge.violated({ line: call.line, task, vm: td.vm }, `${call.name} is called, ${what}`);
+      }
+    });
+  },
+};
+
+export default [K47, K48, K50, K62] satisfies readonly TraceRule[];

@@ -10,6 +10,10 @@ import type { TraceRule } from './rule.ts';
 /** Calls that make an entry present. */
 const ADDS: ReadonlySet<CallName> = new Set(['tdh_mem_sept_add', 'tdh_mem_page_aug', 'tdh_mem_page_add']);
 
+/** KVM's hook: one since 7.2, two before. */
+const HOOKS = ['tdx_sept_set_private_spte', 'tdx_sept_link_private_spt'] as const;
+const HOOKS_END = ['tdx_sept_set_private_spte_ret', 'tdx_sept_link_private_spt_ret'] as const;
+
 export const holdsForWrite = (td: Td, task: Task): boolean => task.holdOn(td.vm.id)?.mode === EXCLUSIVE;
 
 /** Tells of changes of mirrors. */
@@ -22,10 +26,8 @@ export function onMirror(tds: Tds, told: (c: Change, td: Td) => void): void {
 /** Follows for which entry of the mirror each task is in KVM's hook: it is FROZEN meanwhile, or mmu_lock is its own. */
 function followHooks({ world }: Tds): ReadonlyMap<Task, Key> {
   const inHook = new Map<Task, Key>();
-  world.on(['tdx_sept_set_private_spte', 'tdx_sept_link_private_spt'], (e, task) => {
-    inHook.set(task, keyOf(e.number('gfn'), e.low('level')));
-  });
-  world.on(['tdx_sept_set_private_spte_ret', 'tdx_sept_link_private_spt_ret'], (_, task) => inHook.delete(task));
+  world.on(HOOKS, (e, task) => inHook.set(task, keyOf(e.number('gfn'), e.low('level'))));
+  world.on(HOOKS_END, (_, task) => inHook.delete(task));
   world.listeners.forgetting.push(() => inHook.clear());
   return inHook;
 }
@@ -141,12 +143,16 @@ const K53: TraceRule = {
       if (call.isBusy) refused.set(task, call);
       else if (refused.get(task)?.key === call.key) refused.delete(task);
     });
-    world.on(['tdx_sept_set_private_spte_ret', 'tdx_sept_link_private_spt_ret'], (e, task) => {
+    world.on(HOOKS, (e, task) => changed.set(task, keyOf(e.number('gfn'), e.low('level'))));
+    world.on(HOOKS_END, (e, task) => {
       const call = refused.get(task);
+      refused.delete(task);
+      changed.delete(task);
       if (call === undefined) return;
       judge.exercised(task.vm);
-      if (e.low('ret') === 0) judge.violated({ line: e.line, task, vm: task.vm }, `${call.name} was refused, and KVM goes on as if it were done`, [{ line: call.line, what: 'the call' }]);
-      refused.delete(task);
+      if (e.low('ret') !== 0) return;
+      judge.violated({ line: e.line, task, vm: task.vm }, `${call.name} was refused, and KVM goes on as if it were done`,
+        [{ line: call.line, what: 'the call' }]);
     });
     onMirror(tds, (c) => {
       const key = keyOf(c.gfn, c.level);

@@ -220,6 +220,12 @@ const EFFECTS: Partial<Record<CallName, (td: Td, call: TracedCall, line: number)
   tdh_mng_vpflushdone: (td) => {
     td.isFlushed = true;
   },
+  tdh_phymem_cache_wb: (td) => {
+    td.isWrittenBack = td.isFlushed;
+  },
+  tdh_mng_key_freeid: (td) => {
+    td.isFreed = true;
+  },
 };
 
 /** Calls that name an entry. */

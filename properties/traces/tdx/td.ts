@@ -52,6 +52,9 @@ export class Td {
   finalLine = 0;
   /** No call about its memory is to come any more: VPFLUSHDONE succeeded. */
   isFlushed = false;
+  /** Since then caches were written back; and the HKID is free. */
+  isWrittenBack = false;
+  isFreed = false;
   /** KVM has given it up. */
   isDead = false;
   /** Who has barred entries, and where. */

@@ -1,0 +1,41 @@
+/** Runs of ours, written to files as traces of a kernel. */
+import { existsSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import type { EngineOptions } from '../properties/engine.ts';
+import type { History } from '../properties/histories/history.ts';
+import { formatHistory } from '../properties/histories/text.ts';
+import { Emitter } from '../properties/traces/emit/emit.ts';
+import { UsageError } from './errors.ts';
+import { warn } from './output.ts';
+
+/** Says before anything is run that a trace cannot be written there. */
+export function assertWritable(file: string | undefined): void {
+  if (file === undefined) return;
+  const folder = dirname(file);
+  if (!existsSync(folder)) throw new UsageError(`${file}: there is no folder ${folder}; make it first`);
+  if (statSync(file, { throwIfNoEntry: false })?.isDirectory() === true) throw new UsageError(`${file} is a folder; name a file`);
+}
+
+/** Runs `history` once more and writes it to `file`, or leaves that as it was. */
+export function writeTrace(file: string, options: EngineOptions, history: History): void {
+  const { lines } = new Emitter(options).emit(history);
+  const text = `${lines.join('\n')}\n`;
+  write(file, file.endsWith('.gz') ? gzipSync(text) : Buffer.from(text));
+  warn(`${file}: ${lines.length} lines, of the history '${formatHistory(history)}'`);
+}
+
+/** Whole or not at all. */
+function write(file: string, bytes: Uint8Array): void {
+  let temporary: string | null = null;
+  try {
+    temporary = mkdtempSync(join(dirname(file), '.sept-'));
+    const whole = join(temporary, 'trace');
+    writeFileSync(whole, bytes);
+    renameSync(whole, file);
+  } catch (error) {
+    throw new UsageError(`${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+  } finally {
+    if (temporary !== null) rmSync(temporary, { recursive: true, force: true });
+  }
+}
