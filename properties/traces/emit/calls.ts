@@ -11,11 +11,10 @@ const PAGE = 4096;
 const VMEMMAP = 0xffff_ea00_0000_0000n;
 const STRUCT_PAGE = 64n;
 
-/** Functions whose RCX is a GPA with a level; whose R8 is a page. */
+/** Functions whose RCX is a GPA with a level; whose R8 is a page that is mapped, which is named by its frame; a table. */
 const ABOUT_ENTRY = /^TDH\.MEM\.(SEPT|PAGE|RANGE)\./;
-const GIVES_PAGE: ReadonlySet<string> = new Set([
-  'TDH.MEM.SEPT.ADD', 'TDH.MEM.PAGE.ADD', 'TDH.MEM.PAGE.AUG', 'TDH.MEM.PAGE.DEMOTE',
-]);
+const MAPS_PAGE: ReadonlySet<string> = new Set(['TDH.MEM.PAGE.ADD', 'TDH.MEM.PAGE.AUG']);
+const GIVES_TABLE: ReadonlySet<string> = new Set(['TDH.MEM.SEPT.ADD', 'TDH.MEM.PAGE.DEMOTE']);
 
 /** KVM's wrapper of a function, or null where none is probed. */
 export function wrapperOf(name: string): string | null {
@@ -56,10 +55,11 @@ export class CallWriter {
 
   private operandsOf({ name, in: { rcx, r8, r9 } }: Call): string {
     const { vm, places } = this;
-    if (name === 'TDH.PHYMEM.PAGE.WBINVD') return `page=${this.page(this.pageNumber(rcx % 2 ** vm.tdx.platform.hkidShift))}`;
+    if (name === 'TDH.PHYMEM.PAGE.WBINVD') return this.frame(this.pageNumber(rcx % 2 ** vm.tdx.platform.hkidShift));
     if (name === 'TDH.PHYMEM.PAGE.RECLAIM') return `page=${this.page(this.pageNumber(rcx))}`;
     if (!ABOUT_ENTRY.test(name)) return places.td;
-    const page = GIVES_PAGE.has(name) ? ` page=${this.page(this.pageNumber(r8))}` : '';
+    const page = MAPS_PAGE.has(name) ? ` ${this.frame(this.pageNumber(r8))}`
+      : GIVES_TABLE.has(name) ? ` page=${this.page(this.pageNumber(r8))}` : '';
     const source = name === 'TDH.MEM.PAGE.ADD' ? ` source=${r9 === 0 ? '0x0' : this.struct(BigInt(r9 / PAGE))}` : '';
     return this.entry(Math.floor(rcx / PAGE), rcx % 8) + page + source;
   }
@@ -67,6 +67,10 @@ export class CallWriter {
   private entry(gfn: number, level: number): string {
     const { places } = this;
     return `${places.td} gpa=0x${(places.gfn(gfn) * PAGE).toString(16)} level=${places.level(level)}`;
+  }
+
+  private frame(page: number): string {
+    return `pfn=0x${this.places.frame(page).toString(16)}`;
   }
 
   private pageNumber(hpa: number): number {
@@ -92,8 +96,8 @@ export class CallWriter {
 
   /** A table or a page that was added before the history began. */
   added(isTable: boolean, gfn: number, level: number, page: number): void {
-    const source = isTable ? '' : ` source=${this.struct(1n)}`;
-    this.past(isTable ? 'TDH.MEM.SEPT.ADD' : 'TDH.MEM.PAGE.ADD', `${this.entry(gfn, level)} page=${this.page(page)}${source}`);
+    const given = isTable ? `page=${this.page(page)}` : `${this.frame(page)} source=${this.struct(1n)}`;
+    this.past(isTable ? 'TDH.MEM.SEPT.ADD' : 'TDH.MEM.PAGE.ADD', `${this.entry(gfn, level)} ${given}`);
   }
 }
 

@@ -8,7 +8,7 @@ const BASES = {
   kvm: 0, vcpu: 10, sp: 0, spt: 0, sptep: 16, ptep: 0, root: 0, role: 0, gfn: 16, pfn: 0, level: 10, old: 16, new: 16,
   spte: 16, at: 16, shared: 0, as_id: 0, lock: 0, seq: 0, inprog: 0, mmu_seq: 0, start: 0, end: 0, base: 0, n: 0,
   mask: 0, wrprot: 0, ret: 0, rc: 0, flush: 0, head: 0, zap_level: 0, min_level: 0, fixed: 10,
-  td: 0, gpa: 0, page: 0, source: 0, status: 0, req: 0,
+  td: 0, gpa: 0, tdx_level: 0, page: 0, source: 0, status: 0, req: 0,
 } as const;
 
 export type Key = keyof typeof BASES;

@@ -4,10 +4,11 @@ import { valuesOf, type Change } from '../state/change.ts';
 import { FROZEN, isPresent, LEAF, pagesAt, TABLE, kindOf } from '../state/spte.ts';
 import { KNOWN } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
-import type { Tds, TracedCall } from '../tdx/follow.ts';
+import { told, type TracedCall } from '../tdx/call.ts';
+import { LOCKS_TOLD, mayWrite, type Tds } from '../tdx/follow.ts';
 import { keyOf, nameOfKey, type Key, type Td } from '../tdx/td.ts';
 import type { TraceJudge, TraceRule } from './rule.ts';
-import { holdsForWrite, onMirror } from './tdx-mirror.ts';
+import { onMirror } from './tdx-mirror.ts';
 
 interface Debt {
   readonly td: Td;
@@ -37,7 +38,8 @@ function watchDebts(tds: Tds, kind: typeof LEAF | typeof TABLE, by: CallName, ju
       if (debt.task !== task || debt.td.vm.id !== lock) continue;
       owed.delete(key);
       if (debt.td.isDead) continue;
-      judge.violated({ line: tds.world.e.line, task, vm: debt.td.vm }, unpaid(nameOfKey(key)),
+      const unless = [...told(by), 'request'] as const;
+      judge.violated({ line: tds.world.e.line, task, vm: debt.td.vm, unless }, unpaid(nameOfKey(key)),
         [{ line: debt.line, what: 'it left the mirror' }]);
     }
   });
@@ -46,11 +48,11 @@ function watchDebts(tds: Tds, kind: typeof LEAF | typeof TABLE, by: CallName, ju
 
 const K47: TraceRule = {
   id: 'K47',
-  needs: ['chg', 'tdh_mem_page_remove', 'tdh_mem_page_remove_ret'],
-  pairs: [['wl_ret', 'wu'], ['wl', 'wl_ret'], ['wl_ret', 'wl']],
+  needs: ['chg', ...told('tdh_mem_page_remove')],
+  pairs: LOCKS_TOLD,
   watch: (_, judge, { tds }) => {
     tds.began.push((td, task, call) => {
-      if (call.name !== 'tdh_mem_page_remove' || holdsForWrite(td, task)) return;
+      if (call.name !== 'tdh_mem_page_remove' || mayWrite(td, task)) return;
       judge.violated({ line: call.line, task, vm: td.vm },
         `page ${nameOfKey(call.key)} is removed, and mmu_lock is not held for write`);
     });
@@ -67,21 +69,22 @@ function whatIsWrong(td: Td, task: Task, call: TracedCall): string | null {
   const above = td.blockedAbove(call.gfn, call.level);
   if (above !== null) return `${call.name} for ${nameOfKey(call.key)}, below the table at ${nameOfKey(above)}, which is blocked`;
   if (call.before?.holds !== 'table' || !TAKES_TABLE.has(call.name)) return null;
-  if (!holdsForWrite(td, task)) return `the table at ${nameOfKey(call.key)} is taken away, and mmu_lock is not held for write`;
+  if (!mayWrite(td, task)) return `the table at ${nameOfKey(call.key)} is taken away, and mmu_lock is not held for write`;
   const child = call.name === 'tdh_mem_sept_remove' ? td.childOf(call.gfn, call.level) : null;
   return child === null ? null : `the table at ${nameOfKey(call.key)} is removed, and ${nameOfKey(child)} in it is not free`;
 }
 
 const K48: TraceRule = {
   id: 'K48',
-  needs: ['chg', 'tdh_mem_range_block'],
-  pairs: [['wl_ret', 'wu'], ['wl', 'wl_ret'], ['wl_ret', 'wl']],
+  needs: ['chg', ...told('tdh_mem_range_block')],
+  pairs: LOCKS_TOLD,
   watch: (_, judge, { tds }) => {
     tds.began.push((td, task, call) => {
       if (!ABOUT_ENTRY.test(call.name) || td.isFlushed) return;
       const wrong = whatIsWrong(td, task, call);
       if (wrong !== null || (TAKES_TABLE.has(call.name) && call.before?.holds === 'table')) judge.exercised(td.vm);
-      if (wrong !== null) judge.violated({ line: call.line, task, vm: td.vm }, wrong);
+      const unless = call.name === 'tdh_mem_sept_remove' ? told('tdh_mem_page_remove') : [];
+      if (wrong !== null) judge.violated({ line: call.line, task, vm: td.vm, unless }, wrong);
     });
     watchDebts(tds, TABLE, 'tdh_mem_sept_remove', judge, (entry) =>
       `mmu_lock is released, and the table at ${entry}, which the mirror has lost, was left to somebody else`);
@@ -130,30 +133,27 @@ const K50: TraceRule = {
 };
 
 /** What each call at a TD's end needs from the ones before it; null when that is there. */
-const MISSING: readonly (readonly [RegExp, (tds: Tds, td: Td) => string | null])[] = [
+const MISSING: readonly (readonly [RegExp, (tds: Tds, td: Td) => string | null, ...by: CallName[]])[] = [
   [/^tdh_mem_/, (_, td) => td.isFlushed ? 'and VPFLUSHDONE has ended that' : null],
   [/^tdh_mng_vpflushdone$/, (tds, td) => {
     const leaf = leafIn(tds, td, 0, Number.MAX_SAFE_INTEGER);
     return leaf === null ? null : `and the mirror still maps ${nameOfKey(leaf)}`;
   }],
-  [/^tdh_mng_key_freeid$/, (_, td) => td.isWrittenBack ? null : 'and caches were not written back since VPFLUSHDONE'],
-  [/^tdh_phymem_page_reclaim$/, (_, td) => td.isFreed ? null : 'and the HKID is not free: lines of the page may be dirty'],
+  [/^tdh_mng_key_freeid$/, (_, td) => td.isWrittenBack ? null : 'and caches were not written back since VPFLUSHDONE', 'tdh_phymem_cache_wb'],
+  [/^tdh_phymem_page_reclaim$/, (_, td) => td.isFreed ? null : 'and the HKID is not free: lines of the page may be dirty', 'tdh_mng_key_freeid'],
 ];
 
 const K62: TraceRule = {
   id: 'K62',
-  needs: ['tdh_mng_vpflushdone', 'tdh_mng_vpflushdone_ret'],
-  pairs: [
-    ['tdh_mng_key_freeid', 'tdh_mng_key_freeid_ret'], ['tdh_mng_key_freeid', 'tdh_phymem_cache_wb_ret'],
-    ['tdh_phymem_page_reclaim', 'tdh_mng_key_freeid_ret'],
-  ],
+  needs: told('tdh_mng_vpflushdone'),
   watch: (_, judge, { tds }) => {
     tds.began.push((td, task, call) => {
-      for (const [name, missing] of MISSING) {
+      for (const [name, missing, ...by] of MISSING) {
         if (!name.test(call.name) || !td.isWhole) continue;
         judge.exercised(td.vm);
         const what = missing(tds, td);
-        if (what !== null) judge.violated({ line: call.line, task, vm: td.vm }, `${call.name} is called, ${what}`);
+        const where = { line: call.line, task, vm: td.vm, unless: by.flatMap(told) };
+        if (what !== null) judge.violated(where, `${call.name} is called, ${what}`);
       }
     });
   },

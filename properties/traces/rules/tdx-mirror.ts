@@ -1,9 +1,10 @@
 /** K44 to K46, K49, K53: how an entry of the mirror and its twin in the Secure EPT change together. */
 import type { CallName } from '../kernels/events.ts';
 import { valuesOf, type Change } from '../state/change.ts';
-import { frameOf, isPresent, LEAF, pagesAt, TABLE } from '../state/spte.ts';
-import { EXCLUSIVE, type Task } from '../state/task.ts';
-import type { Tds, TracedCall } from '../tdx/follow.ts';
+import { frameOf, isPresent, pagesAt, TABLE } from '../state/spte.ts';
+import type { Task } from '../state/task.ts';
+import { told, type TracedCall } from '../tdx/call.ts';
+import { LOCKS_TOLD, mayWrite, type Tds } from '../tdx/follow.ts';
 import { alignTo, describe, keyOf, nameOfKey, type Entry, type Key, type Td } from '../tdx/td.ts';
 import type { TraceRule } from './rule.ts';
 
@@ -14,12 +15,10 @@ const ADDS: ReadonlySet<CallName> = new Set(['tdh_mem_sept_add', 'tdh_mem_page_a
 const HOOKS = ['tdx_sept_set_private_spte', 'tdx_sept_link_private_spt'] as const;
 const HOOKS_END = ['tdx_sept_set_private_spte_ret', 'tdx_sept_link_private_spt_ret'] as const;
 
-export const holdsForWrite = (td: Td, task: Task): boolean => task.holdOn(td.vm.id)?.mode === EXCLUSIVE;
-
 /** Tells of changes of mirrors. */
-export function onMirror(tds: Tds, told: (c: Change, td: Td) => void): void {
+export function onMirror(tds: Tds, listener: (c: Change, td: Td) => void): void {
   tds.world.listeners.changing.push((c) => {
-    if (c.table?.mirror === true && c.fit !== 'late') told(c, tds.of(c.vm));
+    if (c.table?.mirror === true && c.fit !== 'late') listener(c, tds.of(c.vm));
   });
 }
 
@@ -41,7 +40,8 @@ function agrees(c: Change, { holds, frame, blockedIn }: Entry): boolean {
 
 const K44: TraceRule = {
   id: 'K44',
-  needs: ['chg', 'tdh_mem_page_aug', 'tdh_mem_page_aug_ret'],
+  needs: ['chg'],
+  pairs: LOCKS_TOLD,
   watch: (_, judge, { tds }) => {
     const inHook = followHooks(tds);
     onMirror(tds, (c, td) => {
@@ -50,11 +50,13 @@ const K44: TraceRule = {
       if (entry === null) return judge.unjudged('what the Secure EPT had when the trace began');
       judge.exercised(c.vm);
       if (agrees(c, entry)) return;
-      judge.violated(c, `the mirror has it, and the Secure EPT is ${describe(entry)} there: ${valuesOf(c)}`,
+      const by: readonly CallName[] = c.newKind === TABLE ? ['tdh_mem_sept_add'] : ['tdh_mem_page_add', 'tdh_mem_page_aug'];
+      const where = { line: c.line, task: c.task, vm: c.vm, unless: by.flatMap(told) };
+      judge.violated(where, `the mirror has it, and the Secure EPT is ${describe(entry)} there: ${valuesOf(c)}`,
         entry.line === 0 ? [] : [{ line: entry.line, what: 'the last call that changed it' }]);
     });
     tds.began.push((td, task, call) => {
-      if (!ADDS.has(call.name) || holdsForWrite(td, task) || inHook.get(task) === call.key) return;
+      if (!ADDS.has(call.name) || mayWrite(td, task) || inHook.get(task) === call.key) return;
       judge.violated({ line: call.line, task, vm: td.vm, unless: ['tdx_sept_set_private_spte'] },
         `${call.name} for ${nameOfKey(call.key)}, which its caller has not frozen in the mirror`);
     });
@@ -63,7 +65,7 @@ const K44: TraceRule = {
 
 const K45: TraceRule = {
   id: 'K45',
-  needs: ['tdh_mem_sept_add', 'tdh_mem_sept_add_ret'],
+  needs: told('tdh_mem_sept_add'),
   watch: (_, judge, { tds }) => {
     tds.began.push((td, task, call) => {
       if (!ADDS.has(call.name) || call.level === td.root?.level) return;
@@ -72,7 +74,8 @@ const K45: TraceRule = {
       if (parent === null) return judge.unjudged('what the Secure EPT had when the trace began');
       judge.exercised(td.vm);
       if (parent.holds === 'table' && parent.blockedIn < 0) return;
-      judge.violated({ line: call.line, task, vm: td.vm },
+      const unless = parent.holds === 'leaf' ? told('tdh_mem_page_demote') : [];
+      judge.violated({ line: call.line, task, vm: td.vm, unless },
         `${call.name} for ${nameOfKey(call.key)} before there is a table at ${nameOfKey(above)}: that is ${describe(parent)}`);
     });
   },
@@ -81,45 +84,33 @@ const K45: TraceRule = {
 const K46: TraceRule = {
   id: 'K46',
   needs: ['chg'],
-  pairs: [['wl_ret', 'wu'], ['wl', 'wl_ret'], ['wl_ret', 'wl']],
+  pairs: LOCKS_TOLD,
   watch: (_, judge, { tds }) => {
     onMirror(tds, (c, td) => {
       if (!isPresent(c.oldKind)) return;
       if (!c.task.locksSeen) return judge.unjudged(`no event of a lock is recorded for ${c.task.name}`);
       judge.exercised(c.vm);
-      if (!holdsForWrite(td, c.task)) {
+      if (!mayWrite(td, c.task)) {
         judge.violated(c, `an entry of the mirror that is present is changed, and mmu_lock is not held for write: ${valuesOf(c)}`);
       }
     });
   },
 };
 
-/** Which call makes a present entry another one, and of which kind. */
-const RESIZES: Partial<Record<CallName, number>> = { tdh_mem_page_demote: TABLE, tdh_mem_page_promote: LEAF };
-
 const K49: TraceRule = {
   id: 'K49',
   needs: ['chg'],
   watch: (_, judge, { tds }) => {
-    /** What entries have become in the Secure EPT, and the mirror does not say yet. */
-    const resized = new Map<Td, Map<Key, number>>();
-    tds.world.listeners.forgetting.push(() => resized.clear());
-    const of = (td: Td): Map<Key, number> => {
-      const known = resized.get(td) ?? new Map<Key, number>();
-      resized.set(td, known);
-      return known;
-    };
-    tds.ended.push((td, _task, call) => {
-      const kind = RESIZES[call.name];
-      if (kind !== undefined && call.succeeded) of(td).set(call.key, kind);
-    });
     onMirror(tds, (c, td) => {
       const isOther = c.oldKind !== c.newKind || frameOf(c.oldHi, c.oldLo) !== frameOf(c.newHi, c.newLo);
       if (!isPresent(c.oldKind) || !isPresent(c.newKind) || !isOther) return;
+      const entry = td.at(c.gfn, c.level);
+      if (entry === null) return judge.unjudged('what the Secure EPT had when the trace began');
       judge.exercised(c.vm);
-      const key = keyOf(c.gfn, c.level);
-      if (of(td).get(key) === c.newKind) of(td).delete(key);
-      else judge.violated(c, `the module was not asked for that: ${valuesOf(c)}`);
+      if (agrees(c, entry)) return;
+      const unless = told(c.newKind === TABLE ? 'tdh_mem_page_demote' : 'tdh_mem_page_promote');
+      judge.violated({ line: c.line, task: c.task, vm: c.vm, unless },
+        `the module was not asked for that, and has a ${describe(entry)} there: ${valuesOf(c)}`);
     });
   },
 };

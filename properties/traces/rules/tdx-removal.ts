@@ -1,10 +1,11 @@
 /** K51, K52, K54 to K56: the calls that add and take away private pages: when, in which order, under which lock. */
 import type { CallName } from '../kernels/events.ts';
 import type { Task } from '../state/task.ts';
-import { framesOf, type TracedCall } from '../tdx/follow.ts';
+import { told, type TracedCall } from '../tdx/call.ts';
+import { framesOf } from '../tdx/effects.ts';
+import { LOCKS_TOLD, mayWrite } from '../tdx/follow.ts';
 import { describe, nameOfKey, type Td } from '../tdx/td.ts';
 import type { TraceRule } from './rule.ts';
-import { holdsForWrite } from './tdx-mirror.ts';
 
 const REMOVE: CallName = 'tdh_mem_page_remove';
 
@@ -17,7 +18,7 @@ const hex = (frame: number): string => `0x${frame.toString(16)}`;
 
 const K51: TraceRule = {
   id: 'K51',
-  needs: [REMOVE, 'tdh_mem_page_remove_ret', 'reset_page'],
+  needs: [...told(REMOVE), 'reset_page'],
   watch: (world, judge, { tds }) => {
     const failed = new Map<number, TracedCall>();
     tds.ended.push((td, _task, call) => {
@@ -37,7 +38,7 @@ const K51: TraceRule = {
 
 const K52: TraceRule = {
   id: 'K52',
-  needs: ['tdh_mem_page_aug', 'tdh_mr_finalize', 'tdh_mr_finalize_ret'],
+  needs: told('tdh_mr_finalize'),
   watch: (_, judge, { tds }) => {
     tds.began.push((td, task, call) => {
       if (call.name !== 'tdh_mem_page_aug' && call.name !== 'tdh_mem_page_add') return;
@@ -67,8 +68,8 @@ function tooEarly(td: Td, call: TracedCall): readonly [string, number] | null {
 
 const K54: TraceRule = {
   id: 'K54',
-  needs: [REMOVE, 'tdh_mem_page_remove_ret', 'tdh_mem_range_block', 'tdh_mem_range_block_ret', 'tdh_mem_track', 'tdh_mem_track_ret'],
-  pairs: [['kvm_entry', 'kvm_exit']],
+  needs: [...told(REMOVE), ...told('tdh_mem_range_block'), ...told('tdh_mem_track')],
+  pairs: [...LOCKS_TOLD, ['kvm_entry', 'kvm_exit']],
   watch: (world, judge, { tds }) => {
     /** Frames whose lines may be in a cache under the TD's key. */
     const cached = new Map<number, TracedCall>();
@@ -76,7 +77,7 @@ const K54: TraceRule = {
       if (call.name !== REMOVE) return;
       const where = { line: call.line, task, vm: td.vm };
       judge.exercised(td.vm);
-      if (!holdsForWrite(td, task)) return judge.violated(where, `page ${nameOfKey(call.key)} is removed, and mmu_lock is not held for write`);
+      if (!mayWrite(td, task)) return judge.violated(where, `page ${nameOfKey(call.key)} is removed, and mmu_lock is not held for write`);
       const wrong = tooEarly(td, call);
       if (wrong === null) return;
       judge.violated(where, `page ${nameOfKey(call.key)} is removed, ${wrong[0]}`, wrong[1] === 0 ? [] : [{ line: wrong[1], what: 'since then' }]);
@@ -90,7 +91,7 @@ const K54: TraceRule = {
     tds.pageUsed.push((frame, task, line) => {
       const call = cached.get(frame);
       if (call === undefined) return;
-      judge.violated({ line, task, vm: task.vm, unless: ['tdh_phymem_page_wbinvd'] },
+      judge.violated({ line, task, vm: task.vm, unless: told('tdh_phymem_page_wbinvd') },
         `the host uses page ${hex(frame)}, whose cache lines were not written back`, [{ line: call.line, what: 'it was removed' }]);
     });
     world.listeners.forgetting.push(() => cached.clear());
@@ -99,13 +100,13 @@ const K54: TraceRule = {
 
 const K55: TraceRule = {
   id: 'K55',
-  needs: ['tdh_mem_track', 'tdh_mem_track_ret'],
-  pairs: [['wl_ret', 'wu'], ['wl', 'wl_ret'], ['wl_ret', 'wl']],
+  needs: told('tdh_mem_track'),
+  pairs: LOCKS_TOLD,
   watch: (_, judge, { tds }) => {
     tds.began.push((td, task, call) => {
       if (call.name !== 'tdh_mem_track') return;
       judge.exercised(td.vm);
-      if (!holdsForWrite(td, task)) judge.violated({ line: call.line, task, vm: td.vm }, 'TRACK is called, and mmu_lock is not held for write');
+      if (!mayWrite(td, task)) judge.violated({ line: call.line, task, vm: td.vm }, 'TRACK is called, and mmu_lock is not held for write');
     });
     tds.ended.push((td, task, call) => {
       if (call.name !== 'tdh_mem_track' || !call.meetsOldEpoch) return;
@@ -122,8 +123,8 @@ const MUST_SUCCEED: ReadonlySet<CallName> = new Set([
 
 const K56: TraceRule = {
   id: 'K56',
-  needs: ['tdh_mem_range_block', 'tdh_mem_range_block_ret', 'tdh_mem_track_ret', 'tdh_mem_page_remove_ret'],
-  pairs: [['kvm_entry', 'kvm_exit']],
+  needs: [...told('tdh_mem_range_block'), ...told('tdh_mem_track'), ...told(REMOVE)],
+  pairs: [...LOCKS_TOLD, ['kvm_entry', 'kvm_exit'], ['bar', 'unbar']],
   watch: (world, judge, { tds }) => {
     const refused = new Map<Task, TracedCall>();
     const isSecond = (task: Task, { name, key }: TracedCall): boolean => {
@@ -148,7 +149,7 @@ const K56: TraceRule = {
       const where = { line: world.e.line, task, vm: td.vm };
       if (call.isBusy && isSecond(task, call)) {
         judge.violated(where, `${call.name} was refused again`, [{ line: refused.get(task)?.line ?? 0, what: 'the first time' }]);
-      } else if (call.isBusy && !holdsForWrite(td, task)) {
+      } else if (call.isBusy && !mayWrite(td, task)) {
         judge.violated(where, `${call.name} was refused, and who has to get others out does not hold mmu_lock for write`);
       }
       if (call.isBusy) refused.set(task, call);

@@ -81,7 +81,7 @@ const K58: TraceRule = {
       if (fault === undefined || td === null) return;
       judge.exercised(td.vm);
       if (e.low('ret') === 0 || fault.resolved || fault.wanted || td.isDead || isSlotGoing(td, fault.gfn)) return;
-      judge.violated({ line: e.line, task, vm: td.vm },
+      judge.violated({ line: e.line, task, vm: td.vm, unless: ['slot', 'request'] },
         `the VCPU goes back to the guest, and GFN 0x${fault.gfn.toString(16)} is not mapped: the same fault is ahead of it`,
         [{ line: fault.line, what: 'the fault' }]);
     });
@@ -102,7 +102,8 @@ const K59: TraceRule = {
       const line = refused.get(task);
       refused.delete(task);
       if (line === undefined || tds.ofTask(task)?.isDead === true) return;
-      judge.violated({ line: e.line, task, vm: task.runs }, seen, [{ line, what: 'TDH.VP.ENTER was refused' }]);
+      judge.violated({ line: e.line, task, vm: task.runs, unless: ['request'] }, seen,
+        [{ line, what: 'TDH.VP.ENTER was refused' }]);
     };
     world.on('tdx_handle_exit', (e, task) => given(e, task, 'an exit is handled, and the VCPU did not enter'));
     world.on('kvm_userspace_exit', (e, task) => given(e, task, 'the VCPU gives up, and TDH.VP.ENTER was only refused'));

@@ -37,7 +37,8 @@ const K10: TraceRule = {
   watch: (world, judge) => {
     /** Who froze entries of mirrors: they thaw them by a write that is told, where direct roots have none. */
     const owners = new WeakMap<Table, Map<number, Task>>();
-    const isOwners = ({ table, index, task }: Change): boolean => table?.mirror === true && owners.get(table)?.get(index) === task;
+    const isOwners = ({ table, index, task }: Change): boolean =>
+      table?.mirror === true && (owners.get(table)?.get(index) ?? task) === task;
     world.listeners.changing.push((c) => {
       if (c.newKind !== FROZEN && c.oldKind !== FROZEN) return;
       judge.exercised(c.vm);

@@ -1,75 +1,23 @@
 /** Keeps the account of TDs: calls of the module and what they changed, VCPUs inside, entries barred. */
-import { OPERAND_BUSY, PREVIOUS_TLB_EPOCH_BUSY, SUCCESS, toRax, type Status } from '../../../spec/tdx/status.ts';
-import { CALL_NAMES, type CallName } from '../kernels/events.ts';
+import { CALL_NAMES, type CallName, type EventName } from '../kernels/events.ts';
 import type { TraceEvent } from '../reader/event.ts';
-import { pagesAt } from '../state/spte.ts';
-import type { Task } from '../state/task.ts';
+import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import { frameOfAddress, type World } from '../state/world.ts';
-import { Td, keyOf, type Entry, type Key } from './td.ts';
-
-const PAGE = 4096;
-/** struct page of frame 0, without its upper bits, and how many bytes one takes. */
-const VMEMMAP = (0xffff_ea00 & 0x1f_ffff) * 2 ** 32;
-const STRUCT_PAGE = 64;
-
-/** Bits 63:32 of a completion status, which tell statuses apart. */
-const classBits = (status: Status): number => Number(toRax(status) >> 32n) | 0;
-const [DONE, BUSY, EPOCH_BUSY] = [SUCCESS, OPERAND_BUSY, PREVIOUS_TLB_EPOCH_BUSY].map(classBits);
+import { frameOfPage, TracedCall } from './call.ts';
+import { ABOUT_ENTRY, EFFECTS } from './effects.ts';
+import { Td } from './td.ts';
 
 /** KVM_REQ_VM_DEAD, in the byte of a request that says which it is. */
 const VM_DEAD = 1;
 
-const frameOfPage = (e: TraceEvent): number => (e.number('page') - VMEMMAP) / STRUCT_PAGE;
+/** What has to be recorded for it to be told how a task holds mmu_lock. */
+export const LOCKS_TOLD: readonly (readonly [EventName, EventName])[] = [
+  ['rl', 'rl_ret'], ['rl_ret', 'rl'], ['rl_ret', 'ru'], ['wl', 'wl_ret'], ['wl_ret', 'wl'], ['wl_ret', 'wu'], ['wu', 'wl_ret'],
+];
 
-/** A call of the module, from where it begins. */
-export class TracedCall {
-  readonly name: CallName;
-  readonly line: number;
-  readonly gfn: number;
-  readonly level: number;
-  /** Of the page that it gives or is about; -1 when there is none. */
-  readonly frame: number;
-  /** A page whose contents are added was named. */
-  readonly hasSource: boolean;
-  /** The entry that it is about, as it was before; null when it is not known, or there is none. */
-  before: Entry | null = null;
-  private result = 0;
-
-  constructor(name: CallName, e: TraceEvent) {
-    this.name = name;
-    this.line = e.line;
-    this.gfn = Math.floor(e.number('gpa') / PAGE);
-    this.level = Math.max(e.low('level'), 1);
-    this.frame = e.has('page') ? frameOfPage(e) : -1;
-    this.hasSource = e.number('source') !== 0;
-  }
-
-  get key(): Key {
-    return keyOf(this.gfn, this.level);
-  }
-
-  end(e: TraceEvent): void {
-    this.result = e.high('status');
-  }
-
-  get succeeded(): boolean {
-    return this.result === DONE;
-  }
-
-  get isBusy(): boolean {
-    return this.result === BUSY;
-  }
-
-  get meetsOldEpoch(): boolean {
-    return this.result === EPOCH_BUSY;
-  }
-
-  /** As violations say it. */
-  get status(): string {
-    return `0x${(this.result >>> 0).toString(16).padStart(8, '0')}`;
-  }
-}
+/** A task has the mmu_lock of a TD's VM for write, or it cannot be told that it has not. */
+export const mayWrite = ({ vm }: Td, task: Task): boolean => !task.locksSeen || task.holdOn(vm.id)?.mode === EXCLUSIVE;
 
 type OnCall = (td: Td, task: Task, call: TracedCall) => void;
 
@@ -189,49 +137,4 @@ export class Tds {
     if (call.succeeded) EFFECTS[name]?.(td, call, e.line);
     for (const listener of this.ended) listener(td, task, call);
   }
-}
-
-/** What a call that succeeded has changed. */
-const EFFECTS: Partial<Record<CallName, (td: Td, call: TracedCall, line: number) => void>> = {
-  tdh_mem_sept_add: (td, { gfn, level, frame }, line) => td.set(gfn, level, { holds: 'table', frame, line }),
-  tdh_mem_page_add: (td, { gfn, level, frame }, line) => td.set(gfn, level, { holds: 'leaf', frame, line }),
-  tdh_mem_page_aug: (td, { gfn, level, frame }, line) => td.set(gfn, level, { holds: 'leaf', frame, line }),
-  tdh_mem_range_block: (td, { gfn, level, before }, line) => {
-    if (before !== null) td.set(gfn, level, { ...before, blockedIn: td.epoch, line });
-  },
-  tdh_mem_range_unblock: (td, { gfn, level, before }, line) => {
-    if (before !== null) td.set(gfn, level, { ...before, blockedIn: -1, line });
-  },
-  tdh_mem_track: (td) => {
-    td.epoch++;
-  },
-  tdh_mem_page_remove: (td, { gfn, level }, line) => td.set(gfn, level, { holds: 'free', frame: -1, line }),
-  tdh_mem_sept_remove: (td, { gfn, level }, line) => td.set(gfn, level, { holds: 'free', frame: -1, line }),
-  tdh_mem_page_demote: (td, { gfn, level, before }, line) =>
-    td.set(gfn, level, { holds: 'table', frame: before?.frame ?? -1, split: true, line }),
-  tdh_mem_page_promote: (td, { gfn, level }, line) => {
-    const frame = td.at(gfn, level - 1)?.frame ?? -1;
-    td.merge(gfn, level);
-    td.set(gfn, level, { holds: 'leaf', frame, line });
-  },
-  tdh_mr_finalize: (td, _, line) => {
-    td.finalLine = line;
-  },
-  tdh_mng_vpflushdone: (td) => {
-    td.isFlushed = true;
-  },
-  tdh_phymem_cache_wb: (td) => {
-    td.isWrittenBack = td.isFlushed;
-  },
-  tdh_mng_key_freeid: (td) => {
-    td.isFreed = true;
-  },
-};
-
-/** Calls that name an entry. */
-const ABOUT_ENTRY: ReadonlySet<CallName> = new Set(CALL_NAMES.filter((name) => /^tdh_mem_(sept|page|range)_/.test(name)));
-
-/** Frames of what an entry at `level` maps. */
-export function* framesOf(frame: number, level: number): Iterable<number> {
-  for (let i = 0; i < pagesAt(level); i++) yield frame + i;
 }
