@@ -14,10 +14,10 @@ const rangeText = ({ start, end }: Range): string => `GFNs 0x${start.toString(16
 
 const began = ({ line, task }: Invalidation): Cause => ({ line, what: `${task.name} invalidates` });
 
-/** Roots that a range is about: those of the address spaces that were walked, or of the only one that there is. */
+/** Roots that a range is about: those of the address spaces that are known of it, or of the only one that there is. */
 function rootsFor(vm: Vm, { asIds }: Range): Table[] {
   const only = new Set(vm.roots.map(({ asId }) => asId)).size === 1;
-  return vm.roots.filter((root) => only || asIds.has(root.asId));
+  return vm.roots.filter((root) => asIds.size === 0 ? only : asIds.has(root.asId));
 }
 
 /** Looks for leaves of a range that an invalidation leaves behind, in roots that `premise` holds for. */
