@@ -3,6 +3,7 @@ import { valuesOf } from '../state/change.ts';
 import type { TraceEvent } from '../reader/event.ts';
 import type { Invalidation, Notifiers, Range } from '../state/notifiers.ts';
 import { someLeaf } from '../state/leaves.ts';
+import { isYield } from '../state/locks.ts';
 import { hexOf, isPresent, LEAF } from '../state/spte.ts';
 import type { Table } from '../state/table.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
@@ -157,4 +158,31 @@ const K39: TraceRule = {
   },
 };
 
-export default [K22, K34, K37, K38, K39] satisfies readonly TraceRule[];
+/** The other half of it: a zap that no notifier asked for is an invalidation, too, of all that it takes away. */
+const K39_ZAPS: TraceRule = {
+  id: 'K39',
+  needs: ['zap_leafs', 'unmap_range', 'unmap_range_ret', 'inv_add'],
+  watch: (world, judge) => {
+    const unmapping = new Set<Task>();
+    const begun = new Map<Task, { readonly start: number; readonly end: number }[]>();
+    world.listeners.forgetting.push(() => [unmapping, begun].forEach((known) => known.clear()));
+    world.on('unmap_range', (_, task) => unmapping.add(task));
+    world.on('unmap_range_ret', (_, task) => unmapping.delete(task));
+    world.listeners.acquired.push((task, hold) => {
+      if (!isYield(hold)) begun.set(task, []);
+    });
+    world.on('inv_add', (e, task) => begun.get(task)?.push({ start: e.number('start'), end: e.number('end') }));
+    world.on('zap_leafs', (e, task) => {
+      const ranges = begun.get(task);
+      if (unmapping.has(task) || ranges === undefined) return;
+      const vm = world.vmOf(e, task);
+      judge.exercised(vm);
+      const [start, end] = [e.number('start'), e.number('end')];
+      if (ranges.some((range) => range.start <= start && range.end >= end)) return;
+      judge.violated({ line: e.line, task, vm },
+        `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)} are zapped, and do not count as being invalidated`);
+    });
+  },
+};
+
+export default [K22, K34, K37, K38, K39, K39_ZAPS] satisfies readonly TraceRule[];

@@ -108,6 +108,18 @@ const K32: TraceRule = {
         judge.violated({ line: e.line, task, vm, unless: ['zap_all'] }, 'roots are made invalid without mmu_lock held for write');
       }
     });
+    const zapping = new Map<Task, readonly Table[]>();
+    world.listeners.forgetting.push(() => zapping.clear());
+    world.on('zap_inval', (_, task) => zapping.set(task, task.vm?.roots.filter(({ invalid }) => invalid) ?? []));
+    world.on('zap_inval_ret', (e, task) => {
+      for (const root of zapping.get(task) ?? []) {
+        const i = root.life === 'freed' ? -1 : present(world, root);
+        if (i < 0) continue;
+        judge.violated({ line: e.line, task, vm: root.vm }, `invalid roots are zapped, but one has ${entryText(root, i)}`,
+          invalidation(root));
+      }
+      zapping.delete(task);
+    });
     world.on('put_root', (e, task) => {
       const root = world.tables.get(frameOfAddress(e.number('spt')));
       if (e.low('rc') !== 1 || root === undefined) return;
