@@ -130,7 +130,7 @@ export class DirectWriter implements FunctionListener {
 
   fastFault(vcpu: KvmVcpu, fault: Fault): void {
     this.tasks.mine.lockless = 'fault';
-    if (fault.root >= 0) this.log.event('fpf', 'fast_page_fault+0x0', `${this.fault(vcpu, fault)} ec=0x100000006`);
+    this.log.event('fpf', 'fast_page_fault+0x0', `${this.fault(vcpu, fault)} ec=0x100000006`);
   }
 
   fastFaultEnded(answer: FaultAnswer): void {

@@ -66,14 +66,14 @@ export function probed(mmu: TdpMmu, to: FunctionListener): TdpMmu {
 
 type Probed = Partial<TdpMmu> & ThisType<TdpMmu>;
 
+/** Where a fault's root has no page of its own, the shadow MMU handles it. */
 const faults = (mmu: TdpMmu, to: FunctionListener): Probed => ({
   fastPageFault(kvm, vcpu, fault) {
     const steps = mmu.fastPageFault.call(this, kvm, vcpu, fault);
-    return around(() => to.fastFault(vcpu, fault), steps, (answer) => to.fastFaultEnded(answer));
+    return fault.root < 0 ? steps : around(() => to.fastFault(vcpu, fault), steps, (answer) => to.fastFaultEnded(answer));
   },
   map(kvm, vcpu, fault) {
     const steps = mmu.map.call(this, kvm, vcpu, fault);
-    // a root without a page is the shadow MMU's
     return fault.root < 0 ? steps : around(() => to.map(vcpu, fault), steps, (answer) => to.mapEnded(answer));
   },
   ageRange(kvm, hva, pages) {

@@ -8,6 +8,7 @@ import { hexOf, isPresent, LEAF } from '../state/spte.ts';
 import type { Table } from '../state/table.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
+import { followUnderway } from '../state/underway.ts';
 import type { World } from '../state/world.ts';
 import type { Cause, TraceJudge, TraceRule } from './rule.ts';
 
@@ -71,6 +72,7 @@ class Sequence {
 const NO_PAGE = 0xfff0_0000;
 
 function judgeFault(world: World, judge: TraceJudge, notifiers: Notifiers, sequence: Sequence): void {
+  const underway = followUnderway(world, notifiers);
   world.on('map', (e, task) => {
     const { vm } = task;
     if (vm === null || !e.has('mmu_seq') || (e.high('pfn') & NO_PAGE) !== 0) return;
@@ -83,10 +85,10 @@ function judgeFault(world: World, judge: TraceJudge, notifiers: Notifiers, seque
         `${expected}: something was invalidated in between`);
       return;
     }
-    for (const invalidation of notifiers.goingOn(vm)) {
-      if (!invalidation.ranges.some(({ start, end }) => gfn >= start && gfn < end)) continue;
-      judge.violated({ ...at, unless: ['inv_end'] }, `GFN 0x${gfn.toString(16)} is mapped while it is invalidated`, [began(invalidation)]);
-    }
+    const present = underway.get(vm);
+    if (present === undefined || gfn < present.start || gfn >= present.end) return;
+    judge.violated({ ...at, unless: ['inv_end'] }, `GFN 0x${gfn.toString(16)} is mapped while it is invalidated`,
+      [...present.begun].map(([{ name }, line]) => ({ line, what: `${name} invalidates` })));
   });
   // where a fault does not say what it maps
   world.listeners.changing.push((c) => {
