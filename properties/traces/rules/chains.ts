@@ -26,7 +26,7 @@ function needed(world: World, c: Change): Mode | null {
 function judgeLock(world: World, judge: TraceJudge, c: Change): void {
   const mode = needed(world, c);
   if (mode === null) return;
-  if (!c.task.locksSeen) {
+  if (!world.seesLocksOf(c.task)) {
     judge.unjudged(`no event of a lock is recorded for ${c.task.name}`);
     return;
   }

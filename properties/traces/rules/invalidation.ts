@@ -140,7 +140,7 @@ const K38: TraceRule = {
     world.on('inv_end', (e, task) => {
       const vm = world.vmOf(e, task);
       sequence.is(vm, e.number('seq') + 1);
-      if (!task.locksSeen || task.holdOn(vm.id)?.mode === EXCLUSIVE) return;
+      if (!world.seesLocksOf(task) || task.holdOn(vm.id)?.mode === EXCLUSIVE) return;
       judge.violated({ line: e.line, task, vm }, 'an invalidation ends without mmu_lock held for write');
     });
   },

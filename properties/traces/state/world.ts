@@ -78,6 +78,11 @@ export class World {
     return (this.seen[this.ids.get(name) ?? -1] ?? 0) > 0 || this.declared.has(name);
   }
 
+  /** Whose locks are recorded: holding none, as far as events tell, is to hold none. */
+  seesLocksOf(task: Task): boolean {
+    return task.locksSeen || (this.declared.has('rl_ret') && this.declared.has('wl_ret'));
+  }
+
   /** The comment that was read into `e` may say something of the trace. */
   declare(): void {
     const { e } = this;
