@@ -1,7 +1,7 @@
 /** Judges a trace by the K rules, event by event. */
 import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
 import { SYSTEM_RULES } from '../rules/index.ts';
-import { TDX_EVENTS, type EventName } from './kernels/events.ts';
+import { CALL_NAMES, type EventName } from './kernels/events.ts';
 import { TRACED_KERNELS } from './kernels/kernel.ts';
 import { TraceEvent } from './reader/event.ts';
 import { TDX_TRACE_RULE_IDS, TDX_TRACE_RULES, TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
@@ -146,7 +146,7 @@ export class TraceJudging {
   /** Where no TD is, nothing is said of the rules about TDs, unless somebody has asked for them. */
   private judgedIds(): readonly string[] {
     const { rules } = this.options;
-    const hasTds = rules !== undefined || TDX_EVENTS.some((name) => this.world.hasSeen(name));
+    const hasTds = rules !== undefined || CALL_NAMES.some((name) => this.world.hasSeen(name));
     return hasTds ? [...TRACE_RULE_IDS, ...TDX_TRACE_RULE_IDS] : TRACE_RULE_IDS;
   }
 

@@ -69,7 +69,7 @@ export function writeVcpus(vm: Vm, log: TraceLog, places: Places): void {
       const vcpu = vm.vcpus.find(({ kvm: { name } }) => name === `vcpu${m.actors[m.current]?.name.slice(1) ?? ''}`);
       const isVcpu = m.actors[m.current]?.name.startsWith('v') === true;
       if (isVcpu && vcpu !== undefined && m.peek(memory.word(vcpu.tdvpr, VP.STATE)) !== VCPU_ACTIVE) {
-        log.tracepoint('kvm_userspace_exit', 'reason KVM_EXIT_INTR (10)');
+        log.tracepoint('kvm_userspace_exit', 'reason KVM_EXIT_MEMORY_FAULT (39)');
       }
     },
     slotRemovalBegan: (gfn, pages) => log.event('slot', 'kvm_set_memory_region+0x4', `${kvm} ${range(gfn, pages)}`),
