@@ -55,8 +55,8 @@ test('in 7.3, every rule can be judged with the probes and tracepoints that are 
   expect(lackingIn(false).filter((id) => TRACE_RULE_IDS.includes(id))).toEqual([]);
 });
 
-test('on a host of TDX, every rule but that about the status of TDH.VP.ENTER, which takes no probe', () => {
-  expect(lackingIn(true)).toEqual(['K59']);
+test('on a host of TDX, every rule but that about the status of TDH.VP.ENTER, which takes no probe, and those about large pages', () => {
+  expect(lackingIn(true)).toEqual(['K59', 'K65', 'K66', 'K67']);
 });
 
 describe('sept probes', () => {

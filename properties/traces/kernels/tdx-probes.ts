@@ -53,6 +53,7 @@ export const TDX_PROBES: readonly Probe[] = [
 /** What cannot be probed, or is in other kernels only: why, for whoever looks for it. */
 export const TDX_NOTES: readonly string[] = [
   'tdh_vp_enter is noinstr and takes no probe: kvm_entry and kvm_exit tell when a VCPU may be inside',
+  'no kernel splits or merges large pages of TDs yet; where one does: tdh_mem_page_demote, tdh_mem_page_promote',
   'that entries are barred is told by functions in 6.16 to 6.18 only: bar is tdx_no_vcpus_enter_start, unbar ..._stop',
   'before 7.2, tables have a hook of their own: tdx_sept_link_private_spt',
   'before 7.0, the level of the wrappers counts from 0 (tdx_level=level:s32), and pages go by page=page:x64',

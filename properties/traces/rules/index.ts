@@ -15,6 +15,7 @@ import teardown from './teardown.ts';
 import tdxLeaving from './tdx-leaving.ts';
 import tdxMirror from './tdx-mirror.ts';
 import tdxRemoval from './tdx-removal.ts';
+import tdxResizes from './tdx-resizes.ts';
 import tdxVcpus from './tdx-vcpus.ts';
 import transitions from './transitions.ts';
 
@@ -32,5 +33,5 @@ const idsOf = (rules: readonly TraceRule[]): string[] =>
 export const TRACE_RULE_IDS: readonly string[] = idsOf(TRACE_RULES);
 
 /** The rules about TDs: traces of a host that has some are judged by them, too. */
-export const TDX_TRACE_RULES: readonly TraceRule[] = [...tdxMirror, ...tdxLeaving, ...tdxRemoval, ...tdxVcpus];
+export const TDX_TRACE_RULES: readonly TraceRule[] = [...tdxMirror, ...tdxLeaving, ...tdxRemoval, ...tdxVcpus, ...tdxResizes];
 export const TDX_TRACE_RULE_IDS: readonly string[] = idsOf(TDX_TRACE_RULES);

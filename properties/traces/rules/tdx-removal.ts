@@ -1,4 +1,5 @@
 /** K51, K52, K54 to K56: the calls that add and take away private pages: when, in which order, under which lock. */
+import { PREVIOUS_TLB_EPOCH_BUSY } from '../../../spec/tdx/status.ts';
 import type { CallName } from '../kernels/events.ts';
 import type { Task } from '../state/task.ts';
 import { told, type TracedCall } from '../tdx/call.ts';
@@ -109,7 +110,7 @@ const K55: TraceRule = {
       if (!mayWrite(td, task)) judge.violated({ line: call.line, task, vm: td.vm }, 'TRACK is called, and mmu_lock is not held for write');
     });
     tds.ended.push((td, task, call) => {
-      if (call.name !== 'tdh_mem_track' || !call.meetsOldEpoch) return;
+      if (call.name !== 'tdh_mem_track' || !call.is(PREVIOUS_TLB_EPOCH_BUSY)) return;
       judge.violated({ line: tds.world.e.line, task, vm: td.vm }, 'TRACK is called, and a VCPU is still inside from the epoch before');
     });
   },

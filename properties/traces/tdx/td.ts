@@ -116,8 +116,8 @@ export class Td {
   }
 }
 
-/** What the mirror has for a GFN where the walk ends, and at which level; null when that is not known. */
-export function mirrorAt({ root }: Td, world: World, gfn: number): { readonly kind: Kind; readonly level: number } | null {
+/** What the mirror has for a GFN where the walk ends, at `lowest` at the latest, and at which level; null when that is not known. */
+export function mirrorAt({ root }: Td, world: World, gfn: number, lowest = 1): { readonly kind: Kind; readonly level: number } | null {
   const layout = world.kernel?.layout;
   if (layout === undefined) return null;
   for (let table = root; table !== null;) {
@@ -125,7 +125,7 @@ export function mirrorAt({ root }: Td, world: World, gfn: number): { readonly ki
     if (table.known[index] === UNKNOWN) return null;
     const [hi, lo] = [table.hi[index] ?? 0, table.lo[index] ?? 0];
     const kind = kindOf(layout, table.level, hi, lo);
-    if (kind !== TABLE) return { kind, level: table.level };
+    if (kind !== TABLE || table.level <= lowest) return { kind, level: table.level };
     table = world.tables.get(frameOf(hi, lo)) ?? null;
   }
   return null;
