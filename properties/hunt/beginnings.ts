@@ -8,6 +8,7 @@
  */
 import { initOperands, TDVPR_PAGES } from '../../impl/build-td.ts';
 import type { Operands } from '../../spec/tdx/call.ts';
+import type { InterfaceFunction } from '../../spec/tdx/module.ts';
 import { MIN_TDCX, TD } from '../../spec/tdx/td.ts';
 import type { ModuleVersion } from '../../spec/tdx/versions.ts';
 import { ModuleWorld, ROOT_LEVEL, TDR, TDVPRS } from '../module/world.ts';
@@ -76,10 +77,12 @@ function createVcpu(w: ModuleWorld, tdvpr: number, pages: number): void {
   for (let i = 1; i < pages; i++) w.must('TDH.VP.ADDCX', { rcx: w.address(tdvpr + i), rdx: w.address(tdvpr) });
 }
 
-/** A world in which the TD has come so far. */
-export function begin(module: ModuleVersion, beginning: Beginning): ModuleWorld {
+/** A world in which the TD has come so far; with other functions than the module's, if any are given. */
+export function begin(
+  module: ModuleVersion, beginning: Beginning, functions: readonly InterfaceFunction[] = [],
+): ModuleWorld {
   const world = new ModuleWorld({
-    module, build: false, extraPages: UNFINISHED * TDVPR_PAGES + FREE_PAGES,
+    module, functions, build: false, extraPages: UNFINISHED * TDVPR_PAGES + FREE_PAGES,
     platform: { packages: PACKAGES, cacheSubBlocks: 2, privateHkids: [32, 34] },
   });
   for (const [name, advance] of STAGES) {

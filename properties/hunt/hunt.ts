@@ -3,6 +3,7 @@
  * behind, every history that no order of its calls explains, shrunk and grouped by cause.
  */
 import fc from 'fast-check';
+import type { InterfaceFunction } from '../../spec/tdx/module.ts';
 import type { ModuleVersion } from '../../spec/tdx/versions.ts';
 import type { History } from '../histories/history.ts';
 import { formatHistory } from '../histories/text.ts';
@@ -62,8 +63,8 @@ const SEEDS_APART = 0x9e3779b1;
 export class Hunter {
   private readonly recorder: HistoryRecorder;
 
-  constructor(module: ModuleVersion, state: Beginning) {
-    this.recorder = new HistoryRecorder(module, state);
+  constructor(module: ModuleVersion, state: Beginning, functions: readonly InterfaceFunction[] = []) {
+    this.recorder = new HistoryRecorder(module, state, functions);
   }
 
   /** Runs a history; what is wrong with it, null when nothing is, or `undecided` when that took too long to find out. */
@@ -113,6 +114,8 @@ const kindOfLock = (name: string): string =>
 
 export interface HuntOptions {
   readonly module: ModuleVersion;
+  /** Instead of the module's functions of the same names: for modules that are to be caught. */
+  readonly functions?: readonly InterfaceFunction[];
   readonly seed: number;
   /** Histories at most. */
   readonly runs: number;
@@ -130,8 +133,8 @@ export interface Hunt {
 }
 
 /** Hunts in every state of a TD in turn. A function of the seed and the number of histories. */
-export function hunt({ module, seed, runs, expired = () => false, progress }: HuntOptions): Hunt {
-  const pursuit = new Pursuit(module);
+export function hunt({ module, functions, seed, runs, expired = () => false, progress }: HuntOptions): Hunt {
+  const pursuit = new Pursuit(module, functions);
   const grounds = GROUNDS.map(({ shapes, beginnings }) => ({ beginnings, arbitrary: new HuntArbitrary(...shapes) }));
   for (let batch = 0; pursuit.histories < runs && !expired(); batch++) {
     for (const [i, { arbitrary, beginnings }] of grounds.entries()) {
@@ -178,8 +181,8 @@ class Pursuit {
   /** How often each symptom was met in each state. */
   private readonly seen = new Map<string, number>();
 
-  constructor(module: ModuleVersion) {
-    this.hunters = new Map(BEGINNINGS.map((state) => [state, new Hunter(module, state)]));
+  constructor(module: ModuleVersion, functions?: readonly InterfaceFunction[]) {
+    this.hunters = new Map(BEGINNINGS.map((state) => [state, new Hunter(module, state, functions)]));
   }
 
   follow(state: Beginning, history: History): void {

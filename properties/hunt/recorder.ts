@@ -5,6 +5,7 @@
 import type { Cell } from '../../spec/machine/machine.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import { Call, OPERANDS_ZERO, type Operands } from '../../spec/tdx/call.ts';
+import type { InterfaceFunction } from '../../spec/tdx/module.ts';
 import { classOf, MODULE_HALT, OPERAND_BUSY } from '../../spec/tdx/status.ts';
 import type { ModuleVersion } from '../../spec/tdx/versions.ts';
 import { DeviationChoices } from '../histories/deviations.ts';
@@ -50,8 +51,8 @@ export class HistoryRecorder {
   private calls: MadeCall[] = [];
   private clock = 0;
 
-  constructor(module: ModuleVersion, beginning: Beginning) {
-    this.world = begin(module, beginning);
+  constructor(module: ModuleVersion, beginning: Beginning, functions: readonly InterfaceFunction[] = []) {
+    this.world = begin(module, beginning, functions);
     const { m, memory, tdx } = this.world;
     for (let page = 0; page < memory.pages; page++) memory.word(page, 0); // every page is mapped before the seal
     m.seal();

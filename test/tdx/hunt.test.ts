@@ -6,6 +6,11 @@ import { describe, expect, test } from 'vitest';
 import { parseHistory } from '../../properties/histories/text.ts';
 import type { Beginning } from '../../properties/hunt/beginnings.ts';
 import { hunt, Hunter, type Trouble } from '../../properties/hunt/hunt.ts';
+import { HELD_EPOCH } from '../../spec/tdx/call.ts';
+import { memTrack } from '../../spec/tdx/functions/index.ts';
+import type { InterfaceFunction } from '../../spec/tdx/module.ts';
+import { SUCCESS } from '../../spec/tdx/status.ts';
+import { TD } from '../../spec/tdx/td.ts';
 import { sept } from '../cli/run.ts';
 
 /** What a history shows; it is decided. */
@@ -66,6 +71,28 @@ describe('a history', () => {
   ];
   test.each(KNOWN)('TD %s, %s: %s', (state, history, symptom) => {
     expect(troubleOf(state, history)?.symptom ?? null).toBe(symptom);
+  });
+});
+
+describe('a module with a mistake', () => {
+  const causes = (wrong: InterfaceFunction, runs: number): string[] =>
+    hunt({ module: '1.0', functions: [wrong], seed: 1, runs }).findings.map(({ cause }) => cause);
+
+  test('that keeps a lock is found out', () => {
+    const keeps = { ...memTrack, release: memTrack.release.filter((role) => role !== HELD_EPOCH) };
+    expect(causes(keeps, 1500)).toContain('a lock is left behind: of an S-EPT entry or TD (TDH.MEM.TRACK)');
+  });
+
+  test('that changes what it read, without a lock, is found out', () => {
+    const unlocked: InterfaceFunction = {
+      ...memTrack,
+      *run({ m, memory }, { in: { rcx } }) {
+        const cell = memory.word(rcx / 4096, TD.TD_EPOCH);
+        yield* m.write(cell, (yield* m.read(cell)) + 1);
+        return SUCCESS;
+      },
+    };
+    expect(causes(unlocked, 20_000)).toContain('no order ends in that state (TDH.MEM.TRACK)');
   });
 });
 
