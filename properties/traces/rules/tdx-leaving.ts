@@ -20,7 +20,9 @@ interface Debt {
  * Entries that somebody took out of the mirror, and that have to leave the Secure EPT before it releases mmu_lock.
  * `unpaid` is told of those that did not.
  */
-function watchDebts(tds: Tds, kind: typeof LEAF | typeof TABLE, by: CallName, judge: TraceJudge, unpaid: (entry: string) => string): void {
+function watchDebts(
+  tds: Tds, kind: typeof LEAF | typeof TABLE, by: CallName, judge: TraceJudge, unpaid: (entry: string) => string,
+): void {
   const owed = new Map<Key, Debt>();
   onMirror(tds, (c, td) => {
     const key = keyOf(c.gfn, c.level);
@@ -139,8 +141,10 @@ const MISSING: readonly (readonly [RegExp, (tds: Tds, td: Td) => string | null, 
     const leaf = leafIn(tds, td, 0, Number.MAX_SAFE_INTEGER);
     return leaf === null ? null : `and the mirror still maps ${nameOfKey(leaf)}`;
   }],
-  [/^tdh_mng_key_freeid$/, (_, td) => td.isWrittenBack ? null : 'and caches were not written back since VPFLUSHDONE', 'tdh_phymem_cache_wb'],
-  [/^tdh_phymem_page_reclaim$/, (_, td) => td.isFreed ? null : 'and the HKID is not free: lines of the page may be dirty', 'tdh_mng_key_freeid'],
+  [/^tdh_mng_key_freeid$/, (_, td) => td.isWrittenBack ? null : 'and caches were not written back since VPFLUSHDONE',
+    'tdh_phymem_cache_wb'],
+  [/^tdh_phymem_page_reclaim$/, (_, td) => td.isFreed ? null : 'and the HKID is not free: lines of the page may be dirty',
+    'tdh_mng_key_freeid'],
 ];
 
 const K62: TraceRule = {

@@ -91,7 +91,7 @@ const K46: TraceRule = {
       if (!c.task.locksSeen) return judge.unjudged(`no event of a lock is recorded for ${c.task.name}`);
       judge.exercised(c.vm);
       if (!mayWrite(td, c.task)) {
-        judge.violated(c, `an entry of the mirror that is present is changed, and mmu_lock is not held for write: ${valuesOf(c)}`);
+        judge.violated(c, `a present entry of the mirror is changed, and mmu_lock is not held for write: ${valuesOf(c)}`);
       }
     });
   },
@@ -149,7 +149,8 @@ const K53: TraceRule = {
       const key = keyOf(c.gfn, c.level);
       const call = refused.get(c.task);
       if (call?.key === key && isPresent(c.newKind)) {
-        judge.violated(c, `it becomes present after ${call.name} was refused: ${valuesOf(c)}`, [{ line: call.line, what: 'the call' }]);
+        judge.violated(c, `it becomes present after ${call.name} was refused: ${valuesOf(c)}`,
+          [{ line: call.line, what: 'the call' }]);
       } else if (call?.key === key) {
         judge.exercised(c.vm);
         refused.delete(c.task);

@@ -3,7 +3,7 @@ import { GPA_RANGE_NOT_BLOCKED, INTERRUPTED_RESTARTABLE, TLB_TRACKING_NOT_DONE }
 import type { CallName } from '../kernels/events.ts';
 import { isPresent } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
-import { told } from '../tdx/call.ts';
+import { told, type TracedCall } from '../tdx/call.ts';
 import { LOCKS_TOLD, mayWrite, type Tds } from '../tdx/follow.ts';
 import { describe, gfnOf, levelOf, mirrorAt, nameOfKey, type Entry, type Key, type Td } from '../tdx/td.ts';
 import type { TraceJudge, TraceRule } from './rule.ts';
@@ -18,13 +18,13 @@ const ENDED_BY = [...UNBLOCKS].flatMap(told);
 
 /** Entries that somebody has to settle before it releases mmu_lock: `owes` says when that is so, `left` that it did not. */
 function watchOwed(
-  { world, ended }: Tds, owes: (call: Parameters<Tds['ended'][number]>[2], td: Td) => boolean,
+  { world, ended }: Tds, owes: (call: TracedCall) => boolean,
   left: (key: Key, td: Td, where: { readonly line: number; readonly task: Task; readonly since: number }) => void,
 ): void {
   const owed = new Map<Key, { readonly td: Td; readonly task: Task; readonly line: number }>();
   ended.push((td, task, call) => {
     if (call.succeeded && UNBLOCKS.has(call.name)) owed.delete(call.key);
-    else if (owes(call, td)) owed.set(call.key, { td, task, line: call.line });
+    else if (owes(call)) owed.set(call.key, { td, task, line: call.line });
   });
   world.listeners.releasing.push((task, { lock }) => {
     for (const [key, debt] of owed) {
@@ -36,12 +36,16 @@ function watchOwed(
   world.listeners.forgetting.push(() => owed.clear());
 }
 
+const blocksLarge = ({ name, succeeded, level }: TracedCall): boolean =>
+  name === 'tdh_mem_range_block' && succeeded && level > 1;
+
 /** Asks of whoever blocks a large entry not to leave it so, while the mirror still maps it. */
 function watchBlocked(tds: Tds, judge: TraceJudge, of: Entry['holds'], what: string): void {
-  watchOwed(tds, ({ name, succeeded, level }) => name === 'tdh_mem_range_block' && succeeded && level > 1, (key, td, { since, ...where }) => {
-    const entry = td.at(gfnOf(key), levelOf(key));
-    const spte = mirrorAt(td, tds.world, gfnOf(key), levelOf(key));
-    if (entry?.holds !== of || entry.blockedIn < 0 || spte === null || spte.level !== levelOf(key) || !isPresent(spte.kind)) return;
+  watchOwed(tds, blocksLarge, (key, td, { since, ...where }) => {
+    const [gfn, level] = [gfnOf(key), levelOf(key)];
+    const entry = td.at(gfn, level);
+    const spte = mirrorAt(td, tds.world, gfn, level);
+    if (entry?.holds !== of || entry.blockedIn < 0 || spte?.level !== level || !isPresent(spte.kind)) return;
     judge.violated({ ...where, vm: td.vm, unless: ENDED_BY },
       `mmu_lock is released, and the ${what} at ${nameOfKey(key)}, which the mirror maps, stays ${describe(entry)}`,
       [{ line: since, what: 'it was blocked' }]);
@@ -81,7 +85,8 @@ const K66: TraceRule = {
       if ((call.name !== DEMOTE && call.name !== PROMOTE) || !call.is(INTERRUPTED_RESTARTABLE)) return;
       judge.exercised(td.vm);
       if (++inARow <= PATIENCE) return;
-      judge.violated({ line: world.e.line, task, vm: td.vm }, `${call.name} is interrupted ${inARow} times in a row, with mmu_lock held`);
+      judge.violated({ line: world.e.line, task, vm: td.vm },
+        `${call.name} is interrupted ${inARow} times in a row, with mmu_lock held`);
     });
     world.listeners.releasing.push(() => {
       inARow = 0;
@@ -89,7 +94,8 @@ const K66: TraceRule = {
     watchOwed(tds, (call) => (call.name === DEMOTE || call.name === PROMOTE) && call.is(INTERRUPTED_RESTARTABLE),
       (key, td, { since, ...where }) => {
         judge.violated({ ...where, vm: td.vm, unless: ENDED_BY },
-          `mmu_lock is released, and the resize of ${nameOfKey(key)} was given up half way`, [{ line: since, what: 'it was interrupted' }]);
+          `mmu_lock is released, and the resize of ${nameOfKey(key)} was given up half way`,
+          [{ line: since, what: 'it was interrupted' }]);
       });
   },
 };

@@ -116,8 +116,14 @@ export class Td {
   }
 }
 
-/** What the mirror has for a GFN where the walk ends, at `lowest` at the latest, and at which level; null when that is not known. */
-export function mirrorAt({ root }: Td, world: World, gfn: number, lowest = 1): { readonly kind: Kind; readonly level: number } | null {
+/** An entry of the mirror. */
+interface MirrorEntry {
+  readonly kind: Kind;
+  readonly level: number;
+}
+
+/** Where the walk for a GFN ends in the mirror, at level `lowest` at the latest; null when that is not known. */
+export function mirrorAt({ root }: Td, world: World, gfn: number, lowest = 1): MirrorEntry | null {
   const layout = world.kernel?.layout;
   if (layout === undefined) return null;
   for (let table = root; table !== null;) {
