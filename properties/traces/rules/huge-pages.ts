@@ -55,10 +55,14 @@ interface Suspect {
  */
 const K12: TraceRule = {
   id: 'K12',
-  needs: ['map', 'chg', 'inval_roots'],
+  needs: ['map', 'chg', 'zap_inval'],
   watch: (world, judge) => {
     const forbidden = new Map<Vm, Suspect[]>();
     world.on('inval_roots', (e, task) => forbidden.delete(world.vmOf(e, task)));
+    // where that is not told, it is that they are zapped
+    world.on('zap_inval', (e, task) => {
+      if (!world.hasSeen('inval_roots')) forbidden.delete(world.vmOf(e, task));
+    });
     world.listeners.forgetting.push(() => forbidden.clear());
     world.listeners.changing.push((c) => {
       const layout = world.kernel?.layout;

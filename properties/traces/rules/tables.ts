@@ -15,6 +15,7 @@ const removal = (table: Table): Cause[] =>
 
 /** Why a table may not be freed now; null when it may. */
 function tooEarly(world: World, table: Table, task: Task): readonly [string, readonly Cause[]] | null {
+  if (table.life === 'freed') return ['is freed a second time', removal(table)];
   if (table.life === 'linked' && !table.isRoot) {
     return ['is freed while an entry points to it', [{ line: table.linkedLine, what: 'it was linked' }]];
   }
@@ -34,11 +35,12 @@ const K5: TraceRule = {
   pairs: [['rl_ret', 'ru'], ['wl_ret', 'wu']],
   watch: (world, judge) => {
     world.listeners.freeing.push((table, task) => {
-      if (table.life === 'freed') return;
       judge.exercised(table.vm);
       const why = tooEarly(world, table, task);
       if (why === null) return;
-      judge.violated({ line: world.e.line, task, vm: table.vm }, `${nameOf(table)} ${why[0]}`, why[1]);
+      // a page that was freed may be a table again, of which that tells
+      const unless: EventName[] = table.life === 'freed' ? [world.kernel?.namesTables === true ? 'init_sp' : 'zap_pass'] : [];
+      judge.violated({ line: world.e.line, task, vm: table.vm, unless }, `${nameOf(table)} ${why[0]}`, why[1]);
     });
     world.listeners.changing.push((c) => {
       if (c.table?.life !== 'freed' || c.fit === 'late') return;
@@ -51,7 +53,7 @@ const K5: TraceRule = {
 function notToLink(world: World, c: Change, child: Table | undefined): string | null {
   const named = world.kernel?.namesTables === true;
   if (child === undefined) {
-    return named && (c.table?.initialisedLine ?? 0) > 0 ? 'was not initialised' : null;
+    return named && ((c.table?.initialisedLine ?? 0) > 0 || c.task.mapLine > 0) ? 'was not initialised' : null;
   }
   if (child.life === 'linked' && !child.isRoot) return 'is linked already';
   if (named && (child.life === 'removed' || child.life === 'freed')) return `was ${child.life}`;

@@ -84,26 +84,33 @@ function initialise(world: World, e: TraceEvent, task: Task): void {
 /** A struct kvm_mmu_page is smaller than this; its head for RCU lies in it. */
 const SP_BYTES = 256;
 
-/** Where roots have no names, their addresses are all there is to know that one is gone. */
-function freeRootAt(world: World, head: number): void {
-  for (const vm of world.vms.values()) {
-    for (const [sp, root] of vm.rootsBySp) {
+/** Where roots have no names, their addresses are all there is to know that one is gone; null when it is not known. */
+function namelessRootAt(world: World, head: number): Table | null | undefined {
+  for (const { rootSps, rootsBySp } of world.vms.values()) {
+    for (const sp of rootSps) {
       if (head < sp || head >= sp + SP_BYTES) continue;
-      vm.rootsBySp.delete(sp);
-      if (root.frame < 0) world.drop(root);
+      rootSps.delete(sp);
+      const root = rootsBySp.get(sp);
+      return root === undefined || root.frame < 0 ? root ?? null : undefined;
     }
   }
+  return undefined;
 }
 
 function free(world: World, e: TraceEvent, task: Task): void {
-  freeRootAt(world, e.number('head'));
-  const table = world.tables.get(frameOfAddress(e.number('spt')));
-  if (table === undefined) return;
+  const nameless = world.kernel?.namesTables === false ? namelessRootAt(world, e.number('head')) : undefined;
+  const table = nameless === undefined ? world.tables.get(frameOfAddress(e.number('spt'))) : nameless;
+  if (table === undefined || table === null) return;
+  const { vm } = table;
   for (const listener of world.listeners.freeing) listener(table, task);
   table.release();
-  table.vm.frees++;
-  if (table.isRoot) table.vm.roots = table.vm.roots.filter((root) => root !== table);
-  table.vm.tables.delete(table);
+  vm.frees++;
+  if (table.isRoot) {
+    vm.roots = vm.roots.filter((root) => root !== table);
+    for (const [sp, root] of vm.rootsBySp) if (root === table) vm.rootsBySp.delete(sp);
+  }
+  if (nameless === undefined) vm.tables.delete(table);
+  else world.drop(table);
 }
 
 /** Which root a task walks, as long as it says so. */
@@ -127,6 +134,7 @@ export function followWalks(world: World): void {
     const vm = e.has('kvm') ? world.vmOf(e, task) : task.vm;
     task.walkSp = e.number('root');
     task.walk = vm?.rootsBySp.get(task.walkSp) ?? null;
+    vm?.rootSps.add(task.walkSp);
   });
   world.on(['age', 'cleardirty_pt', 'cleardirty_slot', 'wrprot_slot', 'split_slot', 'recover_slot', 'collapse_slot',
     'unmap_range', 'unmap_gfn_range', 'wp_gfn', 'nxzap', 'zap_inval', 'put_root'], (e, task) => {
