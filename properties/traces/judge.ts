@@ -144,9 +144,10 @@ export class TraceJudging {
 
   /** What was found without events that it takes to find anything is nothing. */
   private discountUnrecorded(finding: Finding): void {
-    const { needs, pairs = [] } = finding.rule;
+    const { needs, needsOne = [], pairs = [] } = finding.rule;
     const missing = [
       ...needs.filter((name) => !this.world.hasSeen(name)),
+      ...needsOne.some((name) => this.world.hasSeen(name)) ? [] : needsOne,
       ...pairs.flatMap(([one, other]) => this.world.hasSeen(one) && !this.world.hasSeen(other) ? [other] : []),
     ];
     for (const [name, times] of finding.conditional) {

@@ -11,6 +11,8 @@ const SAID: Readonly<Record<Due, string>> = {
 const paid = (id: string): TraceRule => ({
   id,
   needs: ['flush'],
+  // they tell which roots are valid
+  needsOne: ['inval_roots', 'put_root'],
   pairs: [['flush_range', 'flush_range_ret']],
   watch: (_world, judge, { debts: { listeners } }) => {
     listeners.owing.push((debt) => {

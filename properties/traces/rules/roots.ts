@@ -6,7 +6,7 @@ import { UNKNOWN, type Table } from '../state/table.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import { frameOfAddress, type World } from '../state/world.ts';
 import type { Vm } from '../state/vm.ts';
-import type { Cause, TraceRule, Where } from './rule.ts';
+import { LOCK_PAIRS, type Cause, type TraceRule, type Where } from './rule.ts';
 
 const PAGE = 4096;
 
@@ -25,7 +25,7 @@ const entryText = (root: Table, i: number): string =>
 
 const K23: TraceRule = {
   id: 'K23',
-  needs: ['kvm_entry', 'inval_roots', 'map'],
+  needs: ['kvm_entry', 'inval_roots', 'map', 'loadmmu'],
   watch: (world, judge) => {
     /** Roots that vCPUs use, and roots that whoever made them invalid has done with. */
     const used = new Map<Task, Table>();
@@ -99,7 +99,8 @@ const K31: TraceRule = {
 
 const K32: TraceRule = {
   id: 'K32',
-  needs: ['inval_roots'],
+  needs: ['inval_roots', 'wl_ret'],
+  pairs: LOCK_PAIRS,
   watch: (world, judge) => {
     /** Roots that were made invalid without the lock, which is right only where the VM does not live on. */
     const suspects = new Map<Vm, Where & { readonly runners: ReadonlySet<Task> }>();
@@ -107,7 +108,7 @@ const K32: TraceRule = {
     world.on('inval_roots', (e, task) => {
       const { vm } = task;
       // where nothing runs any more nobody has to be kept out
-      if (vm === null || vm.dying || vm.uninitialised > 0 || !task.locksSeen) return;
+      if (vm === null || vm.dying || vm.uninitialised > 0 || !world.tellsLocksOf(task, vm)) return;
       judge.exercised(vm);
       if (task.holdOn(vm.id)?.mode === EXCLUSIVE) return;
       const runners = new Set([...world.tasks.values()].filter(({ runs }) => runs === vm));
@@ -125,7 +126,7 @@ const K32: TraceRule = {
     });
     world.listeners.forgetting.push(() => suspects.clear());
     world.listeners.ending.push(() => {
-      for (const vm of [...suspects.keys()]) settle(vm, ['zap_all']);
+      for (const vm of suspects.keys()) settle(vm, ['zap_all']);
     });
   },
 };

@@ -39,17 +39,20 @@ const K35: TraceRule = {
     });
     world.listeners.freeing.push((root, task) => {
       const { vm } = root;
-      if (!root.isRoot || vm.uninitialised === 0) return;
-      const tables = [...vm.tables].filter((table) => table.life === 'removed');
+      if (!root.isRoot || root.life === 'freed') return;
+      const tables = [...vm.tables].filter((table) => table.life === 'removed' && table.root === root);
       gone = gone.filter((each) => each.tables.some(({ life }) => life !== 'freed'));
-      gone.push({ vm, task, line: world.e.line, text: world.e.text(), tables });
+      if (tables.length > 0) gone.push({ vm, task, line: world.e.line, text: world.e.text(), tables });
+    });
+    world.listeners.forgetting.push(() => {
+      gone = [];
     });
     world.listeners.ending.push(() => {
       if (!missesNone(world)) return;
       for (const { vm, task, line, text, tables } of gone) {
         const leaked = world.e.line - line < BATCH ? undefined : tables.find(({ life }) => life !== 'freed');
         if (leaked === undefined) continue;
-        judge.violated({ line, task, vm, text }, `the VM is gone, and ${placeOf(leaked)} was never freed`,
+        judge.violated({ line, task, vm, text }, `the root is gone, and ${placeOf(leaked)} was never freed`,
           [{ line: leaked.removedLine, what: 'it was unlinked' }]);
       }
     });

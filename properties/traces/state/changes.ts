@@ -7,6 +7,7 @@ import { resolve } from './resolve.ts';
 import { frameOf, indexOf, kindOf, LEAF, pagesAt, TABLE } from './spte.ts';
 import { UNKNOWN } from './table.ts';
 import { EXCLUSIVE, SHARED, type Task } from './task.ts';
+import type { Vm } from './vm.ts';
 import { frameOfAddress, type World } from './world.ts';
 
 const AS_ID_SHIFT = 24;
@@ -71,14 +72,18 @@ class Changes {
       announced?.splice(at, 1);
       return;
     }
-    if (task.vm === null || world.kernel === null) return;
+    if (world.kernel === null) return;
     this.begin(e, task);
-    c.vm = task.vm;
     c.gfn = gfn;
     c.level = level;
     c.asId = e.low('as_id');
     this.values(e);
     c.direct = c.oldKind === LEAF && c.newKind === LEAF;
+    if (task.vm === null) {
+      this.forgetIn(world.vms.values());
+      return;
+    }
+    c.vm = task.vm;
     this.resolve();
     this.tell();
   }
@@ -159,15 +164,17 @@ class Changes {
       link(world, c);
     }
     if (c.oldKind === TABLE && c.newKind !== TABLE) unlink(world, c);
-    if (table === null) this.forgetAt();
+    if (table === null) this.forgetIn([c.vm]);
     else table.set(c.index, c.newHi, c.newLo, c.line);
   }
 
-  /** A change that may have been in any of the VM's tables. */
-  private forgetAt(): void {
+  /** A change that may have been in any table of these VMs. */
+  private forgetIn(vms: Iterable<Vm>): void {
     const { c } = this;
-    for (const table of c.vm.tables) {
-      if (table.level === c.level && table.covers(c.gfn)) table.known[indexOf(c.gfn, c.level)] = UNKNOWN;
+    for (const { tables } of vms) {
+      for (const table of tables) {
+        if (table.level === c.level && table.covers(c.gfn)) table.known[indexOf(c.gfn, c.level)] = UNKNOWN;
+      }
     }
   }
 }

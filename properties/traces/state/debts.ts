@@ -1,5 +1,6 @@
 /** What has to be flushed from the TLBs: who owes it since when, for which GFNs, and until when. */
 import { isYield } from './locks.ts';
+import type { Table } from './table.ts';
 import type { Hold, Task } from './task.ts';
 import type { Vm } from './vm.ts';
 import type { World } from './world.ts';
@@ -15,6 +16,8 @@ export interface Debt {
   start: number;
   /** The first GFN behind it. */
   end: number;
+  /** Under which it changed; null for all that are valid. */
+  readonly root: Table | null;
   /** Which of the ranges of an invalidation it is for; 0 when it is for none. */
   readonly range: number;
 }
@@ -84,8 +87,8 @@ export class Debts {
   owe(task: Task, debt: Debt, what: () => string): void {
     for (const listener of this.listeners.owing) listener(debt);
     const owed = this.owed.get(task);
-    const same = owed?.find(({ rule, due, vm, range }) =>
-      rule === debt.rule && due === debt.due && vm === debt.vm && range === debt.range);
+    const same = owed?.find(({ rule, due, vm, root, range }) =>
+      rule === debt.rule && due === debt.due && vm === debt.vm && root === debt.root && range === debt.range);
     if (same !== undefined) {
       same.start = Math.min(same.start, debt.start);
       same.end = Math.max(same.end, debt.end);
@@ -143,6 +146,10 @@ export class Debts {
     const due = owed.filter(isDue);
     if (due.length === 0) return;
     this.owed.set(task, owed.filter((debt) => !isDue(debt)));
-    for (const debt of due) for (const listener of this.listeners.unpaid) listener(debt, task, at ?? this.now());
+    for (const debt of due) {
+      // that it is invalid was told only afterwards
+      if (debt.root?.invalid === true && !this.world.hasSeen('inval_roots')) continue;
+      for (const listener of this.listeners.unpaid) listener(debt, task, at ?? this.now());
+    }
   }
 }

@@ -31,6 +31,11 @@ export function followLife(world: World): void {
   world.on('inval_roots', (e, task) => {
     for (const root of world.vmOf(e, task).roots) invalidate(root, e.line);
   });
+  // where that is not told, and no role tells, whoever zaps invalid roots does it right after he made them so
+  world.on('zap_inval', (e, task) => {
+    if (world.kernel?.invalidRole !== 0 || world.hasSeen('inval_roots')) return;
+    for (const root of world.vmOf(e, task).roots) invalidate(root, e.line);
+  });
   world.on('put_root', (e, task) => {
     if (!e.has('spt')) return;
     const vm = world.vmOf(e, task);

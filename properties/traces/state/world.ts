@@ -54,6 +54,8 @@ export class World {
   readonly seen: Float64Array = new Float64Array(EVENT_KINDS.length);
   /** Events were lost. */
   hasForgotten = false;
+  /** Events of locks are recorded for tasks of these names. */
+  private readonly lockComms = new Set<string>();
   private nameless = 0;
   private readonly handlers: OnEvent[][] = EVENT_KINDS.map(() => []);
   private readonly ids = new Map<EventName, number>(EVENT_KINDS.map(({ name, id }) => [name, id]));
@@ -81,6 +83,7 @@ export class World {
     if (handlers.length === 0) return;
     const task = this.taskOf(e);
     for (const handler of handlers) handler(e, task);
+    task.lastLine = e.line;
   }
 
   private recognise(): void {
@@ -97,6 +100,17 @@ export class World {
     const task = new Task(key, ofCpu ? `interrupt on CPU ${e.cpu}` : e.task());
     this.tasks.set(key, task);
     return task;
+  }
+
+  seesLocksOf(task: Task): void {
+    if (task.locksSeen) return;
+    task.locksSeen = true;
+    this.lockComms.add(task.comm);
+  }
+
+  /** Whether the task would be known to hold the VM's lock, if it did. */
+  tellsLocksOf(task: Task, vm: Vm): boolean {
+    return task.locksSeen || (vm.whole && this.lockComms.has(task.comm));
   }
 
   /** The VM that an event names. */
