@@ -58,7 +58,7 @@ describe('sept probes', () => {
     const { code, stdout } = await sept('probes', '--kernel', '6.12');
 
     expect(code).toBe(0);
-    expect(stdout).toContain('\n# free_rcu: K5, K16\nf:kv/free_rcu tdp_mmu_free_sp_rcu_callback ');
+    expect(stdout).toContain('\n# free_rcu: K5, K16, K35\nf:kv/free_rcu tdp_mmu_free_sp_rcu_callback ');
   });
 
   test.each([
