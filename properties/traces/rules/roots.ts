@@ -4,11 +4,10 @@ import { hashOfText } from '../reader/keys.ts';
 import { hexOf, isPresent, kindOf } from '../state/spte.ts';
 import { UNKNOWN, type Table } from '../state/table.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
-import { frameOfAddress, type World } from '../state/world.ts';
+import { frameOfAddress, frameOfPhysical } from '../state/addresses.ts';
+import type { World } from '../state/world.ts';
 import type { Vm } from '../state/vm.ts';
 import { LOCK_PAIRS, type Cause, type TraceRule, type Where } from './rule.ts';
-
-const PAGE = 4096;
 
 const invalidation = (root: Table): Cause[] =>
   root.invalidLine === 0 ? [] : [{ line: root.invalidLine, what: 'the root was made invalid' }];
@@ -32,7 +31,7 @@ const K23: TraceRule = {
     const making = new Map<Task, Table[]>();
     const settled = new Map<Table, number>();
     world.on(['map', 'fpf'], (e, task) => {
-      const root = world.tables.get(Math.floor(e.number('root') / PAGE));
+      const root = world.tables.get(frameOfPhysical(e.number('root')));
       if (root !== undefined) used.set(task, root);
     });
     world.on(['loadmmu', 'freeobs'], (_, task) => {
@@ -184,7 +183,7 @@ const K34: TraceRule = {
     world.listeners.forgetting.push(() => loaded.clear());
     world.on(['map', 'fpf'], (e, task) => {
       const at = loaded.get(task);
-      const root = world.tables.get(Math.floor(e.number('root') / PAGE));
+      const root = world.tables.get(frameOfPhysical(e.number('root')));
       if (at === undefined || root === undefined) return;
       loaded.delete(task);
       judge.exercised(root.vm);

@@ -1,14 +1,11 @@
 /** VMs, roots and tables come and go; tasks walk through them. */
 import type { TraceEvent } from '../reader/event.ts';
 import { hashOfText } from '../reader/keys.ts';
-import { frameOfAddress, type World } from './world.ts';
+import { asIdOf, frameOfAddress, levelOf } from './addresses.ts';
+import type { World } from './world.ts';
 import { Table } from './table.ts';
 import type { Task } from './task.ts';
 import type { Vm } from './vm.ts';
-
-const LEVEL_BITS = 0xf;
-const AS_ID_SHIFT = 24;
-const asIdOf = (e: TraceEvent): number => (e.low('role') >>> AS_ID_SHIFT) & 0xff;
 
 export function followLife(world: World): void {
   world.on('vm_init', (e) => {
@@ -40,7 +37,7 @@ export function followLife(world: World): void {
     if (!e.has('spt')) return;
     const vm = world.vmOf(e, task);
     // it may have been there before the trace
-    const root = world.found(frameOfAddress(e.number('spt')), vm, asIdOf(e), e.low('role') & LEVEL_BITS, 0);
+    const root = world.found(frameOfAddress(e.number('spt')), vm, asIdOf(e), levelOf(e), 0);
     if (root.root === null) world.makeRoot(root);
     vm.rootsBySp.set(e.number('root'), root);
     // also where whoever made it invalid was inlined
@@ -76,7 +73,7 @@ function initialise(world: World, e: TraceEvent, task: Task): void {
   const isRoot = e.number('sptep') === 0;
   const vm = task.vm ?? (isRoot ? null : world.tables.get(frameOfAddress(e.number('sptep')))?.vm) ?? null;
   if (vm === null) return;
-  const table = world.add(new Table(frame, vm, asIdOf(e), e.low('role') & LEVEL_BITS, e.number('gfn')));
+  const table = world.add(new Table(frame, vm, asIdOf(e), levelOf(e), e.number('gfn')));
   table.life = 'initialised';
   table.initialisedLine = e.line;
   if (world.kernel !== null) table.fill(world.kernel.layout.empty);

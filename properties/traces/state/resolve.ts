@@ -1,11 +1,9 @@
 /** Which table a change is in, where the kernel does not say. */
 import { EMPTY, FROZEN, frameOf, indexOf, kindOf, TABLE } from './spte.ts';
 import { Table, UNKNOWN } from './table.ts';
+import { ROOT_LEVEL } from './addresses.ts';
 import type { Change } from './change.ts';
 import type { World } from './world.ts';
-
-/** A root has at least so many levels below it and itself. */
-const ROOT_LEVEL = 4;
 
 /** The table of `level` that `gfn` is reached through from `root`; null when that is not known. */
 export function tableIn(world: World, root: Table, gfn: number, level: number): Table | null {

@@ -3,20 +3,13 @@
  * before the rules, so that a rule finds the state as it is after the event, unless it says otherwise.
  */
 import { EVENT_KINDS, type EventName } from '../kernels/events.ts';
-import { DIRECT_MAP, kernelOfChange, type TracedKernel } from '../kernels/kernel.ts';
+import { kernelOfChange, type TracedKernel } from '../kernels/kernel.ts';
 import type { TraceEvent } from '../reader/event.ts';
-import { halvesOf } from '../../../spec/kvm/layouts/halves.ts';
+import { frameOfPhysical, ROOT_LEVEL } from './addresses.ts';
 import type { Broken, Change } from './change.ts';
 import { Table } from './table.ts';
 import { Task, type Hold } from './task.ts';
 import { Vm } from './vm.ts';
-
-const PAGE = 4096;
-const ROOT_LEVEL = 4;
-const DIRECT_MAP_NUMBER = (halvesOf(DIRECT_MAP).hi & 0x1f_ffff) * 2 ** 32 + (halvesOf(DIRECT_MAP).lo >>> 0);
-
-/** Frame of the page that a virtual address of physical memory lies in. */
-export const frameOfAddress = (address: number): number => Math.floor((address - DIRECT_MAP_NUMBER) / PAGE);
 
 export type OnEvent = (e: TraceEvent, task: Task) => void;
 
@@ -152,7 +145,7 @@ export class World {
 
   /** A root by its physical address. */
   rootAt(address: number, vm: Vm, asId: number): Table {
-    const root = this.found(Math.floor(address / PAGE), vm, asId, ROOT_LEVEL, 0);
+    const root = this.found(frameOfPhysical(address), vm, asId, ROOT_LEVEL, 0);
     if (root.root === null) this.makeRoot(root);
     return root;
   }

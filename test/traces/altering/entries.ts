@@ -98,6 +98,15 @@ export const ENTRIES: readonly Alteration[] = [
     },
   },
   {
+    what: 'a fast page fault makes something of what was empty', rule: 'K1',
+    alter: (edits, from) => {
+      const { trace } = edits;
+      const at = trace.first('fast_page_fault', from, ({ text }) => / old 0x\w+e65 .*fixed 1/.test(text));
+      edits.rewrite(at, / old 0x\w+ /, ` old 0x${trace.empty.toString(16)} `);
+      return edits.lineOf(at);
+    },
+  },
+  {
     what: 'a fast page fault brings back what was zapped', rule: 'K2',
     elsewhere: 'linux-6.12.117-two-vms',
     alter: (edits, from) => {
