@@ -3,6 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
+import { skipWithout } from '../support/shared.ts';
 import { judgeTrace } from '../../properties/traces/judge.ts';
 import { TRACED_KERNELS } from '../../properties/traces/kernels/kernel.ts';
 import { TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
@@ -60,7 +61,7 @@ test.each(here)('$what: $rule, where it shows', (alteration) => {
 });
 
 const title = 'in large captures, too';
-if (theirs.length === 0) test.skip(`${title} (skipped: there is no ../shared/recordings/kvm)`, () => {});
+if (theirs.length === 0) skipWithout('kvm', title);
 else {
   test.each(here)(`$what: $rule, ${title}`, (alteration) => {
     for (const kernel of Object.keys(TRACED_KERNELS)) {
