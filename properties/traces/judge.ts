@@ -156,9 +156,10 @@ export class TraceJudging {
 
   /** What was found without events that it takes to find anything is nothing. */
   private discountUnrecorded(finding: Finding): void {
-    const { needs, pairs = [] } = finding.rule;
+    const { needs, needsOne = [], pairs = [] } = finding.rule;
     const missing = [
       ...needs.filter((name) => !this.world.hasSeen(name)),
+      ...needsOne.some((name) => this.world.hasSeen(name)) ? [] : needsOne,
       ...pairs.flatMap(([one, other]) => this.world.hasSeen(one) && !this.world.hasSeen(other) ? [other] : []),
     ];
     for (const [name, times] of finding.conditional) {
@@ -190,7 +191,13 @@ function sumOf(findings: readonly Finding[]): RuleCount {
   };
 }
 
-/** Judges a trace that is in memory, line by line. */
+/**
+ * Judges a trace that is in memory, line by line, in the words of `sept trace --json`: which rules were put to the test,
+ * which were violated where, and which cannot be told without a probe that is not in it. Never throws: what is no event
+ * is counted. A trace in a file, of any size, is for `judgeTraceFile`.
+ *
+ * @param lines of the file `trace` of tracefs, without their newlines.
+ */
 export function judgeTrace(lines: Iterable<string>, options: TraceOptions = {}): TraceVerdict {
   const judging = new TraceJudging(options);
   for (const line of lines) {

@@ -8,6 +8,7 @@ import { definitionOf, probesFor, rulesThatNeed } from '../../properties/traces/
 import { TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
 import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { sept } from '../cli/run.ts';
+import { skipWithout } from '../support/shared.ts';
 import { capturesOf } from './captures.ts';
 
 /** The list of probes that goes with the fullest captures of a kernel. */
@@ -18,7 +19,7 @@ const LISTS: readonly (readonly [KernelVersion, string])[] = [
 describe('the probes of a kernel', () => {
   const [capture] = capturesOf('kvm');
   if (capture === undefined) {
-    test.skip('are those of its captures (skipped: there is no ../shared/recordings/kvm)', () => {});
+    skipWithout('kvm', 'are those of its captures');
   } else {
     test.each(LISTS)('%s are those of its captures', (kernel, name) => {
       const recorded = readFileSync(`${dirname(capture)}/${name}`, 'utf8').trimEnd().split('\n');
@@ -64,7 +65,7 @@ describe('sept probes', () => {
     const { code, stdout } = await sept('probes', '--kernel', '6.12');
 
     expect(code).toBe(0);
-    expect(stdout).toContain('\n# free_rcu: K5, K16\nf:kv/free_rcu tdp_mmu_free_sp_rcu_callback ');
+    expect(stdout).toContain('\n# free_rcu: K5, K16, K35\nf:kv/free_rcu tdp_mmu_free_sp_rcu_callback ');
   });
 
   test.each([

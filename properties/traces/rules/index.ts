@@ -9,6 +9,7 @@ import flushes from './flushes.ts';
 import guests from './guests.ts';
 import hugePages from './huge-pages.ts';
 import invalidation from './invalidation.ts';
+import loggedHuge from './logged-huge.ts';
 import roots from './roots.ts';
 import tables from './tables.ts';
 import teardown from './teardown.ts';
@@ -20,8 +21,8 @@ import tdxVcpus from './tdx-vcpus.ts';
 import transitions from './transitions.ts';
 
 export const TRACE_RULES: readonly TraceRule[] = [
-  ...transitions, ...chains, ...tables, ...roots, ...invalidation, ...flushes, ...guests, ...dirtyLog, ...hugePages,
-  ...teardown,
+  ...transitions, ...chains, ...tables, ...roots, ...invalidation, ...flushes, ...guests, ...dirtyLog, ...loggedHuge,
+  ...hugePages, ...teardown,
 ];
 
 const numberOf = (id: string): number => Number(id.slice(1));

@@ -8,7 +8,7 @@ import type { Table } from '../state/table.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
-import type { Cause, TraceJudge, TraceRule } from './rule.ts';
+import { LOCK_PAIRS, type Cause, type TraceJudge, type TraceRule } from './rule.ts';
 
 const rangeText = ({ start, end }: Range): string => `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)}`;
 
@@ -115,6 +115,7 @@ const K37: TraceRule = {
 const K38: TraceRule = {
   id: 'K38',
   needs: ['inv_end', 'wl_ret'],
+  pairs: LOCK_PAIRS,
   watch: (world, judge, { notifiers }) => {
     const sequence = new Sequence(world);
     world.on(['unmap_gfn_range', 'inv_end'], (e, task) => {
@@ -137,7 +138,7 @@ const K38: TraceRule = {
     world.on('inv_end', (e, task) => {
       const vm = world.vmOf(e, task);
       sequence.is(vm, e.number('seq') + 1);
-      if (!task.locksSeen || task.holdOn(vm.id)?.mode === EXCLUSIVE) return;
+      if (!world.tellsLocksOf(task, vm) || task.holdOn(vm.id)?.mode === EXCLUSIVE) return;
       judge.violated({ line: e.line, task, vm }, 'an invalidation ends without mmu_lock held for write');
     });
   },

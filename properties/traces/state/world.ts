@@ -3,20 +3,13 @@
  * before the rules, so that a rule finds the state as it is after the event, unless it says otherwise.
  */
 import { EVENT_KINDS, type EventName } from '../kernels/events.ts';
-import { DIRECT_MAP, kernelOfChange, type TracedKernel } from '../kernels/kernel.ts';
+import { kernelOfChange, type TracedKernel } from '../kernels/kernel.ts';
 import type { TraceEvent } from '../reader/event.ts';
-import { halvesOf } from '../../../spec/kvm/layouts/halves.ts';
+import { frameOfPhysical, ROOT_LEVEL } from './addresses.ts';
 import type { Broken, Change } from './change.ts';
 import { Table } from './table.ts';
 import { Task, type Hold } from './task.ts';
 import { Vm } from './vm.ts';
-
-const PAGE = 4096;
-const ROOT_LEVEL = 4;
-const DIRECT_MAP_NUMBER = (halvesOf(DIRECT_MAP).hi & 0x1f_ffff) * 2 ** 32 + (halvesOf(DIRECT_MAP).lo >>> 0);
-
-/** Frame of the page that a virtual address of physical memory lies in. */
-export const frameOfAddress = (address: number): number => Math.floor((address - DIRECT_MAP_NUMBER) / PAGE);
 
 export type OnEvent = (e: TraceEvent, task: Task) => void;
 
@@ -55,6 +48,8 @@ export class World {
   /** Events were lost. */
   hasForgotten = false;
   private readonly declared = new Set<string>();
+  /** Events of locks are recorded for tasks of these names. */
+  private readonly lockComms = new Set<string>();
   private nameless = 0;
   private readonly handlers: OnEvent[][] = EVENT_KINDS.map(() => []);
   private readonly ids = new Map<EventName, number>(EVENT_KINDS.map(({ name, id }) => [name, id]));
@@ -88,6 +83,7 @@ export class World {
     if (handlers.length === 0) return;
     const task = this.taskOf(e);
     for (const handler of handlers) handler(e, task);
+    task.lastLine = e.line;
   }
 
   private recognise(): void {
@@ -104,6 +100,17 @@ export class World {
     const task = new Task(key, ofCpu ? `interrupt on CPU ${e.cpu}` : e.task());
     this.tasks.set(key, task);
     return task;
+  }
+
+  seesLocksOf(task: Task): void {
+    if (task.locksSeen) return;
+    task.locksSeen = true;
+    this.lockComms.add(task.comm);
+  }
+
+  /** Whether the task would be known to hold the VM's lock, if it did. */
+  tellsLocksOf(task: Task, vm: Vm): boolean {
+    return task.locksSeen || (vm.whole && this.lockComms.has(task.comm));
   }
 
   /** The VM that an event names. */
@@ -145,7 +152,7 @@ export class World {
 
   /** A root by its physical address. */
   rootAt(address: number, vm: Vm, asId: number): Table {
-    const root = this.found(Math.floor(address / PAGE), vm, asId, ROOT_LEVEL, 0);
+    const root = this.found(frameOfPhysical(address), vm, asId, ROOT_LEVEL, 0);
     if (root.root === null) this.makeRoot(root);
     return root;
   }

@@ -3,7 +3,8 @@ import { CALL_NAMES, type CallName, type EventName } from '../kernels/events.ts'
 import type { TraceEvent } from '../reader/event.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
-import { frameOfAddress, type World } from '../state/world.ts';
+import { frameOfAddress } from '../state/addresses.ts';
+import type { World } from '../state/world.ts';
 import { frameOfPage, TracedCall } from './call.ts';
 import { ABOUT_ENTRY, EFFECTS } from './effects.ts';
 import { Td } from './td.ts';
