@@ -157,7 +157,8 @@ export const INVALIDATIONS: readonly Alteration[] = [
       const { trace } = edits;
       const zap = zapped(trace, from);
       edits.undo(zap);
-      return edits.lineOf(trace.next(zap, ({ name }) => name === 'inv_end'));
+      return edits.lineOf(trace.next(zap, ({ name, text }) =>
+        name === 'inv_end' || (trace.kernel === '6.1' && name === 'wl_ret' && text.includes('invalidate_range_end'))));
     },
   },
   {
