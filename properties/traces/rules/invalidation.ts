@@ -14,22 +14,30 @@ const rangeText = ({ start, end }: Range): string => `GFNs 0x${start.toString(16
 
 const began = ({ line, task }: Invalidation): Cause => ({ line, what: `${task.name} invalidates` });
 
-/** Roots that a range is about: those of the address spaces that were walked, or of the only one that there is. */
-function rootsFor(vm: Vm, { asIds }: Range): Table[] {
+/**
+ * Roots that a range is about: those of the address spaces that were walked, or of the only one that there is. Where no
+ * event tells of the whole range, a walk that was not done is not known, and it is those that were.
+ */
+function rootsFor(world: World, vm: Vm, { asIds, sps }: Range): Table[] {
+  if (world.kernel?.namesTables !== true) {
+    const named = new Set(vm.rootsBySp.values());
+    const others = vm.roots.filter((root) => !named.has(root));
+    // an address that nothing was found under yet is that of the only root without one
+    return [...sps].flatMap((sp) => vm.rootsBySp.get(sp) ?? (others.length === 1 ? others : []));
+  }
   const only = new Set(vm.roots.map(({ asId }) => asId)).size === 1;
   return vm.roots.filter((root) => only || asIds.has(root.asId));
 }
 
 /** Looks for leaves of a range that an invalidation leaves behind, in roots that `premise` holds for. */
-const nothingLeft = (id: string, premise: (root: Table) => boolean): TraceRule => ({
+const nothingLeft = (id: string, needs: TraceRule['needs'], named: boolean, premise: (root: Table) => boolean): TraceRule => ({
   id,
-  needs: ['inv_end'],
+  needs,
   watch: (world, judge, { notifiers }) => {
     notifiers.ending.push((invalidation, e) => {
-      // where no event tells of the whole range, a walk that was not done is not known
-      if (world.kernel?.namesTables !== true) return;
+      if (world.kernel?.namesTables !== named) return;
       for (const range of invalidation.ranges) {
-        for (const root of rootsFor(invalidation.vm, range)) {
+        for (const root of rootsFor(world, invalidation.vm, range)) {
           if (!premise(root)) continue;
           judge.exercised(root.vm);
           someLeaf(world, root, range.start, range.end, (table, i) => {
@@ -45,8 +53,9 @@ const nothingLeft = (id: string, premise: (root: Table) => boolean): TraceRule =
   },
 });
 
-const K22 = nothingLeft('K22', () => true);
-const K34 = nothingLeft('K34', ({ invalid }) => invalid);
+const K22 = nothingLeft('K22', ['inv_end'], true, () => true);
+const WALKED = nothingLeft('K22', ['zap_leafs', 'wl_ret'], false, () => true);
+const K34 = nothingLeft('K34', ['inv_end'], true, ({ invalid }) => invalid);
 
 /** The number that invalidations are counted with, by counting them. */
 class Sequence {
@@ -158,4 +167,4 @@ const K39: TraceRule = {
   },
 };
 
-export default [K22, K34, K37, K38, K39] satisfies readonly TraceRule[];
+export default [K22, WALKED, K34, K37, K38, K39] satisfies readonly TraceRule[];
