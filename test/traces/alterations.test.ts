@@ -20,7 +20,7 @@ const ours = readdirSync(OWN).filter((name) => /^linux-(?!.*-bug-)/.test(name)).
 const theirs = capturesOf('kvm');
 /** The ones that have most to alter, by kernel, and how much of them takes part. */
 const RICH = /linux-(6\.1\.192-(nx|mem)|6\.12\.117-b-ee-(dirty|mem)|7\.3\.4-(b-dirty|c-ee-(dirty|mem|mixed|nx)))/;
-const BEGINNING = 25_000;
+const BEGINNING = 15_000;
 
 /** So much of what follows is judged, too: nothing there may explain away what is wrong. */
 const AFTERMATH = 5000;
