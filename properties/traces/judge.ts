@@ -80,7 +80,7 @@ export class TraceJudging {
   private read(bytes: Uint8Array, from: number, to: number): void {
     const { e, world, unknown } = this;
     const kind = e.read(bytes, from, to, this.lines);
-    if (kind === 'comment') world.declare(e.declared());
+    if (kind === 'comment') world.declare();
     else if (kind === 'event') {
       this.events++;
       world.handle();

@@ -98,6 +98,8 @@ export interface KvmListener {
   kept?(what: Promised, asId: number, gfn: number, pages: number): void;
   faultBegan?(vcpu: number, fault: Fault): void;
   faultEnded?(vcpu: number, fault: Fault, result: FaultAnswer): void;
+  /** A task begins to make every vCPU forget what it knows of these GFNs. */
+  flushing?(gfn: number, pages: number): void;
   /** Every vCPU has forgotten what it knew of these GFNs. */
   flushed?(gfn: number, pages: number): void;
   /** A walk asks whether it should yield; it does so. */
@@ -209,6 +211,7 @@ export class Kvm {
 
   /** The same for `pages` pages from `gfn` on. */
   *flushRange(gfn: number, pages: number): Steps<void> {
+    for (const listener of this.listeners) listener.flushing?.(gfn, pages);
     for (const { flush } of this.vcpus) {
       yield flush * 8 + WRITE;
       const empty = this.m.peek(flush) === this.m.peek(flush + 1);

@@ -78,6 +78,8 @@ export class Tables {
   readonly listeners: SpteWritten[] = [];
   /** Told of each compare-and-exchange that failed. */
   readonly losers: ((table: PageRef, index: number) => void)[] = [];
+  /** Told of each new table that may be linked from now on. */
+  readonly onReady: ((table: PageRef, parent: PageRef) => void)[] = [];
   /** Told of each entry that KVM reads, and its value. */
   readonly readers: ((table: PageRef, index: number, value: Spte) => void)[] = [];
 
@@ -139,6 +141,7 @@ export class Tables {
     this.m.poke(this.word(table, PARENT), parent + 1);
     this.m.poke(this.word(table, ROOT), this.rootOf(parent) + 1);
     this.m.poke(this.word(table, STAGE), READY);
+    for (const told of this.onReady) told(table, parent);
   }
 
   stageOf(table: PageRef): Stage {

@@ -157,6 +157,8 @@ export class Tlb {
   readonly cell: Cell;
   readonly translations: EntryCache;
   readonly tables: EntryCache;
+  /** Told when the vCPU that it belongs to flushes it. */
+  readonly onFlush: (() => void)[] = [];
   private readonly m: Machine;
 
   constructor(m: Machine, name: string, spans: Spans, capacity = 8) {
@@ -170,6 +172,7 @@ export class Tlb {
   *flush(options: FlushOptions = {}): Steps<void> {
     yield this.cell * 8 + WRITE;
     this.flushNow(options);
+    for (const told of this.onFlush) told();
   }
 
   /** {@link flush} within the current step. */
@@ -185,5 +188,6 @@ export class Tlb {
     this.translations.dropRange(gfn, pages, options.root);
     if (options.leavesOnly !== true) this.tables.dropRange(gfn, pages, options.root);
     this.m.poke(this.cell, this.m.peek(this.cell) + 1);
+    for (const told of this.onFlush) told();
   }
 }

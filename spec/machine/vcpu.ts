@@ -25,6 +25,8 @@ export class Vcpu implements Holdable {
   readonly name: string;
   /** The mode. */
   readonly cell: Cell;
+  /** Told when it leaves the guest; it is outside by the end of that step. */
+  readonly onLeave: (() => void)[] = [];
   private readonly m: Machine;
   private readonly pending: Cell;
   /** Interrupts sent, and the number up to which they were taken. */
@@ -83,6 +85,7 @@ export class Vcpu implements Holdable {
     m.poke(this.cell, OUTSIDE_GUEST);
     m.poke(this.runner, 0);
     m.poke(this.taken, m.peek(this.sent));
+    for (const told of this.onLeave) told();
   }
 
   /** Enters, and leaves at once when something is requested; true when the vCPU is in the guest. */

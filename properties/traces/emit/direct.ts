@@ -1,3 +1,296 @@
-import type { Writer } from './emit.ts';
+/** Writes the run of an ordinary VM down: what its tables are, who changes them, and in which functions of KVM. */
+import type { PageRef } from '../../../spec/machine/pages.ts';
+import {
+  RET_CONTINUE, RET_EMULATE, RET_EXIT, RET_FIXED, RET_RETRY, RET_SPURIOUS, type Fault, type FaultAnswer, type KvmVcpu,
+} from '../../../spec/kvm/kvm.ts';
+import type { Slot } from '../../../spec/kvm/memslots.ts';
+import type { ZapOptions } from '../../../impl/tdp-mmu/tdp-mmu.ts';
+import { slotsAt } from '../../../impl/tdp-mmu/notifiers.ts';
+import type { Vm } from '../../../impl/vm.ts';
+import type { EventName } from '../kernels/events.ts';
+import type { FunctionListener } from './functions.ts';
+import { writeGuests } from './guests.ts';
+import { writeLock } from './locks.ts';
+import type { TraceLog } from './log.ts';
+import type { Places } from './places.ts';
+import { TableWriter } from './tables.ts';
+import { Tasks } from './tasks.ts';
 
-export const writeDirect: Writer = () => {};
+/** The events that it tells of. */
+export const DIRECT_EVENTS: readonly EventName[] = [
+  'vm_init', 'vm_uninit', 'chg', 'kvm_tdp_mmu_spte_changed', 'fast_page_fault', 'rl', 'rl_ret', 'ru', 'wl', 'wl_ret', 'wu',
+  'map', 'map_ret', 'fpf', 'fpf_ret', 'kvm_entry', 'kvm_exit', 'hwflush', 'loadmmu', 'freeobs', 'init_sp', 'link_sp',
+  'free_rcu', 'alloc_root', 'put_root', 'inval_roots', 'zap_inval', 'zap_inval_ret', 'zap_root', 'zap_root_ret', 'zap_pass',
+  'zap_leafs', 'zap_leafs_ret', 'unmap_gfn_range', 'unmap_range', 'unmap_range_ret', 'inv_add', 'inv_end', 'mn_start', 'mn_end',
+  'age', 'flush', 'flush_ret', 'flush_range', 'flush_range_ret', 'wrprot_slot', 'cleardirty_slot', 'cleardirty_pt', 'wp_gfn',
+  'split_slot', 'recover_slot', 'nxzap',
+];
+
+/*
+ * One value is told that the recordings' probes do not fetch: the address space of the slot that a range is of
+ * (range->slot->as_id, slot->as_id). Without it a range that no root was walked for may be SMM's.
+ */
+
+/** What 7.3 calls the answers to a fault. */
+const RET_PF: Readonly<Record<FaultAnswer, number>> = {
+  [RET_CONTINUE]: 0, [RET_RETRY]: 1, [RET_EMULATE]: 2, [RET_EXIT]: 4, [RET_FIXED]: 5, [RET_SPURIOUS]: 6,
+};
+/** KVM_PFN_NOSLOT. */
+const NO_SLOT = 1n << 63n;
+const PAGE = 4096;
+/** Leaves from this level on lose W when logging begins; those below lose D. */
+const LARGE_LEVEL = 2;
+
+const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
+const bit = (value: boolean): number => (value ? 1 : 0);
+
+/** Made before the VM is, since the VM's policy is to tell it: see {@link probed}. */
+export class DirectWriter implements FunctionListener {
+  private vm!: Vm;
+  private log!: TraceLog;
+  private places!: Places;
+  private tasks!: Tasks;
+  private tables!: TableWriter;
+
+  /** Subscribes to what the VM tells besides. */
+  attach(vm: Vm, log: TraceLog, places: Places): void {
+    const { kvm, m } = vm;
+    Object.assign(this, { vm, log, places, tasks: new Tasks(m) });
+    this.tables = new TableWriter(kvm, log, places, this.tasks);
+    m.onReset(() => this.event('vm_init', 'kvm_mmu_init_tdp_mmu', ''));
+    writeLock(kvm.mmuLock, m, log, places.vm, (mode) => this.lockTaker(mode));
+    writeGuests(kvm, log, places);
+    kvm.listeners.push({
+      yielding: () => { this.tasks.mine.yields = true; },
+      flushing: (gfn, pages) => this.flush(gfn, pages),
+      flushed: (_gfn, pages) => this.flushed(pages),
+    });
+    kvm.invalidation.listeners.push({
+      began: (gfn, pages) => this.event('inv_add', 'kvm_mmu_invalidate_range_add', this.range(gfn, pages)),
+      extended: (gfn, pages) => this.event('inv_add', 'kvm_mmu_invalidate_range_add', this.range(gfn, pages)),
+      // the function tells how things are when it begins
+      ended: () => this.event('inv_end', 'kvm_mmu_invalidate_end',
+        `seq=${kvm.invalidation.now() - 1} inprog=${kvm.invalidation.underWay() + 1}`),
+    });
+  }
+
+  private event(name: EventName, at: string, values: string): void {
+    this.log.event(name, `${at}+0x4`, values === '' ? `kvm=${this.places.vm}` : `kvm=${this.places.vm} ${values}`);
+  }
+
+  private returned(name: EventName, from: string, to: string, values = ''): void {
+    this.log.event(name, `${to}+0x40 <- ${from}`, values);
+  }
+
+  private lockTaker(mode: string): string {
+    const { mine } = this.tasks;
+    if (mine.yields) {
+      mine.yields = false;
+      return `__cond_resched_rwlock_${mode}`;
+    }
+    return mine.notifier === null ? 'kvm_mmu' : `kvm_mmu_notifier_invalidate_range_${mine.notifier}`;
+  }
+
+  /** All that the tables reach is as far as a range is told. */
+  private range(gfn: number, pages: number): string {
+    const { places, vm: { kvm: { tables } } } = this;
+    const end = Math.min(gfn + pages, Math.max(gfn, 2 * tables.span(tables.rootLevel + 1)));
+    return `start=${hex(places.gfn(gfn))} end=${hex(places.gfn(end))}`;
+  }
+
+  private span(gfn: number, pages: number): string {
+    return hex(this.places.gfn(gfn + pages) - this.places.gfn(gfn));
+  }
+
+  private slot(slot: Slot): string {
+    const { places, vm: { kvm: { slots } } } = this;
+    const gfn = slots.gfnOf(slot);
+    return `base=${hex(places.gfn(gfn))} n=${this.span(gfn, slots.place(slot).pages)}`;
+  }
+
+  private isEverything(pages: number): boolean {
+    const { tables } = this.vm.kvm;
+    return pages >= tables.span(tables.rootLevel + 1);
+  }
+
+  private flush(gfn: number, pages: number): void {
+    if (this.isEverything(pages)) this.event('flush', 'kvm_flush_remote_tlbs', '');
+    else this.event('flush_range', 'kvm_flush_remote_tlbs_range', `gfn=${hex(this.places.gfn(gfn))} n=${this.span(gfn, pages)}`);
+  }
+
+  private flushed(pages: number): void {
+    const what = this.isEverything(pages) ? '' : '_range';
+    this.returned(`flush${what}_ret`, `kvm_flush_remote_tlbs${what}`, 'kvm_mmu');
+  }
+
+  private fault({ index }: KvmVcpu, { gfn, root }: Fault): string {
+    const { places } = this;
+    return `vcpu=${places.vcpu(index)} kvm=${places.vm} root=${places.physical(root)} gfn=${hex(places.gfn(gfn))}`;
+  }
+
+  fastFault(vcpu: KvmVcpu, fault: Fault): void {
+    this.tasks.mine.lockless = 'fault';
+    this.log.event('fpf', 'fast_page_fault+0x0', `${this.fault(vcpu, fault)} ec=0x100000006`);
+  }
+
+  fastFaultEnded(answer: FaultAnswer): void {
+    this.tasks.mine.lockless = null;
+    this.returned('fpf_ret', 'fast_page_fault', 'kvm_tdp_page_fault', `ret=${RET_PF[answer]}`);
+  }
+
+  map(vcpu: KvmVcpu, fault: Fault): void {
+    const pfn = fault.slot < 0 ? NO_SLOT : this.places.frame(fault.page);
+    this.log.event('map', 'kvm_tdp_mmu_map+0x4', `${this.fault(vcpu, fault)} pfn=${hex(pfn)} ec=0x100000006 req=1 mmu_seq=${fault.seq}`);
+  }
+
+  mapEnded(answer: FaultAnswer): void {
+    this.returned('map_ret', 'kvm_tdp_mmu_map', 'kvm_tdp_page_fault', `ret=${RET_PF[answer]}`);
+  }
+
+  loadMmu({ index }: KvmVcpu): void {
+    const vcpu = `vcpu=${this.places.vcpu(index)}`;
+    this.log.event('loadmmu', 'kvm_mmu_load+0x4', vcpu);
+    this.log.event('alloc_root', 'kvm_tdp_mmu_alloc_root+0x4', `${vcpu} kvm=${this.places.vm}`);
+  }
+
+  freeObsoleteRoots(): void {
+    this.event('freeobs', '__kvm_mmu_free_obsolete_roots', '');
+  }
+
+  private root(root: PageRef): string {
+    return `root=${this.places.sp(root)}`;
+  }
+
+  putRoot(root: PageRef): void {
+    this.event('put_root', 'kvm_tdp_mmu_put_root', `${this.root(root)} rc=${this.vm.kvm.roots.referencesTo(root)} ` +
+      `role=${this.tables.role(root)} spt=${this.places.table(root)}`);
+  }
+
+  invalidateRoots(): void {
+    this.event('inval_roots', 'kvm_tdp_mmu_invalidate_roots', '');
+  }
+
+  zapInvalidatedRoots(): void {
+    this.event('zap_inval', 'kvm_tdp_mmu_zap_invalidated_roots', 'shared=1');
+  }
+
+  zapInvalidatedRootsEnded(): void {
+    this.returned('zap_inval_ret', 'kvm_tdp_mmu_zap_invalidated_roots', 'kvm_mmu_zap_all_fast');
+  }
+
+  zapRoot(root: PageRef, shared: boolean): void {
+    this.event('zap_root', 'tdp_mmu_zap_root', `${this.root(root)} spt=${this.places.table(root)} shared=${bit(shared)}`);
+  }
+
+  zapRootEnded(): void {
+    this.returned('zap_root_ret', 'tdp_mmu_zap_root', 'kvm_tdp_mmu_zap_invalidated_roots');
+  }
+
+  zapPass(root: PageRef, shared: boolean, level: number): void {
+    this.log.event('zap_pass', '__tdp_mmu_zap_root+0x0',
+      `${this.root(root)} shared=${bit(shared)} zap_level=${this.places.level(level)}`);
+  }
+
+  zapLeafs(root: PageRef, gfn: number, end: number, { mayYield, flush }: ZapOptions): void {
+    this.event('zap_leafs', 'tdp_mmu_zap_leafs',
+      `${this.root(root)} ${this.range(gfn, end - gfn)} can_yield=${bit(mayYield)} flush=${bit(flush)}`);
+  }
+
+  zapLeafsEnded(flush: boolean): void {
+    this.returned('zap_leafs_ret', 'tdp_mmu_zap_leafs', 'kvm_tdp_mmu_unmap_gfn_range', `ret=${bit(flush)}`);
+  }
+
+  unmapRange(slot: Slot, gfn: number, pages: number): void {
+    const { invalidation, slots } = this.vm.kvm;
+    const { asId } = slots.place(slot);
+    const range = this.range(gfn, pages);
+    this.event('unmap_gfn_range', 'kvm_unmap_gfn_range',
+      `${range} seq=${invalidation.now()} inprog=${invalidation.underWay()} as_id=${asId}`);
+    this.event('unmap_range', 'kvm_tdp_mmu_unmap_gfn_range', `${range} flush=0`);
+  }
+
+  unmapRangeEnded(flush: boolean): void {
+    this.returned('unmap_range_ret', 'kvm_tdp_mmu_unmap_gfn_range', 'kvm_unmap_gfn_range', `ret=${bit(flush)}`);
+  }
+
+  notifierStarts(hva: number, pages: number): void {
+    this.tasks.mine.notifier = 'start';
+    this.log.event('mn_start', 'kvm_mmu_notifier_invalidate_range_start+0x4', `${addresses(hva, pages)} event=0`);
+  }
+
+  notifierEnds(hva: number, pages: number): void {
+    this.tasks.mine.notifier = 'end';
+    this.log.event('mn_end', 'kvm_mmu_notifier_invalidate_range_end+0x4', addresses(hva, pages));
+  }
+
+  notifierEnded(): void {
+    this.tasks.mine.notifier = null;
+  }
+
+  age(hva: number, pages: number): void {
+    this.tasks.mine.lockless = 'age';
+    for (const { gfn, pages: count } of slotsAt(this.vm.kvm, hva, pages)) {
+      this.event('age', 'kvm_tdp_mmu_age_gfn_range', this.range(gfn, count));
+    }
+  }
+
+  ageEnded(): void {
+    this.tasks.mine.lockless = null;
+  }
+
+  splitSlot(slot: Slot): void {
+    const { slots } = this.vm.kvm;
+    this.event('split_slot', 'kvm_tdp_mmu_try_split_huge_pages',
+      `${this.range(slots.gfnOf(slot), slots.place(slot).pages)} target=1 shared=1`);
+  }
+
+  protectSlot(slot: Slot): void {
+    this.event('cleardirty_slot', 'kvm_tdp_mmu_clear_dirty_slot', this.slot(slot));
+    this.event('wrprot_slot', 'kvm_tdp_mmu_wrprot_slot',
+      `${this.slot(slot)} min_level=${LARGE_LEVEL} as_id=${this.vm.kvm.slots.place(slot).asId}`);
+  }
+
+  makeReport(gfn: number): void {
+    this.tasks.mine.lockless = 'report';
+    this.event('cleardirty_pt', 'kvm_tdp_mmu_clear_dirty_pt_masked', `gfn=${hex(this.places.gfn(gfn))} mask=0x1 wrprot=0`);
+  }
+
+  makeReportEnded(): void {
+    this.tasks.mine.lockless = null;
+  }
+
+  recoverSlot(slot: Slot): void {
+    this.event('recover_slot', 'kvm_tdp_mmu_recover_huge_pages', this.slot(slot));
+  }
+
+  track(gfn: number): void {
+    this.event('wp_gfn', 'kvm_tdp_mmu_write_protect_gfn', `gfn=${hex(this.places.gfn(gfn))}`);
+  }
+
+  recoverTable(table: PageRef): void {
+    const { tables } = this.vm.kvm;
+    const gfn = tables.gfnOf(table, 0);
+    const ptep = this.places.table(tables.parentOf(table), tables.index(gfn, tables.levelOf(table) + 1));
+    this.event('nxzap', 'kvm_tdp_mmu_zap_possible_nx_huge_page',
+      `sp=${this.places.sp(table)} spt=${this.places.table(table)} ptep=${ptep} gfn=${hex(this.places.gfn(gfn))}`);
+  }
+
+  link(parent: PageRef, index: number, table: PageRef): void {
+    this.event('link_sp', 'tdp_mmu_link_sp',
+      `sptep=${this.places.table(parent, index)} spt=${this.places.table(table)} shared=1`);
+  }
+
+  destroy(): void {
+    this.event('vm_uninit', 'kvm_mmu_uninit_tdp_mmu', '');
+  }
+
+  changes(shared: boolean): void {
+    this.tasks.mine.shared.push(shared);
+  }
+
+  changed(): void {
+    this.tasks.mine.shared.pop();
+  }
+}
+
+const addresses = (hva: number, pages: number): string => `start=${hex(hva * PAGE)} end=${hex((hva + pages) * PAGE)}`;

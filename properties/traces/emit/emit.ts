@@ -3,10 +3,11 @@ import type { Violation } from '../../../spec/machine/rule.ts';
 import type { Vm, VmKind } from '../../../impl/vm.ts';
 import { Engine, type EngineOptions } from '../../engine.ts';
 import type { History } from '../../histories/history.ts';
-import { writeDirect } from './direct.ts';
+import { DIRECT_EVENTS, DirectWriter } from './direct.ts';
+import { probed } from './functions.ts';
 import { TraceLog } from './log.ts';
 import { TDX_EVENTS, type EventName } from '../kernels/events.ts';
-import { DECLARES } from '../reader/event.ts';
+import { DECLARATIONS } from '../reader/event.ts';
 import { Places } from './places.ts';
 import { writeSecure } from './secure.ts';
 
@@ -23,8 +24,16 @@ const TOLD = {
     ...TDX_EVENTS.filter((name) => !/tdx_sept_link/.test(name)),
     'chg', 'init_sp', 'free_rcu', 'vm_init', 'alloc_root', 'rl', 'rl_ret', 'ru', 'wl', 'wl_ret', 'wu', 'kvm_entry', 'kvm_exit',
   ],
-  direct: [],
+  direct: DIRECT_EVENTS,
 } as const satisfies Record<string, readonly EventName[]>;
+
+/** What has to be known of a model before its events can be understood. */
+const declarations = (kind: VmKind, { kvm: { tables } }: Vm): string[] => [
+  `${DECLARATIONS.probes} ${TOLD[kind === 'vm' ? 'direct' : 'secure'].join(' ')}`,
+  `${DECLARATIONS.entries} ${tables.fanout}`,
+  // a grace period waits for read sections only, not for who holds a lock
+  `${DECLARATIONS.preemption} rt`,
+];
 
 /** Subscribes to what the events tell of. */
 export type Writer = (vm: Vm, log: TraceLog, places: Places) => void;
@@ -41,16 +50,17 @@ export class Emitter {
   emit(history: History): Emission {
     const { engine, log } = this.of(history.vm);
     const violation = engine.run(history, log);
-    const told = TOLD[history.vm === 'vm' ? 'direct' : 'secure'].join(' ');
-    return { lines: [`${DECLARES} ${told}`, ...log.lines], violation };
+    return { lines: [...declarations(history.vm, engine.vm), ...log.lines], violation };
   }
 
   private of(kind: VmKind): { readonly engine: Engine; readonly log: TraceLog } {
     const known = this.byKind.get(kind);
     if (known !== undefined) return known;
-    const engine = new Engine({ ...this.options, kind });
+    const direct = new DirectWriter();
+    const { policy } = this.options;
+    const engine = new Engine({ ...this.options, kind, policy: { ...policy, direct: probed(policy.direct, direct) } });
     const log = new TraceLog(engine.vm.m);
-    const write: Writer = kind === 'vm' ? writeDirect : writeSecure;
+    const write: Writer = kind === 'vm' ? (...of) => direct.attach(...of) : writeSecure;
     write(engine.vm, log, new Places(engine.vm.tdx.platform.indexBits));
     this.byKind.set(kind, { engine, log });
     return { engine, log };

@@ -3,14 +3,16 @@ import type { Machine } from '../../../spec/machine/machine.ts';
 import type { RwLock } from '../../../spec/machine/rwlock.ts';
 import type { TraceLog } from './log.ts';
 
-/** `address` is that of the lock, which is that of its struct kvm. */
-export function writeLock(lock: RwLock, m: Machine, log: TraceLog, address: string): void {
+/** `address` is that of the lock, which is that of its struct kvm; `caller` names the function that gets it. */
+export function writeLock(
+  lock: RwLock, m: Machine, log: TraceLog, address: string, caller: (name: string) => string = () => 'kvm_mmu',
+): void {
   const mode = (): readonly [string, string] => lock.heldForWrite(m.current) ? ['w', 'write'] : ['r', 'read'];
   lock.listeners.push({
     acquired: () => {
       const [letter, name] = mode();
       log.event(`${letter}l`, `_raw_${name}_lock+0x4`, `lock=${address}`);
-      log.event(`${letter}l_ret`, `kvm_mmu+0x4 <- _raw_${name}_lock`, `lock=${address}`);
+      log.event(`${letter}l_ret`, `${caller(name)}+0x4 <- _raw_${name}_lock`, `lock=${address}`);
     },
     releasing: () => {
       const [letter, name] = mode();

@@ -16,6 +16,8 @@ const STRUCT_VM = 0xffff_8881_0000_0000n;
 const STRUCT_VCPU = 0xffff_8881_0010_0000n;
 const STRUCT_TABLE = 0xffff_8881_0020_0000n;
 const STRUCT_BYTES = 0x1000n;
+/** Where a struct kvm_mmu_page of 7.3 has it. */
+const RCU_HEAD = 0xa8n;
 
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 
@@ -57,9 +59,19 @@ export class Places {
     return hex(DIRECT_MAP + BigInt(this.frameOfTable(table) * PAGE + index * ENTRY_BYTES));
   }
 
+  /** Physical address of a table's memory. */
+  physical(table: PageRef): string {
+    return hex(this.frameOfTable(table) * PAGE);
+  }
+
   /** Address of the struct kvm_mmu_page of a table. */
   sp(table: PageRef): string {
     return hex(STRUCT_TABLE + BigInt(pageNumberOf(table)) * STRUCT_BYTES);
+  }
+
+  /** Address of its head for RCU, in that structure. */
+  head(table: PageRef): string {
+    return hex(STRUCT_TABLE + BigInt(pageNumberOf(table)) * STRUCT_BYTES + RCU_HEAD);
   }
 
   /** Address of struct kvm, where mmu_lock is. */

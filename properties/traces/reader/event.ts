@@ -14,8 +14,13 @@ const DIGIT = Uint8Array.from({ length: 256 }, (_, code) => {
   return value < 0 ? 255 : value;
 });
 
-/** Begins a comment that lists what was recorded, so that an event that never came is told from one that was not asked for. */
-export const DECLARES = '# probes:';
+/**
+ * What comments can say of a trace, each as the beginning of one: which events were recorded, so that one that never came
+ * is told from one that was not asked for; how many entries a table has, where a model is told of; how the kernel is
+ * preempted.
+ */
+export const DECLARATIONS = { probes: '# probes:', entries: '# entries of a table:', preemption: '# preemption:' } as const;
+export type Declaration = keyof typeof DECLARATIONS;
 
 /** What a line was. */
 export type LineKind = 'event' | 'unknown' | 'comment' | 'lost' | 'unreadable';
@@ -79,11 +84,11 @@ export class TraceEvent {
     return Buffer.from(this.bytes.subarray(this.nameFrom, this.nameTo)).toString('latin1');
   }
 
-  /** Of a comment that lists them: the names of the events that were recorded. */
-  declared(): readonly string[] {
-    if (this.bytes[this.from + DECLARES.length - 1] !== COLON) return [];
+  /** The words of a comment that declares `what`; none when it does not. */
+  declared(what: Declaration): readonly string[] {
     const text = this.text();
-    return text.startsWith(DECLARES) ? text.slice(DECLARES.length).split(' ').filter((name) => name !== '') : [];
+    const begins = DECLARATIONS[what];
+    return text.startsWith(begins) ? text.slice(begins.length).split(' ').filter((word) => word !== '') : [];
   }
 
   /** Reads the line in `bytes` from `from` up to `to`, which is where its newline is. */

@@ -1,22 +1,26 @@
 /** Who writes SPTEs, and over what: K1 to K3; and what broke a chain otherwise: K10, K13. */
+import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
 import type { EventName } from '../kernels/events.ts';
 import { has, hexOf, kindOf, FROZEN, LEAF } from '../state/spte.ts';
 import { PREFILLED } from '../state/table.ts';
 import { EXCLUSIVE, SHARED, type Hold, type Mode } from '../state/task.ts';
 import { valuesOf, type Broken, type Change } from '../state/change.ts';
+import { isTracking } from '../state/tracking.ts';
 import type { World } from '../state/world.ts';
 import { LOCK_PAIRS, type TraceJudge, type TraceRule } from './rule.ts';
 
 const MODES: Readonly<Record<Mode, string>> = { [SHARED]: 'read', [EXCLUSIVE]: 'write' };
 
 const ACQUIRED: Readonly<Record<Mode, EventName>> = { [SHARED]: 'rl_ret', [EXCLUSIVE]: 'wl_ret' };
+const ages = (layout: SpteLayout, c: Change): boolean => isTracking(layout, c.oldHi, c.oldLo, c.newHi, c.newLo);
 
 /** Which mode the change needs; null when none. */
 function needed(world: World, c: Change): Mode | null {
   if (!c.direct) return c.mode;
   if (c.fast) return null;
   const layout = world.kernel?.layout;
-  const onlyAges = layout !== undefined && has(layout.writable, c.oldHi, c.oldLo) === has(layout.writable, c.newHi, c.newLo);
+  const onlyAges = layout !== undefined && (ages(layout, c) ||
+    has(layout.writable, c.oldHi, c.oldLo) === has(layout.writable, c.newHi, c.newLo));
   return onlyAges && world.kernel?.agesWithoutLock === true ? null : EXCLUSIVE;
 }
 
@@ -47,7 +51,8 @@ function judgeLockless(world: World, judge: TraceJudge, c: Change): void {
   }
   const taken = layout.accessed.lo | layout.writable.lo | layout.dirty.lo;
   if (!c.fast && (c.newLo & ~c.oldLo) === 0 && ((c.oldLo ^ c.newLo) & ~taken) === 0 && c.oldHi === c.newHi) return;
-  if (c.fast && has(layout.mmuWritable, c.oldHi, c.oldLo)) return;
+  if (!c.fast && ages(layout, c)) return;
+  if (c.fast && (has(layout.mmuWritable, c.oldHi, c.oldLo) || !has(layout.writable, c.newHi, c.newLo))) return;
   judge.violated(c, `${c.fast ? 'a fast page fault gave W, which is not its to give' : 'written without an account of it'}: ` +
     valuesOf(c));
 }

@@ -1,4 +1,5 @@
 /** K24: what the dirty log is to notice is write-protected when the task goes on, small pages and large ones. */
+import type { TraceEvent } from '../reader/event.ts';
 import { has, hexOf } from '../state/spte.ts';
 import { someLeaf } from '../state/leaves.ts';
 import { isYield } from '../state/locks.ts';
@@ -13,6 +14,8 @@ const MASK_BITS = 32;
 /** Pages that are being write-protected. */
 interface Protecting {
   readonly vm: Vm;
+  /** The address space; null where that is not told. */
+  readonly asId: number | null;
   readonly line: number;
   readonly start: number;
   readonly end: number;
@@ -28,13 +31,15 @@ const inMask = ({ mask, start }: Protecting, gfn: number): boolean => {
   return (((bit < MASK_BITS ? mask[0] : mask[1]) >>> (bit % MASK_BITS)) & 1) !== 0;
 };
 
+const asIdOf = (e: TraceEvent): number | null => (e.has('as_id') ? e.number('as_id') : null);
+
 /** Looks for a leaf that was writable before the protection began and is so still. */
 function check(world: World, judge: TraceJudge, task: Task, protecting: Protecting): void {
   const { vm, start, end, line, minLevel } = protecting;
   const layout = world.kernel?.layout;
-  // which address space the slot is of is not told
   const spaces = new Set(vm.roots.map(({ asId }) => asId));
-  if (layout === undefined || spaces.size !== 1) return;
+  const asId = protecting.asId ?? (spaces.size === 1 ? vm.roots[0]?.asId : undefined);
+  if (layout === undefined || asId === undefined) return;
   judge.exercised(vm);
   const wrong = (table: Table, i: number): boolean => {
     const [hi, lo] = [table.hi[i] ?? 0, table.lo[i] ?? 0];
@@ -45,7 +50,7 @@ function check(world: World, judge: TraceJudge, task: Task, protecting: Protecti
       [{ line, what: `${task.name} write-protects` }]);
     return true;
   };
-  for (const root of vm.roots) if (!root.invalid && someLeaf(world, root, start, end, wrong)) return;
+  for (const root of vm.roots) if (!root.invalid && root.asId === asId && someLeaf(world, root, start, end, wrong)) return;
 }
 
 const K24: TraceRule = {
@@ -64,7 +69,7 @@ const K24: TraceRule = {
       if (!e.has('n')) return;
       const [vm, start] = [world.vmOf(e, task), e.number('base')];
       protecting.set(task, {
-        vm, line: e.line, start, end: start + e.number('n'), minLevel: e.has('min_level') ? e.low('min_level') : 1, mask: null,
+        vm, asId: asIdOf(e), line: e.line, start, end: start + e.number('n'), minLevel: e.has('min_level') ? e.low('min_level') : 1, mask: null,
       });
     });
     world.on('cleardirty_pt', (e, task) => {
@@ -72,7 +77,7 @@ const K24: TraceRule = {
       if (e.has('wrprot') && e.low('wrprot') === 0) return;
       const [vm, start] = [world.vmOf(e, task), e.number('gfn')];
       protecting.set(task, {
-        vm, line: e.line, start, end: start + 2 * MASK_BITS, minLevel: 1, mask: [e.low('mask'), e.high('mask')],
+        vm, asId: asIdOf(e), line: e.line, start, end: start + 2 * MASK_BITS, minLevel: 1, mask: [e.low('mask'), e.high('mask')],
       });
     });
     // a walk that yields is not through

@@ -3,10 +3,12 @@ import { valuesOf } from '../state/change.ts';
 import type { TraceEvent } from '../reader/event.ts';
 import type { Invalidation, Notifiers, Range } from '../state/notifiers.ts';
 import { someLeaf } from '../state/leaves.ts';
+import { isYield } from '../state/locks.ts';
 import { hexOf, isPresent, LEAF } from '../state/spte.ts';
 import type { Table } from '../state/table.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
+import { followUnderway } from '../state/underway.ts';
 import type { World } from '../state/world.ts';
 import { LOCK_PAIRS, type Cause, type TraceJudge, type TraceRule } from './rule.ts';
 
@@ -26,7 +28,7 @@ function rootsFor(world: World, vm: Vm, { asIds, sps }: Range): Table[] {
     return [...sps].flatMap((sp) => vm.rootsBySp.get(sp) ?? (others.length === 1 ? others : []));
   }
   const only = new Set(vm.roots.map(({ asId }) => asId)).size === 1;
-  return vm.roots.filter((root) => only || asIds.has(root.asId));
+  return vm.roots.filter((root) => asIds.size === 0 ? only : asIds.has(root.asId));
 }
 
 /** Looks for leaves of a range that an invalidation leaves behind, in roots that `premise` holds for. */
@@ -79,6 +81,7 @@ class Sequence {
 const NO_PAGE = 0xfff0_0000;
 
 function judgeFault(world: World, judge: TraceJudge, notifiers: Notifiers, sequence: Sequence): void {
+  const underway = followUnderway(world, notifiers);
   world.on('map', (e, task) => {
     const { vm } = task;
     if (vm === null || !e.has('mmu_seq') || (e.high('pfn') & NO_PAGE) !== 0) return;
@@ -91,10 +94,10 @@ function judgeFault(world: World, judge: TraceJudge, notifiers: Notifiers, seque
         `${expected}: something was invalidated in between`);
       return;
     }
-    for (const invalidation of notifiers.goingOn(vm)) {
-      if (!invalidation.ranges.some(({ start, end }) => gfn >= start && gfn < end)) continue;
-      judge.violated({ ...at, unless: ['inv_end'] }, `GFN 0x${gfn.toString(16)} is mapped while it is invalidated`, [began(invalidation)]);
-    }
+    const present = underway.get(vm);
+    if (present === undefined || gfn < present.start || gfn >= present.end) return;
+    judge.violated({ ...at, unless: ['inv_end'] }, `GFN 0x${gfn.toString(16)} is mapped while it is invalidated`,
+      [...present.begun].map(([{ name }, line]) => ({ line, what: `${name} invalidates` })));
   });
   // where a fault does not say what it maps
   world.listeners.changing.push((c) => {
@@ -167,4 +170,31 @@ const K39: TraceRule = {
   },
 };
 
-export default [K22, WALKED, K34, K37, K38, K39] satisfies readonly TraceRule[];
+/** The other half of it: a zap that no notifier asked for is an invalidation, too, of all that it takes away. */
+const K39_ZAPS: TraceRule = {
+  id: 'K39',
+  needs: ['zap_leafs', 'unmap_range', 'unmap_range_ret', 'inv_add'],
+  watch: (world, judge) => {
+    const unmapping = new Set<Task>();
+    const begun = new Map<Task, { readonly start: number; readonly end: number }[]>();
+    world.listeners.forgetting.push(() => [unmapping, begun].forEach((known) => known.clear()));
+    world.on('unmap_range', (_, task) => unmapping.add(task));
+    world.on('unmap_range_ret', (_, task) => unmapping.delete(task));
+    world.listeners.acquired.push((task, hold) => {
+      if (!isYield(hold)) begun.set(task, []);
+    });
+    world.on('inv_add', (e, task) => begun.get(task)?.push({ start: e.number('start'), end: e.number('end') }));
+    world.on('zap_leafs', (e, task) => {
+      const ranges = begun.get(task);
+      if (unmapping.has(task) || ranges === undefined) return;
+      const vm = world.vmOf(e, task);
+      judge.exercised(vm);
+      const [start, end] = [e.number('start'), e.number('end')];
+      if (ranges.some((range) => range.start <= start && range.end >= end)) return;
+      judge.violated({ line: e.line, task, vm },
+        `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)} are zapped, and do not count as being invalidated`);
+    });
+  },
+};
+
+export default [K22, WALKED, K34, K37, K38, K39, K39_ZAPS] satisfies readonly TraceRule[];

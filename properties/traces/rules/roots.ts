@@ -127,6 +127,18 @@ const K32: TraceRule = {
     world.listeners.ending.push(() => {
       for (const vm of suspects.keys()) settle(vm, ['zap_all']);
     });
+    const zapping = new Map<Task, readonly Table[]>();
+    world.listeners.forgetting.push(() => zapping.clear());
+    world.on('zap_inval', (_, task) => zapping.set(task, task.vm?.roots.filter(({ invalid }) => invalid) ?? []));
+    world.on('zap_inval_ret', (e, task) => {
+      for (const root of zapping.get(task) ?? []) {
+        const i = root.life === 'freed' ? -1 : present(world, root);
+        if (i < 0) continue;
+        judge.violated({ line: e.line, task, vm: root.vm }, `invalid roots are zapped, but one has ${entryText(root, i)}`,
+          invalidation(root));
+      }
+      zapping.delete(task);
+    });
   },
 };
 

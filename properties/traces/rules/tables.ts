@@ -24,6 +24,7 @@ function tooEarly(world: World, table: Table, task: Task): readonly [string, rea
     return ['is freed while an entry points to it', [{ line: table.linkedLine, what: 'it was linked' }]];
   }
   if (task.holds.length > 0) return ['is freed by a task that holds a lock, not by an RCU callback', removal(table)];
+  if (world.locksArePreempted) return null;
   for (const reader of world.holdersOf(table.vm.id)) {
     const hold = reader.holdOn(table.vm.id);
     if (table.removedLine === 0 || hold === null || hold.line >= table.removedLine) continue;
@@ -85,7 +86,7 @@ const K13: TraceRule = {
 function leftOver(world: World, table: Table): number {
   const layout = world.kernel?.layout;
   if (layout === undefined) return -1;
-  for (let i = 0; i < table.lo.length; i++) {
+  for (let i = 0; i < Math.min(table.lo.length, world.entries); i++) {
     if (table.known[i] === UNKNOWN) continue;
     const kind = kindOf(layout, table.level, table.hi[i] ?? 0, table.lo[i] ?? 0);
     if (isPresent(kind) || (table.removedShared && kind !== FROZEN && table.known[i] === KNOWN)) return i;

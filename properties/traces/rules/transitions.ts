@@ -34,6 +34,21 @@ const K9 = onChange('K9', (c) => !isPresent(c.oldKind) && !isPresent(c.newKind),
   (c) => c.newKind === FROZEN || c.oldKind === MMIO || c.newKind === MMIO || c.oldKind === FROZEN ? null :
     'nothing became nothing');
 
+/** Only a fault can find that there is no memory. */
+const K9_MMIO: TraceRule = {
+  id: 'K9',
+  needs: ['chg', 'map', 'map_ret'],
+  watch: (world, judge) => {
+    world.listeners.changing.push((c) => {
+      if (c.newKind !== MMIO || c.fit === 'late') return;
+      judge.exercised(c.vm);
+      // whose lock was not seen to be acquired may be in a fault since before
+      if (c.task.mapLine > 0 || c.task.holdOn(c.vm.id) === null) return;
+      judge.violated(c, `an entry became MMIO, and no fault is being handled: ${valuesOf(c)}`);
+    });
+  },
+};
+
 const K10: TraceRule = {
   id: 'K10',
   needs: ['chg'],
@@ -72,5 +87,5 @@ const K19 = onChange('K19', (c) => c.newKind === LEAF, (c, { writable, mmuWritab
     'MMU-writable without host-writable' : null;
 });
 
-export default [K8, K9, K10, K12, PLACE, K17, K19] satisfies readonly TraceRule[];
+export default [K8, K9, K9_MMIO, K10, K12, PLACE, K17, K19] satisfies readonly TraceRule[];
 

@@ -1,8 +1,9 @@
 /**
- * Whether an SPTE still had the value that was last written to it. Explained are: A and D, which the hardware sets; NX
- * of what a split filled in; and the order of events, since who writes tells of it afterwards, when another one who was
+ * Whether an SPTE still had the value that was last written to it. Explained are: A and D, which the hardware sets; the
+ * permission to execute of what a split filled in; and the order of events, since who writes tells of it afterwards, when another one who was
  * not kept out by the lock may have told of a later write. So what does not fit may wait for an event that explains it.
  */
+import type { Halves } from '../../../spec/kvm/layouts/halves.ts';
 import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
 import type { Broken, Change, Fit } from './change.ts';
 import { EMPTY, FROZEN, frameOf, kindOf, LEAF } from './spte.ts';
@@ -12,7 +13,7 @@ import type { World } from './world.ts';
 
 /** Within so many lines the event of a write that came before another one has to come. */
 const LATENESS = 16_384;
-const NX = 0x8000_0000 | 0;
+const NOTHING: Halves = { hi: 0, lo: 0 };
 
 interface Open extends Broken {
   readonly until: number;
@@ -68,9 +69,9 @@ export class Chains {
   private isExplained(c: Change, layout: SpteLayout): boolean {
     const [hi, lo] = [c.oldHi ^ c.modelHi, c.oldLo ^ c.modelLo];
     if (c.oldKind === LEAF) {
-      const free = c.known === PREFILLED ? NX : 0;
+      const free = c.known === PREFILLED ? layout.toExecute : NOTHING;
       const set = layout.accessed.lo | layout.dirty.lo;
-      return (hi & ~free) === 0 && (lo & ~set) === 0 && (c.modelLo & lo) === 0;
+      return (hi & ~free.hi) === 0 && (lo & ~(set | free.lo)) === 0 && (c.modelLo & lo & set) === 0;
     }
     // an entry that was frozen while it was zapped, and then made empty without an event
     return this.world.kernel?.thawsUntraced === true && c.oldKind === EMPTY && c.table?.isLive === true &&

@@ -5,9 +5,10 @@ import { Change } from './change.ts';
 import { Chains } from './chains.ts';
 import { link, unlink } from './links.ts';
 import { resolve } from './resolve.ts';
-import { frameOf, indexOf, kindOf, LEAF, pagesAt, TABLE } from './spte.ts';
+import { frameOf, has, indexOf, kindOf, LEAF, pagesAt, TABLE } from './spte.ts';
 import { UNKNOWN } from './table.ts';
 import { EXCLUSIVE, SHARED, type Task } from './task.ts';
+import { isTracked, restored } from './tracking.ts';
 import type { Vm } from './vm.ts';
 import type { World } from './world.ts';
 
@@ -91,7 +92,7 @@ class Changes {
     const sptep = e.number('sptep');
     const table = world.tables.get(frameOfAddress(sptep));
     if (table === undefined) return;
-    const { writable } = world.kernel.layout;
+    const { layout, layout: { writable } } = world.kernel;
     this.begin(e, task);
     c.vm = table.vm;
     c.table = table;
@@ -103,8 +104,12 @@ class Changes {
     c.fast = true;
     c.oldHi = e.high('old');
     c.oldLo = e.low('old');
-    c.newHi = c.oldHi | writable.hi;
-    c.newLo = c.oldLo | writable.lo;
+    // what the event says of the new value was read later
+    const givesBack = isTracked(layout, c.oldHi, c.oldLo);
+    const { hi, lo } = givesBack ? restored(layout, c.oldHi, c.oldLo) : { hi: c.oldHi, lo: c.oldLo };
+    const gives = !givesBack || has(writable, e.high('new'), e.low('new'));
+    c.newHi = gives ? hi | writable.hi : hi;
+    c.newLo = gives ? lo | writable.lo : lo;
     this.kinds();
     this.tell();
   }

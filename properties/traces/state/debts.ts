@@ -74,6 +74,8 @@ export class Debts {
       this.ranges.set(task, { line: e.line, text: e.text(), start, end: start + n });
     });
     world.on('flush_range_ret', (_, task) => this.settleRange(task));
+    // nobody who works on a VM is under way any more when it goes
+    world.on(['zap_all', 'vm_uninit'], (e, task) => this.onEnd(world.vmOf(e, task)));
     world.listeners.releasing.push((task, hold) => this.onRelease(task, hold));
     world.listeners.acquired.push((task, hold) => this.onAcquired(task, hold));
     world.listeners.forgetting.push(() => {
@@ -137,6 +139,10 @@ export class Debts {
   private now(): DueAt {
     const { e } = this.world;
     return { line: e.line, text: e.text() };
+  }
+
+  private onEnd(vm: Vm): void {
+    for (const task of this.owed.keys()) this.call(task, (debt) => debt.vm === vm && debt.due === 'lock');
   }
 
   /** What is due is gone, paid or not. */

@@ -27,16 +27,16 @@ export function link(world: World, c: Change): void {
   child.root = c.table?.root ?? null;
   child.life = 'linked';
   child.linkedLine = c.line;
-  if (c.oldKind === LEAF) prefill(child, c, kernel.layout.large.lo);
+  if (c.oldKind === LEAF) prefill(child, c, kernel.layout.large.lo, world.entries);
   // what changes in it cannot be told from what changes elsewhere
   if (c.table === null && !kernel.changesNameTables) child.forget();
 }
 
 /** A split fills in the pages that the huge leaf mapped, before the table is linked and without an event. */
-function prefill(child: Table, { oldHi, oldLo }: Change, large: number): void {
+function prefill(child: Table, { oldHi, oldLo }: Change, large: number, entries: number): void {
   const pages = pagesAt(child.level);
   const low = child.level === LEAF_LEVEL ? oldLo & ~large : oldLo;
-  for (let i = 0; i < child.lo.length; i++) {
+  for (let i = 0; i < entries; i++) {
     // whoever met the table before the event of its linking has written already
     if ((child.lines[i] ?? 0) > 0) continue;
     const frame = (low >>> PAGE_BITS) + i * pages;

@@ -14,7 +14,7 @@ export interface Range {
   /** The first GFN behind it. */
   readonly end: number;
   readonly line: number;
-  /** The address spaces whose roots were walked for it. */
+  /** The address space that it is of, where that is told; those whose roots were walked for it. */
   readonly asIds: Set<number>;
   /** The addresses of those roots, as far as they are told. */
   readonly sps: Set<number>;
@@ -73,7 +73,8 @@ export class Notifiers {
   private onRange(world: World, e: TraceEvent, task: Task): void {
     const vm = world.vmOf(e, task);
     if (!this.starting.has(task)) return;
-    const range: Range = { start: e.number('start'), end: e.number('end'), line: e.line, asIds: new Set(), sps: new Set() };
+    const asIds = new Set(e.has('as_id') ? [e.number('as_id')] : []);
+    const range: Range = { start: e.number('start'), end: e.number('end'), line: e.line, asIds, sps: new Set() };
     const known = this.of(vm, task);
     if (known !== undefined) {
       known.ranges.push(range);

@@ -47,7 +47,7 @@ function bestOf(world: World, c: Change): Table | null {
     if (root.asId !== c.asId || (faulting && root.invalid)) continue;
     const table = tableIn(world, root, c.gfn, c.level);
     if (table === null) continue;
-    const score = likeness(table, indexOf(c.gfn, c.level), c);
+    const score = likeness(table, indexOf(c.gfn, c.level), c, world.kernel?.layout.adType.hi ?? 0);
     if (score > bestScore) [best, bestScore] = [table, score];
   }
   return best;
@@ -59,10 +59,13 @@ function newestOf(world: World, c: Change): Table | null {
   return root === undefined || root.initialisedLine === 0 ? null : tableIn(world, root, c.gfn, c.level);
 }
 
-function likeness(table: Table, i: number, c: Change): number {
+/** `adType`: the bits of the upper half that say how A and D are kept. */
+function likeness(table: Table, i: number, c: Change, adType: number): number {
   if (table.known[i] === UNKNOWN) return 1;
   if (table.hi[i] === c.oldHi && table.lo[i] === c.oldLo) return 3;
-  return c.oldKind !== EMPTY && frameOf(table.hi[i] ?? 0, table.lo[i] ?? 0) === frameOf(c.oldHi, c.oldLo) ? 2 : 0;
+  if (c.oldKind === EMPTY || frameOf(table.hi[i] ?? 0, table.lo[i] ?? 0) !== frameOf(c.oldHi, c.oldLo)) return 0;
+  // two roots of an address space may differ in whether the hardware keeps A and D bits in their tables
+  return (((table.hi[i] ?? 0) ^ c.oldHi) & adType) === 0 ? 2 : 0;
 }
 
 /** Where tables have no names, a root is known from its first entry. */

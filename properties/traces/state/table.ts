@@ -4,7 +4,7 @@ import { ENTRIES, indexOf, pagesAt } from './spte.ts';
 import type { Task } from './task.ts';
 import type { Vm } from './vm.ts';
 
-/** How much is known of an entry: nothing, its value, or its value but for NX, as a split has filled it in. */
+/** How much is known of an entry: nothing, its value, or its value but for the permission to execute, as a split has filled it in. */
 export const UNKNOWN = 0;
 export const KNOWN = 1;
 export const PREFILLED = 2;

@@ -7,6 +7,7 @@ import { kernelOfChange, type TracedKernel } from '../kernels/kernel.ts';
 import type { TraceEvent } from '../reader/event.ts';
 import { frameOfPhysical, ROOT_LEVEL } from './addresses.ts';
 import type { Broken, Change } from './change.ts';
+import { ENTRIES } from './spte.ts';
 import { Table } from './table.ts';
 import { Task, type Hold } from './task.ts';
 import { Vm } from './vm.ts';
@@ -47,6 +48,10 @@ export class World {
   readonly seen: Float64Array = new Float64Array(EVENT_KINDS.length);
   /** Events were lost. */
   hasForgotten = false;
+  /** Entries of a table; a model's are fewer than the hardware's. */
+  entries = ENTRIES;
+  /** Who holds mmu_lock can be preempted (PREEMPT_RT), so that RCU does not wait for him. */
+  locksArePreempted = false;
   private readonly declared = new Set<string>();
   /** Events of locks are recorded for tasks of these names. */
   private readonly lockComms = new Set<string>();
@@ -68,9 +73,12 @@ export class World {
     return (this.seen[this.ids.get(name) ?? -1] ?? 0) > 0 || this.declared.has(name);
   }
 
-  /** These events were recorded, whether or not there are any. */
-  declare(names: readonly string[]): void {
-    for (const name of names) this.declared.add(name);
+  /** The comment that was read into `e` may say something of the trace. */
+  declare(): void {
+    const { e } = this;
+    for (const name of e.declared('probes')) this.declared.add(name);
+    for (const entries of e.declared('entries')) this.entries = Math.min(Number(entries) || ENTRIES, ENTRIES);
+    if (e.declared('preemption').includes('rt')) this.locksArePreempted = true;
   }
 
   /** The event that was read into `e`. */

@@ -67,6 +67,8 @@ export interface SpteLayout extends LayoutRow {
   readonly trackedBits: Halves;
   /** which has none of these. */
   readonly trackedClear: Halves;
+  /** Which say whether a leaf may be executed, tracked or not. */
+  readonly toExecute: Halves;
   /** Number of the lower type bit in the upper half. */
   readonly adTypeShift: number;
 }
@@ -95,6 +97,7 @@ export function layout(row: LayoutRow): SpteLayout {
     mmioBits: union([PFN, mmio.value, mmio.access, mmio.generationLow, mmio.generationHigh]),
     trackedClear: union(permissions),
     trackedBits: union([leafBits, saved.readable, saved.executable, saved.userExecutable]),
+    toExecute: union([granted.executable, granted.userExecutable, saved.executable, saved.userExecutable]),
     adTypeShift: Math.max(30 - Math.clz32(row.adType.hi), 0),
   };
 }

@@ -96,13 +96,15 @@ export const ROOTS: readonly Alteration[] = [
     },
   },
   {
-    what: 'a root is freed before it is zapped, and nobody said that it was put', rule: 'K32',
+    what: 'a root is freed before it is zapped, and nobody said that it was put, or that zapping was over', rule: 'K32',
     elsewhere: 'linux-7.3.4-memslot-delete-quirkoff',
     alter: (edits, from) => {
       const { trace } = edits;
       const put = unzapped(edits, from);
       if (trace.all('vm_uninit').some(({ at }) => at > put.at - 100 && at < put.at)) throw new NoPlace('the VM ends');
-      for (const e of trace.all('put_root')) if (e.at >= put.at && e.at < put.at + FAR) edits.drop(e);
+      for (const name of ['put_root', 'zap_inval_ret']) {
+        for (const e of trace.all(name)) if (e.at >= put.at && e.at < put.at + FAR) edits.drop(e);
+      }
       return edits.lineOf(freed(trace, valueOf(put, 'spt') - DIRECT_MAP, put.at));
     },
   },
