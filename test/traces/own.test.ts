@@ -18,7 +18,7 @@ const FIRST: ReadonlyMap<string, readonly [rule: string, line: number]> = new Ma
   ['linux-7.3.4-bug-zap-without-lock', ['K1', 534]],
   ['linux-6.12.117-bug-wrong-range', ['K21', 921]],
   ['linux-6.12.117-bug-logging-without-flush', ['K24', 1363]],
-  ['tdx-bug-parent-blocked-first', ['K48', 60]],
+  ['tdx-bug-parent-blocked-first', ['K48', 62]],
 ]);
 
 const judged = new Judged();

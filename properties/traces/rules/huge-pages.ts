@@ -1,5 +1,5 @@
 /** Huge pages that the guest may not execute: tables are taken back (K18), and none is let through (K12). */
-import { frameOf, has, LEAF, LEAF_LEVEL, TABLE } from '../state/spte.ts';
+import { FROZEN, frameOf, has, LEAF, LEAF_LEVEL, TABLE } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import { frameOfAddress, indexOfAddress } from '../state/addresses.ts';
@@ -30,8 +30,16 @@ const K18: TraceRule = {
     world.listeners.forgetting.push(() => recovering.clear());
     world.listeners.changing.push((c) => {
       const recovery = recovering.get(c.task);
-      if (recovery === undefined || c.table?.frame !== recovery.parent || c.index !== recovery.index) return;
+      if (recovery === undefined || c.table === null) return;
+      const isMeant = c.table.frame === recovery.parent && c.index === recovery.index;
+      // what is below the table is frozen
+      if (!isMeant && (c.oldKind !== TABLE || c.newKind === FROZEN)) return;
       judge.exercised(c.vm);
+      if (!isMeant) {
+        judge.violated(c, `another entry than that of the table that is to be taken back: ${valuesOf(c)}`,
+          [{ line: recovery.line, what: `${c.task.name} takes back the table on page 0x${recovery.frame.toString(16)}` }]);
+        return;
+      }
       if (c.oldKind === TABLE && frameOf(c.oldHi, c.oldLo) === recovery.frame) return;
       judge.violated(c, `the entry does not point to the table that is to be taken back: ${valuesOf(c)}`,
         [{ line: recovery.line, what: `${c.task.name} takes back the table on page 0x${recovery.frame.toString(16)}` }]);

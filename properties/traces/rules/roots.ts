@@ -12,6 +12,32 @@ import { LOCK_PAIRS, type Cause, type TraceRule, type Where } from './rule.ts';
 const invalidation = (root: Table): Cause[] =>
   root.invalidLine === 0 ? [] : [{ line: root.invalidLine, what: 'the root was made invalid' }];
 
+/** The other half of it: whoever makes roots invalid gets everybody out of the guest before he lets go of mmu_lock. */
+const K23_GUESTS: TraceRule = {
+  id: 'K23',
+  needs: ['kvm_entry', 'kvm_exit', 'inval_roots'],
+  watch: (world, judge) => {
+    /** Since when vCPUs are in the guest, and since when roots are made invalid. */
+    const inside = new Map<Task, number>();
+    const making = new Map<Task, number>();
+    world.on('kvm_entry', ({ line }, task) => inside.set(task, line));
+    world.on('kvm_exit', (_, task) => inside.delete(task));
+    world.on('inval_roots', ({ line }, task) => making.set(task, line));
+    world.listeners.forgetting.push(() => [inside, making].forEach((map) => map.clear()));
+    world.listeners.releasing.push((task, { lock }) => {
+      const since = making.get(task);
+      if (since === undefined || lock !== task.vm?.id) return;
+      making.delete(task);
+      judge.exercised(task.vm);
+      for (const [vcpu, entered] of inside) {
+        if (vcpu.runs !== task.vm || entered >= since) continue;
+        judge.violated({ line: world.e.line, task, vm: task.vm }, `roots are invalid, and ${vcpu.name} is still in the guest`,
+          [{ line: since, what: `${task.name} makes roots invalid` }, { line: entered, what: `${vcpu.name} entered the guest` }]);
+      }
+    });
+  },
+};
+
 /** An entry of a root that is present, or -1. */
 function present(world: World, root: Table): number {
   const layout = world.kernel?.layout;
@@ -206,4 +232,4 @@ const K34: TraceRule = {
   },
 };
 
-export default [K23, K26, K31, K32, EMPTIED, K33, K34] satisfies readonly TraceRule[];
+export default [K23, K23_GUESTS, K26, K31, K32, EMPTIED, K33, K34] satisfies readonly TraceRule[];

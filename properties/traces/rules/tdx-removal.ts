@@ -4,7 +4,7 @@ import type { CallName } from '../kernels/events.ts';
 import type { Task } from '../state/task.ts';
 import { told, type TracedCall } from '../tdx/call.ts';
 import { framesOf } from '../tdx/effects.ts';
-import { LOCKS_TOLD, mayWrite } from '../tdx/follow.ts';
+import { LOCKS_TOLD } from '../tdx/follow.ts';
 import { describe, nameOfKey, type Td } from '../tdx/td.ts';
 import type { TraceRule } from './rule.ts';
 
@@ -79,7 +79,7 @@ const K54: TraceRule = {
       const where = { line: call.line, task, vm: td.vm };
       judge.exercised(td.vm);
       const what = `page ${nameOfKey(call.key)} is removed, `;
-      if (!mayWrite(td, task)) return judge.violated(where, `${what}and mmu_lock is not held for write`);
+      if (!tds.mayWrite(td, task)) return judge.violated(where, `${what}and mmu_lock is not held for write`);
       const wrong = tooEarly(td, call);
       if (wrong === null) return;
       judge.violated(where, what + wrong[0], wrong[1] === 0 ? [] : [{ line: wrong[1], what: 'since then' }]);
@@ -110,7 +110,7 @@ const K55: TraceRule = {
       if (call.name !== 'tdh_mem_track') return;
       judge.exercised(td.vm);
       const where = { line: call.line, task, vm: td.vm };
-      if (!mayWrite(td, task)) judge.violated(where, 'TRACK is called, and mmu_lock is not held for write');
+      if (!tds.mayWrite(td, task)) judge.violated(where, 'TRACK is called, and mmu_lock is not held for write');
     });
     tds.ended.push((td, task, call) => {
       if (call.name !== 'tdh_mem_track' || !call.is(PREVIOUS_TLB_EPOCH_BUSY)) return;
@@ -155,7 +155,7 @@ const K56: TraceRule = {
       const where = { line: world.e.line, task, vm: td.vm };
       if (call.isBusy && isSecond(task, call)) {
         judge.violated(where, `${call.name} was refused again`, [{ line: refused.get(task)?.line ?? 0, what: 'the first time' }]);
-      } else if (call.isBusy && !mayWrite(td, task)) {
+      } else if (call.isBusy && !tds.mayWrite(td, task)) {
         judge.violated(where, `${call.name} was refused, and who has to get others out does not hold mmu_lock for write`);
       }
       if (call.isBusy) refused.set(task, call);

@@ -4,7 +4,7 @@ import type { CallName } from '../kernels/events.ts';
 import { isPresent } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
 import { told, type TracedCall } from '../tdx/call.ts';
-import { LOCKS_TOLD, mayWrite, type Tds } from '../tdx/follow.ts';
+import { LOCKS_TOLD, type Tds } from '../tdx/follow.ts';
 import { describe, gfnOf, levelOf, mirrorAt, nameOfKey, type Entry, type Key, type Td } from '../tdx/td.ts';
 import type { TraceJudge, TraceRule } from './rule.ts';
 
@@ -60,7 +60,7 @@ const K65: TraceRule = {
     tds.began.push((td, task, call) => {
       if (call.name !== DEMOTE) return;
       judge.exercised(td.vm);
-      if (mayWrite(td, task)) return;
+      if (tds.mayWrite(td, task)) return;
       judge.violated({ line: call.line, task, vm: td.vm }, `${nameOfKey(call.key)} is split, and mmu_lock is not held for write`);
     });
     tds.ended.push((td, task, call) => {

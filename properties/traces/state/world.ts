@@ -118,7 +118,8 @@ export class World {
 
   /** Whether the task would be known to hold the VM's lock, if it did. */
   tellsLocksOf(task: Task, vm: Vm): boolean {
-    return task.locksSeen || (vm.whole && this.lockComms.has(task.comm));
+    const areDeclared = this.declared.has('rl_ret') && this.declared.has('wl_ret');
+    return task.locksSeen || (vm.whole && (areDeclared || this.lockComms.has(task.comm)));
   }
 
   /** The VM that an event names. */
