@@ -42,6 +42,13 @@ export function parseDuration(text: string): number {
   return Number(digits) * factor;
 }
 
+/** Is the time of `--time` over? It runs from now on; without one it never ends. The specifications have no clock. */
+export function deadline(time: number | undefined): () => boolean {
+  if (time === undefined) return () => false;
+  const end = performance.now() + time;
+  return () => performance.now() >= end;
+}
+
 const list = (text: string): string[] => text.split(',').map((item) => item.trim()).filter((item) => item !== '');
 
 /** `--json`: one object on stdout instead of text. */

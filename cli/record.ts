@@ -41,7 +41,7 @@ const { folder, seed, scenarios } = new Command('record')
   .opts<Options>();
 
 const seeds = seed === undefined ? OWN_SEEDS : seedsFrom(seed, scenarios);
-mkdirSync(folder, { recursive: true });
+mkdirSync(join(folder, 'traces'), { recursive: true });
 for (const [name, make] of OWN_FILES) {
   const text = make(seeds);
   const bytes = name.endsWith('.gz') ? gzipSync(text, COMPRESSION) : Buffer.from(text);

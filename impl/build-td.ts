@@ -34,6 +34,10 @@ const TD_PARAMS: TdParams = {
 /** Where TD_PARAMS lies; only its alignment is looked at. */
 const TD_PARAMS_ADDRESS = 0x1000_0000;
 
+/** What TDH.MNG.INIT is told besides the TD. */
+export const initOperands = (params: Partial<TdParams> = {}): Pick<Operands, 'rdx' | 'tdParams'> =>
+  ({ rdx: TD_PARAMS_ADDRESS, tdParams: { ...TD_PARAMS, ...params } });
+
 /** How a TD is to be built where it is not a production TD that can run. */
 export interface BuildOptions {
   readonly params?: Partial<TdParams>;
@@ -50,7 +54,7 @@ export function* buildTd(
   yield* mustSucceed(tdx, mngCreate, { rcx: hpa(tdr), rdx: hkid });
   for (let lp = 0; lp < tdx.platform.packages; lp++) yield* mustSucceed(tdx, mngKeyConfig, { rcx: hpa(tdr), lp });
   for (let i = 1; i <= MIN_TDCX; i++) yield* mustSucceed(tdx, mngAddcx, { rcx: hpa(tdr + i), rdx: hpa(tdr) });
-  yield* mustSucceed(tdx, mngInit, { rcx: hpa(tdr), rdx: TD_PARAMS_ADDRESS, tdParams: { ...TD_PARAMS, ...params } });
+  yield* mustSucceed(tdx, mngInit, { rcx: hpa(tdr), ...initOperands(params) });
   for (const [lp, tdvpr] of tdvprs.entries()) {
     yield* mustSucceed(tdx, vpCreate, { rcx: hpa(tdvpr), rdx: hpa(tdr), lp });
     for (let i = 1; i < TDVPR_PAGES; i++) {

@@ -4,8 +4,8 @@
  * EPT_ENTRY_STATE_INCORRECT, and FINALIZE wants the count to be 0. The ioctls hold what they need for themselves.
  *
  * The count is kept right (K64). What breaks: INIT_VCPU shares no lock with the other ioctls, whose calls take the TDR
- * exclusively, so that they meet BUSY, which nobody answers (K63; bug B-57, fixed in 6.19). And a mirror leaf is present
- * before the Secure EPT has its page (K44), by design.
+ * exclusively, so that they meet BUSY, which nobody answers (K63, S01; bug B-57, fixed in 6.19). And a mirror leaf is
+ * present before the Secure EPT has its page (K44, S02), by design.
  */
 import type { Steps } from '../spec/machine/step.ts';
 import { EMPTY, kindOfSpte, LEAF } from '../spec/kvm/spte.ts';
@@ -73,7 +73,9 @@ export const premapThenAdd: Policy = {
   vms: ['new-td'],
   breaks: [
     { rule: 'K63', why: 'INIT_VCPU shares no lock with the ioctls whose calls take the TDR exclusively (B-57)' },
+    { rule: 'S01', why: 'the BUSY of a call that meets such an ioctl has no answer' },
     { rule: 'K44', why: 'a mirror leaf is present before PAGE.ADD has put its page into the Secure EPT' },
+    { rule: 'S02', why: 'a PAGE.ADD that is refused for good leaves the mirror leaf behind' },
   ],
   ...takingAway(zapPremapped),
   *initVcpu(vm, vcpu) {

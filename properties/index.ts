@@ -1,6 +1,6 @@
 /**
  * What judges policies (`sept-conformance/properties`): the check and its verdict, single histories, the rules that
- * are shipped and what one of your own is.
+ * are shipped and what one of your own is; and what judges traces of real kernels.
  */
 export {
   check, explain, NotDeterministic, type CheckOptions, type Finding, type Verdict,
@@ -21,3 +21,9 @@ export * from './ghosts.ts';
 export * as linearizability from './linearizability/index.ts';
 export { SYSTEM_RULES } from './rules/index.ts';
 export type { VmRule } from './rules/rule.ts';
+// what judges traces of a running KVM, as `sept trace` does
+export { judgeTraceFile } from './traces/files.ts';
+export { judgeTrace } from './traces/judge.ts';
+export { TRACE_RULE_IDS } from './traces/rules/index.ts';
+export type { Cause } from './traces/rules/rule.ts';
+export type { RuleCount, TraceOptions, TraceVerdict, TraceViolation } from './traces/verdict.ts';

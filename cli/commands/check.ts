@@ -7,7 +7,9 @@ import { check, type Verdict } from '../../properties/check.ts';
 import { CORPUS } from '../../properties/histories/corpus.ts';
 import { checkForeign } from '../../properties/steadiness.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { emitTraceOption, jsonOption, moduleOption, propertyOption, runsOption, seedOption, timeOption, type Knobs } from '../knobs.ts';
+import {
+  emitTraceOption, jsonOption, moduleOption, propertyOption, runsOption, seedOption, timeOption, type Knobs,
+} from '../knobs.ts';
 import { emphasised, painted, print, printJson } from '../output.ts';
 import { policyNamed } from '../policies.ts';
 import { rulesNamed, withRules } from '../rules.ts';

@@ -5,7 +5,7 @@
 import { Command } from 'commander';
 import { hunt, type Hunt } from '../../properties/hunt/hunt.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { jsonOption, moduleOption, runsOption, seedOption, timeOption, type Knobs } from '../knobs.ts';
+import { deadline, jsonOption, moduleOption, runsOption, seedOption, timeOption, type Knobs } from '../knobs.ts';
 import { print, printJson, Progress } from '../output.ts';
 
 const DEFAULT_SEED = 1;
@@ -27,25 +27,24 @@ Without --time and --runs it is ${DEFAULT_RUNS} histories. A history is a functi
 found is shown as the shortest history that was found for each cause. docs/findings.md says which are known.
 Exit code: 0 nothing found, 1 findings, 2 unusable command line.`)
     .action(({ module, time, runs, seed = DEFAULT_SEED, json }: Options) => {
-      const end = time === undefined ? Infinity : Date.now() + time;
       const progress = new Progress();
       const found = hunt({
         module, seed, runs: runs ?? (time === undefined ? DEFAULT_RUNS : Infinity),
-        expired: () => Date.now() >= end,
+        expired: deadline(time),
         progress: (histories, findings) => progress.show(`${histories} histories, ${findings} findings`),
       });
       progress.clear();
-      if (json === true) printJson({ findings: found.findings, histories: found.histories });
+      if (json === true) printJson(found);
       else printHunt(found);
       exit(found.findings.length === 0 ? EXIT_CLEAN : EXIT_FINDINGS);
     });
 
-function printHunt({ histories, findings }: Hunt): void {
-  print(`${histories} histories, ${findings.length} findings`);
-  for (const { cause, opState, calls, history } of findings) {
+function printHunt({ histories, undecided, findings }: Hunt): void {
+  print(`${histories} histories, ${undecided} of them undecided, ${findings.length} findings`);
+  for (const { cause, known, state, states, calls, history } of findings) {
     print('');
-    print(`${cause}; TD ${opState}`);
-    print(`  ${history}`);
+    print(`${known ?? 'new'}: ${cause}; TD ${states.join(', ')}`);
+    print(`  TD ${state}: ${history}`);
     for (const call of calls) print(`    ${call}`);
   }
 }

@@ -3,6 +3,7 @@
  */
 import { Command } from 'commander';
 import { HistoryJudge, judgeHistories, type JudgedHistory } from '../../properties/recordings/concurrent/judge.ts';
+import type { ParsedLine } from '../../properties/recordings/format/lines.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import { jsonOption, limitOption, moduleOption, type Knobs } from '../knobs.ts';
 import { print, printJson, Progress } from '../output.ts';
@@ -25,43 +26,66 @@ state are the specification's, and every refusal for a lock has a call at the sa
 that shows a known finding of the module counts as unexplained and names it.
 Exit code: 0 all explained, 1 one or more not explained or not decided, 2 unusable input.`)
     .action(async (files: string[], { json, limit, module }: Options) => {
-      const results = await judgeAll(files, new HistoryJudge(module));
-      if (json === true) printJson(summaryOf(results));
-      else printResults(results, limit);
-      exit(results.every(({ verdict }) => verdict === 'explained') ? EXIT_CLEAN : EXIT_FINDINGS);
+      const judged = await judgeAll(files, new HistoryJudge(module));
+      if (json === true) printJson({ ...countsOf(judged.results), ...pace(judged.times), results: judged.results });
+      else printResults(judged, limit);
+      exit(judged.results.every(({ verdict }) => verdict === 'explained') ? EXIT_CLEAN : EXIT_FINDINGS);
     });
 
-async function judgeAll(files: readonly string[], judge: HistoryJudge): Promise<JudgedHistory[]> {
+interface Judged {
+  readonly results: readonly JudgedHistory[];
+  /** Milliseconds for each, from the parsed line to the verdict. */
+  readonly times: readonly number[];
+}
+
+async function judgeAll(files: readonly string[], judge: HistoryJudge): Promise<Judged> {
   const results: JudgedHistory[] = [];
+  const times: number[] = [];
   const progress = new Progress();
+  const timed = (line: ParsedLine): JudgedHistory => {
+    const start = performance.now();
+    const judged = judge.line(line);
+    times.push(performance.now() - start);
+    return judged;
+  };
   try {
     for (const file of files) {
-      for await (const judged of judgeHistories(file, judge)) {
+      for await (const judged of judgeHistories(file, timed)) {
         results.push(judged);
-        progress.show(() => `${file}: ${countsOf(results)}`);
+        progress.show(() => `${file}: ${textOf(results)}`);
       }
     }
   } finally {
     progress.clear();
   }
-  return results;
+  return { results, times };
 }
 
-function summaryOf(results: readonly JudgedHistory[]): Readonly<Record<string, unknown>> {
+function countsOf(results: readonly JudgedHistory[]): Readonly<Record<'histories' | JudgedHistory['verdict'], number>> {
   const count = (verdict: JudgedHistory['verdict']): number => results.filter((r) => r.verdict === verdict).length;
   return {
     histories: results.length, explained: count('explained'), unexplained: count('unexplained'), unknown: count('unknown'),
-    results,
   };
 }
 
-function countsOf(results: readonly JudgedHistory[]): string {
-  const { histories, explained, unexplained, unknown } = summaryOf(results);
+const HALF = 0.5;
+const NINE_OF_TEN = 0.9;
+
+/** How long a history took: half of them, nine of ten, and all took no more. */
+function pace(times: readonly number[]): Readonly<Record<'medianMs' | 'ninetiethMs' | 'longestMs', number>> {
+  const sorted = times.toSorted((a, b) => a - b);
+  const at = (part: number): number => Number((sorted[Math.floor((sorted.length - 1) * part)] ?? 0).toFixed(2));
+  return { medianMs: at(HALF), ninetiethMs: at(NINE_OF_TEN), longestMs: at(1) };
+}
+
+function textOf(results: readonly JudgedHistory[]): string {
+  const { histories, explained, unexplained, unknown } = countsOf(results);
   return `${histories} histories, ${explained} explained, ${unexplained} unexplained, ${unknown} unknown`;
 }
 
-function printResults(results: readonly JudgedHistory[], limit: number): void {
-  print(countsOf(results));
+function printResults({ results, times }: Judged, limit: number): void {
+  const { medianMs, ninetiethMs, longestMs } = pace(times);
+  print(`${textOf(results)}; median ${medianMs} ms a history (nine of ten: ${ninetiethMs}, longest: ${longestMs})`);
   const others = results.filter(({ verdict }) => verdict !== 'explained');
   for (const { id, verdict, why, prefix } of others.slice(0, limit)) {
     print(`${id}: ${verdict}`);

@@ -11,7 +11,7 @@ import {
   DEFAULT_LIMITS, type Limits, type Specification, type Timed,
 } from '../../properties/linearizability/specification.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { jsonOption, timeOption, type Knobs } from '../knobs.ts';
+import { deadline, jsonOption, timeOption, type Knobs } from '../knobs.ts';
 import { print, printJson } from '../output.ts';
 
 interface Options extends Pick<Knobs, 'json' | 'time'> {
@@ -74,8 +74,7 @@ function judge<State, Op extends Timed>(
 
 function limitsOf(time: number | undefined): Limits {
   if (time === undefined) return DEFAULT_LIMITS;
-  const end = Date.now() + time;
-  return { ...DEFAULT_LIMITS, steps: Infinity, expired: () => Date.now() >= end };
+  return { ...DEFAULT_LIMITS, steps: Infinity, expired: deadline(time) };
 }
 
 function printResults(results: readonly Linearized[]): void {

@@ -1,28 +1,12 @@
 /**
- * What a hunt tries: calls on the tables and pages of a tiny TD, while it is built or runs, and of its life cycle; with
- * pages that somebody else has just freed, and with operands that are refused.
+ * What a hunt tries, and where: calls on the tables and pages of a tiny TD, and those of its life cycle; with pages that
+ * somebody else has just freed, and with operands that are refused.
  */
-import { TDR, TDVPRS, type ModuleWorld } from '../module/world.ts';
+import { TDR } from '../module/world.ts';
 import { HOST_CALLS, IDLE, LEAVE, type HostCall } from '../module/calls.ts';
 import type { Shape } from '../histories/arbitrary.ts';
-
-/** A call with the TDR in RCX. */
-const onTd = (name: string): HostCall => (w) => [name, { rcx: w.address(TDR) }];
-/** A call with the TDVPR of the first VCPU in RCX, and the TDR in RDX. */
-const onVcpu = (name: string): HostCall => (w) => [name, { rcx: w.address(TDVPRS[0]), rdx: w.address(TDR) }];
-const onPage = (name: string, page: (w: ModuleWorld, gfn: number) => number): HostCall =>
-  (w, gfn) => [name, { rcx: w.address(page(w, gfn)) }];
-
-const LIFE_CYCLE: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
-  ['flush', onVcpu('TDH.VP.FLUSH')],
-  ['vpflushdone', onTd('TDH.MNG.VPFLUSHDONE')],
-  ['cache-wb', () => ['TDH.PHYMEM.CACHE.WB', { rcx: 0 }]],
-  ['freeid', onTd('TDH.MNG.KEY.FREEID')],
-  ['reclaim', onPage('TDH.PHYMEM.PAGE.RECLAIM', (w, gfn) => w.pageOf(gfn))],
-  ['reclaim-table', onPage('TDH.PHYMEM.PAGE.RECLAIM', (w, gfn) => w.tablePage(gfn, 1))],
-  ['rdmd', onPage('TDH.PHYMEM.PAGE.RDMD', (w, gfn) => w.pageOf(gfn))],
-  ['vp-create', (w) => ['TDH.VP.CREATE', { rcx: w.address(w.sparePage(0)), rdx: w.address(TDR) }]],
-]);
+import type { Beginning } from './beginnings.ts';
+import { BUILD_CALLS, END_CALLS, LIFE_CYCLE, LOOK_CALLS, OTHER_CALLS } from './life-cycle.ts';
 
 /** Pages that are refused, or that were something else before. */
 const ODD: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
@@ -30,6 +14,7 @@ const ODD: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
   ['aug-table', (w, gfn) => ['TDH.MEM.PAGE.AUG', { ...w.mapping(gfn, 0), r8: w.address(w.tablePage(gfn, 1)) }]],
   ['sept-add-page', (w, gfn) => ['TDH.MEM.SEPT.ADD', { ...w.mapping(gfn, 1), r8: w.address(w.pageOf(gfn)) }]],
   ['aug-nowhere', (w, gfn) => ['TDH.MEM.PAGE.AUG', { ...w.mapping(gfn, 0), r8: w.address(w.pageOf(gfn)) + 1 }]],
+  ['write', (w, gfn) => ['TDH.MEM.WR', w.mapping(gfn, 0)]],
 ]);
 
 /** Every operation of a thread of the VMM. */
@@ -43,7 +28,9 @@ const shape = (roles: Shape['roles'], host: readonly string[], gfns: number, max
 });
 
 /** Each is drawn as often as the others; the last one may do anything. */
-export const HUNT_SHAPES: readonly Shape[] = [
+const MEMORY_SHAPES: readonly Shape[] = [
+  shape(['host', 'host'], ['aug', 'aug', 'remove', 'relocate'], 1, 2),
+  shape(['host', 'vcpu'], ['aug', 'aug', 'aug-huge', 'block', 'track'], 1, 2),
   shape(['host', 'host'], ['aug', 'aug', 'remove', 'relocate', 'block', 'track', 'add', 'sept-rd', 'reclaim', 'rdmd'], 1),
   shape(['host', 'host'], ['aug-huge', 'aug-huge', 'demote', 'remove-huge', 'block-huge', 'track', 'sept-add'], 3),
   shape(['host', 'host'], ['aug-huge', 'aug-huge', 'demote', 'relocate'], 3, 3),
@@ -53,6 +40,34 @@ export const HUNT_SHAPES: readonly Shape[] = [
   shape(['host', 'vcpu'], ['aug', 'aug-huge', 'block', 'block-huge', 'track', 'remove', 'unblock', 'relocate'], 2),
   shape(['host', 'vcpu'], ['aug', 'track', 'track', 'block', 'remove'], 1, 3),
   shape(['host', 'host', 'vcpu'], ['sept-remove', 'sept-add', 'block-huge', 'track', 'aug', 'aug-table', 'sept-add-page'], 2),
-  shape(['host', 'host', 'vcpu'], [...LIFE_CYCLE.keys(), 'flush', 'vpflushdone', 'finalize', 'aug'], 1),
   shape(['host', 'vcpu', 'host'], [...HUNT_CALLS.keys(), 'aug', 'aug', 'block', 'track', 'remove'], 3, 5),
+];
+
+/** A TD that is being built: keys, TDCS, VCPUs, its first pages. */
+const BUILD_SHAPES: readonly Shape[] = [
+  shape(['host', 'host'], BUILD_CALLS, 2),
+  shape(['host', 'host', 'host'], ['vp-init', 'vp-init', 'vp-addcx', 'rd-vcpus', 'rd-associated', 'finalize'], 3, 3),
+  shape(['host', 'host'], ['aug', 'sept-add', 'remove', 'rd-children', 'sept-rd', 'rdmd', 'extend', 'add'], 1, 3),
+  shape(['host', 'host', 'host'], [...BUILD_CALLS, ...OTHER_CALLS, ...LOOK_CALLS, 'vpflushdone'], 2),
+];
+
+/** A TD that comes to its end: VCPUs, caches, keys, pages; and another one that is made of what is left. */
+const END_SHAPES: readonly Shape[] = [
+  shape(['host', 'host'], END_CALLS, 2),
+  shape(['host', 'host', 'host'], [...OTHER_CALLS, 'vpflushdone', 'freeid', 'cache-wb', 'reclaim-tdr', ...OTHER_CALLS], 1),
+  shape(['host', 'host', 'vcpu'], ['enter', 'enter', 'flush', 'flush', 'vpflushdone', 'track', 'rd-associated', 'aug'], 1),
+  shape(['host', 'host'], ['aug', 'block', 'track', 'remove', 'rd-children', 'sept-rd'], 1, 3),
+  shape(['host', 'host', 'host'], [...END_CALLS, ...OTHER_CALLS, ...LOOK_CALLS], 2),
+];
+
+/** Which histories begin where. */
+export interface Ground {
+  readonly beginnings: readonly Beginning[];
+  readonly shapes: readonly Shape[];
+}
+
+export const GROUNDS: readonly Ground[] = [
+  { beginnings: ['RUNNABLE', 'INITIALIZED'], shapes: MEMORY_SHAPES },
+  { beginnings: ['HKID_ASSIGNED', 'UNINITIALIZED', 'INITIALIZED'], shapes: BUILD_SHAPES },
+  { beginnings: ['RUNNABLE', 'BLOCKED', 'TEARDOWN'], shapes: END_SHAPES },
 ];

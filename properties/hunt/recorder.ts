@@ -3,23 +3,22 @@
  * as recordings of the real module do; further, which lock refused it and whether anybody held that lock.
  */
 import type { Cell } from '../../spec/machine/machine.ts';
-import { run } from '../../spec/machine/run.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import { Call, OPERANDS_ZERO, type Operands } from '../../spec/tdx/call.ts';
-import { classOf, MODULE_HALT, OPERAND_BUSY, SUCCESS } from '../../spec/tdx/status.ts';
+import type { InterfaceFunction } from '../../spec/tdx/module.ts';
+import { classOf, MODULE_HALT, OPERAND_BUSY } from '../../spec/tdx/status.ts';
 import type { ModuleVersion } from '../../spec/tdx/versions.ts';
 import { DeviationChoices } from '../histories/deviations.ts';
-import type { ActorProgram, History } from '../histories/history.ts';
+import type { History } from '../histories/history.ts';
 import type { Timed } from '../linearizability/specification.ts';
-import { GUEST_CALLS, IDLE, LEAVE, MAX_STEPS, ROOT_LEVEL } from '../module/calls.ts';
-import { ModuleWorld, TDVPRS } from '../module/world.ts';
-import { HUNT_CALLS } from './programs.ts';
+import { Threads } from '../module/threads.ts';
+import type { ModuleWorld } from '../module/world.ts';
+import { begin, type Beginning } from './beginnings.ts';
 import { stateOf } from './final.ts';
+import { HUNT_CALLS } from './programs.ts';
 
 /** The name under which a VCPU's exit for an interrupt is a call. */
 export const EXIT = 'HW.TD.EXIT';
-/** The interrupt state is looked at, and nothing is pending. */
-const NEVER = -1;
 
 /** A call that was made, with its answer. */
 export interface MadeCall extends Timed {
@@ -41,9 +40,10 @@ export interface Recorded {
   readonly end: readonly number[];
 }
 
-/** Records histories of one module, with one TD that is being built or runs. */
+/** Records histories of one module, which begin in one state of the TD. */
 export class HistoryRecorder {
   readonly world: ModuleWorld;
+  private readonly threads: Threads;
   private readonly choices: DeviationChoices;
   private readonly holders = new Map<Cell, number>();
   /** By actor: whether nobody held the lock that refused it last. */
@@ -51,13 +51,16 @@ export class HistoryRecorder {
   private calls: MadeCall[] = [];
   private clock = 0;
 
-  constructor(module: ModuleVersion, finalize: boolean) {
-    this.world = new ModuleWorld({ module, finalize, rootLevel: ROOT_LEVEL });
-    this.world.addTables(0);
+  constructor(module: ModuleVersion, beginning: Beginning, functions: readonly InterfaceFunction[] = []) {
+    this.world = begin(module, beginning, functions);
     const { m, memory, tdx } = this.world;
     for (let page = 0; page < memory.pages; page++) memory.word(page, 0); // every page is mapped before the seal
     m.seal();
     this.choices = new DeviationChoices(m);
+    this.threads = new Threads(this.world, HUNT_CALLS, {
+      call: (actor, name, operands) => this.made(actor, name, operands),
+      exit: (actor, vcpu, lp) => this.exit(actor, vcpu, lp),
+    });
     tdx.locks.listeners.push({
       taken: (cell) => { this.holders.set(cell, (this.holders.get(cell) ?? 0) + 1); },
       released: (cell) => { this.holders.set(cell, (this.holders.get(cell) ?? 0) - 1); },
@@ -73,68 +76,34 @@ export class HistoryRecorder {
     this.holders.clear();
     this.calls = [];
     this.clock = 0;
-    for (const [index, actor] of actors.entries()) {
-      const place = actors.slice(0, index).filter(({ role }) => role === actor.role).length;
-      m.spawn(`${actor.role === 'vcpu' ? 'v' : 'h'}${place}`, this.program(actor, place));
-    }
-    run(m, MAX_STEPS);
+    this.threads.run(actors);
     const halted = this.calls.find(({ call }) => call.status === MODULE_HALT) ?? null;
     const leaked = halted !== null ? [] : [...this.holders].filter(([, n]) => n > 0).map(([cell]) => m.nameOf(cell));
     return { calls: this.calls, halted, leaked, end: stateOf(this.world) };
   }
 
-  private *program({ role, operations }: ActorProgram, place: number): Steps<void> {
-    const { m } = this.world;
-    const actor = `${role === 'vcpu' ? 'v' : 'h'}${place}`;
-    for (const [at, { name, gfn }] of operations.entries()) {
-      if (role === 'vcpu') {
-        m.beginOp(-1); // entering is an operation of its own, that no deviation names
-        if (!(yield* this.enter(actor, place))) return;
-      }
-      m.beginOp(at);
-      if (name === IDLE) yield* m.relax(0);
-      else if (role === 'host') yield* this.host(actor, name, gfn, TDVPRS.length + place);
-      else yield* this.guest(actor, name, gfn, place);
-    }
-    if (role === 'vcpu' && this.world.isInside(place)) yield* this.exit(actor, place);
-  }
-
-  private *enter(actor: string, vcpu: number): Steps<boolean> {
-    const { world } = this;
-    if (world.isInside(vcpu)) return true;
-    const operands = { rcx: world.address(world.tdvpr(vcpu)), lp: vcpu };
-    return (yield* this.made(actor, 'TDH.VP.ENTER', operands)).status === SUCCESS;
-  }
-
-  private *host(actor: string, operation: string, gfn: number, lp: number): Steps<void> {
-    const call = HUNT_CALLS.get(operation);
-    if (call === undefined) throw new Error(`unknown operation "${operation}"`); // names come from HUNT_SHAPES
-    const [name, operands] = call(this.world, gfn);
-    yield* this.made(actor, name, { ...operands, lp });
-  }
-
-  private *guest(actor: string, operation: string, gfn: number, vcpu: number): Steps<void> {
-    if (operation === LEAVE) return yield* this.exit(actor, vcpu);
-    const [name, level] = GUEST_CALLS.get(operation) ?? ['', 0];
-    const { rcx } = this.world.mapping(gfn, level);
-    yield* this.made(actor, name, { rcx, vcpu: this.world.tdvpr(vcpu), lp: vcpu });
-  }
-
-  private *exit(actor: string, vcpu: number): Steps<void> {
-    const operands = { ...OPERANDS_ZERO, vcpu: this.world.tdvpr(vcpu), lp: vcpu };
-    const invoked = this.clock++;
-    yield* this.world.exit(vcpu);
+  private *exit(actor: string, vcpu: number, lp: number): Steps<void> {
+    const operands = { ...OPERANDS_ZERO, vcpu: this.world.tdvpr(vcpu), lp };
+    const { invoked } = yield* this.timed(this.world.exit(vcpu));
     const call = new Call(EXIT, operands);
     this.calls.push({ actor, name: EXIT, operands, call, isRefusedByNobody: false, invoked, returned: this.clock++ });
   }
 
   private *made(actor: string, name: string, given: Partial<Operands>): Steps<Call> {
-    const operands = { ...OPERANDS_ZERO, ...given, interruptAfter: NEVER };
-    const invoked = this.clock++;
-    const call = yield* this.world.invoke(name, operands);
+    const operands = { ...OPERANDS_ZERO, ...given };
+    const { invoked, result: call } = yield* this.timed(this.world.invoke(name, operands));
     const isRefusedByNobody = classOf(call.status) === OPERAND_BUSY && call.busyLock >= 0
       && this.refusedByNobody[this.world.m.current] === true;
     this.calls.push({ actor, name, operands, call, isRefusedByNobody, invoked, returned: this.clock++ });
     return call;
+  }
+
+  /** A call begins with its first step, not when its thread announces that step, which may have to wait. */
+  private *timed<T>(steps: Steps<T>): Steps<{ readonly invoked: number; readonly result: T }> {
+    const first = steps.next();
+    if (first.done === true) return { invoked: this.clock++, result: first.value };
+    yield first.value;
+    const invoked = this.clock++;
+    return { invoked, result: yield* steps };
   }
 }

@@ -4,11 +4,18 @@
  * A call that was refused a lock is asked again with that lock held, so that what such a call leaves behind (findings,
  * "Refused calls that leave something behind") is what it leaves here. Where it would not have come to that lock, it did
  * nothing.
+ *
+ * Whether an interrupt is pending is nobody's call to say: one that was interrupted may have been so at any look, one that
+ * was not saw none.
  */
 import { atomically } from '../../spec/machine/step.ts';
-import { ENTRY_LOCK, HOST_PRIORITY } from '../../spec/tdx/entry.ts';
 import type { Call } from '../../spec/tdx/call.ts';
-import { classOf, describeStatus, OPERAND_BUSY, OPERAND_BUSY_HOST_PRIORITY } from '../../spec/tdx/status.ts';
+import { ENTRY_LOCK, HOST_PRIORITY } from '../../spec/tdx/entry.ts';
+import { tdExit } from '../../spec/tdx/guest/td-exit.ts';
+import {
+  classOf, describeStatus, INTERRUPTED_RESTARTABLE, INTERRUPTED_RESUMABLE, OPERAND_BUSY, OPERAND_BUSY_HOST_PRIORITY,
+  operandOf, OPERANDS,
+} from '../../spec/tdx/status.ts';
 import { VCPU_ACTIVE, VP } from '../../spec/tdx/td.ts';
 import type { Specification } from '../linearizability/specification.ts';
 import { keyOf, MachineStates, type MachineState } from '../module/states.ts';
@@ -16,6 +23,8 @@ import type { ModuleWorld } from '../module/world.ts';
 import { isSame, stateOf } from './final.ts';
 import { EXIT, type MadeCall } from './recorder.ts';
 
+/** For `interruptAfter`: no look finds an interrupt pending. */
+const NEVER = -1;
 /** A lock word, or an S-EPT entry, that says it is held. */
 const HELD = 1;
 
@@ -42,14 +51,21 @@ export class AtomicModule implements Specification<MachineState, MadeCall> {
   }
 
   step(state: MachineState, made: MadeCall, allow: (next: MachineState) => void): void {
-    const refused = isBusy(made);
-    const { result, state: next } = this.states.after(state, () => (refused ? this.refused(made) : this.ask(made)));
-    if (result !== null && isSameAnswer(made.call, result)) allow(next);
-    else if (refused) {
-      const free = this.states.after(state, () => this.ask(made));
-      if (free.result !== null && isSameAnswer(made.call, free.result)) allow(free.state);
-      else allow(state);
+    if (isBusy(made)) return this.stepRefused(state, made, allow);
+    // one that was interrupted looked at least once; at which look is not known
+    const looks = isInterrupted(made.call) ? made.call.interruptLooks : NEVER;
+    for (let look = looks > 0 ? 1 : NEVER; look <= looks; look++) {
+      const { result, state: next } = this.states.after(state, () => this.ask(made, look));
+      if (result !== null && isSameAnswer(made.call, result)) allow(next);
     }
+  }
+
+  private stepRefused(state: MachineState, made: MadeCall, allow: (next: MachineState) => void): void {
+    const { result, state: next } = this.states.after(state, () => this.refused(made));
+    if (result !== null && isSameAnswer(made.call, result)) return allow(next);
+    const free = this.states.after(state, () => this.ask(made));
+    if (free.result !== null && isSameAnswer(made.call, free.result)) allow(free.state);
+    else allow(state);
   }
 
   refusal(state: MachineState, made: MadeCall): string {
@@ -62,11 +78,11 @@ export class AtomicModule implements Specification<MachineState, MadeCall> {
   }
 
   /** Makes the call, nobody in between; null when its VCPU is not in the guest. */
-  private ask({ name, operands, call }: MadeCall): Call | null {
+  private ask({ name, operands, call }: MadeCall, interruptAfter = NEVER): Call | null {
     const { m, memory } = this.world;
     if (operands.vcpu >= 0 && m.peek(memory.word(operands.vcpu, VP.STATE)) !== VCPU_ACTIVE) return null;
-    if (name !== EXIT) return atomically(this.world.invoke(name, operands));
-    atomically(this.world.exit(operands.lp));
+    if (name !== EXIT) return atomically(this.world.invoke(name, { ...operands, interruptAfter }));
+    atomically(tdExit(this.world.tdx, operands.vcpu));
     return call;
   }
 
@@ -82,14 +98,19 @@ export class AtomicModule implements Specification<MachineState, MadeCall> {
     return answer;
   }
 
+  /** Entries are in pages, as the locks of the TD are, whose names in a status are their own. */
   private isEntry({ call }: MadeCall): boolean {
-    return call.busyLock === call.entryCell || this.world.m.nameOf(call.busyLock).startsWith('page');
+    return operandOf(call.status) === OPERANDS.RCX && this.world.m.nameOf(call.busyLock).startsWith('page');
   }
 }
+
+const isInterrupted = ({ status, interrupted }: Call): boolean =>
+  interrupted || classOf(status) === INTERRUPTED_RESTARTABLE || classOf(status) === INTERRUPTED_RESUMABLE;
 
 /** Everything that software is told. An EPT violation's details are of several looks at the tree. */
 function isSameAnswer(a: Call, b: Call): boolean {
   if (a.status !== b.status || a.exitReason !== b.exitReason || a.injectedVe !== b.injectedVe) return false;
+  if (a.interrupted !== b.interrupted || a.wide?.r8 !== b.wide?.r8 || a.wide?.rdx !== b.wide?.rdx) return false;
   if (a.exitReason >= 0 || isTransient(a)) return true;
   return a.rcx === b.rcx && a.rdx === b.rdx && a.r8 === b.r8 && viewOf(a) === viewOf(b);
 }
@@ -101,5 +122,5 @@ const isTransient = ({ status }: Call): boolean =>
 const viewOf = ({ rcxEntry }: Call): number => (rcxEntry === null ? -1 : rcxEntry & ~(ENTRY_LOCK | HOST_PRIORITY));
 
 /** What a call answered, as reports have it. */
-export const answerOf = ({ status, exitReason }: Call): string =>
-  (exitReason >= 0 ? `TD exit ${exitReason}` : describeStatus(status));
+export const answerOf = ({ status, exitReason, interrupted }: Call): string =>
+  (exitReason >= 0 ? `TD exit ${exitReason}` : interrupted ? 'interrupted' : describeStatus(status));

@@ -77,7 +77,7 @@ async function read<Op extends Timed>(file: string, forms: readonly Form<Op>[], 
       }
       open.set(event.process, { event, invoked: line });
     } else {
-      if (begun === undefined || begun.event.op.kind !== event.op.kind) {
+      if (begun === undefined || !answers(event, begun.event)) {
         throw new InputError(where, `process ${event.process} has not begun this`, 'give the history from its start');
       }
       open.delete(event.process);
@@ -88,6 +88,10 @@ async function read<Op extends Timed>(file: string, forms: readonly Form<Op>[], 
   if (ops.length === 0) throw new InputError(file, 'holds no operation', 'say with --model what it is about');
   return ops;
 }
+
+/** Is the end of an operation that of this beginning: the same kind, the same arguments? */
+const answers = <Op>({ op: end }: Event<Op>, { op: begun }: Event<Op>): boolean =>
+  Object.entries(begun).every(([name, value]) => Object.entries(end).some(([other, its]) => other === name && its === value));
 
 /** An operation of a form, with its times, is an operation again. */
 const timed = <Op extends Timed>(op: Untimed<Op>, invoked: number, returned: number): Op =>

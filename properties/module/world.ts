@@ -26,9 +26,18 @@ export interface WorldOptions {
   readonly indexBits?: number;
   /** These instead of the functions of the same names. */
   readonly functions?: readonly InterfaceFunction[];
+  /** What the platform has otherwise than the small one of impl/platform.ts. */
+  readonly platform?: Partial<Platform>;
+  /** Pages behind those of the guest, for what else a history builds (default: none). */
+  readonly extraPages?: number;
+  /** How far a TD is built; false: not at all, the caller builds it (default: as `finalize` says). */
+  readonly build?: boolean;
   /** Another module than the specified one. */
   readonly create?: (memory: Memory, platform: Platform) => TdxModule;
 }
+
+/** Levels of the tree of random programs: 2 for the root's entries, so the guest has eight pages. */
+export const ROOT_LEVEL = 2;
 
 /** Page numbers: the TDR with its TDCX pages, two VCPUs with theirs, then tables and the guest's memory. */
 export const TDR = 0;
@@ -51,13 +60,17 @@ export class ModuleWorld {
   private readonly functions: ReadonlyMap<string, InterfaceFunction>;
 
   constructor(options: WorldOptions) {
-    const { module, finalize = true, params = {}, rootLevel, indexBits = 1, functions = [], create } = options;
+    const {
+      module, finalize = true, params = {}, rootLevel, indexBits = 1, functions = [], platform: different = {},
+      extraPages = 0, build = true, create,
+    } = options;
     this.gfns = 1 << (3 * indexBits);
     this.m = new Machine();
-    this.memory = new Memory(this.m, this.firstPage + 2 * this.gfns, 128);
-    const platform = smallPlatform(module, indexBits);
+    this.memory = new Memory(this.m, this.firstPage + 2 * this.gfns + extraPages, 128);
+    const platform = { ...smallPlatform(module, indexBits), ...different };
     this.tdx = create?.(this.memory, platform) ?? new TdxModule(this.memory, platform);
     this.functions = new Map([...FUNCTIONS, ...functions.map((fn) => [fn.name, fn] as const)]);
+    if (!build) return;
     atomically(buildTd(this.tdx, TDR, TDVPRS, { params, finalize }));
     if (rootLevel !== undefined) this.m.poke(this.memory.word(TDR, TD.ROOT_LEVEL), rootLevel);
   }
@@ -80,6 +93,11 @@ export class ModuleWorld {
   /** A page that backs no GFN from the start. */
   sparePage(gfn: number): number {
     return this.firstPage + this.gfns + gfn;
+  }
+
+  /** One of the pages behind those of the guest. */
+  extraPage(i: number): number {
+    return this.firstPage + 2 * this.gfns + i;
   }
 
   /** The page that becomes the table which an entry of `level` for `gfn` points to. */

@@ -1,7 +1,7 @@
 /** Judges a trace by the K rules, event by event. */
 import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
 import { SYSTEM_RULES } from '../rules/index.ts';
-import { TDX_EVENTS, type EventName } from './kernels/events.ts';
+import { CALL_NAMES, type EventName } from './kernels/events.ts';
 import { TRACED_KERNELS } from './kernels/kernel.ts';
 import { TraceEvent } from './reader/event.ts';
 import { TDX_TRACE_RULE_IDS, TDX_TRACE_RULES, TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
@@ -146,7 +146,7 @@ export class TraceJudging {
   /** Where no TD is, nothing is said of the rules about TDs, unless somebody has asked for them. */
   private judgedIds(): readonly string[] {
     const { rules } = this.options;
-    const hasTds = rules !== undefined || TDX_EVENTS.some((name) => this.world.hasSeen(name));
+    const hasTds = rules !== undefined || CALL_NAMES.some((name) => this.world.hasSeen(name));
     return hasTds ? [...TRACE_RULE_IDS, ...TDX_TRACE_RULE_IDS] : TRACE_RULE_IDS;
   }
 
@@ -156,9 +156,10 @@ export class TraceJudging {
 
   /** What was found without events that it takes to find anything is nothing. */
   private discountUnrecorded(finding: Finding): void {
-    const { needs, pairs = [] } = finding.rule;
+    const { needs, needsOne = [], pairs = [] } = finding.rule;
     const missing = [
       ...needs.filter((name) => !this.world.hasSeen(name)),
+      ...needsOne.some((name) => this.world.hasSeen(name)) ? [] : needsOne,
       ...pairs.flatMap(([one, other]) => this.world.hasSeen(one) && !this.world.hasSeen(other) ? [other] : []),
     ];
     for (const [name, times] of finding.conditional) {
@@ -190,7 +191,13 @@ function sumOf(findings: readonly Finding[]): RuleCount {
   };
 }
 
-/** Judges a trace that is in memory, line by line. */
+/**
+ * Judges a trace that is in memory, line by line, in the words of `sept trace --json`: which rules were put to the test,
+ * which were violated where, and which cannot be told without a probe that is not in it. Never throws: what is no event
+ * is counted. A trace in a file, of any size, is for `judgeTraceFile`.
+ *
+ * @param lines of the file `trace` of tracefs, without their newlines.
+ */
 export function judgeTrace(lines: Iterable<string>, options: TraceOptions = {}): TraceVerdict {
   const judging = new TraceJudging(options);
   for (const line of lines) {

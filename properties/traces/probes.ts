@@ -1,11 +1,17 @@
 /** How to make a kernel tell what a trace is judged by: definitions of probes as text, each with the rules that need it. */
 import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
-import type { EventName } from './kernels/events.ts';
+import { TDX_EVENTS, type EventName } from './kernels/events.ts';
 import { PROBES, type Probe } from './kernels/probes.ts';
-import { TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
+import { TDX_NOTES, TDX_PROBES } from './kernels/tdx-probes.ts';
+import { TDX_TRACE_RULE_IDS, TDX_TRACE_RULES, TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
 
 /** What belongs together; an event that no rule names tells the others of what they are about. */
-const GROUPS: readonly { readonly what: string; readonly events: readonly EventName[] }[] = [
+interface Group {
+  readonly what: string;
+  readonly events: readonly EventName[];
+}
+
+const GROUPS: readonly Group[] = [
   { what: 'what becomes of SPTEs', events: ['chg'] },
   { what: 'who holds which lock, and how', events: ['rl', 'rl_ret', 'ru', 'wl', 'wl_ret', 'wu'] },
   { what: 'what faults install', events: ['map', 'map_ret', 'fpf', 'fpf_ret'] },
@@ -34,9 +40,16 @@ const GROUPS: readonly { readonly what: string; readonly events: readonly EventN
   { what: 'what vCPUs load and flush', events: ['hwflush', 'loadmmu', 'freeobs'] },
 ];
 
+/** The same, of hosts of TDX. */
+const TDX_GROUPS: readonly Group[] = [
+  { what: 'calls of the TDX module, and their statuses', events: TDX_EVENTS.filter((name) => name.startsWith('tdh_')) },
+  { what: 'what KVM does around them', events: TDX_EVENTS.filter((name) => !name.startsWith('tdh_')) },
+];
+
 /** Tracepoints that KVM has without any probe. */
 export const TRACEPOINTS = [
   'kvmmu:kvm_tdp_mmu_spte_changed', 'kvmmu:fast_page_fault', 'kvmmu:kvm_mmu_set_spte', 'kvm:kvm_entry', 'kvm:kvm_exit',
+  'kvm:kvm_userspace_exit',
 ] as const;
 
 /** How many calls of a function may be under way when its return is probed. */
@@ -50,22 +63,28 @@ export const definitionOf = ({ name, at, symbol, args }: Probe): string =>
 
 /** The rules that cannot be judged without an event. */
 export const rulesThatNeed = (name: EventName): readonly string[] =>
-  TRACE_RULE_IDS.filter((id) => TRACE_RULES.some((rule) => rule.id === id && rule.needs.includes(name)));
+  [...TRACE_RULE_IDS, ...TDX_TRACE_RULE_IDS].filter((id) =>
+    [...TRACE_RULES, ...TDX_TRACE_RULES].some((rule) => rule.id === id && rule.needs.includes(name)));
 
 export const PROBE_FORMATS = ['tracefs', 'trace-cmd'] as const;
 export type ProbeFormat = (typeof PROBE_FORMATS)[number];
 
 /**
  * For `tracefs`, lines to be appended to its file `dynamic_events`, which takes lines that begin with # for comments; for
- * `trace-cmd`, a script that defines the same and starts it.
+ * `trace-cmd`, a script that defines the same and starts it. `tdx`: of a host of TDX.
  */
-export function probesFor(kernel: KernelVersion, format: ProbeFormat): string {
+export function probesFor(kernel: KernelVersion, format: ProbeFormat, tdx = false): string {
   const head = `# Linux ${kernel}, for sept trace. Before a probe: the rules that cannot be judged without it.`;
-  const definitions = GROUPS.flatMap(({ what, events }) => {
-    const probes = events.flatMap((event) => PROBES[kernel].filter(({ name }) => name === event));
+  const ofTdx = tdx ? [...definitionsOf(TDX_GROUPS, TDX_PROBES), ...TDX_NOTES.map((note) => `# ${note}`)] : [];
+  const definitions = [...definitionsOf(GROUPS, PROBES[kernel]), ...ofTdx];
+  return [head, ...(format === 'tracefs' ? definitions : scriptOf(definitions))].join('\n');
+}
+
+function definitionsOf(groups: readonly Group[], all: readonly Probe[]): string[] {
+  return groups.flatMap(({ what, events }) => {
+    const probes = events.flatMap((event) => all.filter(({ name }) => name === event));
     return probes.length === 0 ? [] : [`# --- ${what}`, ...probes.flatMap(linesOf)];
   });
-  return [head, ...(format === 'tracefs' ? definitions : scriptOf(definitions))].join('\n');
 }
 
 function linesOf(probe: Probe): string[] {

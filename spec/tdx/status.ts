@@ -163,6 +163,18 @@ const EXIT_REASONS = new Map([[VMEXIT_EPT_VIOLATION, 48n]]);
 export const toRax = (status: Status): bigint => EXIT_REASONS.get(classOf(status)) ??
   (BigInt(rowOf(status)[1]) << 32n) | BigInt(operandOf(status));
 
+const CODE_SHIFT = 32n;
+const OPERAND_BITS = 0xffff_ffffn;
+/** The largest operand that a status can carry. */
+const MAX_OPERAND = 0xffff;
+
+/** The status that RAX holds, or null when it holds none that is specified. */
+export function fromRax(rax: bigint): Status | null {
+  const status = CODES.findIndex(([, bits]) => BigInt(bits) === rax >> CODE_SHIFT);
+  const operand = Number(rax & OPERAND_BITS);
+  return status < 0 || operand > MAX_OPERAND ? null : on(status, operand);
+}
+
 const OPERAND_NAMES = new Map<number, string>(Object.entries(OPERANDS).map(([name, id]) => [id, name]));
 
 /** Statuses whose low bits carry a page level, not an operand. */

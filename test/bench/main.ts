@@ -77,10 +77,12 @@ if (replay === null) {
 
 print('\nJudging traces of real kernels');
 const traced = await tracing(passes);
-print(`${traced.source}: ${rounded(traced.eventsPerSecond)} events/s, ${traced.events} events, ${traced.violated} violations`);
+print(`${traced.source}: ${rounded(traced.eventsPerSecond)} events/s, ${traced.events} events, ${traced.violated} violations, ` +
+  `${rounded(traced.peakMegabytes)} MB at most`);
 
 print('\nLinearizability (porcupine: what it took for its own histories of that kind)');
-print(table(['history', 'operations', 'ms', 'porcupine, ms'], linearizing(passes).map((l) =>
+const linearized = linearizing(passes);
+print(table(['history', 'operations', 'ms', 'porcupine, ms'], linearized.map((l) =>
   [l.name, String(l.operations), l.milliseconds.toFixed(2), String(l.porcupine)])));
 
 if (flags.has('--json')) {
@@ -95,6 +97,9 @@ if (flags.has('--json')) {
     },
     replayStepsPerSecond: replay === null ? null : Math.round(replay.stepsPerSecond),
     tracedEventsPerSecond: Math.round(traced.eventsPerSecond),
+    tracePeakMegabytes: Math.round(traced.peakMegabytes),
+    linearizability: linearized.map(({ name, operations, milliseconds, porcupine }) =>
+      ({ name, operations, ms: twoDigits(milliseconds), porcupineMs: porcupine })),
   });
 }
 

@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { judgeTraceFile } from '../../properties/traces/files.ts';
 import { median, timed } from './measure.ts';
+import { peakMemory } from './memory.ts';
 
 export interface Tracing {
   /** What was judged. */
@@ -11,6 +12,8 @@ export interface Tracing {
   readonly eventsPerSecond: number;
   readonly events: number;
   readonly violated: number;
+  /** Peak of the resident set, in MB. */
+  readonly peakMegabytes: number;
 }
 
 /** The first that are there are judged: those beside this repository are no part of it. */
@@ -31,7 +34,7 @@ export async function tracing(passes: number): Promise<Tracing> {
     totals = work;
     rates.push(work.events / seconds);
   }
-  return { source, eventsPerSecond: median(rates), ...totals };
+  return { source, eventsPerSecond: median(rates), peakMegabytes: await peakMemory(files), ...totals };
 }
 
 async function judged(files: readonly string[]): Promise<{ events: number; violated: number }> {

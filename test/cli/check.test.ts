@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sept, septProcess } from './run.ts';
 
@@ -22,6 +23,44 @@ function policy(name: string, change: string): string {
     `export default { ...frozenMirror, name: '${name}', ${change} };\n`);
   return file;
 }
+
+/** Lines of a file that `--emit-trace` wrote. */
+const emitted = (file: string): string[] =>
+  (file.endsWith('.gz') ? gunzipSync(readFileSync(file)) : readFileSync(file)).toString().split('\n');
+
+describe('--emit-trace', () => {
+  test('writes the first counterexample as a trace that is refused by its rule', async () => {
+    const file = join(folder, 'b-46.trace');
+    const checked = await sept('check', 'b-46', '--runs', '500', '--emit-trace', file);
+    expect(checked.code).toBe(1);
+    expect(checked.stderr).toContain(`${file}: ${emitted(file).length - 1} lines, of the history 'v0: read 0 | h0: remove-table 0'\n`);
+
+    const { code, stdout } = await sept('trace', file, '--json');
+    expect(code).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({ violated: 1, violations: [{ rule: 'K48' }] });
+  });
+
+  test('writes the longest run of a policy that passes, gzipped when the name says so', async () => {
+    const file = join(folder, 'frozen-mirror.trace.gz');
+    expect((await sept('check', 'frozen-mirror', '--runs', '1500', '--emit-trace', file)).code).toBe(0);
+    expect(emitted(file).length).toBeGreaterThan(100);
+    expect(await sept('trace', file)).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  test('writes one history with sept show', async () => {
+    const file = join(folder, 'shown.trace');
+    expect((await sept('show', 'frozen-mirror', 'v0: touch 0', '--emit-trace', file)).code).toBe(0);
+    expect(emitted(file).some((line) => line.includes(' tdh_mem_page_aug: '))).toBe(true);
+  });
+
+  test('says in one line, and before anything is run, that it cannot be written', async () => {
+    const nowhere = join(folder, 'nowhere', 'x.trace');
+    const checked = await sept('check', 'frozen-mirror', '--emit-trace', nowhere);
+    expect(checked).toEqual({ code: 2, stdout: '', stderr: `sept: ${nowhere}: there is no folder ${join(folder, 'nowhere')}; make it first\n` });
+    expect(await sept('show', 'frozen-mirror', 'v0: touch 0', '--emit-trace', folder))
+      .toEqual({ code: 2, stdout: '', stderr: `sept: ${folder} is a folder; name a file\n` });
+  });
+});
 
 describe('sept check', () => {
   test('prints the verdict with its budget, and ends with 0 when the policy passes', async () => {

@@ -17,14 +17,22 @@ const FILES: Readonly<Record<string, string>> = {
     + record(1, 'ok', 'get', '4', '"a"') + record(0, 'ok', 'append', '4', '"a"'),
   'odd.kv': 'what is this\n',
   'empty.log': 'INFO nothing\n',
+  'other.log': jepsen('0\t:invoke\t:write\t1', '0\t:ok\t:write\t2'),
   'orphan.log': jepsen('0\t:ok\t:write\t1'),
 };
+
+/** Forty writes and forty compare-and-sets at once, then a read of what nobody wrote: every order has to be tried. */
+const MANY = Array.from({ length: 40 }, (_, i) => i);
+const HARD = jepsen(
+  ...MANY.map((i) => `${i}\t:invoke\t:write\t${i}`), ...MANY.map((i) => `${i + 50}\t:invoke\t:cas\t[${i} ${i + 1}]`),
+  ...MANY.map((i) => `${i}\t:ok\t:write\t${i}`), ...MANY.map((i) => `${i + 50}\t:ok\t:cas\t[${i} ${i + 1}]`),
+  '99\t:invoke\t:read\tnil', '99\t:ok\t:read\t777');
 
 let folder = '';
 const path = (name: string): string => join(folder, name);
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'sept-'));
-  for (const [name, text] of Object.entries(FILES)) writeFileSync(path(name), text);
+  for (const [name, text] of Object.entries({ ...FILES, 'hard.log': HARD })) writeFileSync(path(name), text);
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -47,6 +55,12 @@ describe('sept linearize', () => {
     `);
   });
 
+  test('is undecided when the time is over, and ends with 1', async () => {
+    const { code, stdout } = await sept('linearize', '--model', 'register', '--time', '20ms', path('hard.log'));
+    expect(code).toBe(1);
+    expect(shown(stdout)).toBe('hard.log: unknown, 81 operations, N ms\n  not decided in the time given\n');
+  });
+
   test('prints exactly one object with --json', async () => {
     const { stdout } = await sept('linearize', '--json', '--model', 'register', path('good.log'), path('bad.log'));
     expect(JSON.parse(stdout)).toMatchObject({
@@ -58,6 +72,7 @@ describe('sept linearize', () => {
     ['kv', 'odd.kv', 'sept: odd.kv:1: not an operation; give one record a line, as porcupine writes them\n'],
     ['register', 'empty.log', 'sept: empty.log: holds no operation; say with --model what it is about\n'],
     ['register', 'orphan.log', 'sept: orphan.log:1: process 0 has not begun this; give the history from its start\n'],
+    ['register', 'other.log', 'sept: other.log:2: process 0 has not begun this; give the history from its start\n'],
     ['register', 'none.log', 'sept: none.log: no such file; check the path\n'],
   ])('says in a line that it cannot use %s of %s, and ends with 2', async (model, name, message) => {
     const { code, stderr } = await sept('linearize', '--model', model, path(name));

@@ -1,6 +1,9 @@
 /** docs/findings.md: its histories come to what it says, its commands print what it shows, its counts are right. */
 import { afterAll, describe, expect, test } from 'vitest';
-import { CallExplorer } from '../../properties/module/calls.ts';
+import type { Beginning } from '../../properties/hunt/beginnings.ts';
+import { Hunter } from '../../properties/hunt/hunt.ts';
+import { FINDINGS_OF_HUNTS, knownCause } from '../../properties/hunt/known.ts';
+import { CallExplorer } from '../../properties/module/explorer.ts';
 import { followStep } from '../../properties/recordings/replay/harness.ts';
 import { parseScenario } from '../../properties/recordings/format/format.ts';
 import { readLines } from '../../properties/recordings/format/lines.ts';
@@ -39,7 +42,20 @@ describe('its histories of raw calls', () => {
   });
 });
 
-test('it has a section for each finding that a rule names', () => {
+describe('its histories of the life cycle', () => {
+  test.each(tableIn(FINDINGS, 'hunted'))('%s, TD %s: %s: %s', (finding, state, history = '', unexplained) => {
+    const trouble = new Hunter('1.5', state as Beginning).judge(parseHistory(history.replaceAll('`', '')));
+    const found = trouble === 'undecided' ? null : trouble;
+    expect(found?.symptom).toBe(`no order explains ${unexplained}`);
+    expect(knownCause(found?.symptom ?? '', found?.functions ?? [])).toBe(finding);
+  });
+});
+
+test('it has a section for each cause that a hunt knows', () => {
+  for (const id of FINDINGS_OF_HUNTS) expect(FINDINGS).toMatch(new RegExp(`^## ${id}: `, 'm'));
+});
+
+test('it has a section for each finding finding that a rule names', () => {
   for (const { id, finding } of TDX_RULES) {
     if (finding === undefined) continue;
     expect(FINDINGS, id).toMatch(new RegExp(`^## ${finding.id}: .*(\n(?!## ).*)*${id}`, 'm'));

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { operationCount } from '../../properties/histories/history.ts';
-import { CallExplorer, explore } from '../../properties/module/calls.ts';
+import { CallExplorer, explore } from '../../properties/module/explorer.ts';
 import { ModuleWorld, TDR } from '../../properties/module/world.ts';
 import { parseHistory } from '../../properties/histories/text.ts';
 import { atomically, kindOf, TRY } from '../../spec/machine/step.ts';

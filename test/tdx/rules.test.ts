@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { decode, tapeLength } from '../../properties/histories/arbitrary.ts';
 import type { ActorRole } from '../../properties/histories/history.ts';
-import { CALL_SHAPE, CallExplorer, type ExploreOptions } from '../../properties/module/calls.ts';
+import { CALL_SHAPE, CallExplorer, type ExploreOptions } from '../../properties/module/explorer.ts';
 import { ModuleWorld, TDR } from '../../properties/module/world.ts';
 import { parseHistory } from '../../properties/histories/text.ts';
 import { RuleBook } from '../../spec/machine/monitor.ts';

@@ -25,6 +25,8 @@ const BUSY_HISTORY =
 const BUSY = emitted('upstream-6.16', BUSY_HISTORY);
 /** A large page is split. */
 const SPLIT = emitted('huge-pages-v5', 'v0: accept-huge 0 | h0: unmap 0');
+/** Two pages become a large one. */
+const MERGED = emitted('exclusive', 'v0: accept 0; accept 1 | h0: promote 0');
 /** A memslot is deleted. */
 const DELETED = emitted('upstream-6.16', 'v0: touch 0 | h0: remove-slot 0');
 
@@ -172,13 +174,25 @@ const ALTERATIONS: readonly (readonly [what: string, of: readonly string[], rule
     edit(lines, find(lines, 'tdh_vp_enter_ret'), 'status=0x0', 'status=0x8000020000000001');
     return find(lines, 'tdx_handle_exit');
   }],
+  ['a large page is split that is not blocked', SPLIT, 'K65', (lines) =>
+    edit(lines, find(lines, 'tdh_mem_page_demote_ret'), 'status=0x0', 'status=0xc0000b0600000001')],
+  ['an interrupted merge is given up half way', MERGED, 'K66', (lines) => {
+    const at = edit(lines, find(lines, 'tdh_mem_page_promote_ret'), 'status=0x0', 'status=0x8000000400000000');
+    drop(lines, after(lines, at, 'chg'));
+    return after(lines, at, 'wu');
+  }],
+  ['a table that could not be merged stays blocked', MERGED, 'K67', (lines) => {
+    const at = edit(lines, find(lines, 'tdh_mem_page_promote_ret'), 'status=0x0', 'status=0xc0000b0900000001');
+    drop(lines, after(lines, at, 'chg'));
+    return after(lines, at, 'wu');
+  }],
   ['the HKID is freed before caches are written back', PLAIN, 'K62', (lines) => {
     uncalled(lines, 'tdh_phymem_cache_wb');
     return find(lines, 'tdh_mng_key_freeid');
   }],
 ];
 
-test.each([['a page', PLAIN], ['BUSY', BUSY], ['a split', SPLIT], ['a memslot', DELETED]] as const)('the trace of %s is accepted as it is', (_, lines) => {
+test.each([['a page', PLAIN], ['BUSY', BUSY], ['a split', SPLIT], ['a merge', MERGED], ['a memslot', DELETED]] as const)('the trace of %s is accepted as it is', (_, lines) => {
   expect(judgeTrace(lines).violations).toEqual([]);
 });
 
@@ -197,7 +211,7 @@ test('each rule about TDs has an alteration', () => {
 });
 
 describe('what is not told is not judged', () => {
-  const TRACES = [PLAIN, BUSY, SPLIT, DELETED];
+  const TRACES = [PLAIN, BUSY, SPLIT, MERGED, DELETED];
   const events = [...new Set(TRACES.flatMap((lines) => lines.flatMap((line) => /\d: (\w+): /.exec(line)?.[1] ?? [])))];
 
   test.each(events)('without the event %s', (event) => {

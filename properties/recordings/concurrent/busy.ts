@@ -15,6 +15,8 @@ import { conflict, isPage, LockTable, type Attempt } from './locks.ts';
 const BUSY = 0x80000200n;
 const BUSY_HOST_PRIORITY = 0x80000204n;
 const HOST_PRIORITY_BIT = 1n << 52n;
+/** Calls of guests, by the beginning of their names. */
+const GUEST = 'TDG.';
 const WORD = 32n;
 const LOW = (1n << WORD) - 1n;
 
@@ -59,6 +61,9 @@ export class BusyCauses {
     const refusal = refusalOf(event);
     if (refusal === null) return null;
     const operand = operandOf(event);
+    if (refusal === 'priority' && !event.op.startsWith(GUEST)) {
+      return `${names(event)} is a call of the host, which is not refused for a priority`;
+    }
     const tried = this.table.attempts(event).filter((attempt) => attempt.operand === operand);
     if (tried.length === 0) return `${names(event)} tries no lock that it would be refused with operand ${operand}`;
     if (refusal === 'priority') return this.missingRequest(event, tried);
@@ -79,7 +84,7 @@ export class BusyCauses {
   /** A request for priority stays until a host call has had the entry: any earlier one will do. */
   private missingRequest(event: RecordedEvent, tried: readonly Attempt[]): string | null {
     const asks = (other: RecordedEvent): boolean => other.inv < event.ret && refusalOf(other) === 'busy'
-      && !other.op.startsWith('TDG.')
+      && !other.op.startsWith(GUEST)
       && this.table.attempts(other).some((attempt) => attempt.guards === 'entry' && attempt.operand === operandOf(other)
         && tried.some((own) => conflict(own, attempt)));
     const isSet = this.history.initial?.tds.some(({ sept = [] }) =>

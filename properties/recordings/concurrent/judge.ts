@@ -12,7 +12,7 @@ import { followStep } from '../replay/harness.ts';
 import { perform } from '../replay/perform.ts';
 import { Universes, type Slot, type Universe } from '../replay/universe.ts';
 import { BusyCauses } from './busy.ts';
-import { comparable } from './final.ts';
+import { comparable, impossible } from './final.ts';
 import { knownFinding } from './known.ts';
 import { parseRecordedHistory, type RecordedEvent, type RecordedHistory } from './format.ts';
 import { ModuleSpecification, operationOf, type EventOp } from './specification.ts';
@@ -52,10 +52,12 @@ export class HistoryJudge {
       const why = causes.missing(event);
       if (why !== null) return { id, verdict: 'unexplained', finding: null, why, prefix: beginningBefore(events, event.ret) };
     }
+    const left = impossible(history.final);
+    if (left !== null) return { id, verdict: 'unexplained', finding: null, why: `the final state: ${left}`, prefix: [] };
     const u = this.universes.build(history.config);
     const differing = replayPrefix(u, history);
     if (differing !== null) return { id, verdict: 'unexplained', finding: null, why: differing, prefix: [] };
-    const spec = new ModuleSpecification(u, comparable(history.final));
+    const spec = new ModuleSpecification(u, comparable(history));
     try {
       const search = (some: readonly RecordedEvent[]): Outcome<EventOp> => check(spec, some.map(operationOf), this.limits);
       const outcome = search(events);
@@ -92,11 +94,13 @@ function replayPrefix(u: Universe, { prefix }: RecordedHistory): string | null {
 }
 
 /** Judges each history of a file, plain or gzipped. Throws an InputError at the first line that is none. */
-export async function* judgeHistories(file: string, judge: HistoryJudge): AsyncGenerator<JudgedHistory> {
+export async function* judgeHistories(
+  file: string, judgeLine: (line: ParsedLine) => JudgedHistory,
+): AsyncGenerator<JudgedHistory> {
   let lines = 0;
   for await (const line of readLines(file)) {
     lines++;
-    yield judge.line(line);
+    yield judgeLine(line);
   }
   if (lines === 0) throw new InputError(file, 'holds no history', 'give a concurrent recording, one history a line');
 }

@@ -1,6 +1,11 @@
 /**
  * The recordings of our own, as files: what each is made of, and its text. Equal seeds give equal text.
  */
+import b46 from '../../../impl/mutants/b-46-parent-blocked-first.ts';
+import { hugePagesV5, upstream616 } from '../../../impl/index.ts';
+import type { Policy } from '../../../impl/policy.ts';
+import { parseHistory } from '../../histories/text.ts';
+import { Emitter } from '../../traces/emit/emit.ts';
 import { concurrentHistory } from './concurrent.ts';
 import { conflictCells, lifecycleCells, stepLines } from './cells.ts';
 import { lifecycleScenario } from './lifecycle.ts';
@@ -44,6 +49,13 @@ const results = (cells: readonly unknown[]): string => {
   return `{"module":${JSON.stringify(OWN_MODULE)},"method":${JSON.stringify(METHOD)},\n"results":[\n${rows}\n]}\n`;
 };
 
+/** Runs of TDs as a host of TDX would have told them: BUSY, a kick and a second try; a split; a table taken away too early. */
+const OWN_TRACES: readonly (readonly [name: string, policy: Policy, history: string])[] = [
+  ['tdx-busy', upstream616, 'v0: accept-huge 0; accept 0 | h0: unmap 0 | v1: accept-huge 0 | @v1.0.34>1 @v0.1.0>2 @v0.0.37>1'],
+  ['tdx-split', hugePagesV5, 'v0: accept-huge 0; touch 1 | h0: unmap 0; unmap 0+2'],
+  ['tdx-bug-parent-blocked-first', b46.policy, 'v0: read 0 | h0: remove-table 0'],
+];
+
 type File = readonly [name: string, make: (seeds: Seeds) => string];
 
 /** Scenarios share a platform: it takes longer to build than to use. */
@@ -60,4 +72,10 @@ export const OWN_FILES: readonly File[] = [
   ['conflicts.json', ({ pairs }) => results(conflictCells(pairs))],
   ['lifecycle-conflicts.json', ({ pairs }) => results(lifecycleCells(pairs))],
   ['stepwise.jsonl.gz', ({ pairs }) => lines(stepLines(pairs))],
+  ...OWN_TRACES.map(([name, policy, history]): File => [`traces/${name}.trace.gz`, () => emitted(policy, history)]),
 ];
+
+/** A run as `sept show --emit-trace` writes it. */
+function emitted(policy: Policy, history: string): string {
+  return `${new Emitter({ policy, module: '1.5' }).emit(parseHistory(history)).lines.join('\n')}\n`;
+}

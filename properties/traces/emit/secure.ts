@@ -12,6 +12,7 @@ import { SOFTIRQ, type TraceLog } from './log.ts';
 import type { Places } from './places.ts';
 import { spteText } from './sptes.ts';
 import { writeVcpus } from './vcpus.ts';
+import { writeVmState } from './vm-state.ts';
 
 /** Bits of a role: a direct table, all access, with NX and CR0.WP, of a mirror. */
 const MIRROR_ROLE = 0x80 | 0xf00 | 0x6000 | (1 << 19);
@@ -22,6 +23,7 @@ export function writeSecure(vm: Vm, log: TraceLog, places: Places): void {
   const mirror = new MirrorWriter(vm, log, places);
   vm.m.onReset(() => tellOfBeginning(vm, log, places, mirror, calls));
   writeLock(vm.mmuLock, vm.m, log, places.vm);
+  writeVmState(vm, log, places);
   writeVcpus(vm, log, places);
 }
 
@@ -67,7 +69,8 @@ class MirrorWriter {
     vm.mirror.listeners.push((table, index, before, after) => this.written(table, index, before, after));
     vm.pages.onFree.push((page) => {
       // no other way to free a table is told of
-      if (this.known.delete(page) && vm.rcu.isCallback(vm.m.current)) log.event('free_rcu', 'tdp_mmu_free_sp_rcu_callback+0x4', `spt=${places.table(page)}`, SOFTIRQ);
+      if (!this.known.delete(page) || !vm.rcu.isCallback(vm.m.current)) return;
+      log.event('free_rcu', 'tdp_mmu_free_sp_rcu_callback+0x4', `spt=${places.table(page)}`, SOFTIRQ);
     });
   }
 

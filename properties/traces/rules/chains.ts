@@ -7,10 +7,11 @@ import { EXCLUSIVE, SHARED, type Hold, type Mode } from '../state/task.ts';
 import { valuesOf, type Broken, type Change } from '../state/change.ts';
 import { isTracking } from '../state/tracking.ts';
 import type { World } from '../state/world.ts';
-import type { TraceJudge, TraceRule } from './rule.ts';
+import { LOCK_PAIRS, type TraceJudge, type TraceRule } from './rule.ts';
 
 const MODES: Readonly<Record<Mode, string>> = { [SHARED]: 'read', [EXCLUSIVE]: 'write' };
 
+const ACQUIRED: Readonly<Record<Mode, EventName>> = { [SHARED]: 'rl_ret', [EXCLUSIVE]: 'wl_ret' };
 const ages = (layout: SpteLayout, c: Change): boolean => isTracking(layout, c.oldHi, c.oldLo, c.newHi, c.newLo);
 
 /** Which mode the change needs; null when none. */
@@ -26,15 +27,16 @@ function needed(world: World, c: Change): Mode | null {
 function judgeLock(world: World, judge: TraceJudge, c: Change): void {
   const mode = needed(world, c);
   if (mode === null) return;
-  if (!world.seesLocksOf(c.task)) {
+  if (!world.tellsLocksOf(c.task, c.vm)) {
     judge.unjudged(`no event of a lock is recorded for ${c.task.name}`);
     return;
   }
   judge.exercised(c.vm);
   const hold = c.task.holdOn(c.vm.id);
   if (hold?.mode === mode) return;
+  const at = { line: c.line, task: c.task, vm: c.vm, unless: [ACQUIRED[mode]] };
   const held = hold === null ? 'without mmu_lock' : `with mmu_lock held for ${MODES[hold.mode]}`;
-  judge.violated(c, `changed ${held}, and not with it held for ${MODES[mode]}: ${valuesOf(c)}`,
+  judge.violated(at, `changed ${held}, and not with it held for ${MODES[mode]}: ${valuesOf(c)}`,
     hold === null ? [] : [{ line: hold.line, what: `${c.task.name} acquired mmu_lock for ${MODES[hold.mode]}` }]);
 }
 
@@ -58,7 +60,7 @@ function judgeLockless(world: World, judge: TraceJudge, c: Change): void {
 const K1: TraceRule = {
   id: 'K1',
   needs: ['chg'],
-  pairs: [['rl', 'rl_ret'], ['rl_ret', 'rl'], ['rl_ret', 'ru'], ['wl', 'wl_ret'], ['wl_ret', 'wl'], ['wl_ret', 'wu']],
+  pairs: LOCK_PAIRS,
   watch: (world, judge) => {
     world.listeners.changing.push((c) => {
       judgeLock(world, judge, c);
@@ -111,7 +113,9 @@ const broken = (id: string, premise: (c: Change) => boolean): TraceRule => ({
     world.listeners.broken.push((b) => {
       if (ruleOf(world, b) !== id) return;
       const gfn = b.table.gfnOf(b.index).toString(16);
-      judge.violated({ ...b, unless: lockless(world, b) }, `GFN 0x${gfn} at level ${b.level} was ${hexOf(b.toHi, b.toLo)}, ` +
+      // which table a fault is in it says by being one
+      const unless: EventName[] = [...lockless(world, b), ...world.kernel?.namesTables === false ? ['map' as const] : []];
+      judge.violated({ ...b, unless }, `GFN 0x${gfn} at level ${b.level} was ${hexOf(b.toHi, b.toLo)}, ` +
         `where ${hexOf(b.fromHi, b.fromLo)} was written last`,
       b.fromLine === 0 ? [] : [{ line: b.fromLine, what: `${hexOf(b.fromHi, b.fromLo)} was written` }]);
     });

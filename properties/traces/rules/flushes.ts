@@ -11,14 +11,16 @@ const SAID: Readonly<Record<Due, string>> = {
 const paid = (id: string): TraceRule => ({
   id,
   needs: ['flush'],
+  // they tell which roots are valid
+  needsOne: ['inval_roots', 'put_root'],
   pairs: [['flush_range', 'flush_range_ret']],
-  watch: (world, judge, { debts: { listeners } }) => {
+  watch: (_world, judge, { debts: { listeners } }) => {
     listeners.owing.push((debt) => {
       if (debt.rule === id) judge.exercised(debt.vm);
     });
-    listeners.unpaid.push((debt, task) => {
+    listeners.unpaid.push((debt, task, at) => {
       if (debt.rule !== id) return;
-      judge.violated({ line: world.e.line, task, vm: debt.vm },
+      judge.violated({ ...at, task, vm: debt.vm },
         `${SAID[debt.due]} since GFNs 0x${debt.start.toString(16)} up to 0x${debt.end.toString(16)} changed`,
         [{ line: debt.line, what: debt.what }]);
     });

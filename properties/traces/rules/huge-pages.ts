@@ -2,12 +2,9 @@
 import { FROZEN, frameOf, has, LEAF, LEAF_LEVEL, TABLE } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
-import { frameOfAddress } from '../state/world.ts';
+import { frameOfAddress, indexOfAddress } from '../state/addresses.ts';
 import { valuesOf } from '../state/change.ts';
 import type { TraceRule } from './rule.ts';
-
-const PAGE = 4096;
-const ENTRY_BYTES = 8;
 
 interface Recovery {
   readonly line: number;
@@ -26,7 +23,7 @@ const K18: TraceRule = {
       if (!e.has('ptep')) return;
       const ptep = e.number('ptep');
       recovering.set(task, {
-        line: e.line, frame: frameOfAddress(e.number('spt')), parent: frameOfAddress(ptep), index: (ptep % PAGE) / ENTRY_BYTES,
+        line: e.line, frame: frameOfAddress(e.number('spt')), parent: frameOfAddress(ptep), index: indexOfAddress(ptep),
       });
     });
     world.listeners.releasing.push((task) => recovering.delete(task));
@@ -63,10 +60,14 @@ interface Suspect {
  */
 const K12: TraceRule = {
   id: 'K12',
-  needs: ['map', 'chg', 'inval_roots'],
+  needs: ['map', 'chg', 'zap_inval'],
   watch: (world, judge) => {
     const forbidden = new Map<Vm, Suspect[]>();
     world.on('inval_roots', (e, task) => forbidden.delete(world.vmOf(e, task)));
+    // where that is not told, it is that they are zapped
+    world.on('zap_inval', (e, task) => {
+      if (!world.hasSeen('inval_roots')) forbidden.delete(world.vmOf(e, task));
+    });
     world.listeners.forgetting.push(() => forbidden.clear());
     world.listeners.changing.push((c) => {
       const layout = world.kernel?.layout;

@@ -9,18 +9,20 @@ import flushes from './flushes.ts';
 import guests from './guests.ts';
 import hugePages from './huge-pages.ts';
 import invalidation from './invalidation.ts';
+import loggedHuge from './logged-huge.ts';
 import roots from './roots.ts';
 import tables from './tables.ts';
 import teardown from './teardown.ts';
 import tdxLeaving from './tdx-leaving.ts';
 import tdxMirror from './tdx-mirror.ts';
 import tdxRemoval from './tdx-removal.ts';
+import tdxResizes from './tdx-resizes.ts';
 import tdxVcpus from './tdx-vcpus.ts';
 import transitions from './transitions.ts';
 
 export const TRACE_RULES: readonly TraceRule[] = [
-  ...transitions, ...chains, ...tables, ...roots, ...invalidation, ...flushes, ...guests, ...dirtyLog, ...hugePages,
-  ...teardown,
+  ...transitions, ...chains, ...tables, ...roots, ...invalidation, ...flushes, ...guests, ...dirtyLog, ...loggedHuge,
+  ...hugePages, ...teardown,
 ];
 
 const numberOf = (id: string): number => Number(id.slice(1));
@@ -32,5 +34,5 @@ const idsOf = (rules: readonly TraceRule[]): string[] =>
 export const TRACE_RULE_IDS: readonly string[] = idsOf(TRACE_RULES);
 
 /** The rules about TDs: traces of a host that has some are judged by them, too. */
-export const TDX_TRACE_RULES: readonly TraceRule[] = [...tdxMirror, ...tdxLeaving, ...tdxRemoval, ...tdxVcpus];
+export const TDX_TRACE_RULES: readonly TraceRule[] = [...tdxMirror, ...tdxLeaving, ...tdxRemoval, ...tdxVcpus, ...tdxResizes];
 export const TDX_TRACE_RULE_IDS: readonly string[] = idsOf(TDX_TRACE_RULES);

@@ -10,28 +10,36 @@ import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import { followUnderway } from '../state/underway.ts';
 import type { World } from '../state/world.ts';
-import type { Cause, TraceJudge, TraceRule } from './rule.ts';
+import { LOCK_PAIRS, type Cause, type TraceJudge, type TraceRule } from './rule.ts';
 
 const rangeText = ({ start, end }: Range): string => `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)}`;
 
 const began = ({ line, task }: Invalidation): Cause => ({ line, what: `${task.name} invalidates` });
 
-/** Roots that a range is about: those of the address spaces that are known of it, or of the only one that there is. */
-function rootsFor(vm: Vm, { asIds }: Range): Table[] {
+/**
+ * Roots that a range is about: those of the address spaces that were walked, or of the only one that there is. Where no
+ * event tells of the whole range, a walk that was not done is not known, and it is those that were.
+ */
+function rootsFor(world: World, vm: Vm, { asIds, sps }: Range): Table[] {
+  if (world.kernel?.namesTables !== true) {
+    const named = new Set(vm.rootsBySp.values());
+    const others = vm.roots.filter((root) => !named.has(root));
+    // an address that nothing was found under yet is that of the only root without one
+    return [...sps].flatMap((sp) => vm.rootsBySp.get(sp) ?? (others.length === 1 ? others : []));
+  }
   const only = new Set(vm.roots.map(({ asId }) => asId)).size === 1;
   return vm.roots.filter((root) => asIds.size === 0 ? only : asIds.has(root.asId));
 }
 
 /** Looks for leaves of a range that an invalidation leaves behind, in roots that `premise` holds for. */
-const nothingLeft = (id: string, premise: (root: Table) => boolean): TraceRule => ({
+const nothingLeft = (id: string, needs: TraceRule['needs'], named: boolean, premise: (root: Table) => boolean): TraceRule => ({
   id,
-  needs: ['inv_end'],
+  needs,
   watch: (world, judge, { notifiers }) => {
     notifiers.ending.push((invalidation, e) => {
-      // where no event tells of the whole range, a walk that was not done is not known
-      if (world.kernel?.namesTables !== true) return;
+      if (world.kernel?.namesTables !== named) return;
       for (const range of invalidation.ranges) {
-        for (const root of rootsFor(invalidation.vm, range)) {
+        for (const root of rootsFor(world, invalidation.vm, range)) {
           if (!premise(root)) continue;
           judge.exercised(root.vm);
           someLeaf(world, root, range.start, range.end, (table, i) => {
@@ -47,8 +55,9 @@ const nothingLeft = (id: string, premise: (root: Table) => boolean): TraceRule =
   },
 });
 
-const K22 = nothingLeft('K22', () => true);
-const K34 = nothingLeft('K34', ({ invalid }) => invalid);
+const K22 = nothingLeft('K22', ['inv_end'], true, () => true);
+const WALKED = nothingLeft('K22', ['zap_leafs', 'wl_ret'], false, () => true);
+const K34 = nothingLeft('K34', ['inv_end'], true, ({ invalid }) => invalid);
 
 /** The number that invalidations are counted with, by counting them. */
 class Sequence {
@@ -118,6 +127,7 @@ const K37: TraceRule = {
 const K38: TraceRule = {
   id: 'K38',
   needs: ['inv_end', 'wl_ret'],
+  pairs: LOCK_PAIRS,
   watch: (world, judge, { notifiers }) => {
     const sequence = new Sequence(world);
     world.on(['unmap_gfn_range', 'inv_end'], (e, task) => {
@@ -140,7 +150,7 @@ const K38: TraceRule = {
     world.on('inv_end', (e, task) => {
       const vm = world.vmOf(e, task);
       sequence.is(vm, e.number('seq') + 1);
-      if (!world.seesLocksOf(task) || task.holdOn(vm.id)?.mode === EXCLUSIVE) return;
+      if (!world.tellsLocksOf(task, vm) || task.holdOn(vm.id)?.mode === EXCLUSIVE) return;
       judge.violated({ line: e.line, task, vm }, 'an invalidation ends without mmu_lock held for write');
     });
   },
@@ -187,4 +197,4 @@ const K39_ZAPS: TraceRule = {
   },
 };
 
-export default [K22, K34, K37, K38, K39, K39_ZAPS] satisfies readonly TraceRule[];
+export default [K22, WALKED, K34, K37, K38, K39, K39_ZAPS] satisfies readonly TraceRule[];

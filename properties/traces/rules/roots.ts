@@ -1,14 +1,16 @@
 /** Roots: made invalid (K32), not used afterwards (K23, K33, K34), emptied (K26) and let go of (K31). */
+import type { EventName } from '../kernels/events.ts';
 import { hashOfText } from '../reader/keys.ts';
 import { hexOf, isPresent, kindOf } from '../state/spte.ts';
 import { UNKNOWN, type Table } from '../state/table.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
-import { frameOfAddress, type World } from '../state/world.ts';
-import type { Cause, TraceRule } from './rule.ts';
+import { frameOfAddress, frameOfPhysical } from '../state/addresses.ts';
+import type { World } from '../state/world.ts';
+import type { Vm } from '../state/vm.ts';
+import { LOCK_PAIRS, type Cause, type TraceRule, type Where } from './rule.ts';
 
-const PAGE = 4096;
-
-const invalidation = (root: Table): Cause[] => [{ line: root.invalidLine, what: 'the root was made invalid' }];
+const invalidation = (root: Table): Cause[] =>
+  root.invalidLine === 0 ? [] : [{ line: root.invalidLine, what: 'the root was made invalid' }];
 
 /** The other half of it: whoever makes roots invalid gets everybody out of the guest before he lets go of mmu_lock. */
 const K23_GUESTS: TraceRule = {
@@ -48,14 +50,14 @@ const entryText = (root: Table, i: number): string =>
 
 const K23: TraceRule = {
   id: 'K23',
-  needs: ['kvm_entry', 'inval_roots', 'map'],
+  needs: ['kvm_entry', 'inval_roots', 'map', 'loadmmu'],
   watch: (world, judge) => {
     /** Roots that vCPUs use, and roots that whoever made them invalid has done with. */
     const used = new Map<Task, Table>();
     const making = new Map<Task, Table[]>();
     const settled = new Map<Table, number>();
     world.on(['map', 'fpf'], (e, task) => {
-      const root = world.tables.get(Math.floor(e.number('root') / PAGE));
+      const root = world.tables.get(frameOfPhysical(e.number('root')));
       if (root !== undefined) used.set(task, root);
     });
     world.on(['loadmmu', 'freeobs'], (_, task) => {
@@ -122,17 +124,34 @@ const K31: TraceRule = {
 
 const K32: TraceRule = {
   id: 'K32',
-  needs: ['inval_roots'],
+  needs: ['inval_roots', 'wl_ret'],
+  pairs: LOCK_PAIRS,
   watch: (world, judge) => {
+    /** Roots that were made invalid without the lock, which is right only where the VM does not live on. */
+    const suspects = new Map<Vm, Where & { readonly runners: ReadonlySet<Task> }>();
+    const seen = 'roots are made invalid without mmu_lock held for write';
     world.on('inval_roots', (e, task) => {
       const { vm } = task;
       // where nothing runs any more nobody has to be kept out
-      if (vm === null || vm.dying || vm.uninitialised > 0 || !world.seesLocksOf(task)) return;
+      if (vm === null || vm.dying || vm.uninitialised > 0 || !world.tellsLocksOf(task, vm)) return;
       judge.exercised(vm);
-      const mode = task.holdOn(vm.id)?.mode;
-      if (mode !== EXCLUSIVE) {
-        judge.violated({ line: e.line, task, vm, unless: ['zap_all'] }, 'roots are made invalid without mmu_lock held for write');
-      }
+      if (task.holdOn(vm.id)?.mode === EXCLUSIVE) return;
+      const runners = new Set([...world.tasks.values()].filter(({ runs }) => runs === vm));
+      suspects.set(vm, { line: e.line, task, vm, text: e.text(), runners });
+    });
+    const settle = (vm: Vm, unless: readonly EventName[]): void => {
+      const suspect = suspects.get(vm);
+      suspects.delete(vm);
+      if (suspect !== undefined) judge.violated({ ...suspect, unless }, seen);
+    };
+    // it lives on if a vCPU does; what is at the same address may be another one
+    world.on('map', (_, task) => {
+      const { vm } = task;
+      if (vm !== null && suspects.get(vm)?.runners.has(task) === true) settle(vm, []);
+    });
+    world.listeners.forgetting.push(() => suspects.clear());
+    world.listeners.ending.push(() => {
+      for (const vm of suspects.keys()) settle(vm, ['zap_all']);
     });
     const zapping = new Map<Task, readonly Table[]>();
     world.listeners.forgetting.push(() => zapping.clear());
@@ -146,6 +165,14 @@ const K32: TraceRule = {
       }
       zapping.delete(task);
     });
+  },
+};
+
+/** A root goes when it is empty. */
+const EMPTIED: TraceRule = {
+  id: 'K32',
+  needs: ['chg'],
+  watch: (world, judge) => {
     world.on('put_root', (e, task) => {
       const root = world.tables.get(frameOfAddress(e.number('spt')));
       if (e.low('rc') !== 1 || root === undefined) return;
@@ -154,6 +181,14 @@ const K32: TraceRule = {
       if (i < 0) return;
       judge.violated({ line: e.line, task, vm: root.vm },
         `the last reference of a root is put while it has ${entryText(root, i)}`, invalidation(root));
+    });
+    // where putting it is not told
+    world.listeners.freeing.push((root, task) => {
+      if (!root.isRoot || root.life === 'freed') return;
+      judge.exercised(root.vm);
+      const i = present(world, root);
+      if (i < 0) return;
+      judge.violated({ line: world.e.line, task, vm: root.vm }, `a root is freed with ${entryText(root, i)}`, invalidation(root));
     });
   },
 };
@@ -186,7 +221,7 @@ const K34: TraceRule = {
     world.listeners.forgetting.push(() => loaded.clear());
     world.on(['map', 'fpf'], (e, task) => {
       const at = loaded.get(task);
-      const root = world.tables.get(Math.floor(e.number('root') / PAGE));
+      const root = world.tables.get(frameOfPhysical(e.number('root')));
       if (at === undefined || root === undefined) return;
       loaded.delete(task);
       judge.exercised(root.vm);
@@ -197,4 +232,4 @@ const K34: TraceRule = {
   },
 };
 
-export default [K23, K23_GUESTS, K26, K31, K32, K33, K34] satisfies readonly TraceRule[];
+export default [K23, K23_GUESTS, K26, K31, K32, EMPTIED, K33, K34] satisfies readonly TraceRule[];

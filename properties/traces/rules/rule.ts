@@ -40,11 +40,19 @@ export interface Accounts {
   readonly tds: Tds;
 }
 
+/** What tells of holds; with one of them missing, who holds a lock is not known. */
+export const LOCK_PAIRS: readonly (readonly [EventName, EventName])[] = [
+  ['rl', 'rl_ret'], ['rl_ret', 'rl'], ['rl_ret', 'ru'], ['ru', 'rl_ret'],
+  ['wl', 'wl_ret'], ['wl_ret', 'wl'], ['wl_ret', 'wu'], ['wu', 'wl_ret'],
+];
+
 export interface TraceRule {
   /** Of the K rule that is judged. */
   readonly id: string;
   /** Events without which there is nothing to judge. */
   readonly needs: readonly EventName[];
+  /** Events of which one has to be there. */
+  readonly needsOne?: readonly EventName[];
   /** Events of which there cannot be the first without the second. */
   readonly pairs?: readonly (readonly [EventName, EventName])[];
   watch(world: World, judge: TraceJudge, accounts: Accounts): void;

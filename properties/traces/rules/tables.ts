@@ -5,16 +5,21 @@ import { KNOWN, UNKNOWN, type Table } from '../state/table.ts';
 import { valuesOf, type Change } from '../state/change.ts';
 import type { Task } from '../state/task.ts';
 import type { World } from '../state/world.ts';
-import type { Cause, TraceJudge, TraceRule } from './rule.ts';
+import type { Cause, TraceJudge, TraceRule, Where } from './rule.ts';
 
 const nameOf = (table: Table): string =>
   `the table of GFN 0x${table.base.toString(16)} at level ${table.level} (page 0x${table.frame.toString(16)})`;
+
+/** A change whose table may be another one by now, of which another event tells where tables have names. */
+const at = (world: World, { line, task, vm }: Change): Where =>
+  ({ line, task, vm, unless: world.kernel?.namesTables === true ? ['init_sp'] : [] });
 
 const removal = (table: Table): Cause[] =>
   table.removedLine === 0 ? [] : [{ line: table.removedLine, what: `${table.removedBy?.name ?? ''} unlinked it` }];
 
 /** Why a table may not be freed now; null when it may. */
 function tooEarly(world: World, table: Table, task: Task): readonly [string, readonly Cause[]] | null {
+  if (table.life === 'freed') return ['is freed a second time', removal(table)];
   if (table.life === 'linked' && !table.isRoot) {
     return ['is freed while an entry points to it', [{ line: table.linkedLine, what: 'it was linked' }]];
   }
@@ -35,15 +40,16 @@ const K5: TraceRule = {
   pairs: [['rl_ret', 'ru'], ['wl_ret', 'wu']],
   watch: (world, judge) => {
     world.listeners.freeing.push((table, task) => {
-      if (table.life === 'freed') return;
       judge.exercised(table.vm);
       const why = tooEarly(world, table, task);
       if (why === null) return;
-      judge.violated({ line: world.e.line, task, vm: table.vm }, `${nameOf(table)} ${why[0]}`, why[1]);
+      // a page that was freed may be a table again, of which that tells
+      const unless: EventName[] = table.life === 'freed' ? [world.kernel?.namesTables === true ? 'init_sp' : 'zap_pass'] : [];
+      judge.violated({ line: world.e.line, task, vm: table.vm, unless }, `${nameOf(table)} ${why[0]}`, why[1]);
     });
     world.listeners.changing.push((c) => {
       if (c.table?.life !== 'freed' || c.fit === 'late') return;
-      judge.violated(c, `an entry of a table that was freed was written: ${valuesOf(c)}`, removal(c.table));
+      judge.violated(at(world, c), `an entry of a table that was freed was written: ${valuesOf(c)}`, removal(c.table));
     });
   },
 };
@@ -52,7 +58,7 @@ const K5: TraceRule = {
 function notToLink(world: World, c: Change, child: Table | undefined): string | null {
   const named = world.kernel?.namesTables === true;
   if (child === undefined) {
-    return named && (c.table?.initialisedLine ?? 0) > 0 ? 'was not initialised' : null;
+    return named && ((c.table?.initialisedLine ?? 0) > 0 || c.task.mapLine > 0) ? 'was not initialised' : null;
   }
   if (child.life === 'linked' && !child.isRoot) return 'is linked already';
   if (named && (child.life === 'removed' || child.life === 'freed')) return `was ${child.life}`;
@@ -71,8 +77,7 @@ const K13: TraceRule = {
       const child = world.tables.get(frameOf(c.newHi, c.newLo));
       const what = notToLink(world, c, child);
       if (what === null) return;
-      const unless: EventName[] = world.kernel?.namesTables === true ? ['init_sp'] : [];
-      judge.violated({ line: c.line, task: c.task, vm: c.vm, unless }, `the table that is linked ${what}: ${valuesOf(c)}`, child === undefined ? [] : removal(child));
+      judge.violated(at(world, c), `the table that is linked ${what}: ${valuesOf(c)}`, child === undefined ? [] : removal(child));
     });
   },
 };
@@ -90,12 +95,12 @@ function leftOver(world: World, table: Table): number {
 }
 
 /** A write to a table that was unlinked, by somebody who cannot have met it before. */
-function tooLate(judge: TraceJudge, c: Change): void {
+function tooLate(world: World, judge: TraceJudge, c: Change): void {
   const { table } = c;
   if (table?.life !== 'removed' || c.newKind === FROZEN || c.direct || c.fit === 'late') return;
   const hold = c.task.holdOn(c.vm.id);
   if (table.removedShared && (hold === null || hold.line < table.removedLine)) return;
-  judge.violated(c, `an entry of a table that was unlinked was written: ${valuesOf(c)}`, removal(table));
+  judge.violated(at(world, c), `an entry of a table that was unlinked was written: ${valuesOf(c)}`, removal(table));
 }
 
 const K16: TraceRule = {
@@ -112,7 +117,7 @@ const K16: TraceRule = {
         `${nameOf(table)} is freed with ${value} for GFN 0x${table.gfnOf(i).toString(16)}`,
         [...removal(table), { line: table.lines[i] ?? 0, what: `${value} was written` }].filter(({ line }) => line > 0));
     });
-    world.listeners.changing.push((c) => tooLate(judge, c));
+    world.listeners.changing.push((c) => tooLate(world, judge, c));
   },
 };
 

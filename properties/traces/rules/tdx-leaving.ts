@@ -5,7 +5,7 @@ import { FROZEN, isPresent, LEAF, pagesAt, TABLE, kindOf } from '../state/spte.t
 import { KNOWN } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
 import { told, type TracedCall } from '../tdx/call.ts';
-import { LOCKS_TOLD, mayWrite, type Tds } from '../tdx/follow.ts';
+import { LOCKS_TOLD, type Tds } from '../tdx/follow.ts';
 import { keyOf, nameOfKey, type Key, type Td } from '../tdx/td.ts';
 import type { TraceJudge, TraceRule } from './rule.ts';
 import { onMirror } from './tdx-mirror.ts';
@@ -20,7 +20,9 @@ interface Debt {
  * Entries that somebody took out of the mirror, and that have to leave the Secure EPT before it releases mmu_lock.
  * `unpaid` is told of those that did not.
  */
-function watchDebts(tds: Tds, kind: typeof LEAF | typeof TABLE, by: CallName, judge: TraceJudge, unpaid: (entry: string) => string): void {
+function watchDebts(
+  tds: Tds, kind: typeof LEAF | typeof TABLE, by: CallName, judge: TraceJudge, unpaid: (entry: string) => string,
+): void {
   const owed = new Map<Key, Debt>();
   onMirror(tds, (c, td) => {
     const key = keyOf(c.gfn, c.level);
@@ -52,7 +54,7 @@ const K47: TraceRule = {
   pairs: LOCKS_TOLD,
   watch: (_, judge, { tds }) => {
     tds.began.push((td, task, call) => {
-      if (call.name !== 'tdh_mem_page_remove' || mayWrite(td, task)) return;
+      if (call.name !== 'tdh_mem_page_remove' || tds.mayWrite(td, task)) return;
       judge.violated({ line: call.line, task, vm: td.vm },
         `page ${nameOfKey(call.key)} is removed, and mmu_lock is not held for write`);
     });
@@ -65,11 +67,11 @@ const ABOUT_ENTRY = /^tdh_mem_(sept|page|range)_/;
 const TAKES_TABLE: ReadonlySet<CallName> = new Set(['tdh_mem_range_block', 'tdh_mem_sept_remove']);
 
 /** What is wrong with a call at the time at which it is made; null when nothing is. */
-function whatIsWrong(td: Td, task: Task, call: TracedCall): string | null {
+function whatIsWrong(tds: Tds, td: Td, task: Task, call: TracedCall): string | null {
   const above = td.blockedAbove(call.gfn, call.level);
   if (above !== null) return `${call.name} for ${nameOfKey(call.key)}, below the table at ${nameOfKey(above)}, which is blocked`;
   if (call.before?.holds !== 'table' || !TAKES_TABLE.has(call.name)) return null;
-  if (!mayWrite(td, task)) return `the table at ${nameOfKey(call.key)} is taken away, and mmu_lock is not held for write`;
+  if (!tds.mayWrite(td, task)) return `the table at ${nameOfKey(call.key)} is taken away, and mmu_lock is not held for write`;
   const child = call.name === 'tdh_mem_sept_remove' ? td.childOf(call.gfn, call.level) : null;
   return child === null ? null : `the table at ${nameOfKey(call.key)} is removed, and ${nameOfKey(child)} in it is not free`;
 }
@@ -81,7 +83,7 @@ const K48: TraceRule = {
   watch: (_, judge, { tds }) => {
     tds.began.push((td, task, call) => {
       if (!ABOUT_ENTRY.test(call.name) || td.isFlushed) return;
-      const wrong = whatIsWrong(td, task, call);
+      const wrong = whatIsWrong(tds, td, task, call);
       if (wrong !== null || (TAKES_TABLE.has(call.name) && call.before?.holds === 'table')) judge.exercised(td.vm);
       const unless = call.name === 'tdh_mem_sept_remove' ? told('tdh_mem_page_remove') : [];
       if (wrong !== null) judge.violated({ line: call.line, task, vm: td.vm, unless }, wrong);
@@ -139,8 +141,10 @@ const MISSING: readonly (readonly [RegExp, (tds: Tds, td: Td) => string | null, 
     const leaf = leafIn(tds, td, 0, Number.MAX_SAFE_INTEGER);
     return leaf === null ? null : `and the mirror still maps ${nameOfKey(leaf)}`;
   }],
-  [/^tdh_mng_key_freeid$/, (_, td) => td.isWrittenBack ? null : 'and caches were not written back since VPFLUSHDONE', 'tdh_phymem_cache_wb'],
-  [/^tdh_phymem_page_reclaim$/, (_, td) => td.isFreed ? null : 'and the HKID is not free: lines of the page may be dirty', 'tdh_mng_key_freeid'],
+  [/^tdh_mng_key_freeid$/, (_, td) => td.isWrittenBack ? null : 'and caches were not written back since VPFLUSHDONE',
+    'tdh_phymem_cache_wb'],
+  [/^tdh_phymem_page_reclaim$/, (_, td) => td.isFreed ? null : 'and the HKID is not free: lines of the page may be dirty',
+    'tdh_mng_key_freeid'],
 ];
 
 const K62: TraceRule = {

@@ -4,7 +4,7 @@ import { valuesOf, type Change } from '../state/change.ts';
 import { frameOf, isPresent, pagesAt, TABLE } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
 import { told, type TracedCall } from '../tdx/call.ts';
-import { LOCKS_TOLD, mayWrite, type Tds } from '../tdx/follow.ts';
+import { LOCKS_TOLD, type Tds } from '../tdx/follow.ts';
 import { alignTo, describe, keyOf, nameOfKey, type Entry, type Key, type Td } from '../tdx/td.ts';
 import type { TraceRule } from './rule.ts';
 
@@ -56,7 +56,7 @@ const K44: TraceRule = {
         entry.line === 0 ? [] : [{ line: entry.line, what: 'the last call that changed it' }]);
     });
     tds.began.push((td, task, call) => {
-      if (!ADDS.has(call.name) || mayWrite(td, task) || inHook.get(task) === call.key) return;
+      if (!ADDS.has(call.name) || tds.mayWrite(td, task) || inHook.get(task) === call.key) return;
       judge.violated({ line: call.line, task, vm: td.vm, unless: ['tdx_sept_set_private_spte'] },
         `${call.name} for ${nameOfKey(call.key)}, which its caller has not frozen in the mirror`);
     });
@@ -88,10 +88,10 @@ const K46: TraceRule = {
   watch: (_, judge, { tds }) => {
     onMirror(tds, (c, td) => {
       if (!isPresent(c.oldKind)) return;
-      if (!c.task.locksSeen) return judge.unjudged(`no event of a lock is recorded for ${c.task.name}`);
+      if (!tds.world.tellsLocksOf(c.task, c.vm)) return judge.unjudged(`no event of a lock is recorded for ${c.task.name}`);
       judge.exercised(c.vm);
-      if (!mayWrite(td, c.task)) {
-        judge.violated(c, `an entry of the mirror that is present is changed, and mmu_lock is not held for write: ${valuesOf(c)}`);
+      if (!tds.mayWrite(td, c.task)) {
+        judge.violated(c, `a present entry of the mirror is changed, and mmu_lock is not held for write: ${valuesOf(c)}`);
       }
     });
   },
@@ -149,7 +149,8 @@ const K53: TraceRule = {
       const key = keyOf(c.gfn, c.level);
       const call = refused.get(c.task);
       if (call?.key === key && isPresent(c.newKind)) {
-        judge.violated(c, `it becomes present after ${call.name} was refused: ${valuesOf(c)}`, [{ line: call.line, what: 'the call' }]);
+        judge.violated(c, `it becomes present after ${call.name} was refused: ${valuesOf(c)}`,
+          [{ line: call.line, what: 'the call' }]);
       } else if (call?.key === key) {
         judge.exercised(c.vm);
         refused.delete(c.task);

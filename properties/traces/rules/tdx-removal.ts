@@ -1,9 +1,10 @@
 /** K51, K52, K54 to K56: the calls that add and take away private pages: when, in which order, under which lock. */
+import { PREVIOUS_TLB_EPOCH_BUSY } from '../../../spec/tdx/status.ts';
 import type { CallName } from '../kernels/events.ts';
 import type { Task } from '../state/task.ts';
 import { told, type TracedCall } from '../tdx/call.ts';
 import { framesOf } from '../tdx/effects.ts';
-import { LOCKS_TOLD, mayWrite } from '../tdx/follow.ts';
+import { LOCKS_TOLD } from '../tdx/follow.ts';
 import { describe, nameOfKey, type Td } from '../tdx/td.ts';
 import type { TraceRule } from './rule.ts';
 
@@ -77,10 +78,11 @@ const K54: TraceRule = {
       if (call.name !== REMOVE) return;
       const where = { line: call.line, task, vm: td.vm };
       judge.exercised(td.vm);
-      if (!mayWrite(td, task)) return judge.violated(where, `page ${nameOfKey(call.key)} is removed, and mmu_lock is not held for write`);
+      const what = `page ${nameOfKey(call.key)} is removed, `;
+      if (!tds.mayWrite(td, task)) return judge.violated(where, `${what}and mmu_lock is not held for write`);
       const wrong = tooEarly(td, call);
       if (wrong === null) return;
-      judge.violated(where, `page ${nameOfKey(call.key)} is removed, ${wrong[0]}`, wrong[1] === 0 ? [] : [{ line: wrong[1], what: 'since then' }]);
+      judge.violated(where, what + wrong[0], wrong[1] === 0 ? [] : [{ line: wrong[1], what: 'since then' }]);
     });
     tds.ended.push((_td, _task, call) => {
       if (!call.succeeded) return;
@@ -92,7 +94,8 @@ const K54: TraceRule = {
       const call = cached.get(frame);
       if (call === undefined) return;
       judge.violated({ line, task, vm: task.vm, unless: told('tdh_phymem_page_wbinvd') },
-        `the host uses page ${hex(frame)}, whose cache lines were not written back`, [{ line: call.line, what: 'it was removed' }]);
+        `the host uses page ${hex(frame)}, whose cache lines were not written back`,
+        [{ line: call.line, what: 'it was removed' }]);
     });
     world.listeners.forgetting.push(() => cached.clear());
   },
@@ -106,11 +109,13 @@ const K55: TraceRule = {
     tds.began.push((td, task, call) => {
       if (call.name !== 'tdh_mem_track') return;
       judge.exercised(td.vm);
-      if (!mayWrite(td, task)) judge.violated({ line: call.line, task, vm: td.vm }, 'TRACK is called, and mmu_lock is not held for write');
+      const where = { line: call.line, task, vm: td.vm };
+      if (!tds.mayWrite(td, task)) judge.violated(where, 'TRACK is called, and mmu_lock is not held for write');
     });
     tds.ended.push((td, task, call) => {
-      if (call.name !== 'tdh_mem_track' || !call.meetsOldEpoch) return;
-      judge.violated({ line: tds.world.e.line, task, vm: td.vm }, 'TRACK is called, and a VCPU is still inside from the epoch before');
+      if (call.name !== 'tdh_mem_track' || !call.is(PREVIOUS_TLB_EPOCH_BUSY)) return;
+      judge.violated({ line: tds.world.e.line, task, vm: td.vm },
+        'TRACK is called, and a VCPU is still inside from the epoch before');
     });
   },
 };
@@ -136,7 +141,8 @@ const K56: TraceRule = {
       judge.exercised(td.vm);
       const causes = [{ line: refused.get(task)?.line ?? 0, what: 'it was refused' }];
       if (td.barred === null) {
-        judge.violated({ line: call.line, task, vm: td.vm, unless: ['bar'] }, `${call.name} is tried again, and entries are not barred`, causes);
+        judge.violated({ line: call.line, task, vm: td.vm, unless: ['bar'] },
+          `${call.name} is tried again, and entries are not barred`, causes);
       }
       const inside = [...td.inside][0];
       if (inside !== undefined) {
@@ -149,7 +155,7 @@ const K56: TraceRule = {
       const where = { line: world.e.line, task, vm: td.vm };
       if (call.isBusy && isSecond(task, call)) {
         judge.violated(where, `${call.name} was refused again`, [{ line: refused.get(task)?.line ?? 0, what: 'the first time' }]);
-      } else if (call.isBusy && !mayWrite(td, task)) {
+      } else if (call.isBusy && !tds.mayWrite(td, task)) {
         judge.violated(where, `${call.name} was refused, and who has to get others out does not hold mmu_lock for write`);
       }
       if (call.isBusy) refused.set(task, call);

@@ -46,6 +46,15 @@ interface Fault {
   wanted: boolean;
 }
 
+/** A fault that was left as it was: where that was told. */
+interface Left {
+  readonly fault: Fault;
+  readonly td: Td;
+  readonly task: Task;
+  readonly line: number;
+  readonly text: string;
+}
+
 const isSlotGoing = (td: Td, gfn: number): boolean => td.slots.some(({ start, end }) => gfn >= start && gfn < end);
 
 const K58: TraceRule = {
@@ -53,6 +62,17 @@ const K58: TraceRule = {
   needs: ['chg', 'tdp_fault', 'tdx_handle_exit', 'tdx_handle_exit_ret', 'has_events_ret'],
   watch: (world, judge, { tds }) => {
     const faults = new Map<Task, Fault>();
+    /** A memslot that goes is marked first, which faults see, and told of when all that saw it otherwise are over. */
+    let left: Left[] = [];
+    const close = ({ fault, td, ...where }: Left): void => {
+      judge.violated({ ...where, vm: td.vm, unless: ['slot', 'request'] },
+        `the VCPU goes back to the guest, and GFN 0x${fault.gfn.toString(16)} is not mapped: the same fault is ahead of it`,
+        [{ line: fault.line, what: 'the fault' }]);
+    };
+    world.on('slot', () => {
+      left = left.filter(({ td, fault }) => !isSlotGoing(td, fault.gfn));
+    });
+    world.listeners.ending.push(() => left.forEach(close));
     world.on('tdx_handle_exit', (_, task) => faults.delete(task));
     world.on('tdp_fault', (e, task) => {
       const td = tds.of(world.vmOf(e, task));
@@ -73,6 +93,9 @@ const K58: TraceRule = {
     onMirror(tds, (c) => {
       if (c.newKind !== LEAF) return;
       for (const fault of faults.values()) if (covers(c, fault.gfn)) fault.resolved = true;
+      // the slot was there
+      for (const each of left) if (covers(c, each.fault.gfn)) close(each);
+      left = left.filter(({ fault }) => !covers(c, fault.gfn));
     });
     world.on('tdx_handle_exit_ret', (e, task) => {
       const fault = faults.get(task);
@@ -81,11 +104,12 @@ const K58: TraceRule = {
       if (fault === undefined || td === null) return;
       judge.exercised(td.vm);
       if (e.low('ret') === 0 || fault.resolved || fault.wanted || td.isDead || isSlotGoing(td, fault.gfn)) return;
-      judge.violated({ line: e.line, task, vm: td.vm, unless: ['slot', 'request'] },
-        `the VCPU goes back to the guest, and GFN 0x${fault.gfn.toString(16)} is not mapped: the same fault is ahead of it`,
-        [{ line: fault.line, what: 'the fault' }]);
+      left.push({ fault, td, task, line: e.line, text: e.text() });
     });
-    world.listeners.forgetting.push(() => faults.clear());
+    world.listeners.forgetting.push(() => {
+      faults.clear();
+      left = [];
+    });
   },
 };
 
@@ -106,7 +130,12 @@ const K59: TraceRule = {
         [{ line, what: 'TDH.VP.ENTER was refused' }]);
     };
     world.on('tdx_handle_exit', (e, task) => given(e, task, 'an exit is handled, and the VCPU did not enter'));
-    world.on('kvm_userspace_exit', (e, task) => given(e, task, 'the VCPU gives up, and TDH.VP.ENTER was only refused'));
+    world.on('kvm_userspace_exit', (e, task) => {
+      // a signal may come at any time
+      if (refused.has(task) && !/reason (restart|KVM_EXIT_INTR)/.test(e.text())) {
+        given(e, task, 'the VCPU gives up, and TDH.VP.ENTER was only refused');
+      }
+    });
     world.listeners.forgetting.push(() => refused.clear());
   },
 };

@@ -5,7 +5,7 @@ import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
 import type { TraceRule } from './rule.ts';
 
-/** So many lines after a root was freed, what else its VM had was, too: callbacks run in batches. */
+/** So many lines after a root was freed, what else it had was, too: callbacks run in batches. */
 const BATCH = 10;
 
 /** The probes that tell of VMs came together with one that misses no callback; others miss some in interrupts. */
@@ -27,7 +27,6 @@ const K35: TraceRule = {
   id: 'K35',
   needs: ['vm_uninit'],
   watch: (world, judge) => {
-    let gone: Gone[] = [];
     world.on('zap_inval_ret', (e, task) => {
       const { vm } = task;
       if (vm === null || vm.uninitialised === 0) return;
@@ -37,19 +36,32 @@ const K35: TraceRule = {
       judge.violated({ line: e.line, task, vm }, `the MMU is gone, and ${placeOf(linked)} is linked`,
         [{ line: linked.linkedLine, what: 'it was linked' }]);
     });
+  },
+};
+
+/** A table that is never freed: known when its root is. */
+const LEAK: TraceRule = {
+  id: 'K35',
+  needs: ['chg', 'free_rcu'],
+  watch: (world, judge) => {
+    let gone: Gone[] = [];
     world.listeners.freeing.push((root, task) => {
       const { vm } = root;
-      if (!root.isRoot || vm.uninitialised === 0) return;
-      const tables = [...vm.tables].filter((table) => table.life === 'removed');
+      if (!root.isRoot || root.life === 'freed') return;
+      judge.exercised(vm);
+      const tables = [...vm.tables].filter((table) => table.life === 'removed' && table.root === root);
       gone = gone.filter((each) => each.tables.some(({ life }) => life !== 'freed'));
-      gone.push({ vm, task, line: world.e.line, text: world.e.text(), tables });
+      if (tables.length > 0) gone.push({ vm, task, line: world.e.line, text: world.e.text(), tables });
+    });
+    world.listeners.forgetting.push(() => {
+      gone = [];
     });
     world.listeners.ending.push(() => {
       if (!missesNone(world)) return;
       for (const { vm, task, line, text, tables } of gone) {
         const leaked = world.e.line - line < BATCH ? undefined : tables.find(({ life }) => life !== 'freed');
         if (leaked === undefined) continue;
-        judge.violated({ line, task, vm, text }, `the VM is gone, and ${placeOf(leaked)} was never freed`,
+        judge.violated({ line, task, vm, text }, `the root is gone, and ${placeOf(leaked)} was never freed`,
           [{ line: leaked.removedLine, what: 'it was unlinked' }]);
       }
     });
@@ -88,4 +100,4 @@ const K5: TraceRule = {
   },
 };
 
-export default [K35, K5] satisfies readonly TraceRule[];
+export default [K35, LEAK, K5] satisfies readonly TraceRule[];

@@ -1,4 +1,5 @@
 /** What an SPTE may become: K8 to K10, K17; and what its value says of itself: K12, K19. */
+import type { EventName } from '../kernels/events.ts';
 import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
 import { valuesOf, type Change } from '../state/change.ts';
 import { FROZEN, frameOf, has, isPresent, LEAF, MMIO, pagesAt, TABLE } from '../state/spte.ts';
@@ -7,16 +8,18 @@ import type { Task } from '../state/task.ts';
 import type { World } from '../state/world.ts';
 import type { TraceJudge, TraceRule } from './rule.ts';
 
-/** A rule about each change that `premise` holds for. */
+/** A rule about each change that `premise` holds for; `named` where it is about what tables are said to be. */
 function onChange(
-  id: string, premise: (c: Change) => boolean, wrong: (c: Change, layout: SpteLayout) => string | null,
+  id: string, premise: (c: Change) => boolean, wrong: (c: Change, layout: SpteLayout) => string | null, named = false,
 ): TraceRule {
   const watch = (world: World, judge: TraceJudge): void => {
     world.listeners.changing.push((c) => {
       if (world.kernel === null || !premise(c)) return;
       judge.exercised(c.vm);
       const what = wrong(c, world.kernel.layout);
-      if (what !== null) judge.violated(c, `${what}: ${valuesOf(c)}`);
+      if (what === null) return;
+      const unless: EventName[] = named && world.kernel.namesTables ? ['init_sp'] : [];
+      judge.violated({ line: c.line, task: c.task, vm: c.vm, unless }, `${what}: ${valuesOf(c)}`);
     });
   };
   return { id, needs: ['chg'], watch };
@@ -68,12 +71,15 @@ const K17 = onChange('K17', (c) => c.oldKind === TABLE,
   (c) => c.newKind !== TABLE || sameFrame(c) ? null : 'an entry came to point to another table');
 
 const K12 = onChange('K12', (c) => isPresent(c.newKind) || isPresent(c.oldKind), (c) => {
-  if (c.table !== null && c.table.level !== c.level) return `a table of level ${c.table.level} has an entry of another`;
   if (c.gfn % pagesAt(c.level) !== 0) return 'the GFN is not the first of an entry of that level';
-  if (c.table !== null && !Number.isNaN(c.table.base) && !c.table.covers(c.gfn)) return 'the GFN is not of that table';
-  const leaf = c.newKind === LEAF;
-  return leaf && frameOf(c.newHi, c.newLo) % pagesAt(c.level) !== 0 ? 'the page is not aligned for its level' : null;
+  return c.newKind === LEAF && frameOf(c.newHi, c.newLo) % pagesAt(c.level) !== 0 ? 'the page is not aligned for its level' : null;
 });
+
+const PLACE = onChange('K12', ({ table }) => table !== null, ({ table, level, gfn }) => {
+  if (table === null) return null;
+  if (table.level !== level) return `a table of level ${table.level} has an entry of another`;
+  return Number.isNaN(table.base) || table.covers(gfn) ? null : 'the GFN is not of that table';
+}, true);
 
 const K19 = onChange('K19', (c) => c.newKind === LEAF, (c, { writable, mmuWritable, hostWritable }) => {
   if (has(writable, c.newHi, c.newLo) && !has(mmuWritable, c.newHi, c.newLo)) return 'W without MMU-writable';
@@ -81,5 +87,5 @@ const K19 = onChange('K19', (c) => c.newKind === LEAF, (c, { writable, mmuWritab
     'MMU-writable without host-writable' : null;
 });
 
-export default [K8, K9, K9_MMIO, K10, K12, K17, K19] satisfies readonly TraceRule[];
+export default [K8, K9, K9_MMIO, K10, K12, PLACE, K17, K19] satisfies readonly TraceRule[];
 

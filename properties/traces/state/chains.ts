@@ -59,7 +59,8 @@ export class Chains {
   }
 
   private isLate(c: Change): boolean {
-    const found = this.open.findIndex((o) => o.table === c.table && o.index === c.index && o.task !== c.task &&
+    // whoever was seen to do something else since then wrote after that
+    const found = this.open.findIndex((o) => o.table === c.table && o.index === c.index && o.task !== c.task && c.task.lastLine < o.line &&
       o.fromLo === c.oldLo && o.fromHi === c.oldHi && o.toLo === c.newLo && o.toHi === c.newHi);
     if (found >= 0) this.open.splice(found, 1);
     return found >= 0;

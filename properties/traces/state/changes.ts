@@ -1,6 +1,6 @@
 /** Reads changes of SPTEs from the events that tell of them, has them judged, and keeps the tables. */
 import type { TraceEvent } from '../reader/event.ts';
-import { MIRROR_ROLE } from '../kernels/kernel.ts';
+import { asIdOf, frameOfAddress, indexOfAddress, isOfMirror, levelOf } from './addresses.ts';
 import { Change } from './change.ts';
 import { Chains } from './chains.ts';
 import { link, unlink } from './links.ts';
@@ -9,23 +9,19 @@ import { frameOf, has, indexOf, kindOf, LEAF, pagesAt, TABLE } from './spte.ts';
 import { UNKNOWN } from './table.ts';
 import { EXCLUSIVE, SHARED, type Task } from './task.ts';
 import { isTracked, restored } from './tracking.ts';
-import { frameOfAddress, type World } from './world.ts';
+import type { Vm } from './vm.ts';
+import type { World } from './world.ts';
 
-const AS_ID_SHIFT = 24;
-const ENTRY_BYTES = 8;
-const PAGE = 4096;
-
-/** A change that `chg` told of, and whose tracepoint is still to come. */
-interface Announced {
-  readonly gfn: number;
-  readonly level: number;
-}
+/** GFN and level of a change, as one number. */
+const LEVELS = 8;
+const placeOf = (gfn: number, level: number): number => gfn * LEVELS + level;
 
 class Changes {
   private readonly world: World;
   private readonly chains: Chains;
   private readonly c = new Change();
-  private readonly announced = new Map<Task, Announced[]>();
+  /** Places of changes that `chg` told of, and whose tracepoint is still to come. */
+  private readonly announced = new Map<Task, number[]>();
 
   constructor(world: World) {
     this.world = world;
@@ -44,24 +40,24 @@ class Changes {
     c.vm = vm;
     c.gfn = e.number('gfn');
     c.level = e.number('level');
-    c.asId = e.has('role') ? (e.low('role') >>> AS_ID_SHIFT) & 0xff : e.low('as_id');
+    c.asId = e.has('role') ? asIdOf(e) : e.low('as_id');
     c.mode = e.low('shared') === 0 ? EXCLUSIVE : SHARED;
     this.values(e);
     this.announce(task);
     if (e.has('spt')) {
       const at = indexOf(c.gfn, c.level);
-      c.table = world.found(frameOfAddress(e.number('spt')), vm, c.asId, e.low('role') & 0xf, c.gfn - at * pagesAt(c.level));
+      c.table = world.found(frameOfAddress(e.number('spt')), vm, c.asId, levelOf(e), c.gfn - at * pagesAt(c.level));
       c.index = at;
-      if ((e.low('role') & MIRROR_ROLE) !== 0) c.table.mirror = true;
+      if (isOfMirror(e)) c.table.mirror = true;
     } else this.resolve();
     this.tell();
   }
 
   private announce(task: Task): void {
-    const { gfn, level } = this.c;
+    const place = placeOf(this.c.gfn, this.c.level);
     const known = this.announced.get(task);
-    if (known === undefined) this.announced.set(task, [{ gfn, level }]);
-    else known.push({ gfn, level });
+    if (known === undefined) this.announced.set(task, [place]);
+    else known.push(place);
   }
 
   /** Of changes that `chg` did not tell of: aging and the clearing of W for the dirty log write by themselves. */
@@ -69,19 +65,23 @@ class Changes {
     const { c, world } = this;
     const [gfn, level] = [e.number('gfn'), e.number('level')];
     const announced = this.announced.get(task);
-    const at = announced?.findLastIndex((a) => a.gfn === gfn && a.level === level) ?? -1;
+    const at = announced?.lastIndexOf(placeOf(gfn, level)) ?? -1;
     if (at >= 0) {
       announced?.splice(at, 1);
       return;
     }
-    if (task.vm === null || world.kernel === null) return;
+    if (world.kernel === null) return;
     this.begin(e, task);
-    c.vm = task.vm;
     c.gfn = gfn;
     c.level = level;
     c.asId = e.low('as_id');
     this.values(e);
     c.direct = c.oldKind === LEAF && c.newKind === LEAF;
+    if (task.vm === null) {
+      this.forgetIn(world.vms.values());
+      return;
+    }
+    c.vm = task.vm;
     this.resolve();
     this.tell();
   }
@@ -96,7 +96,7 @@ class Changes {
     this.begin(e, task);
     c.vm = table.vm;
     c.table = table;
-    c.index = (sptep % PAGE) / ENTRY_BYTES;
+    c.index = indexOfAddress(sptep);
     c.gfn = table.gfnOf(c.index);
     c.level = table.level;
     c.asId = table.asId;
@@ -166,15 +166,17 @@ class Changes {
       link(world, c);
     }
     if (c.oldKind === TABLE && c.newKind !== TABLE) unlink(world, c);
-    if (table === null) this.forgetAt();
+    if (table === null) this.forgetIn([c.vm]);
     else table.set(c.index, c.newHi, c.newLo, c.line);
   }
 
-  /** A change that may have been in any of the VM's tables. */
-  private forgetAt(): void {
+  /** A change that may have been in any table of these VMs. */
+  private forgetIn(vms: Iterable<Vm>): void {
     const { c } = this;
-    for (const table of c.vm.tables) {
-      if (table.level === c.level && table.covers(c.gfn)) table.known[indexOf(c.gfn, c.level)] = UNKNOWN;
+    for (const { tables } of vms) {
+      for (const table of tables) {
+        if (table.level === c.level && table.covers(c.gfn)) table.known[indexOf(c.gfn, c.level)] = UNKNOWN;
+      }
     }
   }
 }

@@ -1,5 +1,6 @@
 /** What has to be flushed from the TLBs: who owes it since when, for which GFNs, and until when. */
 import { isYield } from './locks.ts';
+import type { Table } from './table.ts';
 import type { Hold, Task } from './task.ts';
 import type { Vm } from './vm.ts';
 import type { World } from './world.ts';
@@ -15,6 +16,8 @@ export interface Debt {
   start: number;
   /** The first GFN behind it. */
   end: number;
+  /** Under which it changed; null for all that are valid. */
+  readonly root: Table | null;
   /** Which of the ranges of an invalidation it is for; 0 when it is for none. */
   readonly range: number;
 }
@@ -30,10 +33,16 @@ interface RangeFlush {
   readonly end: number;
 }
 
+/** An event at which debts are due. */
+export interface DueAt {
+  readonly line: number;
+  readonly text: string;
+}
+
 export interface DebtListeners {
   readonly owing: ((debt: Debt) => void)[];
-  /** It was not paid when it was due, at the present event. */
-  readonly unpaid: ((debt: Owed, task: Task) => void)[];
+  /** It was not paid when it was due. */
+  readonly unpaid: ((debt: Owed, task: Task, at: DueAt) => void)[];
   /** A flush of a range did not cover it. */
   readonly missed: ((debt: Owed, task: Task, flush: RangeFlush) => void)[];
   /** A flush of a range by who owes one. */
@@ -44,12 +53,18 @@ export class Debts {
   readonly listeners: DebtListeners = { owing: [], unpaid: [], missed: [], covering: [] };
   private readonly owed = new Map<Task, Owed[]>();
   private readonly ranges = new Map<Task, RangeFlush>();
-  /** Whether a debt for this range of an invalidation may be paid later than mmu_lock is let go. */
+  /** Where a task let go of the lock, and owes what may wait if it did that only to let others have it. */
+  private readonly waiting = new Map<Task, DueAt>();
+  private readonly world: World;
+  /** Whether a debt for this range of an invalidation may be paid later than mmu_lock is let go of in between. */
   private readonly mayWait: (task: Task, debt: Debt) => boolean;
 
   constructor(world: World, mayWait: (task: Task, debt: Debt) => boolean) {
+    this.world = world;
     this.mayWait = mayWait;
     world.on('flush', (_, task) => {
+      // nobody flushes while he lets others have the lock: he was through
+      if (this.waiting.has(task)) this.settleWaiting(task);
       this.ranges.delete(task);
       this.owed.delete(task);
     });
@@ -66,6 +81,7 @@ export class Debts {
     world.listeners.forgetting.push(() => {
       this.owed.clear();
       this.ranges.clear();
+      this.waiting.clear();
     });
   }
 
@@ -73,8 +89,8 @@ export class Debts {
   owe(task: Task, debt: Debt, what: () => string): void {
     for (const listener of this.listeners.owing) listener(debt);
     const owed = this.owed.get(task);
-    const same = owed?.find(({ rule, due, vm, range }) =>
-      rule === debt.rule && due === debt.due && vm === debt.vm && range === debt.range);
+    const same = owed?.find(({ rule, due, vm, root, range }) =>
+      rule === debt.rule && due === debt.due && vm === debt.vm && root === debt.root && range === debt.range);
     if (same !== undefined) {
       same.start = Math.min(same.start, debt.start);
       same.end = Math.max(same.end, debt.end);
@@ -98,13 +114,31 @@ export class Debts {
   }
 
   private onRelease(task: Task, { lock }: Hold): void {
-    if (!this.owed.has(task)) return;
-    this.call(task, (debt) => debt.vm.id === lock && debt.due === 'unlock' && !this.mayWait(task, debt));
+    const owed = this.owed.get(task);
+    if (owed === undefined) return;
+    const isDue = (debt: Debt): boolean => debt.vm.id === lock && debt.due === 'unlock';
+    this.call(task, (debt) => isDue(debt) && !this.mayWait(task, debt));
+    if (owed.some((debt) => isDue(debt) && this.mayWait(task, debt))) this.waiting.set(task, this.now());
   }
 
   private onAcquired(task: Task, hold: Hold): void {
-    if (!this.owed.has(task) || isYield(hold)) return;
-    this.call(task, (debt) => debt.vm.id === hold.lock && debt.due === 'lock');
+    if (isYield(hold)) {
+      this.waiting.delete(task);
+      return;
+    }
+    if (this.waiting.has(task)) this.settleWaiting(task);
+    if (this.owed.has(task)) this.call(task, (debt) => debt.vm.id === hold.lock && debt.due === 'lock');
+  }
+
+  private settleWaiting(task: Task): void {
+    const at = this.waiting.get(task);
+    this.waiting.delete(task);
+    this.call(task, ({ range }) => range > 0, at);
+  }
+
+  private now(): DueAt {
+    const { e } = this.world;
+    return { line: e.line, text: e.text() };
   }
 
   private onEnd(vm: Vm): void {
@@ -112,10 +146,16 @@ export class Debts {
   }
 
   /** What is due is gone, paid or not. */
-  private call(task: Task, isDue: (debt: Debt) => boolean): void {
+  private call(task: Task, isDue: (debt: Debt) => boolean, at?: DueAt): void {
     const owed = this.owed.get(task);
     if (owed === undefined) return;
+    const due = owed.filter(isDue);
+    if (due.length === 0) return;
     this.owed.set(task, owed.filter((debt) => !isDue(debt)));
-    for (const debt of owed.filter(isDue)) for (const listener of this.listeners.unpaid) listener(debt, task);
+    for (const debt of due) {
+      // that it is invalid was told only afterwards
+      if (debt.root?.invalid === true && !this.world.hasSeen('inval_roots')) continue;
+      for (const listener of this.listeners.unpaid) listener(debt, task, at ?? this.now());
+    }
   }
 }

@@ -1,15 +1,11 @@
 /** VMs, roots and tables come and go; tasks walk through them. */
 import type { TraceEvent } from '../reader/event.ts';
 import { hashOfText } from '../reader/keys.ts';
-import { MIRROR_ROLE } from '../kernels/kernel.ts';
-import { frameOfAddress, type World } from './world.ts';
+import { asIdOf, frameOfAddress, isOfMirror, levelOf } from './addresses.ts';
+import type { World } from './world.ts';
 import { Table } from './table.ts';
 import type { Task } from './task.ts';
 import type { Vm } from './vm.ts';
-
-const LEVEL_BITS = 0xf;
-const AS_ID_SHIFT = 24;
-const asIdOf = (e: TraceEvent): number => (e.low('role') >>> AS_ID_SHIFT) & 0xff;
 
 export function followLife(world: World): void {
   world.on('vm_init', (e) => {
@@ -32,11 +28,16 @@ export function followLife(world: World): void {
   world.on('inval_roots', (e, task) => {
     for (const root of world.vmOf(e, task).roots) invalidate(root, e.line);
   });
+  // where that is not told, and no role tells, whoever zaps invalid roots does it right after he made them so
+  world.on('zap_inval', (e, task) => {
+    if (world.kernel?.invalidRole !== 0 || world.hasSeen('inval_roots')) return;
+    for (const root of world.vmOf(e, task).roots) invalidate(root, e.line);
+  });
   world.on('put_root', (e, task) => {
     if (!e.has('spt')) return;
     const vm = world.vmOf(e, task);
     // it may have been there before the trace
-    const root = world.found(frameOfAddress(e.number('spt')), vm, asIdOf(e), e.low('role') & LEVEL_BITS, 0);
+    const root = world.found(frameOfAddress(e.number('spt')), vm, asIdOf(e), levelOf(e), 0);
     if (root.root === null) world.makeRoot(root);
     vm.rootsBySp.set(e.number('root'), root);
     // also where whoever made it invalid was inlined
@@ -72,10 +73,10 @@ function initialise(world: World, e: TraceEvent, task: Task): void {
   const isRoot = e.number('sptep') === 0;
   const vm = task.vm ?? (isRoot ? null : world.tables.get(frameOfAddress(e.number('sptep')))?.vm) ?? null;
   if (vm === null) return;
-  const table = world.add(new Table(frame, vm, asIdOf(e), e.low('role') & LEVEL_BITS, e.number('gfn')));
+  const table = world.add(new Table(frame, vm, asIdOf(e), levelOf(e), e.number('gfn')));
   table.life = 'initialised';
   table.initialisedLine = e.line;
-  table.mirror = (e.low('role') & MIRROR_ROLE) !== 0;
+  table.mirror = isOfMirror(e);
   if (world.kernel !== null) table.fill(world.kernel.layout.empty);
   if (!isRoot) return;
   table.life = 'linked';
@@ -86,26 +87,33 @@ function initialise(world: World, e: TraceEvent, task: Task): void {
 /** A struct kvm_mmu_page is smaller than this; its head for RCU lies in it. */
 const SP_BYTES = 256;
 
-/** Where roots have no names, their addresses are all there is to know that one is gone. */
-function freeRootAt(world: World, head: number): void {
-  for (const vm of world.vms.values()) {
-    for (const [sp, root] of vm.rootsBySp) {
+/** Where roots have no names, their addresses are all there is to know that one is gone; null when it is not known. */
+function namelessRootAt(world: World, head: number): Table | null | undefined {
+  for (const { rootSps, rootsBySp } of world.vms.values()) {
+    for (const sp of rootSps) {
       if (head < sp || head >= sp + SP_BYTES) continue;
-      vm.rootsBySp.delete(sp);
-      if (root.frame < 0) world.drop(root);
+      rootSps.delete(sp);
+      const root = rootsBySp.get(sp);
+      return root === undefined || root.frame < 0 ? root ?? null : undefined;
     }
   }
+  return undefined;
 }
 
 function free(world: World, e: TraceEvent, task: Task): void {
-  freeRootAt(world, e.number('head'));
-  const table = world.tables.get(frameOfAddress(e.number('spt')));
-  if (table === undefined) return;
+  const nameless = world.kernel?.namesTables === false ? namelessRootAt(world, e.number('head')) : undefined;
+  const table = nameless === undefined ? world.tables.get(frameOfAddress(e.number('spt'))) : nameless;
+  if (table === undefined || table === null) return;
+  const { vm } = table;
   for (const listener of world.listeners.freeing) listener(table, task);
   table.release();
-  table.vm.frees++;
-  if (table.isRoot) table.vm.roots = table.vm.roots.filter((root) => root !== table);
-  table.vm.tables.delete(table);
+  vm.frees++;
+  if (table.isRoot) {
+    vm.roots = vm.roots.filter((root) => root !== table);
+    for (const [sp, root] of vm.rootsBySp) if (root === table) vm.rootsBySp.delete(sp);
+  }
+  if (nameless === undefined) vm.tables.delete(table);
+  else world.drop(table);
 }
 
 /** Which root a task walks, as long as it says so. */
@@ -129,6 +137,7 @@ export function followWalks(world: World): void {
     const vm = e.has('kvm') ? world.vmOf(e, task) : task.vm;
     task.walkSp = e.number('root');
     task.walk = vm?.rootsBySp.get(task.walkSp) ?? null;
+    vm?.rootSps.add(task.walkSp);
   });
   world.on(['age', 'cleardirty_pt', 'cleardirty_slot', 'wrprot_slot', 'split_slot', 'recover_slot', 'collapse_slot',
     'unmap_range', 'unmap_gfn_range', 'wp_gfn', 'nxzap', 'zap_inval', 'put_root'], (e, task) => {

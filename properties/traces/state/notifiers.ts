@@ -16,6 +16,8 @@ export interface Range {
   readonly line: number;
   /** The address space that it is of, where that is told; those whose roots were walked for it. */
   readonly asIds: Set<number>;
+  /** The addresses of those roots, as far as they are told. */
+  readonly sps: Set<number>;
 }
 
 export interface Invalidation {
@@ -43,6 +45,7 @@ export class Notifiers {
       const root = task.walk;
       const range = root === null ? undefined : this.of(root.vm, task)?.ranges.at(-1);
       if (root !== null) range?.asIds.add(root.asId);
+      if (task.vm !== null) this.of(task.vm, task)?.ranges.at(-1)?.sps.add(task.walkSp);
     });
     world.on('inv_end', (e, task) => this.onEnd(world.vmOf(e, task), task, e));
     world.listeners.forgetting.push(() => {
@@ -70,7 +73,8 @@ export class Notifiers {
   private onRange(world: World, e: TraceEvent, task: Task): void {
     const vm = world.vmOf(e, task);
     if (!this.starting.has(task)) return;
-    const range: Range = { start: e.number('start'), end: e.number('end'), line: e.line, asIds: new Set(e.has('as_id') ? [e.number('as_id')] : []) };
+    const asIds = new Set(e.has('as_id') ? [e.number('as_id')] : []);
+    const range: Range = { start: e.number('start'), end: e.number('end'), line: e.line, asIds, sps: new Set() };
     const known = this.of(vm, task);
     if (known !== undefined) {
       known.ranges.push(range);

@@ -56,7 +56,7 @@ export function followDebts(world: World, notifiers: Notifiers): Debts {
     const vm = world.vmOf(e, task);
     const [start, n] = e.has('n') ? [e.number('base'), e.number('n')] : [e.number('gfn'), 0];
     if (!e.has('n') && !e.has('mask')) return;
-    const debt = { rule: 'K24', due: 'lock', vm, line: e.line, start, end: start + n, range: 0 } as const;
+    const debt = { rule: 'K24', due: 'lock', vm, line: e.line, start, end: start + n, root: null, range: 0 } as const;
     debts.owe(task, debt, () => 'took W away for the dirty log');
   });
   world.listeners.changing.push((c) => {
@@ -66,7 +66,7 @@ export function followDebts(world: World, notifiers: Notifiers): Debts {
     const root = c.table?.root ?? c.task.walk;
     if (root === null || root.invalid) return;
     debts.owe(c.task, {
-      rule: what.rule, due: what.due, vm: c.vm, line: c.line,
+      rule: what.rule, due: what.due, vm: c.vm, root, line: c.line,
       start: c.gfn, end: c.gfn + pagesAt(c.level), range: what.due === 'unlock' ? rangeOf(c.task, c) : 0,
     }, () => valuesOf(c));
   });

@@ -1,11 +1,9 @@
 /** Which table a change is in, where the kernel does not say. */
 import { EMPTY, FROZEN, frameOf, indexOf, kindOf, TABLE } from './spte.ts';
 import { Table, UNKNOWN } from './table.ts';
+import { ROOT_LEVEL } from './addresses.ts';
 import type { Change } from './change.ts';
 import type { World } from './world.ts';
-
-/** A root has at least so many levels below it and itself. */
-const ROOT_LEVEL = 4;
 
 /** The table of `level` that `gfn` is reached through from `root`; null when that is not known. */
 export function tableIn(world: World, root: Table, gfn: number, level: number): Table | null {
@@ -24,15 +22,14 @@ export function tableIn(world: World, root: Table, gfn: number, level: number): 
 /** The table that `c` is in; null when that cannot be told. */
 export function resolve(world: World, c: Change): Table | null {
   const { task, vm, gfn, level, asId } = c;
-  if (c.newKind === FROZEN) {
-    const removed = task.removing.findLast((table) => table.level === level && table.covers(gfn));
-    if (removed !== undefined) return removed;
-  }
+  const removed = task.removing.findLast((table) => table.level === level && table.covers(gfn));
+  if (c.newKind === FROZEN && removed !== undefined) return removed;
   if (task.walk !== null && task.walk.vm === vm && task.walk.asId === asId) {
     const table = tableIn(world, task.walk, gfn, level);
     if (table !== null || !vm.whole) return table;
   }
-  const best = bestOf(world, c) ?? newRoot(world, c);
+  // what is not found is in a table that the task takes apart, and does not treat as it should
+  const best = bestOf(world, c) ?? newRoot(world, c) ?? (vm.whole ? removed ?? null : null);
   // where roots have no names, this is how their addresses become known
   if (task.walkSp !== 0 && c.oldKind !== EMPTY && best?.root != null) {
     vm.rootsBySp.set(task.walkSp, best.root);

@@ -25,6 +25,8 @@ export class Task {
   attempt = 0;
   /** Events of locks are recorded for this task: without them, holding none means nothing. */
   locksSeen = false;
+  /** Its last event before the present one. */
+  lastLine = 0;
   /** The VM that it was last seen to work on. */
   vm: Vm | null = null;
   /** The VM that it runs a vCPU of; what it does may be about another one that the same process has. */
@@ -37,6 +39,11 @@ export class Task {
   readonly removing: Table[] = [];
   /** Since when it maps a page for a fault, or 0. */
   mapLine = 0;
+
+  /** Name without id, by which events are filtered. */
+  get comm(): string {
+    return this.name.slice(0, this.name.lastIndexOf('-'));
+  }
 
   constructor(pid: number, name: string) {
     this.pid = pid;

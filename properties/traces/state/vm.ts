@@ -17,6 +17,8 @@ export class Vm {
   roots: Table[] = [];
   /** Roots by the address of their struct kvm_mmu_page. */
   readonly rootsBySp = new Map<number, Table>();
+  /** Such addresses that were told of. */
+  readonly rootSps = new Set<number>();
   /** Its memory is being taken down; nothing runs in it any more. */
   dying = false;
   /** How many of its tables an RCU callback was seen to free. */

@@ -3,21 +3,14 @@
  * before the rules, so that a rule finds the state as it is after the event, unless it says otherwise.
  */
 import { EVENT_KINDS, type EventName } from '../kernels/events.ts';
-import { DIRECT_MAP, kernelOfChange, type TracedKernel } from '../kernels/kernel.ts';
+import { kernelOfChange, type TracedKernel } from '../kernels/kernel.ts';
 import type { TraceEvent } from '../reader/event.ts';
-import { halvesOf } from '../../../spec/kvm/layouts/halves.ts';
+import { frameOfPhysical, ROOT_LEVEL } from './addresses.ts';
 import type { Broken, Change } from './change.ts';
 import { ENTRIES } from './spte.ts';
 import { Table } from './table.ts';
 import { Task, type Hold } from './task.ts';
 import { Vm } from './vm.ts';
-
-const PAGE = 4096;
-const ROOT_LEVEL = 4;
-const DIRECT_MAP_NUMBER = (halvesOf(DIRECT_MAP).hi & 0x1f_ffff) * 2 ** 32 + (halvesOf(DIRECT_MAP).lo >>> 0);
-
-/** Frame of the page that a virtual address of physical memory lies in. */
-export const frameOfAddress = (address: number): number => Math.floor((address - DIRECT_MAP_NUMBER) / PAGE);
 
 export type OnEvent = (e: TraceEvent, task: Task) => void;
 
@@ -60,6 +53,8 @@ export class World {
   /** Who holds mmu_lock can be preempted (PREEMPT_RT), so that RCU does not wait for him. */
   locksArePreempted = false;
   private readonly declared = new Set<string>();
+  /** Events of locks are recorded for tasks of these names. */
+  private readonly lockComms = new Set<string>();
   private nameless = 0;
   private readonly handlers: OnEvent[][] = EVENT_KINDS.map(() => []);
   private readonly ids = new Map<EventName, number>(EVENT_KINDS.map(({ name, id }) => [name, id]));
@@ -76,11 +71,6 @@ export class World {
   /** Events of that name were seen, or would have been if there had been any. */
   hasSeen(name: EventName): boolean {
     return (this.seen[this.ids.get(name) ?? -1] ?? 0) > 0 || this.declared.has(name);
-  }
-
-  /** Whose locks are recorded: holding none, as far as events tell, is to hold none. */
-  seesLocksOf(task: Task): boolean {
-    return task.locksSeen || (this.declared.has('rl_ret') && this.declared.has('wl_ret'));
   }
 
   /** The comment that was read into `e` may say something of the trace. */
@@ -101,6 +91,7 @@ export class World {
     if (handlers.length === 0) return;
     const task = this.taskOf(e);
     for (const handler of handlers) handler(e, task);
+    task.lastLine = e.line;
   }
 
   private recognise(): void {
@@ -117,6 +108,18 @@ export class World {
     const task = new Task(key, ofCpu ? `interrupt on CPU ${e.cpu}` : e.task());
     this.tasks.set(key, task);
     return task;
+  }
+
+  seesLocksOf(task: Task): void {
+    if (task.locksSeen) return;
+    task.locksSeen = true;
+    this.lockComms.add(task.comm);
+  }
+
+  /** Whether the task would be known to hold the VM's lock, if it did. */
+  tellsLocksOf(task: Task, vm: Vm): boolean {
+    const areDeclared = this.declared.has('rl_ret') && this.declared.has('wl_ret');
+    return task.locksSeen || (vm.whole && (areDeclared || this.lockComms.has(task.comm)));
   }
 
   /** The VM that an event names. */
@@ -158,7 +161,7 @@ export class World {
 
   /** A root by its physical address. */
   rootAt(address: number, vm: Vm, asId: number): Table {
-    const root = this.found(Math.floor(address / PAGE), vm, asId, ROOT_LEVEL, 0);
+    const root = this.found(frameOfPhysical(address), vm, asId, ROOT_LEVEL, 0);
     if (root.root === null) this.makeRoot(root);
     return root;
   }

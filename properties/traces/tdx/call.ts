@@ -1,5 +1,5 @@
 /** A call of the TDX module, as the probes of KVM's wrapper of it tell: where it begins, and how it ends. */
-import { OPERAND_BUSY, PREVIOUS_TLB_EPOCH_BUSY, SUCCESS, toRax, type Status } from '../../../spec/tdx/status.ts';
+import { OPERAND_BUSY, SUCCESS, toRax, type Status } from '../../../spec/tdx/status.ts';
 import type { CallName, EventName } from '../kernels/events.ts';
 import type { TraceEvent } from '../reader/event.ts';
 import { keyOf, type Entry, type Key } from './td.ts';
@@ -11,7 +11,7 @@ const STRUCT_PAGE = 64;
 
 /** Bits 63:32 of a completion status, which tell statuses apart. */
 const classBits = (status: Status): number => Number(toRax(status) >> 32n) | 0;
-const [DONE, BUSY, EPOCH_BUSY] = [SUCCESS, OPERAND_BUSY, PREVIOUS_TLB_EPOCH_BUSY].map(classBits);
+const [DONE, BUSY] = [SUCCESS, OPERAND_BUSY].map(classBits);
 
 /** Kernels name a page by its frame or by its struct page; -1 when an event does neither. */
 export function frameOfPage(e: TraceEvent): number {
@@ -58,8 +58,9 @@ export class TracedCall {
     return this.result === BUSY;
   }
 
-  get meetsOldEpoch(): boolean {
-    return this.result === EPOCH_BUSY;
+  /** It was answered by this status, whatever its operand. */
+  is(status: Status): boolean {
+    return this.result === classBits(status);
   }
 
   /** As violations say it. */

@@ -3,7 +3,8 @@ import { CALL_NAMES, type CallName, type EventName } from '../kernels/events.ts'
 import type { TraceEvent } from '../reader/event.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
-import { frameOfAddress, type World } from '../state/world.ts';
+import { frameOfAddress } from '../state/addresses.ts';
+import type { World } from '../state/world.ts';
 import { frameOfPage, TracedCall } from './call.ts';
 import { ABOUT_ENTRY, EFFECTS } from './effects.ts';
 import { Td } from './td.ts';
@@ -15,9 +16,6 @@ const VM_DEAD = 1;
 export const LOCKS_TOLD: readonly (readonly [EventName, EventName])[] = [
   ['rl', 'rl_ret'], ['rl_ret', 'rl'], ['rl_ret', 'ru'], ['wl', 'wl_ret'], ['wl_ret', 'wl'], ['wl_ret', 'wu'], ['wu', 'wl_ret'],
 ];
-
-/** A task has the mmu_lock of a TD's VM for write, or it cannot be told that it has not. */
-export const mayWrite = ({ vm }: Td, task: Task): boolean => !task.locksSeen || task.holdOn(vm.id)?.mode === EXCLUSIVE;
 
 type OnCall = (td: Td, task: Task, call: TracedCall) => void;
 
@@ -98,6 +96,11 @@ export class Tds {
   ofLock(lock: number): Td | null {
     const vm = this.world.vms.get(lock);
     return vm === undefined ? null : this.tds.get(vm) ?? null;
+  }
+
+  /** A task has the mmu_lock of a TD's VM for write, or it cannot be told that it has not. */
+  mayWrite({ vm }: Td, task: Task): boolean {
+    return !this.world.tellsLocksOf(task, vm) || task.holdOn(vm.id)?.mode === EXCLUSIVE;
   }
 
   /** The TD that a task was last seen to work for, or null. */

@@ -116,8 +116,14 @@ export class Td {
   }
 }
 
-/** What the mirror has for a GFN where the walk ends, and at which level; null when that is not known. */
-export function mirrorAt({ root }: Td, world: World, gfn: number): { readonly kind: Kind; readonly level: number } | null {
+/** An entry of the mirror. */
+interface MirrorEntry {
+  readonly kind: Kind;
+  readonly level: number;
+}
+
+/** Where the walk for a GFN ends in the mirror, at level `lowest` at the latest; null when that is not known. */
+export function mirrorAt({ root }: Td, world: World, gfn: number, lowest = 1): MirrorEntry | null {
   const layout = world.kernel?.layout;
   if (layout === undefined) return null;
   for (let table = root; table !== null;) {
@@ -125,7 +131,7 @@ export function mirrorAt({ root }: Td, world: World, gfn: number): { readonly ki
     if (table.known[index] === UNKNOWN) return null;
     const [hi, lo] = [table.hi[index] ?? 0, table.lo[index] ?? 0];
     const kind = kindOf(layout, table.level, hi, lo);
-    if (kind !== TABLE) return { kind, level: table.level };
+    if (kind !== TABLE || table.level <= lowest) return { kind, level: table.level };
     table = world.tables.get(frameOf(hi, lo)) ?? null;
   }
   return null;
