@@ -33,7 +33,9 @@ const sample = (policy: Policy, numRuns: number): History[] =>
 
 const rulesOf = (lines: readonly string[]): string[] => judgeTrace(lines).violations.map(({ rule }) => rule);
 
-describe.each(POLICIES.filter(({ vms }) => vms.includes('vm')).map((policy) => [policy.name, policy] as const))('%s', (_, policy) => {
+const GOOD = POLICIES.filter(({ breaks, vms }) => breaks.length === 0 && vms.includes('vm'));
+
+describe.each(GOOD.map((policy) => [policy.name, policy] as const))('%s', (_, policy) => {
   test('obeys the rules, and so do its traces, which put every rule to the test', () => {
     const emitter = new Emitter({ policy, module, only: TRACE_RULE_IDS });
     const exercised = new Map<string, number>();

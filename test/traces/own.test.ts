@@ -19,6 +19,8 @@ const FIRST: ReadonlyMap<string, readonly [rule: string, line: number]> = new Ma
   ['linux-6.12.117-bug-wrong-range', ['K21', 921]],
   ['linux-6.12.117-bug-logging-without-flush', ['K24', 1363]],
   ['tdx-bug-parent-blocked-first', ['K48', 62]],
+  ['vm-bug-notifier-skips-invalid-roots', ['K22', 46]],
+  ['vm-bug-flush-overwritten', ['K20', 34]],
 ]);
 
 const judged = new Judged();

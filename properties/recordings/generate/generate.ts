@@ -1,8 +1,10 @@
 /**
  * The recordings of our own, as files: what each is made of, and its text. Equal seeds give equal text.
  */
+import b03 from '../../../impl/mutants/b-03-flush-overwritten.ts';
+import b11 from '../../../impl/mutants/b-11-notifier-skips-invalid-roots.ts';
 import b46 from '../../../impl/mutants/b-46-parent-blocked-first.ts';
-import { hugePagesV5, upstream616 } from '../../../impl/index.ts';
+import { hugePagesV5, upstream616, upstream7 } from '../../../impl/index.ts';
 import type { Policy } from '../../../impl/policy.ts';
 import { parseHistory } from '../../histories/text.ts';
 import { Emitter } from '../../traces/emit/emit.ts';
@@ -49,11 +51,19 @@ const results = (cells: readonly unknown[]): string => {
   return `{"module":${JSON.stringify(OWN_MODULE)},"method":${JSON.stringify(METHOD)},\n"results":[\n${rows}\n]}\n`;
 };
 
-/** Runs of TDs as a host of TDX would have told them: BUSY, a kick and a second try; a split; a table taken away too early. */
+/**
+ * Runs of TDs as a host of TDX would have told them: BUSY, a kick and a second try; a split; a table taken away too early.
+ * Runs of ordinary VMs on EPT: faults, aging and logging, in all address spaces; a notifier that does not look at roots that
+ * are invalid; a flush that is owed and forgotten.
+ */
 const OWN_TRACES: readonly (readonly [name: string, policy: Policy, history: string])[] = [
   ['tdx-busy', upstream616, 'v0: accept-huge 0; accept 0 | h0: unmap 0 | v1: accept-huge 0 | @v1.0.34>1 @v0.1.0>2 @v0.0.37>1'],
   ['tdx-split', hugePagesV5, 'v0: accept-huge 0; touch 1 | h0: unmap 0; unmap 0+2'],
   ['tdx-bug-parent-blocked-first', b46.policy, 'v0: read 0 | h0: remove-table 0'],
+  ['vm-logged', upstream7, 'vm | v0: touch 0; nested-touch 0; read 2 | v1: smm-touch 0; exec 4 | h0: log 0; age 0+2; collect 0; unlog 0 | ' +
+    'h1: unmap 0+2; recover-nx 0; zap-all 0 | @v0.0.40>2 @h0.1.9>1'],
+  ['vm-bug-notifier-skips-invalid-roots', b11.policy, 'vm | v0: touch 0 | h0: delete-slot 0 | h1: unmap 0 | @h0.0.0?1'],
+  ['vm-bug-flush-overwritten', b03.policy, 'vm | v0: smm-exec 0 | h0: recover-nx 0'],
 ];
 
 type File = readonly [name: string, make: (seeds: Seeds) => string];

@@ -140,7 +140,8 @@ export class DirectWriter implements FunctionListener {
 
   map(vcpu: KvmVcpu, fault: Fault): void {
     const pfn = fault.slot < 0 ? NO_SLOT : this.places.frame(fault.page);
-    this.log.event('map', 'kvm_tdp_mmu_map+0x4', `${this.fault(vcpu, fault)} pfn=${hex(pfn)} ec=0x100000006 req=1 mmu_seq=${fault.seq}`);
+    this.log.event('map', 'kvm_tdp_mmu_map+0x4',
+      `${this.fault(vcpu, fault)} pfn=${hex(pfn)} ec=0x100000006 req=1 mmu_seq=${fault.seq}`);
   }
 
   mapEnded(answer: FaultAnswer): void {
