@@ -17,9 +17,9 @@ export function assertWritable(file: string | undefined): void {
   if (statSync(file, { throwIfNoEntry: false })?.isDirectory() === true) throw new UsageError(`${file} is a folder; name a file`);
 }
 
-/** Runs `history` once more and writes it to `file`, or leaves that as it was. */
+/** Runs `history` once more, to its end, as a kernel would, and writes it to `file`, or leaves that as it was. */
 export function writeTrace(file: string, options: EngineOptions, history: History): void {
-  const { lines } = new Emitter(options).emit(history);
+  const { lines } = new Emitter({ ...options, rules: false }).emit(history);
   const text = `${lines.join('\n')}\n`;
   write(file, file.endsWith('.gz') ? gzipSync(text) : Buffer.from(text));
   warn(`${file}: ${lines.length} lines, of the history '${formatHistory(history)}'`);

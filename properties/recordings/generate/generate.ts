@@ -87,5 +87,5 @@ export const OWN_FILES: readonly File[] = [
 
 /** A run as `sept show --emit-trace` writes it. */
 function emitted(policy: Policy, history: string): string {
-  return `${new Emitter({ policy, module: '1.5' }).emit(parseHistory(history)).lines.join('\n')}\n`;
+  return `${new Emitter({ policy, module: '1.5', rules: false }).emit(parseHistory(history)).lines.join('\n')}\n`;
 }
