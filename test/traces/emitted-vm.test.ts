@@ -19,8 +19,8 @@ import { FAULTY } from '../kvm/faulty.ts';
 import { FAULTY_VMS } from './faulty-vms.ts';
 
 const module = '1.5';
-const HISTORIES = 800;
-const HISTORIES_OF_A_MUTANT = 50;
+const HISTORIES = 500;
+const HISTORIES_OF_A_MUTANT = 30;
 const SEED = 7;
 /** Rules that the traces of a known bug break besides its own. */
 const TAKEN_FOR: Readonly<Record<string, readonly string[]>> = { 'b-32': ['K21'], 'b-38': ['K39'] };
