@@ -16,16 +16,6 @@ import type { Places } from './places.ts';
 import { TableWriter } from './tables.ts';
 import { Tasks } from './tasks.ts';
 
-/** The events that it tells of. */
-export const DIRECT_EVENTS: readonly EventName[] = [
-  'vm_init', 'vm_uninit', 'chg', 'kvm_tdp_mmu_spte_changed', 'fast_page_fault', 'rl', 'rl_ret', 'ru', 'wl', 'wl_ret', 'wu',
-  'map', 'map_ret', 'fpf', 'fpf_ret', 'kvm_entry', 'kvm_exit', 'hwflush', 'loadmmu', 'freeobs', 'init_sp', 'link_sp',
-  'free_rcu', 'alloc_root', 'put_root', 'inval_roots', 'zap_inval', 'zap_inval_ret', 'zap_root', 'zap_root_ret', 'zap_pass',
-  'zap_leafs', 'zap_leafs_ret', 'unmap_gfn_range', 'unmap_range', 'unmap_range_ret', 'inv_add', 'inv_end', 'mn_start', 'mn_end',
-  'age', 'flush', 'flush_ret', 'flush_range', 'flush_range_ret', 'wrprot_slot', 'cleardirty_slot', 'cleardirty_pt', 'wp_gfn',
-  'split_slot', 'recover_slot', 'nxzap',
-];
-
 /*
  * One value is told that the recordings' probes do not fetch: the address space of the slot that a range is of
  * (range->slot->as_id, slot->as_id). Without it a range that no root was walked for may be SMM's.

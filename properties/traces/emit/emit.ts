@@ -3,13 +3,13 @@ import type { Violation } from '../../../spec/machine/rule.ts';
 import type { Vm, VmKind } from '../../../impl/vm.ts';
 import { Engine, type EngineOptions } from '../../engine.ts';
 import type { History } from '../../histories/history.ts';
-import { DIRECT_EVENTS, DirectWriter } from './direct.ts';
+import { DirectWriter } from './direct.ts';
 import { probed } from './functions.ts';
 import { TraceLog } from './log.ts';
-import { TDX_EVENTS, type EventName } from '../kernels/events.ts';
 import { DECLARATIONS } from '../reader/event.ts';
 import { Places } from './places.ts';
 import { writeSecure } from './secure.ts';
+import { TOLD } from './told.ts';
 
 export interface Emission {
   /** Lines of ftrace text, without newlines. */
@@ -18,18 +18,9 @@ export interface Emission {
   readonly violation: Violation | null;
 }
 
-/** The events that each writer tells of. */
-const TOLD = {
-  secure: [
-    ...TDX_EVENTS.filter((name) => !/tdx_sept_link/.test(name)),
-    'chg', 'init_sp', 'free_rcu', 'vm_init', 'alloc_root', 'rl', 'rl_ret', 'ru', 'wl', 'wl_ret', 'wu', 'kvm_entry', 'kvm_exit',
-  ],
-  direct: DIRECT_EVENTS,
-} as const satisfies Record<string, readonly EventName[]>;
-
 /** What has to be known of a model before its events can be understood. */
 const declarations = (kind: VmKind, { kvm: { tables } }: Vm): string[] => [
-  `${DECLARATIONS.probes} ${TOLD[kind === 'vm' ? 'direct' : 'secure'].join(' ')}`,
+  `${DECLARATIONS.probes} ${TOLD[kind].join(' ')}`,
   `${DECLARATIONS.entries} ${tables.fanout}`,
   // a grace period waits for read sections only, not for who holds a lock
   `${DECLARATIONS.preemption} rt`,
