@@ -174,6 +174,10 @@ const ALTERATIONS: readonly (readonly [what: string, of: readonly string[], rule
     edit(lines, find(lines, 'tdh_vp_enter_ret'), 'status=0x0', 'status=0x8000020000000001');
     return find(lines, 'tdx_handle_exit');
   }],
+  ['the TDR is reclaimed before other pages', PLAIN, 'K62', (lines) =>
+    edit(lines, find(lines, 'tdh_phymem_page_reclaim_ret'), 'status=0x0', 'status=0xc000040000000000')],
+  ['VPFLUSHDONE comes before every VCPU is flushed', PLAIN, 'K62', (lines) =>
+    edit(lines, find(lines, 'tdh_mng_vpflushdone_ret'), 'status=0x0', 'status=0x8000082400000000')],
   ['a large page is split that is not blocked', SPLIT, 'K65', (lines) =>
     edit(lines, find(lines, 'tdh_mem_page_demote_ret'), 'status=0x0', 'status=0xc0000b0600000001')],
   ['an interrupted merge is given up half way', MERGED, 'K66', (lines) => {

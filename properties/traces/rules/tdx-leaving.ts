@@ -1,4 +1,5 @@
 /** K47, K48, K50, K62: how pages and tables leave a TD that may still run, and how it ends. */
+import { FLUSHVP_NOT_DONE, TD_ASSOCIATED_PAGES_EXIST, type Status } from '../../../spec/tdx/status.ts';
 import type { CallName } from '../kernels/events.ts';
 import { valuesOf, type Change } from '../state/change.ts';
 import { FROZEN, isPresent, LEAF, pagesAt, TABLE, kindOf } from '../state/spte.ts';
@@ -147,6 +148,12 @@ const MISSING: readonly (readonly [RegExp, (tds: Tds, td: Td) => string | null, 
     'tdh_mng_key_freeid'],
 ];
 
+/** Answers that say that something should have come before. */
+const TOO_EARLY: readonly (readonly [CallName, Status, string])[] = [
+  ['tdh_mng_vpflushdone', FLUSHVP_NOT_DONE, 'a VCPU is still associated with a processor'],
+  ['tdh_phymem_page_reclaim', TD_ASSOCIATED_PAGES_EXIST, 'the TDR is to come back, and the TD has other pages'],
+];
+
 const K62: TraceRule = {
   id: 'K62',
   needs: told('tdh_mng_vpflushdone'),
@@ -159,6 +166,10 @@ const K62: TraceRule = {
         const where = { line: call.line, task, vm: td.vm, unless: by.flatMap(told) };
         if (what !== null) judge.violated(where, `${call.name} is called, ${what}`);
       }
+    });
+    tds.ended.push((td, task, call) => {
+      const early = TOO_EARLY.find(([name, status]) => name === call.name && call.is(status));
+      if (early !== undefined) judge.violated({ line: tds.world.e.line, task, vm: td.vm }, `${call.name} is refused: ${early[2]}`);
     });
   },
 };
