@@ -19,7 +19,7 @@ import { TDX_TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
 import { FAULTY_TDS } from '../policies/faulty-tds.ts';
 
 const module = '1.5';
-const HISTORIES = 10;
+const HISTORIES = 5;
 const BUDGET = 20_000;
 
 /** What no event tells of, by what the monitors expected: what KVM keeps for itself, and which pages are control pages; folios. */
