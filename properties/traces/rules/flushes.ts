@@ -1,11 +1,16 @@
 /** Flushes of TLBs that are owed and paid: K20, K21, K24, K25. */
-import type { Due } from '../state/debts.ts';
+import type { Debt, Due } from '../state/debts.ts';
+import type { Vm } from '../state/vm.ts';
 import type { TraceRule } from './rule.ts';
 
 const SAID: Readonly<Record<Due, string>> = {
   unlock: 'lets go of mmu_lock, or ends the invalidation, and has not flushed',
   lock: 'goes on, and has not flushed',
 };
+
+/** There is a newer root of the address space: this one may be invalid, and a vCPU that leaves it flushes by itself. */
+const isReplaced = ({ root, vm }: Debt): boolean =>
+  root !== null && vm.roots.find(({ asId }) => asId === root.asId) !== root;
 
 /** A rule about the debts that carry its id. */
 const paid = (id: string): TraceRule => ({
@@ -14,13 +19,17 @@ const paid = (id: string): TraceRule => ({
   // they tell which roots are valid
   needsOne: ['inval_roots', 'put_root'],
   pairs: [['flush_range', 'flush_range_ret']],
-  watch: (_world, judge, { debts: { listeners } }) => {
+  watch: (world, judge, { debts: { listeners } }) => {
+    /** VMs in which there are, or were, roots that somebody made invalid. */
+    const zapped = new WeakSet<Vm>();
+    world.on('zap_inval', (e, task) => zapped.add(world.vmOf(e, task)));
     listeners.owing.push((debt) => {
       if (debt.rule === id) judge.exercised(debt.vm);
     });
     listeners.unpaid.push((debt, task, at) => {
       if (debt.rule !== id) return;
-      judge.violated({ ...at, task, vm: debt.vm },
+      const mayBeInvalid = isReplaced(debt) || zapped.has(debt.vm);
+      judge.violated({ ...at, task, vm: debt.vm, unless: mayBeInvalid ? ['inval_roots'] : [] },
         `${SAID[debt.due]} since GFNs 0x${debt.start.toString(16)} up to 0x${debt.end.toString(16)} changed`,
         [{ line: debt.line, what: debt.what }]);
     });
