@@ -103,6 +103,16 @@ function ruleOf(world: World, { fromHi, fromLo, level, known, mode, direct }: Br
   return direct || mode !== EXCLUSIVE ? 'K2' : 'K3';
 }
 
+/**
+ * Events without which a broken chain may be none: those of who writes by himself; where tables have no names, those of
+ * faults, which say in which table they are by being one; and of FROZEN, which stays until its page is another table's,
+ * that of its becoming one.
+ */
+const explaining = (world: World, b: Broken): EventName[] => [
+  ...lockless(world, b),
+  ...world.kernel?.namesTables === false ? ['map' as const] : ruleOf(world, b) === 'K10' ? ['init_sp' as const] : [],
+];
+
 const broken = (id: string, premise: (c: Change) => boolean): TraceRule => ({
   id,
   needs: ['chg'],
@@ -113,9 +123,7 @@ const broken = (id: string, premise: (c: Change) => boolean): TraceRule => ({
     world.listeners.broken.push((b) => {
       if (ruleOf(world, b) !== id) return;
       const gfn = b.table.gfnOf(b.index).toString(16);
-      // which table a fault is in it says by being one
-      const unless: EventName[] = [...lockless(world, b), ...world.kernel?.namesTables === false ? ['map' as const] : []];
-      judge.violated({ ...b, unless }, `GFN 0x${gfn} at level ${b.level} was ${hexOf(b.toHi, b.toLo)}, ` +
+      judge.violated({ ...b, unless: explaining(world, b) }, `GFN 0x${gfn} at level ${b.level} was ${hexOf(b.toHi, b.toLo)}, ` +
         `where ${hexOf(b.fromHi, b.fromLo)} was written last`,
       b.fromLine === 0 ? [] : [{ line: b.fromLine, what: `${hexOf(b.fromHi, b.fromLo)} was written` }]);
     });
