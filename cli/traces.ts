@@ -6,6 +6,8 @@ import type { EngineOptions } from '../properties/engine.ts';
 import type { History } from '../properties/histories/history.ts';
 import { formatHistory } from '../properties/histories/text.ts';
 import { Emitter } from '../properties/traces/emit/emit.ts';
+import { whyUntold } from '../properties/traces/emit/untold.ts';
+import type { Violation } from '../spec/machine/rule.ts';
 import { UsageError } from './errors.ts';
 import { warn } from './output.ts';
 
@@ -17,12 +19,17 @@ export function assertWritable(file: string | undefined): void {
   if (statSync(file, { throwIfNoEntry: false })?.isDirectory() === true) throw new UsageError(`${file} is a folder; name a file`);
 }
 
-/** Runs `history` once more, to its end, as a kernel would, and writes it to `file`, or leaves that as it was. */
-export function writeTrace(file: string, options: EngineOptions, history: History): void {
+/**
+ * Runs `history` once more, to its end, as a kernel would, and writes it to `file`, or leaves that as it was. Says why the
+ * trace does not show the `violation` that the monitors saw, where that is so.
+ */
+export function writeTrace(file: string, options: EngineOptions, history: History, violation: Violation | null): void {
   const { lines } = new Emitter({ ...options, rules: false }).emit(history);
   const text = `${lines.join('\n')}\n`;
   write(file, file.endsWith('.gz') ? gzipSync(text) : Buffer.from(text));
   warn(`${file}: ${lines.length} lines, of the history '${formatHistory(history)}'`);
+  const why = violation === null ? null : whyUntold(violation);
+  if (why !== null) warn(`${file}: sept trace will not name ${violation?.rule}: ${why}`);
 }
 
 /** Whole or not at all. */

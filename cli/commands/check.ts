@@ -50,7 +50,8 @@ Exit code: 0 passes, 1 fails or inconclusive, 2 unusable input.`)
       });
       if (json === true) printJson(jsonOf(verdict));
       else printVerdict(verdict);
-      if (emitTrace !== undefined) writeTrace(emitTrace, options, verdict.findings[0]?.history ?? verdict.longest);
+      const [first] = verdict.findings;
+      if (emitTrace !== undefined) writeTrace(emitTrace, options, first?.history ?? verdict.longest, first?.violation ?? null);
       exit(verdict.verdict === 'passes' ? EXIT_CLEAN : EXIT_FINDINGS);
     });
 

@@ -35,7 +35,7 @@ export const showCommand = (exit: (code: number) => void): Command =>
       const report = violation === null ? null : explain(options, history, violation);
       if (json === true) printJson({ policy: options.policy.name, module, violation, rows: report?.rows.length ?? 0 });
       else print(report === null ? unbroken(options, history) : emphasised(report.text));
-      if (emitTrace !== undefined) writeTrace(emitTrace, options, history);
+      if (emitTrace !== undefined) writeTrace(emitTrace, options, history, violation);
       exit(violation === null ? EXIT_CLEAN : EXIT_FINDINGS);
     });
 

@@ -47,6 +47,13 @@ describe('--emit-trace', () => {
     expect(await sept('trace', file)).toMatchObject({ code: 0, stderr: '' });
   });
 
+  test('says why the trace will not show what the monitors saw', async () => {
+    const file = join(folder, 'b-55.trace');
+    const { stderr } = await sept('show', 'b-55', 'v0: touch-no-ve 0', '--emit-trace', file);
+    expect(stderr).toContain(`${file}: sept trace will not name K60: it is no rule that traces are judged by\n`);
+    expect(await sept('trace', file)).toMatchObject({ code: 0 });
+  });
+
   test('writes one history with sept show', async () => {
     const file = join(folder, 'shown.trace');
     expect((await sept('show', 'frozen-mirror', 'v0: touch 0', '--emit-trace', file)).code).toBe(0);

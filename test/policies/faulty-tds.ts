@@ -4,8 +4,9 @@ import {
   type Install,
 } from '../../impl/blocks/fault.ts';
 import { demotePage } from '../../impl/blocks/resize.ts';
+import sharedFlag from '../../impl/mutants/b-73-shared-flag.ts';
 import { kickAll, track } from '../../impl/blocks/seamcalls.ts';
-import { returnPages, unmapUnder, zapLeaves } from '../../impl/blocks/zap.ts';
+import { unmapUnder, zapLeaves } from '../../impl/blocks/zap.ts';
 import { frozenMirror, upstream619 } from '../../impl/index.ts';
 import type { Policy } from '../../impl/policy.ts';
 import { isStatus, mapping, succeeded } from '../../impl/vm.ts';
@@ -77,16 +78,7 @@ const ROWS: readonly (readonly [rule: string, fault: string, change: Partial<Pol
       }));
     },
   }, frozenMirror],
-  ['K55', 'tracks with mmu_lock held for read', {
-    *unmap(vm, gfn, pages) {
-      yield* vm.mmuLock.readLock();
-      yield* vm.invalidation.begin();
-      yield* zapLeaves(vm, gfn, pages, demotePage);
-      yield* returnPages(vm, gfn, pages);
-      yield* vm.invalidation.end();
-      yield* vm.mmuLock.readUnlock();
-    },
-  }, frozenMirror],
+  ['K55', 'tracks with mmu_lock held for read', { unmap: sharedFlag.policy.unmap }, frozenMirror],
   ['K57', 'enters the TD before it says that it is in the guest', {
     *enter(vm, vcpu) {
       if ((yield* vm.m.read(vm.noEntry)) !== 0) return false;

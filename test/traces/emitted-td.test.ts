@@ -14,6 +14,7 @@ import type { History } from '../../properties/histories/history.ts';
 import { formatHistory } from '../../properties/histories/text.ts';
 import { shapesOf } from '../../properties/shapes.ts';
 import { Emitter } from '../../properties/traces/emit/emit.ts';
+import { isIn, PERHAPS_LATER, whyUntold } from '../../properties/traces/emit/untold.ts';
 import { judgeTrace } from '../../properties/traces/judge.ts';
 import { TDX_TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
 import { FAULTY_TDS } from '../policies/faulty-tds.ts';
@@ -22,28 +23,13 @@ const module = '1.5';
 const HISTORIES = 5;
 const BUDGET = 20_000;
 
-/** What no event tells of, by what the monitors expected: what KVM keeps for itself, and which pages are control pages; folios. */
-const UNTOLD = new RegExp(`^(${[
-  'the state RUNNABLE before pre_fault_allowed is set',
-  'vcpu\\d in IN_GUEST_MODE, where a kick finds it',
-  'every VCPU flushed at TDH.MNG.VPFLUSHDONE',
-  'the VCPU off its processor\'s list before it is freed',
-  'every other page reclaimed before the TDR at TDH.PHYMEM.PAGE.RECLAIM',
-  'PHYMEM.PAGE.WBINVD of the TDR before it is used',
-  // folios, what an operation is asked to take, what the guest wanted to accept
-  'one folio behind .*',
-  '.* split before a part of it is taken',
-  'the mapping of .* split before its folio is',
-  'page .* split where vcpu\\d accepts .*',
-].join('|')})$`);
-
 /** A run ends with the step that breaks a rule, which tells of a few events at most. */
 const LAST_EVENTS = 3;
 
 const TDS: readonly Policy[] = [...POLICIES, ...MUTANTS.map(({ policy }) => policy)].filter(({ vms }) => vms[0] !== 'vm');
 
 interface Opinions {
-  /** The rule that the monitors say is broken; null when none is, or when no event tells of it. */
+  /** The rule that the monitors say is broken; null when none is, or when no event up to there tells of it. */
   readonly monitors: string | null;
   readonly trace: readonly string[];
   /** How many lines before the end the first violation is. */
@@ -53,9 +39,8 @@ interface Opinions {
 function opinionsOf(emitter: Emitter, history: History): Opinions {
   const { lines, violation } = emitter.emit(history);
   const { violations } = judgeTrace(lines);
-  const isTold = violation !== null && TDX_TRACE_RULE_IDS.includes(violation.rule) && !UNTOLD.test(violation.expected);
   return {
-    monitors: isTold ? violation.rule : null,
+    monitors: violation === null || whyUntold(violation) !== null || isIn(PERHAPS_LATER, violation) ? null : violation.rule,
     trace: violations.map(({ rule }) => rule),
     early: violations[0] === undefined ? 0 : lines.length - violations[0].line,
   };

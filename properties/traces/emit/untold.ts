@@ -1,8 +1,9 @@
 /**
- * What the monitors see of an ordinary VM's run and its trace does not tell, since no probe shows what the rule is about;
- * and what it tells at another time. Both by what a monitor says: expected and seen.
+ * What the monitors see of a run and its trace does not tell, since no probe shows what the rule is about; and what it
+ * tells at another time. Both by what a monitor says: expected and seen.
  */
 import type { Violation } from '../../../spec/machine/rule.ts';
+import { TDX_TRACE_RULE_IDS, TRACE_RULE_IDS } from '../rules/index.ts';
 
 interface Row {
   readonly rule: string;
@@ -35,7 +36,21 @@ export const UNTOLD: readonly Row[] = [
     why: 'neither references to pages nor why a fault is taken again is told' },
   { rule: 'K38', says: /^(memslots as they were|GFN \d+ being invalidated when its page goes|no invalidation under way)/,
     why: 'neither memslots nor what the host does with its pages is told' },
+  // of TDs
+  { rule: 'K52', says: /^the state RUNNABLE before pre_fault_allowed/, why: 'what KVM publishes in which order is not told' },
+  { rule: 'K57', says: /^vcpu\d in IN_GUEST_MODE/, why: 'a vCPU\'s mode is not told' },
+  { rule: 'K62', says: /^the VCPU off its processor's list/, why: 'the list of associated VCPUs has no probes' },
+  { rule: 'K62', says: /^PHYMEM.PAGE.WBINVD of the TDR/, why: 'which page is the TDR is not told' },
+  { rule: 'K67', says: /^one folio behind|^the mapping of .* split before its folio/, why: 'folios have no probes' },
+  { rule: 'K67', says: /split before a part of it is taken$/, why: 'what an operation is asked to take is not told' },
+  { rule: 'K67', says: /^page .* split where vcpu\d accepts/, why: 'what a guest wanted to accept is not told' },
 ];
+
+/** Why a trace of the run that ended so is not refused for that; null when it is. */
+export function whyUntold(violation: Violation): string | null {
+  if (![...TRACE_RULE_IDS, ...TDX_TRACE_RULE_IDS].includes(violation.rule)) return 'it is no rule that traces are judged by';
+  return UNTOLD.find((row) => isIn([row], violation))?.why ?? null;
+}
 
 /** Told by what follows, whatever that is. */
 export const LATER: readonly Row[] = [
@@ -47,6 +62,7 @@ export const PERHAPS_LATER: readonly Row[] = [
   { rule: 'K31', says: /references to new root/, why: 'when they are put' },
   { rule: 'K34', says: /^a valid root for/, why: 'when its vCPU has a fault' },
   { rule: 'K39', says: /^an invalidation of/, why: 'where there is a root to take something from' },
+  { rule: 'K62', says: /^every VCPU flushed|^every other page reclaimed/, why: 'when the module has refused it' },
 ];
 
 /** Told by what comes before a monitor sees it. */
