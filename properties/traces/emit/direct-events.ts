@@ -1,0 +1,92 @@
+/** Writes down what an ordinary VM tells by itself: locks, flushes, invalidations, guests, tables. */
+import type { Slot } from '../../../spec/kvm/memslots.ts';
+import type { Vm } from '../../../impl/vm.ts';
+import type { EventName } from '../kernels/events.ts';
+import { writeGuests } from './guests.ts';
+import { writeLock } from './locks.ts';
+import type { TraceLog } from './log.ts';
+import type { Places } from './places.ts';
+import { TableWriter } from './tables.ts';
+import { Tasks } from './tasks.ts';
+
+export const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
+
+/** What the writer of functions stands on: events, the values that they carry, and all that is told by listeners. */
+export class DirectEvents {
+  protected vm!: Vm;
+  protected log!: TraceLog;
+  protected places!: Places;
+  protected tasks!: Tasks;
+  protected tables!: TableWriter;
+
+  /** Subscribes to what the VM tells besides. */
+  attach(vm: Vm, log: TraceLog, places: Places): void {
+    const { kvm, m } = vm;
+    Object.assign(this, { vm, log, places, tasks: new Tasks(m) });
+    this.tables = new TableWriter(kvm, log, places, this.tasks);
+    m.onReset(() => this.event('vm_init', 'kvm_mmu_init_tdp_mmu', ''));
+    writeLock(kvm.mmuLock, m, log, places.vm, (mode) => this.lockTaker(mode));
+    writeGuests(kvm, log, places);
+    kvm.listeners.push({
+      yielding: () => { this.tasks.mine.yields = true; },
+      flushing: (gfn, pages) => this.flush(gfn, pages),
+      flushed: (_gfn, pages) => this.flushed(pages),
+    });
+    kvm.invalidation.listeners.push({
+      began: (gfn, pages) => this.event('inv_add', 'kvm_mmu_invalidate_range_add', this.range(gfn, pages)),
+      extended: (gfn, pages) => this.event('inv_add', 'kvm_mmu_invalidate_range_add', this.range(gfn, pages)),
+      // the function tells how things are when it begins
+      ended: () => this.event('inv_end', 'kvm_mmu_invalidate_end',
+        `seq=${kvm.invalidation.now() - 1} inprog=${kvm.invalidation.underWay() + 1}`),
+    });
+  }
+
+  protected event(name: EventName, at: string, values: string): void {
+    this.log.event(name, `${at}+0x4`, values === '' ? `kvm=${this.places.vm}` : `kvm=${this.places.vm} ${values}`);
+  }
+
+  protected returned(name: EventName, from: string, to: string, values = ''): void {
+    this.log.event(name, `${to}+0x40 <- ${from}`, values);
+  }
+
+  private lockTaker(mode: string): string {
+    const { mine } = this.tasks;
+    if (mine.yields) {
+      mine.yields = false;
+      return `__cond_resched_rwlock_${mode}`;
+    }
+    return mine.notifier === null ? 'kvm_mmu' : `kvm_mmu_notifier_invalidate_range_${mine.notifier}`;
+  }
+
+  /** All that the tables reach is as far as a range is told. */
+  protected range(gfn: number, pages: number): string {
+    const { places, vm: { kvm: { tables } } } = this;
+    const end = Math.min(gfn + pages, Math.max(gfn, 2 * tables.span(tables.rootLevel + 1)));
+    return `start=${hex(places.gfn(gfn))} end=${hex(places.gfn(end))}`;
+  }
+
+  protected span(gfn: number, pages: number): string {
+    return hex(this.places.gfn(gfn + pages) - this.places.gfn(gfn));
+  }
+
+  protected slot(slot: Slot): string {
+    const { places, vm: { kvm: { slots } } } = this;
+    const gfn = slots.gfnOf(slot);
+    return `base=${hex(places.gfn(gfn))} n=${this.span(gfn, slots.place(slot).pages)}`;
+  }
+
+  private isEverything(pages: number): boolean {
+    const { tables } = this.vm.kvm;
+    return pages >= tables.span(tables.rootLevel + 1);
+  }
+
+  private flush(gfn: number, pages: number): void {
+    if (this.isEverything(pages)) this.event('flush', 'kvm_flush_remote_tlbs', '');
+    else this.event('flush_range', 'kvm_flush_remote_tlbs_range', `gfn=${hex(this.places.gfn(gfn))} n=${this.span(gfn, pages)}`);
+  }
+
+  private flushed(pages: number): void {
+    const what = this.isEverything(pages) ? '' : '_range';
+    this.returned(`flush${what}_ret`, `kvm_flush_remote_tlbs${what}`, 'kvm_mmu');
+  }
+}
