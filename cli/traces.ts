@@ -16,7 +16,7 @@ export function assertWritable(file: string | undefined): void {
   if (file === undefined) return;
   const folder = dirname(file);
   if (!existsSync(folder)) throw new UsageError(`${file}: there is no folder ${folder}; make it first`);
-  if (statSync(file, { throwIfNoEntry: false })?.isDirectory() === true) throw new UsageError(`${file} is a folder; name a file`);
+  if (existsSync(file) && statSync(file).isDirectory()) throw new UsageError(`${file} is a folder; name a file`);
 }
 
 /**

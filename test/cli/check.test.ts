@@ -1,5 +1,5 @@
 /** `sept check`, `show` and `rules` as their users see them. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -66,6 +66,14 @@ describe('--emit-trace', () => {
     expect(checked).toEqual({ code: 2, stdout: '', stderr: `sept: ${nowhere}: there is no folder ${join(folder, 'nowhere')}; make it first\n` });
     expect(await sept('show', 'frozen-mirror', 'v0: touch 0', '--emit-trace', folder))
       .toEqual({ code: 2, stdout: '', stderr: `sept: ${folder} is a folder; name a file\n` });
+  });
+
+  test('says so, too, when the disk refuses it, and leaves nothing behind', async () => {
+    const before = readdirSync(folder);
+    const { code, stderr } = await sept('show', 'frozen-mirror', 'v0: touch 0', '--emit-trace', join(folder, 'x'.repeat(300)));
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^sept: .*x cannot be written: ENAMETOOLONG.*\n$/);
+    expect(readdirSync(folder)).toEqual(before);
   });
 });
 

@@ -129,6 +129,13 @@ const ALTERATIONS: readonly (readonly [what: string, of: readonly string[], rule
     const at = edit(lines, find(lines, 'tdh_mem_page_aug_ret'), 'status=0x0', 'status=0x8000020000000092');
     return after(lines, at, 'tdx_sept_set_private_spte_ret');
   }],
+  ['a page becomes present after BUSY, under a lock of its own', MERGED, 'K53', (lines) => {
+    const call = find(lines, 'tdh_mem_page_aug');
+    drop(lines, call - 1);
+    const end = edit(lines, after(lines, call, 'tdh_mem_page_aug_ret'), 'status=0x0', 'status=0x8000020000000092');
+    drop(lines, after(lines, end, 'tdx_sept_set_private_spte_ret'));
+    return after(lines, end, 'chg');
+  }],
   ['a page is removed without BLOCK', PLAIN, 'K54', (lines) => {
     uncalled(lines, 'tdh_mem_range_block');
     return find(lines, 'tdh_mem_page_remove');
@@ -189,6 +196,12 @@ const ALTERATIONS: readonly (readonly [what: string, of: readonly string[], rule
     const at = edit(lines, find(lines, 'tdh_mem_page_promote_ret'), 'status=0x0', 'status=0xc0000b0900000001');
     drop(lines, after(lines, at, 'chg'));
     return after(lines, at, 'wu');
+  }],
+  ['a VCPU gives up when TDH.VP.ENTER is refused', PLAIN, 'K59', (lines) => {
+    const refused = edit(lines, find(lines, 'tdh_vp_enter_ret'), 'status=0x0', 'status=0x8000020000000001');
+    const exit = after(lines, refused, 'kvm_exit');
+    lines.splice(exit + 1, 0, (lines[exit] ?? '').replace(/kvm_exit: .*/, 'kvm_userspace_exit: reason error (16)'));
+    return exit + 1;
   }],
   ['the HKID is freed before caches are written back', PLAIN, 'K62', (lines) => {
     uncalled(lines, 'tdh_phymem_cache_wb');

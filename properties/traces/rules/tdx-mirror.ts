@@ -151,9 +151,6 @@ const K53: TraceRule = {
       if (call?.key === key && isPresent(c.newKind)) {
         judge.violated(c, `it becomes present after ${call.name} was refused: ${valuesOf(c)}`,
           [{ line: call.line, what: 'the call' }]);
-      } else if (call?.key === key) {
-        judge.exercised(c.vm);
-        refused.delete(c.task);
       }
       if (isPresent(c.newKind)) changed.set(c.task, key);
       else if (changed.get(c.task) === key) changed.delete(c.task);
