@@ -8,8 +8,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Argument, Command } from 'commander';
-import { CAMPAIGN, markdownOfCampaign, type CampaignResult } from '../properties/surveys/campaign.ts';
-import { runsOption, seedOption, type Knobs } from './knobs.ts';
+import { CAMPAIGN, markdownOfCampaign, type CampaignResult } from '../properties/checker/surveys/campaign.ts';
+import { runsOption, seedOption, type Knobs } from './options.ts';
 import { print } from './output.ts';
 
 const SEPT = fileURLToPath(new URL('bin.mjs', import.meta.url));

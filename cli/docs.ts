@@ -1,10 +1,10 @@
 /** `npm run docs`: writes the documents that are generated. With names, e.g. `mutants`, only those. */
 import { writeFileSync } from 'node:fs';
 import { POLICIES } from '../impl/index.ts';
-import { catalogue, markdownOf } from '../properties/reports/catalogue.ts';
-import { markdownOfMutants, surveyMutants } from '../properties/surveys/mutants.ts';
-import { markdownOfPolicies, surveyPolicies } from '../properties/surveys/policies.ts';
-import { markdownOfQuestion, surveyQuestion } from '../properties/surveys/question.ts';
+import { catalogue, markdownOf } from '../properties/checker/reports/catalogue.ts';
+import { markdownOfMutants, surveyMutants } from '../properties/checker/surveys/mutants.ts';
+import { markdownOfPolicies, surveyPolicies } from '../properties/checker/surveys/policies.ts';
+import { markdownOfQuestion, surveyQuestion } from '../properties/checker/surveys/question.ts';
 import { warn } from './output.ts';
 
 const DOCUMENTS: Readonly<Record<string, () => string>> = {

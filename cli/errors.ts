@@ -1,9 +1,9 @@
 import { NoPolicy } from '../impl/index.ts';
-import { NoRule } from '../properties/discovery.ts';
-import { PolicyError, UnusableHistory } from '../properties/engine.ts';
-import { NotDeterministic } from '../properties/check.ts';
-import { HistorySyntaxError } from '../properties/histories/text.ts';
-import { InputError } from '../properties/recordings/format/input.ts';
+import { NoRule } from '../properties/rules/discovery.ts';
+import { PolicyError, UnusableHistory } from '../properties/checker/engine.ts';
+import { NotDeterministic } from '../properties/checker/check.ts';
+import { HistorySyntaxError } from '../properties/checker/scenarios/text.ts';
+import { InputError } from '../properties/files/input.ts';
 
 /** Nothing found / a check found something / the input or the command line was unusable. */
 export const EXIT_CLEAN = 0;

@@ -16,7 +16,7 @@ import { probesCommand } from './commands/probes.ts';
 import { traceCommand } from './commands/trace.ts';
 import { EXIT_CLEAN, EXIT_UNUSABLE, isTheirs } from './errors.ts';
 import { warn } from './output.ts';
-import { placeOf } from './place.ts';
+import { placeOf } from './error-location.ts';
 
 /** Add a command here. */
 const COMMANDS = [

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { OWN_FILES, OWN_SEEDS, type Seeds } from '../properties/recordings/generate/generate.ts';
+import { OWN_FILES, OWN_SEEDS, type Seeds } from '../properties/module/recordings/generate/generate.ts';
 import { print } from './output.ts';
 
 const OWN_FOLDER = fileURLToPath(new URL('../recordings/', import.meta.url));

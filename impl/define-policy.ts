@@ -2,9 +2,9 @@
  * Policies from outside: what is written is taken, what is not is a base's, and what cannot be a policy is refused in
  * one line. Which entry points and texts there are is read from the base: nothing here lists them.
  */
-import { frozenMirror } from './frozen-mirror.ts';
-import { nearly } from './nearly.ts';
-import type { Policy } from './policy.ts';
+import { frozenMirror } from './policies/frozen-mirror.ts';
+import { nearly } from './did-you-mean.ts';
+import type { Policy } from './vm/policy.ts';
 import type { TdpMmu } from './tdp-mmu/tdp-mmu.ts';
 
 /** A policy as somebody writes it: its name, and what differs from the base. */

@@ -1,32 +1,32 @@
 /** The shipped policies, by name. */
-import { busyNeedbreak, retryFrozen } from './busy-retries.ts';
-import { exclusive } from './exclusive.ts';
-import { finalizeUnlocked } from './finalize-unlocked.ts';
-import { frozenMirror } from './frozen-mirror.ts';
-import { mirrorNaive } from './mirror-naive.ts';
-import type { Policy } from './policy.ts';
-import { dynamicPamt } from './dynamic-pamt.ts';
-import { hostPriority } from './host-priority.ts';
-import { hugePages2023 } from './huge-pages-2023.ts';
-import { hugePagesRfc1 } from './huge-pages-rfc1.ts';
-import { hugePagesV3 } from './huge-pages-v3.ts';
-import { hugePagesV5 } from './huge-pages-v5.ts';
-import { kickFirst } from './kick-first.ts';
-import { kickThenTrackPolicy } from './kick-then-track.ts';
-import { seamcallFirst } from './seamcall-first.ts';
-import { seamcallSpinlock } from './seamcall-spinlock.ts';
-import { sideSept } from './side-sept.ts';
-import { vendorHook } from './vendor-hook.ts';
-import { retryN, retryNZapUnderRead } from './retry-n.ts';
+import { busyNeedbreak, retryFrozen } from './policies/busy-retries.ts';
+import { exclusive } from './policies/exclusive.ts';
+import { finalizeUnlocked } from './policies/finalize-unlocked.ts';
+import { frozenMirror } from './policies/frozen-mirror.ts';
+import { mirrorNaive } from './policies/mirror-naive.ts';
+import type { Policy } from './vm/policy.ts';
+import { dynamicPamt } from './policies/dynamic-pamt.ts';
+import { hostPriority } from './policies/host-priority.ts';
+import { hugePages2023 } from './policies/huge-pages-2023.ts';
+import { hugePagesRfc1 } from './policies/huge-pages-rfc1.ts';
+import { hugePagesV3 } from './policies/huge-pages-v3.ts';
+import { hugePagesV5 } from './policies/huge-pages-v5.ts';
+import { kickFirst } from './policies/kick-first.ts';
+import { kickThenTrackPolicy } from './policies/kick-then-track.ts';
+import { seamcallFirst } from './policies/seamcall-first.ts';
+import { seamcallSpinlock } from './policies/seamcall-spinlock.ts';
+import { sideSept } from './policies/side-sept.ts';
+import { vendorHook } from './policies/vendor-hook.ts';
+import { retryN, retryNZapUnderRead } from './policies/retry-n.ts';
 import {
   rcuBranchFree, rcuBranchFreeBottomUp, rcuBranchFreeRetry, rcuBranchFreeTableFirst, rcuBranchFreeUnblock,
-} from './rcu-branch-free.ts';
-import { premapThenAdd } from './premap-then-add.ts';
-import { fastZap, zapAllLeaves } from './slot-zaps.ts';
-import { hkidBeforeLeaves, noCacheFlush, tdrFirst } from './teardown-orders.ts';
-import { upstream616 } from './upstream-6.16.ts';
-import { upstream619 } from './upstream-6.19.ts';
-import { upstream7 } from './upstream-7.ts';
+} from './policies/rcu-branch-free.ts';
+import { premapThenAdd } from './policies/premap-then-add.ts';
+import { fastZap, zapAllLeaves } from './policies/slot-zaps.ts';
+import { hkidBeforeLeaves, noCacheFlush, tdrFirst } from './policies/teardown-orders.ts';
+import { upstream616 } from './policies/upstream-6.16.ts';
+import { upstream619 } from './policies/upstream-6.19.ts';
+import { upstream7 } from './policies/upstream-7.ts';
 
 export const POLICIES: readonly Policy[] = [
   // what passes: the yardstick, what Linux ships, what was proposed for large pages and dynamic PAMT
@@ -50,8 +50,8 @@ export {
 };
 export {
   NO_DYNAMIC_PAMT, NO_LARGE_PAGES, TABLES_STAY, type Breach, type NotApplicable, type Policy,
-} from './policy.ts';
-export { Vm, VM_KINDS, type VmKind } from './vm.ts';
+} from './vm/policy.ts';
+export { Vm, VM_KINDS, type VmKind } from './vm/vm.ts';
 
 // What a policy that is written elsewhere is made of (`sept-conformance/impl`).
 export * from './blocks/build.ts';
@@ -65,8 +65,8 @@ export * from './blocks/teardown.ts';
 export * from './blocks/zap.ts';
 export * from './tdp-mmu/index.ts';
 export type { TdpMmu } from './tdp-mmu/tdp-mmu.ts';
-export { kickThenTrack } from './kick-then-track.ts';
-export { zapThroughHook } from './vendor-hook.ts';
-export { ARMED_GFN, GUEST_PAGES, USED_PAGES } from './platform.ts';
-export { isStatus, mapping, succeeded, type VmVcpu } from './vm.ts';
+export { kickThenTrack } from './policies/kick-then-track.ts';
+export { zapThroughHook } from './policies/vendor-hook.ts';
+export { ARMED_GFN, GUEST_PAGES, USED_PAGES } from './vm/size.ts';
+export { isStatus, mapping, succeeded, type VmVcpu } from './vm/vm.ts';
 export { definePolicy, NoPolicy, policyFrom, type PartialPolicy } from './define-policy.ts';

@@ -4,20 +4,20 @@
  */
 export {
   check, explain, NotDeterministic, type CheckOptions, type Finding, type Verdict,
-} from './check.ts';
-export { Engine, PolicyError, rulesFor, UnusableHistory, type EngineOptions } from './engine.ts';
-export type { Shape } from './histories/arbitrary.ts';
-export { shapesOf, TD_SHAPE, VM_SHAPE } from './shapes.ts';
-export { CORPUS } from './histories/corpus.ts';
-export type { ActorProgram, ActorRole, Deviation, History, Operation } from './histories/history.ts';
-export { formatHistory, HistorySyntaxError, parseHistory } from './histories/text.ts';
-export { catalogue, type CatalogueEntry } from './reports/catalogue.ts';
-export { story, type Report } from './reports/report.ts';
-export { timelineOf, type Row, type Timeline } from './reports/timeline.ts';
+} from './checker/check.ts';
+export { Engine, PolicyError, rulesFor, UnusableHistory, type EngineOptions } from './checker/engine.ts';
+export type { Shape } from './checker/scenarios/arbitrary.ts';
+export { shapesOf, TD_SHAPE, VM_SHAPE } from './checker/shapes.ts';
+export { CORPUS } from './checker/scenarios/corpus.ts';
+export type { ActorProgram, ActorRole, Deviation, History, Operation } from './checker/scenarios/scenario.ts';
+export { formatHistory, HistorySyntaxError, parseHistory } from './checker/scenarios/text.ts';
+export { catalogue, type CatalogueEntry } from './checker/reports/catalogue.ts';
+export { story, type Report } from './checker/reports/report.ts';
+export { timelineOf, type Row, type Timeline } from './checker/reports/timeline.ts';
 // what rules about TDs are made of
-export * from './debts.ts';
-export * from './entries.ts';
-export * from './ghosts.ts';
+export * from './rules/state/pending.ts';
+export * from './rules/state/entries.ts';
+export * from './rules/state/ghosts.ts';
 export * as linearizability from './linearizability/index.ts';
 export { SYSTEM_RULES } from './rules/index.ts';
 export type { VmRule } from './rules/rule.ts';

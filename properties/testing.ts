@@ -14,13 +14,13 @@ import { policyFrom, POLICIES, type PartialPolicy, type Breach, type Policy } fr
 import { FAULTS } from '../spec/machine/faults.ts';
 import type { RuleText } from '../spec/machine/rule.ts';
 import { MODULE_VERSIONS, type ModuleVersion } from '../spec/tdx/versions.ts';
-import { NotDeterministic, type CheckOptions, type Verdict } from './check.ts';
-import { PolicyError, rulesFor } from './engine.ts';
-import { CORPUS } from './histories/corpus.ts';
-import type { History } from './histories/history.ts';
+import { NotDeterministic, type CheckOptions, type Verdict } from './checker/check.ts';
+import { PolicyError, rulesFor } from './checker/engine.ts';
+import { CORPUS } from './checker/scenarios/corpus.ts';
+import type { History } from './checker/scenarios/scenario.ts';
 import type { VmRule } from './rules/rule.ts';
-import { checkForeign } from './steadiness.ts';
-import { watchdog } from './watchdog.ts';
+import { checkForeign } from './checker/determinism.ts';
+import { watchdog } from './checker/watchdog.ts';
 
 /** How much is run, from where, and by what it is judged. */
 export interface ConformanceOptions extends Pick<CheckOptions, 'handle' | 'only'> {

@@ -3,17 +3,17 @@
  * rule its shortest counterexample.
  */
 import { Command } from 'commander';
-import { check, type Verdict } from '../../properties/check.ts';
-import { CORPUS } from '../../properties/histories/corpus.ts';
-import { checkForeign } from '../../properties/steadiness.ts';
+import { check, type Verdict } from '../../properties/checker/check.ts';
+import { CORPUS } from '../../properties/checker/scenarios/corpus.ts';
+import { checkForeign } from '../../properties/checker/determinism.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import {
   emitTraceOption, jsonOption, moduleOption, propertyOption, runsOption, seedOption, timeOption, type Knobs,
-} from '../knobs.ts';
+} from '../options.ts';
 import { emphasised, painted, print, printJson } from '../output.ts';
-import { policyNamed } from '../policies.ts';
-import { rulesNamed, withRules } from '../rules.ts';
-import { assertWritable, writeTrace } from '../traces.ts';
+import { policyNamed } from '../policy-names.ts';
+import { rulesNamed, withRules } from '../rule-names.ts';
+import { assertWritable, writeTrace } from '../writing-traces.ts';
 
 type Options = Pick<Knobs, 'json' | 'module' | 'seed' | 'runs' | 'time' | 'property' | 'emitTrace'>;
 

@@ -3,9 +3,9 @@
  * specification answers differently.
  */
 import { Command } from 'commander';
-import { judgeFile, type CellDifference, type Judgement } from '../../properties/recordings/conflicts/conflicts.ts';
+import { judgeFile, type CellDifference, type Judgement } from '../../properties/module/recordings/conflicts/conflicts.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { jsonOption, limitOption, type Knobs } from '../knobs.ts';
+import { jsonOption, limitOption, type Knobs } from '../options.ts';
 import { print, printJson, Progress, table } from '../output.ts';
 
 const SHOWN = 10;

@@ -3,9 +3,9 @@
  * behind and histories that no order of the calls explains.
  */
 import { Command } from 'commander';
-import { hunt, type Hunt } from '../../properties/hunt/hunt.ts';
+import { hunt, type Hunt } from '../../properties/module/hunt/hunt.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { deadline, jsonOption, moduleOption, runsOption, seedOption, timeOption, type Knobs } from '../knobs.ts';
+import { deadline, jsonOption, moduleOption, runsOption, seedOption, timeOption, type Knobs } from '../options.ts';
 import { print, printJson, Progress } from '../output.ts';
 
 const DEFAULT_SEED = 1;

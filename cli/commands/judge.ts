@@ -2,10 +2,10 @@
  * `sept judge FILE...`: judges recorded concurrent histories of the TDX module.
  */
 import { Command } from 'commander';
-import { HistoryJudge, judgeHistories, type JudgedHistory } from '../../properties/recordings/concurrent/judge.ts';
-import type { ParsedLine } from '../../properties/recordings/format/lines.ts';
+import { HistoryJudge, judgeHistories, type JudgedHistory } from '../../properties/module/recordings/concurrent/judge.ts';
+import type { ParsedLine } from '../../properties/files/lines.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { jsonOption, limitOption, moduleOption, type Knobs } from '../knobs.ts';
+import { jsonOption, limitOption, moduleOption, type Knobs } from '../options.ts';
 import { print, printJson, Progress } from '../output.ts';
 
 const SHOWN = 10;

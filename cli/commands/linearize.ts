@@ -11,7 +11,7 @@ import {
   DEFAULT_LIMITS, type Limits, type Specification, type Timed,
 } from '../../properties/linearizability/specification.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { deadline, jsonOption, timeOption, type Knobs } from '../knobs.ts';
+import { deadline, jsonOption, timeOption, type Knobs } from '../options.ts';
 import { print, printJson } from '../output.ts';
 
 interface Options extends Pick<Knobs, 'json' | 'time'> {

@@ -2,7 +2,7 @@
 import { existsSync, linkSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
-import { catalogue } from '../../properties/reports/catalogue.ts';
+import { catalogue } from '../../properties/checker/reports/catalogue.ts';
 import { EXIT_CLEAN, UsageError } from '../errors.ts';
 import { print } from '../output.ts';
 import { policyScaffold, propertyScaffold, type Place } from '../scaffolds.ts';

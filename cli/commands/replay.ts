@@ -2,11 +2,11 @@
  * `sept replay FILE...`: replays recordings of the TDX module on the specification and shows where they differ.
  */
 import { Command } from 'commander';
-import { replayFile, type Difference } from '../../properties/recordings/replay/replay.ts';
-import { Summing, type Summary } from '../../properties/recordings/replay/summary.ts';
-import { Universes } from '../../properties/recordings/replay/universe.ts';
+import { replayFile, type Difference } from '../../properties/module/recordings/replay/replay.ts';
+import { Summing, type Summary } from '../../properties/module/recordings/replay/summary.ts';
+import { Universes } from '../../properties/module/recordings/universe/universe.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { jsonOption, limitOption, moduleOption, type Knobs } from '../knobs.ts';
+import { jsonOption, limitOption, moduleOption, type Knobs } from '../options.ts';
 import { print, printJson, Progress, table } from '../output.ts';
 
 const SHOWN = 10;

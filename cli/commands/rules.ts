@@ -1,8 +1,8 @@
 /** `sept rules`: the rule catalogue, from the rules themselves. */
 import { Command } from 'commander';
-import { catalogue, markdownOf } from '../../properties/reports/catalogue.ts';
+import { catalogue, markdownOf } from '../../properties/checker/reports/catalogue.ts';
 import { EXIT_CLEAN } from '../errors.ts';
-import { jsonOption, type Knobs } from '../knobs.ts';
+import { jsonOption, type Knobs } from '../options.ts';
 import { print, printJson, table } from '../output.ts';
 
 /** The command; it answers with the exit code. */

@@ -1,17 +1,17 @@
 /** `sept show POLICY 'HISTORY'`: runs one history and shows what happened in it. */
 import { Command } from 'commander';
-import { Engine, type EngineOptions } from '../../properties/engine.ts';
-import { explain } from '../../properties/check.ts';
-import { parseHistory } from '../../properties/histories/text.ts';
-import type { History } from '../../properties/histories/history.ts';
-import { story } from '../../properties/reports/report.ts';
-import { timelineOf } from '../../properties/reports/timeline.ts';
+import { Engine, type EngineOptions } from '../../properties/checker/engine.ts';
+import { explain } from '../../properties/checker/check.ts';
+import { parseHistory } from '../../properties/checker/scenarios/text.ts';
+import type { History } from '../../properties/checker/scenarios/scenario.ts';
+import { story } from '../../properties/checker/reports/report.ts';
+import { timelineOf } from '../../properties/checker/reports/timeline.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { emitTraceOption, jsonOption, moduleOption, propertyOption, type Knobs } from '../knobs.ts';
+import { emitTraceOption, jsonOption, moduleOption, propertyOption, type Knobs } from '../options.ts';
 import { emphasised, print, printJson } from '../output.ts';
-import { policyNamed } from '../policies.ts';
-import { rulesNamed, withRules } from '../rules.ts';
-import { assertWritable, writeTrace } from '../traces.ts';
+import { policyNamed } from '../policy-names.ts';
+import { rulesNamed, withRules } from '../rule-names.ts';
+import { assertWritable, writeTrace } from '../writing-traces.ts';
 
 type Options = Pick<Knobs, 'json' | 'module' | 'property' | 'emitTrace'>;
 

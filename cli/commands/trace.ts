@@ -2,14 +2,14 @@
  * `sept trace FILE...`: judges what a real kernel's TDP MMU did, as ftrace recorded it, by the K rules.
  */
 import { Command, Option } from 'commander';
-import { wrap } from '../../properties/reports/report.ts';
+import { wrap } from '../../properties/checker/reports/report.ts';
 import { LAYOUTS, type KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { judgeTraceFile } from '../../properties/traces/files.ts';
 import type { TraceOptions } from '../../properties/traces/verdict.ts';
 import { TDX_TRACE_RULE_IDS, TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
 import { Judged, type FiledViolation } from '../../properties/traces/summary.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS, UsageError } from '../errors.ts';
-import { jsonOption, limitOption, type Knobs } from '../knobs.ts';
+import { jsonOption, limitOption, type Knobs } from '../options.ts';
 import { emphasised, print, printJson, Progress, table } from '../output.ts';
 
 const SHOWN = 10;

@@ -13,8 +13,8 @@ import { vpAddcx } from '../../spec/tdx/functions/vp-addcx.ts';
 import { vpCreate } from '../../spec/tdx/functions/vp-create.ts';
 import { vpInit } from '../../spec/tdx/functions/vp-init.ts';
 import { OPERAND_BUSY } from '../../spec/tdx/status.ts';
-import { TDVPR_PAGES } from '../build-td.ts';
-import { mapping, succeeded, type Vm, type VmVcpu } from '../vm.ts';
+import { TDVPR_PAGES } from '../vm/build-td.ts';
+import { mapping, succeeded, type Vm, type VmVcpu } from '../vm/vm.ts';
 import {
   augLeaf, faultUnder, isWanted, mapPrivate, retryUntil, throughFrozen, type Install, type LeafChange,
 } from './fault.ts';

@@ -7,7 +7,7 @@ import { EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
 import { vpEnter } from '../../spec/tdx/functions/vp-enter.ts';
 import * as S from '../../spec/tdx/status.ts';
 import { VCPU_ACTIVE, VP } from '../../spec/tdx/td.ts';
-import { isStatus, succeeded, type Vm, type VmVcpu } from '../vm.ts';
+import { isStatus, succeeded, type Vm, type VmVcpu } from '../vm/vm.ts';
 
 /** The VCPU is inside the TD. */
 export const isInside = (vm: Vm, vcpu: VmVcpu): boolean =>

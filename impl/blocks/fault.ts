@@ -13,7 +13,7 @@ import { pageAug } from '../../spec/tdx/functions/page-aug.ts';
 import { septAdd } from '../../spec/tdx/functions/sept-add.ts';
 import type { InterfaceFunction } from '../../spec/tdx/module.ts';
 import * as S from '../../spec/tdx/status.ts';
-import { mapping, succeeded, type Vm } from '../vm.ts';
+import { mapping, succeeded, type Vm } from '../vm/vm.ts';
 
 /** A change of an empty mirror entry to `to`, with the call that makes the same change in the Secure EPT. */
 export interface Installation {

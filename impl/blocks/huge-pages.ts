@@ -6,7 +6,7 @@
 import type { Steps } from '../../spec/machine/step.ts';
 import { kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
 import { SLOT_NONE, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
-import type { Vm } from '../vm.ts';
+import type { Vm } from '../vm/vm.ts';
 import { MAPPED_NOW, mapPrivate, NO_SLOT, RETRY, type FaultResult, type Install } from './fault.ts';
 import { demotePage, promoteTable, SPLIT, type Resize } from './resize.ts';
 import { invalidating, reachesBeyond } from './zap.ts';

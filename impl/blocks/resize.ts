@@ -14,7 +14,7 @@ import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
 import { rangeUnblock } from '../../spec/tdx/functions/range-unblock.ts';
 import type { InterfaceFunction } from '../../spec/tdx/module.ts';
 import * as S from '../../spec/tdx/status.ts';
-import { isStatus, mapping, succeeded, type Vm } from '../vm.ts';
+import { isStatus, mapping, succeeded, type Vm } from '../vm/vm.ts';
 import { track, withoutVcpus } from './seamcalls.ts';
 
 const LARGE = 1;

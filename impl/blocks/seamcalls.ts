@@ -5,7 +5,7 @@ import type { Call, Operands } from '../../spec/tdx/call.ts';
 import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
 import type { InterfaceFunction } from '../../spec/tdx/module.ts';
 import * as S from '../../spec/tdx/status.ts';
-import { isStatus, type Vm } from '../vm.ts';
+import { isStatus, type Vm } from '../vm/vm.ts';
 
 /** KVM_REQ_OUTSIDE_GUEST_MODE asks for nothing but to have been outside: no bit is left behind for the VCPU to see. */
 const OUTSIDE = 0;

@@ -12,7 +12,7 @@ import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
 import { rangeUnblock } from '../../spec/tdx/functions/range-unblock.ts';
 import type { InterfaceFunction } from '../../spec/tdx/module.ts';
 import * as S from '../../spec/tdx/status.ts';
-import { mapping, succeeded, type Vm } from '../vm.ts';
+import { mapping, succeeded, type Vm } from '../vm/vm.ts';
 import { fillSplit, freeTable } from './resize.ts';
 import { kickAll } from './seamcalls.ts';
 

@@ -15,8 +15,8 @@ import { vpFlush } from '../../spec/tdx/functions/vp-flush.ts';
 import * as S from '../../spec/tdx/status.ts';
 import { MIN_TDCX } from '../../spec/tdx/td.ts';
 import { pageNumberOf } from '../../spec/machine/pages.ts';
-import { TDVPR_PAGES } from '../build-td.ts';
-import { isStatus, type Vm, type VmVcpu } from '../vm.ts';
+import { TDVPR_PAGES } from '../vm/build-td.ts';
+import { isStatus, type Vm, type VmVcpu } from '../vm/vm.ts';
 import { freeTable } from './resize.ts';
 
 const START = 0;

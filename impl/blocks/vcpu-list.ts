@@ -6,7 +6,7 @@
 import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
 import { RMW, type Steps } from '../../spec/machine/step.ts';
 import { VCPU_STRUCT } from '../../spec/kvm/tables.ts';
-import type { Vm } from '../vm.ts';
+import type { Vm } from '../vm/vm.ts';
 
 /** Words of a VCPU's structure: its neighbours on the list, plus one; 0 is none. */
 const NEXT = 0;

@@ -12,9 +12,9 @@ import { pageRemove } from '../../spec/tdx/functions/page-remove.ts';
 import { phymemPageWbinvd } from '../../spec/tdx/functions/phymem-page-wbinvd.ts';
 import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
 import type { InterfaceFunction } from '../../spec/tdx/module.ts';
-import { GUEST_PAGES } from '../platform.ts';
-import type { Policy } from '../policy.ts';
-import { mapping, succeeded, type Vm } from '../vm.ts';
+import { GUEST_PAGES } from '../vm/size.ts';
+import type { Policy } from '../vm/policy.ts';
+import { mapping, succeeded, type Vm } from '../vm/vm.ts';
 import { demotePage } from './resize.ts';
 import { track, withoutVcpus } from './seamcalls.ts';
 

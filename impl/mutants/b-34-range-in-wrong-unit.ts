@@ -1,5 +1,5 @@
 /** B-34: no fault is ever found to be in it. */
-import { HVA_BASE } from '../kvm-platform.ts';
+import { HVA_BASE } from '../platform/kvm-platform.ts';
 import { directMutant } from './mutant.ts';
 
 export default directMutant({

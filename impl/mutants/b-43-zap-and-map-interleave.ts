@@ -1,9 +1,9 @@
 /** Two changes of one entry, and nothing orders the module's calls like the mirror's. */
 import { faultUnder, retryLocally } from '../blocks/fault.ts';
 import { zapLeaf } from '../blocks/zap.ts';
-import { frozenMirror } from '../frozen-mirror.ts';
-import { mirrorFirst } from '../mirror-naive.ts';
-import { zapUnderRead } from '../retry-n.ts';
+import { frozenMirror } from '../policies/frozen-mirror.ts';
+import { mirrorFirst } from '../policies/mirror-naive.ts';
+import { zapUnderRead } from '../policies/retry-n.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

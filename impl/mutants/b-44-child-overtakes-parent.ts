@@ -1,7 +1,7 @@
 /** A table is visible in the mirror before the module has it, and somebody walks through. */
 import { faultUnder, retryLocally } from '../blocks/fault.ts';
-import { frozenMirror } from '../frozen-mirror.ts';
-import { mirrorFirst } from '../mirror-naive.ts';
+import { frozenMirror } from '../policies/frozen-mirror.ts';
+import { mirrorFirst } from '../policies/mirror-naive.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

@@ -4,8 +4,8 @@ import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
 import { demotePage } from '../blocks/resize.ts';
 import { track, withoutVcpus } from '../blocks/seamcalls.ts';
 import { unmapUnder, zapLeaves } from '../blocks/zap.ts';
-import { exclusive } from '../exclusive.ts';
-import { mapping } from '../vm.ts';
+import { exclusive } from '../policies/exclusive.ts';
+import { mapping } from '../vm/vm.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

@@ -1,6 +1,6 @@
 /** Nothing undoes a call when the exchange that follows it fails. */
-import { frozenMirror } from '../frozen-mirror.ts';
-import { seamcallFirst } from '../seamcall-first.ts';
+import { frozenMirror } from '../policies/frozen-mirror.ts';
+import { seamcallFirst } from '../policies/seamcall-first.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

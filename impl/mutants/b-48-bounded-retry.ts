@@ -1,8 +1,8 @@
 /** Sixteen tries against somebody who is in the middle of it. */
 import { track } from '../blocks/seamcalls.ts';
 import { zapLeaf, zappingBy } from '../blocks/zap.ts';
-import { frozenMirror } from '../frozen-mirror.ts';
-import { retryBounded } from '../retry-n.ts';
+import { frozenMirror } from '../policies/frozen-mirror.ts';
+import { retryBounded } from '../policies/retry-n.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

@@ -1,8 +1,8 @@
 /** TRACK needs the epoch, which whoever enters the TD has shared; and nobody is told to stay out. */
 import { withoutVcpus } from '../blocks/seamcalls.ts';
 import { zapLeaf, zappingBy } from '../blocks/zap.ts';
-import { frozenMirror } from '../frozen-mirror.ts';
-import { trackSpinning } from '../retry-n.ts';
+import { frozenMirror } from '../policies/frozen-mirror.ts';
+import { trackSpinning } from '../policies/retry-n.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

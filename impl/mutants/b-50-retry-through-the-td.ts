@@ -3,7 +3,7 @@
  * mitigation, and the next TDH.VP.ENTER takes the tree exclusively.
  */
 import { faultUnder, NO_SLOT, throughFrozen } from '../blocks/fault.ts';
-import { upstream616 } from '../upstream-6.16.ts';
+import { upstream616 } from '../policies/upstream-6.16.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

@@ -2,8 +2,8 @@
 import { FROZEN } from '../../spec/kvm/spte.ts';
 import { OPERAND_BUSY } from '../../spec/tdx/status.ts';
 import { faultUnder, retryLocally, type Install } from '../blocks/fault.ts';
-import { frozenMirror } from '../frozen-mirror.ts';
-import { succeeded } from '../vm.ts';
+import { frozenMirror } from '../policies/frozen-mirror.ts';
+import { succeeded } from '../vm/vm.ts';
 import { mutant } from './mutant.ts';
 
 /** The frozen window; who loses the exchange tries again with what it has read before. */

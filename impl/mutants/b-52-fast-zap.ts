@@ -1,6 +1,6 @@
 /** B-52: a memslot is deleted as an ordinary VM's is, by invalidating direct roots; the mirror keeps its leaves. */
 import { removeSlotUnder } from '../blocks/zap.ts';
-import { upstream616 } from '../upstream-6.16.ts';
+import { upstream616 } from '../policies/upstream-6.16.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

@@ -1,8 +1,8 @@
 /** B-53: every private leaf goes with a memslot. The guest finds pages of other slots pending, and empty. */
 import { demotePage } from '../blocks/resize.ts';
 import { removeSlotUnder, zapLeaves } from '../blocks/zap.ts';
-import { GUEST_PAGES } from '../platform.ts';
-import { upstream616 } from '../upstream-6.16.ts';
+import { GUEST_PAGES } from '../vm/size.ts';
+import { upstream616 } from '../policies/upstream-6.16.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

@@ -1,6 +1,6 @@
 /** B-54: the retry loop looks at events, signals and the VM's death, not at the memslot that waits for it. */
 import { faultUnder, hasRequests, retryLocally, throughFrozen } from '../blocks/fault.ts';
-import { upstream616 } from '../upstream-6.16.ts';
+import { upstream616 } from '../policies/upstream-6.16.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

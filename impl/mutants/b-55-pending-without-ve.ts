@@ -1,6 +1,6 @@
 /** B-55: a violation on a page that is mapped and not accepted counts as spurious, though no #VE will ever tell the guest. */
 import { faultUnder, isWanted, retryUntil, throughFrozen } from '../blocks/fault.ts';
-import { upstream616 } from '../upstream-6.16.ts';
+import { upstream616 } from '../policies/upstream-6.16.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

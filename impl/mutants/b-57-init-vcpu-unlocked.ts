@@ -1,6 +1,6 @@
 /** B-57: INIT_VCPU holds its own vcpu->mutex only; other ioctls' calls take the TDR exclusively meanwhile. */
 import { createVcpu, holding } from '../blocks/build.ts';
-import { upstream619 } from '../upstream-6.19.ts';
+import { upstream619 } from '../policies/upstream-6.19.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

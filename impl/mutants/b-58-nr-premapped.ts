@@ -3,7 +3,7 @@
  * then its PAGE.ADD succeeds all the same, and it is not counted once more.
  */
 import { holding, populateUnlocked } from '../blocks/build.ts';
-import { addPremapped, premap, premapThenAdd } from '../premap-then-add.ts';
+import { addPremapped, premap, premapThenAdd } from '../policies/premap-then-add.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

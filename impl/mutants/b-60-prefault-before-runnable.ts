@@ -1,7 +1,7 @@
 /** B-60: the two words that FINALIZE publishes become visible in the other order. */
 import { TD_RUNNABLE } from '../../spec/kvm/td-vm.ts';
 import { allLocks, closeBuildAlone, holding } from '../blocks/build.ts';
-import { upstream619 } from '../upstream-6.19.ts';
+import { upstream619 } from '../policies/upstream-6.19.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

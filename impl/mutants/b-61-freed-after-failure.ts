@@ -7,8 +7,8 @@ import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
 import { demotePage } from '../blocks/resize.ts';
 import { track, withoutVcpus } from '../blocks/seamcalls.ts';
 import { unmapUnder, zapLeaves } from '../blocks/zap.ts';
-import { upstream616 } from '../upstream-6.16.ts';
-import { mapping, succeeded, type Vm } from '../vm.ts';
+import { upstream616 } from '../policies/upstream-6.16.ts';
+import { mapping, succeeded, type Vm } from '../vm/vm.ts';
 import { mutant } from './mutant.ts';
 
 function* zapWithoutLeak(vm: Vm, place: SptePlace, gfn: number): Steps<void> {

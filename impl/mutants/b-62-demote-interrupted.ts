@@ -4,8 +4,8 @@ import { demoteUnder, splitEdges, splitFolioUnder } from '../blocks/huge-pages.t
 import { demotePage, SPLIT, type Resize } from '../blocks/resize.ts';
 import { withoutVcpus } from '../blocks/seamcalls.ts';
 import { unmapUnder, zapLeaves } from '../blocks/zap.ts';
-import { hugePagesV5 } from '../huge-pages-v5.ts';
-import { mapping, succeeded } from '../vm.ts';
+import { hugePagesV5 } from '../policies/huge-pages-v5.ts';
+import { mapping, succeeded } from '../vm/vm.ts';
 import { mutant } from './mutant.ts';
 
 const FATAL_WHEN_INTERRUPTED: Resize = {

@@ -1,6 +1,6 @@
 /** The way back from a split that is busy is a call that can be busy. */
 import { splitUnderRead } from '../blocks/split-under-read.ts';
-import { hugePagesV5 } from '../huge-pages-v5.ts';
+import { hugePagesV5 } from '../policies/huge-pages-v5.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

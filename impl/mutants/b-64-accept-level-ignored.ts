@@ -1,7 +1,7 @@
 /** A guest that accepts 4 KiB of a large page is told that the page is there. */
 import { faultLarge } from '../blocks/huge-pages.ts';
 import { retryLocally, throughFrozen } from '../blocks/fault.ts';
-import { hugePagesV5 } from '../huge-pages-v5.ts';
+import { hugePagesV5 } from '../policies/huge-pages-v5.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

@@ -1,7 +1,7 @@
 /** PROMOTE wants all pages in one state; what was blocked for it stays blocked. */
 import { promoteUnder } from '../blocks/huge-pages.ts';
 import { MERGE } from '../blocks/resize.ts';
-import { exclusive } from '../exclusive.ts';
+import { exclusive } from '../policies/exclusive.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

@@ -1,5 +1,5 @@
 /** guest_memfd splits the folio, and tells KVM afterwards. */
-import { hugePagesV5 } from '../huge-pages-v5.ts';
+import { hugePagesV5 } from '../policies/huge-pages-v5.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

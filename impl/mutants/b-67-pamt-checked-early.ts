@@ -1,6 +1,6 @@
 /** What was in the cache when it was looked at is not there when it is taken. */
 import { VM_CACHE } from '../../spec/kvm/dynamic-pamt.ts';
-import { COVERED_SPLIT, dynamicPamt, FOR_SPLIT, getForSplit, pamtEntryPoints, resizeCovered } from '../dynamic-pamt.ts';
+import { COVERED_SPLIT, dynamicPamt, FOR_SPLIT, getForSplit, pamtEntryPoints, resizeCovered } from '../policies/dynamic-pamt.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

@@ -3,7 +3,7 @@ import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
 import { demotePage } from '../blocks/resize.ts';
 import { kickAll, withoutVcpus } from '../blocks/seamcalls.ts';
 import { unmapUnder, zapLeaf, zapLeaves, type Zap } from '../blocks/zap.ts';
-import { upstream616 } from '../upstream-6.16.ts';
+import { upstream616 } from '../policies/upstream-6.16.ts';
 import { mutant } from './mutant.ts';
 
 const KICK_THEN_TRACK: Zap = {

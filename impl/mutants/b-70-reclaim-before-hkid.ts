@@ -2,7 +2,7 @@
 import { demotePage } from '../blocks/resize.ts';
 import { flushVcpus, freeHkid, reclaimPages, reclaimTdr, writeBackCaches } from '../blocks/teardown.ts';
 import { zapAll } from '../blocks/zap.ts';
-import { upstream616 } from '../upstream-6.16.ts';
+import { upstream616 } from '../policies/upstream-6.16.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

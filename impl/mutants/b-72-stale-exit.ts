@@ -1,6 +1,6 @@
 /** B-72: an entry that is given up for wait_for_sept_zap leaves the exit reason of the one before. */
 import { callEnter } from '../blocks/entry.ts';
-import { upstream616 } from '../upstream-6.16.ts';
+import { upstream616 } from '../policies/upstream-6.16.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

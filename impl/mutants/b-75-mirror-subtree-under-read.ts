@@ -2,7 +2,7 @@
 import { EMPTY, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 import { freeTable } from '../blocks/resize.ts';
 import { removePage, returnPages } from '../blocks/zap.ts';
-import { exclusive } from '../exclusive.ts';
+import { exclusive } from '../policies/exclusive.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

@@ -1,7 +1,7 @@
 /** The setter that is used with mmu_lock held for write tells the module of removals only. */
 import { demoteUnder } from '../blocks/huge-pages.ts';
 import { SPLIT } from '../blocks/resize.ts';
-import { hugePagesV5 } from '../huge-pages-v5.ts';
+import { hugePagesV5 } from '../policies/huge-pages-v5.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

@@ -1,7 +1,7 @@
 /** B-86: a read fault resolves its page for reading; the Secure EPT maps it writable, and the TD owns it. */
 import { EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
 import { faultUnder, retryLocally, throughFrozen } from '../blocks/fault.ts';
-import { upstream616 } from '../upstream-6.16.ts';
+import { upstream616 } from '../policies/upstream-6.16.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

@@ -1,7 +1,7 @@
 /** A known bug, as a policy: one that is good, with one thing changed. */
-import type { Policy } from '../policy.ts';
+import type { Policy } from '../vm/policy.ts';
 import type { TdpMmu } from '../tdp-mmu/tdp-mmu.ts';
-import { upstream7 } from '../upstream-7.ts';
+import { upstream7 } from '../policies/upstream-7.ts';
 
 export interface Mutant {
   /** The file that it is in. */

@@ -2,8 +2,8 @@
  * The text formats that porcupine's example histories come in, so that both can judge the same files: Jepsen's log of an
  * etcd register, and a key-value history of one record a line. Time is the number of the line.
  */
-import { InputError } from '../recordings/format/input.ts';
-import { textLines } from '../recordings/format/lines.ts';
+import { InputError } from '../files/input.ts';
+import { textLines } from '../files/lines.ts';
 import type { KeyValueOp } from './key-value.ts';
 import type { RegisterOp } from './register.ts';
 import type { Timed } from './specification.ts';

@@ -1,12 +1,12 @@
 import type { PageRef } from '../../spec/machine/pages.ts';
-import type { Vm } from '../../impl/vm.ts';
+import type { Vm } from '../../impl/vm/vm.ts';
 import { describeSpte, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 import { describeEntry, pageOf, withoutLocks } from '../../spec/tdx/entry.ts';
 import { HKID_FREE } from '../../spec/tdx/keys.ts';
 import { NDA, pageTypeName } from '../../spec/tdx/pamt.ts';
 import { classOf, describeStatus, statusName, SUCCESS } from '../../spec/tdx/status.ts';
 import { TD } from '../../spec/tdx/td.ts';
-import { agrees } from '../entries.ts';
+import { agrees } from './state/entries.ts';
 import type { VmRule } from './rule.ts';
 
 const S01: VmRule = {

@@ -5,7 +5,7 @@ import { SLOT_INVALID, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
 import { EXIT_PENDING } from '../../spec/kvm/vcpu-exit.ts';
 import { OUTSIDE_GUEST } from '../../spec/machine/vcpu.ts';
 import { classOf, OPERAND_BUSY } from '../../spec/tdx/status.ts';
-import { mirrorLeaf, resetting } from '../ghosts.ts';
+import { mirrorLeaf, resetting } from './state/ghosts.ts';
 import { PerActor } from '../../spec/machine/per-actor.ts';
 import type { VmRule } from './rule.ts';
 

@@ -5,11 +5,11 @@ import type { Call } from '../../spec/tdx/call.ts';
 import {
   classOf, describeStatus, GPA_RANGE_NOT_BLOCKED, INTERRUPTED_RESTARTABLE, SUCCESS, TLB_TRACKING_NOT_DONE,
 } from '../../spec/tdx/status.ts';
-import type { Vm } from '../../impl/vm.ts';
+import type { Vm } from '../../impl/vm/vm.ts';
 import {
   isLinked, keyOfCall, keyOfPlace, nameOfKey, septAt, spteAt, UNREACHED, type Key,
-} from '../entries.ts';
-import { Debts, heldAs, holdsForWrite } from '../debts.ts';
+} from './state/entries.ts';
+import { Debts, heldAs, holdsForWrite } from './state/pending.ts';
 import type { VmRule } from './rule.ts';
 
 const BLOCK = 'TDH.MEM.RANGE.BLOCK';

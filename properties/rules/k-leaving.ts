@@ -4,9 +4,9 @@ import { FROZEN, isPresent, kindOfSpte, LEAF, TABLE, type Spte } from '../../spe
 import type { Call } from '../../spec/tdx/call.ts';
 import { describeEntry, FREE, isTable, NL_BLOCKED, stateOf } from '../../spec/tdx/entry.ts';
 import { SUCCESS } from '../../spec/tdx/status.ts';
-import type { Vm } from '../../impl/vm.ts';
-import { isAlive, keyOf, keyOfCall, keyOfPlace, nameOfKey, septAt, UNREACHED, type Key } from '../entries.ts';
-import { Debts, heldAs, holdsForWrite } from '../debts.ts';
+import type { Vm } from '../../impl/vm/vm.ts';
+import { isAlive, keyOf, keyOfCall, keyOfPlace, nameOfKey, septAt, UNREACHED, type Key } from './state/entries.ts';
+import { Debts, heldAs, holdsForWrite } from './state/pending.ts';
 import type { VmRule } from './rule.ts';
 
 const K47: VmRule = {

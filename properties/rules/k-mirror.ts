@@ -6,8 +6,8 @@ import { describeEntry, NL_MAPPED, stateOf } from '../../spec/tdx/entry.ts';
 import { SUCCESS } from '../../spec/tdx/status.ts';
 import {
   agrees, describeMirror, isLinked, keyOf, keyOfCall, keyOfPlace, nameOfKey, septAt, spteAt, UNREACHED, type Key,
-} from '../entries.ts';
-import { heldAs, holdsForWrite } from '../debts.ts';
+} from './state/entries.ts';
+import { heldAs, holdsForWrite } from './state/pending.ts';
 import { K2_TEXT } from '../../spec/kvm/rules/locks.ts';
 import type { VmRule } from './rule.ts';
 

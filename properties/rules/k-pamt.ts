@@ -5,7 +5,7 @@ import { pageOf } from '../../spec/tdx/entry.ts';
 import { NDA, pageTypeName } from '../../spec/tdx/pamt.ts';
 import { SUCCESS } from '../../spec/tdx/status.ts';
 import { actorName } from '../../spec/machine/faults.ts';
-import type { Vm } from '../../impl/vm.ts';
+import type { Vm } from '../../impl/vm/vm.ts';
 import type { VmRule } from './rule.ts';
 
 /** Calls that give a 4 KiB page to the module, in R8. */

@@ -3,8 +3,8 @@ import { EMPTY, FROZEN, isPresent } from '../../spec/kvm/spte.ts';
 import type { Call } from '../../spec/tdx/call.ts';
 import { classOf, describeStatus, OPERAND_BUSY, PREVIOUS_TLB_EPOCH_BUSY, SUCCESS } from '../../spec/tdx/status.ts';
 import { TD, VCPU_ACTIVE, VP } from '../../spec/tdx/td.ts';
-import type { Vm } from '../../impl/vm.ts';
-import { insideTd, resetting } from '../ghosts.ts';
+import type { Vm } from '../../impl/vm/vm.ts';
+import { insideTd, resetting } from './state/ghosts.ts';
 import { PerActor } from '../../spec/machine/per-actor.ts';
 import type { VmRule } from './rule.ts';
 

@@ -3,8 +3,8 @@ import { EMPTY, isLeafSpte, isPresent } from '../../spec/kvm/spte.ts';
 import type { Call } from '../../spec/tdx/call.ts';
 import { KEYS_CONFIGURED, TD, TEARDOWN } from '../../spec/tdx/td.ts';
 import { SUCCESS } from '../../spec/tdx/status.ts';
-import type { Vm } from '../../impl/vm.ts';
-import { mirrorLeaf } from '../ghosts.ts';
+import type { Vm } from '../../impl/vm/vm.ts';
+import { mirrorLeaf } from './state/ghosts.ts';
 import { PerActor } from '../../spec/machine/per-actor.ts';
 import type { VmRule } from './rule.ts';
 

@@ -3,8 +3,8 @@ import { kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
 import type { SpinLock } from '../../spec/machine/spinlock.ts';
 import { classOf, describeStatus, OPERAND_BUSY } from '../../spec/tdx/status.ts';
 import { TD_RUNNABLE } from '../../spec/kvm/td-vm.ts';
-import type { Vm } from '../../impl/vm.ts';
-import { hasSeptLeaf, mirrorLeaf } from '../ghosts.ts';
+import type { Vm } from '../../impl/vm/vm.ts';
+import { hasSeptLeaf, mirrorLeaf } from './state/ghosts.ts';
 import type { VmRule } from './rule.ts';
 
 const K52: VmRule = {

@@ -3,7 +3,7 @@ import {
 } from '../../spec/machine/faults.ts';
 import { EMPTY, FROZEN } from '../../spec/kvm/spte.ts';
 import { classOf, OPERAND_BUSY, SUCCESS } from '../../spec/tdx/status.ts';
-import { VM_KINDS } from '../../impl/vm.ts';
+import { VM_KINDS } from '../../impl/vm/vm.ts';
 import type { VmRule } from './rule.ts';
 
 const S04: VmRule = {

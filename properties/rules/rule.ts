@@ -1,4 +1,4 @@
-import type { Vm, VmKind } from '../../impl/vm.ts';
+import type { Vm, VmKind } from '../../impl/vm/vm.ts';
 import type { Rule } from '../../spec/machine/monitor.ts';
 
 /** A rule about a VM: policy, module and guest together. */

@@ -1,6 +1,6 @@
 /** Traces in files: of any size, in the memory of what they tell of. */
-import { InputError } from '../recordings/format/input.ts';
-import { readBytes } from '../recordings/format/bytes.ts';
+import { InputError } from '../files/input.ts';
+import { readBytes } from '../files/bytes.ts';
 import { TraceJudging } from './judge.ts';
 import { LineSplitter } from './reader/lines.ts';
 import type { TraceOptions, TraceVerdict } from './verdict.ts';

@@ -1,7 +1,7 @@
 /** Judges a trace by the K rules, event by event. */
 import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
 import { SYSTEM_RULES } from '../rules/index.ts';
-import { CALL_NAMES, type EventName } from './kernels/events.ts';
+import { CALL_NAMES, type EventName } from './reader/event-table.ts';
 import { TRACED_KERNELS } from './kernels/kernel.ts';
 import { TraceEvent } from './reader/event.ts';
 import { TDX_TRACE_RULE_IDS, TDX_TRACE_RULES, TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
@@ -10,7 +10,7 @@ import { followChanges } from './state/changes.ts';
 import { followLife, followWalks } from './state/life.ts';
 import { followLocks } from './state/locks.ts';
 import { Notifiers } from './state/notifiers.ts';
-import { followDebts } from './state/owing.ts';
+import { followDebts } from './state/required-flushes.ts';
 import type { Vm } from './state/vm.ts';
 import { World } from './state/world.ts';
 import { Tds } from './tdx/follow.ts';

@@ -4,7 +4,7 @@
  * turns at random; an operation takes effect somewhere between its call and its return, and `broken` histories have one
  * answer changed.
  */
-import { Dice, withDice } from '../../properties/recordings/generate/dice.ts';
+import { Dice, withDice } from '../../properties/module/recordings/generate/rng.ts';
 import type { KeyValueOp } from '../../properties/linearizability/key-value.ts';
 import type { Content, RegisterOp } from '../../properties/linearizability/register.ts';
 import type { Timed } from '../../properties/linearizability/specification.ts';

@@ -2,10 +2,10 @@
  * `npm run bench`: measures this engine against fast-check's own schedulers, and itself. `--smoke` does less of the
  * same, to show that it runs; `--json` ends with one line of JSON. docs/performance.md says how to read it.
  */
-import { exclusive } from '../../impl/exclusive.ts';
-import { HistoryArbitrary } from '../../properties/histories/arbitrary.ts';
-import { TD_SHAPE } from '../../properties/shapes.ts';
-import { Engine } from '../../properties/engine.ts';
+import { exclusive } from '../../impl/policies/exclusive.ts';
+import { HistoryArbitrary } from '../../properties/checker/scenarios/arbitrary.ts';
+import { TD_SHAPE } from '../../properties/checker/shapes.ts';
+import { Engine } from '../../properties/checker/engine.ts';
 import { print, printJson, table } from '../../cli/output.ts';
 import { scheduledCommands, sequentialCommands } from './commands.ts';
 import { linearizing } from './linearizing.ts';

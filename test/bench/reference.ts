@@ -9,8 +9,8 @@ import { Machine, type Cell } from '../../spec/machine/machine.ts';
 import { RuleBook, type Rule } from '../../spec/machine/monitor.ts';
 import { run } from '../../spec/machine/run.ts';
 import { READ, RMW, type Steps } from '../../spec/machine/step.ts';
-import { DeviationChoices } from '../../properties/histories/deviations.ts';
-import type { ActorProgram, Deviation, History, Operation } from '../../properties/histories/history.ts';
+import { DeviationChoices } from '../../properties/checker/scenarios/deviations.ts';
+import type { ActorProgram, Deviation, History, Operation } from '../../properties/checker/scenarios/scenario.ts';
 import type { Stage } from './stage.ts';
 
 export const ACTORS = 3;

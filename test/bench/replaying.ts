@@ -1,8 +1,8 @@
 /** How many recorded calls a second are replayed and compared, from the compressed file to the verdict. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { replayFile } from '../../properties/recordings/replay/replay.ts';
-import { Universes } from '../../properties/recordings/replay/universe.ts';
+import { replayFile } from '../../properties/module/recordings/replay/replay.ts';
+import { Universes } from '../../properties/module/recordings/universe/universe.ts';
 import { median, timed } from './measure.ts';
 
 export interface Replaying {

@@ -1,11 +1,11 @@
 /** What shrinking costs, and what it comes to, on policies that are known to break a rule. */
 import fc from 'fast-check';
 import { mirrorNaive, rcuBranchFree, type Policy } from '../../impl/index.ts';
-import { HistoryArbitrary } from '../../properties/histories/arbitrary.ts';
-import { TD_SHAPE } from '../../properties/shapes.ts';
-import { Engine } from '../../properties/engine.ts';
-import { operationCount, type History } from '../../properties/histories/history.ts';
-import { shrink } from '../../properties/histories/shrink.ts';
+import { HistoryArbitrary } from '../../properties/checker/scenarios/arbitrary.ts';
+import { TD_SHAPE } from '../../properties/checker/shapes.ts';
+import { Engine } from '../../properties/checker/engine.ts';
+import { operationCount, type History } from '../../properties/checker/scenarios/scenario.ts';
+import { shrink } from '../../properties/checker/scenarios/shrink.ts';
 import { median, timed } from './measure.ts';
 
 export interface Shrinking {

@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import type { Machine } from '../../spec/machine/machine.ts';
 import type { Violation } from '../../spec/machine/rule.ts';
-import type { Engine } from '../../properties/engine.ts';
-import type { History } from '../../properties/histories/history.ts';
+import type { Engine } from '../../properties/checker/engine.ts';
+import type { History } from '../../properties/checker/scenarios/scenario.ts';
 import type { Contender, Work } from './measure.ts';
 
 export interface Stage {
@@ -32,7 +32,7 @@ export const stageOf = (engine: Engine, histories: fc.Arbitrary<History>): Stage
 
 export const OURS = 'this engine';
 
-/** Our engine in the loop of fc.check, as properties/check.ts runs it. */
+/** Our engine in the loop of fc.check, as properties/checker/check.ts runs it. */
 export const ourContender = (stage: Stage): Contender => ({
   name: OURS,
   run: (amount, seed) => checked(amount, seed, (count) => fc.property(stage.scheduled, (history) => {

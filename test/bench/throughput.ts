@@ -1,11 +1,11 @@
 /** How many steps a second our engine takes on the shipped policies that break no rule; how fast it draws histories. */
 import fc from 'fast-check';
 import { POLICIES } from '../../impl/index.ts';
-import type { Policy } from '../../impl/policy.ts';
-import { HistoryArbitrary } from '../../properties/histories/arbitrary.ts';
-import type { History } from '../../properties/histories/history.ts';
-import { shapesOf, TD_SHAPE } from '../../properties/shapes.ts';
-import { Engine } from '../../properties/engine.ts';
+import type { Policy } from '../../impl/vm/policy.ts';
+import { HistoryArbitrary } from '../../properties/checker/scenarios/arbitrary.ts';
+import type { History } from '../../properties/checker/scenarios/scenario.ts';
+import { shapesOf, TD_SHAPE } from '../../properties/checker/shapes.ts';
+import { Engine } from '../../properties/checker/engine.ts';
 import type { Contender } from './measure.ts';
 import { checked } from './stage.ts';
 

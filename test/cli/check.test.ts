@@ -2,12 +2,12 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sept, septProcess } from './run.ts';
+import { pathOf } from '../support/repository.ts';
 
-const IMPL = fileURLToPath(new URL('../../impl/index.ts', import.meta.url));
+const IMPL = pathOf('impl/index.ts');
 let folder = '';
 
 beforeAll(() => {
@@ -248,6 +248,6 @@ describe('sept rules', () => {
   test('says what docs/rules.md says', async () => {
     const { stdout } = await sept('rules', '--markdown');
 
-    expect(stdout).toBe(readFileSync(new URL('../../docs/rules.md', import.meta.url), 'utf8'));
+    expect(stdout).toBe(readFileSync(pathOf('docs/rules.md'), 'utf8'));
   });
 });

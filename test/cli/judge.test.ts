@@ -2,12 +2,12 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sept } from './run.ts';
+import { pathOf } from '../support/repository.ts';
 
-const RECORDING = readFileSync(fileURLToPath(new URL('../../recordings/concurrent.jsonl.gz', import.meta.url)));
+const RECORDING = readFileSync(pathOf('recordings/concurrent.jsonl.gz'));
 const LINES = gunzipSync(RECORDING).toString().trim().split('\n');
 const [FIRST = '', SECOND = ''] = LINES;
 

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NoPolicy, policyFrom } from '../../impl/index.ts';
-import { NoRule, rulesIn } from '../../properties/discovery.ts';
+import { NoRule, rulesIn } from '../../properties/rules/discovery.ts';
 import { sept, septProcess, type Ran } from './run.ts';
 
 let folder = '';

@@ -5,11 +5,11 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { fixture } from '../recordings/fixture.ts';
+import { fixture } from '../properties/module/recordings/fixture.ts';
 import { sept } from './run.ts';
+import { pathOf } from '../support/repository.ts';
 
 let folder = '';
 let good = '';
@@ -97,7 +97,7 @@ describe('sept replay', () => {
   });
 
   test('says nothing more when its reader has gone', async () => {
-    const main = fileURLToPath(new URL('../../cli/bin.mjs', import.meta.url));
+    const main = pathOf('cli/bin.mjs');
     const child = spawn(process.execPath, [main, 'replay', '--pairs', good]);
     let stderr = '';
     child.stderr.on('data', (chunk: Buffer) => { stderr += chunk.toString(); });

@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { vi } from 'vitest';
 import { main } from '../../cli/main.ts';
+import { pathOf } from '../support/repository.ts';
 
-const SEPT = fileURLToPath(new URL('../../cli/bin.mjs', import.meta.url));
+const SEPT = pathOf('cli/bin.mjs');
 
 export interface Ran {
   readonly code: number;

@@ -4,13 +4,13 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
 import { sept } from './run.ts';
+import { pathOf } from '../support/repository.ts';
 
-const own = (name: string): string => fileURLToPath(new URL(`../../recordings/traces/${name}.trace.gz`, import.meta.url));
+const own = (name: string): string => pathOf(`recordings/traces/${name}.trace.gz`);
 
 const GOOD = own('linux-7.3.4-faults-1g');
 const BAD = own('linux-7.3.4-bug-notifier-without-flush');

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, expect, test } from 'vitest';
-import { Clone, pathOf, refreshed, textOf } from './document.ts';
+import { Clone, refreshed } from './document.ts';
+import { pathOf, textOf } from '../support/repository.ts';
 
 const DOCUMENT = textOf('docs/capture.md');
 

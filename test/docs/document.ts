@@ -3,16 +3,11 @@
  * block `console` shows commands, each on a line `$ npm run -s sept -- …`, and what they print.
  */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { pathOf } from '../support/repository.ts';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-
-/** Path of a document, from its path in the repository. */
-export const pathOf = (name: string): string => join(ROOT, name);
-export const textOf = (name: string): string => readFileSync(pathOf(name), 'utf8');
 
 interface Block {
   /** What stands after the opening fence, e.g. `ts my-policy.ts`. */
@@ -57,7 +52,7 @@ export class Clone {
 
   constructor(files: readonly (readonly [string, string])[]) {
     for (const part of ['impl', 'node_modules', 'package.json', 'properties', 'recordings', 'spec']) {
-      symlinkSync(join(ROOT, part), join(this.folder, part));
+      symlinkSync(pathOf(part), join(this.folder, part));
     }
     for (const [name, body] of files) this.write(name, body);
   }
@@ -73,7 +68,7 @@ export class Clone {
   /** Runs a Node script of this repository here. */
   run(script: string, args: readonly string[]): Promise<Ran> {
     return new Promise((resolve) => {
-      execFile(process.execPath, [join(ROOT, script), ...args], { cwd: this.folder, maxBuffer: 1 << 26 },
+      execFile(process.execPath, [pathOf(script), ...args], { cwd: this.folder, maxBuffer: 1 << 26 },
         (error, stdout, stderr) => resolve({ failed: error === null ? 0 : error.code ?? -1, stdout, stderr }));
     });
   }

@@ -1,21 +1,22 @@
 /** docs/findings.md: its histories come to what it says, its commands print what it shows, its counts are right. */
 import { afterAll, describe, expect, test } from 'vitest';
-import type { Beginning } from '../../properties/hunt/beginnings.ts';
-import { Hunter } from '../../properties/hunt/hunt.ts';
-import { FINDINGS_OF_HUNTS, knownCause } from '../../properties/hunt/known.ts';
-import { CallExplorer } from '../../properties/module/explorer.ts';
-import { followStep } from '../../properties/recordings/replay/harness.ts';
-import { parseScenario } from '../../properties/recordings/format/format.ts';
-import { readLines } from '../../properties/recordings/format/lines.ts';
-import { hostWalk } from '../../properties/recordings/replay/observe.ts';
-import { perform } from '../../properties/recordings/replay/perform.ts';
-import { Universes, type Slot } from '../../properties/recordings/replay/universe.ts';
-import { parseHistory } from '../../properties/histories/text.ts';
+import type { Beginning } from '../../properties/module/hunt/beginnings.ts';
+import { Hunter } from '../../properties/module/hunt/hunt.ts';
+import { FINDINGS_OF_HUNTS, knownCause } from '../../properties/module/hunt/known.ts';
+import { CallExplorer } from '../../properties/module/world/explorer.ts';
+import { followStep } from '../../properties/module/recordings/replay/harness.ts';
+import { parseScenario } from '../../properties/module/recordings/format/format.ts';
+import { readLines } from '../../properties/files/lines.ts';
+import { hostWalk } from '../../properties/module/recordings/replay/observe.ts';
+import { perform } from '../../properties/module/recordings/replay/perform.ts';
+import { Universes, type Slot } from '../../properties/module/recordings/universe/universe.ts';
+import { parseHistory } from '../../properties/checker/scenarios/text.ts';
 import { TDX_RULES } from '../../spec/tdx/rules/index.ts';
 import { describeEntry, PENDING, stateOf } from '../../spec/tdx/entry.ts';
 import { describeStatus, VMEXIT_EPT_VIOLATION } from '../../spec/tdx/status.ts';
-import { testWith } from '../recordings/recorded.ts';
-import { Clone, pathOf, refreshed, tableIn, textOf } from './document.ts';
+import { testWith } from '../properties/module/recordings/recorded.ts';
+import { Clone, refreshed, tableIn } from './document.ts';
+import { pathOf, textOf } from '../support/repository.ts';
 
 const FINDINGS = textOf('docs/findings.md');
 const clone = new Clone([]);

@@ -2,7 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { Clone, pathOf, refreshed, textOf } from './document.ts';
+import { Clone, refreshed } from './document.ts';
+import { pathOf, textOf } from '../support/repository.ts';
 
 const GUIDE = textOf('docs/guide.md');
 const clone = new Clone([]);

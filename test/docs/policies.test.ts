@@ -1,9 +1,9 @@
 /** docs/policies.md and docs/campaign.md: what they say of some policies is what a check says now. */
 import { expect, test } from 'vitest';
 import { frozenMirror, mirrorNaive, POLICIES, upstream7 } from '../../impl/index.ts';
-import { columns, rowOf, surveyPolicies } from '../../properties/surveys/policies.ts';
-import { CAMPAIGN } from '../../properties/surveys/campaign.ts';
-import { textOf } from './document.ts';
+import { columns, rowOf, surveyPolicies } from '../../properties/checker/surveys/policies.ts';
+import { CAMPAIGN } from '../../properties/checker/surveys/campaign.ts';
+import { textOf } from '../support/repository.ts';
 
 const lines = textOf('docs/policies.md').split('\n');
 

@@ -6,11 +6,12 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { POLICIES } from '../../impl/index.ts';
-import { Engine } from '../../properties/engine.ts';
-import { parseHistory } from '../../properties/histories/text.ts';
+import { Engine } from '../../properties/checker/engine.ts';
+import { parseHistory } from '../../properties/checker/scenarios/text.ts';
 import { MODULE_VERSIONS } from '../../spec/tdx/versions.ts';
-import { recorded } from '../recordings/recorded.ts';
-import { Clone, filesIn, pathOf, refreshed, tableIn, textOf } from './document.ts';
+import { recorded } from '../properties/module/recordings/recorded.ts';
+import { Clone, filesIn, refreshed, tableIn } from './document.ts';
+import { pathOf, textOf } from '../support/repository.ts';
 
 const README = textOf('README.md');
 const clone = new Clone(filesIn(README));

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import * as everything from '../../properties/public.ts';
 import { POLICIES } from '../../impl/index.ts';
-import { pathOf, textOf } from '../docs/document.ts';
+import { pathOf, textOf } from '../support/repository.ts';
 
 const filesOf = (folder: string): string[] =>
   readdirSync(pathOf(folder)).filter((name) => name.endsWith('.ts')).map((name) => `${folder}/${name}`);
@@ -15,10 +15,10 @@ function importsOf(file: string): string[] {
     .map((name) => name.trim()).filter((name) => name !== '' && !name.startsWith('type '));
 }
 
-const POLICY_FILES = filesOf('impl').filter((file) => POLICIES.some(({ name }) => textOf(file).includes(`'${name}'`)));
+const POLICY_FILES = filesOf('impl/policies').filter((file) => POLICIES.some(({ name }) => textOf(file).includes(`'${name}'`)));
 
-const RULE_FILES = filesOf('properties/rules').filter((file) => !file.endsWith('index.ts'));
+const RULE_FILES = filesOf('properties/rules').filter((file) => !/(index|discovery)\.ts$/.test(file));
 
-test.each([...POLICY_FILES, ...RULE_FILES, 'test/policies/faulty.ts'])('what %s imports', (file) => {
+test.each([...POLICY_FILES, ...RULE_FILES, 'test/properties/rules/faulty.ts'])('what %s imports', (file) => {
   expect(importsOf(file).filter((name) => !(name in everything))).toEqual([]);
 });

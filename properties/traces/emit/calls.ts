@@ -1,10 +1,10 @@
 /** Writes down the calls that KVM makes of the TDX module, as probes of its wrappers tell of them. */
 import type { Call } from '../../../spec/tdx/call.ts';
 import { toRax } from '../../../spec/tdx/status.ts';
-import type { Vm } from '../../../impl/vm.ts';
-import { CALL_NAMES } from '../kernels/events.ts';
+import type { Vm } from '../../../impl/vm/vm.ts';
+import { CALL_NAMES } from '../reader/event-table.ts';
 import type { TraceLog } from './log.ts';
-import type { Places } from './places.ts';
+import type { Places } from './address-map.ts';
 
 const PAGE = 4096;
 /** Of struct page, in an array that begins here. */

@@ -1,11 +1,11 @@
 /** Writes down what an ordinary VM tells by itself: locks, flushes, invalidations, guests, tables. */
 import type { Slot } from '../../../spec/kvm/memslots.ts';
-import type { Vm } from '../../../impl/vm.ts';
-import type { EventName } from '../kernels/events.ts';
+import type { Vm } from '../../../impl/vm/vm.ts';
+import type { EventName } from '../reader/event-table.ts';
 import { writeGuests } from './guests.ts';
 import { writeLock } from './locks.ts';
 import type { TraceLog } from './log.ts';
-import type { Places } from './places.ts';
+import type { Places } from './address-map.ts';
 import { TableWriter } from './tables.ts';
 import { Tasks } from './tasks.ts';
 

@@ -1,15 +1,15 @@
 /** A run of a policy, as a trace of the kernel that it is a model of: what the events of docs/capture.md would have told. */
 import type { Violation } from '../../../spec/machine/rule.ts';
-import type { Vm, VmKind } from '../../../impl/vm.ts';
-import { Engine, type EngineOptions } from '../../engine.ts';
-import type { History } from '../../histories/history.ts';
+import type { Vm, VmKind } from '../../../impl/vm/vm.ts';
+import { Engine, type EngineOptions } from '../../checker/engine.ts';
+import type { History } from '../../checker/scenarios/scenario.ts';
 import { DirectWriter } from './direct.ts';
 import { probed } from './functions.ts';
 import { TraceLog } from './log.ts';
 import { DECLARATIONS } from '../reader/event.ts';
-import { Places } from './places.ts';
+import { Places } from './address-map.ts';
 import { writeSecure } from './secure.ts';
-import { TOLD } from './told.ts';
+import { TOLD } from './emitted-events.ts';
 
 export interface Emission {
   /** Lines of ftrace text, without newlines. */

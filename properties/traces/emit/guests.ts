@@ -1,7 +1,7 @@
 /** Writes down when the vCPUs of an ordinary VM are in the guest, and when they flush their TLBs. */
 import type { Kvm } from '../../../spec/kvm/kvm.ts';
 import type { TraceLog } from './log.ts';
-import type { Places } from './places.ts';
+import type { Places } from './address-map.ts';
 
 export function writeGuests({ listeners, m, vcpus }: Kvm, log: TraceLog, places: Places): void {
   /** Those that are in the guest: one that finds a request on its way does not get there. */

@@ -4,12 +4,12 @@
  */
 import { NO_PAGE, type PageRef } from '../../../spec/machine/pages.ts';
 import { FROZEN, isPresent, kindOfSpte, LEAF, pageOfSpte, TABLE, type Spte } from '../../../spec/kvm/spte.ts';
-import type { Vm } from '../../../impl/vm.ts';
-import { isLinked } from '../../entries.ts';
+import type { Vm } from '../../../impl/vm/vm.ts';
+import { isLinked } from '../../rules/state/entries.ts';
 import { CallWriter } from './calls.ts';
 import { writeLock } from './locks.ts';
 import { SOFTIRQ, type TraceLog } from './log.ts';
-import type { Places } from './places.ts';
+import type { Places } from './address-map.ts';
 import { spteText } from './sptes.ts';
 import { writeVcpus } from './vcpus.ts';
 import { writeVmState } from './vm-state.ts';

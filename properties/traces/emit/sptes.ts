@@ -6,7 +6,7 @@ import {
 import { encodeSpte } from '../../../spec/kvm/layouts/encode.ts';
 import { NO_SPTE, type SpteFields } from '../../../spec/kvm/layouts/fields.ts';
 import { LAYOUTS } from '../../../spec/kvm/layouts/table.ts';
-import type { Places } from './places.ts';
+import type { Places } from './address-map.ts';
 
 /** Runs are told as the newest kernel would, on a processor that can have TDX. */
 export const LAYOUT = LAYOUTS['7.3'].ept;

@@ -4,7 +4,7 @@ import type { Kvm } from '../../../spec/kvm/kvm.ts';
 import type { Spte } from '../../../spec/kvm/spte.ts';
 import { DIRECT_TABLE, LINKED } from '../../../spec/kvm/tables.ts';
 import { SOFTIRQ, type TraceLog } from './log.ts';
-import type { Places } from './places.ts';
+import type { Places } from './address-map.ts';
 import { spteText } from './sptes.ts';
 import type { Lockless, Tasks } from './tasks.ts';
 

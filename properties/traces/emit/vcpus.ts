@@ -1,9 +1,9 @@
 /** Writes down when a TD's VCPUs are inside, and which exits and faults KVM handles. */
 import { SUCCESS, toRax } from '../../../spec/tdx/status.ts';
 import { VCPU_ACTIVE, VP } from '../../../spec/tdx/td.ts';
-import type { Vm } from '../../../impl/vm.ts';
+import type { Vm } from '../../../impl/vm/vm.ts';
 import type { TraceLog } from './log.ts';
-import type { Places } from './places.ts';
+import type { Places } from './address-map.ts';
 
 const ENTERS = 'TDH.VP.ENTER';
 /** What the tracepoints of entries and exits print besides, which nobody looks at. */

@@ -1,7 +1,7 @@
 /** Writes down what else KVM does about a TD: bars entries, gives it up, deletes memslots. */
-import type { Vm } from '../../../impl/vm.ts';
+import type { Vm } from '../../../impl/vm/vm.ts';
 import type { TraceLog } from './log.ts';
-import type { Places } from './places.ts';
+import type { Places } from './address-map.ts';
 
 /** KVM_REQ_VM_DEAD, with the bits that say that it is waited for and wakes nobody up. */
 const REQ_VM_DEAD = 0x301;

@@ -4,7 +4,7 @@
  * each that it took.
  */
 import type { KernelVersion } from '../../../spec/kvm/layouts/table.ts';
-import type { EventName } from './events.ts';
+import type { EventName } from '../reader/event-table.ts';
 
 export interface Probe {
   /** Name of the event. */

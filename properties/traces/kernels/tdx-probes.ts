@@ -3,7 +3,7 @@
  * changes the Secure EPT, and exits and faults of VCPUs. Source: arch/x86/virt/vmx/tdx/tdx.c and arch/x86/kvm/vmx/tdx.c
  * of a 7.x tree, read and not tried: no recording is of such a host.
  */
-import type { CallName } from './events.ts';
+import type { CallName } from '../reader/event-table.ts';
 import type { Probe } from './probes.ts';
 
 const TD = 'td=td:x64';

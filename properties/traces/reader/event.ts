@@ -1,5 +1,5 @@
 /** One event of a trace, read from the bytes of its line. There is one object, which every line is read into. */
-import { KIND_BY_HASH, type EventKind } from '../kernels/events.ts';
+import { KIND_BY_HASH, type EventKind } from './event-table.ts';
 import { hashOf, PROBE_SLOTS, SLOT, SLOTS, WORD_SLOTS, type Key } from './keys.ts';
 
 const [SPACE, MINUS, COLON, EQUALS, COMMA] = [0x20, 0x2d, 0x3a, 0x3d, 0x2c];

@@ -1,6 +1,6 @@
 /** Who writes SPTEs, and over what: K1 to K3; and what broke a chain otherwise: K10, K13. */
 import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
-import type { EventName } from '../kernels/events.ts';
+import type { EventName } from '../reader/event-table.ts';
 import { has, hexOf, kindOf, FROZEN, LEAF } from '../state/spte.ts';
 import { PREFILLED } from '../state/table.ts';
 import { EXCLUSIVE, SHARED, type Hold, type Mode } from '../state/task.ts';

@@ -1,5 +1,5 @@
 /** Flushes of TLBs that are owed and paid: K20, K21, K24, K25. */
-import type { Debt, Due } from '../state/debts.ts';
+import type { Debt, Due } from '../state/pending-flushes.ts';
 import type { Vm } from '../state/vm.ts';
 import type { TraceRule } from './rule.ts';
 

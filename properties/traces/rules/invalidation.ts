@@ -8,7 +8,7 @@ import { hexOf, isPresent, LEAF } from '../state/spte.ts';
 import type { Table } from '../state/table.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
-import { followUnderway } from '../state/underway.ts';
+import { followUnderway } from '../state/invalidated-range.ts';
 import type { World } from '../state/world.ts';
 import { LOCK_PAIRS, type Cause, type TraceJudge, type TraceRule } from './rule.ts';
 

@@ -1,5 +1,5 @@
 /** Roots: made invalid (K32), not used afterwards (K23, K33, K34), emptied (K26) and let go of (K31). */
-import type { EventName } from '../kernels/events.ts';
+import type { EventName } from '../reader/event-table.ts';
 import { hashOfText } from '../reader/keys.ts';
 import { hexOf, isPresent, kindOf } from '../state/spte.ts';
 import { UNKNOWN, type Table } from '../state/table.ts';

@@ -1,6 +1,6 @@
 /** Rules as traces are judged by them. What a rule says is said once, by the K rule of the same id. */
-import type { EventName } from '../kernels/events.ts';
-import type { Debts } from '../state/debts.ts';
+import type { EventName } from '../reader/event-table.ts';
+import type { Debts } from '../state/pending-flushes.ts';
 import type { Notifiers } from '../state/notifiers.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';

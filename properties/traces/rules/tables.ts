@@ -1,5 +1,5 @@
 /** The life of a table: complete before it is linked (K13), emptied when it is unlinked (K16), freed after that (K5). */
-import type { EventName } from '../kernels/events.ts';
+import type { EventName } from '../reader/event-table.ts';
 import { FROZEN, isPresent, kindOf, hexOf, frameOf, TABLE } from '../state/spte.ts';
 import { KNOWN, UNKNOWN, type Table } from '../state/table.ts';
 import { valuesOf, type Change } from '../state/change.ts';

@@ -1,6 +1,6 @@
 /** K47, K48, K50, K62: how pages and tables leave a TD that may still run, and how it ends. */
 import { FLUSHVP_NOT_DONE, TD_ASSOCIATED_PAGES_EXIST, type Status } from '../../../spec/tdx/status.ts';
-import type { CallName } from '../kernels/events.ts';
+import type { CallName } from '../reader/event-table.ts';
 import { valuesOf, type Change } from '../state/change.ts';
 import { FROZEN, isPresent, LEAF, pagesAt, TABLE, kindOf } from '../state/spte.ts';
 import { KNOWN } from '../state/table.ts';

@@ -1,5 +1,5 @@
 /** K44 to K46, K49, K53: how an entry of the mirror and its twin in the Secure EPT change together. */
-import type { CallName } from '../kernels/events.ts';
+import type { CallName } from '../reader/event-table.ts';
 import { valuesOf, type Change } from '../state/change.ts';
 import { frameOf, isPresent, pagesAt, TABLE } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';

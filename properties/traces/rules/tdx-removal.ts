@@ -1,6 +1,6 @@
 /** K51, K52, K54 to K56: the calls that add and take away private pages: when, in which order, under which lock. */
 import { PREVIOUS_TLB_EPOCH_BUSY } from '../../../spec/tdx/status.ts';
-import type { CallName } from '../kernels/events.ts';
+import type { CallName } from '../reader/event-table.ts';
 import type { Task } from '../state/task.ts';
 import { told, type TracedCall } from '../tdx/call.ts';
 import { framesOf } from '../tdx/effects.ts';

@@ -1,6 +1,6 @@
 /** K65 to K67: large pages of a TD, which are split and merged by calls that can fail. */
 import { GPA_RANGE_NOT_BLOCKED, INTERRUPTED_RESTARTABLE, TLB_TRACKING_NOT_DONE } from '../../../spec/tdx/status.ts';
-import type { CallName } from '../kernels/events.ts';
+import type { CallName } from '../reader/event-table.ts';
 import { isPresent } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
 import { told, type TracedCall } from '../tdx/call.ts';

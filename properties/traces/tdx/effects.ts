@@ -1,5 +1,5 @@
 /** What the calls of the module change, when they succeed. */
-import { CALL_NAMES, type CallName } from '../kernels/events.ts';
+import { CALL_NAMES, type CallName } from '../reader/event-table.ts';
 import { pagesAt } from '../state/spte.ts';
 import type { TracedCall } from './call.ts';
 import type { Td } from './td.ts';

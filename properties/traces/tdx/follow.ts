@@ -1,5 +1,5 @@
 /** Keeps the account of TDs: calls of the module and what they changed, VCPUs inside, entries barred. */
-import { CALL_NAMES, type CallName, type EventName } from '../kernels/events.ts';
+import { CALL_NAMES, type CallName, type EventName } from '../reader/event-table.ts';
 import type { TraceEvent } from '../reader/event.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';

@@ -1,0 +1,111 @@
+/**
+ * The part of a VM that is KVM's alone, on the small platform: three memslots that are there and one that can be created,
+ * user addresses behind them, vCPUs. GFNs from MAX_GFN on are beyond what the host can address.
+ */
+import type { Machine } from '../../spec/machine/machine.ts';
+import type { Memory } from '../../spec/machine/memory.ts';
+import type { Pages } from '../../spec/machine/pages.ts';
+import { Rcu } from '../../spec/machine/rcu.ts';
+import type { RwLock } from '../../spec/machine/rwlock.ts';
+import { SpinLock } from '../../spec/machine/spinlock.ts';
+import { Tlb } from '../../spec/machine/tlb.ts';
+import type { Vcpu } from '../../spec/machine/vcpu.ts';
+import { Walker, type TableFormat } from '../../spec/machine/walker.ts';
+import { GuestMemfd } from '../../spec/kvm/guest-memfd.ts';
+import { Attributes } from '../../spec/kvm/attributes.ts';
+import { directFormat } from '../../spec/kvm/hardware.ts';
+import type { Invalidation } from '../../spec/kvm/invalidation.ts';
+import { CONTEXTS, Kvm, type KvmVcpu } from '../../spec/kvm/kvm.ts';
+import { Memslots, NO_MEMSLOT, type SlotPlace } from '../../spec/kvm/memslots.ts';
+import { NxList } from '../../spec/kvm/nx-list.ts';
+import { PrimaryMmu } from '../../spec/kvm/primary-mmu.ts';
+import { Roots, type RootRole } from '../../spec/kvm/roots.ts';
+import { ShadowMmu } from '../../spec/kvm/shadow-mmu.ts';
+import { Tables } from '../../spec/kvm/tables.ts';
+
+/** User address (in pages) behind GFN 0; it differs, so that the one cannot be taken for the other. */
+export const HVA_BASE = 8;
+
+/** User addresses that there are. */
+const ADDRESSES = 16;
+
+/** Pages that back user addresses and private GFNs, two for each. */
+export const BACKING_PAGES = 2 * ADDRESSES + 2 * 8;
+
+/** GFN 6 has no memory; what is beyond is beyond host.MAXPHYADDR. */
+const MAX_GFN = 7;
+
+const PLACES: readonly SlotPlace[] = [
+  // no two slots are neighbours among user addresses: see docs/findings.md, F8
+  { asId: 0, gfn: 0, pages: 3, hva: HVA_BASE },
+  // moves between GFNs 4 and 5
+  { asId: 0, gfn: 4, pages: 1, hva: HVA_BASE + 4 },
+  // SMRAM: only in SMM's address space
+  { asId: 1, gfn: 0, pages: 2, hva: HVA_BASE + 6 },
+  // reaches beyond what the host can address: to be refused
+  { asId: 0, gfn: 6, pages: 2, hva: 0 },
+];
+
+/** The slot that has a guest_memfd. */
+const BOUND_SLOT = 0;
+
+/** The slots that are there when a run begins. */
+const FIRST_SLOTS = [0, 1, 2];
+
+export interface KvmOptions {
+  readonly m: Machine;
+  readonly memory: Memory;
+  readonly pages: Pages;
+  readonly mmuLock: RwLock;
+  readonly rcu: Rcu;
+  readonly invalidation: Invalidation;
+  readonly vcpus: readonly Vcpu[];
+  /** First of the pages that back user addresses. */
+  readonly firstPage: number;
+  readonly indexBits: number;
+  readonly rootLevel: number;
+  /** Whether it has memslots: a TD's are not modelled here. */
+  readonly hasSlots: boolean;
+}
+
+export function createKvm(options: KvmOptions): Kvm {
+  const { m, memory, pages, mmuLock, rcu, invalidation } = options;
+  const tables = new Tables(m, pages, options.indexBits, options.rootLevel);
+  const slots = new Memslots(m, pages, PLACES);
+  if (options.hasSlots) for (const slot of FIRST_SLOTS) slots.installNow(slot);
+  const memfd = new GuestMemfd(m, slots);
+  if (options.hasSlots) memfd.bindNow(BOUND_SLOT);
+  return new Kvm({
+    m, memory, pages, mmuLock, rcu, invalidation, tables, slots,
+    pagesLock: new SpinLock(m, 'tdp_mmu_pages_lock'),
+    slotsLock: new SpinLock(m, 'slots_lock'),
+    srcu: new Rcu(m, 'SRCU'),
+    roots: new Roots(tables),
+    nx: new NxList(tables),
+    primary: new PrimaryMmu(m, ADDRESSES, options.firstPage),
+    activeNotifiers: m.segment('mn_active_invalidate_count', 1, () => 'mn_active_invalidate_count'),
+    attributes: new Attributes(m, tables.span(tables.rootLevel + 1), options.firstPage + 2 * ADDRESSES),
+    shadow: new ShadowMmu(m, pages, options.indexBits, PLACES.length, options.hasSlots),
+    memfd,
+    tracked: m.segment('tracked', tables.span(tables.rootLevel + 1)),
+    maxGfn: MAX_GFN,
+    vcpus: options.vcpus.map((vcpu, index) => createVcpu(m, tables, slots, vcpu, index)),
+  });
+}
+
+function createVcpu(m: Machine, tables: Tables, slots: Memslots, vcpu: Vcpu, index: number): KvmVcpu {
+  const formatOf = ({ asId, adDisabled }: RootRole): TableFormat => directFormat(tables, adDisabled, (gfn) => {
+    const slot = slots.find(asId, gfn);
+    if (slot !== NO_MEMSLOT) slots.markNow(slot, gfn);
+  });
+  const tlb = new Tlb(m, `EPT TLB${index}`, tables, 4);
+  return {
+    index,
+    vcpu,
+    tlb,
+    walkers: CONTEXTS.map((role) => new Walker(m, formatOf(role), tlb)),
+    roots: m.segment(`roots of ${vcpu.name}`, CONTEXTS.length),
+    flush: m.segment(`flush of ${vcpu.name}`, 2),
+    signal: m.segment(`signal of ${vcpu.name}`, 1, () => `signal of ${vcpu.name}`),
+  };
+}

@@ -1,0 +1,80 @@
+/**
+ * exclusive: mmu_lock held for write around everything, faults included. The simplest thing that works, the yardstick
+ * for the others, and the one policy here that also frees tables, promotes and demotes while the TD runs.
+ *
+ * What it shows: with nobody else calling the module, the only BUSY left comes from VCPUs (ACCEPT, and VP.ENTER under
+ * zero-step mitigation), and one kick settles it. A table goes bottom-up, its ancestors mapped until it is gone.
+ */
+import type { Steps } from '../../spec/machine/step.ts';
+import { EMPTY, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
+import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
+import { septRemove } from '../../spec/tdx/functions/sept-remove.ts';
+import { faultUnder, RETRY, retryLocally, throughFrozen } from '../blocks/fault.ts';
+import { demoteUnder, promoteUnder, splitEdges, splitFolioUnder } from '../blocks/huge-pages.ts';
+import { demotePage, freeTable } from '../blocks/resize.ts';
+import { track, withoutVcpus } from '../blocks/seamcalls.ts';
+import { releaseTd } from '../blocks/teardown.ts';
+import { removeSlotUnder, unmapUnder, zapAll, zapLeaves } from '../blocks/zap.ts';
+import { NO_DYNAMIC_PAMT, type Policy } from '../vm/policy.ts';
+import { tdpMmu } from '../tdp-mmu/index.ts';
+import { mapping, type Vm } from '../vm/vm.ts';
+
+export const exclusive: Policy = {
+  name: 'exclusive',
+  title: 'mmu_lock held for write around every operation',
+  proposed: 'the baseline that the thread of January 2023 starts from; huge pages as in the RFC series of 2025/26',
+  vms: ['td'],
+  breaks: [],
+  direct: tdpMmu,
+  never: NO_DYNAMIC_PAMT,
+  *fault(vm, vcpu, gfn, acceptLevel) {
+    return yield* retryLocally(vm, vcpu, function* () {
+      // a page that was merged while it was pending, and that the guest accepts in parts
+      if (acceptLevel === 0 && !(yield* demoteUnder(vm, gfn))) return RETRY;
+      return yield* faultUnder(vm, gfn, 'write', throughFrozen);
+    });
+  },
+  *unmap(vm, gfn, pages) {
+    yield* unmapUnder(vm, gfn, pages, function* () {
+      yield* splitEdges(vm, gfn, pages);
+      yield* zapLeaves(vm, gfn, pages, demotePage);
+    });
+  },
+  *removeTable(vm, gfn) {
+    const first = vm.tdx.geometry.align(gfn, 1);
+    const pages = vm.mirror.span(1);
+    yield* unmapUnder(vm, first, pages, function* () {
+      yield* zapLeaves(vm, first, pages, demotePage);
+      yield* removeEmptyTable(vm, gfn);
+    });
+  },
+  *promote(vm, gfn) {
+    yield* promoteUnder(vm, gfn);
+  },
+  *demote(vm, gfn) {
+    yield* demoteUnder(vm, gfn);
+  },
+  *splitFolio(vm, gfn) {
+    yield* splitFolioUnder(vm, gfn);
+  },
+  *removeSlot(vm) {
+    yield* removeSlotUnder(vm, () => zapLeaves(vm, 0, vm.td.slotPages, demotePage));
+  },
+  *destroy(vm) {
+    yield* zapAll(vm, demotePage);
+    yield* releaseTd(vm);
+  },
+};
+
+/** Removes the table that maps `gfn`, whose leaves are gone already, from mirror and Secure EPT. */
+export function* removeEmptyTable(vm: Vm, gfn: number): Steps<void> {
+  const place = yield* vm.mirror.walk(gfn, 1);
+  if (place.level !== 1 || kindOfSpte(place.spte) !== TABLE) return;
+  yield* vm.mirror.write(place.table, place.index, EMPTY);
+  yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, 1));
+  yield* track(vm);
+  yield* withoutVcpus(vm, septRemove, mapping(vm, gfn, 1));
+  yield* freeTable(vm, pageOfSpte(place.spte));
+}
+
+export default exclusive;

@@ -1,0 +1,56 @@
+/**
+ * huge-pages-rfc1 (P14b): large pages are split with mmu_lock held for write, before a part is taken away; not when a
+ * fault would need it. A split that is interrupted is started again, however often. Nothing is merged. The RFC v1 of
+ * the huge page series (April 2025).
+ *
+ * What it breaks: a guest that accepts 4 KiB of a large page faults, is told that the page is there, and faults again,
+ * for ever (B-64). And whoever can make the host be interrupted keeps mmu_lock held as long as it likes (B-62).
+ */
+import { pageDemote } from '../../spec/tdx/functions/page-demote.ts';
+import { INTERRUPTED_RESTARTABLE } from '../../spec/tdx/status.ts';
+import { retryLocally, throughFrozen } from '../blocks/fault.ts';
+import { demoteUnder, faultLarge, splitEdges, splitFolioUnder } from '../blocks/huge-pages.ts';
+import { demotePage, SPLIT, type Resize } from '../blocks/resize.ts';
+import { withoutVcpus } from '../blocks/seamcalls.ts';
+import { unmapUnder, zapLeaves } from '../blocks/zap.ts';
+import { hugePagesV3 } from './huge-pages-v3.ts';
+import type { Policy } from '../vm/policy.ts';
+import { isStatus, mapping } from '../vm/vm.ts';
+
+/** Starts again for as long as it is interrupted. */
+const UNBOUNDED: Resize = {
+  ...SPLIT,
+  *resize(vm, gfn, external) {
+    const operands = { ...mapping(vm, gfn, 1), r8: vm.address(external) };
+    while (isStatus(yield* withoutVcpus(vm, pageDemote, operands, [INTERRUPTED_RESTARTABLE]), INTERRUPTED_RESTARTABLE));
+    return true;
+  },
+};
+
+export const hugePagesRfc1: Policy = {
+  ...hugePagesV3,
+  name: 'huge-pages-rfc1',
+  title: 'large pages are split before a part is taken away, not for a fault, and without bound',
+  proposed: 'Zhao, huge page series for TDX, RFC v1, Apr 2025 (P14b)',
+  breaks: [
+    { rule: 'K67', why: 'a guest that accepts a part of a large page is sent back to it for ever' },
+    { rule: 'K66', rare: true, why: 'a split that is interrupted again and again keeps mmu_lock held' },
+  ],
+  *fault(vm, vcpu, gfn, acceptLevel) {
+    return yield* retryLocally(vm, vcpu, () => faultLarge(vm, gfn, acceptLevel, 'read', throughFrozen));
+  },
+  *unmap(vm, gfn, pages) {
+    yield* unmapUnder(vm, gfn, pages, function* () {
+      yield* splitEdges(vm, gfn, pages, UNBOUNDED);
+      yield* zapLeaves(vm, gfn, pages, demotePage);
+    });
+  },
+  *demote(vm, gfn) {
+    yield* demoteUnder(vm, gfn, UNBOUNDED);
+  },
+  *splitFolio(vm, gfn) {
+    yield* splitFolioUnder(vm, gfn, UNBOUNDED);
+  },
+};
+
+export default hugePagesRfc1;

@@ -1,0 +1,71 @@
+/** Building a TD as a VMM does, with the module's life-cycle functions, up to a TD that can run. */
+import type { Steps } from '../../spec/machine/step.ts';
+import { OPERANDS_ZERO, type Operands, type TdParams } from '../../spec/tdx/call.ts';
+import { mngAddcx } from '../../spec/tdx/functions/mng-addcx.ts';
+import { mngCreate } from '../../spec/tdx/functions/mng-create.ts';
+import { mngInit } from '../../spec/tdx/functions/mng-init.ts';
+import { mngKeyConfig } from '../../spec/tdx/functions/mng-key-config.ts';
+import { mrFinalize } from '../../spec/tdx/functions/mr-finalize.ts';
+import { vpAddcx } from '../../spec/tdx/functions/vp-addcx.ts';
+import { vpCreate } from '../../spec/tdx/functions/vp-create.ts';
+import { vpInit } from '../../spec/tdx/functions/vp-init.ts';
+import type { InterfaceFunction, TdxModule } from '../../spec/tdx/module.ts';
+import { describeStatus, SUCCESS } from '../../spec/tdx/status.ts';
+import { MIN_TDCX, MIN_TDVPS_PAGES } from '../../spec/tdx/td.ts';
+
+/** Pages that a VCPU takes. */
+export const TDVPR_PAGES = MIN_TDVPS_PAGES;
+
+/** A production TD: #VE on access to a pending page, a 4-level Secure EPT. */
+const TD_PARAMS: TdParams = {
+  attributes: 0n,
+  xfam: 3n,
+  maxVcpus: 8,
+  numL2Vms: 0,
+  msrConfigCtls: 0,
+  eptpControls: 0x1en,
+  configFlags: 0n,
+  tscFrequency: 100,
+  archCapConfig: 0n,
+  reservedNonZero: 0,
+  cpuidConfig: 0,
+};
+
+/** Where TD_PARAMS lies; only its alignment is looked at. */
+const TD_PARAMS_ADDRESS = 0x1000_0000;
+
+/** What TDH.MNG.INIT is told besides the TD. */
+export const initOperands = (params: Partial<TdParams> = {}): Pick<Operands, 'rdx' | 'tdParams'> =>
+  ({ rdx: TD_PARAMS_ADDRESS, tdParams: { ...TD_PARAMS, ...params } });
+
+/** How a TD is to be built where it is not a production TD that can run. */
+export interface BuildOptions {
+  readonly params?: Partial<TdParams>;
+  /** False: stop before MR.FINALIZE, with pages still to be added. */
+  readonly finalize?: boolean;
+}
+
+/** Builds the TD whose TDR is page `tdr`, with its TDCX pages behind it and a VCPU at each of `tdvprs`. */
+export function* buildTd(
+  tdx: TdxModule, tdr: number, tdvprs: readonly number[], { params = {}, finalize = true }: BuildOptions = {},
+): Steps<void> {
+  const hpa = (page: number): number => (page + tdx.platform.tdmrBase) * 4096;
+  const hkid = tdx.keys.first + 1;
+  yield* mustSucceed(tdx, mngCreate, { rcx: hpa(tdr), rdx: hkid });
+  for (let lp = 0; lp < tdx.platform.packages; lp++) yield* mustSucceed(tdx, mngKeyConfig, { rcx: hpa(tdr), lp });
+  for (let i = 1; i <= MIN_TDCX; i++) yield* mustSucceed(tdx, mngAddcx, { rcx: hpa(tdr + i), rdx: hpa(tdr) });
+  yield* mustSucceed(tdx, mngInit, { rcx: hpa(tdr), ...initOperands(params) });
+  for (const [lp, tdvpr] of tdvprs.entries()) {
+    yield* mustSucceed(tdx, vpCreate, { rcx: hpa(tdvpr), rdx: hpa(tdr), lp });
+    for (let i = 1; i < TDVPR_PAGES; i++) {
+      yield* mustSucceed(tdx, vpAddcx, { rcx: hpa(tdvpr + i), rdx: hpa(tdvpr), lp });
+    }
+    yield* mustSucceed(tdx, vpInit, { rcx: hpa(tdvpr), lp });
+  }
+  if (finalize) yield* mustSucceed(tdx, mrFinalize, { rcx: hpa(tdr) });
+}
+
+function* mustSucceed(tdx: TdxModule, fn: InterfaceFunction, operands: Partial<Operands>): Steps<void> {
+  const call = yield* tdx.invoke(fn, { ...OPERANDS_ZERO, ...operands });
+  if (call.status !== SUCCESS) throw new Error(`building a TD: ${fn.name} answers ${describeStatus(call.status)}`);
+}

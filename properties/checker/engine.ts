@@ -1,0 +1,239 @@
+/**
+ * Runs histories: program and schedule go in, a policy runs on the machine, rules watch every step, a violation or
+ * null comes out. The VM is built once; a run resets it.
+ */
+import { ORDINARY } from '../../spec/machine/choices.ts';
+import { LIVELOCK } from '../../spec/machine/faults.ts';
+import { about, isProtocol, RuleBook, type Rule } from '../../spec/machine/monitor.ts';
+import { run } from '../../spec/machine/run.ts';
+import type { Recorder } from '../../spec/machine/machine.ts';
+import type { Violation } from '../../spec/machine/rule.ts';
+import { OUTSIDE_GUEST } from '../../spec/machine/vcpu.ts';
+import { access, READ, type Steps } from '../../spec/machine/step.ts';
+import { TDX_RULES } from '../../spec/tdx/rules/index.ts';
+import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
+import type { ModuleVersion } from '../../spec/tdx/versions.ts';
+import { isInside, leaveTd } from '../../impl/platform/guest.ts';
+import { createVm } from '../../impl/platform/platform.ts';
+import type { Policy } from '../../impl/vm/policy.ts';
+import type { Vm, VmKind, VmVcpu } from '../../impl/vm/vm.ts';
+import { DeviationChoices } from './scenarios/deviations.ts';
+import { actorName, type ActorProgram, type History, type Operation } from './scenarios/scenario.ts';
+import { GUEST_OPERATIONS_OF_A_VM, HOST_OPERATIONS_OF_A_VM, operationOfAVm } from './operations/vm.ts';
+import { GUEST_OPERATIONS, HOST_OPERATIONS } from './operations/td.ts';
+import { SYSTEM_RULES } from '../rules/index.ts';
+import type { VmRule } from '../rules/rule.ts';
+import { formatHistory } from './scenarios/text.ts';
+
+export interface EngineOptions {
+  readonly policy: Policy;
+  /** The kind of VM; the first that the policy runs when absent. */
+  readonly kind?: VmKind;
+  readonly module: ModuleVersion;
+  /** Off: nothing is watched, for measuring what the rules cost. */
+  readonly rules?: boolean;
+  /** Only rules whose id is here; all when absent. */
+  readonly only?: readonly string[];
+  /** Rules besides the shipped ones. */
+  readonly extra?: readonly Rule<Vm>[];
+  /** Wraps each run: a watchdog for policies that may never yield. */
+  readonly guard?: (run: () => void) => void;
+  /** A run that takes more steps is a livelock. */
+  readonly maxSteps?: number;
+  /** Destroy the VM at the end of each run and look at what is left (default: yes). */
+  readonly teardown?: boolean;
+}
+
+/** VCPUs of the VM, and so the VCPU actors that a history can have. */
+export const VCPUS = 2;
+
+const DEFAULT_MAX_STEPS = 20_000;
+/** A history takes some 800 steps. */
+const OUTCOME_STEPS = 5000;
+
+export class Engine {
+  readonly vm: Vm;
+  readonly book: RuleBook<Vm>;
+  /** Steps performed in all runs. */
+  steps = 0;
+  private readonly choices: DeviationChoices;
+  private readonly maxSteps: number;
+  /** Steps of the run under way. */
+  private limit: number;
+  private readonly teardown: boolean;
+  private readonly guard: (run: () => void) => void;
+  private readonly performing: () => void;
+
+  constructor({
+    policy, kind = policy.vms[0] ?? 'td', module, rules = true, only, extra = [], guard, maxSteps = DEFAULT_MAX_STEPS, teardown = true,
+  }: EngineOptions) {
+    if (!policy.vms.includes(kind)) {
+      throw new UnusableHistory(`policy ${policy.name} runs VMs of kind ${policy.vms.join(', ')}, not ${kind}`);
+    }
+    this.vm = createVm({ kind, policy, module, vcpus: VCPUS });
+    const known = [...rulesFor(module, kind), ...extra];
+    const applicable = rules ? known.filter((rule) => only?.includes(rule.id) ?? true) : [];
+    this.guard = guard ?? ((body) => body());
+    this.performing = () => this.perform();
+    this.book = new RuleBook(this.vm.m, this.vm, applicable);
+    this.choices = new DeviationChoices(this.vm.m);
+    this.maxSteps = maxSteps;
+    this.limit = maxSteps;
+    this.teardown = teardown;
+  }
+
+  /**
+   * Runs one history. What it answers is a function of the history and of nothing else. A run that breaks a K rule is
+   * run again without these: what comes of it, if anything does, says more than how it came about. Unless that is only
+   * that it goes on for ever; so a shorter run will do.
+   */
+  run(history: History, recorder: Recorder | null = null): Violation | null {
+    this.book.onlyOutcomes = false;
+    const violation = this.runOnce(history, recorder);
+    if (violation === null || !isProtocol(violation.rule)) return violation;
+    this.book.onlyOutcomes = true;
+    const outcome = this.runOnce(history, recorder, Math.min(this.maxSteps, OUTCOME_STEPS));
+    if (outcome !== null && outcome.rule !== this.book.reportedAs(LIVELOCK.id) && this.judges(outcome.rule)) return outcome;
+    this.book.onlyOutcomes = false;
+    // the recorder is to have seen the run that is answered for
+    return recorder === null ? violation : this.runOnce(history, recorder);
+  }
+
+  private judges(id: string): boolean {
+    return this.book.rules.some((rule) => rule.id === id);
+  }
+
+  private runOnce(history: History, recorder: Recorder | null, maxSteps = this.maxSteps): Violation | null {
+    const { m } = this.vm;
+    this.limit = maxSteps;
+    this.prepare(history, recorder);
+    try {
+      this.guard(this.performing);
+    } catch (error) {
+      throw this.blame(error, history);
+    }
+    m.recorder = null;
+    const { violation } = m;
+    return violation === null ? null : { ...violation, rule: this.book.reportedAs(violation.rule) };
+  }
+
+  /** Resets the VM and gives it the actors of `history`, for {@link run} or for another scheduler to step. */
+  prepare(history: History, recorder: Recorder | null = null): void {
+    const { m } = this.vm;
+    m.reset();
+    m.recorder = recorder;
+    m.choices = this.choices;
+    this.choices.follow(history.deviations);
+    for (const [index, actor] of history.actors.entries()) {
+      m.spawn(actorName(history, index), this.program(history, actor, index));
+    }
+  }
+
+  /** The run proper: the program, what it leaves, and the end of the VM. */
+  private perform(): void {
+    const { m } = this.vm;
+    if (run(m, this.limit) === 'finished') this.rest();
+    this.steps += m.now;
+    if (m.violation === null && this.teardown && !this.vm.td.isDead()) this.destroy();
+  }
+
+  /** Every actor of the program has ended. Of a VM that KVM has given up (KVM_BUG_ON) nothing more is asked. */
+  private rest(): void {
+    if (this.vm.td.isDead()) return;
+    for (const listener of this.vm.listeners) listener.atRest?.();
+    for (const listener of this.vm.kvm.listeners) listener.atRest?.();
+    this.book.atRest();
+  }
+
+  /** Who made a run throw: the policy, with the place at which it did; or the history, which no VM can run. */
+  private blame(error: unknown, history: History): unknown {
+    if (error instanceof UnusableHistory || error instanceof PolicyError) return error;
+    const { m, policy } = this.vm;
+    const reason = error instanceof Error ? error.message : String(error);
+    const actor = m.actors[m.current]?.name ?? 'nobody';
+    return new PolicyError(
+      `policy ${policy.name} failed at step ${m.now} (${actor}): ${reason}; replay it with the history ` +
+      `'${formatHistory(history)}'`, { cause: error });
+  }
+
+  private destroy(): void {
+    const { m, policy } = this.vm;
+    const before = m.now;
+    m.recorder?.note('the VM is destroyed');
+    m.choices = ORDINARY;
+    m.poke(this.vm.td.failing, 0);
+    m.actors.length = 0;
+    m.spawn('destroy', this.vm.kind === 'vm' ? policy.direct.destroyVm(this.vm.kvm) : policy.destroy(this.vm));
+    if (run(m, before + this.limit) === 'finished') this.book.atEnd();
+    this.steps += m.now - before;
+  }
+
+  private *program(history: History, actor: ActorProgram, index: number): Steps<void> {
+    const vcpu = actor.role === 'vcpu' ? this.vcpuOf(history, index) : null;
+    // small on purpose: a generator's variables are saved and restored at every step inside it
+    for (let at = 0; at < actor.operations.length; at++) {
+      // a step of its own, so that what an operation does at once happens while the run is under way
+      yield access(this.vm.slot, READ);
+      yield* this.begin(vcpu, at, actor.operations[at] as Operation); // at < length
+      this.end();
+    }
+    if (vcpu !== null) yield* this.comeOut(vcpu);
+  }
+
+  /** The VCPU's program has ended: it comes out of the guest, if it is there. */
+  private *comeOut(vcpu: VmVcpu): Steps<void> {
+    if (this.vm.kind !== 'vm') {
+      if (isInside(this.vm, vcpu)) yield* leaveTd(this.vm, vcpu);
+    } else if (vcpu.kvm.mode() !== OUTSIDE_GUEST) yield* vcpu.kvm.leave();
+  }
+
+  /** The steps of an operation, which begins now. */
+  private begin(vcpu: VmVcpu | null, at: number, operation: Operation): Steps<void> {
+    const { vm } = this;
+    vm.m.beginOp(at);
+    const { name } = operation;
+    if (vm.kind === 'vm') return operationOfAVm(vm, vcpu?.index ?? -1, operation) ??
+      unknown(name, vcpu === null ? HOST_OPERATIONS_OF_A_VM : GUEST_OPERATIONS_OF_A_VM);
+    if (vcpu === null) return HOST_OPERATIONS.get(name)?.(vm, operation) ?? unknown(name, HOST_OPERATIONS);
+    return GUEST_OPERATIONS.get(name)?.(vm, vcpu, operation) ?? unknown(name, GUEST_OPERATIONS);
+  }
+
+  /** The operation under way has ended. */
+  private end(): void {
+    for (const listener of this.vm.listeners) listener.operationEnded?.();
+  }
+
+  private vcpuOf(history: History, index: number): VmVcpu {
+    const place = history.actors.slice(0, index).filter((a) => a.role === 'vcpu').length;
+    const vcpu = this.vm.vcpus[place];
+    if (vcpu === undefined) throw new UnusableHistory(`it has more than ${VCPUS} VCPUs`);
+    return vcpu;
+  }
+}
+
+/** A history that no VM can run. */
+export class UnusableHistory extends Error {
+  override readonly name = 'UnusableHistory';
+}
+
+/** A policy that threw, or that did what no policy can do. */
+export class PolicyError extends Error {
+  override readonly name = 'PolicyError';
+}
+
+function unknown(name: string, known: ReadonlyMap<string, unknown>): never {
+  throw new UnusableHistory(`there is no operation "${name}" here; there are ${[...known.keys()].join(', ')}`);
+}
+
+/** The rules that judge a VM of that kind on a module of that version; of every kind when none is given. */
+export function rulesFor(version: ModuleVersion, kind?: VmKind): VmRule[] {
+  const module = TDX_RULES.map((rule) => about(rule, (vm: Vm) => vm.tdx));
+  const kvm = KVM_RULES.map((rule): VmRule => ({ ...about(rule, (vm: Vm) => vm.kvm), vms: ['vm'] }));
+  return [...module, ...kvm, ...SYSTEM_RULES].filter((rule: VmRule) =>
+    (kind === undefined || (rule.vms ?? ABOUT_TDS).includes(kind)) &&
+    (rule.versions.includes('*') || rule.versions.includes(version)) &&
+    rule.finding?.versions.includes(version) !== true);
+}
+
+/** What rules are about unless they say otherwise. */
+const ABOUT_TDS: readonly VmKind[] = ['td', 'new-td'];

@@ -1,0 +1,45 @@
+/** One engine for each kind of VM that a policy runs, made when a history asks for it, and what they add up to. */
+import type { Rule } from '../../spec/machine/monitor.ts';
+import type { Violation } from '../../spec/machine/rule.ts';
+import type { Vm, VmKind } from '../../impl/vm/vm.ts';
+import { Engine, type EngineOptions } from './engine.ts';
+import type { History } from './scenarios/scenario.ts';
+
+export class Engines {
+  private readonly options: EngineOptions;
+  private readonly byKind = new Map<VmKind, Engine>();
+
+  constructor(options: EngineOptions) {
+    this.options = options;
+  }
+
+  /** Runs a history on the VM that it is about. @throws UnusableHistory when the policy does not run such VMs */
+  run(history: History): Violation | null {
+    return this.engine(history.vm).run(history);
+  }
+
+  private engine(kind: VmKind): Engine {
+    const engine = this.byKind.get(kind) ?? new Engine({ ...this.options, kind });
+    this.byKind.set(kind, engine);
+    return engine;
+  }
+
+  /** Steps performed in all runs. */
+  get steps(): number {
+    return this.sum((engine) => engine.steps);
+  }
+
+  /** The rules that judged, each once, in order of their ids. */
+  get rules(): readonly Rule<Vm>[] {
+    const all = this.options.policy.vms.flatMap((kind) => this.engine(kind).book.rules);
+    return [...new Map(all.map((rule) => [rule.id, rule])).values()].toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  timesExercised(id: string): number {
+    return this.sum((engine) => engine.book.timesExercised(id));
+  }
+
+  private sum(of: (engine: Engine) => number): number {
+    return [...this.byKind.values()].reduce((total, engine) => total + of(engine), 0);
+  }
+}

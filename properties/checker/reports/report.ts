@@ -1,0 +1,93 @@
+/**
+ * A failing policy's report: which rule, what it says and where it comes from; a timeline with a column an actor and a
+ * row a step, only rows that matter; what was expected and seen; and the text that replays it. At most 100 columns.
+ */
+import type { RuleText } from '../../../spec/machine/rule.ts';
+import type { History } from '../scenarios/scenario.ts';
+import { contextSwitches, rowsThatMatter } from './slice.ts';
+import { formatHistory } from '../scenarios/text.ts';
+import { DESTROYER, type Row, type Timeline } from './timeline.ts';
+
+export interface Report {
+  readonly rule: RuleText;
+  readonly rows: readonly Row[];
+  readonly switches: number;
+  /** The whole report, lines of at most {@link COLUMNS} characters. */
+  readonly text: string;
+}
+
+export const COLUMNS = 100;
+const MARGIN = 4;
+
+const NOTHING_SHOWS = '    (no call of the module, no change of the mirror, no access of the guest)';
+const AT_REST = '     (found when nobody had anything left to do, or nobody could go on)';
+
+/** `command` replays the history, e.g. `sept show mirror-naive --module 1.5 '…'`. */
+export function report(rule: RuleText, timeline: Timeline, history: History, command: string): Report {
+  const rows = rowsThatMatter(timeline);
+  const switches = contextSwitches(rows);
+  const { violation } = timeline;
+  const lines = [
+    ...wrap(`${rule.id}: ${rule.statement}`, ''),
+    ...wrap(`source: ${rule.source}`, '     '),
+    '',
+    ...(rows.length === 0 ? [NOTHING_SHOWS] : table(rows, timeline.actors)),
+    '',
+    ...wrap(`expected: ${violation?.expected ?? ''}`, '     '),
+    ...wrap(`seen:     ${violation?.seen ?? ''}`, '     '),
+    ...(rows.some((row) => row.violating) ? [] : [AT_REST]),
+    '',
+    ...wrap(`history: ${formatHistory(history)}`, '     '),
+    ...wrap(`replay: ${command}`, '     '),
+  ];
+  return { rule, rows, switches, text: lines.join('\n') };
+}
+
+/** What happened in a run that broke no rule: its whole timeline, without the end of the VM. */
+export function story({ rows, actors }: Timeline): string {
+  const shown = rows.filter((row) => row.actor !== DESTROYER);
+  return (shown.length === 0 ? [NOTHING_SHOWS] : table(shown, actors)).join('\n');
+}
+
+/** The timeline: a column an actor; a row a step, numbered; the violating row is marked with `!`. */
+function table(rows: readonly Row[], names: readonly string[]): string[] {
+  const actors = [...new Set(rows.map((row) => row.actor))].toSorted((a, b) => a - b);
+  const width = Math.floor((COLUMNS - MARGIN) / Math.max(1, actors.length)) - 1;
+  const lines = [' '.repeat(MARGIN) + actors.map((a) => (names[a] ?? '').padEnd(width)).join(' ')];
+  let previous: Row | undefined;
+  for (const [number, row] of rows.entries()) {
+    const indent = ' '.repeat(actors.indexOf(row.actor) * (width + 1));
+    const isNew = row.actor !== previous?.actor || row.operation !== previous.operation;
+    if (isNew) lines.push(' '.repeat(MARGIN) + indent + `[${row.operation}]`.slice(0, width));
+    for (const [i, line] of linesOf(row, width).entries()) {
+      const head = i === 0 ? `${row.violating ? '!' : ' '}${String(number + 1).padStart(2)} ` : ' '.repeat(MARGIN);
+      lines.push(head + indent + line);
+    }
+    previous = row;
+  }
+  return lines.map((line) => line.trimEnd());
+}
+
+/** What a row says: the action, then what it changed, indented. */
+function linesOf({ text, sept, mirror, remark, subject }: Row, width: number): string[] {
+  const details = [
+    ...(sept === null ? [] : [`S-EPT ${sept.before} -> ${sept.after}`]),
+    ...(mirror === null ? [] : [`mirror ${mirror.before} -> ${mirror.after}`]),
+    ...(remark === '' ? [] : [remark]),
+  ];
+  const action = text === '' ? `mirror entry ${subject}` : text;
+  return [...wrap(action, '  ', width), ...details.flatMap((detail) => wrap(`  ${detail}`, '    ', width))];
+}
+
+/** Breaks a paragraph at spaces and after bars; only a word longer than a line is broken itself. */
+export function wrap(text: string, indent: string, width = COLUMNS): string[] {
+  const lines: string[] = [];
+  let rest = text;
+  while (rest.length > width) {
+    const space = Math.max(rest.lastIndexOf(' ', width), rest.lastIndexOf('|', width - 1) + 1);
+    const at = space > indent.length ? space : width;
+    lines.push(rest.slice(0, at));
+    rest = indent + rest.slice(at).trimStart();
+  }
+  return [...lines, rest];
+}

@@ -1,0 +1,64 @@
+import { DEADLOCK, LIVELOCK } from '../../../spec/machine/faults.ts';
+import type { Row, Timeline } from './timeline.ts';
+
+/**
+ * The rows that matter for a violation: the row at which the rule fired (or, when it fired at rest, the rows about what
+ * the violation names; when nobody could go on, what each actor did last), and going backwards each row that changed
+ * something which a kept row depends on. The beginning of a call in progress matters when it took a lock that a kept
+ * row was refused.
+ */
+export function rowsThatMatter({ rows, violation }: Timeline): Row[] {
+  if (violation === null) return [...rows];
+  const marked = rows.some((row) => row.violating);
+  const stuck = STUCK.has(violation.rule);
+  const needed = new Set(marked || stuck ? [] : namedIn(`${violation.expected} ${violation.seen}`));
+  const seeds = new Set(!marked && (stuck || needed.size === 0) ? lastOfEach(rows) : []);
+  const kept: Row[] = [];
+  for (const row of rows.toReversed()) {
+    if (!row.violating && !seeds.has(row) && !intersects(row.writes, needed)) continue;
+    kept.push(row);
+    for (const name of row.reads) needed.add(name);
+    for (const name of row.writes) if (!name.startsWith('lock ')) needed.add(name);
+  }
+  return withLeadUp(rows, kept.toReversed());
+}
+
+/** A slice of so few rows is given what the actor of its last one did before, in the same operation. */
+const FEW = 3;
+const LEAD_UP = 4;
+
+function withLeadUp(rows: readonly Row[], kept: readonly Row[]): Row[] {
+  const last = kept.at(-1);
+  if (last === undefined || kept.length >= FEW) return [...kept];
+  const before = rows.slice(0, rows.indexOf(last)).filter((row) => row.actor === last.actor);
+  const began = before.findLastIndex((row) => row.operation !== last.operation) + 1;
+  const leadUp = new Set([...kept, ...before.slice(began).slice(-LEAD_UP)]);
+  return rows.filter((row) => leadUp.has(row));
+}
+
+/** Names of entries and pages that a violation's text mentions. */
+const namedIn = (text: string): string[] => [
+  ...[...text.matchAll(/\d+@L\d/g)].map(([name]) => `entry ${name}`),
+  ...[...text.matchAll(/page \d+/g)].map(([name]) => name),
+];
+
+/** Rules that are broken by nobody in particular: somebody waits, or goes on, for ever. */
+const STUCK = new Set(['S07', 'S08', DEADLOCK.id, LIVELOCK.id]);
+
+/** How much of what each actor did last is shown when nobody can go on: enough to see a retry come round. */
+const LAST = 3;
+
+const lastOfEach = (rows: readonly Row[]): Row[] =>
+  [...new Set(rows.map((row) => row.actor))].flatMap((actor) => rows.filter((row) => row.actor === actor).slice(-LAST));
+
+const intersects = (a: ReadonlySet<string>, b: ReadonlySet<string>): boolean => {
+  for (const name of a) if (b.has(name)) return true;
+  return false;
+};
+
+/** How often the acting actor changes from one row to the next. */
+export function contextSwitches(rows: readonly Row[]): number {
+  let switches = 0;
+  for (const [i, row] of rows.entries()) if (i > 0 && rows[i - 1]?.actor !== row.actor) switches++;
+  return switches;
+}

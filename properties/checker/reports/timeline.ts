@@ -1,0 +1,284 @@
+/**
+ * What happened in a run, as rows: one for each call of the module, each change of the mirror, each access of the
+ * guest. Taken from an execution of the history on a VM of its own, with everything watched.
+ *
+ * What one actor does to one entry without anybody coming between is one row: freezing the mirror entry, the call, and
+ * thawing it read as the one change that they are. When somebody does come between, they are rows of their own.
+ */
+import { MAX_ACTORS } from '../../../spec/machine/machine.ts';
+import { NO_PAGE, type PageRef } from '../../../spec/machine/pages.ts';
+import type { Violation } from '../../../spec/machine/rule.ts';
+import { describeSpte, isPresent, kindOfSpte, pageOfSpte, TABLE } from '../../../spec/kvm/spte.ts';
+import { SLOT_INVALID } from '../../../spec/kvm/td-vm.ts';
+import type { Call } from '../../../spec/tdx/call.ts';
+import { isLeaf, isTable, pageOf, stateName, stateOf, withoutLocks, type Entry } from '../../../spec/tdx/entry.ts';
+import { describeStatus, SUCCESS } from '../../../spec/tdx/status.ts';
+import type { Vm } from '../../../impl/vm/vm.ts';
+import { watchKvm } from './kvm-rows.ts';
+import { Engine, type EngineOptions } from '../engine.ts';
+import type { History } from '../scenarios/scenario.ts';
+import { formatOperation } from '../scenarios/text.ts';
+
+/** One visible action. */
+export interface Row {
+  readonly actor: number;
+  /** The operation it belongs to, e.g. `unmap 0+2`. */
+  readonly operation: string;
+  /** The entry it is about, e.g. `0@L1`; empty for actions that are about none. */
+  readonly subject: string;
+  /** What was done, e.g. `SEPT.ADD 0@L1 -> SUCCESS`; empty when only the mirror changed. */
+  text: string;
+  /** What it changed: `before -> after` in the Secure EPT and in the mirror. */
+  sept: Change | null;
+  mirror: Change | null;
+  /** Anything else worth saying. */
+  readonly remark: string;
+  /** Names of what it changed or took, and of what it depends on: the slice follows them backwards. */
+  readonly writes: Set<string>;
+  readonly reads: Set<string>;
+  /** The row at which the rule fired. */
+  violating: boolean;
+}
+
+interface Change {
+  readonly before: string;
+  after: string;
+}
+
+export interface Timeline {
+  readonly rows: readonly Row[];
+  /** Names of the actors, by index. */
+  readonly actors: readonly string[];
+  readonly violation: Violation | null;
+}
+
+/** Runs `history` and tells what happened. */
+export function timelineOf(options: EngineOptions, history: History): Timeline {
+  const engine = new Engine({ ...options, kind: history.vm });
+  const scribe = new Scribe(engine.vm, history);
+  const violation = engine.run(history, { wrote: () => {}, note: (text) => scribe.phase(text) });
+  return { rows: scribe.finish(violation), actors: scribe.names, violation };
+}
+
+/** A call that has begun; it gets a row of its own for that if somebody comes before its end. */
+interface OpenCall {
+  readonly row: Row;
+  readonly position: number;
+}
+
+/** Stands for the actor that destroys the VM: it comes after all those of the program and of the run. */
+export const DESTROYER = MAX_ACTORS;
+
+class Scribe {
+  readonly names: string[] = [];
+  private readonly vm: Vm;
+  private readonly history: History;
+  private readonly rows: Row[] = [];
+  private readonly open = new Map<number, OpenCall>();
+  /** Where mirror tables hang, for naming their entries. */
+  private readonly tables = new Map<PageRef, { readonly level: number; readonly gfn: number }>();
+  private currentPhase = '';
+
+  constructor(vm: Vm, history: History) {
+    this.vm = vm;
+    this.history = history;
+    this.knowTables(vm.mirror.root, vm.mirror.rootLevel, 0);
+    vm.m.onReset(() => this.clear());
+    vm.tdx.listeners.push({
+      began: (call) => this.callBegan(call),
+      ended: (call) => this.callEnded(call),
+      entryWritten: (_cell, before, after) => this.entryWritten(withoutLocks(before), withoutLocks(after)),
+    });
+    vm.tdx.locks.listeners.push({
+      taken: (cell) => this.open.get(this.actor)?.row.writes.add(`lock ${cell}`),
+      refused: (cell) => this.open.get(this.actor)?.row.reads.add(`lock ${cell}`),
+      released: () => {},
+    });
+    if (vm.kind === 'vm') {
+      watchKvm(vm.kvm, (text, writes, reads) => this.push(names(this.row('', text), writes, reads)));
+      return;
+    }
+    vm.mirror.listeners.push((table, index, before, after) => this.mirrorWritten(table, index, before, after));
+    vm.listeners.push({
+      accessed: (_vcpu, gfn, page, value, written) => {
+        const text = written === null ? `reads GFN ${gfn}` : `writes ${written} at GFN ${gfn}`;
+        const row = this.row('', text, `page ${page}, was ${value}`);
+        this.push(names(row, [`data ${gfn}`], [`data ${gfn}`, `page ${page}`, ...entryNames(vm, gfn, 0)]));
+      },
+      slotRemovalBegan: (gfn, pages) => {
+        const text = `deletes the memslot of GFNs ${gfn}-${gfn + pages - 1}`;
+        this.push(names(this.row('', text), ['memslot'], []));
+      },
+      slotFound: (gfn, state) => {
+        if (state !== SLOT_INVALID) return;
+        this.push(names(this.row('', `finds the memslot of GFN ${gfn} INVALID`), [], ['memslot']));
+      },
+      vcpuFreed: () => this.push(this.row('', 'a VCPU is freed')),
+      hostTouched: (page) => {
+        const name = `page ${page}`;
+        this.push(names(this.row('', `the host uses ${name}`), [name], [name]));
+      },
+    });
+  }
+
+  /** Notes where the mirror tables hang that are there from the start. */
+  private knowTables(table: PageRef, level: number, gfn: number): void {
+    const { mirror, pages, m } = this.vm;
+    if (table === NO_PAGE) return;
+    this.tables.set(table, { level, gfn });
+    for (let i = 0; i < mirror.fanout; i++) {
+      const spte = m.peek(pages.word(table, i));
+      if (kindOfSpte(spte) === TABLE) this.knowTables(pageOfSpte(spte), level - 1, gfn + i * mirror.span(level));
+    }
+  }
+
+  /** A run begins. */
+  private clear(): void {
+    this.names.length = 0;
+    this.rows.length = 0;
+    this.open.clear();
+    this.tables.clear();
+    this.knowTables(this.vm.mirror.root, this.vm.mirror.rootLevel, 0);
+    this.currentPhase = '';
+  }
+
+  /** Who acts: an actor of the program, or, once everybody has ended, whoever destroys the VM. */
+  private get actor(): number {
+    return this.currentPhase === '' ? this.vm.m.current : DESTROYER;
+  }
+
+  /** What is now going on, when it is not an operation of the history. */
+  phase(text: string): void {
+    this.currentPhase = text;
+  }
+
+  private operation(): string {
+    const actor = this.vm.m.actors[this.vm.m.current];
+    const operation = this.history.actors[this.vm.m.current]?.operations[actor?.op ?? 0];
+    if (this.currentPhase !== '' || operation === undefined) return this.currentPhase || (actor?.name ?? '');
+    return formatOperation(operation);
+  }
+
+  private row(subject: string, text: string, remark = ''): Row {
+    const name = this.vm.m.actors[this.vm.m.current]?.name;
+    if (name !== undefined) this.names[this.actor] = name;
+    return {
+      actor: this.actor, operation: this.operation(), subject, text, sept: null, mirror: null, remark,
+      writes: new Set(), reads: new Set(), violating: false,
+    };
+  }
+
+  /** Adds a row, or lets the last one take it in. */
+  private push(row: Row): void {
+    const last = this.rows.at(-1);
+    if (last === undefined || !absorbs(last, row)) {
+      this.rows.push(row);
+      return;
+    }
+    last.text ||= row.text;
+    last.sept ??= row.sept;
+    if (row.mirror !== null) {
+      if (last.mirror === null) last.mirror = row.mirror;
+      else last.mirror.after = row.mirror.after;
+    }
+    names(last, row.writes, row.reads);
+  }
+
+  private callBegan(call: Call): void {
+    if (this.vm.m.violation !== null) return; // the rest of the step at which a rule fired
+    const row = this.row('', `${this.nameOf(call)} begins`);
+    this.open.set(this.actor, { row, position: this.rows.length });
+  }
+
+  private entryWritten(before: Entry, after: Entry): void {
+    const open = this.open.get(this.actor);
+    if (open === undefined || before === after) return;
+    open.row.sept = { before: shortEntry(before), after: shortEntry(after) };
+    for (const e of [before, after]) if (isLeaf(e) || isTable(e)) open.row.writes.add(`page ${pageOf(e)}`);
+  }
+
+  private callEnded(call: Call): void {
+    const open = this.open.get(this.actor);
+    if (open === undefined) return;
+    this.open.delete(this.actor);
+    const [own, ...above] = this.entriesOf(call);
+    const epoch = MOVES_EPOCH.has(call.name) ? ['epoch'] : [];
+    const exit = call.exitReason >= 0 ? 'TD exit: EPT violation' : '';
+    const row = this.row(own?.replace('entry ', '') ?? '', `${this.nameOf(call)} -> ${shortStatus(call.status)}`, exit);
+    row.sept = open.row.sept;
+    open.row.sept = null;
+    const changed = row.sept === null ? [] : [...(own === undefined ? [] : [own]), ...pagesIn(open.row.writes)];
+    const reads = [...(own === undefined ? [] : [own]), ...above, ...epoch, ...open.row.reads];
+    names(row, [...changed, ...(call.status === SUCCESS ? epoch : [])], reads);
+    if (open.position < this.rows.length) this.rows.splice(open.position, 0, open.row);
+    this.push(row);
+  }
+
+  /** The entry that a call is about, and those above it; none for calls that are about no entry. */
+  private entriesOf(call: Call): string[] {
+    if (!HAS_ENTRY.test(call.name)) return [];
+    return entryNames(this.vm, Math.floor(call.in.rcx / 4096), call.in.rcx % 8);
+  }
+
+  private nameOf(call: Call): string {
+    const name = call.name.replace(/^TD[HG]\.(MEM\.)?/, '').replace('HW.GUEST.ACCESS', 'walk by the module');
+    return HAS_ENTRY.test(call.name) ? `${name} ${Math.floor(call.in.rcx / 4096)}@L${call.in.rcx % 8}` : name;
+  }
+
+  private mirrorWritten(table: PageRef, index: number, before: number, after: number): void {
+    const place = this.tables.get(table);
+    if (place === undefined) return; // a table that is being filled: nobody sees it yet
+    const gfn = place.gfn + index * this.vm.mirror.span(place.level);
+    const subject = `${gfn}@L${place.level}`;
+    if (kindOfSpte(after) === TABLE) this.tables.set(pageOfSpte(after), { level: place.level - 1, gfn });
+    const row = names(this.row(subject, ''), [`mirror ${subject}`, `entry ${subject}`], [`mirror ${subject}`]);
+    row.mirror = { before: shortSpte(before), after: shortSpte(after) };
+    this.push(row);
+  }
+
+  /** The rows, with the beginnings of calls that never ended, and with the row at which the rule fired marked. */
+  finish(violation: Violation | null): Row[] {
+    for (const open of [...this.open.values()].toSorted((a, b) => b.position - a.position)) {
+      this.rows.splice(open.position, 0, open.row);
+    }
+    const actor = this.currentPhase === '' ? violation?.actor : DESTROYER;
+    const known = violation !== null && violation.actor >= 0;
+    const culprit = known ? this.rows.findLast((row) => row.actor === actor) : undefined;
+    if (culprit !== undefined) culprit.violating = true;
+    return this.rows;
+  }
+}
+
+/** Calls that move TD_EPOCH or count in it. */
+const MOVES_EPOCH = new Set(['TDH.MEM.TRACK', 'TDH.VP.ENTER']);
+
+/** Calls whose RCX names an S-EPT entry. */
+const HAS_ENTRY = /^TDH\.MEM\.(SEPT|PAGE|RANGE)|ACCEPT$|^HW\.GUEST/;
+
+/**
+ * May the last row take in the next? The same actor, in the same operation, on the same entry: a call after a change of
+ * the mirror, or a change of the mirror that completes one that the row has.
+ */
+const absorbs = (last: Row, next: Row): boolean =>
+  last.subject !== '' && last.subject === next.subject && last.actor === next.actor &&
+  last.operation === next.operation && last.mirror !== null && (last.text === '' || next.text === '');
+
+function names(row: Row, writes: Iterable<string>, reads: Iterable<string>): Row {
+  for (const name of writes) row.writes.add(name);
+  for (const name of reads) row.reads.add(name);
+  return row;
+}
+
+const pagesIn = (all: ReadonlySet<string>): string[] => [...all].filter((name) => name.startsWith('page '));
+
+/** Names of the entry that maps `gfn` at `level`, and of those above it up to the root. */
+function entryNames(vm: Vm, gfn: number, level: number): string[] {
+  const all: string[] = [];
+  for (let at = level; at <= vm.mirror.rootLevel; at++) all.push(`entry ${vm.tdx.geometry.align(gfn, at)}@L${at}`);
+  return all;
+}
+
+const shortStatus = (status: number): string => describeStatus(status).replace(/^TDX_/, '');
+const shortEntry = (e: Entry): string => stateName(stateOf(e)) + (isLeaf(e) || isTable(e) ? ` p${pageOf(e)}` : '');
+const shortSpte = (spte: number): string =>
+  describeSpte(spte).replace(/ 0x[0-9a-f]+/, isPresent(spte) ? ` p${pageOfSpte(spte) & 0xfff}` : '');

@@ -1,0 +1,118 @@
+/**
+ * Random histories for fast-check. One tape of bytes is drawn and decoded into program and schedule at once; that costs
+ * a fraction of what composing fc.record and fc.array would. Shrinking is in the domain's terms: see smaller.ts.
+ */
+import fc from 'fast-check';
+import type { VmKind } from '../../../impl/vm/vm.ts';
+import type { ActorProgram, ActorRole, Deviation, History, Operation } from './scenario.ts';
+import { smaller } from './smaller.ts';
+
+/** What histories may be made of. */
+export interface Shape {
+  readonly vm: VmKind;
+  /** Roles of the actors that there can be: a history has some of them, at least one, in any order. */
+  readonly roles: readonly ActorRole[];
+  /** Names of operations by role; a name that occurs twice is drawn twice as often. */
+  readonly operations: Readonly<Record<ActorRole, readonly string[]>>;
+  readonly maxOperations: number;
+  /** GFNs are below this. */
+  readonly gfns: number;
+  readonly maxDeviations: number;
+  /** Deviations are drawn from the first so many steps of an operation. */
+  readonly maxStep: number;
+}
+
+/** Draws numbers from a tape of bytes; past its end everything is 0. */
+export class Tape {
+  private readonly bytes: Uint8Array;
+  private at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+
+  below(n: number): number {
+    return n <= 1 ? 0 : (this.bytes[this.at++] ?? 0) % n;
+  }
+}
+
+/** Decodes a tape. Every tape is a history; equal tapes are equal histories. */
+export function decode(bytes: Uint8Array, shape: Shape): History {
+  const tape = new Tape(bytes);
+  const count = 1 + tape.below(shape.roles.length);
+  const actors: ActorProgram[] = [];
+  const roles = [...shape.roles];
+  for (let i = 0; i < count; i++) {
+    const [role = 'host'] = roles.splice(tape.below(roles.length), 1);
+    const length = 1 + tape.below(shape.maxOperations);
+    const operations = Array.from({ length }, () => decodeOperation(tape, role, shape));
+    actors.push({ role, operations });
+  }
+  const length = tape.below(shape.maxDeviations + 1);
+  const deviations = Array.from({ length }, () => decodeDeviation(tape, actors, shape));
+  return { vm: shape.vm, actors, deviations };
+}
+
+/** Operations on one page or two. */
+const RANGED = new Set(['unmap', 'unmap-atomic', 'age', 'prefault']);
+
+export function decodeOperation(tape: Tape, role: ActorRole, { operations, gfns }: Shape): Operation {
+  const names = operations[role];
+  const name = names[tape.below(names.length)] ?? '';
+  // Low GFNs more often, so that operations meet.
+  const gfn = tape.below(1 + tape.below(gfns));
+  return { name, gfn, pages: RANGED.has(name) ? 1 + tape.below(2) : 1 };
+}
+
+function decodeDeviation(tape: Tape, actors: readonly ActorProgram[], { maxStep }: Shape): Deviation {
+  // One actor more than the program has: the first that the run starts by itself (an RCU callback).
+  const actor = tape.below(actors.length + 1);
+  const operation = tape.below(actors[actor]?.operations.length ?? 1);
+  // Early steps more often: most operations are short, and those that are not begin with what they have in common.
+  const step = tape.below(1 + tape.below(maxStep));
+  const what = tape.below(4) === 0 ? 'outcome' : 'switch';
+  return { actor, operation, step, what, value: 1 + tape.below(2) };
+}
+
+/** Longest tape that {@link decode} reads. */
+export const tapeLength = ({ roles, maxOperations, maxDeviations }: Shape): number =>
+  2 + roles.length * (2 + maxOperations * 4) + maxDeviations * 6;
+
+/** Histories of the given shapes, each as often as the others. */
+export class HistoryArbitrary extends fc.Arbitrary<History> {
+  private readonly shapes: readonly Shape[];
+  private readonly bytes: Uint8Array;
+
+  constructor(...shapes: readonly Shape[]) {
+    super();
+    this.shapes = shapes;
+    this.bytes = new Uint8Array(Math.max(...shapes.map(tapeLength)));
+  }
+
+  override generate(random: fc.Random): fc.Value<History> {
+    const { bytes } = this;
+    for (let i = 0; i < bytes.length; i += 4) {
+      let word = random.nextInt(-0x8000_0000, 0x7fff_ffff);
+      for (let k = i; k < i + 4 && k < bytes.length; k++) {
+        bytes[k] = word & 0xff;
+        word >>>= 8;
+      }
+    }
+    const shape = this.shapes[this.shapes.length > 1 ? random.nextInt(0, this.shapes.length - 1) : 0];
+    if (shape === undefined) throw new Error('histories need a shape');
+    return new fc.Value(this.meaningOf(bytes, shape), undefined);
+  }
+
+  /** What a tape says: every tape is a history. */
+  protected meaningOf(bytes: Uint8Array, shape: Shape): History {
+    return decode(bytes, shape);
+  }
+
+  override canShrinkWithoutContext(value: unknown): value is History {
+    return typeof value === 'object' && value !== null && 'actors' in value && 'deviations' in value;
+  }
+
+  override shrink(value: History): fc.Stream<fc.Value<History>> {
+    return fc.stream(smaller(value)).map((history) => new fc.Value(history, undefined));
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * Smaller histories, in the domain's terms: without an actor, an operation, a deviation; with the actors in the order in
+ * which they start; with one page for many; with two pages merged; with a deviation earlier. Program and schedule shrink
+ * together, because a deviation belongs to its operation and goes with it.
+ */
+import type { ActorProgram, Deviation, History, Operation } from './scenario.ts';
+
+/** Candidates, the boldest first. None is equal to `history`. */
+export function* smaller(history: History): Generator<History> {
+  const { vm, actors, deviations } = history;
+  for (let i = 0; actors.length > 1 && i < actors.length; i++) {
+    const fewer = withoutActor(history, i);
+    yield fewer;
+    if (fewer.deviations.some((d) => d.value > 1)) yield nearer(fewer);
+  }
+  for (let i = 0; i < actors.length; i++) {
+    for (let j = 0; j < operationsOf(actors[i]).length; j++) yield withoutOperation(history, i, j);
+  }
+  for (let i = 0; i < deviations.length; i++) yield { vm, actors, deviations: deviations.filter((_, k) => k !== i) };
+  yield* inOrderOfStart(history);
+  yield* withoutPairs(history);
+  yield* simplerOperations(history);
+  yield* mergedPages(history);
+  yield* earlierDeviations(history);
+}
+
+const operationsOf = (actor: ActorProgram | undefined): readonly Operation[] => actor?.operations ?? [];
+
+function withoutActor({ vm, actors, deviations }: History, gone: number): History {
+  return {
+    vm,
+    actors: actors.filter((_, i) => i !== gone),
+    deviations: deviations
+      .filter((d) => d.actor !== gone)
+      .map((d) => (d.actor > gone ? { ...d, actor: d.actor - 1 } : d)),
+  };
+}
+
+/** With fewer actors to pass over, the one that was meant is nearer. */
+const nearer = ({ vm, actors, deviations }: History): History => ({
+  vm,
+  actors,
+  deviations: deviations.map((d) => (d.value > 1 ? { ...d, value: d.value - 1 } : d)),
+});
+
+function withoutOperation({ vm, actors, deviations }: History, actor: number, gone: number): History {
+  return {
+    vm,
+    actors: actors.map((a, i) => (i === actor ? { ...a, operations: a.operations.filter((_, j) => j !== gone) } : a)),
+    deviations: deviations
+      .filter((d) => d.actor !== actor || d.operation !== gone)
+      .map((d) => (d.actor === actor && d.operation > gone ? { ...d, operation: d.operation - 1 } : d)),
+  };
+}
+
+/** Where another actor is to begin, it stands first, and needs no deviation. */
+function* inOrderOfStart({ vm, actors, deviations }: History): Generator<History> {
+  const early = deviations.find((d) => d.what === 'switch' && d.actor === 0 && d.operation === 0 && d.step === 0);
+  const first = actors[early?.value ?? 0];
+  if (early === undefined || first === undefined) return;
+  const order = [first, ...actors.filter((actor) => actor !== first)];
+  yield {
+    vm,
+    actors: order,
+    deviations: deviations.filter((d) => d !== early)
+      .map((d) => ({ ...d, actor: d.actor < actors.length ? order.indexOf(actors[d.actor] ?? first) : d.actor })),
+  };
+}
+
+/** Two operations at once, for pairs that only make sense together (map and unmap). */
+function* withoutPairs(history: History): Generator<History> {
+  const places = history.actors.flatMap((a, i) => a.operations.map((_, j) => [i, j] as const));
+  for (let x = 0; x < places.length; x++) {
+    for (let y = x + 1; y < places.length; y++) {
+      const [actorX, opX] = places[x] ?? [0, 0];
+      const [actorY, opY] = places[y] ?? [0, 0];
+      yield withoutOperation(withoutOperation(history, actorY, opY), actorX, opX);
+    }
+  }
+}
+
+function replaceOperation({ vm, actors, deviations }: History, actor: number, at: number, by: Operation): History {
+  return {
+    vm,
+    actors: actors.map((a, i) =>
+      i === actor ? { ...a, operations: a.operations.map((o, j) => (j === at ? by : o)) } : a),
+    deviations,
+  };
+}
+
+function* simplerOperations(history: History): Generator<History> {
+  for (const [i, actor] of history.actors.entries()) {
+    for (const [j, operation] of actor.operations.entries()) {
+      if (operation.pages > 1) yield replaceOperation(history, i, j, { ...operation, pages: 1 });
+      if (operation.gfn > 0) yield replaceOperation(history, i, j, { ...operation, gfn: 0 });
+      if (operation.gfn > 1) yield replaceOperation(history, i, j, { ...operation, gfn: operation.gfn >> 1 });
+    }
+  }
+}
+
+/** All uses of one page become uses of a lower one. */
+function* mergedPages(history: History): Generator<History> {
+  const used = new Set(history.actors.flatMap((a) => a.operations.map((o) => o.gfn)));
+  const pages = [...used].toSorted((a, b) => a - b);
+  for (const from of pages.slice(1)) {
+    for (const to of [0, ...pages.filter((p) => p < from)]) {
+      yield {
+        vm: history.vm,
+        actors: history.actors.map((a) => ({
+          ...a,
+          operations: a.operations.map((o) => (o.gfn === from ? { ...o, gfn: to } : o)),
+        })),
+        deviations: history.deviations,
+      };
+    }
+  }
+}
+
+function* earlierDeviations({ vm, actors, deviations }: History): Generator<History> {
+  for (const [i, d] of deviations.entries()) {
+    const steps = [0, d.step >> 1, d.step - (d.step >> 2), d.step - 1].filter((step) => step >= 0 && step < d.step);
+    for (const step of new Set(steps)) yield { vm, actors, deviations: replaceAt(deviations, i, { ...d, step }) };
+    if (d.value > 1) yield { vm, actors, deviations: replaceAt(deviations, i, { ...d, value: 1 }) };
+  }
+}
+
+const replaceAt = (list: readonly Deviation[], at: number, by: Deviation): Deviation[] =>
+  list.map((d, i) => (i === at ? by : d));

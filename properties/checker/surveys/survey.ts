@@ -1,0 +1,66 @@
+/**
+ * How good counterexamples are: for a faulty policy and a number of seeds, how many histories it took to find one and
+ * how short it came out.
+ */
+import type { Policy } from '../../../impl/vm/policy.ts';
+import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
+import { check } from '../check.ts';
+
+export interface Survey {
+  readonly policy: string;
+  readonly module: ModuleVersion;
+  /** The rules that caught it, the most frequent first. */
+  readonly rules: readonly string[];
+  readonly seeds: number;
+  /** Seeds within whose budget it was caught. */
+  readonly caught: number;
+  /** Medians over the seeds that caught it, and the most. */
+  readonly histories: number;
+  readonly mostHistories: number;
+  readonly rows: number;
+  readonly mostRows: number;
+  readonly switches: number;
+  /** The shortest counterexample, as text. */
+  readonly shortest: string;
+}
+
+/** Seeds of a survey, and histories each may take. */
+export const SEEDS = 20;
+export const BUDGET = 50_000;
+
+/** Checks `policy` by `rules` alone, from seeds 1 to `seeds`. */
+export function survey(
+  policy: Policy, module: ModuleVersion, rules: readonly string[], seeds = SEEDS, budget = BUDGET,
+): Survey {
+  const found = Array.from({ length: seeds }, (_, i) => i + 1).flatMap((seed) =>
+    check({ policy, module, seed, runs: budget, only: rules, stopAfter: 1 }).findings);
+  const rows = found.map(({ report }) => report.rows.length);
+  const histories = found.map(({ foundAfter }) => foundAfter);
+  return {
+    policy: policy.name,
+    module,
+    rules: byFrequency(found.map(({ violation }) => violation.rule)),
+    seeds,
+    caught: found.length,
+    histories: median(histories),
+    mostHistories: Math.max(0, ...histories),
+    rows: median(rows),
+    mostRows: Math.max(0, ...rows),
+    switches: median(found.map(({ report }) => report.switches)),
+    shortest: found.map(({ text }) => text).toSorted((a, b) => a.length - b.length || (a < b ? -1 : 1))[0] ?? '',
+  };
+}
+
+function byFrequency(names: readonly string[]): string[] {
+  const count = (name: string): number => names.filter((other) => other === name).length;
+  return [...new Set(names)].toSorted((a, b) => count(b) - count(a) || (a < b ? -1 : 1));
+}
+
+/** The lower median; 0 of nothing. */
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[(sorted.length - 1) >> 1] ?? 0;
+}
+
+/** A text as it goes into a cell of a Markdown table. */
+export const cell = (text: string): string => text.replaceAll('|', '\\|');

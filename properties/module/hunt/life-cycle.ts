@@ -1,0 +1,88 @@
+/**
+ * The calls of the life cycle of a TD and of its VCPUs, by the names that histories give them: the next ones of a TD that
+ * is half built or half torn down, some of another TD, and some that are refused.
+ *
+ * The number behind a name picks what it is about: which VCPU, page or package.
+ */
+import { NULL_FIELD } from '../../../spec/tdx/metadata.ts';
+import { TDR, TDVPRS, type ModuleWorld } from '../world/world.ts';
+import type { HostCall } from '../world/calls.ts';
+import { freeHkid, freePage, lackingVcpu, LAST_TDCX, missingPage, tdParams, unfinishedVcpu } from './beginnings.ts';
+
+type PageOf = (w: ModuleWorld, i: number) => number;
+
+const tdr: PageOf = () => TDR;
+const tdvpr: PageOf = (_w, i) => TDVPRS[i % TDVPRS.length] ?? TDVPRS[0];
+
+/** A call with a page in RCX; with two, the other in RDX. */
+const on = (name: string, rcx: PageOf, rdx?: PageOf): HostCall => (w, i) =>
+  [name, { rcx: w.address(rcx(w, i)), ...(rdx === undefined ? {} : { rdx: w.address(rdx(w, i)) }) }];
+/** A call on the LP with which the VCPU of that number is associated at first: as many LPs as VCPUs, one a package. */
+const onLp = (call: HostCall): HostCall => (w, i) => {
+  const [name, operands] = call(w, i);
+  return [name, { ...operands, lp: i % TDVPRS.length }];
+};
+
+const field = (id: bigint, version = 0): HostCall => (w) => ['TDH.MNG.RD', { rcx: w.address(TDR), field: id, version }];
+
+/** Of a TD that is being built. */
+const BUILDING: readonly (readonly [string, HostCall])[] = [
+  ['key-config', onLp(on('TDH.MNG.KEY.CONFIG', tdr))],
+  ['addcx', on('TDH.MNG.ADDCX', () => LAST_TDCX, tdr)],
+  ['addcx-more', on('TDH.MNG.ADDCX', freePage, tdr)],
+  ['init', (w) => ['TDH.MNG.INIT', { rcx: w.address(TDR), ...tdParams() }]],
+  ['vp-create', on('TDH.VP.CREATE', freePage, tdr)],
+  ['vp-addcx', on('TDH.VP.ADDCX', missingPage, lackingVcpu)],
+  ['vp-addcx-free', on('TDH.VP.ADDCX', freePage, unfinishedVcpu)],
+  ['vp-init', on('TDH.VP.INIT', unfinishedVcpu)],
+];
+
+/** Of a TD that comes to its end; a VCPU enters on another LP, once it may. */
+const ENDING: readonly (readonly [string, HostCall])[] = [
+  ['flush', onLp(on('TDH.VP.FLUSH', tdvpr))],
+  ['enter', on('TDH.VP.ENTER', tdvpr)],
+  ['flush-elsewhere', on('TDH.VP.FLUSH', tdvpr)],
+  ['vpflushdone', on('TDH.MNG.VPFLUSHDONE', tdr)],
+  ['cache-wb', onLp(() => ['TDH.PHYMEM.CACHE.WB', { rcx: 0 }])],
+  ['cache-wb-resume', onLp(() => ['TDH.PHYMEM.CACHE.WB', { rcx: 1 }])],
+  ['reclaimid', on('TDH.MNG.KEY.RECLAIMID', tdr)],
+  ['freeid', on('TDH.MNG.KEY.FREEID', tdr)],
+  ['reclaim', on('TDH.PHYMEM.PAGE.RECLAIM', (w, i) => w.pageOf(i))],
+  ['reclaim-table', on('TDH.PHYMEM.PAGE.RECLAIM', (w, i) => w.tablePage(i, 1))],
+  ['reclaim-tdcx', on('TDH.PHYMEM.PAGE.RECLAIM', () => LAST_TDCX)],
+  ['reclaim-tdvpr', on('TDH.PHYMEM.PAGE.RECLAIM', tdvpr)],
+  ['reclaim-tdr', on('TDH.PHYMEM.PAGE.RECLAIM', tdr)],
+  ['wbinvd', on('TDH.PHYMEM.PAGE.WBINVD', freePage)],
+  ['wbinvd-page', on('TDH.PHYMEM.PAGE.WBINVD', (w, i) => w.pageOf(i))],
+];
+
+/** Of another TD, whose TDR is a free page, or was one of the first TD's. */
+const ANOTHER: readonly (readonly [string, HostCall])[] = [
+  ['create', (w, i) => ['TDH.MNG.CREATE', { rcx: w.address(freePage(w, i)), rdx: freeHkid(w) }]],
+  ['create-same-key', (w, i) => ['TDH.MNG.CREATE', { rcx: w.address(freePage(w, i)), rdx: freeHkid(w) - 1 }]],
+  ['create-reclaimed', (w) => ['TDH.MNG.CREATE', { rcx: w.address(TDR), rdx: freeHkid(w) }]],
+  ['create-of-page', (w, i) => ['TDH.MNG.CREATE', { rcx: w.address(w.pageOf(i)), rdx: freeHkid(w) }]],
+  ['key-config-other', onLp(on('TDH.MNG.KEY.CONFIG', freePage))],
+  ['vpflushdone-other', on('TDH.MNG.VPFLUSHDONE', freePage)],
+  ['freeid-other', on('TDH.MNG.KEY.FREEID', freePage)],
+  ['reclaim-other', on('TDH.PHYMEM.PAGE.RECLAIM', freePage)],
+];
+
+/** Those that only look; fields of the TD by their ids (spec/tdx/metadata.ts). */
+const LOOKING: readonly (readonly [string, HostCall])[] = [
+  ['rdmd', on('TDH.PHYMEM.PAGE.RDMD', (w, i) => w.pageOf(i))],
+  ['rdmd-free', on('TDH.PHYMEM.PAGE.RDMD', freePage)],
+  ['rd-children', field(0x8010_0003_0000_0004n)],
+  ['rd-vcpus', field(0x9010_0002_0000_0001n)],
+  ['rd-associated', field(0x9010_0002_0000_0002n)],
+  ['rd-epoch', field(0x9210_0003_0000_0000n)],
+  ['rd-next', field(NULL_FIELD, 1)],
+];
+
+const names = (rows: readonly (readonly [string, HostCall])[]): string[] => rows.map(([name]) => name);
+
+export const LIFE_CYCLE: ReadonlyMap<string, HostCall> = new Map([...BUILDING, ...ENDING, ...ANOTHER, ...LOOKING]);
+export const BUILD_CALLS = names(BUILDING);
+export const END_CALLS = names(ENDING);
+export const OTHER_CALLS = names(ANOTHER);
+export const LOOK_CALLS = names(LOOKING);

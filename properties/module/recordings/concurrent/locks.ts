@@ -1,0 +1,177 @@
+/**
+ * Which locks each call tries, in which mode, in which order, and what it would be refused with: the lock table of the
+ * module, by what a recording says of a call. How the tree and its entries are locked differs by module version and
+ * comes from the specification's table (spec/tdx/versions.ts). Source: module notes, sections 2 to 5; `locks.json`.
+ */
+import { EXCLUSIVE, SHARED, type Mode } from '../../../../spec/tdx/locks.ts';
+import { OPERANDS } from '../../../../spec/tdx/status.ts';
+import { SEPT_FUNCTIONS, septLocking, type ModuleVersion, type SeptFunction } from '../../../../spec/tdx/versions.ts';
+import type { SequentialConfig } from '../format/config.ts';
+import type { RecordedStep } from '../format/step.ts';
+
+/**
+ * What a lock guards. `control`, `given`: an entry of the PAMT of one size, for a page of the TD's control structures or
+ * one that an operand names; `found`: one of a page that is found in the tree, so that a recording does not tell which.
+ */
+export type Guarded = 'control' | 'given' | 'found' | 'tree' | 'opState' | 'epoch' | 'entry';
+
+/** An attempt at a lock. */
+export interface Attempt {
+  readonly guards: Guarded;
+  readonly mode: Mode;
+  /** Operand of the BUSY status when it is refused. */
+  readonly operand: number;
+  /** The range that is guarded, in pages: of physical memory, or for an entry of guest memory. */
+  readonly from: number;
+  readonly to: number;
+  /** Size of the page, or level of the entry; -1: any. */
+  readonly size: number;
+  /** TDR page of the TD that the lock belongs to; for PAMT entries 0. */
+  readonly td: number;
+}
+
+const PAGE_BYTES = 4096n;
+const LEVEL_BITS = 9;
+const LARGEST = 2;
+const spanOf = (size: number): number => 2 ** (LEVEL_BITS * size);
+
+/** An entry of the PAMT, by a page in its range. */
+function pamt(guards: Guarded, page: number, size: number, mode: Mode, operand: number): Attempt {
+  const from = Math.floor(page / spanOf(size)) * spanOf(size);
+  return { guards, mode, operand, from, to: from + spanOf(size), size, td: 0 };
+}
+
+/** A walk to a page: its parents shared, itself in `mode`. */
+function walkTo(guards: Guarded, page: number, mode: Mode, operand: number, size = 0): Attempt[] {
+  const parents = Array.from({ length: LARGEST - size }, (_, i) => pamt(guards, page, LARGEST - i, SHARED, operand));
+  return [...parents, pamt(guards, page, size, mode, operand)];
+}
+
+const pageOf = (hpa: string | undefined): number => (hpa === undefined ? -1 : Number(BigInt(hpa) / PAGE_BYTES));
+
+/** How a function names its TD, and takes the page of the TDR and OP_STATE. */
+interface Row {
+  readonly tdr?: readonly ['rdx' | 'rcx', Mode];
+  readonly opState?: boolean;
+  readonly epoch?: Mode;
+  /** Takes pages that it finds in the tree. */
+  readonly implicit?: boolean;
+  /** R8 is a page that the TD gets; `level`: of the size of the level operand. */
+  readonly page?: 'small' | 'level';
+  /** Takes the entries of the table below, too. */
+  readonly children?: boolean;
+  /** The level that it asks for is -1: the leaf, wherever it is. */
+  readonly anyLevel?: boolean;
+}
+
+const S_RDX = { tdr: ['rdx', SHARED], opState: true } as const;
+/** The functions that name a TD by its TDR. */
+const TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
+  ['TDH.MEM.SEPT.ADD', { ...S_RDX, page: 'small' }],
+  ['TDH.MEM.SEPT.REMOVE', { ...S_RDX, implicit: true }],
+  ['TDH.MEM.SEPT.RD', S_RDX],
+  ['TDH.MEM.PAGE.ADD', { tdr: ['rdx', EXCLUSIVE], page: 'small' }],
+  ['TDH.MEM.PAGE.AUG', { ...S_RDX, page: 'level' }],
+  ['TDH.MEM.PAGE.REMOVE', { ...S_RDX, implicit: true }],
+  ['TDH.MEM.PAGE.PROMOTE', { ...S_RDX, implicit: true, children: true }],
+  ['TDH.MEM.PAGE.DEMOTE', { ...S_RDX, page: 'small', implicit: true }],
+  ['TDH.MEM.PAGE.RELOCATE', { ...S_RDX, implicit: true, page: 'small' }],
+  ['TDH.MEM.RANGE.BLOCK', S_RDX],
+  ['TDH.MEM.RANGE.UNBLOCK', S_RDX],
+  ['TDH.MEM.RD', { ...S_RDX, anyLevel: true }],
+  ['TDH.MEM.WR', { ...S_RDX, anyLevel: true }],
+  ['TDH.MEM.TRACK', { tdr: ['rcx', SHARED], opState: true, epoch: EXCLUSIVE }],
+  ['TDH.MR.EXTEND', { tdr: ['rdx', EXCLUSIVE] }],
+  ['TDH.MR.FINALIZE', { tdr: ['rcx', EXCLUSIVE] }],
+]);
+
+/** What a call tries to take, in order. */
+export class LockTable {
+  private readonly tdrs: ReadonlyMap<number, SequentialConfig['tds'][number]>;
+  private readonly version: ModuleVersion;
+
+  constructor(config: SequentialConfig, version: ModuleVersion) {
+    this.tdrs = new Map(config.tds.map((td) => [td.td, td]));
+    this.version = version;
+  }
+
+  attempts(step: RecordedStep): Attempt[] {
+    const { op, in: { td, vcpu, regs } } = step;
+    const slot = this.tdrs.get(td);
+    const own = pageOf(slot?.tdr);
+    if (op === 'TDG.MEM.PAGE.ACCEPT') return this.tree(step, own, {});
+    if (op === 'TDH.PHYMEM.PAGE.RDMD') return walkTo('given', pageOf(regs?.rcx), SHARED, OPERANDS.RCX);
+    if (op === 'TDH.PHYMEM.PAGE.RECLAIM') {
+      const page = walkTo('given', pageOf(regs?.rcx), EXCLUSIVE, OPERANDS.RCX);
+      return [...page, pamt('control', own, 0, SHARED, OPERANDS.TDR)];
+    }
+    if (op === 'TDH.VP.ENTER' || op === 'TDH.VP.FLUSH') return this.vcpu(op, own, pageOf(slot?.tdvpr[vcpu ?? 0]));
+    const row = TABLE.get(op);
+    if (row?.tdr === undefined) return [];
+    const [register, mode] = row.tdr;
+    const tdr = pageOf(regs?.[register]);
+    const at = { from: 0, to: 1, size: -1, td: tdr };
+    const attempts = walkTo('control', tdr, mode, OPERANDS[register === 'rdx' ? 'RDX' : 'RCX']);
+    if (row.opState === true) attempts.push({ guards: 'opState', mode: SHARED, operand: OPERANDS.OP_STATE, ...at });
+    if (row.epoch !== undefined) attempts.push({ guards: 'epoch', mode: row.epoch, operand: OPERANDS.TD_EPOCH, ...at });
+    attempts.push(...this.tree(step, tdr, row));
+    if (row.implicit === true) {
+      attempts.push({ guards: 'found', mode: EXCLUSIVE, operand: OPERANDS.RCX, from: 0, to: Infinity, size: -1, td: 0 });
+    }
+    if (row.page !== undefined) {
+      const size = row.page === 'small' ? 0 : Math.min(step.in.level ?? 0, LARGEST);
+      attempts.push(...walkTo('given', pageOf(regs?.r8), EXCLUSIVE, OPERANDS.R8, size));
+    }
+    return attempts;
+  }
+
+  /** The tree lock and the entry lock, as the version has them. */
+  private tree({ op, in: { gpa, level, regs } }: RecordedStep, td: number, row: Row): Attempt[] {
+    if (!SEPT_FUNCTIONS.some((name) => name === op)) return [];
+    const { tree, entryLock } = septLocking(this.version, op as SeptFunction); // it is one, just asked
+    const attempts: Attempt[] = [];
+    if (tree !== null) {
+      attempts.push({ guards: 'tree', mode: tree, operand: OPERANDS.SEPT_TREE, from: 0, to: 1, size: -1, td });
+    }
+    if (!entryLock) return attempts;
+    const gfn = pageOf(gpa ?? regs?.rcx);
+    const size = row.anyLevel === true ? -1 : level ?? 0;
+    const entry = (from: number, to: number, at: number): Attempt =>
+      ({ guards: 'entry', mode: EXCLUSIVE, operand: OPERANDS.RCX, from, to, size: at, td });
+    attempts.push(entry(gfn, gfn + spanOf(Math.max(size, 0)), size));
+    if (row.children === true && size > 0) attempts.push(entry(gfn, gfn + spanOf(size), size - 1));
+    return attempts;
+  }
+
+  /** VP.ENTER takes the tree only while zero-step mitigation is armed, which a recording does not tell. */
+  private vcpu(op: string, tdr: number, tdvpr: number): Attempt[] {
+    const walked = walkTo('control', tdvpr, op === 'TDH.VP.ENTER' ? SHARED : EXCLUSIVE, OPERANDS.RCX);
+    const implicit = pamt('control', tdr, 0, SHARED, OPERANDS.TDR);
+    if (op !== 'TDH.VP.ENTER') return [...walked, implicit];
+    const at = { from: 0, to: 1, size: -1, td: tdr };
+    const tree = septLocking(this.version, 'TDH.VP.ENTER').tree ?? EXCLUSIVE;
+    return [
+      ...walked, implicit,
+      { guards: 'opState', mode: SHARED, operand: OPERANDS.OP_STATE, ...at },
+      { guards: 'epoch', mode: SHARED, operand: OPERANDS.TD_EPOCH, ...at },
+      { guards: 'tree', mode: tree, operand: OPERANDS.SEPT_TREE, ...at },
+    ];
+  }
+
+  /** What a VCPU holds as long as it is in the guest. */
+  resident(td: number, vcpu: number): Attempt[] {
+    const slot = this.tdrs.get(td);
+    const tdvpr = walkTo('control', pageOf(slot?.tdvpr[vcpu]), SHARED, OPERANDS.RCX);
+    return [...tdvpr, pamt('control', pageOf(slot?.tdr), 0, SHARED, OPERANDS.TDR)];
+  }
+}
+
+/** May one of the two be refused because the other holds its lock? */
+export function conflict(a: Attempt, b: Attempt): boolean {
+  if (a.mode === SHARED && b.mode === SHARED) return false;
+  if (a.guards === 'found' || b.guards === 'found') return a.guards === 'given' || b.guards === 'given';
+  if (a.guards !== b.guards && !(isPage(a) && isPage(b))) return false;
+  return a.td === b.td && (a.size === b.size || a.size < 0 || b.size < 0) && a.from < b.to && b.from < a.to;
+}
+
+export const isPage = ({ guards }: Attempt): boolean => guards === 'control' || guards === 'given';

@@ -1,0 +1,121 @@
+/**
+ * Writes down the state at the end of a scenario: every S-EPT entry that is not FREE, every PAMT entry that is not NDA
+ * or is locked, every TD and VCPU, and for life-cycle recordings key ownership and write-back state.
+ */
+import { pageOf, stateName, stateOf, toRaw } from '../../../../spec/tdx/entry.ts';
+import { NDA, SIZES } from '../../../../spec/tdx/pamt.ts';
+import { forEachEntry, PAMT_FIELDS, TD_LOCKS } from '../replay/compare-final.ts';
+import { hexOf } from '../replay/compare-step.ts';
+import { kotRows, TD_FIELDS, wbtRows } from '../replay/observe.ts';
+import { epochField, hasTdcs, tdState, vcpuFields, vcpuInfo } from './record-step.ts';
+import { word, type Slot, type Universe } from '../universe/universe.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+const PAGE_BYTES = 4096n;
+
+/** The dump of the universe as it is now. */
+export function recordFinal(u: Universe): Fields {
+  const slots = [...u.slots.values()];
+  if (u.isSequential) return { tds: slots.map((slot) => sequentialTd(u, slot)), pamt: pamtRows(u) };
+  return {
+    tds: slots.map((slot) => lifecycleTd(u, slot)),
+    kot: { lockRaw: u.tdx.m.peek(u.tdx.keys.lock), entries: kotRows(u) },
+    wbt: wbtRows(u),
+    pamt: pamtRows(u),
+  };
+}
+
+const field = (u: Universe, slot: Slot, name: string): unknown => TD_FIELDS.get(name)?.(u, slot);
+
+const locksOf = (u: Universe, { tdr }: Slot): Fields =>
+  Object.fromEntries(TD_LOCKS.map(([name, at]) => [name, word(u, tdr, at)]));
+
+const sequentialTd = (u: Universe, slot: Slot): Fields => ({
+  td: slot.td,
+  opState: field(u, slot, 'opState'),
+  lifecycle: field(u, slot, 'lifecycle'),
+  chldcnt: field(u, slot, 'chldcnt'),
+  epoch: epochField(u, slot),
+  locks: locksOf(u, slot),
+  vcpus: slot.tdvpr.map((tdvpr) => vcpuFields(u, tdvpr, ['state', 'vcpuEpoch', 'assocLp'])),
+  sept: septRows(u, slot),
+});
+
+/** The tree is dumped only as long as the TD has its keys. */
+const lifecycleTd = (u: Universe, slot: Slot): Fields => ({
+  td: slot.td,
+  ...tdState(u, slot),
+  vcpus: slot.tdvpr.map((tdvpr) => ({ vcpuInfo: vcpuInfo(u, tdvpr) })),
+  ...(field(u, slot, 'lifecycle') === 'KEYS_CONFIGURED' && hasTdcs(u, slot)
+    ? { sept: septRows(u, slot), locks: locksOf(u, slot) } : {}),
+});
+
+/** A row that may stand for several: how it goes on, so that what follows can be counted in. */
+interface Run {
+  readonly fields: Fields;
+  /** Equal to the next row's `is` when that one continues this row. */
+  next: string;
+  count: number;
+}
+
+class Runs {
+  private readonly runs: Run[] = [];
+
+  /** Adds a row that is described by `is`, or counts it in if it is what the last one goes on with. */
+  add(is: string, next: string, fields: Fields): void {
+    const last = this.runs.at(-1);
+    if (last?.next === is) {
+      last.count++;
+      last.next = next;
+    } else this.runs.push({ fields, next, count: 1 });
+  }
+
+  get rows(): Fields[] {
+    return this.runs.map(({ fields, count }) => (count === 1 ? fields : { ...fields, count }));
+  }
+}
+
+function septRows(u: Universe, slot: Slot): Fields[] {
+  const runs = new Runs();
+  const { geometry, base } = u.tdx;
+  forEachEntry(u, slot, (gfn, level, entry) => {
+    const raw = toRaw(entry, base);
+    const span = geometry.span(level);
+    runs.add(`${level} ${gfn} ${raw}`, `${level} ${gfn + span} ${raw + BigInt(span) * PAGE_BYTES}`, {
+      gpa: hexOf(BigInt(gfn) * PAGE_BYTES),
+      level,
+      raw: hexOf(raw),
+      state: stateName(stateOf(entry)),
+      hpa: hexOf(base + BigInt(pageOf(entry)) * PAGE_BYTES),
+    });
+  });
+  return runs.rows;
+}
+
+/** Small pages first. A locked entry is never counted into a run. */
+function pamtRows(u: Universe): Fields[] {
+  const { pamt, geometry, base } = u.tdx;
+  const runs = new Runs();
+  for (const [page, size] of usedEntries(u)) {
+    const told = Object.fromEntries([...PAMT_FIELDS].map(([name, read]) => [name, read(u, page, size)]));
+    const { lockRaw, ...fields } = told;
+    const row = { hpa: hexOf(base + BigInt(page) * PAGE_BYTES), size: SIZES[size], ...fields };
+    if (lockRaw !== 0) runs.add('locked', 'nothing', { ...row, lockRaw });
+    else if (pamt.type(page, size) !== NDA) {
+      const same = JSON.stringify(fields);
+      runs.add(`${size} ${page} ${same}`, `${size} ${page + geometry.span(size)} ${same}`, row);
+    }
+  }
+  return runs.rows;
+}
+
+/** Page and size of every PAMT entry that was ever written, small sizes first, ascending. */
+function usedEntries(u: Universe): (readonly [page: number, size: number])[] {
+  const { m, pamt } = u.tdx;
+  const found = new Set<number>();
+  m.forEachTouched((cell) => {
+    const at = pamt.entryOf(cell);
+    if (at !== null) found.add(at.size * pamt.pages + at.page);
+  });
+  return [...found].toSorted((a, b) => a - b).map((key) => [key % pamt.pages, Math.floor(key / pamt.pages)]);
+}

@@ -1,0 +1,167 @@
+/**
+ * Compares the dump at the end of a scenario with the specification's state: every S-EPT entry that is not FREE, every
+ * PAMT entry that is not NDA or whose lock word is not zero, every TD and VCPU, key ownership and write-back state.
+ *
+ * A row with a `count` stands for that many consecutive entries at consecutive addresses.
+ */
+import {
+  describeEntry, ENTRY_LOCK, FREE, HOST_PRIORITY, isTable, pageOf, stateName, stateOf, toRaw, type Entry,
+} from '../../../../spec/tdx/entry.ts';
+import { NDA, NO_OWNER, Pamt, pageTypeName, SIZES } from '../../../../spec/tdx/pamt.ts';
+import { TD } from '../../../../spec/tdx/td.ts';
+import { compareEpoch, compareRows, compareScalar, compareVcpu, hexOf, type Report } from './compare-step.ts';
+import type { FinalDump, PamtRow, Scalar, SeptRow } from '../format/format.ts';
+import { dumpLevel } from './harness.ts';
+import { kotRows, TD_FIELDS, VCPU_FIELDS, wbtRows } from './observe.ts';
+import { word, type Slot, type Universe } from '../universe/universe.ts';
+
+type FinalTd = FinalDump['tds'][number];
+
+/**
+ * Reports every part of the dump in which the specification differs from the recording. `ignoresLocks`: entries are
+ * compared without lock and host-priority bits, and lock words of the PAMT are not looked at.
+ */
+export function compareFinal(u: Universe, dump: FinalDump, report: Report, ignoresLocks = false): void {
+  for (const td of dump.tds) {
+    const slot = u.slots.get(td.td);
+    if (slot === undefined) report(`tds[${td.td}]`, 'present', 'absent');
+    else compareTd(u, slot, td, (field, recorded, ours) => report(`tds[${td.td}].${field}`, recorded, ours), ignoresLocks);
+  }
+  comparePamt(u, dump.pamt, report, ignoresLocks);
+  if (dump.kot !== undefined) {
+    compareScalar(report, 'kot.lockRaw', dump.kot.lockRaw, u.tdx.m.peek(u.tdx.keys.lock));
+    compareRows(report, 'kot', dump.kot.entries, kotRows(u));
+  }
+  if (dump.wbt !== undefined) compareRows(report, 'wbt', dump.wbt, wbtRows(u));
+}
+
+/** Lock words of the TDCS, by name. */
+export const TD_LOCKS = [['septTree', TD.SEPT_LOCK], ['opState', TD.OP_STATE_LOCK], ['epoch', TD.EPOCH_LOCK]] as const;
+
+function compareTd(u: Universe, slot: Slot, td: FinalTd, report: Report, ignoresLocks: boolean): void {
+  for (const [field, read] of TD_FIELDS) {
+    if (td[field] !== undefined) compareScalar(report, field, td[field], read(u, slot));
+  }
+  if (td.epoch !== undefined) compareEpoch(u, slot, report, td.epoch);
+  if (td.locks !== undefined) {
+    for (const [name, field] of TD_LOCKS) {
+      compareScalar(report, `locks.${name}`, td.locks[name], word(u, slot.tdr, field));
+    }
+  }
+  td.vcpus.forEach((vcpu, index) => {
+    const tdvpr = slot.tdvpr[index] ?? -1;
+    if (vcpu.vcpuInfo !== undefined) compareVcpu(u, tdvpr, report, `vcpus[${index}]`, vcpu.vcpuInfo);
+    for (const [field, read] of VCPU_FIELDS) {
+      if (vcpu[field] !== undefined) compareScalar(report, `vcpus[${index}].${field}`, vcpu[field], read(u, tdvpr));
+    }
+  });
+  if (td.sept !== undefined) compareTree(u, slot, td.sept, report, ignoresLocks ? ENTRY_LOCK | HOST_PRIORITY : 0);
+}
+
+const PAGE_BYTES = 4096n;
+
+/** An entry that the recording lists. */
+interface Expected<Row> {
+  readonly row: Row;
+  /** How far into the row's run. */
+  readonly nth: number;
+}
+
+const entryName = (gfn: number, level: number): string => `sept[${hexOf(BigInt(gfn) * PAGE_BYTES)} level ${level}]`;
+const entryKey = (gfn: number, level: number): number => gfn * 8 + level;
+
+function compareTree(u: Universe, slot: Slot, rows: readonly SeptRow[], report: Report, ignored: number): void {
+  const { geometry } = u.tdx;
+  const expected = new Map<number, Expected<SeptRow>>();
+  for (const row of rows) {
+    const first = Number(BigInt(row.gpa) / PAGE_BYTES);
+    for (let nth = 0; nth < row.count; nth++) {
+      expected.set(entryKey(first + nth * geometry.span(row.level), row.level), { row, nth });
+    }
+  }
+  forEachEntry(u, slot, (gfn, level, written) => {
+    const entry = written & ~ignored;
+    if (entry === FREE) return;
+    const at = entryKey(gfn, level);
+    const found = expected.get(at);
+    const where = entryName(gfn, level);
+    if (found === undefined) return report(where, 'FREE', describeEntry(entry, u.tdx.base));
+    expected.delete(at);
+    const { row, nth } = found;
+    const raw = BigInt(row.raw) + BigInt(nth * geometry.span(level)) * PAGE_BYTES;
+    if (raw !== toRaw(entry, u.tdx.base) || row.state !== stateName(stateOf(entry))) {
+      const ours = `${stateName(stateOf(entry))} ${hexOf(toRaw(entry, u.tdx.base))}`;
+      report(where, `${row.state} ${hexOf(raw)}`, ours);
+    }
+  });
+  for (const [at, { row }] of expected) {
+    report(entryName(Math.floor(at / 8), at % 8), `${row.state} ${row.raw}`, 'FREE');
+  }
+}
+
+/** Visits every entry that is not FREE, tables before what is below them, also below a blocked table. */
+export function forEachEntry(u: Universe, slot: Slot, visit: (gfn: number, level: number, entry: Entry) => void): void {
+  const { geometry, memory, m } = u.tdx;
+  const descend = (table: number, firstGfn: number, level: number): void => {
+    for (let i = 0; i < geometry.fanout; i++) {
+      const entry = m.peek(memory.word(table, i));
+      if (entry === FREE) continue;
+      const gfn = firstGfn + i * geometry.span(level);
+      visit(gfn, level, entry);
+      if (isTable(entry) && level > 0) descend(pageOf(entry), gfn, level - 1);
+    }
+  };
+  descend(word(u, slot.tdr, TD.SEPT_ROOT), 0, dumpLevel(u, slot));
+}
+
+/** An entry of the PAMT, as dumps show it. */
+export const PAMT_FIELDS: ReadonlyMap<keyof PamtRow & ('type' | 'owner' | 'bepoch' | 'lockRaw'), PamtField> = new Map([
+  ['type', (u: Universe, page: number, size: number): Scalar => pageTypeName(u.tdx.pamt.type(page, size))],
+  ['owner', ownerHpa],
+  ['bepoch', (u, page, size) => u.tdx.m.peek(u.tdx.pamt.bepoch(page, size))],
+  ['lockRaw', (u, page, size) => u.tdx.m.peek(u.tdx.pamt.lock(page, size))],
+]);
+
+type PamtField = (u: Universe, page: number, size: number) => Scalar;
+
+function ownerHpa(u: Universe, page: number, size: number): string {
+  const owner = u.tdx.pamt.owner(page, size);
+  return owner === NO_OWNER ? '0x0' : hexOf(u.tdx.base + BigInt(owner) * PAGE_BYTES);
+}
+
+const pamtKey = (page: number, size: number): number => page * 4 + size;
+
+function comparePamt(u: Universe, rows: readonly PamtRow[], report: Report, ignoresLocks: boolean): void {
+  const { geometry, pamt, m } = u.tdx;
+  const expected = new Map<number, PamtRow>();
+  for (const row of rows) {
+    const size = SIZES.indexOf(row.size);
+    const first = u.page(row.hpa);
+    for (let nth = 0; nth < row.count; nth++) expected.set(pamtKey(first + nth * geometry.span(size), size), row);
+  }
+  let last = -1;
+  m.forEachTouched((cell) => {
+    const at = pamt.entryOf(cell);
+    if (at === null || pamtKey(at.page, at.size) === last) return;
+    last = pamtKey(at.page, at.size);
+    const { page, size } = at;
+    const isLocked = !ignoresLocks && m.peek(pamt.lock(page, size)) !== 0;
+    const inUse = Pamt.typeOf(m.peek(pamt.meta(page, size))) !== NDA || isLocked;
+    const row = expected.get(last);
+    if (!inUse && row === undefined) return;
+    expected.delete(last);
+    for (const [field, read] of PAMT_FIELDS) {
+      if (ignoresLocks && field === 'lockRaw') continue;
+      const ours = read(u, page, size);
+      if (row === undefined) {
+        if (field === 'type') report(nameOf(u, page, size), 'absent', `${ours}`);
+      } else if (row[field] !== ours) {
+        report(`${nameOf(u, page, size)}.${field}`, `${row[field]}`, `${ours}`);
+      }
+    }
+  });
+  for (const [at, row] of expected) report(nameOf(u, Math.floor(at / 4), at % 4), row.type, 'absent');
+}
+
+const nameOf = (u: Universe, page: number, size: number): string =>
+  `pamt[${hexOf(u.tdx.base + BigInt(page) * PAGE_BYTES)} ${SIZES[size] ?? size}]`;

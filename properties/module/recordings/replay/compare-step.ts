@@ -1,0 +1,158 @@
+/**
+ * Compares a step with what the specification makes of it: whatever the recording says about the step, and nothing it
+ * does not say.
+ */
+import { stateName, stateOf, toRaw, type Entry } from '../../../../spec/tdx/entry.ts';
+import { MODULE_HALT, operandName, operandOf, statusName } from '../../../../spec/tdx/status.ts';
+import type { KotRow, Scalar, WbtRow } from '../format/format.ts';
+import type { RecordedStep, SeptView } from '../format/step.ts';
+import { epochOf, hostWalk, isTdvpr, kotRows, TD_FIELDS, VCPU_FIELDS, wbtRows } from './observe.ts';
+import type { Performed } from './perform.ts';
+import { outputOf, type OutputName } from './registers.ts';
+import type { Slot, Universe } from '../universe/universe.ts';
+
+/** Takes the fields that differ. */
+export type Report = (field: string, recorded: string, ours: string) => void;
+
+/** What is compared, and with what. */
+export interface Compared {
+  readonly u: Universe;
+  readonly slot: Slot;
+  readonly step: RecordedStep;
+  readonly done: Performed;
+  readonly report: Report;
+}
+
+const show = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value) ?? 'absent');
+export const hexOf = (value: bigint): string => `0x${value.toString(16)}`;
+
+export function compareScalar(report: Report, field: string, recorded: unknown, ours: Scalar): void {
+  if (recorded !== ours) report(field, show(recorded), show(ours));
+}
+
+function compareBits(report: Report, field: string, recorded: string, ours: bigint): void {
+  if (BigInt(recorded) !== ours) report(field, recorded, hexOf(ours));
+}
+
+/** The entry at the step's GPA and level, now: `septBefore` when called before the step, else `sept`. */
+export function compareSept(
+  u: Universe, slot: Slot, step: RecordedStep, field: 'septBefore' | 'sept', report: Report,
+): void {
+  const view = step[field] as SeptView | undefined; // shape checked by parseScenario
+  if (view === undefined || step.in.gpa === undefined) return;
+  // functions without a level operand were looked up at a level that only the answer tells
+  const wanted = step.in.level ?? view.level ?? 0;
+  const { entry, at } = hostWalk(u, slot, Number(step.in.gpa), wanted);
+  const reached = at === wanted;
+  compareScalar(report, `${field}.level`, view.level ?? null, reached ? at : null);
+  compareScalar(report, `${field}.walkStoppedAt`, view.walkStoppedAt ?? null, reached ? null : at);
+  compareEntry(u, report, field, view, entry);
+}
+
+/** State and raw value of an entry. */
+export function compareEntry(
+  u: Universe, report: Report, field: string, recorded: { readonly state: string; readonly raw: string }, ours: Entry,
+): void {
+  compareScalar(report, `${field}.state`, recorded.state, stateName(stateOf(ours)));
+  compareBits(report, `${field}.raw`, recorded.raw, toRaw(ours, u.tdx.base));
+}
+
+export function compareEpoch(u: Universe, slot: Slot, report: Report, recorded: unknown): void {
+  const { tdEpoch, refcount } = recorded as { tdEpoch: number; refcount: readonly number[] }; // checked on reading
+  const [epoch, even, odd] = epochOf(u, slot);
+  compareScalar(report, 'epoch.tdEpoch', tdEpoch, epoch);
+  compareScalar(report, 'epoch.refcount[0]', refcount[0], even);
+  compareScalar(report, 'epoch.refcount[1]', refcount[1], odd);
+}
+
+/** The VCPU of a slot: `null` when its TDVPR page is none. */
+export function compareVcpu(u: Universe, tdvpr: number, report: Report, field: string, recorded: unknown): void {
+  const exists = isTdvpr(u, tdvpr);
+  if (recorded === null || !exists) {
+    compareScalar(report, field, recorded === null ? 'absent' : 'present', exists ? 'present' : 'absent');
+    return;
+  }
+  for (const [name, value] of Object.entries(recorded as object)) { // shape checked on reading
+    const read = VCPU_FIELDS.get(name);
+    if (read !== undefined) compareScalar(report, `${field}.${name}`, value, read(u, tdvpr));
+  }
+}
+
+export function compareRows(
+  report: Report, field: string, recorded: readonly (KotRow | WbtRow)[], ours: readonly unknown[],
+): void {
+  recorded.forEach((row, index) => {
+    if (JSON.stringify(row) !== JSON.stringify(ours[index])) report(`${field}[${index}]`, show(row), show(ours[index]));
+  });
+  if (recorded.length !== ours.length) report(`${field}.length`, `${recorded.length}`, `${ours.length}`);
+}
+
+type Comparer = (compared: Compared, recorded: unknown) => void;
+
+const scalar = (field: string, ours: (compared: Compared) => Scalar): readonly [string, Comparer] =>
+  [field, (compared, recorded) => compareScalar(compared.report, field, recorded, ours(compared))];
+
+const exitReasonOf = ({ done }: Compared): number | null => (done.call.exitReason < 0 ? null : done.call.exitReason);
+
+/** Statuses of the ABI; a TD exit puts its reason where they are. */
+const isAbiStatus = ({ done }: Compared): boolean => done.call.exitReason < 0;
+
+const operandIdOf = (compared: Compared): number | null =>
+  isAbiStatus(compared) ? operandOf(compared.done.call.status) || null : null;
+
+const COMPARERS: ReadonlyMap<string, Comparer> = new Map<string, Comparer>([
+  scalar('result', ({ done }) => done.result),
+  ['status', ({ report, done }, recorded) => {
+    if (done.call.status !== MODULE_HALT) compareBits(report, 'status', recorded as string, done.rax); // see format
+  }],
+  scalar('statusName', (compared) => (isAbiStatus(compared) ? statusName(compared.done.call.status) : 'TDX_SUCCESS')),
+  scalar('operandId', operandIdOf),
+  scalar('operandName', ({ done }) => operandName(done.call.status)),
+  scalar('vmExitReason', exitReasonOf),
+  scalar('interrupted', ({ done }) => done.call.interrupted),
+  scalar('guestVE', ({ done }) => done.call.injectedVe),
+  ['guestRax', ({ report, done }, recorded) => {
+    compareBits(report, 'guestRax', recorded as string, done.rax); // see format
+  }],
+  ['repeat', ({ report, step, done }) => {
+    compareScalar(report, 'repeat.executed', step.repeat?.executed ?? 1, done.executed);
+  }],
+  ['out', ({ u, step, done, report }, recorded) => {
+    const stride = step.repeat === undefined ? 0 : Number(step.repeat.gpaStride) * (done.executed - 1);
+    for (const [name, bits] of Object.entries(recorded as Record<string, string>)) { // see format
+      const ours = outputOf(u.tdx, u.tokens, done.call, name as OutputName, step.in.regs ?? {}, stride);
+      if (ours !== null) compareBits(report, `out.${name}`, bits, ours);
+    }
+  }],
+  ['outR8', ({ u, done, report }, recorded) => {
+    const ours = outputOf(u.tdx, u.tokens, done.call, 'r8', {}, 0) ?? 0n;
+    compareBits(report, 'outR8', recorded as string, ours); // see format
+  }],
+  ['sept', ({ u, slot, step, report }) => compareSept(u, slot, step, 'sept', report)],
+  ['epoch', ({ u, slot, report }, recorded) => compareEpoch(u, slot, report, recorded)],
+  ['vcpuInfo', ({ u, slot, step, report }, recorded) => {
+    compareVcpu(u, slot.tdvpr[step.in.vcpu ?? 0] ?? -1, report, 'vcpuInfo', recorded);
+  }],
+  ['kot', ({ u, report }, recorded) => compareRows(report, 'kot', recorded as KotRow[], kotRows(u))], // see format
+  ['wbt', ({ u, report }, recorded) => compareRows(report, 'wbt', recorded as WbtRow[], wbtRows(u))], // see format
+  ...[...TD_FIELDS].map(([field, read]) => scalar(field, ({ u, slot }) => read(u, slot))),
+]);
+
+/** What happens only now and then is recorded only then: its absence says that it did not happen. */
+const ABSENT_MEANS: readonly (readonly [field: string, value: Scalar, ours: (compared: Compared) => Scalar])[] = [
+  ['vmExitReason', null, exitReasonOf],
+  ['interrupted', false, ({ done }) => done.call.interrupted],
+  ['guestVE', false, ({ done }) => done.call.injectedVe],
+];
+
+/** Reports every field of the step in which the specification differs from the recording. */
+export function compareStep(compared: Compared): void {
+  const { step, report } = compared;
+  for (const field in step) {
+    const comparer = COMPARERS.get(field);
+    if (comparer !== undefined) comparer(compared, step[field]);
+  }
+  for (const [field, value, ours] of ABSENT_MEANS) {
+    if (step[field] === undefined) compareScalar(report, field, value, ours(compared));
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * Performs a recorded step on the specification: once, or as often as its `repeat` says.
+ */
+import { atomically, type Steps } from '../../../../spec/machine/step.ts';
+import type { Call, Injection, Operands, TdParams } from '../../../../spec/tdx/call.ts';
+import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
+import { MODULE_HALT, SUCCESS, toRax } from '../../../../spec/tdx/status.ts';
+import type { RecordedStep } from '../format/step.ts';
+import { PSEUDO_OPS } from './pseudo.ts';
+import { movesData, toRegister } from './registers.ts';
+import type { Slot, Universe } from '../universe/universe.ts';
+
+/** How a step ended, as recordings name it. */
+export type Result = 'RETURN' | 'TD_ENTERED' | 'TD_EXIT' | 'HALT';
+
+export interface Performed {
+  /** The last call of the step. */
+  readonly call: Call;
+  /** How many calls there were. */
+  readonly executed: number;
+  readonly result: Result;
+  /** What RAX says, of a host call or of the TD exit. */
+  readonly rax: bigint;
+}
+
+/** The look at the pending-interrupt state never finds one. */
+const NEVER = -1;
+
+export const isKnownOp = (op: string): boolean => FUNCTIONS.has(op) || PSEUDO_OPS.has(op);
+
+/** Steps of the guest: the functions of its side of the interface, and what the hardware does to a running VCPU. */
+export const needsVcpu = (op: string): boolean => op.startsWith('TDG.') || op.startsWith('HW.');
+
+/** Performs `step`, whose operation must be known. */
+export function perform(u: Universe, slot: Slot, step: RecordedStep): Performed {
+  const { repeat } = step;
+  const times = repeat?.count ?? 1;
+  const gpaStride = repeat === undefined ? 0 : Number(repeat.gpaStride);
+  const hpaStride = repeat === undefined ? 0 : Number(repeat.hpaStride);
+  for (let i = 0; ; i++) {
+    const call = once(u, slot, step, operandsOf(u, slot, step, i * gpaStride, i * hpaStride));
+    if (i + 1 === times || call.status !== SUCCESS || call.exitReason >= 0) {
+      return { call, executed: i + 1, result: resultOf(call), rax: raxOf(call) };
+    }
+  }
+}
+
+/** The same without a `repeat`, step by step; what the harness or the hardware does is one step. */
+export function* performing(u: Universe, slot: Slot, step: RecordedStep): Steps<Performed> {
+  const call = yield* making(u, slot, step, operandsOf(u, slot, step, 0, 0));
+  return { call, executed: 1, result: resultOf(call), rax: raxOf(call) };
+}
+
+const once = (u: Universe, slot: Slot, step: RecordedStep, operands: Operands): Call =>
+  atomically(making(u, slot, step, operands));
+
+function* making(u: Universe, slot: Slot, step: RecordedStep, operands: Operands): Steps<Call> {
+  const pseudo = PSEUDO_OPS.get(step.op);
+  if (pseudo !== undefined) return pseudo(u, slot, step, operands);
+  const fn = FUNCTIONS.get(step.op);
+  if (fn === undefined) throw new Error(`unknown operation ${step.op}`); // the caller has asked isKnownOp
+  return yield* u.tdx.invoke(fn, operands);
+}
+
+function operandsOf(u: Universe, slot: Slot, step: RecordedStep, gpaOffset: number, hpaOffset: number): Operands {
+  const { regs = {}, gpa, vcpu, version, interruptPendingAfter, inject, tdParams } = step.in;
+  return {
+    version: version ?? 0,
+    rcx: toRegister(regs.rcx ?? gpa, gpaOffset),
+    rdx: toRegister(regs.rdx),
+    r8: toRegister(regs.r8, hpaOffset),
+    r9: toRegister(regs.r9),
+    r10: toRegister(regs.r10 ?? NULL_REGISTER),
+    r11: toRegister(regs.r11 ?? NULL_REGISTER),
+    data: movesData(step.op) ? u.tokens.tokenOf(BigInt(regs.r8 ?? 0)) : 0,
+    lp: step.lp,
+    vcpu: slot.tdvpr[vcpu ?? -1] ?? -1,
+    interruptAfter: interruptPendingAfter ?? NEVER,
+    inject: INJECTIONS.find((known) => known === inject) ?? null,
+    tdParams: tdParams === undefined ? null : tdParamsOf(tdParams),
+    field: step.op === READS_FIELD ? BigInt(regs.rdx ?? 0) : 0n,
+  };
+}
+
+/** The function whose RDX is a field's id. */
+const READS_FIELD = 'TDH.MNG.RD';
+/** Failures that the platform can be made to show. */
+const INJECTIONS: readonly Injection[] =
+  ['rdseedFails', 'pconfigDeviceBusy', 'pconfigEntropyError', 'tscAdjustMsrChanged', 'bootNt4BitSet'];
+
+export const isKnownInjection = (inject: string): boolean => INJECTIONS.some((known) => known === inject);
+
+/** What the harness left in the registers that it does not record. */
+const NULL_REGISTER = '0xffffffffffffffff';
+
+function tdParamsOf(recorded: Readonly<Record<string, string | number>>): TdParams {
+  const bits = (name: string): bigint => BigInt(recorded[name] ?? 0);
+  const number = (name: string): number => Number(recorded[name] ?? 0);
+  return {
+    attributes: bits('attributes'),
+    xfam: bits('xfam'),
+    maxVcpus: number('maxVcpus'),
+    numL2Vms: number('numL2Vms'),
+    msrConfigCtls: number('msrConfigCtls'),
+    eptpControls: bits('eptpControls'),
+    configFlags: bits('configFlags'),
+    tscFrequency: number('tscFrequency'),
+    archCapConfig: bits('archCapConfig'),
+    reservedNonZero: number('reservedNonZero'),
+    cpuidConfig: number('cpuidConfig'),
+  };
+}
+
+function resultOf(call: Call): Result {
+  if (call.status === MODULE_HALT) return 'HALT';
+  if (call.name === 'TDH.VP.ENTER') return call.status === SUCCESS && call.exitReason < 0 ? 'TD_ENTERED' : 'RETURN';
+  return call.exitReason >= 0 ? 'TD_EXIT' : 'RETURN';
+}
+
+const raxOf = (call: Call): bigint => (call.exitReason >= 0 ? BigInt(call.exitReason) : toRax(call.status));

@@ -1,0 +1,179 @@
+/**
+ * How the pairs of `lifecycle-conflicts.json` are set up: X is a call about TD 0, Y one about TD 0 or TD 1, each of
+ * which is in a stage of its life. Tables, so that any combination can be built.
+ *
+ * Source: the lock names of the recording, and what each function answers alone.
+ */
+import type { Operands } from '../../../../spec/tdx/call.ts';
+import { MIN_TDVPS_PAGES } from '../../../../spec/tdx/td.ts';
+import {
+  buildStages, ENTRIES, hkidOf, INITIALIZED_STAGE, leafOf, TD_PARAMS, TD_PARAMS_PAGE, type TdBuilder,
+} from './stages.ts';
+import { actingParty, functionOf, party, RUNNING_VCPU, type Scene } from './scene.ts';
+import { lpOf, OTHER_LP, SetupError, X_LP, Y_LP, type Stage } from './setups.ts';
+
+export interface LifecyclePairName {
+  readonly x: string;
+  readonly y: string;
+  readonly relation: string;
+  readonly tdStageX: string;
+  readonly tdStageY: string | null;
+}
+
+const RELATIONS: ReadonlySet<string> = new Set(['sameTD', 'otherTD', 'sameVCPU', 'sameHKID', 'samePageOperand']);
+
+const PAGE_BYTES = 4096;
+/** The recorder takes free pages from here, the first for X. */
+const FREE_PAGES = 0x10020c000;
+const SOURCE = 0x10000000;
+/** TDCS.TD_EPOCH. */
+const FIELD = 0x9210_0003_0000_0000n;
+
+/** What a call is given. Addresses are HPAs in bytes. */
+interface Given {
+  readonly tdr: number;
+  readonly tdvpr: number;
+  readonly tdvprPage: number;
+  readonly page: number;
+  readonly hkid: number;
+  /** The LP of a host call, and the one that the VCPU belongs to. */
+  readonly lp: number;
+  readonly vcpuLp: number;
+}
+
+interface FunctionRow {
+  readonly operands: (given: Given) => Partial<Operands>;
+  /** The VCPU that it is usually about. */
+  readonly vcpu?: (stageName: string) => number;
+  /** The page operand; a page of the TD's structure is the only one that makes sense, a free one can be any. */
+  readonly page?: 'tdr' | 'nextTdcx' | 'tdvpr' | 'nextTdvpx' | 'free' | 'private' | 'tdcx';
+  readonly guest?: true;
+}
+
+const mapping = (gpa: number) => ({ tdr, lp }: Given): Partial<Operands> => ({ rcx: gpa, rdx: tdr, lp });
+const withPage = (gpa: number, level = 0) => ({ tdr, lp, page }: Given): Partial<Operands> =>
+  ({ rcx: gpa + level, rdx: tdr, r8: page, r9: SOURCE, lp });
+const tdOnly = ({ tdr, lp }: Given): Partial<Operands> => ({ rcx: tdr, lp });
+const pageOnly = ({ page, lp }: Given): Partial<Operands> => ({ rcx: page, lp });
+const vcpuOnly = ({ tdvpr, vcpuLp }: Given): Partial<Operands> => ({ rcx: tdvpr, lp: vcpuLp });
+const always = (vcpu: number) => () => vcpu;
+/** The VCPU that is associated. */
+const associated = (stageName: string): number => (stageName === INITIALIZED_STAGE ? 0 : 1);
+
+const TABLE: ReadonlyMap<string, FunctionRow> = new Map<string, FunctionRow>([
+  ['TDH.MNG.CREATE', { page: 'tdr', operands: ({ page, hkid, lp }) => ({ rcx: page, rdx: hkid, lp }) }],
+  ['TDH.MNG.KEY.CONFIG', { operands: tdOnly }],
+  ['TDH.MNG.ADDCX', { page: 'nextTdcx', operands: ({ page, tdr, lp }) => ({ rcx: page, rdx: tdr, lp }) }],
+  ['TDH.MNG.INIT', { operands: ({ tdr, lp }) => ({ rcx: tdr, rdx: TD_PARAMS_PAGE, tdParams: TD_PARAMS, lp }) }],
+  ['TDH.MNG.VPFLUSHDONE', { operands: tdOnly }],
+  ['TDH.MNG.KEY.FREEID', { operands: tdOnly }],
+  ['TDH.MNG.KEY.RECLAIMID', { operands: tdOnly }],
+  ['TDH.MNG.RD', { operands: ({ tdr, lp }) => ({ rcx: tdr, field: FIELD, lp }) }],
+  ['TDH.VP.CREATE', {
+    page: 'tdvpr', vcpu: always(2), operands: ({ page, tdr, lp }) => ({ rcx: page, rdx: tdr, lp }),
+  }],
+  ['TDH.VP.ADDCX', {
+    page: 'nextTdvpx', vcpu: always(1), operands: ({ page, tdvpr, lp }) => ({ rcx: page, rdx: tdvpr, lp }),
+  }],
+  ['TDH.VP.INIT', { vcpu: always(1), operands: vcpuOnly }],
+  ['TDH.VP.FLUSH', { vcpu: associated, operands: vcpuOnly }],
+  ['TDH.VP.ENTER', { vcpu: always(0), operands: vcpuOnly }],
+  [RUNNING_VCPU, { vcpu: always(0), operands: vcpuOnly, guest: true }],
+  ['TDH.PHYMEM.CACHE.WB', { operands: ({ lp }) => ({ rcx: 0, lp }) }],
+  ['TDH.PHYMEM.PAGE.WBINVD', { page: 'free', operands: pageOnly }],
+  ['TDH.PHYMEM.PAGE.RDMD', { page: 'tdcx', operands: pageOnly }],
+  ['TDH.PHYMEM.PAGE.RECLAIM', { page: 'private', operands: pageOnly }],
+  ['TDH.PHYMEM.PAGE.RECLAIM(TDR)', { operands: tdOnly }],
+  ['TDH.MEM.SEPT.ADD', { page: 'free', operands: withPage(ENTRIES.table, 1) }],
+  ['TDH.MEM.SEPT.RD', { operands: mapping(ENTRIES.free) }],
+  ['TDH.MEM.PAGE.ADD', { page: 'free', operands: withPage(ENTRIES.free) }],
+  ['TDH.MEM.PAGE.AUG', { page: 'free', operands: withPage(ENTRIES.free) }],
+  ['TDH.MEM.PAGE.REMOVE', { operands: mapping(ENTRIES.removable) }],
+  ['TDH.MEM.RANGE.BLOCK', { operands: mapping(ENTRIES.pending) }],
+  ['TDH.MEM.RANGE.UNBLOCK', { operands: mapping(ENTRIES.blocked) }],
+  ['TDH.MEM.TRACK', { operands: tdOnly }],
+  ['TDH.MR.EXTEND', { operands: mapping(ENTRIES.mapped) }],
+  ['TDH.MR.FINALIZE', { operands: tdOnly }],
+  ['TDG.MEM.PAGE.ACCEPT', {
+    vcpu: always(0), guest: true,
+    operands: ({ tdvprPage, vcpuLp }) => ({ rcx: ENTRIES.pending, vcpu: tdvprPage, lp: vcpuLp }),
+  }],
+]);
+
+/** Every function that has a set-up, by its recorded name. */
+export const LIFECYCLE_FUNCTION_NAMES: readonly string[] = [...TABLE.keys()];
+
+/** Page operands that only the structure at hand can have. */
+const STRUCTURAL: ReadonlySet<FunctionRow['page']> = new Set(['tdr', 'nextTdcx', 'tdvpr', 'nextTdvpx'] as const);
+
+/** Sets the stage for a pair. Throws a SetupError when it does not know how. */
+export function setLifecyclePair(stage: Stage, pair: LifecyclePairName): Scene {
+  if (!RELATIONS.has(pair.relation)) throw new SetupError(`there is no set-up for the relation ${pair.relation}`);
+  const rowX = rowOf(pair.x);
+  const rowY = rowOf(pair.y);
+  const builders = buildStages(stage, pair.tdStageY === null ? [pair.tdStageX] : [pair.tdStageX, pair.tdStageY]);
+  const yTd = pair.tdStageY === null ? 0 : 1;
+  const yStage = pair.tdStageY ?? pair.tdStageX;
+
+  const xVcpu = rowX.vcpu?.(pair.tdStageX) ?? -1;
+  const usual = rowY.vcpu?.(yStage) ?? -1;
+  const yVcpu = vcpuOfY(pair, yTd, xVcpu, usual);
+  const isShared = yTd === 0 && yVcpu === xVcpu;
+  const xPage = pageOf(stage, builders[0] as TdBuilder, rowX, xVcpu, 0); // there is one for each stage
+  const yPage = pageOf(stage, builders[yTd] as TdBuilder, rowY, yVcpu, 1); // as above
+  const isSamePage = pair.relation === 'samePageOperand';
+  const yRules = isSamePage && !STRUCTURAL.has(rowX.page) && STRUCTURAL.has(rowY.page);
+
+  const x = given(stage, 0, xVcpu, yRules ? yPage : xPage, hkidOf(0), X_LP, lpOf(0, xVcpu));
+  const y = given(
+    stage, yTd, yVcpu, isSamePage && !yRules ? xPage : yPage, hkidOf(pair.relation === 'sameHKID' ? 0 : yTd), Y_LP,
+    isShared ? OTHER_LP : lpOf(yTd, yVcpu),
+  );
+  if (rowY.guest === true) stage.enter(yTd, yVcpu);
+  return {
+    stage,
+    x: party(pair.x, rowX.operands(x)),
+    y: actingParty(pair.y, rowY.operands(y)),
+    watched: () => -1,
+    enterX: rowX.guest === true ? () => stage.enter(0, xVcpu) : () => undefined,
+  };
+}
+
+/** Y is about X's VCPU if the relation says so, and never about the one that X has in the guest or is entering. */
+function vcpuOfY({ x, y, relation }: LifecyclePairName, yTd: number, xVcpu: number, usual: number): number {
+  if (usual < 0) return -1;
+  if (relation === 'sameVCPU') return xVcpu;
+  return yTd === 0 && usual === xVcpu && isEntering(x) && isEntering(y) ? 1 - xVcpu : usual;
+}
+
+const isEntering = (recorded: string): boolean =>
+  functionOf(recorded) === 'TDH.VP.ENTER' || TABLE.get(recorded)?.guest === true;
+
+function rowOf(recorded: string): FunctionRow {
+  const row = TABLE.get(recorded);
+  if (row === undefined) throw new SetupError(`there is no set-up for ${recorded}`);
+  return row;
+}
+
+/** The page operand as it usually is; `which` tells X's free page from Y's. */
+function pageOf(stage: Stage, { td, tdcx }: TdBuilder, { page }: FunctionRow, vcpu: number, which: number): number {
+  const tdr = stage.tdrAddress(td);
+  const tdvpr = vcpu < 0 ? 0 : stage.address(stage.tdvpr(td, vcpu));
+  return {
+    tdr,
+    nextTdcx: tdr + (tdcx + 1) * PAGE_BYTES,
+    tdvpr,
+    nextTdvpx: tdvpr + MIN_TDVPS_PAGES * PAGE_BYTES,
+    free: FREE_PAGES + which * PAGE_BYTES,
+    private: leafOf(td, 0),
+    tdcx: tdr + PAGE_BYTES,
+    none: 0,
+  }[page ?? 'none'];
+}
+
+function given(
+  stage: Stage, td: number, vcpu: number, page: number, hkid: number, lp: number, vcpuLp: number,
+): Given {
+  const tdvprPage = vcpu < 0 ? -1 : stage.tdvpr(td, vcpu);
+  return { tdr: stage.tdrAddress(td), tdvprPage, tdvpr: stage.address(tdvprPage), page, hkid, lp, vcpuLp };
+}

@@ -1,0 +1,140 @@
+/**
+ * The stage on which pair recordings are set up again: a small platform whose every write can be taken back, so that
+ * one platform serves all the cells of a recording.
+ *
+ * A set-up calls the specification's own functions. Only where the recorder forced a state (a page "accepted" without
+ * a guest, a TD torn down) it writes the state itself. Source: README of the recordings.
+ */
+import { Journal } from './journal.ts';
+import { atomically } from '../../../../spec/machine/step.ts';
+import type { Machine } from '../../../../spec/machine/machine.ts';
+import { OPERANDS_ZERO, type Call, type Operands } from '../../../../spec/tdx/call.ts';
+import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
+import { tdExit } from '../../../../spec/tdx/guest/td-exit.ts';
+import type { InterfaceFunction, TdxModule } from '../../../../spec/tdx/module.ts';
+import { addressOf } from '../../../../spec/tdx/operands.ts';
+import { describeStatus, isSuccessClass } from '../../../../spec/tdx/status.ts';
+import type { Config, LifecycleConfig, SequentialConfig } from '../format/format.ts';
+import { Universes, type Slot, type Universe } from '../universe/universe.ts';
+
+/** A set-up that cannot be built, and why. */
+export class SetupError extends Error {
+  override readonly name = 'SetupError';
+}
+
+/** The 32 MiB from the TDMR's start: pair recordings use nothing beyond. */
+const tdmr = { base: '0x100000000', size: '0x2000000' };
+const hkidBits: [number, number] = [46, 51];
+const reservedPage = '0x1005ff000';
+
+const slot = (td: number, first: string): SequentialConfig['tds'][number] => ({
+  td,
+  tdr: `0x1000${first}0000`,
+  tdcx: [`0x1000${first}1000`, 6],
+  septRoot: `0x1000${first}4000`,
+  hkid: 34 + td,
+  tdvpr: [1, 2, 3].map((i) => `0x100${(parseInt(first, 16) * 16 + i * 16).toString(16).padStart(3, '0')}000`),
+});
+
+/** Two TDs of three VCPUs, not associated, in OP_STATE INITIALIZED. */
+export const BUILT_TDS: SequentialConfig = {
+  tdmr, hkidBits, reservedPage, septLevels: 4, gpaw: 0, debug: 1, septVeDisable: 1, tds: [slot(0, '0'), slot(1, '8')],
+};
+
+/** Two empty slots, one package, private HKIDs 32 (the module's) to 36. */
+export const EMPTY_SLOTS: LifecycleConfig = {
+  tdmr, hkidBits, reservedPage, packages: 1, privateHkids: [32, 36], cachedSubBlocks: 4,
+  tdSlots: BUILT_TDS.tds.map(({ td, tdr, tdcx, tdvpr }) => ({ td, tdr, tdcx: tdcx[0], tdvpr })),
+};
+
+/** LPs of host calls: X's, Y's, those of the set-up, and the "other LP" of a relation. */
+export const X_LP = 4;
+export const Y_LP = 5;
+export const SETUP_LP = 6;
+export const OTHER_LP = 7;
+/** The LP of a VCPU. */
+export const lpOf = (td: number, vcpu: number): number => 8 * td + vcpu;
+
+/** Interrupts come from recordings only. */
+const NEVER = -1;
+
+export class Stage {
+  readonly u: Universe;
+  readonly tdx: TdxModule;
+  readonly m: Machine;
+  private readonly journal: Journal;
+
+  constructor(config: Config) {
+    this.u = new Universes().build(config);
+    this.tdx = this.u.tdx;
+    this.m = this.tdx.m;
+    this.journal = new Journal(this.m);
+  }
+
+  /** A point to come back to with {@link undo}. */
+  mark(): number {
+    return this.journal.length;
+  }
+
+  /** Takes back every write since `mark`. */
+  undo(mark: number): void {
+    this.journal.undo(mark);
+  }
+
+  slot(td: number): Slot {
+    const found = this.u.slots.get(td);
+    if (found === undefined) throw new SetupError(`there is no TD ${td}`);
+    return found;
+  }
+
+  /** HPA (bytes) of a page number. */
+  address(page: number): number {
+    return addressOf(this.tdx, page);
+  }
+
+  tdrAddress(td: number): number {
+    return this.address(this.slot(td).tdr);
+  }
+
+  /** TDVPR page number of a VCPU. */
+  tdvpr(td: number, vcpu: number): number {
+    const page = this.slot(td).tdvpr[vcpu];
+    if (page === undefined) throw new SetupError(`TD ${td} has no VCPU ${vcpu}`);
+    return page;
+  }
+
+  /** The cell of a field of a TD. */
+  tdCell(td: number, field: number): number {
+    return this.tdx.memory.word(this.slot(td).tdr, field);
+  }
+
+  /** Calls a function with nobody in between. */
+  call(name: string, operands: Partial<Operands>): Call {
+    return atomically(this.tdx.invoke(functionNamed(name), operandsOf(operands)));
+  }
+
+  /** A call of the set-up, which has to succeed. */
+  expect(name: string, operands: Partial<Operands>): void {
+    const { status } = this.call(name, operands);
+    if (!isSuccessClass(status)) throw new SetupError(`${name} answers ${describeStatus(status)} during the set-up`);
+  }
+
+  /** A VCPU enters its TD. */
+  enter(td: number, vcpu: number): void {
+    this.expect('TDH.VP.ENTER', { rcx: this.address(this.tdvpr(td, vcpu)), lp: lpOf(td, vcpu) });
+  }
+
+  /** An external interrupt takes a VCPU out of its TD. */
+  exit(td: number, vcpu: number): void {
+    atomically(tdExit(this.tdx, this.tdvpr(td, vcpu)));
+  }
+}
+
+export function functionNamed(name: string): InterfaceFunction {
+  const fn = FUNCTIONS.get(name);
+  if (fn === undefined) throw new SetupError(`there is no function ${name}`);
+  return fn;
+}
+
+export const operandsOf = (operands: Partial<Operands>): Operands =>
+  ({ ...OPERANDS_ZERO, lp: SETUP_LP, interruptAfter: NEVER, ...operands });

@@ -1,0 +1,179 @@
+/**
+ * The platform that a recording was made on, built from its `config`.
+ *
+ * A sequential recording starts with TDs made by direct initialisation: what CREATE, KEY.CONFIG, ADDCX, INIT,
+ * VP.CREATE, VP.ADDCX and VP.INIT would leave, except that no VCPU is associated with an LP. A life-cycle recording
+ * starts with an empty platform. Source: README of the recordings, deviation 8, and the states that the first steps
+ * report.
+ */
+import { Machine } from '../../../../spec/machine/machine.ts';
+import { Memory } from '../../../../spec/machine/memory.ts';
+import { HKID_KOT_ASSIGNED, HKID_RESERVED } from '../../../../spec/tdx/keys.ts';
+import { TdxModule, type Platform } from '../../../../spec/tdx/module.ts';
+import { NO_OWNER, Pamt, RSVD, TDCX, TDR, TDVPR, type PageType } from '../../../../spec/tdx/pamt.ts';
+import { INITIALIZED, KEYS_CONFIGURED, MIN_TDVPS_PAGES, TD, VCPU_READY, VP } from '../../../../spec/tdx/td.ts';
+import type { ModuleVersion } from '../../../../spec/tdx/versions.ts';
+import { isSequential, type Config, type SequentialConfig } from '../format/config.ts';
+import { Tokens } from '../replay/registers.ts';
+
+/** Where a recording keeps a TD. Page numbers count from the start of the TDMR. */
+export interface Slot {
+  readonly td: number;
+  readonly tdr: number;
+  /** The first TDCX page, where the TDCS begins. */
+  readonly tdcx: number;
+  /** The TDVPR page of each VCPU. */
+  readonly tdvpr: readonly number[];
+}
+
+const PAGE_SHIFT = 12n;
+/** Private HKIDs of the sequential recordings, which report none of their states; the first is the module's. */
+const SEQUENTIAL_HKIDS = [32, 63] as const;
+/** The module's own memory. Recordings show only that 0x40001000 is in it and 0x10000000 is not. */
+const SEAMRR = [0x40000, 0x2000] as const;
+/** More EPT violations than this at one guest RIP arm the zero-step filter. */
+const STEPPING_THRESHOLD = 6;
+const INDEX_BITS = 9;
+const WORDS_PER_PAGE = 1 << INDEX_BITS;
+
+export class Universe {
+  readonly tdx: TdxModule;
+  readonly slots: ReadonlyMap<number, Slot>;
+  /** Stands in for 64-bit data. */
+  readonly tokens = new Tokens();
+  /** What HARNESS.SET_LIFECYCLE has to put back, by TDR. */
+  readonly vcpuCounts = new Map<number, number>();
+  /** See harness.ts: levels of the S-EPT by TD. */
+  readonly dumpLevels = new Map<number, number>();
+  private readonly config: Config;
+
+  /** Is this a sequential recording? Else it is a life-cycle recording. */
+  get isSequential(): boolean {
+    return isSequential(this.config);
+  }
+
+  constructor(tdx: TdxModule, config: Config) {
+    this.tdx = tdx;
+    this.config = config;
+    const described = isSequential(config)
+      ? config.tds.map((td) => ({ ...td, tdcx: td.tdcx[0] }))
+      : config.tdSlots;
+    this.slots = new Map(described.map(({ td, tdr, tdcx, tdvpr }) => [
+      td, { td, tdr: this.page(tdr), tdcx: this.page(tdcx), tdvpr: tdvpr.map((hpa) => this.page(hpa)) },
+    ]));
+  }
+
+  /** Page number of an HPA inside the TDMR. */
+  page(hpa: string): number {
+    return Number((BigInt(hpa) - this.tdx.base) >> PAGE_SHIFT);
+  }
+
+  /** Initialises memory, once the machine has been reset. */
+  initialise(): void {
+    const { m, keys } = this.tdx;
+    m.poke(keys.state(keys.first), HKID_RESERVED);
+    this.assign(this.page(this.config.reservedPage), RSVD, NO_OWNER);
+    if (isSequential(this.config)) for (const td of this.config.tds) this.createTd(this.config, td);
+  }
+
+  private createTd(config: SequentialConfig, td: SequentialConfig['tds'][number]): void {
+    const tdr = this.page(td.tdr);
+    const [firstTdcx, tdcxPages] = td.tdcx;
+    const vcpus = td.tdvpr.map((hpa) => this.page(hpa));
+    this.assign(tdr, TDR, NO_OWNER);
+    for (let i = 0; i < tdcxPages; i++) this.assign(this.page(firstTdcx) + i, TDCX, tdr);
+    vcpus.forEach((tdvpr, index) => this.createVcpu(tdr, tdvpr, index));
+    this.tdx.m.poke(this.tdx.keys.state(td.hkid), HKID_KOT_ASSIGNED);
+    this.set(tdr, {
+      [TD.LIFECYCLE]: KEYS_CONFIGURED,
+      [TD.HKID]: td.hkid,
+      [TD.PKG_CONFIG_BITMAP]: 1,
+      [TD.NUM_TDCX]: tdcxPages,
+      [TD.CHLDCNT]: tdcxPages + vcpus.length * MIN_TDVPS_PAGES,
+      [TD.SEPT_ROOT]: this.page(td.septRoot),
+      [TD.ROOT_LEVEL]: config.septLevels - 1,
+      [TD.OP_STATE]: INITIALIZED,
+      [TD.TD_EPOCH]: 1,
+      [TD.NUM_VCPUS]: vcpus.length,
+      [TD.MAX_VCPUS]: vcpus.length,
+      [TD.DEBUG]: config.debug,
+      [TD.SEPT_VE_DISABLE]: config.septVeDisable,
+      [TD.GPAW]: config.gpaw,
+    });
+  }
+
+  private createVcpu(tdr: number, tdvpr: number, index: number): void {
+    this.assign(tdvpr, TDVPR, tdr);
+    for (let i = 1; i < MIN_TDVPS_PAGES; i++) this.assign(tdvpr + i, TDCX, tdr);
+    this.set(tdvpr, { [VP.STATE]: VCPU_READY, [VP.VCPU_INDEX]: index, [VP.NUM_PAGES]: MIN_TDVPS_PAGES, [VP.TDR]: tdr });
+  }
+
+  private assign(page: number, type: PageType, owner: number): void {
+    this.tdx.m.poke(this.tdx.pamt.meta(page, 0), Pamt.pack(type, owner));
+  }
+
+  private set(page: number, words: Readonly<Record<number, number>>): void {
+    for (const [word, value] of Object.entries(words)) this.tdx.m.poke(this.tdx.memory.word(page, Number(word)), value);
+  }
+}
+
+/** A word of a TDR or TDVPR page. */
+export const word = (u: Universe, page: number, field: number): number => u.tdx.m.peek(u.tdx.memory.word(page, field));
+
+/** The platform that a configuration describes. */
+function platformOf(config: Config, version: ModuleVersion): Platform {
+  return {
+    version,
+    indexBits: INDEX_BITS,
+    tdmrBase: Number(BigInt(config.tdmr.base) >> PAGE_SHIFT),
+    hkidShift: config.hkidBits[0],
+    privateHkids: isSequential(config) ? SEQUENTIAL_HKIDS : config.privateHkids,
+    seamrr: SEAMRR,
+    packages: isSequential(config) ? 1 : config.packages,
+    cacheSubBlocks: isSequential(config) ? 1 : config.cachedSubBlocks,
+    steppingThreshold: STEPPING_THRESHOLD,
+  };
+}
+
+/**
+ * Builds universes one after the other on one machine: a TDMR's table of a million entries is made once, and reset
+ * between scenarios. Only the universe built last is valid.
+ */
+export class Universes {
+  private memory: Memory | null = null;
+  private pamt: Pamt | null = null;
+  private readonly modules = new Map<string, TdxModule>();
+  private readonly version: ModuleVersion;
+
+  constructor(version: ModuleVersion = '1.5') {
+    this.version = version;
+  }
+
+  build(config: Config): Universe {
+    const pages = Number(BigInt(config.tdmr.size) >> PAGE_SHIFT);
+    if (this.memory?.pages !== pages) this.start(pages);
+    const tdx = this.moduleFor(platformOf(config, this.version));
+    tdx.m.reset();
+    const universe = new Universe(tdx, config);
+    universe.initialise();
+    return universe;
+  }
+
+  private start(pages: number): void {
+    this.memory = new Memory(new Machine(), pages, WORDS_PER_PAGE);
+    this.pamt = null;
+    this.modules.clear();
+  }
+
+  private moduleFor(platform: Platform): TdxModule {
+    const key = JSON.stringify(platform);
+    const known = this.modules.get(key);
+    if (known !== undefined) return known;
+    const memory = this.memory as Memory; // start() has run
+    const tdx = new TdxModule(memory, platform, this.pamt ?? undefined);
+    this.pamt = tdx.pamt;
+    if (this.modules.size === 0) memory.m.seal();
+    this.modules.set(key, tdx);
+    return tdx;
+  }
+}

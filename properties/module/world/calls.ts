@@ -1,0 +1,57 @@
+/** The raw calls that threads of a VMM and guests make, by the names that histories give them. */
+import type { Operands } from '../../../spec/tdx/call.ts';
+import type { ModuleWorld } from './world.ts';
+
+/** Some page in shared memory. */
+const SOURCE = 0x1000_0000;
+
+/** The function that is called, and with what; on the thread's own LP unless the operands name another. */
+export type HostCall = (w: ModuleWorld, gfn: number) => readonly [string, Partial<Operands>];
+
+/** A call with a GPA and a level. */
+const onEntry = (name: string, level: number): HostCall => (w, gfn) => [name, w.mapping(gfn, level)];
+/** The same with a page in R8. */
+const withPage = (name: string, level: number, page: (w: ModuleWorld, gfn: number) => number): HostCall =>
+  (w, gfn) => [name, { ...w.mapping(gfn, level), r8: w.address(page(w, gfn)), r9: SOURCE }];
+
+const own = (w: ModuleWorld, gfn: number): number => w.pageOf(gfn);
+/** The page of the GFN beside it, which may be in use. */
+const others = (w: ModuleWorld, gfn: number): number => w.pageOf(gfn ^ 1);
+const table = (w: ModuleWorld, gfn: number): number => w.tablePage(gfn, 1);
+
+export const HOST_CALLS: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
+  ['add', withPage('TDH.MEM.PAGE.ADD', 0, own)],
+  ['aug', withPage('TDH.MEM.PAGE.AUG', 0, own)],
+  ['aug-other', withPage('TDH.MEM.PAGE.AUG', 0, others)],
+  ['aug-huge', withPage('TDH.MEM.PAGE.AUG', 1, (w, gfn) => w.pageOf(gfn, 1))],
+  ['remove', onEntry('TDH.MEM.PAGE.REMOVE', 0)],
+  ['remove-huge', onEntry('TDH.MEM.PAGE.REMOVE', 1)],
+  ['relocate', withPage('TDH.MEM.PAGE.RELOCATE', 0, (w, gfn) => w.sparePage(gfn))],
+  ['block', onEntry('TDH.MEM.RANGE.BLOCK', 0)],
+  ['block-huge', onEntry('TDH.MEM.RANGE.BLOCK', 1)],
+  ['unblock', onEntry('TDH.MEM.RANGE.UNBLOCK', 0)],
+  ['unblock-huge', onEntry('TDH.MEM.RANGE.UNBLOCK', 1)],
+  ['promote', onEntry('TDH.MEM.PAGE.PROMOTE', 1)],
+  ['demote', withPage('TDH.MEM.PAGE.DEMOTE', 1, table)],
+  ['sept-add', withPage('TDH.MEM.SEPT.ADD', 1, table)],
+  ['sept-add-other', withPage('TDH.MEM.SEPT.ADD', 1, (w, gfn) => table(w, gfn ^ 2))],
+  ['sept-remove', onEntry('TDH.MEM.SEPT.REMOVE', 1)],
+  ['sept-rd', onEntry('TDH.MEM.SEPT.RD', 0)],
+  ['read', onEntry('TDH.MEM.RD', 0)],
+  ['extend', onEntry('TDH.MR.EXTEND', 0)],
+  ['track', (w) => ['TDH.MEM.TRACK', { rcx: w.mapping(0, 0).rdx }]],
+  ['finalize', (w) => ['TDH.MR.FINALIZE', { rcx: w.mapping(0, 0).rdx }]],
+]);
+
+/** The operation with which the guest writes to a page. */
+export const TOUCH = 'touch';
+/** What a guest executes, by operation: the call that the module makes of it, and its level. */
+export const GUEST_CALLS: ReadonlyMap<string, readonly [string, number]> = new Map([
+  ['accept', ['TDG.MEM.PAGE.ACCEPT', 0]],
+  ['accept-huge', ['TDG.MEM.PAGE.ACCEPT', 1]],
+  [TOUCH, ['HW.GUEST.ACCESS', 0]],
+]);
+/** The operation with which a VCPU leaves the TD. */
+export const LEAVE = 'leave';
+/** The operation that lets the others go on. */
+export const IDLE = 'idle';

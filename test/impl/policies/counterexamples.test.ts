@@ -1,0 +1,16 @@
+/** Counterexamples are short: the promise of docs/counterexamples.md, kept by running half of its survey. */
+import { expect, test } from 'vitest';
+import { rowOf, surveyQuestion } from '../../../properties/checker/surveys/question.ts';
+import { textOf } from '../../support/repository.ts';
+
+test('every faulty policy of the question is caught from every seed, at the median within 12 rows and 3 context switches', () => {
+  const document = textOf('docs/counterexamples.md').split('\n');
+
+  for (const survey of surveyQuestion(['1.5'])) {
+    const { policy, caught, seeds, rows, switches } = survey;
+    expect({ policy, caught }).toEqual({ policy, caught: seeds });
+    expect(rows, policy).toBeLessThanOrEqual(12);
+    expect(switches, policy).toBeLessThanOrEqual(3);
+    expect(document).toContain(rowOf(survey));
+  }
+});

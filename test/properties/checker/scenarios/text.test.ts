@@ -1,0 +1,43 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { HistoryArbitrary } from '../../../../properties/checker/scenarios/arbitrary.ts';
+import { TD_SHAPE } from '../../../../properties/checker/shapes.ts';
+import { formatHistory, HistorySyntaxError, parseHistory } from '../../../../properties/checker/scenarios/text.ts';
+
+describe('a history as text', () => {
+  test('reads as actors, operations and deviations', () => {
+    expect(parseHistory('v0: touch 0; read 2 | h0: unmap 0+2 | @v0.1.17>1 @h0.0.5?1')).toEqual({
+      vm: 'td',
+      actors: [
+        { role: 'vcpu', operations: [{ name: 'touch', gfn: 0, pages: 1 }, { name: 'read', gfn: 2, pages: 1 }] },
+        { role: 'host', operations: [{ name: 'unmap', gfn: 0, pages: 2 }] },
+      ],
+      deviations: [
+        { actor: 0, operation: 1, step: 17, what: 'switch', value: 1 },
+        { actor: 1, operation: 0, step: 5, what: 'outcome', value: 1 },
+      ],
+    });
+  });
+
+  test('names the actors that a run starts by itself after those of the program', () => {
+    expect(parseHistory('v0: touch 0 | h0: remove-table 0 | @x0.0.3>1').deviations[0]?.actor).toBe(2);
+  });
+
+  test('is the same after being written and read, for every history', () => {
+    fc.assert(fc.property(new HistoryArbitrary(TD_SHAPE), (history) => {
+      expect(parseHistory(formatHistory(history))).toEqual(history);
+    }), { seed: 1, numRuns: 2000 });
+  });
+
+  test.each([
+    ['', 'at least one actor'],
+    ['touch 0', 'an actor, e.g.'],
+    ['v1: touch 0', 'the name v0 here'],
+    ['v0: touch', 'an operation, e.g.'],
+    ['v0: touch 0 | @v0.0', 'a deviation, e.g.'],
+    ['v0: touch 0 | @h0.0.1>1', 'an actor that the text declares before'],
+  ])('"%s" is refused with what was expected', (text, expected) => {
+    expect(() => parseHistory(text)).toThrow(HistorySyntaxError);
+    expect(() => parseHistory(text)).toThrow(expected);
+  });
+});

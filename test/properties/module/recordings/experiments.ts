@@ -1,0 +1,110 @@
+/**
+ * Runs the `experiments` of `conflicts.json`: sequences of calls about one entry, one of which is suspended while it
+ * holds its locks. VCPU 0 is in the guest when they begin.
+ */
+import type { Steps } from '../../../../spec/machine/step.ts';
+import { atomically } from '../../../../spec/machine/step.ts';
+import type { Call, Operands } from '../../../../spec/tdx/call.ts';
+import { ENTRY_LOCK, HOST_PRIORITY, stateName, stateOf, toRaw, withoutLocks } from '../../../../spec/tdx/entry.ts';
+import { TD } from '../../../../spec/tdx/td.ts';
+import { guestRax, statusText } from '../../../../properties/module/recordings/conflicts/status.ts';
+import { Names } from '../../../../properties/module/recordings/conflicts/names.ts';
+import { traceCall } from '../../../../properties/module/recordings/conflicts/trace.ts';
+import { leafPage } from '../../../../properties/module/recordings/setups/entries.ts';
+import { setPair } from '../../../../properties/module/recordings/setups/pairs.ts';
+import { functionNamed, lpOf, operandsOf, type Stage } from '../../../../properties/module/recordings/setups/setups.ts';
+
+/** A line of a sequence: a call, or the raw value of a lock. */
+export interface Line {
+  readonly who?: string;
+  readonly op?: string;
+  readonly status?: string;
+  readonly entryRawAfter?: string;
+  readonly hpBit?: number;
+  readonly lockBit?: number;
+  readonly state?: string;
+  readonly guestVisibleRax?: string;
+  readonly septTreeLockRaw?: number;
+  readonly tdrPamtLockRaw?: number;
+}
+
+export interface Experiment {
+  readonly name: string;
+  readonly sequence: readonly Line[];
+}
+
+const SUSPENDED = '(suspended holding its locks)';
+const PAGE_BYTES = 4096n;
+const PAGE_BITS = 0x000f_ffff_ffff_f000n;
+
+/** The sequence as the specification has it. */
+export function runExperiment(stage: Stage, { name, sequence }: Experiment): Line[] {
+  const level = name.startsWith('2MB') ? 1 : 0;
+  const scene = setPair(stage, {
+    recorder: 'conflicts', x: 'TDG.MEM.PAGE.ACCEPT', y: 'TDH.MEM.TRACK', relation: 'sameEntry', opState: 'RUNNABLE',
+    xEntry: `PENDING@L${level}`, yEntry: null,
+  });
+  scene.enterX();
+  const names = new Names(stage.u);
+  let suspended: Steps<Call> | null = null;
+  let accepted = 0;
+
+  /** Operands of every call of the experiments; interrupts come where the recorded progress says. */
+  const operands = (line: Line): Operands => {
+    const given = {
+      'TDG.MEM.PAGE.ACCEPT': { rcx: level, vcpu: stage.tdvpr(0, 0), lp: lpOf(0, 0), interruptAfter: looks(line) },
+      'TDH.VP.ENTER': { rcx: stage.address(stage.tdvpr(0, 0)), lp: lpOf(0, 0) },
+      'TDH.MEM.TRACK': { rcx: stage.tdrAddress(0) },
+      'TDH.MR.FINALIZE': { rcx: stage.tdrAddress(0) },
+    }[line.op ?? ''];
+    return operandsOf(given ?? { rcx: level, rdx: stage.tdrAddress(0) });
+  };
+  const looks = ({ entryRawAfter, guestVisibleRax }: Line): number => {
+    if (level === 0 || guestVisibleRax !== undefined) return -1;
+    const progress = Number(((BigInt(entryRawAfter ?? 0) & PAGE_BITS) - BigInt(leafPage(0, 1))) / PAGE_BYTES);
+    const pages = progress - accepted;
+    accepted = progress;
+    return pages;
+  };
+  const view = (): Line => {
+    const entry = stage.m.peek(scene.watched());
+    return {
+      entryRawAfter: `0x${toRaw(entry, stage.tdx.base).toString(16)}`,
+      hpBit: (entry & HOST_PRIORITY) === 0 ? 0 : 1,
+      lockBit: (entry & ENTRY_LOCK) === 0 ? 0 : 1,
+      state: stateName(stateOf(withoutLocks(entry))),
+    };
+  };
+
+  return sequence.map((line) => {
+    if (line.septTreeLockRaw !== undefined) return { septTreeLockRaw: stage.m.peek(stage.tdCell(0, TD.SEPT_LOCK)) };
+    if (line.tdrPamtLockRaw !== undefined) {
+      return { tdrPamtLockRaw: stage.m.peek(stage.tdx.pamt.lock(stage.slot(0).tdr, 0)) };
+    }
+    if (line.op === 'HW.TD.EXIT') {
+      stage.exit(0, 0);
+      return { ...line, ...view() };
+    }
+    const fn = functionNamed(line.op ?? '');
+    const given = operands(line);
+    if (line.status === SUSPENDED) {
+      const mark = stage.mark();
+      const { lastAcquire } = traceCall(stage.tdx, names, stage.tdx.invoke(fn, given));
+      stage.undo(mark);
+      suspended = stage.tdx.invoke(fn, given);
+      const beyond = name.includes('already re-read') ? 1 : 0;
+      for (let i = 0; i <= lastAcquire + beyond; i++) suspended.next();
+      return { ...line, ...view() };
+    }
+    const call: Call = atomically(suspended !== null && line.who?.includes('resumed') === true
+      ? suspended : stage.tdx.invoke(fn, given));
+    const seen = line.guestVisibleRax === undefined ? {} : told(line, `0x${guestRax(call).toString(16)}`);
+    return { ...line, ...view(), status: statusText(call), ...seen };
+  });
+}
+
+/** Names RAX as recordings do, if it is what they say. */
+const told = ({ guestVisibleRax }: Line, rax: string): Line =>
+  ({ guestVisibleRax: RAX.get(rax) ?? `${rax}, not ${guestVisibleRax}` });
+
+const RAX = new Map([['0x0', 'TDX_SUCCESS'], ['0x8000020000000001', 'TDX_OPERAND_BUSY|RCX']]);

@@ -1,0 +1,181 @@
+/**
+ * The module's answers with one entry, or the epochs, forced to a value that a sequence of calls would hardly reach.
+ *
+ * The tables give the entry, the OP_STATE and whether tracking is done; addresses are those that the rows' raw values
+ * show. What the tables do not say and does not matter to any row: the GPA, the child that is mapped when only one is
+ * (not the first: reads at the range's GPA do not find it), TD_EPOCH itself, and the data.
+ */
+import { describe, expect, test } from 'vitest';
+import { atomically } from '../../../../spec/machine/step.ts';
+import { OPERANDS_ZERO, type Call, type Operands } from '../../../../spec/tdx/call.ts';
+import {
+  entry, FREE, fromRaw, isLeaf, isTable, MAPPED, NL_MAPPED, stateName, stateOf, toArchitectural, toRaw,
+} from '../../../../spec/tdx/entry.ts';
+import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
+import { EPT, Pamt, REG } from '../../../../spec/tdx/pamt.ts';
+import { describeStatus, statusName } from '../../../../spec/tdx/status.ts';
+import { INITIALIZED, RUNNABLE, TD } from '../../../../spec/tdx/td.ts';
+import type { SequentialConfig } from '../../../../properties/module/recordings/format/config.ts';
+
+import { fromRegister } from '../../../../properties/module/recordings/replay/registers.ts';
+import { Universes, word, type Universe } from '../../../../properties/module/recordings/universe/universe.ts';
+import { recordedJson } from './recorded.ts';
+
+interface ForcedRow {
+  op: string; opState: string; level: number; stateBefore: string; content: string | null; tlbTracked: boolean;
+  rawBefore: string; status: string; stateAfter: string; rawAfter: string; chldcntDelta: number;
+  outRcx: string; outRdx: string;
+}
+interface EpochRow {
+  tdEpoch: number; refcount: [number, number]; bepoch: number;
+  pageRemove: string; thenTrack: string; tdEpochAfterTrack: number;
+}
+
+const CONFIG: SequentialConfig = {
+  tdmr: { base: '0x100000000', size: '0x100000000' }, hkidBits: [46, 51], reservedPage: '0x1005ff000',
+  septLevels: 4, gpaw: 0, debug: 1, septVeDisable: 1,
+  tds: [{
+    td: 0, tdr: '0x100000000', tdcx: ['0x100001000', 6], septRoot: '0x100004000', hkid: 34, tdvpr: ['0x100010000'],
+  }],
+};
+const TDR = 0x100000000;
+const TDVPR = 0x100010000;
+const GPA = 0x40000000;
+const TABLES = ['0x100300000', '0x100301000', '0x100302000'];
+const CHILDREN = '0x101400000';
+const NEW_4K = 0x1003c0000;
+const NEW_2M = 0x100800000;
+const SOURCE = 0x10000000;
+const EPOCH = 10;
+
+const universes = new Universes();
+
+function poke(u: Universe, page: number, index: number, value: number): void {
+  u.tdx.m.poke(u.tdx.memory.word(page, index), value);
+}
+
+function assign(u: Universe, page: number, size: number, type: number, bepoch: number): void {
+  u.tdx.m.poke(u.tdx.pamt.meta(page, size), Pamt.pack(type, u.page(CONFIG.tds[0]?.tdr ?? '0x0')));
+  u.tdx.m.poke(u.tdx.pamt.bepoch(page, size), bepoch);
+}
+
+/** A TD with tables down to the level of `raw`, which is put there; answers the entry's cell. */
+function force(raw: string, level: number, bepoch: number, content: string | null): { u: Universe; cell: number } {
+  const u = universes.build(CONFIG);
+  const tdr = u.page('0x100000000');
+  let table = word(u, tdr, TD.SEPT_ROOT);
+  for (let at = 3; at > level; at--) {
+    const next = u.page(TABLES[at - 1] ?? '0x0');
+    assign(u, next, 0, EPT, 0);
+    poke(u, table, u.tdx.geometry.index(GPA / 4096, at), entry(NL_MAPPED, next));
+    table = next;
+  }
+  const forced = fromRaw(BigInt(raw), u.tdx.base);
+  if (forced === null) throw new Error(`no state has the bits of ${raw}`);
+  poke(u, table, 0, forced);
+  const target = u.page(`0x${(BigInt(raw) & 0xffffffffff000n).toString(16)}`);
+  if (isTable(forced)) {
+    assign(u, target, 0, EPT, bepoch);
+    const first = u.page(CHILDREN);
+    const [from, to] = content === '512 contiguous MAPPED' ? [0, 512] : content === '1 child MAPPED' ? [5, 6] : [0, 0];
+    for (let i = from; i < to; i++) {
+      assign(u, first + i, 0, REG, 0);
+      poke(u, target, i, entry(MAPPED, first + i));
+    }
+  } else if (isLeaf(forced)) assign(u, target, level, REG, bepoch);
+  return { u, cell: u.tdx.memory.word(table, 0) };
+}
+
+function call(u: Universe, op: string, operands: Partial<Operands>): Call {
+  const fn = FUNCTIONS.get(op);
+  if (fn === undefined) throw new Error(`${op} is not specified`);
+  return atomically(u.tdx.invoke(fn, { ...OPERANDS_ZERO, interruptAfter: -1, ...operands }));
+}
+
+/** Operands by function; the rest take a mapping in RCX and the TDR in RDX. */
+function operandsFor(u: Universe, { op, level }: ForcedRow): Partial<Operands> {
+  const tdvpr = u.page('0x100010000');
+  const mapping = { rcx: GPA + level, rdx: TDR };
+  const plain = { rcx: GPA, rdx: TDR };
+  const special: Readonly<Record<string, Partial<Operands>>> = {
+    'TDH.MEM.SEPT.ADD': { ...mapping, r8: NEW_4K },
+    'TDH.MEM.PAGE.ADD': { ...mapping, r8: NEW_4K, r9: SOURCE },
+    'TDH.MEM.PAGE.AUG': { ...mapping, r8: level === 0 ? NEW_4K : NEW_2M },
+    'TDH.MEM.PAGE.RELOCATE': { ...mapping, r8: NEW_4K },
+    'TDH.MEM.PAGE.DEMOTE': { ...mapping, r8: NEW_4K },
+    'TDH.MR.EXTEND': plain,
+    'TDH.MEM.RD': plain,
+    'TDH.MEM.WR': { ...plain, data: 1 },
+    'TDG.MEM.PAGE.ACCEPT': { rcx: GPA + level, vcpu: tdvpr },
+  };
+  return special[op] ?? mapping;
+}
+
+const statusOf = (done: Call): string =>
+  done.exitReason >= 0 ? `(TD_EXIT ${done.exitReason})` : describeStatus(done.status).replace('level ', 'LEVEL');
+
+function answerTo(row: ForcedRow): Omit<ForcedRow, 'op' | 'opState' | 'level' | 'content' | 'tlbTracked'> {
+  const { u, cell } = force(row.rawBefore, row.level, row.tlbTracked ? EPOCH - 5 : EPOCH, row.content);
+  const tdr = u.page('0x100000000');
+  poke(u, tdr, TD.OP_STATE, row.opState === 'RUNNABLE' ? RUNNABLE : INITIALIZED);
+  poke(u, tdr, TD.TD_EPOCH, EPOCH);
+  if (row.op.startsWith('TDG.')) expect(call(u, 'TDH.VP.ENTER', { rcx: TDVPR }).status).toBe(0);
+  const before = u.tdx.m.peek(cell);
+  const chldcnt = word(u, tdr, TD.CHLDCNT);
+  const done = call(u, row.op, operandsFor(u, row));
+  const after = u.tdx.m.peek(cell);
+  const rcx = done.rcxEntry === null ? fromRegister(done.rcx) : toArchitectural(done.rcxEntry, u.tdx.base);
+  return {
+    stateBefore: stateName(stateOf(before)),
+    rawBefore: `0x${toRaw(before, u.tdx.base).toString(16)}`,
+    status: statusOf(done),
+    stateAfter: stateName(stateOf(after)),
+    rawAfter: `0x${toRaw(after, u.tdx.base).toString(16)}`,
+    chldcntDelta: word(u, tdr, TD.CHLDCNT) - chldcnt,
+    outRcx: `0x${rcx.toString(16)}`,
+    outRdx: `0x${fromRegister(done.rdx).toString(16)}`,
+  };
+}
+
+const transitions = recordedJson('transitions.json') as { forced: ForcedRow[] } | null; // the recording's own format
+const epochs = recordedJson('epoch_table.json') as { rows: EpochRow[] } | null; // likewise
+
+describe.skipIf(transitions === null)('with an entry forced to each of the 16 states', () => {
+  const rows = transitions?.forced ?? [];
+  const ops = [...new Set(rows.map((row) => row.op))];
+
+  test.each(ops)('%s answers and changes the entry as the module does', (op) => {
+    const asked = rows.filter((row) => row.op === op);
+    const answers = asked.map((row) => ({ ...row, ...answerTo(row) }));
+    expect(answers).toEqual(asked);
+  });
+
+  test('all states and functions of the table were asked', () => {
+    expect(rows).toHaveLength(1904);
+    expect(new Set(rows.map((row) => row.stateBefore)).size).toBe(16);
+    expect(ops).toHaveLength(15);
+  });
+});
+
+describe.skipIf(epochs === null)('with TD_EPOCH, REFCOUNT and BEPOCH forced', () => {
+  test('PAGE.REMOVE and then TRACK answer as the module does', () => {
+    const rows = epochs?.rows ?? [];
+    const answers = rows.map((row) => {
+      const { u } = force('0x80800001003a00f0', 0, row.bepoch, null);
+      const tdr = u.page('0x100000000');
+      poke(u, tdr, TD.OP_STATE, RUNNABLE);
+      poke(u, tdr, TD.TD_EPOCH, row.tdEpoch);
+      poke(u, tdr, TD.REFCOUNT_EVEN, row.refcount[0]);
+      poke(u, tdr, TD.REFCOUNT_ODD, row.refcount[1]);
+      const pageRemove = statusName(call(u, 'TDH.MEM.PAGE.REMOVE', { rcx: GPA, rdx: TDR }).status);
+      const thenTrack = statusName(call(u, 'TDH.MEM.TRACK', { rcx: TDR }).status);
+      return { ...row, pageRemove, thenTrack, tdEpochAfterTrack: word(u, tdr, TD.TD_EPOCH) };
+    });
+    expect(answers).toHaveLength(108);
+    expect(answers).toEqual(rows);
+  });
+});
+
+test('an entry that is FREE is the word 0, so that a new table is empty', () => {
+  expect(entry(FREE, 0)).toBe(0);
+});

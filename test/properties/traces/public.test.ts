@@ -1,0 +1,17 @@
+/** Traces can be judged by whoever imports the package. */
+import { gunzipSync } from 'node:zlib';
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { judgeTrace, TRACE_RULE_IDS, type TraceVerdict } from 'sept-conformance/properties';
+import { pathOf } from '../../support/repository.ts';
+
+const lines = gunzipSync(readFileSync(pathOf('recordings/traces/linux-7.3.4-bug-stale-fault.trace.gz')))
+  .toString('latin1').split('\n');
+
+test('judgeTrace says which rule is violated, and where', () => {
+  const verdict: TraceVerdict = judgeTrace(lines, { rules: ['K37'], limit: 1 });
+
+  expect(verdict).toMatchObject({ kernel: '7.3', violations: [{ rule: 'K37', line: 177 }] });
+  expect(Object.keys(verdict.rules)).toEqual(['K37']);
+  expect(TRACE_RULE_IDS).toContain('K37');
+});

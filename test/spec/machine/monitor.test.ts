@@ -1,0 +1,98 @@
+import { describe, expect, it } from 'vitest';
+import { Machine, type Cell } from '../../../spec/machine/machine.ts';
+import { about, RuleBook, type Rule } from '../../../spec/machine/monitor.ts';
+import { play } from './support.ts';
+
+interface World {
+  readonly m: Machine;
+  readonly cell: Cell;
+}
+
+const rule = (id: string, checks: Partial<Rule<World>>): Rule<World> => ({
+  id, level: 'required', statement: 'It is so.', source: 'nowhere', versions: ['*'], ...checks,
+});
+
+const NEVER_NEGATIVE = rule('X01', {
+  watch: ({ m, cell }, judge) => {
+    m.onWrite.push((written, _before, after) => {
+      if (written !== cell) return;
+      judge.exercised();
+      if (after < 0) judge.violated('not negative', `${after}`);
+    });
+  },
+});
+const EVEN_AT_REST = rule('X02', {
+  faults: ['H04', 'H05'],
+  atRest: ({ m, cell }, judge) => {
+    judge.exercised();
+    if (m.peek(cell) % 2 !== 0) judge.violated('even', `${m.peek(cell)}`);
+  },
+});
+const ZERO_AT_END = rule('X03', {
+  atEnd: ({ m, cell }, judge) => {
+    if (m.peek(cell) !== 0) judge.violated('zero', `${m.peek(cell)}`);
+  },
+});
+
+function stage() {
+  const m = new Machine();
+  const cell = m.segment('word', 1);
+  const book = new RuleBook<World>(m, { m, cell }, [NEVER_NEGATIVE, EVEN_AT_REST, ZERO_AT_END]);
+  m.seal();
+  return { m, cell, book };
+}
+
+describe('a book of rules', () => {
+  it('judges each step, and ends the run at the one that breaks a rule', () => {
+    const { m, cell } = stage();
+    const writes = function* () { for (const value of [1, -1, 2]) yield* m.write(cell, value); };
+    expect(play(m, { writes })).toBe('violated');
+    expect(m.violation).toEqual({ rule: 'X01', step: 1, actor: 0, expected: 'not negative', seen: '-1' });
+  });
+
+  it('judges what is left at rest and at the end', () => {
+    const { m, cell, book } = stage();
+    m.poke(cell, 3);
+    book.atRest();
+    expect(m.violation).toMatchObject({ rule: 'X02', expected: 'even', seen: '3' });
+    m.reset();
+    book.atRest();
+    book.atEnd();
+    expect(m.violation).toBeNull();
+    m.poke(cell, 2);
+    book.atEnd();
+    expect(m.violation?.rule).toBe('X03');
+  });
+
+  it('counts how often each rule was put to the test, over all runs, until it is cleared', () => {
+    const { m, cell, book } = stage();
+    for (let round = 0; round < 3; round++) play(m, { *a() { yield* m.write(cell, 1); yield* m.write(cell, 2); } });
+    book.atRest();
+    expect(['X01', 'X02', 'X03', 'X99'].map((id) => book.timesExercised(id))).toEqual([6, 1, 0, 0]);
+    book.clear();
+    expect(book.timesExercised('X01')).toBe(0);
+  });
+
+  it('takes rules about a part of its world', () => {
+    const m = new Machine();
+    const cell = m.segment('word', 1);
+    const whole = [NEVER_NEGATIVE, EVEN_AT_REST, ZERO_AT_END, rule('X04', {})]
+      .map((r) => about<{ part: World }, World>(r, ({ part }) => part));
+    const book = new RuleBook(m, { part: { m, cell } }, whole);
+    expect(whole.map(({ id, watch, atRest, atEnd }) => [id, watch, atRest, atEnd].map((x) => typeof x))).toEqual([
+      ['string', 'function', 'undefined', 'undefined'], ['string', 'undefined', 'function', 'undefined'],
+      ['string', 'undefined', 'undefined', 'function'], ['string', 'undefined', 'undefined', 'undefined'],
+    ]);
+    m.poke(cell, 1);
+    book.atRest();
+    expect([m.violation?.rule, book.timesExercised('X01')]).toEqual(['X02', 1]);
+    m.violation = null;
+    book.atEnd();
+    expect(m.violation).toMatchObject({ rule: 'X03', seen: '1' });
+  });
+
+  it('reports a fault of the machine under the rule that names it', () => {
+    const { book } = stage();
+    expect(['H04', 'H01', 'X01'].map((id) => book.reportedAs(id))).toEqual(['X02', 'H01', 'X01']);
+  });
+});

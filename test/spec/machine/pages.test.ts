@@ -1,0 +1,220 @@
+import { describe, expect, it } from 'vitest';
+import { DOUBLE_FREE, LEAK, USE_AFTER_FREE } from '../../../spec/machine/faults.ts';
+import { Machine } from '../../../spec/machine/machine.ts';
+import { Memory } from '../../../spec/machine/memory.ts';
+import { generationOf, NO_PAGE, pageNumberOf, Pages, type PageRef } from '../../../spec/machine/pages.ts';
+import { access, atomically, READ, WRITE, type Access, type Steps } from '../../../spec/machine/step.ts';
+import { play, playAll, Scripted, tally } from './support.ts';
+
+const TABLE = 0;
+const GUEST = 1;
+
+function stage(reuseLast = false) {
+  const m = new Machine();
+  const memory = new Memory(m, 100, 4);
+  const pages = new Pages(memory, 10, 3, { kinds: ['table', 'guest'], reuseLast });
+  const word = m.segment('word', 1);
+  m.seal();
+  return { m, memory, pages, word };
+}
+
+const numbers = (refs: PageRef[]): number[] => refs.map(pageNumberOf);
+
+describe('the allocator', () => {
+  it('gives the lowest free page', () => {
+    const { pages } = stage();
+    const [a, b, c] = [pages.allocNow(TABLE), pages.allocNow(TABLE), pages.allocNow(GUEST)];
+    expect(numbers([a, b, c])).toEqual([10, 11, 12]);
+    expect(pages.allocNow(TABLE)).toBe(NO_PAGE);
+    atomically(pages.free(c));
+    atomically(pages.free(a));
+    expect(numbers([pages.allocNow(TABLE), pages.allocNow(TABLE)])).toEqual([10, 12]);
+  });
+
+  it('or the one freed last, when reuse is to be met early', () => {
+    const { pages } = stage(true);
+    const [a, b] = [pages.allocNow(TABLE), pages.allocNow(TABLE)];
+    atomically(pages.free(a));
+    atomically(pages.free(b));
+    expect(numbers([pages.allocNow(TABLE), pages.allocNow(TABLE), pages.allocNow(TABLE)])).toEqual([11, 10, 12]);
+    expect(pages.allocNow(TABLE)).toBe(NO_PAGE);
+  });
+
+  it('gives zeroed pages, with kind, owner and a new generation', () => {
+    const { m, pages } = stage();
+    const first = pages.allocNow(TABLE, 7);
+    expect([pages.kindOf(10), pages.ownerOf(10), generationOf(first)]).toEqual([TABLE, 7, 1]);
+    pages.setOwner(10, 8);
+    expect(pages.ownerOf(10)).toBe(8);
+    atomically(pages.writeAt(first, 3, 33));
+    atomically(pages.free(first));
+    const second = pages.allocNow(GUEST);
+    expect([pages.kindOf(10), pages.ownerOf(10), generationOf(second)]).toEqual([GUEST, 0, 3]);
+    expect(atomically(pages.readAt(second, 3))).toBe(0);
+    expect([pages.isLive(first), pages.isLive(second), pages.refTo(10) === second]).toEqual([false, true, true]);
+    expect(m.violation).toBeNull();
+  });
+
+  it('fails by choice only where failures are asked for', () => {
+    const { m, pages } = stage();
+    const got: PageRef[] = [];
+    const cast = { *a() { got.push(yield* pages.alloc(TABLE)); } };
+    const script = new Scripted(1);
+    play(m, cast, script);
+    expect([numbers(got), script.asked.length]).toEqual([[10], 0]);
+    pages.mayFail = true;
+    play(m, cast, new Scripted(1));
+    play(m, cast, new Scripted(0));
+    expect(got.slice(1)).toEqual([NO_PAGE, got[0]]);
+  });
+
+  it('never gives a page to two, under any choices', () => {
+    const { m, pages } = stage(true);
+    const uses = function* () {
+      const ref = yield* pages.alloc(TABLE);
+      if (ref === NO_PAGE) return;
+      yield* pages.writeAt(ref, 0, m.current + 1);
+      expect(yield* pages.readAt(ref, 0)).toBe(m.current + 1);
+      yield* pages.free(ref);
+    };
+    expect(tally(m, { a: uses, b: uses, c: uses, d: uses })).toEqual({ finished: 200 });
+    expect(m.peek(pages.cell)).toBe(0);
+  });
+
+  it('does not give a page again that is still on its way back', () => {
+    const { m, pages } = stage();
+    const refs = [pages.allocNow(TABLE), pages.allocNow(TABLE), pages.allocNow(TABLE)];
+    m.seal();
+    const got = new Set<PageRef>();
+    playAll(m, {
+      *a() { yield* pages.free(refs[1] ?? NO_PAGE); },
+      *b() {
+        const ref = yield* pages.alloc(TABLE);
+        expect(ref === NO_PAGE).toBe(m.actors[0]?.done === false);
+        got.add(ref);
+      },
+    }, (ending) => expect(ending).toBe('finished'));
+    expect([...got].map((ref) => (ref === NO_PAGE ? 'none' : pageNumberOf(ref))).toSorted()).toEqual([11, 'none']);
+  });
+
+  it('takes page numbers that a reference can hold', () => {
+    const { memory } = stage();
+    expect(() => new Pages(memory, 4_090, 7, { kinds: [] })).toThrow('do not fit');
+  });
+
+  it('names its cells', () => {
+    const { m, pages } = stage();
+    expect([0, 1].map((i) => m.nameOf(pages.cell + i))).toEqual(['page allocator', 'page allocator.frees']);
+    expect(m.nameOf(pages.cell + 2 + 4 + 2)).toBe('page 11.owner');
+  });
+});
+
+describe('a reference to a page', () => {
+  const uses: Record<string, (pages: Pages, ref: PageRef) => Steps<unknown>> = {
+    'a read': (pages, ref) => pages.readAt(ref, 1),
+    'a write': (pages, ref) => pages.writeAt(ref, 1, 5),
+    'a compare-and-exchange': (pages, ref) => pages.cmpxchgAt(ref, 1, 0, 5),
+    'an exchange': (pages, ref) => pages.xchgAt(ref, 1, 5),
+  };
+
+  it.each(Object.entries(uses))('is good for %s while the page lives', (_name, use) => {
+    const { m, pages } = stage();
+    const ref = pages.allocNow(TABLE);
+    atomically(use(pages, ref));
+    expect(m.violation).toBeNull();
+  });
+
+  it.each(Object.entries(uses))('makes %s after the page was freed a fault, also when it was reused', (_n, use) => {
+    const { m, pages } = stage();
+    const ref = pages.allocNow(TABLE);
+    atomically(pages.free(ref));
+    m.seal();
+    const stale = { *a() { yield* use(pages, ref); } };
+    play(m, stale);
+    expect(m.violation).toMatchObject({
+      rule: USE_AFTER_FREE.id,
+      actor: 0,
+      expected: 'page 10 is touched while it is the allocation of generation 1',
+      seen: 'free, generation 2',
+    });
+    pages.allocNow(GUEST);
+    m.seal();
+    play(m, stale);
+    expect(m.violation?.seen).toBe('guest page, generation 3');
+  });
+
+  it('is judged at the moment of the access, not when it was announced', () => {
+    const { m, pages, word } = stage();
+    const ref = pages.allocNow(TABLE);
+    m.seal();
+    const outcomes: Record<string, number> = {};
+    const runs = playAll(m, {
+      *walker() { yield* pages.readAt(ref, 2); },
+      *freer() { yield* m.read(word); yield* pages.free(ref); },
+    }, (ending) => {
+      const key = m.violation?.rule ?? ending;
+      outcomes[key] = (outcomes[key] ?? 0) + 1;
+    });
+    expect({ runs, outcomes }).toEqual({ runs: 4, outcomes: { finished: 2, [USE_AFTER_FREE.id]: 2 } });
+  });
+
+  it('made of a free page is never good', () => {
+    const { m, pages } = stage();
+    const dangling = pages.refTo(10);
+    pages.allocNow(TABLE);
+    m.seal();
+    play(m, { *a() { yield* pages.readAt(dangling, 0); } });
+    expect(m.violation).toMatchObject({
+      rule: USE_AFTER_FREE.id,
+      expected: 'page 10 is touched while it is the free page that the reference was made of',
+      seen: 'table page, generation 1',
+    });
+  });
+
+  it('frees once', () => {
+    const { m, pages } = stage();
+    const ref = pages.allocNow(TABLE);
+    m.seal();
+    play(m, { *a() { yield* pages.free(ref); yield* pages.free(ref); } });
+    expect(m.violation).toMatchObject({
+      rule: DOUBLE_FREE.id,
+      expected: 'page 10 is freed while it is the allocation of generation 1',
+      seen: 'free, generation 2',
+    });
+  });
+
+  it('freed by two at once is a double free in every schedule', () => {
+    const { m, pages } = stage();
+    const ref = pages.allocNow(TABLE);
+    m.seal();
+    const frees = function* () { yield* pages.free(ref); };
+    playAll(m, { a: frees, b: frees }, () => expect(m.violation?.rule).toBe(DOUBLE_FREE.id));
+  });
+
+  it('does not commute with the freeing of its page', () => {
+    const { m, pages } = stage();
+    const [ref, other] = [pages.allocNow(TABLE), pages.allocNow(TABLE)];
+    const freeing = pages.free(ref).next().value as Access; // freeing has a step
+    expect(m.independent(freeing, access(pages.word(ref, 3), READ))).toBe(false);
+    expect(m.independent(freeing, access(pages.word(other, 3), WRITE))).toBe(true);
+  });
+});
+
+describe('pages that nobody has freed', () => {
+  it('are listed, and reported as leaks', () => {
+    const { m, pages } = stage();
+    const [a, b] = [pages.allocNow(TABLE), pages.allocNow(GUEST)];
+    expect(pages.leaks()).toEqual([10, 11]);
+    pages.reportLeaks();
+    expect(m.violation).toMatchObject({
+      rule: LEAK.id,
+      expected: 'every page has been freed',
+      seen: 'page 10 (table page, generation 1), page 11 (guest page, generation 1)',
+    });
+    m.violation = null;
+    atomically(pages.free(a));
+    atomically(pages.free(b));
+    pages.reportLeaks();
+    expect([pages.leaks(), m.violation]).toEqual([[], null]);
+  });
+});

@@ -1,0 +1,237 @@
+import { describe, expect, it } from 'vitest';
+import type { Choices } from '../../../spec/machine/choices.ts';
+import { OUTCOME, SWITCH } from '../../../spec/machine/choices.ts';
+import { DEADLOCK, FAULTS, LIVELOCK } from '../../../spec/machine/faults.ts';
+import { Machine } from '../../../spec/machine/machine.ts';
+import { SpinLock } from '../../../spec/machine/spinlock.ts';
+import { lockstep, play, playAll, Scripted } from './support.ts';
+
+/** Machine with a word, and actors that write their name into a log, a step each. */
+function stage() {
+  const m = new Machine();
+  const word = m.segment('word', 1, () => 'word');
+  const log: string[] = [];
+  m.seal();
+  const writes = (name: string, times: number) => function* () {
+    for (let i = 0; i < times; i++) {
+      yield* m.read(word);
+      log.push(name);
+    }
+  };
+  return { m, word, log, writes };
+}
+
+/** An actor that takes two locks, one inside the other. */
+const takes = (x: SpinLock, y: SpinLock) => function* () {
+  yield* x.lock();
+  yield* y.lock();
+  yield* y.unlock();
+  yield* x.unlock();
+};
+
+describe('the ordinary schedule', () => {
+  it('runs each actor until it ends, in order', () => {
+    const { m, log, writes } = stage();
+    expect(play(m, { a: writes('a', 3), b: writes('b', 2) })).toBe('finished');
+    expect(log.join('')).toBe('aaabb');
+    expect(m.now).toBe(5);
+  });
+
+  it('leaves an actor that pauses for the next one, and comes back in rotation', () => {
+    const { m, word, log, writes } = stage();
+    const pauses = (name: string) => function* () {
+      for (let i = 0; i < 3; i++) {
+        yield* m.relax(word);
+        log.push(name);
+      }
+    };
+    play(m, { a: pauses('a'), b: pauses('b'), c: writes('c', 2) });
+    expect(log.join('')).toBe('bccababa');
+  });
+
+  it('lets an actor that pauses go on when nobody else can', () => {
+    const { m, word } = stage();
+    const ending = play(m, {
+      *a() {
+        yield* m.relax(word);
+        yield* m.relax(word);
+      },
+      *b() {
+        yield* m.waitUntil(word, () => m.now >= 2);
+      },
+    });
+    expect([ending, m.now]).toEqual(['finished', 3]);
+  });
+
+  it('finishes at once when no actor has a step', () => {
+    const { m } = stage();
+    expect(play(m, {})).toBe('finished');
+    expect(play(m, { *a() {} })).toBe('finished');
+    expect(m.now).toBe(0);
+  });
+});
+
+describe('a choice', () => {
+  it('switches to the n-th other enabled actor', () => {
+    const { m, log, writes } = stage();
+    const script = new Scripted(2, 0, 1);
+    play(m, { a: writes('a', 2), b: writes('b', 2), c: writes('c', 2) }, script);
+    expect(log.join('')).toBe('ccbbaa');
+    expect(script.asked[0]).toEqual({ n: 3, actor: 0, at: 0, what: SWITCH });
+    expect(script.asked[1]).toMatchObject({ n: 3, actor: 2, at: 1 });
+  });
+
+  it('is not asked for when only one actor can step', () => {
+    const { m, word, writes } = stage();
+    const script = new Scripted();
+    play(m, { a: writes('a', 3), *b() { yield* m.waitUntil(word, () => m.now === 3); } }, script);
+    expect(script.asked).toEqual([]);
+  });
+
+  it('passes over actors that cannot step', () => {
+    const { m, word, log, writes } = stage();
+    const blocked = function* () { yield* m.waitUntil(word, () => m.now >= 2); log.push('b'); };
+    play(m, { a: writes('a', 1), b: blocked, c: writes('c', 2) }, new Scripted(1));
+    expect(log.join('')).toBe('ccab');
+  });
+
+  it('beyond the number of enabled actors is the ordinary one', () => {
+    const { m, log, writes } = stage();
+    play(m, { a: writes('a', 1), b: writes('b', 1) }, new Scripted(7));
+    expect(log.join('')).toBe('ab');
+  });
+
+  it('reaches every interleaving, and none twice', () => {
+    const { m, log, writes } = stage();
+    const seen = new Set<string>();
+    const count = playAll(m, { a: writes('a', 3), b: writes('b', 3) }, () => seen.add(log.splice(0).join('')));
+    expect([count, seen.size]).toEqual([20, 20]);
+  });
+
+  it('of an outcome names the step that asks', () => {
+    const { m, word } = stage();
+    const asked: string[] = [];
+    const choices: Choices = {
+      pick(n, actor, at, what) {
+        if (what === OUTCOME) asked.push(`${n} ${actor} ${at}`);
+        return 0;
+      },
+    };
+    play(m, { *a() { yield* m.read(word); yield* m.read(word); m.choose(2); } }, choices);
+    expect(asked).toEqual(['2 0 2']);
+  });
+});
+
+describe('actors that start while a run is going on', () => {
+  it('take part from the next step', () => {
+    const { m, word, log, writes } = stage();
+    play(m, {
+      *a() {
+        yield* m.read(word);
+        m.spawn('late', writes('l', 2)());
+        yield* m.read(word);
+        log.push('a');
+      },
+    });
+    expect(log.join('')).toBe('all');
+    expect([m.now, m.actors[1]?.taken]).toEqual([4, 2]);
+  });
+
+  it('may be started by an actor that has not stepped yet', () => {
+    const { m, log, writes } = stage();
+    play(m, { *a() { m.spawn('late', writes('l', 1)()); } });
+    expect(log.join('')).toBe('l');
+  });
+});
+
+describe('a run', () => {
+  it('ends with the step that breaks a rule', () => {
+    const { m, word, log, writes } = stage();
+    const ending = play(m, {
+      a: writes('a', 2),
+      *b() {
+        yield* m.read(word);
+        m.violate('X01', 'this', 'that');
+        yield* m.read(word);
+        log.push('b');
+      },
+    });
+    expect([ending, log.join('')]).toEqual(['violated', 'aa']);
+    expect(m.violation).toEqual({ rule: 'X01', step: 2, actor: 1, expected: 'this', seen: 'that' });
+  });
+
+  it('ends before its first step when an actor breaks a rule on the way there', () => {
+    const { m } = stage();
+    expect(play(m, { *a() { m.violate('X01', 'this', 'that'); } })).toBe('violated');
+    expect(m.now).toBe(0);
+  });
+
+  it('of actors that wait for each other is a deadlock, and says who waits for what held by whom', () => {
+    const { m } = stage();
+    const [first, second] = [new SpinLock(m, 'first'), new SpinLock(m, 'second')];
+    m.seal();
+    expect(play(m, { a: takes(first, second), b: takes(second, first) }, lockstep)).toBe('deadlock');
+    expect(m.violation).toEqual({
+      rule: DEADLOCK.id,
+      step: 2,
+      actor: -1,
+      expected: 'some actor can take its next step',
+      seen: 'a waits for second, held by b; b waits for first, held by a',
+    });
+    let deadlocks = 0;
+    const runs = playAll(m, { a: takes(first, second), b: takes(second, first) }, (ending) => {
+      if (ending === 'deadlock') deadlocks++;
+      else expect(ending).toBe('finished');
+    });
+    expect({ runs, deadlocks }).toEqual({ runs: 6, deadlocks: 2 });
+    playAll(m, { a: takes(first, second), b: takes(first, second) }, (ending) => expect(ending).toBe('finished'));
+  });
+
+  it('of actors that give way to each other for ever is a livelock', () => {
+    const { m } = stage();
+    const wants = [m.segment('a wants', 1, () => 'a wants'), m.segment('b wants', 1, () => 'b wants')] as const;
+    m.seal();
+    const polite = (mine: number, other: number) => function* () {
+      for (;;) {
+        yield* m.write(mine, 1);
+        yield* m.relax(mine);
+        const contested = (yield* m.read(other)) === 1;
+        yield* m.relax(mine);
+        yield* m.write(mine, 0);
+        if (!contested) return;
+        yield* m.relax(mine);
+      }
+    };
+    const cast = { a: polite(...wants), b: polite(wants[1], wants[0]) };
+    expect(play(m, cast, undefined, 500)).toBe('livelock');
+    expect(m.violation).toMatchObject({
+      rule: LIVELOCK.id,
+      step: 500,
+      actor: -1,
+      expected: 'every actor ends within 500 steps',
+      seen: expect.stringMatching(/^still running: a at a wants; b at b wants$/),
+    });
+    expect(play(m, { a: cast.a }, undefined, 500)).toBe('finished');
+  });
+
+  it('of actors that spin on each other with a spin hint is a livelock too', () => {
+    const { m } = stage();
+    const [x, y] = [m.segment('x', 1), m.segment('y', 1)];
+    m.seal();
+    const waitsFor = (theirs: number, mine: number) => function* () {
+      while ((yield* m.read(theirs)) === 0) yield* m.relax(theirs);
+      yield* m.write(mine, 1);
+    };
+    expect(play(m, { a: waitsFor(x, y), b: waitsFor(y, x) }, undefined, 300)).toBe('livelock');
+  });
+});
+
+describe('the table of faults', () => {
+  it('has ids in order, each once, and says where each rule comes from', () => {
+    expect(FAULTS.map((rule) => rule.id)).toEqual(['H01', 'H02', 'H03', 'H04', 'H05', 'H06', 'H07', 'H08']);
+    for (const rule of FAULTS) {
+      expect(rule.statement).toMatch(/\.$/);
+      expect(rule.source).toContain('Documentation/');
+    }
+  });
+});

@@ -1,0 +1,248 @@
+import { describe, expect, it } from 'vitest';
+import { BAD_UNLOCK, LIVELOCK } from '../../../spec/machine/faults.ts';
+import { Machine } from '../../../spec/machine/machine.ts';
+import { RwLock } from '../../../spec/machine/rwlock.ts';
+import { ACQUIRE, atomically, cellOf, kindOf } from '../../../spec/machine/step.ts';
+import { play, playAll, Scripted, tally } from './support.ts';
+
+function stage(fair = true) {
+  const m = new Machine();
+  const lock = new RwLock(m, 'mmu_lock', fair);
+  const word = m.segment('word', 1);
+  m.seal();
+  const reader = function* () {
+    yield* lock.readLock();
+    yield* m.read(word);
+    yield* lock.readUnlock();
+  };
+  const writer = function* () {
+    yield* lock.writeLock();
+    yield* m.read(word);
+    yield* lock.writeUnlock();
+  };
+  return { m, lock, word, reader, writer };
+}
+
+describe.each([['fair', true], ['unfair', false]] as const)('a %s rwlock', (_name, fair) => {
+  it('never lets a writer in with anybody else, and lets readers in together', () => {
+    const { m, lock, word } = stage(fair);
+    let together = 0;
+    const check = () => {
+      const readers = [0, 1, 2, 3].filter((actor) => lock.heldForRead(actor));
+      const writers = [0, 1, 2, 3].filter((actor) => lock.heldForWrite(actor));
+      expect(writers.length === 0 || (writers.length === 1 && readers.length === 0)).toBe(true);
+      if (readers.length === 2) together++;
+    };
+    const reads = function* () {
+      yield* lock.readLock();
+      check();
+      yield* m.read(word);
+      check();
+      yield* lock.readUnlock();
+    };
+    const writes = function* () {
+      yield* lock.writeLock();
+      check();
+      yield* m.read(word);
+      check();
+      yield* lock.writeUnlock();
+    };
+    expect(tally(m, { a: reads, b: reads, c: writes, d: writes }, 400)).toEqual({ finished: 400 });
+    expect(together).toBeGreaterThan(20);
+  });
+
+  it('ends in every schedule of a reader and two writers', () => {
+    const { m, reader, writer } = stage(fair);
+    const runs = playAll(m, { a: reader, b: writer, c: writer }, (ending) => expect(ending).toBe('finished'));
+    expect(runs).toBe(fair ? 84 : 102);
+  });
+
+  it('shows the holder that somebody waits, from when he has come until he is in', () => {
+    const { m, lock, word } = stage(fair);
+    const seen: boolean[] = [];
+    play(m, {
+      *holder() {
+        yield* lock.writeLock();
+        seen.push(yield* lock.contended());
+        yield* m.relax(word);
+        seen.push(yield* lock.contended());
+        yield* lock.writeUnlock();
+        yield* m.relax(word);
+        seen.push(yield* lock.contended());
+      },
+      *waiter() {
+        yield* lock.readLock();
+        yield* m.relax(word);
+        yield* lock.readUnlock();
+      },
+    });
+    expect(seen).toEqual([false, true, false]);
+  });
+
+  it('counts the read holds of an actor', () => {
+    const { m, lock } = stage(fair);
+    const held: boolean[] = [];
+    expect(play(m, {
+      *a() {
+        yield* lock.readLock();
+        yield* lock.readLock();
+        yield* lock.readUnlock();
+        held.push(lock.heldForRead(0), lock.heldForWrite(0));
+        yield* lock.readUnlock();
+        held.push(lock.heldForRead(0));
+      },
+    })).toBe('finished');
+    expect(held).toEqual([true, false, false]);
+  });
+
+  it('taken for write by an actor that reads is a deadlock of that actor with itself', () => {
+    const { m, lock } = stage(fair);
+    expect(play(m, { *a() { yield* lock.readLock(); yield* lock.writeLock(); } })).toBe('deadlock');
+    expect(m.violation?.seen).toBe('a waits for mmu_lock, held by a');
+    expect(play(m, { *a() { yield* lock.writeLock(); yield* lock.readLock(); } })).toBe('deadlock');
+    expect(play(m, { *a() { yield* lock.writeLock(); yield* lock.writeLock(); } })).toBe('deadlock');
+  });
+
+  it('names every reader that a writer waits for', () => {
+    const { m, lock, word } = stage(fair);
+    const stuck = function* () {
+      yield* lock.readLock();
+      yield* m.waitUntil(word, () => false);
+    };
+    play(m, { a: stuck, b: stuck, *c() { yield* lock.writeLock(); } });
+    expect(m.violation?.seen).toBe('a waits for word[0]; b waits for word[0]; c waits for mmu_lock, held by a and b');
+  });
+
+  it('released by an actor that does not hold it so is a bad unlock', () => {
+    const { m, lock } = stage(fair);
+    const cases = [
+      [function* () { yield* lock.readUnlock(); }, 'read'],
+      [function* () { yield* lock.writeUnlock(); }, 'write'],
+      [function* () { yield* lock.readLock(); yield* lock.writeUnlock(); }, 'write'],
+      [function* () { yield* lock.writeLock(); yield* lock.readUnlock(); }, 'read'],
+    ] as const;
+    for (const [a, mode] of cases) {
+      expect(play(m, { a })).toBe('violated');
+      expect(m.violation).toMatchObject({
+        rule: BAD_UNLOCK.id,
+        expected: `mmu_lock is released for ${mode} by an actor that holds it so`,
+        seen: 'a releases it',
+      });
+    }
+  });
+
+  it('does not wait in an atomic run', () => {
+    const { m, lock } = stage(fair);
+    atomically(lock.writeLock());
+    expect([lock.holds(-1), lock.holds(0)]).toEqual([true, false]);
+    expect(() => atomically(lock.readLock())).toThrow('would wait for ever');
+    m.reset();
+    atomically(lock.readLock());
+    expect(m.peek(lock.cell)).toBe(1);
+    expect(m.nameOf(lock.cell + 1)).toBe('mmu_lock.writer');
+  });
+});
+
+/** Two readers whose sections overlap for ever, until a writer has been in. */
+function endlessReaders(fair: boolean) {
+  const { m, lock, word } = stage(fair);
+  const reads = function* () {
+    do {
+      yield* lock.readLock();
+      yield* m.relax(word);
+      yield* lock.readUnlock();
+    } while ((yield* m.read(word)) === 0);
+  };
+  const ending = play(m, {
+    a: reads,
+    b: reads,
+    *w() {
+      yield* lock.writeLock();
+      yield* m.write(word, 1);
+      yield* lock.writeUnlock();
+    },
+  }, undefined, 1_000);
+  return { ending, rule: m.violation?.rule };
+}
+
+/** In which order a holder's three waiters get in, when they arrive as named; the choices then try the last first. */
+function order(fair: boolean) {
+  const { m, lock, word } = stage(fair);
+  const log: string[] = [];
+  const reads = (name: string) => function* () {
+    yield* lock.readLock();
+    log.push(name);
+    yield* lock.readUnlock();
+  };
+  const writes = (name: string) => function* () {
+    yield* lock.writeLock();
+    log.push(name);
+    yield* lock.writeUnlock();
+  };
+  const cast = {
+    *holder() {
+      yield* lock.writeLock();
+      yield* m.relax(word);
+      yield* lock.writeUnlock();
+      yield* m.relax(word);
+    },
+    w: writes('w'), r: reads('r'), x: writes('x'),
+  };
+  const orders = new Set<string>();
+  playAll(m, cast, () => {
+    orders.add(log.splice(0).join(''));
+  });
+  const arrived = new Scripted();
+  play(m, cast, {
+    pick(n, ...about) {
+      const waiting = m.actors.filter((a) => cellOf(a.next) === lock.cell && kindOf(a.next) === ACQUIRE);
+      return waiting.length === 3 ? n - 1 : arrived.pick(n, ...about);
+    },
+  });
+  return { all: [...orders].toSorted(), afterArrival: log.join('') };
+}
+
+describe('fairness', () => {
+  it('keeps new readers out while a writer waits', () => {
+    expect(endlessReaders(true)).toEqual({ ending: 'finished', rule: undefined });
+  });
+
+  it('is what keeps a writer from starving', () => {
+    expect(endlessReaders(false)).toEqual({ ending: 'livelock', rule: LIVELOCK.id });
+  });
+
+  it.each([[true, 'first waiter first'], [false, 'first first waiter']])(
+    'keeps a writer from overtaking those who wait: %s', (fair, expected) => {
+      const { m, lock, word } = stage(fair);
+      const log: string[] = [];
+      play(m, {
+        *first() {
+          for (let i = 0; i < 2; i++) {
+            yield* lock.writeLock();
+            log.push('first');
+            yield* m.relax(word);
+            yield* lock.writeUnlock();
+          }
+        },
+        *waiter() {
+          yield* lock.writeLock();
+          log.push('waiter');
+          yield* lock.writeUnlock();
+        },
+      });
+      expect(log.join(' ')).toBe(expected);
+    },
+  );
+
+  it('serves those who wait in the order of their arrival', () => {
+    const { all, afterArrival } = order(true);
+    expect(afterArrival).toBe('wrx');
+    expect(all).toEqual(['rwx', 'rxw', 'wrx', 'wxr', 'xrw', 'xwr']);
+  });
+
+  it('or not at all: in an unfair lock the schedule decides', () => {
+    const { all, afterArrival } = order(false);
+    expect(afterArrival).not.toBe('wrx');
+    expect(all).toHaveLength(6);
+  });
+});

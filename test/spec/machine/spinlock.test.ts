@@ -1,0 +1,94 @@
+import { describe, expect, it } from 'vitest';
+import { BAD_UNLOCK, ENDED_HOLDING } from '../../../spec/machine/faults.ts';
+import { Machine } from '../../../spec/machine/machine.ts';
+import { SpinLock } from '../../../spec/machine/spinlock.ts';
+import { atomically } from '../../../spec/machine/step.ts';
+import { play, playAll, tally } from './support.ts';
+
+function stage() {
+  const m = new Machine();
+  const lock = new SpinLock(m, 'pages_lock');
+  const word = m.segment('word', 1);
+  m.seal();
+  return { m, lock, word };
+}
+
+describe('a spinlock', () => {
+  it('makes what it protects atomic, where without it an update is lost', () => {
+    const { m, lock, word } = stage();
+    const adds = (locked: boolean) => function* () {
+      if (locked) yield* lock.lock();
+      yield* m.write(word, (yield* m.read(word)) + 1);
+      if (locked) yield* lock.unlock();
+    };
+    const lost = (locked: boolean) => {
+      let count = 0;
+      const cast = { a: adds(locked), b: adds(locked), c: adds(locked) };
+      const runs = playAll(m, cast, () => { if (m.peek(word) !== 3) count++; });
+      return { runs, lost: count };
+    };
+    expect(lost(false)).toEqual({ runs: 90, lost: 84 });
+    expect(lost(true).lost).toBe(0);
+  });
+
+  it('is held by one actor at a time, under any choices', () => {
+    const { m, lock, word } = stage();
+    const inside = function* () {
+      yield* lock.lock();
+      expect([0, 1, 2].filter((actor) => lock.holds(actor))).toEqual([m.current]);
+      yield* m.read(word);
+      yield* lock.unlock();
+    };
+    expect(tally(m, { a: inside, b: inside, c: inside })).toEqual({ finished: 200 });
+  });
+
+  it('taken twice by one actor is a deadlock of that actor with itself', () => {
+    const { m, lock } = stage();
+    expect(play(m, { *a() { yield* lock.lock(); yield* lock.lock(); } })).toBe('deadlock');
+    expect(m.violation?.seen).toBe('a waits for pages_lock, held by a');
+  });
+
+  it('released while it is free is a bad unlock', () => {
+    const { m, lock } = stage();
+    play(m, { *a() { yield* lock.unlock(); } });
+    expect(m.violation).toMatchObject({
+      rule: BAD_UNLOCK.id, expected: 'pages_lock is released by its holder, nobody', seen: 'a releases it',
+    });
+  });
+
+  it('released by another than its holder is a bad unlock', () => {
+    const { m, lock, word } = stage();
+    play(m, {
+      *a() { yield* lock.lock(); yield* m.relax(word); yield* lock.unlock(); },
+      *b() { yield* lock.unlock(); },
+    });
+    expect(m.violation).toMatchObject({
+      rule: BAD_UNLOCK.id, actor: 1, expected: 'pages_lock is released by its holder, a', seen: 'b releases it',
+    });
+  });
+
+  it('still held by an actor that ends is reported', () => {
+    const { m, lock } = stage();
+    play(m, { *a() { yield* lock.lock(); } });
+    expect(m.violation).toMatchObject({
+      rule: ENDED_HOLDING.id, actor: 0, expected: 'a lets go before it ends', seen: 'it holds pages_lock',
+    });
+  });
+
+  it('is free again after a reset', () => {
+    const { m, lock } = stage();
+    play(m, { *a() { yield* lock.lock(); } });
+    expect(play(m, { *a() { yield* lock.lock(); yield* lock.unlock(); } })).toBe('finished');
+  });
+
+  it('works in an atomic run, and does not wait there', () => {
+    const { m, lock } = stage();
+    atomically(lock.lock());
+    expect(lock.holds(-1)).toBe(true);
+    expect(() => atomically(lock.lock())).toThrow('would wait for ever');
+    atomically(lock.unlock());
+    expect(m.peek(lock.cell)).toBe(0);
+    atomically(lock.unlock());
+    expect(m.violation).toMatchObject({ rule: BAD_UNLOCK.id, actor: -1, seen: 'nobody releases it' });
+  });
+});

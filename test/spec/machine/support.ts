@@ -1,0 +1,85 @@
+/** What the tests of the machine share: small actors under several kinds of choices. */
+import { ORDINARY, SWITCH, type Choices, type What } from '../../../spec/machine/choices.ts';
+import type { Machine } from '../../../spec/machine/machine.ts';
+import { run, type Ending } from '../../../spec/machine/run.ts';
+import type { Steps } from '../../../spec/machine/step.ts';
+
+/** Pseudo-random choices: the same for the same seed. */
+export class Seeded implements Choices {
+  private state: number;
+
+  constructor(seed: number) {
+    this.state = Math.imul(seed + 1, 0x9e37_79b1) | 1;
+  }
+
+  pick(n: number): number {
+    this.state ^= this.state << 13;
+    this.state ^= this.state >>> 17;
+    this.state ^= this.state << 5;
+    return (this.state >>> 0) % n;
+  }
+}
+
+/** The listed picks, then the ordinary ones; and what it was asked. */
+export class Scripted implements Choices {
+  readonly asked: { n: number; actor: number; at: number; what: What }[] = [];
+  private readonly picks: readonly number[];
+
+  constructor(...picks: number[]) {
+    this.picks = picks;
+  }
+
+  pick(n: number, actor: number, at: number, what: What): number {
+    this.asked.push({ n, actor, at, what });
+    return this.picks[this.asked.length - 1] ?? 0;
+  }
+}
+
+/** After each step the next actor in rotation that can step, so the second one begins; outcomes are ordinary. */
+export const lockstep: Choices = { pick: (n, _actor, _at, what) => (what === SWITCH && n > 1 ? 1 : 0) };
+
+export type Cast = Record<string, () => Steps<void>>;
+
+/** One run of `cast` from the sealed state. */
+export function play(m: Machine, cast: Cast, choices: Choices = ORDINARY, maxSteps = 2_000): Ending {
+  m.reset();
+  m.choices = choices;
+  for (const [name, steps] of Object.entries(cast)) m.spawn(name, steps());
+  return run(m, maxSteps);
+}
+
+/** Runs `cast` under every sequence of choices, and tells how many there are. */
+export function playAll(m: Machine, cast: Cast, visit: (ending: Ending) => void, maxSteps = 2_000): number {
+  const picks: number[] = [];
+  const widths: number[] = [];
+  for (let count = 1; ; count++) {
+    let depth = 0;
+    const choices: Choices = {
+      pick(n) {
+        if (depth === picks.length) {
+          picks.push(0);
+          widths.push(n);
+        }
+        return picks[depth++] ?? 0;
+      },
+    };
+    visit(play(m, cast, choices, maxSteps));
+    while (picks.length > 0 && (picks.at(-1) ?? 0) + 1 === widths.at(-1)) {
+      picks.pop();
+      widths.pop();
+    }
+    if (picks.length === 0) return count;
+    picks.push((picks.pop() ?? 0) + 1);
+  }
+}
+
+/** How often each ending (or the rule that was broken) comes up over `seeds` pseudo-random runs. */
+export function tally(m: Machine, cast: Cast, seeds = 200, maxSteps = 2_000): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (let seed = 0; seed < seeds; seed++) {
+    const ending = play(m, cast, new Seeded(seed), maxSteps);
+    const key = m.violation?.rule ?? ending;
+    counts[key] = (counts[key] ?? 0) + 1;
+  }
+  return counts;
+}

@@ -1,0 +1,269 @@
+import { describe, expect, it } from 'vitest';
+import { BAD_GUEST_ENTRY, ENDED_HOLDING } from '../../../spec/machine/faults.ts';
+import { Machine } from '../../../spec/machine/machine.ts';
+import { atomically } from '../../../spec/machine/step.ts';
+import { EXITING_GUEST, IN_GUEST, OUTSIDE_GUEST, requestAllAndWait, Vcpu } from '../../../spec/machine/vcpu.ts';
+import { play, playAll, tally } from './support.ts';
+
+const FLUSH = 1;
+const OTHER = 2;
+
+function stage(count = 1) {
+  const m = new Machine();
+  const vcpus = Array.from({ length: count }, (_, i) => new Vcpu(m, `vcpu${i}`));
+  const vcpu = vcpus[0] as Vcpu; // count >= 1
+  const word = m.segment('word', 2, (i) => `word ${i}`);
+  m.seal();
+  /** Runs its guest `rounds` times, a guest access each, and leaves when it notices an interrupt or after `steps`. */
+  const guest = (v: Vcpu, rounds: number, steps = 3) => function* () {
+    for (let i = 0; i < rounds; i++) {
+      yield* v.takeRequests(FLUSH);
+      if (!(yield* v.enterUnlessRequested())) continue;
+      for (let step = 0; step < steps && !(yield* v.notices()); step++) yield* m.read(word);
+      yield* v.leave();
+    }
+  };
+  return { m, vcpu, vcpus, word, guest };
+}
+
+describe('a vCPU', () => {
+  it('is outside the guest, in it, or told to leave it', () => {
+    const { m, vcpu } = stage();
+    const modes: number[] = [vcpu.mode()];
+    play(m, {
+      *thread() {
+        yield* vcpu.enter();
+        modes.push(vcpu.mode());
+        yield* vcpu.kick();
+        modes.push(vcpu.mode());
+        yield* vcpu.leave();
+        modes.push(vcpu.mode());
+      },
+    });
+    expect(modes).toEqual([OUTSIDE_GUEST, IN_GUEST, EXITING_GUEST, OUTSIDE_GUEST]);
+  });
+
+  it('that enters twice, or is taken out by another thread, breaks a rule', () => {
+    const { m, vcpu, word } = stage();
+    play(m, { *a() { yield* vcpu.enter(); yield* vcpu.enter(); } });
+    expect(m.violation).toMatchObject({
+      rule: BAD_GUEST_ENTRY.id, expected: 'vcpu0 enters from outside the guest', seen: 'in guest',
+    });
+    play(m, {
+      *a() { yield* vcpu.enter(); yield* m.relax(word); yield* vcpu.leave(); },
+      *b() { yield* vcpu.leave(); },
+    });
+    expect(m.violation).toMatchObject({ rule: BAD_GUEST_ENTRY.id, actor: 1, seen: 'b' });
+  });
+
+  it('left in the guest by a thread that ends is reported', () => {
+    const { m, vcpu } = stage();
+    play(m, { *a() { yield* vcpu.enter(); } });
+    expect(m.violation).toMatchObject({ rule: ENDED_HOLDING.id, seen: 'it holds vcpu0' });
+  });
+
+  it('takes the requests it asks for, and keeps the others', () => {
+    const { vcpu } = stage();
+    atomically(vcpu.request(FLUSH));
+    atomically(vcpu.request(OTHER));
+    expect(atomically(vcpu.takeRequests(FLUSH | 4))).toBe(FLUSH);
+    expect([vcpu.requests(), atomically(vcpu.checkRequests())]).toEqual([OTHER, OTHER]);
+  });
+
+  it('does not stay in the guest with a request pending', () => {
+    const { vcpu } = stage();
+    atomically(vcpu.request(FLUSH));
+    expect([atomically(vcpu.enterUnlessRequested()), vcpu.mode()]).toEqual([false, OUTSIDE_GUEST]);
+    atomically(vcpu.takeRequests(FLUSH));
+    expect([atomically(vcpu.enterUnlessRequested()), vcpu.mode()]).toEqual([true, IN_GUEST]);
+  });
+
+  it('names its words', () => {
+    const { m, vcpu } = stage();
+    expect([m.nameOf(vcpu.cell), m.nameOf(vcpu.cell + 1)]).toEqual(['vcpu0', 'vcpu0.requests']);
+  });
+});
+
+describe('an interrupt', () => {
+  it('is noticed by the guest\'s next step, and taken by leaving', () => {
+    const { vcpu } = stage();
+    atomically(vcpu.enter());
+    expect(atomically(vcpu.notices())).toBe(false);
+    atomically(vcpu.interrupt());
+    expect(atomically(vcpu.notices())).toBe(true);
+    atomically(vcpu.leave());
+    expect(vcpu.isInterrupted()).toBe(false);
+  });
+
+  it('is taken by the host at once while the vCPU is outside', () => {
+    const { vcpu } = stage();
+    atomically(vcpu.interrupt());
+    atomically(vcpu.enter());
+    expect(vcpu.isInterrupted()).toBe(false);
+  });
+});
+
+describe('a kick', () => {
+  it('interrupts a guest, once, and leaves a vCPU that is outside alone', () => {
+    const { m, vcpu } = stage();
+    atomically(vcpu.kick());
+    expect(vcpu.isInterrupted()).toBe(false);
+    atomically(vcpu.enter());
+    atomically(vcpu.kick());
+    const told = m.peek(vcpu.cell + 2);
+    atomically(vcpu.kick());
+    expect([vcpu.isInterrupted(), vcpu.mode(), m.peek(vcpu.cell + 2)]).toEqual([true, EXITING_GUEST, told]);
+  });
+
+  it('that waits returns only after the guest it found has left, in every schedule', () => {
+    const { m, vcpu, guest } = stage();
+    let found = 0;
+    const runs = playAll(m, {
+      vcpu: guest(vcpu, 1, 1),
+      *host() {
+        if (!(yield* vcpu.kickForWait())) return;
+        found++;
+        expect(vcpu.mode()).toBe(EXITING_GUEST);
+        yield* vcpu.waitForExit();
+        expect(vcpu.mode()).toBe(OUTSIDE_GUEST); // this guest enters only once
+      },
+    }, (ending) => expect(ending).toBe('finished'));
+    expect(found).toBeGreaterThan(0);
+    expect(found).toBeLessThan(runs);
+  });
+
+  it('without waiting does return while the guest is still there', () => {
+    const { m, vcpu, guest } = stage();
+    const modes = new Set<number>();
+    playAll(m, {
+      vcpu: guest(vcpu, 1, 1),
+      *host() {
+        yield* vcpu.kick();
+        modes.add(vcpu.mode());
+      },
+    }, (ending) => expect(ending).toBe('finished'));
+    expect([...modes].toSorted()).toEqual([OUTSIDE_GUEST, EXITING_GUEST]);
+  });
+
+  it('that waits is content with one exit, though the vCPU be back in the guest', () => {
+    const { m, vcpu, word } = stage();
+    let mode = -1;
+    const ending = play(m, {
+      *host() {
+        yield* m.waitUntil(vcpu.cell, () => vcpu.mode() === IN_GUEST);
+        yield* vcpu.kickAndWait();
+        mode = vcpu.mode();
+        yield* m.write(word, 1);
+      },
+      *vcpu() {
+        yield* vcpu.enter();
+        yield* m.relax(word);
+        yield* vcpu.leave();
+        yield* vcpu.enter();
+        yield* m.waitUntil(word, () => m.peek(word) === 1);
+        yield* vcpu.leave();
+      },
+    });
+    expect([ending, mode]).toEqual(['finished', IN_GUEST]);
+  });
+
+  it('by several that wait ends for all of them', () => {
+    const { m, vcpu, guest } = stage();
+    const kicks = function* () { yield* vcpu.kickAndWait(); };
+    expect(tally(m, { vcpu: guest(vcpu, 3), a: kicks, b: kicks, c: kicks })).toEqual({ finished: 200 });
+  });
+
+  it('that waits does so also for a vCPU that somebody else has kicked', () => {
+    const { m, vcpu, word } = stage();
+    const log: string[] = [];
+    play(m, {
+      *thread() {
+        yield* vcpu.enter();
+        yield* m.relax(word);
+        yield* vcpu.leave();
+        log.push('left');
+      },
+      *host() {
+        yield* vcpu.kick();
+        yield* vcpu.kickAndWait();
+        log.push('waited');
+      },
+    });
+    expect(log).toEqual(['left', 'waited']);
+  });
+
+  it('of a guest that notices nothing is a deadlock, and says who is in the guest', () => {
+    const { m, vcpu, word } = stage();
+    const ending = play(m, {
+      *thread() {
+        yield* vcpu.enter();
+        yield* m.waitUntil(word, () => m.peek(word) === 1);
+        yield* vcpu.leave();
+      },
+      *host() {
+        yield* vcpu.kickAndWait();
+        yield* m.write(word, 1);
+      },
+    });
+    expect(ending).toBe('deadlock');
+    expect(m.violation?.seen).toBe('thread waits for word 0; host waits for vcpu0, held by thread');
+  });
+});
+
+/** The host clears `word` and makes every vCPU see it: no guest access after that may find the old value. */
+function shootdown(check: 'mode first' | 'requests first') {
+  const { m, vcpu, word } = stage();
+  m.poke(word, 1);
+  m.seal();
+  let late = 0;
+  const guest = function* () {
+    let cached = yield* m.read(word);
+    for (let i = 0; i < 2; i++) {
+      if (check === 'mode first') {
+        if ((yield* vcpu.takeRequests(FLUSH)) !== 0) cached = yield* m.read(word);
+        if (!(yield* vcpu.enterUnlessRequested())) continue;
+      } else {
+        if ((yield* vcpu.takeRequests(FLUSH)) !== 0) cached = yield* m.read(word);
+        yield* vcpu.enter();
+      }
+      if (!(yield* vcpu.notices())) {
+        yield* m.read(word + 1);
+        if (cached === 1 && m.peek(word + 1) === 1) late++;
+      }
+      yield* vcpu.leave();
+    }
+  };
+  const runs = playAll(m, {
+    guest,
+    *host() {
+      yield* m.write(word, 0);
+      yield* requestAllAndWait([vcpu], FLUSH);
+      yield* m.write(word + 1, 1);
+    },
+  }, (ending) => expect(ending).toBe('finished'));
+  return { late, runs };
+}
+
+describe('the handshake of requests', () => {
+  it('leaves no vCPU with what was cached before', () => {
+    expect(shootdown('mode first').late).toBe(0);
+  });
+
+  it('fails when the vCPU looks at its requests only before it enters', () => {
+    expect(shootdown('requests first').late).toBeGreaterThan(0);
+  });
+
+  it('reaches all vCPUs, whether they are in the guest or not', () => {
+    const { m, vcpus, guest, word } = stage(3);
+    const cast = Object.fromEntries(vcpus.map((v, i) => [`thread${i}`, guest(v, 2)]));
+    const counts = tally(m, {
+      ...cast,
+      *host() {
+        yield* requestAllAndWait(vcpus, FLUSH | OTHER);
+        yield* m.write(word, 1);
+      },
+    });
+    expect(counts).toEqual({ finished: 200 });
+    for (const v of vcpus) expect(v.requests() & OTHER).toBe(OTHER);
+  });
+});

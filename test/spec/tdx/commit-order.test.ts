@@ -1,0 +1,151 @@
+/**
+ * In which order functions take locks, write and let go: what two calls at the same time see of each other.
+ */
+import { describe, expect, test } from 'vitest';
+import { readCells } from '../../../properties/module/recordings/conflicts/format.ts';
+import { Measured } from '../../../properties/module/recordings/conflicts/measure.ts';
+import { Names } from '../../../properties/module/recordings/conflicts/names.ts';
+import { isListed, type TraceEvent } from '../../../properties/module/recordings/conflicts/trace.ts';
+import { sceneOf } from '../../../properties/module/recordings/conflicts/conflicts.ts';
+import { BUILT_TDS, Stage } from '../../../properties/module/recordings/setups/setups.ts';
+import { EPT, Pamt } from '../../../spec/tdx/pamt.ts';
+import { withPair } from '../../properties/module/recordings/pairs.ts';
+import { testWith } from '../../properties/module/recordings/recorded.ts';
+
+const stage = new Stage(BUILT_TDS);
+const names = new Names(stage.u);
+
+const hex = (word: bigint): string => `0x${word.toString(16).padStart(16, '0')}`;
+
+/** An event as `commit-order.jsonl` writes it. */
+const written = ({ index, event, what, kind, ...word }: TraceEvent): object => ({
+  i: index, event, what,
+  ...(kind === undefined ? {} : { kind }),
+  ...(word.old === undefined ? {} : { old: hex(word.old) }),
+  ...(word.new === undefined ? {} : { new: hex(word.new) }),
+});
+
+testWith('commit-order.jsonl.gz', 'every recorded call takes, writes and lets go in the same order', async (path) => {
+  let events = 0;
+  const cells = await readCells(path);
+  for (const recorded of cells) {
+    if (recorded.kind !== 'order') throw new Error(`${recorded.where} is no order`);
+    const { where, cell } = recorded;
+    const mark = stage.mark();
+    const measured = new Measured(sceneOf(stage, recorded), names);
+    expect(measured.tried.filter(isListed).map(written), `${where}, ${cell.x} on ${cell.xEntry}`).toEqual(cell.events);
+    expect(measured.xAlone, where).toBe(cell.status);
+    stage.undo(mark);
+    events += cell.events.length;
+  }
+  console.log(`commit-order.jsonl.gz: ${cells.length} calls, ${events} events`);
+  expect(events).toBeGreaterThan(0);
+});
+
+/** What each event is called below; the part in brackets says which page, and the tests say that themselves. */
+const VERBS = new Map([['afterAcquire', 'takes'], ['afterWrite', 'writes'], ['beforeRelease', 'frees']]);
+const inWords = (events: readonly TraceEvent[]): string[] =>
+  events.filter(isListed).map(({ event, what }) => `${VERBS.get(event)} ${what.replace(/\[.*\]/, '')}`);
+
+/** All of a call's events, in words. */
+const whole = (x: string, entry: string, opState = 'RUNNABLE'): string[] =>
+  withPair(stage, { x, y: 'TDH.MEM.SEPT.RD', entry, opState }, ({ tried }) => inWords(tried));
+
+/** The words the call writes, and the locks it lets go between them. */
+function commit(x: string, entry: string): string[] {
+  const events = whole(x, entry);
+  const writes = events.map((event) => event.startsWith('writes'));
+  return events.slice(writes.indexOf(true), writes.lastIndexOf(true) + 1);
+}
+
+const PAMT = 'writes PAMT_4K.type/owner';
+const COUNT = 'writes TDR.CHLDCNT';
+const ENTRY = 'writes SEPT_ENTRY';
+
+describe('a call that commits', () => {
+  test('PAGE.AUG: the entry says PENDING and is unlocked before PAMT knows the page', () => {
+    expect(commit('TDH.MEM.PAGE.AUG', 'FREE@L0')).toEqual([ENTRY, COUNT, PAMT, PAMT]);
+    expect(whole('TDH.MEM.PAGE.AUG', 'FREE@L0')).not.toContain('frees SEPT_ENTRY');
+  });
+
+  test('SEPT.ADD: the table is linked when PAMT and count know it, and unlocked after that', () => {
+    expect(commit('TDH.MEM.SEPT.ADD', 'FREE@L1')).toEqual([PAMT, COUNT, ENTRY]);
+    expect(whole('TDH.MEM.SEPT.ADD', 'FREE@L1')).toContain('frees SEPT_ENTRY');
+  });
+
+  test('PAGE.REMOVE: the entry is free before the page is', () => {
+    expect(commit('TDH.MEM.PAGE.REMOVE', 'BLOCKED(tracked)@L0')).toEqual([ENTRY, COUNT, PAMT]);
+  });
+
+  test('PAGE.RELOCATE: the old page is free and the new one taken before the entry moves', () => {
+    expect(commit('TDH.MEM.PAGE.RELOCATE', 'BLOCKED(tracked)@L0')).toEqual([PAMT, PAMT, PAMT, ENTRY]);
+  });
+
+  test('PAGE.DEMOTE: the parts, then the range, are let go before the entry points to the table', () => {
+    expect(commit('TDH.MEM.PAGE.DEMOTE', 'BLOCKED(tracked)@L1')).toEqual([
+      PAMT, PAMT, PAMT, PAMT, 'writes PAMT_2M.type/owner', 'frees PAMT_2M', ENTRY, PAMT, PAMT, COUNT,
+    ]);
+  });
+
+  test('PAGE.PROMOTE: the range is let go before the entry is the leaf, and the table is free last', () => {
+    expect(commit('TDH.MEM.PAGE.PROMOTE', 'NL_BLOCKED(tracked,512xMAPPED)@L1')).toEqual([
+      'writes PAMT_2M.type/owner', 'writes PAMT_2M.type/owner', PAMT, PAMT, 'frees PAMT_2M', ENTRY, COUNT, PAMT,
+    ]);
+  });
+
+  test('RANGE.BLOCK: the entry is blocked before its epoch is written', () => {
+    expect(commit('TDH.MEM.RANGE.BLOCK', 'MAPPED@L0')).toEqual([ENTRY, 'writes PAMT_4K.bepoch']);
+  });
+});
+
+const WALK_OF_TDR = ['PAMT_1G', 'PAMT_2M', 'PAMT_4K'];
+const TAKEN = [...WALK_OF_TDR, 'TD0.OP_STATE', 'TD0.SEPT_TREE', 'SEPT_ENTRY'];
+
+describe('a call that is refused', () => {
+  test('for its entry lets go of all it took, last first, and writes nothing', () => {
+    expect(whole('TDH.MEM.PAGE.AUG', 'MAPPED@L0')).toEqual([
+      ...TAKEN.map((lock) => `takes ${lock}`), ...TAKEN.toReversed().map((lock) => `frees ${lock}`),
+    ]);
+  });
+
+  test('for the new page lets go of the page at once, from the leaf up', () => {
+    withPair(stage, { x: 'TDH.MEM.PAGE.AUG', y: 'TDH.MEM.SEPT.RD', entry: 'FREE@L0' }, (measured, { x }) => {
+      const page = (x.operands.r8 - stage.address(0)) / 4096;
+      stage.m.poke(stage.tdx.pamt.meta(page, 0), Pamt.pack(EPT, stage.slot(0).tdr));
+      expect(measured.xAlone).toBe('TDX_PAGE_METADATA_INCORRECT|R8');
+      expect(inWords(measured.tried).slice(TAKEN.length)).toEqual([
+        ...WALK_OF_TDR.map((lock) => `takes ${lock}`), ...WALK_OF_TDR.toReversed().map((lock) => `frees ${lock}`),
+        ...TAKEN.toReversed().map((lock) => `frees ${lock}`),
+      ]);
+    });
+  });
+});
+
+/** Bit 52 of an entry: a host call found it locked, and guests have to wait. */
+const HOST_PRIORITY = 1n << 52n;
+
+describe('host priority that another call asks for', () => {
+  test('of the first child while PAGE.PROMOTE holds it is in the merged leaf', () => {
+    const pair = {
+      x: 'TDH.MEM.PAGE.PROMOTE', y: 'TDH.MEM.PAGE.AUG', relation: 'yOnChildEntryOfX', opState: 'INITIALIZED',
+      entry: 'NL_MAPPED(512xMAPPED)@L1', yEntry: 'L0 child',
+    };
+    withPair(stage, pair, (measured) => {
+      const { yStatus, xStatus, entryAfter } = measured.pausedAt(measured.trace?.lastAcquire ?? 0);
+      expect([yStatus, xStatus]).toEqual(['TDX_OPERAND_BUSY|RCX', 'TDX_SUCCESS']);
+      expect(entryAfter & HOST_PRIORITY).toBe(HOST_PRIORITY);
+    });
+  });
+
+  test('of the entry that PAGE.RELOCATE holds stays in it when it came before the second read of the entry', () => {
+    const pair = { x: 'TDH.MEM.PAGE.RELOCATE', y: 'TDH.MEM.PAGE.AUG', entry: 'BLOCKED(tracked)@L0' };
+    withPair(stage, pair, (measured) => {
+      const acquired = measured.tried.filter(({ event }) => event === 'afterAcquire');
+      const locked = acquired.find(({ what }) => what.startsWith('SEPT_ENTRY'));
+      const early = measured.pausedAt(locked?.steps ?? 0);
+      expect([early.yStatus, early.entryAfter & HOST_PRIORITY]).toEqual(['TDX_OPERAND_BUSY|RCX', HOST_PRIORITY]);
+      const late = measured.pausedAt(measured.trace?.lastAcquire ?? 0);
+      expect([late.yStatus, late.entryAfter & HOST_PRIORITY]).toEqual(['TDX_OPERAND_BUSY|RCX', 0n]);
+    });
+  });
+});

@@ -1,0 +1,257 @@
+/**
+ * Modules with one thing changed, each of which breaks one rule. A faulty function is the correct one, run on a view of
+ * the module in which one of its parts behaves otherwise, or with its answer changed.
+ */
+import type { Cell, Machine } from '../../../spec/machine/machine.ts';
+import type { Memory } from '../../../spec/machine/memory.ts';
+import type { Steps } from '../../../spec/machine/step.ts';
+import { HELD_ENTRY, HELD_IMPLICIT, HELD_TREE, type Call } from '../../../spec/tdx/call.ts';
+import {
+  BLOCKED, ENTRY_LOCK, FREE, HOST_PRIORITY, isTable, pageOf, PENDING_BLOCKED, REMOVED, stateOf, withState,
+} from '../../../spec/tdx/entry.ts';
+import { memRd } from '../../../spec/tdx/functions/mem-rd.ts';
+import { memTrack } from '../../../spec/tdx/functions/mem-track.ts';
+import { pageAdd } from '../../../spec/tdx/functions/page-add.ts';
+import { pageAug } from '../../../spec/tdx/functions/page-aug.ts';
+import { pagePromote } from '../../../spec/tdx/functions/page-promote.ts';
+import { pageRelocate } from '../../../spec/tdx/functions/page-relocate.ts';
+import { pageRemove } from '../../../spec/tdx/functions/page-remove.ts';
+import { phymemPageReclaim } from '../../../spec/tdx/functions/phymem-page-reclaim.ts';
+import { rangeBlock } from '../../../spec/tdx/functions/range-block.ts';
+import { septRd } from '../../../spec/tdx/functions/sept-rd.ts';
+import { septRemove } from '../../../spec/tdx/functions/sept-remove.ts';
+import { vpEnter } from '../../../spec/tdx/functions/vp-enter.ts';
+import { Geometry } from '../../../spec/tdx/geometry.ts';
+import { pageAccept } from '../../../spec/tdx/guest/accept.ts';
+import { EXCLUSIVE, Locks, SHARED, type LockKind, type Mode } from '../../../spec/tdx/locks.ts';
+import { TdxModule, type InterfaceFunction, type Platform } from '../../../spec/tdx/module.ts';
+import { NDA, Pamt, REG } from '../../../spec/tdx/pamt.ts';
+import * as S from '../../../spec/tdx/status.ts';
+import { TD } from '../../../spec/tdx/td.ts';
+
+type View = (tdx: TdxModule, call: Call) => Partial<TdxModule>;
+
+/** `whole` with some parts replaced; the rest is shared with it. */
+const withParts = <T extends object>(whole: T, parts: Partial<T>): T =>
+  Object.assign(Object.create(whole) as T, parts); // an object that inherits all of `whole`
+
+/** The function, run on a view of the module. */
+const through = (fn: InterfaceFunction, view: View): InterfaceFunction => ({
+  ...fn,
+  run: (tdx, call) => fn.run(withParts(tdx, view(tdx, call)), call),
+});
+
+/** The same for a view of the machine alone. */
+const onMachine = (fn: InterfaceFunction, view: (m: Machine, tdx: TdxModule, call: Call) => Partial<Machine>) =>
+  through(fn, (tdx, call) => ({ m: withParts(tdx.m, view(tdx.m, tdx, call)) }));
+
+/** The function, with another answer. */
+const answering = (fn: InterfaceFunction, change: (status: S.Status, call: Call, tdx: TdxModule) => S.Status) => ({
+  ...fn,
+  *run(tdx: TdxModule, call: Call): Steps<S.Status> {
+    return change(yield* fn.run(tdx, call), call, tdx);
+  },
+});
+
+const tdWord = (tdx: TdxModule, call: Call, field: number): Cell => tdx.memory.word(call.tdr, field);
+
+/** RANGE.BLOCK makes a PENDING page BLOCKED, as if it had been accepted. */
+export const blockAcceptsPages = through(rangeBlock, (tdx) => ({
+  writeEntry: (call, cell, value) =>
+    tdx.writeEntry(call, cell, stateOf(value) === PENDING_BLOCKED ? withState(value, BLOCKED) : value),
+}));
+
+/** PAGE.REMOVE does not ask whether the page is blocked. */
+export const removeIgnoresBlocking = onMachine(pageRemove, (m, tdx, call) => ({
+  peek: (cell) => (call.entryCell >= 0 && cell === tdWord(tdx, call, TD.OP_STATE) ? 1 : m.peek(cell)),
+}));
+
+/** RANGE.BLOCK writes into the entry beside its own. */
+export const blockHitsNeighbour = through(rangeBlock, (tdx) => ({
+  writeEntry: (call, cell, value) => tdx.writeEntry(call, cell + 1, value),
+}));
+
+/** SEPT.RD leaves its mark on what it reads. */
+export const readMarksEntry: InterfaceFunction = {
+  ...septRd,
+  *run(tdx, call) {
+    const status = yield* septRd.run(tdx, call);
+    if (status === S.SUCCESS) yield* tdx.writeEntry(call, call.entryCell, withState(call.entry, REMOVED));
+    return status;
+  },
+};
+
+class OtherTable extends Geometry {
+  override index(gfn: number, level: number): number {
+    return level === 1 ? super.index(gfn, level) ^ 1 : super.index(gfn, level);
+  }
+}
+
+/** PAGE.AUG takes a wrong turn on its way to the entry. */
+export const augInOtherTable = through(pageAug, (tdx) => ({
+  geometry: new OtherTable(Math.log2(tdx.geometry.fanout)),
+}));
+
+/** PROMOTE unlocks the entries of the table that it frees. */
+export const promoteUnlocksChildren = answering(pagePromote, (status, call, { m, memory, geometry, platform }) => {
+  const table = call.rcx / 4096 - platform.tdmrBase;
+  if (status !== S.SUCCESS) return status;
+  for (let i = 0; i < geometry.fanout; i++) m.poke(memory.word(table, i), m.peek(memory.word(table, i)) & ~ENTRY_LOCK);
+  return status;
+});
+
+/** SEPT.REMOVE sees FREE entries only. */
+export const septRemoveIgnoresChildren = onMachine(septRemove, (m, tdx, call) => ({
+  peek: (cell) => {
+    const first = isTable(call.entry) ? tdx.memory.word(pageOf(call.entry), 0) : cell + 1;
+    const isChild = cell >= first && cell < first + tdx.geometry.fanout;
+    return isChild && call.modeOf(HELD_IMPLICIT) !== 0 ? FREE : m.peek(cell);
+  },
+}));
+
+/** PAGE.AUG forgets to say who owns the page. */
+export const augForgetsOwner = answering(pageAug, (status, call, tdx) => {
+  if (status === S.SUCCESS) tdx.m.poke(tdx.pamt.meta(call.page, call.level), Pamt.pack(REG, call.tdr + 1));
+  return status;
+});
+
+/** PAGE.AUG takes a page that is in use. */
+export const augTakesAnyPage = through(pageAug, ({ pamt }) => ({
+  pamt: withParts(pamt, { type: (page, size) => (pamt.type(page, size) === REG ? NDA : pamt.type(page, size)) }),
+}));
+
+/** PAGE.RELOCATE forgets to give the old page up. */
+export const relocateKeepsOldPage = answering(pageRelocate, (status, call, tdx) => {
+  const old = call.rcx / 4096 - tdx.platform.tdmrBase;
+  if (status === S.SUCCESS) tdx.m.poke(tdx.pamt.meta(old, 0), Pamt.pack(REG, call.tdr));
+  return status;
+});
+
+/** PAGE.REMOVE takes any blocked page for tracked: TD_EPOCH seems to be two further than it is. */
+export const removeSkipsTracking = onMachine(pageRemove, (m, tdx, call) => ({
+  *read(cell) {
+    const value = yield* m.read(cell);
+    return cell === tdWord(tdx, call, TD.TD_EPOCH) ? value + 2 : value;
+  },
+}));
+
+/** TDH.VP.ENTER forgets to flush. */
+export const enterForgetsFlush = through(vpEnter, () => ({ listeners: [] }));
+
+/** TRACK does not wait for VCPUs: both REFCOUNTs seem to be 0. */
+export const trackDoesNotWait = onMachine(memTrack, (m, tdx, call) => ({
+  peek: (cell) => {
+    const isCount = cell === tdWord(tdx, call, TD.REFCOUNT_EVEN) || cell === tdWord(tdx, call, TD.REFCOUNT_ODD);
+    return call.tdr >= 0 && isCount ? 0 : m.peek(cell);
+  },
+}));
+
+/** TDH.VP.ENTER does not count the VCPU. */
+export const enterDoesNotCount = onMachine(vpEnter, (m, tdx, call) => ({
+  *add(cell, delta) {
+    const isCount = cell === tdWord(tdx, call, TD.REFCOUNT_EVEN) || cell === tdWord(tdx, call, TD.REFCOUNT_ODD);
+    return yield* m.add(cell, isCount ? 0 : delta);
+  },
+}));
+
+/** PAGE.REMOVE stops the platform where it should answer that the entry is in the wrong state. */
+export const removeHalts = answering(pageRemove, (status) =>
+  S.classOf(status) === S.EPT_ENTRY_STATE_INCORRECT ? S.MODULE_HALT : status);
+
+/** PAGE.REMOVE does not count the page out. */
+export const removeDoesNotCount = onMachine(pageRemove, (m) => ({
+  add: (cell) => m.add(cell, 0),
+}));
+
+/** PAGE.RECLAIM does not count the page out. */
+export const reclaimDoesNotCount = onMachine(phymemPageReclaim, (m) => ({
+  add: (cell) => m.add(cell, 0),
+}));
+
+/** Locks that let everybody in. */
+class OpenLocks extends Locks {
+  override tryNow(cell: Cell, kind: LockKind, mode: Mode): boolean {
+    if (!super.tryNow(cell, kind, mode)) this.tell('taken', cell, mode);
+    return true;
+  }
+}
+
+/** Plain locks that keep the count which a refused reader has raised. */
+class StickyLocks extends Locks {
+  private readonly machine: Machine;
+
+  constructor(m: Machine) {
+    super(m);
+    this.machine = m;
+  }
+
+  override releaseNow(cell: Cell, kind: LockKind, mode: Mode): void {
+    const readers = this.machine.peek(cell) & ~1;
+    super.releaseNow(cell, kind, mode);
+    if (kind === 'sharex' && mode === EXCLUSIVE) this.machine.poke(cell, readers);
+  }
+}
+
+const withLocks = (create: (m: Machine) => Locks) => (memory: Memory, platform: Platform): TdxModule =>
+  withParts(new TdxModule(memory, platform), { locks: create(memory.m) });
+
+/** No lock excludes anybody. */
+export const nobodyExcluded = withLocks((m) => new OpenLocks(m));
+/** The tree, once a reader was refused, is never free for a writer again. */
+export const readersNeverForgotten = withLocks((m) => new StickyLocks(m));
+
+/** PAGE.AUG ends with the tree in its hands. */
+export const augKeepsTree: InterfaceFunction = {
+  ...pageAug,
+  release: pageAug.release.filter((role) => role !== HELD_TREE),
+};
+
+/** PAGE.AUG does not lock its entry. */
+export const augWithoutEntryLock = through(pageAug, () => ({ locking: () => ({ tree: SHARED, entryLock: false }) }));
+/** RANGE.BLOCK shares the tree. */
+export const blockSharesTree = through(rangeBlock, () => ({ locking: () => ({ tree: SHARED, entryLock: true }) }));
+
+/** PAGE.ADD shares the TDR. */
+export const addSharesTdr = through(pageAdd, (tdx) => ({
+  acquireNow: (call, role, cell) => tdx.acquireNow(call, role, cell, SHARED),
+}));
+
+/** RANGE.BLOCK says that somebody was in its way, always. */
+export const blockIsAlwaysBusy = answering(rangeBlock, (status) =>
+  status === S.SUCCESS ? S.on(S.OPERAND_BUSY, S.OPERANDS.RCX) : status);
+
+/** ACCEPT acts on what it read before it had the lock. */
+export const acceptActsOnOldEntry = onMachine(pageAccept, (m, _tdx, call) => ({
+  *read(cell) {
+    const now = yield* m.read(cell);
+    return call.modeOf(HELD_ENTRY) !== 0 && cell === call.entryCell ? call.entry : now;
+  },
+}));
+/** ACCEPT reports success where its transaction has failed. */
+export const acceptLosesUpdate = answering(pageAccept, (status) =>
+  S.classOf(status) === S.OPERAND_BUSY ? S.SUCCESS : status);
+
+/** ACCEPT does not see that a host asks for priority. */
+export const acceptIgnoresPriority = onMachine(pageAccept, (m, _tdx, call) => ({
+  peek: (cell) => (cell === call.entryCell ? m.peek(cell) & ~HOST_PRIORITY : m.peek(cell)),
+}));
+/** A refused PAGE.REMOVE does not ask for priority. */
+export const removeDoesNotAsk = onMachine(pageRemove, (m) => ({
+  poke: (cell, value) => {
+    if (value !== (m.peek(cell) | HOST_PRIORITY)) m.poke(cell, value);
+  },
+}));
+
+/** ACCEPT does not zero the page. */
+export const acceptDoesNotZero = through(pageAccept, ({ memory }) => ({
+  memory: withParts(memory, { zero: () => {} }),
+}));
+
+/** ACCEPT takes a page that is accepted already for one of another size. */
+export const acceptMistakesSize = answering(pageAccept, (status) =>
+  S.classOf(status) === S.PAGE_ALREADY_ACCEPTED ? S.on(S.PAGE_SIZE_MISMATCH, S.operandOf(status)) : status);
+
+/** MEM.RD takes every TD for a debug TD. */
+export const readOfProductionTd = onMachine(memRd, (m, tdx, call) => ({
+  peek: (cell) => (call.tdr >= 0 && cell === tdWord(tdx, call, TD.DEBUG) ? 1 : m.peek(cell)),
+}));

@@ -1,0 +1,63 @@
+/**
+ * The knobs of `npm test`: the same as the command line's, as environment variables. Without any, the tests run on
+ * fixed seeds with the default budget.
+ */
+import { policyNamed, type ChosenPolicy } from '../../cli/policy-names.ts';
+import { parseDuration } from '../../cli/options.ts';
+import { rulesNamed, type ChosenRules } from '../../cli/rule-names.ts';
+import { POLICIES } from '../../impl/index.ts';
+import { parseHistory } from '../../properties/checker/scenarios/text.ts';
+import type { ConformanceOptions } from '../../properties/testing.ts';
+import { MODULE_VERSIONS, type ModuleVersion } from '../../spec/tdx/versions.ts';
+
+/** A knob's text; where something else goes by its name, it is also known with SEPT_ before it. */
+function textOf(name: string): string | undefined {
+  const text = process.env[`SEPT_${name}`] ?? process.env[name];
+  return text === '' ? undefined : text;
+}
+
+const wholeOf = (name: string): number | undefined => {
+  const text = textOf(name);
+  if (text === undefined) return undefined;
+  if (!/^\d+$/.test(text)) throw new Error(`${name}=${text}: give a whole number`);
+  return Number(text);
+};
+
+const listOf = (name: string): string[] | undefined => {
+  const items = textOf(name)?.split(',').map((item) => item.trim()).filter((item) => item !== '');
+  return items === undefined || items.length === 0 ? undefined : items;
+};
+
+function modules(): readonly ModuleVersion[] | undefined {
+  const wanted = listOf('MODULE');
+  if (wanted === undefined) return undefined;
+  const chosen = MODULE_VERSIONS.filter((version) => wanted.includes(version));
+  if (chosen.length < wanted.length) throw new Error(`MODULE=${wanted.join(',')}: there are ${MODULE_VERSIONS.join(', ')}`);
+  return chosen;
+}
+
+export interface TestKnobs extends Pick<ConformanceOptions, 'modules' | 'seed' | 'runs' | 'time' | 'history'> {
+  readonly policies: readonly ChosenPolicy[];
+  readonly rules: ChosenRules;
+}
+
+/** What the environment asks for. */
+export async function testKnobs(): Promise<TestKnobs> {
+  const policies = listOf('POLICY') ?? POLICIES.map((policy) => policy.name);
+  const [time, history] = [textOf('TIME'), textOf('HISTORY')];
+  return {
+    policies: await Promise.all(policies.map(policyNamed)),
+    rules: await rulesNamed(listOf('PROPERTY')),
+    ...defined({
+      modules: modules(),
+      seed: wholeOf('SEED'),
+      runs: wholeOf('RUNS'),
+      time: time === undefined ? undefined : parseDuration(time),
+      history: history === undefined ? undefined : parseHistory(history),
+    }),
+  };
+}
+
+/** The members that are there. */
+const defined = <T extends object>(members: { [K in keyof T]: T[K] | undefined }): Partial<T> =>
+  Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as Partial<T>; // those of T
