@@ -1,9 +1,9 @@
 import { NoPolicy } from '../impl/index.ts';
-import { NoRule } from '../properties/rules/discovery.ts';
-import { PolicyError, UnusableHistory } from '../properties/checker/engine.ts';
 import { NotDeterministic } from '../properties/checker/check.ts';
+import { PolicyError, UnusableHistory } from '../properties/checker/engine.ts';
 import { HistorySyntaxError } from '../properties/checker/scenarios/text.ts';
 import { InputError } from '../properties/files/input.ts';
+import { NoRule } from '../properties/rules/discovery.ts';
 
 /** Nothing found / a check found something / the input or the command line was unusable. */
 export const EXIT_CLEAN = 0;
@@ -16,8 +16,16 @@ export class UsageError extends Error {
 }
 
 /** Errors that are about what somebody gave us, not about this program. */
-export const isTheirs = (error: unknown): error is Error => THEIRS.some((kind) => error instanceof kind);
+export const isTheirs = (error: unknown): error is Error =>
+  THEIRS.some((kind) => error instanceof kind);
 
 const THEIRS = [
-  UsageError, InputError, HistorySyntaxError, UnusableHistory, NoPolicy, NoRule, PolicyError, NotDeterministic,
+  UsageError,
+  InputError,
+  HistorySyntaxError,
+  UnusableHistory,
+  NoPolicy,
+  NoRule,
+  PolicyError,
+  NotDeterministic,
 ];

@@ -3,14 +3,19 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { NoPolicy } from '../impl/index.ts';
 import { NoRule, settled } from '../properties/rules/discovery.ts';
-import { UsageError } from './errors.ts';
 import { placeOf } from './error-location.ts';
+import { UsageError } from './errors.ts';
 
 /** The default export of a file. @throws UsageError when it cannot be loaded */
 export async function defaultExportOf(file: string): Promise<unknown> {
   try {
-    const loaded: unknown = await settled(import(/* @vite-ignore */ pathToFileURL(resolve(file)).href), file);
-    return typeof loaded === 'object' && loaded !== null && 'default' in loaded ? loaded.default : undefined;
+    const loaded: unknown = await settled(
+      import(/* @vite-ignore */ pathToFileURL(resolve(file)).href),
+      file,
+    );
+    return typeof loaded === 'object' && loaded !== null && 'default' in loaded
+      ? loaded.default
+      : undefined;
   } catch (error) {
     if (error instanceof NoRule) throw error;
     if (error instanceof NoPolicy) throw new UsageError(`${file}: ${error.message}`);
@@ -20,6 +25,8 @@ export async function defaultExportOf(file: string): Promise<unknown> {
 
 /** The first line that says what is wrong: a transformer counts the errors first. */
 function reasonOf(error: unknown): string {
-  const lines = (error instanceof Error ? error.message : String(error)).split('\n').map((line) => line.trim());
+  const lines = (error instanceof Error ? error.message : String(error))
+    .split('\n')
+    .map((line) => line.trim());
   return lines.find((line) => !line.endsWith(':')) ?? lines.join(' ');
 }

@@ -1,6 +1,7 @@
 /**
- * The `sept` command. Each command is a file in commands/; what they share is how they end: 0 when nothing was found,
- * 1 when something was, 2 with one line on stderr when the input or the command line cannot be used.
+ * The `sept` command. Each command is a file in commands/; what they share is how they end: 0 when
+ * nothing was found, 1 when something was, 2 with one line on stderr when the input or the command
+ * line cannot be used.
  */
 import { Command, CommanderError } from 'commander';
 import { checkCommand } from './commands/check.ts';
@@ -9,19 +10,28 @@ import { huntCommand } from './commands/hunt.ts';
 import { judgeCommand } from './commands/judge.ts';
 import { linearizeCommand } from './commands/linearize.ts';
 import { newCommand } from './commands/new.ts';
+import { probesCommand } from './commands/probes.ts';
 import { replayCommand } from './commands/replay.ts';
 import { rulesCommand } from './commands/rules.ts';
 import { showCommand } from './commands/show.ts';
-import { probesCommand } from './commands/probes.ts';
 import { traceCommand } from './commands/trace.ts';
+import { placeOf } from './error-location.ts';
 import { EXIT_CLEAN, EXIT_UNUSABLE, isTheirs } from './errors.ts';
 import { warn } from './output.ts';
-import { placeOf } from './error-location.ts';
 
 /** Add a command here. */
 const COMMANDS = [
-  checkCommand, showCommand, rulesCommand, newCommand, replayCommand, conflictsCommand, judgeCommand, huntCommand,
-  linearizeCommand, traceCommand, probesCommand,
+  checkCommand,
+  showCommand,
+  rulesCommand,
+  newCommand,
+  replayCommand,
+  conflictsCommand,
+  judgeCommand,
+  huntCommand,
+  linearizeCommand,
+  traceCommand,
+  probesCommand,
 ];
 
 /** A command and those below it. */

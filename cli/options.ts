@@ -1,6 +1,6 @@
 /**
- * The knobs that commands share, each described once: how often, how long, from which seed, for which module version,
- * for which policies and properties.
+ * The knobs that commands share, each described once: how often, how long, from which seed, for
+ * which module version, for which policies and properties.
  */
 import { InvalidArgumentError, Option } from 'commander';
 import { MODULE_VERSIONS, type ModuleVersion } from '../spec/tdx/versions.ts';
@@ -30,7 +30,12 @@ function whole(min: number, max: number): (text: string) => number {
   };
 }
 
-const UNITS: ReadonlyMap<string, number> = new Map([['ms', 1], ['s', 1000], ['m', 60_000], ['h', 3_600_000]]);
+const UNITS: ReadonlyMap<string, number> = new Map([
+  ['ms', 1],
+  ['s', 1000],
+  ['m', 60_000],
+  ['h', 3_600_000],
+]);
 
 /** A duration such as `500ms`, `30s`, `5m`, `2h`, as milliseconds. */
 export function parseDuration(text: string): number {
@@ -42,33 +47,49 @@ export function parseDuration(text: string): number {
   return Number(digits) * factor;
 }
 
-/** Is the time of `--time` over? It runs from now on; without one it never ends. The specifications have no clock. */
+/**
+ * Is the time of `--time` over? It runs from now on; without one it never ends. The specifications
+ * have no clock.
+ */
 export function deadline(time: number | undefined): () => boolean {
   if (time === undefined) return () => false;
   const end = performance.now() + time;
   return () => performance.now() >= end;
 }
 
-const list = (text: string): string[] => text.split(',').map((item) => item.trim()).filter((item) => item !== '');
+const list = (text: string): string[] =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
 
 /** `--json`: one object on stdout instead of text. */
-export const jsonOption = (): Option => new Option('--json', 'print one JSON object instead of text');
+export const jsonOption = (): Option =>
+  new Option('--json', 'print one JSON object instead of text');
 
 /** `--limit`: how many findings are shown. */
 export const limitOption = (what: string, byDefault: number): Option =>
-  new Option('--limit <n>', `how many ${what} to show`).argParser(whole(0, 1_000_000)).default(byDefault);
+  new Option('--limit <n>', `how many ${what} to show`)
+    .argParser(whole(0, 1_000_000))
+    .default(byDefault);
 
 /** `--module`: which version of the TDX module. */
 export const moduleOption = (): Option =>
-  new Option('--module <version>', 'version of the TDX module').choices([...MODULE_VERSIONS]).default('1.5');
+  new Option('--module <version>', 'version of the TDX module')
+    .choices([...MODULE_VERSIONS])
+    .default('1.5');
 
 /** `--seed`: where random choices start. */
 export const seedOption = (): Option =>
-  new Option('--seed <n>', 'start random choices here; the same seed gives the same run').argParser(whole(0, MAX_SEED));
+  new Option('--seed <n>', 'start random choices here; the same seed gives the same run').argParser(
+    whole(0, MAX_SEED),
+  );
 
 /** `--runs`: how many histories. */
 export const runsOption = (): Option =>
-  new Option('--runs <n>', 'how many histories to generate for each property').argParser(whole(1, MAX_SEED));
+  new Option('--runs <n>', 'how many histories to generate for each property').argParser(
+    whole(1, MAX_SEED),
+  );
 
 /** `--time`: how long. */
 export const timeOption = (): Option =>
@@ -76,8 +97,14 @@ export const timeOption = (): Option =>
 
 /** `--property`: which rules, by id or file. */
 export const propertyOption = (): Option =>
-  new Option('--property <names>', 'only these rules, by id; a file adds its own; separated by commas').argParser(list);
+  new Option(
+    '--property <names>',
+    'only these rules, by id; a file adds its own; separated by commas',
+  ).argParser(list);
 
 /** `--emit-trace`: write a run down as a kernel would have told it. */
 export const emitTraceOption = (what: string): Option =>
-  new Option('--emit-trace <file>', `write ${what} as a trace that \`sept trace\` reads; gzipped when the name ends in .gz`);
+  new Option(
+    '--emit-trace <file>',
+    `write ${what} as a trace that \`sept trace\` reads; gzipped when the name ends in .gz`,
+  );

@@ -1,6 +1,4 @@
-/**
- * Where output goes: results on stdout, progress on stderr and only on a terminal.
- */
+/** Where output goes: results on stdout, progress on stderr and only on a terminal. */
 import Table from 'cli-table3';
 import pc from 'picocolors';
 
@@ -15,11 +13,18 @@ export function print(line: string): void {
 
 /** A report as a terminal shows it: the row at which the rule fired stands out. */
 export const emphasised = (report: string): string =>
-  report.split('\n').map((line) => (line.startsWith('!') ? colours.red(line) : line)).join('\n');
+  report
+    .split('\n')
+    .map((line) => (line.startsWith('!') ? colours.red(line) : line))
+    .join('\n');
 
 /** A verdict as a terminal shows it. */
 export const painted = (verdict: string): string =>
-  verdict === 'passes' ? colours.green(verdict) : verdict === 'fails' ? colours.red(verdict) : colours.yellow(verdict);
+  verdict === 'passes'
+    ? colours.green(verdict)
+    : verdict === 'fails'
+      ? colours.red(verdict)
+      : colours.yellow(verdict);
 
 /** Prints the one object of a `--json` run. */
 export function printJson(value: unknown): void {
@@ -32,19 +37,38 @@ export function warn(line: string): void {
 }
 
 /** A plain table: a header, columns padded, no frame. */
-export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+export function table(
+  head: readonly string[],
+  rows: readonly (readonly (string | number)[])[],
+): string {
   const none = '';
   const t = new Table({
     head: [...head],
     chars: {
-      top: none, 'top-mid': none, 'top-left': none, 'top-right': none,
-      bottom: none, 'bottom-mid': none, 'bottom-left': none, 'bottom-right': none,
-      left: none, 'left-mid': none, mid: none, 'mid-mid': none, right: none, 'right-mid': none, middle: '  ',
+      top: none,
+      'top-mid': none,
+      'top-left': none,
+      'top-right': none,
+      bottom: none,
+      'bottom-mid': none,
+      'bottom-left': none,
+      'bottom-right': none,
+      left: none,
+      'left-mid': none,
+      mid: none,
+      'mid-mid': none,
+      right: none,
+      'right-mid': none,
+      middle: '  ',
     },
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
   });
   t.push(...rows.map((row) => row.map(String)));
-  return t.toString().split('\n').map((line) => line.trimEnd()).join('\n');
+  return t
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n');
 }
 
 const REDRAW_MS = 100;

@@ -1,11 +1,11 @@
 /** Policies that a command line names: shipped ones by name, anybody's by file. */
 import { existsSync } from 'node:fs';
-import { MUTANTS } from '../impl/mutants/index.ts';
 import { NoPolicy, POLICIES, policyFrom } from '../impl/index.ts';
+import { MUTANTS } from '../impl/mutants/index.ts';
 import type { Policy } from '../impl/vm/policy.ts';
+import { watchdog } from '../properties/checker/watchdog.ts';
 import { UsageError } from './errors.ts';
 import { defaultExportOf } from './load-module.ts';
-import { watchdog } from '../properties/checker/watchdog.ts';
 
 /** A policy to check, the name under which it was asked for, and a watchdog if it is not ours. */
 export interface ChosenPolicy {
@@ -16,11 +16,15 @@ export interface ChosenPolicy {
 
 /** The policy called `name`, or the default export of the file `name`. @throws UsageError */
 export async function policyNamed(name: string): Promise<ChosenPolicy> {
-  const shipped = [...POLICIES, ...MUTANTS.map(({ policy }) => policy)].find((policy) => policy.name === name.toLowerCase());
+  const shipped = [...POLICIES, ...MUTANTS.map(({ policy }) => policy)].find(
+    (policy) => policy.name === name.toLowerCase(),
+  );
   if (shipped !== undefined) return { policy: shipped, handle: shipped.name };
   if (!existsSync(name)) {
     const names = POLICIES.map((policy) => policy.name).join(', ');
-    throw new UsageError(`there is no policy and no file "${name}"; the policies are ${names}, and the known bugs b-01 to b-86`);
+    throw new UsageError(
+      `there is no policy and no file "${name}"; the policies are ${names}, and the known bugs b-01 to b-86`,
+    );
   }
   return { policy: policyIn(name, await defaultExportOf(name)), handle: name, guard: watchdog() };
 }

@@ -1,13 +1,17 @@
 /**
- * `npm run record`: writes the recordings of our own, recordings/. With `--folder` and `--seed` it records others, as
- * many scenarios as `--scenarios` says.
+ * `npm run record`: writes the recordings of our own, recordings/. With `--folder` and `--seed` it
+ * records others, as many scenarios as `--scenarios` says.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { OWN_FILES, OWN_SEEDS, type Seeds } from '../properties/module/recordings/generate/generate.ts';
+import {
+  OWN_FILES,
+  OWN_SEEDS,
+  type Seeds,
+} from '../properties/module/recordings/generate/generate.ts';
 import { print } from './output.ts';
 
 const OWN_FOLDER = fileURLToPath(new URL('../recordings/', import.meta.url));
@@ -21,22 +25,38 @@ interface Options {
 
 function whole(text: string): number {
   const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 0) throw new InvalidArgumentError('expected a whole number');
+  if (!Number.isSafeInteger(number) || number < 0)
+    throw new InvalidArgumentError('expected a whole number');
   return number;
 }
 
 /** From a seed on, one after the other; half as many life cycles as sequences. */
 function seedsFrom(first: number, count: number): Seeds {
   const from = (length: number): number[] => Array.from({ length }, (_, i) => first + i);
-  return { sequential: from(count), lifecycle: from(Math.ceil(count / 2)), concurrent: from(count), pairs: first };
+  return {
+    sequential: from(count),
+    lifecycle: from(Math.ceil(count / 2)),
+    concurrent: from(count),
+    pairs: first,
+  };
 }
 
 const { folder, seed, scenarios } = new Command('record')
-  .description('record scenarios of our own: what this specification does, in the formats that sept replays')
+  .description(
+    'record scenarios of our own: what this specification does, in the formats that sept replays',
+  )
   .option('--folder <path>', 'where to write', OWN_FOLDER)
-  .addOption(new Option('--seed <number>', 'first seed; without it, those of the recordings in this repository')
-    .argParser(whole))
-  .addOption(new Option('--scenarios <number>', 'sequential scenarios, with --seed').argParser(whole).default(40))
+  .addOption(
+    new Option(
+      '--seed <number>',
+      'first seed; without it, those of the recordings in this repository',
+    ).argParser(whole),
+  )
+  .addOption(
+    new Option('--scenarios <number>', 'sequential scenarios, with --seed')
+      .argParser(whole)
+      .default(40),
+  )
   .parse()
   .opts<Options>();
 

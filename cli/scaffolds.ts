@@ -36,7 +36,10 @@ export default definePolicy({
 }, frozenMirror);
 `;
 
-export const propertyScaffold = (id: string) => ({ name, command, from }: Place): string => `/**
+export const propertyScaffold =
+  (id: string) =>
+  ({ name, command, from }: Place): string =>
+    `/**
  * ${name}: say here what is promised to whom, and what goes wrong when it is not kept.
  *
  *     ${command}

@@ -5,8 +5,8 @@ import { gzipSync } from 'node:zlib';
 import type { EngineOptions } from '../properties/checker/engine.ts';
 import type { History } from '../properties/checker/scenarios/scenario.ts';
 import { formatHistory } from '../properties/checker/scenarios/text.ts';
-import { Emitter } from '../properties/traces/emit/emit.ts';
 import { whyUntold } from '../properties/traces/blind-spots.ts';
+import { Emitter } from '../properties/traces/emit/emit.ts';
 import type { Violation } from '../spec/machine/rule.ts';
 import { UsageError } from './errors.ts';
 import { warn } from './output.ts';
@@ -15,15 +15,23 @@ import { warn } from './output.ts';
 export function assertWritable(file: string | undefined): void {
   if (file === undefined) return;
   const folder = dirname(file);
-  if (!existsSync(folder)) throw new UsageError(`${file}: there is no folder ${folder}; make it first`);
-  if (existsSync(file) && statSync(file).isDirectory()) throw new UsageError(`${file} is a folder; name a file`);
+  if (!existsSync(folder))
+    throw new UsageError(`${file}: there is no folder ${folder}; make it first`);
+  if (existsSync(file) && statSync(file).isDirectory())
+    throw new UsageError(`${file} is a folder; name a file`);
 }
 
 /**
- * Runs `history` once more, to its end, as a kernel would, and writes it to `file`, or leaves that as it was. Says why the
- * trace does not show the `violation` that the monitors saw, where that is so.
+ * Runs `history` once more, to its end, as a kernel would, and writes it to `file`, or leaves that
+ * as it was. Says why the trace does not show the `violation` that the monitors saw, where that is
+ * so.
  */
-export function writeTrace(file: string, options: EngineOptions, history: History, violation: Violation | null): void {
+export function writeTrace(
+  file: string,
+  options: EngineOptions,
+  history: History,
+  violation: Violation | null,
+): void {
   const { lines } = new Emitter({ ...options, rules: false }).emit(history);
   const text = `${lines.join('\n')}\n`;
   write(file, file.endsWith('.gz') ? gzipSync(text) : Buffer.from(text));
@@ -41,7 +49,9 @@ function write(file: string, bytes: Uint8Array): void {
     writeFileSync(whole, bytes);
     renameSync(whole, file);
   } catch (error) {
-    throw new UsageError(`${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(
+      `${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`,
+    );
   } finally {
     if (temporary !== null) rmSync(temporary, { recursive: true, force: true });
   }

@@ -1,15 +1,33 @@
 /**
- * What judges policies (`sept-conformance/properties`): the check and its verdict, single histories, the rules that
- * are shipped and what one of your own is; and what judges traces of real kernels.
+ * What judges policies (`sept-conformance/properties`): the check and its verdict, single
+ * histories, the rules that are shipped and what one of your own is; and what judges traces of real
+ * kernels.
  */
 export {
-  check, explain, NotDeterministic, type CheckOptions, type Finding, type Verdict,
+  check,
+  explain,
+  NotDeterministic,
+  type CheckOptions,
+  type Finding,
+  type Verdict,
 } from './checker/check.ts';
-export { Engine, PolicyError, rulesFor, UnusableHistory, type EngineOptions } from './checker/engine.ts';
+export {
+  Engine,
+  PolicyError,
+  rulesFor,
+  UnusableHistory,
+  type EngineOptions,
+} from './checker/engine.ts';
 export type { Shape } from './checker/scenarios/arbitrary.ts';
 export { shapesOf, TD_SHAPE, VM_SHAPE } from './checker/shapes.ts';
 export { CORPUS } from './checker/scenarios/corpus.ts';
-export type { ActorProgram, ActorRole, Deviation, History, Operation } from './checker/scenarios/scenario.ts';
+export type {
+  ActorProgram,
+  ActorRole,
+  Deviation,
+  History,
+  Operation,
+} from './checker/scenarios/scenario.ts';
 export { formatHistory, HistorySyntaxError, parseHistory } from './checker/scenarios/text.ts';
 export { catalogue, type CatalogueEntry } from './checker/reports/catalogue.ts';
 export { story, type Report } from './checker/reports/report.ts';

@@ -1,26 +1,34 @@
 /**
- * `sept-conformance/testing`: the rules as tests of vitest, for a policy of yours in a project of yours.
+ * `sept-conformance/testing`: the rules as tests of vitest, for a policy of yours in a project of
+ * yours.
  *
  *     import { conformance } from 'sept-conformance/testing';
  *     import policy from './my-policy.ts';
  *
  *     conformance(policy);
  *
- * The histories are run once for a module version; then each rule is a test, whose title is what the rule says. A rule
- * that was never put to the test fails its own, unless the policy says in `never` why it cannot be.
+ * The histories are run once for a module version; then each rule is a test, whose title is what
+ * the rule says. A rule that was never put to the test fails its own, unless the policy says in
+ * `never` why it cannot be.
  */
 import { beforeAll, describe, test, type TestContext } from 'vitest';
-import { policyFrom, POLICIES, type PartialPolicy, type Breach, type Policy } from '../impl/index.ts';
+import {
+  policyFrom,
+  POLICIES,
+  type PartialPolicy,
+  type Breach,
+  type Policy,
+} from '../impl/index.ts';
 import { FAULTS } from '../spec/machine/faults.ts';
 import type { RuleText } from '../spec/machine/rule.ts';
 import { MODULE_VERSIONS, type ModuleVersion } from '../spec/tdx/versions.ts';
 import { NotDeterministic, type CheckOptions, type Verdict } from './checker/check.ts';
+import { checkForeign } from './checker/determinism.ts';
 import { PolicyError, rulesFor } from './checker/engine.ts';
 import { CORPUS } from './checker/scenarios/corpus.ts';
 import type { History } from './checker/scenarios/scenario.ts';
-import type { VmRule } from './rules/rule.ts';
-import { checkForeign } from './checker/determinism.ts';
 import { watchdog } from './checker/watchdog.ts';
+import type { VmRule } from './rules/rule.ts';
 
 /** How much is run, from where, and by what it is judged. */
 export interface ConformanceOptions extends Pick<CheckOptions, 'handle' | 'only'> {
@@ -38,17 +46,24 @@ export interface ConformanceOptions extends Pick<CheckOptions, 'handle' | 'only'
 }
 
 const DEFAULT_SEED = 1;
-/** Enough to put every required rule to the test; a policy that claims to break one falls much sooner. */
+/**
+ * Enough to put every required rule to the test; a policy that claims to break one falls much
+ * sooner.
+ */
 const RUNS = 1500;
 const RUNS_OF_FAULTY = 500;
 const UNLIMITED = 2 ** 31 - 1;
 
-/** Registers the tests. A policy that names rules in `breaks` is held to breaking those. @throws NoPolicy */
+/**
+ * Registers the tests. A policy that names rules in `breaks` is held to breaking those. @throws
+ * NoPolicy
+ */
 export function conformance(own: PartialPolicy, options: ConformanceOptions = {}): void {
   const ours = POLICIES.find((policy) => policy === own);
   const policy = ours ?? policyFrom(own);
   for (const module of options.modules ?? modulesFor(policy)) {
-    describe(`${policy.name}, module ${module}`, () => registerFor(policy, module, options, ours !== undefined));
+    describe(`${policy.name}, module ${module}`, () =>
+      registerFor(policy, module, options, ours !== undefined));
   }
 }
 
@@ -59,14 +74,20 @@ const modulesFor = ({ vms }: Policy): readonly ModuleVersion[] =>
 /** What the histories came to: a verdict, or why there can be none. */
 type Outcome = { readonly verdict: Verdict } | { readonly refusal: string };
 
-function registerFor(policy: Policy, module: ModuleVersion, options: ConformanceOptions, shipped: boolean): void {
+function registerFor(
+  policy: Policy,
+  module: ModuleVersion,
+  options: ConformanceOptions,
+  shipped: boolean,
+): void {
   const shippedRules = policy.vms.flatMap((kind) => rulesFor(module, kind));
   const known = [...new Map(shippedRules.map((rule) => [rule.id, rule])).values()];
   const rules = [...known, ...(options.properties ?? [])].filter(({ id }) => isChosen(id, options));
   const absorbed = new Set(rules.flatMap(({ faults = [] }) => faults));
   const faults = FAULTS.filter(({ id }) => !absorbed.has(id) && isChosen(id, options));
-  const breaches = policy.breaks.filter(({ rule, versions }) =>
-    isChosen(rule, options) && (versions?.includes(module) ?? true));
+  const breaches = policy.breaks.filter(
+    ({ rule, versions }) => isChosen(rule, options) && (versions?.includes(module) ?? true),
+  );
   let outcome: Outcome = { refusal: 'no history was run' };
   const verdictOr = ({ skip }: TestContext): Verdict =>
     'verdict' in outcome ? outcome.verdict : skip('the policy could not be judged');
@@ -94,7 +115,8 @@ function registerFor(policy: Policy, module: ModuleVersion, options: Conformance
       if (verdict.exercised[rule.id] === 0) unexercised(rule, policy, verdict, options, context);
     });
   }
-  for (const fault of faults) test(titleOf(fault), (context) => assertHeld(fault, verdictOr(context)));
+  for (const fault of faults)
+    test(titleOf(fault), (context) => assertHeld(fault, verdictOr(context)));
 }
 
 const isChosen = (id: string, { only }: ConformanceOptions): boolean => only?.includes(id) ?? true;
@@ -103,7 +125,10 @@ const titleOf = ({ id, statement }: RuleText): string => `${id}: ${statement}`;
 /** The run takes as long as it takes. */
 const NO_TIMEOUT = 0;
 
-function settingsOf(options: ConformanceOptions, breaches: readonly Breach[]): Omit<CheckOptions, 'policy' | 'module'> {
+function settingsOf(
+  options: ConformanceOptions,
+  breaches: readonly Breach[],
+): Omit<CheckOptions, 'policy' | 'module'> {
   const isFaulty = breaches.length > 0;
   const { properties, modules: _, time, runs, history, ...rest } = options;
   return {
@@ -112,7 +137,10 @@ function settingsOf(options: ConformanceOptions, breaches: readonly Breach[]): O
     ...rest,
     // a faulty policy is held to what its header says, whatever else it would break before that, and to no more
     ...(isFaulty ? { only: breaches.map(({ rule }) => rule), stopAfter: breaches.length } : {}),
-    runs: history !== undefined ? 1 : runs ?? (time !== undefined ? UNLIMITED : isFaulty ? RUNS_OF_FAULTY : RUNS),
+    runs:
+      history !== undefined
+        ? 1
+        : (runs ?? (time !== undefined ? UNLIMITED : isFaulty ? RUNS_OF_FAULTY : RUNS)),
     ...(time === undefined ? {} : { timeLimit: time }),
     ...(properties === undefined ? {} : { extra: properties }),
   };
@@ -122,17 +150,24 @@ function outcomeOf(options: CheckOptions): Outcome {
   try {
     const verdict = checkForeign(options);
     const { policy, module, histories, steps, seed } = verdict;
-    console.log(`${policy}, module ${module}: ${verdict.verdict} (${histories} histories, ${steps} steps, seed ${seed})`);
+    console.log(
+      `${policy}, module ${module}: ${verdict.verdict} (${histories} histories, ${steps} steps, seed ${seed})`,
+    );
     return { verdict };
   } catch (error) {
-    if (error instanceof PolicyError || error instanceof NotDeterministic) return { refusal: error.message };
+    if (error instanceof PolicyError || error instanceof NotDeterministic)
+      return { refusal: error.message };
     throw error;
   }
 }
 
 /** A rule that was never put to the test: it need not be, or it ought to have been. */
 function unexercised(
-  rule: RuleText, policy: Policy, { histories }: Verdict, { history }: ConformanceOptions, { skip }: TestContext,
+  rule: RuleText,
+  policy: Policy,
+  { histories }: Verdict,
+  { history }: ConformanceOptions,
+  { skip }: TestContext,
 ): void {
   if (history !== undefined) skip('this history does not put it to the test');
   if (rule.level === 'untested') skip(rule.reason);
@@ -140,7 +175,8 @@ function unexercised(
   if (never !== undefined) skip(`not applicable: ${never.why}`);
   if (rule.level === 'stochastic') skip('by chance it was not put to the test');
   throw new Failure(
-    `never put to the test in ${histories} histories; give it more runs, or say in \`never\` why it cannot be`);
+    `never put to the test in ${histories} histories; give it more runs, or say in \`never\` why it cannot be`,
+  );
 }
 
 function assertHeld({ id }: RuleText, { findings }: Verdict): void {

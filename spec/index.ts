@@ -1,6 +1,7 @@
 /**
- * What the specifications offer to policies and rules that are written elsewhere (`sept-conformance/spec`): the
- * vocabulary of machine, KVM and module. How they work inside is not part of it.
+ * What the specifications offer to policies and rules that are written elsewhere
+ * (`sept-conformance/spec`): the vocabulary of machine, KVM and module. How they work inside is not
+ * part of it.
  */
 export * from './machine/faults.ts';
 export * from './machine/machine.ts';

@@ -1,14 +1,21 @@
 /**
- * `sept check POLICY`: random concurrent histories on a policy, every rule watching; a verdict, and for each broken
- * rule its shortest counterexample.
+ * `sept check POLICY`: random concurrent histories on a policy, every rule watching; a verdict, and
+ * for each broken rule its shortest counterexample.
  */
 import { Command } from 'commander';
 import { check, type Verdict } from '../../properties/checker/check.ts';
-import { CORPUS } from '../../properties/checker/scenarios/corpus.ts';
 import { checkForeign } from '../../properties/checker/determinism.ts';
+import { CORPUS } from '../../properties/checker/scenarios/corpus.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import {
-  emitTraceOption, jsonOption, moduleOption, propertyOption, runsOption, seedOption, timeOption, type Knobs,
+  emitTraceOption,
+  jsonOption,
+  moduleOption,
+  propertyOption,
+  runsOption,
+  seedOption,
+  timeOption,
+  type Knobs,
 } from '../options.ts';
 import { emphasised, painted, print, printJson } from '../output.ts';
 import { policyNamed } from '../policy-names.ts';
@@ -34,43 +41,81 @@ export const checkCommand = (exit: (code: number) => void): Command =>
     .addOption(timeOption())
     .addOption(propertyOption())
     .addOption(emitTraceOption('the first counterexample, or the longest run where there is none,'))
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 The verdict is "passes" when no rule was broken and every required rule was put to the test within the budget.
-Exit code: 0 passes, 1 fails or inconclusive, 2 unusable input.`)
-    .action(async (name: string, { json, module, seed, runs, time, property, emitTrace }: Options) => {
-      assertWritable(emitTrace);
-      const [chosen, rules] = [await policyNamed(name), await rulesNamed(property)];
-      const options = { ...chosen, ...rules, handle: withRules(chosen.handle, rules, property), module };
-      const verdict = (chosen.guard === undefined ? check : checkForeign)({
-        ...options,
-        corpus: CORPUS,
-        seed: seed ?? DEFAULT_SEED,
-        runs: runs ?? (time === undefined ? DEFAULT_RUNS : UNLIMITED_RUNS),
-        ...(time === undefined ? {} : { timeLimit: time }),
-      });
-      if (json === true) printJson(jsonOf(verdict));
-      else printVerdict(verdict);
-      const [first] = verdict.findings;
-      if (emitTrace !== undefined) writeTrace(emitTrace, options, first?.history ?? verdict.longest, first?.violation ?? null);
-      exit(verdict.verdict === 'passes' ? EXIT_CLEAN : EXIT_FINDINGS);
-    });
+Exit code: 0 passes, 1 fails or inconclusive, 2 unusable input.`,
+    )
+    .action(
+      async (name: string, { json, module, seed, runs, time, property, emitTrace }: Options) => {
+        assertWritable(emitTrace);
+        const [chosen, rules] = [await policyNamed(name), await rulesNamed(property)];
+        const options = {
+          ...chosen,
+          ...rules,
+          handle: withRules(chosen.handle, rules, property),
+          module,
+        };
+        const verdict = (chosen.guard === undefined ? check : checkForeign)({
+          ...options,
+          corpus: CORPUS,
+          seed: seed ?? DEFAULT_SEED,
+          runs: runs ?? (time === undefined ? DEFAULT_RUNS : UNLIMITED_RUNS),
+          ...(time === undefined ? {} : { timeLimit: time }),
+        });
+        if (json === true) printJson(jsonOf(verdict));
+        else printVerdict(verdict);
+        const [first] = verdict.findings;
+        if (emitTrace !== undefined)
+          writeTrace(
+            emitTrace,
+            options,
+            first?.history ?? verdict.longest,
+            first?.violation ?? null,
+          );
+        exit(verdict.verdict === 'passes' ? EXIT_CLEAN : EXIT_FINDINGS);
+      },
+    );
 
-const jsonOf = ({ policy, module, verdict, histories, seed, findings, exercised }: Verdict): object => ({
+const jsonOf = ({
+  policy,
+  module,
+  verdict,
+  histories,
+  seed,
+  findings,
+  exercised,
+}: Verdict): object => ({
   policy,
   module,
   verdict,
   histories,
   seed,
   violations: findings.map(({ violation, report, text, foundAfter }) => ({
-    rule: violation.rule, rows: report.rows.length, switches: report.switches, history: text, foundAfter,
+    rule: violation.rule,
+    rows: report.rows.length,
+    switches: report.switches,
+    history: text,
+    foundAfter,
   })),
   exercised,
 });
 
 function printVerdict({
-  policy, module, verdict, histories, steps, seed, findings, unexercised, notApplicable,
+  policy,
+  module,
+  verdict,
+  histories,
+  steps,
+  seed,
+  findings,
+  unexercised,
+  notApplicable,
 }: Verdict): void {
-  print(`${policy}, module ${module}: ${painted(verdict)} (${histories} histories, ${steps} steps, seed ${seed})`);
+  print(
+    `${policy}, module ${module}: ${painted(verdict)} (${histories} histories, ${steps} steps, seed ${seed})`,
+  );
   if (unexercised.length > 0) print(`never put to the test: ${unexercised.join(', ')}`);
   if (notApplicable.length > 0) print(`not applicable: ${notApplicable.join(', ')}`);
   for (const { report, foundAfter } of findings) {

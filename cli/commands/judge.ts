@@ -1,9 +1,11 @@
-/**
- * `sept judge FILE...`: judges recorded concurrent histories of the TDX module.
- */
+/** `sept judge FILE...`: judges recorded concurrent histories of the TDX module. */
 import { Command } from 'commander';
-import { HistoryJudge, judgeHistories, type JudgedHistory } from '../../properties/module/recordings/concurrent/judge.ts';
 import type { ParsedLine } from '../../properties/files/lines.ts';
+import {
+  HistoryJudge,
+  judgeHistories,
+  type JudgedHistory,
+} from '../../properties/module/recordings/concurrent/judge.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import { jsonOption, limitOption, moduleOption, type Knobs } from '../options.ts';
 import { print, printJson, Progress } from '../output.ts';
@@ -15,21 +17,29 @@ type Options = Pick<Knobs, 'json' | 'limit' | 'module'>;
 /** The command; it answers with the exit code. */
 export const judgeCommand = (exit: (code: number) => void): Command =>
   new Command('judge')
-    .description('judge recorded concurrent histories of the TDX module: does an order of the calls explain each')
+    .description(
+      'judge recorded concurrent histories of the TDX module: does an order of the calls explain each',
+    )
     .argument('<file...>', 'concurrent recordings, JSON Lines, plain or gzipped')
     .addOption(jsonOption())
     .addOption(limitOption('histories', SHOWN))
     .addOption(moduleOption())
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 A history is explained when there is an order of its calls, respecting real time, in which every result and the final
 state are the specification's, and every refusal for a lock has a call at the same time that could have held it. One
 that shows a known finding of the module counts as unexplained and names it.
-Exit code: 0 all explained, 1 one or more not explained or not decided, 2 unusable input.`)
+Exit code: 0 all explained, 1 one or more not explained or not decided, 2 unusable input.`,
+    )
     .action(async (files: string[], { json, limit, module }: Options) => {
       const judged = await judgeAll(files, new HistoryJudge(module));
-      if (json === true) printJson({ ...countsOf(judged.results), ...pace(judged.times), results: judged.results });
+      if (json === true)
+        printJson({ ...countsOf(judged.results), ...pace(judged.times), results: judged.results });
       else printResults(judged, limit);
-      exit(judged.results.every(({ verdict }) => verdict === 'explained') ? EXIT_CLEAN : EXIT_FINDINGS);
+      exit(
+        judged.results.every(({ verdict }) => verdict === 'explained') ? EXIT_CLEAN : EXIT_FINDINGS,
+      );
     });
 
 interface Judged {
@@ -61,10 +71,16 @@ async function judgeAll(files: readonly string[], judge: HistoryJudge): Promise<
   return { results, times };
 }
 
-function countsOf(results: readonly JudgedHistory[]): Readonly<Record<'histories' | JudgedHistory['verdict'], number>> {
-  const count = (verdict: JudgedHistory['verdict']): number => results.filter((r) => r.verdict === verdict).length;
+function countsOf(
+  results: readonly JudgedHistory[],
+): Readonly<Record<'histories' | JudgedHistory['verdict'], number>> {
+  const count = (verdict: JudgedHistory['verdict']): number =>
+    results.filter((r) => r.verdict === verdict).length;
   return {
-    histories: results.length, explained: count('explained'), unexplained: count('unexplained'), unknown: count('unknown'),
+    histories: results.length,
+    explained: count('explained'),
+    unexplained: count('unexplained'),
+    unknown: count('unknown'),
   };
 }
 
@@ -72,9 +88,12 @@ const HALF = 0.5;
 const NINE_OF_TEN = 0.9;
 
 /** How long a history took: half of them, nine of ten, and all took no more. */
-function pace(times: readonly number[]): Readonly<Record<'medianMs' | 'ninetiethMs' | 'longestMs', number>> {
+function pace(
+  times: readonly number[],
+): Readonly<Record<'medianMs' | 'ninetiethMs' | 'longestMs', number>> {
   const sorted = times.toSorted((a, b) => a - b);
-  const at = (part: number): number => Number((sorted[Math.floor((sorted.length - 1) * part)] ?? 0).toFixed(2));
+  const at = (part: number): number =>
+    Number((sorted[Math.floor((sorted.length - 1) * part)] ?? 0).toFixed(2));
   return { medianMs: at(HALF), ninetiethMs: at(NINE_OF_TEN), longestMs: at(1) };
 }
 
@@ -85,7 +104,9 @@ function textOf(results: readonly JudgedHistory[]): string {
 
 function printResults({ results, times }: Judged, limit: number): void {
   const { medianMs, ninetiethMs, longestMs } = pace(times);
-  print(`${textOf(results)}; median ${medianMs} ms a history (nine of ten: ${ninetiethMs}, longest: ${longestMs})`);
+  print(
+    `${textOf(results)}; median ${medianMs} ms a history (nine of ten: ${ninetiethMs}, longest: ${longestMs})`,
+  );
   const others = results.filter(({ verdict }) => verdict !== 'explained');
   for (const { id, verdict, why, prefix } of others.slice(0, limit)) {
     print(`${id}: ${verdict}`);

@@ -1,14 +1,23 @@
 /**
- * `sept linearize FILE...`: is there an order of the operations of a history that a register, or a key-value store,
- * explains? Reads the text formats of porcupine's example histories.
+ * `sept linearize FILE...`: is there an order of the operations of a history that a register, or a
+ * key-value store, explains? Reads the text formats of porcupine's example histories.
  */
 import { Command, Option } from 'commander';
 import { check } from '../../properties/linearizability/check.ts';
 import { readKeyValueHistory, readRegisterLog } from '../../properties/linearizability/formats.ts';
-import { describe as describeKeyValueOp, KEY_VALUE } from '../../properties/linearizability/key-value.ts';
-import { describe as describeRegisterOp, REGISTER } from '../../properties/linearizability/register.ts';
 import {
-  DEFAULT_LIMITS, type Limits, type Specification, type Timed,
+  describe as describeKeyValueOp,
+  KEY_VALUE,
+} from '../../properties/linearizability/key-value.ts';
+import {
+  describe as describeRegisterOp,
+  REGISTER,
+} from '../../properties/linearizability/register.ts';
+import {
+  DEFAULT_LIMITS,
+  type Limits,
+  type Specification,
+  type Timed,
 } from '../../properties/linearizability/specification.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import { deadline, jsonOption, timeOption, type Knobs } from '../options.ts';
@@ -28,7 +37,9 @@ interface Linearized {
 }
 
 /** How each model reads a file and judges it. */
-const MODELS: Readonly<Record<Options['model'], (file: string, limits: Limits) => Promise<Linearized>>> = {
+const MODELS: Readonly<
+  Record<Options['model'], (file: string, limits: Limits) => Promise<Linearized>>
+> = {
   register: judge(REGISTER, readRegisterLog, describeRegisterOp),
   kv: judge(KEY_VALUE, readKeyValueHistory, describeKeyValueOp),
 };
@@ -38,12 +49,19 @@ export const linearizeCommand = (exit: (code: number) => void): Command =>
   new Command('linearize')
     .description('judge histories of a register or a key-value store, in the formats of porcupine')
     .argument('<file...>', 'histories, plain or gzipped')
-    .addOption(new Option('--model <name>', 'what the history is of').choices(Object.keys(MODELS)).makeOptionMandatory())
+    .addOption(
+      new Option('--model <name>', 'what the history is of')
+        .choices(Object.keys(MODELS))
+        .makeOptionMandatory(),
+    )
     .addOption(jsonOption())
     .addOption(timeOption())
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 register: logs of Jepsen (read, write, cas); kv: one record a line (get, put, append). --time is for each file.
-Exit code: 0 all explained, 1 one or more not explained, or not decided within --time, 2 unusable input.`)
+Exit code: 0 all explained, 1 one or more not explained, or not decided within --time, 2 unusable input.`,
+    )
     .action(async (files: string[], { model, json, time }: Options) => {
       const results: Linearized[] = [];
       for (const file of files) {
@@ -56,7 +74,9 @@ Exit code: 0 all explained, 1 one or more not explained, or not decided within -
     });
 
 function judge<State, Op extends Timed>(
-  spec: Specification<State, Op>, read: (file: string) => Promise<Op[]>, describe: (op: Op) => string,
+  spec: Specification<State, Op>,
+  read: (file: string) => Promise<Op[]>,
+  describe: (op: Op) => string,
 ): (file: string, limits: Limits) => Promise<Linearized> {
   return async (file, limits) => {
     const ops = await read(file);
@@ -68,7 +88,10 @@ function judge<State, Op extends Timed>(
     if (outcome.verdict === 'unknown') return { ...judged, why: outcome.why };
     const { op, refusals, prefix } = outcome.failure;
     const what = op === null ? 'the end' : `line ${op.invoked}, ${describe(op)}`;
-    return { ...judged, why: `${what}: ${refusals.join('; or ')} (${prefix.length} operations show it)` };
+    return {
+      ...judged,
+      why: `${what}: ${refusals.join('; or ')} (${prefix.length} operations show it)`,
+    };
   };
 }
 

@@ -1,4 +1,7 @@
-/** `sept new policy NAME`, `sept new property NAME`: writes a file that runs at once and says what to change in it. */
+/**
+ * `sept new policy NAME`, `sept new property NAME`: writes a file that runs at once and says what
+ * to change in it.
+ */
 import { existsSync, linkSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
@@ -15,19 +18,35 @@ interface Options {
 export const newCommand = (exit: (code: number) => void): Command =>
   new Command('new')
     .description('write a policy or a property to start from, which runs as it is')
-    .addCommand(kindOf('policy', 'a policy: frozen-mirror, with an entry point to change', (name, { dir }) => {
-      const file = join(dir, `${name}.ts`);
-      create(file, policyScaffold, placeOf(name, file, `check ${file}`));
-      exit(EXIT_CLEAN);
-    }))
-    .addCommand(kindOf('property', 'a property: a rule that watches calls of the module', (name, { dir }) => {
-      const file = join(dir, `${name}.ts`);
-      const given = isFound(dir) ? '' : ` --property ${file}`;
-      create(file, propertyScaffold(freeId(dir)), placeOf(name, file, `check frozen-mirror${given}`));
-      exit(EXIT_CLEAN);
-    }));
+    .addCommand(
+      kindOf(
+        'policy',
+        'a policy: frozen-mirror, with an entry point to change',
+        (name, { dir }) => {
+          const file = join(dir, `${name}.ts`);
+          create(file, policyScaffold, placeOf(name, file, `check ${file}`));
+          exit(EXIT_CLEAN);
+        },
+      ),
+    )
+    .addCommand(
+      kindOf('property', 'a property: a rule that watches calls of the module', (name, { dir }) => {
+        const file = join(dir, `${name}.ts`);
+        const given = isFound(dir) ? '' : ` --property ${file}`;
+        create(
+          file,
+          propertyScaffold(freeId(dir)),
+          placeOf(name, file, `check frozen-mirror${given}`),
+        );
+        exit(EXIT_CLEAN);
+      }),
+    );
 
-const kindOf = (kind: string, what: string, action: (name: string, options: Options) => void): Command =>
+const kindOf = (
+  kind: string,
+  what: string,
+  action: (name: string, options: Options) => void,
+): Command =>
   new Command(kind)
     .description(`write ${what}`)
     .argument('<name>', 'its name, such as zap-under-read; the file is called after it', parseName)
@@ -36,7 +55,9 @@ const kindOf = (kind: string, what: string, action: (name: string, options: Opti
 
 function parseName(text: string): string {
   if (!/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(text)) {
-    throw new InvalidArgumentError('Give small letters and digits, with hyphens between words: zap-under-read.');
+    throw new InvalidArgumentError(
+      'Give small letters and digits, with hyphens between words: zap-under-read.',
+    );
   }
   return text;
 }
@@ -51,7 +72,11 @@ function create(file: string, scaffold: (place: Place) => string, place: Place):
 function placeOf(name: string, file: string, check: string): Place {
   const clone = cloneAround(dirname(resolve(file)));
   const command = clone === null ? `sept ${check}` : `npm run -s sept -- ${check}`;
-  return { name, command, from: (part) => (clone === null ? `sept-conformance/${part}` : within(clone, file, part)) };
+  return {
+    name,
+    command,
+    from: (part) => (clone === null ? `sept-conformance/${part}` : within(clone, file, part)),
+  };
 }
 
 /** How a file in a clone imports a part of it. */
@@ -60,10 +85,15 @@ function within(clone: string, file: string, part: string): string {
   return path.startsWith('.') ? path : `./${path}`;
 }
 
-/** The clone of this repository that `folder` is in, or null: there the package is used from its sources. */
+/**
+ * The clone of this repository that `folder` is in, or null: there the package is used from its
+ * sources.
+ */
 function cloneAround(folder: string): string | null {
   const manifest = join(folder, 'package.json');
-  const isClone = existsSync(join(folder, 'impl', 'index.ts')) && existsSync(manifest) &&
+  const isClone =
+    existsSync(join(folder, 'impl', 'index.ts')) &&
+    existsSync(manifest) &&
     /"name": "sept-conformance"/.test(readFileSync(manifest, 'utf8'));
   if (isClone) return folder;
   return dirname(folder) === folder ? null : cloneAround(dirname(folder));
@@ -72,14 +102,20 @@ function cloneAround(folder: string): string | null {
 /** Rules in these folders of a clone are found without being named. */
 function isFound(dir: string): boolean {
   const clone = cloneAround(resolve(dir));
-  return clone !== null && ['properties', join('properties', 'rules')].includes(relative(clone, resolve(dir)));
+  return (
+    clone !== null &&
+    ['properties', join('properties', 'rules')].includes(relative(clone, resolve(dir)))
+  );
 }
 
-/** The first of X01, X02, … that no rule has, neither one that is shipped nor one beside the new file. */
+/**
+ * The first of X01, X02, … that no rule has, neither one that is shipped nor one beside the new
+ * file.
+ */
 function freeId(dir: string): string {
   const beside = existsSync(dir) ? readdirSync(dir).filter((name) => name.endsWith('.ts')) : [];
   const texts = beside.map((name) => readFileSync(join(dir, name), 'utf8')).join('\n');
-  const taken = new Set([...catalogue().map(({ id }) => id), ...texts.match(/\bX\d\d\b/g) ?? []]);
+  const taken = new Set([...catalogue().map(({ id }) => id), ...(texts.match(/\bX\d\d\b/g) ?? [])]);
   const ids = Array.from({ length: 99 }, (_, i) => `X${String(i + 1).padStart(2, '0')}`);
   return ids.find((id) => !taken.has(id)) ?? 'X00';
 }
@@ -99,7 +135,8 @@ function write(file: string, text: string): void {
 
 function reasonOf(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : '';
-  if (code === 'EEXIST') return 'it is there already; take another name, or another folder with --dir';
+  if (code === 'EEXIST')
+    return 'it is there already; take another name, or another folder with --dir';
   if (code === 'ENOENT' || code === 'ENOTDIR') return 'there is no such folder; make it first';
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,5 +1,6 @@
 /**
- * `sept replay FILE...`: replays recordings of the TDX module on the specification and shows where they differ.
+ * `sept replay FILE...`: replays recordings of the TDX module on the specification and shows where
+ * they differ.
  */
 import { Command } from 'commander';
 import { replayFile, type Difference } from '../../properties/module/recordings/replay/replay.ts';
@@ -18,15 +19,20 @@ interface Options extends Pick<Knobs, 'json' | 'limit' | 'module'> {
 /** The command; it answers with the exit code. */
 export const replayCommand = (exit: (code: number) => void): Command =>
   new Command('replay')
-    .description('replay sequential and life-cycle recordings of the TDX module on its specification')
+    .description(
+      'replay sequential and life-cycle recordings of the TDX module on its specification',
+    )
     .argument('<file...>', 'recordings, JSON Lines, plain or gzipped')
     .addOption(jsonOption())
     .addOption(limitOption('differences', SHOWN))
     .addOption(moduleOption())
     .option('--pairs', 'list the operations and statuses that were recorded, with counts')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 A step counts as differing once, however many of its fields differ; a final dump that differs counts as one more.
-Exit code: 0 no difference, 1 differences, 2 unusable input.`)
+Exit code: 0 no difference, 1 differences, 2 unusable input.`,
+    )
     .action(async (files: string[], options: Options) => {
       const summary = await replayAll(files, options);
       if (options.json === true) printJson(summary);
@@ -58,13 +64,30 @@ function printSummary(summary: Summary, { pairs, limit }: Options): void {
   print(countsOf(summary));
   if (pairs === true) {
     print('');
-    print(table(['operation', 'status', 'steps'], summary.pairs.map(({ op, status, count }) => [op, status, count])));
+    print(
+      table(
+        ['operation', 'status', 'steps'],
+        summary.pairs.map(({ op, status, count }) => [op, status, count]),
+      ),
+    );
   }
   if (summary.differences.length === 0) return;
   print('');
-  print(table(['scenario', 'step', 'operation', 'field', 'recorded', 'specified'], summary.differences.map(rowOf)));
-  if (summary.differences.length === limit) print(`The first ${limit} differing fields; --limit shows more.`);
+  print(
+    table(
+      ['scenario', 'step', 'operation', 'field', 'recorded', 'specified'],
+      summary.differences.map(rowOf),
+    ),
+  );
+  if (summary.differences.length === limit)
+    print(`The first ${limit} differing fields; --limit shows more.`);
 }
 
-const rowOf = ({ scenario, step, op, field, recorded, ours }: Difference): string[] =>
-  [scenario, String(step), op, field, recorded, ours];
+const rowOf = ({ scenario, step, op, field, recorded, ours }: Difference): string[] => [
+  scenario,
+  String(step),
+  op,
+  field,
+  recorded,
+  ours,
+];

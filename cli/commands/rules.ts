@@ -14,6 +14,12 @@ export const rulesCommand = (exit: (code: number) => void): Command =>
     .action(({ json, markdown }: Pick<Knobs, 'json'> & { markdown?: boolean }) => {
       if (json === true) printJson({ rules: catalogue() });
       else if (markdown === true) print(markdownOf(catalogue()));
-      else print(table(['rule', 'level', 'statement'], catalogue().map((r) => [r.id, r.level, r.statement])));
+      else
+        print(
+          table(
+            ['rule', 'level', 'statement'],
+            catalogue().map((r) => [r.id, r.level, r.statement]),
+          ),
+        );
       exit(EXIT_CLEAN);
     });

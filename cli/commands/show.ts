@@ -1,13 +1,19 @@
 /** `sept show POLICY 'HISTORY'`: runs one history and shows what happened in it. */
 import { Command } from 'commander';
-import { Engine, type EngineOptions } from '../../properties/checker/engine.ts';
 import { explain } from '../../properties/checker/check.ts';
-import { parseHistory } from '../../properties/checker/scenarios/text.ts';
-import type { History } from '../../properties/checker/scenarios/scenario.ts';
+import { Engine, type EngineOptions } from '../../properties/checker/engine.ts';
 import { story } from '../../properties/checker/reports/report.ts';
 import { timelineOf } from '../../properties/checker/reports/timeline.ts';
+import type { History } from '../../properties/checker/scenarios/scenario.ts';
+import { parseHistory } from '../../properties/checker/scenarios/text.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { emitTraceOption, jsonOption, moduleOption, propertyOption, type Knobs } from '../options.ts';
+import {
+  emitTraceOption,
+  jsonOption,
+  moduleOption,
+  propertyOption,
+  type Knobs,
+} from '../options.ts';
 import { emphasised, print, printJson } from '../output.ts';
 import { policyNamed } from '../policy-names.ts';
 import { rulesNamed, withRules } from '../rule-names.ts';
@@ -29,11 +35,22 @@ export const showCommand = (exit: (code: number) => void): Command =>
     .action(async (name: string, text: string, { json, module, property, emitTrace }: Options) => {
       assertWritable(emitTrace);
       const [chosen, rules] = [await policyNamed(name), await rulesNamed(property)];
-      const options = { ...chosen, ...rules, handle: withRules(chosen.handle, rules, property), module };
+      const options = {
+        ...chosen,
+        ...rules,
+        handle: withRules(chosen.handle, rules, property),
+        module,
+      };
       const history = parseHistory(text);
       const violation = new Engine({ ...options, kind: history.vm }).run(history);
       const report = violation === null ? null : explain(options, history, violation);
-      if (json === true) printJson({ policy: options.policy.name, module, violation, rows: report?.rows.length ?? 0 });
+      if (json === true)
+        printJson({
+          policy: options.policy.name,
+          module,
+          violation,
+          rows: report?.rows.length ?? 0,
+        });
       else print(report === null ? unbroken(options, history) : emphasised(report.text));
       if (emitTrace !== undefined) writeTrace(emitTrace, options, history, violation);
       exit(violation === null ? EXIT_CLEAN : EXIT_FINDINGS);

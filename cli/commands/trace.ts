@@ -1,13 +1,14 @@
 /**
- * `sept trace FILE...`: judges what a real kernel's TDP MMU did, as ftrace recorded it, by the K rules.
+ * `sept trace FILE...`: judges what a real kernel's TDP MMU did, as ftrace recorded it, by the K
+ * rules.
  */
 import { Command, Option } from 'commander';
 import { wrap } from '../../properties/checker/reports/report.ts';
-import { LAYOUTS, type KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { judgeTraceFile } from '../../properties/traces/files.ts';
-import type { TraceOptions } from '../../properties/traces/verdict.ts';
 import { TDX_TRACE_RULE_IDS, TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
 import { Judged, type FiledViolation } from '../../properties/traces/summary.ts';
+import type { TraceOptions } from '../../properties/traces/verdict.ts';
+import { LAYOUTS, type KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS, UsageError } from '../errors.ts';
 import { jsonOption, limitOption, type Knobs } from '../options.ts';
 import { emphasised, print, printJson, Progress, table } from '../output.ts';
@@ -32,13 +33,23 @@ export const traceCommand = (exit: (code: number) => void): Command => {
     .addOption(jsonOption())
     .addOption(limitOption('violations', SHOWN))
     .addOption(new Option('--rule <ids>', 'only these rules, e.g. K1,K20').argParser(ruleIds))
-    .addOption(new Option('--vm <address>', 'only the VM whose struct kvm is there, e.g. 0xffff888103788000')
-      .argParser((text) => text.toLowerCase()))
-    .addOption(new Option('--kernel <version>', 'which kernel it is (default: what its probes say)')
-      .choices(Object.keys(LAYOUTS)))
-    .addHelpText('after', `
+    .addOption(
+      new Option(
+        '--vm <address>',
+        'only the VM whose struct kvm is there, e.g. 0xffff888103788000',
+      ).argParser((text) => text.toLowerCase()),
+    )
+    .addOption(
+      new Option('--kernel <version>', 'which kernel it is (default: what its probes say)').choices(
+        Object.keys(LAYOUTS),
+      ),
+    )
+    .addHelpText(
+      'after',
+      `
 Several files are several traces. A rule whose events a trace does not have is not judged, and says which it lacks.
-Exit code: 0 no rule is broken, 1 some are, 2 unusable input.`)
+Exit code: 0 no rule is broken, 1 some are, 2 unusable input.`,
+    )
     .action(async (files: string[], options: Options) => {
       const listed = options.json === true && command.getOptionValueSource('limit') === 'default';
       const judged = await judgeAll(files, listed ? { ...options, limit: LISTED } : options);
@@ -49,26 +60,39 @@ Exit code: 0 no rule is broken, 1 some are, 2 unusable input.`)
 };
 
 function ruleIds(text: string): string[] {
-  const ids = text.split(',').map((id) => id.trim()).filter((id) => id !== '');
+  const ids = text
+    .split(',')
+    .map((id) => id.trim())
+    .filter((id) => id !== '');
   const known = [...TRACE_RULE_IDS, ...TDX_TRACE_RULE_IDS];
   const wrong = ids.find((id) => !known.includes(id));
   if (wrong === undefined && ids.length > 0) return ids;
   throw new UsageError(`no rule ${wrong ?? ''} for traces; there are ${known.join(', ')}`);
 }
 
-async function judgeAll(files: readonly string[], { rule, vm, kernel, limit }: Options): Promise<Judged> {
+async function judgeAll(
+  files: readonly string[],
+  { rule, vm, kernel, limit }: Options,
+): Promise<Judged> {
   const options: TraceOptions = {
-    limit, ...rule && { rules: rule }, ...vm !== undefined && { vm }, ...kernel && { kernel },
+    limit,
+    ...(rule && { rules: rule }),
+    ...(vm !== undefined && { vm }),
+    ...(kernel && { kernel }),
   };
   const judged = new Judged();
   const progress = new Progress();
   try {
     for (const file of files) {
       const start = performance.now();
-      const rate = (events: number): number => Math.round(events * MS / Math.max(performance.now() - start, 1));
+      const rate = (events: number): number =>
+        Math.round((events * MS) / Math.max(performance.now() - start, 1));
       // oxlint-disable-next-line no-await-in-loop -- one file at a time is held in memory
       const verdict = await judgeTraceFile(file, options, ({ events, violated }) =>
-        progress.show(() => `${file}: ${events} events, ${rate(events)} a second, ${violated} violations`));
+        progress.show(
+          () => `${file}: ${events} events, ${rate(events)} a second, ${violated} violations`,
+        ),
+      );
       judged.add(file, verdict, performance.now() - start);
     }
   } finally {
@@ -79,19 +103,23 @@ async function judgeAll(files: readonly string[], { rule, vm, kernel, limit }: O
 
 function printJudged(judged: Judged, limit: number): void {
   for (const { file, verdict } of judged.traces) {
-    print(`${file}: Linux ${verdict.kernel ?? 'of unknown version'}, ${verdict.events} events, ` +
-      `${verdict.violated} violation${verdict.violated === 1 ? '' : 's'}`);
+    print(
+      `${file}: Linux ${verdict.kernel ?? 'of unknown version'}, ${verdict.events} events, ` +
+        `${verdict.violated} violation${verdict.violated === 1 ? '' : 's'}`,
+    );
     const unknown = Object.entries(verdict.unknown).map(([name, count]) => `${name} (${count})`);
     if (unknown.length > 0) print(`passed over: ${unknown.join(', ')}`);
     if (verdict.unreadable > 0) print(`${verdict.unreadable} lines are no events`);
-    if (verdict.lost > 0) print(`events were lost ${verdict.lost} times; what was known then was forgotten`);
+    if (verdict.lost > 0)
+      print(`events were lost ${verdict.lost} times; what was known then was forgotten`);
   }
   print('');
   print(table(['rule', 'exercised', 'violated', 'not judged'], judged.rows()));
   const { violations } = judged;
   const shown = violations.slice(0, limit);
   for (const violation of shown) printViolation(violation);
-  if (shown.length < judged.violated) print(`\nThe first ${shown.length} of ${judged.violated}; --limit shows more.`);
+  if (shown.length < judged.violated)
+    print(`\nThe first ${shown.length} of ${judged.violated}; --limit shows more.`);
 }
 
 function printViolation(v: FiledViolation): void {

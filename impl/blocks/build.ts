@@ -1,11 +1,12 @@
+import { SLOT_VALID, TD_INITIALIZED, TD_RUNNABLE } from '../../spec/kvm/td-vm.ts';
+import type { SpinLock } from '../../spec/machine/spinlock.ts';
 /**
- * Building a TD: VCPUs, memory with contents, and the end of it, after which the TD can run. What policies differ in is
- * the locks of the ioctls, and how a page gets into mirror and Secure EPT. Source: Linux, arch/x86/kvm/vmx/tdx.c:
- * tdx_vcpu_init(), tdx_vcpu_init_mem_region(), tdx_td_finalize(); virt/kvm/guest_memfd.c: kvm_gmem_populate().
+ * Building a TD: VCPUs, memory with contents, and the end of it, after which the TD can run. What
+ * policies differ in is the locks of the ioctls, and how a page gets into mirror and Secure EPT.
+ * Source: Linux, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_init(), tdx_vcpu_init_mem_region(),
+ * tdx_td_finalize(); virt/kvm/guest_memfd.c: kvm_gmem_populate().
  */
 import type { Steps } from '../../spec/machine/step.ts';
-import type { SpinLock } from '../../spec/machine/spinlock.ts';
-import { SLOT_VALID, TD_INITIALIZED, TD_RUNNABLE } from '../../spec/kvm/td-vm.ts';
 import { mrExtend } from '../../spec/tdx/functions/mr-extend.ts';
 import { mrFinalize } from '../../spec/tdx/functions/mr-finalize.ts';
 import { pageAdd } from '../../spec/tdx/functions/page-add.ts';
@@ -16,14 +17,31 @@ import { OPERAND_BUSY } from '../../spec/tdx/status.ts';
 import { TDVPR_PAGES } from '../vm/build-td.ts';
 import { mapping, succeeded, type Vm, type VmVcpu } from '../vm/vm.ts';
 import {
-  augLeaf, faultUnder, isWanted, mapPrivate, retryUntil, throughFrozen, type Install, type LeafChange,
+  augLeaf,
+  faultUnder,
+  isWanted,
+  mapPrivate,
+  retryUntil,
+  throughFrozen,
+  type Install,
+  type LeafChange,
 } from './fault.ts';
 
-/** Where the contents of added pages come from: a page of the host's own, of which only the alignment is looked at. */
+/**
+ * Where the contents of added pages come from: a page of the host's own, of which only the
+ * alignment is looked at.
+ */
 const SOURCE = 0x2000_0000;
 
-/** Every lock that guards the TD's state: kvm->lock, each vcpu->mutex, slots_lock, in this order (K63). */
-export const allLocks = (vm: Vm): readonly SpinLock[] => [vm.td.kvmLock, ...vm.td.vcpuMutexes, vm.td.slotsLock];
+/**
+ * Every lock that guards the TD's state: kvm->lock, each vcpu->mutex, slots_lock, in this order
+ * (K63).
+ */
+export const allLocks = (vm: Vm): readonly SpinLock[] => [
+  vm.td.kvmLock,
+  ...vm.td.vcpuMutexes,
+  vm.td.slotsLock,
+];
 
 /** Runs `body` with the locks held, taken in their order. */
 export function* holding(locks: readonly SpinLock[], body: () => Steps<void>): Steps<void> {
@@ -34,7 +52,12 @@ export function* holding(locks: readonly SpinLock[], body: () => Steps<void>): S
 
 /** Creates and initialises a VCPU, unless it is there or the TD is past that. */
 export function* createVcpu(vm: Vm, vcpu: VmVcpu): Steps<void> {
-  if (vm.td.isDead() || vm.td.isReady(vcpu.index) || (yield* vm.m.read(vm.td.state)) !== TD_INITIALIZED) return;
+  if (
+    vm.td.isDead() ||
+    vm.td.isReady(vcpu.index) ||
+    (yield* vm.m.read(vm.td.state)) !== TD_INITIALIZED
+  )
+    return;
   const { index: lp, tdvpr } = vcpu;
   yield* vm.seamcall(vpCreate, { rcx: vm.address(tdvpr), rdx: vm.address(vm.tdr), lp });
   for (let i = 1; i < TDVPR_PAGES; i++) {
@@ -46,20 +69,32 @@ export function* createVcpu(vm: Vm, vcpu: VmVcpu): Steps<void> {
 
 /** PAGE.ADD for AUG: the page comes with contents. */
 export const addLeaf: LeafChange = (vm, place, gfn, page) => ({
-  ...augLeaf(vm, place, gfn, page), fn: pageAdd, operands: { ...mapping(vm, gfn, 0), r8: vm.address(page), r9: SOURCE },
+  ...augLeaf(vm, place, gfn, page),
+  fn: pageAdd,
+  operands: { ...mapping(vm, gfn, 0), r8: vm.address(page), r9: SOURCE },
 });
 
-/** What a fault does to a leaf: AUG once the TD can run. Before, only contents can be added, and a fault has none. */
+/**
+ * What a fault does to a leaf: AUG once the TD can run. Before, only contents can be added, and a
+ * fault has none.
+ */
 export const leafByState: LeafChange = (vm, place, gfn, page) =>
-  (vm.td.isRunnable() ? augLeaf(vm, place, gfn, page)
-    : { ...addLeaf(vm, place, gfn, page), operands: { ...mapping(vm, gfn, 0), r8: vm.address(page) } });
+  vm.td.isRunnable()
+    ? augLeaf(vm, place, gfn, page)
+    : {
+        ...addLeaf(vm, place, gfn, page),
+        operands: { ...mapping(vm, gfn, 0), r8: vm.address(page) },
+      };
 
 /**
- * kvm_gmem_populate(): with the file's invalidate lock held no hole is punched meanwhile. `install` makes the leaf in
- * the mirror, and in the Secure EPT unless `after` does.
+ * kvm_gmem_populate(): with the file's invalidate lock held no hole is punched meanwhile. `install`
+ * makes the leaf in the mirror, and in the Secure EPT unless `after` does.
  */
 export function* populate(
-  vm: Vm, gfn: number, install: Install, after: (vm: Vm, gfn: number) => Steps<void> = measure,
+  vm: Vm,
+  gfn: number,
+  install: Install,
+  after: (vm: Vm, gfn: number) => Steps<void> = measure,
 ): Steps<void> {
   yield* vm.td.filemapLock.lock();
   yield* populateUnlocked(vm, gfn, install, after);
@@ -68,10 +103,15 @@ export function* populate(
 
 /** {@link populate}, whose caller holds the file's invalidate lock. */
 export function* populateUnlocked(
-  vm: Vm, gfn: number, install: Install, after: (vm: Vm, gfn: number) => Steps<void>,
+  vm: Vm,
+  gfn: number,
+  install: Install,
+  after: (vm: Vm, gfn: number) => Steps<void>,
 ): Steps<void> {
-  const mayAdd = (yield* vm.m.read(vm.td.state)) === TD_INITIALIZED && !vm.td.isDead() && !vm.td.isShared(gfn);
-  if (mayAdd && vm.m.peek(vm.slot) === SLOT_VALID && (yield* mapForPopulation(vm, gfn, install))) yield* after(vm, gfn);
+  const mayAdd =
+    (yield* vm.m.read(vm.td.state)) === TD_INITIALIZED && !vm.td.isDead() && !vm.td.isShared(gfn);
+  if (mayAdd && vm.m.peek(vm.slot) === SLOT_VALID && (yield* mapForPopulation(vm, gfn, install)))
+    yield* after(vm, gfn);
 }
 
 function* mapForPopulation(vm: Vm, gfn: number, install: Install): Steps<boolean> {
@@ -88,20 +128,31 @@ export function* measure(vm: Vm, gfn: number): Steps<void> {
 }
 
 /** The page is added inside the frozen window, as any other is (P13n). */
-export const addInPopulation = (vm: Vm, gfn: number): Steps<void> => populate(vm, gfn, throughFrozen);
+export const addInPopulation = (vm: Vm, gfn: number): Steps<void> =>
+  populate(vm, gfn, throughFrozen);
 
-/** MR.FINALIZE, unless that is done; then `publish` says so. A hole that is being punched makes it -EBUSY. */
-export function* closeBuild(vm: Vm, publish: (vm: Vm) => Steps<void> = publishRunnable): Steps<void> {
+/**
+ * MR.FINALIZE, unless that is done; then `publish` says so. A hole that is being punched makes it
+ * -EBUSY.
+ */
+export function* closeBuild(
+  vm: Vm,
+  publish: (vm: Vm) => Steps<void> = publishRunnable,
+): Steps<void> {
   if (vm.td.isDead() || (yield* vm.m.read(vm.td.state)) !== TD_INITIALIZED) return;
   const call = yield* vm.seamcall(mrFinalize, { rcx: vm.address(vm.tdr) }, [OPERAND_BUSY]);
   if (succeeded(call)) yield* publish(vm);
 }
 
 /**
- * {@link closeBuild} with mmu_lock held for write: a hole that is being punched is out of the way. Else its calls find the
- * TDR taken, twice, or find a TD that can run already while KVM still says that there is nobody to track.
+ * {@link closeBuild} with mmu_lock held for write: a hole that is being punched is out of the way.
+ * Else its calls find the TDR taken, twice, or find a TD that can run already while KVM still says
+ * that there is nobody to track.
  */
-export function* closeBuildAlone(vm: Vm, publish: (vm: Vm) => Steps<void> = publishRunnable): Steps<void> {
+export function* closeBuildAlone(
+  vm: Vm,
+  publish: (vm: Vm) => Steps<void> = publishRunnable,
+): Steps<void> {
   yield* vm.mmuLock.writeLock();
   yield* closeBuild(vm, publish);
   yield* vm.mmuLock.writeUnlock();
@@ -118,6 +169,11 @@ export function* preFault(vm: Vm, vcpu: number, gfn: number): Steps<void> {
   if ((yield* vm.m.read(vm.td.preFaultAllowed)) === 0 || vm.td.isDead()) return;
   yield* vm.td.srcu.readLock();
   const leave = (v: Vm, index: number): boolean => isWanted(v, index, gfn);
-  yield* retryUntil(vm, vcpu, () => faultUnder(vm, gfn, 'read', throughFrozen, { leaf: leafByState }), leave);
+  yield* retryUntil(
+    vm,
+    vcpu,
+    () => faultUnder(vm, gfn, 'read', throughFrozen, { leaf: leafByState }),
+    leave,
+  );
   yield* vm.td.srcu.readUnlock();
 }

@@ -1,9 +1,10 @@
+import { EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
 /**
- * KVM's side of entering a TD: in IN_GUEST_MODE the VCPU looks whether entries are barred (wait_for_sept_zap) before it
- * calls the module. So whoever bars them and then kicks is either seen here or sees the VCPU (K57).
+ * KVM's side of entering a TD: in IN_GUEST_MODE the VCPU looks whether entries are barred
+ * (wait_for_sept_zap) before it calls the module. So whoever bars them and then kicks is either
+ * seen here or sees the VCPU (K57).
  */
 import type { Steps } from '../../spec/machine/step.ts';
-import { EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
 import { vpEnter } from '../../spec/tdx/functions/vp-enter.ts';
 import * as S from '../../spec/tdx/status.ts';
 import { VCPU_ACTIVE, VP } from '../../spec/tdx/td.ts';
@@ -25,8 +26,13 @@ export function* enterOnce(vm: Vm, vcpu: VmVcpu): Steps<boolean> {
 
 /** TDH.VP.ENTER, and what became of it. BUSY is no error, but a reason to come again (K59). */
 export function* callEnter(vm: Vm, vcpu: VmVcpu): Steps<boolean> {
-  const call = yield* vm.seamcall(vpEnter, { rcx: vm.address(vcpu.tdvpr), lp: vcpu.index }, ENTRY_TOLERATES);
-  if (isStatus(call, S.VMEXIT_EPT_VIOLATION)) vcpu.exit.violation(Math.floor(call.r8 / 4096), EXIT_WRITE);
+  const call = yield* vm.seamcall(
+    vpEnter,
+    { rcx: vm.address(vcpu.tdvpr), lp: vcpu.index },
+    ENTRY_TOLERATES,
+  );
+  if (isStatus(call, S.VMEXIT_EPT_VIOLATION))
+    vcpu.exit.violation(Math.floor(call.r8 / 4096), EXIT_WRITE);
   return succeeded(call);
 }
 

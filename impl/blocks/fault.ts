@@ -1,13 +1,23 @@
-/**
- * Bringing a private page in. What policies differ in is how a mirror entry and its Secure EPT entry change together:
- * that is `install`; the walk, the page and the staleness check around it are the same for all.
- */
-import type { Steps } from '../../spec/machine/step.ts';
-import { NO_PAGE, pageNumberOf } from '../../spec/machine/pages.ts';
+import {
+  EMPTY,
+  FROZEN,
+  kindOfSpte,
+  LEAF,
+  leafSpte,
+  TABLE,
+  tableSpte,
+  type Spte,
+} from '../../spec/kvm/spte.ts';
 import type { SptePlace } from '../../spec/kvm/tables.ts';
-import { EMPTY, FROZEN, kindOfSpte, LEAF, leafSpte, TABLE, tableSpte, type Spte } from '../../spec/kvm/spte.ts';
 import { SLOT_INVALID, SLOT_NONE, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
 import { EXIT_PENDING } from '../../spec/kvm/vcpu-exit.ts';
+import { NO_PAGE, pageNumberOf } from '../../spec/machine/pages.ts';
+/**
+ * Bringing a private page in. What policies differ in is how a mirror entry and its Secure EPT
+ * entry change together: that is `install`; the walk, the page and the staleness check around it
+ * are the same for all.
+ */
+import type { Steps } from '../../spec/machine/step.ts';
 import type { Operands } from '../../spec/tdx/call.ts';
 import { pageAug } from '../../spec/tdx/functions/page-aug.ts';
 import { septAdd } from '../../spec/tdx/functions/sept-add.ts';
@@ -15,7 +25,10 @@ import type { InterfaceFunction } from '../../spec/tdx/module.ts';
 import * as S from '../../spec/tdx/status.ts';
 import { mapping, succeeded, type Vm } from '../vm/vm.ts';
 
-/** A change of an empty mirror entry to `to`, with the call that makes the same change in the Secure EPT. */
+/**
+ * A change of an empty mirror entry to `to`, with the call that makes the same change in the Secure
+ * EPT.
+ */
 export interface Installation {
   readonly place: SptePlace;
   readonly to: Spte;
@@ -30,13 +43,18 @@ export type Install = (vm: Vm, change: Installation) => Steps<boolean>;
 export type LeafChange = (vm: Vm, place: SptePlace, gfn: number, page: number) => Installation;
 
 /**
- * Maps `gfn`, which `page` backs, at `level` (0 unless given), or at 0 where there is a table already; table by table.
- * The caller holds mmu_lock. False: the fault has to be taken again.
+ * Maps `gfn`, which `page` backs, at `level` (0 unless given), or at 0 where there is a table
+ * already; table by table. The caller holds mmu_lock. False: the fault has to be taken again.
  */
 export function* mapPrivate(
-  vm: Vm, gfn: number, page: number, install: Install, level = 0, leaf: LeafChange = augLeaf,
+  vm: Vm,
+  gfn: number,
+  page: number,
+  install: Install,
+  level = 0,
+  leaf: LeafChange = augLeaf,
 ): Steps<boolean> {
-  for (let goal = level; ; ) {
+  for (let goal = level; ;) {
     const place = yield* vm.mirror.walk(gfn, goal);
     const kind = kindOfSpte(place.spte);
     if (kind === LEAF) return true;
@@ -67,8 +85,9 @@ function* addTable(vm: Vm, place: SptePlace, gfn: number, install: Install): Ste
 }
 
 /**
- * The frozen window (K44): the mirror entry is FROZEN while the Secure EPT changes; then it becomes what it was meant
- * to be, or what it was. Nobody can walk past it in between, so that no child operation overtakes its parent (K45).
+ * The frozen window (K44): the mirror entry is FROZEN while the Secure EPT changes; then it becomes
+ * what it was meant to be, or what it was. Nobody can walk past it in between, so that no child
+ * operation overtakes its parent (K45).
  */
 export const throughFrozen: Install = function* (vm, { place, to, fn, operands }) {
   if (!(yield* vm.mirror.cmpxchg(place.table, place.index, place.spte, FROZEN))) return false;
@@ -86,19 +105,25 @@ export const NO_SLOT = 2;
 export type FaultResult = typeof MAPPED_NOW | typeof RETRY | typeof NO_SLOT;
 
 /**
- * A fault as upstream takes it: sample the sequence number, look up the slot, get the page, take mmu_lock for read, make
- * sure that nothing was invalidated meanwhile, map (K37). A private fault is one for writing, whatever the guest did:
- * what the Secure EPT maps can be written (K61).
+ * A fault as upstream takes it: sample the sequence number, look up the slot, get the page, take
+ * mmu_lock for read, make sure that nothing was invalidated meanwhile, map (K37). A private fault
+ * is one for writing, whatever the guest did: what the Secure EPT maps can be written (K61).
  */
 export function* faultUnder(
-  vm: Vm, gfn: number, lock: 'read' | 'write', install: Install, { forWriting = true, leaf = augLeaf }: FaultOptions = {},
+  vm: Vm,
+  gfn: number,
+  lock: 'read' | 'write',
+  install: Install,
+  { forWriting = true, leaf = augLeaf }: FaultOptions = {},
 ): Steps<FaultResult> {
   const sampled = yield* vm.invalidation.sample();
   const slot = yield* vm.findSlot(gfn);
   if (slot !== SLOT_VALID) return slot === SLOT_NONE ? NO_SLOT : RETRY;
   const page = yield* vm.guestMemory.fault(gfn, forWriting);
   yield* lock === 'read' ? vm.mmuLock.readLock() : vm.mmuLock.writeLock();
-  const mapped = (yield* vm.invalidation.isStale(sampled)) ? false : yield* mapPrivate(vm, gfn, page, install, 0, leaf);
+  const mapped = (yield* vm.invalidation.isStale(sampled))
+    ? false
+    : yield* mapPrivate(vm, gfn, page, install, 0, leaf);
   yield* lock === 'read' ? vm.mmuLock.readUnlock() : vm.mmuLock.writeUnlock();
   return mapped ? MAPPED_NOW : RETRY;
 }
@@ -109,14 +134,18 @@ export interface FaultOptions {
 }
 
 /**
- * Local retry (K58): a fault that has to be taken again is, without entering the TD, so that it does not feed zero-step
- * mitigation; unless somebody wants the VCPU. True when the guest may go on, false when there is no slot.
+ * Local retry (K58): a fault that has to be taken again is, without entering the TD, so that it
+ * does not feed zero-step mitigation; unless somebody wants the VCPU. True when the guest may go
+ * on, false when there is no slot.
  *
- * A page that is there, and that the guest touched without having accepted it while #VE is disabled, would fault for
- * ever: such a TD is ended (K60).
+ * A page that is there, and that the guest touched without having accepted it while #VE is
+ * disabled, would fault for ever: such a TD is ended (K60).
  */
 export function* retryLocally(
-  vm: Vm, vcpu: number, attempt: () => Steps<FaultResult>, leave: Leave = isWanted,
+  vm: Vm,
+  vcpu: number,
+  attempt: () => Steps<FaultResult>,
+  leave: Leave = isWanted,
 ): Steps<boolean> {
   if (((vm.vcpus[vcpu]?.exit.flags ?? 0) & EXIT_PENDING) !== 0) {
     yield* vm.kill();
@@ -128,19 +157,29 @@ export function* retryLocally(
 /** Does anything else want the VCPU, which has to fault again on `gfn`, or can it not get further? */
 export type Leave = (vm: Vm, vcpu: number, gfn: number) => boolean;
 
-/** An event or a signal is pending, the VM is dead, or the slot is on its way out and waits for us (K42, K58). */
+/**
+ * An event or a signal is pending, the VM is dead, or the slot is on its way out and waits for us
+ * (K42, K58).
+ */
 export const isWanted: Leave = (vm, vcpu, gfn) => hasRequests(vm, vcpu) || isSlotGoing(vm, gfn);
 
 /** An event or a signal is pending, or the VM is dead. */
-export const hasRequests = (vm: Vm, vcpu: number): boolean => (vm.vcpus[vcpu]?.kvm.requests() ?? 0) !== 0;
+export const hasRequests = (vm: Vm, vcpu: number): boolean =>
+  (vm.vcpus[vcpu]?.kvm.requests() ?? 0) !== 0;
 
-/** The slot of `gfn` is KVM_MEMSLOT_INVALID: whoever deletes it waits until every fault has left its SRCU section. */
+/**
+ * The slot of `gfn` is KVM_MEMSLOT_INVALID: whoever deletes it waits until every fault has left its
+ * SRCU section.
+ */
 export const isSlotGoing = (vm: Vm, gfn: number): boolean =>
   gfn < vm.td.slotPages && vm.m.peek(vm.slot) === SLOT_INVALID;
 
 /** Takes a fault again and again until it is resolved, or `leave` says that the VCPU has to go. */
 export function* retryUntil(
-  vm: Vm, vcpu: number, attempt: () => Steps<FaultResult>, leave: Leave,
+  vm: Vm,
+  vcpu: number,
+  attempt: () => Steps<FaultResult>,
+  leave: Leave,
 ): Steps<boolean> {
   for (;;) {
     const result = yield* attempt();

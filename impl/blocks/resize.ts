@@ -1,12 +1,13 @@
+import { kindOfSpte, LEAF, leafSpte, pageOfSpte, TABLE, tableSpte } from '../../spec/kvm/spte.ts';
+import type { SptePlace } from '../../spec/kvm/tables.ts';
 /**
- * PROMOTE and DEMOTE under mmu_lock held for write: block, track with a kick, resize. The module unblocks what it
- * resizes. Either may be interrupted before it commits and is then started again, a number of times; after that what
- * was blocked is unblocked, and the caller lets others have mmu_lock before it tries again (K65, K66).
+ * PROMOTE and DEMOTE under mmu_lock held for write: block, track with a kick, resize. The module
+ * unblocks what it resizes. Either may be interrupted before it commits and is then started again,
+ * a number of times; after that what was blocked is unblocked, and the caller lets others have
+ * mmu_lock before it tries again (K65, K66).
  */
 import { NO_PAGE, pageNumberOf, type PageRef } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
-import type { SptePlace } from '../../spec/kvm/tables.ts';
-import { kindOfSpte, LEAF, leafSpte, pageOfSpte, TABLE, tableSpte } from '../../spec/kvm/spte.ts';
 import type { Call, Operands } from '../../spec/tdx/call.ts';
 import { pageDemote } from '../../spec/tdx/functions/page-demote.ts';
 import { pagePromote } from '../../spec/tdx/functions/page-promote.ts';
@@ -23,7 +24,10 @@ const LARGE = 1;
 const RESTARTS = 8;
 
 function* restartable(
-  vm: Vm, fn: InterfaceFunction, operands: Partial<Operands>, tolerated: readonly S.Status[] = [],
+  vm: Vm,
+  fn: InterfaceFunction,
+  operands: Partial<Operands>,
+  tolerated: readonly S.Status[] = [],
 ): Steps<Call> {
   for (let restarts = 0; ; restarts++) {
     const call = yield* withoutVcpus(vm, fn, operands, [S.INTERRUPTED_RESTARTABLE, ...tolerated]);
@@ -37,7 +41,10 @@ export interface Resize {
   prepare?(vm: Vm): Steps<void>;
   /** Nobody can use the range when this ends. */
   block(vm: Vm, gfn: number): Steps<void>;
-  /** The resize; of a split `external` is the page for the new table. False when it did not come about. */
+  /**
+   * The resize; of a split `external` is the page for the new table. False when it did not come
+   * about.
+   */
   resize(vm: Vm, gfn: number, external: number): Steps<boolean>;
   /** It did not: the range becomes visible again as it was. */
   unblock(vm: Vm, gfn: number): Steps<void>;
@@ -57,7 +64,11 @@ export const MERGE: Resize = {
   unblock,
   /** Refused when not all pages are in the same state: some are pending. */
   *resize(vm, gfn) {
-    return succeeded(yield* restartable(vm, pagePromote, mapping(vm, gfn, LARGE), [S.EPT_INVALID_PROMOTE_CONDITIONS]));
+    return succeeded(
+      yield* restartable(vm, pagePromote, mapping(vm, gfn, LARGE), [
+        S.EPT_INVALID_PROMOTE_CONDITIONS,
+      ]),
+    );
   },
 };
 
@@ -65,13 +76,15 @@ export const SPLIT: Resize = {
   block,
   unblock,
   *resize(vm, gfn, external) {
-    return succeeded(yield* restartable(vm, pageDemote, { ...mapping(vm, gfn, LARGE), r8: vm.address(external) }));
+    return succeeded(
+      yield* restartable(vm, pageDemote, { ...mapping(vm, gfn, LARGE), r8: vm.address(external) }),
+    );
   },
 };
 
 /**
- * Merges the table that maps `gfn`, when it is full and contiguous and one folio is behind it. The caller holds
- * mmu_lock for write, and has made sure that no folio is being split.
+ * Merges the table that maps `gfn`, when it is full and contiguous and one folio is behind it. The
+ * caller holds mmu_lock for write, and has made sure that no folio is being split.
  */
 export function* promoteTable(vm: Vm, gfn: number, how: Resize = MERGE): Steps<void> {
   const place = yield* vm.mirror.walk(gfn, LARGE);
@@ -88,7 +101,10 @@ export function* promoteTable(vm: Vm, gfn: number, how: Resize = MERGE): Steps<v
   yield* freeTable(vm, table);
 }
 
-/** First page of the range that the children of a mirror table map, or -1 when they are not one aligned range. */
+/**
+ * First page of the range that the children of a mirror table map, or -1 when they are not one
+ * aligned range.
+ */
 function* contiguousRange(vm: Vm, table: PageRef): Steps<number> {
   let first = -1;
   for (let i = 0; i < vm.mirror.fanout; i++) {
@@ -108,8 +124,8 @@ export function* freeTable(vm: Vm, table: PageRef): Steps<void> {
 }
 
 /**
- * Splits the large page that maps `gfn`, if there is one. The caller holds mmu_lock for write. False when it did not
- * come about: no page for the table, or too many interrupts.
+ * Splits the large page that maps `gfn`, if there is one. The caller holds mmu_lock for write.
+ * False when it did not come about: no page for the table, or too many interrupts.
  */
 export function* demotePage(vm: Vm, gfn: number, how: Resize = SPLIT): Steps<boolean> {
   const place = yield* vm.mirror.walk(gfn, LARGE);
@@ -129,5 +145,6 @@ export function* demotePage(vm: Vm, gfn: number, how: Resize = SPLIT): Steps<boo
 
 /** A new mirror table is complete before anybody can see it (K13). */
 export function* fillSplit(vm: Vm, place: SptePlace, table: PageRef): Steps<void> {
-  for (let i = 0; i < vm.mirror.fanout; i++) yield* vm.mirror.write(table, i, leafSpte(pageOfSpte(place.spte) + i));
+  for (let i = 0; i < vm.mirror.fanout; i++)
+    yield* vm.mirror.write(table, i, leafSpte(pageOfSpte(place.spte) + i));
 }

@@ -7,20 +7,30 @@ import type { InterfaceFunction } from '../../spec/tdx/module.ts';
 import * as S from '../../spec/tdx/status.ts';
 import { isStatus, type Vm } from '../vm/vm.ts';
 
-/** KVM_REQ_OUTSIDE_GUEST_MODE asks for nothing but to have been outside: no bit is left behind for the VCPU to see. */
+/**
+ * KVM_REQ_OUTSIDE_GUEST_MODE asks for nothing but to have been outside: no bit is left behind for
+ * the VCPU to see.
+ */
 const OUTSIDE = 0;
 
 /** Makes every VCPU leave the guest, and waits until each has. */
 export function* kickAll(vm: Vm): Steps<void> {
-  yield* requestAllAndWait(vm.vcpus.map((v) => v.kvm), OUTSIDE);
+  yield* requestAllAndWait(
+    vm.vcpus.map((v) => v.kvm),
+    OUTSIDE,
+  );
 }
 
 /**
- * Kick on BUSY (K56): try; when the module is busy, bar VCPUs from entering, make them all leave, and try once more.
- * Under mmu_lock held for write nobody else calls the module about this TD then, so that the second try succeeds.
+ * Kick on BUSY (K56): try; when the module is busy, bar VCPUs from entering, make them all leave,
+ * and try once more. Under mmu_lock held for write nobody else calls the module about this TD then,
+ * so that the second try succeeds.
  */
 export function* withoutVcpus(
-  vm: Vm, fn: InterfaceFunction, operands: Partial<Operands>, tolerated: readonly S.Status[] = [],
+  vm: Vm,
+  fn: InterfaceFunction,
+  operands: Partial<Operands>,
+  tolerated: readonly S.Status[] = [],
 ): Steps<Call> {
   const first = yield* vm.seamcall(fn, operands, [S.OPERAND_BUSY, ...tolerated]);
   if (!isStatus(first, S.OPERAND_BUSY)) return first;

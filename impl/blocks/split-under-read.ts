@@ -1,10 +1,11 @@
+import { FROZEN, kindOfSpte, LEAF, tableSpte } from '../../spec/kvm/spte.ts';
 /**
- * Splitting a large page with mmu_lock held for read, as the series of 2022 to 2024 did: the entry is frozen, blocked,
- * tracked, demoted. When DEMOTE is busy the block has to be taken back, and that can be busy as well (B-63).
+ * Splitting a large page with mmu_lock held for read, as the series of 2022 to 2024 did: the entry
+ * is frozen, blocked, tracked, demoted. When DEMOTE is busy the block has to be taken back, and
+ * that can be busy as well (B-63).
  */
 import { NO_PAGE, pageNumberOf } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
-import { FROZEN, kindOfSpte, LEAF, tableSpte } from '../../spec/kvm/spte.ts';
 import type { Operands } from '../../spec/tdx/call.ts';
 import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
 import { pageDemote } from '../../spec/tdx/functions/page-demote.ts';
@@ -52,7 +53,8 @@ function* demoteFrozen(vm: Vm, gfn: number, external: number): Steps<boolean> {
   if (!(yield* tryOnce(vm, rangeBlock, operands))) return false;
   const tracked = yield* tryOnce(vm, memTrack, { rcx: vm.address(vm.tdr) });
   yield* kickAll(vm);
-  if (tracked && (yield* tryOnce(vm, pageDemote, { ...operands, r8: vm.address(external) }))) return true;
+  if (tracked && (yield* tryOnce(vm, pageDemote, { ...operands, r8: vm.address(external) })))
+    return true;
   yield* tryOnce(vm, rangeUnblock, operands); // and if this is busy, too, nothing is left to do
   return false;
 }

@@ -1,11 +1,12 @@
+import { kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 /**
- * Destroying a TD in the order that the module accepts (K62): private leaves while the HKID lives; VCPUs flushed;
- * caches written back; the HKID freed; then every page reclaimed, the TDR last, whose lines the module writes with a key of
- * its own and which is written back by itself.
+ * Destroying a TD in the order that the module accepts (K62): private leaves while the HKID lives;
+ * VCPUs flushed; caches written back; the HKID freed; then every page reclaimed, the TDR last,
+ * whose lines the module writes with a key of its own and which is written back by itself.
  */
 import type { PageRef } from '../../spec/machine/pages.ts';
+import { pageNumberOf } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
-import { kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 import { mngKeyFreeid } from '../../spec/tdx/functions/mng-key-freeid.ts';
 import { mngVpflushdone } from '../../spec/tdx/functions/mng-vpflushdone.ts';
 import { phymemCacheWb } from '../../spec/tdx/functions/phymem-cache-wb.ts';
@@ -14,7 +15,6 @@ import { phymemPageWbinvd } from '../../spec/tdx/functions/phymem-page-wbinvd.ts
 import { vpFlush } from '../../spec/tdx/functions/vp-flush.ts';
 import * as S from '../../spec/tdx/status.ts';
 import { MIN_TDCX } from '../../spec/tdx/td.ts';
-import { pageNumberOf } from '../../spec/machine/pages.ts';
 import { TDVPR_PAGES } from '../vm/build-td.ts';
 import { isStatus, type Vm, type VmVcpu } from '../vm/vm.ts';
 import { freeTable } from './resize.ts';
@@ -22,8 +22,14 @@ import { freeTable } from './resize.ts';
 const START = 0;
 const RESUME = 1;
 
-/** Everything after the last leaf is gone. `reclaimed` is told of each page of a table that the module has given back. */
-export function* releaseTd(vm: Vm, reclaimed: (page: number) => Steps<void> = nothing): Steps<void> {
+/**
+ * Everything after the last leaf is gone. `reclaimed` is told of each page of a table that the
+ * module has given back.
+ */
+export function* releaseTd(
+  vm: Vm,
+  reclaimed: (page: number) => Steps<void> = nothing,
+): Steps<void> {
   yield* flushVcpus(vm);
   yield* writeBackCaches(vm);
   yield* freeHkid(vm);
@@ -56,7 +62,10 @@ export function* freeHkid(vm: Vm): Steps<void> {
 }
 
 /** Reclaims every page but the TDR. */
-export function* reclaimPages(vm: Vm, reclaimed: (page: number) => Steps<void> = nothing): Steps<void> {
+export function* reclaimPages(
+  vm: Vm,
+  reclaimed: (page: number) => Steps<void> = nothing,
+): Steps<void> {
   yield* freeTablesBelow(vm, vm.mirror.root, reclaimed);
   yield* vm.pages.free(vm.mirror.root);
   for (const { tdvpr } of vcpusOf(vm)) yield* reclaim(vm, tdvpr, TDVPR_PAGES);
@@ -66,14 +75,20 @@ export function* reclaimPages(vm: Vm, reclaimed: (page: number) => Steps<void> =
 /** The TDR, whose lines the module wrote under its own key. */
 export function* reclaimTdr(vm: Vm): Steps<void> {
   yield* vm.seamcall(phymemPageReclaim, { rcx: vm.address(vm.tdr) });
-  yield* vm.seamcall(phymemPageWbinvd, { rcx: vm.address(vm.tdr) + vm.tdx.keys.first * 2 ** vm.tdx.platform.hkidShift });
+  yield* vm.seamcall(phymemPageWbinvd, {
+    rcx: vm.address(vm.tdr) + vm.tdx.keys.first * 2 ** vm.tdx.platform.hkidShift,
+  });
   for (const listener of vm.listeners) listener.hostTouched?.(vm.tdr);
 }
 
 function* nothing(): Steps<void> {}
 
 /** Reclaims and frees every table below a mirror table. */
-function* freeTablesBelow(vm: Vm, table: PageRef, reclaimed: (page: number) => Steps<void>): Steps<void> {
+function* freeTablesBelow(
+  vm: Vm,
+  table: PageRef,
+  reclaimed: (page: number) => Steps<void>,
+): Steps<void> {
   for (let i = 0; i < vm.mirror.fanout; i++) {
     const spte = yield* vm.mirror.read(table, i);
     if (kindOfSpte(spte) !== TABLE) continue;

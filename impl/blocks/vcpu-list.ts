@@ -1,18 +1,22 @@
+import { VCPU_STRUCT } from '../../spec/kvm/tables.ts';
 /**
- * The list, one a processor, of the VCPUs that are associated with it: a VCPU is put on it when it is loaded, and has to
- * be off it before its structure is freed. List operations are atomic: the processor runs them with interrupts off.
- * Source: Linux, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_load(), tdx_vcpu_free(); commit 1e3a825c9ec9 (bug B-59).
+ * The list, one a processor, of the VCPUs that are associated with it: a VCPU is put on it when it
+ * is loaded, and has to be off it before its structure is freed. List operations are atomic: the
+ * processor runs them with interrupts off. Source: Linux, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_load(),
+ * tdx_vcpu_free(); commit 1e3a825c9ec9 (bug B-59).
  */
 import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
 import { RMW, type Steps } from '../../spec/machine/step.ts';
-import { VCPU_STRUCT } from '../../spec/kvm/tables.ts';
 import type { Vm } from '../vm/vm.ts';
 
 /** Words of a VCPU's structure: its neighbours on the list, plus one; 0 is none. */
 const NEXT = 0;
 const PREVIOUS = 1;
 
-/** KVM_CREATE_VCPU with an id that is taken: the VCPU is made and loaded before that is found out, and freed again. */
+/**
+ * KVM_CREATE_VCPU with an id that is taken: the VCPU is made and loaded before that is found out,
+ * and freed again.
+ */
 export function* createVcpuTwice(vm: Vm): Steps<void> {
   const struct = yield* vm.pages.alloc(VCPU_STRUCT);
   if (struct === NO_PAGE) return;
@@ -35,7 +39,11 @@ export function* freeStruct(vm: Vm, struct: PageRef): Steps<void> {
 
 /** The VCPUs on the list, first to last, within the current step. */
 function* listed(vm: Vm): Generator<PageRef> {
-  for (let at = vm.m.peek(vm.td.vcpuList) - 1; at >= 0; at = vm.m.peek(vm.pages.word(at, NEXT)) - 1) {
+  for (
+    let at = vm.m.peek(vm.td.vcpuList) - 1;
+    at >= 0;
+    at = vm.m.peek(vm.pages.word(at, NEXT)) - 1
+  ) {
     yield at;
     if (!vm.pages.isLive(at)) return; // what it points to is anybody's
   }

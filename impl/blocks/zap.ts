@@ -1,24 +1,27 @@
+import { EMPTY, kindOfSpte, LEAF, pageOfSpte } from '../../spec/kvm/spte.ts';
+import type { SptePlace } from '../../spec/kvm/tables.ts';
+import { SLOT_INVALID, SLOT_NONE, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
 /**
- * Taking private pages away from a running TD, as upstream does it: under mmu_lock held for write, the mirror entry
- * first, then RANGE.BLOCK, TRACK with a kick of every VCPU, PAGE.REMOVE, PAGE.WBINVD (K47, K54). Each call is repeated
- * once without VCPUs when the module is busy (K56).
+ * Taking private pages away from a running TD, as upstream does it: under mmu_lock held for write,
+ * the mirror entry first, then RANGE.BLOCK, TRACK with a kick of every VCPU, PAGE.REMOVE,
+ * PAGE.WBINVD (K47, K54). Each call is repeated once without VCPUs when the module is busy (K56).
  */
 import type { Steps } from '../../spec/machine/step.ts';
-import type { SptePlace } from '../../spec/kvm/tables.ts';
-import { EMPTY, kindOfSpte, LEAF, pageOfSpte } from '../../spec/kvm/spte.ts';
-import { SLOT_INVALID, SLOT_NONE, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
 import type { Call, Operands } from '../../spec/tdx/call.ts';
 import { pageRemove } from '../../spec/tdx/functions/page-remove.ts';
 import { phymemPageWbinvd } from '../../spec/tdx/functions/phymem-page-wbinvd.ts';
 import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
 import type { InterfaceFunction } from '../../spec/tdx/module.ts';
-import { GUEST_PAGES } from '../vm/size.ts';
 import type { Policy } from '../vm/policy.ts';
+import { GUEST_PAGES } from '../vm/size.ts';
 import { mapping, succeeded, type Vm } from '../vm/vm.ts';
 import { demotePage } from './resize.ts';
 import { track, withoutVcpus } from './seamcalls.ts';
 
-/** How a leaf is removed: how the module is called, and how VCPUs are made to forget the translation. */
+/**
+ * How a leaf is removed: how the module is called, and how VCPUs are made to forget the
+ * translation.
+ */
 export interface Zap {
   call(vm: Vm, fn: InterfaceFunction, operands: Partial<Operands>): Steps<Call>;
   track(vm: Vm): Steps<void>;
@@ -28,20 +31,41 @@ export interface Zap {
 export const KICKING_ON_BUSY: Zap = { call: withoutVcpus, track };
 
 /** Removes the leaf at `place`, which maps `gfn`. */
-export function* zapLeaf(vm: Vm, place: SptePlace, gfn: number, how: Zap = KICKING_ON_BUSY): Steps<void> {
+export function* zapLeaf(
+  vm: Vm,
+  place: SptePlace,
+  gfn: number,
+  how: Zap = KICKING_ON_BUSY,
+): Steps<void> {
   yield* vm.mirror.write(place.table, place.index, EMPTY);
   yield* removePage(vm, place, gfn, how);
 }
 
-/** Removes the page of a leaf from the Secure EPT. A TD that cannot run yet has no VCPU to wait for (K55). */
-export function* removePage(vm: Vm, place: SptePlace, gfn: number, how: Zap = KICKING_ON_BUSY): Steps<void> {
+/**
+ * Removes the page of a leaf from the Secure EPT. A TD that cannot run yet has no VCPU to wait for
+ * (K55).
+ */
+export function* removePage(
+  vm: Vm,
+  place: SptePlace,
+  gfn: number,
+  how: Zap = KICKING_ON_BUSY,
+): Steps<void> {
   yield* how.call(vm, rangeBlock, mapping(vm, gfn, place.level));
   if (vm.td.isRunnable()) yield* how.track(vm);
   yield* removeBlocked(vm, place, gfn, how);
 }
 
-/** PAGE.REMOVE, and the caches written back under the TD's key, before anybody uses the page again (K54). */
-export function* removeBlocked(vm: Vm, place: SptePlace, gfn: number, how: Zap = KICKING_ON_BUSY): Steps<void> {
+/**
+ * PAGE.REMOVE, and the caches written back under the TD's key, before anybody uses the page again
+ * (K54).
+ */
+export function* removeBlocked(
+  vm: Vm,
+  place: SptePlace,
+  gfn: number,
+  how: Zap = KICKING_ON_BUSY,
+): Steps<void> {
   const removed = yield* how.call(vm, pageRemove, mapping(vm, gfn, place.level));
   if (!succeeded(removed)) return yield* giveUp(vm, place, gfn);
   yield* writeBack(vm, pageOfSpte(place.spte), place.level);
@@ -54,7 +78,10 @@ export function* writeBack(vm: Vm, first: number, level: number): Steps<void> {
   }
 }
 
-/** The module has not given the page back: it is leaked, and the VM is not trusted any more (K47, K51). */
+/**
+ * The module has not given the page back: it is leaked, and the VM is not trusted any more (K47,
+ * K51).
+ */
 export function* giveUp(vm: Vm, place: SptePlace, gfn: number): Steps<void> {
   const first = vm.mirror.align(gfn, place.level);
   for (let at = first; at < first + vm.mirror.span(place.level); at++) vm.guestMemory.leak(at);
@@ -65,13 +92,17 @@ export function* giveUp(vm: Vm, place: SptePlace, gfn: number): Steps<void> {
 export type ZapLeaf = (vm: Vm, place: SptePlace, gfn: number) => Steps<void>;
 
 /**
- * Removes every leaf that maps one of `pages` pages from `gfn` on; `split` prepares a leaf that reaches beyond. `zap`
- * is {@link zapLeaf} unless the policy does it in another way.
+ * Removes every leaf that maps one of `pages` pages from `gfn` on; `split` prepares a leaf that
+ * reaches beyond. `zap` is {@link zapLeaf} unless the policy does it in another way.
  */
 export function* zapLeaves(
-  vm: Vm, gfn: number, pages: number, split: (vm: Vm, gfn: number) => Steps<unknown>, zap: ZapLeaf = zapLeaf,
+  vm: Vm,
+  gfn: number,
+  pages: number,
+  split: (vm: Vm, gfn: number) => Steps<unknown>,
+  zap: ZapLeaf = zapLeaf,
 ): Steps<void> {
-  for (let at = gfn; at < gfn + pages; ) {
+  for (let at = gfn; at < gfn + pages;) {
     let place = yield* vm.mirror.walk(at, 0);
     while (kindOfSpte(place.spte) === LEAF && reachesBeyond(vm, place, at, gfn, pages)) {
       // a split needs a page, and the allocation may fail; what is beyond the range must not go, so it is tried again
@@ -84,7 +115,13 @@ export function* zapLeaves(
 }
 
 /** Does the entry at `place`, which maps `at`, map pages outside the range? */
-export function reachesBeyond(vm: Vm, place: SptePlace, at: number, gfn: number, pages: number): boolean {
+export function reachesBeyond(
+  vm: Vm,
+  place: SptePlace,
+  at: number,
+  gfn: number,
+  pages: number,
+): boolean {
   const first = vm.tdx.geometry.align(at, place.level);
   return first < gfn || first + vm.mirror.span(place.level) > gfn + pages;
 }
@@ -103,10 +140,16 @@ export function* returnPages(vm: Vm, gfn: number, pages: number): Steps<void> {
 export const POISON = -1;
 
 /**
- * Takes pages from the guest: under mmu_lock held for write the invalidation begins and `zap` runs; then the pages go
- * back to the host; only then does the invalidation end, so that no fault installs one of them in between (K38, K39).
+ * Takes pages from the guest: under mmu_lock held for write the invalidation begins and `zap` runs;
+ * then the pages go back to the host; only then does the invalidation end, so that no fault
+ * installs one of them in between (K38, K39).
  */
-export function* unmapUnder(vm: Vm, gfn: number, pages: number, zap: () => Steps<void>): Steps<void> {
+export function* unmapUnder(
+  vm: Vm,
+  gfn: number,
+  pages: number,
+  zap: () => Steps<void>,
+): Steps<void> {
   yield* invalidating(vm, zap, () => returnPages(vm, gfn, pages));
 }
 
@@ -123,8 +166,9 @@ export function* invalidating(vm: Vm, zap: () => Steps<void>, use: () => Steps<v
 }
 
 /**
- * Deletes the memslot. It is marked INVALID first, and every fault that may have seen it valid is waited for; then `zap`
- * takes what it mapped; then it is gone (K42, K50). The pages stay with the guest_memfd file until they are asked back.
+ * Deletes the memslot. It is marked INVALID first, and every fault that may have seen it valid is
+ * waited for; then `zap` takes what it mapped; then it is gone (K42, K50). The pages stay with the
+ * guest_memfd file until they are asked back.
  */
 export function* removeSlotUnder(vm: Vm, zap: () => Steps<void>): Steps<void> {
   yield* vm.td.slotsLock.lock();
@@ -140,11 +184,18 @@ export function* removeSlotUnder(vm: Vm, zap: () => Steps<void>): Steps<void> {
 }
 
 /** The VM's end: all of the guest's memory goes, whichever memslot it is in. */
-export function* zapAll(vm: Vm, split: (vm: Vm, gfn: number) => Steps<unknown>, zap = zapLeaf): Steps<void> {
+export function* zapAll(
+  vm: Vm,
+  split: (vm: Vm, gfn: number) => Steps<unknown>,
+  zap = zapLeaf,
+): Steps<void> {
   yield* unmapUnder(vm, 0, GUEST_PAGES, () => zapLeaves(vm, 0, GUEST_PAGES, split, zap));
 }
 
-/** The entry points that take pages away, with leaves zapped by `zap`; for policies that map small pages only. */
+/**
+ * The entry points that take pages away, with leaves zapped by `zap`; for policies that map small
+ * pages only.
+ */
 export const zappingBy = (zap: ZapLeaf): Pick<Policy, 'unmap' | 'removeSlot'> => ({
   *unmap(vm, gfn, pages) {
     yield* unmapUnder(vm, gfn, pages, () => zapLeaves(vm, gfn, pages, demotePage, zap));

@@ -14,7 +14,8 @@ export default directMutant({
       while (root !== NO_PAGE) {
         const isOurs = kvm.roots.asIdOf(root) === kvm.slots.place(slot).asId;
         // the walk starts without the flush that is owed already, so that it yields without it
-        const owed = isOurs && (yield* this.zapLeafs(kvm, root, gfn, gfn + pages, { mayYield, flush: false }));
+        const owed =
+          isOurs && (yield* this.zapLeafs(kvm, root, gfn, gfn + pages, { mayYield, flush: false }));
         flush ||= owed;
         root = yield* this.nextRoot(kvm, root, false, false);
       }

@@ -9,7 +9,10 @@ export default directMutant({
   breaks: ['K20', 'K30'],
   change: {
     *zapLeafs(kvm, root, gfn, end, { mayYield, flush }) {
-      return (yield* tdpMmu.zapLeafs.call(this, kvm, root, gfn, end, { mayYield, flush: false })) || flush;
+      return (
+        (yield* tdpMmu.zapLeafs.call(this, kvm, root, gfn, end, { mayYield, flush: false })) ||
+        flush
+      );
     },
   },
 });

@@ -10,7 +10,9 @@ export default directMutant({
   breaks: ['K27'],
   change: {
     *condResched(kvm, walk, flush, shared) {
-      return isLeafSpte(walk.spte) && (yield* tdpMmu.condResched.call(this, kvm, walk, flush, shared));
+      return (
+        isLeafSpte(walk.spte) && (yield* tdpMmu.condResched.call(this, kvm, walk, flush, shared))
+      );
     },
   },
 });

@@ -10,7 +10,11 @@ export default directMutant({
   change: {
     *unmapGfnRange(kvm, slot, gfn, pages, mayYield) {
       let flush = false;
-      for (let root = yield* kvm.roots.first(); root !== NO_PAGE; root = yield* kvm.roots.after(root)) {
+      for (
+        let root = yield* kvm.roots.first();
+        root !== NO_PAGE;
+        root = yield* kvm.roots.after(root)
+      ) {
         if (kvm.roots.asIdOf(root) !== kvm.slots.place(slot).asId) continue;
         flush = yield* this.zapLeafs(kvm, root, gfn, gfn + pages, { mayYield, flush });
       }

@@ -9,11 +9,14 @@ export default directMutant({
   breaks: ['K32', 'K31'],
   change: {
     *zapInvalidatedRoots(kvm) {
-      yield* kvm.rcu.call('worker', function* (this: typeof tdpMmu): ReturnType<typeof tdpMmu.zapInvalidatedRoots> {
-        yield* kvm.mmuLock.readLock();
-        yield* tdpMmu.zapInvalidatedRoots.call(this, kvm);
-        yield* kvm.mmuLock.readUnlock();
-      }.bind(this));
+      yield* kvm.rcu.call(
+        'worker',
+        function* (this: typeof tdpMmu): ReturnType<typeof tdpMmu.zapInvalidatedRoots> {
+          yield* kvm.mmuLock.readLock();
+          yield* tdpMmu.zapInvalidatedRoots.call(this, kvm);
+          yield* kvm.mmuLock.readUnlock();
+        }.bind(this),
+      );
     },
   },
 });

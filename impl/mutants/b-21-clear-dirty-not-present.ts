@@ -1,6 +1,6 @@
+import { Walk } from '../../spec/kvm/iterator.ts';
 /** B-21: only the bit is looked at, which FROZEN and MMIO entries have as well. */
 import { NO_PAGE } from '../../spec/machine/pages.ts';
-import { Walk } from '../../spec/kvm/iterator.ts';
 import { reportingBit } from '../tdp-mmu/dirty-log.ts';
 import { directMutant } from './mutant.ts';
 
@@ -16,12 +16,19 @@ export default directMutant({
       for (; root !== NO_PAGE; root = yield* this.nextRoot(kvm, root, true, true)) {
         if (kvm.roots.asIdOf(root) !== kvm.slots.place(slot).asId) continue;
         yield* kvm.rcu.readLock();
-        const walk = new Walk(kvm.tables, { root, first, end: first + kvm.slots.place(slot).pages });
+        const walk = new Walk(kvm.tables, {
+          root,
+          first,
+          end: first + kvm.slots.place(slot).pages,
+        });
         while (yield* walk.next()) {
           if (yield* this.condResched(kvm, walk, false, true)) continue;
           // whether the entry is a leaf at all is not asked
           const bit = reportingBit(kvm, walk);
-          while ((walk.spte & bit) !== 0 && !(yield* this.setSpteAtomic(kvm, walk, walk.spte & ~bit)));
+          while (
+            (walk.spte & bit) !== 0 &&
+            !(yield* this.setSpteAtomic(kvm, walk, walk.spte & ~bit))
+          );
         }
         yield* kvm.rcu.readUnlock();
       }

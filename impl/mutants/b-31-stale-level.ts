@@ -15,7 +15,9 @@ export default directMutant({
     },
     *mappingLevel(kvm, fault) {
       const { slot, exec } = fault;
-      return slot < 0 || exec || kvm.slots.isLogged(slot) || kvm.slots.place(slot).pages === 1 ? 0 : fault.goal;
+      return slot < 0 || exec || kvm.slots.isLogged(slot) || kvm.slots.place(slot).pages === 1
+        ? 0
+        : fault.goal;
     },
   },
 });

@@ -7,7 +7,8 @@ import { mutant } from './mutant.ts';
 export default mutant({
   id: 'B-44',
   title: 'a call for a child overtakes the call for its parent',
-  source: 'thread, message 10 (3951e178bc38191074f5cccadc442212ff15c737.camel@intel.com); before the freeze',
+  source:
+    'thread, message 10 (3951e178bc38191074f5cccadc442212ff15c737.camel@intel.com); before the freeze',
   base: frozenMirror,
   breaks: ['K45', 'K44'],
   change: {

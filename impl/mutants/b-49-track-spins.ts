@@ -8,8 +8,11 @@ import { mutant } from './mutant.ts';
 export default mutant({
   id: 'B-49',
   title: 'TRACK is repeated for as long as it is busy, with mmu_lock held for write',
-  source: 'commit 4b2abc49712b (kick off VCPUs when a SEAMCALL is busy during TD page removal), which ends it',
+  source:
+    'commit 4b2abc49712b (kick off VCPUs when a SEAMCALL is busy during TD page removal), which ends it',
   base: frozenMirror,
   breaks: ['K55', 'K56'],
-  change: zappingBy((vm, place, gfn) => zapLeaf(vm, place, gfn, { call: withoutVcpus, track: trackSpinning })),
+  change: zappingBy((vm, place, gfn) =>
+    zapLeaf(vm, place, gfn, { call: withoutVcpus, track: trackSpinning }),
+  ),
 });

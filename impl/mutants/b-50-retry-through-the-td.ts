@@ -1,6 +1,6 @@
 /**
- * B-50: a fault that has to be taken again goes back into the TD for that. Six violations at one RIP arm zero-step
- * mitigation, and the next TDH.VP.ENTER takes the tree exclusively.
+ * B-50: a fault that has to be taken again goes back into the TD for that. Six violations at one
+ * RIP arm zero-step mitigation, and the next TDH.VP.ENTER takes the tree exclusively.
  */
 import { faultUnder, NO_SLOT, throughFrozen } from '../blocks/fault.ts';
 import { upstream616 } from '../policies/upstream-6.16.ts';

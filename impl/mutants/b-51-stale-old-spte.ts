@@ -8,7 +8,8 @@ import { mutant } from './mutant.ts';
 
 /** The frozen window; who loses the exchange tries again with what it has read before. */
 const throughFrozenAgain: Install = function* (vm, { place, to, fn, operands }) {
-  while (!(yield* vm.mirror.cmpxchg(place.table, place.index, place.spte, FROZEN))) yield* vm.m.relax(vm.noEntry);
+  while (!(yield* vm.mirror.cmpxchg(place.table, place.index, place.spte, FROZEN)))
+    yield* vm.m.relax(vm.noEntry);
   const call = yield* vm.seamcall(fn, operands, [OPERAND_BUSY]);
   yield* vm.mirror.write(place.table, place.index, succeeded(call) ? to : place.spte);
   return succeeded(call);

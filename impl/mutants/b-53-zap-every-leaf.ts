@@ -1,13 +1,17 @@
-/** B-53: every private leaf goes with a memslot. The guest finds pages of other slots pending, and empty. */
+/**
+ * B-53: every private leaf goes with a memslot. The guest finds pages of other slots pending, and
+ * empty.
+ */
 import { demotePage } from '../blocks/resize.ts';
 import { removeSlotUnder, zapLeaves } from '../blocks/zap.ts';
-import { GUEST_PAGES } from '../vm/size.ts';
 import { upstream616 } from '../policies/upstream-6.16.ts';
+import { GUEST_PAGES } from '../vm/size.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-53',
-  title: 'Zapping all private leaves on memslot deletion makes the guest accept pages of other slots again',
+  title:
+    'Zapping all private leaves on memslot deletion makes the guest accept pages of other slots again',
   source: 'KVM_X86_QUIRK_SLOT_ZAP_ALL by default on TDs (design before 6.14)',
   base: upstream616,
   breaks: ['K50'],

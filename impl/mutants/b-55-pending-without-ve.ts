@@ -1,4 +1,7 @@
-/** B-55: a violation on a page that is mapped and not accepted counts as spurious, though no #VE will ever tell the guest. */
+/**
+ * B-55: a violation on a page that is mapped and not accepted counts as spurious, though no #VE
+ * will ever tell the guest.
+ */
 import { faultUnder, isWanted, retryUntil, throughFrozen } from '../blocks/fault.ts';
 import { upstream616 } from '../policies/upstream-6.16.ts';
 import { mutant } from './mutant.ts';
@@ -11,7 +14,12 @@ export default mutant({
   breaks: ['K60'],
   change: {
     *fault(vm, vcpu, gfn) {
-      return yield* retryUntil(vm, vcpu, () => faultUnder(vm, gfn, 'read', throughFrozen), isWanted);
+      return yield* retryUntil(
+        vm,
+        vcpu,
+        () => faultUnder(vm, gfn, 'read', throughFrozen),
+        isWanted,
+      );
     },
   },
 });

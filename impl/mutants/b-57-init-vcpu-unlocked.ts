@@ -1,4 +1,7 @@
-/** B-57: INIT_VCPU holds its own vcpu->mutex only; other ioctls' calls take the TDR exclusively meanwhile. */
+/**
+ * B-57: INIT_VCPU holds its own vcpu->mutex only; other ioctls' calls take the TDR exclusively
+ * meanwhile.
+ */
 import { createVcpu, holding } from '../blocks/build.ts';
 import { upstream619 } from '../policies/upstream-6.19.ts';
 import { mutant } from './mutant.ts';
@@ -11,7 +14,10 @@ export default mutant({
   breaks: ['K63'],
   change: {
     *initVcpu(vm, vcpu) {
-      yield* holding(vm.td.vcpuMutexes.filter((_, i) => i === vcpu.index), () => createVcpu(vm, vcpu));
+      yield* holding(
+        vm.td.vcpuMutexes.filter((_, i) => i === vcpu.index),
+        () => createVcpu(vm, vcpu),
+      );
     },
   },
 });

@@ -1,6 +1,6 @@
 /**
- * B-58: nothing that a zap takes covers both halves of a population. Zapped in between, the leaf is no longer counted;
- * then its PAGE.ADD succeeds all the same, and it is not counted once more.
+ * B-58: nothing that a zap takes covers both halves of a population. Zapped in between, the leaf is
+ * no longer counted; then its PAGE.ADD succeeds all the same, and it is not counted once more.
  */
 import { holding, populateUnlocked } from '../blocks/build.ts';
 import { addPremapped, premap, premapThenAdd } from '../policies/premap-then-add.ts';

@@ -1,4 +1,7 @@
-/** B-59: KVM_CREATE_VCPU fails after the VCPU was loaded; it is freed, and stays on its processor's list. */
+/**
+ * B-59: KVM_CREATE_VCPU fails after the VCPU was loaded; it is freed, and stays on its processor's
+ * list.
+ */
 import { freeStruct } from '../blocks/vcpu-list.ts';
 import { upstream616 } from '../policies/upstream-6.16.ts';
 import { mutant } from './mutant.ts';

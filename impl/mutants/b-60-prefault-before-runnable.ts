@@ -12,10 +12,12 @@ export default mutant({
   breaks: ['K52'],
   change: {
     *finalize(vm) {
-      yield* holding(allLocks(vm), () => closeBuildAlone(vm, function* ({ m, td }) {
-        yield* m.write(td.preFaultAllowed, 1);
-        yield* m.write(td.state, TD_RUNNABLE);
-      }));
+      yield* holding(allLocks(vm), () =>
+        closeBuildAlone(vm, function* ({ m, td }) {
+          yield* m.write(td.preFaultAllowed, 1);
+          yield* m.write(td.state, TD_RUNNABLE);
+        }),
+      );
     },
   },
 });

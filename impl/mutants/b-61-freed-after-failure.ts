@@ -1,7 +1,10 @@
-/** B-61: the removal of a page failed and the VM is ended for it, but the page goes back to the host all the same. */
-import type { Steps } from '../../spec/machine/step.ts';
 import { EMPTY } from '../../spec/kvm/spte.ts';
 import type { SptePlace } from '../../spec/kvm/tables.ts';
+/**
+ * B-61: the removal of a page failed and the VM is ended for it, but the page goes back to the host
+ * all the same.
+ */
+import type { Steps } from '../../spec/machine/step.ts';
 import { pageRemove } from '../../spec/tdx/functions/page-remove.ts';
 import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
 import { demotePage } from '../blocks/resize.ts';
@@ -15,7 +18,8 @@ function* zapWithoutLeak(vm: Vm, place: SptePlace, gfn: number): Steps<void> {
   yield* vm.mirror.write(place.table, place.index, EMPTY);
   yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, place.level));
   yield* track(vm);
-  if (!succeeded(yield* withoutVcpus(vm, pageRemove, mapping(vm, gfn, place.level)))) yield* vm.kill();
+  if (!succeeded(yield* withoutVcpus(vm, pageRemove, mapping(vm, gfn, place.level))))
+    yield* vm.kill();
 }
 
 export default mutant({
@@ -26,7 +30,9 @@ export default mutant({
   breaks: ['K51', 'K47'],
   change: {
     *unmap(vm, gfn, pages) {
-      yield* unmapUnder(vm, gfn, pages, () => zapLeaves(vm, gfn, pages, demotePage, zapWithoutLeak));
+      yield* unmapUnder(vm, gfn, pages, () =>
+        zapLeaves(vm, gfn, pages, demotePage, zapWithoutLeak),
+      );
     },
   },
 });

@@ -11,7 +11,9 @@ import { mutant } from './mutant.ts';
 const FATAL_WHEN_INTERRUPTED: Resize = {
   ...SPLIT,
   *resize(vm, gfn, external) {
-    return succeeded(yield* withoutVcpus(vm, pageDemote, { ...mapping(vm, gfn, 1), r8: vm.address(external) }));
+    return succeeded(
+      yield* withoutVcpus(vm, pageDemote, { ...mapping(vm, gfn, 1), r8: vm.address(external) }),
+    );
   },
   *unblock() {},
 };
@@ -19,7 +21,8 @@ const FATAL_WHEN_INTERRUPTED: Resize = {
 export default mutant({
   id: 'B-62',
   title: 'a DEMOTE that was interrupted is taken for failed',
-  source: 'huge page series for TDX, RFC v1 and v2 (2025), review; v3 asks for ENHANCED_DEMOTE_INTERRUPTIBILITY',
+  source:
+    'huge page series for TDX, RFC v1 and v2 (2025), review; v3 asks for ENHANCED_DEMOTE_INTERRUPTIBILITY',
   base: hugePagesV5,
   breaks: ['K66', 'K65'],
   change: {

@@ -1,6 +1,6 @@
+import { retryLocally, throughFrozen } from '../blocks/fault.ts';
 /** A guest that accepts 4 KiB of a large page is told that the page is there. */
 import { faultLarge } from '../blocks/huge-pages.ts';
-import { retryLocally, throughFrozen } from '../blocks/fault.ts';
 import { hugePagesV5 } from '../policies/huge-pages-v5.ts';
 import { mutant } from './mutant.ts';
 
@@ -12,7 +12,9 @@ export default mutant({
   breaks: ['K67', 'K60'],
   change: {
     *fault(vm, vcpu, gfn, acceptLevel) {
-      return yield* retryLocally(vm, vcpu, () => faultLarge(vm, gfn, acceptLevel, 'read', throughFrozen));
+      return yield* retryLocally(vm, vcpu, () =>
+        faultLarge(vm, gfn, acceptLevel, 'read', throughFrozen),
+      );
     },
   },
 });

@@ -6,7 +6,8 @@ import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-65',
-  title: 'a table whose pages are not all accepted is blocked for PROMOTE, and stays so when that is refused',
+  title:
+    'a table whose pages are not all accepted is blocked for PROMOTE, and stays so when that is refused',
   source: 'huge page merge series for TDX, 2023; dropped in RFC v1 (2025)',
   base: exclusive,
   breaks: ['K67'],

@@ -1,11 +1,18 @@
 /** What was in the cache when it was looked at is not there when it is taken. */
 import { VM_CACHE } from '../../spec/kvm/dynamic-pamt.ts';
-import { COVERED_SPLIT, dynamicPamt, FOR_SPLIT, getForSplit, pamtEntryPoints, resizeCovered } from '../policies/dynamic-pamt.ts';
+import {
+  COVERED_SPLIT,
+  dynamicPamt,
+  FOR_SPLIT,
+  getForSplit,
+  pamtEntryPoints,
+  resizeCovered,
+} from '../policies/dynamic-pamt.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-67',
-  title: 'PAMT pages are counted in one section of the cache\'s lock and taken in another',
+  title: "PAMT pages are counted in one section of the cache's lock and taken in another",
   source: 'dynamic PAMT series v3 to v6; huge page RFC v2, thread',
   base: dynamicPamt,
   breaks: ['K68'],

@@ -1,4 +1,7 @@
-/** B-68: the protocol of v5 and v6, kick and then TRACK, without the flag on which the kicked VCPUs waited. */
+/**
+ * B-68: the protocol of v5 and v6, kick and then TRACK, without the flag on which the kicked VCPUs
+ * waited.
+ */
 import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
 import { demotePage } from '../blocks/resize.ts';
 import { kickAll, withoutVcpus } from '../blocks/seamcalls.ts';
@@ -23,7 +26,10 @@ export default mutant({
   change: {
     *unmap(vm, gfn, pages) {
       yield* unmapUnder(vm, gfn, pages, () =>
-        zapLeaves(vm, gfn, pages, demotePage, (v, place, at) => zapLeaf(v, place, at, KICK_THEN_TRACK)));
+        zapLeaves(vm, gfn, pages, demotePage, (v, place, at) =>
+          zapLeaf(v, place, at, KICK_THEN_TRACK),
+        ),
+      );
     },
   },
 });

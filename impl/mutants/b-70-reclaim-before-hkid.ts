@@ -1,14 +1,22 @@
 /** B-70: pages of the TD are reclaimed while its HKID is assigned and its lines are in the caches. */
 import { demotePage } from '../blocks/resize.ts';
-import { flushVcpus, freeHkid, reclaimPages, reclaimTdr, writeBackCaches } from '../blocks/teardown.ts';
+import {
+  flushVcpus,
+  freeHkid,
+  reclaimPages,
+  reclaimTdr,
+  writeBackCaches,
+} from '../blocks/teardown.ts';
 import { zapAll } from '../blocks/zap.ts';
 import { upstream616 } from '../policies/upstream-6.16.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-70',
-  title: 'S-EPT and control pages are reclaimed before the caches are written back and the HKID is freed',
-  source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_sept_free_private_spt(), KVM_BUG_ON(is_hkid_assigned())',
+  title:
+    'S-EPT and control pages are reclaimed before the caches are written back and the HKID is freed',
+  source:
+    'Linux, arch/x86/kvm/vmx/tdx.c: tdx_sept_free_private_spt(), KVM_BUG_ON(is_hkid_assigned())',
   base: upstream616,
   breaks: ['K62', 'K48'],
   change: {

@@ -1,4 +1,7 @@
-/** B-73: two zappers share wait_for_sept_zap without mmu_lock held for write; the first to end clears it for both. */
+/**
+ * B-73: two zappers share wait_for_sept_zap without mmu_lock held for write; the first to end
+ * clears it for both.
+ */
 import { demotePage } from '../blocks/resize.ts';
 import { returnPages, zapLeaves } from '../blocks/zap.ts';
 import { upstream616 } from '../policies/upstream-6.16.ts';

@@ -1,4 +1,7 @@
-/** A subtree of the mirror is zapped as one of a direct root is: atomically, with mmu_lock held for read. */
+/**
+ * A subtree of the mirror is zapped as one of a direct root is: atomically, with mmu_lock held for
+ * read.
+ */
 import { EMPTY, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 import { freeTable } from '../blocks/resize.ts';
 import { removePage, returnPages } from '../blocks/zap.ts';
@@ -8,7 +11,8 @@ import { mutant } from './mutant.ts';
 export default mutant({
   id: 'B-75',
   title: 'a subtree of the mirror is removed with mmu_lock held for read',
-  source: 'Linux, tdp_mmu.c: KVM_BUG_ON in __tdp_mmu_set_spte_atomic() and handle_removed_pt(), taken away',
+  source:
+    'Linux, tdp_mmu.c: KVM_BUG_ON in __tdp_mmu_set_spte_atomic() and handle_removed_pt(), taken away',
   base: exclusive,
   breaks: ['K46', 'K48'],
   change: {
@@ -19,7 +23,12 @@ export default mutant({
       const isTable = level === 1 && kindOfSpte(spte) === TABLE;
       if (isTable && (yield* vm.mirror.cmpxchg(table, index, spte, EMPTY))) {
         for (let i = 0; i < vm.mirror.fanout; i++) {
-          const place = { table: pageOfSpte(spte), index: i, level: 0, spte: yield* vm.mirror.write(pageOfSpte(spte), i, EMPTY) };
+          const place = {
+            table: pageOfSpte(spte),
+            index: i,
+            level: 0,
+            spte: yield* vm.mirror.write(pageOfSpte(spte), i, EMPTY),
+          };
           if (place.spte !== EMPTY) yield* removePage(vm, place, first + i);
         }
         yield* vm.rcu.call('rcu', () => freeTable(vm, pageOfSpte(spte)));

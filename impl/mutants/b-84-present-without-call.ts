@@ -6,8 +6,10 @@ import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-84',
-  title: 'a mirror entry is made to point to a table, and the module is not asked to split the page',
-  source: 'Linux, tdp_mmu.c: tdp_mmu_set_spte(), KVM_BUG_ON(is_mirror_sptep && present), taken away',
+  title:
+    'a mirror entry is made to point to a table, and the module is not asked to split the page',
+  source:
+    'Linux, tdp_mmu.c: tdp_mmu_set_spte(), KVM_BUG_ON(is_mirror_sptep && present), taken away',
   base: hugePagesV5,
   breaks: ['K49', 'K44'],
   change: {

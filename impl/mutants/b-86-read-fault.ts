@@ -1,4 +1,7 @@
-/** B-86: a read fault resolves its page for reading; the Secure EPT maps it writable, and the TD owns it. */
+/**
+ * B-86: a read fault resolves its page for reading; the Secure EPT maps it writable, and the TD
+ * owns it.
+ */
 import { EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
 import { faultUnder, retryLocally, throughFrozen } from '../blocks/fault.ts';
 import { upstream616 } from '../policies/upstream-6.16.ts';
@@ -7,13 +10,16 @@ import { mutant } from './mutant.ts';
 export default mutant({
   id: 'B-86',
   title: 'A private read fault maps a page that others may read, too, writable',
-  source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_handle_ept_violation(), which makes it a write; derived',
+  source:
+    'Linux, arch/x86/kvm/vmx/tdx.c: tdx_handle_ept_violation(), which makes it a write; derived',
   base: upstream616,
   breaks: ['K61'],
   change: {
     *fault(vm, vcpu, gfn) {
       const forWriting = ((vm.vcpus[vcpu]?.exit.flags ?? 0) & EXIT_WRITE) !== 0;
-      return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'read', throughFrozen, { forWriting }));
+      return yield* retryLocally(vm, vcpu, () =>
+        faultUnder(vm, gfn, 'read', throughFrozen, { forWriting }),
+      );
     },
   },
 });

@@ -8,7 +8,9 @@ const files = readdirSync(fileURLToPath(new URL('.', import.meta.url)))
   .toSorted();
 
 /** All of them, in order of their ids. */
-export const MUTANTS: readonly Mutant[] = await Promise.all(files.map(async (name) => {
-  const { default: found } = await import(`./${name}`) as { default: Omit<Mutant, 'file'> }; // each is made by mutant()
-  return { ...found, file: name };
-}));
+export const MUTANTS: readonly Mutant[] = await Promise.all(
+  files.map(async (name) => {
+    const { default: found } = (await import(`./${name}`)) as { default: Omit<Mutant, 'file'> }; // each is made by mutant()
+    return { ...found, file: name };
+  }),
+);

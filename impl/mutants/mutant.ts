@@ -1,7 +1,7 @@
+import { upstream7 } from '../policies/upstream-7.ts';
+import type { TdpMmu } from '../tdp-mmu/tdp-mmu.ts';
 /** A known bug, as a policy: one that is good, with one thing changed. */
 import type { Policy } from '../vm/policy.ts';
-import type { TdpMmu } from '../tdp-mmu/tdp-mmu.ts';
-import { upstream7 } from '../policies/upstream-7.ts';
 
 export interface Mutant {
   /** The file that it is in. */
@@ -38,11 +38,13 @@ export function mutant({ change, ...text }: MutantText): Omit<Mutant, 'file'> {
 }
 
 /** A mutant of the direct roots' MMU; `change` is what differs in it. */
-export function directMutant(
-  { change, base = upstream7, ...text }: Omit<MutantText, 'change' | 'base'> & {
-    readonly base?: Policy;
-    readonly change: Partial<TdpMmu> & ThisType<TdpMmu>;
-  },
-): Omit<Mutant, 'file'> {
+export function directMutant({
+  change,
+  base = upstream7,
+  ...text
+}: Omit<MutantText, 'change' | 'base'> & {
+  readonly base?: Policy;
+  readonly change: Partial<TdpMmu> & ThisType<TdpMmu>;
+}): Omit<Mutant, 'file'> {
   return mutant({ ...text, base, change: { direct: { ...base.direct, ...change } } });
 }

@@ -1,18 +1,18 @@
+import { EXIT_PENDING, EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
 /**
- * A VCPU thread: it enters the TD, executes the guest's operations one instruction after the other, leaves when it is
- * told to, and brings EPT violations to the policy. What the guest does is what a well-behaved guest does: it accepts a
- * page when the module says that it is pending, and uses it.
+ * A VCPU thread: it enters the TD, executes the guest's operations one instruction after the other,
+ * leaves when it is told to, and brings EPT violations to the policy. What the guest does is what a
+ * well-behaved guest does: it accepts a page when the module says that it is pending, and uses it.
  */
 import type { Steps } from '../../spec/machine/step.ts';
-import { TRANSLATED } from '../../spec/machine/walker.ts';
 import { READ_ACCESS, WRITE_ACCESS } from '../../spec/machine/tlb.ts';
-import { pageAccept } from '../../spec/tdx/guest/accept.ts';
+import { TRANSLATED } from '../../spec/machine/walker.ts';
 import type { Call } from '../../spec/tdx/call.ts';
-import { tdExit } from '../../spec/tdx/guest/td-exit.ts';
+import { pageAccept } from '../../spec/tdx/guest/accept.ts';
 import { guestAccess } from '../../spec/tdx/guest/access.ts';
+import { tdExit } from '../../spec/tdx/guest/td-exit.ts';
 import { acceptLevelOf, PENDING_TYPE } from '../../spec/tdx/guest/violation.ts';
 import * as S from '../../spec/tdx/status.ts';
-import { EXIT_PENDING, EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
 import { TD } from '../../spec/tdx/td.ts';
 import { enterOnce, isInside } from '../blocks/entry.ts';
 import { isSlotGoing } from '../blocks/fault.ts';
@@ -33,28 +33,39 @@ const REFUSED = 3;
 type Progress = typeof AGAIN | typeof DONE | typeof STOPPED | typeof REFUSED;
 
 /**
- * So often in a row a guest is refused for a host's priority: then the module's HP_LOCK_TIMEOUT is over, and the VCPU
- * leaves the TD with TDX_HOST_PRIORITY_BUSY_TIMEOUT. The module counts one second instead, which is longer than any
- * retry of KVM's takes; so is this. It takes a host that asked and never came back, as when the memslot was deleted
- * before the retry. KVM has no handler for such an exit and brings it to user space.
- * Source: module notes §4; Linux, arch/x86/kvm/vmx/tdx.c: tdx_handle_exit().
+ * So often in a row a guest is refused for a host's priority: then the module's HP_LOCK_TIMEOUT is
+ * over, and the VCPU leaves the TD with TDX_HOST_PRIORITY_BUSY_TIMEOUT. The module counts one
+ * second instead, which is longer than any retry of KVM's takes; so is this. It takes a host that
+ * asked and never came back, as when the memslot was deleted before the retry. KVM has no handler
+ * for such an exit and brings it to user space. Source: module notes §4; Linux,
+ * arch/x86/kvm/vmx/tdx.c: tdx_handle_exit().
  */
 const HP_LOCK_TIMEOUT = 500;
 
 /** Executes one guest operation on `gfn`; `written` is the value that a touch writes. */
-export function* guestOperation(vm: Vm, vcpu: VmVcpu, action: GuestAction, gfn: number, written: number): Steps<void> {
+export function* guestOperation(
+  vm: Vm,
+  vcpu: VmVcpu,
+  action: GuestAction,
+  gfn: number,
+  written: number,
+): Steps<void> {
   for (let refusals = 0; refusals < HP_LOCK_TIMEOUT;) {
     if ((yield* enterTd(vm, vcpu)) === STOPPED) return;
-    const progress = action === 'touch' || action === 'read'
-      ? yield* access(vm, vcpu, gfn, action === 'touch' ? written : null)
-      : yield* accept(vm, vcpu, gfn, action === 'accept-huge' ? 1 : 0);
+    const progress =
+      action === 'touch' || action === 'read'
+        ? yield* access(vm, vcpu, gfn, action === 'touch' ? written : null)
+        : yield* accept(vm, vcpu, gfn, action === 'accept-huge' ? 1 : 0);
     if (progress === DONE || progress === STOPPED) return;
     refusals = progress === REFUSED ? refusals + 1 : 0;
   }
   yield* leaveTd(vm, vcpu);
 }
 
-/** The guest computes for a while without touching memory: the VCPU stays inside unless it is told to leave. */
+/**
+ * The guest computes for a while without touching memory: the VCPU stays inside unless it is told
+ * to leave.
+ */
 export function* guestIdle(vm: Vm, vcpu: VmVcpu): Steps<void> {
   for (let i = 0; i < IDLE_INSTRUCTIONS; i++) {
     if ((yield* enterTd(vm, vcpu)) === STOPPED) return;
@@ -63,8 +74,8 @@ export function* guestIdle(vm: Vm, vcpu: VmVcpu): Steps<void> {
 }
 
 /**
- * The guest does something with #VE on pages that it has not accepted turned off, as a guest may whose TD has
- * FLEXIBLE_PENDING_VE (TDG.VM.WR of TD_CTLS): such an access leaves the TD instead.
+ * The guest does something with #VE on pages that it has not accepted turned off, as a guest may
+ * whose TD has FLEXIBLE_PENDING_VE (TDG.VM.WR of TD_CTLS): such an access leaves the TD instead.
  */
 export function* withoutVe(vm: Vm, body: Steps<void>): Steps<void> {
   const disabled = vm.memory.word(vm.tdr, TD.SEPT_VE_DISABLE);
@@ -98,7 +109,10 @@ export function* leaveTd(vm: Vm, vcpu: VmVcpu): Steps<void> {
   vcpu.exit.interrupt();
 }
 
-/** Handles the VCPU's last exit. What memslots there are does not change under a handler: it is inside SRCU. */
+/**
+ * Handles the VCPU's last exit. What memslots there are does not change under a handler: it is
+ * inside SRCU.
+ */
 function* handleExit(vm: Vm, vcpu: VmVcpu): Steps<Progress> {
   const { acceptLevel, gfn, serial, isThere, isViolation } = vcpu.exit;
   if (isThere) for (const listener of vm.listeners) listener.exitHandled?.(vcpu.index, serial);
@@ -108,9 +122,11 @@ function* handleExit(vm: Vm, vcpu: VmVcpu): Steps<Progress> {
   const mayRetry: unknown = yield* vm.policy.fault(vm, vcpu.index, gfn, acceptLevel);
   if (typeof mayRetry !== 'boolean') {
     throw new TypeError(
-      `fault answered ${String(mayRetry)} instead of true (try again) or false (there is no memslot)`);
+      `fault answered ${String(mayRetry)} instead of true (try again) or false (there is no memslot)`,
+    );
   }
-  for (const listener of vm.listeners) listener.faultEnded?.(vcpu.index, gfn, acceptLevel, mayRetry);
+  for (const listener of vm.listeners)
+    listener.faultEnded?.(vcpu.index, gfn, acceptLevel, mayRetry);
   vm.td.srcu.leave();
   if (isSlotGoing(vm, gfn)) yield* vm.m.relax(vm.slot); // the guest would fault again at once: others come first
   return mayRetry ? AGAIN : STOPPED;
@@ -119,7 +135,11 @@ function* handleExit(vm: Vm, vcpu: VmVcpu): Steps<Progress> {
 /** One access. */
 function* access(vm: Vm, vcpu: VmVcpu, gfn: number, written: number | null): Steps<Progress> {
   const root = vm.m.peek(vm.memory.word(vm.tdr, TD.SEPT_ROOT));
-  const end = yield* vcpu.walker.translate(root, gfn, written === null ? READ_ACCESS : READ_ACCESS | WRITE_ACCESS);
+  const end = yield* vcpu.walker.translate(
+    root,
+    gfn,
+    written === null ? READ_ACCESS : READ_ACCESS | WRITE_ACCESS,
+  );
   if (end !== TRANSLATED) return yield* emulate(vm, vcpu, gfn, written === null ? 0 : EXIT_WRITE);
   const page = vcpu.walker.page + vcpu.walker.offset;
   const word = vm.memory.word(page, 0);
@@ -130,7 +150,11 @@ function* access(vm: Vm, vcpu: VmVcpu, gfn: number, written: number | null): Ste
 
 /** The hardware found no translation: the module looks for itself, and injects #VE or leaves the TD. */
 function* emulate(vm: Vm, vcpu: VmVcpu, gfn: number, flags: number): Steps<Progress> {
-  const call = yield* vm.seamcall(guestAccess, { rcx: gfn * 4096, vcpu: vcpu.tdvpr, lp: vcpu.index });
+  const call = yield* vm.seamcall(guestAccess, {
+    rcx: gfn * 4096,
+    vcpu: vcpu.tdvpr,
+    lp: vcpu.index,
+  });
   if (call.exitReason >= 0) {
     return yield* exited(vm, vcpu, call, flags | (call.rdx === PENDING_TYPE ? EXIT_PENDING : 0));
   }
@@ -147,7 +171,10 @@ function* exited(vm: Vm, vcpu: VmVcpu, { r8, rdx }: Call, flags: number): Steps<
 }
 
 const ACCEPT_TOLERATES = [
-  S.OPERAND_BUSY, S.OPERAND_BUSY_HOST_PRIORITY, S.PAGE_ALREADY_ACCEPTED, S.PAGE_SIZE_MISMATCH,
+  S.OPERAND_BUSY,
+  S.OPERAND_BUSY_HOST_PRIORITY,
+  S.PAGE_ALREADY_ACCEPTED,
+  S.PAGE_SIZE_MISMATCH,
 ];
 
 /** One ACCEPT: DONE when the page is the guest's, whoever accepted it. */

@@ -1,6 +1,18 @@
+import { Attributes } from '../../spec/kvm/attributes.ts';
+import { GuestMemfd } from '../../spec/kvm/guest-memfd.ts';
+import { directFormat } from '../../spec/kvm/hardware.ts';
+import type { Invalidation } from '../../spec/kvm/invalidation.ts';
+import { CONTEXTS, Kvm, type KvmVcpu } from '../../spec/kvm/kvm.ts';
+import { Memslots, NO_MEMSLOT, type SlotPlace } from '../../spec/kvm/memslots.ts';
+import { NxList } from '../../spec/kvm/nx-list.ts';
+import { PrimaryMmu } from '../../spec/kvm/primary-mmu.ts';
+import { Roots, type RootRole } from '../../spec/kvm/roots.ts';
+import { ShadowMmu } from '../../spec/kvm/shadow-mmu.ts';
+import { Tables } from '../../spec/kvm/tables.ts';
 /**
- * The part of a VM that is KVM's alone, on the small platform: three memslots that are there and one that can be created,
- * user addresses behind them, vCPUs. GFNs from MAX_GFN on are beyond what the host can address.
+ * The part of a VM that is KVM's alone, on the small platform: three memslots that are there and
+ * one that can be created, user addresses behind them, vCPUs. GFNs from MAX_GFN on are beyond what
+ * the host can address.
  */
 import type { Machine } from '../../spec/machine/machine.ts';
 import type { Memory } from '../../spec/machine/memory.ts';
@@ -11,17 +23,6 @@ import { SpinLock } from '../../spec/machine/spinlock.ts';
 import { Tlb } from '../../spec/machine/tlb.ts';
 import type { Vcpu } from '../../spec/machine/vcpu.ts';
 import { Walker, type TableFormat } from '../../spec/machine/walker.ts';
-import { GuestMemfd } from '../../spec/kvm/guest-memfd.ts';
-import { Attributes } from '../../spec/kvm/attributes.ts';
-import { directFormat } from '../../spec/kvm/hardware.ts';
-import type { Invalidation } from '../../spec/kvm/invalidation.ts';
-import { CONTEXTS, Kvm, type KvmVcpu } from '../../spec/kvm/kvm.ts';
-import { Memslots, NO_MEMSLOT, type SlotPlace } from '../../spec/kvm/memslots.ts';
-import { NxList } from '../../spec/kvm/nx-list.ts';
-import { PrimaryMmu } from '../../spec/kvm/primary-mmu.ts';
-import { Roots, type RootRole } from '../../spec/kvm/roots.ts';
-import { ShadowMmu } from '../../spec/kvm/shadow-mmu.ts';
-import { Tables } from '../../spec/kvm/tables.ts';
 
 /** User address (in pages) behind GFN 0; it differs, so that the one cannot be taken for the other. */
 export const HVA_BASE = 8;
@@ -76,7 +77,14 @@ export function createKvm(options: KvmOptions): Kvm {
   const memfd = new GuestMemfd(m, slots);
   if (options.hasSlots) memfd.bindNow(BOUND_SLOT);
   return new Kvm({
-    m, memory, pages, mmuLock, rcu, invalidation, tables, slots,
+    m,
+    memory,
+    pages,
+    mmuLock,
+    rcu,
+    invalidation,
+    tables,
+    slots,
     pagesLock: new SpinLock(m, 'tdp_mmu_pages_lock'),
     slotsLock: new SpinLock(m, 'slots_lock'),
     srcu: new Rcu(m, 'SRCU'),
@@ -84,7 +92,11 @@ export function createKvm(options: KvmOptions): Kvm {
     nx: new NxList(tables),
     primary: new PrimaryMmu(m, ADDRESSES, options.firstPage),
     activeNotifiers: m.segment('mn_active_invalidate_count', 1, () => 'mn_active_invalidate_count'),
-    attributes: new Attributes(m, tables.span(tables.rootLevel + 1), options.firstPage + 2 * ADDRESSES),
+    attributes: new Attributes(
+      m,
+      tables.span(tables.rootLevel + 1),
+      options.firstPage + 2 * ADDRESSES,
+    ),
     shadow: new ShadowMmu(m, pages, options.indexBits, PLACES.length, options.hasSlots),
     memfd,
     tracked: m.segment('tracked', tables.span(tables.rootLevel + 1)),
@@ -93,11 +105,18 @@ export function createKvm(options: KvmOptions): Kvm {
   });
 }
 
-function createVcpu(m: Machine, tables: Tables, slots: Memslots, vcpu: Vcpu, index: number): KvmVcpu {
-  const formatOf = ({ asId, adDisabled }: RootRole): TableFormat => directFormat(tables, adDisabled, (gfn) => {
-    const slot = slots.find(asId, gfn);
-    if (slot !== NO_MEMSLOT) slots.markNow(slot, gfn);
-  });
+function createVcpu(
+  m: Machine,
+  tables: Tables,
+  slots: Memslots,
+  vcpu: Vcpu,
+  index: number,
+): KvmVcpu {
+  const formatOf = ({ asId, adDisabled }: RootRole): TableFormat =>
+    directFormat(tables, adDisabled, (gfn) => {
+      const slot = slots.find(asId, gfn);
+      if (slot !== NO_MEMSLOT) slots.markNow(slot, gfn);
+    });
   const tlb = new Tlb(m, `EPT TLB${index}`, tables, 4);
   return {
     index,

@@ -1,19 +1,3 @@
-/**
- * The platform on which policies are checked: small enough to explore, large enough to go wrong. A table has two
- * entries and the tree three levels, so the guest has eight pages: level 0 maps one, level 1 ("2M") two, level 2 four.
- * The TD is built by the module's own life-cycle functions, run atomically, and the result is sealed: as a TD that can
- * run, or (`new-td`) as one that has its first VCPU and its first page and is still to be given more.
- */
-import { Machine } from '../../spec/machine/machine.ts';
-import { Memory } from '../../spec/machine/memory.ts';
-import { Pages } from '../../spec/machine/pages.ts';
-import { Rcu } from '../../spec/machine/rcu.ts';
-import { RwLock } from '../../spec/machine/rwlock.ts';
-import { atomically } from '../../spec/machine/step.ts';
-import { SpinLock } from '../../spec/machine/spinlock.ts';
-import { Tlb } from '../../spec/machine/tlb.ts';
-import { Vcpu } from '../../spec/machine/vcpu.ts';
-import { Walker } from '../../spec/machine/walker.ts';
 import { DynamicPamt } from '../../spec/kvm/dynamic-pamt.ts';
 import { GuestMemory } from '../../spec/kvm/guest-memory.ts';
 import { Invalidation } from '../../spec/kvm/invalidation.ts';
@@ -22,20 +6,44 @@ import { Mirror } from '../../spec/kvm/mirror.ts';
 import { PAGE_KINDS } from '../../spec/kvm/tables.ts';
 import { SLOT_VALID, TD_RUNNABLE, TdVm } from '../../spec/kvm/td-vm.ts';
 import { VcpuExit } from '../../spec/kvm/vcpu-exit.ts';
+/**
+ * The platform on which policies are checked: small enough to explore, large enough to go wrong. A
+ * table has two entries and the tree three levels, so the guest has eight pages: level 0 maps one,
+ * level 1 ("2M") two, level 2 four. The TD is built by the module's own life-cycle functions, run
+ * atomically, and the result is sealed: as a TD that can run, or (`new-td`) as one that has its
+ * first VCPU and its first page and is still to be given more.
+ */
+import { Machine } from '../../spec/machine/machine.ts';
+import { Memory } from '../../spec/machine/memory.ts';
+import { Pages } from '../../spec/machine/pages.ts';
+import { Rcu } from '../../spec/machine/rcu.ts';
+import { RwLock } from '../../spec/machine/rwlock.ts';
+import { SpinLock } from '../../spec/machine/spinlock.ts';
+import { atomically } from '../../spec/machine/step.ts';
+import { Tlb } from '../../spec/machine/tlb.ts';
+import { Vcpu } from '../../spec/machine/vcpu.ts';
+import { Walker } from '../../spec/machine/walker.ts';
 import { septFormat } from '../../spec/tdx/hardware.ts';
 import { TdxModule, type Platform } from '../../spec/tdx/module.ts';
 import { EPT, TDCX } from '../../spec/tdx/pamt.ts';
+import { listGpa } from '../../spec/tdx/stepping.ts';
 import { TD } from '../../spec/tdx/td.ts';
 import type { ModuleVersion } from '../../spec/tdx/versions.ts';
-import { listGpa } from '../../spec/tdx/stepping.ts';
 import { addInPopulation } from '../blocks/build.ts';
 import { faultUnder, throughFrozen } from '../blocks/fault.ts';
 import { buildTd, TDVPR_PAGES } from '../vm/build-td.ts';
+import type { Policy } from '../vm/policy.ts';
+import {
+  ARMED_GFN,
+  GUEST_PAGES,
+  INDEX_BITS,
+  LARGE_PAGE,
+  ROOT_LEVEL,
+  USED_PAGES,
+} from '../vm/size.ts';
+import { Vm, type VmKind, type VmVcpu } from '../vm/vm.ts';
 import { guestOperation, leaveTd } from './guest.ts';
 import { BACKING_PAGES, createKvm } from './kvm-platform.ts';
-import type { Policy } from '../vm/policy.ts';
-import { ARMED_GFN, GUEST_PAGES, INDEX_BITS, LARGE_PAGE, ROOT_LEVEL, USED_PAGES } from '../vm/size.ts';
-import { Vm, type VmKind, type VmVcpu } from '../vm/vm.ts';
 
 export interface VmOptions {
   readonly kind: VmKind;
@@ -44,7 +52,10 @@ export interface VmOptions {
   readonly vcpus: number;
 }
 
-/** Page numbers: TDR and TDCX from 0, then the VCPUs, then what the kernel allocates, then the guest's memory. */
+/**
+ * Page numbers: TDR and TDCX from 0, then the VCPUs, then what the kernel allocates, then the
+ * guest's memory.
+ */
 const FIRST_TDVPR = 8;
 const KERNEL_PAGES = 28;
 /** An ordinary VM can have a dozen roots, old and new. */
@@ -102,11 +113,29 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
   const rcu = new Rcu(m);
   const invalidation = new Invalidation(m);
   const vm = new Vm({
-    kind, m, memory, tdx, policy, tdr, pages, vcpus,
-    mmuLock, rcu, invalidation,
+    kind,
+    m,
+    memory,
+    tdx,
+    policy,
+    tdr,
+    pages,
+    vcpus,
+    mmuLock,
+    rcu,
+    invalidation,
     kvm: createKvm({
-      m, memory, pages, mmuLock, rcu, invalidation, firstPage: shared, indexBits: INDEX_BITS, rootLevel: ROOT_LEVEL,
-      vcpus: vcpus.map((v) => v.kvm), hasSlots: !isTd,
+      m,
+      memory,
+      pages,
+      mmuLock,
+      rcu,
+      invalidation,
+      firstPage: shared,
+      indexBits: INDEX_BITS,
+      rootLevel: ROOT_LEVEL,
+      vcpus: vcpus.map((v) => v.kvm),
+      hasSlots: !isTd,
     }),
     mirror: new Mirror(m, pages, INDEX_BITS, ROOT_LEVEL, isTd),
     guestMemory: new GuestMemory(m, GUEST_PAGES, guest, LARGE_PAGE),
@@ -138,9 +167,10 @@ function makeReady(vm: Vm): void {
 }
 
 /**
- * The last VCPU starts with zero-step mitigation armed, by a page that is mapped: its entries take the tree lock
- * exclusively, until it faults elsewhere. That page is left alone by histories: a page that is added again to a running
- * TD is pending, and an armed VCPU does not get past a pending page (finding F4).
+ * The last VCPU starts with zero-step mitigation armed, by a page that is mapped: its entries take
+ * the tree lock exclusively, until it faults elsewhere. That page is left alone by histories: a
+ * page that is added again to a running TD is pending, and an armed VCPU does not get past a
+ * pending page (finding F4).
  */
 function armZeroStep(vm: Vm): void {
   const vcpu = vm.vcpus.at(-1);

@@ -1,24 +1,40 @@
-/**
- * A vCPU thread of an ordinary VM: it serves what is requested of it, enters the guest, executes the guest's operations
- * one after the other, and brings the faults that the hardware takes to the policy.
- */
-import type { Steps } from '../../spec/machine/step.ts';
-import { EXECUTE_ACCESS, READ_ACCESS, WRITE_ACCESS, type Permissions } from '../../spec/machine/tlb.ts';
-import { TRANSLATED, type Walker } from '../../spec/machine/walker.ts';
-import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
-import { OUTSIDE_GUEST } from '../../spec/machine/vcpu.ts';
 import {
-  CONTEXTS, FAULT_ANSWERS, REQ_FREE_OBSOLETE_ROOTS, REQ_TLB_FLUSH, RET_EMULATE, RET_EXIT, type Context, type FaultAnswer,
-  type Kvm, type KvmVcpu,
+  CONTEXTS,
+  FAULT_ANSWERS,
+  REQ_FREE_OBSOLETE_ROOTS,
+  REQ_TLB_FLUSH,
+  RET_EMULATE,
+  RET_EXIT,
+  type Context,
+  type FaultAnswer,
+  type Kvm,
+  type KvmVcpu,
 } from '../../spec/kvm/kvm.ts';
 import { SPECIAL_ROOT } from '../../spec/kvm/roots.ts';
+import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
+/**
+ * A vCPU thread of an ordinary VM: it serves what is requested of it, enters the guest, executes
+ * the guest's operations one after the other, and brings the faults that the hardware takes to the
+ * policy.
+ */
+import type { Steps } from '../../spec/machine/step.ts';
+import {
+  EXECUTE_ACCESS,
+  READ_ACCESS,
+  WRITE_ACCESS,
+  type Permissions,
+} from '../../spec/machine/tlb.ts';
+import { OUTSIDE_GUEST } from '../../spec/machine/vcpu.ts';
+import { TRANSLATED, type Walker } from '../../spec/machine/walker.ts';
 import { newFault } from '../tdp-mmu/fault.ts';
 import type { TdpMmu } from '../tdp-mmu/tdp-mmu.ts';
 
 export type GuestAccess = 'read' | 'write' | 'exec';
 
 const WANTED: Readonly<Record<GuestAccess, Permissions>> = {
-  read: READ_ACCESS, write: READ_ACCESS | WRITE_ACCESS, exec: READ_ACCESS | EXECUTE_ACCESS,
+  read: READ_ACCESS,
+  write: READ_ACCESS | WRITE_ACCESS,
+  exec: READ_ACCESS | EXECUTE_ACCESS,
 };
 
 /** The vCPU is in the guest. */
@@ -26,7 +42,13 @@ export const isRunning = ({ vcpu }: KvmVcpu): boolean => vcpu.mode() !== OUTSIDE
 
 /** One access of the guest, in the context that it is in; `value` is what a write writes. */
 export function* guestAccess(
-  kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, context: Context, gfn: number, access: GuestAccess, value: number,
+  kvm: Kvm,
+  mmu: TdpMmu,
+  vcpu: KvmVcpu,
+  context: Context,
+  gfn: number,
+  access: GuestAccess,
+  value: number,
 ): Steps<void> {
   const asId = CONTEXTS[context]?.asId ?? 0;
   const walker = vcpu.walkers[context] as Walker; // one for each
@@ -44,12 +66,18 @@ export function* guestAccess(
 
 /** The guest reads or writes the page that its access was translated to. */
 function* useMemory(
-  kvm: Kvm, vcpu: KvmVcpu, walker: Walker, asId: number, gfn: number, written: number | null,
+  kvm: Kvm,
+  vcpu: KvmVcpu,
+  walker: Walker,
+  asId: number,
+  gfn: number,
+  written: number | null,
 ): Steps<void> {
   const page = walker.page + walker.offset;
   const word = kvm.memory.word(page, 0);
   const value = written === null ? yield* kvm.m.read(word) : yield* kvm.m.xchg(word, written);
-  for (const listener of kvm.listeners) listener.accessed?.(vcpu.index, asId, gfn, page, value, written);
+  for (const listener of kvm.listeners)
+    listener.accessed?.(vcpu.index, asId, gfn, page, value, written);
 }
 
 /** The guest computes for a while without touching memory. */
@@ -62,7 +90,10 @@ export function* guestIdle(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu): Steps<void> {
 
 const IDLE_INSTRUCTIONS = 8;
 
-/** Brings the vCPU into the guest, unless it is there and nobody wants it out; the root that it runs on. */
+/**
+ * Brings the vCPU into the guest, unless it is there and nobody wants it out; the root that it runs
+ * on.
+ */
 function* enterGuest(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, context: Context): Steps<PageRef> {
   if (isRunning(vcpu)) {
     const root = kvm.m.peek(vcpu.roots + context) - 1;
@@ -97,14 +128,21 @@ function* serveRequests(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu): Steps<void> {
 }
 
 function* handleFault(
-  kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, root: PageRef, asId: 0 | 1, gfn: number, access: GuestAccess,
+  kvm: Kvm,
+  mmu: TdpMmu,
+  vcpu: KvmVcpu,
+  root: PageRef,
+  asId: 0 | 1,
+  gfn: number,
+  access: GuestAccess,
 ): Steps<FaultAnswer> {
   const fault = newFault(root, asId, gfn, { write: access === 'write', exec: access === 'exec' });
   for (const listener of kvm.listeners) listener.faultBegan?.(vcpu.index, fault);
   yield* kvm.srcu.readLock();
   const result: unknown = yield* mmu.pageFault(kvm, vcpu, fault);
   yield* kvm.srcu.readUnlock();
-  if (!isResult(result)) throw new TypeError(`pageFault answered ${String(result)}, which is none of the RET_ values`);
+  if (!isResult(result))
+    throw new TypeError(`pageFault answered ${String(result)}, which is none of the RET_ values`);
   for (const listener of kvm.listeners) listener.faultEnded?.(vcpu.index, fault, result);
   return result;
 }
@@ -119,7 +157,13 @@ export function* legacyFault(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, gfn: number):
 }
 
 /** User space has KVM map pages ahead of the guest. The vCPU's ioctl: it is not in the guest. */
-export function* prefault(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, gfn: number, pages: number): Steps<void> {
+export function* prefault(
+  kvm: Kvm,
+  mmu: TdpMmu,
+  vcpu: KvmVcpu,
+  gfn: number,
+  pages: number,
+): Steps<void> {
   if (isRunning(vcpu)) yield* vcpu.vcpu.leave();
   yield* serveRequests(kvm, mmu, vcpu);
   if ((yield* kvm.rootOf(vcpu, 0)) === NO_PAGE && !(yield* mmu.loadMmu(kvm, vcpu, 0))) return;

@@ -1,18 +1,21 @@
+import { FROZEN } from '../../spec/kvm/spte.ts';
 /**
  * What a private fault could do about BUSY and FROZEN instead of local retry (P7); none was merged.
  *
- * retry-frozen: the loop stays inside KVM only when the fault met a FROZEN entry (RET_PF_RETRY_FROZEN, September 2024).
- * A fault that comes during an invalidation, or that lost a cmpxchg, goes back into the TD unresolved: it faults again
- * and feeds zero-step mitigation all the same (K58).
+ * retry-frozen: the loop stays inside KVM only when the fault met a FROZEN entry
+ * (RET_PF_RETRY_FROZEN, September 2024). A fault that comes during an invalidation, or that lost a
+ * cmpxchg, goes back into the TD unresolved: it faults again and feeds zero-step mitigation all the
+ * same (K58).
  *
- * busy-needbreak: BUSY counts as contention of mmu_lock: the zap drops the lock, lets others run and tries again (Kai
- * Huang, January 2023). The mirror has forgotten the entry by then, so that a fault comes in between and finds it still
- * there (S01); nothing bounds the tries, and nobody is kept out (K56).
+ * busy-needbreak: BUSY counts as contention of mmu_lock: the zap drops the lock, lets others run
+ * and tries again (Kai Huang, January 2023). The mirror has forgotten the entry by then, so that a
+ * fault comes in between and finds it still there (S01); nothing bounds the tries, and nobody is
+ * kept out (K56).
  *
- * A third, to let the fault sleep until another VCPU exits (Zhi Wang, January 2023), is not here: it is slow, not wrong.
+ * A third, to let the fault sleep until another VCPU exits (Zhi Wang, January 2023), is not here:
+ * it is slow, not wrong.
  */
 import type { Steps } from '../../spec/machine/step.ts';
-import { FROZEN } from '../../spec/kvm/spte.ts';
 import type { Call, Operands } from '../../spec/tdx/call.ts';
 import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
 import type { InterfaceFunction } from '../../spec/tdx/module.ts';
@@ -21,9 +24,9 @@ import { faultUnder, MAPPED_NOW, RETRY, retryLocally, throughFrozen } from '../b
 import { demotePage } from '../blocks/resize.ts';
 import { kickAll } from '../blocks/seamcalls.ts';
 import { unmapUnder, zapLeaf, zapLeaves, type Zap } from '../blocks/zap.ts';
-import { frozenMirror } from './frozen-mirror.ts';
 import type { Policy } from '../vm/policy.ts';
 import { isStatus, type Vm } from '../vm/vm.ts';
+import { frozenMirror } from './frozen-mirror.ts';
 
 /** Is an entry on the way to `gfn` FROZEN? */
 function* meetsFrozen(vm: Vm, gfn: number): Steps<boolean> {
@@ -34,8 +37,11 @@ export const retryFrozen: Policy = {
   ...frozenMirror,
   name: 'retry-frozen',
   title: 'retry inside KVM only where the fault met a FROZEN entry',
-  proposed: 'RET_PF_RETRY_FROZEN; Yan Zhao, "TDX: retry seamcall when TDX_OPERAND_BUSY", Sep 2024; not merged',
-  breaks: [{ rule: 'K58', why: 'a fault that an invalidation sends back enters the TD again, unresolved' }],
+  proposed:
+    'RET_PF_RETRY_FROZEN; Yan Zhao, "TDX: retry seamcall when TDX_OPERAND_BUSY", Sep 2024; not merged',
+  breaks: [
+    { rule: 'K58', why: 'a fault that an invalidation sends back enters the TD again, unresolved' },
+  ],
   *fault(vm, vcpu, gfn) {
     return yield* retryLocally(vm, vcpu, function* () {
       const result = yield* faultUnder(vm, gfn, 'read', throughFrozen);
@@ -46,7 +52,10 @@ export const retryFrozen: Policy = {
 
 /** Drops mmu_lock while the module is busy. */
 function* yielding(
-  vm: Vm, fn: InterfaceFunction, operands: Partial<Operands>, tolerated: readonly S.Status[] = [],
+  vm: Vm,
+  fn: InterfaceFunction,
+  operands: Partial<Operands>,
+  tolerated: readonly S.Status[] = [],
 ): Steps<Call> {
   for (;;) {
     const call = yield* vm.seamcall(fn, operands, [S.OPERAND_BUSY, ...tolerated]);
@@ -73,7 +82,8 @@ export const busyNeedbreak: Policy = {
   breaks: [{ rule: 'K56', why: 'VCPUs are not kept out, and nothing bounds the tries' }],
   *unmap(vm, gfn, pages) {
     yield* unmapUnder(vm, gfn, pages, () =>
-      zapLeaves(vm, gfn, pages, demotePage, (v, place, at) => zapLeaf(v, place, at, YIELDING)));
+      zapLeaves(vm, gfn, pages, demotePage, (v, place, at) => zapLeaf(v, place, at, YIELDING)),
+    );
   },
 };
 

@@ -1,39 +1,57 @@
-/**
- * dynamic-pamt (P15): huge-pages-v3 on a module that keeps metadata for small pages only where KVM gives it pages for
- * it. One is got before a page goes to the module, from the running VCPU's cache when a fault adds it, from the VM's,
- * under its lock, when a large page is split; it is put back when the module did not take the page, or has let go of it.
- * Caches are filled before mmu_lock is taken. Dynamic PAMT series v6, patch 9/11 (May 2026).
- *
- * It holds every rule: what a split needs is checked and taken in one section of the cache's lock, and a table's page is
- * put back as soon as the module has given it back, not in an RCU callback.
- */
-import type { Steps } from '../../spec/machine/step.ts';
 import { VM_CACHE, type PamtCache } from '../../spec/kvm/dynamic-pamt.ts';
 import { kindOfSpte, LEAF, pageOfSpte } from '../../spec/kvm/spte.ts';
+/**
+ * dynamic-pamt (P15): huge-pages-v3 on a module that keeps metadata for small pages only where KVM
+ * gives it pages for it. One is got before a page goes to the module, from the running VCPU's cache
+ * when a fault adds it, from the VM's, under its lock, when a large page is split; it is put back
+ * when the module did not take the page, or has let go of it. Caches are filled before mmu_lock is
+ * taken. Dynamic PAMT series v6, patch 9/11 (May 2026).
+ *
+ * It holds every rule: what a split needs is checked and taken in one section of the cache's lock,
+ * and a table's page is put back as soon as the module has given it back, not in an RCU callback.
+ */
+import type { Steps } from '../../spec/machine/step.ts';
 import { faultUnder, RETRY, retryLocally, throughFrozen, type Install } from '../blocks/fault.ts';
-import { demoteUnder, faultLarge, inhibitLarge, splitEdges, splitFolioUnder } from '../blocks/huge-pages.ts';
+import {
+  demoteUnder,
+  faultLarge,
+  inhibitLarge,
+  splitEdges,
+  splitFolioUnder,
+} from '../blocks/huge-pages.ts';
 import { demotePage, SPLIT, type Resize } from '../blocks/resize.ts';
 import { releaseTd } from '../blocks/teardown.ts';
-import { removeSlotUnder, unmapUnder, zapAll, zapLeaf, zapLeaves, type ZapLeaf } from '../blocks/zap.ts';
-import { hugePagesV3 } from './huge-pages-v3.ts';
-import { ARMED_GFN } from '../vm/size.ts';
+import {
+  removeSlotUnder,
+  unmapUnder,
+  zapAll,
+  zapLeaf,
+  zapLeaves,
+  type ZapLeaf,
+} from '../blocks/zap.ts';
 import { TABLES_STAY, type Policy } from '../vm/policy.ts';
+import { ARMED_GFN } from '../vm/size.ts';
 import type { Vm } from '../vm/vm.ts';
+import { hugePagesV3 } from './huge-pages-v3.ts';
 
 /** The frozen window, for a small page or a table with its PAMT page from `cache`. */
-export const coveredFrom = (cache: PamtCache): Install => function* (vm, change) {
-  const small = change.place.level === 0 || kindOfSpte(change.to) !== LEAF;
-  const page = (change.operands.r8 ?? 0) / 4096 - vm.tdx.platform.tdmrBase;
-  if (small && !(yield* vm.pamt.get(page, cache))) return false;
-  const done = yield* throughFrozen(vm, change);
-  if (small && !done) yield* vm.pamt.put(page);
-  return done;
-};
+export const coveredFrom = (cache: PamtCache): Install =>
+  function* (vm, change) {
+    const small = change.place.level === 0 || kindOfSpte(change.to) !== LEAF;
+    const page = (change.operands.r8 ?? 0) / 4096 - vm.tdx.platform.tdmrBase;
+    if (small && !(yield* vm.pamt.get(page, cache))) return false;
+    const done = yield* throughFrozen(vm, change);
+    if (small && !done) yield* vm.pamt.put(page);
+    return done;
+  };
 
 /** PAMT pages that a split takes at most: for the table, for the range. */
 export const FOR_SPLIT = 2;
 
-/** A split with PAMT pages from the VM's cache: what is there is looked at in the section that takes it. */
+/**
+ * A split with PAMT pages from the VM's cache: what is there is looked at in the section that takes
+ * it.
+ */
 export const COVERED_SPLIT: Resize = {
   ...SPLIT,
   *prepare(vm) {
@@ -48,7 +66,10 @@ export const COVERED_SPLIT: Resize = {
   },
 };
 
-/** The PAMT pages for the pages that a split makes small, and for its table. The caller holds the cache's lock. */
+/**
+ * The PAMT pages for the pages that a split makes small, and for its table. The caller holds the
+ * cache's lock.
+ */
 export function* getForSplit(vm: Vm, gfn: number, external: number): Steps<void> {
   for (const page of [external, ...(yield* partsOf(vm, gfn))]) yield* vm.pamt.get(page, VM_CACHE);
 }
@@ -74,7 +95,9 @@ const zapCovered: ZapLeaf = function* (vm, place, gfn) {
 };
 
 /** The entry points that split, or may have to. */
-export const pamtEntryPoints = (split: Resize): Pick<Policy, 'fault' | 'unmap' | 'demote' | 'splitFolio'> => ({
+export const pamtEntryPoints = (
+  split: Resize,
+): Pick<Policy, 'fault' | 'unmap' | 'demote' | 'splitFolio'> => ({
   *fault(vm, vcpu, gfn, acceptLevel) {
     return yield* retryLocally(vm, vcpu, function* () {
       if (acceptLevel === 0 && !(yield* inhibitLarge(vm, gfn, split))) return RETRY;

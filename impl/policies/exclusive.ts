@@ -1,12 +1,14 @@
+import { EMPTY, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 /**
- * exclusive: mmu_lock held for write around everything, faults included. The simplest thing that works, the yardstick
- * for the others, and the one policy here that also frees tables, promotes and demotes while the TD runs.
+ * exclusive: mmu_lock held for write around everything, faults included. The simplest thing that
+ * works, the yardstick for the others, and the one policy here that also frees tables, promotes and
+ * demotes while the TD runs.
  *
- * What it shows: with nobody else calling the module, the only BUSY left comes from VCPUs (ACCEPT, and VP.ENTER under
- * zero-step mitigation), and one kick settles it. A table goes bottom-up, its ancestors mapped until it is gone.
+ * What it shows: with nobody else calling the module, the only BUSY left comes from VCPUs (ACCEPT,
+ * and VP.ENTER under zero-step mitigation), and one kick settles it. A table goes bottom-up, its
+ * ancestors mapped until it is gone.
  */
 import type { Steps } from '../../spec/machine/step.ts';
-import { EMPTY, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
 import { septRemove } from '../../spec/tdx/functions/sept-remove.ts';
 import { faultUnder, RETRY, retryLocally, throughFrozen } from '../blocks/fault.ts';
@@ -15,14 +17,15 @@ import { demotePage, freeTable } from '../blocks/resize.ts';
 import { track, withoutVcpus } from '../blocks/seamcalls.ts';
 import { releaseTd } from '../blocks/teardown.ts';
 import { removeSlotUnder, unmapUnder, zapAll, zapLeaves } from '../blocks/zap.ts';
-import { NO_DYNAMIC_PAMT, type Policy } from '../vm/policy.ts';
 import { tdpMmu } from '../tdp-mmu/index.ts';
+import { NO_DYNAMIC_PAMT, type Policy } from '../vm/policy.ts';
 import { mapping, type Vm } from '../vm/vm.ts';
 
 export const exclusive: Policy = {
   name: 'exclusive',
   title: 'mmu_lock held for write around every operation',
-  proposed: 'the baseline that the thread of January 2023 starts from; huge pages as in the RFC series of 2025/26',
+  proposed:
+    'the baseline that the thread of January 2023 starts from; huge pages as in the RFC series of 2025/26',
   vms: ['td'],
   breaks: [],
   direct: tdpMmu,

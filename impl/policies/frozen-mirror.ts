@@ -1,25 +1,26 @@
 /**
  * frozen-mirror: upstream since Linux 6.16 (P4, P5, P7, P8).
  *
- * Mapping, with mmu_lock held for read: the mirror entry is FROZEN while the module makes the same change; a busy
- * module sends the fault back, and it is retried without entering the TD. Taking away, with mmu_lock held for write:
- * leaves only, one by one; when the module is busy every VCPU is kept out and the call repeated once. Tables stay until
- * the VM is destroyed.
+ * Mapping, with mmu_lock held for read: the mirror entry is FROZEN while the module makes the same
+ * change; a busy module sends the fault back, and it is retried without entering the TD. Taking
+ * away, with mmu_lock held for write: leaves only, one by one; when the module is busy every VCPU
+ * is kept out and the call repeated once. Tables stay until the VM is destroyed.
  *
- * Proposed by Sean Christopherson on 19 January 2023; merged in 6.14 and 6.16. Large pages are not supported upstream;
- * PROMOTE is refused, and so is DEMOTE, as there is nothing to split.
+ * Proposed by Sean Christopherson on 19 January 2023; merged in 6.14 and 6.16. Large pages are not
+ * supported upstream; PROMOTE is refused, and so is DEMOTE, as there is nothing to split.
  */
 import { faultUnder, retryLocally, throughFrozen } from '../blocks/fault.ts';
 import { demotePage } from '../blocks/resize.ts';
 import { releaseTd } from '../blocks/teardown.ts';
 import { removeSlotUnder, unmapUnder, zapAll, zapLeaves } from '../blocks/zap.ts';
-import { NO_DYNAMIC_PAMT, NO_LARGE_PAGES, TABLES_STAY, type Policy } from '../vm/policy.ts';
 import { tdpMmu } from '../tdp-mmu/index.ts';
+import { NO_DYNAMIC_PAMT, NO_LARGE_PAGES, TABLES_STAY, type Policy } from '../vm/policy.ts';
 
 export const frozenMirror: Policy = {
   name: 'frozen-mirror',
   title: 'freeze the mirror entry around each call; zap leaves only, kicking VCPUs once on BUSY',
-  proposed: 'Christopherson, 19 Jan 2023; Linux 6.14 (frozen mirror), 6.16 (local retry, kick on BUSY)',
+  proposed:
+    'Christopherson, 19 Jan 2023; Linux 6.14 (frozen mirror), 6.16 (local retry, kick on BUSY)',
   vms: ['td'],
   breaks: [],
   direct: tdpMmu,

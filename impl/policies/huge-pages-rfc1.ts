@@ -1,10 +1,11 @@
 /**
- * huge-pages-rfc1 (P14b): large pages are split with mmu_lock held for write, before a part is taken away; not when a
- * fault would need it. A split that is interrupted is started again, however often. Nothing is merged. The RFC v1 of
- * the huge page series (April 2025).
+ * huge-pages-rfc1 (P14b): large pages are split with mmu_lock held for write, before a part is
+ * taken away; not when a fault would need it. A split that is interrupted is started again, however
+ * often. Nothing is merged. The RFC v1 of the huge page series (April 2025).
  *
- * What it breaks: a guest that accepts 4 KiB of a large page faults, is told that the page is there, and faults again,
- * for ever (B-64). And whoever can make the host be interrupted keeps mmu_lock held as long as it likes (B-62).
+ * What it breaks: a guest that accepts 4 KiB of a large page faults, is told that the page is
+ * there, and faults again, for ever (B-64). And whoever can make the host be interrupted keeps
+ * mmu_lock held as long as it likes (B-62).
  */
 import { pageDemote } from '../../spec/tdx/functions/page-demote.ts';
 import { INTERRUPTED_RESTARTABLE } from '../../spec/tdx/status.ts';
@@ -13,16 +14,21 @@ import { demoteUnder, faultLarge, splitEdges, splitFolioUnder } from '../blocks/
 import { demotePage, SPLIT, type Resize } from '../blocks/resize.ts';
 import { withoutVcpus } from '../blocks/seamcalls.ts';
 import { unmapUnder, zapLeaves } from '../blocks/zap.ts';
-import { hugePagesV3 } from './huge-pages-v3.ts';
 import type { Policy } from '../vm/policy.ts';
 import { isStatus, mapping } from '../vm/vm.ts';
+import { hugePagesV3 } from './huge-pages-v3.ts';
 
 /** Starts again for as long as it is interrupted. */
 const UNBOUNDED: Resize = {
   ...SPLIT,
   *resize(vm, gfn, external) {
     const operands = { ...mapping(vm, gfn, 1), r8: vm.address(external) };
-    while (isStatus(yield* withoutVcpus(vm, pageDemote, operands, [INTERRUPTED_RESTARTABLE]), INTERRUPTED_RESTARTABLE));
+    while (
+      isStatus(
+        yield* withoutVcpus(vm, pageDemote, operands, [INTERRUPTED_RESTARTABLE]),
+        INTERRUPTED_RESTARTABLE,
+      )
+    );
     return true;
   },
 };
@@ -34,10 +40,16 @@ export const hugePagesRfc1: Policy = {
   proposed: 'Zhao, huge page series for TDX, RFC v1, Apr 2025 (P14b)',
   breaks: [
     { rule: 'K67', why: 'a guest that accepts a part of a large page is sent back to it for ever' },
-    { rule: 'K66', rare: true, why: 'a split that is interrupted again and again keeps mmu_lock held' },
+    {
+      rule: 'K66',
+      rare: true,
+      why: 'a split that is interrupted again and again keeps mmu_lock held',
+    },
   ],
   *fault(vm, vcpu, gfn, acceptLevel) {
-    return yield* retryLocally(vm, vcpu, () => faultLarge(vm, gfn, acceptLevel, 'read', throughFrozen));
+    return yield* retryLocally(vm, vcpu, () =>
+      faultLarge(vm, gfn, acceptLevel, 'read', throughFrozen),
+    );
   },
   *unmap(vm, gfn, pages) {
     yield* unmapUnder(vm, gfn, pages, function* () {

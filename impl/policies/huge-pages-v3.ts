@@ -1,19 +1,26 @@
 /**
- * huge-pages-v3 (P14c): faults map as large as folio and guest allow. With mmu_lock held for write a large page is split
- * when the guest accepts a part of it, from when on its range is not mapped large again (GUEST_INHIBIT); at the ends of
- * a range that is taken away; and before its folio is split. Nothing is merged. Version 3 of the huge page series
- * (January 2026), which holds no references on pages.
+ * huge-pages-v3 (P14c): faults map as large as folio and guest allow. With mmu_lock held for write
+ * a large page is split when the guest accepts a part of it, from when on its range is not mapped
+ * large again (GUEST_INHIBIT); at the ends of a range that is taken away; and before its folio is
+ * split. Nothing is merged. Version 3 of the huge page series (January 2026), which holds no
+ * references on pages.
  *
- * It holds every rule. The series refuses modules whose DEMOTE can be interrupted (no ENHANCED_DEMOTE_INTERRUPTIBILITY).
- * The versions that are specified here are such modules; so a split that is interrupted too often is undone, and tried
- * again after others had mmu_lock.
+ * It holds every rule. The series refuses modules whose DEMOTE can be interrupted (no
+ * ENHANCED_DEMOTE_INTERRUPTIBILITY). The versions that are specified here are such modules; so a
+ * split that is interrupted too often is undone, and tried again after others had mmu_lock.
  */
 import { RETRY, retryLocally, throughFrozen } from '../blocks/fault.ts';
-import { demoteUnder, faultLarge, inhibitLarge, splitEdges, splitFolioUnder } from '../blocks/huge-pages.ts';
+import {
+  demoteUnder,
+  faultLarge,
+  inhibitLarge,
+  splitEdges,
+  splitFolioUnder,
+} from '../blocks/huge-pages.ts';
 import { demotePage } from '../blocks/resize.ts';
 import { unmapUnder, zapLeaves } from '../blocks/zap.ts';
-import { frozenMirror } from './frozen-mirror.ts';
 import { NO_DYNAMIC_PAMT, TABLES_STAY, type Policy } from '../vm/policy.ts';
+import { frozenMirror } from './frozen-mirror.ts';
 
 export const hugePagesV3: Policy = {
   ...frozenMirror,

@@ -1,15 +1,16 @@
+import { splitEdges } from '../blocks/huge-pages.ts';
 /**
- * huge-pages-v5 (P14d): as huge-pages-v3, with one hook for every change of a mirror entry: an entry that was present
- * and stays so is a split, block, track with a kick, demote, each repeated once without VCPUs when it is busy; the code
- * for TDX insists on mmu_lock held for write. Christopherson's RFC v5 (28 January 2026).
+ * huge-pages-v5 (P14d): as huge-pages-v3, with one hook for every change of a mirror entry: an
+ * entry that was present and stays so is a split, block, track with a kick, demote, each repeated
+ * once without VCPUs when it is busy; the code for TDX insists on mmu_lock held for write.
+ * Christopherson's RFC v5 (28 January 2026).
  *
  * It holds every rule, within the scope of what it does: no merging.
  */
 import { demotePage } from '../blocks/resize.ts';
-import { splitEdges } from '../blocks/huge-pages.ts';
 import { unmapUnder, zapLeaves } from '../blocks/zap.ts';
-import { hugePagesV3 } from './huge-pages-v3.ts';
 import type { Policy } from '../vm/policy.ts';
+import { hugePagesV3 } from './huge-pages-v3.ts';
 import { zapThroughHook } from './vendor-hook.ts';
 
 export const hugePagesV5: Policy = {

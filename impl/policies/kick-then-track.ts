@@ -1,18 +1,19 @@
 /**
- * kick-then-track (P2): VCPUs are kept out of the TD by a flag and kicked, then TRACK is called, then the flag is
- * cleared; who was kicked spins until then. The TDX series v5 and v6 (2022); upstream turned it round to track, then
- * kick.
+ * kick-then-track (P2): VCPUs are kept out of the TD by a flag and kicked, then TRACK is called,
+ * then the flag is cleared; who was kicked spins until then. The TDX series v5 and v6 (2022);
+ * upstream turned it round to track, then kick.
  *
- * It holds every rule, because of the flag: whoever enters after TRACK enters in the new epoch. Without it a VCPU comes
- * back in the old epoch, between kick and TRACK (B-68). What speaks against it is the time that VCPUs spin.
+ * It holds every rule, because of the flag: whoever enters after TRACK enters in the new epoch.
+ * Without it a VCPU comes back in the old epoch, between kick and TRACK (B-68). What speaks against
+ * it is the time that VCPUs spin.
  */
 import type { Steps } from '../../spec/machine/step.ts';
 import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
 import { kickAll, withoutVcpus } from '../blocks/seamcalls.ts';
 import { zapLeaf, zappingBy } from '../blocks/zap.ts';
-import { frozenMirror } from './frozen-mirror.ts';
 import type { Policy } from '../vm/policy.ts';
 import type { Vm } from '../vm/vm.ts';
+import { frozenMirror } from './frozen-mirror.ts';
 
 /** Nobody is inside, and nobody gets in, while the epoch moves on; so TRACK is never busy. */
 export function* kickThenTrack(vm: Vm): Steps<void> {

@@ -1,14 +1,15 @@
+import * as S from '../../spec/tdx/status.ts';
 /**
  * mirror-naive: the mirror entry becomes present first, and the module is called afterwards.
  *
- * This is what "one atomic SPTE write" amounts to when the table has a twin (messages 3 and 10 of the thread). Another
- * VCPU walks through the new mirror table and has its page added before the table itself is.
+ * This is what "one atomic SPTE write" amounts to when the table has a twin (messages 3 and 10 of
+ * the thread). Another VCPU walks through the new mirror table and has its page added before the
+ * table itself is.
  */
 import { faultUnder, retryLocally, type Install } from '../blocks/fault.ts';
-import { frozenMirror } from './frozen-mirror.ts';
 import type { Policy } from '../vm/policy.ts';
 import { succeeded } from '../vm/vm.ts';
-import * as S from '../../spec/tdx/status.ts';
+import { frozenMirror } from './frozen-mirror.ts';
 
 /** Makes the mirror entry present, then calls; takes the entry back when the module is busy. */
 export const mirrorFirst: Install = function* (vm, { place, to, fn, operands }) {
@@ -22,10 +23,14 @@ export const mirrorNaive: Policy = {
   ...frozenMirror,
   name: 'mirror-naive',
   title: 'no freeze: the mirror entry is present before the module knows',
-  proposed: 'the TDX series of 2022/23 before v12 (P1); the race is in messages 3 and 10 of the thread',
+  proposed:
+    'the TDX series of 2022/23 before v12 (P1); the race is in messages 3 and 10 of the thread',
   breaks: [
     { rule: 'K44', why: 'the mirror entry is present before the module has the page' },
-    { rule: 'S01', why: 'a page is added under a table that the Secure EPT does not have yet: EPT_WALK_FAILED' },
+    {
+      rule: 'S01',
+      why: 'a page is added under a table that the Secure EPT does not have yet: EPT_WALK_FAILED',
+    },
   ],
   *fault(vm, vcpu, gfn) {
     return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'read', mirrorFirst));

@@ -1,15 +1,17 @@
-/**
- * premap-then-add: how Linux 6.16 to 6.18 build a TD (P13). INIT_MEM_REGION makes the mirror leaf first, under mmu_lock,
- * and counts it (nr_premapped); PAGE.ADD comes later, without. A zap of a leaf that is still counted expects
- * EPT_ENTRY_STATE_INCORRECT, and FINALIZE wants the count to be 0. The ioctls hold what they need for themselves.
- *
- * The count is kept right (K64). What breaks: INIT_VCPU shares no lock with the other ioctls, whose calls take the TDR
- * exclusively, so that they meet BUSY, which nobody answers (K63, S01; bug B-57, fixed in 6.19). And a mirror leaf is
- * present before the Secure EPT has its page (K44, S02), by design.
- */
-import type { Steps } from '../../spec/machine/step.ts';
 import { EMPTY, kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
 import type { SptePlace } from '../../spec/kvm/tables.ts';
+/**
+ * premap-then-add: how Linux 6.16 to 6.18 build a TD (P13). INIT_MEM_REGION makes the mirror leaf
+ * first, under mmu_lock, and counts it (nr_premapped); PAGE.ADD comes later, without. A zap of a
+ * leaf that is still counted expects EPT_ENTRY_STATE_INCORRECT, and FINALIZE wants the count to be 0.
+ * The ioctls hold what they need for themselves.
+ *
+ * The count is kept right (K64). What breaks: INIT_VCPU shares no lock with the other ioctls, whose
+ * calls take the TDR exclusively, so that they meet BUSY, which nobody answers (K63, S01; bug B-57,
+ * fixed in 6.19). And a mirror leaf is present before the Secure EPT has its page (K44, S02), by
+ * design.
+ */
+import type { Steps } from '../../spec/machine/step.ts';
 import { pageAdd } from '../../spec/tdx/functions/page-add.ts';
 import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
 import * as S from '../../spec/tdx/status.ts';
@@ -18,10 +20,17 @@ import { throughFrozen, type Install } from '../blocks/fault.ts';
 import { demotePage } from '../blocks/resize.ts';
 import { withoutVcpus } from '../blocks/seamcalls.ts';
 import { releaseTd } from '../blocks/teardown.ts';
-import { removeBlocked, removeSlotUnder, unmapUnder, zapAll, zapLeaf, zapLeaves } from '../blocks/zap.ts';
+import {
+  removeBlocked,
+  removeSlotUnder,
+  unmapUnder,
+  zapAll,
+  zapLeaf,
+  zapLeaves,
+} from '../blocks/zap.ts';
 import type { Policy } from '../vm/policy.ts';
-import { upstream619 } from './upstream-6.19.ts';
 import { isStatus, mapping, succeeded, type Vm } from '../vm/vm.ts';
+import { upstream619 } from './upstream-6.19.ts';
 
 /** A leaf appears in the mirror alone, and is counted; a table goes through the frozen window. */
 export const premap: Install = function* (vm, change) {
@@ -46,13 +55,17 @@ export function* addPremapped(vm: Vm, gfn: number): Steps<void> {
 export function* zapPremapped(vm: Vm, place: SptePlace, gfn: number): Steps<void> {
   if (vm.td.isRunnable()) return yield* zapLeaf(vm, place, gfn);
   yield* vm.mirror.write(place.table, place.index, EMPTY);
-  const call = yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, place.level), [S.EPT_ENTRY_STATE_INCORRECT]);
+  const call = yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, place.level), [
+    S.EPT_ENTRY_STATE_INCORRECT,
+  ]);
   if (isStatus(call, S.EPT_ENTRY_STATE_INCORRECT)) yield* vm.m.add(vm.td.nrPremapped, -1);
   else yield* removeBlocked(vm, place, gfn);
 }
 
 /** The entry points that take pages away, with `zap` for each leaf. */
-export const takingAway = (zap: typeof zapPremapped): Pick<Policy, 'unmap' | 'removeSlot' | 'destroy'> => ({
+export const takingAway = (
+  zap: typeof zapPremapped,
+): Pick<Policy, 'unmap' | 'removeSlot' | 'destroy'> => ({
   *unmap(vm, gfn, pages) {
     yield* unmapUnder(vm, gfn, pages, () => zapLeaves(vm, gfn, pages, demotePage, zap));
   },
@@ -68,13 +81,20 @@ export const takingAway = (zap: typeof zapPremapped): Pick<Policy, 'unmap' | 're
 export const premapThenAdd: Policy = {
   ...upstream619,
   name: 'premap-then-add',
-  title: 'build a TD with mirror leaves first and PAGE.ADD later, each ioctl with locks of its own (P13)',
+  title:
+    'build a TD with mirror leaves first and PAGE.ADD later, each ioctl with locks of its own (P13)',
   proposed: 'Linux 6.16 to 6.18, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_init_mem_region(), nr_premapped',
   vms: ['new-td'],
   breaks: [
-    { rule: 'K63', why: 'INIT_VCPU shares no lock with the ioctls whose calls take the TDR exclusively (B-57)' },
+    {
+      rule: 'K63',
+      why: 'INIT_VCPU shares no lock with the ioctls whose calls take the TDR exclusively (B-57)',
+    },
     { rule: 'S01', why: 'the BUSY of a call that meets such an ioctl has no answer' },
-    { rule: 'K44', why: 'a mirror leaf is present before PAGE.ADD has put its page into the Secure EPT' },
+    {
+      rule: 'K44',
+      why: 'a mirror leaf is present before PAGE.ADD has put its page into the Secure EPT',
+    },
     { rule: 'S02', why: 'a PAGE.ADD that is refused for good leaves the mirror leaf behind' },
   ],
   ...takingAway(zapPremapped),

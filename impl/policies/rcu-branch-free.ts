@@ -1,19 +1,21 @@
+import { EMPTY, kindOfSpte, LEAF, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
+import type { SptePlace } from '../../spec/kvm/tables.ts';
 /**
- * rcu-branch-free: the policy that the question is about (P6; messages 11, 13 and 15 of the thread). Never adopted.
+ * rcu-branch-free: the policy that the question is about (P6; messages 11, 13 and 15 of the
+ * thread). Never adopted.
  *
- * A branch is pruned from the mirror and its top entry blocked; once every VCPU is out of the old epoch the branch is
- * handed to an RCU callback. The callback, which then holds the only reference, acts as if it held mmu_lock for write,
- * and disposes of the children and of the table, expecting every call to succeed.
+ * A branch is pruned from the mirror and its top entry blocked; once every VCPU is out of the old
+ * epoch the branch is handed to an RCU callback. The callback, which then holds the only reference,
+ * acts as if it held mmu_lock for write, and disposes of the children and of the table, expecting
+ * every call to succeed.
  *
- * Why it fails, in any module version: a blocked table hides its children from the module itself, so the callback can
- * neither block nor remove them (EPT_WALK_FAILED), nor remove the table above them (EPT_PAGE_NOT_FREE). And in any case
- * the calls need the tree lock exclusively, while faults elsewhere in the tree take it: OPERAND_BUSY, outside mmu_lock,
- * where nobody can be told to wait.
+ * Why it fails, in any module version: a blocked table hides its children from the module itself,
+ * so the callback can neither block nor remove them (EPT_WALK_FAILED), nor remove the table above
+ * them (EPT_PAGE_NOT_FREE). And in any case the calls need the tree lock exclusively, while faults
+ * elsewhere in the tree take it: OPERAND_BUSY, outside mmu_lock, where nobody can be told to wait.
  */
 import type { PageRef } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
-import type { SptePlace } from '../../spec/kvm/tables.ts';
-import { EMPTY, kindOfSpte, LEAF, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 import type { Operands } from '../../spec/tdx/call.ts';
 import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
 import { pageRemove } from '../../spec/tdx/functions/page-remove.ts';
@@ -25,9 +27,9 @@ import * as S from '../../spec/tdx/status.ts';
 import { freeTable } from '../blocks/resize.ts';
 import { kickAll, track, withoutVcpus } from '../blocks/seamcalls.ts';
 import { returnPages } from '../blocks/zap.ts';
-import { frozenMirror } from './frozen-mirror.ts';
 import { NO_DYNAMIC_PAMT, NO_LARGE_PAGES, type Breach, type Policy } from '../vm/policy.ts';
 import { isStatus, mapping, type Vm } from '../vm/vm.ts';
+import { frozenMirror } from './frozen-mirror.ts';
 
 /** How a callback calls the module. */
 type CallModule = (vm: Vm, fn: InterfaceFunction, operands: Partial<Operands>) => Steps<void>;
@@ -65,8 +67,16 @@ function* blockBranch(vm: Vm, { gfn }: Branch): Steps<void> {
   yield* track(vm);
 }
 
-/** For each leaf of the branch, with the branch's top entry as the variant left it: block, (track), remove. */
-function* removeLeaves(vm: Vm, { table, gfn }: Branch, call: CallModule, tracked: boolean): Steps<void> {
+/**
+ * For each leaf of the branch, with the branch's top entry as the variant left it: block, (track),
+ * remove.
+ */
+function* removeLeaves(
+  vm: Vm,
+  { table, gfn }: Branch,
+  call: CallModule,
+  tracked: boolean,
+): Steps<void> {
   for (let i = 0; i < vm.mirror.fanout; i++) {
     if (kindOfSpte(yield* vm.mirror.read(table, i)) !== LEAF) continue;
     yield* call(vm, rangeBlock, mapping(vm, gfn + i, 0));
@@ -97,7 +107,10 @@ const withRetry: Variant = {
   },
 };
 
-/** The table before its children: what "zap the parent, the children are unreachable anyway" comes to. */
+/**
+ * The table before its children: what "zap the parent, the children are unreachable anyway" comes
+ * to.
+ */
 const tableFirst: Variant = {
   prune: blockBranch,
   *dispose(vm, branch) {
@@ -124,7 +137,13 @@ const bottomUp: Variant = {
   },
 };
 
-function policy(name: string, title: string, proposed: string, variant: Variant, breaks: readonly Breach[]): Policy {
+function policy(
+  name: string,
+  title: string,
+  proposed: string,
+  variant: Variant,
+  breaks: readonly Breach[],
+): Policy {
   return {
     ...frozenMirror,
     name,
@@ -137,7 +156,8 @@ function policy(name: string, title: string, proposed: string, variant: Variant,
       yield* vm.mmuLock.writeLock();
       yield* vm.invalidation.begin();
       const place = yield* vm.mirror.walk(first, 1);
-      if (place.level === 1 && kindOfSpte(place.spte) === TABLE) yield* prune(vm, place, first, variant);
+      if (place.level === 1 && kindOfSpte(place.spte) === TABLE)
+        yield* prune(vm, place, first, variant);
       yield* vm.invalidation.end();
       yield* vm.mmuLock.writeUnlock();
     },
@@ -159,38 +179,74 @@ function* prune(vm: Vm, place: SptePlace, gfn: number, variant: Variant): Steps<
 const PROPOSED = 'Christopherson, 23-26 Jan 2023 (P6); never adopted';
 
 /** What all of them do: the table leaves the Secure EPT after mmu_lock was released, if it does. */
-const OUTSIDE_MMU_LOCK: Breach = { rule: 'K48', why: 'the callback removes the table without mmu_lock' };
+const OUTSIDE_MMU_LOCK: Breach = {
+  rule: 'K48',
+  why: 'the callback removes the table without mmu_lock',
+};
 
-/** The variants that keep the table visible: others are busy in the tree, and walk into what the mirror forgot. */
-const FAULTS_MEET_IT: readonly Breach[] = [{
-  rule: 'S01',
-  why: 'the tree lock is needed exclusively: OPERAND_BUSY while others fault; and faults meet a table',
-}, OUTSIDE_MMU_LOCK];
+/**
+ * The variants that keep the table visible: others are busy in the tree, and walk into what the
+ * mirror forgot.
+ */
+const FAULTS_MEET_IT: readonly Breach[] = [
+  {
+    rule: 'S01',
+    why: 'the tree lock is needed exclusively: OPERAND_BUSY while others fault; and faults meet a table',
+  },
+  OUTSIDE_MMU_LOCK,
+];
 
 export const rcuBranchFree = policy(
-  'rcu-branch-free', 'prune and block a branch, let an RCU callback dispose of it', PROPOSED, asAsked,
-  [{ rule: 'S01', why: 'the blocked table hides its children: EPT_WALK_FAILED below it, EPT_PAGE_NOT_FREE on it' }, OUTSIDE_MMU_LOCK],
+  'rcu-branch-free',
+  'prune and block a branch, let an RCU callback dispose of it',
+  PROPOSED,
+  asAsked,
+  [
+    {
+      rule: 'S01',
+      why: 'the blocked table hides its children: EPT_WALK_FAILED below it, EPT_PAGE_NOT_FREE on it',
+    },
+    OUTSIDE_MMU_LOCK,
+  ],
 );
 
 export const rcuBranchFreeRetry = policy(
-  'rcu-branch-free-retry', 'as rcu-branch-free, the callback retries while the module is busy', PROPOSED, withRetry,
-  [{ rule: 'S01', why: 'waiting out BUSY does not make the children visible: EPT_WALK_FAILED' }, OUTSIDE_MMU_LOCK],
+  'rcu-branch-free-retry',
+  'as rcu-branch-free, the callback retries while the module is busy',
+  PROPOSED,
+  withRetry,
+  [
+    { rule: 'S01', why: 'waiting out BUSY does not make the children visible: EPT_WALK_FAILED' },
+    OUTSIDE_MMU_LOCK,
+  ],
 );
 
 export const rcuBranchFreeTableFirst = policy(
-  'rcu-branch-free-table-first', 'as rcu-branch-free, the callback removes the table before its children', PROPOSED,
+  'rcu-branch-free-table-first',
+  'as rcu-branch-free, the callback removes the table before its children',
+  PROPOSED,
   tableFirst,
-  [{ rule: 'S01', why: 'a table with children cannot be removed, blocked or not: EPT_PAGE_NOT_FREE' }, OUTSIDE_MMU_LOCK],
+  [
+    {
+      rule: 'S01',
+      why: 'a table with children cannot be removed, blocked or not: EPT_PAGE_NOT_FREE',
+    },
+    OUTSIDE_MMU_LOCK,
+  ],
 );
 
 export const rcuBranchFreeUnblock = policy(
-  'rcu-branch-free-unblock', 'as rcu-branch-free, the callback unblocks the table first', `${PROPOSED} (variant P6b)`,
+  'rcu-branch-free-unblock',
+  'as rcu-branch-free, the callback unblocks the table first',
+  `${PROPOSED} (variant P6b)`,
   unblockFirst,
   FAULTS_MEET_IT,
 );
 
 export const rcuBranchFreeBottomUp = policy(
-  'rcu-branch-free-bottom-up', 'the callback removes bottom-up, every ancestor mapped', `${PROPOSED} (variant P6a)`,
+  'rcu-branch-free-bottom-up',
+  'the callback removes bottom-up, every ancestor mapped',
+  `${PROPOSED} (variant P6a)`,
   bottomUp,
   FAULTS_MEET_IT,
 );

@@ -1,15 +1,15 @@
+import { EPT_ENTRY_STATE_INCORRECT, OPERAND_BUSY } from '../../spec/tdx/status.ts';
 /**
- * seamcall-first (P11, variant A): the module is called before the mirror is compared and exchanged. Raised in messages
- * 11 to 13 of the thread of January 2023.
+ * seamcall-first (P11, variant A): the module is called before the mirror is compared and
+ * exchanged. Raised in messages 11 to 13 of the thread of January 2023.
  *
- * What it breaks: when the exchange then fails there is nothing to go back to. The Secure EPT holds an entry that the
- * mirror does not know, and the page behind it is taken for free (B-47).
+ * What it breaks: when the exchange then fails there is nothing to go back to. The Secure EPT holds
+ * an entry that the mirror does not know, and the page behind it is taken for free (B-47).
  */
 import { faultUnder, retryLocally, type Install } from '../blocks/fault.ts';
-import { frozenMirror } from './frozen-mirror.ts';
 import type { Policy } from '../vm/policy.ts';
 import { succeeded } from '../vm/vm.ts';
-import { EPT_ENTRY_STATE_INCORRECT, OPERAND_BUSY } from '../../spec/tdx/status.ts';
+import { frozenMirror } from './frozen-mirror.ts';
 
 /** Calls, and then makes the mirror entry present, if it still is what it was. */
 export const moduleFirst: Install = function* (vm, { place, to, fn, operands }) {
@@ -23,7 +23,12 @@ export const seamcallFirst: Policy = {
   name: 'seamcall-first',
   title: 'the module is called first, then the mirror entry is exchanged',
   proposed: 'thread, messages 11 to 13, Jan 2023 (P11, variant A)',
-  breaks: [{ rule: 'K44', why: 'the module is asked by who has not frozen the entry: there is no way back' }],
+  breaks: [
+    {
+      rule: 'K44',
+      why: 'the module is asked by who has not frozen the entry: there is no way back',
+    },
+  ],
   *fault(vm, vcpu, gfn) {
     return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'read', moduleFirst));
   },

@@ -1,18 +1,19 @@
+import { OPERAND_BUSY } from '../../spec/tdx/status.ts';
 /**
- * seamcall-spinlock (P1): calls of the module take turns under a spinlock of the VM; the mirror is changed before, as
- * one atomic write. The TDX series v3 to v7 (2022).
+ * seamcall-spinlock (P1): calls of the module take turns under a spinlock of the VM; the mirror is
+ * changed before, as one atomic write. The TDX series v3 to v7 (2022).
  *
- * What it breaks: the lock orders the calls, not the pairs of mirror write and call (B-43, B-44), so that another VCPU
- * walks through a table that the module does not have yet. And the guest's own calls, and VP.ENTER, do not take it.
+ * What it breaks: the lock orders the calls, not the pairs of mirror write and call (B-43, B-44),
+ * so that another VCPU walks through a table that the module does not have yet. And the guest's own
+ * calls, and VP.ENTER, do not take it.
  */
 import { retryLocally, faultUnder, type Install } from '../blocks/fault.ts';
 import { withoutVcpus } from '../blocks/seamcalls.ts';
 import { zapLeaf, type Zap, zappingBy } from '../blocks/zap.ts';
-import { frozenMirror } from './frozen-mirror.ts';
-import { kickThenTrack } from './kick-then-track.ts';
 import type { Policy } from '../vm/policy.ts';
 import { succeeded } from '../vm/vm.ts';
-import { OPERAND_BUSY } from '../../spec/tdx/status.ts';
+import { frozenMirror } from './frozen-mirror.ts';
+import { kickThenTrack } from './kick-then-track.ts';
 
 /** Makes the mirror entry present at once; the module follows when it is this caller's turn. */
 const mirrorThenTurn: Install = function* (vm, { place, to, fn, operands }) {
@@ -41,7 +42,10 @@ export const seamcallSpinlock: Policy = {
   proposed: 'TDX series v3 to v7, 2022 (P1)',
   breaks: [
     { rule: 'K44', why: 'the mirror entry is present before the module has the page' },
-    { rule: 'S01', why: 'a page is added under a table that the Secure EPT does not have yet: EPT_WALK_FAILED' },
+    {
+      rule: 'S01',
+      why: 'a page is added under a table that the Secure EPT does not have yet: EPT_WALK_FAILED',
+    },
   ],
   *fault(vm, vcpu, gfn) {
     return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'read', mirrorThenTurn));

@@ -1,17 +1,19 @@
 /**
- * side-sept (P10): the Secure EPT is kept beside the TDP MMU, under one lock. All memory is mapped when the VM is
- * created, and what changes afterwards are conversions; a fault is none of KVM's business: it goes to user space, which
- * asks for the page as private, as for any conversion. Proposed by David Matlack on 20 January 2023; rejected for the
- * cost of mapping everything first, and because implicit conversions make faults after all.
+ * side-sept (P10): the Secure EPT is kept beside the TDP MMU, under one lock. All memory is mapped
+ * when the VM is created, and what changes afterwards are conversions; a fault is none of KVM's
+ * business: it goes to user space, which asks for the page as private, as for any conversion.
+ * Proposed by David Matlack on 20 January 2023; rejected for the cost of mapping everything first,
+ * and because implicit conversions make faults after all.
  *
- * It holds every rule: one lock for everything, mmu_lock held for write here, leaves nobody to race with.
+ * It holds every rule: one lock for everything, mmu_lock held for write here, leaves nobody to race
+ * with.
  */
 import type { Steps } from '../../spec/machine/step.ts';
 import { faultUnder, retryLocally, throughFrozen } from '../blocks/fault.ts';
-import { frozenMirror } from './frozen-mirror.ts';
-import { USED_PAGES } from '../vm/size.ts';
 import type { Policy } from '../vm/policy.ts';
+import { USED_PAGES } from '../vm/size.ts';
 import type { Vm } from '../vm/vm.ts';
+import { frozenMirror } from './frozen-mirror.ts';
 
 export const sideSept: Policy = {
   ...frozenMirror,

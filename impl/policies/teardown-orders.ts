@@ -1,16 +1,29 @@
 /**
- * The end of a TD in other orders than upstream's (P16: leaves, VCPUs, caches, HKID, pages, the TDR last). Nobody proposed
- * these; they are what goes wrong when a step is moved or forgotten, and the module refuses each of them (K62).
+ * The end of a TD in other orders than upstream's (P16: leaves, VCPUs, caches, HKID, pages, the TDR
+ * last). Nobody proposed these; they are what goes wrong when a step is moved or forgotten, and the
+ * module refuses each of them (K62).
  */
 import type { Steps } from '../../spec/machine/step.ts';
 import { demotePage } from '../blocks/resize.ts';
-import { flushVcpus, freeHkid, reclaimPages, reclaimTdr, releaseTd, writeBackCaches } from '../blocks/teardown.ts';
+import {
+  flushVcpus,
+  freeHkid,
+  reclaimPages,
+  reclaimTdr,
+  releaseTd,
+  writeBackCaches,
+} from '../blocks/teardown.ts';
 import { zapAll } from '../blocks/zap.ts';
-import { frozenMirror } from './frozen-mirror.ts';
 import type { Policy } from '../vm/policy.ts';
 import type { Vm } from '../vm/vm.ts';
+import { frozenMirror } from './frozen-mirror.ts';
 
-const order = (name: string, title: string, why: string, destroy: (vm: Vm) => Steps<void>): Policy => ({
+const order = (
+  name: string,
+  title: string,
+  why: string,
+  destroy: (vm: Vm) => Steps<void>,
+): Policy => ({
   ...frozenMirror,
   name,
   title,
@@ -21,7 +34,8 @@ const order = (name: string, title: string, why: string, destroy: (vm: Vm) => St
 
 /** What the leaves are in the end depends on the HKID: it is gone when they are to be removed. */
 export const hkidBeforeLeaves = order(
-  'hkid-before-leaves', 'the HKID is freed first, the leaves are zapped after that',
+  'hkid-before-leaves',
+  'the HKID is freed first, the leaves are zapped after that',
   'leaves are zapped when no HKID is assigned any more',
   function* (vm) {
     yield* releaseTd(vm);
@@ -30,7 +44,9 @@ export const hkidBeforeLeaves = order(
 );
 
 export const tdrFirst = order(
-  'tdr-first', 'the TDR is reclaimed before the other pages', 'the TD has pages left',
+  'tdr-first',
+  'the TDR is reclaimed before the other pages',
+  'the TD has pages left',
   function* (vm) {
     yield* zapAll(vm, demotePage);
     yield* flushVcpus(vm);
@@ -42,7 +58,9 @@ export const tdrFirst = order(
 );
 
 export const noCacheFlush = order(
-  'no-cache-flush', 'the HKID is freed without the caches written back', 'lines under the HKID may still come',
+  'no-cache-flush',
+  'the HKID is freed without the caches written back',
+  'lines under the HKID may still come',
   function* (vm) {
     yield* zapAll(vm, demotePage);
     yield* flushVcpus(vm);

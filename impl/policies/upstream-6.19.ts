@@ -1,19 +1,29 @@
 /**
- * upstream-6.19: as upstream-6.16, and building a TD as reworked in Linux 6.19 (P13n): a page with contents is added
- * inside the frozen window like any other, its source handed down under slots_lock, so that mirror and Secure EPT never
- * differ (K44, K64); and every ioctl that changes the TD's state holds every lock (K63). Satisfies every rule.
+ * upstream-6.19: as upstream-6.16, and building a TD as reworked in Linux 6.19 (P13n): a page with
+ * contents is added inside the frozen window like any other, its source handed down under
+ * slots_lock, so that mirror and Secure EPT never differ (K44, K64); and every ioctl that changes
+ * the TD's state holds every lock (K63). Satisfies every rule.
  *
- * One thing is added to what was read: FINALIZE holds mmu_lock for write. Without it, as finalize-unlocked shows, a hole
- * that is punched meanwhile meets the TDR taken, or a TD that runs before KVM knows.
+ * One thing is added to what was read: FINALIZE holds mmu_lock for write. Without it, as
+ * finalize-unlocked shows, a hole that is punched meanwhile meets the TDR taken, or a TD that runs
+ * before KVM knows.
  */
-import { addInPopulation, allLocks, closeBuildAlone, createVcpu, holding, preFault } from '../blocks/build.ts';
+import {
+  addInPopulation,
+  allLocks,
+  closeBuildAlone,
+  createVcpu,
+  holding,
+  preFault,
+} from '../blocks/build.ts';
 import type { Policy } from '../vm/policy.ts';
 import { upstream616 } from './upstream-6.16.ts';
 
 export const upstream619: Policy = {
   ...upstream616,
   name: 'upstream-6.19',
-  title: 'Linux 6.19: as 6.16, with ADD in the population and all locks around state changes (P13n)',
+  title:
+    'Linux 6.19: as 6.16, with ADD in the population and all locks around state changes (P13n)',
   proposed: 'Christopherson, "KVM: x86/mmu: TDX post-populate cleanups", Oct 2025; Linux 6.19',
   vms: ['td', 'new-td'],
   *initVcpu(vm, vcpu) {

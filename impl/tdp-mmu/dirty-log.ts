@@ -1,13 +1,23 @@
-/** Logging of the guest's writes, and huge pages while it begins and when it ends (K24, K25). */
-import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
-import type { Steps } from '../../spec/machine/step.ts';
 import { Walk } from '../../spec/kvm/iterator.ts';
 import type { Kvm } from '../../spec/kvm/kvm.ts';
 import { LOG_DIRTY, SLOT_VALID, type Slot } from '../../spec/kvm/memslots.ts';
 import {
-  DIRTY, EXECUTABLE, flagsOfSpte, isLeafSpte, kindOfSpte, leafSpte, pageOfSpte, TABLE, tableSpte, WRITABLE, type Spte,
+  DIRTY,
+  EXECUTABLE,
+  flagsOfSpte,
+  isLeafSpte,
+  kindOfSpte,
+  leafSpte,
+  pageOfSpte,
+  TABLE,
+  tableSpte,
+  WRITABLE,
+  type Spte,
 } from '../../spec/kvm/spte.ts';
 import { DIRECT_TABLE } from '../../spec/kvm/tables.ts';
+/** Logging of the guest's writes, and huge pages while it begins and when it ends (K24, K25). */
+import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
+import type { Steps } from '../../spec/machine/step.ts';
 import type { Part } from './tdp-mmu.ts';
 
 /** A walk over a slot in one root. */
@@ -21,8 +31,15 @@ export const reportingBit = (kvm: Kvm, { root, level }: Walk): number =>
   kvm.roots.adDisabled(root) || level > 0 ? WRITABLE : DIRTY;
 
 export const dirtyLog: Part<
-  'startLog' | 'collectLog' | 'stopLog' | 'writeProtectSlot' | 'splitHugePages' | 'recoverHugePages' | 'recoverRoot' |
-  'applyLog' | 'makeReport'
+  | 'startLog'
+  | 'collectLog'
+  | 'stopLog'
+  | 'writeProtectSlot'
+  | 'splitHugePages'
+  | 'recoverHugePages'
+  | 'recoverRoot'
+  | 'applyLog'
+  | 'makeReport'
 > = {
   *startLog(kvm, slot) {
     yield* kvm.slotsLock.lock();
@@ -61,7 +78,8 @@ export const dirtyLog: Part<
         while (yield* walk.next()) {
           if (yield* this.condResched(kvm, walk, false, true)) continue;
           while (isLeafSpte(walk.spte) && (walk.spte & reportingBit(kvm, walk)) !== 0) {
-            if (yield* this.setSpteAtomic(kvm, walk, walk.spte & ~reportingBit(kvm, walk))) changed = true;
+            if (yield* this.setSpteAtomic(kvm, walk, walk.spte & ~reportingBit(kvm, walk)))
+              changed = true;
           }
         }
         yield* kvm.rcu.readUnlock();
@@ -84,7 +102,8 @@ export const dirtyLog: Part<
           if (table === NO_PAGE) continue; // it is split by the first write, then
           yield* kvm.tables.makeReady(table, walk.table);
           yield* this.fillSplit(kvm, walk.spte, table);
-          if (!(yield* this.setSpteAtomic(kvm, walk, tableSpte(table)))) yield* kvm.freeTable(table);
+          if (!(yield* this.setSpteAtomic(kvm, walk, tableSpte(table))))
+            yield* kvm.freeTable(table);
         }
         yield* kvm.rcu.readUnlock();
       }
@@ -121,7 +140,8 @@ export const dirtyLog: Part<
       const walk = new Walk(kvm.tables, { root, first: gfn, end: gfn + 1 });
       while (yield* walk.next()) {
         const bit = reportingBit(kvm, walk);
-        if (isLeafSpte(walk.spte) && (walk.spte & bit) !== 0) yield* kvm.tables.clearBits(walk.table, walk.index, bit);
+        if (isLeafSpte(walk.spte) && (walk.spte & bit) !== 0)
+          yield* kvm.tables.clearBits(walk.table, walk.index, bit);
       }
     }
   },
@@ -148,7 +168,8 @@ export const dirtyLog: Part<
       if (kvm.roots.asIdOf(root) === kvm.slots.place(slot).asId) {
         yield* kvm.rcu.readLock();
         // the tables are freed when the section is over: what vCPUs remember of them has to be gone by then
-        if (yield* this.recoverRoot(kvm, slot, root)) yield* kvm.flushRange(kvm.slots.gfnOf(slot), kvm.slots.place(slot).pages);
+        if (yield* this.recoverRoot(kvm, slot, root))
+          yield* kvm.flushRange(kvm.slots.gfnOf(slot), kvm.slots.place(slot).pages);
         yield* kvm.rcu.readUnlock();
       }
       root = yield* this.nextRoot(kvm, root, true, true);
@@ -174,8 +195,13 @@ export const dirtyLog: Part<
 function* hugeInsteadOf(kvm: Kvm, slot: Slot, walk: Walk): Steps<Spte> {
   if (walk.level !== 1 || kindOfSpte(walk.spte) !== TABLE) return 0;
   const first = kvm.slots.gfnOf(slot);
-  const within = walk.gfn >= first && walk.gfn + kvm.tables.span(1) <= first + kvm.slots.place(slot).pages;
-  if (!within || (kvm.slots.place(slot).asId === 0 && kvm.attributes.isMixed(walk.gfn, kvm.tables.span(1)))) return 0;
+  const within =
+    walk.gfn >= first && walk.gfn + kvm.tables.span(1) <= first + kvm.slots.place(slot).pages;
+  if (
+    !within ||
+    (kvm.slots.place(slot).asId === 0 && kvm.attributes.isMixed(walk.gfn, kvm.tables.span(1)))
+  )
+    return 0;
   const isPrivate = kvm.slots.place(slot).asId === 0 && kvm.attributes.isPrivate(walk.gfn);
   const level = isPrivate
     ? yield* kvm.attributes.memory.mappingLevel(walk.gfn)

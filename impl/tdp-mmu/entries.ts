@@ -1,11 +1,19 @@
+import type { Walk } from '../../spec/kvm/iterator.ts';
 /**
- * How entries change (K1 to K3, K8 to K10, K16). With mmu_lock held for read every change is a compare-and-exchange;
- * with it held for write a plain store will do where nobody else may write, and an exchange elsewhere. A table that is
- * no longer linked is disposed of top-down: its entries are frozen, and RCU frees it.
+ * How entries change (K1 to K3, K8 to K10, K16). With mmu_lock held for read every change is a
+ * compare-and-exchange; with it held for write a plain store will do where nobody else may write,
+ * and an exchange elsewhere. A table that is no longer linked is disposed of top-down: its entries
+ * are frozen, and RCU frees it.
  */
 import type { Kvm } from '../../spec/kvm/kvm.ts';
-import type { Walk } from '../../spec/kvm/iterator.ts';
-import { FROZEN, hasVolatileBits, isPresent, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
+import {
+  FROZEN,
+  hasVolatileBits,
+  isPresent,
+  kindOfSpte,
+  pageOfSpte,
+  TABLE,
+} from '../../spec/kvm/spte.ts';
 import type { Part } from './tdp-mmu.ts';
 
 const adDisabled = (kvm: Kvm, walk: Walk): boolean => kvm.roots.adDisabled(walk.root);
@@ -27,7 +35,8 @@ export const entries: Part<
   *setSpte(kvm, walk, value) {
     const { table, index } = walk;
     let before = walk.spte;
-    if (hasVolatileBits(before, adDisabled(kvm, walk))) before = yield* kvm.tables.write(table, index, value);
+    if (hasVolatileBits(before, adDisabled(kvm, walk)))
+      before = yield* kvm.tables.write(table, index, value);
     else yield* kvm.tables.store(table, index, before, value);
     yield* this.handleChanged(kvm, before, value, false);
     walk.spte = value;
@@ -64,4 +73,3 @@ export const entries: Part<
     yield* kvm.pagesLock.unlock();
   },
 };
-

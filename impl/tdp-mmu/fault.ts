@@ -1,32 +1,62 @@
-/**
- * A fault as Linux 7.x takes it (K37): sample the invalidation number; look up slot and page; take mmu_lock for read;
- * make sure that nothing was invalidated meanwhile; map. Before all that, without any lock, the cases in which an entry
- * only has to be given a bit back.
- */
-import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
 import {
-  REQ_FREE_OBSOLETE_ROOTS, RET_CONTINUE, RET_EMULATE, RET_EXIT, RET_FIXED, RET_RETRY, RET_SPURIOUS, permits, type Fault,
-  type FaultAnswer, type Kvm,
+  REQ_FREE_OBSOLETE_ROOTS,
+  RET_CONTINUE,
+  RET_EMULATE,
+  RET_EXIT,
+  RET_FIXED,
+  RET_RETRY,
+  RET_SPURIOUS,
+  permits,
+  type Fault,
+  type FaultAnswer,
+  type Kvm,
 } from '../../spec/kvm/kvm.ts';
 import { NO_MEMSLOT, READ_ONLY, SLOT_INVALID } from '../../spec/kvm/memslots.ts';
 import type { PrimaryMmu } from '../../spec/kvm/primary-mmu.ts';
 import { SPECIAL_ROOT } from '../../spec/kvm/roots.ts';
 import {
-  ACCESS_TRACKED, ACCESSED, DIRTY, isLeafSpte, kindOfSpte, MMIO, MMU_WRITABLE, pageOfSpte, WRITABLE,
+  ACCESS_TRACKED,
+  ACCESSED,
+  DIRTY,
+  isLeafSpte,
+  kindOfSpte,
+  MMIO,
+  MMU_WRITABLE,
+  pageOfSpte,
+  WRITABLE,
 } from '../../spec/kvm/spte.ts';
+/**
+ * A fault as Linux 7.x takes it (K37): sample the invalidation number; look up slot and page; take
+ * mmu_lock for read; make sure that nothing was invalidated meanwhile; map. Before all that,
+ * without any lock, the cases in which an entry only has to be given a bit back.
+ */
+import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
 import type { Part } from './tdp-mmu.ts';
 
 /** A fault of a vCPU, or of user space on its behalf, of which nothing is known yet. */
 export const newFault = (
-  root: PageRef, asId: 0 | 1, gfn: number,
+  root: PageRef,
+  asId: 0 | 1,
+  gfn: number,
   access: { readonly write?: boolean; readonly exec?: boolean; readonly prefetch?: boolean },
 ): Fault => ({
-  gfn, root, asId, write: access.write ?? false, exec: access.exec ?? false, prefetch: access.prefetch ?? false,
-  seq: 0, slot: NO_MEMSLOT, isPrivate: false, page: -1, hostWritable: false, goal: 0,
+  gfn,
+  root,
+  asId,
+  write: access.write ?? false,
+  exec: access.exec ?? false,
+  prefetch: access.prefetch ?? false,
+  seq: 0,
+  slot: NO_MEMSLOT,
+  isPrivate: false,
+  page: -1,
+  hostWritable: false,
+  goal: 0,
 });
 
 /** What backs the page of a fault, and its address there. */
-export const memoryOf = (kvm: Kvm, { isPrivate }: Fault): PrimaryMmu => (isPrivate ? kvm.attributes.memory : kvm.primary);
+export const memoryOf = (kvm: Kvm, { isPrivate }: Fault): PrimaryMmu =>
+  isPrivate ? kvm.attributes.memory : kvm.primary;
 export const addressOf = (kvm: Kvm, { gfn, isPrivate, slot }: Fault): number =>
   isPrivate ? gfn : kvm.slots.hvaOf(slot, gfn);
 
@@ -34,8 +64,14 @@ export const addressOf = (kvm: Kvm, { gfn, isPrivate, slot }: Fault): number =>
 const FAST_TRIES = 4;
 
 export const faults: Part<
-  'pageFault' | 'prefault' | 'shadowFault' | 'faultinPfn' | 'finishFaultin' | 'isPageFaultStale' | 'fastPageFault' |
-  'seemsInvalidated'
+  | 'pageFault'
+  | 'prefault'
+  | 'shadowFault'
+  | 'faultinPfn'
+  | 'finishFaultin'
+  | 'isPageFaultStale'
+  | 'fastPageFault'
+  | 'seemsInvalidated'
 > = {
   *pageFault(kvm, vcpu, fault) {
     // what KVM shadows it has to see written
@@ -47,7 +83,8 @@ export const faults: Part<
     if (early !== RET_CONTINUE) return early;
     let result: FaultAnswer = RET_RETRY;
     yield* kvm.mmuLock.readLock();
-    if (!(yield* this.isPageFaultStale(kvm, vcpu, fault))) result = yield* this.map(kvm, vcpu, fault);
+    if (!(yield* this.isPageFaultStale(kvm, vcpu, fault)))
+      result = yield* this.map(kvm, vcpu, fault);
     yield* this.finishFaultin(kvm, fault);
     yield* kvm.mmuLock.readUnlock();
     return result;
@@ -57,7 +94,8 @@ export const faults: Part<
     const { gfn, asId, write } = fault;
     fault.slot = yield* kvm.slots.lookup(asId, gfn);
     if (fault.slot === NO_MEMSLOT) return gfn >= kvm.maxGfn ? RET_EMULATE : RET_CONTINUE;
-    if (kvm.slots.stateOf(fault.slot) === SLOT_INVALID) return fault.prefetch ? RET_EXIT : RET_RETRY;
+    if (kvm.slots.stateOf(fault.slot) === SLOT_INVALID)
+      return fault.prefetch ? RET_EXIT : RET_RETRY;
     const readOnly = (kvm.slots.flagsOf(fault.slot) & READ_ONLY) !== 0;
     if (readOnly && write) return RET_EXIT;
     if (yield* this.seemsInvalidated(kvm, gfn)) return RET_RETRY;
@@ -83,7 +121,8 @@ export const faults: Part<
 
   *isPageFaultStale(kvm, vcpu, fault) {
     // a special root has no page to ask; a vCPU on one is told by a request
-    if (fault.root === SPECIAL_ROOT) return ((yield* vcpu.vcpu.checkRequests()) & REQ_FREE_OBSOLETE_ROOTS) !== 0;
+    if (fault.root === SPECIAL_ROOT)
+      return ((yield* vcpu.vcpu.checkRequests()) & REQ_FREE_OBSOLETE_ROOTS) !== 0;
     if (yield* kvm.roots.isObsolete(fault.root)) return true;
     return fault.slot !== NO_MEMSLOT && (yield* kvm.invalidation.isStale(fault.seq, fault.gfn));
   },
@@ -94,7 +133,8 @@ export const faults: Part<
     let result: FaultAnswer = RET_CONTINUE;
     for (let i = 0; i < FAST_TRIES && result === RET_CONTINUE; i++) {
       const { table, index, spte, level } = yield* kvm.tables.walkFrom(fault.root, fault.gfn, 0);
-      const isCurrent = kindOfSpte(spte) === MMIO && pageOfSpte(spte) === kvm.m.peek(kvm.slots.generation);
+      const isCurrent =
+        kindOfSpte(spte) === MMIO && pageOfSpte(spte) === kvm.m.peek(kvm.slots.generation);
       if (isCurrent) result = RET_EMULATE;
       if (permits(spte, fault)) result = RET_SPURIOUS;
       if (!isLeafSpte(spte) || result !== RET_CONTINUE) break;
@@ -103,7 +143,8 @@ export const faults: Part<
       if ((spte & ACCESS_TRACKED) !== 0) wanted = (spte & ~ACCESS_TRACKED) | ACCESSED;
       // a huge page becomes writable page by page while writes are logged, which is not for this path
       const logged = slot !== NO_MEMSLOT && kvm.slots.isLogged(slot);
-      if (fault.write && (spte & MMU_WRITABLE) !== 0 && !(logged && level > 0)) wanted |= WRITABLE | DIRTY;
+      if (fault.write && (spte & MMU_WRITABLE) !== 0 && !(logged && level > 0))
+        wanted |= WRITABLE | DIRTY;
       if (wanted === spte || !permits(wanted, fault)) break;
       if (!(yield* kvm.tables.cmpxchg(table, index, spte, wanted))) continue;
       if (fault.write && slot !== NO_MEMSLOT) yield* kvm.slots.markDirty(slot, fault.gfn);
@@ -132,7 +173,8 @@ export const faults: Part<
   *shadowFault(kvm, vcpu, gfn) {
     const fault = newFault(NO_PAGE, 0, gfn, { write: true });
     fault.seq = yield* kvm.invalidation.sample();
-    if ((yield* this.faultinPfn(kvm, vcpu, fault)) !== RET_CONTINUE || fault.slot === NO_MEMSLOT) return;
+    if ((yield* this.faultinPfn(kvm, vcpu, fault)) !== RET_CONTINUE || fault.slot === NO_MEMSLOT)
+      return;
     yield* kvm.mmuLock.writeLock();
     if (!(yield* kvm.invalidation.isStale(fault.seq, gfn))) {
       yield* kvm.shadow.makeAvailable();
@@ -146,4 +188,3 @@ export const faults: Part<
     yield* kvm.mmuLock.writeUnlock();
   },
 };
-

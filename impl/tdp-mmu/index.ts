@@ -11,5 +11,13 @@ import type { TdpMmu } from './tdp-mmu.ts';
 import { zaps } from './zap.ts';
 
 export const tdpMmu: TdpMmu = {
-  ...entries, ...roots, ...zaps, ...faults, ...maps, ...notifiers, ...slots, ...dirtyLog, ...nxRecovery,
+  ...entries,
+  ...roots,
+  ...zaps,
+  ...faults,
+  ...maps,
+  ...notifiers,
+  ...slots,
+  ...dirtyLog,
+  ...nxRecovery,
 };

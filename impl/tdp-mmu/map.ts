@@ -1,26 +1,57 @@
-/**
- * Installing a mapping, with mmu_lock held for read (K11 to K15, K25). Tables are added from the top down, each complete
- * before it is linked; whoever loses a race looks at the entry again, and whoever meets a frozen one comes back later.
- */
-import { NO_PAGE } from '../../spec/machine/pages.ts';
 import { Walk } from '../../spec/kvm/iterator.ts';
-import { permits, RET_EMULATE, RET_FIXED, RET_RETRY, RET_SPURIOUS, type Fault, type FaultAnswer } from '../../spec/kvm/kvm.ts';
+import {
+  permits,
+  RET_EMULATE,
+  RET_FIXED,
+  RET_RETRY,
+  RET_SPURIOUS,
+  type Fault,
+  type FaultAnswer,
+} from '../../spec/kvm/kvm.ts';
 import { NO_MEMSLOT } from '../../spec/kvm/memslots.ts';
 import { SPECIAL_ROOT } from '../../spec/kvm/roots.ts';
 import {
-  ACCESSED, DIRTY, EXECUTABLE, flagsOfSpte, FROZEN, HOST_WRITABLE, isLeafSpte, kindOfSpte, leafSpte, mmioSpte, MMU_WRITABLE,
-  pageOfSpte, TABLE, tableSpte, WRITABLE,
+  ACCESSED,
+  DIRTY,
+  EXECUTABLE,
+  flagsOfSpte,
+  FROZEN,
+  HOST_WRITABLE,
+  isLeafSpte,
+  kindOfSpte,
+  leafSpte,
+  mmioSpte,
+  MMU_WRITABLE,
+  pageOfSpte,
+  TABLE,
+  tableSpte,
+  WRITABLE,
 } from '../../spec/kvm/spte.ts';
 import { DIRECT_TABLE } from '../../spec/kvm/tables.ts';
+/**
+ * Installing a mapping, with mmu_lock held for read (K11 to K15, K25). Tables are added from the
+ * top down, each complete before it is linked; whoever loses a race looks at the entry again, and
+ * whoever meets a frozen one comes back later.
+ */
+import { NO_PAGE } from '../../spec/machine/pages.ts';
 import { addressOf, memoryOf } from './fault.ts';
 import type { Part } from './tdp-mmu.ts';
 
 /** A table that is added only because a huge page could not be executed. */
-const standsForHuge = ({ exec, slot }: Fault, { level }: Walk): boolean => exec && level === 1 && slot !== NO_MEMSLOT;
+const standsForHuge = ({ exec, slot }: Fault, { level }: Walk): boolean =>
+  exec && level === 1 && slot !== NO_MEMSLOT;
 
 export const maps: Part<
-  'mappingLevel' | 'map' | 'mapTargetLevel' | 'makeLeaf' | 'addTable' | 'linkTable' | 'fillSplit' | 'trackNx' |
-  'prepareTable' | 'tableLinked'
+  | 'mappingLevel'
+  | 'map'
+  | 'mapTargetLevel'
+  | 'makeLeaf'
+  | 'addTable'
+  | 'linkTable'
+  | 'fillSplit'
+  | 'trackNx'
+  | 'prepareTable'
+  | 'tableLinked'
 > = {
   *mappingLevel(kvm, fault) {
     const { slot, gfn, exec } = fault;
@@ -28,7 +59,8 @@ export const maps: Part<
     const first = kvm.tables.align(gfn, 1);
     const end = kvm.slots.gfnOf(slot) + kvm.slots.place(slot).pages;
     if (first < kvm.slots.gfnOf(slot) || first + kvm.tables.span(1) > end) return 0;
-    for (let at = first; at < first + kvm.tables.span(1); at++) if (kvm.m.peek(kvm.tracked + at) !== 0) return 0;
+    for (let at = first; at < first + kvm.tables.span(1); at++)
+      if (kvm.m.peek(kvm.tracked + at) !== 0) return 0;
     if (fault.asId === 0 && kvm.attributes.isMixed(first, kvm.tables.span(1))) return 0;
     return yield* memoryOf(kvm, fault).mappingLevel(addressOf(kvm, fault));
   },
@@ -81,7 +113,8 @@ export const maps: Part<
   *fillSplit(kvm, huge, table) {
     // huge pages are not executable, small ones are
     const flags = flagsOfSpte(huge) | EXECUTABLE;
-    for (let i = 0; i < kvm.tables.fanout; i++) yield* kvm.tables.write(table, i, leafSpte(pageOfSpte(huge) + i, flags));
+    for (let i = 0; i < kvm.tables.fanout; i++)
+      yield* kvm.tables.write(table, i, leafSpte(pageOfSpte(huge) + i, flags));
   },
 
   *trackNx(kvm, table) {
@@ -98,7 +131,9 @@ export const maps: Part<
       // a slot has come into being since the fault looked (Linux puts MMIO over it, unflushed: docs/findings.md, F9)
       if (isLeafSpte(before)) return RET_RETRY;
       const value = mmioSpte(kvm.m.peek(kvm.slots.generation));
-      return value === before || (yield* this.setSpteAtomic(kvm, walk, value)) ? RET_EMULATE : RET_RETRY;
+      return value === before || (yield* this.setSpteAtomic(kvm, walk, value))
+        ? RET_EMULATE
+        : RET_RETRY;
     }
     const leaf = this.makeLeaf(kvm, fault, walk.level);
     if ((leaf & WRITABLE) !== 0) yield* kvm.slots.markDirty(fault.slot, fault.gfn);

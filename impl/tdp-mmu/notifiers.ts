@@ -1,10 +1,10 @@
-/** What the primary MMU has KVM do: give pages up, say which ones are used (K22, K38). */
-import { NO_PAGE } from '../../spec/machine/pages.ts';
-import type { Steps } from '../../spec/machine/step.ts';
 import { Walk } from '../../spec/kvm/iterator.ts';
 import type { Kvm } from '../../spec/kvm/kvm.ts';
 import { SLOT_ABSENT, type Slot } from '../../spec/kvm/memslots.ts';
 import { ACCESS_TRACKED, ACCESSED, isLeafSpte, WRITABLE } from '../../spec/kvm/spte.ts';
+/** What the primary MMU has KVM do: give pages up, say which ones are used (K22, K38). */
+import { NO_PAGE } from '../../spec/machine/pages.ts';
+import type { Steps } from '../../spec/machine/step.ts';
 import type { Part } from './tdp-mmu.ts';
 
 /** The part of a slot that a range of user addresses is about, in GFNs. */
@@ -49,8 +49,13 @@ export const notifiers: Part<'invalidateRange' | 'ageRange'> = {
     yield* kvm.srcu.readLock();
     yield* kvm.rcu.readLock();
     for (const { slot, gfn, pages: count } of slotsAt(kvm, hva, pages)) {
-      for (let root = yield* kvm.roots.first(); root !== NO_PAGE; root = yield* kvm.roots.after(root)) {
-        if (kvm.roots.isInvalid(root) || kvm.roots.asIdOf(root) !== kvm.slots.place(slot).asId) continue;
+      for (
+        let root = yield* kvm.roots.first();
+        root !== NO_PAGE;
+        root = yield* kvm.roots.after(root)
+      ) {
+        if (kvm.roots.isInvalid(root) || kvm.roots.asIdOf(root) !== kvm.slots.place(slot).asId)
+          continue;
         const walk = new Walk(kvm.tables, { root, first: gfn, end: gfn + count });
         while (yield* walk.next()) yield* age(kvm, walk, kvm.roots.adDisabled(root));
       }
@@ -71,7 +76,10 @@ function* endInvalidation(kvm: Kvm, hva: number, pages: number): Steps<void> {
   yield* kvm.srcu.readUnlock();
 }
 
-/** Forgets that a leaf was used; nothing is flushed, as a page that is thought older than it is does no harm. */
+/**
+ * Forgets that a leaf was used; nothing is flushed, as a page that is thought older than it is does
+ * no harm.
+ */
 function* age(kvm: Kvm, walk: Walk, adDisabled: boolean): Steps<void> {
   const { table, index, spte } = walk;
   if (!isLeafSpte(spte)) return;

@@ -5,7 +5,14 @@ import type { Part } from './tdp-mmu.ts';
 /** Tables that the worker takes back before it goes to sleep again. */
 export const MOST_RECOVERED = 2;
 
-export const nxRecovery: Part<'recoverNx' | 'recoverSome' | 'firstNxTable' | 'recoverTable' | 'slotOfTable' | 'zapPossibleNxHugePage'> = {
+export const nxRecovery: Part<
+  | 'recoverNx'
+  | 'recoverSome'
+  | 'firstNxTable'
+  | 'recoverTable'
+  | 'slotOfTable'
+  | 'zapPossibleNxHugePage'
+> = {
   *recoverNx(kvm) {
     yield* kvm.srcu.readLock();
     yield* kvm.mmuLock.readLock();

@@ -1,17 +1,26 @@
+import { CONTEXTS, REQ_FREE_OBSOLETE_ROOTS, type Context } from '../../spec/kvm/kvm.ts';
+import type { RootRole } from '../../spec/kvm/roots.ts';
 /**
- * Roots and walks over all of them (K27 to K34). A walker that may drop mmu_lock holds a reference to the root it is at.
+ * Roots and walks over all of them (K27 to K34). A walker that may drop mmu_lock holds a reference
+ * to the root it is at.
  */
 import { NO_PAGE } from '../../spec/machine/pages.ts';
-import { CONTEXTS, REQ_FREE_OBSOLETE_ROOTS, type Context } from '../../spec/kvm/kvm.ts';
 import { requestAllAndWait } from '../../spec/machine/vcpu.ts';
-import type { RootRole } from '../../spec/kvm/roots.ts';
 import type { Part } from './tdp-mmu.ts';
 
 const roleOf = (context: Context): RootRole => CONTEXTS[context] as RootRole; // one for each
 
 export const roots: Part<
-  'condResched' | 'nextRoot' | 'putRoot' | 'allocRoot' | 'loadMmu' | 'freeObsoleteRoots' | 'invalidateRoots' |
-  'zapInvalidatedRoots' | 'zapAllFast' | 'zapAllLocked'
+  | 'condResched'
+  | 'nextRoot'
+  | 'putRoot'
+  | 'allocRoot'
+  | 'loadMmu'
+  | 'freeObsoleteRoots'
+  | 'invalidateRoots'
+  | 'zapInvalidatedRoots'
+  | 'zapAllFast'
+  | 'zapAllLocked'
 > = {
   *condResched(kvm, walk, flush, shared) {
     for (const listener of kvm.listeners) listener.offered?.();
@@ -88,7 +97,8 @@ export const roots: Part<
   },
 
   *invalidateRoots(kvm) {
-    for (const root of kvm.roots.all()) if (!kvm.roots.isInvalid(root)) yield* kvm.roots.invalidate(root);
+    for (const root of kvm.roots.all())
+      if (!kvm.roots.isInvalid(root)) yield* kvm.roots.invalidate(root);
   },
 
   *zapInvalidatedRoots(kvm) {
@@ -116,7 +126,10 @@ export const roots: Part<
     yield* kvm.shadow.zapAll();
     yield* this.invalidateRoots(kvm);
     // under the lock, so that no vCPU can be in the guest with an invalid root once it is dropped (K23)
-    yield* requestAllAndWait(kvm.vcpus.map(({ vcpu }) => vcpu), REQ_FREE_OBSOLETE_ROOTS);
+    yield* requestAllAndWait(
+      kvm.vcpus.map(({ vcpu }) => vcpu),
+      REQ_FREE_OBSOLETE_ROOTS,
+    );
     yield* kvm.mmuLock.writeUnlock();
     yield* kvm.mmuLock.readLock();
     yield* this.zapInvalidatedRoots(kvm);

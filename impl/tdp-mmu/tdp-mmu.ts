@@ -1,15 +1,16 @@
-/**
- * What the TDP MMU of a direct root does: the entry points through which the rest of KVM makes it work, and the steps
- * that they are made of. A policy overrides any of them; the others then use what it put there, because every step is
- * called through the object. Names are those of Linux, arch/x86/kvm/mmu/tdp_mmu.c and mmu.c, less their prefixes.
- */
-import type { PageRef } from '../../spec/machine/pages.ts';
-import type { Steps } from '../../spec/machine/step.ts';
 import type { Walk } from '../../spec/kvm/iterator.ts';
 import type { Context, Fault, FaultAnswer, Kvm, KvmVcpu } from '../../spec/kvm/kvm.ts';
 import type { Slot } from '../../spec/kvm/memslots.ts';
 import type { RootRole } from '../../spec/kvm/roots.ts';
 import type { Spte } from '../../spec/kvm/spte.ts';
+/**
+ * What the TDP MMU of a direct root does: the entry points through which the rest of KVM makes it
+ * work, and the steps that they are made of. A policy overrides any of them; the others then use
+ * what it put there, because every step is called through the object. Names are those of Linux,
+ * arch/x86/kvm/mmu/tdp_mmu.c and mmu.c, less their prefixes.
+ */
+import type { PageRef } from '../../spec/machine/pages.ts';
+import type { Steps } from '../../spec/machine/step.ts';
 
 /** What KVM as a whole asks of its MMU. GFNs and user addresses (HVA) are pages. */
 export interface DirectOperations {
@@ -23,8 +24,17 @@ export interface DirectOperations {
   loadMmu(kvm: Kvm, vcpu: KvmVcpu, context: Context): Steps<boolean>;
   /** A vCPU that was asked to lets go of roots that have become invalid. */
   freeObsoleteRoots(kvm: Kvm, vcpu: KvmVcpu): Steps<void>;
-  /** The primary MMU takes pages away: `reclaim` does that, between what a notifier's start and its end do. */
-  invalidateRange(kvm: Kvm, hva: number, pages: number, mayBlock: boolean, reclaim: () => Steps<void>): Steps<void>;
+  /**
+   * The primary MMU takes pages away: `reclaim` does that, between what a notifier's start and its
+   * end do.
+   */
+  invalidateRange(
+    kvm: Kvm,
+    hva: number,
+    pages: number,
+    mayBlock: boolean,
+    reclaim: () => Steps<void>,
+  ): Steps<void>;
   /** The primary MMU wants to know which pages are still used, and forgets it. */
   ageRange(kvm: Kvm, hva: number, pages: number): Steps<void>;
   createSlot(kvm: Kvm, slot: Slot): Steps<void>;
@@ -71,20 +81,29 @@ export interface DirectSteps {
   mapTargetLevel(kvm: Kvm, fault: Fault, walk: Walk): Steps<FaultAnswer>;
   /** The leaf that a fault is to install at `level`. */
   makeLeaf(kvm: Kvm, fault: Fault, level: number): Spte;
-  /** Adds a table below the entry that the walk is at; what a fault should do when it did not come about. */
+  /**
+   * Adds a table below the entry that the walk is at; what a fault should do when it did not come
+   * about.
+   */
   addTable(kvm: Kvm, fault: Fault, walk: Walk): Steps<boolean>;
   /** Does what has to be in order before a table is linked. */
   prepareTable(kvm: Kvm, fault: Fault, walk: Walk, table: PageRef): Steps<void>;
   /** Does what remains once it is linked. */
   tableLinked(kvm: Kvm, fault: Fault, walk: Walk, table: PageRef): Steps<void>;
-  /** Puts a table that is complete where the entry is; false when somebody else changed it meanwhile. */
+  /**
+   * Puts a table that is complete where the entry is; false when somebody else changed it
+   * meanwhile.
+   */
   linkTable(kvm: Kvm, walk: Walk, table: PageRef): Steps<boolean>;
   /** Fills a table with what the huge leaf maps. */
   fillSplit(kvm: Kvm, huge: Spte, table: PageRef): Steps<void>;
   /** Puts a table into the list of possible huge pages, if it still stands for one. */
   trackNx(kvm: Kvm, table: PageRef): Steps<void>;
 
-  /** Changes the entry that the walk is at, with mmu_lock held for read; false, the entry read again, when it lost. */
+  /**
+   * Changes the entry that the walk is at, with mmu_lock held for read; false, the entry read
+   * again, when it lost.
+   */
   setSpteAtomic(kvm: Kvm, walk: Walk, value: Spte): Steps<boolean>;
   /** Changes the entry that the walk is at, with mmu_lock held for write. */
   setSpte(kvm: Kvm, walk: Walk, value: Spte): Steps<void>;
@@ -97,7 +116,10 @@ export interface DirectSteps {
 
   /** Lets others have mmu_lock, if they want it or the processor; true when it was dropped. */
   condResched(kvm: Kvm, walk: Walk, flush: boolean, shared: boolean): Steps<boolean>;
-  /** The next root after `previous`, with a reference; drops the one to `previous`. NO_PAGE at the end. */
+  /**
+   * The next root after `previous`, with a reference; drops the one to `previous`. NO_PAGE at the
+   * end.
+   */
   nextRoot(kvm: Kvm, previous: PageRef, validOnly: boolean, shared: boolean): Steps<PageRef>;
   putRoot(kvm: Kvm, root: PageRef, shared: boolean): Steps<void>;
   allocRoot(kvm: Kvm, role: RootRole): Steps<PageRef>;
@@ -111,15 +133,27 @@ export interface DirectSteps {
   /** Takes leaves away, with mmu_lock held for write; whether a flush is owed. */
   zapLeafs(kvm: Kvm, root: PageRef, gfn: number, end: number, options: ZapOptions): Steps<boolean>;
   /** Takes a range of a slot away from all roots of its address space; whether a flush is owed. */
-  unmapGfnRange(kvm: Kvm, slot: Slot, gfn: number, pages: number, mayBlock: boolean): Steps<boolean>;
+  unmapGfnRange(
+    kvm: Kvm,
+    slot: Slot,
+    gfn: number,
+    pages: number,
+    mayBlock: boolean,
+  ): Steps<boolean>;
   /** Without mmu_lock: a fault on `gfn` would be stale anyway. */
   seemsInvalidated(kvm: Kvm, gfn: number): Steps<boolean>;
-  /** A conversion invalidates these GFNs: every huge page that could be installed over what changes (K40). */
+  /**
+   * A conversion invalidates these GFNs: every huge page that could be installed over what changes
+   * (K40).
+   */
   beginConversion(kvm: Kvm, gfn: number): Steps<{ readonly first: number; readonly pages: number }>;
   /** Around a zap inside KVM, with mmu_lock held for write. */
   beginZap(kvm: Kvm, gfn: number, pages: number): Steps<void>;
   endZap(kvm: Kvm): Steps<void>;
-  /** What a slot whose writes are logged from now on needs: no huge pages, and that writes are reported. */
+  /**
+   * What a slot whose writes are logged from now on needs: no huge pages, and that writes are
+   * reported.
+   */
   applyLog(kvm: Kvm, slot: Slot): Steps<void>;
   /** The next write to a page is reported, through whatever root. With mmu_lock held for write. */
   makeReport(kvm: Kvm, asId: number, gfn: number): Steps<void>;

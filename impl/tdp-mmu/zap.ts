@@ -1,21 +1,35 @@
-/** Taking mappings away: leaves of a range, or all of a root (K16, K20, K22, K26). */
-import { NO_PAGE } from '../../spec/machine/pages.ts';
 import { Walk } from '../../spec/kvm/iterator.ts';
 import { EMPTY, isLeafSpte, isPresent } from '../../spec/kvm/spte.ts';
+/** Taking mappings away: leaves of a range, or all of a root (K16, K20, K22, K26). */
+import { NO_PAGE } from '../../spec/machine/pages.ts';
 import type { Part } from './tdp-mmu.ts';
 
 export const zaps: Part<
-  'zapRoot' | 'zapRootLevel' | 'zapLeafs' | 'unmapGfnRange' | 'zapGfnRange' | 'beginZap' | 'endZap' |
-  'convert' | 'beginConversion' | 'punchHole'
+  | 'zapRoot'
+  | 'zapRootLevel'
+  | 'zapLeafs'
+  | 'unmapGfnRange'
+  | 'zapGfnRange'
+  | 'beginZap'
+  | 'endZap'
+  | 'convert'
+  | 'beginConversion'
+  | 'punchHole'
 > = {
   *zapRoot(kvm, root, shared) {
     // in passes, so that no table is disposed of together with all that is below it (K27)
-    for (let level = 0; level <= kvm.tables.rootLevel; level++) yield* this.zapRootLevel(kvm, root, shared, level);
+    for (let level = 0; level <= kvm.tables.rootLevel; level++)
+      yield* this.zapRootLevel(kvm, root, shared, level);
   },
 
   *zapRootLevel(kvm, root, shared, level) {
     yield* kvm.rcu.readLock();
-    const walk = new Walk(kvm.tables, { root, first: 0, end: kvm.tables.span(kvm.tables.rootLevel + 1), minLevel: level });
+    const walk = new Walk(kvm.tables, {
+      root,
+      first: 0,
+      end: kvm.tables.span(kvm.tables.rootLevel + 1),
+      minLevel: level,
+    });
     while (yield* walk.next()) {
       if (yield* this.condResched(kvm, walk, false, shared)) continue;
       while (isPresent(walk.spte) && walk.level <= level) {
@@ -89,7 +103,8 @@ export const zaps: Part<
     yield* kvm.mmuLock.writeLock();
     const { first, pages } = yield* this.beginConversion(kvm, gfn);
     const slot = kvm.slots.find(0, gfn);
-    if (slot >= 0 && (yield* this.unmapGfnRange(kvm, slot, first, pages, true))) yield* kvm.flushRange(first, pages);
+    if (slot >= 0 && (yield* this.unmapGfnRange(kvm, slot, first, pages, true)))
+      yield* kvm.flushRange(first, pages);
     yield* kvm.mmuLock.writeUnlock();
     yield* kvm.attributes.set(gfn, isPrivate);
     yield* kvm.mmuLock.writeLock();
@@ -103,7 +118,8 @@ export const zaps: Part<
     yield* kvm.mmuLock.writeLock();
     yield* kvm.invalidation.begin(gfn, pages);
     const slot = kvm.slots.find(0, gfn);
-    if (slot >= 0 && (yield* this.unmapGfnRange(kvm, slot, gfn, pages, true))) yield* kvm.flushRange(gfn, pages);
+    if (slot >= 0 && (yield* this.unmapGfnRange(kvm, slot, gfn, pages, true)))
+      yield* kvm.flushRange(gfn, pages);
     yield* kvm.mmuLock.writeUnlock();
     yield* reclaim();
     yield* kvm.mmuLock.writeLock();

@@ -35,8 +35,12 @@ const TD_PARAMS: TdParams = {
 const TD_PARAMS_ADDRESS = 0x1000_0000;
 
 /** What TDH.MNG.INIT is told besides the TD. */
-export const initOperands = (params: Partial<TdParams> = {}): Pick<Operands, 'rdx' | 'tdParams'> =>
-  ({ rdx: TD_PARAMS_ADDRESS, tdParams: { ...TD_PARAMS, ...params } });
+export const initOperands = (
+  params: Partial<TdParams> = {},
+): Pick<Operands, 'rdx' | 'tdParams'> => ({
+  rdx: TD_PARAMS_ADDRESS,
+  tdParams: { ...TD_PARAMS, ...params },
+});
 
 /** How a TD is to be built where it is not a production TD that can run. */
 export interface BuildOptions {
@@ -45,15 +49,23 @@ export interface BuildOptions {
   readonly finalize?: boolean;
 }
 
-/** Builds the TD whose TDR is page `tdr`, with its TDCX pages behind it and a VCPU at each of `tdvprs`. */
+/**
+ * Builds the TD whose TDR is page `tdr`, with its TDCX pages behind it and a VCPU at each of
+ * `tdvprs`.
+ */
 export function* buildTd(
-  tdx: TdxModule, tdr: number, tdvprs: readonly number[], { params = {}, finalize = true }: BuildOptions = {},
+  tdx: TdxModule,
+  tdr: number,
+  tdvprs: readonly number[],
+  { params = {}, finalize = true }: BuildOptions = {},
 ): Steps<void> {
   const hpa = (page: number): number => (page + tdx.platform.tdmrBase) * 4096;
   const hkid = tdx.keys.first + 1;
   yield* mustSucceed(tdx, mngCreate, { rcx: hpa(tdr), rdx: hkid });
-  for (let lp = 0; lp < tdx.platform.packages; lp++) yield* mustSucceed(tdx, mngKeyConfig, { rcx: hpa(tdr), lp });
-  for (let i = 1; i <= MIN_TDCX; i++) yield* mustSucceed(tdx, mngAddcx, { rcx: hpa(tdr + i), rdx: hpa(tdr) });
+  for (let lp = 0; lp < tdx.platform.packages; lp++)
+    yield* mustSucceed(tdx, mngKeyConfig, { rcx: hpa(tdr), lp });
+  for (let i = 1; i <= MIN_TDCX; i++)
+    yield* mustSucceed(tdx, mngAddcx, { rcx: hpa(tdr + i), rdx: hpa(tdr) });
   yield* mustSucceed(tdx, mngInit, { rcx: hpa(tdr), ...initOperands(params) });
   for (const [lp, tdvpr] of tdvprs.entries()) {
     yield* mustSucceed(tdx, vpCreate, { rcx: hpa(tdvpr), rdx: hpa(tdr), lp });
@@ -65,7 +77,12 @@ export function* buildTd(
   if (finalize) yield* mustSucceed(tdx, mrFinalize, { rcx: hpa(tdr) });
 }
 
-function* mustSucceed(tdx: TdxModule, fn: InterfaceFunction, operands: Partial<Operands>): Steps<void> {
+function* mustSucceed(
+  tdx: TdxModule,
+  fn: InterfaceFunction,
+  operands: Partial<Operands>,
+): Steps<void> {
   const call = yield* tdx.invoke(fn, { ...OPERANDS_ZERO, ...operands });
-  if (call.status !== SUCCESS) throw new Error(`building a TD: ${fn.name} answers ${describeStatus(call.status)}`);
+  if (call.status !== SUCCESS)
+    throw new Error(`building a TD: ${fn.name} answers ${describeStatus(call.status)}`);
 }

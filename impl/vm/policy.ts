@@ -1,6 +1,7 @@
 /**
- * What an MMU policy is: the entry points through which the rest of KVM, and the guest, make the MMU work. A policy is
- * an object; one that differs from another in one point is that other one, spread, with the point replaced.
+ * What an MMU policy is: the entry points through which the rest of KVM, and the guest, make the
+ * MMU work. A policy is an object; one that differs from another in one point is that other one,
+ * spread, with the point replaced.
  *
  *     export default { ...frozenMirror, name: 'my-policy', *unmap(vm, gfn, pages) { … } } satisfies Policy;
  */
@@ -14,7 +15,10 @@ import type { Vm, VmKind, VmVcpu } from './vm.ts';
 export interface Breach {
   readonly rule: string;
   readonly why: string;
-  /** Few random histories meet it, or long ones: the survey leaves it out, and the verdict rests on the corpus. */
+  /**
+   * Few random histories meet it, or long ones: the survey leaves it out, and the verdict rests on
+   * the corpus.
+   */
   readonly rare?: true;
   /** Only under these module versions; all when absent. */
   readonly versions?: readonly ModuleVersion[];
@@ -27,8 +31,10 @@ export interface NotApplicable {
 }
 
 /** What a policy that maps small pages only does not meet. */
-export const NO_LARGE_PAGES: readonly NotApplicable[] = ['K49', 'K65', 'K67'].map((rule) => (
-  { rule, why: 'nothing is mapped large' }));
+export const NO_LARGE_PAGES: readonly NotApplicable[] = ['K49', 'K65', 'K67'].map((rule) => ({
+  rule,
+  why: 'nothing is mapped large',
+}));
 
 /** What a policy does not meet whose module has all of its PAMT from the start. */
 export const NO_DYNAMIC_PAMT: readonly NotApplicable[] = [
@@ -36,8 +42,10 @@ export const NO_DYNAMIC_PAMT: readonly NotApplicable[] = [
 ];
 
 /** What a policy does not meet that keeps its tables until the VM is destroyed. */
-export const TABLES_STAY: readonly NotApplicable[] = ['T03', 'K48'].map((rule) => (
-  { rule, why: 'tables are not removed while the TD runs; the VM\'s end reclaims them' }));
+export const TABLES_STAY: readonly NotApplicable[] = ['T03', 'K48'].map((rule) => ({
+  rule,
+  why: "tables are not removed while the TD runs; the VM's end reclaims them",
+}));
 
 export interface Policy {
   readonly name: string;
@@ -49,15 +57,22 @@ export interface Policy {
   readonly vms: readonly VmKind[];
   /** Empty for a policy that is expected to pass. */
   readonly breaks: readonly Breach[];
-  /** Required rules whose premise the policy never meets, and why: they are "not applicable", not "not exercised". */
+  /**
+   * Required rules whose premise the policy never meets, and why: they are "not applicable", not
+   * "not exercised".
+   */
   readonly never?: readonly NotApplicable[];
 
-  /** The module wants PAMT pages one by one, and the policy provides them (`vm.pamt`): K68 watches how. */
+  /**
+   * The module wants PAMT pages one by one, and the policy provides them (`vm.pamt`): K68 watches
+   * how.
+   */
   readonly dynamicPamt?: boolean;
 
   /**
-   * The guest of VCPU `vcpu` faulted on private GFN `gfn`. True: it may try again. False: there is no memslot.
-   * `acceptLevel` is the level at which the guest wanted to ACCEPT, -1 when it did something else.
+   * The guest of VCPU `vcpu` faulted on private GFN `gfn`. True: it may try again. False: there is
+   * no memslot. `acceptLevel` is the level at which the guest wanted to ACCEPT, -1 when it did
+   * something else.
    */
   fault(vm: Vm, vcpu: number, gfn: number, acceptLevel: number): Steps<boolean>;
   /** The host takes `pages` pages from `gfn` on back (hole punched, converted to shared). */
@@ -69,11 +84,14 @@ export interface Policy {
   /** The large page that maps `gfn` becomes a table of small ones. */
   demote(vm: Vm, gfn: number): Steps<void>;
   /**
-   * guest_memfd splits the folio behind `gfn`, by `vm.guestMemory.folios.split`: nothing larger than what backs it may
-   * stay mapped. Without this entry point it does so without asking.
+   * guest_memfd splits the folio behind `gfn`, by `vm.guestMemory.folios.split`: nothing larger
+   * than what backs it may stay mapped. Without this entry point it does so without asking.
    */
   splitFolio?(vm: Vm, gfn: number): Steps<void>;
-  /** The VM has been created, and nobody runs yet: a policy that does not wait for faults maps its memory. */
+  /**
+   * The VM has been created, and nobody runs yet: a policy that does not wait for faults maps its
+   * memory.
+   */
   populate?(vm: Vm): Steps<void>;
   /** The memslot, which holds all of the guest's memory, is deleted. */
   removeSlot(vm: Vm): Steps<void>;
@@ -83,9 +101,15 @@ export interface Policy {
   /** What it does about the tables of an ordinary VM, and about the shared memory of a TD. */
   readonly direct: TdpMmu;
 
-  /** One attempt of a VCPU to enter the TD, true when it is inside; as upstream does it when absent (blocks/entry.ts). */
+  /**
+   * One attempt of a VCPU to enter the TD, true when it is inside; as upstream does it when absent
+   * (blocks/entry.ts).
+   */
   enter?(vm: Vm, vcpu: VmVcpu): Steps<boolean>;
-  /** A VCPU that was created and loaded is freed without ever having run; blocks/vcpu-list.ts when absent. */
+  /**
+   * A VCPU that was created and loaded is freed without ever having run; blocks/vcpu-list.ts when
+   * absent.
+   */
   freeVcpu?(vm: Vm, struct: PageRef): Steps<void>;
 
   // The ioctls of a TD that is being built: only policies that run VMs of kind `new-td` have them.

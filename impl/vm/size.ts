@@ -1,6 +1,6 @@
 /**
- * Sizes of the platform on which policies are checked. A table has two entries and the tree three levels, so the guest
- * has eight 4K pages: an entry maps one page at 4K, two at 2M and four at 1G.
+ * Sizes of the platform on which policies are checked. A table has two entries and the tree three
+ * levels, so the guest has eight 4K pages: an entry maps one page at 4K, two at 2M and four at 1G.
  */
 export const INDEX_BITS = 1;
 export const ROOT_LEVEL = 2;

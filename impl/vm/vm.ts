@@ -1,16 +1,3 @@
-/**
- * A virtual machine: the one place where KVM's vocabulary and the TDX module meet. Policies get it as their first
- * argument and work through it; rules watch it.
- */
-import type { Cell, Machine } from '../../spec/machine/machine.ts';
-import type { Memory } from '../../spec/machine/memory.ts';
-import type { Pages } from '../../spec/machine/pages.ts';
-import type { Rcu } from '../../spec/machine/rcu.ts';
-import type { RwLock } from '../../spec/machine/rwlock.ts';
-import type { Steps } from '../../spec/machine/step.ts';
-import type { SpinLock } from '../../spec/machine/spinlock.ts';
-import type { Vcpu } from '../../spec/machine/vcpu.ts';
-import type { Walker } from '../../spec/machine/walker.ts';
 import type { DynamicPamt } from '../../spec/kvm/dynamic-pamt.ts';
 import type { GuestMemory } from '../../spec/kvm/guest-memory.ts';
 import type { Invalidation } from '../../spec/kvm/invalidation.ts';
@@ -19,6 +6,19 @@ import type { LargePages } from '../../spec/kvm/large-pages.ts';
 import type { Mirror } from '../../spec/kvm/mirror.ts';
 import { REQ_VM_DEAD, SLOT_NONE, SLOT_VALID, type TdVm } from '../../spec/kvm/td-vm.ts';
 import type { VcpuExit } from '../../spec/kvm/vcpu-exit.ts';
+/**
+ * A virtual machine: the one place where KVM's vocabulary and the TDX module meet. Policies get it
+ * as their first argument and work through it; rules watch it.
+ */
+import type { Cell, Machine } from '../../spec/machine/machine.ts';
+import type { Memory } from '../../spec/machine/memory.ts';
+import type { Pages } from '../../spec/machine/pages.ts';
+import type { Rcu } from '../../spec/machine/rcu.ts';
+import type { RwLock } from '../../spec/machine/rwlock.ts';
+import type { SpinLock } from '../../spec/machine/spinlock.ts';
+import type { Steps } from '../../spec/machine/step.ts';
+import type { Vcpu } from '../../spec/machine/vcpu.ts';
+import type { Walker } from '../../spec/machine/walker.ts';
 import { Call, OPERANDS_ZERO, type Operands } from '../../spec/tdx/call.ts';
 import type { InterfaceFunction, TdxModule } from '../../spec/tdx/module.ts';
 import { classOf, on, OPERAND_INVALID, SUCCESS, type Status } from '../../spec/tdx/status.ts';
@@ -26,8 +26,8 @@ import { TD } from '../../spec/tdx/td.ts';
 import type { Policy } from './policy.ts';
 
 /**
- * What kind of VM a history is about: a TD that runs, a TD that is being built (its memory is still being added), or an
- * ordinary VM, whose tables are KVM's own.
+ * What kind of VM a history is about: a TD that runs, a TD that is being built (its memory is still
+ * being added), or an ordinary VM, whose tables are KVM's own.
  */
 export const VM_KINDS = ['td', 'new-td', 'vm'] as const;
 export type VmKind = (typeof VM_KINDS)[number];
@@ -45,9 +45,15 @@ export interface VmVcpu {
 
 /** What rules may learn about a VM beyond what machine, module and mirror tell. */
 export interface VmListener {
-  /** A call of the module has ended; `tolerated` are the statuses that the policy said it can handle. */
+  /**
+   * A call of the module has ended; `tolerated` are the statuses that the policy said it can
+   * handle.
+   */
   answered?(call: Call, tolerated: readonly Status[]): void;
-  /** VCPU `vcpu` brings a fault to the policy, which has handled it; `acceptLevel` as {@link Policy.fault} has it. */
+  /**
+   * VCPU `vcpu` brings a fault to the policy, which has handled it; `acceptLevel` as
+   * {@link Policy.fault} has it.
+   */
   faultBegan?(vcpu: number, gfn: number, acceptLevel: number): void;
   faultEnded?(vcpu: number, gfn: number, acceptLevel: number, mayRetry: boolean): void;
   /** The current actor's operation has ended. */
@@ -55,7 +61,10 @@ export interface VmListener {
   /** The host is about to take pages from the guest, and has taken them. */
   unmapBegan?(gfn: number, pages: number): void;
   unmapReturned?(gfn: number, pages: number): void;
-  /** The guest has read `value` at `gfn` from `page` and, unless `written` is null, has written that. */
+  /**
+   * The guest has read `value` at `gfn` from `page` and, unless `written` is null, has written
+   * that.
+   */
   accessed?(vcpu: number, gfn: number, page: number, value: number, written: number | null): void;
   /** Every actor has ended; nothing is in flight. */
   atRest?(): void;
@@ -68,12 +77,18 @@ export interface VmListener {
   /** The memslot of `pages` GFNs from `gfn` on is about to be deleted, and has been. */
   slotRemovalBegan?(gfn: number, pages: number): void;
   slotRemoved?(gfn: number, pages: number): void;
-  /** The structure of a VCPU is freed; `listed`: it is still on its processor's list of associated VCPUs. */
+  /**
+   * The structure of a VCPU is freed; `listed`: it is still on its processor's list of associated
+   * VCPUs.
+   */
   vcpuFreed?(listed: boolean): void;
 }
 
 /** The parts of a VM, as its platform puts them together. */
-export type VmParts = Omit<Vm, 'listeners' | 'address' | 'keyedAddress' | 'seamcall' | 'findSlot' | 'kill'>;
+export type VmParts = Omit<
+  Vm,
+  'listeners' | 'address' | 'keyedAddress' | 'seamcall' | 'findSlot' | 'kill'
+>;
 
 export class Vm {
   readonly kind: VmKind;
@@ -100,11 +115,17 @@ export class Vm {
   readonly td: TdVm;
   /** Where nothing may be mapped large. */
   readonly largePages: LargePages;
-  /** The PAMT pages of a VM whose module wants them one by one; only policies that support that use it. */
+  /**
+   * The PAMT pages of a VM whose module wants them one by one; only policies that support that use
+   * it.
+   */
   readonly pamt: DynamicPamt;
   /** A spinlock for policies that have calls of the module take turns (P1). */
   readonly seamcallLock: SpinLock;
-  /** How many interrupts are about to hit the processors of the host: a resize that looks for one finds it. */
+  /**
+   * How many interrupts are about to hit the processors of the host: a resize that looks for one
+   * finds it.
+   */
   readonly interrupts: Cell;
   readonly listeners: VmListener[] = [];
 
@@ -139,17 +160,30 @@ export class Vm {
 
   /** HPA (bytes) of a page number under the TD's key. */
   keyedAddress(page: number): number {
-    return this.address(page) + this.m.peek(this.memory.word(this.tdr, TD.HKID)) * 2 ** this.tdx.platform.hkidShift;
+    return (
+      this.address(page) +
+      this.m.peek(this.memory.word(this.tdr, TD.HKID)) * 2 ** this.tdx.platform.hkidShift
+    );
   }
 
   /**
-   * Calls the module. `tolerated` are the statuses, besides success, for which the caller has an answer; any other one
-   * breaks rule S01.
+   * Calls the module. `tolerated` are the statuses, besides success, for which the caller has an
+   * answer; any other one breaks rule S01.
    */
-  *seamcall(fn: InterfaceFunction, operands: Partial<Operands>, tolerated: readonly Status[] = []): Steps<Call> {
+  *seamcall(
+    fn: InterfaceFunction,
+    operands: Partial<Operands>,
+    tolerated: readonly Status[] = [],
+  ): Steps<Call> {
     const interrupts = operands.vcpu === undefined ? this.m.peek(this.interrupts) : 0;
-    const all = { ...OPERANDS_ZERO, lp: this.hostLp(), interruptAfter: interrupts > 0 ? 1 : 0, ...operands };
-    if (CAN_FAIL.has(fn.name) && this.m.peek(this.td.failing) !== 0) return yield* this.failedCall(fn, all);
+    const all = {
+      ...OPERANDS_ZERO,
+      lp: this.hostLp(),
+      interruptAfter: interrupts > 0 ? 1 : 0,
+      ...operands,
+    };
+    if (CAN_FAIL.has(fn.name) && this.m.peek(this.td.failing) !== 0)
+      return yield* this.failedCall(fn, all);
     const call = yield* this.tdx.invoke(fn, all);
     if (interrupts > 0 && call.interruptLooks > 0) yield* this.m.add(this.interrupts, -1);
     // KVM_BUG_ON is the answer to everything that a VM is told after its first: it is dead already
@@ -158,7 +192,10 @@ export class Vm {
     return call;
   }
 
-  /** A call that fails for no reason of KVM's: whoever made it has to have an answer (K47, K51, K64). */
+  /**
+   * A call that fails for no reason of KVM's: whoever made it has to have an answer (K47, K51,
+   * K64).
+   */
   private *failedCall(fn: InterfaceFunction, operands: Operands): Steps<Call> {
     yield* this.m.write(this.td.failing, 0);
     const call = new Call(fn.name, operands);
@@ -171,7 +208,10 @@ export class Vm {
     return call;
   }
 
-  /** Looks up the memslot of a fault on private GFN `gfn`, in one step; none where the GFN is shared. */
+  /**
+   * Looks up the memslot of a fault on private GFN `gfn`, in one step; none where the GFN is
+   * shared.
+   */
   *findSlot(gfn: number): Steps<number> {
     const deletable = yield* this.m.read(this.slot);
     const state = gfn < this.td.slotPages ? deletable : SLOT_VALID;

@@ -1,22 +1,25 @@
 /**
- * Checking a policy: random histories for a budget, each judged by every rule; what fails is shrunk, executed again to
- * make sure that it fails the same way, and reported.
+ * Checking a policy: random histories for a budget, each judged by every rule; what fails is
+ * shrunk, executed again to make sure that it fails the same way, and reported.
  */
 import fc from 'fast-check';
 import { FAULTS } from '../../spec/machine/faults.ts';
 import type { RuleText, Violation } from '../../spec/machine/rule.ts';
 import type { ModuleVersion } from '../../spec/tdx/versions.ts';
-import { HistoryArbitrary, type Shape } from './scenarios/arbitrary.ts';
 import { Engine, rulesFor, type EngineOptions } from './engine.ts';
 import { Engines } from './engines.ts';
-import { shapesOf } from './shapes.ts';
-import type { History } from './scenarios/scenario.ts';
 import { report, type Report } from './reports/report.ts';
+import { timelineOf } from './reports/timeline.ts';
+import { HistoryArbitrary, type Shape } from './scenarios/arbitrary.ts';
+import type { History } from './scenarios/scenario.ts';
 import { shrink } from './scenarios/shrink.ts';
 import { formatHistory } from './scenarios/text.ts';
-import { timelineOf } from './reports/timeline.ts';
+import { shapesOf } from './shapes.ts';
 
-export interface CheckOptions extends Pick<EngineOptions, 'policy' | 'module' | 'only' | 'extra' | 'guard'> {
+export interface CheckOptions extends Pick<
+  EngineOptions,
+  'policy' | 'module' | 'only' | 'extra' | 'guard'
+> {
   readonly seed: number;
   readonly runs: number;
   /** Stop at this many milliseconds, whatever the runs; none when absent. */
@@ -87,24 +90,36 @@ export function check(options: CheckOptions): Verdict {
     }
     // faults of the machine are always seen; whoever asks for certain rules asks for nothing else
     if (violation !== null && options.only?.includes(violation.rule) === false) return true;
-    if (violation !== null && !found.has(violation.rule)) found.set(violation.rule, { history, foundAfter: histories });
+    if (violation !== null && !found.has(violation.rule))
+      found.set(violation.rule, { history, foundAfter: histories });
     return found.size < stopAfter;
   };
-  const goOn = (options.corpus ?? []).filter(({ vm }) => options.policy.vms.includes(vm)).every(judge);
-  if (goOn) fc.check(fc.property(new HistoryArbitrary(...(options.shapes ?? shapesOf(options.policy))), judge), {
-    seed: options.seed,
-    numRuns: options.runs,
-    endOnFailure: true,
-    ...(options.timeLimit === undefined ? {} : { interruptAfterTimeLimit: options.timeLimit }),
-  });
+  const goOn = (options.corpus ?? [])
+    .filter(({ vm }) => options.policy.vms.includes(vm))
+    .every(judge);
+  if (goOn)
+    fc.check(
+      fc.property(new HistoryArbitrary(...(options.shapes ?? shapesOf(options.policy))), judge),
+      {
+        seed: options.seed,
+        numRuns: options.runs,
+        endOnFailure: true,
+        ...(options.timeLimit === undefined ? {} : { interruptAfterTimeLimit: options.timeLimit }),
+      },
+    );
   if (thrown !== null) throw thrown;
   const { rules } = engines;
-  const exercised = Object.fromEntries(rules.map((rule) => [rule.id, engines.timesExercised(rule.id)]));
-  const idle = rules.filter((r) => r.level === 'required' && exercised[r.id] === 0).map((r) => r.id);
+  const exercised = Object.fromEntries(
+    rules.map((rule) => [rule.id, engines.timesExercised(rule.id)]),
+  );
+  const idle = rules
+    .filter((r) => r.level === 'required' && exercised[r.id] === 0)
+    .map((r) => r.id);
   const never = new Set(options.policy.never?.map(({ rule }) => rule));
   const unexercised = idle.filter((id) => !never.has(id));
   const findings = [...found].map(([rule, { history, foundAfter: after }]) =>
-    find(options, engines, rule, history, after));
+    find(options, engines, rule, history, after),
+  );
   return {
     policy: options.policy.name,
     module: options.module,
@@ -121,7 +136,13 @@ export function check(options: CheckOptions): Verdict {
 }
 
 /** Shrinks a failing history, executes the result twice more, and reports it. */
-function find(options: CheckOptions, engines: Engines, rule: string, history: History, foundAfter: number): Finding {
+function find(
+  options: CheckOptions,
+  engines: Engines,
+  rule: string,
+  history: History,
+  foundAfter: number,
+): Finding {
   const shrunk = shrink(history, (candidate) => engines.run(candidate)?.rule === rule);
   const violation = confirm(options, shrunk.history, rule);
   return {
@@ -134,21 +155,30 @@ function find(options: CheckOptions, engines: Engines, rule: string, history: Hi
   };
 }
 
-/** Two more executions, each on a VM of its own: the same violation, or the policy keeps state between runs. */
+/**
+ * Two more executions, each on a VM of its own: the same violation, or the policy keeps state
+ * between runs.
+ */
 function confirm(options: EngineOptions, history: History, rule: string): Violation {
   const afresh = (): Violation | null => new Engine({ ...options, kind: history.vm }).run(history);
   const [first, second] = [afresh(), afresh()];
   if (first === null || first.rule !== rule || JSON.stringify(first) !== JSON.stringify(second)) {
     throw new NotDeterministic(
       `policy ${options.policy.name} is not deterministic: ${formatHistory(history)} broke ${rule}, and then ` +
-      `${first?.rule ?? 'nothing'} and ${second?.rule ?? 'nothing'}`);
+        `${first?.rule ?? 'nothing'} and ${second?.rule ?? 'nothing'}`,
+    );
   }
   return first;
 }
 
 /** The report of a violation. */
-export function explain(options: CheckOptions | ExplainOptions, history: History, violation: Violation): Report {
-  const handle = 'handle' in options && options.handle !== undefined ? options.handle : options.policy.name;
+export function explain(
+  options: CheckOptions | ExplainOptions,
+  history: History,
+  violation: Violation,
+): Report {
+  const handle =
+    'handle' in options && options.handle !== undefined ? options.handle : options.policy.name;
   const command = `sept show ${handle} --module ${options.module} '${formatHistory(history)}'`;
   const rules = [...rulesFor(options.module), ...(options.extra ?? [])];
   return report(ruleOf(rules, violation.rule), timelineOf(options, history), history, command);

@@ -1,28 +1,34 @@
 /**
- * Is a run a function of its history? A policy that keeps state of its own between runs can pass by luck, and what it
- * fails by cannot be replayed. So histories are run twice, one after the other and then in the opposite order, on one
- * VM, and every write of the second run has to be that of the first.
+ * Is a run a function of its history? A policy that keeps state of its own between runs can pass by
+ * luck, and what it fails by cannot be replayed. So histories are run twice, one after the other
+ * and then in the opposite order, on one VM, and every write of the second run has to be that of
+ * the first.
  */
 import fc from 'fast-check';
 import { check, NotDeterministic, type CheckOptions, type Verdict } from './check.ts';
 import { Engine, type EngineOptions } from './engine.ts';
 import { HistoryArbitrary } from './scenarios/arbitrary.ts';
 import { CORPUS } from './scenarios/corpus.ts';
-import { shapesOf } from './shapes.ts';
 import type { History } from './scenarios/scenario.ts';
 import { formatHistory } from './scenarios/text.ts';
+import { shapesOf } from './shapes.ts';
 
 /** Histories that are run twice, besides the corpus: a fraction of a second. */
 const SAMPLE = 200;
 
 /**
- * {@link check} for a policy that is not ours. One that fails has had its counterexamples confirmed already.
+ * {@link check} for a policy that is not ours. One that fails has had its counterexamples confirmed
+ * already.
+ *
  * @throws NotDeterministic, PolicyError
  */
 export function checkForeign(options: CheckOptions): Verdict {
   const verdict = check(options);
   const shapes = options.shapes ?? shapesOf(options.policy);
-  const random = fc.sample(new HistoryArbitrary(...shapes), { seed: options.seed, numRuns: SAMPLE });
+  const random = fc.sample(new HistoryArbitrary(...shapes), {
+    seed: options.seed,
+    numRuns: SAMPLE,
+  });
   if (verdict.findings.length === 0) {
     const corpus = CORPUS.filter(({ vm }) => options.policy.vms.includes(vm));
     assertSteady(options, [...corpus, ...random]);
@@ -30,8 +36,14 @@ export function checkForeign(options: CheckOptions): Verdict {
   return verdict;
 }
 
-/** Runs each history twice. @throws NotDeterministic at the first step that is another one the second time */
-export function assertSteady({ policy, module, guard }: EngineOptions, histories: readonly History[]): void {
+/**
+ * Runs each history twice. @throws NotDeterministic at the first step that is another one the
+ * second time
+ */
+export function assertSteady(
+  { policy, module, guard }: EngineOptions,
+  histories: readonly History[],
+): void {
   const options = { policy, module, ...(guard === undefined ? {} : { guard }), rules: false };
   const engines = new Map(policy.vms.map((kind) => [kind, new Engine({ ...options, kind })]));
   const runs = histories.map((history) => {
@@ -43,7 +55,8 @@ export function assertSteady({ policy, module, guard }: EngineOptions, histories
     if (difference === null) continue;
     throw new NotDeterministic(
       `policy ${policy.name} is not deterministic: run again, '${formatHistory(history)}' parts at ${difference}; ` +
-      'a policy keeps no state of its own between runs');
+        'a policy keeps no state of its own between runs',
+    );
   }
 }
 
@@ -83,6 +96,8 @@ function differenceOf(engine: Engine, before: Writes, now: Writes): string | nul
     return cell === THE_END ? 'the end' : `${engine.vm.m.nameOf(cell)} = ${after}`;
   };
   const first = stepOf(before) < stepOf(now) ? before : now;
-  return `step ${stepOf(first)} (${first.actors[write]}): first ${textOf(before)} at step ${stepOf(before)}, ` +
-    `then ${textOf(now)} at step ${stepOf(now)}`;
+  return (
+    `step ${stepOf(first)} (${first.actors[write]}): first ${textOf(before)} at step ${stepOf(before)}, ` +
+    `then ${textOf(now)} at step ${stepOf(now)}`
+  );
 }

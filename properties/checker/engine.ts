@@ -1,28 +1,37 @@
-/**
- * Runs histories: program and schedule go in, a policy runs on the machine, rules watch every step, a violation or
- * null comes out. The VM is built once; a run resets it.
- */
-import { ORDINARY } from '../../spec/machine/choices.ts';
-import { LIVELOCK } from '../../spec/machine/faults.ts';
-import { about, isProtocol, RuleBook, type Rule } from '../../spec/machine/monitor.ts';
-import { run } from '../../spec/machine/run.ts';
-import type { Recorder } from '../../spec/machine/machine.ts';
-import type { Violation } from '../../spec/machine/rule.ts';
-import { OUTSIDE_GUEST } from '../../spec/machine/vcpu.ts';
-import { access, READ, type Steps } from '../../spec/machine/step.ts';
-import { TDX_RULES } from '../../spec/tdx/rules/index.ts';
-import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
-import type { ModuleVersion } from '../../spec/tdx/versions.ts';
 import { isInside, leaveTd } from '../../impl/platform/guest.ts';
 import { createVm } from '../../impl/platform/platform.ts';
 import type { Policy } from '../../impl/vm/policy.ts';
 import type { Vm, VmKind, VmVcpu } from '../../impl/vm/vm.ts';
-import { DeviationChoices } from './scenarios/deviations.ts';
-import { actorName, type ActorProgram, type History, type Operation } from './scenarios/scenario.ts';
-import { GUEST_OPERATIONS_OF_A_VM, HOST_OPERATIONS_OF_A_VM, operationOfAVm } from './operations/vm.ts';
-import { GUEST_OPERATIONS, HOST_OPERATIONS } from './operations/td.ts';
+import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
+/**
+ * Runs histories: program and schedule go in, a policy runs on the machine, rules watch every step,
+ * a violation or null comes out. The VM is built once; a run resets it.
+ */
+import { ORDINARY } from '../../spec/machine/choices.ts';
+import { LIVELOCK } from '../../spec/machine/faults.ts';
+import type { Recorder } from '../../spec/machine/machine.ts';
+import { about, isProtocol, RuleBook, type Rule } from '../../spec/machine/monitor.ts';
+import type { Violation } from '../../spec/machine/rule.ts';
+import { run } from '../../spec/machine/run.ts';
+import { access, READ, type Steps } from '../../spec/machine/step.ts';
+import { OUTSIDE_GUEST } from '../../spec/machine/vcpu.ts';
+import { TDX_RULES } from '../../spec/tdx/rules/index.ts';
+import type { ModuleVersion } from '../../spec/tdx/versions.ts';
 import { SYSTEM_RULES } from '../rules/index.ts';
 import type { VmRule } from '../rules/rule.ts';
+import { GUEST_OPERATIONS, HOST_OPERATIONS } from './operations/td.ts';
+import {
+  GUEST_OPERATIONS_OF_A_VM,
+  HOST_OPERATIONS_OF_A_VM,
+  operationOfAVm,
+} from './operations/vm.ts';
+import { DeviationChoices } from './scenarios/deviations.ts';
+import {
+  actorName,
+  type ActorProgram,
+  type History,
+  type Operation,
+} from './scenarios/scenario.ts';
 import { formatHistory } from './scenarios/text.ts';
 
 export interface EngineOptions {
@@ -65,10 +74,20 @@ export class Engine {
   private readonly performing: () => void;
 
   constructor({
-    policy, kind = policy.vms[0] ?? 'td', module, rules = true, only, extra = [], guard, maxSteps = DEFAULT_MAX_STEPS, teardown = true,
+    policy,
+    kind = policy.vms[0] ?? 'td',
+    module,
+    rules = true,
+    only,
+    extra = [],
+    guard,
+    maxSteps = DEFAULT_MAX_STEPS,
+    teardown = true,
   }: EngineOptions) {
     if (!policy.vms.includes(kind)) {
-      throw new UnusableHistory(`policy ${policy.name} runs VMs of kind ${policy.vms.join(', ')}, not ${kind}`);
+      throw new UnusableHistory(
+        `policy ${policy.name} runs VMs of kind ${policy.vms.join(', ')}, not ${kind}`,
+      );
     }
     this.vm = createVm({ kind, policy, module, vcpus: VCPUS });
     const known = [...rulesFor(module, kind), ...extra];
@@ -83,9 +102,9 @@ export class Engine {
   }
 
   /**
-   * Runs one history. What it answers is a function of the history and of nothing else. A run that breaks a K rule is
-   * run again without these: what comes of it, if anything does, says more than how it came about. Unless that is only
-   * that it goes on for ever; so a shorter run will do.
+   * Runs one history. What it answers is a function of the history and of nothing else. A run that
+   * breaks a K rule is run again without these: what comes of it, if anything does, says more than
+   * how it came about. Unless that is only that it goes on for ever; so a shorter run will do.
    */
   run(history: History, recorder: Recorder | null = null): Violation | null {
     this.book.onlyOutcomes = false;
@@ -93,7 +112,12 @@ export class Engine {
     if (violation === null || !isProtocol(violation.rule)) return violation;
     this.book.onlyOutcomes = true;
     const outcome = this.runOnce(history, recorder, Math.min(this.maxSteps, OUTCOME_STEPS));
-    if (outcome !== null && outcome.rule !== this.book.reportedAs(LIVELOCK.id) && this.judges(outcome.rule)) return outcome;
+    if (
+      outcome !== null &&
+      outcome.rule !== this.book.reportedAs(LIVELOCK.id) &&
+      this.judges(outcome.rule)
+    )
+      return outcome;
     this.book.onlyOutcomes = false;
     // the recorder is to have seen the run that is answered for
     return recorder === null ? violation : this.runOnce(history, recorder);
@@ -103,7 +127,11 @@ export class Engine {
     return this.book.rules.some((rule) => rule.id === id);
   }
 
-  private runOnce(history: History, recorder: Recorder | null, maxSteps = this.maxSteps): Violation | null {
+  private runOnce(
+    history: History,
+    recorder: Recorder | null,
+    maxSteps = this.maxSteps,
+  ): Violation | null {
     const { m } = this.vm;
     this.limit = maxSteps;
     this.prepare(history, recorder);
@@ -117,7 +145,10 @@ export class Engine {
     return violation === null ? null : { ...violation, rule: this.book.reportedAs(violation.rule) };
   }
 
-  /** Resets the VM and gives it the actors of `history`, for {@link run} or for another scheduler to step. */
+  /**
+   * Resets the VM and gives it the actors of `history`, for {@link run} or for another scheduler to
+   * step.
+   */
   prepare(history: History, recorder: Recorder | null = null): void {
     const { m } = this.vm;
     m.reset();
@@ -137,7 +168,10 @@ export class Engine {
     if (m.violation === null && this.teardown && !this.vm.td.isDead()) this.destroy();
   }
 
-  /** Every actor of the program has ended. Of a VM that KVM has given up (KVM_BUG_ON) nothing more is asked. */
+  /**
+   * Every actor of the program has ended. Of a VM that KVM has given up (KVM_BUG_ON) nothing more
+   * is asked.
+   */
   private rest(): void {
     if (this.vm.td.isDead()) return;
     for (const listener of this.vm.listeners) listener.atRest?.();
@@ -145,7 +179,10 @@ export class Engine {
     this.book.atRest();
   }
 
-  /** Who made a run throw: the policy, with the place at which it did; or the history, which no VM can run. */
+  /**
+   * Who made a run throw: the policy, with the place at which it did; or the history, which no VM
+   * can run.
+   */
   private blame(error: unknown, history: History): unknown {
     if (error instanceof UnusableHistory || error instanceof PolicyError) return error;
     const { m, policy } = this.vm;
@@ -153,7 +190,9 @@ export class Engine {
     const actor = m.actors[m.current]?.name ?? 'nobody';
     return new PolicyError(
       `policy ${policy.name} failed at step ${m.now} (${actor}): ${reason}; replay it with the history ` +
-      `'${formatHistory(history)}'`, { cause: error });
+        `'${formatHistory(history)}'`,
+      { cause: error },
+    );
   }
 
   private destroy(): void {
@@ -163,7 +202,10 @@ export class Engine {
     m.choices = ORDINARY;
     m.poke(this.vm.td.failing, 0);
     m.actors.length = 0;
-    m.spawn('destroy', this.vm.kind === 'vm' ? policy.direct.destroyVm(this.vm.kvm) : policy.destroy(this.vm));
+    m.spawn(
+      'destroy',
+      this.vm.kind === 'vm' ? policy.direct.destroyVm(this.vm.kvm) : policy.destroy(this.vm),
+    );
     if (run(m, before + this.limit) === 'finished') this.book.atEnd();
     this.steps += m.now - before;
   }
@@ -192,9 +234,13 @@ export class Engine {
     const { vm } = this;
     vm.m.beginOp(at);
     const { name } = operation;
-    if (vm.kind === 'vm') return operationOfAVm(vm, vcpu?.index ?? -1, operation) ??
-      unknown(name, vcpu === null ? HOST_OPERATIONS_OF_A_VM : GUEST_OPERATIONS_OF_A_VM);
-    if (vcpu === null) return HOST_OPERATIONS.get(name)?.(vm, operation) ?? unknown(name, HOST_OPERATIONS);
+    if (vm.kind === 'vm')
+      return (
+        operationOfAVm(vm, vcpu?.index ?? -1, operation) ??
+        unknown(name, vcpu === null ? HOST_OPERATIONS_OF_A_VM : GUEST_OPERATIONS_OF_A_VM)
+      );
+    if (vcpu === null)
+      return HOST_OPERATIONS.get(name)?.(vm, operation) ?? unknown(name, HOST_OPERATIONS);
     return GUEST_OPERATIONS.get(name)?.(vm, vcpu, operation) ?? unknown(name, GUEST_OPERATIONS);
   }
 
@@ -222,17 +268,27 @@ export class PolicyError extends Error {
 }
 
 function unknown(name: string, known: ReadonlyMap<string, unknown>): never {
-  throw new UnusableHistory(`there is no operation "${name}" here; there are ${[...known.keys()].join(', ')}`);
+  throw new UnusableHistory(
+    `there is no operation "${name}" here; there are ${[...known.keys()].join(', ')}`,
+  );
 }
 
-/** The rules that judge a VM of that kind on a module of that version; of every kind when none is given. */
+/**
+ * The rules that judge a VM of that kind on a module of that version; of every kind when none is
+ * given.
+ */
 export function rulesFor(version: ModuleVersion, kind?: VmKind): VmRule[] {
   const module = TDX_RULES.map((rule) => about(rule, (vm: Vm) => vm.tdx));
-  const kvm = KVM_RULES.map((rule): VmRule => ({ ...about(rule, (vm: Vm) => vm.kvm), vms: ['vm'] }));
-  return [...module, ...kvm, ...SYSTEM_RULES].filter((rule: VmRule) =>
-    (kind === undefined || (rule.vms ?? ABOUT_TDS).includes(kind)) &&
-    (rule.versions.includes('*') || rule.versions.includes(version)) &&
-    rule.finding?.versions.includes(version) !== true);
+  const kvm = KVM_RULES.map((rule): VmRule => ({
+    ...about(rule, (vm: Vm) => vm.kvm),
+    vms: ['vm'],
+  }));
+  return [...module, ...kvm, ...SYSTEM_RULES].filter(
+    (rule: VmRule) =>
+      (kind === undefined || (rule.vms ?? ABOUT_TDS).includes(kind)) &&
+      (rule.versions.includes('*') || rule.versions.includes(version)) &&
+      rule.finding?.versions.includes(version) !== true,
+  );
 }
 
 /** What rules are about unless they say otherwise. */

@@ -1,7 +1,10 @@
-/** One engine for each kind of VM that a policy runs, made when a history asks for it, and what they add up to. */
+import type { Vm, VmKind } from '../../impl/vm/vm.ts';
+/**
+ * One engine for each kind of VM that a policy runs, made when a history asks for it, and what they
+ * add up to.
+ */
 import type { Rule } from '../../spec/machine/monitor.ts';
 import type { Violation } from '../../spec/machine/rule.ts';
-import type { Vm, VmKind } from '../../impl/vm/vm.ts';
 import { Engine, type EngineOptions } from './engine.ts';
 import type { History } from './scenarios/scenario.ts';
 
@@ -13,7 +16,10 @@ export class Engines {
     this.options = options;
   }
 
-  /** Runs a history on the VM that it is about. @throws UnusableHistory when the policy does not run such VMs */
+  /**
+   * Runs a history on the VM that it is about. @throws UnusableHistory when the policy does not run
+   * such VMs
+   */
   run(history: History): Violation | null {
     return this.engine(history.vm).run(history);
   }
@@ -32,7 +38,9 @@ export class Engines {
   /** The rules that judged, each once, in order of their ids. */
   get rules(): readonly Rule<Vm>[] {
     const all = this.options.policy.vms.flatMap((kind) => this.engine(kind).book.rules);
-    return [...new Map(all.map((rule) => [rule.id, rule])).values()].toSorted((a, b) => (a.id < b.id ? -1 : 1));
+    return [...new Map(all.map((rule) => [rule.id, rule])).values()].toSorted((a, b) =>
+      a.id < b.id ? -1 : 1,
+    );
   }
 
   timesExercised(id: string): number {

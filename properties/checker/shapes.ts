@@ -1,6 +1,6 @@
+import type { Policy } from '../../impl/vm/policy.ts';
 /** What random histories of each kind of VM are made of. */
 import { USED_PAGES } from '../../impl/vm/size.ts';
-import type { Policy } from '../../impl/vm/policy.ts';
 import type { Shape } from './scenarios/arbitrary.ts';
 
 /** Three actors, a few operations each, few preemptions: where the races of a page table live. */
@@ -8,10 +8,33 @@ export const TD_SHAPE: Shape = {
   vm: 'td',
   roles: ['vcpu', 'vcpu', 'host'],
   operations: {
-    vcpu: ['touch', 'touch', 'read', 'accept', 'accept', 'accept-huge', 'accept-huge', 'idle', 'idle'],
+    vcpu: [
+      'touch',
+      'touch',
+      'read',
+      'accept',
+      'accept',
+      'accept-huge',
+      'accept-huge',
+      'idle',
+      'idle',
+    ],
     host: [
-      'unmap', 'unmap', 'unmap', 'unmap', 'remove-table', 'remove-table', 'remove-slot', 'promote', 'promote', 'promote', 'demote',
-      'split-folio', 'merge-folio', 'interrupt', 'interrupt-storm',
+      'unmap',
+      'unmap',
+      'unmap',
+      'unmap',
+      'remove-table',
+      'remove-table',
+      'remove-slot',
+      'promote',
+      'promote',
+      'promote',
+      'demote',
+      'split-folio',
+      'merge-folio',
+      'interrupt',
+      'interrupt-storm',
     ],
   },
   maxOperations: 4,
@@ -20,20 +43,68 @@ export const TD_SHAPE: Shape = {
   maxStep: 160,
 };
 
-/** Two vCPUs and two host threads, and everything that KVM is asked to do about an ordinary VM's memory. */
+/**
+ * Two vCPUs and two host threads, and everything that KVM is asked to do about an ordinary VM's
+ * memory.
+ */
 export const VM_SHAPE: Shape = {
   vm: 'vm',
   roles: ['vcpu', 'vcpu', 'host', 'host'],
   operations: {
     vcpu: [
-      'touch', 'touch', 'touch', 'touch', 'read', 'read', 'exec', 'exec', 'smm-touch', 'smm-exec', 'nested-touch',
-      'nested-touch', 'nested-read', 'shadow-touch', 'shadow-touch', 'idle', 'prefault', 'legacy-read',
+      'touch',
+      'touch',
+      'touch',
+      'touch',
+      'read',
+      'read',
+      'exec',
+      'exec',
+      'smm-touch',
+      'smm-exec',
+      'nested-touch',
+      'nested-touch',
+      'nested-read',
+      'shadow-touch',
+      'shadow-touch',
+      'idle',
+      'prefault',
+      'legacy-read',
     ],
     host: [
-      'unmap', 'unmap', 'unmap', 'unmap-atomic', 'punch', 'zap-range', 'zap-all', 'zap-all', 'age', 'age', 'protect',
-      'split-folio', 'merge-folio', 'to-private', 'to-private', 'to-shared', 'close-memfd', 'recover-nx', 'recover-nx',
-      'create-slot', 'create-slot', 'delete-slot', 'move-slot', 'read-only', 'log', 'log', 'log', 'collect', 'unlog',
-      'unlog', 'track', 'untrack', 'signal',
+      'unmap',
+      'unmap',
+      'unmap',
+      'unmap-atomic',
+      'punch',
+      'zap-range',
+      'zap-all',
+      'zap-all',
+      'age',
+      'age',
+      'protect',
+      'split-folio',
+      'merge-folio',
+      'to-private',
+      'to-private',
+      'to-shared',
+      'close-memfd',
+      'recover-nx',
+      'recover-nx',
+      'create-slot',
+      'create-slot',
+      'delete-slot',
+      'move-slot',
+      'read-only',
+      'log',
+      'log',
+      'log',
+      'collect',
+      'unlog',
+      'unlog',
+      'track',
+      'untrack',
+      'signal',
     ],
   },
   maxOperations: 10,
@@ -42,7 +113,10 @@ export const VM_SHAPE: Shape = {
   maxStep: 120,
 };
 
-/** Two VCPUs that accept one page, or the large one around it, while it is taken away: where entry locks are met. */
+/**
+ * Two VCPUs that accept one page, or the large one around it, while it is taken away: where entry
+ * locks are met.
+ */
 const CONTENDED_TD_SHAPE: Shape = {
   ...TD_SHAPE,
   operations: {
@@ -52,7 +126,10 @@ const CONTENDED_TD_SHAPE: Shape = {
   gfns: 1,
 };
 
-/** What comes to a TD from outside its page tables: events, conversions, a slot that goes, calls that fail. */
+/**
+ * What comes to a TD from outside its page tables: events, conversions, a slot that goes, calls
+ * that fail.
+ */
 const TROUBLED_TD_SHAPE: Shape = {
   ...TD_SHAPE,
   // few pages, so that what is taken away is there
@@ -60,7 +137,19 @@ const TROUBLED_TD_SHAPE: Shape = {
   roles: ['vcpu', 'vcpu', 'host', 'host'],
   operations: {
     vcpu: ['touch', 'touch', 'read', 'read', 'accept', 'idle', 'touch-no-ve'],
-    host: ['unmap', 'unmap', 'unmap', 'unmap', 'remove-slot', 'share', 'unshare', 'event', 'signal', 'fail-seamcall', 'create-vcpu'],
+    host: [
+      'unmap',
+      'unmap',
+      'unmap',
+      'unmap',
+      'remove-slot',
+      'share',
+      'unshare',
+      'event',
+      'signal',
+      'fail-seamcall',
+      'create-vcpu',
+    ],
   },
 };
 
@@ -71,7 +160,15 @@ const NEW_TD_SHAPE: Shape = {
   operations: {
     vcpu: ['pre-fault', 'pre-fault', 'touch', 'read'],
     host: [
-      'init-vcpu', 'add-memory', 'add-memory', 'finalize', 'finalize', 'unmap', 'unmap', 'remove-slot', 'fail-seamcall',
+      'init-vcpu',
+      'add-memory',
+      'add-memory',
+      'finalize',
+      'finalize',
+      'unmap',
+      'unmap',
+      'remove-slot',
+      'fail-seamcall',
     ],
   },
   maxOperations: 3,
@@ -81,7 +178,15 @@ const NEW_TD_SHAPE: Shape = {
   maxStep: 60,
 };
 
-const SHAPES: readonly Shape[] = [TD_SHAPE, CONTENDED_TD_SHAPE, CONTENDED_TD_SHAPE, TROUBLED_TD_SHAPE, NEW_TD_SHAPE, VM_SHAPE];
+const SHAPES: readonly Shape[] = [
+  TD_SHAPE,
+  CONTENDED_TD_SHAPE,
+  CONTENDED_TD_SHAPE,
+  TROUBLED_TD_SHAPE,
+  NEW_TD_SHAPE,
+  VM_SHAPE,
+];
 
 /** The shapes of the VMs that a policy runs. */
-export const shapesOf = ({ vms }: Policy): readonly Shape[] => SHAPES.filter(({ vm }) => vms.includes(vm));
+export const shapesOf = ({ vms }: Policy): readonly Shape[] =>
+  SHAPES.filter(({ vm }) => vms.includes(vm));

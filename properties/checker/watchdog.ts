@@ -1,6 +1,6 @@
 /**
- * A watchdog for policies that are not ours: a loop that never yields would keep the run, and the command, for ever.
- * node:vm can end synchronous code after a time, wherever it is.
+ * A watchdog for policies that are not ours: a loop that never yields would keep the run, and the
+ * command, for ever. node:vm can end synchronous code after a time, wherever it is.
  */
 import { createContext, Script } from 'node:vm';
 
@@ -18,11 +18,16 @@ export function watchdog(): (run: () => void) => void {
     } catch (error) {
       if (!isTimeout(error)) throw error;
       const seconds = PATIENCE_MS / 1000;
-      throw new Error(`it took no step for ${seconds} s; every loop of a policy has to yield*`, { cause: error });
+      throw new Error(`it took no step for ${seconds} s; every loop of a policy has to yield*`, {
+        cause: error,
+      });
     }
   };
 }
 
 /** The error comes from another realm, so it is no instance of our Error. */
 const isTimeout = (error: unknown): boolean =>
-  typeof error === 'object' && error !== null && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT';
+  typeof error === 'object' &&
+  error !== null &&
+  'code' in error &&
+  error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT';

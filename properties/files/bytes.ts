@@ -9,7 +9,10 @@ export const STANDARD_INPUT = '-';
 
 const CHUNK = 1 << 20;
 
-/** The bytes of `file`, unpacked if its first two say gzip. Throws an InputError when it cannot be read. */
+/**
+ * The bytes of `file`, unpacked if its first two say gzip. Throws an InputError when it cannot be
+ * read.
+ */
 export async function* readBytes(file: string): AsyncGenerator<Buffer> {
   try {
     for await (const chunk of await open(file)) yield chunk as Buffer; // a stream without an encoding yields buffers
@@ -28,7 +31,8 @@ async function open(file: string): Promise<Readable> {
   const head = first.value as Buffer; // see readBytes
   async function* all(): AsyncGenerator<unknown> {
     yield head;
-    for (let next = await chunks.next(); next.done !== true; next = await chunks.next()) yield next.value;
+    for (let next = await chunks.next(); next.done !== true; next = await chunks.next())
+      yield next.value;
   }
   const bytes = Readable.from(all(), { objectMode: false });
   if (head[0] !== 0x1f || head[1] !== 0x8b) return bytes;

@@ -1,5 +1,6 @@
 /**
- * JSON Lines, plain or gzipped, as a stream: a recording of any size costs the memory of its longest line.
+ * JSON Lines, plain or gzipped, as a stream: a recording of any size costs the memory of its
+ * longest line.
  */
 import { StringDecoder } from 'node:string_decoder';
 import { readBytes } from './bytes.ts';
@@ -17,7 +18,8 @@ export async function* readLines(file: string): AsyncGenerator<ParsedLine> {
   let number = 0;
   for await (const text of textLines(file)) {
     number++;
-    if (text.trim() !== '') yield { where: `${file}:${number}`, value: parse(text, `${file}:${number}`) };
+    if (text.trim() !== '')
+      yield { where: `${file}:${number}`, value: parse(text, `${file}:${number}`) };
   }
 }
 

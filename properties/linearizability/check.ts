@@ -1,16 +1,25 @@
 /**
- * Is there an order of the operations, each somewhere between its call and its return, that a sequential specification
- * allows? (Linearizability: Herlihy and Wing 1990.)
+ * Is there an order of the operations, each somewhere between its call and its return, that a
+ * sequential specification allows? (Linearizability: Herlihy and Wing 1990.)
  */
 import { Search } from './search.ts';
-import { DEFAULT_LIMITS, type Limits, type Outcome, type Specification, type Timed } from './specification.ts';
+import {
+  DEFAULT_LIMITS,
+  type Limits,
+  type Outcome,
+  type Specification,
+  type Timed,
+} from './specification.ts';
 
 /**
- * Judges a history, each partition of it by itself. Deterministic: the same history gives the same answer, the same
- * order, the same reasons. One partition that is unexplained decides; else one that is unknown does.
+ * Judges a history, each partition of it by itself. Deterministic: the same history gives the same
+ * answer, the same order, the same reasons. One partition that is unexplained decides; else one
+ * that is unknown does.
  */
 export function check<State, Op extends Timed>(
-  spec: Specification<State, Op>, ops: readonly Op[], limits: Limits = DEFAULT_LIMITS,
+  spec: Specification<State, Op>,
+  ops: readonly Op[],
+  limits: Limits = DEFAULT_LIMITS,
 ): Outcome<Op> {
   const order: Op[] = [];
   let unknown: Outcome<Op> | null = null;
@@ -24,7 +33,8 @@ export function check<State, Op extends Timed>(
 }
 
 function partitions<State, Op extends Timed>(
-  { partition }: Specification<State, Op>, ops: readonly Op[],
+  { partition }: Specification<State, Op>,
+  ops: readonly Op[],
 ): Iterable<readonly Op[]> {
   if (partition === undefined) return [ops];
   const parts = new Map<string | number, Op[]>();

@@ -1,6 +1,7 @@
 /**
- * The text formats that porcupine's example histories come in, so that both can judge the same files: Jepsen's log of an
- * etcd register, and a key-value history of one record a line. Time is the number of the line.
+ * The text formats that porcupine's example histories come in, so that both can judge the same
+ * files: Jepsen's log of an etcd register, and a key-value history of one record a line. Time is
+ * the number of the line.
  */
 import { InputError } from '../files/input.ts';
 import { textLines } from '../files/lines.ts';
@@ -8,7 +9,10 @@ import type { KeyValueOp } from './key-value.ts';
 import type { RegisterOp } from './register.ts';
 import type { Timed } from './specification.ts';
 
-/** What a line says of an operation: which process, whether it began or ended it, and what is known of it. */
+/**
+ * What a line says of an operation: which process, whether it began or ended it, and what is known
+ * of it.
+ */
 interface Event<Op> {
   readonly process: string;
   readonly begins: boolean;
@@ -26,39 +30,97 @@ const jepsen = (rest: string): RegExp => new RegExp(`${JEPSEN}${rest}\\s*$`);
 const content = (text: string): number | null => (text === 'nil' ? null : Number(text));
 
 const REGISTER_FORMS: readonly Form<RegisterOp>[] = [
-  [jepsen(String.raw`:invoke\s+:read\s+nil`), (process = '') => ({ process, begins: true, op: { kind: 'read' } })],
-  [jepsen(String.raw`:invoke\s+:write\s+(\d+)`), (process = '', value = '') =>
-    ({ process, begins: true, op: { kind: 'write', value: Number(value) } })],
-  [jepsen(String.raw`:invoke\s+:cas\s+\[(\d+)\s+(\d+)\]`), (process = '', from = '', to = '') =>
-    ({ process, begins: true, op: { kind: 'cas', from: Number(from), to: Number(to) } })],
-  [jepsen(String.raw`:ok\s+:read\s+(nil|\d+)`), (process = '', value = '') =>
-    ({ process, begins: false, op: { kind: 'read', value: content(value) } })],
-  [jepsen(String.raw`:ok\s+:write\s+(\d+)`), (process = '', value = '') =>
-    ({ process, begins: false, op: { kind: 'write', value: Number(value) } })],
-  [jepsen(String.raw`:(ok|fail)\s+:cas\s+\[(\d+)\s+(\d+)\]`), (process = '', how = '', from = '', to = '') =>
-    ({ process, begins: false, op: { kind: 'cas', from: Number(from), to: Number(to), ok: how === 'ok' } })],
+  [
+    jepsen(String.raw`:invoke\s+:read\s+nil`),
+    (process = '') => ({ process, begins: true, op: { kind: 'read' } }),
+  ],
+  [
+    jepsen(String.raw`:invoke\s+:write\s+(\d+)`),
+    (process = '', value = '') => ({
+      process,
+      begins: true,
+      op: { kind: 'write', value: Number(value) },
+    }),
+  ],
+  [
+    jepsen(String.raw`:invoke\s+:cas\s+\[(\d+)\s+(\d+)\]`),
+    (process = '', from = '', to = '') => ({
+      process,
+      begins: true,
+      op: { kind: 'cas', from: Number(from), to: Number(to) },
+    }),
+  ],
+  [
+    jepsen(String.raw`:ok\s+:read\s+(nil|\d+)`),
+    (process = '', value = '') => ({
+      process,
+      begins: false,
+      op: { kind: 'read', value: content(value) },
+    }),
+  ],
+  [
+    jepsen(String.raw`:ok\s+:write\s+(\d+)`),
+    (process = '', value = '') => ({
+      process,
+      begins: false,
+      op: { kind: 'write', value: Number(value) },
+    }),
+  ],
+  [
+    jepsen(String.raw`:(ok|fail)\s+:cas\s+\[(\d+)\s+(\d+)\]`),
+    (process = '', how = '', from = '', to = '') => ({
+      process,
+      begins: false,
+      op: { kind: 'cas', from: Number(from), to: Number(to), ok: how === 'ok' },
+    }),
+  ],
   // whatever a read would have answered, it changed nothing
-  [jepsen(String.raw`:fail\s+:read\s+:timed-out`), (process = '') => ({ process, begins: false, op: { kind: 'read' } })],
+  [
+    jepsen(String.raw`:fail\s+:read\s+:timed-out`),
+    (process = '') => ({ process, begins: false, op: { kind: 'read' } }),
+  ],
 ];
 
 const record = (type: string, f: string, value: string): RegExp =>
   new RegExp(`^\\{:process (\\d+), :type :${type}, :f :${f}, :key "(.*)", :value ${value}\\}\\s*$`);
 
 const KEY_VALUE_FORMS: readonly Form<KeyValueOp>[] = [
-  [record('invoke', 'get', 'nil'), (process = '', key = '') => ({ process, begins: true, op: { kind: 'get', key } })],
-  [record('ok', 'get', '"(.*)"'), (process = '', key = '', value = '') =>
-    ({ process, begins: false, op: { kind: 'get', key, value } })],
-  ...(['put', 'append'] as const).flatMap((kind) => (['invoke', 'ok'] as const).map((type): Form<KeyValueOp> =>
-    [record(type, kind, '"(.*)"'), (process = '', key = '', value = '') =>
-      ({ process, begins: type === 'invoke', op: { kind, key, value } })])),
+  [
+    record('invoke', 'get', 'nil'),
+    (process = '', key = '') => ({ process, begins: true, op: { kind: 'get', key } }),
+  ],
+  [
+    record('ok', 'get', '"(.*)"'),
+    (process = '', key = '', value = '') => ({
+      process,
+      begins: false,
+      op: { kind: 'get', key, value },
+    }),
+  ],
+  ...(['put', 'append'] as const).flatMap((kind) =>
+    (['invoke', 'ok'] as const).map((type): Form<KeyValueOp> => [
+      record(type, kind, '"(.*)"'),
+      (process = '', key = '', value = '') => ({
+        process,
+        begins: type === 'invoke',
+        op: { kind, key, value },
+      }),
+    ]),
+  ),
 ];
 
 /** Every line of a log that is not about an operation is skipped: Jepsen's logs tell of much else. */
-export const readRegisterLog = (file: string): Promise<RegisterOp[]> => read(file, REGISTER_FORMS, true);
+export const readRegisterLog = (file: string): Promise<RegisterOp[]> =>
+  read(file, REGISTER_FORMS, true);
 /** Every line that is not blank is about an operation. */
-export const readKeyValueHistory = (file: string): Promise<KeyValueOp[]> => read(file, KEY_VALUE_FORMS, false);
+export const readKeyValueHistory = (file: string): Promise<KeyValueOp[]> =>
+  read(file, KEY_VALUE_FORMS, false);
 
-async function read<Op extends Timed>(file: string, forms: readonly Form<Op>[], skips: boolean): Promise<Op[]> {
+async function read<Op extends Timed>(
+  file: string,
+  forms: readonly Form<Op>[],
+  skips: boolean,
+): Promise<Op[]> {
   const ops: Op[] = [];
   const open = new Map<string, { readonly event: Event<Op>; readonly invoked: number }>();
   let line = 0;
@@ -68,30 +130,45 @@ async function read<Op extends Timed>(file: string, forms: readonly Form<Op>[], 
     const where = `${file}:${line}`;
     if (event === null) {
       if (skips || text.trim() === '') continue;
-      throw new InputError(where, 'not an operation', 'give one record a line, as porcupine writes them');
+      throw new InputError(
+        where,
+        'not an operation',
+        'give one record a line, as porcupine writes them',
+      );
     }
     const begun = open.get(event.process);
     if (event.begins) {
       if (begun !== undefined) {
-        throw new InputError(where, `process ${event.process} has not returned yet`, 'give each client a process');
+        throw new InputError(
+          where,
+          `process ${event.process} has not returned yet`,
+          'give each client a process',
+        );
       }
       open.set(event.process, { event, invoked: line });
     } else {
       if (begun === undefined || !answers(event, begun.event)) {
-        throw new InputError(where, `process ${event.process} has not begun this`, 'give the history from its start');
+        throw new InputError(
+          where,
+          `process ${event.process} has not begun this`,
+          'give the history from its start',
+        );
       }
       open.delete(event.process);
       ops.push(timed(event.op, begun.invoked, line));
     }
   }
   for (const { event, invoked } of open.values()) ops.push(timed(event.op, invoked, Infinity));
-  if (ops.length === 0) throw new InputError(file, 'holds no operation', 'say with --model what it is about');
+  if (ops.length === 0)
+    throw new InputError(file, 'holds no operation', 'say with --model what it is about');
   return ops;
 }
 
 /** Is the end of an operation that of this beginning: the same kind, the same arguments? */
 const answers = <Op>({ op: end }: Event<Op>, { op: begun }: Event<Op>): boolean =>
-  Object.entries(begun).every(([name, value]) => Object.entries(end).some(([other, its]) => other === name && its === value));
+  Object.entries(begun).every(([name, value]) =>
+    Object.entries(end).some(([other, its]) => other === name && its === value),
+  );
 
 /** An operation of a form, with its times, is an operation again. */
 const timed = <Op extends Timed>(op: Untimed<Op>, invoked: number, returned: number): Op =>

@@ -1,6 +1,6 @@
 /**
- * A store of texts by key: get, put, append. The example of a specification that falls into partitions: what is done to
- * one key says nothing about another.
+ * A store of texts by key: get, put, append. The example of a specification that falls into
+ * partitions: what is done to one key says nothing about another.
  */
 import type { Specification, Timed } from './specification.ts';
 
@@ -22,7 +22,8 @@ export const KEY_VALUE: Specification<string, KeyValueOp> = {
     else if (kind === 'append') allow(state + (value ?? ''));
     else if (value === undefined || value === state) allow(state);
   },
-  refusal: (state, { key, value }) => `"${key}" holds "${state}": a get may answer only that, not "${value ?? ''}"`,
+  refusal: (state, { key, value }) =>
+    `"${key}" holds "${state}": a get may answer only that, not "${value ?? ''}"`,
 };
 
 /** For instance `get "4": "ab"`. */

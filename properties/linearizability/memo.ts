@@ -1,6 +1,6 @@
 /**
- * The configurations that a search has been in: which operations are done, and in which state. An open-addressing table
- * over one array of numbers, so that remembering one costs no object.
+ * The configurations that a search has been in: which operations are done, and in which state. An
+ * open-addressing table over one array of numbers, so that remembering one costs no object.
  */
 
 const FIRST_SLOTS = 1 << 10;

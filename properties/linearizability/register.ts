@@ -1,6 +1,6 @@
 /**
- * A register that holds a number, or nothing: read, write, compare-and-set. The first example of a specification, and
- * what Jepsen's etcd logs are about.
+ * A register that holds a number, or nothing: read, write, compare-and-set. The first example of a
+ * specification, and what Jepsen's etcd logs are about.
  */
 import type { Specification, Timed } from './specification.ts';
 
@@ -8,11 +8,17 @@ import type { Specification, Timed } from './specification.ts';
 export type Content = number | null;
 
 /** An operation of a process. What it answered is absent when it never returned. */
-export type RegisterOp = Timed & (
-  | { readonly kind: 'read'; /** What was read. */ readonly value?: Content }
-  | { readonly kind: 'write'; readonly value: number }
-  | { readonly kind: 'cas'; readonly from: number; readonly to: number; /** Whether it was done. */ readonly ok?: boolean }
-);
+export type RegisterOp = Timed &
+  (
+    | { readonly kind: 'read'; /** What was read. */ readonly value?: Content }
+    | { readonly kind: 'write'; readonly value: number }
+    | {
+        readonly kind: 'cas';
+        readonly from: number;
+        readonly to: number;
+        /** Whether it was done. */ readonly ok?: boolean;
+      }
+  );
 
 export const REGISTER: Specification<Content, RegisterOp> = {
   initial: null,
@@ -21,18 +27,21 @@ export const REGISTER: Specification<Content, RegisterOp> = {
     if (op.kind === 'write') allow(op.value);
     else if (op.kind === 'read') {
       if (op.value === undefined || op.value === state) allow(state);
-    } else if (op.ok === undefined || op.ok === (op.from === state)) allow(op.from === state ? op.to : state);
+    } else if (op.ok === undefined || op.ok === (op.from === state))
+      allow(op.from === state ? op.to : state);
   },
   refusal(state, op) {
     const holds = `the register holds ${state ?? 'nothing'}`;
-    if (op.kind === 'read') return `${holds}: a read may answer only that, not ${op.value ?? 'nothing'}`;
+    if (op.kind === 'read')
+      return `${holds}: a read may answer only that, not ${op.value ?? 'nothing'}`;
     return `${holds}: ${describe(op)} may ${op.kind === 'cas' && op.from === state ? 'not be refused' : 'not be done'}`;
   },
 };
 
 /** For instance `cas 1 to 2: done`. */
 export function describe(op: RegisterOp): string {
-  if (op.kind === 'read') return `read: ${op.value === undefined ? 'no answer' : op.value ?? 'nothing'}`;
+  if (op.kind === 'read')
+    return `read: ${op.value === undefined ? 'no answer' : (op.value ?? 'nothing')}`;
   if (op.kind === 'write') return `write ${op.value}`;
   return `cas ${op.from} to ${op.to}: ${op.ok === undefined ? 'no answer' : op.ok ? 'done' : 'refused'}`;
 }

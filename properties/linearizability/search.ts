@@ -1,11 +1,11 @@
 /**
- * The search for an order of operations that do interact: the algorithm of Wing and Gong, with Lowe's memory of
- * configurations. One operation after the other is chosen among those that began before the first pending return;
- * where none will do, the last choice is taken back.
+ * The search for an order of operations that do interact: the algorithm of Wing and Gong, with
+ * Lowe's memory of configurations. One operation after the other is chosen among those that began
+ * before the first pending return; where none will do, the last choice is taken back.
  *
- * One reduction on top: an operation that never changes anything, and may happen now, happens now. Whatever explains the
- * rest with it happening later explains it with it happening now, as nobody but itself can tell; so this choice is
- * never taken back for another.
+ * One reduction on top: an operation that never changes anything, and may happen now, happens now.
+ * Whatever explains the rest with it happening later explains it with it happening now, as nobody
+ * but itself can tell; so this choice is never taken back for another.
  */
 import { Memo, scatter } from './memo.ts';
 import type { Limits, Outcome, Specification, Timed, Unexplained } from './specification.ts';
@@ -33,7 +33,10 @@ export class Search<State, Op extends Timed> {
   private readonly silent: Uint8Array;
   private depth = 0;
 
-  /** The furthest return that held the search up (-1: none, 2n: the end), and the states in which it did. */
+  /**
+   * The furthest return that held the search up (-1: none, 2n: the end), and the states in which it
+   * did.
+   */
   private furthest = -1;
   private readonly stuck = new Set<number>();
 
@@ -59,9 +62,13 @@ export class Search<State, Op extends Timed> {
     let branch = 0;
     if (this.mayEnd(state)) return this.explained();
     for (let steps = 1; ; steps++) {
-      if (steps > this.limits.steps) return { verdict: 'unknown', why: `not decided in ${this.limits.steps} steps` };
+      if (steps > this.limits.steps)
+        return { verdict: 'unknown', why: `not decided in ${this.limits.steps} steps` };
       if (this.memo.size > this.limits.memory) {
-        return { verdict: 'unknown', why: `not decided with ${this.limits.memory} configurations in memory` };
+        return {
+          verdict: 'unknown',
+          why: `not decided with ${this.limits.memory} configurations in memory`,
+        };
       }
       if ((steps & PATIENCE) === 0 && this.limits.expired?.() === true) {
         return { verdict: 'unknown', why: 'not decided in the time given' };
@@ -105,9 +112,15 @@ export class Search<State, Op extends Timed> {
     }
   }
 
-  /** Where to begin in a new configuration: at an operation that never changes anything, if one is possible. */
+  /**
+   * Where to begin in a new configuration: at an operation that never changes anything, if one is
+   * possible.
+   */
   private start(state: number): number {
-    const { ops, time: { next, head } } = this;
+    const {
+      ops,
+      time: { next, head },
+    } = this;
     for (let entry = next[head] as number; entry < ops.length; entry = next[entry] as number) {
       if (this.silent[entry] === 1 && this.states.after(state, entry, 0) !== REFUSED) return entry;
     }
@@ -128,7 +141,8 @@ export class Search<State, Op extends Timed> {
 
   private mayEnd(state: number): boolean {
     if (this.time.required > 0) return false;
-    if (this.spec.final === undefined || this.spec.final(this.states.at(state)) === null) return true;
+    if (this.spec.final === undefined || this.spec.final(this.states.at(state)) === null)
+      return true;
     this.noteStuck(this.time.head, state);
     return false;
   }
@@ -149,13 +163,15 @@ export class Search<State, Op extends Timed> {
 
   private failure(): Unexplained<Op> {
     const atEnd = this.furthest === this.time.head;
-    const op = atEnd ? null : this.ops[this.furthest - this.ops.length] as Op; // a return, see noteStuck()
+    const op = atEnd ? null : (this.ops[this.furthest - this.ops.length] as Op); // a return, see noteStuck()
     const reasons = [...this.stuck].map((state) => {
       const at = this.states.at(state);
-      return op === null ? this.spec.final?.(at) ?? '' : this.spec.refusal(at, op);
+      return op === null ? (this.spec.final?.(at) ?? '') : this.spec.refusal(at, op);
     });
     const until = op?.returned ?? Infinity;
-    const prefix = this.ops.filter(({ invoked }) => invoked <= until).toSorted((a, b) => a.invoked - b.invoked);
+    const prefix = this.ops
+      .filter(({ invoked }) => invoked <= until)
+      .toSorted((a, b) => a.invoked - b.invoked);
     return { op, refusals: [...new Set(reasons)], prefix };
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What a history is judged by, and what it consists of. Nothing here knows what the operations are about: a register, a
- * key-value store and the TDX module are three of many specifications.
+ * What a history is judged by, and what it consists of. Nothing here knows what the operations are
+ * about: a register, a key-value store and the TDX module are three of many specifications.
  */
 
 /** An operation as it was seen from outside. Times are of any unit; only their order counts. */
@@ -13,14 +13,14 @@ export interface Timed {
 /**
  * A sequential specification: which results an operation may have in which state.
  *
- * `Op` is an operation together with its recorded result. Every method must be a pure function of its arguments, and a
- * state must never be changed once it was handed out.
+ * `Op` is an operation together with its recorded result. Every method must be a pure function of
+ * its arguments, and a state must never be changed once it was handed out.
  */
 export interface Specification<State, Op extends Timed> {
   readonly initial: State;
   /**
-   * Hands `allow` each state in which the operation, with the result that it has, may leave `state`. When it hands over
-   * none the operation is refused there.
+   * Hands `allow` each state in which the operation, with the result that it has, may leave
+   * `state`. When it hands over none the operation is refused there.
    */
   step(state: State, op: Op, allow: (next: State) => void): void;
   /** Why `op` is refused in `state`, and what would have been allowed. Asked for reports only. */
@@ -28,8 +28,9 @@ export interface Specification<State, Op extends Timed> {
   /** What tells states apart; the state itself when absent. */
   key?(state: State): string | number | null;
   /**
-   * Does the operation, with the result that it has, leave every state as it is in which it is allowed? Absent: none
-   * is known to. The search is quicker for knowing, and would come to the same verdict without.
+   * Does the operation, with the result that it has, leave every state as it is in which it is
+   * allowed? Absent: none is known to. The search is quicker for knowing, and would come to the
+   * same verdict without.
    */
   silent?(op: Op): boolean;
   /** Operations of different partitions do not interact. Absent: all of them may. */
@@ -54,17 +55,23 @@ export const DEFAULT_LIMITS: Limits = { steps: 50_000_000, memory: 4_000_000 };
 export interface Unexplained<Op> {
   /** The operation by whose return the trouble shows; null when only the final state is wrong. */
   readonly op: Op | null;
-  /** Why `op` is refused, or the end is, in each state that the operations before may have led to; without repeats. */
+  /**
+   * Why `op` is refused, or the end is, in each state that the operations before may have led to;
+   * without repeats.
+   */
   readonly refusals: readonly string[];
   /**
-   * The shortest prefix that cannot be explained: every operation that began before `op` returned, in the order of
-   * beginning. Those still under way count with the result they had later.
+   * The shortest prefix that cannot be explained: every operation that began before `op` returned,
+   * in the order of beginning. Those still under way count with the result they had later.
    */
   readonly prefix: readonly Op[];
 }
 
 /** What a check comes to. */
 export type Outcome<Op> =
-  | { readonly verdict: 'explained'; /** An order that explains the history. */ readonly order: readonly Op[] }
+  | {
+      readonly verdict: 'explained';
+      /** An order that explains the history. */ readonly order: readonly Op[];
+    }
   | { readonly verdict: 'unexplained'; readonly failure: Unexplained<Op> }
   | { readonly verdict: 'unknown'; /** Which limit was met. */ readonly why: string };

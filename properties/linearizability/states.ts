@@ -1,6 +1,6 @@
 /**
- * The states that a search meets, numbered, and where each operation leads from each of them: the specification is asked
- * once for every pair, however often the search comes by.
+ * The states that a search meets, numbered, and where each operation leads from each of them: the
+ * specification is asked once for every pair, however often the search comes by.
  */
 import type { Specification, Timed } from './specification.ts';
 
@@ -42,7 +42,10 @@ export class States<State, Op extends Timed> {
     return this.states[number] as State; // numbers come from numberOf()
   }
 
-  /** The `branch`-th state that operation `op` may lead to from `from`, or {@link REFUSED} when there is none. */
+  /**
+   * The `branch`-th state that operation `op` may lead to from `from`, or {@link REFUSED} when there
+   * is none.
+   */
   after(from: number, op: number, branch: number): number {
     const next = this.next(from, op);
     if (next > SEVERAL) return branch === 0 ? next : REFUSED;

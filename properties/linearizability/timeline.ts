@@ -1,11 +1,14 @@
 /**
- * Calls and returns in order of time, as a list from which the operations that are done are taken out, and into which
- * they are put back in the opposite order.
+ * Calls and returns in order of time, as a list from which the operations that are done are taken
+ * out, and into which they are put back in the opposite order.
  */
 import type { Timed } from './specification.ts';
 
 export class Timeline {
-  /** An operation's call is the entry of its number, its return that plus how many there are; the head is both ends. */
+  /**
+   * An operation's call is the entry of its number, its return that plus how many there are; the
+   * head is both ends.
+   */
   readonly next: Int32Array;
   readonly head: number;
   /** Operations that have returned and are not taken out. */
@@ -25,7 +28,10 @@ export class Timeline {
     this.places = new Int32Array(2 * n + 1);
     this.hasReturned = Uint8Array.from(ops, ({ returned }) => (returned === Infinity ? 0 : 1));
     const entries = ops.flatMap(({ invoked, returned }, op) =>
-      (returned === Infinity ? [[op, invoked] as const] : [[op, invoked] as const, [n + op, returned] as const]));
+      returned === Infinity
+        ? [[op, invoked] as const]
+        : [[op, invoked] as const, [n + op, returned] as const],
+    );
     entries.sort(([a, at], [b, bt]) => at - bt || Number(a >= n) - Number(b >= n) || a - b);
     this.required = entries.length - n;
     let last = this.head;

@@ -1,18 +1,19 @@
-import type { PageRef } from '../../spec/machine/pages.ts';
 import type { Vm } from '../../impl/vm/vm.ts';
 import { describeSpte, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
+import type { PageRef } from '../../spec/machine/pages.ts';
 import { describeEntry, pageOf, withoutLocks } from '../../spec/tdx/entry.ts';
 import { HKID_FREE } from '../../spec/tdx/keys.ts';
 import { NDA, pageTypeName } from '../../spec/tdx/pamt.ts';
 import { classOf, describeStatus, statusName, SUCCESS } from '../../spec/tdx/status.ts';
 import { TD } from '../../spec/tdx/td.ts';
-import { agrees } from './state/entries.ts';
 import type { VmRule } from './rule.ts';
+import { agrees } from './state/entries.ts';
 
 const S01: VmRule = {
   id: 'S01',
   level: 'required',
-  statement: 'Every call of the module succeeds, or fails in a way that its caller has an answer to.',
+  statement:
+    'Every call of the module succeeds, or fails in a way that its caller has an answer to.',
   source: 'thread, messages 2, 4, 14; K47, K53, K56 (any other error kills the VM)',
   versions: ['*'],
   watch: (vm, judge) => {
@@ -30,7 +31,8 @@ const S01: VmRule = {
 const S02: VmRule = {
   id: 'S02',
   level: 'required',
-  statement: 'When nothing is in flight, the mirror and the Secure EPT say the same, and nothing is frozen or blocked.',
+  statement:
+    'When nothing is in flight, the mirror and the Secure EPT say the same, and nothing is frozen or blocked.',
   source: 'thread, message 3; K44, K45, K47',
   versions: ['*'],
   atRest: (vm, judge) => {
@@ -42,13 +44,22 @@ const S02: VmRule = {
 };
 
 /** The first entry in which a mirror table and its external twin differ: [mirror, S-EPT]. */
-function compareTables(vm: Vm, table: PageRef, external: number, level: number, gfn: number): [string, string] | null {
+function compareTables(
+  vm: Vm,
+  table: PageRef,
+  external: number,
+  level: number,
+  gfn: number,
+): [string, string] | null {
   for (let i = 0; i < vm.mirror.fanout; i++) {
     const spte = vm.m.peek(vm.pages.word(table, i));
     const entry = withoutLocks(vm.m.peek(vm.memory.word(external, i)));
     const at = gfn + i * vm.mirror.span(level);
     if (!agrees(vm, spte, entry)) {
-      return [`entry ${at}@L${level} of the Secure EPT as in the mirror, ${describeSpte(spte)}`, describeEntry(entry)];
+      return [
+        `entry ${at}@L${level} of the Secure EPT as in the mirror, ${describeSpte(spte)}`,
+        describeEntry(entry),
+      ];
     }
     if (kindOfSpte(spte) !== TABLE) continue;
     const below = compareTables(vm, pageOfSpte(spte), pageOf(entry), level - 1, at);
@@ -60,7 +71,8 @@ function compareTables(vm: Vm, table: PageRef, external: number, level: number, 
 const S03: VmRule = {
   id: 'S03',
   level: 'required',
-  statement: 'When the VM is gone, every page is back: none is the module\'s, none is leaked, the HKID is free.',
+  statement:
+    "When the VM is gone, every page is back: none is the module's, none is leaked, the HKID is free.",
   source: 'K35, K51, K62; life-cycle notes §1',
   versions: ['*'],
   atEnd: (vm, judge) => {
@@ -69,7 +81,8 @@ const S03: VmRule = {
     for (let page = 0; page < vm.memory.pages; page++) {
       const size = tdx.pamt.sizeOf(page);
       const type = tdx.pamt.type(page, size);
-      if (type !== NDA) return judge.violated(`page ${page} back with the host`, `PAMT says ${pageTypeName(type)}`);
+      if (type !== NDA)
+        return judge.violated(`page ${page} back with the host`, `PAMT says ${pageTypeName(type)}`);
     }
     const leaked = vm.pages.leaks();
     if (leaked.length > 0) {
@@ -91,7 +104,8 @@ const S10: VmRule = {
       hostTouched: (page) => {
         judge.exercised();
         const type = vm.tdx.pamt.type(page, vm.tdx.pamt.sizeOf(page));
-        if (type !== NDA) judge.violated(`page ${page} back with the host`, `PAMT says ${pageTypeName(type)}`);
+        if (type !== NDA)
+          judge.violated(`page ${page} back with the host`, `PAMT says ${pageTypeName(type)}`);
       },
     });
   },
@@ -118,7 +132,10 @@ const S11: VmRule = {
         for (const [gfn, times] of due.entries()) {
           if (vm.guestMemory.timesReturned(gfn) >= times) continue;
           const page = vm.guestMemory.pageOf(gfn);
-          return judge.violated(`the host has page ${page} of GFN ${gfn} back, as it asked`, 'the guest still has it');
+          return judge.violated(
+            `the host has page ${page} of GFN ${gfn} back, as it asked`,
+            'the guest still has it',
+          );
         }
       },
     });

@@ -13,7 +13,10 @@ const S05: VmRule = {
       accessed: (vcpu, gfn, page) => {
         judge.exercised();
         if (vm.guestMemory.backs(page, gfn)) return;
-        judge.violated(`vcpu${vcpu} reaches the page that backs GFN ${gfn}`, `page ${page}, which the host took back`);
+        judge.violated(
+          `vcpu${vcpu} reaches the page that backs GFN ${gfn}`,
+          `page ${page}, which the host took back`,
+        );
       },
       hostTouched: (page) => {
         for (const { index, tdvpr, walker } of vm.vcpus) {
@@ -57,7 +60,10 @@ const S06: VmRule = {
         const wanted = expected[gfn] ?? UNKNOWN;
         if (wanted !== UNKNOWN) judge.exercised();
         if (wanted !== UNKNOWN && wanted !== value) {
-          judge.violated(`vcpu${vcpu} reads ${wanted} at GFN ${gfn}, as written last`, String(value));
+          judge.violated(
+            `vcpu${vcpu} reads ${wanted} at GFN ${gfn}, as written last`,
+            String(value),
+          );
         }
         if (leaving[gfn] === 0) expected[gfn] = written ?? value;
       },
@@ -70,7 +76,10 @@ const S06: VmRule = {
           const lost = expected[gfn] ?? UNKNOWN;
           if (leaving[gfn] === 0) expected[gfn] = 0;
           if (lost <= 0) continue;
-          judge.violated(`GFN ${gfn} still holds ${lost}, as written last`, 'it was pending again: zeroes');
+          judge.violated(
+            `GFN ${gfn} still holds ${lost}, as written last`,
+            'it was pending again: zeroes',
+          );
         }
       },
     });

@@ -3,11 +3,11 @@ import { K42_TEXT } from '../../spec/kvm/rules/staleness.ts';
 import { EMPTY, isLeafSpte } from '../../spec/kvm/spte.ts';
 import { SLOT_INVALID, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
 import { EXIT_PENDING } from '../../spec/kvm/vcpu-exit.ts';
+import { PerActor } from '../../spec/machine/per-actor.ts';
 import { OUTSIDE_GUEST } from '../../spec/machine/vcpu.ts';
 import { classOf, OPERAND_BUSY } from '../../spec/tdx/status.ts';
-import { mirrorLeaf, resetting } from './state/ghosts.ts';
-import { PerActor } from '../../spec/machine/per-actor.ts';
 import type { VmRule } from './rule.ts';
+import { mirrorLeaf, resetting } from './state/ghosts.ts';
 
 /** The same rule about the faults of a TD, whose slot and SRCU are its own. */
 const K42_OF_TDS: VmRule = {
@@ -26,8 +26,10 @@ const K42_OF_TDS: VmRule = {
         if (state !== SLOT_INVALID || !vm.td.srcu.holds(vm.m.current)) return;
         judge.exercised();
         if (foundInvalid.mine !== 0) {
-          judge.violated('the SRCU section left, which the deletion of the slot waits for',
-            `GFN ${gfn} faults again inside it, and finds its slot INVALID again`);
+          judge.violated(
+            'the SRCU section left, which the deletion of the slot waits for',
+            `GFN ${gfn} faults again inside it, and finds its slot INVALID again`,
+          );
         }
         foundInvalid.mine = 1;
       },
@@ -38,7 +40,8 @@ const K42_OF_TDS: VmRule = {
 const K57: VmRule = {
   id: 'K57',
   level: 'required',
-  statement: 'A VCPU calls TDH.VP.ENTER in IN_GUEST_MODE only, and handles each exit once, whether or not it entered.',
+  statement:
+    'A VCPU calls TDH.VP.ENTER in IN_GUEST_MODE only, and handles each exit once, whether or not it entered.',
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_run(); commit e5f1d62c59ae',
   versions: ['*'],
   vms: ['td', 'new-td'],
@@ -47,14 +50,18 @@ const K57: VmRule = {
     vm.listeners.push({
       exitHandled: (vcpu, serial) => {
         judge.exercised();
-        if (handled[vcpu] === serial) judge.violated('each exit handled once', `vcpu${vcpu} handles its last one again`);
+        if (handled[vcpu] === serial)
+          judge.violated('each exit handled once', `vcpu${vcpu} handles its last one again`);
         handled[vcpu] = serial;
       },
     });
     vm.tdx.listeners.push({
       began: ({ name, in: { lp } }) => {
         if (name !== 'TDH.VP.ENTER' || vm.vcpus[lp]?.kvm.mode() !== OUTSIDE_GUEST) return;
-        judge.violated(`vcpu${lp} in IN_GUEST_MODE, where a kick finds it`, 'it enters the TD from OUTSIDE_GUEST_MODE');
+        judge.violated(
+          `vcpu${lp} in IN_GUEST_MODE, where a kick finds it`,
+          'it enters the TD from OUTSIDE_GUEST_MODE',
+        );
       },
     });
   },
@@ -63,12 +70,16 @@ const K57: VmRule = {
 const K58: VmRule = {
   id: 'K58',
   level: 'required',
-  statement: 'A private fault goes back to the guest when it is resolved, or for an event, a signal or a slot that goes.',
+  statement:
+    'A private fault goes back to the guest when it is resolved, or for an event, a signal or a slot that goes.',
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_handle_ept_violation(); commit b0327bb2e7e0',
   versions: ['*'],
   vms: ['td', 'new-td'],
   watch: (vm, judge) => {
-    /** Per VCPU: the GFN it faults on, plus one, or 0; whether that was mapped since; what was pending at the last try. */
+    /**
+     * Per VCPU: the GFN it faults on, plus one, or 0; whether that was mapped since; what was
+     * pending at the last try.
+     */
     const faulting = resetting(vm.m, vm.vcpus.length);
     const resolved = resetting(vm.m, vm.vcpus.length);
     const pending = resetting(vm.m, vm.vcpus.length);
@@ -84,7 +95,10 @@ const K58: VmRule = {
         const vcpu = vcpuOf.mine - 1;
         if (vcpu < 0) return;
         if (pending[vcpu] !== 0) {
-          judge.violated(`vcpu${vcpu} leaves for what is pending`, `it takes its fault on GFN ${gfn} once more`);
+          judge.violated(
+            `vcpu${vcpu} leaves for what is pending`,
+            `it takes its fault on GFN ${gfn} once more`,
+          );
         }
         pending[vcpu] = vm.vcpus[vcpu]?.kvm.requests() ?? 0;
       },
@@ -94,14 +108,18 @@ const K58: VmRule = {
         vcpuOf.mine = 0;
         const isWanted = vm.vcpus[vcpu]?.kvm.requests() !== 0 || vm.m.peek(vm.slot) !== SLOT_VALID;
         if (!mayRetry || resolved[vcpu] !== 0 || isWanted || vm.td.isDead()) return;
-        judge.violated(`GFN ${gfn} mapped before vcpu${vcpu} enters the TD again`, 'the same fault is ahead of it');
+        judge.violated(
+          `GFN ${gfn} mapped before vcpu${vcpu} enters the TD again`,
+          'the same fault is ahead of it',
+        );
       },
     });
     vm.mirror.listeners.push((table, index, _before, after) => {
       if (!isLeafSpte(after)) return;
       const first = vm.mirror.gfnOf(table, index);
       const past = first + vm.mirror.span(vm.mirror.levelOf(table));
-      for (const [vcpu, one] of faulting.entries()) if (one > first && one <= past) resolved[vcpu] = 1;
+      for (const [vcpu, one] of faulting.entries())
+        if (one > first && one <= past) resolved[vcpu] = 1;
     });
   },
 };
@@ -123,11 +141,15 @@ const K59: VmRule = {
         if (isBusy || refused.mine !== 0) refused.mine = isBusy ? lp + 1 : 0;
       },
       exitHandled: (vcpu) => {
-        if (refused.mine === vcpu + 1) judge.violated('no exit: the VCPU did not enter', `vcpu${vcpu} handles one`);
+        if (refused.mine === vcpu + 1)
+          judge.violated('no exit: the VCPU did not enter', `vcpu${vcpu} handles one`);
       },
       operationEnded: () => {
         if (refused.mine !== 0 && !vm.td.isDead()) {
-          judge.violated(`vcpu${refused.mine - 1} calls TDH.VP.ENTER again after BUSY`, 'it has given up');
+          judge.violated(
+            `vcpu${refused.mine - 1} calls TDH.VP.ENTER again after BUSY`,
+            'it has given up',
+          );
         }
       },
     });
@@ -137,7 +159,8 @@ const K59: VmRule = {
 const K60: VmRule = {
   id: 'K60',
   level: 'stochastic',
-  statement: 'A guest that touches a page that it has not accepted, with #VE turned off, is ended, not sent back.',
+  statement:
+    'A guest that touches a page that it has not accepted, with #VE turned off, is ended, not sent back.',
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_is_sept_violation_unexpected_pending()',
   versions: ['*'],
   vms: ['td', 'new-td'],
@@ -146,7 +169,11 @@ const K60: VmRule = {
       faultEnded: (vcpu, gfn, _acceptLevel, mayRetry) => {
         if (((vm.vcpus[vcpu]?.exit.flags ?? 0) & EXIT_PENDING) === 0) return;
         judge.exercised();
-        if (mayRetry) judge.violated('the VM dead: the page stays pending', `vcpu${vcpu} is to touch GFN ${gfn} again`);
+        if (mayRetry)
+          judge.violated(
+            'the VM dead: the page stays pending',
+            `vcpu${vcpu} is to touch GFN ${gfn} again`,
+          );
       },
     });
   },

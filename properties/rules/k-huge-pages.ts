@@ -1,27 +1,53 @@
-/** K65 to K67: large pages, of which a TD has its own troubles: they are split and merged by calls that can fail. */
-import { describeSpte, isPresent, kindOfSpte, LEAF, type Spte } from '../../spec/kvm/spte.ts';
-import { ALL_BLOCKED, among, describeEntry, isLeaf, isPending } from '../../spec/tdx/entry.ts';
-import type { Call } from '../../spec/tdx/call.ts';
-import {
-  classOf, describeStatus, GPA_RANGE_NOT_BLOCKED, INTERRUPTED_RESTARTABLE, SUCCESS, TLB_TRACKING_NOT_DONE,
-} from '../../spec/tdx/status.ts';
 import type { Vm } from '../../impl/vm/vm.ts';
+/**
+ * K65 to K67: large pages, of which a TD has its own troubles: they are split and merged by calls
+ * that can fail.
+ */
+import { describeSpte, isPresent, kindOfSpte, LEAF, type Spte } from '../../spec/kvm/spte.ts';
+import type { Call } from '../../spec/tdx/call.ts';
+import { ALL_BLOCKED, among, describeEntry, isLeaf, isPending } from '../../spec/tdx/entry.ts';
 import {
-  isLinked, keyOfCall, keyOfPlace, nameOfKey, septAt, spteAt, UNREACHED, type Key,
+  classOf,
+  describeStatus,
+  GPA_RANGE_NOT_BLOCKED,
+  INTERRUPTED_RESTARTABLE,
+  SUCCESS,
+  TLB_TRACKING_NOT_DONE,
+} from '../../spec/tdx/status.ts';
+import type { VmRule } from './rule.ts';
+import {
+  isLinked,
+  keyOfCall,
+  keyOfPlace,
+  nameOfKey,
+  septAt,
+  spteAt,
+  UNREACHED,
+  type Key,
 } from './state/entries.ts';
 import { Debts, heldAs, holdsForWrite } from './state/pending.ts';
-import type { VmRule } from './rule.ts';
 
 const BLOCK = 'TDH.MEM.RANGE.BLOCK';
 /** Calls after which an entry that was blocked no longer is. */
 const UNBLOCKS: ReadonlySet<string> = new Set([
-  'TDH.MEM.RANGE.UNBLOCK', 'TDH.MEM.PAGE.REMOVE', 'TDH.MEM.SEPT.REMOVE', 'TDH.MEM.PAGE.DEMOTE', 'TDH.MEM.PAGE.PROMOTE',
+  'TDH.MEM.RANGE.UNBLOCK',
+  'TDH.MEM.PAGE.REMOVE',
+  'TDH.MEM.SEPT.REMOVE',
+  'TDH.MEM.PAGE.DEMOTE',
+  'TDH.MEM.PAGE.PROMOTE',
 ]);
 
 const isLarge = (key: Key): boolean => key % 8 > 0;
 
-/** Asks of whoever blocks a large entry to settle it before it releases mmu_lock, while the mirror still maps it. */
-function watchBlocked(vm: Vm, of: 'leaf' | 'table', left: (entry: string, seen: string) => void): void {
+/**
+ * Asks of whoever blocks a large entry to settle it before it releases mmu_lock, while the mirror
+ * still maps it.
+ */
+function watchBlocked(
+  vm: Vm,
+  of: 'leaf' | 'table',
+  left: (entry: string, seen: string) => void,
+): void {
   const debts = new Debts(vm);
   vm.tdx.listeners.push({
     ended: (call, status) => {
@@ -36,7 +62,8 @@ function watchBlocked(vm: Vm, of: 'leaf' | 'table', left: (entry: string, seen: 
     const entry = septAt(vm, gfn, level);
     const spte = spteAt(vm, gfn, level);
     if (entry === UNREACHED || spte === UNREACHED || !isPresent(spte)) return;
-    if (among(ALL_BLOCKED, entry) && isLeaf(entry) === (of === 'leaf')) left(name, describeEntry(entry));
+    if (among(ALL_BLOCKED, entry) && isLeaf(entry) === (of === 'leaf'))
+      left(name, describeEntry(entry));
   });
 }
 
@@ -47,9 +74,11 @@ const NOT_PREPARED: ReadonlySet<number> = new Set([GPA_RANGE_NOT_BLOCKED, TLB_TR
 const K65: VmRule = {
   id: 'K65',
   level: 'required',
-  statement: 'A large page is split with mmu_lock held for write: blocked, tracked with a kick, demoted; ' +
+  statement:
+    'A large page is split with mmu_lock held for write: blocked, tracked with a kick, demoted; ' +
     'and it does not stay blocked when the split fails.',
-  source: 'KVM rules K65; huge page series v3 (Jan 2026), cover, restriction 1; module notes §3 (PAGE.DEMOTE)',
+  source:
+    'KVM rules K65; huge page series v3 (Jan 2026), cover, restriction 1; module notes §3 (PAGE.DEMOTE)',
   versions: ['*'],
   watch: (vm, judge) => {
     vm.tdx.listeners.push({
@@ -57,16 +86,25 @@ const K65: VmRule = {
         if (call.name !== DEMOTE) return;
         judge.exercised();
         if (holdsForWrite(vm)) return;
-        judge.violated(`mmu_lock held for write where ${nameOfKey(keyOfCall(call))} is split`, heldAs(vm));
+        judge.violated(
+          `mmu_lock held for write where ${nameOfKey(keyOfCall(call))} is split`,
+          heldAs(vm),
+        );
       },
       ended: (call, status) => {
         if (call.name !== DEMOTE || !NOT_PREPARED.has(classOf(status))) return;
-        judge.violated(`${nameOfKey(keyOfCall(call))} blocked, and every VCPU out since, when it is split`,
-          describeStatus(status));
+        judge.violated(
+          `${nameOfKey(keyOfCall(call))} blocked, and every VCPU out since, when it is split`,
+          describeStatus(status),
+        );
       },
     });
     watchBlocked(vm, 'leaf', (entry, seen) =>
-      judge.violated(`page ${entry}, which the mirror maps, unblocked before mmu_lock is released`, seen));
+      judge.violated(
+        `page ${entry}, which the mirror maps, unblocked before mmu_lock is released`,
+        seen,
+      ),
+    );
   },
 };
 
@@ -76,9 +114,11 @@ const PATIENCE = 16;
 const K66: VmRule = {
   id: 'K66',
   level: 'stochastic',
-  statement: 'A resize that was interrupted has changed nothing: it is started again, or what was blocked is unblocked, ' +
+  statement:
+    'A resize that was interrupted has changed nothing: it is started again, or what was blocked is unblocked, ' +
     'before mmu_lock is released, and not for ever with mmu_lock held.',
-  source: 'KVM rules K66; huge page series v3 (ENHANCED_DEMOTE_INTERRUPTIBILITY); module notes §3 (PROMOTE, DEMOTE)',
+  source:
+    'KVM rules K66; huge page series v3 (ENHANCED_DEMOTE_INTERRUPTIBILITY); module notes §3 (PROMOTE, DEMOTE)',
   versions: ['*'],
   watch: (vm, judge) => {
     const debts = new Debts(vm);
@@ -93,7 +133,10 @@ const K66: VmRule = {
           judge.exercised();
           debts.owe(keyOfCall(call));
           if (++inARow <= PATIENCE) return;
-          judge.violated(`others get mmu_lock after ${PATIENCE} interruptions of ${call.name}`, `${inARow} in a row`);
+          judge.violated(
+            `others get mmu_lock after ${PATIENCE} interruptions of ${call.name}`,
+            `${inARow} in a row`,
+          );
         } else if (status === SUCCESS && UNBLOCKS.has(call.name)) {
           debts.settle(keyOfCall(call));
         }
@@ -104,8 +147,12 @@ const K66: VmRule = {
         inARow = 0;
       },
     });
-    debts.dueAtRelease((entry) => judge.violated(
-      `the resize of ${entry} started again, or undone, before mmu_lock is released`, 'it was given up half way'));
+    debts.dueAtRelease((entry) =>
+      judge.violated(
+        `the resize of ${entry} started again, or undone, before mmu_lock is released`,
+        'it was given up half way',
+      ),
+    );
   },
 };
 
@@ -114,15 +161,20 @@ const isResize = ({ name }: Call): boolean => name === DEMOTE || name === PROMOT
 const K67: VmRule = {
   id: 'K67',
   level: 'required',
-  statement: 'A large mapping is no larger than the folio behind it, than what is taken away, or than what the guest ' +
+  statement:
+    'A large mapping is no larger than the folio behind it, than what is taken away, or than what the guest ' +
     'accepts; and a table that could not be merged is unblocked.',
-  source: 'KVM rules K67; huge page series v3 (Jan 2026), cover, section 5; guest_memfd: zap before the folio is split',
+  source:
+    'KVM rules K67; huge page series v3 (Jan 2026), cover, section 5; guest_memfd: zap before the folio is split',
   versions: ['*'],
   watch: (vm, judge) => {
     const { folios } = vm.guestMemory;
     /** Per actor: the range that its operation takes away, as first GFN and count. */
     const taking = new Map<number, readonly [number, number]>();
-    /** Per VCPU: how often in a row it was sent back to an ACCEPT that is smaller than what is mapped. */
+    /**
+     * Per VCPU: how often in a row it was sent back to an ACCEPT that is smaller than what is
+     * mapped.
+     */
     const sentBack = new Int32Array(vm.vcpus.length);
     vm.m.clearOnReset(taking);
     vm.m.onReset(() => sentBack.fill(0));
@@ -133,12 +185,19 @@ const K67: VmRule = {
       const gfn = Math.floor(key / 8);
       if (isLargeLeaf(after)) {
         judge.exercised();
-        if (!folios.isLarge(gfn)) judge.violated(`one folio behind ${nameOfKey(key)}, which is mapped large`, 'it is split');
+        if (!folios.isLarge(gfn))
+          judge.violated(
+            `one folio behind ${nameOfKey(key)}, which is mapped large`,
+            'it is split',
+          );
       } else if (isLargeLeaf(before) && !isPresent(after)) {
         const range = taking.get(vm.m.current);
-        if (range === undefined || (range[0] <= gfn && gfn + folios.span <= range[0] + range[1])) return;
-        judge.violated(`${describeSpte(before)} at ${nameOfKey(key)} split before a part of it is taken`,
-          `${range[1]} pages from ${range[0]} on are asked for, all of it goes`);
+        if (range === undefined || (range[0] <= gfn && gfn + folios.span <= range[0] + range[1]))
+          return;
+        judge.violated(
+          `${describeSpte(before)} at ${nameOfKey(key)} split before a part of it is taken`,
+          `${range[1]} pages from ${range[0]} on are asked for, all of it goes`,
+        );
       }
     });
     folios.listeners.push((gfn) => {
@@ -155,11 +214,18 @@ const K67: VmRule = {
         sentBack[vcpu] = stuck ? (sentBack[vcpu] ?? 0) + 1 : 0;
         if (acceptLevel === 0) judge.exercised();
         if ((sentBack[vcpu] ?? 0) < vm.tdx.platform.steppingThreshold) return;
-        judge.violated(`page ${gfn}@L1 split where vcpu${vcpu} accepts ${gfn}@L0`, 'it is sent back to the same, again');
+        judge.violated(
+          `page ${gfn}@L1 split where vcpu${vcpu} accepts ${gfn}@L0`,
+          'it is sent back to the same, again',
+        );
       },
     });
     watchBlocked(vm, 'table', (entry, seen) =>
-      judge.violated(`table ${entry}, which the mirror maps, unblocked before mmu_lock is released`, seen));
+      judge.violated(
+        `table ${entry}, which the mirror maps, unblocked before mmu_lock is released`,
+        seen,
+      ),
+    );
   },
 };
 

@@ -1,19 +1,30 @@
+import type { Vm } from '../../impl/vm/vm.ts';
+import { FROZEN, isPresent, kindOfSpte, LEAF, TABLE, type Spte } from '../../spec/kvm/spte.ts';
 /** K47 and K48: how pages and tables leave a TD that may still run. */
 import type { PageRef } from '../../spec/machine/pages.ts';
-import { FROZEN, isPresent, kindOfSpte, LEAF, TABLE, type Spte } from '../../spec/kvm/spte.ts';
 import type { Call } from '../../spec/tdx/call.ts';
 import { describeEntry, FREE, isTable, NL_BLOCKED, stateOf } from '../../spec/tdx/entry.ts';
 import { SUCCESS } from '../../spec/tdx/status.ts';
-import type { Vm } from '../../impl/vm/vm.ts';
-import { isAlive, keyOf, keyOfCall, keyOfPlace, nameOfKey, septAt, UNREACHED, type Key } from './state/entries.ts';
-import { Debts, heldAs, holdsForWrite } from './state/pending.ts';
 import type { VmRule } from './rule.ts';
+import {
+  isAlive,
+  keyOf,
+  keyOfCall,
+  keyOfPlace,
+  nameOfKey,
+  septAt,
+  UNREACHED,
+  type Key,
+} from './state/entries.ts';
+import { Debts, heldAs, holdsForWrite } from './state/pending.ts';
 
 const K47: VmRule = {
   id: 'K47',
   level: 'required',
-  statement: 'A page that leaves the mirror has left the Secure EPT before mmu_lock, held for write, is released.',
-  source: 'KVM rules K47; Linux 6.14, tdp_mmu.c: tdp_mmu_set_spte(), remove_external_spte() (may not fail)',
+  statement:
+    'A page that leaves the mirror has left the Secure EPT before mmu_lock, held for write, is released.',
+  source:
+    'KVM rules K47; Linux 6.14, tdp_mmu.c: tdp_mmu_set_spte(), remove_external_spte() (may not fail)',
   versions: ['*'],
   watch: (vm, judge) => {
     const debts = new Debts(vm);
@@ -27,22 +38,38 @@ const K47: VmRule = {
     vm.tdx.listeners.push({
       began: (call) => {
         if (call.name !== 'TDH.MEM.PAGE.REMOVE' || holdsForWrite(vm)) return;
-        judge.violated(`mmu_lock held for write where page ${nameOfKey(keyOfCall(call))} is removed`, heldAs(vm));
+        judge.violated(
+          `mmu_lock held for write where page ${nameOfKey(keyOfCall(call))} is removed`,
+          heldAs(vm),
+        );
       },
       ended: (call, status) => {
-        if (call.name === 'TDH.MEM.PAGE.REMOVE' && status === SUCCESS) debts.settle(keyOfCall(call));
+        if (call.name === 'TDH.MEM.PAGE.REMOVE' && status === SUCCESS)
+          debts.settle(keyOfCall(call));
       },
     });
     debts.dueAtRelease((entry, key) => {
       const left = septAt(vm, Math.floor(key / 8), key % 8);
-      judge.violated(`page ${entry}, which the mirror has lost, removed before mmu_lock is released`,
-        left === UNREACHED ? 'out of reach' : describeEntry(left));
+      judge.violated(
+        `page ${entry}, which the mirror has lost, removed before mmu_lock is released`,
+        left === UNREACHED ? 'out of reach' : describeEntry(left),
+      );
     });
   },
 };
 
-/** An entry that was FROZEN and is present again, as what it was or resized, has not left: K44 asks whether that is so. */
-function thawed(vm: Vm, debts: Debts, table: PageRef, index: number, before: Spte, after: Spte): void {
+/**
+ * An entry that was FROZEN and is present again, as what it was or resized, has not left: K44 asks
+ * whether that is so.
+ */
+function thawed(
+  vm: Vm,
+  debts: Debts,
+  table: PageRef,
+  index: number,
+  before: Spte,
+  after: Spte,
+): void {
   if (before === FROZEN && isPresent(after)) debts.settle(keyOfPlace(vm, table, index));
 }
 
@@ -58,9 +85,11 @@ const ABOUT_ENTRY = /^TDH\.MEM\.(SEPT|PAGE|RANGE)\./;
 const K48: VmRule = {
   id: 'K48',
   level: 'required',
-  statement: 'A table leaves a TD that may run bottom-up: emptied while it is mapped, then blocked and removed, ' +
+  statement:
+    'A table leaves a TD that may run bottom-up: emptied while it is mapped, then blocked and removed, ' +
     'all before mmu_lock, held for write, is released.',
-  source: 'KVM rules K48; Linux 6.14, tdp_mmu.c: handle_removed_pt(); thread, messages 11 to 16; module notes §2 (walk)',
+  source:
+    'KVM rules K48; Linux 6.14, tdp_mmu.c: handle_removed_pt(); thread, messages 11 to 16; module notes §2 (walk)',
   versions: ['*'],
   watch: (vm, judge) => {
     const debts = new Debts(vm);
@@ -78,11 +107,16 @@ const K48: VmRule = {
         if (wrong !== null) judge.violated(...wrong);
       },
       ended: (call, status) => {
-        if (call.name === 'TDH.MEM.SEPT.REMOVE' && status === SUCCESS) debts.settle(keyOfCall(call));
+        if (call.name === 'TDH.MEM.SEPT.REMOVE' && status === SUCCESS)
+          debts.settle(keyOfCall(call));
       },
     });
-    debts.dueAtRelease((entry) => judge.violated(
-      `table ${entry}, which the mirror has lost, removed before mmu_lock is released`, 'it is left to somebody else'));
+    debts.dueAtRelease((entry) =>
+      judge.violated(
+        `table ${entry}, which the mirror has lost, removed before mmu_lock is released`,
+        'it is left to somebody else',
+      ),
+    );
   },
 };
 
@@ -94,18 +128,24 @@ function whatIsWrong(vm: Vm, call: Call): [string, string] | null {
     const parent = septAt(vm, gfn, above);
     if (parent === UNREACHED || stateOf(parent) !== NL_BLOCKED) continue;
     const name = nameOfKey(keyOf(vm.mirror.align(gfn, above), above));
-    return [`table ${name} mapped where ${call.name} is about ${nameOfKey(key)} below it`, describeEntry(parent)];
+    return [
+      `table ${name} mapped where ${call.name} is about ${nameOfKey(key)} below it`,
+      describeEntry(parent),
+    ];
   }
   const entry = septAt(vm, gfn, level);
   if (entry === UNREACHED || !isTable(entry) || !TAKES_TABLE.has(call.name)) return null;
-  if (!holdsForWrite(vm)) return [`mmu_lock held for write where table ${nameOfKey(key)} is taken away`, heldAs(vm)];
+  if (!holdsForWrite(vm))
+    return [`mmu_lock held for write where table ${nameOfKey(key)} is taken away`, heldAs(vm)];
   if (call.name !== 'TDH.MEM.SEPT.REMOVE') return null;
   for (let i = 0; i < vm.mirror.fanout; i++) {
     const at = gfn + i * vm.mirror.span(level - 1);
     const child = septAt(vm, at, level - 1);
     if (child !== UNREACHED && stateOf(child) !== FREE) {
-      return [`table ${nameOfKey(key)} empty before it is removed`, `${nameOfKey(keyOf(at, level - 1))} is ` +
-        describeEntry(child)];
+      return [
+        `table ${nameOfKey(key)} empty before it is removed`,
+        `${nameOfKey(keyOf(at, level - 1))} is ` + describeEntry(child),
+      ];
     }
   }
   return null;

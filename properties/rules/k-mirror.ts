@@ -1,25 +1,47 @@
+import { K2_TEXT } from '../../spec/kvm/rules/locks.ts';
 /** K44 to K46, K49, and K2: how a mirror entry and its twin in the Secure EPT change together. */
 import {
-  describeSpte, FROZEN, isPresent, kindOfSpte, LEAF, pageOfSpte, TABLE,
+  describeSpte,
+  FROZEN,
+  isPresent,
+  kindOfSpte,
+  LEAF,
+  pageOfSpte,
+  TABLE,
 } from '../../spec/kvm/spte.ts';
 import { describeEntry, NL_MAPPED, stateOf } from '../../spec/tdx/entry.ts';
 import { SUCCESS } from '../../spec/tdx/status.ts';
+import type { VmRule } from './rule.ts';
 import {
-  agrees, describeMirror, isLinked, keyOf, keyOfCall, keyOfPlace, nameOfKey, septAt, spteAt, UNREACHED, type Key,
+  agrees,
+  describeMirror,
+  isLinked,
+  keyOf,
+  keyOfCall,
+  keyOfPlace,
+  nameOfKey,
+  septAt,
+  spteAt,
+  UNREACHED,
+  type Key,
 } from './state/entries.ts';
 import { heldAs, holdsForWrite } from './state/pending.ts';
-import { K2_TEXT } from '../../spec/kvm/rules/locks.ts';
-import type { VmRule } from './rule.ts';
 
 /** Calls that make an entry of the Secure EPT present. */
-const ADDS: ReadonlySet<string> = new Set(['TDH.MEM.SEPT.ADD', 'TDH.MEM.PAGE.AUG', 'TDH.MEM.PAGE.ADD']);
+const ADDS: ReadonlySet<string> = new Set([
+  'TDH.MEM.SEPT.ADD',
+  'TDH.MEM.PAGE.AUG',
+  'TDH.MEM.PAGE.ADD',
+]);
 
-const describeSept = (entry: number): string => (entry === UNREACHED ? 'no table' : describeEntry(entry));
+const describeSept = (entry: number): string =>
+  entry === UNREACHED ? 'no table' : describeEntry(entry);
 
 const K44: VmRule = {
   id: 'K44',
   level: 'required',
-  statement: 'A mirror entry becomes present after the module made the same change, ' +
+  statement:
+    'A mirror entry becomes present after the module made the same change, ' +
     'asked by who had frozen it or holds mmu_lock for write.',
   source: 'KVM rules K44; Linux 6.14, tdp_mmu.c: set_external_spte_present(); thread, message 3',
   versions: ['*'],
@@ -34,8 +56,10 @@ const K44: VmRule = {
       const key = keyOfPlace(vm, table, index);
       const entry = septAt(vm, Math.floor(key / 8), key % 8);
       if (agrees(vm, after, entry)) return;
-      judge.violated(`the Secure EPT has entry ${nameOfKey(key)} when the mirror does, ${describeSpte(after)}`,
-        describeSept(entry));
+      judge.violated(
+        `the Secure EPT has entry ${nameOfKey(key)} when the mirror does, ${describeSpte(after)}`,
+        describeSept(entry),
+      );
     });
     vm.tdx.listeners.push({
       began: (call) => {
@@ -43,7 +67,10 @@ const K44: VmRule = {
         const key = keyOfCall(call);
         const spte = spteAt(vm, Math.floor(key / 8), key % 8);
         if (spte === FROZEN && frozenBy.get(key) === vm.m.current) return;
-        judge.violated(`mirror entry ${nameOfKey(key)} frozen by who calls ${call.name}`, describeMirror(spte));
+        judge.violated(
+          `mirror entry ${nameOfKey(key)} frozen by who calls ${call.name}`,
+          describeMirror(spte),
+        );
       },
     });
   },
@@ -66,7 +93,10 @@ const K45: VmRule = {
         const parent = septAt(vm, gfn, level + 1);
         if (parent !== UNREACHED && stateOf(parent) === NL_MAPPED) return;
         const above = nameOfKey(keyOf(vm.mirror.align(gfn, level + 1), level + 1));
-        judge.violated(`a table at ${above} before ${call.name} of ${nameOfKey(key)}`, describeSept(parent));
+        judge.violated(
+          `a table at ${above} before ${call.name} of ${nameOfKey(key)}`,
+          describeSept(parent),
+        );
       },
     });
   },
@@ -84,12 +114,18 @@ const K46: VmRule = {
       judge.exercised();
       if (holdsForWrite(vm)) return;
       const name = nameOfKey(keyOfPlace(vm, table, index));
-      judge.violated(`mmu_lock held for write where mirror entry ${name} becomes ${describeSpte(after)}`, heldAs(vm));
+      judge.violated(
+        `mmu_lock held for write where mirror entry ${name} becomes ${describeSpte(after)}`,
+        heldAs(vm),
+      );
     });
   },
 };
 
-/** The same rule about the mirror, whose entries change by way of FROZEN: here it is the second half that matters. */
+/**
+ * The same rule about the mirror, whose entries change by way of FROZEN: here it is the second half
+ * that matters.
+ */
 const K2_OF_TDS: VmRule = {
   ...K2_TEXT,
   level: 'stochastic',
@@ -102,24 +138,33 @@ const K2_OF_TDS: VmRule = {
       const cell = vm.pages.word(table, index);
       const name = nameOfKey(keyOfPlace(vm, table, index));
       if (lostAt.get(vm.m.current) === cell) {
-        judge.violated(`mirror entry ${name} read again before it is exchanged again`, 'the old value is expected again');
+        judge.violated(
+          `mirror entry ${name} read again before it is exchanged again`,
+          'the old value is expected again',
+        );
       }
       lostAt.set(vm.m.current, cell);
     });
     vm.mirror.readers.push((table, index) => {
-      if (lostAt.size > 0 && lostAt.get(vm.m.current) === vm.pages.word(table, index)) lostAt.delete(vm.m.current);
+      if (lostAt.size > 0 && lostAt.get(vm.m.current) === vm.pages.word(table, index))
+        lostAt.delete(vm.m.current);
     });
   },
 };
 
 /** Which call turns a present mirror entry into another. */
-const RESIZES: ReadonlyMap<string, number> = new Map([['TDH.MEM.PAGE.DEMOTE', TABLE], ['TDH.MEM.PAGE.PROMOTE', LEAF]]);
+const RESIZES: ReadonlyMap<string, number> = new Map([
+  ['TDH.MEM.PAGE.DEMOTE', TABLE],
+  ['TDH.MEM.PAGE.PROMOTE', LEAF],
+]);
 
 const K49: VmRule = {
   id: 'K49',
   level: 'required',
-  statement: 'A present mirror entry becomes another present one only after DEMOTE or PROMOTE has made that change.',
-  source: 'KVM rules K49; Linux 6.14, tdp_mmu.c: tdp_mmu_set_spte() (KVM_BUG_ON); huge page series v5, one hook',
+  statement:
+    'A present mirror entry becomes another present one only after DEMOTE or PROMOTE has made that change.',
+  source:
+    'KVM rules K49; Linux 6.14, tdp_mmu.c: tdp_mmu_set_spte() (KVM_BUG_ON); huge page series v5, one hook',
   versions: ['*'],
   watch: (vm, judge) => {
     /** What an entry has become in the Secure EPT, and the mirror does not say yet. */
@@ -136,7 +181,11 @@ const K49: VmRule = {
       judge.exercised();
       const key = keyOfPlace(vm, table, index);
       if (resized.get(key) === kindOfSpte(after)) resized.delete(key);
-      else judge.violated(`the module has made ${nameOfKey(key)} a ${describeSpte(after)} first`, 'it was not asked');
+      else
+        judge.violated(
+          `the module has made ${nameOfKey(key)} a ${describeSpte(after)} first`,
+          'it was not asked',
+        );
     });
   },
 };

@@ -1,26 +1,34 @@
+import type { Vm } from '../../impl/vm/vm.ts';
 /** K68: the metadata pages of a module that wants them one by one. */
 import { VM_CACHE, type PamtCache } from '../../spec/kvm/dynamic-pamt.ts';
+import { actorName } from '../../spec/machine/faults.ts';
 import type { Call } from '../../spec/tdx/call.ts';
 import { pageOf } from '../../spec/tdx/entry.ts';
 import { NDA, pageTypeName } from '../../spec/tdx/pamt.ts';
 import { SUCCESS } from '../../spec/tdx/status.ts';
-import { actorName } from '../../spec/machine/faults.ts';
-import type { Vm } from '../../impl/vm/vm.ts';
 import type { VmRule } from './rule.ts';
 
 /** Calls that give a 4 KiB page to the module, in R8. */
-const GIVES: ReadonlySet<string> = new Set(['TDH.MEM.SEPT.ADD', 'TDH.MEM.PAGE.AUG', 'TDH.MEM.PAGE.DEMOTE']);
+const GIVES: ReadonlySet<string> = new Set([
+  'TDH.MEM.SEPT.ADD',
+  'TDH.MEM.PAGE.AUG',
+  'TDH.MEM.PAGE.DEMOTE',
+]);
 
 const K68: VmRule = {
   id: 'K68',
   level: 'required',
-  statement: 'A page goes to the module only with its PAMT page, found in the running VCPU\'s cache or, under its lock, ' +
-    'in the VM\'s; it is given back once the module has let go.',
+  statement:
+    "A page goes to the module only with its PAMT page, found in the running VCPU's cache or, under its lock, " +
+    "in the VM's; it is given back once the module has let go.",
   source: 'KVM rules K68; dynamic PAMT series v6, patch 9/11 (May 2026); huge page RFC v2',
   versions: ['*'],
   watch: (vm, judge) => {
     if (vm.policy.dynamicPamt !== true) return;
-    /** Per page: how often its PAMT page was got for it; two faults on a GFN both do, and one of them puts it back. */
+    /**
+     * Per page: how often its PAMT page was got for it; two faults on a GFN both do, and one of
+     * them puts it back.
+     */
     const covered = new Int32Array(vm.memory.pages);
     /** Per actor: the VCPU whose fault it handles. */
     const running = new Map<number, number>();
@@ -39,20 +47,31 @@ const K68: VmRule = {
         judge.exercised();
         const wrong = whoseCache(vm, cache, running.get(vm.m.current));
         if (wrong !== null) judge.violated(...wrong);
-        else if (!found) judge.violated(`a page left in the PAMT cache of ${nameOf(cache)} when one is needed`, 'it is empty');
+        else if (!found)
+          judge.violated(
+            `a page left in the PAMT cache of ${nameOf(cache)} when one is needed`,
+            'it is empty',
+          );
       },
       got: (page) => {
         covered[page] = (covered[page] ?? 0) + 1;
-        notInCallback(vm, (seen) => judge.violated('no PAMT page is taken in an RCU callback', seen));
+        notInCallback(vm, (seen) =>
+          judge.violated('no PAMT page is taken in an RCU callback', seen),
+        );
       },
       put: (page) => {
-        notInCallback(vm, (seen) => judge.violated('no PAMT page is given back in an RCU callback', seen));
+        notInCallback(vm, (seen) =>
+          judge.violated('no PAMT page is given back in an RCU callback', seen),
+        );
         const left = (covered[page] ?? 0) - 1;
         covered[page] = left;
         const type = vm.tdx.pamt.type(page, 0);
         if (left < 0) judge.violated(`page ${page} has a PAMT page to give back`, 'it has none');
         else if (left === 0 && type !== NDA) {
-          judge.violated(`the module has let go of page ${page} before its PAMT page goes`, pageTypeName(type));
+          judge.violated(
+            `the module has let go of page ${page} before its PAMT page goes`,
+            pageTypeName(type),
+          );
         }
       },
     });
@@ -65,7 +84,8 @@ const K68: VmRule = {
       ended: (call, status) => {
         if (call.name !== 'TDH.MEM.PAGE.DEMOTE' || status !== SUCCESS) return;
         for (const page of partsOf(vm, call)) {
-          if (vm.pamt.usesOf(page) === 0) judge.violated(`page ${page}, now small, has its PAMT page`, 'it has none');
+          if (vm.pamt.usesOf(page) === 0)
+            judge.violated(`page ${page}, now small, has its PAMT page`, 'it has none');
         }
       },
     });
@@ -74,14 +94,17 @@ const K68: VmRule = {
     if (vm.policy.dynamicPamt !== true) return;
     for (let page = 0; page < vm.memory.pages; page++) {
       const uses = vm.pamt.usesOf(page);
-      if (uses !== 0) return judge.violated(`the PAMT page of page ${page} given back`, `${uses} pages use it`);
+      if (uses !== 0)
+        return judge.violated(`the PAMT page of page ${page} given back`, `${uses} pages use it`);
     }
   },
 };
 
 /** Pages of ranges with a PAMT page that the module has. */
-const pagesIn = (vm: Vm): number[] => Array.from({ length: vm.memory.pages }, (_, page) => page)
-  .filter((page) => vm.pamt.usesOf(page) > 0 && vm.tdx.pamt.type(page, 0) !== NDA);
+const pagesIn = (vm: Vm): number[] =>
+  Array.from({ length: vm.memory.pages }, (_, page) => page).filter(
+    (page) => vm.pamt.usesOf(page) > 0 && vm.tdx.pamt.type(page, 0) !== NDA,
+  );
 
 /** The 4 KiB page that a call gives to the module, or -1. */
 const pageGiven = (vm: Vm, call: Call): number =>
@@ -91,15 +114,24 @@ const pageGiven = (vm: Vm, call: Call): number =>
 
 /** The small pages that a large one was split into: what the new table holds. */
 const partsOf = (vm: Vm, call: Call): number[] =>
-  Array.from({ length: vm.mirror.fanout }, (_, i) => pageOf(vm.m.peek(vm.memory.word(call.page, i))));
+  Array.from({ length: vm.mirror.fanout }, (_, i) =>
+    pageOf(vm.m.peek(vm.memory.word(call.page, i))),
+  );
 
 const nameOf = (cache: PamtCache): string => (cache === VM_CACHE ? 'the VM' : `vcpu${cache}`);
 
 /** A cache is used by who may use it: [expected, seen], or null. */
-function whoseCache(vm: Vm, cache: PamtCache, running: number | undefined): [string, string] | null {
+function whoseCache(
+  vm: Vm,
+  cache: PamtCache,
+  running: number | undefined,
+): [string, string] | null {
   if (cache === VM_CACHE) {
     if (vm.pamt.lock.holds(vm.m.current)) return null;
-    return ['the VM\'s PAMT cache is used under its lock', `${actorName(vm.m, vm.m.current)} does not hold it`];
+    return [
+      "the VM's PAMT cache is used under its lock",
+      `${actorName(vm.m, vm.m.current)} does not hold it`,
+    ];
   }
   if (running === cache) return null;
   const seen = running === undefined ? 'no VCPU runs there' : `vcpu${running} runs there`;

@@ -1,12 +1,21 @@
-/** K51, K53 to K56: the calls that add and take away private pages, and who makes them under which lock. */
-import { EMPTY, FROZEN, isPresent } from '../../spec/kvm/spte.ts';
-import type { Call } from '../../spec/tdx/call.ts';
-import { classOf, describeStatus, OPERAND_BUSY, PREVIOUS_TLB_EPOCH_BUSY, SUCCESS } from '../../spec/tdx/status.ts';
-import { TD, VCPU_ACTIVE, VP } from '../../spec/tdx/td.ts';
 import type { Vm } from '../../impl/vm/vm.ts';
-import { insideTd, resetting } from './state/ghosts.ts';
+/**
+ * K51, K53 to K56: the calls that add and take away private pages, and who makes them under which
+ * lock.
+ */
+import { EMPTY, FROZEN, isPresent } from '../../spec/kvm/spte.ts';
 import { PerActor } from '../../spec/machine/per-actor.ts';
+import type { Call } from '../../spec/tdx/call.ts';
+import {
+  classOf,
+  describeStatus,
+  OPERAND_BUSY,
+  PREVIOUS_TLB_EPOCH_BUSY,
+  SUCCESS,
+} from '../../spec/tdx/status.ts';
+import { TD, VCPU_ACTIVE, VP } from '../../spec/tdx/td.ts';
 import type { VmRule } from './rule.ts';
+import { insideTd, resetting } from './state/ghosts.ts';
 
 const TDS = ['td', 'new-td'] as const;
 
@@ -29,31 +38,43 @@ const K51: VmRule = {
         if (call.name !== 'TDH.MEM.PAGE.REMOVE' || classOf(call.status) === OPERAND_BUSY) return;
         if (call.status !== SUCCESS) judge.exercised();
         const first = vm.guestMemory.pageOf(gfnOf(call));
-        for (let i = 0; i < vm.mirror.span(levelOf(call)); i++) failed[first + i] = call.status === SUCCESS ? 0 : 1;
+        for (let i = 0; i < vm.mirror.span(levelOf(call)); i++)
+          failed[first + i] = call.status === SUCCESS ? 0 : 1;
       },
       hostTouched: (page) => {
-        if (failed[page] !== 0) judge.violated(`page ${page} leaked: its removal failed`, 'the host uses it');
+        if (failed[page] !== 0)
+          judge.violated(`page ${page} leaked: its removal failed`, 'the host uses it');
       },
     });
   },
 };
 
-const ADDS: ReadonlySet<string> = new Set(['TDH.MEM.PAGE.AUG', 'TDH.MEM.PAGE.ADD', 'TDH.MEM.SEPT.ADD']);
+const ADDS: ReadonlySet<string> = new Set([
+  'TDH.MEM.PAGE.AUG',
+  'TDH.MEM.PAGE.ADD',
+  'TDH.MEM.SEPT.ADD',
+]);
 
 const K53: VmRule = {
   id: 'K53',
   level: 'stochastic',
-  statement: 'When adding a page or a table meets BUSY, the mirror entry is put back before the fault is taken again.',
-  source: 'Linux, arch/x86/kvm/mmu/tdp_mmu.c: set_external_spte_present(); arch/x86/kvm/vmx/tdx.c: tdx_mem_page_aug()',
+  statement:
+    'When adding a page or a table meets BUSY, the mirror entry is put back before the fault is taken again.',
+  source:
+    'Linux, arch/x86/kvm/mmu/tdp_mmu.c: set_external_spte_present(); arch/x86/kvm/vmx/tdx.c: tdx_mem_page_aug()',
   versions: ['*'],
   vms: TDS,
   watch: (vm, judge) => {
-    /** Per actor: the entry whose call was refused, and the entry that the actor has changed ahead of its call. */
+    /**
+     * Per actor: the entry whose call was refused, and the entry that the actor has changed ahead
+     * of its call.
+     */
     const refused = new PerActor(vm.m);
     const changed = new PerActor(vm.m);
     const ended = (): void => {
       if (refused.mine === 0) return;
-      if (refused.mine === changed.mine) judge.violated('the mirror entry put back after BUSY', 'the fault has ended without');
+      if (refused.mine === changed.mine)
+        judge.violated('the mirror entry put back after BUSY', 'the fault has ended without');
       refused.mine = 0;
     };
     vm.listeners.push({
@@ -87,13 +108,17 @@ const TRACKED = 2;
 
 /** Calls that end the removal of what they are about, one way or another. */
 const SETTLES: ReadonlySet<string> = new Set([
-  'TDH.MEM.PAGE.REMOVE', 'TDH.MEM.RANGE.UNBLOCK', 'TDH.MEM.PAGE.PROMOTE', 'TDH.MEM.PAGE.DEMOTE',
+  'TDH.MEM.PAGE.REMOVE',
+  'TDH.MEM.RANGE.UNBLOCK',
+  'TDH.MEM.PAGE.PROMOTE',
+  'TDH.MEM.PAGE.DEMOTE',
 ]);
 
 const K54: VmRule = {
   id: 'K54',
   level: 'required',
-  statement: 'A page is taken from a TD by BLOCK, TRACK, a kick of every VCPU, REMOVE, under mmu_lock held for write, ' +
+  statement:
+    'A page is taken from a TD by BLOCK, TRACK, a kick of every VCPU, REMOVE, under mmu_lock held for write, ' +
     'and used again only after its cache lines were written back.',
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_sept_remove_private_spte(), tdx_track()',
   versions: ['*'],
@@ -109,19 +134,24 @@ const K54: VmRule = {
       ended: (call) => {
         if (call.status !== SUCCESS) return;
         const first = gfnOf(call);
-        if (call.name === 'TDH.MEM.RANGE.BLOCK') stage.fill(BLOCKED, first, first + vm.mirror.span(levelOf(call)));
-        else if (call.name === 'TDH.MEM.TRACK') stage.forEach((at, gfn) => (stage[gfn] = at === BLOCKED ? TRACKED : at));
-        else if (SETTLES.has(call.name)) stage.fill(0, first, first + vm.mirror.span(levelOf(call)));
+        if (call.name === 'TDH.MEM.RANGE.BLOCK')
+          stage.fill(BLOCKED, first, first + vm.mirror.span(levelOf(call)));
+        else if (call.name === 'TDH.MEM.TRACK')
+          stage.forEach((at, gfn) => (stage[gfn] = at === BLOCKED ? TRACKED : at));
+        else if (SETTLES.has(call.name))
+          stage.fill(0, first, first + vm.mirror.span(levelOf(call)));
         if (call.name === 'TDH.MEM.PAGE.REMOVE') {
           const page = pageAt(vm, call.rcx);
           cached.fill(1, page, page + vm.mirror.span(levelOf(call)));
-        } else if (call.name === 'TDH.PHYMEM.PAGE.WBINVD') cached[pageAt(vm, call.in.rcx % 2 ** platform.hkidShift)] = 0;
+        } else if (call.name === 'TDH.PHYMEM.PAGE.WBINVD')
+          cached[pageAt(vm, call.in.rcx % 2 ** platform.hkidShift)] = 0;
         else if (call.name === 'TDH.PHYMEM.CACHE.WB') cached.fill(0);
       },
     });
     vm.listeners.push({
       hostTouched: (page) => {
-        if (cached[page] !== 0) judge.violated(`PHYMEM.PAGE.WBINVD of page ${page} before it is used`, 'there was none');
+        if (cached[page] !== 0)
+          judge.violated(`PHYMEM.PAGE.WBINVD of page ${page} before it is used`, 'there was none');
       },
     });
     const judgeRemoval = (call: Call): void => {
@@ -130,9 +160,15 @@ const K54: VmRule = {
       if (!vm.mmuLock.heldForWrite(vm.m.current)) {
         judge.violated('mmu_lock held for write at PAGE.REMOVE', 'it is not');
       } else if (vm.td.isRunnable() && at !== TRACKED) {
-        judge.violated('RANGE.BLOCK and then TRACK before PAGE.REMOVE', at === BLOCKED ? 'no TRACK since' : 'not blocked');
+        judge.violated(
+          'RANGE.BLOCK and then TRACK before PAGE.REMOVE',
+          at === BLOCKED ? 'no TRACK since' : 'not blocked',
+        );
       } else if (vm.td.isRunnable() && vm.vcpus.some(({ tdvpr }) => isOfOldEpoch(vm, tdvpr))) {
-        judge.violated('every VCPU kicked out after TRACK and before PAGE.REMOVE', 'one is inside since before');
+        judge.violated(
+          'every VCPU kicked out after TRACK and before PAGE.REMOVE',
+          'one is inside since before',
+        );
       }
     };
   },
@@ -143,12 +179,14 @@ const pageAt = (vm: Vm, hpa: number): number => Math.floor(hpa / 4096) - vm.tdx.
 /** The VCPU is inside, and entered before the last TRACK. */
 const isOfOldEpoch = (vm: Vm, tdvpr: number): boolean =>
   vm.m.peek(vm.memory.word(tdvpr, VP.STATE)) === VCPU_ACTIVE &&
-  vm.m.peek(vm.memory.word(tdvpr, VP.VCPU_EPOCH)) !== vm.m.peek(vm.memory.word(vm.tdr, TD.TD_EPOCH));
+  vm.m.peek(vm.memory.word(tdvpr, VP.VCPU_EPOCH)) !==
+    vm.m.peek(vm.memory.word(vm.tdr, TD.TD_EPOCH));
 
 const K55: VmRule = {
   id: 'K55',
   level: 'required',
-  statement: 'TRACK and the kick after it are one unit under mmu_lock held for write: no TRACK comes before every VCPU ' +
+  statement:
+    'TRACK and the kick after it are one unit under mmu_lock held for write: no TRACK comes before every VCPU ' +
     'has left the epoch before.',
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_track(); module notes §3 (TRACK)',
   versions: ['*'],
@@ -158,11 +196,15 @@ const K55: VmRule = {
       began: ({ name }) => {
         if (name !== 'TDH.MEM.TRACK') return;
         judge.exercised();
-        if (!vm.mmuLock.heldForWrite(vm.m.current)) judge.violated('mmu_lock held for write at TRACK', 'it is not');
+        if (!vm.mmuLock.heldForWrite(vm.m.current))
+          judge.violated('mmu_lock held for write at TRACK', 'it is not');
       },
       ended: ({ name }, status) => {
         if (name !== 'TDH.MEM.TRACK' || classOf(status) !== PREVIOUS_TLB_EPOCH_BUSY) return;
-        judge.violated('every VCPU kicked out of the previous epoch before the next TRACK', describeStatus(status));
+        judge.violated(
+          'every VCPU kicked out of the previous epoch before the next TRACK',
+          describeStatus(status),
+        );
       },
     });
   },
@@ -170,14 +212,20 @@ const K55: VmRule = {
 
 /** Calls that may not be given up: they take away what the mirror has given up already. */
 const MUST_SUCCEED: readonly string[] = [
-  'TDH.MEM.RANGE.BLOCK', 'TDH.MEM.TRACK', 'TDH.MEM.PAGE.REMOVE', 'TDH.MEM.SEPT.REMOVE', 'TDH.MEM.RANGE.UNBLOCK',
-  'TDH.MEM.PAGE.DEMOTE', 'TDH.MEM.PAGE.PROMOTE',
+  'TDH.MEM.RANGE.BLOCK',
+  'TDH.MEM.TRACK',
+  'TDH.MEM.PAGE.REMOVE',
+  'TDH.MEM.SEPT.REMOVE',
+  'TDH.MEM.RANGE.UNBLOCK',
+  'TDH.MEM.PAGE.DEMOTE',
+  'TDH.MEM.PAGE.PROMOTE',
 ];
 
 const K56: VmRule = {
   id: 'K56',
   level: 'stochastic',
-  statement: 'A removal that meets BUSY is repeated once, under mmu_lock held for write, with entries barred and every ' +
+  statement:
+    'A removal that meets BUSY is repeated once, under mmu_lock held for write, with entries barred and every ' +
     'VCPU outside, and succeeds; then entries are allowed again.',
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdh_do_no_vcpus(); commit 3d626ce5a8cc',
   versions: ['*'],
@@ -192,9 +240,11 @@ const K56: VmRule = {
       began: (call) => {
         if (!isSecond(call)) return;
         judge.exercised();
-        if (vm.m.peek(vm.noEntry) === 0) judge.violated('entries barred at the second try', 'wait_for_sept_zap is not set');
+        if (vm.m.peek(vm.noEntry) === 0)
+          judge.violated('entries barred at the second try', 'wait_for_sept_zap is not set');
         const inside = insideTd(vm);
-        if (inside !== undefined) judge.violated('every VCPU outside at the second try', `vcpu${inside.index} is inside`);
+        if (inside !== undefined)
+          judge.violated('every VCPU outside at the second try', `vcpu${inside.index} is inside`);
       },
     });
     vm.listeners.push({
@@ -202,8 +252,11 @@ const K56: VmRule = {
         const place = MUST_SUCCEED.indexOf(call.name) + 1;
         if (place === 0) return;
         // a caller that has no answer to BUSY tries nothing again: that is S01's affair
-        const isBusy = classOf(call.status) === OPERAND_BUSY && (isSecond(call) || tolerated.includes(OPERAND_BUSY));
-        if (isBusy && isSecond(call)) judge.violated(`${call.name} succeeds without VCPUs`, describeStatus(call.status));
+        const isBusy =
+          classOf(call.status) === OPERAND_BUSY &&
+          (isSecond(call) || tolerated.includes(OPERAND_BUSY));
+        if (isBusy && isSecond(call))
+          judge.violated(`${call.name} succeeds without VCPUs`, describeStatus(call.status));
         if (isBusy && !vm.mmuLock.heldForWrite(vm.m.current)) {
           judge.violated('mmu_lock held for write by whoever has to get others out', 'it is not');
         }
@@ -213,7 +266,10 @@ const K56: VmRule = {
       },
       operationEnded: () => {
         if (vm.m.peek(vm.noEntry) === 0 || vm.m.peek(vm.mmuLock.cell) < 0) return;
-        judge.violated('entries allowed again when nobody is removing', 'wait_for_sept_zap is still set');
+        judge.violated(
+          'entries allowed again when nobody is removing',
+          'wait_for_sept_zap is still set',
+        );
       },
     });
   },

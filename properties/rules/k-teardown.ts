@@ -1,18 +1,20 @@
+import type { Vm } from '../../impl/vm/vm.ts';
 /** K43, K50, K62: what a private GFN, a memslot and a TD leave behind when they end. */
 import { EMPTY, isLeafSpte, isPresent } from '../../spec/kvm/spte.ts';
-import type { Call } from '../../spec/tdx/call.ts';
-import { KEYS_CONFIGURED, TD, TEARDOWN } from '../../spec/tdx/td.ts';
-import { SUCCESS } from '../../spec/tdx/status.ts';
-import type { Vm } from '../../impl/vm/vm.ts';
-import { mirrorLeaf } from './state/ghosts.ts';
 import { PerActor } from '../../spec/machine/per-actor.ts';
+import type { Call } from '../../spec/tdx/call.ts';
+import { SUCCESS } from '../../spec/tdx/status.ts';
+import { KEYS_CONFIGURED, TD, TEARDOWN } from '../../spec/tdx/td.ts';
 import type { VmRule } from './rule.ts';
+import { mirrorLeaf } from './state/ghosts.ts';
 
 const K43: VmRule = {
   id: 'K43',
   level: 'required',
-  statement: 'The mirror maps private GFNs only: when one becomes shared, its leaf goes inside the same invalidation.',
-  source: 'Linux, arch/x86/kvm/mmu/mmu.c: kvm_arch_pre_set_memory_attributes(), tdp_mmu.h: tdp_mmu_get_root_for_fault()',
+  statement:
+    'The mirror maps private GFNs only: when one becomes shared, its leaf goes inside the same invalidation.',
+  source:
+    'Linux, arch/x86/kvm/mmu/mmu.c: kvm_arch_pre_set_memory_attributes(), tdp_mmu.h: tdp_mmu_get_root_for_fault()',
   versions: ['*'],
   vms: ['td', 'new-td'],
   watch: (vm, judge) => {
@@ -21,7 +23,8 @@ const K43: VmRule = {
       judge.exercised();
       const first = vm.mirror.gfnOf(table, index);
       for (let gfn = first; gfn < first + vm.mirror.span(vm.mirror.levelOf(table)); gfn++) {
-        if (vm.td.isShared(gfn)) judge.violated(`GFN ${gfn} not in the mirror: it is shared`, 'a fault maps it there');
+        if (vm.td.isShared(gfn))
+          judge.violated(`GFN ${gfn} not in the mirror: it is shared`, 'a fault maps it there');
       }
     });
   },
@@ -36,15 +39,18 @@ const K43: VmRule = {
 const K50: VmRule = {
   id: 'K50',
   level: 'required',
-  statement: 'The deletion of a memslot takes from a TD the leaves of exactly that slot: none remains, no other goes.',
-  source: 'Linux, arch/x86/kvm/mmu/mmu.c: kvm_mmu_zap_memslot_leafs(); patch "Force TDX VMs to zap leafs"',
+  statement:
+    'The deletion of a memslot takes from a TD the leaves of exactly that slot: none remains, no other goes.',
+  source:
+    'Linux, arch/x86/kvm/mmu/mmu.c: kvm_mmu_zap_memslot_leafs(); patch "Force TDX VMs to zap leafs"',
   versions: ['*'],
   vms: ['td', 'new-td'],
   watch: (vm, judge) => {
     /** Per actor: the first GFN of the slot that it deletes, plus one, and how many pages that has. */
     const first = new PerActor(vm.m);
     const pages = new PerActor(vm.m);
-    const isOfSlot = (gfn: number): boolean => gfn >= first.mine - 1 && gfn < first.mine - 1 + pages.mine;
+    const isOfSlot = (gfn: number): boolean =>
+      gfn >= first.mine - 1 && gfn < first.mine - 1 + pages.mine;
     vm.listeners.push({
       slotRemovalBegan: (gfn, count) => {
         judge.exercised();
@@ -54,7 +60,8 @@ const K50: VmRule = {
       slotRemoved: (gfn, count) => {
         first.mine = 0;
         for (let at = gfn; at < gfn + count; at++) {
-          if (mirrorLeaf(vm, at) !== EMPTY) judge.violated(`nothing maps GFN ${at} of the deleted slot`, 'the mirror does');
+          if (mirrorLeaf(vm, at) !== EMPTY)
+            judge.violated(`nothing maps GFN ${at} of the deleted slot`, 'the mirror does');
         }
       },
     });
@@ -62,7 +69,10 @@ const K50: VmRule = {
       if (first.mine === 0 || !isLeafSpte(before) || isPresent(after)) return;
       const gfn = vm.mirror.gfnOf(table, index);
       if (isOfSlot(gfn)) return;
-      judge.violated(`GFN ${gfn}, of another slot, stays: the guest has accepted it`, 'it is zapped with the slot');
+      judge.violated(
+        `GFN ${gfn}, of another slot, stays: the guest has accepted it`,
+        'it is zapped with the slot',
+      );
     });
   },
 };
@@ -70,9 +80,11 @@ const K50: VmRule = {
 const K62: VmRule = {
   id: 'K62',
   level: 'required',
-  statement: 'A TD ends in this order: its leaves, its VCPUs off their processors, caches written back, the HKID freed, ' +
-    'pages reclaimed, the TDR last; no VCPU is freed before it is off its processor\'s list.',
-  source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_mmu_release_hkid(), tdx_reclaim_td_control_pages(); commit 1e3a825c9ec9',
+  statement:
+    'A TD ends in this order: its leaves, its VCPUs off their processors, caches written back, the HKID freed, ' +
+    "pages reclaimed, the TDR last; no VCPU is freed before it is off its processor's list.",
+  source:
+    'Linux, arch/x86/kvm/vmx/tdx.c: tdx_mmu_release_hkid(), tdx_reclaim_td_control_pages(); commit 1e3a825c9ec9',
   versions: ['*'],
   vms: ['td', 'new-td'],
   watch: (vm, judge) => {
@@ -80,9 +92,12 @@ const K62: VmRule = {
     vm.m.onReset(() => (isTdrWritten = false));
     vm.tdx.listeners.push({
       began: (call) => {
-        const requirement = REQUIREMENTS.find(({ applies, holds }) => applies(call, vm) && !holds(vm));
+        const requirement = REQUIREMENTS.find(
+          ({ applies, holds }) => applies(call, vm) && !holds(vm),
+        );
         if (call.name === 'TDH.PHYMEM.PAGE.RECLAIM') judge.exercised();
-        if (requirement !== undefined) judge.violated(`${requirement.expected} at ${call.name}`, requirement.seen);
+        if (requirement !== undefined)
+          judge.violated(`${requirement.expected} at ${call.name}`, requirement.seen);
       },
       ended: (call) => {
         const isTdr = call.name === 'TDH.PHYMEM.PAGE.WBINVD' && call.page === vm.tdr;
@@ -91,10 +106,15 @@ const K62: VmRule = {
     });
     vm.listeners.push({
       hostTouched: (page) => {
-        if (page === vm.tdr && !isTdrWritten) judge.violated('PHYMEM.PAGE.WBINVD of the TDR before it is used', 'none');
+        if (page === vm.tdr && !isTdrWritten)
+          judge.violated('PHYMEM.PAGE.WBINVD of the TDR before it is used', 'none');
       },
       vcpuFreed: (listed) => {
-        if (listed) judge.violated('the VCPU off its processor\'s list before it is freed', 'it is still on it');
+        if (listed)
+          judge.violated(
+            "the VCPU off its processor's list before it is freed",
+            'it is still on it',
+          );
       },
     });
   },
@@ -119,7 +139,10 @@ const REQUIREMENTS: readonly Requirement[] = [
   },
   {
     applies: ({ name }) => name === 'TDH.MNG.VPFLUSHDONE',
-    holds: (vm) => Array.from({ length: vm.guestMemory.gfns }, (_, gfn) => mirrorLeaf(vm, gfn)).every((s) => s === EMPTY),
+    holds: (vm) =>
+      Array.from({ length: vm.guestMemory.gfns }, (_, gfn) => mirrorLeaf(vm, gfn)).every(
+        (s) => s === EMPTY,
+      ),
     expected: 'every private leaf zapped',
     seen: 'the mirror has one',
   },
@@ -142,7 +165,8 @@ const REQUIREMENTS: readonly Requirement[] = [
     seen: 'it is assigned: dirty private lines may come after the page',
   },
   {
-    applies: ({ name, in: { rcx } }, vm) => name === 'TDH.PHYMEM.PAGE.RECLAIM' && rcx === vm.address(vm.tdr),
+    applies: ({ name, in: { rcx } }, vm) =>
+      name === 'TDH.PHYMEM.PAGE.RECLAIM' && rcx === vm.address(vm.tdr),
     holds: (vm) => tdWord(vm, TD.CHLDCNT) === 0,
     expected: 'every other page reclaimed before the TDR',
     seen: 'the TD has more',

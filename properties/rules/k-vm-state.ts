@@ -1,16 +1,17 @@
+import type { Vm } from '../../impl/vm/vm.ts';
 /** K52, K61, K63, K64: what may be added to a TD when, from where, and under which locks. */
 import { kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
+import { TD_RUNNABLE } from '../../spec/kvm/td-vm.ts';
 import type { SpinLock } from '../../spec/machine/spinlock.ts';
 import { classOf, describeStatus, OPERAND_BUSY } from '../../spec/tdx/status.ts';
-import { TD_RUNNABLE } from '../../spec/kvm/td-vm.ts';
-import type { Vm } from '../../impl/vm/vm.ts';
-import { hasSeptLeaf, mirrorLeaf } from './state/ghosts.ts';
 import type { VmRule } from './rule.ts';
+import { hasSeptLeaf, mirrorLeaf } from './state/ghosts.ts';
 
 const K52: VmRule = {
   id: 'K52',
   level: 'required',
-  statement: 'A page is added with contents (ADD) while the TD is built, by whoever holds slots_lock, and pending (AUG) ' +
+  statement:
+    'A page is added with contents (ADD) while the TD is built, by whoever holds slots_lock, and pending (AUG) ' +
     'once it can run; pre-faults are let in after that.',
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_sept_set_private_spte(), tdx_td_finalize()',
   versions: ['*'],
@@ -22,16 +23,26 @@ const K52: VmRule = {
         judge.exercised();
         const isAdd = name === 'TDH.MEM.PAGE.ADD';
         if (isAdd === vm.td.isRunnable()) {
-          judge.violated(`PAGE.${isAdd ? 'AUG' : 'ADD'}, as the TD is ${isAdd ? 'finalized' : 'being built'}`, name);
+          judge.violated(
+            `PAGE.${isAdd ? 'AUG' : 'ADD'}, as the TD is ${isAdd ? 'finalized' : 'being built'}`,
+            name,
+          );
         } else if (isAdd && !(vm.td.slotsLock.holds(vm.m.current) && r9 !== 0)) {
-          judge.violated('PAGE.ADD with a source page, by a holder of slots_lock', 'a fault adds a page without contents');
+          judge.violated(
+            'PAGE.ADD with a source page, by a holder of slots_lock',
+            'a fault adds a page without contents',
+          );
         }
       },
     });
     if (vm.kind === 'new-td') {
       vm.m.onWrite.push((cell, _before, after) => {
-        if (cell !== vm.td.preFaultAllowed || after === 0 || vm.m.peek(vm.td.state) === TD_RUNNABLE) return;
-        judge.violated('the state RUNNABLE before pre_fault_allowed is set', 'a pre-fault can find them the other way round');
+        if (cell !== vm.td.preFaultAllowed || after === 0 || vm.m.peek(vm.td.state) === TD_RUNNABLE)
+          return;
+        judge.violated(
+          'the state RUNNABLE before pre_fault_allowed is set',
+          'a pre-fault can find them the other way round',
+        );
       });
     }
   },
@@ -40,7 +51,8 @@ const K52: VmRule = {
 const K61: VmRule = {
   id: 'K61',
   level: 'required',
-  statement: 'A page that becomes private was looked up for writing: the Secure EPT maps it writable.',
+  statement:
+    'A page that becomes private was looked up for writing: the Secure EPT maps it writable.',
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_handle_ept_violation(), tdx_sept_set_private_spte()',
   versions: ['*'],
   vms: ['td', 'new-td'],
@@ -52,7 +64,10 @@ const K61: VmRule = {
         const first = Math.floor(rcx / 4096);
         for (let gfn = first; gfn < first + vm.mirror.span(rcx % 8); gfn++) {
           if (vm.guestMemory.isWritable(gfn)) continue;
-          judge.violated(`the page of GFN ${gfn} looked up for writing`, 'it may be one that others read, too');
+          judge.violated(
+            `the page of GFN ${gfn} looked up for writing`,
+            'it may be one that others read, too',
+          );
         }
       },
     });
@@ -61,13 +76,19 @@ const K61: VmRule = {
 
 /** Calls that take the TDR exclusively, or that change what such a call is about. */
 const CHANGES_STATE: ReadonlySet<string> = new Set([
-  'TDH.VP.CREATE', 'TDH.VP.ADDCX', 'TDH.VP.INIT', 'TDH.MEM.PAGE.ADD', 'TDH.MR.EXTEND', 'TDH.MR.FINALIZE',
+  'TDH.VP.CREATE',
+  'TDH.VP.ADDCX',
+  'TDH.VP.INIT',
+  'TDH.MEM.PAGE.ADD',
+  'TDH.MR.EXTEND',
+  'TDH.MR.FINALIZE',
 ]);
 
 const K63: VmRule = {
   id: 'K63',
   level: 'required',
-  statement: 'The ioctls that build a TD hold kvm->lock, every vcpu->mutex and slots_lock, so that none of their calls ' +
+  statement:
+    'The ioctls that build a TD hold kvm->lock, every vcpu->mutex and slots_lock, so that none of their calls ' +
     'meets a BUSY that it has no answer to.',
   source: 'commit 15945e9ec195 (6.19); Linux, arch/x86/kvm/vmx/tdx.c: tdx_acquire_vm_state_locks()',
   versions: ['*'],
@@ -79,12 +100,18 @@ const K63: VmRule = {
         if (!CHANGES_STATE.has(name)) return;
         judge.exercised();
         const missing = needed.find((lock) => !lock.holds(vm.m.current));
-        if (missing !== undefined) judge.violated(`${vm.m.nameOf(missing.cell)} held at ${name}`, 'it is not');
+        if (missing !== undefined)
+          judge.violated(`${vm.m.nameOf(missing.cell)} held at ${name}`, 'it is not');
       },
     });
     vm.listeners.push({
       answered: ({ name, status }, tolerated) => {
-        if (!CHANGES_STATE.has(name) || classOf(status) !== OPERAND_BUSY || tolerated.includes(OPERAND_BUSY)) return;
+        if (
+          !CHANGES_STATE.has(name) ||
+          classOf(status) !== OPERAND_BUSY ||
+          tolerated.includes(OPERAND_BUSY)
+        )
+          return;
         judge.violated(`${name} meets nobody`, describeStatus(status));
       },
     });
@@ -94,7 +121,8 @@ const K63: VmRule = {
 const K64: VmRule = {
   id: 'K64',
   level: 'required',
-  statement: 'While a TD is built, no mirror leaf lacks its page in the Secure EPT, but for those that KVM counts; and ' +
+  statement:
+    'While a TD is built, no mirror leaf lacks its page in the Secure EPT, but for those that KVM counts; and ' +
     'those are out of the reach of whoever takes pages away.',
   source: 'commits 6b5b71ffabf9, af96d5452e5e; Linux 6.16, arch/x86/kvm/vmx/tdx.c: nr_premapped',
   versions: ['*'],
@@ -102,19 +130,29 @@ const K64: VmRule = {
   watch: (vm, judge) => {
     const count = (): void => {
       if (vm.td.isRunnable()) return;
-      const isPopulating = vm.m.peek(vm.td.slotsLock.cell) !== 0 || vm.m.peek(vm.td.filemapLock.cell) !== 0;
+      const isPopulating =
+        vm.m.peek(vm.td.slotsLock.cell) !== 0 || vm.m.peek(vm.td.filemapLock.cell) !== 0;
       if (isPopulating && !vm.td.slotsLock.holds(vm.m.current)) return;
       judge.exercised();
       const counted = vm.m.peek(vm.td.nrPremapped);
       const premapped = mirrorOnly(vm);
-      if (counted !== premapped) judge.violated(`${premapped} leaves in the mirror alone`, `KVM counts ${counted}`);
+      if (counted !== premapped)
+        judge.violated(`${premapped} leaves in the mirror alone`, `KVM counts ${counted}`);
     };
     vm.listeners.push({ operationEnded: count });
     vm.mmuLock.listeners.push({
       releasing: () => {
-        if (vm.td.isRunnable() || !vm.td.slotsLock.holds(vm.m.current) || vm.td.filemapLock.holds(vm.m.current)) return;
+        if (
+          vm.td.isRunnable() ||
+          !vm.td.slotsLock.holds(vm.m.current) ||
+          vm.td.filemapLock.holds(vm.m.current)
+        )
+          return;
         if (mirrorOnly(vm) === 0) return;
-        judge.violated('whoever takes pages away kept out until the module has the page', 'no lock of theirs is held');
+        judge.violated(
+          'whoever takes pages away kept out until the module has the page',
+          'no lock of theirs is held',
+        );
       },
     });
     vm.tdx.listeners.push({

@@ -1,9 +1,15 @@
-import {
-  BAD_GUEST_ENTRY, BAD_UNLOCK, DEADLOCK, DOUBLE_FREE, ENDED_HOLDING, LIVELOCK, USE_AFTER_FREE,
-} from '../../spec/machine/faults.ts';
-import { EMPTY, FROZEN } from '../../spec/kvm/spte.ts';
-import { classOf, OPERAND_BUSY, SUCCESS } from '../../spec/tdx/status.ts';
 import { VM_KINDS } from '../../impl/vm/vm.ts';
+import { EMPTY, FROZEN } from '../../spec/kvm/spte.ts';
+import {
+  BAD_GUEST_ENTRY,
+  BAD_UNLOCK,
+  DEADLOCK,
+  DOUBLE_FREE,
+  ENDED_HOLDING,
+  LIVELOCK,
+  USE_AFTER_FREE,
+} from '../../spec/machine/faults.ts';
+import { classOf, OPERAND_BUSY, SUCCESS } from '../../spec/tdx/status.ts';
 import type { VmRule } from './rule.ts';
 
 const S04: VmRule = {
@@ -39,7 +45,10 @@ const S08: VmRule = {
   atRest: (_vm, judge) => judge.exercised(),
 };
 
-/** Calls about the Secure EPT: what a BUSY of theirs left half done has to be finished or taken back. */
+/**
+ * Calls about the Secure EPT: what a BUSY of theirs left half done has to be finished or taken
+ * back.
+ */
 const isMemoryCall = (name: string): boolean => name.startsWith('TDH.MEM.');
 
 const UNBLOCK = 'TDH.MEM.RANGE.UNBLOCK';
@@ -47,7 +56,8 @@ const UNBLOCK = 'TDH.MEM.RANGE.UNBLOCK';
 const S09: VmRule = {
   id: 'S09',
   level: 'required',
-  statement: 'An operation that met BUSY ends only after the call succeeded or what it had begun was put back.',
+  statement:
+    'An operation that met BUSY ends only after the call succeeded or what it had begun was put back.',
   source: 'K44, K53, K56',
   versions: ['*'],
   watch: (vm, judge) => {
@@ -63,14 +73,17 @@ const S09: VmRule = {
         if (isBusy) return void refused.set(vm.m.current, what);
         const pending = refused.get(vm.m.current);
         // a resize that is not to be, after all, leaves the mirror as it was: its range is unblocked
-        const isEnd = pending === what || (call.name === UNBLOCK && pending?.endsWith(` ${call.in.rcx}`) === true);
+        const isEnd =
+          pending === what ||
+          (call.name === UNBLOCK && pending?.endsWith(` ${call.in.rcx}`) === true);
         if (call.status !== SUCCESS || !isEnd) return;
         judge.exercised();
         refused.delete(vm.m.current);
       },
       operationEnded: () => {
         const what = refused.get(vm.m.current);
-        if (what !== undefined && !vm.td.isDead()) judge.violated(`${what} repeated or rolled back`, 'the operation ended');
+        if (what !== undefined && !vm.td.isDead())
+          judge.violated(`${what} repeated or rolled back`, 'the operation ended');
       },
     });
     vm.mirror.listeners.push((_table, _index, before, after) => {

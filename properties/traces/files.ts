@@ -1,16 +1,19 @@
+import { readBytes } from '../files/bytes.ts';
 /** Traces in files: of any size, in the memory of what they tell of. */
 import { InputError } from '../files/input.ts';
-import { readBytes } from '../files/bytes.ts';
 import { TraceJudging } from './judge.ts';
 import { LineSplitter } from './reader/lines.ts';
 import type { TraceOptions, TraceVerdict } from './verdict.ts';
 
 /**
- * Judges the trace in `file` (`-` is standard input), plain or gzipped; `progress` hears of it once for each piece that
- * was read. Throws an InputError when it cannot be read, holds no event, or nothing of the VM that was asked for.
+ * Judges the trace in `file` (`-` is standard input), plain or gzipped; `progress` hears of it once
+ * for each piece that was read. Throws an InputError when it cannot be read, holds no event, or
+ * nothing of the VM that was asked for.
  */
 export async function judgeTraceFile(
-  file: string, options: TraceOptions, progress: (judging: TraceJudging) => void = () => {},
+  file: string,
+  options: TraceOptions,
+  progress: (judging: TraceJudging) => void = () => {},
 ): Promise<TraceVerdict> {
   const judging = new TraceJudging(options);
   const lines = new LineSplitter((bytes, from, to) => judging.line(bytes, from, to));
@@ -21,10 +24,18 @@ export async function judgeTraceFile(
   lines.end();
   const verdict = judging.end();
   if (verdict.events === 0) {
-    throw new InputError(file, 'no event of ftrace in it', 'give the text that the file `trace` of tracefs has');
+    throw new InputError(
+      file,
+      'no event of ftrace in it',
+      'give the text that the file `trace` of tracefs has',
+    );
   }
   if (options.vm !== undefined && !verdict.vms.includes(options.vm)) {
-    throw new InputError(file, `nothing of a VM ${options.vm}`, `--vm takes one of ${verdict.vms.join(', ') || 'none'}`);
+    throw new InputError(
+      file,
+      `nothing of a VM ${options.vm}`,
+      `--vm takes one of ${verdict.vms.join(', ') || 'none'}`,
+    );
   }
   return verdict;
 }

@@ -1,8 +1,8 @@
 /** Judges a trace by the K rules, event by event. */
 import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
 import { SYSTEM_RULES } from '../rules/index.ts';
-import { CALL_NAMES, type EventName } from './reader/event-table.ts';
 import { TRACED_KERNELS } from './kernels/kernel.ts';
+import { CALL_NAMES, type EventName } from './reader/event-table.ts';
 import { TraceEvent } from './reader/event.ts';
 import { TDX_TRACE_RULE_IDS, TDX_TRACE_RULES, TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
 import type { TraceJudge, TraceRule } from './rules/rule.ts';
@@ -17,15 +17,19 @@ import { Tds } from './tdx/follow.ts';
 import type { RuleCount, TraceOptions, TraceVerdict, TraceViolation } from './verdict.ts';
 
 const LIMIT = 1000;
-const STATEMENTS: ReadonlyMap<string, string> =
-  new Map([...SYSTEM_RULES, ...KVM_RULES].map(({ id, statement }) => [id, statement]));
+const STATEMENTS: ReadonlyMap<string, string> = new Map(
+  [...SYSTEM_RULES, ...KVM_RULES].map(({ id, statement }) => [id, statement]),
+);
 
 /** What one object that judges a rule has found. Several may judge one rule. */
 class Finding {
   exercised = 0;
   violated = 0;
   readonly notJudged = new Map<string, number>();
-  readonly violations: { readonly violation: TraceViolation; readonly unless: readonly EventName[] }[] = [];
+  readonly violations: {
+    readonly violation: TraceViolation;
+    readonly unless: readonly EventName[];
+  }[] = [];
   /** How many of them are none if there is no such event. */
   readonly conditional = new Map<EventName, number>();
   readonly rule: TraceRule;
@@ -50,17 +54,26 @@ export class TraceJudging {
 
   constructor(options: TraceOptions = {}) {
     this.options = options;
-    this.world = new World(this.e, options.kernel === undefined ? null : TRACED_KERNELS[options.kernel]);
+    this.world = new World(
+      this.e,
+      options.kernel === undefined ? null : TRACED_KERNELS[options.kernel],
+    );
     followLife(this.world);
     followWalks(this.world);
     followChanges(this.world);
     followLocks(this.world);
     const notifiers = new Notifiers(this.world);
-    const accounts = { notifiers, debts: followDebts(this.world, notifiers), tds: new Tds(this.world) };
-    this.findings = [...TRACE_RULES, ...TDX_TRACE_RULES].filter(({ id }) => options.rules?.includes(id) ?? true)
+    const accounts = {
+      notifiers,
+      debts: followDebts(this.world, notifiers),
+      tds: new Tds(this.world),
+    };
+    this.findings = [...TRACE_RULES, ...TDX_TRACE_RULES]
+      .filter(({ id }) => options.rules?.includes(id) ?? true)
       .map((rule) => new Finding(rule));
     this.world.listeners.created.push(({ name }) => this.vms.add(name));
-    for (const finding of this.findings) finding.rule.watch(this.world, this.judgeOf(finding), accounts);
+    for (const finding of this.findings)
+      finding.rule.watch(this.world, this.judgeOf(finding), accounts);
   }
 
   /** How many violations were found so far. */
@@ -112,11 +125,18 @@ export class TraceJudging {
         finding.violated++;
         // an event that comes later will do
         const missing = unless.find((name) => !this.world.hasSeen(name));
-        if (missing !== undefined) finding.conditional.set(missing, (finding.conditional.get(missing) ?? 0) + 1);
+        if (missing !== undefined)
+          finding.conditional.set(missing, (finding.conditional.get(missing) ?? 0) + 1);
         if (finding.violations.length >= (this.options.limit ?? LIMIT)) return;
         const violation = {
-          rule: id, statement: STATEMENTS.get(id) ?? '', line, task: task.name, vm: vm?.name ?? '', seen,
-          event: text ?? this.e.text(), causes,
+          rule: id,
+          statement: STATEMENTS.get(id) ?? '',
+          line,
+          task: task.name,
+          vm: vm?.name ?? '',
+          seen,
+          event: text ?? this.e.text(),
+          causes,
         };
         finding.violations.push({ violation, unless });
       },
@@ -130,16 +150,23 @@ export class TraceJudging {
     const { lines, events, unreadable, lost } = this;
     return {
       kernel: this.world.kernel?.version ?? null,
-      lines, events, unreadable, lost,
+      lines,
+      events,
+      unreadable,
+      lost,
       vms: [...this.vms],
       unknown: Object.fromEntries(this.unknown),
-      violations: this.findings.flatMap((finding) => this.violationsOf(finding)).toSorted((a, b) => a.line - b.line)
+      violations: this.findings
+        .flatMap((finding) => this.violationsOf(finding))
+        .toSorted((a, b) => a.line - b.line)
         .slice(0, this.options.limit ?? LIMIT),
       violated: this.violated,
-      rules: Object.fromEntries(this.judgedIds().flatMap((id) => {
-        const found = this.findings.filter(({ rule }) => rule.id === id);
-        return found.length === 0 ? [] : [[id, sumOf(found)]];
-      })),
+      rules: Object.fromEntries(
+        this.judgedIds().flatMap((id) => {
+          const found = this.findings.filter(({ rule }) => rule.id === id);
+          return found.length === 0 ? [] : [[id, sumOf(found)]];
+        }),
+      ),
     };
   }
 
@@ -151,7 +178,9 @@ export class TraceJudging {
   }
 
   private violationsOf({ violations }: Finding): TraceViolation[] {
-    return violations.filter(({ unless }) => unless.every((name) => this.world.hasSeen(name))).map(({ violation }) => violation);
+    return violations
+      .filter(({ unless }) => unless.every((name) => this.world.hasSeen(name)))
+      .map(({ violation }) => violation);
   }
 
   /** What was found without events that it takes to find anything is nothing. */
@@ -159,8 +188,10 @@ export class TraceJudging {
     const { needs, needsOne = [], pairs = [] } = finding.rule;
     const missing = [
       ...needs.filter((name) => !this.world.hasSeen(name)),
-      ...needsOne.some((name) => this.world.hasSeen(name)) ? [] : needsOne,
-      ...pairs.flatMap(([one, other]) => this.world.hasSeen(one) && !this.world.hasSeen(other) ? [other] : []),
+      ...(needsOne.some((name) => this.world.hasSeen(name)) ? [] : needsOne),
+      ...pairs.flatMap(([one, other]) =>
+        this.world.hasSeen(one) && !this.world.hasSeen(other) ? [other] : [],
+      ),
     ];
     for (const [name, times] of finding.conditional) {
       if (this.world.hasSeen(name)) continue;
@@ -175,15 +206,18 @@ export class TraceJudging {
   }
 }
 
-const missingText = (names: readonly string[]): string => `no event ${names.join(', ')} in the trace`;
+const missingText = (names: readonly string[]): string =>
+  `no event ${names.join(', ')} in the trace`;
 
 function sumOf(findings: readonly Finding[]): RuleCount {
   const notJudged = new Map<string, number>();
   for (const finding of findings) {
-    for (const [why, times] of finding.notJudged) notJudged.set(why, (notJudged.get(why) ?? 0) + times);
+    for (const [why, times] of finding.notJudged)
+      notJudged.set(why, (notJudged.get(why) ?? 0) + times);
   }
   const exercised = findings.reduce((sum, finding) => sum + finding.exercised, 0);
-  if (exercised === 0 && notJudged.size === 0) notJudged.set('the trace has nothing that it is about', 1);
+  if (exercised === 0 && notJudged.size === 0)
+    notJudged.set('the trace has nothing that it is about', 1);
   return {
     exercised,
     violated: findings.reduce((sum, { violated }) => sum + violated, 0),
@@ -192,9 +226,10 @@ function sumOf(findings: readonly Finding[]): RuleCount {
 }
 
 /**
- * Judges a trace that is in memory, line by line, in the words of `sept trace --json`: which rules were put to the test,
- * which were violated where, and which cannot be told without a probe that is not in it. Never throws: what is no event
- * is counted. A trace in a file, of any size, is for `judgeTraceFile`.
+ * Judges a trace that is in memory, line by line, in the words of `sept trace --json`: which rules
+ * were put to the test, which were violated where, and which cannot be told without a probe that is
+ * not in it. Never throws: what is no event is counted. A trace in a file, of any size, is for
+ * `judgeTraceFile`.
  *
  * @param lines of the file `trace` of tracefs, without their newlines.
  */

@@ -1,8 +1,11 @@
-/** How to make a kernel tell what a trace is judged by: definitions of probes as text, each with the rules that need it. */
+/**
+ * How to make a kernel tell what a trace is judged by: definitions of probes as text, each with the
+ * rules that need it.
+ */
 import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
-import { TDX_EVENTS, type EventName } from './reader/event-table.ts';
 import { PROBES, type Probe } from './kernels/probes.ts';
 import { TDX_NOTES, TDX_PROBES } from './kernels/tdx-probes.ts';
+import { TDX_EVENTS, type EventName } from './reader/event-table.ts';
 import { TDX_TRACE_RULE_IDS, TDX_TRACE_RULES, TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
 
 /** What belongs together; an event that no rule names tells the others of what they are about. */
@@ -18,22 +21,56 @@ const GROUPS: readonly Group[] = [
   {
     what: 'the life of tables and roots',
     events: [
-      'init_sp', 'link_sp', 'free_rcu', 'alloc_root', 'put_root', 'inval_roots', 'zap_inval', 'zap_inval_ret',
-      'zap_all', 'zap_root', 'zap_root_ret', 'zap_pass', 'zap_leafs', 'zap_leafs_ret', 'vm_init', 'vm_uninit',
+      'init_sp',
+      'link_sp',
+      'free_rcu',
+      'alloc_root',
+      'put_root',
+      'inval_roots',
+      'zap_inval',
+      'zap_inval_ret',
+      'zap_all',
+      'zap_root',
+      'zap_root_ret',
+      'zap_pass',
+      'zap_leafs',
+      'zap_leafs_ret',
+      'vm_init',
+      'vm_uninit',
     ],
   },
   {
     what: 'invalidations, and their sequence numbers',
     events: [
-      'unmap_gfn_range', 'unmap_range', 'unmap_range_ret', 'inv_begin', 'inv_add', 'inv_end', 'mn_start',
-      'mn_end', 'mn_unmap', 'mn_release', 'mn_clear_young', 'mn_clear_flush_young', 'age',
+      'unmap_gfn_range',
+      'unmap_range',
+      'unmap_range_ret',
+      'inv_begin',
+      'inv_add',
+      'inv_end',
+      'mn_start',
+      'mn_end',
+      'mn_unmap',
+      'mn_release',
+      'mn_clear_young',
+      'mn_clear_flush_young',
+      'age',
     ],
   },
-  { what: 'flushes of TLBs', events: ['flush', 'flush_ret', 'flush_range', 'flush_range_ret', 'flush_slot'] },
+  {
+    what: 'flushes of TLBs',
+    events: ['flush', 'flush_ret', 'flush_range', 'flush_range_ret', 'flush_slot'],
+  },
   {
     what: 'dirty logging, splitting, merging, NX recovery',
     events: [
-      'wrprot_slot', 'cleardirty_slot', 'cleardirty_pt', 'wp_gfn', 'split_slot', 'recover_slot', 'collapse_slot',
+      'wrprot_slot',
+      'cleardirty_slot',
+      'cleardirty_pt',
+      'wp_gfn',
+      'split_slot',
+      'recover_slot',
+      'collapse_slot',
       'nxzap',
     ],
   },
@@ -42,13 +79,23 @@ const GROUPS: readonly Group[] = [
 
 /** The same, of hosts of TDX. */
 const TDX_GROUPS: readonly Group[] = [
-  { what: 'calls of the TDX module, and their statuses', events: TDX_EVENTS.filter((name) => name.startsWith('tdh_')) },
-  { what: 'what KVM does around them', events: TDX_EVENTS.filter((name) => !name.startsWith('tdh_')) },
+  {
+    what: 'calls of the TDX module, and their statuses',
+    events: TDX_EVENTS.filter((name) => name.startsWith('tdh_')),
+  },
+  {
+    what: 'what KVM does around them',
+    events: TDX_EVENTS.filter((name) => !name.startsWith('tdh_')),
+  },
 ];
 
 /** Tracepoints that KVM has without any probe. */
 export const TRACEPOINTS = [
-  'kvmmu:kvm_tdp_mmu_spte_changed', 'kvmmu:fast_page_fault', 'kvmmu:kvm_mmu_set_spte', 'kvm:kvm_entry', 'kvm:kvm_exit',
+  'kvmmu:kvm_tdp_mmu_spte_changed',
+  'kvmmu:fast_page_fault',
+  'kvmmu:kvm_mmu_set_spte',
+  'kvm:kvm_entry',
+  'kvm:kvm_exit',
   'kvm:kvm_userspace_exit',
 ] as const;
 
@@ -57,25 +104,34 @@ const MAX_ACTIVE = 64;
 const PREFIX = { entry: 'p', return: `r${MAX_ACTIVE}`, fprobe: 'f' } as const;
 const LOCKS: ReadonlySet<EventName> = new Set(['rl', 'rl_ret', 'ru', 'wl', 'wl_ret', 'wu']);
 
-/** One line for `dynamic_events` of tracefs. Locks are a group of their own: they are many, and can be filtered. */
+/**
+ * One line for `dynamic_events` of tracefs. Locks are a group of their own: they are many, and can
+ * be filtered.
+ */
 export const definitionOf = ({ name, at, symbol, args }: Probe): string =>
   `${PREFIX[at]}:${LOCKS.has(name) ? 'lk' : 'kv'}/${name} ${symbol} ${args}`.trimEnd();
 
 /** The rules that cannot be judged without an event. */
 export const rulesThatNeed = (name: EventName): readonly string[] =>
   [...TRACE_RULE_IDS, ...TDX_TRACE_RULE_IDS].filter((id) =>
-    [...TRACE_RULES, ...TDX_TRACE_RULES].some((rule) => rule.id === id && rule.needs.includes(name)));
+    [...TRACE_RULES, ...TDX_TRACE_RULES].some(
+      (rule) => rule.id === id && rule.needs.includes(name),
+    ),
+  );
 
 export const PROBE_FORMATS = ['tracefs', 'trace-cmd'] as const;
 export type ProbeFormat = (typeof PROBE_FORMATS)[number];
 
 /**
- * For `tracefs`, lines to be appended to its file `dynamic_events`, which takes lines that begin with # for comments; for
- * `trace-cmd`, a script that defines the same and starts it. `tdx`: of a host of TDX.
+ * For `tracefs`, lines to be appended to its file `dynamic_events`, which takes lines that begin
+ * with # for comments; for `trace-cmd`, a script that defines the same and starts it. `tdx`: of a
+ * host of TDX.
  */
 export function probesFor(kernel: KernelVersion, format: ProbeFormat, tdx = false): string {
   const head = `# Linux ${kernel}, for sept trace. Before a probe: the rules that cannot be judged without it.`;
-  const ofTdx = tdx ? [...definitionsOf(TDX_GROUPS, TDX_PROBES), ...TDX_NOTES.map((note) => `# ${note}`)] : [];
+  const ofTdx = tdx
+    ? [...definitionsOf(TDX_GROUPS, TDX_PROBES), ...TDX_NOTES.map((note) => `# ${note}`)]
+    : [];
   const definitions = [...definitionsOf(GROUPS, PROBES[kernel]), ...ofTdx];
   return [head, ...(format === 'tracefs' ? definitions : scriptOf(definitions))].join('\n');
 }
@@ -89,10 +145,16 @@ function definitionsOf(groups: readonly Group[], all: readonly Probe[]): string[
 
 function linesOf(probe: Probe): string[] {
   const rules = rulesThatNeed(probe.name);
-  return [...(rules.length === 0 ? [] : [`# ${probe.name}: ${rules.join(', ')}`]), definitionOf(probe)];
+  return [
+    ...(rules.length === 0 ? [] : [`# ${probe.name}: ${rules.join(', ')}`]),
+    definitionOf(probe),
+  ];
 }
 
-/** `trace-cmd show` prints what tracefs has, as it is; `trace-cmd report` would print it in another way. */
+/**
+ * `trace-cmd show` prints what tracefs has, as it is; `trace-cmd report` would print it in another
+ * way.
+ */
 const scriptOf = (definitions: readonly string[]): string[] => [
   "cat >> /sys/kernel/tracing/dynamic_events <<'END'",
   ...definitions,

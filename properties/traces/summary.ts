@@ -30,32 +30,50 @@ export class Judged {
 
   /** Events a second. */
   get rate(): number {
-    return Math.round(this.events * MS / Math.max(this.spent, 1));
+    return Math.round((this.events * MS) / Math.max(this.spent, 1));
   }
 
   get violations(): FiledViolation[] {
-    return this.traces.flatMap(({ file, verdict }) => verdict.violations.map((violation) => ({ file, ...violation })));
+    return this.traces.flatMap(({ file, verdict }) =>
+      verdict.violations.map((violation) => ({ file, ...violation })),
+    );
   }
 
   /** By rule, over all traces. */
   get rules(): ReadonlyMap<string, RuleCount> {
     const sums = new Map<string, RuleCount>();
     for (const { verdict } of this.traces) {
-      for (const [id, count] of Object.entries(verdict.rules)) sums.set(id, plus(sums.get(id), count));
+      for (const [id, count] of Object.entries(verdict.rules))
+        sums.set(id, plus(sums.get(id), count));
     }
     return sums;
   }
 
   rows(): (string | number)[][] {
-    return [...this.rules].map(([id, { exercised, violated, notJudged }]) =>
-      [id, exercised, violated, Object.entries(notJudged).map(([why, times]) => times > 1 ? `${why} (${times})` : why).join('; ')]);
+    return [...this.rules].map(([id, { exercised, violated, notJudged }]) => [
+      id,
+      exercised,
+      violated,
+      Object.entries(notJudged)
+        .map(([why, times]) => (times > 1 ? `${why} (${times})` : why))
+        .join('; '),
+    ]);
   }
 
   asJson(): unknown {
     const { events, rate, violated, violations } = this;
     const rules = Object.fromEntries(this.rules);
-    const traces = this.traces.map(({ file, verdict: { kernel, lines, unknown, unreadable, lost, vms } }) =>
-      ({ file, kernel, lines, unknown, unreadable, lost, vms }));
+    const traces = this.traces.map(
+      ({ file, verdict: { kernel, lines, unknown, unreadable, lost, vms } }) => ({
+        file,
+        kernel,
+        lines,
+        unknown,
+        unreadable,
+        lost,
+        vms,
+      }),
+    );
     return { events, rate, violated, violations, rules, traces };
   }
 }
@@ -63,8 +81,11 @@ export class Judged {
 function plus(a: RuleCount | undefined, b: RuleCount): RuleCount {
   if (a === undefined) return b;
   const reasons = new Map(Object.entries(a.notJudged));
-  for (const [why, times] of Object.entries(b.notJudged)) reasons.set(why, (reasons.get(why) ?? 0) + times);
+  for (const [why, times] of Object.entries(b.notJudged))
+    reasons.set(why, (reasons.get(why) ?? 0) + times);
   return {
-    exercised: a.exercised + b.exercised, violated: a.violated + b.violated, notJudged: Object.fromEntries(reasons),
+    exercised: a.exercised + b.exercised,
+    violated: a.violated + b.violated,
+    notJudged: Object.fromEntries(reasons),
   };
 }

@@ -1,6 +1,7 @@
 /**
- * Memory attributes: a GFN is shared, and then the primary MMU backs it, or private, and then guest_memfd does. A huge
- * page is of one kind. Source: Linux, virt/kvm/kvm_main.c (kvm_vm_set_mem_attributes); K40, K43.
+ * Memory attributes: a GFN is shared, and then the primary MMU backs it, or private, and then
+ * guest_memfd does. A huge page is of one kind. Source: Linux, virt/kvm/kvm_main.c
+ * (kvm_vm_set_mem_attributes); K40, K43.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { READ, WRITE, type Steps } from '../machine/step.ts';
@@ -12,7 +13,10 @@ export class Attributes {
   private readonly m: Machine;
   private readonly cells: Cell;
 
-  /** All of `gfns` GFNs are shared at first; `first` is the first page that can back them when they are private. */
+  /**
+   * All of `gfns` GFNs are shared at first; `first` is the first page that can back them when they
+   * are private.
+   */
   constructor(m: Machine, gfns: number, first: number) {
     this.m = m;
     this.cells = m.segment('memory attributes', gfns, (gfn) => `attributes[GFN ${gfn}]`);
@@ -36,7 +40,8 @@ export class Attributes {
 
   /** Not all GFNs of a range are of one kind. */
   isMixed(gfn: number, pages: number): boolean {
-    for (let at = gfn + 1; at < gfn + pages; at++) if (this.isPrivate(at) !== this.isPrivate(gfn)) return true;
+    for (let at = gfn + 1; at < gfn + pages; at++)
+      if (this.isPrivate(at) !== this.isPrivate(gfn)) return true;
     return false;
   }
 }

@@ -1,10 +1,12 @@
 /**
- * Dynamic PAMT: the module keeps metadata for 4 KiB pages only where some are in use, in pages that KVM has to give it
- * before, one for each range of a large page, and gets back when the last 4 KiB page of the range has left the TD.
+ * Dynamic PAMT: the module keeps metadata for 4 KiB pages only where some are in use, in pages that
+ * KVM has to give it before, one for each range of a large page, and gets back when the last 4 KiB
+ * page of the range has left the TD.
  *
- * The pages come from caches that are filled where one may sleep, before mmu_lock is taken: one for each VCPU, which
- * only its own thread uses, and one for the VM, under a lock of its own, for what no VCPU does. Pages are counted, not
- * named. Source: dynamic PAMT series v6, patch 9/11 (May 2026); K68.
+ * The pages come from caches that are filled where one may sleep, before mmu_lock is taken: one for
+ * each VCPU, which only its own thread uses, and one for the VM, under a lock of its own, for what
+ * no VCPU does. Pages are counted, not named. Source: dynamic PAMT series v6, patch 9/11 (May
+ * 2026); K68.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { SpinLock } from '../machine/spinlock.ts';
@@ -23,7 +25,10 @@ export interface PamtListener {
   put?(page: number): void;
 }
 
-/** Entries that a cache is filled up to: a fault adds two tables and a leaf at most, a split a table and a range. */
+/**
+ * Entries that a cache is filled up to: a fault adds two tables and a leaf at most, a split a table
+ * and a range.
+ */
 export const FULL_CACHE = 3;
 
 export class DynamicPamt {
@@ -41,8 +46,14 @@ export class DynamicPamt {
     this.m = m;
     this.span = span;
     this.lock = new SpinLock(m, 'pamt_cache_lock');
-    this.caches = m.segment('pamt_cache', vcpus + 1, (i) => (i === 0 ? 'pamt_cache' : `pamt_cache[vcpu${i - 1}]`));
-    this.uses = m.segment('pamt_refcount', Math.ceil(pages / span), (i) => `pamt_refcount[page ${i * span}]`);
+    this.caches = m.segment('pamt_cache', vcpus + 1, (i) =>
+      i === 0 ? 'pamt_cache' : `pamt_cache[vcpu${i - 1}]`,
+    );
+    this.uses = m.segment(
+      'pamt_refcount',
+      Math.ceil(pages / span),
+      (i) => `pamt_refcount[page ${i * span}]`,
+    );
   }
 
   private cache(cache: PamtCache): Cell {
@@ -72,8 +83,9 @@ export class DynamicPamt {
   }
 
   /**
-   * Makes sure that `page` can be given to the module as a 4 KiB page; false when that took a page and none was there.
-   * (Of two that find a range unused, both take a page; the kernel frees the second.)
+   * Makes sure that `page` can be given to the module as a 4 KiB page; false when that took a page
+   * and none was there. (Of two that find a range unused, both take a page; the kernel frees the
+   * second.)
    */
   *get(page: number, cache: PamtCache): Steps<boolean> {
     const used = (yield* this.m.read(this.range(page))) > 0;

@@ -1,7 +1,8 @@
 /**
- * The folios of guest_memfd: whether the range of a large page is backed by one folio, or by small pages. KVM may map a
- * range large only while one folio is behind all of it; who splits or frees the folio has to have KVM split the mapping
- * first. Source: the huge page series for TDX, v3 (Jan 2026), "mapping level is at most the folio's"; K67.
+ * The folios of guest_memfd: whether the range of a large page is backed by one folio, or by small
+ * pages. KVM may map a range large only while one folio is behind all of it; who splits or frees
+ * the folio has to have KVM split the mapping first. Source: the huge page series for TDX, v3 (Jan
+ * 2026), "mapping level is at most the folio's"; K67.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { READ, RMW, type Steps } from '../machine/step.ts';

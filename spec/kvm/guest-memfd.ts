@@ -1,7 +1,8 @@
 /**
- * The file behind a slot's private memory, as far as its life meets the slot's: a binding in both directions. A file
- * that is closed clears what the slot knows of it; a slot that goes takes its binding back, whatever state the file is
- * in. Source: Linux, virt/kvm/guest_memfd.c (kvm_gmem_release, kvm_gmem_unbind); B-41.
+ * The file behind a slot's private memory, as far as its life meets the slot's: a binding in both
+ * directions. A file that is closed clears what the slot knows of it; a slot that goes takes its
+ * binding back, whatever state the file is in. Source: Linux, virt/kvm/guest_memfd.c
+ * (kvm_gmem_release, kvm_gmem_unbind); B-41.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { READ, RMW, WRITE, type Steps } from '../machine/step.ts';

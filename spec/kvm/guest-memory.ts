@@ -1,8 +1,10 @@
 /**
- * The primary MMU's side of a guest's private memory (guest_memfd): which host page backs a GFN, and since when.
+ * The primary MMU's side of a guest's private memory (guest_memfd): which host page backs a GFN,
+ * and since when.
  *
- * A GFN whose page was given back gets another page next time, so that a translation kept too long is seen to reach
- * memory that is no longer the guest's. Pages of neighbouring GFNs are neighbours, so that huge mappings are possible.
+ * A GFN whose page was given back gets another page next time, so that a translation kept too long
+ * is seen to reach memory that is no longer the guest's. Pages of neighbouring GFNs are neighbours,
+ * so that huge mappings are possible.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { RMW, type Steps } from '../machine/step.ts';
@@ -42,8 +44,9 @@ export class GuestMemory {
   }
 
   /**
-   * The page that backs `gfn`, allocated if there was none, in one step. Looked up for reading only, it may be one that
-   * others read, too (the zero page, one to be copied on write), until somebody looks it up for writing (K61).
+   * The page that backs `gfn`, allocated if there was none, in one step. Looked up for reading
+   * only, it may be one that others read, too (the zero page, one to be copied on write), until
+   * somebody looks it up for writing (K61).
    */
   *fault(gfn: number, forWriting = true): Steps<number> {
     yield (this.state + gfn) * 8 + RMW;
@@ -66,13 +69,14 @@ export class GuestMemory {
   }
 
   /**
-   * The page that backs `gfn`, and with it those of its folio, in one step. Where nothing is behind the range a large
-   * folio is allocated, if pages in a row are to be had.
+   * The page that backs `gfn`, and with it those of its folio, in one step. Where nothing is behind
+   * the range a large folio is allocated, if pages in a row are to be had.
    */
   *faultFolio(gfn: number): Steps<number> {
     const { folios } = this;
     yield folios.cell(gfn) * 8 + RMW;
-    if (!this.rangeOf(gfn).some((at) => this.isBacked(at))) folios.setLarge(gfn, this.isContiguous(gfn));
+    if (!this.rangeOf(gfn).some((at) => this.isBacked(at)))
+      folios.setLarge(gfn, this.isContiguous(gfn));
     if (folios.isLarge(gfn)) for (const at of this.rangeOf(gfn)) this.back(at);
     this.back(gfn);
     return this.pageOf(gfn);
@@ -113,8 +117,8 @@ export class GuestMemory {
   }
 
   /**
-   * Gives the page of `gfn` back to the host; the page, or -1 when there was none, or it is lost. A folio that stays is
-   * split first.
+   * Gives the page of `gfn` back to the host; the page, or -1 when there was none, or it is lost. A
+   * folio that stays is split first.
    */
   *release(gfn: number): Steps<number> {
     do {
@@ -131,7 +135,9 @@ export class GuestMemory {
 
   /** Other pages of the large folio behind `gfn` are in use. */
   private isPartOfMore(gfn: number): boolean {
-    return this.folios.isLarge(gfn) && this.rangeOf(gfn).some((at) => at !== gfn && this.isBacked(at));
+    return (
+      this.folios.isLarge(gfn) && this.rangeOf(gfn).some((at) => at !== gfn && this.isBacked(at))
+    );
   }
 
   /** Makes one folio of the pages behind the range of `gfn`, if they are in a row, in one step. */

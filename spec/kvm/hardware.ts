@@ -1,23 +1,43 @@
 /**
- * Direct page tables as the hardware walks them. It sets A when it uses a leaf and D when it writes through one, unless
- * the root's role is without such bits, and logs the page when it sets D (PML). Source: Intel SDM volume 3, "Accessed
- * and Dirty Flags for EPT", "Page-Modification Logging".
+ * Direct page tables as the hardware walks them. It sets A when it uses a leaf and D when it writes
+ * through one, unless the root's role is without such bits, and logs the page when it sets D (PML).
+ * Source: Intel SDM volume 3, "Accessed and Dirty Flags for EPT", "Page-Modification Logging".
  */
 import { ALL_ACCESS, EXECUTE_ACCESS, READ_ACCESS, WRITE_ACCESS } from '../machine/tlb.ts';
 import type { TableFormat } from '../machine/walker.ts';
 import {
-  ACCESSED, ACCESS_TRACKED, DIRTY, EXECUTABLE, isLeafSpte, kindOfSpte, pageOfSpte, TABLE, WRITABLE, type Spte,
+  ACCESSED,
+  ACCESS_TRACKED,
+  DIRTY,
+  EXECUTABLE,
+  isLeafSpte,
+  kindOfSpte,
+  pageOfSpte,
+  TABLE,
+  WRITABLE,
+  type Spte,
 } from './spte.ts';
 import type { Tables } from './tables.ts';
 
 function permissionsOf(spte: Spte): number {
   if (kindOfSpte(spte) === TABLE) return ALL_ACCESS;
   if (!isLeafSpte(spte) || (spte & ACCESS_TRACKED) !== 0) return 0;
-  return READ_ACCESS | ((spte & WRITABLE) === 0 ? 0 : WRITE_ACCESS) | ((spte & EXECUTABLE) === 0 ? 0 : EXECUTE_ACCESS);
+  return (
+    READ_ACCESS |
+    ((spte & WRITABLE) === 0 ? 0 : WRITE_ACCESS) |
+    ((spte & EXECUTABLE) === 0 ? 0 : EXECUTE_ACCESS)
+  );
 }
 
-/** `adDisabled`: the hardware leaves A and D alone. `logged` is told of the GFN of each D that it sets. */
-export function directFormat(tables: Tables, adDisabled: boolean, logged: (gfn: number) => void): TableFormat {
+/**
+ * `adDisabled`: the hardware leaves A and D alone. `logged` is told of the GFN of each D that it
+ * sets.
+ */
+export function directFormat(
+  tables: Tables,
+  adDisabled: boolean,
+  logged: (gfn: number) => void,
+): TableFormat {
   return {
     rootLevel: tables.rootLevel,
     leafLevel: 0,

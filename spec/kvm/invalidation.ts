@@ -1,12 +1,16 @@
 /**
- * The invalidation protocol between whoever takes pages away and a fault that is installing one: a sequence number, a
- * count of invalidations under way, and the GFNs that they are about. Changed under mmu_lock held for write; a fault
- * samples the number before it looks anything up and checks it again under mmu_lock. Source: K37, K38.
+ * The invalidation protocol between whoever takes pages away and a fault that is installing one: a
+ * sequence number, a count of invalidations under way, and the GFNs that they are about. Changed
+ * under mmu_lock held for write; a fault samples the number before it looks anything up and checks
+ * it again under mmu_lock. Source: K37, K38.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { WRITE, type Steps } from '../machine/step.ts';
 
-/** Where the number starts: so that it soon needs bit 31, which is where a narrow copy of it goes wrong (B-14). */
+/**
+ * Where the number starts: so that it soon needs bit 31, which is where a narrow copy of it goes
+ * wrong (B-14).
+ */
 const FIRST_SEQ = 0x7fff_fffe;
 
 /** Beyond every GFN. */
@@ -54,20 +58,26 @@ export class Invalidation {
     return this.m.peek(this.inProgress);
   }
 
-  /** An invalidation that is under way is about `gfn`; several are taken together, with what lies between them. */
+  /**
+   * An invalidation that is under way is about `gfn`; several are taken together, with what lies
+   * between them.
+   */
   covers(gfn: number): boolean {
     return this.underWay() > 0 && gfn >= this.m.peek(this.first) && gfn < this.m.peek(this.past);
   }
 
-  /** Without mmu_lock: is `gfn` being invalidated? Good for giving up early and for nothing else (K41). */
+  /**
+   * Without mmu_lock: is `gfn` being invalidated? Good for giving up early and for nothing else
+   * (K41).
+   */
   *seemsUnderWay(gfn: number): Steps<boolean> {
     yield* this.m.read(this.inProgress);
     return this.covers(gfn);
   }
 
   /**
-   * Under mmu_lock: was anything invalidated since `sampled`, or is `gfn` being invalidated now (any GFN when absent)?
-   * Then the fault has to start over.
+   * Under mmu_lock: was anything invalidated since `sampled`, or is `gfn` being invalidated now
+   * (any GFN when absent)? Then the fault has to start over.
    */
   *isStale(sampled: number, gfn = -1): Steps<boolean> {
     const now = (yield* this.m.read(this.seq)) >>> 0;

@@ -1,7 +1,8 @@
 /**
- * A walk over the entries of a root, in order of GFNs, upper levels first. It looks at an entry again before it steps
- * down, so that it never descends into a table that is no longer linked, and it starts over at the root when mmu_lock
- * was dropped on the way. Source: Linux, arch/x86/kvm/mmu/tdp_iter.c; K6, K27, K28.
+ * A walk over the entries of a root, in order of GFNs, upper levels first. It looks at an entry
+ * again before it steps down, so that it never descends into a table that is no longer linked, and
+ * it starts over at the root when mmu_lock was dropped on the way. Source: Linux,
+ * arch/x86/kvm/mmu/tdp_iter.c; K6, K27, K28.
  */
 import type { PageRef } from '../machine/pages.ts';
 import type { Steps } from '../machine/step.ts';
@@ -25,7 +26,10 @@ export class Walk {
   readonly root: PageRef;
   readonly first: number;
   readonly end: number;
-  /** The entry that the walk is at: its table, index, level, first GFN and the value that was read there. */
+  /**
+   * The entry that the walk is at: its table, index, level, first GFN and the value that was read
+   * there.
+   */
   table: PageRef = -1;
   index = 0;
   level = 0;
@@ -76,7 +80,10 @@ export class Walk {
     if (this.nextGfn >= this.end) return false;
     this.path[this.tables.rootLevel] = this.root;
     this.table = this.root;
-    yield* this.moveTo(this.tables.rootLevel, this.tables.index(this.nextGfn, this.tables.rootLevel));
+    yield* this.moveTo(
+      this.tables.rootLevel,
+      this.tables.index(this.nextGfn, this.tables.rootLevel),
+    );
     return true;
   }
 
@@ -86,7 +93,10 @@ export class Walk {
     if (kindOfSpte(this.spte) !== TABLE) return false;
     this.table = pageOfSpte(this.spte);
     this.path[this.level - 1] = this.table;
-    yield* this.moveTo(this.level - 1, this.tables.index(Math.max(this.nextGfn, this.gfn), this.level - 1));
+    yield* this.moveTo(
+      this.level - 1,
+      this.tables.index(Math.max(this.nextGfn, this.gfn), this.level - 1),
+    );
     return true;
   }
 
@@ -95,7 +105,10 @@ export class Walk {
     this.index = index;
     this.spte = yield* this.tables.read(this.table, index);
     const reach = this.tables.span(level + 1);
-    const base = level === this.tables.rootLevel ? 0 : Math.floor(Math.max(this.gfn, this.nextGfn) / reach) * reach;
+    const base =
+      level === this.tables.rootLevel
+        ? 0
+        : Math.floor(Math.max(this.gfn, this.nextGfn) / reach) * reach;
     this.gfn = base + index * this.tables.span(level);
   }
 

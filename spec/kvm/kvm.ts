@@ -1,6 +1,7 @@
 /**
- * A virtual machine as KVM sees it, without anything of TDX: locks, roots and their tables, memslots, the primary MMU,
- * the invalidation protocol, vCPUs. Policies work with it; the K rules watch it.
+ * A virtual machine as KVM sees it, without anything of TDX: locks, roots and their tables,
+ * memslots, the primary MMU, the invalidation protocol, vCPUs. Policies work with it; the K rules
+ * watch it.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import type { Memory } from '../machine/memory.ts';
@@ -9,8 +10,8 @@ import type { Rcu } from '../machine/rcu.ts';
 import type { RwLock } from '../machine/rwlock.ts';
 import type { SpinLock } from '../machine/spinlock.ts';
 import { READ, WRITE, type Steps } from '../machine/step.ts';
-import { requestAllAndWait, type Vcpu } from '../machine/vcpu.ts';
 import type { Tlb } from '../machine/tlb.ts';
+import { requestAllAndWait, type Vcpu } from '../machine/vcpu.ts';
 import type { Walker } from '../machine/walker.ts';
 import type { Attributes } from './attributes.ts';
 import type { GuestMemfd } from './guest-memfd.ts';
@@ -26,7 +27,10 @@ import type { Tables } from './tables.ts';
 
 /** Requests to a vCPU. */
 export const REQ_TLB_FLUSH = 1;
-/** KVM_REQ_MMU_FREE_OBSOLETE_ROOTS: drop a root that has become invalid before entering the guest again. */
+/**
+ * KVM_REQ_MMU_FREE_OBSOLETE_ROOTS: drop a root that has become invalid before entering the guest
+ * again.
+ */
 export const REQ_FREE_OBSOLETE_ROOTS = 2;
 
 /** What a fault came to (RET_PF_*). */
@@ -66,15 +70,19 @@ export interface Fault {
 
 /** The entry permits the access that faulted. */
 export const permits = (spte: Spte, { write, exec }: Fault): boolean =>
-  isLeafSpte(spte) && (spte & ACCESS_TRACKED) === 0 &&
-  (!write || (spte & WRITABLE) !== 0) && (!exec || (spte & EXECUTABLE) !== 0);
+  isLeafSpte(spte) &&
+  (spte & ACCESS_TRACKED) === 0 &&
+  (!write || (spte & WRITABLE) !== 0) &&
+  (!exec || (spte & EXECUTABLE) !== 0);
 
 /** In what a vCPU executes, and so by which root: the guest itself, its SMM, a nested guest. */
 export type Context = 0 | 1 | 2;
 
 /** What the root of each context is. For a nested guest the hardware keeps no A and D bits. */
 export const CONTEXTS: readonly RootRole[] = [
-  { asId: 0, adDisabled: false }, { asId: 1, adDisabled: false }, { asId: 0, adDisabled: true },
+  { asId: 0, adDisabled: false },
+  { asId: 1, adDisabled: false },
+  { asId: 0, adDisabled: true },
 ];
 
 export interface KvmVcpu {
@@ -85,7 +93,10 @@ export interface KvmVcpu {
   readonly tlb: Tlb;
   /** A cell for each context: the root that is loaded in it, plus one. */
   readonly roots: Cell;
-  /** The range that a flush request is about: first GFN, and the one after the last; nothing while they are equal. */
+  /**
+   * The range that a flush request is about: first GFN, and the one after the last; nothing while
+   * they are equal.
+   */
   readonly flush: Cell;
   /** A signal is pending: whoever loops on behalf of the vCPU has to leave. */
   readonly signal: Cell;
@@ -93,7 +104,10 @@ export interface KvmVcpu {
 
 /** What rules may learn beyond what the parts tell. */
 export interface KvmListener {
-  /** A task begins, or ends, something that promises a result; `what` names it. GFNs are of address space `asId`. */
+  /**
+   * A task begins, or ends, something that promises a result; `what` names it. GFNs are of address
+   * space `asId`.
+   */
   promised?(what: Promised, asId: number, gfn: number, pages: number): void;
   kept?(what: Promised, asId: number, gfn: number, pages: number): void;
   faultBegan?(vcpu: number, fault: Fault): void;
@@ -109,8 +123,18 @@ export interface KvmListener {
   loaded?(vcpu: number, root: PageRef): void;
   /** A vCPU goes into the guest with that root. */
   entered?(vcpu: number, root: PageRef): void;
-  /** The guest has reached `page` at `gfn`, found `value` and, unless `written` is null, written that. */
-  accessed?(vcpu: number, asId: number, gfn: number, page: number, value: number, written: number | null): void;
+  /**
+   * The guest has reached `page` at `gfn`, found `value` and, unless `written` is null, written
+   * that.
+   */
+  accessed?(
+    vcpu: number,
+    asId: number,
+    gfn: number,
+    page: number,
+    value: number,
+    written: number | null,
+  ): void;
   /** Every actor has ended; nothing is in flight. */
   atRest?(): void;
   /** The host uses a page as memory of its own. */
@@ -118,16 +142,28 @@ export interface KvmListener {
 }
 
 /**
- * Results that somebody relies on: that nothing maps the range any more (`unmap` by a notifier, `unmap-atomic` by
- * one that may not wait, `zap` inside KVM), that
- * a slot is gone, that writes are logged from now on, or no longer, that the log has been read; that the guest cannot
- * write a page that KVM shadows; that a root is zapped; that GFNs are private, or shared, and no longer what they were.
+ * Results that somebody relies on: that nothing maps the range any more (`unmap` by a notifier,
+ * `unmap-atomic` by one that may not wait, `zap` inside KVM), that a slot is gone, that writes are
+ * logged from now on, or no longer, that the log has been read; that the guest cannot write a page
+ * that KVM shadows; that a root is zapped; that GFNs are private, or shared, and no longer what
+ * they were.
  */
-export type Promised = 'unmap' | 'unmap-atomic' | 'zap' | 'delete' | 'log' | 'unlog' | 'collect' | 'track' | 'zap-all' |
-  'convert';
+export type Promised =
+  | 'unmap'
+  | 'unmap-atomic'
+  | 'zap'
+  | 'delete'
+  | 'log'
+  | 'unlog'
+  | 'collect'
+  | 'track'
+  | 'zap-all'
+  | 'convert';
 
-export type KvmParts = Omit<Kvm,
-  'listeners' | 'flushAll' | 'flushRange' | 'promise' | 'keep' | 'rootOf' | 'setRoot' | 'freeTable'>;
+export type KvmParts = Omit<
+  Kvm,
+  'listeners' | 'flushAll' | 'flushRange' | 'promise' | 'keep' | 'rootOf' | 'setRoot' | 'freeTable'
+>;
 
 export class Kvm {
   readonly m: Machine;
@@ -150,7 +186,10 @@ export class Kvm {
   readonly vcpus: readonly KvmVcpu[];
   readonly shadow: ShadowMmu;
   readonly memfd: GuestMemfd;
-  /** Memory attributes: which GFNs of address space 0 are private, and the pages that back them then. */
+  /**
+   * Memory attributes: which GFNs of address space 0 are private, and the pages that back them
+   * then.
+   */
   readonly attributes: Attributes;
   /** Per GFN of address space 0: whether KVM shadows it, so that the guest must not write it unseen. */
   readonly tracked: Cell;
@@ -218,7 +257,10 @@ export class Kvm {
       this.m.poke(flush, empty ? gfn : Math.min(gfn, this.m.peek(flush)));
       this.m.poke(flush + 1, empty ? gfn + pages : Math.max(gfn + pages, this.m.peek(flush + 1)));
     }
-    yield* requestAllAndWait(this.vcpus.map(({ vcpu }) => vcpu), REQ_TLB_FLUSH);
+    yield* requestAllAndWait(
+      this.vcpus.map(({ vcpu }) => vcpu),
+      REQ_TLB_FLUSH,
+    );
     for (const listener of this.listeners) listener.flushed?.(gfn, pages);
   }
 

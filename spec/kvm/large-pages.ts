@@ -1,7 +1,8 @@
 /**
- * Where KVM must not map large (the disallow_lpage counts of a memslot), of which a TD needs one reason: the guest has
- * accepted a page of the range by itself. It goes one way: a range that was inhibited stays so.
- * Source: huge page series v3 (Jan 2026), GUEST_INHIBIT; K67. Changed under mmu_lock held for write, read under it.
+ * Where KVM must not map large (the disallow_lpage counts of a memslot), of which a TD needs one
+ * reason: the guest has accepted a page of the range by itself. It goes one way: a range that was
+ * inhibited stays so. Source: huge page series v3 (Jan 2026), GUEST_INHIBIT; K67. Changed under
+ * mmu_lock held for write, read under it.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import type { Steps } from '../machine/step.ts';

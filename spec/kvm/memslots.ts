@@ -1,8 +1,9 @@
 /**
- * Memslots: which guest frames have memory behind them, in which address space (1 is SMM's), and at which user address.
- * A slot is replaced as a whole, under slots_lock, and readers are inside SRCU read sections; so whoever takes one away
- * marks it invalid first, waits for readers, and only then frees what belongs to it. The generation grows with every
- * change; MMIO entries remember it. Source: Linux, virt/kvm/kvm_main.c (kvm_set_memslot), K42, K50.
+ * Memslots: which guest frames have memory behind them, in which address space (1 is SMM's), and at
+ * which user address. A slot is replaced as a whole, under slots_lock, and readers are inside SRCU
+ * read sections; so whoever takes one away marks it invalid first, waits for readers, and only then
+ * frees what belongs to it. The generation grows with every change; MMIO entries remember it.
+ * Source: Linux, virt/kvm/kvm_main.c (kvm_set_memslot), K42, K50.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
@@ -64,8 +65,11 @@ export class Memslots {
     this.pages = pages;
     this.places = places;
     this.generation = m.record('memslot generation');
-    this.cells = m.segment('memslot', places.length * CELLS_PER_SLOT, (i) =>
-      `memslot ${Math.floor(i / CELLS_PER_SLOT)}.${FIELDS[i % CELLS_PER_SLOT]}`);
+    this.cells = m.segment(
+      'memslot',
+      places.length * CELLS_PER_SLOT,
+      (i) => `memslot ${Math.floor(i / CELLS_PER_SLOT)}.${FIELDS[i % CELLS_PER_SLOT]}`,
+    );
   }
 
   /** Makes a slot valid while a VM is set up. */
@@ -116,12 +120,16 @@ export class Memslots {
     for (let slot = 0; slot < this.places.length; slot++) {
       const first = this.gfnOf(slot);
       const { asId: as, pages } = this.place(slot);
-      if (this.stateOf(slot) !== SLOT_ABSENT && as === asId && gfn >= first && gfn < first + pages) return slot;
+      if (this.stateOf(slot) !== SLOT_ABSENT && as === asId && gfn >= first && gfn < first + pages)
+        return slot;
     }
     return NO_MEMSLOT;
   }
 
-  /** The slot that has `gfn`, in one step; from inside an SRCU read section, for as long as that lasts. */
+  /**
+   * The slot that has `gfn`, in one step; from inside an SRCU read section, for as long as that
+   * lasts.
+   */
   *lookup(asId: number, gfn: number): Steps<Slot> {
     yield this.generation * 8 + READ;
     const slot = this.find(asId, gfn);
@@ -130,7 +138,12 @@ export class Memslots {
   }
 
   /** Replaces a slot, in one step. The caller holds slots_lock. */
-  *install(slot: Slot, state: SlotState, flags = this.flagsOf(slot), gfn = this.gfnOf(slot)): Steps<void> {
+  *install(
+    slot: Slot,
+    state: SlotState,
+    flags = this.flagsOf(slot),
+    gfn = this.gfnOf(slot),
+  ): Steps<void> {
     yield this.generation * 8 + WRITE;
     this.m.poke(this.generation, this.m.peek(this.generation) + 1);
     this.set(slot, STATE, state);
@@ -139,7 +152,10 @@ export class Memslots {
     for (const listener of this.listeners) listener.installed?.(slot, state, flags);
   }
 
-  /** The page that holds what belongs to a slot: its dirty bitmap, the counts that forbid huge pages. */
+  /**
+   * The page that holds what belongs to a slot: its dirty bitmap, the counts that forbid huge
+   * pages.
+   */
   dataOf(slot: Slot): PageRef {
     return this.get(slot, DATA) - 1;
   }

@@ -1,6 +1,6 @@
 /**
- * The mirror root: KVM's own copy of the Secure EPT, in ordinary pages. A mirror table also remembers the external page
- * that holds the same table for the module. Source: K43 to K51.
+ * The mirror root: KVM's own copy of the Secure EPT, in ordinary pages. A mirror table also
+ * remembers the external page that holds the same table for the module. Source: K43 to K51.
  */
 import type { Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';

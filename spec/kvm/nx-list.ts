@@ -1,8 +1,9 @@
 /**
- * The list of tables that exist only because huge pages may not be executable (the iTLB multihit mitigation). A worker
- * takes them back, so that what they map can be huge again. Two words of a table belong to it: whether the table is one
- * of those, set before the table is linked, and its place in the list. Source: K14, K18; Linux,
- * arch/x86/kvm/mmu/tdp_mmu.c (kvm_tdp_mmu_map, tdp_mmu_unlink_sp).
+ * The list of tables that exist only because huge pages may not be executable (the iTLB multihit
+ * mitigation). A worker takes them back, so that what they map can be huge again. Two words of a
+ * table belong to it: whether the table is one of those, set before the table is linked, and its
+ * place in the list. Source: K14, K18; Linux, arch/x86/kvm/mmu/tdp_mmu.c (kvm_tdp_mmu_map,
+ * tdp_mmu_unlink_sp).
  */
 import type { Cell } from '../machine/machine.ts';
 import type { PageRef } from '../machine/pages.ts';
@@ -64,7 +65,8 @@ export class NxList {
   all(): PageRef[] {
     const tables: PageRef[] = [];
     const { m } = this.tables;
-    for (let at = m.peek(this.head); at > 0; at = this.tables.peekWord(at - 1, NX_NEXT)) tables.push(at - 1);
+    for (let at = m.peek(this.head); at > 0; at = this.tables.peekWord(at - 1, NX_NEXT))
+      tables.push(at - 1);
     return tables;
   }
 

@@ -1,10 +1,10 @@
 /**
- * The primary MMU: the page tables of the VMM's own process, from which the guest's shared memory comes. It maps user
- * addresses (HVA, here in pages) to pages of the host, writable or not, small or huge, and takes pages away whenever it
- * likes; KVM learns of it from notifiers.
+ * The primary MMU: the page tables of the VMM's own process, from which the guest's shared memory
+ * comes. It maps user addresses (HVA, here in pages) to pages of the host, writable or not, small
+ * or huge, and takes pages away whenever it likes; KVM learns of it from notifiers.
  *
- * An address whose page went away gets another one next time, so that a translation kept too long is seen to reach
- * memory that belongs to somebody else.
+ * An address whose page went away gets another one next time, so that a translation kept too long
+ * is seen to reach memory that belongs to somebody else.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { RwLock } from '../machine/rwlock.ts';
@@ -38,7 +38,10 @@ export class PrimaryMmu {
   private readonly first: number;
   private readonly state: Cell;
 
-  /** User addresses from 0 to `addresses` - 1; `first` is the first of the {@link pages} that can back them. */
+  /**
+   * User addresses from 0 to `addresses` - 1; `first` is the first of the {@link pages} that can
+   * back them.
+   */
   constructor(m: Machine, addresses: number, first: number, name = 'primary MMU') {
     this.m = m;
     this.mmapLock = new RwLock(m, `mmap_lock of ${name}`);
@@ -88,11 +91,16 @@ export class PrimaryMmu {
   levelOf(hva: number): number {
     const head = hva & ~1;
     const huge = (this.peek(head) & HUGE) !== 0 && this.isBacked(head) && this.isBacked(head + 1);
-    const alike = this.pageOf(head + 1) === this.pageOf(head) + 1 && this.isWritable(head) === this.isWritable(head + 1);
+    const alike =
+      this.pageOf(head + 1) === this.pageOf(head) + 1 &&
+      this.isWritable(head) === this.isWritable(head + 1);
     return huge && alike ? 1 : 0;
   }
 
-  /** {@link levelOf} in one step; to be relied on only under mmu_lock, once the fault was found not to be stale. */
+  /**
+   * {@link levelOf} in one step; to be relied on only under mmu_lock, once the fault was found not
+   * to be stale.
+   */
   *mappingLevel(hva: number): Steps<number> {
     yield (this.state + (hva & ~1)) * 8 + READ;
     for (const listener of this.listeners) listener.levelAsked?.();
@@ -100,8 +108,9 @@ export class PrimaryMmu {
   }
 
   /**
-   * The page that backs `hva`, in one step, with a reference that has to be put. A huge folio comes in whole; a write
-   * makes the mapping writable, a read leaves a fresh one read-only (the zero page, a page shared after fork).
+   * The page that backs `hva`, in one step, with a reference that has to be put. A huge folio comes
+   * in whole; a write makes the mapping writable, a read leaves a fresh one read-only (the zero
+   * page, a page shared after fork).
    */
   *fault(hva: number, write: boolean): Steps<number> {
     yield (this.state + hva) * 8 + RMW;
@@ -126,7 +135,10 @@ export class PrimaryMmu {
     yield (this.state + hva) * 8 + RMW;
     if (!this.isBacked(hva)) return -1;
     const page = this.pageOf(hva);
-    this.m.poke(this.state + hva, (this.peek(hva) & HUGE) | (((this.peek(hva) >> TIMES_SHIFT) + 1) << TIMES_SHIFT));
+    this.m.poke(
+      this.state + hva,
+      (this.peek(hva) & HUGE) | (((this.peek(hva) >> TIMES_SHIFT) + 1) << TIMES_SHIFT),
+    );
     for (const listener of this.listeners) listener.released?.(hva, page);
     return page;
   }

@@ -1,14 +1,18 @@
 /**
- * The roots of direct page tables: a list that vCPUs take roots from and walkers go along. A root is counted: a vCPU
- * that has loaded it holds a reference, so does the MMU itself while the root is valid, and so must a walker that drops
- * mmu_lock on the way. Source: Linux, arch/x86/kvm/mmu/tdp_mmu.c (kvm_tdp_mmu_alloc_root, kvm_tdp_mmu_put_root).
+ * The roots of direct page tables: a list that vCPUs take roots from and walkers go along. A root
+ * is counted: a vCPU that has loaded it holds a reference, so does the MMU itself while the root is
+ * valid, and so must a walker that drops mmu_lock on the way. Source: Linux,
+ * arch/x86/kvm/mmu/tdp_mmu.c (kvm_tdp_mmu_alloc_root, kvm_tdp_mmu_put_root).
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef } from '../machine/pages.ts';
 import { READ, RMW, WRITE, type Steps } from '../machine/step.ts';
 import { DIRECT_TABLE, NEXT, REFCOUNT, ROLE, type Tables } from './tables.ts';
 
-/** What roots differ in: the address space, and whether the hardware keeps A and D bits in their tables. */
+/**
+ * What roots differ in: the address space, and whether the hardware keeps A and D bits in their
+ * tables.
+ */
 export interface RootRole {
   readonly asId: 0 | 1;
   readonly adDisabled: boolean;
@@ -45,11 +49,17 @@ export class Roots {
     this.head = this.m.record('tdp_mmu_roots');
   }
 
-  /** A root page with its role and no references, in one step; NO_PAGE when that fails. It is in no list yet. */
+  /**
+   * A root page with its role and no references, in one step; NO_PAGE when that fails. It is in no
+   * list yet.
+   */
   *alloc({ asId, adDisabled }: RootRole): Steps<PageRef> {
     const root = yield* this.tables.alloc(DIRECT_TABLE, this.tables.rootLevel, 0);
     if (root === NO_PAGE) return NO_PAGE;
-    this.m.poke(this.tables.word(root, ROLE), (asId === 1 ? AS_ID : 0) | (adDisabled ? AD_DISABLED : 0));
+    this.m.poke(
+      this.tables.word(root, ROLE),
+      (asId === 1 ? AS_ID : 0) | (adDisabled ? AD_DISABLED : 0),
+    );
     return root;
   }
 
@@ -107,7 +117,12 @@ export class Roots {
   /** The roots in the list, within the current step. */
   all(): PageRef[] {
     const roots: PageRef[] = [];
-    for (let root = this.m.peek(this.head) - 1; root >= 0; root = this.tables.peekWord(root, NEXT) - 1) roots.push(root);
+    for (
+      let root = this.m.peek(this.head) - 1;
+      root >= 0;
+      root = this.tables.peekWord(root, NEXT) - 1
+    )
+      roots.push(root);
     return roots;
   }
 
@@ -120,7 +135,10 @@ export class Roots {
     for (const listener of this.listeners) listener.linked?.(root, references);
   }
 
-  /** Takes a root out of the list, in one step; under tdp_mmu_pages_lock. Who stands on it can still go on from it. */
+  /**
+   * Takes a root out of the list, in one step; under tdp_mmu_pages_lock. Who stands on it can still
+   * go on from it.
+   */
   *unlink(root: PageRef): Steps<void> {
     yield this.head * 8 + WRITE;
     const before = this.all().find((other) => this.tables.peekWord(other, NEXT) - 1 === root);

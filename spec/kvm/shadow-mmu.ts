@@ -1,8 +1,9 @@
 /**
- * What the TDP MMU meets of the shadow MMU, which serves nested guests: pages that it reclaims when there are too many,
- * counts of pages that are out of step with the guest's tables, and one shadow table. That table is indirect: what an
- * entry maps is what the guest's own table says, and can become another GFN's under the same address. Nothing of it is
- * protected by anything but mmu_lock held for write. Source: K7; mails of 47b0c2e4c220 and ce25681d59ff; B-42.
+ * What the TDP MMU meets of the shadow MMU, which serves nested guests: pages that it reclaims when
+ * there are too many, counts of pages that are out of step with the guest's tables, and one shadow
+ * table. That table is indirect: what an entry maps is what the guest's own table says, and can
+ * become another GFN's under the same address. Nothing of it is protected by anything but mmu_lock
+ * held for write. Source: K7; mails of 47b0c2e4c220 and ce25681d59ff; B-42.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
@@ -48,7 +49,10 @@ export class ShadowMmu {
     for (const listener of this.listeners) listener.used?.(what);
   }
 
-  /** Makes sure that a shadow page can be had, zapping the oldest when there are too many (make_mmu_pages_available). */
+  /**
+   * Makes sure that a shadow page can be had, zapping the oldest when there are too many
+   * (make_mmu_pages_available).
+   */
   *makeAvailable(): Steps<void> {
     yield this.used * 8 + RMW;
     this.tell('shadow pages are reclaimed');

@@ -1,7 +1,8 @@
 /**
- * Page tables as KVM keeps them: pages of entries, each with what KVM remembers of it (struct kvm_mmu_page): its level,
- * the GFN of its first entry, how far its life has come. Direct roots, which the hardware walks, and mirror roots are
- * made of the same tables. Source: Linux, arch/x86/kvm/mmu/mmu_internal.h, tdp_mmu.c.
+ * Page tables as KVM keeps them: pages of entries, each with what KVM remembers of it (struct
+ * kvm_mmu_page): its level, the GFN of its first entry, how far its life has come. Direct roots,
+ * which the hardware walks, and mirror roots are made of the same tables. Source: Linux,
+ * arch/x86/kvm/mmu/mmu_internal.h, tdp_mmu.c.
  */
 import type { Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
@@ -9,7 +10,14 @@ import { RMW, WRITE, type Steps } from '../machine/step.ts';
 import { EMPTY, kindOfSpte, pageOfSpte, TABLE, type Spte } from './spte.ts';
 
 /** Kinds of kernel pages, as the allocator's reports name them. */
-export const PAGE_KINDS = ['mirror table', 'S-EPT', 'direct table', 'memslot', 'VCPU', 'shadow table'] as const;
+export const PAGE_KINDS = [
+  'mirror table',
+  'S-EPT',
+  'direct table',
+  'memslot',
+  'VCPU',
+  'shadow table',
+] as const;
 export const MIRROR_TABLE = 0;
 export const SEPT_PAGE = 1;
 export const DIRECT_TABLE = 2;
@@ -28,11 +36,16 @@ export const COMPARED = 2;
 export const CLEARED = 3;
 
 /**
- * What a rule may learn of the tables. `believed` is what the writer thinks was there: for a plain store what it read
- * some time before, else what there was.
+ * What a rule may learn of the tables. `believed` is what the writer thinks was there: for a plain
+ * store what it read some time before, else what there was.
  */
 export type SpteWritten = (
-  table: PageRef, index: number, before: Spte, after: Spte, how: WriteKind, believed: Spte,
+  table: PageRef,
+  index: number,
+  before: Spte,
+  after: Spte,
+  how: WriteKind,
+  believed: Spte,
 ) => void;
 
 /** A place in a table: the entry's index, and the value that was read there. */
@@ -219,7 +232,14 @@ export class Tables {
     return before;
   }
 
-  private tell(table: PageRef, index: number, before: Spte, after: Spte, how: WriteKind, believed: Spte): void {
+  private tell(
+    table: PageRef,
+    index: number,
+    before: Spte,
+    after: Spte,
+    how: WriteKind,
+    believed: Spte,
+  ): void {
     for (const listener of this.listeners) listener(table, index, before, after, how, believed);
     if (before === after) return;
     if (kindOfSpte(before) === TABLE) this.m.poke(this.word(pageOfSpte(before), STAGE), UNLINKED);
@@ -239,7 +259,8 @@ export class Tables {
 
   /** Whether a table has no entry but empty ones, within the current step. */
   isEmpty(table: PageRef): boolean {
-    for (let i = 0; i < this.fanout; i++) if (this.m.peek(this.pages.word(table, i)) !== EMPTY) return false;
+    for (let i = 0; i < this.fanout; i++)
+      if (this.m.peek(this.pages.word(table, i)) !== EMPTY) return false;
     return true;
   }
 }

@@ -1,7 +1,7 @@
 /**
- * What KVM keeps of a TD besides its page tables (struct kvm_tdx, and what of struct kvm its ioctls need): how far its
- * life has come, the locks of the ioctls, SRCU, which GFNs are shared. Source: Linux, arch/x86/kvm/vmx/tdx.h, tdx.c;
- * virt/kvm/kvm_main.c for the locks and SRCU.
+ * What KVM keeps of a TD besides its page tables (struct kvm_tdx, and what of struct kvm its ioctls
+ * need): how far its life has come, the locks of the ioctls, SRCU, which GFNs are shared. Source:
+ * Linux, arch/x86/kvm/vmx/tdx.h, tdx.c; virt/kvm/kvm_main.c for the locks and SRCU.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { Rcu } from '../machine/rcu.ts';
@@ -11,7 +11,10 @@ import { SpinLock } from '../machine/spinlock.ts';
 export const TD_INITIALIZED = 0;
 export const TD_RUNNABLE = 1;
 
-/** States of a memslot: deleted; there; marked KVM_MEMSLOT_INVALID, which faults have to wait out (K42). */
+/**
+ * States of a memslot: deleted; there; marked KVM_MEMSLOT_INVALID, which faults have to wait out
+ * (K42).
+ */
 export { SLOT_ABSENT as SLOT_NONE, SLOT_INVALID, SLOT_VALID } from './memslots.ts';
 
 /** Requests of a VCPU: an event (an interrupt to inject), a signal for its thread, KVM_REQ_VM_DEAD. */
@@ -32,13 +35,19 @@ export class TdVm {
   readonly state: Cell;
   /** KVM_PRE_FAULT_MEMORY may run; published after `state` (K52). */
   readonly preFaultAllowed: Cell;
-  /** Mirror leaves that the Secure EPT does not have yet, in policies that make the mirror first (K64). */
+  /**
+   * Mirror leaves that the Secure EPT does not have yet, in policies that make the mirror first
+   * (K64).
+   */
   readonly nrPremapped: Cell;
   /** KVM_BUG_ON: the VM is dead, and what the module still owns is leaked (K47, K51). */
   readonly dead: Cell;
   /** Not 0: the next call that can be made to fail does (fault injection). */
   readonly failing: Cell;
-  /** Head of the list of VCPUs that are associated with the hosts' processor: a reference plus one, or 0. */
+  /**
+   * Head of the list of VCPUs that are associated with the hosts' processor: a reference plus one,
+   * or 0.
+   */
   readonly vcpuList: Cell;
   readonly srcu: Rcu;
   readonly kvmLock: SpinLock;
@@ -55,8 +64,14 @@ export class TdVm {
   constructor(m: Machine, { vcpus, gfns, slotPages }: TdVmOptions) {
     this.m = m;
     this.slotPages = slotPages;
-    this.state = m.record('kvm_tdx.state', 'pre_fault_allowed', 'nr_premapped', 'vm_dead', 'fail_seamcall',
-      'associated_tdvcpus');
+    this.state = m.record(
+      'kvm_tdx.state',
+      'pre_fault_allowed',
+      'nr_premapped',
+      'vm_dead',
+      'fail_seamcall',
+      'associated_tdvcpus',
+    );
     this.preFaultAllowed = this.state + 1;
     this.nrPremapped = this.state + 2;
     this.dead = this.state + 3;

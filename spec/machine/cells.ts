@@ -19,8 +19,8 @@ const CHUNK_SHIFT = 6;
 const CHUNK = 1 << CHUNK_SHIFT;
 
 /**
- * The machine's state: words of 32 bits, in named segments. It is reset, not reallocated, between runs: only the chunks
- * that a run has touched are restored.
+ * The machine's state: words of 32 bits, in named segments. It is reset, not reallocated, between
+ * runs: only the chunks that a run has touched are restored.
  */
 export class Cells {
   /** The words; the array moves when segments are added. */
@@ -39,10 +39,14 @@ export class Cells {
   readonly onWrite: ((cell: Cell, before: number, after: number) => void)[] = [];
 
   /**
-   * Reserves `length` cells, all zero. `describe` names a cell in reports, given its offset.
-   * Only before {@link seal}, or from code that grows a sparse space (see Memory).
+   * Reserves `length` cells, all zero. `describe` names a cell in reports, given its offset. Only
+   * before {@link seal}, or from code that grows a sparse space (see Memory).
    */
-  segment(name: string, length: number, describe: (offset: number) => string = (i) => `${name}[${i}]`): Cell {
+  segment(
+    name: string,
+    length: number,
+    describe: (offset: number) => string = (i) => `${name}[${i}]`,
+  ): Cell {
     const base = this.used;
     this.used += length;
     this.segments.push({ base, length, describe });
@@ -57,7 +61,9 @@ export class Cells {
 
   /** A cell called `name`, followed by one for each of its parts: `name.part`. */
   record(name: string, ...parts: string[]): Cell {
-    return this.segment(name, parts.length + 1, (i) => (i === 0 ? name : `${name}.${parts[i - 1]}`));
+    return this.segment(name, parts.length + 1, (i) =>
+      i === 0 ? name : `${name}.${parts[i - 1]}`,
+    );
   }
 
   /** The field's name of a cell, e.g. `PAMT_4K[0x100200000].lock`. */
@@ -67,8 +73,8 @@ export class Cells {
   }
 
   /**
-   * Changing `by` decides what a step on any of the `length` cells from `first` finds, as freeing a page does to its
-   * words. So the two do not commute, though they announce different cells.
+   * Changing `by` decides what a step on any of the `length` cells from `first` finds, as freeing a
+   * page does to its words. So the two do not commute, though they announce different cells.
    */
   guard(first: Cell, length: number, by: Cell): void {
     this.guards.fill(by + 1, first, first + length);

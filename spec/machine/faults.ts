@@ -1,12 +1,17 @@
 /**
- * What no program may do to the hardware and to the kernel's primitives, whatever it is about. These rules are enforced
- * where the primitives are (a violation is reported by the very step that makes it); the table is their text.
+ * What no program may do to the hardware and to the kernel's primitives, whatever it is about.
+ * These rules are enforced where the primitives are (a violation is reported by the very step that
+ * makes it); the table is their text.
  */
 import type { Machine } from './machine.ts';
 import type { RuleText } from './rule.ts';
 
 const hardware = (id: string, statement: string, source: string): RuleText => ({
-  id, level: 'required', statement, source, versions: ['*'],
+  id,
+  level: 'required',
+  statement,
+  source,
+  versions: ['*'],
 });
 
 export const USE_AFTER_FREE = hardware(
@@ -52,7 +57,14 @@ export const BAD_GUEST_ENTRY = hardware(
 
 /** All of them, in order of their ids. */
 export const FAULTS: readonly RuleText[] = [
-  USE_AFTER_FREE, DOUBLE_FREE, LEAK, DEADLOCK, LIVELOCK, BAD_UNLOCK, ENDED_HOLDING, BAD_GUEST_ENTRY,
+  USE_AFTER_FREE,
+  DOUBLE_FREE,
+  LEAK,
+  DEADLOCK,
+  LIVELOCK,
+  BAD_UNLOCK,
+  ENDED_HOLDING,
+  BAD_GUEST_ENTRY,
 ];
 
 /** Reports that this step breaks `rule`. The step goes on; the run ends after it. */

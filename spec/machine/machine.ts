@@ -6,10 +6,16 @@ import { PAUSE, READ, RMW, WAIT, WRITE, type Access, type Steps } from './step.t
 
 export type { Cell, Recorder } from './cells.ts';
 
-/** Whether an announced step of `actor` may be performed now. One closure serves every actor that waits. */
+/**
+ * Whether an announced step of `actor` may be performed now. One closure serves every actor that
+ * waits.
+ */
 export type Condition = (actor: number) => boolean;
 
-/** Something that an actor holds while others wait for it: a lock, a read section, a vCPU that is in the guest. */
+/**
+ * Something that an actor holds while others wait for it: a lock, a read section, a vCPU that is in
+ * the guest.
+ */
 export interface Holdable {
   /** What the waiting ones announce. */
   readonly cell: Cell;
@@ -55,9 +61,14 @@ export class Machine extends Cells {
   /** What actors can keep each other waiting with; deadlock reports name its holders. */
   readonly holdables: Holdable[] = [];
 
-  /** A cell for each actor: that of `actor` is the result plus `actor`, and -1 stands for code that no actor runs. */
+  /**
+   * A cell for each actor: that of `actor` is the result plus `actor`, and -1 stands for code that
+   * no actor runs.
+   */
   perActor(name: string): Cell {
-    return 1 + this.segment(name, MAX_ACTORS + 1, (i) => `${name}[${this.actors[i - 1]?.name ?? i - 1}]`);
+    return (
+      1 + this.segment(name, MAX_ACTORS + 1, (i) => `${name}[${this.actors[i - 1]?.name ?? i - 1}]`)
+    );
   }
 
   /** Registers what else must happen at {@link reset}, for the few structures that are not cells. */
@@ -65,7 +76,10 @@ export class Machine extends Cells {
     this.resets.push(action);
   }
 
-  /** Empties a collection at {@link reset}, if anything is in it: clearing an empty one allocates it anew. */
+  /**
+   * Empties a collection at {@link reset}, if anything is in it: clearing an empty one allocates it
+   * anew.
+   */
   clearOnReset(collection: { readonly size: number; clear(): void }): void {
     this.onReset(() => {
       if (collection.size > 0) collection.clear();
@@ -158,7 +172,10 @@ export class Machine extends Cells {
     return index;
   }
 
-  /** Reports that `rule` is broken at this step. The first violation of a run is the one that counts. */
+  /**
+   * Reports that `rule` is broken at this step. The first violation of a run is the one that
+   * counts.
+   */
   violate(rule: string, expected: string, seen: string): void {
     this.violation ??= { rule, step: this.now, actor: this.current, expected, seen };
   }

@@ -1,8 +1,9 @@
 import type { Cell, Machine } from './machine.ts';
 
 /**
- * Physical memory: pages of words. A page's words become cells when it is first touched, so a universe of a million
- * pages costs what its touched pages cost. Page numbers count 4 KiB pages from the start of the modelled range.
+ * Physical memory: pages of words. A page's words become cells when it is first touched, so a
+ * universe of a million pages costs what its touched pages cost. Page numbers count 4 KiB pages
+ * from the start of the modelled range.
  */
 export class Memory {
   readonly m: Machine;
@@ -40,6 +41,7 @@ export class Memory {
   copy(from: number, to: number): void {
     const source = this.firstWord[from] as number; // see word()
     if (source < 0) return this.zero(to);
-    for (let i = 0; i < this.wordsPerPage; i++) this.m.poke(this.word(to, i), this.m.peek(source + i));
+    for (let i = 0; i < this.wordsPerPage; i++)
+      this.m.poke(this.word(to, i), this.m.peek(source + i));
   }
 }

@@ -18,7 +18,10 @@ export interface Rule<World> extends RuleText {
   atEnd?(world: World, judge: Judge): void;
   /** Faults of the machine (H rules) that break this rule: they are reported under its id. */
   readonly faults?: readonly string[];
-  /** The real module of these versions breaks the rule by itself (docs/findings.md): no VMM is judged by it there. */
+  /**
+   * The real module of these versions breaks the rule by itself (docs/findings.md): no VMM is
+   * judged by it there.
+   */
   readonly finding?: { readonly id: string; readonly versions: readonly string[] };
 }
 
@@ -42,7 +45,10 @@ export class RuleBook<World> {
   private readonly world: World;
   private readonly counts: Float64Array;
   private readonly judges: readonly Judge[];
-  /** While true, rules about how something is done (K) do not speak up: only what comes of it counts. */
+  /**
+   * While true, rules about how something is done (K) do not speak up: only what comes of it
+   * counts.
+   */
   onlyOutcomes = false;
 
   constructor(m: Machine, world: World, rules: readonly Rule<World>[]) {
@@ -75,7 +81,10 @@ export class RuleBook<World> {
     for (const [index, rule] of this.rules.entries()) rule.atEnd?.(this.world, this.judge(index));
   }
 
-  /** The rule under whose id a violation is reported: a fault of the machine belongs to the rule that names it. */
+  /**
+   * The rule under whose id a violation is reported: a fault of the machine belongs to the rule
+   * that names it.
+   */
   reportedAs(id: string): string {
     return this.rules.find((rule) => rule.faults?.includes(id) === true)?.id ?? id;
   }

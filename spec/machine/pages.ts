@@ -1,7 +1,7 @@
 /**
- * The kernel's page allocator. Each of its pages has a kind, an owner and a generation; a {@link PageRef} carries the
- * generation at which it was given out, so that touching, or freeing, a page through a reference that is no longer good
- * is seen at the very step that does it.
+ * The kernel's page allocator. Each of its pages has a kind, an owner and a generation; a
+ * {@link PageRef} carries the generation at which it was given out, so that touching, or freeing, a
+ * page through a reference that is no longer good is seen at the very step that does it.
  */
 import { DOUBLE_FREE, fault, LEAK, USE_AFTER_FREE } from './faults.ts';
 import type { Cell, Machine } from './machine.ts';
@@ -9,8 +9,9 @@ import type { Memory } from './memory.ts';
 import { RMW, WRITE, type Steps } from './step.ts';
 
 /**
- * A page with its generation, in 22 bits: the page number below, the generation above. Fits, with ten bits to spare,
- * into an entry of a table. A generation returns after 512 allocations of the same page; no run is that long.
+ * A page with its generation, in 22 bits: the page number below, the generation above. Fits, with
+ * ten bits to spare, into an entry of a table. A generation returns after 512 allocations of the
+ * same page; no run is that long.
  */
 export type PageRef = number;
 
@@ -23,13 +24,19 @@ const GENERATION_MASK = (1 << 10) - 1;
 
 /** The page number of a reference. */
 export const pageNumberOf = (ref: PageRef): number => ref & PAGE_MASK;
-/** The generation of a reference: odd for an allocation, even for what was free when the reference was made. */
+/**
+ * The generation of a reference: odd for an allocation, even for what was free when the reference
+ * was made.
+ */
 export const generationOf = (ref: PageRef): number => ref >>> PAGE_BITS;
 
 export interface PagesOptions {
   /** What pages can be, for reports; a kind is an index into this list. */
   readonly kinds: readonly string[];
-  /** Give out the page that was freed last, instead of the lowest: so that reuse too early meets its victim. */
+  /**
+   * Give out the page that was freed last, instead of the lowest: so that reuse too early meets its
+   * victim.
+   */
   readonly reuseLast?: boolean;
 }
 
@@ -62,7 +69,8 @@ export class Pages {
   /** Manages the pages `first` to `first + count - 1` of `memory`, all free. Page numbers stay below 4096. */
   constructor(memory: Memory, first: number, count: number, options: PagesOptions) {
     const { m } = memory;
-    if (first + count > PAGE_MASK + 1) throw new Error(`page numbers above ${PAGE_MASK} do not fit a PageRef`);
+    if (first + count > PAGE_MASK + 1)
+      throw new Error(`page numbers above ${PAGE_MASK} do not fit a PageRef`);
     this.m = m;
     this.memory = memory;
     this.first = first;
@@ -70,8 +78,11 @@ export class Pages {
     this.options = options;
     this.cell = m.record('page allocator', 'frees');
     this.frees = this.cell + 1;
-    this.meta = m.segment('pages', count * CELLS_PER_PAGE, (i) =>
-      `page ${first + Math.floor(i / CELLS_PER_PAGE)}.${FIELDS[i % CELLS_PER_PAGE]}`);
+    this.meta = m.segment(
+      'pages',
+      count * CELLS_PER_PAGE,
+      (i) => `page ${first + Math.floor(i / CELLS_PER_PAGE)}.${FIELDS[i % CELLS_PER_PAGE]}`,
+    );
     for (let page = first; page < this.end; page++) {
       m.guard(memory.word(page, 0), memory.wordsPerPage, this.field(page, GENERATION));
     }
@@ -93,7 +104,9 @@ export class Pages {
   /** The page is still allocated to whoever got the reference. */
   isLive(ref: PageRef): boolean {
     const page = pageNumberOf(ref);
-    return this.isAllocated(page) && this.m.peek(this.field(page, GENERATION)) === generationOf(ref);
+    return (
+      this.isAllocated(page) && this.m.peek(this.field(page, GENERATION)) === generationOf(ref)
+    );
   }
 
   kindOf(page: number): number {
@@ -117,7 +130,10 @@ export class Pages {
     return page;
   }
 
-  /** Allocates a zeroed page within the current step, or while a run is set up. It fails only when no page is left. */
+  /**
+   * Allocates a zeroed page within the current step, or while a run is set up. It fails only when
+   * no page is left.
+   */
   allocNow(kind: number, owner = 0): PageRef {
     const page = this.pick();
     if (page < 0) return NO_PAGE;
@@ -149,12 +165,20 @@ export class Pages {
     this.m.poke(cell, (this.m.peek(cell) + 1) & GENERATION_MASK);
   }
 
-  /** Frees a page: one step from which on references to it are stale, and one that makes it allocatable. */
+  /**
+   * Frees a page: one step from which on references to it are stale, and one that makes it
+   * allocatable.
+   */
   *free(ref: PageRef): Steps<void> {
     const page = pageNumberOf(ref);
     yield this.field(page, GENERATION) * 8 + WRITE;
     if (!this.isLive(ref)) {
-      fault(this.m, DOUBLE_FREE, `page ${page} is freed while it is the ${this.describe(ref)}`, this.present(page));
+      fault(
+        this.m,
+        DOUBLE_FREE,
+        `page ${page} is freed while it is the ${this.describe(ref)}`,
+        this.present(page),
+      );
       return;
     }
     for (const listener of this.onFree) listener(ref);
@@ -175,7 +199,12 @@ export class Pages {
   touch(ref: PageRef): void {
     if (this.isLive(ref)) return;
     const page = pageNumberOf(ref);
-    fault(this.m, USE_AFTER_FREE, `page ${page} is touched while it is the ${this.describe(ref)}`, this.present(page));
+    fault(
+      this.m,
+      USE_AFTER_FREE,
+      `page ${page} is touched while it is the ${this.describe(ref)}`,
+      this.present(page),
+    );
   }
 
   private describe(ref: PageRef): string {
@@ -220,7 +249,8 @@ export class Pages {
   /** The pages that are allocated. */
   leaks(): number[] {
     const pages: number[] = [];
-    for (let page = this.first; page < this.end; page++) if (this.isAllocated(page)) pages.push(page);
+    for (let page = this.first; page < this.end; page++)
+      if (this.isAllocated(page)) pages.push(page);
     return pages;
   }
 

@@ -1,16 +1,18 @@
 /**
- * Read-copy-update: read sections, callbacks after a grace period, and the two ways to wait. Each object is a domain of
- * its own, so a second one serves as SRCU.
+ * Read-copy-update: read sections, callbacks after a grace period, and the two ways to wait. Each
+ * object is a domain of its own, so a second one serves as SRCU.
  *
- * A grace period ends when every actor that was inside a read section when it was asked for has left that section;
- * sections that began later do not matter. Source: Linux, Documentation/RCU/whatisRCU.rst.
+ * A grace period ends when every actor that was inside a read section when it was asked for has
+ * left that section; sections that began later do not matter. Source: Linux,
+ * Documentation/RCU/whatisRCU.rst.
  *
- * Each callback is an actor of its own. One softirq actor for all would run them in order, one at a time; the kernel
- * promises neither, because callbacks queued on different processors run at once. An actor each admits every order, has
- * its own name in reports, and ends, where an idle softirq would have to be told from a deadlocked one.
+ * Each callback is an actor of its own. One softirq actor for all would run them in order, one at a
+ * time; the kernel promises neither, because callbacks queued on different processors run at once.
+ * An actor each admits every order, has its own name in reports, and ends, where an idle softirq
+ * would have to be told from a deadlocked one.
  *
- * Sections announce a *read* of the one RCU cell, everything else a change: so sections commute with each other, and
- * with nothing that looks at them.
+ * Sections announce a _read_ of the one RCU cell, everything else a change: so sections commute
+ * with each other, and with nothing that looks at them.
  */
 import { actorName, BAD_UNLOCK, fault } from './faults.ts';
 import type { Cell, Condition, Holdable, Machine } from './machine.ts';
@@ -24,13 +26,22 @@ export class Rcu implements Holdable {
   /** Told when the current actor has left its outermost read section. */
   readonly onLeave: (() => void)[] = [];
   private readonly m: Machine;
-  /** Number of the oldest grace period that an open section holds up, and of the oldest callback that has not ended. */
+  /**
+   * Number of the oldest grace period that an open section holds up, and of the oldest callback
+   * that has not ended.
+   */
   private readonly oldestReader: Cell;
   private readonly oldestCallback: Cell;
-  /** Per actor: nesting of its section; grace periods asked for when it began, plus one, or 0 outside. */
+  /**
+   * Per actor: nesting of its section; grace periods asked for when it began, plus one, or 0
+   * outside.
+   */
   private readonly nesting: Cell;
   private readonly entered: Cell;
-  /** Per actor: number of the grace period that it waits for, or before which it waits for the callbacks. */
+  /**
+   * Per actor: number of the grace period that it waits for, or before which it waits for the
+   * callbacks.
+   */
   private readonly awaited: Cell;
   /** Per actor: number of the grace period whose callback it is, plus one, or 0 once that has ended. */
   private readonly callback: Cell;
@@ -107,7 +118,10 @@ export class Rcu implements Holdable {
     return lowest;
   }
 
-  /** Queues `steps` to run as an actor called `name` once a grace period has passed (call_rcu). Never waits. */
+  /**
+   * Queues `steps` to run as an actor called `name` once a grace period has passed (call_rcu).
+   * Never waits.
+   */
   *call(name: string, steps: () => Steps<void>): Steps<void> {
     yield this.cell * 8 + RMW;
     const number = this.ask();

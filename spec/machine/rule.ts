@@ -1,6 +1,6 @@
 /**
- * Rules are data with a check. A rule's object is read by the monitor that enforces it, by test titles, by reports and
- * by the catalogue in docs/: nothing about a rule is written twice.
+ * Rules are data with a check. A rule's object is read by the monitor that enforces it, by test
+ * titles, by reports and by the catalogue in docs/: nothing about a rule is written twice.
  */
 
 /**

@@ -9,9 +9,10 @@ export type Ending = 'finished' | 'violated' | 'deadlock' | 'livelock';
 /**
  * Runs the machine's actors to the end under `machine.choices`.
  *
- * The running actor stays until it blocks, pauses or ends, unless a choice says otherwise; the next one is the first
- * enabled in a fixed rotation. Once the choices are all ordinary this is a fair schedule of everybody who does not spin
- * without a spin hint, so `maxSteps` without an end is a livelock, not bad luck.
+ * The running actor stays until it blocks, pauses or ends, unless a choice says otherwise; the next
+ * one is the first enabled in a fixed rotation. Once the choices are all ordinary this is a fair
+ * schedule of everybody who does not spin without a spin hint, so `maxSteps` without an end is a
+ * livelock, not bad luck.
  */
 export function run(m: Machine, maxSteps: number): Ending {
   const { actors } = m;
@@ -57,21 +58,34 @@ function resume(m: Machine, actor: Actor): void {
     actor.next = -1;
     for (const thing of m.holdables) {
       if (!thing.holds(actor.index)) continue;
-      fault(m, ENDED_HOLDING, `${actor.name} lets go before it ends`, `it holds ${m.nameOf(thing.cell)}`);
+      fault(
+        m,
+        ENDED_HOLDING,
+        `${actor.name} lets go before it ends`,
+        `it holds ${m.nameOf(thing.cell)}`,
+      );
     }
     return;
   }
   if (result.value >>> 0 !== result.value) {
-    throw new TypeError(`it yielded ${String(result.value)}, which announces no step: it takes \`yield*\` to run one`);
+    throw new TypeError(
+      `it yielded ${String(result.value)}, which announces no step: it takes \`yield*\` to run one`,
+    );
   }
   actor.next = result.value;
 }
 
-export const isEnabled = (actor: Actor): boolean => !actor.done && (actor.ready === null || actor.ready(actor.index));
+export const isEnabled = (actor: Actor): boolean =>
+  !actor.done && (actor.ready === null || actor.ready(actor.index));
 
 function deadlock(m: Machine): Ending {
   const waiting = m.actors.filter((a) => !a.done);
-  fault(m, DEADLOCK, 'some actor can take its next step', waiting.map((a) => describeWait(m, a)).join('; '));
+  fault(
+    m,
+    DEADLOCK,
+    'some actor can take its next step',
+    waiting.map((a) => describeWait(m, a)).join('; '),
+  );
   return 'deadlock';
 }
 
@@ -85,14 +99,22 @@ function describeWait(m: Machine, actor: Actor): string {
 }
 
 function livelock(m: Machine, maxSteps: number): Ending {
-  const running = m.actors.filter((a) => !a.done).map((a) => `${a.name} at ${m.nameOf(cellOf(a.next))}`);
-  fault(m, LIVELOCK, `every actor ends within ${maxSteps} steps`, `still running: ${running.join('; ')}`);
+  const running = m.actors
+    .filter((a) => !a.done)
+    .map((a) => `${a.name} at ${m.nameOf(cellOf(a.next))}`);
+  fault(
+    m,
+    LIVELOCK,
+    `every actor ends within ${maxSteps} steps`,
+    `still running: ${running.join('; ')}`,
+  );
   return 'livelock';
 }
 
 /**
- * The actor that steps next, or -1 when nobody can. Candidates are listed in rotation from the running one, which
- * comes last instead of first when it has announced a spin hint; the choice is an index into that list.
+ * The actor that steps next, or -1 when nobody can. Candidates are listed in rotation from the
+ * running one, which comes last instead of first when it has announced a spin hint; the choice is
+ * an index into that list.
  */
 function pickActor(m: Machine, running: number): number {
   const { actors } = m;
@@ -119,7 +141,10 @@ function pickActor(m: Machine, running: number): number {
   return first;
 }
 
-/** Actor `i`, counting on from the first one after the last. `i` is less than twice the number of actors. */
+/**
+ * Actor `i`, counting on from the first one after the last. `i` is less than twice the number of
+ * actors.
+ */
 const inRotation = (actors: readonly Actor[], i: number): Actor =>
   actors[i < actors.length ? i : i - actors.length] as Actor; // in range either way
 

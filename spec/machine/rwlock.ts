@@ -1,12 +1,14 @@
 /**
- * A lock for one writer or any number of readers, as the kernel's queued rwlock behaves for its users.
+ * A lock for one writer or any number of readers, as the kernel's queued rwlock behaves for its
+ * users.
  *
- * An actor that finds the lock free of what excludes it, and nobody queued, takes it in one step. Otherwise that step
- * queues it, which the holder can see (`isContended`), and a second step waits. In a fair lock the queue is served in
- * order of arrival, so a waiting writer keeps new readers out; in an unfair one whoever can enter may.
+ * An actor that finds the lock free of what excludes it, and nobody queued, takes it in one step.
+ * Otherwise that step queues it, which the holder can see (`isContended`), and a second step waits.
+ * In a fair lock the queue is served in order of arrival, so a waiting writer keeps new readers
+ * out; in an unfair one whoever can enter may.
  *
- * One approximation: in the kernel a reader may still overtake a writer that is queued but not yet first in the queue.
- * Here it never does. Source: Linux, kernel/locking/qrwlock.c.
+ * One approximation: in the kernel a reader may still overtake a writer that is queued but not yet
+ * first in the queue. Here it never does. Source: Linux, kernel/locking/qrwlock.c.
  */
 import { actorName, BAD_UNLOCK, fault } from './faults.ts';
 import type { Cell, Condition, Holdable, Machine } from './machine.ts';
@@ -21,14 +23,20 @@ export interface RwLockListener {
 }
 
 export class RwLock implements Holdable {
-  /** 0 when free, the number of read holds, or -1 for a writer. Every step on the lock announces this cell. */
+  /**
+   * 0 when free, the number of read holds, or -1 for a writer. Every step on the lock announces
+   * this cell.
+   */
   readonly cell: Cell;
   readonly listeners: RwLockListener[] = [];
   private readonly m: Machine;
   private readonly fair: boolean;
   /** Index of the writer plus two, or 0. */
   private readonly writer: Cell;
-  /** The next ticket to give, and how many have left the queue: the one to be served, when the lock is fair. */
+  /**
+   * The next ticket to give, and how many have left the queue: the one to be served, when the lock
+   * is fair.
+   */
   private readonly arrivals: Cell;
   private readonly departures: Cell;
   /** Per actor: read holds, and the ticket while it waits. */
@@ -72,7 +80,10 @@ export class RwLock implements Holdable {
     return this.heldForWrite(actor) || this.heldForRead(actor);
   }
 
-  /** Somebody is queued, so a holder that can yield should. For use inside a step on this lock; see {@link contended}. */
+  /**
+   * Somebody is queued, so a holder that can yield should. For use inside a step on this lock; see
+   * {@link contended}.
+   */
   isContended(): boolean {
     return this.m.peek(this.arrivals) !== this.m.peek(this.departures);
   }
@@ -85,14 +96,16 @@ export class RwLock implements Holdable {
 
   *readLock(): Steps<void> {
     yield this.cell * 8 + TRY;
-    if (this.m.peek(this.cell) === WRITER || (this.fair && this.isContended())) yield* this.queue(this.mayRead);
+    if (this.m.peek(this.cell) === WRITER || (this.fair && this.isContended()))
+      yield* this.queue(this.mayRead);
     this.addReader(1);
     for (const listener of this.listeners) listener.acquired?.();
   }
 
   *writeLock(): Steps<void> {
     yield this.cell * 8 + TRY;
-    if (this.m.peek(this.cell) !== 0 || (this.fair && this.isContended())) yield* this.queue(this.mayWrite);
+    if (this.m.peek(this.cell) !== 0 || (this.fair && this.isContended()))
+      yield* this.queue(this.mayWrite);
     this.m.poke(this.cell, WRITER);
     this.m.poke(this.writer, this.m.current + 2);
     for (const listener of this.listeners) listener.acquired?.();
@@ -129,7 +142,11 @@ export class RwLock implements Holdable {
   }
 
   private badUnlock(mode: string): void {
-    fault(this.m, BAD_UNLOCK, `${this.m.nameOf(this.cell)} is released for ${mode} by an actor that holds it so`,
-      `${actorName(this.m, this.m.current)} releases it`);
+    fault(
+      this.m,
+      BAD_UNLOCK,
+      `${this.m.nameOf(this.cell)} is released for ${mode} by an actor that holds it so`,
+      `${actorName(this.m, this.m.current)} releases it`,
+    );
   }
 }

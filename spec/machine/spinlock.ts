@@ -3,8 +3,9 @@ import type { Cell, Condition, Holdable, Machine } from './machine.ts';
 import { ACQUIRE, RELEASE, type Steps } from './step.ts';
 
 /**
- * A spinlock that its user waits for. Who takes it next is the scheduler's choice, not the order of arrival: that
- * admits every order a queued spinlock has, and more. Taking it twice is a deadlock, and shows as one.
+ * A spinlock that its user waits for. Who takes it next is the scheduler's choice, not the order of
+ * arrival: that admits every order a queued spinlock has, and more. Taking it twice is a deadlock,
+ * and shows as one.
  */
 export class SpinLock implements Holdable {
   /** 0 when free, else the holder's index plus two (plus one: code that no actor runs). */
@@ -32,9 +33,14 @@ export class SpinLock implements Holdable {
   *unlock(): Steps<void> {
     yield this.cell * 8 + RELEASE;
     if (!this.holds(this.m.current)) {
-      const holder = this.m.peek(this.cell) === 0 ? 'nobody' : actorName(this.m, this.m.peek(this.cell) - 2);
-      fault(this.m, BAD_UNLOCK, `${this.m.nameOf(this.cell)} is released by its holder, ${holder}`,
-        `${actorName(this.m, this.m.current)} releases it`);
+      const holder =
+        this.m.peek(this.cell) === 0 ? 'nobody' : actorName(this.m, this.m.peek(this.cell) - 2);
+      fault(
+        this.m,
+        BAD_UNLOCK,
+        `${this.m.nameOf(this.cell)} is released by its holder, ${holder}`,
+        `${actorName(this.m, this.m.current)} releases it`,
+      );
       return;
     }
     this.m.poke(this.cell, 0);

@@ -1,7 +1,8 @@
 /**
- * A step is the machine's unit of atomicity. An actor is a synchronous generator that *announces* its next step by
- * yielding what the step will touch and how, and performs it when it is resumed. So the scheduler always knows every
- * actor's next access: blocking, deadlock detection and partial-order reduction all follow from that one fact.
+ * A step is the machine's unit of atomicity. An actor is a synchronous generator that _announces_
+ * its next step by yielding what the step will touch and how, and performs it when it is resumed.
+ * So the scheduler always knows every actor's next access: blocking, deadlock detection and
+ * partial-order reduction all follow from that one fact.
  */
 
 /** How an announced step touches its cell. */
@@ -21,7 +22,16 @@ export const PAUSE = 7;
 
 export type Kind = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7;
 
-export const KIND_NAMES = ['read', 'write', 'rmw', 'try', 'acquire', 'release', 'wait', 'pause'] as const;
+export const KIND_NAMES = [
+  'read',
+  'write',
+  'rmw',
+  'try',
+  'acquire',
+  'release',
+  'wait',
+  'pause',
+] as const;
 
 /** An announced step, packed: `cell * 8 + kind`. */
 export type Access = number;

@@ -1,10 +1,11 @@
 /**
- * What one vCPU's hardware remembers of page tables: translations, and paging-structure entries, from which a later
- * walk starts below the root. Both stay until flushed or evicted, whatever becomes of the tables they came from.
+ * What one vCPU's hardware remembers of page tables: translations, and paging-structure entries,
+ * from which a later walk starts below the root. Both stay until flushed or evicted, whatever
+ * becomes of the tables they came from.
  *
- * A TLB belongs to the actor that runs its vCPU: that actor fills it, and flushes it between two of its guest's steps.
- * Anybody else may flush it only while the vCPU is outside the guest. Source: Intel SDM volume 3, "Caching Translation
- * Information" for VMX.
+ * A TLB belongs to the actor that runs its vCPU: that actor fills it, and flushes it between two of
+ * its guest's steps. Anybody else may flush it only while the vCPU is outside the guest. Source:
+ * Intel SDM volume 3, "Caching Translation Information" for VMX.
  */
 import type { Cell, Machine } from './machine.ts';
 import { WRITE, type Steps } from './step.ts';
@@ -21,7 +22,10 @@ export const EXECUTE_ACCESS = 4;
 export const ALL_ACCESS = READ_ACCESS | WRITE_ACCESS | EXECUTE_ACCESS;
 export type Permissions = number;
 
-/** Cells per slot: which tables (a root, plus one; 0 is an empty slot), from which GFN, at which level, what. */
+/**
+ * Cells per slot: which tables (a root, plus one; 0 is an empty slot), from which GFN, at which
+ * level, what.
+ */
 const SPACE = 0;
 const GFN = 1;
 const LEVEL = 2;
@@ -34,7 +38,10 @@ const FIELDS = ['space', 'gfn', 'level', 'permissions', 'dirty', 'target'] as co
 /** A slot of a cache, or -1. */
 export type Slot = number;
 
-/** A small cache of table entries, by root, GFN and level; the slots are filled in turn when none is empty. */
+/**
+ * A small cache of table entries, by root, GFN and level; the slots are filled in turn when none is
+ * empty.
+ */
 export class EntryCache {
   private readonly m: Machine;
   private readonly spans: Spans;
@@ -47,8 +54,11 @@ export class EntryCache {
     this.spans = spans;
     this.capacity = capacity;
     this.victim = m.record(`${name}.victim`);
-    this.slots = m.segment(name, capacity * CELLS_PER_SLOT, (i) =>
-      `${name}[${Math.floor(i / CELLS_PER_SLOT)}].${FIELDS[i % CELLS_PER_SLOT]}`);
+    this.slots = m.segment(
+      name,
+      capacity * CELLS_PER_SLOT,
+      (i) => `${name}[${Math.floor(i / CELLS_PER_SLOT)}].${FIELDS[i % CELLS_PER_SLOT]}`,
+    );
   }
 
   private get(slot: Slot, field: number): number {
@@ -93,7 +103,14 @@ export class EntryCache {
   }
 
   /** Remembers an entry, in the place of one for the same range. */
-  put(root: number, gfn: number, level: number, permissions: Permissions, dirty: boolean, target: number): void {
+  put(
+    root: number,
+    gfn: number,
+    level: number,
+    permissions: Permissions,
+    dirty: boolean,
+    target: number,
+  ): void {
     const first = gfn - (gfn % this.spans.span(level));
     const slot = this.slotFor(root, first, level);
     this.set(slot, SPACE, root + 1);
@@ -108,7 +125,11 @@ export class EntryCache {
     let empty = -1;
     for (let slot = this.capacity - 1; slot >= 0; slot--) {
       if (this.get(slot, SPACE) === 0) empty = slot;
-      else if (this.get(slot, SPACE) === root + 1 && this.get(slot, GFN) === first && this.level(slot) === level) {
+      else if (
+        this.get(slot, SPACE) === root + 1 &&
+        this.get(slot, GFN) === first &&
+        this.level(slot) === level
+      ) {
         return slot;
       }
     }
@@ -127,7 +148,8 @@ export class EntryCache {
 
   /** Forgets everything, or everything of one root. */
   drop(root = -1): void {
-    for (let slot = 0; slot < this.capacity; slot++) if (this.isOf(slot, root)) this.set(slot, SPACE, 0);
+    for (let slot = 0; slot < this.capacity; slot++)
+      if (this.isOf(slot, root)) this.set(slot, SPACE, 0);
   }
 
   private isOf(slot: Slot, root: number): boolean {
@@ -144,7 +166,10 @@ export class EntryCache {
   }
 }
 
-/** What a flush takes away: INVEPT forgets both, a leaf-only range flush keeps the paging-structure entries. */
+/**
+ * What a flush takes away: INVEPT forgets both, a leaf-only range flush keeps the paging-structure
+ * entries.
+ */
 export interface FlushOptions {
   /** Only entries of this root. */
   readonly root?: number;

@@ -1,9 +1,11 @@
 /**
- * vCPUs as the rest of the kernel sees them: whether they are in the guest, what is requested of them, and interrupts
- * that make them leave it. Source: Linux, Documentation/virt/kvm/vcpu-requests.rst.
+ * vCPUs as the rest of the kernel sees them: whether they are in the guest, what is requested of
+ * them, and interrupts that make them leave it. Source: Linux,
+ * Documentation/virt/kvm/vcpu-requests.rst.
  *
- * The two halves of the handshake: who asks sets the request *before* looking at the mode; the vCPU sets its mode
- * *before* looking at its requests. So either the vCPU sees the request, or it is sent an interrupt.
+ * The two halves of the handshake: who asks sets the request _before_ looking at the mode; the vCPU
+ * sets its mode _before_ looking at its requests. So either the vCPU sees the request, or it is
+ * sent an interrupt.
  *
  * All words of a vCPU are one resource: every step on it announces the same cell.
  */
@@ -65,11 +67,19 @@ export class Vcpu implements Holdable {
     return this.m.peek(this.runner) === actor + 2;
   }
 
-  /** Sets the mode to IN_GUEST. Interrupts that arrive from here on make the guest leave at its first step. */
+  /**
+   * Sets the mode to IN_GUEST. Interrupts that arrive from here on make the guest leave at its
+   * first step.
+   */
   *enter(): Steps<void> {
     yield this.cell * 8 + WRITE;
     if (this.mode() !== OUTSIDE_GUEST) {
-      fault(this.m, BAD_GUEST_ENTRY, `${this.name} enters from outside the guest`, GUEST_MODES[this.mode()]);
+      fault(
+        this.m,
+        BAD_GUEST_ENTRY,
+        `${this.name} enters from outside the guest`,
+        GUEST_MODES[this.mode()],
+      );
     }
     this.m.poke(this.cell, IN_GUEST);
     this.m.poke(this.runner, this.m.current + 2);
@@ -80,7 +90,12 @@ export class Vcpu implements Holdable {
     yield this.cell * 8 + WRITE;
     const { m } = this;
     if (!this.holds(m.current)) {
-      fault(m, BAD_GUEST_ENTRY, `${this.name} leaves the guest by the thread that entered`, actorName(m, m.current));
+      fault(
+        m,
+        BAD_GUEST_ENTRY,
+        `${this.name} leaves the guest by the thread that entered`,
+        actorName(m, m.current),
+      );
     }
     m.poke(this.cell, OUTSIDE_GUEST);
     m.poke(this.runner, 0);
@@ -115,7 +130,10 @@ export class Vcpu implements Holdable {
     this.m.poke(this.pending, 0);
   }
 
-  /** An interrupt waits to be taken: the guest must leave. Within the current step; see {@link notices}. */
+  /**
+   * An interrupt waits to be taken: the guest must leave. Within the current step; see
+   * {@link notices}.
+   */
   isInterrupted(): boolean {
     return this.m.peek(this.sent) !== this.m.peek(this.taken);
   }
@@ -126,7 +144,10 @@ export class Vcpu implements Holdable {
     return this.isInterrupted();
   }
 
-  /** Sends an interrupt, in one step: a device's, or a timer's. Outside the guest the host takes it at once. */
+  /**
+   * Sends an interrupt, in one step: a device's, or a timer's. Outside the guest the host takes it
+   * at once.
+   */
   *interrupt(): Steps<void> {
     yield this.cell * 8 + RMW;
     if (this.mode() !== OUTSIDE_GUEST) this.send();
@@ -160,20 +181,27 @@ export class Vcpu implements Holdable {
     return true;
   }
 
-  /** Waits until the vCPU has taken the interrupt that the current actor sent it, hence was outside the guest. */
+  /**
+   * Waits until the vCPU has taken the interrupt that the current actor sent it, hence was outside
+   * the guest.
+   */
   *waitForExit(): Steps<void> {
     this.m.blockOn(this.hasTaken);
     yield this.cell * 8 + WAIT;
   }
 
-  /** Makes the vCPU leave the guest if it is there, and waits until it has been outside. It may be back since. */
+  /**
+   * Makes the vCPU leave the guest if it is there, and waits until it has been outside. It may be
+   * back since.
+   */
   *kickAndWait(): Steps<void> {
     if (yield* this.kickForWait()) yield* this.waitForExit();
   }
 }
 
 /**
- * Requests `wanted` of every vCPU (31 at most) and kicks them all, then waits until each has been outside the guest.
+ * Requests `wanted` of every vCPU (31 at most) and kicks them all, then waits until each has been
+ * outside the guest.
  */
 export function* requestAllAndWait(vcpus: readonly Vcpu[], wanted: Requests): Steps<void> {
   let waited = 0;

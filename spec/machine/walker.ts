@@ -1,10 +1,12 @@
 /**
- * The hardware's page walk, as the steps that other actors can come between: the look into the TLB, one read per level
- * from the deepest paging-structure entry down, and the update of accessed and dirty bits.
+ * The hardware's page walk, as the steps that other actors can come between: the look into the TLB,
+ * one read per level from the deepest paging-structure entry down, and the update of accessed and
+ * dirty bits.
  *
- * What an entry means is the table format's affair, so the same walker serves an EPT that KVM writes and a Secure EPT.
- * Nothing keeps a table alive for the hardware: whoever frees one has to flush first. Source: Intel SDM volume 3, "EPT
- * Translation Mechanism", "Accessed and Dirty Flags for EPT", "Operations that Invalidate Cached Mappings".
+ * What an entry means is the table format's affair, so the same walker serves an EPT that KVM
+ * writes and a Secure EPT. Nothing keeps a table alive for the hardware: whoever frees one has to
+ * flush first. Source: Intel SDM volume 3, "EPT Translation Mechanism", "Accessed and Dirty Flags
+ * for EPT", "Operations that Invalidate Cached Mappings".
  */
 import type { Cell, Machine } from './machine.ts';
 import { READ, RMW, type Steps } from './step.ts';
@@ -75,19 +77,36 @@ export class Walker {
     this.hit = slot >= 0;
     if (this.hit) {
       this.level = translations.level(slot);
-      if ((translations.permissions(slot) & wanted) !== wanted) return this.fault(FORBIDDEN, root, gfn);
+      if ((translations.permissions(slot) & wanted) !== wanted)
+        return this.fault(FORBIDDEN, root, gfn);
       if (!isWrite || translations.isDirty(slot)) return this.found(translations.target(slot), gfn);
       this.hit = false;
     }
     const start = tables.find(root, gfn);
-    if (start < 0) return yield* this.walk(root, gfn, wanted, root, this.format.rootLevel, ALL_ACCESS);
+    if (start < 0)
+      return yield* this.walk(root, gfn, wanted, root, this.format.rootLevel, ALL_ACCESS);
     const below = tables.level(start) - 1;
-    return yield* this.walk(root, gfn, wanted, tables.target(start), below, tables.permissions(start));
+    return yield* this.walk(
+      root,
+      gfn,
+      wanted,
+      tables.target(start),
+      below,
+      tables.permissions(start),
+    );
   }
 
-  /** Walks from `from`, whose entries are of level `top` and are reached with the permissions `granted`. */
+  /**
+   * Walks from `from`, whose entries are of level `top` and are reached with the permissions
+   * `granted`.
+   */
   private *walk(
-    root: Target, gfn: number, wanted: Permissions, from: Target, top: number, granted: Permissions,
+    root: Target,
+    gfn: number,
+    wanted: Permissions,
+    from: Target,
+    top: number,
+    granted: Permissions,
   ): Steps<WalkEnd> {
     const { m, format, tlb } = this;
     const isWrite = (wanted & WRITE_ACCESS) !== 0;

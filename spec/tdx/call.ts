@@ -1,24 +1,36 @@
 /**
- * One call of an interface function: operands, outputs, and the locks it holds, each under the role it plays in the
- * function. Roles make acquisition read like the reference page, and release a table: each function lists in which
- * order it lets go.
+ * One call of an interface function: operands, outputs, and the locks it holds, each under the role
+ * it plays in the function. Roles make acquisition read like the reference page, and release a
+ * table: each function lists in which order it lets go.
  */
 import type { Cell } from '../machine/machine.ts';
-import type { LockKind, Mode } from './locks.ts';
 import type { Entry } from './entry.ts';
+import type { LockKind, Mode } from './locks.ts';
 
 /**
- * The parts that a held lock can play, and what kind of lock it is. `*_1G` and `*_2M` are the PAMT parents of an
- * explicit walk; IMPLICIT is a PAMT entry locked by itself (old page, S-EPT page), RANGE the PAMT entry of the range
- * that PROMOTE merges or DEMOTE splits.
+ * The parts that a held lock can play, and what kind of lock it is. `*_1G` and `*_2M` are the PAMT
+ * parents of an explicit walk; IMPLICIT is a PAMT entry locked by itself (old page, S-EPT page),
+ * RANGE the PAMT entry of the range that PROMOTE merges or DEMOTE splits.
  */
 const ROLE_KINDS = [
-  ['TDR', 'sharexHp'], ['TDR_2M', 'sharexHp'], ['TDR_1G', 'sharexHp'],
-  ['PAGE', 'sharexHp'], ['PAGE_2M', 'sharexHp'], ['PAGE_1G', 'sharexHp'],
-  ['TDVPR', 'sharexHp'], ['TDVPR_2M', 'sharexHp'], ['TDVPR_1G', 'sharexHp'],
-  ['IMPLICIT', 'sharexHp'], ['RANGE', 'sharexHp'], ['OP_STATE', 'sharexHp'],
-  ['TREE', 'sharex'], ['EPOCH', 'sharex'], ['KOT', 'sharex'],
-  ['WBT', 'mutex'], ['KET', 'mutex'], ['ENTRY', 'entry'],
+  ['TDR', 'sharexHp'],
+  ['TDR_2M', 'sharexHp'],
+  ['TDR_1G', 'sharexHp'],
+  ['PAGE', 'sharexHp'],
+  ['PAGE_2M', 'sharexHp'],
+  ['PAGE_1G', 'sharexHp'],
+  ['TDVPR', 'sharexHp'],
+  ['TDVPR_2M', 'sharexHp'],
+  ['TDVPR_1G', 'sharexHp'],
+  ['IMPLICIT', 'sharexHp'],
+  ['RANGE', 'sharexHp'],
+  ['OP_STATE', 'sharexHp'],
+  ['TREE', 'sharex'],
+  ['EPOCH', 'sharex'],
+  ['KOT', 'sharex'],
+  ['WBT', 'mutex'],
+  ['KET', 'mutex'],
+  ['ENTRY', 'entry'],
 ] as const satisfies readonly (readonly [string, LockKind | 'entry'])[];
 
 export type RoleName = (typeof ROLE_KINDS)[number][0];
@@ -43,11 +55,12 @@ export const HELD_ENTRY = role('ENTRY');
 export const parent2M = (walked: Role): Role => walked + 1;
 export const parent1G = (walked: Role): Role => walked + 2;
 
-export const lockKindOf = (r: Role): LockKind | 'entry' => (ROLE_KINDS[r] as (typeof ROLE_KINDS)[number])[1]; // from role()
+export const lockKindOf = (r: Role): LockKind | 'entry' =>
+  (ROLE_KINDS[r] as (typeof ROLE_KINDS)[number])[1]; // from role()
 
 /**
- * A register: exact when a double holds it, as it does all values below 2^53 and every page address with high bits set;
- * {@link ALL_ONES}; or {@link HUGE} for the values between.
+ * A register: exact when a double holds it, as it does all values below 2^53 and every page address
+ * with high bits set; {@link ALL_ONES}; or {@link HUGE} for the values between.
  */
 export type Register = number;
 export const ALL_ONES = -2;
@@ -79,7 +92,11 @@ export interface Operands {
 }
 
 export type Injection =
-  | 'rdseedFails' | 'pconfigDeviceBusy' | 'pconfigEntropyError' | 'tscAdjustMsrChanged' | 'bootNt4BitSet';
+  | 'rdseedFails'
+  | 'pconfigDeviceBusy'
+  | 'pconfigEntropyError'
+  | 'tscAdjustMsrChanged'
+  | 'bootNt4BitSet';
 
 /** What the recordings vary of TD_PARAMS; see docs/scope.md for the rest. */
 export interface TdParams {
@@ -98,8 +115,20 @@ export interface TdParams {
 }
 
 export const OPERANDS_ZERO: Operands = {
-  version: 0, rcx: 0, rdx: 0, r8: 0, r9: 0, r10: 0, r11: 0, data: 0, lp: 0, vcpu: -1,
-  interruptAfter: 0, inject: null, tdParams: null, field: 0n,
+  version: 0,
+  rcx: 0,
+  rdx: 0,
+  r8: 0,
+  r9: 0,
+  r10: 0,
+  r11: 0,
+  data: 0,
+  lp: 0,
+  vcpu: -1,
+  interruptAfter: 0,
+  inject: null,
+  tdParams: null,
+  field: 0n,
 };
 
 export class Call {
@@ -108,7 +137,10 @@ export class Call {
   readonly in: Operands;
   /** The completion status, once the call has ended. */
   status = 0;
-  /** Outputs. `rcxEntry`: when not null RCX is the architectural view of that entry, and `rcx` is not used. */
+  /**
+   * Outputs. `rcxEntry`: when not null RCX is the architectural view of that entry, and `rcx` is
+   * not used.
+   */
   rcx = 0;
   rcxEntry: Entry | null = null;
   rdx = 0;
@@ -136,9 +168,15 @@ export class Call {
   /** The data word that a debug access found. */
   dataCell: Cell = -1;
 
-  /** Guest side: the VMX exit reason with which the VCPU left the TD, or -1 while it is still inside. */
+  /**
+   * Guest side: the VMX exit reason with which the VCPU left the TD, or -1 while it is still
+   * inside.
+   */
   exitReason = -1;
-  /** Guest side: interrupted half-way; RAX and RIP are as before, so the guest executes the instruction again. */
+  /**
+   * Guest side: interrupted half-way; RAX and RIP are as before, so the guest executes the
+   * instruction again.
+   */
   interrupted = false;
   /** Guest side: a virtualization exception was injected instead of completing the access. */
   injectedVe = false;
@@ -176,8 +214,8 @@ export class Call {
   }
 
   /**
-   * The call no longer holds `r`: it was released, or handed over (a running VCPU keeps its TDR and TDVPR locks), or
-   * the entry's final write dropped the lock bit.
+   * The call no longer holds `r`: it was released, or handed over (a running VCPU keeps its TDR and
+   * TDVPR locks), or the entry's final write dropped the lock bit.
    */
   drop(r: Role): void {
     this.held[r] = 0;

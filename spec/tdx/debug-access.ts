@@ -1,6 +1,6 @@
 /**
- * The common part of TDH.MEM.RD and TDH.MEM.WR: from the operands to the locked entry and the word it maps.
- * Source: module notes §3; order of the checks from the sequential recordings.
+ * The common part of TDH.MEM.RD and TDH.MEM.WR: from the operands to the locked entry and the word
+ * it maps. Source: module notes §3; order of the checks from the sequential recordings.
  */
 import type { Steps } from '../machine/step.ts';
 import type { Call } from './call.ts';
@@ -19,7 +19,8 @@ export function* accessMemory(tdx: TdxModule, call: Call, states: StateSet): Ste
   const { rcx, rdx } = call.in;
   let status: S.Status;
 
-  if ((status = yield* tdrOperand(tdx, call, rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
+  if ((status = yield* tdrOperand(tdx, call, rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
+    return status;
   if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
   if (tdGet(tdx, call, TD.DEBUG) === 0) return S.TD_NON_DEBUG;
   if (rcx < 0 || rcx % WORD_BYTES !== 0) return S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
@@ -37,5 +38,8 @@ export function* accessMemory(tdx: TdxModule, call: Call, states: StateSet): Ste
 export function dataWord(tdx: TdxModule, page: number, level: number, gpa: number): number {
   const first = tdx.geometry.align(page, level);
   const within = gfnOf(gpa) % tdx.geometry.span(level);
-  return tdx.memory.word(first + within, Math.floor((gpa % 4096) / WORD_BYTES) % tdx.memory.wordsPerPage);
+  return tdx.memory.word(
+    first + within,
+    Math.floor((gpa % 4096) / WORD_BYTES) % tdx.memory.wordsPerPage,
+  );
 }

@@ -1,12 +1,14 @@
 /**
- * Secure EPT entries: the 16 states, their packed form in the loop and their raw 64-bit form at the edges.
+ * Secure EPT entries: the 16 states, their packed form in the loop and their raw 64-bit form at the
+ * edges.
  *
- * Packed (32 bits): 24:0 page number in the modelled range (HPA bits 51:12 relative to its base), 28:25 state, 29 entry
- * lock, 30 host priority. A FREE, unlocked entry is 0. In a PENDING leaf above 4 KiB the low bits of the page number,
- * which alignment keeps zero, hold the ACCEPT progress counter, as they do in the raw entry (bits 20:12).
+ * Packed (32 bits): 24:0 page number in the modelled range (HPA bits 51:12 relative to its base),
+ * 28:25 state, 29 entry lock, 30 host priority. A FREE, unlocked entry is 0. In a PENDING leaf
+ * above 4 KiB the low bits of the page number, which alignment keeps zero, hold the ACCEPT progress
+ * counter, as they do in the raw entry (bits 20:12).
  *
- * Source: module 1.5.01 as measured: `sept.raw` and `out.rcx`/`out.rdx` of the sequential recordings, and for the
- * migration states the forced-state table of `transitions.json`.
+ * Source: module 1.5.01 as measured: `sept.raw` and `out.rcx`/`out.rdx` of the sequential
+ * recordings, and for the migration states the forced-state table of `transitions.json`.
  */
 export type Entry = number;
 
@@ -34,7 +36,10 @@ type Shape = 'none' | 'table' | 'leaf';
 
 interface StateRow {
   readonly name: string;
-  /** State bits of the raw entry: D(9), TDEX(53), TDBW(54), TDB(55), TDP(56), and IPAT(6)/PS(7) of leaves. */
+  /**
+   * State bits of the raw entry: D(9), TDEX(53), TDBW(54), TDB(55), TDP(56), and IPAT(6)/PS(7) of
+   * leaves.
+   */
   readonly bits: bigint;
   /** Code in RDX bits 15:8 of the functions that report an entry. */
   readonly code: number;
@@ -45,8 +50,20 @@ interface StateRow {
   readonly tracked: boolean;
 }
 
-const row = (name: string, bits: bigint, code: number, shape: Shape, rwx: number, tracked = true): StateRow => ({
-  name, bits, code, shape, rwx, tracked,
+const row = (
+  name: string,
+  bits: bigint,
+  code: number,
+  shape: Shape,
+  rwx: number,
+  tracked = true,
+): StateRow => ({
+  name,
+  bits,
+  code,
+  shape,
+  rwx,
+  tracked,
 });
 
 /** Indexed by {@link EntryState}. */
@@ -84,7 +101,8 @@ export const stateOf = (e: Entry): EntryState => (e >>> STATE_SHIFT) & 15;
 export const pageOf = (e: Entry): number => e & PAGE_MASK;
 /** The entry as if nobody had locked or asked for it. */
 export const withoutLocks = (e: Entry): Entry => e & ~LOCK_BITS;
-export const withState = (e: Entry, state: EntryState): Entry => (e & ~(15 << STATE_SHIFT)) | (state << STATE_SHIFT);
+export const withState = (e: Entry, state: EntryState): Entry =>
+  (e & ~(15 << STATE_SHIFT)) | (state << STATE_SHIFT);
 
 const rowOf = (state: EntryState): StateRow => STATES[state] as StateRow; // four bits, sixteen rows
 const maskOf = (has: (r: StateRow) => boolean): number =>
@@ -92,7 +110,8 @@ const maskOf = (has: (r: StateRow) => boolean): number =>
 
 /** A set of states, for the "required entry state" lines of the functions. */
 export type StateSet = number;
-export const setOf = (...states: EntryState[]): StateSet => states.reduce((mask, s) => mask | (1 << s), 0);
+export const setOf = (...states: EntryState[]): StateSet =>
+  states.reduce((mask, s) => mask | (1 << s), 0);
 export const among = (states: StateSet, e: Entry): boolean => (states & (1 << stateOf(e))) !== 0;
 
 export const LEAVES: StateSet = maskOf((r) => r.shape === 'leaf');
@@ -110,7 +129,8 @@ export const isTable = (e: Entry): boolean => among(TABLES, e);
 export const isWalkable = (e: Entry): boolean => stateOf(e) === NL_MAPPED;
 /** A guest access through this entry is translated. */
 export const isGuestAccessible = (e: Entry): boolean => isLeaf(e) && among(PERMITTING, e);
-export const isPending = (e: Entry): boolean => stateOf(e) === PENDING || stateOf(e) === PENDING_BLOCKED;
+export const isPending = (e: Entry): boolean =>
+  stateOf(e) === PENDING || stateOf(e) === PENDING_BLOCKED;
 
 export const stateName = (state: EntryState): string => rowOf(state).name;
 /** Code of a state in RDX bits 15:8. */

@@ -1,9 +1,9 @@
 /**
  * The shape of a Secure EPT: how many entries a table has and what a level spans.
  *
- * Levels: 0 maps 4 KiB pages, 1 maps 2 MiB, 2 maps 1 GiB; the root is at level 3 or 4. Recordings use the real 512
- * entries a table; exploration uses a smaller table, so that PROMOTE and DEMOTE of a whole table stay short. Nothing
- * else depends on the number.
+ * Levels: 0 maps 4 KiB pages, 1 maps 2 MiB, 2 maps 1 GiB; the root is at level 3 or 4. Recordings
+ * use the real 512 entries a table; exploration uses a smaller table, so that PROMOTE and DEMOTE of
+ * a whole table stay short. Nothing else depends on the number.
  */
 export class Geometry {
   /** Entries a table. */

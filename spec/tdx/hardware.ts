@@ -1,13 +1,17 @@
 /**
- * The Secure EPT as the hardware walker sees it. The module keeps A and D bits out of it (private memory is mapped
- * write-back, RWX), so a walk never writes. Source: module notes §1.
+ * The Secure EPT as the hardware walker sees it. The module keeps A and D bits out of it (private
+ * memory is mapped write-back, RWX), so a walk never writes. Source: module notes §1.
  */
 import type { TableFormat } from '../machine/walker.ts';
 import { isLeaf, pageOf, permissionsOf } from './entry.ts';
 import type { TdxModule } from './module.ts';
 
 /** `touched` is told of every table page that the hardware reads. */
-export function septFormat(tdx: TdxModule, rootLevel: number, touched: (page: number) => void): TableFormat {
+export function septFormat(
+  tdx: TdxModule,
+  rootLevel: number,
+  touched: (page: number) => void,
+): TableFormat {
   return {
     rootLevel,
     leafLevel: 0,

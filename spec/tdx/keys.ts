@@ -1,6 +1,6 @@
 /**
- * Key ownership: the KOT (which HKID is free, assigned or flushed), the per-package write-back state of
- * TDH.PHYMEM.CACHE.WB (WBT), and the lock of the processor's key table (KET).
+ * Key ownership: the KOT (which HKID is free, assigned or flushed), the per-package write-back
+ * state of TDH.PHYMEM.CACHE.WB (WBT), and the lock of the processor's key table (KET).
  *
  * Source: life-cycle notes §1; `final.kot` and `final.wbt` of the life-cycle recordings.
  */
@@ -26,7 +26,10 @@ export class KeyOwnership {
   readonly last: number;
   /** The private HKIDs, ascending. */
   readonly hkids: readonly number[];
-  /** WBINVD_BITMAP of an HKID that no package has written back, and PKG_CONFIG_BITMAP of a key that each one has. */
+  /**
+   * WBINVD_BITMAP of an HKID that no package has written back, and PKG_CONFIG_BITMAP of a key that
+   * each one has.
+   */
   readonly allPackages: number;
   readonly lock: Cell;
   readonly ketLock: Cell;
@@ -43,7 +46,11 @@ export class KeyOwnership {
     this.perPackage = WBT_FLAGS + this.hkids.length;
     this.lock = m.segment('KOT', 1, () => 'KOT');
     this.ketLock = m.segment('KET', 1, () => 'KET(hardware)');
-    this.entries = m.segment('KOT entries', this.hkids.length * 2, (i) => `KOT[${this.first + (i >> 1)}]`);
+    this.entries = m.segment(
+      'KOT entries',
+      this.hkids.length * 2,
+      (i) => `KOT[${this.first + (i >> 1)}]`,
+    );
     const length = this.packages * this.perPackage;
     this.wbt = m.segment('WBT', length, (i) => `WBT[pkg ${Math.floor(i / this.perPackage)}]`);
     m.poke(this.state(this.first), HKID_RESERVED);

@@ -1,17 +1,19 @@
 /**
  * The module's try-locks. None of them ever waits: a failed attempt is a BUSY status.
  *
- * - *sharex* (SEPT_TREE, TD_EPOCH, KOT): bit 0 exclusive, readers counted in steps of 2.
- * - *sharex with host priority* (every PAMT entry, OP_STATE): bit 0 exclusive, bit 1 host priority, readers in steps
- *   of 4. A refused host sets the flag, the next host that succeeds clears it, a guest is refused while it is set.
- * - *mutex* (WBT, KET): 0 or 1.
+ * - _sharex_ (SEPT_TREE, TD_EPOCH, KOT): bit 0 exclusive, readers counted in steps of 2.
+ * - _sharex with host priority_ (every PAMT entry, OP_STATE): bit 0 exclusive, bit 1 host priority,
+ *   readers in steps of 4. A refused host sets the flag, the next host that succeeds clears it, a
+ *   guest is refused while it is set.
+ * - _mutex_ (WBT, KET): 0 or 1.
  *
- * A refused shared attempt leaves the reader count raised. That is harmless while the exclusive holder is there, since
- * its release resets the count. Source: module 1.5.01, lock words as dumped by the recordings (`lockRaw`), and the
- * experiments of `conflicts.json` (`septTreeLockRaw`, `tdrPamtLockRaw`).
+ * A refused shared attempt leaves the reader count raised. That is harmless while the exclusive
+ * holder is there, since its release resets the count. Source: module 1.5.01, lock words as dumped
+ * by the recordings (`lockRaw`), and the experiments of `conflicts.json` (`septTreeLockRaw`,
+ * `tdrPamtLockRaw`).
  *
- * One approximation: the module updates the host-priority flag in a second atomic operation after the attempt; here
- * both are one step.
+ * One approximation: the module updates the host-priority flag in a second atomic operation after
+ * the attempt; here both are one step.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { RELEASE, TRY, type Steps } from '../machine/step.ts';

@@ -1,10 +1,10 @@
 /**
- * Metadata fields of a TD that TDH.MNG.RD reads. An id holds class, element size and field code; the id of the next
- * field in the module's order is what version 1 returns.
+ * Metadata fields of a TD that TDH.MNG.RD reads. An id holds class, element size and field code;
+ * the id of the next field in the module's order is what version 1 returns.
  *
- * Source: `in.regs.rdx`, `out.rdx` and `outR8` of the life-cycle recordings; ids of the neighbours from the module's
- * ABI definitions (TDR and TDCS metadata). Fields that this specification has no state for are listed as neighbours
- * only, and reading them is answered like an unknown id.
+ * Source: `in.regs.rdx`, `out.rdx` and `outR8` of the life-cycle recordings; ids of the neighbours
+ * from the module's ABI definitions (TDR and TDCS metadata). Fields that this specification has no
+ * state for are listed as neighbours only, and reading them is answered like an unknown id.
  */
 import { TD } from './td.ts';
 

@@ -1,9 +1,10 @@
 /**
  * The TDX module: its state, and how a call of an interface function runs.
  *
- * One `TdxModule` is one platform: physical memory with its PAMT, the key ownership table, any number of TDs. Every
- * function is a generator that announces its steps; run with `atomically` it is the sequential specification, run by
- * the scheduler it is the concurrent one. There is no second text.
+ * One `TdxModule` is one platform: physical memory with its PAMT, the key ownership table, any
+ * number of TDs. Every function is a generator that announces its steps; run with `atomically` it
+ * is the sequential specification, run by the scheduler it is the concurrent one. There is no
+ * second text.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import type { Memory } from '../machine/memory.ts';
@@ -15,7 +16,12 @@ import { KeyOwnership } from './keys.ts';
 import { EXCLUSIVE, Locks, type Mode } from './locks.ts';
 import { Pamt } from './pamt.ts';
 import { MODULE_HALT, type Status } from './status.ts';
-import { septLocking, type ModuleVersion, type SeptFunction, type SeptLocking } from './versions.ts';
+import {
+  septLocking,
+  type ModuleVersion,
+  type SeptFunction,
+  type SeptLocking,
+} from './versions.ts';
 
 /** What a platform looks like to the module. */
 export interface Platform {
@@ -28,7 +34,10 @@ export interface Platform {
   readonly hkidShift: number;
   /** Private HKIDs, first and last; the first belongs to the module itself, those below are shared. */
   readonly privateHkids: readonly [number, number];
-  /** First page number and count of the module's own memory (SEAMRR), which is no source of anything. */
+  /**
+   * First page number and count of the module's own memory (SEAMRR), which is no source of
+   * anything.
+   */
   readonly seamrr?: readonly [number, number];
   readonly packages: number;
   /** Sub-blocks that PHYMEM.CACHE.WB writes back one after the other. */
@@ -66,7 +75,10 @@ export class TdxModule {
   readonly keys: KeyOwnership;
   readonly listeners: ModuleListener[] = [];
 
-  /** `pamt`: the table of another module of the same memory, for platforms that are replayed one after the other. */
+  /**
+   * `pamt`: the table of another module of the same memory, for platforms that are replayed one
+   * after the other.
+   */
   constructor(memory: Memory, platform: Platform, pamt?: Pamt) {
     this.m = memory.m;
     this.memory = memory;
@@ -141,7 +153,11 @@ export class TdxModule {
     const before = this.m.peek(cell);
     this.m.poke(cell, value);
     for (const listener of this.listeners) listener.entryWritten?.(cell, before, value, call);
-    if ((value & ENTRY_LOCK) === 0 && call.modeOf(HELD_ENTRY) !== 0 && call.lockOf(HELD_ENTRY) === cell) {
+    if (
+      (value & ENTRY_LOCK) === 0 &&
+      call.modeOf(HELD_ENTRY) !== 0 &&
+      call.lockOf(HELD_ENTRY) === cell
+    ) {
       call.drop(HELD_ENTRY);
       this.locks.tell('released', cell, EXCLUSIVE);
     }
@@ -162,8 +178,8 @@ export class TdxModule {
   }
 
   /**
-   * Does the call find an interrupt pending? Recordings say at which look; otherwise it is a choice, whose ordinary
-   * outcome is no.
+   * Does the call find an interrupt pending? Recordings say at which look; otherwise it is a
+   * choice, whose ordinary outcome is no.
    */
   interruptPending(call: Call): boolean {
     call.interruptLooks++;

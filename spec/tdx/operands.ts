@@ -1,11 +1,18 @@
 /**
- * Checks that the functions share, in the order the module makes them. Each answers with a status, SUCCESS to go on.
- * Source: module notes §2, confirmed by the sequential recordings.
+ * Checks that the functions share, in the order the module makes them. Each answers with a status,
+ * SUCCESS to go on. Source: module notes §2, confirmed by the sequential recordings.
  */
 import { TRY, type Steps } from '../machine/step.ts';
 import {
-  ALL_ONES, HELD_OP_STATE, HELD_TDR, HELD_TDVPR, parent1G, parent2M,
-  type Call, type Register, type Role,
+  ALL_ONES,
+  HELD_OP_STATE,
+  HELD_TDR,
+  HELD_TDVPR,
+  parent1G,
+  parent2M,
+  type Call,
+  type Register,
+  type Role,
 } from './call.ts';
 import { EXCLUSIVE, SHARED, type Mode } from './locks.ts';
 import type { TdxModule } from './module.ts';
@@ -15,13 +22,16 @@ import { KEYS_CONFIGURED, MIN_TDCX, TD, VP } from './td.ts';
 
 const PAGE_BYTES = 4096;
 
-/** A physical address that no TDMR can hold: misaligned for `span` pages, with HKID bits, or beyond 2^52. */
+/**
+ * A physical address that no TDMR can hold: misaligned for `span` pages, with HKID bits, or beyond
+ * 2^52.
+ */
 export const isBadAddress = (tdx: TdxModule, hpa: Register, span: number): boolean =>
   hpa < 0 || hpa % (PAGE_BYTES * span) !== 0 || hpa >= 2 ** tdx.platform.hkidShift;
 
 /**
- * The address of a source in shared memory that no VMM can mean: misaligned for `bytes`, with a private HKID, beyond
- * 2^52, or inside the module's own range.
+ * The address of a source in shared memory that no VMM can mean: misaligned for `bytes`, with a
+ * private HKID, beyond 2^52, or inside the module's own range.
  */
 export function isBadSource(tdx: TdxModule, hpa: Register, bytes: number): boolean {
   const { hkidShift, privateHkids, seamrr } = tdx.platform;
@@ -40,13 +50,22 @@ export function pageNumber(tdx: TdxModule, hpa: Register): number {
 }
 
 /** HPA (bytes) of a page number. */
-export const addressOf = (tdx: TdxModule, page: number): number => (page + tdx.platform.tdmrBase) * PAGE_BYTES;
+export const addressOf = (tdx: TdxModule, page: number): number =>
+  (page + tdx.platform.tdmrBase) * PAGE_BYTES;
 
 /**
- * Walks the PAMT to the entry of `page`: 1 GiB and 2 MiB shared, the leaf in `mode`. The walk ends early at a larger
- * page; an exclusive mode then promotes the shared hold. Answers the size of the leaf, or -1 when a lock was refused.
+ * Walks the PAMT to the entry of `page`: 1 GiB and 2 MiB shared, the leaf in `mode`. The walk ends
+ * early at a larger page; an exclusive mode then promotes the shared hold. Answers the size of the
+ * leaf, or -1 when a lock was refused.
  */
-export function* walkPamt(tdx: TdxModule, call: Call, role: Role, page: number, mode: Mode, atMost = 0): Steps<number> {
+export function* walkPamt(
+  tdx: TdxModule,
+  call: Call,
+  role: Role,
+  page: number,
+  mode: Mode,
+  atMost = 0,
+): Steps<number> {
   for (let size = 2; size > 0; size--) {
     const held = size === 2 ? parent1G(role) : parent2M(role);
     const lock = tdx.pamt.lock(page, size);
@@ -68,20 +87,32 @@ export function* walkPamt(tdx: TdxModule, call: Call, role: Role, page: number, 
 }
 
 /**
- * A walked operand that is refused lets go of its walk at once, before whatever else the call holds. Source: the
- * release order of the calls that `stepwise.jsonl` records with PAGE_METADATA_INCORRECT.
+ * A walked operand that is refused lets go of its walk at once, before whatever else the call
+ * holds. Source: the release order of the calls that `stepwise.jsonl` records with
+ * PAGE_METADATA_INCORRECT.
  */
-export function* refuseWalked(tdx: TdxModule, call: Call, role: Role, status: S.Status): Steps<S.Status> {
+export function* refuseWalked(
+  tdx: TdxModule,
+  call: Call,
+  role: Role,
+  status: S.Status,
+): Steps<S.Status> {
   for (const held of [role, parent2M(role), parent1G(role)]) yield* tdx.release(call, held);
   return status;
 }
 
 /**
- * A 4 KiB page operand: address, TDMR, PAMT lock, then size and type. Answers a status with `operand`; on success the
- * page is locked under `role`.
+ * A 4 KiB page operand: address, TDMR, PAMT lock, then size and type. Answers a status with
+ * `operand`; on success the page is locked under `role`.
  */
 export function* pageOperand(
-  tdx: TdxModule, call: Call, role: Role, hpa: Register, operand: number, mode: Mode, type: PageType,
+  tdx: TdxModule,
+  call: Call,
+  role: Role,
+  hpa: Register,
+  operand: number,
+  mode: Mode,
+  type: PageType,
 ): Steps<S.Status> {
   if (isBadAddress(tdx, hpa, 1)) return S.on(S.OPERAND_INVALID, operand);
   const page = pageNumber(tdx, hpa);
@@ -98,14 +129,30 @@ export function* pageOperand(
 }
 
 /** The TDR operand of a function, in the register that `operand` names. */
-export const tdrOperand = (tdx: TdxModule, call: Call, hpa: Register, operand: number, mode: Mode): Steps<S.Status> =>
-  pageOperand(tdx, call, HELD_TDR, hpa, operand, mode, TDR);
+export const tdrOperand = (
+  tdx: TdxModule,
+  call: Call,
+  hpa: Register,
+  operand: number,
+  mode: Mode,
+): Steps<S.Status> => pageOperand(tdx, call, HELD_TDR, hpa, operand, mode, TDR);
 
-/** The TDVPR operand; the TD is then the page's owner, locked by its PAMT entry alone: {@link implicitTdr}. */
-export const tdvprOperand = (tdx: TdxModule, call: Call, hpa: Register, operand: number, mode: Mode): Steps<S.Status> =>
-  pageOperand(tdx, call, HELD_TDVPR, hpa, operand, mode, TDVPR);
+/**
+ * The TDVPR operand; the TD is then the page's owner, locked by its PAMT entry alone:
+ * {@link implicitTdr}.
+ */
+export const tdvprOperand = (
+  tdx: TdxModule,
+  call: Call,
+  hpa: Register,
+  operand: number,
+  mode: Mode,
+): Steps<S.Status> => pageOperand(tdx, call, HELD_TDVPR, hpa, operand, mode, TDVPR);
 
-/** Locks the TDR that owns the TDVPR (or reclaimed page): its own PAMT entry, shared, without a walk. */
+/**
+ * Locks the TDR that owns the TDVPR (or reclaimed page): its own PAMT entry, shared, without a
+ * walk.
+ */
 export function* implicitTdr(tdx: TdxModule, call: Call, owner: number): Steps<S.Status> {
   const taken = yield* tdx.acquire(call, HELD_TDR, tdx.pamt.lock(owner, 0), SHARED);
   if (!taken) return S.on(S.OPERAND_BUSY, S.OPERANDS.TDR);
@@ -117,7 +164,10 @@ export function* implicitTdr(tdx: TdxModule, call: Call, owner: number): Steps<S
 export const ownerOfTdvpr = (tdx: TdxModule, tdvpr: number): number =>
   Pamt.ownerOf(tdx.m.peek(tdx.pamt.meta(tdvpr, 0)));
 
-/** A field of the TD of this call, read within the current step: it is stable while the TDR is locked. */
+/**
+ * A field of the TD of this call, read within the current step: it is stable while the TDR is
+ * locked.
+ */
 export const tdGet = (tdx: TdxModule, call: Call, field: number): number =>
   tdx.m.peek(tdx.memory.word(call.tdr, field));
 /** A field of the VCPU of this call, read within the current step. */
@@ -132,7 +182,10 @@ export function tdState(tdx: TdxModule, call: Call): S.Status {
   return S.SUCCESS;
 }
 
-/** TD state checks, then the OP_STATE lock (shared) and OP_STATE itself, which must be among `allowed`. */
+/**
+ * TD state checks, then the OP_STATE lock (shared) and OP_STATE itself, which must be among
+ * `allowed`.
+ */
 export function* tdStateLocked(tdx: TdxModule, call: Call, allowed: number): Steps<S.Status> {
   const state = tdState(tdx, call);
   if (state !== S.SUCCESS) return state;
@@ -146,15 +199,23 @@ export function* tdStateLocked(tdx: TdxModule, call: Call, allowed: number): Ste
 export const opStateAmong = (tdx: TdxModule, call: Call, allowed: number): S.Status =>
   (allowed & (1 << tdGet(tdx, call, TD.OP_STATE))) !== 0 ? S.SUCCESS : S.OP_STATE_INCORRECT;
 
-/** Is the GPA (bytes) outside what a TD may use privately: SHARED bit set, or beyond its address width? */
+/**
+ * Is the GPA (bytes) outside what a TD may use privately: SHARED bit set, or beyond its address
+ * width?
+ */
 export const isBadGpa = (tdx: TdxModule, call: Call, gpa: number): boolean =>
   gpa < 0 || gpa >= 2 ** (tdGet(tdx, call, TD.GPAW) === 0 ? 47 : 51);
 
 /**
- * The GPA mapping operand in RCX: level in bits 2:0, bits 11:3 and 63:52 zero, GPA aligned to the level and private.
- * On success `call.level` is the level asked for.
+ * The GPA mapping operand in RCX: level in bits 2:0, bits 11:3 and 63:52 zero, GPA aligned to the
+ * level and private. On success `call.level` is the level asked for.
  */
-export function mappingOperand(tdx: TdxModule, call: Call, lowest: number, highest: number): S.Status {
+export function mappingOperand(
+  tdx: TdxModule,
+  call: Call,
+  lowest: number,
+  highest: number,
+): S.Status {
   const invalid = S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
   const { rcx } = call.in;
   if (rcx < 0 || rcx >= 2 ** 52) return invalid;
@@ -169,7 +230,10 @@ export function mappingOperand(tdx: TdxModule, call: Call, lowest: number, highe
 /** GFN of the mapping operand. */
 export const gfnOf = (rcx: Register): number => Math.floor(rcx / PAGE_BYTES);
 
-/** RDX of the functions that carry flags beside the TDR: bits 11:0. All-ones and huge values have flags, too. */
+/**
+ * RDX of the functions that carry flags beside the TDR: bits 11:0. All-ones and huge values have
+ * flags, too.
+ */
 export const flagsOf = (rdx: Register): number => (rdx < 0 ? PAGE_BYTES - 1 : rdx % PAGE_BYTES);
 /** The rest of RDX, once its flags are known to be legal. */
 export const withoutFlags = (rdx: Register): Register => rdx - (rdx % PAGE_BYTES);
@@ -178,7 +242,10 @@ export const withoutFlags = (rdx: Register): Register => rdx - (rdx % PAGE_BYTES
 export const versionUpTo1 = (call: Call): S.Status =>
   call.in.version > 1 ? S.on(S.OPERAND_INVALID, S.OPERANDS.RAX) : S.SUCCESS;
 
-/** Versions above 0 of the functions that free S-EPT pages return those of L2 VMs in R9-R11; here there are none. */
+/**
+ * Versions above 0 of the functions that free S-EPT pages return those of L2 VMs in R9-R11; here
+ * there are none.
+ */
 export function noL2Pages(call: Call): void {
   if (call.in.version === 0) return;
   call.r9 = ALL_ONES;
@@ -193,4 +260,5 @@ export const isNull = (register: Register): boolean => register === ALL_ONES;
 export const vpCell = (tdx: TdxModule, call: Call, field: (typeof VP)[keyof typeof VP]): number =>
   tdx.memory.word(call.tdvpr, field);
 /** The cell of a TD field. */
-export const tdCell = (tdx: TdxModule, call: Call, field: number): number => tdx.memory.word(call.tdr, field);
+export const tdCell = (tdx: TdxModule, call: Call, field: number): number =>
+  tdx.memory.word(call.tdr, field);

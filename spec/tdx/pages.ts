@@ -1,6 +1,6 @@
 /**
- * Pages entering, changing and leaving a TD: the PAMT side of the functions.
- * Source: module notes §2; `commit-order.jsonl` for which writes there are and in what order.
+ * Pages entering, changing and leaving a TD: the PAMT side of the functions. Source: module notes
+ * §2; `commit-order.jsonl` for which writes there are and in what order.
  */
 import type { Steps } from '../machine/step.ts';
 import { HELD_IMPLICIT, HELD_PAGE, type Call, type Register, type Role } from './call.ts';
@@ -10,16 +10,30 @@ import { isBadAddress, pageNumber, refuseWalked, walkPamt } from './operands.ts'
 import { NDA, Pamt, REG, type PageType } from './pamt.ts';
 import * as S from './status.ts';
 
-/** The new private page in R8, of the size that `level` maps: free, and locked exclusively from here on. */
-export function* newPageOperand(tdx: TdxModule, call: Call, hpa: Register, level: number): Steps<S.Status> {
+/**
+ * The new private page in R8, of the size that `level` maps: free, and locked exclusively from here
+ * on.
+ */
+export function* newPageOperand(
+  tdx: TdxModule,
+  call: Call,
+  hpa: Register,
+  level: number,
+): Steps<S.Status> {
   const span = tdx.geometry.span(level);
   if (isBadAddress(tdx, hpa, span)) return S.on(S.OPERAND_INVALID, S.OPERANDS.R8);
   const page = pageNumber(tdx, hpa);
   if (page < 0) return S.on(S.OPERAND_ADDR_RANGE_ERROR, S.OPERANDS.R8);
   const size = yield* walkPamt(tdx, call, HELD_PAGE, page, EXCLUSIVE, level);
-  if (size < 0) return yield* refuseWalked(tdx, call, HELD_PAGE, S.on(S.OPERAND_BUSY, S.OPERANDS.R8));
+  if (size < 0)
+    return yield* refuseWalked(tdx, call, HELD_PAGE, S.on(S.OPERAND_BUSY, S.OPERANDS.R8));
   if (size !== level || !isUnassigned(tdx, page, level)) {
-    return yield* refuseWalked(tdx, call, HELD_PAGE, S.on(S.PAGE_METADATA_INCORRECT, S.OPERANDS.R8));
+    return yield* refuseWalked(
+      tdx,
+      call,
+      HELD_PAGE,
+      S.on(S.PAGE_METADATA_INCORRECT, S.OPERANDS.R8),
+    );
   }
   call.page = page;
   return S.SUCCESS;
@@ -44,8 +58,8 @@ export function* assignPage(tdx: TdxModule, page: number, size: number, tdr: num
 }
 
 /**
- * Makes one page of the `size` out of its parts, which belong to one TD: type, then owner. BEPOCH stays what it was when
- * the range was last a page of that size. Source: epoch notes, rule 9.
+ * Makes one page of the `size` out of its parts, which belong to one TD: type, then owner. BEPOCH
+ * stays what it was when the range was last a page of that size. Source: epoch notes, rule 9.
  */
 export function* mergePages(tdx: TdxModule, page: number, size: number): Steps<void> {
   const meta = tdx.pamt.meta(page, size);
@@ -53,18 +67,27 @@ export function* mergePages(tdx: TdxModule, page: number, size: number): Steps<v
   yield* tdx.m.write(meta, Pamt.pack(REG, tdx.pamt.owner(page, size - 1)));
 }
 
-/** Takes a page from the TD. Only the type changes; owner and BEPOCH stay as they were until the page is used again. */
+/**
+ * Takes a page from the TD. Only the type changes; owner and BEPOCH stay as they were until the
+ * page is used again.
+ */
 export function* freePage(tdx: TdxModule, page: number, size: number): Steps<void> {
   const meta = tdx.pamt.meta(page, size);
   yield* tdx.m.write(meta, Pamt.pack(NDA, Pamt.ownerOf(tdx.m.peek(meta))));
 }
 
 /**
- * Locks the PAMT entry of a page that the function reached through the S-EPT, without a walk. The module first checks
- * that the entry's type is what the tree says; if not, it stops the platform. The owner is not looked at.
+ * Locks the PAMT entry of a page that the function reached through the S-EPT, without a walk. The
+ * module first checks that the entry's type is what the tree says; if not, it stops the platform.
+ * The owner is not looked at.
  */
 export function* implicitPage(
-  tdx: TdxModule, call: Call, page: number, size: number, type: PageType, role: Role = HELD_IMPLICIT,
+  tdx: TdxModule,
+  call: Call,
+  page: number,
+  size: number,
+  type: PageType,
+  role: Role = HELD_IMPLICIT,
 ): Steps<S.Status> {
   const meta = yield* tdx.m.read(tdx.pamt.meta(page, size));
   if (Pamt.typeOf(meta) !== type) return S.MODULE_HALT;

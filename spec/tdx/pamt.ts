@@ -1,8 +1,9 @@
 /**
- * The physical address metadata table: for each 4 KiB, 2 MiB and 1 GiB page of the TDMR its type, its owner and the
- * epoch at which it was blocked, under a lock each.
+ * The physical address metadata table: for each 4 KiB, 2 MiB and 1 GiB page of the TDMR its type,
+ * its owner and the epoch at which it was blocked, under a lock each.
  *
- * Page numbers count 4 KiB pages from the TDMR's base. Source: module notes §2 and the `final.pamt` dumps.
+ * Page numbers count 4 KiB pages from the TDMR's base. Source: module notes §2 and the `final.pamt`
+ * dumps.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import type { Geometry } from './geometry.ts';
@@ -18,7 +19,13 @@ export const EPT = 8;
 export type PageType = number;
 
 const TYPE_NAMES = new Map([
-  [NDA, 'NDA'], [RSVD, 'RSVD'], [REG, 'REG'], [TDR, 'TDR'], [TDCX, 'TDCX'], [TDVPR, 'TDVPR'], [EPT, 'EPT'],
+  [NDA, 'NDA'],
+  [RSVD, 'RSVD'],
+  [REG, 'REG'],
+  [TDR, 'TDR'],
+  [TDCX, 'TDCX'],
+  [TDVPR, 'TDVPR'],
+  [EPT, 'EPT'],
 ]);
 export const pageTypeName = (type: PageType): string => TYPE_NAMES.get(type) ?? `type ${type}`;
 
@@ -109,10 +116,13 @@ export class Pamt {
   }
 
   /**
-   * Shows every entry of `size` that is not NDA, in order of its page. It looks at all of them: for rules, on the small
-   * platforms that they run on.
+   * Shows every entry of `size` that is not NDA, in order of its page. It looks at all of them: for
+   * rules, on the small platforms that they run on.
    */
-  forEachAssigned(size: number, visit: (page: number, type: PageType, owner: number) => void): void {
+  forEachAssigned(
+    size: number,
+    visit: (page: number, type: PageType, owner: number) => void,
+  ): void {
     const span = this.geometry.span(size);
     let cell = this.meta(0, size);
     for (let page = 0; page < this.pages; page += span) {

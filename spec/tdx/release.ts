@@ -1,9 +1,18 @@
 /**
- * Release orders that several functions share, as `locks.json` recorded them. A role that the call does not hold is
- * skipped, so one order serves every way out of a function.
+ * Release orders that several functions share, as `locks.json` recorded them. A role that the call
+ * does not hold is skipped, so one order serves every way out of a function.
  */
 import {
-  HELD_ENTRY, HELD_IMPLICIT, HELD_OP_STATE, HELD_PAGE, HELD_TDR, HELD_TDVPR, HELD_TREE, parent1G, parent2M, type Role,
+  HELD_ENTRY,
+  HELD_IMPLICIT,
+  HELD_OP_STATE,
+  HELD_PAGE,
+  HELD_TDR,
+  HELD_TDVPR,
+  HELD_TREE,
+  parent1G,
+  parent2M,
+  type Role,
 } from './call.ts';
 
 /** A walked operand: the leaf first, its PAMT parents after it. */
@@ -15,9 +24,20 @@ export const PAGE_THEN_TDR: readonly Role[] = [...walked(HELD_PAGE), ...walked(H
 /** Entry, tree, OP_STATE, TDR: functions without a page operand. */
 export const ENTRY_TO_TDR: readonly Role[] = [HELD_ENTRY, HELD_TREE, HELD_OP_STATE, ...TDR_LAST];
 /** The new page is let go of after the entry (SEPT.ADD, PAGE.AUG). */
-export const ENTRY_PAGE_TO_TDR: readonly Role[] = [HELD_ENTRY, ...walked(HELD_PAGE), HELD_TREE, HELD_OP_STATE, ...TDR_LAST];
+export const ENTRY_PAGE_TO_TDR: readonly Role[] = [
+  HELD_ENTRY,
+  ...walked(HELD_PAGE),
+  HELD_TREE,
+  HELD_OP_STATE,
+  ...TDR_LAST,
+];
 /** The pages are let go of before the entry (RELOCATE, DEMOTE, PROMOTE, the two REMOVEs). */
 export const PAGES_ENTRY_TO_TDR: readonly Role[] = [
-  ...walked(HELD_PAGE), HELD_IMPLICIT, HELD_ENTRY, HELD_TREE, HELD_OP_STATE, ...TDR_LAST,
+  ...walked(HELD_PAGE),
+  HELD_IMPLICIT,
+  HELD_ENTRY,
+  HELD_TREE,
+  HELD_OP_STATE,
+  ...TDR_LAST,
 ];
 export const TDVPR_LAST: readonly Role[] = walked(HELD_TDVPR);

@@ -1,13 +1,23 @@
 /**
- * Walking, locking and changing the Secure EPT: the building blocks of every function that has a GPA operand.
- * Source: module notes §2 and §5; lock words and orders from `locks.json` and `commit-order.jsonl`.
+ * Walking, locking and changing the Secure EPT: the building blocks of every function that has a
+ * GPA operand. Source: module notes §2 and §5; lock words and orders from `locks.json` and
+ * `commit-order.jsonl`.
  */
 import type { Cell } from '../machine/machine.ts';
 import { RMW, TRY, type Steps } from '../machine/step.ts';
 import { HELD_ENTRY, HELD_TREE, type Call } from './call.ts';
 import {
-  ALL_BLOCKED, among, ENTRY_LOCK, HOST_PRIORITY, isWalkable, pageOf, stateCode, stateOf, TRACKED,
-  type Entry, type StateSet,
+  ALL_BLOCKED,
+  among,
+  ENTRY_LOCK,
+  HOST_PRIORITY,
+  isWalkable,
+  pageOf,
+  stateCode,
+  stateOf,
+  TRACKED,
+  type Entry,
+  type StateSet,
 } from './entry.ts';
 import { EXCLUSIVE } from './locks.ts';
 import type { TdxModule } from './module.ts';
@@ -25,8 +35,9 @@ export function* lockTree(tdx: TdxModule, call: Call): Steps<S.Status> {
 }
 
 /**
- * Walks from the root towards `level`. It goes on only through an entry that grants some permission and is not a leaf:
- * so a blocked table hides its subtree. `call.entry*` tell where the walk ended; true when that is at `level`.
+ * Walks from the root towards `level`. It goes on only through an entry that grants some permission
+ * and is not a leaf: so a blocked table hides its subtree. `call.entry*` tell where the walk ended;
+ * true when that is at `level`.
  */
 export function* walk(tdx: TdxModule, call: Call, gfn: number, level: number): Steps<boolean> {
   let table = tdGet(tdx, call, TD.SEPT_ROOT);
@@ -61,11 +72,12 @@ export function* walkTo(tdx: TdxModule, call: Call, gfn: number, level: number):
 }
 
 /**
- * Locks the entry for the host (bit 11). A refused host sets the host-priority bit; success clears it. The entry is
- * read again afterwards. Versions without entry locks only read it again.
+ * Locks the entry for the host (bit 11). A refused host sets the host-priority bit; success clears
+ * it. The entry is read again afterwards. Versions without entry locks only read it again.
  */
 export function* lockEntry(tdx: TdxModule, call: Call): Steps<S.Status> {
-  if (tdx.locking(call.name as SeptFunction).entryLock) { // see lockTree
+  if (tdx.locking(call.name as SeptFunction).entryLock) {
+    // see lockTree
     if (!(yield* tryEntry(tdx, call, call.entryCell))) return aboutEntry(call, S.OPERAND_BUSY);
     call.hold(HELD_ENTRY, call.entryCell, EXCLUSIVE);
   }
@@ -102,8 +114,9 @@ export const requireState = (call: Call, states: StateSet): S.Status =>
   among(states, call.entry) ? S.SUCCESS : aboutEntry(call, S.EPT_ENTRY_STATE_INCORRECT);
 
 /**
- * Replaces an entry that a guest may be updating. Under an entry lock this is a plain write; without (version 1.0) it
- * is a transaction that fails when the entry is no longer what the call has read.
+ * Replaces an entry that a guest may be updating. Under an entry lock this is a plain write;
+ * without (version 1.0) it is a transaction that fails when the entry is no longer what the call
+ * has read.
  */
 export function* updateEntry(tdx: TdxModule, call: Call, value: Entry): Steps<boolean> {
   if (call.modeOf(HELD_ENTRY) !== 0) {
@@ -114,7 +127,8 @@ export function* updateEntry(tdx: TdxModule, call: Call, value: Entry): Steps<bo
   const before = tdx.m.peek(call.entryCell);
   if (before !== call.entry) return false;
   tdx.m.poke(call.entryCell, value);
-  for (const listener of tdx.listeners) listener.entryWritten?.(call.entryCell, before, value, call);
+  for (const listener of tdx.listeners)
+    listener.entryWritten?.(call.entryCell, before, value, call);
   return true;
 }
 
@@ -122,8 +136,9 @@ export function* updateEntry(tdx: TdxModule, call: Call, value: Entry): Steps<bo
 export const lockBit = (call: Call): number => (call.modeOf(HELD_ENTRY) !== 0 ? ENTRY_LOCK : 0);
 
 /**
- * Has every VCPU that may have cached a translation blocked in epoch `bepoch` left the TD or flushed? The epoch cell
- * is read in one step. Source: epoch notes, rule 5; all 108 rows of `epoch_table.json`.
+ * Has every VCPU that may have cached a translation blocked in epoch `bepoch` left the TD or
+ * flushed? The epoch cell is read in one step. Source: epoch notes, rule 5; all 108 rows of
+ * `epoch_table.json`.
  */
 export function* isTracked(tdx: TdxModule, call: Call, bepoch: number): Steps<boolean> {
   const epoch = yield* tdx.m.read(tdCell(tdx, call, TD.TD_EPOCH));
@@ -132,10 +147,14 @@ export function* isTracked(tdx: TdxModule, call: Call, bepoch: number): Steps<bo
 }
 
 /**
- * "Blocked and tracked": what a function asks for before it takes a translation away from a TD that can run. Nothing
- * is asked while the TD is being built. `bepoch` is the cell to check.
+ * "Blocked and tracked": what a function asks for before it takes a translation away from a TD that
+ * can run. Nothing is asked while the TD is being built. `bepoch` is the cell to check.
  */
-export function* requireBlockedAndTracked(tdx: TdxModule, call: Call, bepoch: Cell): Steps<S.Status> {
+export function* requireBlockedAndTracked(
+  tdx: TdxModule,
+  call: Call,
+  bepoch: Cell,
+): Steps<S.Status> {
   if (tdGet(tdx, call, TD.OP_STATE) !== RUNNABLE || !among(TRACKED, call.entry)) return S.SUCCESS;
   if (!among(ALL_BLOCKED, call.entry)) return aboutEntry(call, S.GPA_RANGE_NOT_BLOCKED);
   const tracked = yield* isTracked(tdx, call, yield* tdx.m.read(bepoch));

@@ -1,8 +1,9 @@
 /**
  * Completion statuses of the TDX module's interface functions.
  *
- * In the loop a status is a small integer, `index | operand << 8`; the 64-bit value that software sees in RAX exists
- * only at the edges. Source: the codes as answered by module 1.5.01 in the recordings; names as in its ABI reference.
+ * In the loop a status is a small integer, `index | operand << 8`; the 64-bit value that software
+ * sees in RAX exists only at the edges. Source: the codes as answered by module 1.5.01 in the
+ * recordings; names as in its ABI reference.
  */
 export type Status = number;
 
@@ -52,7 +53,10 @@ const CODES = [
   ['TDX_INTERRUPTED_RESTARTABLE', 0x80000004],
   ['TDX_METADATA_FIELD_ID_INCORRECT', 0xc0000c00],
   ['TDX_METADATA_FIRST_FIELD_ID_IN_CONTEXT', 0x00000c0b],
-  /** Not a status of the ABI: TDH.VP.ENTER answers as if the VCPU had left the TD, with a VMX exit reason in RAX. */
+  /**
+   * Not a status of the ABI: TDH.VP.ENTER answers as if the VCPU had left the TD, with a VMX exit
+   * reason in RAX.
+   */
   ['VMEXIT_EPT_VIOLATION', 0x00000000],
   /** Not a status of the ABI: the module stopped the platform (a failed internal check, UD2). */
   ['MODULE_HALT', 0xffffffff],
@@ -113,9 +117,10 @@ export const VMEXIT_EPT_VIOLATION = code('VMEXIT_EPT_VIOLATION');
 export const MODULE_HALT = code('MODULE_HALT');
 
 /**
- * Operand ids, bits 31:0 of a status. Registers, implicit structures, TD_PARAMS fields, and for INCONSISTENT_MSR the
- * MSR's number. Source: `operandId` and `operandName` of the recordings; KOT, WBCACHE, TDR and OP_STATE from the ABI
- * reference (they never reach RAX in a sequential recording).
+ * Operand ids, bits 31:0 of a status. Registers, implicit structures, TD_PARAMS fields, and for
+ * INCONSISTENT_MSR the MSR's number. Source: `operandId` and `operandName` of the recordings; KOT,
+ * WBCACHE, TDR and OP_STATE from the ABI reference (they never reach RAX in a sequential
+ * recording).
  */
 export const OPERANDS = {
   RAX: 0,
@@ -152,7 +157,8 @@ export const classOf = (status: Status): Status => status & 0xff;
 export const operandOf = (status: Status): number => status >>> 8;
 
 /** A status is made by code(), so it has a row. */
-const rowOf = (status: Status): (typeof CODES)[number] => CODES[classOf(status)] as (typeof CODES)[number];
+const rowOf = (status: Status): (typeof CODES)[number] =>
+  CODES[classOf(status)] as (typeof CODES)[number];
 
 export const statusName = (status: Status): StatusName => rowOf(status)[0];
 
@@ -160,7 +166,8 @@ export const statusName = (status: Status): StatusName => rowOf(status)[0];
 const EXIT_REASONS = new Map([[VMEXIT_EPT_VIOLATION, 48n]]);
 
 /** Bits 63:0 of RAX. */
-export const toRax = (status: Status): bigint => EXIT_REASONS.get(classOf(status)) ??
+export const toRax = (status: Status): bigint =>
+  EXIT_REASONS.get(classOf(status)) ??
   (BigInt(rowOf(status)[1]) << 32n) | BigInt(operandOf(status));
 
 const CODE_SHIFT = 32n;
@@ -175,7 +182,9 @@ export function fromRax(rax: bigint): Status | null {
   return status < 0 || operand > MAX_OPERAND ? null : on(status, operand);
 }
 
-const OPERAND_NAMES = new Map<number, string>(Object.entries(OPERANDS).map(([name, id]) => [id, name]));
+const OPERAND_NAMES = new Map<number, string>(
+  Object.entries(OPERANDS).map(([name, id]) => [id, name]),
+);
 
 /** Statuses whose low bits carry a page level, not an operand. */
 const CARRIES_LEVEL = new Set([PAGE_ALREADY_ACCEPTED, PAGE_SIZE_MISMATCH]);
@@ -183,7 +192,9 @@ const CARRIES_LEVEL = new Set([PAGE_ALREADY_ACCEPTED, PAGE_SIZE_MISMATCH]);
 /** Name of the operand, or null when the status speaks of none; an MSR has a number only. */
 export function operandName(status: Status): string | null {
   if (operandOf(status) === 0 || classOf(status) === INCONSISTENT_MSR) return null;
-  return CARRIES_LEVEL.has(classOf(status)) ? 'LEVEL' : OPERAND_NAMES.get(operandOf(status)) ?? null;
+  return CARRIES_LEVEL.has(classOf(status))
+    ? 'LEVEL'
+    : (OPERAND_NAMES.get(operandOf(status)) ?? null);
 }
 
 /** `TDX_OPERAND_BUSY|SEPT_TREE`, as the recordings write it; operand 0 is left out. */

@@ -1,12 +1,14 @@
 /**
- * Zero-step mitigation: a VMM that keeps a guest from getting past one instruction learns what it touches. So the
- * module counts the EPT violations on private GPAs at an unchanged RIP, lists the GPAs once there are too many, and
- * from then on lets the VCPU enter only when none of them faults any more.
+ * Zero-step mitigation: a VMM that keeps a guest from getting past one instruction learns what it
+ * touches. So the module counts the EPT violations on private GPAs at an unchanged RIP, lists the
+ * GPAs once there are too many, and from then on lets the VCPU enter only when none of them faults
+ * any more.
  *
- * "Unchanged" compares with the RIP at the last TDH.VP.ENTER, and only when a violation is counted. So what a guest
- * does before it leaves for another reason does not reset the count, and neither does TDH.VP.FLUSH. TD exits of
- * TDG.MEM.PAGE.ACCEPT are not counted. Source: module notes §3; td_exit_stepping.c of the public module source;
- * all `TDH.VP.ENTER` rows of the sequential recordings.
+ * "Unchanged" compares with the RIP at the last TDH.VP.ENTER, and only when a violation is counted.
+ * So what a guest does before it leaves for another reason does not reset the count, and neither
+ * does TDH.VP.FLUSH. TD exits of TDG.MEM.PAGE.ACCEPT are not counted. Source: module notes §3;
+ * td_exit_stepping.c of the public module source; all `TDH.VP.ENTER` rows of the sequential
+ * recordings.
  */
 import type { Steps } from '../machine/step.ts';
 import type { Call } from './call.ts';
@@ -23,7 +25,8 @@ const RWX = 7;
 
 type Field = (typeof VP)[keyof typeof VP];
 
-const get = (tdx: TdxModule, tdvpr: number, field: Field): number => tdx.m.peek(tdx.memory.word(tdvpr, field));
+const get = (tdx: TdxModule, tdvpr: number, field: Field): number =>
+  tdx.m.peek(tdx.memory.word(tdvpr, field));
 const set = (tdx: TdxModule, tdvpr: number, field: Field, value: number): void =>
   tdx.m.poke(tdx.memory.word(tdvpr, field), value);
 
@@ -60,12 +63,16 @@ export function listGpa(tdx: TdxModule, tdvpr: number, gpa: number): void {
   set(tdx, tdvpr, VP.LISTED, listed + 1);
 }
 
-const listCell = (tdx: TdxModule, tdvpr: number, i: number): number => tdx.memory.word(tdvpr, VP.GPA_LIST + 2 * i);
+const listCell = (tdx: TdxModule, tdvpr: number, i: number): number =>
+  tdx.memory.word(tdvpr, VP.GPA_LIST + 2 * i);
 
 const listedGfn = (tdx: TdxModule, tdvpr: number, i: number): number =>
   tdx.m.peek(listCell(tdx, tdvpr, i)) + tdx.m.peek(listCell(tdx, tdvpr, i) + 1) * LOW;
 
-/** The first listed GPA (bytes) that a guest could not read, write and execute now, or -1. The tree is locked. */
+/**
+ * The first listed GPA (bytes) that a guest could not read, write and execute now, or -1. The tree
+ * is locked.
+ */
 export function* faultingGpa(tdx: TdxModule, call: Call): Steps<number> {
   const listed = get(tdx, call.tdvpr, VP.LISTED);
   for (let i = 0; i < listed; i++) {

@@ -1,10 +1,10 @@
 /**
- * TD_PARAMS, the configuration that TDH.MNG.INIT is given: what it has to obey, in the order in which the module
- * looks, and what becomes of it.
+ * TD_PARAMS, the configuration that TDH.MNG.INIT is given: what it has to obey, in the order in
+ * which the module looks, and what becomes of it.
  *
- * Source: life-cycle notes §2 for the order; for the bits, the module's base specification (ATTRIBUTES, XFAM,
- * CONFIG_FLAGS, EPTP) and the platform of the life-cycle recordings, where XFAM supports 0x1a07 and no CPUID bit of
- * leaf 1 and no bit of IA32_ARCH_CAPABILITIES is configurable.
+ * Source: life-cycle notes §2 for the order; for the bits, the module's base specification
+ * (ATTRIBUTES, XFAM, CONFIG_FLAGS, EPTP) and the platform of the life-cycle recordings, where XFAM
+ * supports 0x1a07 and no CPUID bit of leaf 1 and no bit of IA32_ARCH_CAPABILITIES is configurable.
  */
 import type { TdParams } from './call.ts';
 import * as S from './status.ts';
@@ -39,7 +39,10 @@ const TSC_FREQUENCIES = { lowest: 4, highest: 400 } as const;
 /** IA32_ARCH_CAPABILITIES is virtualised by configuration; all other bits are reserved. */
 const MSR_CONFIG_CTLS_ALLOWED = 1;
 
-/** `cpuidConfig`: another family, model or stepping than the platform's; 1 is a bit that is not configurable. */
+/**
+ * `cpuidConfig`: another family, model or stepping than the platform's; 1 is a bit that is not
+ * configurable.
+ */
 const OTHER_FMS = 2;
 
 /** Leaf 1 without a sub-leaf, as RCX reports it. */
@@ -55,10 +58,13 @@ export interface InitContext {
 const has = (bits: bigint, wanted: bigint): boolean => (bits & wanted) !== 0n;
 
 const areBadAttributes = ({ attributes }: TdParams): boolean =>
-  has(attributes, ~ATTRIBUTES_ALLOWED) || (has(attributes, MIGRATABLE) && has(attributes, DEBUG | PERFMON));
+  has(attributes, ~ATTRIBUTES_ALLOWED) ||
+  (has(attributes, MIGRATABLE) && has(attributes, DEBUG | PERFMON));
 
 const isBadXfam = ({ xfam }: TdParams): boolean =>
-  has(xfam, ~XFAM_ALLOWED) || has(~xfam, XFAM_REQUIRED) || (has(xfam, XFAM_CET) && has(~xfam, XFAM_CET));
+  has(xfam, ~XFAM_ALLOWED) ||
+  has(~xfam, XFAM_REQUIRED) ||
+  (has(xfam, XFAM_CET) && has(~xfam, XFAM_CET));
 
 const areBadEptpControls = ({ eptpControls, configFlags }: TdParams): boolean =>
   eptpControls !== EPTP_5_LEVELS && (eptpControls !== EPTP_4_LEVELS || has(configFlags, GPAW));
@@ -66,11 +72,15 @@ const areBadEptpControls = ({ eptpControls, configFlags }: TdParams): boolean =>
 const isBadCpuidConfig = ({ cpuidConfig, attributes }: TdParams): boolean =>
   cpuidConfig === OTHER_FMS ? !has(attributes, MIGRATABLE) : cpuidConfig !== 0;
 
-const invalid = (operand: keyof typeof S.OPERANDS): S.Status => S.on(S.OPERAND_INVALID, S.OPERANDS[operand]);
+const invalid = (operand: keyof typeof S.OPERANDS): S.Status =>
+  S.on(S.OPERAND_INVALID, S.OPERANDS[operand]);
 
 type Refused = (params: TdParams, context: InitContext) => boolean;
 
-const reserved = (which: number): readonly [S.Status, Refused] => [invalid('RDX'), (p) => p.reservedNonZero === which];
+const reserved = (which: number): readonly [S.Status, Refused] => [
+  invalid('RDX'),
+  (p) => p.reservedNonZero === which,
+];
 
 const CHECKS: readonly (readonly [S.Status, Refused])[] = [
   [invalid('ATTRIBUTES'), areBadAttributes],
@@ -81,8 +91,14 @@ const CHECKS: readonly (readonly [S.Status, Refused])[] = [
   reserved(1),
   [invalid('EXEC_CONTROLS'), (p) => has(p.configFlags, ~CONFIG_FLAGS_ALLOWED)],
   [invalid('EPTP_CONTROLS'), areBadEptpControls],
-  [invalid('TSC_FREQUENCY'), ({ tscFrequency: f }) => f < TSC_FREQUENCIES.lowest || f > TSC_FREQUENCIES.highest],
-  [S.on(S.INCONSISTENT_MSR, S.OPERANDS.IA32_TSC_ADJUST), (_, { tscAdjustChanged }) => tscAdjustChanged],
+  [
+    invalid('TSC_FREQUENCY'),
+    ({ tscFrequency: f }) => f < TSC_FREQUENCIES.lowest || f > TSC_FREQUENCIES.highest,
+  ],
+  [
+    S.on(S.INCONSISTENT_MSR, S.OPERANDS.IA32_TSC_ADJUST),
+    (_, { tscAdjustChanged }) => tscAdjustChanged,
+  ],
   reserved(2),
   [invalid('RDX'), (p) => (p.msrConfigCtls & ~MSR_CONFIG_CTLS_ALLOWED) !== 0],
   reserved(3),

@@ -1,9 +1,10 @@
 /**
- * The control structures of a TD and of its VCPUs, as words of the pages that hold them: TDR and TDCS fields on the
- * TDR page, TDVPS fields on the TDVPR page. A structure is named by the number of its page.
+ * The control structures of a TD and of its VCPUs, as words of the pages that hold them: TDR and
+ * TDCS fields on the TDR page, TDVPS fields on the TDVPR page. A structure is named by the number
+ * of its page.
  *
- * (In hardware the TDCS fields lie on the TDCX pages; they are reached only through the TDR, so the difference shows
- * nowhere except that TDCS fields are meaningful from the sixth TDCX page on.)
+ * (In hardware the TDCS fields lie on the TDCX pages; they are reached only through the TDR, so the
+ * difference shows nowhere except that TDCS fields are meaningful from the sixth TDCX page on.)
  */
 
 /** Words of the TDR page. */
@@ -52,7 +53,10 @@ export const VP = {
   TDR: 5,
   /** Counts the guest's progress: changes when the guest RIP does. */
   RIP: 6,
-  /** Zero-step mitigation: RIP at the last VP.ENTER, how many EPT violations were counted, how many GPAs are listed. */
+  /**
+   * Zero-step mitigation: RIP at the last VP.ENTER, how many EPT violations were counted, how many
+   * GPAs are listed.
+   */
   RIP_AT_ENTRY: 8,
   VIOLATIONS: 9,
   LISTED: 10,
@@ -76,13 +80,17 @@ export const INITIALIZED = 1;
 export const RUNNABLE = 2;
 
 /** A set of OP_STATEs, for the guard lines of the functions. */
-export const opStates = (...states: number[]): number => states.reduce((mask, s) => mask | (1 << s), 0);
+export const opStates = (...states: number[]): number =>
+  states.reduce((mask, s) => mask | (1 << s), 0);
 export const IN_INITIALIZED = opStates(INITIALIZED);
 export const IN_RUNNABLE = opStates(RUNNABLE);
 export const IN_BUILD_OR_RUN = opStates(INITIALIZED, RUNNABLE);
 export const IN_UNINITIALIZED = opStates(UNINITIALIZED);
 
-/** TDVPS.STATE. A VCPU that is ACTIVE keeps its TDVPR (with PAMT parents) and its TDR's PAMT entry locked, shared. */
+/**
+ * TDVPS.STATE. A VCPU that is ACTIVE keeps its TDVPR (with PAMT parents) and its TDR's PAMT entry
+ * locked, shared.
+ */
 export const VCPU_UNINITIALIZED = 0;
 export const VCPU_READY = 2;
 export const VCPU_ACTIVE = 4;
@@ -99,4 +107,5 @@ export const TDVPS_PAGES_PER_L2_VM = 3;
 export const MAX_TDVPS_PAGES = 15;
 
 /** Which REFCOUNT counts the VCPUs that entered in `epoch`. */
-export const refcountOf = (epoch: number): number => ((epoch & 1) === 0 ? TD.REFCOUNT_EVEN : TD.REFCOUNT_ODD);
+export const refcountOf = (epoch: number): number =>
+  (epoch & 1) === 0 ? TD.REFCOUNT_EVEN : TD.REFCOUNT_ODD;

@@ -1,12 +1,14 @@
 /**
  * How the interface functions lock the Secure EPT, per module version.
  *
- * `1.5` is measured on module 1.5.01 (`locks.json`): most functions share the tree and lock the one entry they change;
- * only RANGE.BLOCK, RANGE.UNBLOCK, SEPT.REMOVE, and VP.ENTER while zero-step mitigation is armed exclude everybody.
+ * `1.5` is measured on module 1.5.01 (`locks.json`): most functions share the tree and lock the one
+ * entry they change; only RANGE.BLOCK, RANGE.UNBLOCK, SEPT.REMOVE, and VP.ENTER while zero-step
+ * mitigation is armed exclude everybody.
  *
- * `1.0` is the wording that the question of January 2023 quotes from the module's base specification: functions that
- * manage the Secure EPT take the whole tree exclusively, those that read it take it shared, and an entry that a guest
- * may update at the same time is updated by a compare-and-exchange transaction instead of under an entry lock.
+ * `1.0` is the wording that the question of January 2023 quotes from the module's base
+ * specification: functions that manage the Secure EPT take the whole tree exclusively, those that
+ * read it take it shared, and an entry that a guest may update at the same time is updated by a
+ * compare-and-exchange transaction instead of under an entry lock.
  *
  * Adding a module version is adding a column here, and the few functions whose behaviour differs.
  */
@@ -15,7 +17,10 @@ import { EXCLUSIVE, SHARED, type Mode } from './locks.ts';
 export interface SeptLocking {
   /** How the tree lock is taken; null: not at all. */
   readonly tree: Mode | null;
-  /** True: lock the entry (bit 11); false: the tree lock is enough, and guest races are settled by compare-exchange. */
+  /**
+   * True: lock the entry (bit 11); false: the tree lock is enough, and guest races are settled by
+   * compare-exchange.
+   */
   readonly entryLock: boolean;
 }
 
@@ -43,7 +48,10 @@ const TABLE = {
   'TDH.MR.EXTEND': [none, reads],
   'TDG.MEM.PAGE.ACCEPT': [{ tree: null, entryLock: true }, none],
   /** Only while zero-step mitigation is armed. */
-  'TDH.VP.ENTER': [{ tree: EXCLUSIVE, entryLock: false }, { tree: EXCLUSIVE, entryLock: false }],
+  'TDH.VP.ENTER': [
+    { tree: EXCLUSIVE, entryLock: false },
+    { tree: EXCLUSIVE, entryLock: false },
+  ],
 } as const satisfies Record<string, readonly [SeptLocking, SeptLocking]>;
 
 export type SeptFunction = keyof typeof TABLE;

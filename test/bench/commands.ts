@@ -1,7 +1,8 @@
 /**
- * The reference configuration driven by `fc.commands`: a command makes one actor perform its next operation. Under
- * `scheduledModelRun` operations of different actors overlap; `asyncModelRun` runs one after the other and cannot race.
- * How many commands there are is drawn, so that these histories are shorter than the others.
+ * The reference configuration driven by `fc.commands`: a command makes one actor perform its next
+ * operation. Under `scheduledModelRun` operations of different actors overlap; `asyncModelRun` runs
+ * one after the other and cannot race. How many commands there are is drawn, so that these
+ * histories are shorter than the others.
  */
 import fc from 'fast-check';
 import { announceFrom, perform } from '../../spec/machine/run.ts';
@@ -39,46 +40,52 @@ class Next implements fc.AsyncCommand<Model, Real> {
 const MAX_COMMANDS = 2 * ACTORS * OPERATIONS;
 
 const commands = (): fc.Arbitrary<Iterable<fc.AsyncCommand<Model, Real>>> =>
-  fc.commands(Array.from({ length: ACTORS }, (_, actor) => fc.constant(new Next(actor))),
-    { maxCommands: MAX_COMMANDS, size: 'max' });
+  fc.commands(
+    Array.from({ length: ACTORS }, (_, actor) => fc.constant(new Next(actor))),
+    { maxCommands: MAX_COMMANDS, size: 'max' },
+  );
 
 const fullModel = (): Model => Array.from({ length: ACTORS }, () => OPERATIONS);
 
 /** Under the scheduler. */
 export const scheduledCommands = (stage: Stage): Contender => ({
   name: 'fc.commands, scheduledModelRun',
-  run: (amount, seed) => checked(amount, seed, (count) =>
-    fc.asyncProperty(stage.programs, fc.scheduler(), commands(), async (history, s, cmds) => {
-      stage.prepare(history);
-      announceFrom(stage.m, 0);
-      const operate = async (actor: number): Promise<void> => {
-        for (let i = 0; i < STEPS_PER_OPERATION; i++) {
-          await s.schedule(Promise.resolve());
-          perform(stage.m, actor);
-        }
-      };
-      // a command starts its operation and does not wait for it; those of one actor follow each other
-      const last = Array.from({ length: ACTORS }, () => Promise.resolve());
-      const next = async (actor: number): Promise<void> => {
-        last[actor] = (last[actor] ?? Promise.resolve()).then(() => operate(actor));
-      };
-      await fc.scheduledModelRun(s, () => ({ model: fullModel(), real: next }), cmds);
-      await s.waitFor(Promise.all(last));
-      return judged(stage, true, count);
-    })),
+  run: (amount, seed) =>
+    checked(amount, seed, (count) =>
+      fc.asyncProperty(stage.programs, fc.scheduler(), commands(), async (history, s, cmds) => {
+        stage.prepare(history);
+        announceFrom(stage.m, 0);
+        const operate = async (actor: number): Promise<void> => {
+          for (let i = 0; i < STEPS_PER_OPERATION; i++) {
+            await s.schedule(Promise.resolve());
+            perform(stage.m, actor);
+          }
+        };
+        // a command starts its operation and does not wait for it; those of one actor follow each other
+        const last = Array.from({ length: ACTORS }, () => Promise.resolve());
+        const next = async (actor: number): Promise<void> => {
+          last[actor] = (last[actor] ?? Promise.resolve()).then(() => operate(actor));
+        };
+        await fc.scheduledModelRun(s, () => ({ model: fullModel(), real: next }), cmds);
+        await s.waitFor(Promise.all(last));
+        return judged(stage, true, count);
+      }),
+    ),
 });
 
 /** One after the other. */
 export const sequentialCommands = (stage: Stage): Contender => ({
   name: 'fc.commands, asyncModelRun (cannot race)',
-  run: (amount, seed) => checked(amount, seed, (count) =>
-    fc.asyncProperty(stage.programs, commands(), async (history, cmds) => {
-      stage.prepare(history);
-      announceFrom(stage.m, 0);
-      const next = async (actor: number): Promise<void> => {
-        for (let i = 0; i < STEPS_PER_OPERATION; i++) perform(stage.m, actor);
-      };
-      await fc.asyncModelRun(() => ({ model: fullModel(), real: next }), cmds);
-      return judged(stage, true, count);
-    })),
+  run: (amount, seed) =>
+    checked(amount, seed, (count) =>
+      fc.asyncProperty(stage.programs, commands(), async (history, cmds) => {
+        stage.prepare(history);
+        announceFrom(stage.m, 0);
+        const next = async (actor: number): Promise<void> => {
+          for (let i = 0; i < STEPS_PER_OPERATION; i++) perform(stage.m, actor);
+        };
+        await fc.asyncModelRun(() => ({ model: fullModel(), real: next }), cmds);
+        return judged(stage, true, count);
+      }),
+    ),
 });

@@ -1,17 +1,20 @@
-/**
- * Histories of a register and of a key-value store, made as those that porcupine was measured on: some eighty
- * operations of five clients with timeouts, and up to two thousand operations of fifty clients on ten keys. Clients take
- * turns at random; an operation takes effect somewhere between its call and its return, and `broken` histories have one
- * answer changed.
- */
-import { Dice, withDice } from '../../properties/module/recordings/generate/rng.ts';
 import type { KeyValueOp } from '../../properties/linearizability/key-value.ts';
 import type { Content, RegisterOp } from '../../properties/linearizability/register.ts';
 import type { Timed } from '../../properties/linearizability/specification.ts';
+/**
+ * Histories of a register and of a key-value store, made as those that porcupine was measured on:
+ * some eighty operations of five clients with timeouts, and up to two thousand operations of fifty
+ * clients on ten keys. Clients take turns at random; an operation takes effect somewhere between
+ * its call and its return, and `broken` histories have one answer changed.
+ */
+import { Dice, withDice } from '../../properties/module/recordings/generate/rng.ts';
 
 type Untimed<Op> = Op extends Timed ? Omit<Op, keyof Timed> : never;
 
-/** Of a hundred steps how many are by the client that made the last: a client runs for a while, and others wait. */
+/**
+ * Of a hundred steps how many are by the client that made the last: a client runs for a while, and
+ * others wait.
+ */
 const STAYS = 80;
 
 /** What a client is doing. */
@@ -32,8 +35,15 @@ interface Recipe<Op> {
   perform(op: Untimed<Op>): Untimed<Op>;
 }
 
-function history<Op extends Timed>(dice: Dice, { clients, operations, lost, draw, perform }: Recipe<Op>): Op[] {
-  const all = Array.from({ length: clients }, (): Client<Op> => ({ op: null, invoked: 0, done: false }));
+function history<Op extends Timed>(
+  dice: Dice,
+  { clients, operations, lost, draw, perform }: Recipe<Op>,
+): Op[] {
+  const all = Array.from({ length: clients }, (): Client<Op> => ({
+    op: null,
+    invoked: 0,
+    done: false,
+  }));
   const ops: Op[] = [];
   const end = (client: Client<Op>, returned: number): void => {
     ops.push({ ...client.op, invoked: client.invoked, returned } as unknown as Op); // what Untimed took away is back
@@ -42,7 +52,8 @@ function history<Op extends Timed>(dice: Dice, { clients, operations, lost, draw
   let drawn = 0;
   let index = 0;
   for (let now = 1; drawn < operations || all.some(({ op }) => op !== null); now++) {
-    if (!dice.percent(STAYS) || (drawn === operations && all[index]?.op === null)) index = dice.below(clients);
+    if (!dice.percent(STAYS) || (drawn === operations && all[index]?.op === null))
+      index = dice.below(clients);
     const client = all[index] as Client<Op>; // below() stays within
     if (client.op === null) {
       if (drawn === operations) continue;
@@ -58,34 +69,46 @@ function history<Op extends Timed>(dice: Dice, { clients, operations, lost, draw
 }
 
 /** Like a log of Jepsen: reads, writes and compare-and-sets of 0 to 4 by five clients. */
-export const registerHistory = (seed: number): RegisterOp[] => withDice(seed, (dice) => {
-  let state: Content = null;
-  return history<RegisterOp>(dice, {
-    clients: 5, operations: 73 + dice.below(18), lost: 15,
-    draw: (d) => d.pick<Untimed<RegisterOp>>([
-      { kind: 'read' }, { kind: 'write', value: d.below(5) }, { kind: 'cas', from: d.below(5), to: d.below(5) },
-    ]),
-    perform(op) {
-      if (op.kind === 'read') return { ...op, value: state };
-      if (op.kind === 'write') state = op.value;
-      else if (op.from === state) {
-        state = op.to;
-        return { ...op, ok: true };
-      } else return { ...op, ok: false };
-      return op;
-    },
-  }).filter(({ kind, returned }) => kind !== 'read' || returned !== Infinity);
-});
+export const registerHistory = (seed: number): RegisterOp[] =>
+  withDice(seed, (dice) => {
+    let state: Content = null;
+    return history<RegisterOp>(dice, {
+      clients: 5,
+      operations: 73 + dice.below(18),
+      lost: 15,
+      draw: (d) =>
+        d.pick<Untimed<RegisterOp>>([
+          { kind: 'read' },
+          { kind: 'write', value: d.below(5) },
+          { kind: 'cas', from: d.below(5), to: d.below(5) },
+        ]),
+      perform(op) {
+        if (op.kind === 'read') return { ...op, value: state };
+        if (op.kind === 'write') state = op.value;
+        else if (op.from === state) {
+          state = op.to;
+          return { ...op, ok: true };
+        } else return { ...op, ok: false };
+        return op;
+      },
+    }).filter(({ kind, returned }) => kind !== 'read' || returned !== Infinity);
+  });
 
 /** Clients append to ten keys and look at them. */
 export const keyValueHistory = (seed: number, clients: number, operations: number): KeyValueOp[] =>
   withDice(seed, (dice) => {
     const store = new Map<string, string>();
     return history<KeyValueOp>(dice, {
-      clients, operations, lost: 0,
+      clients,
+      operations,
+      lost: 0,
       draw(d, client, nth) {
         const key = String(d.below(10));
-        const kind = d.weighted([[55, 'append'], [40, 'get'], [5, 'put']] as const);
+        const kind = d.weighted([
+          [55, 'append'],
+          [40, 'get'],
+          [5, 'put'],
+        ] as const);
         return kind === 'get' ? { kind, key } : { kind, key, value: `x ${client} ${nth} y` };
       },
       perform(op) {

@@ -1,5 +1,13 @@
-/** How long the checker of linearizability takes on histories like those that porcupine was measured on. */
-import { check, KEY_VALUE, REGISTER, type Outcome } from '../../properties/linearizability/index.ts';
+/**
+ * How long the checker of linearizability takes on histories like those that porcupine was measured
+ * on.
+ */
+import {
+  check,
+  KEY_VALUE,
+  REGISTER,
+  type Outcome,
+} from '../../properties/linearizability/index.ts';
 import { keyValueHistory, registerHistory } from './histories.ts';
 import { median } from './measure.ts';
 
@@ -25,11 +33,25 @@ interface Job {
 function jobs(): Job[] {
   const logs = Array.from({ length: REGISTER_LOGS }, (_, seed) => registerHistory(seed));
   return [
-    { name: `register, ${REGISTER_LOGS} logs`, porcupine: 442, operations: logs.flat().length,
-      run: () => logs.map((ops) => check(REGISTER, ops).verdict) },
-    ...([[10, 337, 1.2], [50, 1712, 170]] as const).map(([clients, operations, porcupine]): Job => {
+    {
+      name: `register, ${REGISTER_LOGS} logs`,
+      porcupine: 442,
+      operations: logs.flat().length,
+      run: () => logs.map((ops) => check(REGISTER, ops).verdict),
+    },
+    ...(
+      [
+        [10, 337, 1.2],
+        [50, 1712, 170],
+      ] as const
+    ).map(([clients, operations, porcupine]): Job => {
       const ops = keyValueHistory(5, clients, operations);
-      return { name: `key-value, ${clients} clients`, porcupine, operations, run: () => [check(KEY_VALUE, ops).verdict] };
+      return {
+        name: `key-value, ${clients} clients`,
+        porcupine,
+        operations,
+        run: () => [check(KEY_VALUE, ops).verdict],
+      };
     }),
   ];
 }
@@ -38,14 +60,16 @@ function jobs(): Job[] {
 const WARM_UP = 20;
 
 /** Each job so many times. */
-export const linearizing = (passes: number): Linearizing[] => jobs().map(({ name, porcupine, operations, run }) => {
-  for (let i = 0; i < WARM_UP; i++) run();
-  const times = Array.from({ length: passes }, () => {
-    const start = performance.now();
-    const verdicts = run();
-    const took = performance.now() - start;
-    if (verdicts.some((verdict) => verdict !== 'explained')) throw new Error(`${name}: not explained`);
-    return took;
+export const linearizing = (passes: number): Linearizing[] =>
+  jobs().map(({ name, porcupine, operations, run }) => {
+    for (let i = 0; i < WARM_UP; i++) run();
+    const times = Array.from({ length: passes }, () => {
+      const start = performance.now();
+      const verdicts = run();
+      const took = performance.now() - start;
+      if (verdicts.some((verdict) => verdict !== 'explained'))
+        throw new Error(`${name}: not explained`);
+      return took;
+    });
+    return { name, operations, milliseconds: median(times), porcupine };
   });
-  return { name, operations, milliseconds: median(times), porcupine };
-});

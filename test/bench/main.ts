@@ -1,12 +1,13 @@
+import { print, printJson, table } from '../../cli/output.ts';
 /**
- * `npm run bench`: measures this engine against fast-check's own schedulers, and itself. `--smoke` does less of the
- * same, to show that it runs; `--json` ends with one line of JSON. docs/performance.md says how to read it.
+ * `npm run bench`: measures this engine against fast-check's own schedulers, and itself. `--smoke`
+ * does less of the same, to show that it runs; `--json` ends with one line of JSON.
+ * docs/performance.md says how to read it.
  */
 import { exclusive } from '../../impl/policies/exclusive.ts';
+import { Engine } from '../../properties/checker/engine.ts';
 import { HistoryArbitrary } from '../../properties/checker/scenarios/arbitrary.ts';
 import { TD_SHAPE } from '../../properties/checker/shapes.ts';
-import { Engine } from '../../properties/checker/engine.ts';
-import { print, printJson, table } from '../../cli/output.ts';
 import { scheduledCommands, sequentialCommands } from './commands.ts';
 import { linearizing } from './linearizing.ts';
 import { inTurns, median, ratio, type Measured, type Plan } from './measure.ts';
@@ -15,8 +16,8 @@ import { replaying } from './replaying.ts';
 import { schedulerContenders, sequenceContender, WAIT_IDLE } from './schedulers.ts';
 import { shrinkings } from './shrinking.ts';
 import { OURS, ourContender, stageOf } from './stage.ts';
-import { tracing } from './tracing.ts';
 import { generationContender, RULES_OFF, RULES_ON, throughputContenders } from './throughput.ts';
+import { tracing } from './tracing.ts';
 
 interface Effort {
   readonly plan: Plan;
@@ -36,19 +37,26 @@ if (unknown !== undefined) {
 }
 const { plan, seeds, passes } = flags.has('--smoke') ? SMOKE : FULL;
 
-print('The same actors under this engine and under fast-check (reference: 3 actors, 30 steps a history)');
+print(
+  'The same actors under this engine and under fast-check (reference: 3 actors, 30 steps a history)',
+);
 const reference = referenceStage();
-const schedulers = await inTurns([
-  ourContender(reference),
-  ...schedulerContenders(reference),
-  sequenceContender(reference, OPERATIONS * STEPS_PER_OPERATION),
-  scheduledCommands(reference),
-  sequentialCommands(reference),
-], plan);
+const schedulers = await inTurns(
+  [
+    ourContender(reference),
+    ...schedulerContenders(reference),
+    sequenceContender(reference, OPERATIONS * STEPS_PER_OPERATION),
+    scheduledCommands(reference),
+    sequentialCommands(reference),
+  ],
+  plan,
+);
 const ours = named(schedulers, OURS);
 print(comparison(schedulers, ours));
 
-print('\nThe same for a policy with every rule on (exclusive, histories as `sept check` draws them)');
+print(
+  '\nThe same for a policy with every rule on (exclusive, histories as `sept check` draws them)',
+);
 const engine = new Engine({ policy: exclusive, module: '1.5', teardown: false });
 const busy = stageOf(engine, new HistoryArbitrary(TD_SHAPE));
 const policy = await inTurns([ourContender(busy), ...schedulerContenders(busy)], plan);
@@ -56,20 +64,43 @@ print(comparison(policy, named(policy, OURS)));
 
 print('\nThis engine on the shipped policies');
 const throughput = await inTurns(throughputContenders(), plan);
-print(table(['', 'steps/s', 'from', 'to'], throughput.map((m) => [m.name, ...spread(m.stepRates)])));
+print(
+  table(
+    ['', 'steps/s', 'from', 'to'],
+    throughput.map((m) => [m.name, ...spread(m.stepRates)]),
+  ),
+);
 
 print('\nDrawing');
 const drawing = await inTurns([generationContender()], plan);
-print(table(['', 'histories/s', 'from', 'to'], drawing.map((m) => [m.name, ...spread(m.rates)])));
+print(
+  table(
+    ['', 'histories/s', 'from', 'to'],
+    drawing.map((m) => [m.name, ...spread(m.rates)]),
+  ),
+);
 
 print(`\nShrinking (medians of ${seeds} failures)`);
-print(table(['policy', 'rule', 'found after', 'executions', 'ms', 'operations'], (await shrinkings(seeds)).map((s) =>
-  [s.policy, s.rule, s.foundAfter, s.executions, s.milliseconds.toFixed(1), `${s.from} -> ${s.to}`])));
+print(
+  table(
+    ['policy', 'rule', 'found after', 'executions', 'ms', 'operations'],
+    (await shrinkings(seeds)).map((s) => [
+      s.policy,
+      s.rule,
+      s.foundAfter,
+      s.executions,
+      s.milliseconds.toFixed(1),
+      `${s.from} -> ${s.to}`,
+    ]),
+  ),
+);
 
 print('\nReplay of recorded calls');
 const replay = await replaying(passes);
 if (replay === null) {
-  print('skipped: there is neither ../shared/recordings/tdx/sequential.jsonl.gz nor recordings/sequential.jsonl.gz');
+  print(
+    'skipped: there is neither ../shared/recordings/tdx/sequential.jsonl.gz nor recordings/sequential.jsonl.gz',
+  );
 } else {
   const { source, stepsPerSecond, steps, differing } = replay;
   print(`${source}: ${rounded(stepsPerSecond)} steps/s, ${steps} steps, ${differing} differing`);
@@ -77,13 +108,24 @@ if (replay === null) {
 
 print('\nJudging traces of real kernels');
 const traced = await tracing(passes);
-print(`${traced.source}: ${rounded(traced.eventsPerSecond)} events/s, ${traced.events} events, ${traced.violated} violations, ` +
-  `${rounded(traced.peakMegabytes)} MB at most`);
+print(
+  `${traced.source}: ${rounded(traced.eventsPerSecond)} events/s, ${traced.events} events, ${traced.violated} violations, ` +
+    `${rounded(traced.peakMegabytes)} MB at most`,
+);
 
 print('\nLinearizability (porcupine: what it took for its own histories of that kind)');
 const linearized = linearizing(passes);
-print(table(['history', 'operations', 'ms', 'porcupine, ms'], linearized.map((l) =>
-  [l.name, String(l.operations), l.milliseconds.toFixed(2), String(l.porcupine)])));
+print(
+  table(
+    ['history', 'operations', 'ms', 'porcupine, ms'],
+    linearized.map((l) => [
+      l.name,
+      String(l.operations),
+      l.milliseconds.toFixed(2),
+      String(l.porcupine),
+    ]),
+  ),
+);
 
 if (flags.has('--json')) {
   printJson({
@@ -98,8 +140,12 @@ if (flags.has('--json')) {
     replayStepsPerSecond: replay === null ? null : Math.round(replay.stepsPerSecond),
     tracedEventsPerSecond: Math.round(traced.eventsPerSecond),
     tracePeakMegabytes: Math.round(traced.peakMegabytes),
-    linearizability: linearized.map(({ name, operations, milliseconds, porcupine }) =>
-      ({ name, operations, ms: twoDigits(milliseconds), porcupineMs: porcupine })),
+    linearizability: linearized.map(({ name, operations, milliseconds, porcupine }) => ({
+      name,
+      operations,
+      ms: twoDigits(milliseconds),
+      porcupineMs: porcupine,
+    })),
   });
 }
 
@@ -116,9 +162,15 @@ function named(measured: readonly Measured[], name: string): Measured {
 }
 
 function comparison(measured: readonly Measured[], first: Measured): string {
-  return table(['', 'histories/s', 'from', 'to', 'steps a history', 'this engine is faster by'], measured.map((m) => [
-    m.name, ...spread(m.rates), (median(m.stepRates) / median(m.rates)).toFixed(1), `${ratio(first, m).toFixed(1)}x`,
-  ]));
+  return table(
+    ['', 'histories/s', 'from', 'to', 'steps a history', 'this engine is faster by'],
+    measured.map((m) => [
+      m.name,
+      ...spread(m.rates),
+      (median(m.stepRates) / median(m.rates)).toFixed(1),
+      `${ratio(first, m).toFixed(1)}x`,
+    ]),
+  );
 }
 
 /** Median, lowest, highest. */

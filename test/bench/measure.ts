@@ -1,6 +1,6 @@
 /**
- * Measures several contenders in turns (A B C A B C ...), so that whatever else the machine does hits all of them
- * alike, and answers medians.
+ * Measures several contenders in turns (A B C A B C ...), so that whatever else the machine does
+ * hits all of them alike, and answers medians.
  */
 
 /** What a slice of work came to. */
@@ -34,7 +34,8 @@ export interface Measured {
 
 /** Runs every contender once a round, after a warm-up. */
 export async function inTurns(contenders: readonly Contender[], plan: Plan): Promise<Measured[]> {
-  const runners: { contender: Contender; amount: number; rates: number[]; stepRates: number[] }[] = [];
+  const runners: { contender: Contender; amount: number; rates: number[]; stepRates: number[] }[] =
+    [];
   for (const contender of contenders) {
     runners.push({ contender, amount: await calibrate(contender, plan), rates: [], stepRates: [] });
   }
@@ -45,17 +46,24 @@ export async function inTurns(contenders: readonly Contender[], plan: Plan): Pro
       stepRates.push(work.steps / seconds);
     }
   }
-  return runners.map(({ contender, rates, stepRates }) => ({ name: contender.name, rates, stepRates }));
+  return runners.map(({ contender, rates, stepRates }) => ({
+    name: contender.name,
+    rates,
+    stepRates,
+  }));
 }
 
-/** Warms a contender up with more and more work, until it gets no faster; answers how much of it fills a slice. */
+/**
+ * Warms a contender up with more and more work, until it gets no faster; answers how much of it
+ * fills a slice.
+ */
 async function calibrate(contender: Contender, { warmUp, slice }: Plan): Promise<number> {
   let before = 0;
   for (let amount = 8; ; amount *= 2) {
     const { seconds } = await timed(() => contender.run(amount, 0));
     const rate = amount / seconds;
     const isWarm = seconds * 1000 >= warmUp / 2 && rate < before * GETS_FASTER;
-    if (isWarm) return Math.max(1, Math.round(rate * slice / 1000));
+    if (isWarm) return Math.max(1, Math.round((rate * slice) / 1000));
     before = rate;
   }
 }
@@ -64,7 +72,9 @@ async function calibrate(contender: Contender, { warmUp, slice }: Plan): Promise
 const GETS_FASTER = 1.15;
 
 /** How long it takes. */
-export async function timed<T>(work: () => Promise<T> | T): Promise<{ readonly seconds: number; readonly work: T }> {
+export async function timed<T>(
+  work: () => Promise<T> | T,
+): Promise<{ readonly seconds: number; readonly work: T }> {
   const start = performance.now();
   const done = await work();
   return { seconds: (performance.now() - start) / 1000, work: done };
@@ -77,6 +87,9 @@ export function median(numbers: readonly number[]): number {
   return (upper + lower) / 2;
 }
 
-/** How many times as fast `a` is as `b`: the median over the rounds, in which both ran one after the other. */
+/**
+ * How many times as fast `a` is as `b`: the median over the rounds, in which both ran one after the
+ * other.
+ */
 export const ratio = (a: Measured, b: Measured): number =>
   median(a.rates.map((rate, round) => rate / (b.rates[round] ?? Number.NaN)));

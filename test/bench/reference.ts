@@ -1,16 +1,21 @@
 /**
- * The reference configuration: three actors, five operations each, two steps an operation, so that every history has
- * thirty steps. An operation reads one of four words and moves it on, FREE to MAPPED to BLOCKED to FREE, by
- * compare-and-exchange; a rule looks at every write. The steps do next to nothing, on either side: what is compared is
- * the machinery around them.
+ * The reference configuration: three actors, five operations each, two steps an operation, so that
+ * every history has thirty steps. An operation reads one of four words and moves it on, FREE to
+ * MAPPED to BLOCKED to FREE, by compare-and-exchange; a rule looks at every write. The steps do
+ * next to nothing, on either side: what is compared is the machinery around them.
  */
 import fc from 'fast-check';
+import { DeviationChoices } from '../../properties/checker/scenarios/deviations.ts';
+import type {
+  ActorProgram,
+  Deviation,
+  History,
+  Operation,
+} from '../../properties/checker/scenarios/scenario.ts';
 import { Machine, type Cell } from '../../spec/machine/machine.ts';
 import { RuleBook, type Rule } from '../../spec/machine/monitor.ts';
 import { run } from '../../spec/machine/run.ts';
 import { READ, RMW, type Steps } from '../../spec/machine/step.ts';
-import { DeviationChoices } from '../../properties/checker/scenarios/deviations.ts';
-import type { ActorProgram, Deviation, History, Operation } from '../../properties/checker/scenarios/scenario.ts';
 import type { Stage } from './stage.ts';
 
 export const ACTORS = 3;
@@ -34,7 +39,8 @@ const orderOfStates = (keys: Cell): Rule<Machine> => ({
     m.onWrite.push((cell, before, after) => {
       if (cell < keys || cell >= keys + KEYS) return;
       judge.exercised();
-      if (after !== following(before)) judge.violated(`state ${following(before)} after ${before}`, String(after));
+      if (after !== following(before))
+        judge.violated(`state ${following(before)} after ${before}`, String(after));
     });
   },
 });
@@ -61,7 +67,8 @@ export function referenceStage(): Stage {
   const prepare = ({ actors, deviations }: History): void => {
     m.reset();
     choices.follow(deviations);
-    for (let i = 0; i < actors.length; i++) m.spawn(NAMES[i] ?? '', program(actors[i]?.operations ?? []));
+    for (let i = 0; i < actors.length; i++)
+      m.spawn(NAMES[i] ?? '', program(actors[i]?.operations ?? []));
   };
   return {
     m,
@@ -90,7 +97,8 @@ class ReferenceArbitrary extends fc.Arbitrary<History> {
 
   override generate(random: fc.Random): fc.Value<History> {
     const actors: ActorProgram[] = [];
-    for (let i = 0; i < ACTORS; i++) actors.push({ role: 'host', operations: drawOperations(random) });
+    for (let i = 0; i < ACTORS; i++)
+      actors.push({ role: 'host', operations: drawOperations(random) });
     const deviations: Deviation[] = [];
     const count = this.hasSchedule ? random.nextInt(0, MAX_DEVIATIONS) : 0;
     for (let i = 0; i < count; i++) deviations.push(drawDeviation(random));
@@ -108,7 +116,8 @@ class ReferenceArbitrary extends fc.Arbitrary<History> {
 
 function drawOperations(random: fc.Random): Operation[] {
   const all: Operation[] = [];
-  for (let i = 0; i < OPERATIONS; i++) all.push({ name: 'next', gfn: random.nextInt(0, KEYS - 1), pages: 1 });
+  for (let i = 0; i < OPERATIONS; i++)
+    all.push({ name: 'next', gfn: random.nextInt(0, KEYS - 1), pages: 1 });
   return all;
 }
 

@@ -1,4 +1,7 @@
-/** How many recorded calls a second are replayed and compared, from the compressed file to the verdict. */
+/**
+ * How many recorded calls a second are replayed and compared, from the compressed file to the
+ * verdict.
+ */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { replayFile } from '../../properties/module/recordings/replay/replay.ts';
@@ -41,7 +44,10 @@ async function replayingOf(source: string, file: string, passes: number): Promis
   return { source, stepsPerSecond: median(rates), ...totals };
 }
 
-async function replayed(file: string, universes: Universes): Promise<{ steps: number; differing: number }> {
+async function replayed(
+  file: string,
+  universes: Universes,
+): Promise<{ steps: number; differing: number }> {
   const totals = { steps: 0, differing: 0 };
   for await (const { steps, differing } of replayFile(file, universes)) {
     totals.steps += steps;

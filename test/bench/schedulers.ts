@@ -1,6 +1,6 @@
 /**
- * The same actors on the same machine under the same rules, driven by fast-check's schedulers: each resume of an
- * actor's generator waits for a scheduled task, labelled with the actor's name.
+ * The same actors on the same machine under the same rules, driven by fast-check's schedulers: each
+ * resume of an actor's generator waits for a scheduled task, labelled with the actor's name.
  */
 import fc from 'fast-check';
 import type { Actor, Machine } from '../../spec/machine/machine.ts';
@@ -15,42 +15,57 @@ export const WAIT_IDLE = 'fc.scheduler, waitIdle (recommended)';
 
 /** The ways to wait that `fc.scheduler` offers. */
 const DRAINS: ReadonlyMap<string, Drain> = new Map<string, Drain>([
-  ['fc.scheduler, waitAll (deprecated)', async (s, session) => {
-    // waitAll ends when nothing is scheduled, though somebody may be about to
-    while (!session.hasEnded) await s.waitAll();
-  }],
+  [
+    'fc.scheduler, waitAll (deprecated)',
+    async (s, session) => {
+      // waitAll ends when nothing is scheduled, though somebody may be about to
+      while (!session.hasEnded) await s.waitAll();
+    },
+  ],
   ['fc.scheduler, waitFor', (s, session) => s.waitFor(session.ended)],
   [WAIT_IDLE, (s) => s.waitIdle()],
 ]);
 
 /** One contender for each way to wait. */
-export const schedulerContenders = (stage: Stage): Contender[] => [...DRAINS].map(([name, drain]) => ({
-  name,
-  run: (amount, seed) => checked(amount, seed, (count) =>
-    fc.asyncProperty(stage.programs, fc.scheduler(), async (history, s) => {
-      stage.prepare(history);
-      const session = new Session(stage.m, s);
-      session.start();
-      await drain(s, session);
-      return judged(stage, session.hasEnded, count);
-    })),
-}));
+export const schedulerContenders = (stage: Stage): Contender[] =>
+  [...DRAINS].map(([name, drain]) => ({
+    name,
+    run: (amount, seed) =>
+      checked(amount, seed, (count) =>
+        fc.asyncProperty(stage.programs, fc.scheduler(), async (history, s) => {
+          stage.prepare(history);
+          const session = new Session(stage.m, s);
+          session.start();
+          await drain(s, session);
+          return judged(stage, session.hasEnded, count);
+        }),
+      ),
+  }));
 
-/** The same with one sequence of tasks an actor, for programs of which each actor takes `steps` steps. */
+/**
+ * The same with one sequence of tasks an actor, for programs of which each actor takes `steps`
+ * steps.
+ */
 export const sequenceContender = (stage: Stage, steps: number): Contender => ({
   name: 'fc.scheduler, scheduleSequence + waitAll',
-  run: (amount, seed) => checked(amount, seed, (count) =>
-    fc.asyncProperty(stage.programs, fc.scheduler(), async (history, s) => {
-      stage.prepare(history);
-      const { m } = stage;
-      announceFrom(m, 0);
-      for (const { index, name } of m.actors) {
-        const task = { builder: async () => perform(m, index), label: name };
-        s.scheduleSequence(Array.from({ length: steps }, () => task));
-      }
-      await s.waitAll();
-      return judged(stage, m.actors.every(({ done }) => done), count);
-    })),
+  run: (amount, seed) =>
+    checked(amount, seed, (count) =>
+      fc.asyncProperty(stage.programs, fc.scheduler(), async (history, s) => {
+        stage.prepare(history);
+        const { m } = stage;
+        announceFrom(m, 0);
+        for (const { index, name } of m.actors) {
+          const task = { builder: async () => perform(m, index), label: name };
+          s.scheduleSequence(Array.from({ length: steps }, () => task));
+        }
+        await s.waitAll();
+        return judged(
+          stage,
+          m.actors.every(({ done }) => done),
+          count,
+        );
+      }),
+    ),
 });
 
 /** One run of a history, its actors driven by promises. */

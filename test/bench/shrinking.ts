@@ -1,11 +1,11 @@
 /** What shrinking costs, and what it comes to, on policies that are known to break a rule. */
 import fc from 'fast-check';
 import { mirrorNaive, rcuBranchFree, type Policy } from '../../impl/index.ts';
-import { HistoryArbitrary } from '../../properties/checker/scenarios/arbitrary.ts';
-import { TD_SHAPE } from '../../properties/checker/shapes.ts';
 import { Engine } from '../../properties/checker/engine.ts';
+import { HistoryArbitrary } from '../../properties/checker/scenarios/arbitrary.ts';
 import { operationCount, type History } from '../../properties/checker/scenarios/scenario.ts';
 import { shrink } from '../../properties/checker/scenarios/shrink.ts';
+import { TD_SHAPE } from '../../properties/checker/shapes.ts';
 import { median, timed } from './measure.ts';
 
 export interface Shrinking {
@@ -32,12 +32,20 @@ async function shrinking(policy: Policy, seeds: number): Promise<Shrinking> {
   const rule = policy.breaks[0]?.rule ?? '';
   const engine = new Engine({ policy, module: '1.5' });
   const fails = (history: History): boolean => engine.run(history)?.rule === rule;
-  const samples: { foundAfter: number; executions: number; milliseconds: number; from: number; to: number }[] = [];
+  const samples: {
+    foundAfter: number;
+    executions: number;
+    milliseconds: number;
+    from: number;
+    to: number;
+  }[] = [];
   for (let seed = 1; seed <= seeds; seed++) {
     const { counterexample, numRuns } = fc.check(
       fc.property(new HistoryArbitrary(TD_SHAPE), (history) => !fails(history)),
-      { seed, numRuns: MAX_RUNS, endOnFailure: true });
-    if (counterexample === null) throw new Error(`${policy.name} broke no rule in ${MAX_RUNS} histories`);
+      { seed, numRuns: MAX_RUNS, endOnFailure: true },
+    );
+    if (counterexample === null)
+      throw new Error(`${policy.name} broke no rule in ${MAX_RUNS} histories`);
     const [history] = counterexample;
     const { seconds, work } = await timed(() => shrink(history, fails));
     samples.push({
@@ -48,7 +56,8 @@ async function shrinking(policy: Policy, seeds: number): Promise<Shrinking> {
       to: operationCount(work.history),
     });
   }
-  const middle = (of: (sample: (typeof samples)[number]) => number): number => median(samples.map(of));
+  const middle = (of: (sample: (typeof samples)[number]) => number): number =>
+    median(samples.map(of));
   return {
     policy: policy.name,
     rule,

@@ -1,4 +1,7 @@
-/** How many events of traces a second are judged by every rule, from the compressed files to the verdicts. */
+/**
+ * How many events of traces a second are judged by every rule, from the compressed files to the
+ * verdicts.
+ */
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { judgeTraceFile } from '../../properties/traces/files.ts';
@@ -24,9 +27,16 @@ const FOLDERS = [
 
 /** Judges captures so many times. */
 export async function tracing(passes: number): Promise<Tracing> {
-  const folders = FOLDERS.map(([source, path]) => [source, fileURLToPath(new URL(path, import.meta.url))] as const);
+  const folders = FOLDERS.map(
+    ([source, path]) => [source, fileURLToPath(new URL(path, import.meta.url))] as const,
+  );
   const [source, folder] = folders.find(([, path]) => existsSync(path)) ?? ['none', ''];
-  const files = folder === '' ? [] : readdirSync(folder).filter((name) => name.endsWith('.gz')).map((name) => folder + name);
+  const files =
+    folder === ''
+      ? []
+      : readdirSync(folder)
+          .filter((name) => name.endsWith('.gz'))
+          .map((name) => folder + name);
   const rates: number[] = [];
   let totals = { events: 0, violated: 0 };
   for (let pass = 0; pass < passes; pass++) {
@@ -34,7 +44,12 @@ export async function tracing(passes: number): Promise<Tracing> {
     totals = work;
     rates.push(work.events / seconds);
   }
-  return { source, eventsPerSecond: median(rates), peakMegabytes: await peakMemory(files), ...totals };
+  return {
+    source,
+    eventsPerSecond: median(rates),
+    peakMegabytes: await peakMemory(files),
+    ...totals,
+  };
 }
 
 async function judged(files: readonly string[]): Promise<{ events: number; violated: number }> {

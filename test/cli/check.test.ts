@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { sept, septProcess } from './run.ts';
 import { pathOf } from '../support/repository.ts';
+import { sept, septProcess } from './run.ts';
 
 const IMPL = pathOf('impl/index.ts');
 let folder = '';
@@ -19,30 +19,52 @@ afterAll(() => rmSync(folder, { recursive: true }));
 /** Writes a policy that is frozen-mirror with one thing changed. */
 function policy(name: string, change: string): string {
   const file = join(folder, `${name}.ts`);
-  writeFileSync(file, `import { frozenMirror } from ${JSON.stringify(IMPL)};\n` +
-    `export default { ...frozenMirror, name: '${name}', ${change} };\n`);
+  writeFileSync(
+    file,
+    `import { frozenMirror } from ${JSON.stringify(IMPL)};\n` +
+      `export default { ...frozenMirror, name: '${name}', ${change} };\n`,
+  );
   return file;
 }
 
 /** Lines of a file that `--emit-trace` wrote. */
 const emitted = (file: string): string[] =>
-  (file.endsWith('.gz') ? gunzipSync(readFileSync(file)) : readFileSync(file)).toString().split('\n');
+  (file.endsWith('.gz') ? gunzipSync(readFileSync(file)) : readFileSync(file))
+    .toString()
+    .split('\n');
 
 describe('--emit-trace', () => {
   test('writes the first counterexample as a trace that is refused by its rule', async () => {
     const file = join(folder, 'b-46.trace');
     const checked = await sept('check', 'b-46', '--runs', '100', '--emit-trace', file);
     expect(checked.code).toBe(1);
-    expect(checked.stderr).toContain(`${file}: ${emitted(file).length - 1} lines, of the history 'v0: read 0 | h0: remove-table 0'\n`);
+    expect(checked.stderr).toContain(
+      `${file}: ${emitted(file).length - 1} lines, of the history 'v0: read 0 | h0: remove-table 0'\n`,
+    );
 
     const { code, stdout } = await sept('trace', file, '--json');
     expect(code).toBe(1);
-    expect((JSON.parse(stdout) as { violations: unknown[] }).violations[0]).toMatchObject({ rule: 'K48' }); // its own format
+    expect((JSON.parse(stdout) as { violations: unknown[] }).violations[0]).toMatchObject({
+      rule: 'K48',
+    }); // its own format
   });
 
   test('writes the longest run of a policy that passes, gzipped when the name says so', async () => {
     const file = join(folder, 'frozen-mirror.trace.gz');
-    expect((await sept('check', 'frozen-mirror', '--runs', '100', '--property', 'K44', '--emit-trace', file)).code).toBe(0);
+    expect(
+      (
+        await sept(
+          'check',
+          'frozen-mirror',
+          '--runs',
+          '100',
+          '--property',
+          'K44',
+          '--emit-trace',
+          file,
+        )
+      ).code,
+    ).toBe(0);
     expect(emitted(file).length).toBeGreaterThan(100);
     expect(await sept('trace', file)).toMatchObject({ code: 0, stderr: '' });
   });
@@ -50,7 +72,9 @@ describe('--emit-trace', () => {
   test('says why the trace will not show what the monitors saw', async () => {
     const file = join(folder, 'b-55.trace');
     const { stderr } = await sept('show', 'b-55', 'v0: touch-no-ve 0', '--emit-trace', file);
-    expect(stderr).toContain(`${file}: sept trace will not name K60: it is no rule that traces are judged by\n`);
+    expect(stderr).toContain(
+      `${file}: sept trace will not name K60: it is no rule that traces are judged by\n`,
+    );
     expect(await sept('trace', file)).toMatchObject({ code: 0 });
   });
 
@@ -63,14 +87,27 @@ describe('--emit-trace', () => {
   test('says in one line, and before anything is run, that it cannot be written', async () => {
     const nowhere = join(folder, 'nowhere', 'x.trace');
     const checked = await sept('check', 'frozen-mirror', '--emit-trace', nowhere);
-    expect(checked).toEqual({ code: 2, stdout: '', stderr: `sept: ${nowhere}: there is no folder ${join(folder, 'nowhere')}; make it first\n` });
-    expect(await sept('show', 'frozen-mirror', 'v0: touch 0', '--emit-trace', folder))
-      .toEqual({ code: 2, stdout: '', stderr: `sept: ${folder} is a folder; name a file\n` });
+    expect(checked).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `sept: ${nowhere}: there is no folder ${join(folder, 'nowhere')}; make it first\n`,
+    });
+    expect(await sept('show', 'frozen-mirror', 'v0: touch 0', '--emit-trace', folder)).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `sept: ${folder} is a folder; name a file\n`,
+    });
   });
 
   test('says so, too, when the disk refuses it, and leaves nothing behind', async () => {
     const before = readdirSync(folder);
-    const { code, stderr } = await sept('show', 'frozen-mirror', 'v0: touch 0', '--emit-trace', join(folder, 'x'.repeat(300)));
+    const { code, stderr } = await sept(
+      'show',
+      'frozen-mirror',
+      'v0: touch 0',
+      '--emit-trace',
+      join(folder, 'x'.repeat(300)),
+    );
     expect(code).toBe(2);
     expect(stderr).toMatch(/^sept: .*x cannot be written: ENAMETOOLONG.*\n$/);
     expect(readdirSync(folder)).toEqual(before);
@@ -81,38 +118,59 @@ describe('sept check', () => {
   test('prints the verdict with its budget, and ends with 0 when the policy passes', async () => {
     expect(await sept('check', 'frozen-mirror', '--runs', '1500')).toEqual({
       code: 0,
-      stdout: expect.stringMatching(/^frozen-mirror, module 1\.5: passes \(1523 histories, \d+ steps, seed 1\)\nnot applicable: K48, K49, K65, K68, T03\n$/),
+      stdout: expect.stringMatching(
+        /^frozen-mirror, module 1\.5: passes \(1523 histories, \d+ steps, seed 1\)\nnot applicable: K48, K49, K65, K68, T03\n$/,
+      ),
       stderr: '',
     });
   });
 
   test('prints one JSON object with --json, and ends with 1 when the policy fails', async () => {
-    const { code, stdout } = await sept('check', 'rcu-branch-free', '--runs', '100', '--property', 'S01', '--json');
+    const { code, stdout } = await sept(
+      'check',
+      'rcu-branch-free',
+      '--runs',
+      '100',
+      '--property',
+      'S01',
+      '--json',
+    );
 
     expect(code).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject({
-      policy: 'rcu-branch-free', module: '1.5', verdict: 'fails', histories: expect.any(Number),
-      violations: [{ rule: 'S01', rows: 6, switches: 2, history: expect.stringContaining('remove-table 0') }],
+      policy: 'rcu-branch-free',
+      module: '1.5',
+      verdict: 'fails',
+      histories: expect.any(Number),
+      violations: [
+        { rule: 'S01', rows: 6, switches: 2, history: expect.stringContaining('remove-table 0') },
+      ],
       exercised: { S01: expect.any(Number) },
     });
   });
 
   test('is inconclusive, not passing, when a required rule was never put to the test', async () => {
     const file = join(folder, 'idle.ts');
-    writeFileSync(file, "export default { id: 'X02', level: 'required', statement: '.', source: '', versions: ['*'] };");
+    writeFileSync(
+      file,
+      "export default { id: 'X02', level: 'required', statement: '.', source: '', versions: ['*'] };",
+    );
     const { code, stdout } = await sept('check', 'exclusive', '--property', file, '--runs', '2');
 
     expect({ code, lines: stdout.split('\n') }).toEqual({
       code: 1,
       lines: [
-        expect.stringMatching(/^exclusive, module 1.5: inconclusive/), expect.stringMatching(/^never put to the test: .*X02/),
-        'not applicable: K68', '',
+        expect.stringMatching(/^exclusive, module 1.5: inconclusive/),
+        expect.stringMatching(/^never put to the test: .*X02/),
+        'not applicable: K68',
+        '',
       ],
     });
   });
 
   test('gives the same output for the same seed', async () => {
-    const run = (): Promise<{ stdout: string }> => sept('check', 'mirror-naive', '--runs', '600', '--seed', '5', '--json');
+    const run = (): Promise<{ stdout: string }> =>
+      sept('check', 'mirror-naive', '--runs', '600', '--seed', '5', '--json');
 
     expect((await run()).stdout).toBe((await run()).stdout);
   });
@@ -126,20 +184,40 @@ describe('sept check', () => {
   test.each([
     ['throws', "*unmap() { throw new Error('boom'); }", 'boom'],
     ['nonsense', "*unmap() { yield 'x'; }", 'it yielded x, which announces no step'],
-    ['no-answer', '*fault(vm) { yield* vm.m.read(0); }', 'fault answered undefined instead of true'],
-    ['no-generator', 'unmap() {}', 'unmap answered undefined instead of steps; write it as a generator, *unmap(vm, …) { … }'],
-    ['spins', '*unmap() { for (;;); }', 'it took no step for 2 s; every loop of a policy has to yield*'],
-  ])('a policy that misbehaves (%s) gets one line that says what and where', async (name, change, message) => {
-    const { code, stdout, stderr } = await sept('check', policy(name, change), '--runs', '200');
+    [
+      'no-answer',
+      '*fault(vm) { yield* vm.m.read(0); }',
+      'fault answered undefined instead of true',
+    ],
+    [
+      'no-generator',
+      'unmap() {}',
+      'unmap answered undefined instead of steps; write it as a generator, *unmap(vm, …) { … }',
+    ],
+    [
+      'spins',
+      '*unmap() { for (;;); }',
+      'it took no step for 2 s; every loop of a policy has to yield*',
+    ],
+  ])(
+    'a policy that misbehaves (%s) gets one line that says what and where',
+    async (name, change, message) => {
+      const { code, stdout, stderr } = await sept('check', policy(name, change), '--runs', '200');
 
-    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
-    expect(stderr).toContain(message);
-    expect(stderr).toContain(`policy ${name} failed at step`);
-  });
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+      expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+      expect(stderr).toContain(message);
+      expect(stderr).toContain(`policy ${name} failed at step`);
+    },
+  );
 
   test('a policy that keeps a lock is reported by the rule that it breaks', async () => {
-    const { code, stdout } = await sept('check', policy('keeps', '*promote(vm) { yield* vm.mmuLock.writeLock(); }'), '--runs', '100');
+    const { code, stdout } = await sept(
+      'check',
+      policy('keeps', '*promote(vm) { yield* vm.mmuLock.writeLock(); }'),
+      '--runs',
+      '100',
+    );
 
     expect(code).toBe(1);
     expect(stdout).toContain('S07: Nobody waits for ever, and nobody ends with a lock in hand.');
@@ -148,8 +226,11 @@ describe('sept check', () => {
 
   test('a policy that keeps state between histories is called not deterministic', async () => {
     const file = join(folder, 'state.ts');
-    writeFileSync(file, `import { frozenMirror } from ${JSON.stringify(IMPL)};\nlet n = 0;\nexport default { ...frozenMirror, ` +
-      `name: 'state', *promote(vm) { if (++n % 50 === 0) yield* vm.mmuLock.writeLock(); } };\n`);
+    writeFileSync(
+      file,
+      `import { frozenMirror } from ${JSON.stringify(IMPL)};\nlet n = 0;\nexport default { ...frozenMirror, ` +
+        `name: 'state', *promote(vm) { if (++n % 50 === 0) yield* vm.mmuLock.writeLock(); } };\n`,
+    );
     const { code, stderr } = await sept('check', file, '--runs', '200');
 
     expect(code).toBe(2);
@@ -157,7 +238,10 @@ describe('sept check', () => {
   });
 
   test.each([
-    ['no-such-policy', 'there is no policy and no file "no-such-policy"; the policies are exclusive, frozen-mirror'],
+    [
+      'no-such-policy',
+      'there is no policy and no file "no-such-policy"; the policies are exclusive, frozen-mirror',
+    ],
     ['five.ts', 'exports no policy: export one as default'],
     ['nameless.ts', 'the policy has no name'],
   ])('%s is refused with one line', async (name, message) => {
@@ -181,24 +265,41 @@ describe('sept check', () => {
 
   test('judges by a rule from a file, and counts how often it was put to the test', async () => {
     const file = join(folder, 'no-promote.ts');
-    writeFileSync(file, `export default {
+    writeFileSync(
+      file,
+      `export default {
       id: 'X01', level: 'required', statement: 'Nobody promotes.', source: 'here', versions: ['*'],
       watch: (vm, judge) => vm.listeners.push({ answered: (call) => {
         if (call.name !== 'TDH.MEM.PAGE.PROMOTE') return;
         judge.exercised();
         judge.violated('no PROMOTE', 'a PROMOTE');
       } }),
-    };`);
-    const { code, stdout } = await sept('check', 'exclusive', '--property', file, '--runs', '300', '--json');
+    };`,
+    );
+    const { code, stdout } = await sept(
+      'check',
+      'exclusive',
+      '--property',
+      file,
+      '--runs',
+      '300',
+      '--json',
+    );
 
     expect(code).toBe(1);
-    expect(JSON.parse(stdout)).toMatchObject({ violations: [{ rule: 'X01' }], exercised: { X01: expect.any(Number) } });
+    expect(JSON.parse(stdout)).toMatchObject({
+      violations: [{ rule: 'X01' }],
+      exercised: { X01: expect.any(Number) },
+    });
   });
 
   test('refuses a rule that does not exist', async () => {
     const { code, stderr } = await sept('check', 'exclusive', '--property', 'S99');
 
-    expect({ code, stderr }).toEqual({ code: 2, stderr: 'sept: there is no rule and no file "S99"; `sept rules` lists the rules\n' });
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: 'sept: there is no rule and no file "S99"; `sept rules` lists the rules\n',
+    });
   });
 });
 
@@ -212,7 +313,15 @@ describe('sept show', () => {
   });
 
   test('accepts what a failing check printed, and reports the same failure', async () => {
-    const { stdout } = await sept('check', 'mirror-naive', '--runs', '600', '--property', 'S01', '--json');
+    const { stdout } = await sept(
+      'check',
+      'mirror-naive',
+      '--runs',
+      '600',
+      '--property',
+      'S01',
+      '--json',
+    );
     const [{ history }] = (JSON.parse(stdout) as { violations: [{ history: string }] }).violations; // the shape is tested above
     const shown = await sept('show', 'mirror-naive', history);
 

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { sept } from './run.ts';
 import { pathOf } from '../support/repository.ts';
+import { sept } from './run.ts';
 
 const RECORDING = readFileSync(pathOf('recordings/concurrent.jsonl.gz'));
 const LINES = gunzipSync(RECORDING).toString().trim().split('\n');
@@ -23,15 +23,25 @@ const firstEvent = (history: Record<string, unknown>): Record<string, unknown> =
 const FILES: Readonly<Record<string, string | Buffer>> = {
   'plain.jsonl': `${FIRST}\n\n${SECOND}`,
   'one.jsonl.gz': gzipSync(`${FIRST}\n`),
-  'altered.jsonl': changed((history) => { firstEvent(history)['status'] = '0xc000070500000000'; }),
+  'altered.jsonl': changed((history) => {
+    firstEvent(history)['status'] = '0xc000070500000000';
+  }),
   'cut.jsonl.gz': RECORDING.subarray(0, RECORDING.length / 2),
   'cut.jsonl': `${FIRST}\n${SECOND.slice(0, 500)}`,
   'empty.jsonl': '',
   'blank.jsonl': '\n\n',
-  'no-config.jsonl': changed((history) => { delete history['config']; }),
-  'no-status.jsonl': changed((history) => { delete firstEvent(history)['status']; }),
-  'no-inv.jsonl': changed((history) => { delete firstEvent(history)['inv']; }),
-  'odd-op.jsonl': changed((history) => { firstEvent(history)['op'] = 'TDH.MEM.NOTHING'; }),
+  'no-config.jsonl': changed((history) => {
+    delete history['config'];
+  }),
+  'no-status.jsonl': changed((history) => {
+    delete firstEvent(history)['status'];
+  }),
+  'no-inv.jsonl': changed((history) => {
+    delete firstEvent(history)['inv'];
+  }),
+  'odd-op.jsonl': changed((history) => {
+    firstEvent(history)['op'] = 'TDH.MEM.NOTHING';
+  }),
   'array.jsonl': '[1, 2]\n',
 };
 
@@ -49,29 +59,55 @@ describe('sept judge', () => {
     const { code, stdout, stderr } = await sept('judge', path('plain.jsonl'), path('one.jsonl.gz'));
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(
-      /^3 histories, 3 explained, 0 unexplained, 0 unknown; median [\d.]+ ms a history \(nine of ten: [\d.]+, longest: [\d.]+\)\n$/);
+      /^3 histories, 3 explained, 0 unexplained, 0 unknown; median [\d.]+ ms a history \(nine of ten: [\d.]+, longest: [\d.]+\)\n$/,
+    );
   });
 
   test('names the call, what it may answer, and what shows it', async () => {
     const { code, stdout } = await sept('judge', path('altered.jsonl'), '--json');
     expect(code).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject({
-      histories: 1, explained: 0, unexplained: 1, unknown: 0, medianMs: expect.any(Number),
-      results: [{
-        verdict: 'unexplained', finding: null, prefix: expect.arrayContaining([0]),
-        why: expect.stringMatching(/^event 0 \(.*\): it may answer .*, not TDX_MAX_VCPUS_EXCEEDED/),
-      }],
+      histories: 1,
+      explained: 0,
+      unexplained: 1,
+      unknown: 0,
+      medianMs: expect.any(Number),
+      results: [
+        {
+          verdict: 'unexplained',
+          finding: null,
+          prefix: expect.arrayContaining([0]),
+          why: expect.stringMatching(
+            /^event 0 \(.*\): it may answer .*, not TDX_MAX_VCPUS_EXCEEDED/,
+          ),
+        },
+      ],
     });
   });
 
   test.each([
     ['cut.jsonl.gz', 'cut.jsonl.gz: the gzip data ends too early; copy the file again'],
-    ['cut.jsonl', 'cut.jsonl:2: not a line of JSON; give JSON Lines, one scenario a line, from a file that is whole'],
-    ['empty.jsonl', 'empty.jsonl: holds no history; give a concurrent recording, one history a line'],
-    ['blank.jsonl', 'blank.jsonl: holds no history; give a concurrent recording, one history a line'],
-    ['no-config.jsonl', 'no-config.jsonl:1: config: Invalid key: Expected "config" but received undefined;'],
+    [
+      'cut.jsonl',
+      'cut.jsonl:2: not a line of JSON; give JSON Lines, one scenario a line, from a file that is whole',
+    ],
+    [
+      'empty.jsonl',
+      'empty.jsonl: holds no history; give a concurrent recording, one history a line',
+    ],
+    [
+      'blank.jsonl',
+      'blank.jsonl: holds no history; give a concurrent recording, one history a line',
+    ],
+    [
+      'no-config.jsonl',
+      'no-config.jsonl:1: config: Invalid key: Expected "config" but received undefined;',
+    ],
     ['no-status.jsonl', 'no-status.jsonl:1: events.0.status has the wrong shape;'],
-    ['no-inv.jsonl', 'no-inv.jsonl:1: events.0.inv: Invalid key: Expected "inv" but received undefined;'],
+    [
+      'no-inv.jsonl',
+      'no-inv.jsonl:1: events.0.inv: Invalid key: Expected "inv" but received undefined;',
+    ],
     ['odd-op.jsonl', 'odd-op.jsonl:1: events.0 has an unknown operation TDH.MEM.NOTHING;'],
     ['array.jsonl', 'array.jsonl:1: id: Invalid key: Expected "id" but received undefined;'],
     ['folder', 'folder: a directory; name the files in it'],

@@ -1,6 +1,4 @@
-/**
- * `sept replay` as its users see it: what is printed where, and with which exit code it ends.
- */
+/** `sept replay` as its users see it: what is printed where, and with which exit code it ends. */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,8 +6,8 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { fixture } from '../properties/module/recordings/fixture.ts';
-import { sept } from './run.ts';
 import { pathOf } from '../support/repository.ts';
+import { sept } from './run.ts';
 
 let folder = '';
 let good = '';
@@ -32,7 +30,11 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('sept replay', () => {
   test('says how much was replayed and ends with 0 when nothing differs', async () => {
-    expect(await sept('replay', good)).toEqual({ code: 0, stdout: '3 scenarios, 21 steps, 0 differing\n', stderr: '' });
+    expect(await sept('replay', good)).toEqual({
+      code: 0,
+      stdout: '3 scenarios, 21 steps, 0 differing\n',
+      stderr: '',
+    });
   });
 
   test('shows the first differences field by field and ends with 1', async () => {
@@ -50,7 +52,9 @@ describe('sept replay', () => {
 
   test('shows as many differences as --limit says', async () => {
     const { stdout } = await sept('replay', '--limit', '1', bad);
-    expect(stdout.trimEnd().split('\n').slice(-1)).toEqual(['The first 1 differing fields; --limit shows more.']);
+    expect(stdout.trimEnd().split('\n').slice(-1)).toEqual([
+      'The first 1 differing fields; --limit shows more.',
+    ]);
     expect(stdout).not.toContain('0xc000030000000008');
   });
 
@@ -74,9 +78,19 @@ describe('sept replay', () => {
     const object: unknown = JSON.parse(stdout);
     expect(code).toBe(1);
     expect(object).toMatchObject({
-      scenarios: 2, steps: 14, differing: 2,
+      scenarios: 2,
+      steps: 14,
+      differing: 2,
       differences: [
-        { scenario: 'own-0', step: 0, op: 'TDH.MEM.SEPT.ADD', field: 'chldcnt', recorded: '99', ours: '13' }, {},
+        {
+          scenario: 'own-0',
+          step: 0,
+          op: 'TDH.MEM.SEPT.ADD',
+          field: 'chldcnt',
+          recorded: '99',
+          ours: '13',
+        },
+        {},
       ],
     });
     const pair = { op: 'TDH.MEM.TRACK', status: 'TDX_SUCCESS', count: 2 };
@@ -84,14 +98,32 @@ describe('sept replay', () => {
   });
 
   test.each<[string, string[], string]>([
-    ['a missing file', ['replay', 'nosuch.jsonl'], 'sept: nosuch.jsonl: no such file; check the path\n'],
+    [
+      'a missing file',
+      ['replay', 'nosuch.jsonl'],
+      'sept: nosuch.jsonl: no such file; check the path\n',
+    ],
     ['no file', ['replay'], "error: missing required argument 'file'\n"],
-    ['an unknown command', ['reply', 'x'], "error: unknown command 'reply'\n(Did you mean replay?)\n"],
-    ['an unknown option', ['replay', '--jsn', 'x'], "error: unknown option '--jsn'\n(Did you mean --json?)\n"],
-    ['a bad number', ['replay', '--limit', 'many', 'x'],
-      "error: option '--limit <n>' argument 'many' is invalid. Give a whole number from 0 to 1000000.\n"],
-    ['an unknown module version', ['replay', '--module', '2.0', 'x'],
-      "error: option '--module <version>' argument '2.0' is invalid. Allowed choices are 1.5, 1.0.\n"],
+    [
+      'an unknown command',
+      ['reply', 'x'],
+      "error: unknown command 'reply'\n(Did you mean replay?)\n",
+    ],
+    [
+      'an unknown option',
+      ['replay', '--jsn', 'x'],
+      "error: unknown option '--jsn'\n(Did you mean --json?)\n",
+    ],
+    [
+      'a bad number',
+      ['replay', '--limit', 'many', 'x'],
+      "error: option '--limit <n>' argument 'many' is invalid. Give a whole number from 0 to 1000000.\n",
+    ],
+    [
+      'an unknown module version',
+      ['replay', '--module', '2.0', 'x'],
+      "error: option '--module <version>' argument '2.0' is invalid. Allowed choices are 1.5, 1.0.\n",
+    ],
   ])('says in a line that it cannot use %s, and ends with 2', async (_what, args, stderr) => {
     expect(await sept(...args)).toEqual({ code: 2, stdout: '', stderr });
   });
@@ -100,9 +132,13 @@ describe('sept replay', () => {
     const main = pathOf('cli/bin.mjs');
     const child = spawn(process.execPath, [main, 'replay', '--pairs', good]);
     let stderr = '';
-    child.stderr.on('data', (chunk: Buffer) => { stderr += chunk.toString(); });
+    child.stderr.on('data', (chunk: Buffer) => {
+      stderr += chunk.toString();
+    });
     child.stdout.destroy();
-    const code = await new Promise((resolve) => { child.on('close', resolve); });
+    const code = await new Promise((resolve) => {
+      child.on('close', resolve);
+    });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   });
 });

@@ -18,7 +18,8 @@ export async function sept(...args: string[]): Promise<Ran> {
     vi.spyOn(process[name], 'write').mockImplementation((text) => {
       written[name] += String(text);
       return true;
-    }));
+    }),
+  );
   try {
     return { code: await main(args), ...written };
   } finally {
@@ -27,10 +28,11 @@ export async function sept(...args: string[]): Promise<Ran> {
 }
 
 /** Runs the `sept` command as a user would, who may name files that are written in TypeScript. */
-export const septProcess = (...args: string[]): Promise<Ran> => new Promise((resolve, reject) => {
-  execFile(process.execPath, [SEPT, ...args], { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
-    const code = error === null ? 0 : error.code;
-    if (typeof code === 'number') resolve({ code, stdout, stderr });
-    else reject(error ?? new Error('no exit code'));
+export const septProcess = (...args: string[]): Promise<Ran> =>
+  new Promise((resolve, reject) => {
+    execFile(process.execPath, [SEPT, ...args], { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : error.code;
+      if (typeof code === 'number') resolve({ code, stdout, stderr });
+      else reject(error ?? new Error('no exit code'));
+    });
   });
-});

@@ -1,14 +1,12 @@
-/**
- * `sept trace` as its users see it: what is printed where, and with which exit code it ends.
- */
+/** `sept trace` as its users see it: what is printed where, and with which exit code it ends. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
-import { sept } from './run.ts';
 import { pathOf } from '../support/repository.ts';
+import { sept } from './run.ts';
 
 const own = (name: string): string => pathOf(`recordings/traces/${name}.trace.gz`);
 
@@ -55,8 +53,10 @@ describe('sept trace', () => {
     const verdict = JSON.parse(stdout) as unknown;
     expect(code).toBe(1);
     expect(verdict).toMatchObject({
-      events: 842, violations: [{ rule: 'K20', line: 518, task: 'kw-527', file: BAD }],
-      rules: { K20: { violated: 1 }, K1: { violated: 0 } }, traces: [{ kernel: '7.3' }, { kernel: '7.3', vms: [VM] }],
+      events: 842,
+      violations: [{ rule: 'K20', line: 518, task: 'kw-527', file: BAD }],
+      rules: { K20: { violated: 1 }, K1: { violated: 0 } },
+      traces: [{ kernel: '7.3' }, { kernel: '7.3', vms: [VM] }],
     });
     expect((verdict as { rate: unknown }).rate).toBeTypeOf('number'); // checked by the line above
   });
@@ -64,7 +64,9 @@ describe('sept trace', () => {
   test('judges one VM only with --vm', async () => {
     expect((await sept('trace', GOOD, '--vm', VM)).code).toBe(0);
     expect(await sept('trace', GOOD, '--vm', '0x1')).toEqual({
-      code: 2, stdout: '', stderr: `sept: ${GOOD}: nothing of a VM 0x1; --vm takes one of ${VM}\n`,
+      code: 2,
+      stdout: '',
+      stderr: `sept: ${GOOD}: nothing of a VM 0x1; --vm takes one of ${VM}\n`,
     });
   });
 
@@ -78,10 +80,15 @@ describe('sept trace', () => {
     const text = join(folder, 'text');
     writeFileSync(text, 'hello\n');
     expect(await sept('trace', text)).toEqual({
-      code: 2, stdout: '',
+      code: 2,
+      stdout: '',
       stderr: `sept: ${text}: no event of ftrace in it; give the text that the file \`trace\` of tracefs has\n`,
     });
-    expect(await sept('trace', 'nowhere')).toEqual({ code: 2, stdout: '', stderr: 'sept: nowhere: no such file; check the path\n' });
+    expect(await sept('trace', 'nowhere')).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'sept: nowhere: no such file; check the path\n',
+    });
     const { code, stderr } = await sept('trace', GOOD, '--rule', 'K99');
     expect([code, stderr.split('; ')[0]]).toEqual([2, 'sept: no rule K99 for traces']);
   });

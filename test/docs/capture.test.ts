@@ -1,16 +1,22 @@
-/** What docs/capture.md shows of a capture, and of one that was altered as it says, is what is printed now. */
+/**
+ * What docs/capture.md shows of a capture, and of one that was altered as it says, is what is
+ * printed now.
+ */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, expect, test } from 'vitest';
-import { Clone, refreshed } from './document.ts';
 import { pathOf, textOf } from '../support/repository.ts';
+import { Clone, refreshed } from './document.ts';
 
 const DOCUMENT = textOf('docs/capture.md');
 
 /** `zcat FILE | sed FROM,TOd > NAME`, as the document has it. */
 function altered(): [name: string, text: string] {
-  const [, file = '', from = '', to = '', name = ''] = /^zcat (\S+) \| sed (\d+),(\d+)d > (\S+)$/m.exec(DOCUMENT) ?? [];
-  const lines = gunzipSync(readFileSync(pathOf(file))).toString('latin1').split('\n');
+  const [, file = '', from = '', to = '', name = ''] =
+    /^zcat (\S+) \| sed (\d+),(\d+)d > (\S+)$/m.exec(DOCUMENT) ?? [];
+  const lines = gunzipSync(readFileSync(pathOf(file)))
+    .toString('latin1')
+    .split('\n');
   return [name, [...lines.slice(0, Number(from) - 1), ...lines.slice(Number(to))].join('\n')];
 }
 
@@ -20,6 +26,8 @@ afterAll(() => clone.remove());
 test('every console block shows what its commands print now', async () => {
   const { text, unusable } = await refreshed(DOCUMENT, clone, {});
 
-  expect(unusable.filter((line) => !/: [01] \S+: \d+ lines, of the history/.test(line))).toEqual([]);
+  expect(unusable.filter((line) => !/: [01] \S+: \d+ lines, of the history/.test(line))).toEqual(
+    [],
+  );
   await expect(text).toMatchFileSnapshot(pathOf('docs/capture.md'));
 });

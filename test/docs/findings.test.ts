@@ -1,35 +1,44 @@
-/** docs/findings.md: its histories come to what it says, its commands print what it shows, its counts are right. */
+/**
+ * docs/findings.md: its histories come to what it says, its commands print what it shows, its
+ * counts are right.
+ */
 import { afterAll, describe, expect, test } from 'vitest';
+import { parseHistory } from '../../properties/checker/scenarios/text.ts';
+import { readLines } from '../../properties/files/lines.ts';
 import type { Beginning } from '../../properties/module/hunt/beginnings.ts';
 import { Hunter } from '../../properties/module/hunt/hunt.ts';
 import { FINDINGS_OF_HUNTS, knownCause } from '../../properties/module/hunt/known.ts';
-import { CallExplorer } from '../../properties/module/world/explorer.ts';
-import { followStep } from '../../properties/module/recordings/replay/harness.ts';
 import { parseScenario } from '../../properties/module/recordings/format/format.ts';
-import { readLines } from '../../properties/files/lines.ts';
+import { followStep } from '../../properties/module/recordings/replay/harness.ts';
 import { hostWalk } from '../../properties/module/recordings/replay/observe.ts';
 import { perform } from '../../properties/module/recordings/replay/perform.ts';
 import { Universes, type Slot } from '../../properties/module/recordings/universe/universe.ts';
-import { parseHistory } from '../../properties/checker/scenarios/text.ts';
-import { TDX_RULES } from '../../spec/tdx/rules/index.ts';
+import { CallExplorer } from '../../properties/module/world/explorer.ts';
 import { describeEntry, PENDING, stateOf } from '../../spec/tdx/entry.ts';
+import { TDX_RULES } from '../../spec/tdx/rules/index.ts';
 import { describeStatus, VMEXIT_EPT_VIOLATION } from '../../spec/tdx/status.ts';
 import { testWith } from '../properties/module/recordings/recorded.ts';
-import { Clone, refreshed, tableIn } from './document.ts';
 import { pathOf, textOf } from '../support/repository.ts';
+import { Clone, refreshed, tableIn } from './document.ts';
 
 const FINDINGS = textOf('docs/findings.md');
 const clone = new Clone([]);
 afterAll(() => clone.remove());
 
-/** What each call of a history of raw calls came to, e.g. `TDH.MEM.TRACK answers TDX_SUCCESS, entry FREE`. */
+/**
+ * What each call of a history of raw calls came to, e.g. `TDH.MEM.TRACK answers TDX_SUCCESS, entry
+ * FREE`.
+ */
 function outcomes(opState: string, history: string): string[] {
   const explorer = new CallExplorer({ module: '1.5', finalize: opState === 'RUNNABLE' });
   const { m, tdx } = explorer.world;
   const seen: string[] = [];
   tdx.listeners.push({
     ended: ({ name, entryCell }, status) => {
-      const entry = entryCell < 0 ? '' : `, entry ${describeEntry(m.peek(entryCell)).replace(/ 0x[0-9a-f]+/, '')}`;
+      const entry =
+        entryCell < 0
+          ? ''
+          : `, entry ${describeEntry(m.peek(entryCell)).replace(/ 0x[0-9a-f]+/, '')}`;
       seen.push(`${name} answers ${describeStatus(status)}${entry}`);
     },
   });
@@ -38,18 +47,26 @@ function outcomes(opState: string, history: string): string[] {
 }
 
 describe('its histories of raw calls', () => {
-  test.each(tableIn(FINDINGS, 'finding'))('%s, TD %s: %s: %s', (_finding, opState = '', history = '', outcome) => {
-    expect(outcomes(opState, history)).toContain(outcome);
-  });
+  test.each(tableIn(FINDINGS, 'finding'))(
+    '%s, TD %s: %s: %s',
+    (_finding, opState = '', history = '', outcome) => {
+      expect(outcomes(opState, history)).toContain(outcome);
+    },
+  );
 });
 
 describe('its histories of the life cycle', () => {
-  test.each(tableIn(FINDINGS, 'hunted'))('%s, TD %s: %s: %s', (finding, state, history = '', unexplained) => {
-    const trouble = new Hunter('1.5', state as Beginning).judge(parseHistory(history.replaceAll('`', '')));
-    const found = trouble === 'undecided' ? null : trouble;
-    expect(found?.symptom).toBe(`no order explains ${unexplained}`);
-    expect(knownCause(found?.symptom ?? '', found?.functions ?? [])).toBe(finding);
-  });
+  test.each(tableIn(FINDINGS, 'hunted'))(
+    '%s, TD %s: %s: %s',
+    (finding, state, history = '', unexplained) => {
+      const trouble = new Hunter('1.5', state as Beginning).judge(
+        parseHistory(history.replaceAll('`', '')),
+      );
+      const found = trouble === 'undecided' ? null : trouble;
+      expect(found?.symptom).toBe(`no order explains ${unexplained}`);
+      expect(knownCause(found?.symptom ?? '', found?.functions ?? [])).toBe(finding);
+    },
+  );
 });
 
 test('it has a section for each cause that a hunt knows', () => {
@@ -70,26 +87,34 @@ test('every console block shows what its commands print now', async () => {
   await expect(text).toMatchFileSnapshot(pathOf('docs/findings.md'));
 });
 
-testWith('sequential.jsonl.gz', 'F4: as many recorded violations are about a PENDING page as it says', async (path) => {
-  const universes = new Universes();
-  const levels = [0, 0];
-  const veDisabled = [0, 0];
-  let violations = 0;
-  for await (const line of readLines(path)) {
-    const { config, steps } = parseScenario(line);
-    const u = universes.build(config);
-    for (const step of steps) {
-      const slot = u.slots.get(step.in.td) as Slot; // the recording replays, so it is there
-      const done = perform(u, slot, step);
-      followStep(u, slot, step, done);
-      if (done.call.status !== VMEXIT_EPT_VIOLATION) continue;
-      violations++;
-      const { entry, at } = hostWalk(u, slot, done.call.r8, 0);
-      if (stateOf(entry) !== PENDING) continue;
-      levels[at] = (levels[at] ?? 0) + 1;
-      const bit = 'septVeDisable' in config ? config.septVeDisable : 0;
-      veDisabled[bit] = (veDisabled[bit] ?? 0) + 1;
+testWith(
+  'sequential.jsonl.gz',
+  'F4: as many recorded violations are about a PENDING page as it says',
+  async (path) => {
+    const universes = new Universes();
+    const levels = [0, 0];
+    const veDisabled = [0, 0];
+    let violations = 0;
+    for await (const line of readLines(path)) {
+      const { config, steps } = parseScenario(line);
+      const u = universes.build(config);
+      for (const step of steps) {
+        const slot = u.slots.get(step.in.td) as Slot; // the recording replays, so it is there
+        const done = perform(u, slot, step);
+        followStep(u, slot, step, done);
+        if (done.call.status !== VMEXIT_EPT_VIOLATION) continue;
+        violations++;
+        const { entry, at } = hostWalk(u, slot, done.call.r8, 0);
+        if (stateOf(entry) !== PENDING) continue;
+        levels[at] = (levels[at] ?? 0) + 1;
+        const bit = 'septVeDisable' in config ? config.septVeDisable : 0;
+        veDisabled[bit] = (veDisabled[bit] ?? 0) + 1;
+      }
     }
-  }
-  expect({ violations, levels, veDisabled }).toEqual({ violations: 144, levels: [34, 5], veDisabled: [16, 23] });
-});
+    expect({ violations, levels, veDisabled }).toEqual({
+      violations: 144,
+      levels: [34, 5],
+      veDisabled: [16, 23],
+    });
+  },
+);

@@ -2,8 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { Clone, refreshed } from './document.ts';
 import { pathOf, textOf } from '../support/repository.ts';
+import { Clone, refreshed } from './document.ts';
 
 const GUIDE = textOf('docs/guide.md');
 const clone = new Clone([]);
@@ -20,5 +20,9 @@ test('the compiler accepts the files, as they are in the end', async () => {
   const settings = { extends: pathOf('tsconfig.json'), include: ['*.ts'] };
   writeFileSync(join(clone.folder, 'tsconfig.json'), JSON.stringify(settings));
 
-  expect(await clone.run('node_modules/typescript/bin/tsc', ['-p', '.'])).toEqual({ failed: 0, stdout: '', stderr: '' });
+  expect(await clone.run('node_modules/typescript/bin/tsc', ['-p', '.'])).toEqual({
+    failed: 0,
+    stdout: '',
+    stderr: '',
+  });
 });

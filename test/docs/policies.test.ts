@@ -1,22 +1,31 @@
 /** docs/policies.md and docs/campaign.md: what they say of some policies is what a check says now. */
 import { expect, test } from 'vitest';
 import { frozenMirror, mirrorNaive, POLICIES, upstream7 } from '../../impl/index.ts';
-import { columns, rowOf, surveyPolicies } from '../../properties/checker/surveys/policies.ts';
 import { CAMPAIGN } from '../../properties/checker/surveys/campaign.ts';
+import { columns, rowOf, surveyPolicies } from '../../properties/checker/surveys/policies.ts';
 import { textOf } from '../support/repository.ts';
 
 const lines = textOf('docs/policies.md').split('\n');
 
 test('every shipped policy is in docs/policies.md', () => {
-  for (const { name, title } of POLICIES) expect(lines.some((line) => line.startsWith(`| \`${name}\` |`) && line.includes(title)), name).toBe(true);
+  for (const { name, title } of POLICIES)
+    expect(
+      lines.some((line) => line.startsWith(`| \`${name}\` |`) && line.includes(title)),
+      name,
+    ).toBe(true);
 });
 
-test.each(surveyPolicies([frozenMirror, upstream7, mirrorNaive]))('$policy.name has the rows in it that it comes to now', (one) => {
-  const rows = columns().map((rules) => rowOf(one, rules)).filter((row) => /\| [+!?]/.test(row));
+test.each(surveyPolicies([frozenMirror, upstream7, mirrorNaive]))(
+  '$policy.name has the rows in it that it comes to now',
+  (one) => {
+    const rows = columns()
+      .map((rules) => rowOf(one, rules))
+      .filter((row) => /\| [+!?]/.test(row));
 
-  expect(rows.length).toBeGreaterThan(0);
-  expect(rows.filter((row) => !lines.includes(row))).toEqual([]);
-});
+    expect(rows.length).toBeGreaterThan(0);
+    expect(rows.filter((row) => !lines.includes(row))).toEqual([]);
+  },
+);
 
 test('the long campaign is about the policies that it is to be about; each passes, with every required rule well tested', () => {
   const campaign = textOf('docs/campaign.md').split('\n');

@@ -1,6 +1,6 @@
 /**
- * What README shows is what comes out, and what it tells its reader to write works. `npx vitest run test/docs -u`
- * brings its console blocks up to date.
+ * What README shows is what comes out, and what it tells its reader to write works. `npx vitest run
+ * test/docs -u` brings its console blocks up to date.
  */
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -10,8 +10,8 @@ import { Engine } from '../../properties/checker/engine.ts';
 import { parseHistory } from '../../properties/checker/scenarios/text.ts';
 import { MODULE_VERSIONS } from '../../spec/tdx/versions.ts';
 import { recorded } from '../properties/module/recordings/recorded.ts';
-import { Clone, filesIn, refreshed, tableIn } from './document.ts';
 import { pathOf, textOf } from '../support/repository.ts';
+import { Clone, filesIn, refreshed, tableIn } from './document.ts';
 
 const README = textOf('README.md');
 const clone = new Clone(filesIn(README));
@@ -21,7 +21,8 @@ const unquoted = (cell = ''): string => cell.replaceAll('`', '');
 
 test('every console block shows what its commands print now', async () => {
   const recording = recorded('sequential.jsonl.gz');
-  if (recording === null) console.log('README.md: without recordings, the blocks that replay them are not checked');
+  if (recording === null)
+    console.log('README.md: without recordings, the blocks that replay them are not checked');
   const variables = recording === null ? {} : { RECORDINGS: dirname(recording) };
   const { text, unusable } = await refreshed(README, clone, variables);
 
@@ -39,34 +40,55 @@ test('the compiler accepts the files that it tells to write, with the settings o
 
 describe('its tables', () => {
   test.each(tableIn(README, 'policy').map((cells) => cells.map(unquoted)))(
-    'the policy %s is shipped, and breaks what the table says', (name, _what, rules) => {
+    'the policy %s is shipped, and breaks what the table says',
+    (name, _what, rules) => {
       const policy = POLICIES.find((shipped) => shipped.name === name);
 
       expect(policy?.breaks.map(({ rule }) => rule).join(', ')).toBe(rules);
-    });
+    },
+  );
 
   test.each(tableIn(README, 'shows').map((cells) => cells.map(unquoted)))(
-    '%s: %s on %s', (_shows, name, history, answer) => {
-      const policy = POLICIES.find((shipped) => shipped.name === name) ?? expect.fail(`there is no policy ${name}`);
+    '%s: %s on %s',
+    (_shows, name, history, answer) => {
+      const policy =
+        POLICIES.find((shipped) => shipped.name === name) ??
+        expect.fail(`there is no policy ${name}`);
 
       for (const module of MODULE_VERSIONS) {
         const violation = new Engine({ policy, module }).run(parseHistory(history ?? ''));
         expect(violation?.seen ?? 'no rule is broken', `module ${module}`).toBe(answer);
       }
-    });
+    },
+  );
 });
 
 /** What the headings of a document are linked by. */
-const anchorsOf = (text: string): string[] => [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
-  heading.toLowerCase().replaceAll(/[^\w\- ]/g, '').replaceAll(' ', '-'));
+const anchorsOf = (text: string): string[] =>
+  [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  );
 
 test('every link between the documents leads to a file, and to a heading if it names one', () => {
-  const documents = ['README.md', 'CHANGELOG.md', ...readdirSync(pathOf('docs')).map((name) => `docs/${name}`)];
-  const broken = documents.flatMap((name) => [...textOf(name).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)]
-    .filter(([, path = '', anchor]) => {
-      const target = path === '' ? name : join(dirname(name), path);
-      return !existsSync(pathOf(target)) || (anchor !== undefined && !anchorsOf(textOf(target)).includes(anchor));
-    }).map(([link]) => `${name}: ${link}`));
+  const documents = [
+    'README.md',
+    'CHANGELOG.md',
+    ...readdirSync(pathOf('docs')).map((name) => `docs/${name}`),
+  ];
+  const broken = documents.flatMap((name) =>
+    [...textOf(name).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)]
+      .filter(([, path = '', anchor]) => {
+        const target = path === '' ? name : join(dirname(name), path);
+        return (
+          !existsSync(pathOf(target)) ||
+          (anchor !== undefined && !anchorsOf(textOf(target)).includes(anchor))
+        );
+      })
+      .map(([link]) => `${name}: ${link}`),
+  );
 
   expect(broken).toEqual([]);
 });

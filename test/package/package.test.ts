@@ -1,6 +1,6 @@
 /**
- * The package as others get it: packed, installed in an empty project outside the repository, and used there in both
- * ways, as a command and as tests of the project's own vitest.
+ * The package as others get it: packed, installed in an empty project outside the repository, and
+ * used there in both ways, as a command and as tests of the project's own vitest.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +14,9 @@ beforeAll(async () => {
   await project.install('vitest', 'typescript');
   await sept('new', 'policy', 'mine');
   await sept('new', 'property', 'under-write');
-  project.write('zap-under-read.ts', `
+  project.write(
+    'zap-under-read.ts',
+    `
     import { definePolicy, demotePage, returnPages, zapLeaves } from 'sept-conformance/impl';
 
     export default definePolicy({
@@ -28,14 +30,17 @@ beforeAll(async () => {
         yield* vm.mmuLock.readUnlock();
       },
     });
-  `);
+  `,
+  );
 }, 300_000);
 afterAll(() => project.remove());
 
 test('it has no TypeScript but declarations, and nothing runs when it is installed', () => {
   const folder = join(project.folder, 'node_modules', 'sept-conformance');
   const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
-  const { scripts } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { scripts: object }; // ours
+  const { scripts } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+    scripts: object;
+  }; // ours
 
   expect(files.filter((name) => /(?<!\.d)\.ts$/.test(name))).toEqual([]);
   expect(files.filter((name) => name.startsWith('test'))).toEqual([]);
@@ -44,19 +49,34 @@ test('it has no TypeScript but declarations, and nothing runs when it is install
 
 describe('as a command', () => {
   test('a new policy is checked, and passes by a new property', async () => {
-    expect(await sept('check', 'mine.ts', '--runs', '200', '--property', 'S01,under-write.ts')).toEqual({
-      code: 0, output: expect.stringMatching(/^mine, module 1\.5: passes \(\d+ histories, \d+ steps, seed 1\)\n$/),
+    expect(
+      await sept('check', 'mine.ts', '--runs', '200', '--property', 'S01,under-write.ts'),
+    ).toEqual({
+      code: 0,
+      output: expect.stringMatching(
+        /^mine, module 1\.5: passes \(\d+ histories, \d+ steps, seed 1\)\n$/,
+      ),
     });
   });
 
   test('a faulty one is caught, and its counterexample runs again', async () => {
-    const { code, output } = await sept('check', 'zap-under-read.ts', '--runs', '200', '--property', 'S01');
+    const { code, output } = await sept(
+      'check',
+      'zap-under-read.ts',
+      '--runs',
+      '200',
+      '--property',
+      'S01',
+    );
     const replay = /replay: sept show (\S+) --module 1\.5 '([^']+)'/.exec(output);
 
     expect(code).toBe(1);
-    expect(output).toContain('S01: Every call of the module succeeds, or fails in a way that its caller has an answer to.');
+    expect(output).toContain(
+      'S01: Every call of the module succeeds, or fails in a way that its caller has an answer to.',
+    );
     expect(await sept('show', replay?.[1] ?? '', replay?.[2] ?? '')).toMatchObject({
-      code: 1, output: expect.stringContaining('seen:     TDX_OPERAND_BUSY|SEPT_TREE'),
+      code: 1,
+      output: expect.stringContaining('seen:     TDX_OPERAND_BUSY|SEPT_TREE'),
     });
   });
 
@@ -64,8 +84,11 @@ describe('as a command', () => {
     const { output } = await sept('rules');
 
     expect(output).toMatch(/^S11 /m);
-    expect(await sept('replay', 'node_modules/sept-conformance/recordings/sequential.jsonl.gz')).toMatchObject({
-      code: 0, output: expect.stringMatching(/, 0 differing\n$/),
+    expect(
+      await sept('replay', 'node_modules/sept-conformance/recordings/sequential.jsonl.gz'),
+    ).toMatchObject({
+      code: 0,
+      output: expect.stringMatching(/, 0 differing\n$/),
     });
   });
 
@@ -73,14 +96,18 @@ describe('as a command', () => {
     project.write('typo.ts', "export default { name: 'typo', *unmpa() {} };");
 
     expect(await sept('check', 'typo.ts')).toEqual({
-      code: 2, output: 'sept: typo.ts: policy typo: there is no unmpa; is unmap meant? A helper needs a name that is less alike\n',
+      code: 2,
+      output:
+        'sept: typo.ts: policy typo: there is no unmpa; is unmap meant? A helper needs a name that is less alike\n',
     });
   });
 });
 
 describe('as tests', () => {
   test('each rule is one, and those that are broken fail with the counterexample', async () => {
-    project.write('mine.test.ts', `
+    project.write(
+      'mine.test.ts',
+      `
       import { conformance } from 'sept-conformance/testing';
       import mine from './mine.ts';
       import underWrite from './under-write.ts';
@@ -88,41 +115,82 @@ describe('as tests', () => {
 
       conformance(mine, { properties: [underWrite], modules: ['1.5'] });
       conformance(zapUnderRead, { runs: 300, modules: ['1.5'], only: ['S01', 'S10'], handle: 'zap-under-read.ts' });
-    `);
-    const { code } = await project.bin('vitest', 'run', '--reporter=json', '--outputFile=results.json');
+    `,
+    );
+    const { code } = await project.bin(
+      'vitest',
+      'run',
+      '--reporter=json',
+      '--outputFile=results.json',
+    );
     const { testResults } = JSON.parse(project.read('results.json')) as { testResults: Result[] }; // vitest's own
     const results = testResults.flatMap(({ assertionResults }) => assertionResults);
-    const of = (policy: string): Result['assertionResults'] => results.filter(({ fullName }) => fullName.startsWith(policy));
-    const statuses = (policy: string): unknown[] => of(policy).map(({ title, status }) => [title.slice(0, 3), status]);
+    const of = (policy: string): Result['assertionResults'] =>
+      results.filter(({ fullName }) => fullName.startsWith(policy));
+    const statuses = (policy: string): unknown[] =>
+      of(policy).map(({ title, status }) => [title.slice(0, 3), status]);
 
     expect(code).toBe(1);
     expect(of('mine').filter(({ status }) => status === 'failed')).toEqual([]);
-    expect(statuses('mine')).toEqual(expect.arrayContaining([['S01', 'passed'], ['X01', 'passed'], ['T03', 'skipped']]));
-    expect(statuses('zap-under-read')).toEqual([['eve', 'passed'], ['S01', 'failed'], ['S10', 'passed']]);
-    expect(of('zap-under-read')[1]?.failureMessages.join('')).toContain('replay: sept show zap-under-read.ts --module 1.5');
+    expect(statuses('mine')).toEqual(
+      expect.arrayContaining([
+        ['S01', 'passed'],
+        ['X01', 'passed'],
+        ['T03', 'skipped'],
+      ]),
+    );
+    expect(statuses('zap-under-read')).toEqual([
+      ['eve', 'passed'],
+      ['S01', 'failed'],
+      ['S10', 'passed'],
+    ]);
+    expect(of('zap-under-read')[1]?.failureMessages.join('')).toContain(
+      'replay: sept show zap-under-read.ts --module 1.5',
+    );
   });
 
   test('a policy that cannot be judged fails one test, and the others are skipped', async () => {
-    project.write('throws.test.ts', `
+    project.write(
+      'throws.test.ts',
+      `
       import { conformance } from 'sept-conformance/testing';
 
       conformance({ name: 'throws', *unmap() { throw new Error('boom'); } }, { modules: ['1.5'], only: ['S01'] });
-    `);
+    `,
+    );
     const { code, output } = await project.bin('vitest', 'run', 'throws');
 
     expect(code).toBe(1);
-    expect(output).toMatch(/Failure: policy throws failed at step \d+ \(h0\): boom; replay it with the history '/);
+    expect(output).toMatch(
+      /Failure: policy throws failed at step \d+ \(h0\): boom; replay it with the history '/,
+    );
     expect(output).toMatch(/Tests {2}1 failed \| 1 skipped/);
   });
 });
 
 test('its types are what a strict project needs', async () => {
-  project.write('tsconfig.json', JSON.stringify({
-    compilerOptions: { strict: true, module: 'nodenext', target: 'es2022', noEmit: true, types: [], skipLibCheck: false },
-    files: ['mine.ts', 'under-write.ts', 'zap-under-read.ts', 'all.ts'],
-  }));
-  project.write('all.ts', ['', '/spec', '/impl', '/properties', '/testing'].map((part, i) =>
-    `import * as part${i} from 'sept-conformance${part}';\nexport { part${i} };`).join('\n'));
+  project.write(
+    'tsconfig.json',
+    JSON.stringify({
+      compilerOptions: {
+        strict: true,
+        module: 'nodenext',
+        target: 'es2022',
+        noEmit: true,
+        types: [],
+        skipLibCheck: false,
+      },
+      files: ['mine.ts', 'under-write.ts', 'zap-under-read.ts', 'all.ts'],
+    }),
+  );
+  project.write(
+    'all.ts',
+    ['', '/spec', '/impl', '/properties', '/testing']
+      .map(
+        (part, i) => `import * as part${i} from 'sept-conformance${part}';\nexport { part${i} };`,
+      )
+      .join('\n'),
+  );
 
   expect(await project.bin('tsc', '-p', '.')).toEqual({ code: 0, output: '' });
   expect(existsSync(join(project.folder, 'node_modules', '@types', 'node'))).toBe(false);

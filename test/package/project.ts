@@ -1,7 +1,7 @@
 /**
- * An empty project outside the repository, with the package as npm would publish it. What it depends on is installed
- * by npm from the versions in this repository's package-lock.json: from npm's cache where `npm ci` has left it, else
- * from the registry.
+ * An empty project outside the repository, with the package as npm would publish it. What it
+ * depends on is installed by npm from the versions in this repository's package-lock.json: from
+ * npm's cache where `npm ci` has left it, else from the registry.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -34,22 +34,45 @@ export class Project {
 
   /** Packs the package and installs it, and `others` beside it. */
   async install(...others: string[]): Promise<void> {
-    const packed = await this.run('npm', ['pack', ROOT, '--json', '--pack-destination', this.folder]);
+    const packed = await this.run('npm', [
+      'pack',
+      ROOT,
+      '--json',
+      '--pack-destination',
+      this.folder,
+    ]);
     const tarball = /"filename": "([^"]+)"/.exec(packed.output)?.[1];
-    if (packed.code !== 0 || tarball === undefined) throw new Error(`npm pack failed: ${packed.output}`);
+    if (packed.code !== 0 || tarball === undefined)
+      throw new Error(`npm pack failed: ${packed.output}`);
     const { packages } = jsonOf(join(ROOT, 'package-lock.json')) as { packages: Lock }; // npm's own format
-    const { dependencies, peerDependencies, peerDependenciesMeta, bin, version } =
-      jsonOf(join(ROOT, 'package.json')) as Record<string, unknown>; // ours, as npm reads it
-    const integrity = `sha512-${createHash('sha512').update(readFileSync(join(this.folder, tarball))).digest('base64')}`;
+    const { dependencies, peerDependencies, peerDependenciesMeta, bin, version } = jsonOf(
+      join(ROOT, 'package.json'),
+    ) as Record<string, unknown>; // ours, as npm reads it
+    const integrity = `sha512-${createHash('sha512')
+      .update(readFileSync(join(this.folder, tarball)))
+      .digest('base64')}`;
     const wanted = {
       [NAME]: `file:${tarball}`,
-      ...Object.fromEntries(others.map((name) => [name, packages['']?.dependencies?.[name] ?? '*'])),
+      ...Object.fromEntries(
+        others.map((name) => [name, packages['']?.dependencies?.[name] ?? '*']),
+      ),
     };
-    const ours = { version, resolved: `file:${tarball}`, integrity, dependencies, peerDependencies, peerDependenciesMeta, bin };
+    const ours = {
+      version,
+      resolved: `file:${tarball}`,
+      integrity,
+      dependencies,
+      peerDependencies,
+      peerDependenciesMeta,
+      bin,
+    };
     const needed = neededBy([...Object.keys(dependencies as object), ...others], packages); // an object in ours
     const lock = { '': { dependencies: wanted }, [`node_modules/${NAME}`]: ours, ...needed };
     this.write('package.json', JSON.stringify({ private: true, dependencies: wanted }));
-    this.write('package-lock.json', JSON.stringify({ lockfileVersion: 3, requires: true, packages: lock }));
+    this.write(
+      'package-lock.json',
+      JSON.stringify({ lockfileVersion: 3, requires: true, packages: lock }),
+    );
     const installed = await this.run('npm', ['ci', '--prefer-offline', '--no-audit', '--no-fund']);
     if (installed.code !== 0) throw new Error(`npm ci failed: ${installed.output}`);
   }
@@ -71,8 +94,13 @@ export class Project {
   run(command: string, args: readonly string[]): Promise<Ran> {
     const { PATH, HOME } = process.env;
     return new Promise((resolve) => {
-      execFile(command, [...args], { cwd: this.folder, env: { PATH, HOME, NO_COLOR: '1' } }, (error, stdout, stderr) =>
-        resolve({ code: error === null ? 0 : error.code ?? -1, output: `${stdout}${stderr}` }));
+      execFile(
+        command,
+        [...args],
+        { cwd: this.folder, env: { PATH, HOME, NO_COLOR: '1' } },
+        (error, stdout, stderr) =>
+          resolve({ code: error === null ? 0 : (error.code ?? -1), output: `${stdout}${stderr}` }),
+      );
     });
   }
 
@@ -90,13 +118,21 @@ function neededBy(names: readonly string[], lock: Lock): Lock {
     if (locked === undefined || found.has(path)) return;
     found.set(path, locked);
     const { dependencies, peerDependencies, optionalDependencies } = locked;
-    for (const needed of Object.keys({ ...dependencies, ...peerDependencies, ...optionalDependencies })) add(needed, path);
+    for (const needed of Object.keys({
+      ...dependencies,
+      ...peerDependencies,
+      ...optionalDependencies,
+    }))
+      add(needed, path);
   };
   for (const name of names) add(name, '');
   return Object.fromEntries(found);
 }
 
-/** Where Node finds package `name` when the one at `from` imports it: the innermost node_modules that has it. */
+/**
+ * Where Node finds package `name` when the one at `from` imports it: the innermost node_modules
+ * that has it.
+ */
 function pathOf(name: string, from: string, lock: Lock): string {
   const path = `${from === '' ? '' : `${from}/`}node_modules/${name}`;
   if (from === '' || path in lock) return path;

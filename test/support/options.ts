@@ -1,9 +1,9 @@
+import { parseDuration } from '../../cli/options.ts';
 /**
- * The knobs of `npm test`: the same as the command line's, as environment variables. Without any, the tests run on
- * fixed seeds with the default budget.
+ * The knobs of `npm test`: the same as the command line's, as environment variables. Without any,
+ * the tests run on fixed seeds with the default budget.
  */
 import { policyNamed, type ChosenPolicy } from '../../cli/policy-names.ts';
-import { parseDuration } from '../../cli/options.ts';
 import { rulesNamed, type ChosenRules } from '../../cli/rule-names.ts';
 import { POLICIES } from '../../impl/index.ts';
 import { parseHistory } from '../../properties/checker/scenarios/text.ts';
@@ -24,7 +24,10 @@ const wholeOf = (name: string): number | undefined => {
 };
 
 const listOf = (name: string): string[] | undefined => {
-  const items = textOf(name)?.split(',').map((item) => item.trim()).filter((item) => item !== '');
+  const items = textOf(name)
+    ?.split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
   return items === undefined || items.length === 0 ? undefined : items;
 };
 
@@ -32,11 +35,15 @@ function modules(): readonly ModuleVersion[] | undefined {
   const wanted = listOf('MODULE');
   if (wanted === undefined) return undefined;
   const chosen = MODULE_VERSIONS.filter((version) => wanted.includes(version));
-  if (chosen.length < wanted.length) throw new Error(`MODULE=${wanted.join(',')}: there are ${MODULE_VERSIONS.join(', ')}`);
+  if (chosen.length < wanted.length)
+    throw new Error(`MODULE=${wanted.join(',')}: there are ${MODULE_VERSIONS.join(', ')}`);
   return chosen;
 }
 
-export interface TestKnobs extends Pick<ConformanceOptions, 'modules' | 'seed' | 'runs' | 'time' | 'history'> {
+export interface TestKnobs extends Pick<
+  ConformanceOptions,
+  'modules' | 'seed' | 'runs' | 'time' | 'history'
+> {
   readonly policies: readonly ChosenPolicy[];
   readonly rules: ChosenRules;
 }
@@ -60,4 +67,6 @@ export async function testKnobs(): Promise<TestKnobs> {
 
 /** The members that are there. */
 const defined = <T extends object>(members: { [K in keyof T]: T[K] | undefined }): Partial<T> =>
-  Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as Partial<T>; // those of T
+  Object.fromEntries(
+    Object.entries(members).filter(([, value]) => value !== undefined),
+  ) as Partial<T>; // those of T

@@ -1,6 +1,6 @@
 /**
- * Recordings beside this repository, of which they are no part: ../shared/recordings. A test that needs one is skipped,
- * and says so, when it is not there.
+ * Recordings beside this repository, of which they are no part: ../shared/recordings. A test that
+ * needs one is skipped, and says so, when it is not there.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -22,7 +22,9 @@ export function sharedFile(collection: Collection, name: string): string | null 
 export function sharedFiles(collection: Collection, suffix: string): string[] {
   const folder = folderOf(collection);
   if (!existsSync(folder)) return [];
-  return readdirSync(folder).filter((name) => name.endsWith(suffix)).map((name) => folder + name);
+  return readdirSync(folder)
+    .filter((name) => name.endsWith(suffix))
+    .map((name) => folder + name);
 }
 
 /** Stands for a test that cannot run. */
@@ -31,7 +33,10 @@ export const skipWithout = (collection: Collection, title: string, name = ''): v
 
 /** A test on a recording; skipped under a title that says why when it is absent. */
 export function testWithShared(
-  collection: Collection, name: string, title: string, body: (path: string) => void | Promise<void>,
+  collection: Collection,
+  name: string,
+  title: string,
+  body: (path: string) => void | Promise<void>,
 ): void {
   const path = sharedFile(collection, name);
   if (path === null) skipWithout(collection, title, name);

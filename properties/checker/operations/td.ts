@@ -1,24 +1,39 @@
-/** What the operations of a history do: how each name reaches the guest or the policy. */
-import type { Steps } from '../../../spec/machine/step.ts';
 import { createVcpuTwice } from '../../../impl/blocks/vcpu-list.ts';
 import { returnPages } from '../../../impl/blocks/zap.ts';
-import { guestIdle, guestOperation, isInside, leaveTd, withoutVe, type GuestAction } from '../../../impl/platform/guest.ts';
+import {
+  guestIdle,
+  guestOperation,
+  isInside,
+  leaveTd,
+  withoutVe,
+  type GuestAction,
+} from '../../../impl/platform/guest.ts';
 import { USED_PAGES } from '../../../impl/vm/size.ts';
 import type { Vm, VmVcpu } from '../../../impl/vm/vm.ts';
 import { REQ_EVENT, REQ_SIGNAL, SLOT_NONE } from '../../../spec/kvm/td-vm.ts';
+/** What the operations of a history do: how each name reaches the guest or the policy. */
+import type { Steps } from '../../../spec/machine/step.ts';
 import type { Operation } from '../scenarios/scenario.ts';
 
 type GuestOperation = (vm: Vm, vcpu: VmVcpu, operation: Operation) => Steps<void>;
 type HostOperation = (vm: Vm, operation: Operation) => Steps<void>;
 
 /** A value that no other access of the run writes at that page: who, which operation. */
-const valueOf = (vm: Vm, vcpu: VmVcpu): number => 1 + vcpu.index + 2 * (vm.m.actors[vm.m.current]?.op ?? 0);
+const valueOf = (vm: Vm, vcpu: VmVcpu): number =>
+  1 + vcpu.index + 2 * (vm.m.actors[vm.m.current]?.op ?? 0);
 
 /** One access or ACCEPT by the guest. */
-const acting = (action: GuestAction): GuestOperation => (vm, vcpu, { gfn }) =>
-  inRun(vm, vcpu, () => guestOperation(vm, vcpu, action, gfn, action === 'touch' ? valueOf(vm, vcpu) : 0));
+const acting =
+  (action: GuestAction): GuestOperation =>
+  (vm, vcpu, { gfn }) =>
+    inRun(vm, vcpu, () =>
+      guestOperation(vm, vcpu, action, gfn, action === 'touch' ? valueOf(vm, vcpu) : 0),
+    );
 
-export const GUEST_OPERATIONS: ReadonlyMap<string, GuestOperation> = new Map<string, GuestOperation>([
+export const GUEST_OPERATIONS: ReadonlyMap<string, GuestOperation> = new Map<
+  string,
+  GuestOperation
+>([
   ['touch', acting('touch')],
   ['idle', (vm, vcpu) => inRun(vm, vcpu, () => guestIdle(vm, vcpu))],
   ['read', acting('read')],
@@ -26,17 +41,29 @@ export const GUEST_OPERATIONS: ReadonlyMap<string, GuestOperation> = new Map<str
   ['accept-huge', acting('accept-huge')],
   // the guest has turned off the #VE that a page gives which it has not accepted
   ['touch-no-ve', (vm, vcpu, operation) => withoutVe(vm, acting('touch')(vm, vcpu, operation))],
-  ['pre-fault', (vm, vcpu, { gfn }) =>
-    holdingMutex(vm, vcpu.index, () => vm.policy.preFault?.(vm, vcpu.index, gfn) ?? nothing())],
+  [
+    'pre-fault',
+    (vm, vcpu, { gfn }) =>
+      holdingMutex(vm, vcpu.index, () => vm.policy.preFault?.(vm, vcpu.index, gfn) ?? nothing()),
+  ],
 ]);
 
 export const HOST_OPERATIONS: ReadonlyMap<string, HostOperation> = new Map<string, HostOperation>([
-  ['unmap', (vm, { gfn, pages }) => taking(vm, gfn, usable(gfn, pages), punch(vm, gfn, usable(gfn, pages)))],
-  ['remove-table', (vm, { gfn }) => taking(vm, vm.tdx.geometry.align(gfn, 1), vm.mirror.span(1),
-    vm.policy.removeTable(vm, gfn))],
+  [
+    'unmap',
+    (vm, { gfn, pages }) => taking(vm, gfn, usable(gfn, pages), punch(vm, gfn, usable(gfn, pages))),
+  ],
+  [
+    'remove-table',
+    (vm, { gfn }) =>
+      taking(vm, vm.tdx.geometry.align(gfn, 1), vm.mirror.span(1), vm.policy.removeTable(vm, gfn)),
+  ],
   ['promote', (vm, { gfn }) => vm.policy.promote(vm, gfn)],
   ['demote', (vm, { gfn }) => vm.policy.demote(vm, gfn)],
-  ['split-folio', (vm, { gfn }) => vm.policy.splitFolio?.(vm, gfn) ?? vm.guestMemory.folios.split(gfn)],
+  [
+    'split-folio',
+    (vm, { gfn }) => vm.policy.splitFolio?.(vm, gfn) ?? vm.guestMemory.folios.split(gfn),
+  ],
   ['merge-folio', (vm, { gfn }) => vm.guestMemory.mergeFolio(gfn)],
   // the processors of the host are about to be interrupted, once or for a while
   ['interrupt', (vm) => vm.m.write(vm.interrupts, 1)],
@@ -57,8 +84,8 @@ export const HOST_OPERATIONS: ReadonlyMap<string, HostOperation> = new Map<strin
 function* nothing(): Steps<void> {}
 
 /**
- * KVM_RUN. A TD that is being built refuses it; while one may still be, a VCPU leaves the TD after each operation, so
- * that the ioctls get its mutex.
+ * KVM_RUN. A TD that is being built refuses it; while one may still be, a VCPU leaves the TD after
+ * each operation, so that the ioctls get its mutex.
  */
 function inRun(vm: Vm, vcpu: VmVcpu, run: () => Steps<void>): Steps<void> {
   if (vm.kind !== 'new-td') return run();
@@ -87,8 +114,9 @@ function* request(vm: Vm, gfn: number, wanted: number): Steps<void> {
 }
 
 /**
- * A hole is punched into the guest_memfd file. Bound to a memslot, its pages are unmapped first; afterwards there is
- * nobody to ask (B-52). Population of a TD that is being built is kept out by the file's lock.
+ * A hole is punched into the guest_memfd file. Bound to a memslot, its pages are unmapped first;
+ * afterwards there is nobody to ask (B-52). Population of a TD that is being built is kept out by
+ * the file's lock.
  */
 function* punch(vm: Vm, gfn: number, pages: number): Steps<void> {
   if (vm.kind === 'new-td') yield* vm.td.filemapLock.lock();
@@ -104,8 +132,8 @@ function* removeSlot(vm: Vm): Steps<void> {
 }
 
 /**
- * KVM_SET_MEMORY_ATTRIBUTES: a GFN becomes shared or private. What maps it the other way goes, and the attribute
- * changes, inside one invalidation (K39, K43).
+ * KVM_SET_MEMORY_ATTRIBUTES: a GFN becomes shared or private. What maps it the other way goes, and
+ * the attribute changes, inside one invalidation (K39, K43).
  */
 function* convert(vm: Vm, gfn: number, toShared: boolean): Steps<void> {
   yield* vm.td.slotsLock.lock();
@@ -120,11 +148,15 @@ function* convert(vm: Vm, gfn: number, toShared: boolean): Steps<void> {
   yield* vm.td.slotsLock.unlock();
 }
 
-/** Interrupts that come one after the other: more than anybody should sit out with a lock in hand (K66). */
+/**
+ * Interrupts that come one after the other: more than anybody should sit out with a lock in hand
+ * (K66).
+ */
 const STORM = 24;
 
 /** As many pages from `gfn` on as histories use. */
-const usable = (gfn: number, pages: number): number => Math.max(0, Math.min(pages, USED_PAGES - gfn));
+const usable = (gfn: number, pages: number): number =>
+  Math.max(0, Math.min(pages, USED_PAGES - gfn));
 
 /** An operation that takes pages from the guest: rules are told which, before and after. */
 function* taking(vm: Vm, gfn: number, pages: number, steps: Steps<void>): Steps<void> {

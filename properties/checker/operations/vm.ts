@@ -1,30 +1,53 @@
-/** What the operations of an ordinary VM's history do. GFNs are of address space 0; those from SMM_GFN on are SMM's. */
-import type { Steps } from '../../../spec/machine/step.ts';
+import { HVA_BASE } from '../../../impl/platform/kvm-platform.ts';
+import {
+  guestAccess,
+  guestIdle,
+  legacyFault,
+  prefault,
+  shadowFault,
+} from '../../../impl/platform/run-vcpu.ts';
+import type { TdpMmu } from '../../../impl/tdp-mmu/tdp-mmu.ts';
+import type { Vm } from '../../../impl/vm/vm.ts';
 import type { Kvm, KvmVcpu } from '../../../spec/kvm/kvm.ts';
 import { NO_MEMSLOT, type Slot } from '../../../spec/kvm/memslots.ts';
 import type { PrimaryMmu } from '../../../spec/kvm/primary-mmu.ts';
-import { guestAccess, guestIdle, legacyFault, prefault, shadowFault } from '../../../impl/platform/run-vcpu.ts';
-import { HVA_BASE } from '../../../impl/platform/kvm-platform.ts';
-import type { TdpMmu } from '../../../impl/tdp-mmu/tdp-mmu.ts';
-import type { Vm } from '../../../impl/vm/vm.ts';
+/**
+ * What the operations of an ordinary VM's history do. GFNs are of address space 0; those from
+ * SMM_GFN on are SMM's.
+ */
+import type { Steps } from '../../../spec/machine/step.ts';
 import type { Operation } from '../scenarios/scenario.ts';
 
 type GuestOperation = (kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, operation: Operation) => Steps<void>;
 type HostOperation = (kvm: Kvm, mmu: TdpMmu, operation: Operation) => Steps<void>;
 
 /** A value that no other access of the run writes at that page: who, which operation. */
-const valueOf = ({ m }: Kvm, { index }: KvmVcpu): number => 1 + index + 2 * (m.actors[m.current]?.op ?? 0);
+const valueOf = ({ m }: Kvm, { index }: KvmVcpu): number =>
+  1 + index + 2 * (m.actors[m.current]?.op ?? 0);
 
 /** What the host writes into a page that it got back. */
 const POISON = -1;
 
-export const GUEST_OPERATIONS_OF_A_VM: ReadonlyMap<string, GuestOperation> = new Map<string, GuestOperation>([
-  ['touch', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 0, gfn, 'write', valueOf(kvm, vcpu))],
+export const GUEST_OPERATIONS_OF_A_VM: ReadonlyMap<string, GuestOperation> = new Map<
+  string,
+  GuestOperation
+>([
+  [
+    'touch',
+    (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 0, gfn, 'write', valueOf(kvm, vcpu)),
+  ],
   ['read', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 0, gfn, 'read', 0)],
   ['exec', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 0, gfn, 'exec', 0)],
-  ['smm-touch', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 1, gfn & 1, 'write', valueOf(kvm, vcpu))],
+  [
+    'smm-touch',
+    (kvm, mmu, vcpu, { gfn }) =>
+      guestAccess(kvm, mmu, vcpu, 1, gfn & 1, 'write', valueOf(kvm, vcpu)),
+  ],
   ['smm-exec', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 1, gfn & 1, 'exec', 0)],
-  ['nested-touch', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 2, gfn, 'write', valueOf(kvm, vcpu))],
+  [
+    'nested-touch',
+    (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 2, gfn, 'write', valueOf(kvm, vcpu)),
+  ],
   ['nested-read', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 2, gfn, 'read', 0)],
   ['idle', guestIdle],
   ['prefault', (kvm, mmu, vcpu, { gfn, pages }) => prefault(kvm, mmu, vcpu, gfn, pages)],
@@ -38,12 +61,15 @@ const hvaOf = (gfn: number): number => HVA_BASE + gfn;
 /** An operation on the slot that has a GFN, there now or not. */
 const onSlot = (kvm: Kvm, gfn: number, act: (slot: Slot) => Steps<void>): Steps<void> => {
   const there = kvm.slots.find(0, gfn);
-  const slot = there !== NO_MEMSLOT ? there : kvm.slots.places.findIndex((place) => isAt(place, gfn));
+  const slot =
+    there !== NO_MEMSLOT ? there : kvm.slots.places.findIndex((place) => isAt(place, gfn));
   return slot === NO_MEMSLOT ? nothing() : act(slot);
 };
 
-const isAt = (place: { readonly asId: number; readonly gfn: number; readonly pages: number }, gfn: number): boolean =>
-  place.asId === 0 && gfn >= place.gfn && gfn < place.gfn + place.pages;
+const isAt = (
+  place: { readonly asId: number; readonly gfn: number; readonly pages: number },
+  gfn: number,
+): boolean => place.asId === 0 && gfn >= place.gfn && gfn < place.gfn + place.pages;
 
 function* nothing(): Steps<void> {}
 
@@ -65,7 +91,9 @@ function* unmap(kvm: Kvm, mmu: TdpMmu, { gfn, pages }: Operation, mayBlock: bool
   yield* kvm.primary.mmapLock.readLock();
   yield* splitAround(kvm, mmu, gfn, count);
   kvm.promise(what, 0, gfn, count);
-  yield* mmu.invalidateRange(kvm, hva, count, mayBlock, () => giveBack(kvm, kvm.primary, hva, count));
+  yield* mmu.invalidateRange(kvm, hva, count, mayBlock, () =>
+    giveBack(kvm, kvm.primary, hva, count),
+  );
   kvm.keep(what, 0, gfn, count);
   yield* kvm.primary.mmapLock.readUnlock();
 }
@@ -95,28 +123,54 @@ function* merge(kvm: Kvm, mmu: TdpMmu, gfn: number): Steps<void> {
   yield* kvm.primary.mmapLock.writeUnlock();
 }
 
-/** A notifier around a change of the primary MMU's own mapping, which leaves the pages where they are. */
-const changing = (kvm: Kvm, mmu: TdpMmu, gfn: number, pages: number, change: (hva: number) => Steps<void>): Steps<void> =>
-  mmu.invalidateRange(kvm, hvaOf(gfn), pages, true, () => change(hvaOf(gfn)));
+/**
+ * A notifier around a change of the primary MMU's own mapping, which leaves the pages where they
+ * are.
+ */
+const changing = (
+  kvm: Kvm,
+  mmu: TdpMmu,
+  gfn: number,
+  pages: number,
+  change: (hva: number) => Steps<void>,
+): Steps<void> => mmu.invalidateRange(kvm, hvaOf(gfn), pages, true, () => change(hvaOf(gfn)));
 
-export const HOST_OPERATIONS_OF_A_VM: ReadonlyMap<string, HostOperation> = new Map<string, HostOperation>([
+export const HOST_OPERATIONS_OF_A_VM: ReadonlyMap<string, HostOperation> = new Map<
+  string,
+  HostOperation
+>([
   ['unmap', (kvm, mmu, operation) => unmap(kvm, mmu, operation, true)],
   ['unmap-atomic', (kvm, mmu, operation) => unmap(kvm, mmu, operation, false)],
   ['protect', (kvm, mmu, { gfn }) => protect(kvm, mmu, gfn)],
-  ['split-folio', (kvm, mmu, { gfn }) => changing(kvm, mmu, gfn & ~1, 2, (hva) => kvm.primary.setHuge(hva, false))],
+  [
+    'split-folio',
+    (kvm, mmu, { gfn }) =>
+      changing(kvm, mmu, gfn & ~1, 2, (hva) => kvm.primary.setHuge(hva, false)),
+  ],
   ['merge-folio', (kvm, mmu, { gfn }) => merge(kvm, mmu, gfn & ~1)],
   ['age', (kvm, mmu, { gfn, pages }) => mmu.ageRange(kvm, hvaOf(gfn), pages)],
   ['create-slot', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.createSlot(kvm, slot))],
   ['delete-slot', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.deleteSlot(kvm, slot))],
-  ['move-slot', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.moveSlot(kvm, slot, kvm.slots.gfnOf(slot) ^ 1))],
-  ['read-only', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.setReadOnly(kvm, slot, true))],
+  [
+    'move-slot',
+    (kvm, mmu, { gfn }) =>
+      onSlot(kvm, gfn, (slot) => mmu.moveSlot(kvm, slot, kvm.slots.gfnOf(slot) ^ 1)),
+  ],
+  [
+    'read-only',
+    (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.setReadOnly(kvm, slot, true)),
+  ],
   ['log', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.startLog(kvm, slot))],
   ['collect', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.collectLog(kvm, slot))],
   ['unlog', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.stopLog(kvm, slot))],
   ['recover-nx', (kvm, mmu) => mmu.recoverNx(kvm)],
   ['zap-all', (kvm, mmu) => mmu.zapAllFast(kvm)],
   // what KVM zaps is whole: all of a slot of one page, or ranges that no huge page reaches across
-  ['zap-range', (kvm, mmu, { gfn }) => (gfn >= 4 ? mmu.zapGfnRange(kvm, gfn, 1) : mmu.zapGfnRange(kvm, gfn & ~1, 2))],
+  [
+    'zap-range',
+    (kvm, mmu, { gfn }) =>
+      gfn >= 4 ? mmu.zapGfnRange(kvm, gfn, 1) : mmu.zapGfnRange(kvm, gfn & ~1, 2),
+  ],
   ['track', (kvm, mmu, { gfn }) => tracking(kvm, mmu, gfn, true)],
   ['untrack', (kvm, mmu, { gfn }) => tracking(kvm, mmu, gfn, false)],
   ['to-private', (kvm, mmu, { gfn }) => converting(kvm, mmu, gfn, true)],
@@ -149,10 +203,21 @@ function* signal(kvm: Kvm, gfn: number): Steps<void> {
   if (vcpu !== undefined) yield* kvm.m.write(vcpu.signal, 1);
 }
 
-/** The steps of an operation on an ordinary VM, by a vCPU (its index) or by the host (-1); undefined for none of its own. */
-export const operationOfAVm = (vm: Vm, index: number, operation: Operation): Steps<void> | undefined => {
-  const { kvm, policy: { direct } } = vm;
+/**
+ * The steps of an operation on an ordinary VM, by a vCPU (its index) or by the host (-1); undefined
+ * for none of its own.
+ */
+export const operationOfAVm = (
+  vm: Vm,
+  index: number,
+  operation: Operation,
+): Steps<void> | undefined => {
+  const {
+    kvm,
+    policy: { direct },
+  } = vm;
   const vcpu = kvm.vcpus[index];
-  if (vcpu === undefined) return HOST_OPERATIONS_OF_A_VM.get(operation.name)?.(kvm, direct, operation);
+  if (vcpu === undefined)
+    return HOST_OPERATIONS_OF_A_VM.get(operation.name)?.(kvm, direct, operation);
   return GUEST_OPERATIONS_OF_A_VM.get(operation.name)?.(kvm, direct, vcpu, operation);
 };

@@ -1,8 +1,19 @@
-/** Rows of a timeline that are about KVM's own tables: what was done, what that changed and what it depended on. */
-import { NO_PAGE, pageNumberOf, type PageRef } from '../../../spec/machine/pages.ts';
 import type { Kvm } from '../../../spec/kvm/kvm.ts';
+import {
+  describeSpte,
+  isLeafSpte,
+  isPresent,
+  kindOfSpte,
+  pageOfSpte,
+  TABLE,
+  type Spte,
+} from '../../../spec/kvm/spte.ts';
 import { LINKED } from '../../../spec/kvm/tables.ts';
-import { describeSpte, isLeafSpte, isPresent, kindOfSpte, pageOfSpte, TABLE, type Spte } from '../../../spec/kvm/spte.ts';
+/**
+ * Rows of a timeline that are about KVM's own tables: what was done, what that changed and what it
+ * depended on.
+ */
+import { NO_PAGE, pageNumberOf, type PageRef } from '../../../spec/machine/pages.ts';
 
 /** Adds a row: what was done, names of what it changed, names of what it depends on. */
 export type AddRow = (text: string, writes: readonly string[], reads: readonly string[]) => void;
@@ -12,38 +23,56 @@ export function watchKvm(kvm: Kvm, add: AddRow): void {
   const { tables } = kvm;
   /** The root that each vCPU last entered the guest with. */
   const running: PageRef[] = [];
-  const nameOf = (table: PageRef, index: number): string => entryName(kvm, tables.rootOf(table), tables.gfnOf(table, index), tables.levelOf(table));
+  const nameOf = (table: PageRef, index: number): string =>
+    entryName(kvm, tables.rootOf(table), tables.gfnOf(table, index), tables.levelOf(table));
 
   tables.listeners.push((table, index, before, after) => {
     if (table !== tables.rootOf(table) && !isReachable(kvm, table) && isPresent(after)) return; // filled before it is linked
     const name = nameOf(table, index);
     const pages = [before, after].filter(isPresent).map((spte) => targetName(spte));
-    add(`${name.replace('entry ', '')}: ${shortSpte(before)} -> ${shortSpte(after)}`, [name, ...pages], [name, ...pages]);
+    add(
+      `${name.replace('entry ', '')}: ${shortSpte(before)} -> ${shortSpte(after)}`,
+      [name, ...pages],
+      [name, ...pages],
+    );
   });
   kvm.shadow.tables.listeners.push((_table, index, before, after) => {
-    add(`shadow entry ${index}: ${shortSpte(before)} -> ${shortSpte(after)}`, [`shadow ${index}`], [`shadow ${index}`]);
+    add(
+      `shadow entry ${index}: ${shortSpte(before)} -> ${shortSpte(after)}`,
+      [`shadow ${index}`],
+      [`shadow ${index}`],
+    );
   });
   kvm.listeners.push({
     accessed: (vcpu, asId, gfn, page, _value, written) => {
       const root = running[vcpu] ?? NO_PAGE;
       const above = [0, 1, 2].map((level) => entryName(kvm, root, tables.align(gfn, level), level));
       const space = asId === 0 ? '' : ' in SMM';
-      add(`${written === null ? 'uses' : 'writes'} GFN ${gfn}${space} at page ${page}`,
-        [`page ${page}`, `tlb ${gfn}`, ...above], [`page ${page}`, ...above]);
+      add(
+        `${written === null ? 'uses' : 'writes'} GFN ${gfn}${space} at page ${page}`,
+        [`page ${page}`, `tlb ${gfn}`, ...above],
+        [`page ${page}`, ...above],
+      );
     },
     hostUsed: (page) => add(`the host uses page ${page}`, [`page ${page}`], [`page ${page}`]),
     flushed: (gfn, pages) => add(`flush ${range(gfn, pages)}`, gfns('tlb', gfn, pages), []),
     yielding: (walk) => add(`yields mmu_lock at GFN ${walk.nextGfn}`, [], []),
-    promised: (what, asId, gfn, pages) => add(`${what} of ${range(gfn, pages)}${asId === 0 ? '' : ' in SMM'} begins`, [], []),
+    promised: (what, asId, gfn, pages) =>
+      add(`${what} of ${range(gfn, pages)}${asId === 0 ? '' : ' in SMM'} begins`, [], []),
     kept: (what, _asId, gfn, pages) => add(`${what} of ${range(gfn, pages)} is done`, [], []),
     entered: (vcpu, root) => {
       running[vcpu] = root;
-      add(`enters the guest with root ${name(root)}`, [`root ${name(root)}`, `loaded ${vcpu}`], [`root ${name(root)}`]);
+      add(
+        `enters the guest with root ${name(root)}`,
+        [`root ${name(root)}`, `loaded ${vcpu}`],
+        [`root ${name(root)}`],
+      );
     },
   });
   kvm.primary.listeners.push({
     got: (page) => add(`gets page ${page}`, [`ref ${page}`], [`page ${page}`]),
-    released: (hva, page) => add(`the host takes page ${page} back`, [`page ${page}`, `hva ${hva}`], [`page ${page}`]),
+    released: (hva, page) =>
+      add(`the host takes page ${page} back`, [`page ${page}`, `hva ${hva}`], [`page ${page}`]),
   });
   kvm.invalidation.listeners.push({
     sampled: () => add('samples mmu_invalidate_seq', [], ['seq']),
@@ -56,26 +85,36 @@ export function watchKvm(kvm: Kvm, add: AddRow): void {
       add(text, [`slot ${slot}`], []);
     },
     marked: (_slot, gfn) => add(`marks GFN ${gfn} dirty`, [`dirty ${gfn}`], []),
-    taken: (_slot, gfn) => add(`takes GFN ${gfn} out of the dirty log`, [`dirty ${gfn}`], [`dirty ${gfn}`]),
+    taken: (_slot, gfn) =>
+      add(`takes GFN ${gfn} out of the dirty log`, [`dirty ${gfn}`], [`dirty ${gfn}`]),
     freeing: (slot) => add(`frees slot ${slot}`, [`slot ${slot}`], []),
   });
   kvm.roots.listeners.push({
     linked: (root) => add(`new root ${name(root)}`, [`root ${name(root)}`], []),
     invalidated: (root) => add(`root ${name(root)} becomes invalid`, [`root ${name(root)}`], []),
-    unlinked: (root) => add(`root ${name(root)} leaves the list`, [`root ${name(root)}`], [`root ${name(root)}`]),
+    unlinked: (root) =>
+      add(`root ${name(root)} leaves the list`, [`root ${name(root)}`], [`root ${name(root)}`]),
   });
   kvm.nx.listeners.push({
     added: (table) => add(`table ${name(table)} enters the NX list`, [`table ${name(table)}`], []),
-    removed: (table) => add(`table ${name(table)} leaves the NX list`, [`table ${name(table)}`], []),
+    removed: (table) =>
+      add(`table ${name(table)} leaves the NX list`, [`table ${name(table)}`], []),
     recovering: (table) => add(`recovers table ${name(table)}`, [], [`table ${name(table)}`]),
   });
-  kvm.pages.onFree.push((page) => add(`frees ${name(page)}`, [`table ${name(page)}`, `root ${name(page)}`], [`table ${name(page)}`]));
+  kvm.pages.onFree.push((page) =>
+    add(
+      `frees ${name(page)}`,
+      [`table ${name(page)}`, `root ${name(page)}`],
+      [`table ${name(page)}`],
+    ),
+  );
 }
 
 const name = (ref: PageRef): string => (ref < 0 ? 'none' : `p${pageNumberOf(ref)}`);
 const targetName = (spte: Spte): string =>
   kindOfSpte(spte) === TABLE ? `table ${name(pageOfSpte(spte))}` : `page ${pageOfSpte(spte)}`;
-const range = (gfn: number, pages: number): string => (pages === 1 ? `GFN ${gfn}` : `GFNs ${gfn} to ${gfn + pages - 1}`);
+const range = (gfn: number, pages: number): string =>
+  pages === 1 ? `GFN ${gfn}` : `GFNs ${gfn} to ${gfn + pages - 1}`;
 const gfns = (what: string, gfn: number, pages: number): string[] =>
   Array.from({ length: Math.min(pages, 8) }, (_, i) => `${what} ${gfn + i}`);
 const entryName = (kvm: Kvm, root: PageRef, gfn: number, level: number): string =>

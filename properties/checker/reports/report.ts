@@ -1,11 +1,12 @@
 /**
- * A failing policy's report: which rule, what it says and where it comes from; a timeline with a column an actor and a
- * row a step, only rows that matter; what was expected and seen; and the text that replays it. At most 100 columns.
+ * A failing policy's report: which rule, what it says and where it comes from; a timeline with a
+ * column an actor and a row a step, only rows that matter; what was expected and seen; and the text
+ * that replays it. At most 100 columns.
  */
 import type { RuleText } from '../../../spec/machine/rule.ts';
 import type { History } from '../scenarios/scenario.ts';
-import { contextSwitches, rowsThatMatter } from './slice.ts';
 import { formatHistory } from '../scenarios/text.ts';
+import { contextSwitches, rowsThatMatter } from './slice.ts';
 import { DESTROYER, type Row, type Timeline } from './timeline.ts';
 
 export interface Report {
@@ -19,11 +20,17 @@ export interface Report {
 export const COLUMNS = 100;
 const MARGIN = 4;
 
-const NOTHING_SHOWS = '    (no call of the module, no change of the mirror, no access of the guest)';
+const NOTHING_SHOWS =
+  '    (no call of the module, no change of the mirror, no access of the guest)';
 const AT_REST = '     (found when nobody had anything left to do, or nobody could go on)';
 
 /** `command` replays the history, e.g. `sept show mirror-naive --module 1.5 '…'`. */
-export function report(rule: RuleText, timeline: Timeline, history: History, command: string): Report {
+export function report(
+  rule: RuleText,
+  timeline: Timeline,
+  history: History,
+  command: string,
+): Report {
   const rows = rowsThatMatter(timeline);
   const switches = contextSwitches(rows);
   const { violation } = timeline;
@@ -60,7 +67,10 @@ function table(rows: readonly Row[], names: readonly string[]): string[] {
     const isNew = row.actor !== previous?.actor || row.operation !== previous.operation;
     if (isNew) lines.push(' '.repeat(MARGIN) + indent + `[${row.operation}]`.slice(0, width));
     for (const [i, line] of linesOf(row, width).entries()) {
-      const head = i === 0 ? `${row.violating ? '!' : ' '}${String(number + 1).padStart(2)} ` : ' '.repeat(MARGIN);
+      const head =
+        i === 0
+          ? `${row.violating ? '!' : ' '}${String(number + 1).padStart(2)} `
+          : ' '.repeat(MARGIN);
       lines.push(head + indent + line);
     }
     previous = row;
@@ -76,7 +86,10 @@ function linesOf({ text, sept, mirror, remark, subject }: Row, width: number): s
     ...(remark === '' ? [] : [remark]),
   ];
   const action = text === '' ? `mirror entry ${subject}` : text;
-  return [...wrap(action, '  ', width), ...details.flatMap((detail) => wrap(`  ${detail}`, '    ', width))];
+  return [
+    ...wrap(action, '  ', width),
+    ...details.flatMap((detail) => wrap(`  ${detail}`, '    ', width)),
+  ];
 }
 
 /** Breaks a paragraph at spaces and after bars; only a word longer than a line is broken itself. */

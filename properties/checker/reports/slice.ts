@@ -2,10 +2,10 @@ import { DEADLOCK, LIVELOCK } from '../../../spec/machine/faults.ts';
 import type { Row, Timeline } from './timeline.ts';
 
 /**
- * The rows that matter for a violation: the row at which the rule fired (or, when it fired at rest, the rows about what
- * the violation names; when nobody could go on, what each actor did last), and going backwards each row that changed
- * something which a kept row depends on. The beginning of a call in progress matters when it took a lock that a kept
- * row was refused.
+ * The rows that matter for a violation: the row at which the rule fired (or, when it fired at rest,
+ * the rows about what the violation names; when nobody could go on, what each actor did last), and
+ * going backwards each row that changed something which a kept row depends on. The beginning of a
+ * call in progress matters when it took a lock that a kept row was refused.
  */
 export function rowsThatMatter({ rows, violation }: Timeline): Row[] {
   if (violation === null) return [...rows];
@@ -45,11 +45,16 @@ const namedIn = (text: string): string[] => [
 /** Rules that are broken by nobody in particular: somebody waits, or goes on, for ever. */
 const STUCK = new Set(['S07', 'S08', DEADLOCK.id, LIVELOCK.id]);
 
-/** How much of what each actor did last is shown when nobody can go on: enough to see a retry come round. */
+/**
+ * How much of what each actor did last is shown when nobody can go on: enough to see a retry come
+ * round.
+ */
 const LAST = 3;
 
 const lastOfEach = (rows: readonly Row[]): Row[] =>
-  [...new Set(rows.map((row) => row.actor))].flatMap((actor) => rows.filter((row) => row.actor === actor).slice(-LAST));
+  [...new Set(rows.map((row) => row.actor))].flatMap((actor) =>
+    rows.filter((row) => row.actor === actor).slice(-LAST),
+  );
 
 const intersects = (a: ReadonlySet<string>, b: ReadonlySet<string>): boolean => {
   for (const name of a) if (b.has(name)) return true;

@@ -1,23 +1,33 @@
+import type { Vm } from '../../../impl/vm/vm.ts';
+import { describeSpte, isPresent, kindOfSpte, pageOfSpte, TABLE } from '../../../spec/kvm/spte.ts';
+import { SLOT_INVALID } from '../../../spec/kvm/td-vm.ts';
 /**
- * What happened in a run, as rows: one for each call of the module, each change of the mirror, each access of the
- * guest. Taken from an execution of the history on a VM of its own, with everything watched.
+ * What happened in a run, as rows: one for each call of the module, each change of the mirror, each
+ * access of the guest. Taken from an execution of the history on a VM of its own, with everything
+ * watched.
  *
- * What one actor does to one entry without anybody coming between is one row: freezing the mirror entry, the call, and
- * thawing it read as the one change that they are. When somebody does come between, they are rows of their own.
+ * What one actor does to one entry without anybody coming between is one row: freezing the mirror
+ * entry, the call, and thawing it read as the one change that they are. When somebody does come
+ * between, they are rows of their own.
  */
 import { MAX_ACTORS } from '../../../spec/machine/machine.ts';
 import { NO_PAGE, type PageRef } from '../../../spec/machine/pages.ts';
 import type { Violation } from '../../../spec/machine/rule.ts';
-import { describeSpte, isPresent, kindOfSpte, pageOfSpte, TABLE } from '../../../spec/kvm/spte.ts';
-import { SLOT_INVALID } from '../../../spec/kvm/td-vm.ts';
 import type { Call } from '../../../spec/tdx/call.ts';
-import { isLeaf, isTable, pageOf, stateName, stateOf, withoutLocks, type Entry } from '../../../spec/tdx/entry.ts';
+import {
+  isLeaf,
+  isTable,
+  pageOf,
+  stateName,
+  stateOf,
+  withoutLocks,
+  type Entry,
+} from '../../../spec/tdx/entry.ts';
 import { describeStatus, SUCCESS } from '../../../spec/tdx/status.ts';
-import type { Vm } from '../../../impl/vm/vm.ts';
-import { watchKvm } from './kvm-rows.ts';
 import { Engine, type EngineOptions } from '../engine.ts';
 import type { History } from '../scenarios/scenario.ts';
 import { formatOperation } from '../scenarios/text.ts';
+import { watchKvm } from './kvm-rows.ts';
 
 /** One visible action. */
 export interface Row {
@@ -66,7 +76,10 @@ interface OpenCall {
   readonly position: number;
 }
 
-/** Stands for the actor that destroys the VM: it comes after all those of the program and of the run. */
+/**
+ * Stands for the actor that destroys the VM: it comes after all those of the program and of the
+ * run.
+ */
 export const DESTROYER = MAX_ACTORS;
 
 class Scribe {
@@ -87,7 +100,8 @@ class Scribe {
     vm.tdx.listeners.push({
       began: (call) => this.callBegan(call),
       ended: (call) => this.callEnded(call),
-      entryWritten: (_cell, before, after) => this.entryWritten(withoutLocks(before), withoutLocks(after)),
+      entryWritten: (_cell, before, after) =>
+        this.entryWritten(withoutLocks(before), withoutLocks(after)),
     });
     vm.tdx.locks.listeners.push({
       taken: (cell) => this.open.get(this.actor)?.row.writes.add(`lock ${cell}`),
@@ -95,15 +109,21 @@ class Scribe {
       released: () => {},
     });
     if (vm.kind === 'vm') {
-      watchKvm(vm.kvm, (text, writes, reads) => this.push(names(this.row('', text), writes, reads)));
+      watchKvm(vm.kvm, (text, writes, reads) =>
+        this.push(names(this.row('', text), writes, reads)),
+      );
       return;
     }
-    vm.mirror.listeners.push((table, index, before, after) => this.mirrorWritten(table, index, before, after));
+    vm.mirror.listeners.push((table, index, before, after) =>
+      this.mirrorWritten(table, index, before, after),
+    );
     vm.listeners.push({
       accessed: (_vcpu, gfn, page, value, written) => {
         const text = written === null ? `reads GFN ${gfn}` : `writes ${written} at GFN ${gfn}`;
         const row = this.row('', text, `page ${page}, was ${value}`);
-        this.push(names(row, [`data ${gfn}`], [`data ${gfn}`, `page ${page}`, ...entryNames(vm, gfn, 0)]));
+        this.push(
+          names(row, [`data ${gfn}`], [`data ${gfn}`, `page ${page}`, ...entryNames(vm, gfn, 0)]),
+        );
       },
       slotRemovalBegan: (gfn, pages) => {
         const text = `deletes the memslot of GFNs ${gfn}-${gfn + pages - 1}`;
@@ -128,7 +148,8 @@ class Scribe {
     this.tables.set(table, { level, gfn });
     for (let i = 0; i < mirror.fanout; i++) {
       const spte = m.peek(pages.word(table, i));
-      if (kindOfSpte(spte) === TABLE) this.knowTables(pageOfSpte(spte), level - 1, gfn + i * mirror.span(level));
+      if (kindOfSpte(spte) === TABLE)
+        this.knowTables(pageOfSpte(spte), level - 1, gfn + i * mirror.span(level));
     }
   }
 
@@ -155,7 +176,8 @@ class Scribe {
   private operation(): string {
     const actor = this.vm.m.actors[this.vm.m.current];
     const operation = this.history.actors[this.vm.m.current]?.operations[actor?.op ?? 0];
-    if (this.currentPhase !== '' || operation === undefined) return this.currentPhase || (actor?.name ?? '');
+    if (this.currentPhase !== '' || operation === undefined)
+      return this.currentPhase || (actor?.name ?? '');
     return formatOperation(operation);
   }
 
@@ -163,8 +185,16 @@ class Scribe {
     const name = this.vm.m.actors[this.vm.m.current]?.name;
     if (name !== undefined) this.names[this.actor] = name;
     return {
-      actor: this.actor, operation: this.operation(), subject, text, sept: null, mirror: null, remark,
-      writes: new Set(), reads: new Set(), violating: false,
+      actor: this.actor,
+      operation: this.operation(),
+      subject,
+      text,
+      sept: null,
+      mirror: null,
+      remark,
+      writes: new Set(),
+      reads: new Set(),
+      violating: false,
     };
   }
 
@@ -194,7 +224,8 @@ class Scribe {
     const open = this.open.get(this.actor);
     if (open === undefined || before === after) return;
     open.row.sept = { before: shortEntry(before), after: shortEntry(after) };
-    for (const e of [before, after]) if (isLeaf(e) || isTable(e)) open.row.writes.add(`page ${pageOf(e)}`);
+    for (const e of [before, after])
+      if (isLeaf(e) || isTable(e)) open.row.writes.add(`page ${pageOf(e)}`);
   }
 
   private callEnded(call: Call): void {
@@ -204,10 +235,15 @@ class Scribe {
     const [own, ...above] = this.entriesOf(call);
     const epoch = MOVES_EPOCH.has(call.name) ? ['epoch'] : [];
     const exit = call.exitReason >= 0 ? 'TD exit: EPT violation' : '';
-    const row = this.row(own?.replace('entry ', '') ?? '', `${this.nameOf(call)} -> ${shortStatus(call.status)}`, exit);
+    const row = this.row(
+      own?.replace('entry ', '') ?? '',
+      `${this.nameOf(call)} -> ${shortStatus(call.status)}`,
+      exit,
+    );
     row.sept = open.row.sept;
     open.row.sept = null;
-    const changed = row.sept === null ? [] : [...(own === undefined ? [] : [own]), ...pagesIn(open.row.writes)];
+    const changed =
+      row.sept === null ? [] : [...(own === undefined ? [] : [own]), ...pagesIn(open.row.writes)];
     const reads = [...(own === undefined ? [] : [own]), ...above, ...epoch, ...open.row.reads];
     names(row, [...changed, ...(call.status === SUCCESS ? epoch : [])], reads);
     if (open.position < this.rows.length) this.rows.splice(open.position, 0, open.row);
@@ -221,8 +257,12 @@ class Scribe {
   }
 
   private nameOf(call: Call): string {
-    const name = call.name.replace(/^TD[HG]\.(MEM\.)?/, '').replace('HW.GUEST.ACCESS', 'walk by the module');
-    return HAS_ENTRY.test(call.name) ? `${name} ${Math.floor(call.in.rcx / 4096)}@L${call.in.rcx % 8}` : name;
+    const name = call.name
+      .replace(/^TD[HG]\.(MEM\.)?/, '')
+      .replace('HW.GUEST.ACCESS', 'walk by the module');
+    return HAS_ENTRY.test(call.name)
+      ? `${name} ${Math.floor(call.in.rcx / 4096)}@L${call.in.rcx % 8}`
+      : name;
   }
 
   private mirrorWritten(table: PageRef, index: number, before: number, after: number): void {
@@ -230,13 +270,21 @@ class Scribe {
     if (place === undefined) return; // a table that is being filled: nobody sees it yet
     const gfn = place.gfn + index * this.vm.mirror.span(place.level);
     const subject = `${gfn}@L${place.level}`;
-    if (kindOfSpte(after) === TABLE) this.tables.set(pageOfSpte(after), { level: place.level - 1, gfn });
-    const row = names(this.row(subject, ''), [`mirror ${subject}`, `entry ${subject}`], [`mirror ${subject}`]);
+    if (kindOfSpte(after) === TABLE)
+      this.tables.set(pageOfSpte(after), { level: place.level - 1, gfn });
+    const row = names(
+      this.row(subject, ''),
+      [`mirror ${subject}`, `entry ${subject}`],
+      [`mirror ${subject}`],
+    );
     row.mirror = { before: shortSpte(before), after: shortSpte(after) };
     this.push(row);
   }
 
-  /** The rows, with the beginnings of calls that never ended, and with the row at which the rule fired marked. */
+  /**
+   * The rows, with the beginnings of calls that never ended, and with the row at which the rule
+   * fired marked.
+   */
   finish(violation: Violation | null): Row[] {
     for (const open of [...this.open.values()].toSorted((a, b) => b.position - a.position)) {
       this.rows.splice(open.position, 0, open.row);
@@ -256,12 +304,17 @@ const MOVES_EPOCH = new Set(['TDH.MEM.TRACK', 'TDH.VP.ENTER']);
 const HAS_ENTRY = /^TDH\.MEM\.(SEPT|PAGE|RANGE)|ACCEPT$|^HW\.GUEST/;
 
 /**
- * May the last row take in the next? The same actor, in the same operation, on the same entry: a call after a change of
- * the mirror, or a change of the mirror that completes one that the row has.
+ * May the last row take in the next? The same actor, in the same operation, on the same entry: a
+ * call after a change of the mirror, or a change of the mirror that completes one that the row
+ * has.
  */
 const absorbs = (last: Row, next: Row): boolean =>
-  last.subject !== '' && last.subject === next.subject && last.actor === next.actor &&
-  last.operation === next.operation && last.mirror !== null && (last.text === '' || next.text === '');
+  last.subject !== '' &&
+  last.subject === next.subject &&
+  last.actor === next.actor &&
+  last.operation === next.operation &&
+  last.mirror !== null &&
+  (last.text === '' || next.text === '');
 
 function names(row: Row, writes: Iterable<string>, reads: Iterable<string>): Row {
   for (const name of writes) row.writes.add(name);
@@ -269,16 +322,22 @@ function names(row: Row, writes: Iterable<string>, reads: Iterable<string>): Row
   return row;
 }
 
-const pagesIn = (all: ReadonlySet<string>): string[] => [...all].filter((name) => name.startsWith('page '));
+const pagesIn = (all: ReadonlySet<string>): string[] =>
+  [...all].filter((name) => name.startsWith('page '));
 
 /** Names of the entry that maps `gfn` at `level`, and of those above it up to the root. */
 function entryNames(vm: Vm, gfn: number, level: number): string[] {
   const all: string[] = [];
-  for (let at = level; at <= vm.mirror.rootLevel; at++) all.push(`entry ${vm.tdx.geometry.align(gfn, at)}@L${at}`);
+  for (let at = level; at <= vm.mirror.rootLevel; at++)
+    all.push(`entry ${vm.tdx.geometry.align(gfn, at)}@L${at}`);
   return all;
 }
 
 const shortStatus = (status: number): string => describeStatus(status).replace(/^TDX_/, '');
-const shortEntry = (e: Entry): string => stateName(stateOf(e)) + (isLeaf(e) || isTable(e) ? ` p${pageOf(e)}` : '');
+const shortEntry = (e: Entry): string =>
+  stateName(stateOf(e)) + (isLeaf(e) || isTable(e) ? ` p${pageOf(e)}` : '');
 const shortSpte = (spte: number): string =>
-  describeSpte(spte).replace(/ 0x[0-9a-f]+/, isPresent(spte) ? ` p${pageOfSpte(spte) & 0xfff}` : '');
+  describeSpte(spte).replace(
+    / 0x[0-9a-f]+/,
+    isPresent(spte) ? ` p${pageOfSpte(spte) & 0xfff}` : '',
+  );

@@ -1,6 +1,7 @@
 /**
- * Random histories for fast-check. One tape of bytes is drawn and decoded into program and schedule at once; that costs
- * a fraction of what composing fc.record and fc.array would. Shrinking is in the domain's terms: see smaller.ts.
+ * Random histories for fast-check. One tape of bytes is drawn and decoded into program and schedule
+ * at once; that costs a fraction of what composing fc.record and fc.array would. Shrinking is in
+ * the domain's terms: see smaller.ts.
  */
 import fc from 'fast-check';
 import type { VmKind } from '../../../impl/vm/vm.ts';
@@ -56,7 +57,11 @@ export function decode(bytes: Uint8Array, shape: Shape): History {
 /** Operations on one page or two. */
 const RANGED = new Set(['unmap', 'unmap-atomic', 'age', 'prefault']);
 
-export function decodeOperation(tape: Tape, role: ActorRole, { operations, gfns }: Shape): Operation {
+export function decodeOperation(
+  tape: Tape,
+  role: ActorRole,
+  { operations, gfns }: Shape,
+): Operation {
   const names = operations[role];
   const name = names[tape.below(names.length)] ?? '';
   // Low GFNs more often, so that operations meet.
@@ -64,7 +69,11 @@ export function decodeOperation(tape: Tape, role: ActorRole, { operations, gfns 
   return { name, gfn, pages: RANGED.has(name) ? 1 + tape.below(2) : 1 };
 }
 
-function decodeDeviation(tape: Tape, actors: readonly ActorProgram[], { maxStep }: Shape): Deviation {
+function decodeDeviation(
+  tape: Tape,
+  actors: readonly ActorProgram[],
+  { maxStep }: Shape,
+): Deviation {
   // One actor more than the program has: the first that the run starts by itself (an RCU callback).
   const actor = tape.below(actors.length + 1);
   const operation = tape.below(actors[actor]?.operations.length ?? 1);
@@ -98,7 +107,8 @@ export class HistoryArbitrary extends fc.Arbitrary<History> {
         word >>>= 8;
       }
     }
-    const shape = this.shapes[this.shapes.length > 1 ? random.nextInt(0, this.shapes.length - 1) : 0];
+    const shape =
+      this.shapes[this.shapes.length > 1 ? random.nextInt(0, this.shapes.length - 1) : 0];
     if (shape === undefined) throw new Error('histories need a shape');
     return new fc.Value(this.meaningOf(bytes, shape), undefined);
   }
@@ -109,7 +119,9 @@ export class HistoryArbitrary extends fc.Arbitrary<History> {
   }
 
   override canShrinkWithoutContext(value: unknown): value is History {
-    return typeof value === 'object' && value !== null && 'actors' in value && 'deviations' in value;
+    return (
+      typeof value === 'object' && value !== null && 'actors' in value && 'deviations' in value
+    );
   }
 
   override shrink(value: History): fc.Stream<fc.Value<History>> {

@@ -1,6 +1,7 @@
 /**
- * What was ever found: histories that broke some policy, shrunk. They are run first, on every policy, because what
- * broke one is where the next is likely to break. Add a line when a check finds something new.
+ * What was ever found: histories that broke some policy, shrunk. They are run first, on every
+ * policy, because what broke one is where the next is likely to break. Add a line when a check
+ * finds something new.
  */
 import type { History } from './scenario.ts';
 import { parseHistory } from './text.ts';

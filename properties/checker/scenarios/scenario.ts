@@ -1,9 +1,10 @@
 /**
- * A history is what a run is a function of: a program (who does what) and a schedule (where the ordinary course of
- * things is left). Everything else is decided by the rule "an actor runs until it blocks or ends".
+ * A history is what a run is a function of: a program (who does what) and a schedule (where the
+ * ordinary course of things is left). Everything else is decided by the rule "an actor runs until
+ * it blocks or ends".
  *
- * That makes a counterexample short to write, short to read, and stable: a deviation names the operation and the step
- * it happens in, so that dropping another operation does not move it.
+ * That makes a counterexample short to write, short to read, and stable: a deviation names the
+ * operation and the step it happens in, so that dropping another operation does not move it.
  */
 import type { VmKind } from '../../../impl/vm/vm.ts';
 
@@ -23,8 +24,9 @@ export interface ActorProgram {
 
 /**
  * A departure from the ordinary course, at step `step` of operation `operation` of actor `actor`.
- * `switch`: the `value`-th other enabled actor runs next. `outcome`: the next `value` choices of the operation, from that
- * step on, turn out the unusual way (an interrupt is pending, an allocation fails, the scheduler wants the processor).
+ * `switch`: the `value`-th other enabled actor runs next. `outcome`: the next `value` choices of
+ * the operation, from that step on, turn out the unusual way (an interrupt is pending, an
+ * allocation fails, the scheduler wants the processor).
  */
 export interface Deviation {
   readonly actor: number;
@@ -41,7 +43,10 @@ export interface History {
   readonly deviations: readonly Deviation[];
 }
 
-/** `v0`, `v1`, `h0`: an actor's name, by role and place; actors that the run itself starts are `x0`, `x1`... */
+/**
+ * `v0`, `v1`, `h0`: an actor's name, by role and place; actors that the run itself starts are `x0`,
+ * `x1`...
+ */
 export function actorName(history: History, index: number): string {
   const actor = history.actors[index];
   if (actor === undefined) return `x${index - history.actors.length}`;

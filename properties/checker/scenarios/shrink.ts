@@ -10,10 +10,15 @@ export interface Shrunk {
 }
 
 /**
- * Shrinks a failing history: takes the first smaller one that `stillFails` and starts over, until none does or
- * `budget` executions are spent. Deterministic: the same failure shrinks to the same text on every machine.
+ * Shrinks a failing history: takes the first smaller one that `stillFails` and starts over, until
+ * none does or `budget` executions are spent. Deterministic: the same failure shrinks to the same
+ * text on every machine.
  */
-export function shrink(history: History, stillFails: (candidate: History) => boolean, budget = 4000): Shrunk {
+export function shrink(
+  history: History,
+  stillFails: (candidate: History) => boolean,
+  budget = 4000,
+): Shrunk {
   let best = history;
   let executions = 0;
   for (;;) {

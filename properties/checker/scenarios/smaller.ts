@@ -1,7 +1,8 @@
 /**
- * Smaller histories, in the domain's terms: without an actor, an operation, a deviation; with the actors in the order in
- * which they start; with one page for many; with two pages merged; with a deviation earlier. Program and schedule shrink
- * together, because a deviation belongs to its operation and goes with it.
+ * Smaller histories, in the domain's terms: without an actor, an operation, a deviation; with the
+ * actors in the order in which they start; with one page for many; with two pages merged; with a
+ * deviation earlier. Program and schedule shrink together, because a deviation belongs to its
+ * operation and goes with it.
  */
 import type { ActorProgram, Deviation, History, Operation } from './scenario.ts';
 
@@ -16,7 +17,8 @@ export function* smaller(history: History): Generator<History> {
   for (let i = 0; i < actors.length; i++) {
     for (let j = 0; j < operationsOf(actors[i]).length; j++) yield withoutOperation(history, i, j);
   }
-  for (let i = 0; i < deviations.length; i++) yield { vm, actors, deviations: deviations.filter((_, k) => k !== i) };
+  for (let i = 0; i < deviations.length; i++)
+    yield { vm, actors, deviations: deviations.filter((_, k) => k !== i) };
   yield* inOrderOfStart(history);
   yield* withoutPairs(history);
   yield* simplerOperations(history);
@@ -24,7 +26,8 @@ export function* smaller(history: History): Generator<History> {
   yield* earlierDeviations(history);
 }
 
-const operationsOf = (actor: ActorProgram | undefined): readonly Operation[] => actor?.operations ?? [];
+const operationsOf = (actor: ActorProgram | undefined): readonly Operation[] =>
+  actor?.operations ?? [];
 
 function withoutActor({ vm, actors, deviations }: History, gone: number): History {
   return {
@@ -43,27 +46,41 @@ const nearer = ({ vm, actors, deviations }: History): History => ({
   deviations: deviations.map((d) => (d.value > 1 ? { ...d, value: d.value - 1 } : d)),
 });
 
-function withoutOperation({ vm, actors, deviations }: History, actor: number, gone: number): History {
+function withoutOperation(
+  { vm, actors, deviations }: History,
+  actor: number,
+  gone: number,
+): History {
   return {
     vm,
-    actors: actors.map((a, i) => (i === actor ? { ...a, operations: a.operations.filter((_, j) => j !== gone) } : a)),
+    actors: actors.map((a, i) =>
+      i === actor ? { ...a, operations: a.operations.filter((_, j) => j !== gone) } : a,
+    ),
     deviations: deviations
       .filter((d) => d.actor !== actor || d.operation !== gone)
-      .map((d) => (d.actor === actor && d.operation > gone ? { ...d, operation: d.operation - 1 } : d)),
+      .map((d) =>
+        d.actor === actor && d.operation > gone ? { ...d, operation: d.operation - 1 } : d,
+      ),
   };
 }
 
 /** Where another actor is to begin, it stands first, and needs no deviation. */
 function* inOrderOfStart({ vm, actors, deviations }: History): Generator<History> {
-  const early = deviations.find((d) => d.what === 'switch' && d.actor === 0 && d.operation === 0 && d.step === 0);
+  const early = deviations.find(
+    (d) => d.what === 'switch' && d.actor === 0 && d.operation === 0 && d.step === 0,
+  );
   const first = actors[early?.value ?? 0];
   if (early === undefined || first === undefined) return;
   const order = [first, ...actors.filter((actor) => actor !== first)];
   yield {
     vm,
     actors: order,
-    deviations: deviations.filter((d) => d !== early)
-      .map((d) => ({ ...d, actor: d.actor < actors.length ? order.indexOf(actors[d.actor] ?? first) : d.actor })),
+    deviations: deviations
+      .filter((d) => d !== early)
+      .map((d) => ({
+        ...d,
+        actor: d.actor < actors.length ? order.indexOf(actors[d.actor] ?? first) : d.actor,
+      })),
   };
 }
 
@@ -79,11 +96,17 @@ function* withoutPairs(history: History): Generator<History> {
   }
 }
 
-function replaceOperation({ vm, actors, deviations }: History, actor: number, at: number, by: Operation): History {
+function replaceOperation(
+  { vm, actors, deviations }: History,
+  actor: number,
+  at: number,
+  by: Operation,
+): History {
   return {
     vm,
     actors: actors.map((a, i) =>
-      i === actor ? { ...a, operations: a.operations.map((o, j) => (j === at ? by : o)) } : a),
+      i === actor ? { ...a, operations: a.operations.map((o, j) => (j === at ? by : o)) } : a,
+    ),
     deviations,
   };
 }
@@ -93,7 +116,8 @@ function* simplerOperations(history: History): Generator<History> {
     for (const [j, operation] of actor.operations.entries()) {
       if (operation.pages > 1) yield replaceOperation(history, i, j, { ...operation, pages: 1 });
       if (operation.gfn > 0) yield replaceOperation(history, i, j, { ...operation, gfn: 0 });
-      if (operation.gfn > 1) yield replaceOperation(history, i, j, { ...operation, gfn: operation.gfn >> 1 });
+      if (operation.gfn > 1)
+        yield replaceOperation(history, i, j, { ...operation, gfn: operation.gfn >> 1 });
     }
   }
 }
@@ -118,8 +142,11 @@ function* mergedPages(history: History): Generator<History> {
 
 function* earlierDeviations({ vm, actors, deviations }: History): Generator<History> {
   for (const [i, d] of deviations.entries()) {
-    const steps = [0, d.step >> 1, d.step - (d.step >> 2), d.step - 1].filter((step) => step >= 0 && step < d.step);
-    for (const step of new Set(steps)) yield { vm, actors, deviations: replaceAt(deviations, i, { ...d, step }) };
+    const steps = [0, d.step >> 1, d.step - (d.step >> 2), d.step - 1].filter(
+      (step) => step >= 0 && step < d.step,
+    );
+    for (const step of new Set(steps))
+      yield { vm, actors, deviations: replaceAt(deviations, i, { ...d, step }) };
     if (d.value > 1) yield { vm, actors, deviations: replaceAt(deviations, i, { ...d, value: 1 }) };
   }
 }

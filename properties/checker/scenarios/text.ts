@@ -1,13 +1,21 @@
 /**
- * Histories as text: the replay handle that a failing run prints, and that tests, corpus and `sept show` accept.
+ * Histories as text: the replay handle that a failing run prints, and that tests, corpus and `sept
+ * show` accept.
  *
  *     v0: touch 0; touch 2 | h0: unmap 0+2 | @v0.1.17>1 @h0.0.5?1
  *
- * First the kind of VM, unless it is a TD that runs (`vm`, `new-td`); then the actors in order, each with its operations (`name gfn` or `name gfn+pages`), then the deviations: after `@`, actor,
+ * First the kind of VM, unless it is a TD that runs (`vm`, `new-td`); then the actors in order,
+ * each with its operations (`name gfn` or `name gfn+pages`), then the deviations: after `@`, actor,
  * operation and step, and `>n` for a switch or `?n` for an outcome.
  */
 import { VM_KINDS, type VmKind } from '../../../impl/vm/vm.ts';
-import { actorName, type ActorProgram, type Deviation, type History, type Operation } from './scenario.ts';
+import {
+  actorName,
+  type ActorProgram,
+  type Deviation,
+  type History,
+  type Operation,
+} from './scenario.ts';
 
 export function formatHistory(history: History): string {
   const actors = history.actors.map((actor, index) => {
@@ -42,7 +50,11 @@ const DEVIATION = /^@([vhx])(\d+)\.(\d+)\.(\d+)([>?])(\d+)$/;
 
 /** Reads the text form; lines may be broken at any space. @throws HistorySyntaxError */
 export function parseHistory(text: string): History {
-  const parts = text.replaceAll(/\s+/g, ' ').split('|').map((part) => part.trim()).filter((part) => part !== '');
+  const parts = text
+    .replaceAll(/\s+/g, ' ')
+    .split('|')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
   const actors: ActorProgram[] = [];
   const deviations: Deviation[] = [];
   const vm = VM_KINDS.find((kind) => kind === parts[0]);
@@ -51,17 +63,23 @@ export function parseHistory(text: string): History {
       for (const word of part.split(/\s+/)) deviations.push(parseDeviation(text, word, actors));
     } else actors.push(parseActor(text, part, actors));
   }
-  if (actors.length === 0) throw new HistorySyntaxError(text, text, 'at least one actor, e.g. "v0: touch 0"');
+  if (actors.length === 0)
+    throw new HistorySyntaxError(text, text, 'at least one actor, e.g. "v0: touch 0"');
   return { vm: vm ?? DEFAULT_KIND, actors, deviations };
 }
 
 function parseActor(text: string, part: string, before: readonly ActorProgram[]): ActorProgram {
   const match = ACTOR.exec(part);
-  if (match === null) throw new HistorySyntaxError(text, part, 'an actor, e.g. "v0: touch 0; touch 1"');
+  if (match === null)
+    throw new HistorySyntaxError(text, part, 'an actor, e.g. "v0: touch 0; touch 1"');
   const role = match[1] === 'v' ? 'vcpu' : 'host';
   const place = before.filter((a) => a.role === role).length;
-  if (Number(match[2]) !== place) throw new HistorySyntaxError(text, part, `the name ${match[1]}${place} here`);
-  const words = (match[3] ?? '').split(';').map((word) => word.trim()).filter((word) => word !== '');
+  if (Number(match[2]) !== place)
+    throw new HistorySyntaxError(text, part, `the name ${match[1]}${place} here`);
+  const words = (match[3] ?? '')
+    .split(';')
+    .map((word) => word.trim())
+    .filter((word) => word !== '');
   return { role, operations: words.map((word) => parseOperation(text, word)) };
 }
 
@@ -78,7 +96,8 @@ function parseDeviation(text: string, word: string, actors: readonly ActorProgra
   const role = match[1] === 'v' ? 'vcpu' : 'host';
   const indexes = actors.flatMap((a, index) => (a.role === role ? [index] : []));
   const actor = match[1] === 'x' ? actors.length + place : indexes[place];
-  if (actor === undefined) throw new HistorySyntaxError(text, word, `an actor that the text declares before`);
+  if (actor === undefined)
+    throw new HistorySyntaxError(text, word, `an actor that the text declares before`);
   return {
     actor,
     operation: Number(match[3]),

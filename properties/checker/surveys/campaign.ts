@@ -16,7 +16,13 @@ export interface CampaignResult {
 export const LEAST_EXERCISED = 1000;
 
 /** The policies of a campaign: what upstream ships, the yardstick, and the huge-page series. */
-export const CAMPAIGN = ['exclusive', 'upstream-6.16', 'upstream-6.19', 'upstream-7', 'huge-pages-v5'] as const;
+export const CAMPAIGN = [
+  'exclusive',
+  'upstream-6.16',
+  'upstream-6.19',
+  'upstream-7',
+  'huge-pages-v5',
+] as const;
 
 const HEAD = `# A long campaign
 
@@ -32,21 +38,34 @@ never meets.
 const isRequired = new Map(catalogue().map(({ id, level }) => [id, level === 'required']));
 
 /** Required rules that were put to the test, but not often. */
-const below = ({ exercised }: CampaignResult): string => Object.entries(exercised)
-  .filter(([id, times]) => isRequired.get(id) === true && times > 0 && times < LEAST_EXERCISED)
-  .map(([id, times]) => `${id} (${times})`).join(', ');
+const below = ({ exercised }: CampaignResult): string =>
+  Object.entries(exercised)
+    .filter(([id, times]) => isRequired.get(id) === true && times > 0 && times < LEAST_EXERCISED)
+    .map(([id, times]) => `${id} (${times})`)
+    .join(', ');
 
 export function markdownOfCampaign(results: readonly CampaignResult[]): string {
-  const summary = results.map((r) =>
-    `| \`${r.policy}\` | ${r.module} | ${r.histories} | ${r.seed} | ${r.verdict} | ` +
-    `${r.violations.map(({ rule }) => rule).join(', ')} | ${below(r)} |`);
-  const ids = catalogue().map(({ id }) => id).filter((id) => results.some(({ exercised }) => id in exercised));
+  const summary = results.map(
+    (r) =>
+      `| \`${r.policy}\` | ${r.module} | ${r.histories} | ${r.seed} | ${r.verdict} | ` +
+      `${r.violations.map(({ rule }) => rule).join(', ')} | ${below(r)} |`,
+  );
+  const ids = catalogue()
+    .map(({ id }) => id)
+    .filter((id) => results.some(({ exercised }) => id in exercised));
   const rows = ids.map((id) => {
-    const times = results.map(({ exercised }) => (exercised[id] ?? 0) === 0 ? '-' : String(exercised[id]));
+    const times = results.map(({ exercised }) =>
+      (exercised[id] ?? 0) === 0 ? '-' : String(exercised[id]),
+    );
     return `| ${id}${isRequired.get(id) === true ? '' : ' (stochastic)'} | ${times.join(' | ')} |`;
   });
   return [
-    HEAD + summary.join('\n'), '', '## How often each premise held', '',
-    `| rule | ${results.map(({ policy }) => policy).join(' | ')} |`, `|---|${results.map(() => '---|').join('')}`, ...rows,
+    HEAD + summary.join('\n'),
+    '',
+    '## How often each premise held',
+    '',
+    `| rule | ${results.map(({ policy }) => policy).join(' | ')} |`,
+    `|---|${results.map(() => '---|').join('')}`,
+    ...rows,
   ].join('\n');
 }

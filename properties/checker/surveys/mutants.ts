@@ -10,7 +10,10 @@ export interface SurveyedMutant {
 }
 
 /** Every known bug on module 1.5, by the rules that it is said to break. */
-export const surveyMutants = (mutants: readonly Mutant[] = MUTANTS, seeds = SEEDS): SurveyedMutant[] =>
+export const surveyMutants = (
+  mutants: readonly Mutant[] = MUTANTS,
+  seeds = SEEDS,
+): SurveyedMutant[] =>
   mutants.map((mutant) => ({ mutant, survey: survey(mutant.policy, '1.5', mutant.breaks, seeds) }));
 
 const HEAD = `# Known bugs

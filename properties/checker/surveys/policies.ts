@@ -3,15 +3,18 @@ import type { Policy } from '../../../impl/vm/policy.ts';
 import { FAULTS } from '../../../spec/machine/faults.ts';
 import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
 import { check, type Verdict } from '../check.ts';
-import { CORPUS } from '../scenarios/corpus.ts';
 import { catalogue } from '../reports/catalogue.ts';
+import { CORPUS } from '../scenarios/corpus.ts';
 
 /** Histories for each policy. */
 export const RUNS = 2000;
 const SEED = 1;
 const MODULE: ModuleVersion = '1.5';
 
-/** What a rule came to: `+` holds, `!n` broken (rows of the shrunk counterexample), `?` not exercised, `` not applicable. */
+/**
+ * What a rule came to: `+` holds, `!n` broken (rows of the shrunk counterexample), `?` not
+ * exercised, `` not applicable.
+ */
 type Mark = string;
 
 /** A policy with its verdict. */
@@ -20,10 +23,11 @@ export interface SurveyedPolicy {
   readonly verdict: Verdict;
 }
 
-export const surveyPolicies = (policies: readonly Policy[]): SurveyedPolicy[] => policies.map((policy) => ({
-  policy,
-  verdict: check({ policy, module: MODULE, seed: SEED, runs: RUNS, corpus: CORPUS }),
-}));
+export const surveyPolicies = (policies: readonly Policy[]): SurveyedPolicy[] =>
+  policies.map((policy) => ({
+    policy,
+    verdict: check({ policy, module: MODULE, seed: SEED, runs: RUNS, corpus: CORPUS }),
+  }));
 
 function markOf(rule: string, { policy, verdict }: SurveyedPolicy): Mark {
   const finding = verdict.findings.find(({ violation }) => violation.rule === rule);
@@ -58,25 +62,36 @@ export const rowOf = (one: SurveyedPolicy, rules: readonly string[]): string =>
 /** Rules by family, as many as go side by side. */
 export function columns(): string[][] {
   const faults = new Set(FAULTS.map(({ id }) => id));
-  const ids = catalogue().map(({ id }) => id).filter((id) => !faults.has(id));
+  const ids = catalogue()
+    .map(({ id }) => id)
+    .filter((id) => !faults.has(id));
   const families = [...new Set(ids.map((id) => id.charAt(0)))];
   const WIDTH = 23;
   return families.flatMap((family) => {
     const mine = ids.filter((id) => id.startsWith(family));
-    return Array.from({ length: Math.ceil(mine.length / WIDTH) }, (_, i) => mine.slice(i * WIDTH, (i + 1) * WIDTH));
+    return Array.from({ length: Math.ceil(mine.length / WIDTH) }, (_, i) =>
+      mine.slice(i * WIDTH, (i + 1) * WIDTH),
+    );
   });
 }
 
 export function markdownOfPolicies(all: readonly SurveyedPolicy[]): string {
-  const matrices = columns().map((rules) => [
-    `## ${rules[0]} to ${rules.at(-1)}`,
-    '',
-    `| policy | ${rules.join(' | ')} |`,
-    `|---|${rules.map(() => '---|').join('')}`,
-    // a policy that no rule of these is about has no row
-    ...all.filter((one) => rules.some((rule) => markOf(rule, one) !== '')).map((one) => rowOf(one, rules)),
-    '',
-  ].join('\n'));
-  const list = ['| policy | VMs | what it is | where it is from | verdict | histories | broken (rows) |', '|---|---|---|---|---|---|---|'];
+  const matrices = columns().map((rules) =>
+    [
+      `## ${rules[0]} to ${rules.at(-1)}`,
+      '',
+      `| policy | ${rules.join(' | ')} |`,
+      `|---|${rules.map(() => '---|').join('')}`,
+      // a policy that no rule of these is about has no row
+      ...all
+        .filter((one) => rules.some((rule) => markOf(rule, one) !== ''))
+        .map((one) => rowOf(one, rules)),
+      '',
+    ].join('\n'),
+  );
+  const list = [
+    '| policy | VMs | what it is | where it is from | verdict | histories | broken (rows) |',
+    '|---|---|---|---|---|---|---|',
+  ];
   return [HEAD + list.join('\n'), ...all.map(listed), LEGEND, ...matrices].join('\n').trimEnd();
 }

@@ -1,14 +1,23 @@
 /** docs/counterexamples.md: the faulty policies of the question, and how they are caught. */
 import { mirrorNaive } from '../../../impl/policies/mirror-naive.ts';
-import type { Policy } from '../../../impl/vm/policy.ts';
 import {
-  rcuBranchFree, rcuBranchFreeBottomUp, rcuBranchFreeRetry, rcuBranchFreeTableFirst, rcuBranchFreeUnblock,
+  rcuBranchFree,
+  rcuBranchFreeBottomUp,
+  rcuBranchFreeRetry,
+  rcuBranchFreeTableFirst,
+  rcuBranchFreeUnblock,
 } from '../../../impl/policies/rcu-branch-free.ts';
+import type { Policy } from '../../../impl/vm/policy.ts';
 import { MODULE_VERSIONS, type ModuleVersion } from '../../../spec/tdx/versions.ts';
 import { cell, survey, type Survey } from './survey.ts';
 
 const POLICIES: readonly Policy[] = [
-  mirrorNaive, rcuBranchFree, rcuBranchFreeRetry, rcuBranchFreeTableFirst, rcuBranchFreeUnblock, rcuBranchFreeBottomUp,
+  mirrorNaive,
+  rcuBranchFree,
+  rcuBranchFreeRetry,
+  rcuBranchFreeTableFirst,
+  rcuBranchFreeUnblock,
+  rcuBranchFreeBottomUp,
 ];
 
 /** What the module answers, which is what the question is about. */
@@ -16,9 +25,13 @@ const RULE = 'S01';
 
 /** Each under every module version, or those that are asked for. */
 export const surveyQuestion = (modules: readonly ModuleVersion[] = MODULE_VERSIONS): Survey[] =>
-  modules.flatMap((module) => POLICIES.flatMap((policy) => policy.breaks
-    .filter(({ rule, versions }) => rule === RULE && (versions?.includes(module) ?? true))
-    .map(({ rule }) => survey(policy, module, [rule]))));
+  modules.flatMap((module) =>
+    POLICIES.flatMap((policy) =>
+      policy.breaks
+        .filter(({ rule, versions }) => rule === RULE && (versions?.includes(module) ?? true))
+        .map(({ rule }) => survey(policy, module, [rule])),
+    ),
+  );
 
 const HEAD = `# Counterexamples
 
@@ -36,4 +49,5 @@ export const rowOf = (s: Survey): string =>
   `| ${s.policy} | ${s.module} | ${s.rules.join(', ')} | ${s.caught}/${s.seeds} | ${s.histories} | ${s.rows} | ` +
   `${s.mostRows} | ${s.switches} | \`${cell(s.shortest)}\` |`;
 
-export const markdownOfQuestion = (surveys: readonly Survey[]): string => HEAD + surveys.map(rowOf).join('\n');
+export const markdownOfQuestion = (surveys: readonly Survey[]): string =>
+  HEAD + surveys.map(rowOf).join('\n');

@@ -1,6 +1,6 @@
 /**
- * How good counterexamples are: for a faulty policy and a number of seeds, how many histories it took to find one and
- * how short it came out.
+ * How good counterexamples are: for a faulty policy and a number of seeds, how many histories it
+ * took to find one and how short it came out.
  */
 import type { Policy } from '../../../impl/vm/policy.ts';
 import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
@@ -30,10 +30,15 @@ export const BUDGET = 50_000;
 
 /** Checks `policy` by `rules` alone, from seeds 1 to `seeds`. */
 export function survey(
-  policy: Policy, module: ModuleVersion, rules: readonly string[], seeds = SEEDS, budget = BUDGET,
+  policy: Policy,
+  module: ModuleVersion,
+  rules: readonly string[],
+  seeds = SEEDS,
+  budget = BUDGET,
 ): Survey {
-  const found = Array.from({ length: seeds }, (_, i) => i + 1).flatMap((seed) =>
-    check({ policy, module, seed, runs: budget, only: rules, stopAfter: 1 }).findings);
+  const found = Array.from({ length: seeds }, (_, i) => i + 1).flatMap(
+    (seed) => check({ policy, module, seed, runs: budget, only: rules, stopAfter: 1 }).findings,
+  );
   const rows = found.map(({ report }) => report.rows.length);
   const histories = found.map(({ foundAfter }) => foundAfter);
   return {
@@ -47,7 +52,10 @@ export function survey(
     rows: median(rows),
     mostRows: Math.max(0, ...rows),
     switches: median(found.map(({ report }) => report.switches)),
-    shortest: found.map(({ text }) => text).toSorted((a, b) => a.length - b.length || (a < b ? -1 : 1))[0] ?? '',
+    shortest:
+      found
+        .map(({ text }) => text)
+        .toSorted((a, b) => a.length - b.length || (a < b ? -1 : 1))[0] ?? '',
   };
 }
 

@@ -1,8 +1,13 @@
 /**
- * Histories for a hunt: always of two actors or more, of whom one at least is preempted in the middle of something. What
- * runs one call after the other is what the judge does itself.
+ * Histories for a hunt: always of two actors or more, of whom one at least is preempted in the
+ * middle of something. What runs one call after the other is what the judge does itself.
  */
-import { decodeOperation, HistoryArbitrary, Tape, type Shape } from '../../checker/scenarios/arbitrary.ts';
+import {
+  decodeOperation,
+  HistoryArbitrary,
+  Tape,
+  type Shape,
+} from '../../checker/scenarios/arbitrary.ts';
 import type { ActorProgram, Deviation, History } from '../../checker/scenarios/scenario.ts';
 
 const MIN_ACTORS = 2;
@@ -20,11 +25,20 @@ export class HuntArbitrary extends HistoryArbitrary {
       return { role, operations: Array.from({ length }, () => decodeOperation(tape, role, shape)) };
     });
     const length = 1 + tape.below(shape.maxDeviations);
-    return { vm: shape.vm, actors, deviations: Array.from({ length }, (_, i) => deviation(tape, actors, shape, i)) };
+    return {
+      vm: shape.vm,
+      actors,
+      deviations: Array.from({ length }, (_, i) => deviation(tape, actors, shape, i)),
+    };
   }
 }
 
-function deviation(tape: Tape, actors: readonly ActorProgram[], { maxStep }: Shape, place: number): Deviation {
+function deviation(
+  tape: Tape,
+  actors: readonly ActorProgram[],
+  { maxStep }: Shape,
+  place: number,
+): Deviation {
   const actor = tape.below(actors.length);
   const operation = tape.below(actors[actor]?.operations.length ?? 1);
   const step = tape.below(maxStep);

@@ -1,6 +1,7 @@
 /**
- * What a run leaves that software can tell: TDs and VCPUs, keys, the trees, the pages in use. As a list of numbers, which
- * is as long as the trees are; without locks, requests for priority, and what is in pages that nobody owns.
+ * What a run leaves that software can tell: TDs and VCPUs, keys, the trees, the pages in use. As a
+ * list of numbers, which is as long as the trees are; without locks, requests for priority, and
+ * what is in pages that nobody owns.
  */
 import { ENTRY_LOCK, HOST_PRIORITY, isTable, pageOf } from '../../../spec/tdx/entry.ts';
 import { NDA, Pamt, SIZES, TDR, TDVPR } from '../../../spec/tdx/pamt.ts';
@@ -8,16 +9,30 @@ import { KEYS_CONFIGURED, MIN_TDCX, TD, VP } from '../../../spec/tdx/td.ts';
 import type { ModuleWorld } from '../world/world.ts';
 
 const TD_WORDS = [
-  TD.LIFECYCLE, TD.HKID, TD.CHLDCNT, TD.NUM_TDCX, TD.PKG_CONFIG_BITMAP, TD.OP_STATE, TD.TD_EPOCH, TD.REFCOUNT_EVEN,
-  TD.REFCOUNT_ODD, TD.NUM_VCPUS, TD.NUM_ASSOC_VCPUS,
+  TD.LIFECYCLE,
+  TD.HKID,
+  TD.CHLDCNT,
+  TD.NUM_TDCX,
+  TD.PKG_CONFIG_BITMAP,
+  TD.OP_STATE,
+  TD.TD_EPOCH,
+  TD.REFCOUNT_EVEN,
+  TD.REFCOUNT_ODD,
+  TD.NUM_VCPUS,
+  TD.NUM_ASSOC_VCPUS,
 ] as const;
 const VP_WORDS = [VP.STATE, VP.ASSOC_LPID, VP.NUM_PAGES, VP.VCPU_INDEX] as const;
 
 /** The state that the world is in now. */
 export function stateOf(world: ModuleWorld): number[] {
-  const { m, memory, tdx: { geometry, keys, pamt, platform } } = world;
+  const {
+    m,
+    memory,
+    tdx: { geometry, keys, pamt, platform },
+  } = world;
   const state: number[] = [];
-  for (const hkid of keys.hkids) state.push(m.peek(keys.state(hkid)), m.peek(keys.wbinvdBitmap(hkid)));
+  for (const hkid of keys.hkids)
+    state.push(m.peek(keys.state(hkid)), m.peek(keys.wbinvdBitmap(hkid)));
   for (let pkg = 0; pkg < platform.packages; pkg++) state.push(m.peek(keys.intrPoint(pkg)));
   for (const size of SIZES.keys()) {
     for (let page = 0; page < memory.pages; page += geometry.span(size)) {
@@ -26,14 +41,19 @@ export function stateOf(world: ModuleWorld): number[] {
       if (type === NDA) state.push(NDA);
       else state.push(meta, m.peek(pamt.bepoch(page, size)));
       if (size > 0) continue;
-      if (type === TDVPR) for (const field of VP_WORDS) state.push(m.peek(memory.word(page, field)));
+      if (type === TDVPR)
+        for (const field of VP_WORDS) state.push(m.peek(memory.word(page, field)));
       if (type === TDR) tdState(world, page, state);
     }
   }
   return state;
 }
 
-function tdState({ m, memory, tdx: { geometry } }: ModuleWorld, tdr: number, state: number[]): void {
+function tdState(
+  { m, memory, tdx: { geometry } }: ModuleWorld,
+  tdr: number,
+  state: number[],
+): void {
   const field = (word: number): number => m.peek(memory.word(tdr, word));
   for (const word of TD_WORDS) state.push(field(word));
   // nobody walks the tree of a TD without keys, and its tables may be somebody else's

@@ -1,6 +1,7 @@
 /**
- * Random programs of raw calls on the step-by-step module, judged by the atomic one: every halt, every lock that is left
- * behind, every history that no order of its calls explains, shrunk and grouped by cause.
+ * Random programs of raw calls on the step-by-step module, judged by the atomic one: every halt,
+ * every lock that is left behind, every history that no order of its calls explains, shrunk and
+ * grouped by cause.
  */
 import fc from 'fast-check';
 import type { InterfaceFunction } from '../../../spec/tdx/module.ts';
@@ -63,11 +64,18 @@ const SEEDS_APART = 0x9e3779b1;
 export class Hunter {
   private readonly recorder: HistoryRecorder;
 
-  constructor(module: ModuleVersion, state: Beginning, functions: readonly InterfaceFunction[] = []) {
+  constructor(
+    module: ModuleVersion,
+    state: Beginning,
+    functions: readonly InterfaceFunction[] = [],
+  ) {
     this.recorder = new HistoryRecorder(module, state, functions);
   }
 
-  /** Runs a history; what is wrong with it, null when nothing is, or `undecided` when that took too long to find out. */
+  /**
+   * Runs a history; what is wrong with it, null when nothing is, or `undecided` when that took too
+   * long to find out.
+   */
   judge(history: History): Trouble | 'undecided' | null {
     const recorded = this.recorder.record(history);
     const symptom = this.symptomOf(recorded);
@@ -75,13 +83,21 @@ export class Hunter {
     const { calls } = recorded;
     return {
       symptom,
-      calls: calls.toSorted((a, b) => a.invoked - b.invoked)
+      calls: calls
+        .toSorted((a, b) => a.invoked - b.invoked)
         .map(({ actor, name, call }) => `${actor}: ${name} ${answerOf(call)}`),
-      functions: [...new Set(calls.map(({ name }) => name))].filter((name) => !COMES_AND_GOES.has(name)).toSorted(),
+      functions: [...new Set(calls.map(({ name }) => name))]
+        .filter((name) => !COMES_AND_GOES.has(name))
+        .toSorted(),
     };
   }
 
-  private symptomOf({ calls, halted, leaked, end }: ReturnType<HistoryRecorder['record']>): string | null {
+  private symptomOf({
+    calls,
+    halted,
+    leaked,
+    end,
+  }: ReturnType<HistoryRecorder['record']>): string | null {
     if (halted !== null) return `${halted.name} stops the platform`;
     if (leaked.length > 0) return `a lock is left behind: ${kindOfLock(leaked[0] ?? '')}`;
     const orphan = calls.find(({ isRefusedByNobody }) => isRefusedByNobody);
@@ -101,16 +117,21 @@ export class Hunter {
   }
 }
 
-/** Calls are in the order in which they ended. Those that were made one after the other are what they are judged by. */
+/**
+ * Calls are in the order in which they ended. Those that were made one after the other are what
+ * they are judged by.
+ */
 const overlaps = (calls: readonly MadeCall[]): boolean =>
   calls.some(({ invoked }, i) => i > 0 && invoked < (calls[i - 1]?.returned ?? 0));
 
 const symptomOf = (made: MadeCall | null): string =>
-  (made === null ? 'no order ends in that state' : `no order explains ${made.name} answering ${answerOf(made.call)}`);
+  made === null
+    ? 'no order ends in that state'
+    : `no order explains ${made.name} answering ${answerOf(made.call)}`;
 
 /** `page 36 word 0` is an entry, `PAMT_4K[36].lock` an entry of the PAMT: which one does not matter. */
 const kindOfLock = (name: string): string =>
-  (name.startsWith('page') ? 'of an S-EPT entry or TD' : name.replace(/\[.*/, ''));
+  name.startsWith('page') ? 'of an S-EPT entry or TD' : name.replace(/\[.*/, '');
 
 export interface HuntOptions {
   readonly module: ModuleVersion;
@@ -133,42 +154,69 @@ export interface Hunt {
 }
 
 /** Hunts in every state of a TD in turn. A function of the seed and the number of histories. */
-export function hunt({ module, functions, seed, runs, expired = () => false, progress }: HuntOptions): Hunt {
+export function hunt({
+  module,
+  functions,
+  seed,
+  runs,
+  expired = () => false,
+  progress,
+}: HuntOptions): Hunt {
   const pursuit = new Pursuit(module, functions);
-  const grounds = GROUNDS.map(({ shapes, beginnings }) => ({ beginnings, arbitrary: new HuntArbitrary(...shapes) }));
+  const grounds = GROUNDS.map(({ shapes, beginnings }) => ({
+    beginnings,
+    arbitrary: new HuntArbitrary(...shapes),
+  }));
   for (let batch = 0; pursuit.histories < runs && !expired(); batch++) {
     for (const [i, { arbitrary, beginnings }] of grounds.entries()) {
       const numRuns = Math.ceil(BATCH / beginnings.length);
-      const drawn = fc.sample(arbitrary, { seed: Math.imul(seed, SEEDS_APART) + batch * grounds.length + i, numRuns });
+      const drawn = fc.sample(arbitrary, {
+        seed: Math.imul(seed, SEEDS_APART) + batch * grounds.length + i,
+        numRuns,
+      });
       for (const state of beginnings) {
         for (const history of drawn) if (pursuit.histories < runs) pursuit.follow(state, history);
       }
     }
     progress?.(pursuit.histories, pursuit.shown.size);
   }
-  return { histories: pursuit.histories, undecided: pursuit.undecided, findings: grouped([...pursuit.shown.values()]) };
+  return {
+    histories: pursuit.histories,
+    undecided: pursuit.undecided,
+    findings: grouped([...pursuit.shown.values()]),
+  };
 }
 
 /** Of two that are as short the first in the alphabet, so that seeds agree. */
-const shorterFirst = (a: Shown, b: Shown): number => a.functions.length - b.functions.length
-  || a.history.length - b.history.length || a.history.localeCompare(b.history, 'en')
-  || BEGINNINGS.indexOf(a.state) - BEGINNINGS.indexOf(b.state);
+const shorterFirst = (a: Shown, b: Shown): number =>
+  a.functions.length - b.functions.length ||
+  a.history.length - b.history.length ||
+  a.history.localeCompare(b.history, 'en') ||
+  BEGINNINGS.indexOf(a.state) - BEGINNINGS.indexOf(b.state);
 
-/** One symptom with no function more than another needs is that other's: only the least sets of functions are causes. */
+/**
+ * One symptom with no function more than another needs is that other's: only the least sets of
+ * functions are causes.
+ */
 function grouped(shown: readonly Shown[]): HuntFinding[] {
   const groups: [Shown, ...Shown[]][] = [];
   for (const one of shown.toSorted(shorterFirst)) {
-    const group = groups.find(([least]) =>
-      least.symptom === one.symptom && least.functions.every((name) => one.functions.includes(name)));
+    const group = groups.find(
+      ([least]) =>
+        least.symptom === one.symptom &&
+        least.functions.every((name) => one.functions.includes(name)),
+    );
     if (group === undefined) groups.push([one]);
     else group.push(one);
   }
-  return groups.map((group): HuntFinding => {
-    const [{ symptom, functions, state, calls, history }] = group;
-    const states = BEGINNINGS.filter((name) => group.some((one) => one.state === name));
-    const cause = `${symptom} (${functions.join(', ')})`;
-    return { cause, known: knownCause(symptom, functions), state, states, calls, history };
-  }).toSorted((a, b) => (a.cause < b.cause ? -1 : 1));
+  return groups
+    .map((group): HuntFinding => {
+      const [{ symptom, functions, state, calls, history }] = group;
+      const states = BEGINNINGS.filter((name) => group.some((one) => one.state === name));
+      const cause = `${symptom} (${functions.join(', ')})`;
+      return { cause, known: knownCause(symptom, functions), state, states, calls, history };
+    })
+    .toSorted((a, b) => (a.cause < b.cause ? -1 : 1));
 }
 
 /** A hunt under way: what was found so far. */
@@ -182,7 +230,9 @@ class Pursuit {
   private readonly seen = new Map<string, number>();
 
   constructor(module: ModuleVersion, functions?: readonly InterfaceFunction[]) {
-    this.hunters = new Map(BEGINNINGS.map((state) => [state, new Hunter(module, state, functions)]));
+    this.hunters = new Map(
+      BEGINNINGS.map((state) => [state, new Hunter(module, state, functions)]),
+    );
   }
 
   follow(state: Beginning, history: History): void {

@@ -1,13 +1,22 @@
 /**
- * The calls of the life cycle of a TD and of its VCPUs, by the names that histories give them: the next ones of a TD that
- * is half built or half torn down, some of another TD, and some that are refused.
+ * The calls of the life cycle of a TD and of its VCPUs, by the names that histories give them: the
+ * next ones of a TD that is half built or half torn down, some of another TD, and some that are
+ * refused.
  *
  * The number behind a name picks what it is about: which VCPU, page or package.
  */
 import { NULL_FIELD } from '../../../spec/tdx/metadata.ts';
-import { TDR, TDVPRS, type ModuleWorld } from '../world/world.ts';
 import type { HostCall } from '../world/calls.ts';
-import { freeHkid, freePage, lackingVcpu, LAST_TDCX, missingPage, tdParams, unfinishedVcpu } from './beginnings.ts';
+import { TDR, TDVPRS, type ModuleWorld } from '../world/world.ts';
+import {
+  freeHkid,
+  freePage,
+  lackingVcpu,
+  LAST_TDCX,
+  missingPage,
+  tdParams,
+  unfinishedVcpu,
+} from './beginnings.ts';
 
 type PageOf = (w: ModuleWorld, i: number) => number;
 
@@ -15,15 +24,26 @@ const tdr: PageOf = () => TDR;
 const tdvpr: PageOf = (_w, i) => TDVPRS[i % TDVPRS.length] ?? TDVPRS[0];
 
 /** A call with a page in RCX; with two, the other in RDX. */
-const on = (name: string, rcx: PageOf, rdx?: PageOf): HostCall => (w, i) =>
-  [name, { rcx: w.address(rcx(w, i)), ...(rdx === undefined ? {} : { rdx: w.address(rdx(w, i)) }) }];
-/** A call on the LP with which the VCPU of that number is associated at first: as many LPs as VCPUs, one a package. */
-const onLp = (call: HostCall): HostCall => (w, i) => {
-  const [name, operands] = call(w, i);
-  return [name, { ...operands, lp: i % TDVPRS.length }];
-};
+const on =
+  (name: string, rcx: PageOf, rdx?: PageOf): HostCall =>
+  (w, i) => [
+    name,
+    { rcx: w.address(rcx(w, i)), ...(rdx === undefined ? {} : { rdx: w.address(rdx(w, i)) }) },
+  ];
+/**
+ * A call on the LP with which the VCPU of that number is associated at first: as many LPs as VCPUs,
+ * one a package.
+ */
+const onLp =
+  (call: HostCall): HostCall =>
+  (w, i) => {
+    const [name, operands] = call(w, i);
+    return [name, { ...operands, lp: i % TDVPRS.length }];
+  };
 
-const field = (id: bigint, version = 0): HostCall => (w) => ['TDH.MNG.RD', { rcx: w.address(TDR), field: id, version }];
+const field =
+  (id: bigint, version = 0): HostCall =>
+  (w) => ['TDH.MNG.RD', { rcx: w.address(TDR), field: id, version }];
 
 /** Of a TD that is being built. */
 const BUILDING: readonly (readonly [string, HostCall])[] = [
@@ -59,9 +79,15 @@ const ENDING: readonly (readonly [string, HostCall])[] = [
 /** Of another TD, whose TDR is a free page, or was one of the first TD's. */
 const ANOTHER: readonly (readonly [string, HostCall])[] = [
   ['create', (w, i) => ['TDH.MNG.CREATE', { rcx: w.address(freePage(w, i)), rdx: freeHkid(w) }]],
-  ['create-same-key', (w, i) => ['TDH.MNG.CREATE', { rcx: w.address(freePage(w, i)), rdx: freeHkid(w) - 1 }]],
+  [
+    'create-same-key',
+    (w, i) => ['TDH.MNG.CREATE', { rcx: w.address(freePage(w, i)), rdx: freeHkid(w) - 1 }],
+  ],
   ['create-reclaimed', (w) => ['TDH.MNG.CREATE', { rcx: w.address(TDR), rdx: freeHkid(w) }]],
-  ['create-of-page', (w, i) => ['TDH.MNG.CREATE', { rcx: w.address(w.pageOf(i)), rdx: freeHkid(w) }]],
+  [
+    'create-of-page',
+    (w, i) => ['TDH.MNG.CREATE', { rcx: w.address(w.pageOf(i)), rdx: freeHkid(w) }],
+  ],
   ['key-config-other', onLp(on('TDH.MNG.KEY.CONFIG', freePage))],
   ['vpflushdone-other', on('TDH.MNG.VPFLUSHDONE', freePage)],
   ['freeid-other', on('TDH.MNG.KEY.FREEID', freePage)],
@@ -79,9 +105,15 @@ const LOOKING: readonly (readonly [string, HostCall])[] = [
   ['rd-next', field(NULL_FIELD, 1)],
 ];
 
-const names = (rows: readonly (readonly [string, HostCall])[]): string[] => rows.map(([name]) => name);
+const names = (rows: readonly (readonly [string, HostCall])[]): string[] =>
+  rows.map(([name]) => name);
 
-export const LIFE_CYCLE: ReadonlyMap<string, HostCall> = new Map([...BUILDING, ...ENDING, ...ANOTHER, ...LOOKING]);
+export const LIFE_CYCLE: ReadonlyMap<string, HostCall> = new Map([
+  ...BUILDING,
+  ...ENDING,
+  ...ANOTHER,
+  ...LOOKING,
+]);
 export const BUILD_CALLS = names(BUILDING);
 export const END_CALLS = names(ENDING);
 export const OTHER_CALLS = names(ANOTHER);

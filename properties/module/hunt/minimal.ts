@@ -1,6 +1,7 @@
 /**
- * The least history that still shows something. Shrinking alone goes step by step, and gets stuck where an operation
- * matters only as the place of a preemption; so a history with several is tried with any single one, too.
+ * The least history that still shows something. Shrinking alone goes step by step, and gets stuck
+ * where an operation matters only as the place of a preemption; so a history with several is tried
+ * with any single one, too.
  */
 import type { Deviation, History } from '../../checker/scenarios/scenario.ts';
 import { shrink } from '../../checker/scenarios/shrink.ts';
@@ -19,15 +20,25 @@ export function minimal(history: History, isStill: (candidate: History) => boole
   return best;
 }
 
-function firstOf(candidates: Iterable<History>, isStill: (candidate: History) => boolean): History | null {
+function firstOf(
+  candidates: Iterable<History>,
+  isStill: (candidate: History) => boolean,
+): History | null {
   for (const candidate of candidates) if (isStill(candidate)) return candidate;
   return null;
 }
 
 /** The same program, with one operation less if it can be, and one preemption anywhere. */
 function* preemptedOnce({ vm, actors }: History): Generator<History> {
-  const programs = actors.flatMap((actor, i) => actor.operations.map((_, gone) =>
-    actors.map((other, k) => (k === i ? { ...other, operations: other.operations.filter((__, at) => at !== gone) } : other))));
+  const programs = actors.flatMap((actor, i) =>
+    actor.operations.map((_, gone) =>
+      actors.map((other, k) =>
+        k === i
+          ? { ...other, operations: other.operations.filter((__, at) => at !== gone) }
+          : other,
+      ),
+    ),
+  );
   for (const program of [...programs, actors]) {
     for (const deviation of switches({ vm, actors: program, deviations: [] })) {
       yield { vm, actors: program, deviations: [deviation] };
@@ -39,7 +50,8 @@ function* switches({ actors }: History): Generator<Deviation> {
   for (const [actor, { operations }] of actors.entries()) {
     for (let operation = 0; operation < operations.length; operation++) {
       for (let step = 0; step < STEPS; step++) {
-        for (let value = 1; value < actors.length; value++) yield { actor, operation, step, what: 'switch', value };
+        for (let value = 1; value < actors.length; value++)
+          yield { actor, operation, step, what: 'switch', value };
       }
     }
   }

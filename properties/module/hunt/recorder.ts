@@ -1,6 +1,7 @@
 /**
- * Runs a history of raw calls step by step and writes down, of each call, when it began and ended and what it answered,
- * as recordings of the real module do; further, which lock refused it and whether anybody held that lock.
+ * Runs a history of raw calls step by step and writes down, of each call, when it began and ended
+ * and what it answered, as recordings of the real module do; further, which lock refused it and
+ * whether anybody held that lock.
  */
 import type { Cell } from '../../../spec/machine/machine.ts';
 import type { Steps } from '../../../spec/machine/step.ts';
@@ -51,7 +52,11 @@ export class HistoryRecorder {
   private calls: MadeCall[] = [];
   private clock = 0;
 
-  constructor(module: ModuleVersion, beginning: Beginning, functions: readonly InterfaceFunction[] = []) {
+  constructor(
+    module: ModuleVersion,
+    beginning: Beginning,
+    functions: readonly InterfaceFunction[] = [],
+  ) {
     this.world = begin(module, beginning, functions);
     const { m, memory, tdx } = this.world;
     for (let page = 0; page < memory.pages; page++) memory.word(page, 0); // every page is mapped before the seal
@@ -62,9 +67,15 @@ export class HistoryRecorder {
       exit: (actor, vcpu, lp) => this.exit(actor, vcpu, lp),
     });
     tdx.locks.listeners.push({
-      taken: (cell) => { this.holders.set(cell, (this.holders.get(cell) ?? 0) + 1); },
-      released: (cell) => { this.holders.set(cell, (this.holders.get(cell) ?? 0) - 1); },
-      refused: (cell) => { this.refusedByNobody[m.current] = (this.holders.get(cell) ?? 0) <= 0; },
+      taken: (cell) => {
+        this.holders.set(cell, (this.holders.get(cell) ?? 0) + 1);
+      },
+      released: (cell) => {
+        this.holders.set(cell, (this.holders.get(cell) ?? 0) - 1);
+      },
+      refused: (cell) => {
+        this.refusedByNobody[m.current] = (this.holders.get(cell) ?? 0) <= 0;
+      },
     });
   }
 
@@ -78,7 +89,10 @@ export class HistoryRecorder {
     this.clock = 0;
     this.threads.run(actors);
     const halted = this.calls.find(({ call }) => call.status === MODULE_HALT) ?? null;
-    const leaked = halted !== null ? [] : [...this.holders].filter(([, n]) => n > 0).map(([cell]) => m.nameOf(cell));
+    const leaked =
+      halted !== null
+        ? []
+        : [...this.holders].filter(([, n]) => n > 0).map(([cell]) => m.nameOf(cell));
     return { calls: this.calls, halted, leaked, end: stateOf(this.world) };
   }
 
@@ -86,19 +100,40 @@ export class HistoryRecorder {
     const operands = { ...OPERANDS_ZERO, vcpu: this.world.tdvpr(vcpu), lp };
     const { invoked } = yield* this.timed(this.world.exit(vcpu));
     const call = new Call(EXIT, operands);
-    this.calls.push({ actor, name: EXIT, operands, call, isRefusedByNobody: false, invoked, returned: this.clock++ });
+    this.calls.push({
+      actor,
+      name: EXIT,
+      operands,
+      call,
+      isRefusedByNobody: false,
+      invoked,
+      returned: this.clock++,
+    });
   }
 
   private *made(actor: string, name: string, given: Partial<Operands>): Steps<Call> {
     const operands = { ...OPERANDS_ZERO, ...given };
     const { invoked, result: call } = yield* this.timed(this.world.invoke(name, operands));
-    const isRefusedByNobody = classOf(call.status) === OPERAND_BUSY && call.busyLock >= 0
-      && this.refusedByNobody[this.world.m.current] === true;
-    this.calls.push({ actor, name, operands, call, isRefusedByNobody, invoked, returned: this.clock++ });
+    const isRefusedByNobody =
+      classOf(call.status) === OPERAND_BUSY &&
+      call.busyLock >= 0 &&
+      this.refusedByNobody[this.world.m.current] === true;
+    this.calls.push({
+      actor,
+      name,
+      operands,
+      call,
+      isRefusedByNobody,
+      invoked,
+      returned: this.clock++,
+    });
     return call;
   }
 
-  /** A call begins with its first step, not when its thread announces that step, which may have to wait. */
+  /**
+   * A call begins with its first step, not when its thread announces that step, which may have to
+   * wait.
+   */
   private *timed<T>(steps: Steps<T>): Steps<{ readonly invoked: number; readonly result: T }> {
     const first = steps.next();
     if (first.done === true) return { invoked: this.clock++, result: first.value };

@@ -1,20 +1,26 @@
 /**
  * The same module, one call at a time: what a history of calls that raced is judged by.
  *
- * A call that was refused a lock is asked again with that lock held, so that what such a call leaves behind (findings,
- * "Refused calls that leave something behind") is what it leaves here. Where it would not have come to that lock, it did
- * nothing.
+ * A call that was refused a lock is asked again with that lock held, so that what such a call
+ * leaves behind (findings, "Refused calls that leave something behind") is what it leaves here.
+ * Where it would not have come to that lock, it did nothing.
  *
- * Whether an interrupt is pending is nobody's call to say: one that was interrupted may have been so at any look, one that
- * was not saw none.
+ * Whether an interrupt is pending is nobody's call to say: one that was interrupted may have been
+ * so at any look, one that was not saw none.
  */
 import { atomically } from '../../../spec/machine/step.ts';
 import type { Call } from '../../../spec/tdx/call.ts';
 import { ENTRY_LOCK, HOST_PRIORITY } from '../../../spec/tdx/entry.ts';
 import { tdExit } from '../../../spec/tdx/guest/td-exit.ts';
 import {
-  classOf, describeStatus, INTERRUPTED_RESTARTABLE, INTERRUPTED_RESUMABLE, OPERAND_BUSY, OPERAND_BUSY_HOST_PRIORITY,
-  operandOf, OPERANDS,
+  classOf,
+  describeStatus,
+  INTERRUPTED_RESTARTABLE,
+  INTERRUPTED_RESUMABLE,
+  OPERAND_BUSY,
+  OPERAND_BUSY_HOST_PRIORITY,
+  operandOf,
+  OPERANDS,
 } from '../../../spec/tdx/status.ts';
 import { VCPU_ACTIVE, VP } from '../../../spec/tdx/td.ts';
 import type { Specification } from '../../linearizability/specification.ts';
@@ -29,7 +35,8 @@ const NEVER = -1;
 const HELD = 1;
 
 export const isBusy = ({ call }: MadeCall): boolean =>
-  call.exitReason < 0 && (classOf(call.status) === OPERAND_BUSY || classOf(call.status) === OPERAND_BUSY_HOST_PRIORITY);
+  call.exitReason < 0 &&
+  (classOf(call.status) === OPERAND_BUSY || classOf(call.status) === OPERAND_BUSY_HOST_PRIORITY);
 
 export class AtomicModule implements Specification<MachineState, MadeCall> {
   readonly initial: MachineState;
@@ -60,7 +67,11 @@ export class AtomicModule implements Specification<MachineState, MadeCall> {
     }
   }
 
-  private stepRefused(state: MachineState, made: MadeCall, allow: (next: MachineState) => void): void {
+  private stepRefused(
+    state: MachineState,
+    made: MadeCall,
+    allow: (next: MachineState) => void,
+  ): void {
     const { result, state: next } = this.states.after(state, () => this.refused(made));
     if (result !== null && isSameAnswer(made.call, result)) return allow(next);
     const free = this.states.after(state, () => this.ask(made));
@@ -74,13 +85,16 @@ export class AtomicModule implements Specification<MachineState, MadeCall> {
   }
 
   final(state: MachineState): string | null {
-    return this.states.look(state, () => (isSame(stateOf(this.world), this.end) ? null : 'no order ends in that state'));
+    return this.states.look(state, () =>
+      isSame(stateOf(this.world), this.end) ? null : 'no order ends in that state',
+    );
   }
 
   /** Makes the call, nobody in between; null when its VCPU is not in the guest. */
   private ask({ name, operands, call }: MadeCall, interruptAfter = NEVER): Call | null {
     const { m, memory } = this.world;
-    if (operands.vcpu >= 0 && m.peek(memory.word(operands.vcpu, VP.STATE)) !== VCPU_ACTIVE) return null;
+    if (operands.vcpu >= 0 && m.peek(memory.word(operands.vcpu, VP.STATE)) !== VCPU_ACTIVE)
+      return null;
     if (name !== EXIT) return atomically(this.world.invoke(name, { ...operands, interruptAfter }));
     atomically(tdExit(this.world.tdx, operands.vcpu));
     return call;
@@ -92,7 +106,10 @@ export class AtomicModule implements Specification<MachineState, MadeCall> {
     const { busyLock, status } = made.call;
     const before = m.peek(busyLock);
     const isPriority = classOf(status) === OPERAND_BUSY_HOST_PRIORITY;
-    m.poke(busyLock, isPriority ? before | HOST_PRIORITY : this.isEntry(made) ? before | ENTRY_LOCK : HELD);
+    m.poke(
+      busyLock,
+      isPriority ? before | HOST_PRIORITY : this.isEntry(made) ? before | ENTRY_LOCK : HELD,
+    );
     const answer = this.ask(made);
     m.poke(busyLock, before);
     return answer;
@@ -100,17 +117,24 @@ export class AtomicModule implements Specification<MachineState, MadeCall> {
 
   /** Entries are in pages, as the locks of the TD are, whose names in a status are their own. */
   private isEntry({ call }: MadeCall): boolean {
-    return operandOf(call.status) === OPERANDS.RCX && this.world.m.nameOf(call.busyLock).startsWith('page');
+    return (
+      operandOf(call.status) === OPERANDS.RCX &&
+      this.world.m.nameOf(call.busyLock).startsWith('page')
+    );
   }
 }
 
 const isInterrupted = ({ status, interrupted }: Call): boolean =>
-  interrupted || classOf(status) === INTERRUPTED_RESTARTABLE || classOf(status) === INTERRUPTED_RESUMABLE;
+  interrupted ||
+  classOf(status) === INTERRUPTED_RESTARTABLE ||
+  classOf(status) === INTERRUPTED_RESUMABLE;
 
 /** Everything that software is told. An EPT violation's details are of several looks at the tree. */
 function isSameAnswer(a: Call, b: Call): boolean {
-  if (a.status !== b.status || a.exitReason !== b.exitReason || a.injectedVe !== b.injectedVe) return false;
-  if (a.interrupted !== b.interrupted || a.wide?.r8 !== b.wide?.r8 || a.wide?.rdx !== b.wide?.rdx) return false;
+  if (a.status !== b.status || a.exitReason !== b.exitReason || a.injectedVe !== b.injectedVe)
+    return false;
+  if (a.interrupted !== b.interrupted || a.wide?.r8 !== b.wide?.r8 || a.wide?.rdx !== b.wide?.rdx)
+    return false;
   if (a.exitReason >= 0 || isTransient(a)) return true;
   return a.rcx === b.rcx && a.rdx === b.rdx && a.r8 === b.r8 && viewOf(a) === viewOf(b);
 }
@@ -119,8 +143,9 @@ function isSameAnswer(a: Call, b: Call): boolean {
 const isTransient = ({ status }: Call): boolean =>
   classOf(status) === OPERAND_BUSY || classOf(status) === OPERAND_BUSY_HOST_PRIORITY;
 
-const viewOf = ({ rcxEntry }: Call): number => (rcxEntry === null ? -1 : rcxEntry & ~(ENTRY_LOCK | HOST_PRIORITY));
+const viewOf = ({ rcxEntry }: Call): number =>
+  rcxEntry === null ? -1 : rcxEntry & ~(ENTRY_LOCK | HOST_PRIORITY);
 
 /** What a call answered, as reports have it. */
 export const answerOf = ({ status, exitReason, interrupted }: Call): string =>
-  (exitReason >= 0 ? `TD exit ${exitReason}` : interrupted ? 'interrupted' : describeStatus(status));
+  exitReason >= 0 ? `TD exit ${exitReason}` : interrupted ? 'interrupted' : describeStatus(status);

@@ -5,13 +5,19 @@ import type { ModuleWorld } from './world.ts';
 /** Some page in shared memory. */
 const SOURCE = 0x1000_0000;
 
-/** The function that is called, and with what; on the thread's own LP unless the operands name another. */
+/**
+ * The function that is called, and with what; on the thread's own LP unless the operands name
+ * another.
+ */
 export type HostCall = (w: ModuleWorld, gfn: number) => readonly [string, Partial<Operands>];
 
 /** A call with a GPA and a level. */
-const onEntry = (name: string, level: number): HostCall => (w, gfn) => [name, w.mapping(gfn, level)];
+const onEntry =
+  (name: string, level: number): HostCall =>
+  (w, gfn) => [name, w.mapping(gfn, level)];
 /** The same with a page in R8. */
-const withPage = (name: string, level: number, page: (w: ModuleWorld, gfn: number) => number): HostCall =>
+const withPage =
+  (name: string, level: number, page: (w: ModuleWorld, gfn: number) => number): HostCall =>
   (w, gfn) => [name, { ...w.mapping(gfn, level), r8: w.address(page(w, gfn)), r9: SOURCE }];
 
 const own = (w: ModuleWorld, gfn: number): number => w.pageOf(gfn);

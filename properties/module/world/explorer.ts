@@ -1,6 +1,7 @@
 /**
- * Random programs of raw calls on the module alone: what its own rules say of it, whatever a VMM does. Programs,
- * schedules, their text and their shrinking are those of histories (history.ts); an operation is one call.
+ * Random programs of raw calls on the module alone: what its own rules say of it, whatever a VMM
+ * does. Programs, schedules, their text and their shrinking are those of histories (history.ts); an
+ * operation is one call.
  */
 import fc from 'fast-check';
 import type { Choices } from '../../../spec/machine/choices.ts';
@@ -31,7 +32,10 @@ export const CALL_SHAPE: Shape = {
   maxStep: 24,
 };
 
-export interface ExploreOptions extends Pick<WorldOptions, 'module' | 'finalize' | 'params' | 'functions' | 'create'> {
+export interface ExploreOptions extends Pick<
+  WorldOptions,
+  'module' | 'finalize' | 'params' | 'functions' | 'create'
+> {
   readonly seed: number;
   readonly runs: number;
   readonly shape?: Shape;
@@ -62,7 +66,9 @@ export class CallExplorer {
     this.world = new ModuleWorld({ rootLevel: ROOT_LEVEL, ...options });
     this.world.addTables(0);
     const { m, memory, tdx } = this.world;
-    const rules = TDX_RULES.filter(({ versions }) => versions.includes('*') || versions.includes(options.module));
+    const rules = TDX_RULES.filter(
+      ({ versions }) => versions.includes('*') || versions.includes(options.module),
+    );
     for (let page = this.world.firstPage; page < memory.pages; page++) this.world.use(page);
     m.seal();
     this.book = new RuleBook(m, tdx, rules);
@@ -90,13 +96,19 @@ export function explore(options: ExploreOptions): Exploration {
   const explorer = new CallExplorer(options);
   const found = new Map<string, { readonly history: History; readonly foundAfter: number }>();
   let histories = 0;
-  fc.check(fc.property(new HistoryArbitrary(options.shape ?? CALL_SHAPE), (history) => {
-    histories++;
-    const violation = explorer.run(history);
-    if (violation !== null && !found.has(violation.rule)) found.set(violation.rule, { history, foundAfter: histories });
-  }), { seed: options.seed, numRuns: options.runs });
+  fc.check(
+    fc.property(new HistoryArbitrary(options.shape ?? CALL_SHAPE), (history) => {
+      histories++;
+      const violation = explorer.run(history);
+      if (violation !== null && !found.has(violation.rule))
+        found.set(violation.rule, { history, foundAfter: histories });
+    }),
+    { seed: options.seed, numRuns: options.runs },
+  );
   const { rules } = explorer.book;
-  const exercised = Object.fromEntries(rules.map(({ id }) => [id, explorer.book.timesExercised(id)]));
+  const exercised = Object.fromEntries(
+    rules.map(({ id }) => [id, explorer.book.timesExercised(id)]),
+  );
   const findings = [...found].map(([rule, { history, foundAfter }]): [string, CallFinding] => {
     const shrunk = shrink(history, (candidate) => explorer.run(candidate)?.rule === rule).history;
     const violation = explorer.run(shrunk) as Violation; // it was run before, with this outcome

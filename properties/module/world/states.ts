@@ -1,6 +1,7 @@
 /**
- * States of a machine as values: a tree of differences, and one machine that is moved from state to state. A search
- * that takes its choices back moves to a neighbour nearly always, so that is what is cheap.
+ * States of a machine as values: a tree of differences, and one machine that is moved from state to
+ * state. A search that takes its choices back moves to a neighbour nearly always, so that is what
+ * is cheap.
  */
 import type { Cell, Machine } from '../../../spec/machine/machine.ts';
 import { scatter } from '../../linearizability/memo.ts';
@@ -62,8 +63,14 @@ export class MachineStates {
     this.at = to;
   }
 
-  /** What `action` makes of a state; the machine stays in the state before, whatever the action does. */
-  after<T>(from: MachineState, action: () => T): { readonly result: T; readonly state: MachineState } {
+  /**
+   * What `action` makes of a state; the machine stays in the state before, whatever the action
+   * does.
+   */
+  after<T>(
+    from: MachineState,
+    action: () => T,
+  ): { readonly result: T; readonly state: MachineState } {
     this.move(from);
     this.log = [];
     this.isLogging = true;
@@ -96,15 +103,22 @@ export class MachineStates {
   }
 
   private undo(writes: readonly number[]): void {
-    for (let i = writes.length - WORD; i >= 0; i -= WORD) this.m.poke(writes[i] as number, writes[i + 1] as number);
+    for (let i = writes.length - WORD; i >= 0; i -= WORD)
+      this.m.poke(writes[i] as number, writes[i + 1] as number);
   }
 
   private redo(writes: readonly number[]): void {
-    for (let i = 0; i < writes.length; i += WORD) this.m.poke(writes[i] as number, writes[i + 2] as number);
+    for (let i = 0; i < writes.length; i += WORD)
+      this.m.poke(writes[i] as number, writes[i + 2] as number);
   }
 }
 
-const hashOf = (cell: number, value: number): number => scatter(scatter(cell) ^ Math.imul(value, 0x2c1b3c6d));
+const hashOf = (cell: number, value: number): number =>
+  scatter(scatter(cell) ^ Math.imul(value, 0x2c1b3c6d));
 
-/** Tells states apart by 53 bits of hash: two of a million states share them once in twenty thousand searches. */
-export const keyOf = ({ hash, hash2 }: MachineState): number => (hash >>> 0) * TWO_21 + (hash2 >>> LOW_BITS);
+/**
+ * Tells states apart by 53 bits of hash: two of a million states share them once in twenty thousand
+ * searches.
+ */
+export const keyOf = ({ hash, hash2 }: MachineState): number =>
+  (hash >>> 0) * TWO_21 + (hash2 >>> LOW_BITS);

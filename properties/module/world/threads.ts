@@ -1,6 +1,6 @@
 /**
- * The threads of a history of raw calls: what each operation of a program comes to on the module, call by call. Who
- * watches says how a call is made; here is only which, and in which order.
+ * The threads of a history of raw calls: what each operation of a program comes to on the module,
+ * call by call. Who watches says how a call is made; here is only which, and in which order.
  */
 import { run, type Ending } from '../../../spec/machine/run.ts';
 import type { Steps } from '../../../spec/machine/step.ts';
@@ -46,7 +46,12 @@ export class Threads {
       const place = places.get(actor.role) ?? 0;
       places.set(actor.role, place + 1);
       const name = `${actor.role === 'vcpu' ? 'v' : 'h'}${place}`;
-      m.spawn(name, actor.role === 'vcpu' ? this.vcpu(name, actor, place) : this.host(name, actor, hostLp(place)));
+      m.spawn(
+        name,
+        actor.role === 'vcpu'
+          ? this.vcpu(name, actor, place)
+          : this.host(name, actor, hostLp(place)),
+      );
     }
     return run(m, MAX_STEPS);
   }
@@ -65,7 +70,8 @@ export class Threads {
       this.atWork.add(at);
       const call = yield* this.caller.call(actor, fn, { ...operands, lp: at });
       // a thread that gets into the guest has nothing to do there
-      if (fn === ENTER && call.status === SUCCESS) yield* this.caller.exit(actor, gfn % TDVPRS.length, at);
+      if (fn === ENTER && call.status === SUCCESS)
+        yield* this.caller.exit(actor, gfn % TDVPRS.length, at);
       this.atWork.delete(at);
     }
   }
@@ -106,7 +112,12 @@ export class Threads {
   }
 
   /** One instruction of the guest; is it still inside? An interrupt takes it out. */
-  private *instruction(actor: string, operation: string, gfn: number, vcpu: number): Steps<boolean> {
+  private *instruction(
+    actor: string,
+    operation: string,
+    gfn: number,
+    vcpu: number,
+  ): Steps<boolean> {
     const { world, caller } = this;
     const guestCall = GUEST_CALLS.get(operation);
     if (operation !== LEAVE) {

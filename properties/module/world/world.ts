@@ -1,6 +1,9 @@
+import { smallPlatform } from '../../../impl/platform/platform.ts';
+import { buildTd, TDVPR_PAGES } from '../../../impl/vm/build-td.ts';
 /**
- * A platform with one TD and nobody but the module: no KVM, no policy. Small as the one of impl/platform/platform.ts, and built
- * by the same life-cycle functions; a table has two entries, so that a huge page is two pages.
+ * A platform with one TD and nobody but the module: no KVM, no policy. Small as the one of
+ * impl/platform/platform.ts, and built by the same life-cycle functions; a table has two entries,
+ * so that a huge page is two pages.
  */
 import { Machine } from '../../../spec/machine/machine.ts';
 import { Memory } from '../../../spec/machine/memory.ts';
@@ -12,8 +15,6 @@ import { TdxModule, type InterfaceFunction, type Platform } from '../../../spec/
 import { describeStatus, SUCCESS } from '../../../spec/tdx/status.ts';
 import { TD, VCPU_ACTIVE, VP } from '../../../spec/tdx/td.ts';
 import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
-import { buildTd, TDVPR_PAGES } from '../../../impl/vm/build-td.ts';
-import { smallPlatform } from '../../../impl/platform/platform.ts';
 
 export interface WorldOptions {
   readonly module: ModuleVersion;
@@ -39,7 +40,10 @@ export interface WorldOptions {
 /** Levels of the tree of random programs: 2 for the root's entries, so the guest has eight pages. */
 export const ROOT_LEVEL = 2;
 
-/** Page numbers: the TDR with its TDCX pages, two VCPUs with theirs, then tables and the guest's memory. */
+/**
+ * Page numbers: the TDR with its TDCX pages, two VCPUs with theirs, then tables and the guest's
+ * memory.
+ */
 export const TDR = 0;
 export const TDVPRS = [8, 8 + TDVPR_PAGES] as const;
 const FIRST_TABLE = 20;
@@ -61,8 +65,16 @@ export class ModuleWorld {
 
   constructor(options: WorldOptions) {
     const {
-      module, finalize = true, params = {}, rootLevel, indexBits = 1, functions = [], platform: different = {},
-      extraPages = 0, build = true, create,
+      module,
+      finalize = true,
+      params = {},
+      rootLevel,
+      indexBits = 1,
+      functions = [],
+      platform: different = {},
+      extraPages = 0,
+      build = true,
+      create,
     } = options;
     this.gfns = 1 << (3 * indexBits);
     this.m = new Machine();
@@ -102,7 +114,11 @@ export class ModuleWorld {
 
   /** The page that becomes the table which an entry of `level` for `gfn` points to. */
   tablePage(gfn: number, level: number): number {
-    return FIRST_TABLE + (level - 1) * TABLES + Math.floor(gfn / this.tdx.geometry.span(level)) % TABLES;
+    return (
+      FIRST_TABLE +
+      (level - 1) * TABLES +
+      (Math.floor(gfn / this.tdx.geometry.span(level)) % TABLES)
+    );
   }
 
   /** Calls a function by its name, step by step. */
@@ -127,7 +143,10 @@ export class ModuleWorld {
   /** Adds the tables that `gfn` needs, from the root down to `level`. */
   addTables(gfn: number, level = 1): void {
     for (let at = this.m.peek(this.memory.word(TDR, TD.ROOT_LEVEL)); at >= level; at--) {
-      this.must('TDH.MEM.SEPT.ADD', { ...this.mapping(gfn, at), r8: this.address(this.tablePage(gfn, at)) });
+      this.must('TDH.MEM.SEPT.ADD', {
+        ...this.mapping(gfn, at),
+        r8: this.address(this.tablePage(gfn, at)),
+      });
     }
   }
 

@@ -1,8 +1,14 @@
-/** What rules about mmu_lock keep of a run: what its holder has taken on and still owes when it lets go. */
+/**
+ * What rules about mmu_lock keep of a run: what its holder has taken on and still owes when it lets
+ * go.
+ */
 import type { Vm } from '../../../impl/vm/vm.ts';
 import { nameOfKey, type Key } from './entries.ts';
 
-/** What actors owe, by entry: an entry that somebody took on, and that has to be settled before the lock is dropped. */
+/**
+ * What actors owe, by entry: an entry that somebody took on, and that has to be settled before the
+ * lock is dropped.
+ */
 export class Debts {
   private readonly owedBy = new Map<Key, number>();
   private readonly vm: Vm;
@@ -22,7 +28,10 @@ export class Debts {
     return this.owedBy.size > 0 && this.owedBy.delete(key);
   }
 
-  /** Whenever somebody is about to release mmu_lock: tells `unpaid` of each entry that it still owes something about. */
+  /**
+   * Whenever somebody is about to release mmu_lock: tells `unpaid` of each entry that it still owes
+   * something about.
+   */
   dueAtRelease(unpaid: (entry: string, key: Key) => void): void {
     this.vm.mmuLock.listeners.push({ releasing: () => this.close(unpaid) });
   }

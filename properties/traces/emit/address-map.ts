@@ -1,6 +1,7 @@
 /**
- * Where things of a model would be on a real machine. A model's tables have a few entries and its VM a few pages; each
- * index of a GFN becomes an index of nine bits, so that an entry spans at each level what it spans in hardware.
+ * Where things of a model would be on a real machine. A model's tables have a few entries and its
+ * VM a few pages; each index of a GFN becomes an index of nine bits, so that an entry spans at each
+ * level what it spans in hardware.
  */
 import { pageNumberOf, type PageRef } from '../../../spec/machine/pages.ts';
 
@@ -9,7 +10,10 @@ const INDEX_BITS = 9;
 const ENTRIES = 2 ** INDEX_BITS;
 const PAGE = 4096;
 const ENTRY_BYTES = 8;
-/** Virtual addresses of physical memory begin here, and structures of a model are put from these addresses on. */
+/**
+ * Virtual addresses of physical memory begin here, and structures of a model are put from these
+ * addresses on.
+ */
 const DIRECT_MAP = 0xffff_8880_0000_0000n;
 const FIRST_FRAME = 0x10_0000;
 const STRUCT_VM = 0xffff_8881_0000_0000n;
@@ -32,7 +36,11 @@ export class Places {
   /** A GFN, or the end of a range of GFNs. */
   gfn(modelled: number): number {
     let [rest, at, place] = [modelled, 0, 1];
-    for (const fanout = 2 ** this.indexBits; rest > 0; rest = Math.floor(rest / fanout), place *= ENTRIES) {
+    for (
+      const fanout = 2 ** this.indexBits;
+      rest > 0;
+      rest = Math.floor(rest / fanout), place *= ENTRIES
+    ) {
       at += (rest % fanout) * place;
     }
     return at;

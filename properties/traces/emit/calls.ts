@@ -1,17 +1,20 @@
+import type { Vm } from '../../../impl/vm/vm.ts';
 /** Writes down the calls that KVM makes of the TDX module, as probes of its wrappers tell of them. */
 import type { Call } from '../../../spec/tdx/call.ts';
 import { toRax } from '../../../spec/tdx/status.ts';
-import type { Vm } from '../../../impl/vm/vm.ts';
 import { CALL_NAMES } from '../reader/event-table.ts';
-import type { TraceLog } from './log.ts';
 import type { Places } from './address-map.ts';
+import type { TraceLog } from './log.ts';
 
 const PAGE = 4096;
 /** Of struct page, in an array that begins here. */
 const VMEMMAP = 0xffff_ea00_0000_0000n;
 const STRUCT_PAGE = 64n;
 
-/** Functions whose RCX is a GPA with a level; whose R8 is a page that is mapped, which is named by its frame; a table. */
+/**
+ * Functions whose RCX is a GPA with a level; whose R8 is a page that is mapped, which is named by
+ * its frame; a table.
+ */
 const ABOUT_ENTRY = /^TDH\.MEM\.(SEPT|PAGE|RANGE)\./;
 const MAPS_PAGE: ReadonlySet<string> = new Set(['TDH.MEM.PAGE.ADD', 'TDH.MEM.PAGE.AUG']);
 const GIVES_TABLE: ReadonlySet<string> = new Set(['TDH.MEM.SEPT.ADD', 'TDH.MEM.PAGE.DEMOTE']);
@@ -39,7 +42,8 @@ export class CallWriter {
       },
     });
     vm.listeners.push({
-      hostTouched: (page) => log.event('reset_page', 'tdx_quirk_reset_page+0x4', `page=${this.page(page)}`),
+      hostTouched: (page) =>
+        log.event('reset_page', 'tdx_quirk_reset_page+0x4', `page=${this.page(page)}`),
     });
   }
 
@@ -55,12 +59,19 @@ export class CallWriter {
 
   private operandsOf({ name, in: { rcx, r8, r9 } }: Call): string {
     const { vm, places } = this;
-    if (name === 'TDH.PHYMEM.PAGE.WBINVD') return this.frame(this.pageNumber(rcx % 2 ** vm.tdx.platform.hkidShift));
+    if (name === 'TDH.PHYMEM.PAGE.WBINVD')
+      return this.frame(this.pageNumber(rcx % 2 ** vm.tdx.platform.hkidShift));
     if (name === 'TDH.PHYMEM.PAGE.RECLAIM') return `page=${this.page(this.pageNumber(rcx))}`;
     if (!ABOUT_ENTRY.test(name)) return places.td;
-    const page = MAPS_PAGE.has(name) ? ` ${this.frame(this.pageNumber(r8))}`
-      : GIVES_TABLE.has(name) ? ` page=${this.page(this.pageNumber(r8))}` : '';
-    const source = name === 'TDH.MEM.PAGE.ADD' ? ` source=${r9 === 0 ? '0x0' : this.struct(BigInt(r9 / PAGE))}` : '';
+    const page = MAPS_PAGE.has(name)
+      ? ` ${this.frame(this.pageNumber(r8))}`
+      : GIVES_TABLE.has(name)
+        ? ` page=${this.page(this.pageNumber(r8))}`
+        : '';
+    const source =
+      name === 'TDH.MEM.PAGE.ADD'
+        ? ` source=${r9 === 0 ? '0x0' : this.struct(BigInt(r9 / PAGE))}`
+        : '';
     return this.entry(Math.floor(rcx / PAGE), rcx % 8) + page + source;
   }
 
@@ -96,8 +107,13 @@ export class CallWriter {
 
   /** A table or a page that was added before the history began. */
   added(isTable: boolean, gfn: number, level: number, page: number): void {
-    const given = isTable ? `page=${this.page(page)}` : `${this.frame(page)} source=${this.struct(1n)}`;
-    this.past(isTable ? 'TDH.MEM.SEPT.ADD' : 'TDH.MEM.PAGE.ADD', `${this.entry(gfn, level)} ${given}`);
+    const given = isTable
+      ? `page=${this.page(page)}`
+      : `${this.frame(page)} source=${this.struct(1n)}`;
+    this.past(
+      isTable ? 'TDH.MEM.SEPT.ADD' : 'TDH.MEM.PAGE.ADD',
+      `${this.entry(gfn, level)} ${given}`,
+    );
   }
 }
 

@@ -1,17 +1,20 @@
+import type { Vm } from '../../../impl/vm/vm.ts';
 /** Writes down what an ordinary VM tells by itself: locks, flushes, invalidations, guests, tables. */
 import type { Slot } from '../../../spec/kvm/memslots.ts';
-import type { Vm } from '../../../impl/vm/vm.ts';
 import type { EventName } from '../reader/event-table.ts';
+import type { Places } from './address-map.ts';
 import { writeGuests } from './guests.ts';
 import { writeLock } from './locks.ts';
 import type { TraceLog } from './log.ts';
-import type { Places } from './address-map.ts';
 import { TableWriter } from './tables.ts';
 import { Tasks } from './tasks.ts';
 
 export const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 
-/** What the writer of functions stands on: events, the values that they carry, and all that is told by listeners. */
+/**
+ * What the writer of functions stands on: events, the values that they carry, and all that is told
+ * by listeners.
+ */
 export class DirectEvents {
   protected vm!: Vm;
   protected log!: TraceLog;
@@ -28,21 +31,33 @@ export class DirectEvents {
     writeLock(kvm.mmuLock, m, log, places.vm, (mode) => this.lockTaker(mode));
     writeGuests(kvm, log, places);
     kvm.listeners.push({
-      yielding: () => { this.tasks.mine.yields = true; },
+      yielding: () => {
+        this.tasks.mine.yields = true;
+      },
       flushing: (gfn, pages) => this.flush(gfn, pages),
       flushed: (_gfn, pages) => this.flushed(pages),
     });
     kvm.invalidation.listeners.push({
-      began: (gfn, pages) => this.event('inv_add', 'kvm_mmu_invalidate_range_add', this.range(gfn, pages)),
-      extended: (gfn, pages) => this.event('inv_add', 'kvm_mmu_invalidate_range_add', this.range(gfn, pages)),
+      began: (gfn, pages) =>
+        this.event('inv_add', 'kvm_mmu_invalidate_range_add', this.range(gfn, pages)),
+      extended: (gfn, pages) =>
+        this.event('inv_add', 'kvm_mmu_invalidate_range_add', this.range(gfn, pages)),
       // the function tells how things are when it begins
-      ended: () => this.event('inv_end', 'kvm_mmu_invalidate_end',
-        `seq=${kvm.invalidation.now() - 1} inprog=${kvm.invalidation.underWay() + 1}`),
+      ended: () =>
+        this.event(
+          'inv_end',
+          'kvm_mmu_invalidate_end',
+          `seq=${kvm.invalidation.now() - 1} inprog=${kvm.invalidation.underWay() + 1}`,
+        ),
     });
   }
 
   protected event(name: EventName, at: string, values: string): void {
-    this.log.event(name, `${at}+0x4`, values === '' ? `kvm=${this.places.vm}` : `kvm=${this.places.vm} ${values}`);
+    this.log.event(
+      name,
+      `${at}+0x4`,
+      values === '' ? `kvm=${this.places.vm}` : `kvm=${this.places.vm} ${values}`,
+    );
   }
 
   protected returned(name: EventName, from: string, to: string, values = ''): void {
@@ -55,12 +70,19 @@ export class DirectEvents {
       mine.yields = false;
       return `__cond_resched_rwlock_${mode}`;
     }
-    return mine.notifier === null ? 'kvm_mmu' : `kvm_mmu_notifier_invalidate_range_${mine.notifier}`;
+    return mine.notifier === null
+      ? 'kvm_mmu'
+      : `kvm_mmu_notifier_invalidate_range_${mine.notifier}`;
   }
 
   /** All that the tables reach is as far as a range is told. */
   protected range(gfn: number, pages: number): string {
-    const { places, vm: { kvm: { tables } } } = this;
+    const {
+      places,
+      vm: {
+        kvm: { tables },
+      },
+    } = this;
     const end = Math.min(gfn + pages, Math.max(gfn, 2 * tables.span(tables.rootLevel + 1)));
     return `start=${hex(places.gfn(gfn))} end=${hex(places.gfn(end))}`;
   }
@@ -70,7 +92,12 @@ export class DirectEvents {
   }
 
   protected slot(slot: Slot): string {
-    const { places, vm: { kvm: { slots } } } = this;
+    const {
+      places,
+      vm: {
+        kvm: { slots },
+      },
+    } = this;
     const gfn = slots.gfnOf(slot);
     return `base=${hex(places.gfn(gfn))} n=${this.span(gfn, slots.place(slot).pages)}`;
   }
@@ -82,7 +109,12 @@ export class DirectEvents {
 
   private flush(gfn: number, pages: number): void {
     if (this.isEverything(pages)) this.event('flush', 'kvm_flush_remote_tlbs', '');
-    else this.event('flush_range', 'kvm_flush_remote_tlbs_range', `gfn=${hex(this.places.gfn(gfn))} n=${this.span(gfn, pages)}`);
+    else
+      this.event(
+        'flush_range',
+        'kvm_flush_remote_tlbs_range',
+        `gfn=${hex(this.places.gfn(gfn))} n=${this.span(gfn, pages)}`,
+      );
   }
 
   private flushed(pages: number): void {

@@ -1,11 +1,22 @@
-/** Writes down in which functions of KVM the run of an ordinary VM is, and with what they were called. */
-import type { PageRef } from '../../../spec/machine/pages.ts';
+import { slotsAt } from '../../../impl/tdp-mmu/notifiers.ts';
+import type { ZapOptions } from '../../../impl/tdp-mmu/tdp-mmu.ts';
 import {
-  RET_CONTINUE, RET_EMULATE, RET_EXIT, RET_FIXED, RET_RETRY, RET_SPURIOUS, type Fault, type FaultAnswer, type KvmVcpu,
+  RET_CONTINUE,
+  RET_EMULATE,
+  RET_EXIT,
+  RET_FIXED,
+  RET_RETRY,
+  RET_SPURIOUS,
+  type Fault,
+  type FaultAnswer,
+  type KvmVcpu,
 } from '../../../spec/kvm/kvm.ts';
 import type { Slot } from '../../../spec/kvm/memslots.ts';
-import type { ZapOptions } from '../../../impl/tdp-mmu/tdp-mmu.ts';
-import { slotsAt } from '../../../impl/tdp-mmu/notifiers.ts';
+/**
+ * Writes down in which functions of KVM the run of an ordinary VM is, and with what they were
+ * called.
+ */
+import type { PageRef } from '../../../spec/machine/pages.ts';
 import { DirectEvents, hex } from './direct-events.ts';
 import type { FunctionListener } from './functions.ts';
 
@@ -16,7 +27,12 @@ import type { FunctionListener } from './functions.ts';
 
 /** What 7.3 calls the answers to a fault. */
 const RET_PF: Readonly<Record<FaultAnswer, number>> = {
-  [RET_CONTINUE]: 0, [RET_RETRY]: 1, [RET_EMULATE]: 2, [RET_EXIT]: 4, [RET_FIXED]: 5, [RET_SPURIOUS]: 6,
+  [RET_CONTINUE]: 0,
+  [RET_RETRY]: 1,
+  [RET_EMULATE]: 2,
+  [RET_EXIT]: 4,
+  [RET_FIXED]: 5,
+  [RET_SPURIOUS]: 6,
 };
 /** KVM_PFN_NOSLOT. */
 const NO_SLOT = 1n << 63n;
@@ -45,8 +61,11 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
 
   map(vcpu: KvmVcpu, fault: Fault): void {
     const pfn = fault.slot < 0 ? NO_SLOT : this.places.frame(fault.page);
-    this.log.event('map', 'kvm_tdp_mmu_map+0x4',
-      `${this.fault(vcpu, fault)} pfn=${hex(pfn)} ec=0x100000006 req=1 mmu_seq=${fault.seq}`);
+    this.log.event(
+      'map',
+      'kvm_tdp_mmu_map+0x4',
+      `${this.fault(vcpu, fault)} pfn=${hex(pfn)} ec=0x100000006 req=1 mmu_seq=${fault.seq}`,
+    );
   }
 
   mapEnded(answer: FaultAnswer): void {
@@ -68,8 +87,12 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
   }
 
   putRoot(root: PageRef): void {
-    this.event('put_root', 'kvm_tdp_mmu_put_root', `${this.root(root)} rc=${this.vm.kvm.roots.referencesTo(root)} ` +
-      `role=${this.tables.role(root)} spt=${this.places.table(root)}`);
+    this.event(
+      'put_root',
+      'kvm_tdp_mmu_put_root',
+      `${this.root(root)} rc=${this.vm.kvm.roots.referencesTo(root)} ` +
+        `role=${this.tables.role(root)} spt=${this.places.table(root)}`,
+    );
   }
 
   invalidateRoots(): void {
@@ -85,7 +108,11 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
   }
 
   zapRoot(root: PageRef, shared: boolean): void {
-    this.event('zap_root', 'tdp_mmu_zap_root', `${this.root(root)} spt=${this.places.table(root)} shared=${bit(shared)}`);
+    this.event(
+      'zap_root',
+      'tdp_mmu_zap_root',
+      `${this.root(root)} spt=${this.places.table(root)} shared=${bit(shared)}`,
+    );
   }
 
   zapRootEnded(): void {
@@ -93,35 +120,58 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
   }
 
   zapPass(root: PageRef, shared: boolean, level: number): void {
-    this.log.event('zap_pass', '__tdp_mmu_zap_root+0x0',
-      `${this.root(root)} shared=${bit(shared)} zap_level=${this.places.level(level)}`);
+    this.log.event(
+      'zap_pass',
+      '__tdp_mmu_zap_root+0x0',
+      `${this.root(root)} shared=${bit(shared)} zap_level=${this.places.level(level)}`,
+    );
   }
 
   zapLeafs(root: PageRef, gfn: number, end: number, { mayYield, flush }: ZapOptions): void {
-    this.event('zap_leafs', 'tdp_mmu_zap_leafs',
-      `${this.root(root)} ${this.range(gfn, end - gfn)} can_yield=${bit(mayYield)} flush=${bit(flush)}`);
+    this.event(
+      'zap_leafs',
+      'tdp_mmu_zap_leafs',
+      `${this.root(root)} ${this.range(gfn, end - gfn)} can_yield=${bit(mayYield)} flush=${bit(flush)}`,
+    );
   }
 
   zapLeafsEnded(flush: boolean): void {
-    this.returned('zap_leafs_ret', 'tdp_mmu_zap_leafs', 'kvm_tdp_mmu_unmap_gfn_range', `ret=${bit(flush)}`);
+    this.returned(
+      'zap_leafs_ret',
+      'tdp_mmu_zap_leafs',
+      'kvm_tdp_mmu_unmap_gfn_range',
+      `ret=${bit(flush)}`,
+    );
   }
 
   unmapRange(slot: Slot, gfn: number, pages: number): void {
     const { invalidation, slots } = this.vm.kvm;
     const { asId } = slots.place(slot);
     const range = this.range(gfn, pages);
-    this.event('unmap_gfn_range', 'kvm_unmap_gfn_range',
-      `${range} seq=${invalidation.now()} inprog=${invalidation.underWay()} as_id=${asId}`);
+    this.event(
+      'unmap_gfn_range',
+      'kvm_unmap_gfn_range',
+      `${range} seq=${invalidation.now()} inprog=${invalidation.underWay()} as_id=${asId}`,
+    );
     this.event('unmap_range', 'kvm_tdp_mmu_unmap_gfn_range', `${range} flush=0`);
   }
 
   unmapRangeEnded(flush: boolean): void {
-    this.returned('unmap_range_ret', 'kvm_tdp_mmu_unmap_gfn_range', 'kvm_unmap_gfn_range', `ret=${bit(flush)}`);
+    this.returned(
+      'unmap_range_ret',
+      'kvm_tdp_mmu_unmap_gfn_range',
+      'kvm_unmap_gfn_range',
+      `ret=${bit(flush)}`,
+    );
   }
 
   notifierStarts(hva: number, pages: number): void {
     this.tasks.mine.notifier = 'start';
-    this.log.event('mn_start', 'kvm_mmu_notifier_invalidate_range_start+0x4', `${addresses(hva, pages)} event=0`);
+    this.log.event(
+      'mn_start',
+      'kvm_mmu_notifier_invalidate_range_start+0x4',
+      `${addresses(hva, pages)} event=0`,
+    );
   }
 
   notifierEnds(hva: number, pages: number): void {
@@ -146,19 +196,29 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
 
   splitSlot(slot: Slot): void {
     const { slots } = this.vm.kvm;
-    this.event('split_slot', 'kvm_tdp_mmu_try_split_huge_pages',
-      `${this.range(slots.gfnOf(slot), slots.place(slot).pages)} target=1 shared=1`);
+    this.event(
+      'split_slot',
+      'kvm_tdp_mmu_try_split_huge_pages',
+      `${this.range(slots.gfnOf(slot), slots.place(slot).pages)} target=1 shared=1`,
+    );
   }
 
   protectSlot(slot: Slot): void {
     this.event('cleardirty_slot', 'kvm_tdp_mmu_clear_dirty_slot', this.slot(slot));
-    this.event('wrprot_slot', 'kvm_tdp_mmu_wrprot_slot',
-      `${this.slot(slot)} min_level=${LARGE_LEVEL} as_id=${this.vm.kvm.slots.place(slot).asId}`);
+    this.event(
+      'wrprot_slot',
+      'kvm_tdp_mmu_wrprot_slot',
+      `${this.slot(slot)} min_level=${LARGE_LEVEL} as_id=${this.vm.kvm.slots.place(slot).asId}`,
+    );
   }
 
   makeReport(gfn: number): void {
     this.tasks.mine.lockless = 'report';
-    this.event('cleardirty_pt', 'kvm_tdp_mmu_clear_dirty_pt_masked', `gfn=${hex(this.places.gfn(gfn))} mask=0x1 wrprot=0`);
+    this.event(
+      'cleardirty_pt',
+      'kvm_tdp_mmu_clear_dirty_pt_masked',
+      `gfn=${hex(this.places.gfn(gfn))} mask=0x1 wrprot=0`,
+    );
   }
 
   makeReportEnded(): void {
@@ -176,14 +236,23 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
   recoverTable(table: PageRef): void {
     const { tables } = this.vm.kvm;
     const gfn = tables.gfnOf(table, 0);
-    const ptep = this.places.table(tables.parentOf(table), tables.index(gfn, tables.levelOf(table) + 1));
-    this.event('nxzap', 'kvm_tdp_mmu_zap_possible_nx_huge_page',
-      `sp=${this.places.sp(table)} spt=${this.places.table(table)} ptep=${ptep} gfn=${hex(this.places.gfn(gfn))}`);
+    const ptep = this.places.table(
+      tables.parentOf(table),
+      tables.index(gfn, tables.levelOf(table) + 1),
+    );
+    this.event(
+      'nxzap',
+      'kvm_tdp_mmu_zap_possible_nx_huge_page',
+      `sp=${this.places.sp(table)} spt=${this.places.table(table)} ptep=${ptep} gfn=${hex(this.places.gfn(gfn))}`,
+    );
   }
 
   link(parent: PageRef, index: number, table: PageRef): void {
-    this.event('link_sp', 'tdp_mmu_link_sp',
-      `sptep=${this.places.table(parent, index)} spt=${this.places.table(table)} shared=1`);
+    this.event(
+      'link_sp',
+      'tdp_mmu_link_sp',
+      `sptep=${this.places.table(parent, index)} spt=${this.places.table(table)} shared=1`,
+    );
   }
 
   destroy(): void {
@@ -199,4 +268,5 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
   }
 }
 
-const addresses = (hva: number, pages: number): string => `start=${hex(hva * PAGE)} end=${hex((hva + pages) * PAGE)}`;
+const addresses = (hva: number, pages: number): string =>
+  `start=${hex(hva * PAGE)} end=${hex((hva + pages) * PAGE)}`;

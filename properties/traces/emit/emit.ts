@@ -1,15 +1,18 @@
-/** A run of a policy, as a trace of the kernel that it is a model of: what the events of docs/capture.md would have told. */
-import type { Violation } from '../../../spec/machine/rule.ts';
 import type { Vm, VmKind } from '../../../impl/vm/vm.ts';
+/**
+ * A run of a policy, as a trace of the kernel that it is a model of: what the events of
+ * docs/capture.md would have told.
+ */
+import type { Violation } from '../../../spec/machine/rule.ts';
 import { Engine, type EngineOptions } from '../../checker/engine.ts';
 import type { History } from '../../checker/scenarios/scenario.ts';
-import { DirectWriter } from './direct.ts';
-import { probed } from './functions.ts';
-import { TraceLog } from './log.ts';
 import { DECLARATIONS } from '../reader/event.ts';
 import { Places } from './address-map.ts';
-import { writeSecure } from './secure.ts';
+import { DirectWriter } from './direct.ts';
 import { TOLD } from './emitted-events.ts';
+import { probed } from './functions.ts';
+import { TraceLog } from './log.ts';
+import { writeSecure } from './secure.ts';
 
 export interface Emission {
   /** Lines of ftrace text, without newlines. */
@@ -49,7 +52,11 @@ export class Emitter {
     if (known !== undefined) return known;
     const direct = new DirectWriter();
     const { policy } = this.options;
-    const engine = new Engine({ ...this.options, kind, policy: { ...policy, direct: probed(policy.direct, direct) } });
+    const engine = new Engine({
+      ...this.options,
+      kind,
+      policy: { ...policy, direct: probed(policy.direct, direct) },
+    });
     const log = new TraceLog(engine.vm.m);
     const write: Writer = kind === 'vm' ? (...of) => direct.attach(...of) : writeSecure;
     write(engine.vm, log, new Places(engine.vm.tdx.platform.indexBits));

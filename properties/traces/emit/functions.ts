@@ -1,13 +1,13 @@
-/**
- * The functions of a policy that a kernel would have probes on: who calls one is told of, and when it returns. As with
- * a probe, nothing of the policy is changed: it takes the same steps.
- */
-import type { Steps } from '../../../spec/machine/step.ts';
-import type { PageRef } from '../../../spec/machine/pages.ts';
+import type { TdpMmu, ZapOptions } from '../../../impl/tdp-mmu/tdp-mmu.ts';
 import type { Fault, FaultAnswer, KvmVcpu } from '../../../spec/kvm/kvm.ts';
 import type { Slot } from '../../../spec/kvm/memslots.ts';
 import { kindOfSpte, pageOfSpte, TABLE } from '../../../spec/kvm/spte.ts';
-import type { TdpMmu, ZapOptions } from '../../../impl/tdp-mmu/tdp-mmu.ts';
+import type { PageRef } from '../../../spec/machine/pages.ts';
+/**
+ * The functions of a policy that a kernel would have probes on: who calls one is told of, and when
+ * it returns. As with a probe, nothing of the policy is changed: it takes the same steps.
+ */
+import type { Steps } from '../../../spec/machine/step.ts';
 
 /** What is told, in the current step of whoever calls. */
 export interface FunctionListener {
@@ -43,14 +43,21 @@ export interface FunctionListener {
   recoverTable(table: PageRef): void;
   link(parent: PageRef, index: number, table: PageRef): void;
   destroy(): void;
-  /** The function that the task is in now changes entries as those do that hold mmu_lock for read, or for write. */
+  /**
+   * The function that the task is in now changes entries as those do that hold mmu_lock for read,
+   * or for write.
+   */
   changes(shared: boolean): void;
   /** It is not in that function any more. */
   changed(): void;
 }
 
 /** Steps, and what is told before and after them. */
-function* around<Result>(begin: () => void, steps: Steps<Result>, end: (result: Result) => void = nothing): Steps<Result> {
+function* around<Result>(
+  begin: () => void,
+  steps: Steps<Result>,
+  end: (result: Result) => void = nothing,
+): Steps<Result> {
   begin();
   const result = yield* steps;
   end(result);
@@ -61,7 +68,14 @@ const nothing = (): void => {};
 
 /** `mmu`, whose functions tell `to`. */
 export function probed(mmu: TdpMmu, to: FunctionListener): TdpMmu {
-  return { ...mmu, ...faults(mmu, to), ...roots(mmu, to), ...zaps(mmu, to), ...slots(mmu, to), ...changes(mmu, to) };
+  return {
+    ...mmu,
+    ...faults(mmu, to),
+    ...roots(mmu, to),
+    ...zaps(mmu, to),
+    ...slots(mmu, to),
+    ...changes(mmu, to),
+  };
 }
 
 type Probed = Partial<TdpMmu> & ThisType<TdpMmu>;
@@ -70,19 +84,39 @@ type Probed = Partial<TdpMmu> & ThisType<TdpMmu>;
 const faults = (mmu: TdpMmu, to: FunctionListener): Probed => ({
   fastPageFault(kvm, vcpu, fault) {
     const steps = mmu.fastPageFault.call(this, kvm, vcpu, fault);
-    return fault.root < 0 ? steps : around(() => to.fastFault(vcpu, fault), steps, (answer) => to.fastFaultEnded(answer));
+    return fault.root < 0
+      ? steps
+      : around(
+          () => to.fastFault(vcpu, fault),
+          steps,
+          (answer) => to.fastFaultEnded(answer),
+        );
   },
   map(kvm, vcpu, fault) {
     const steps = mmu.map.call(this, kvm, vcpu, fault);
-    return fault.root < 0 ? steps : around(() => to.map(vcpu, fault), steps, (answer) => to.mapEnded(answer));
+    return fault.root < 0
+      ? steps
+      : around(
+          () => to.map(vcpu, fault),
+          steps,
+          (answer) => to.mapEnded(answer),
+        );
   },
   ageRange(kvm, hva, pages) {
-    return around(() => to.age(hva, pages), mmu.ageRange.call(this, kvm, hva, pages), () => to.ageEnded());
+    return around(
+      () => to.age(hva, pages),
+      mmu.ageRange.call(this, kvm, hva, pages),
+      () => to.ageEnded(),
+    );
   },
   invalidateRange(kvm, hva, pages, mayBlock, reclaim) {
     const last = (): Steps<void> => around(nothing, reclaim(), () => to.notifierEnds(hva, pages));
     const steps = mmu.invalidateRange.call(this, kvm, hva, pages, mayBlock, last);
-    return around(() => to.notifierStarts(hva, pages), steps, () => to.notifierEnded());
+    return around(
+      () => to.notifierStarts(hva, pages),
+      steps,
+      () => to.notifierEnded(),
+    );
   },
 });
 
@@ -101,7 +135,11 @@ const roots = (mmu: TdpMmu, to: FunctionListener): Probed => ({
   },
   zapInvalidatedRoots(kvm) {
     const steps = mmu.zapInvalidatedRoots.call(this, kvm);
-    return around(() => to.zapInvalidatedRoots(), steps, () => to.zapInvalidatedRootsEnded());
+    return around(
+      () => to.zapInvalidatedRoots(),
+      steps,
+      () => to.zapInvalidatedRootsEnded(),
+    );
   },
   destroyVm(kvm) {
     return around(() => to.destroy(), mmu.destroyVm.call(this, kvm));
@@ -110,18 +148,33 @@ const roots = (mmu: TdpMmu, to: FunctionListener): Probed => ({
 
 const zaps = (mmu: TdpMmu, to: FunctionListener): Probed => ({
   zapRoot(kvm, root, shared) {
-    return around(() => to.zapRoot(root, shared), mmu.zapRoot.call(this, kvm, root, shared), () => to.zapRootEnded());
+    return around(
+      () => to.zapRoot(root, shared),
+      mmu.zapRoot.call(this, kvm, root, shared),
+      () => to.zapRootEnded(),
+    );
   },
   zapRootLevel(kvm, root, shared, level) {
-    return around(() => to.zapPass(root, shared, level), mmu.zapRootLevel.call(this, kvm, root, shared, level));
+    return around(
+      () => to.zapPass(root, shared, level),
+      mmu.zapRootLevel.call(this, kvm, root, shared, level),
+    );
   },
   zapLeafs(kvm, root, gfn, end, options) {
     const steps = mmu.zapLeafs.call(this, kvm, root, gfn, end, options);
-    return around(() => to.zapLeafs(root, gfn, end, options), steps, (flush) => to.zapLeafsEnded(flush));
+    return around(
+      () => to.zapLeafs(root, gfn, end, options),
+      steps,
+      (flush) => to.zapLeafsEnded(flush),
+    );
   },
   unmapGfnRange(kvm, slot, gfn, pages, mayBlock) {
     const steps = mmu.unmapGfnRange.call(this, kvm, slot, gfn, pages, mayBlock);
-    return around(() => to.unmapRange(slot, gfn, pages), steps, (flush) => to.unmapRangeEnded(flush));
+    return around(
+      () => to.unmapRange(slot, gfn, pages),
+      steps,
+      (flush) => to.unmapRangeEnded(flush),
+    );
   },
 });
 
@@ -133,7 +186,11 @@ const slots = (mmu: TdpMmu, to: FunctionListener): Probed => ({
     return around(() => to.protectSlot(slot), mmu.writeProtectSlot.call(this, kvm, slot));
   },
   makeReport(kvm, asId, gfn) {
-    return around(() => to.makeReport(gfn), mmu.makeReport.call(this, kvm, asId, gfn), () => to.makeReportEnded());
+    return around(
+      () => to.makeReport(gfn),
+      mmu.makeReport.call(this, kvm, asId, gfn),
+      () => to.makeReportEnded(),
+    );
   },
   recoverHugePages(kvm, slot) {
     return around(() => to.recoverSlot(slot), mmu.recoverHugePages.call(this, kvm, slot));
@@ -146,7 +203,11 @@ const slots = (mmu: TdpMmu, to: FunctionListener): Probed => ({
 /** What a change is told with: in which mode it thinks that mmu_lock is held. */
 const changes = (mmu: TdpMmu, to: FunctionListener): Probed => {
   const inMode = <Result>(shared: boolean, steps: Steps<Result>): Steps<Result> =>
-    around(() => to.changes(shared), steps, () => to.changed());
+    around(
+      () => to.changes(shared),
+      steps,
+      () => to.changed(),
+    );
   return {
     *setSpteAtomic(kvm, walk, value) {
       const { table, index } = walk;
@@ -160,7 +221,10 @@ const changes = (mmu: TdpMmu, to: FunctionListener): Probed => {
       return inMode(shared, mmu.handleRemovedTable.call(this, kvm, table, shared));
     },
     zapPossibleNxHugePage(kvm, table) {
-      return around(() => to.recoverTable(table), inMode(true, mmu.zapPossibleNxHugePage.call(this, kvm, table)));
+      return around(
+        () => to.recoverTable(table),
+        inMode(true, mmu.zapPossibleNxHugePage.call(this, kvm, table)),
+      );
     },
   };
 };

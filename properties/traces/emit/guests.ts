@@ -1,7 +1,7 @@
 /** Writes down when the vCPUs of an ordinary VM are in the guest, and when they flush their TLBs. */
 import type { Kvm } from '../../../spec/kvm/kvm.ts';
-import type { TraceLog } from './log.ts';
 import type { Places } from './address-map.ts';
+import type { TraceLog } from './log.ts';
 
 export function writeGuests({ listeners, m, vcpus }: Kvm, log: TraceLog, places: Places): void {
   /** Those that are in the guest: one that finds a request on its way does not get there. */
@@ -10,13 +10,22 @@ export function writeGuests({ listeners, m, vcpus }: Kvm, log: TraceLog, places:
   listeners.push({
     entered: (vcpu) => {
       inside.add(vcpu);
-      log.tracepoint('kvm_entry', `vcpu ${vcpu}, rip 0x1000 intr_info 0x00000000 error_code 0x00000000`);
+      log.tracepoint(
+        'kvm_entry',
+        `vcpu ${vcpu}, rip 0x1000 intr_info 0x00000000 error_code 0x00000000`,
+      );
     },
   });
   for (const { index, tlb, vcpu } of vcpus) {
     vcpu.onLeave.push(() => {
-      if (inside.delete(index)) log.tracepoint('kvm_exit', `vcpu ${index} reason EPT_VIOLATION rip 0x1000 info1 0x0 info2 0x0`);
+      if (inside.delete(index))
+        log.tracepoint(
+          'kvm_exit',
+          `vcpu ${index} reason EPT_VIOLATION rip 0x1000 info1 0x0 info2 0x0`,
+        );
     });
-    tlb.onFlush.push(() => log.event('hwflush', 'vmx_flush_tlb_all+0x4', `vcpu=${places.vcpu(index)}`));
+    tlb.onFlush.push(() =>
+      log.event('hwflush', 'vmx_flush_tlb_all+0x4', `vcpu=${places.vcpu(index)}`),
+    );
   }
 }

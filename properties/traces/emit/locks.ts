@@ -3,11 +3,19 @@ import type { Machine } from '../../../spec/machine/machine.ts';
 import type { RwLock } from '../../../spec/machine/rwlock.ts';
 import type { TraceLog } from './log.ts';
 
-/** `address` is that of the lock, which is that of its struct kvm; `caller` names the function that gets it. */
+/**
+ * `address` is that of the lock, which is that of its struct kvm; `caller` names the function that
+ * gets it.
+ */
 export function writeLock(
-  lock: RwLock, m: Machine, log: TraceLog, address: string, caller: (name: string) => string = () => 'kvm_mmu',
+  lock: RwLock,
+  m: Machine,
+  log: TraceLog,
+  address: string,
+  caller: (name: string) => string = () => 'kvm_mmu',
 ): void {
-  const mode = (): readonly [string, string] => lock.heldForWrite(m.current) ? ['w', 'write'] : ['r', 'read'];
+  const mode = (): readonly [string, string] =>
+    lock.heldForWrite(m.current) ? ['w', 'write'] : ['r', 'read'];
   lock.listeners.push({
     acquired: () => {
       const [letter, name] = mode();

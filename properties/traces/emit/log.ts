@@ -1,14 +1,23 @@
-/** Writes down a run of ours as ftrace would write down a kernel's: a line an event, in the order of the run's steps. */
+/**
+ * Writes down a run of ours as ftrace would write down a kernel's: a line an event, in the order of
+ * the run's steps.
+ */
 import type { Machine, Recorder } from '../../../spec/machine/machine.ts';
 
-/** Process ids: those of a history's actors, and of who makes the VM before them and destroys it afterwards. */
+/**
+ * Process ids: those of a history's actors, and of who makes the VM before them and destroys it
+ * afterwards.
+ */
 const FIRST_PID = 1000;
 const OWNER_PID = 900;
 const NAME_COLUMNS = 16;
 const PID_COLUMNS = 7;
 const STEP_COLUMNS = 12;
 
-/** As ftrace prints them, in this order: interrupts off, need to reschedule, interrupt, preemption, migration. */
+/**
+ * As ftrace prints them, in this order: interrupts off, need to reschedule, interrupt, preemption,
+ * migration.
+ */
 export type Flags = '.....' | '..s1.';
 /** An RCU callback, in a softirq. */
 export const SOFTIRQ: Flags = '..s1.';
@@ -26,7 +35,10 @@ export class TraceLog implements Recorder {
     });
   }
 
-  /** `name` is the event, `at` the function that a probe is in (of a return: who called), `values` what follows. */
+  /**
+   * `name` is the event, `at` the function that a probe is in (of a return: who called), `values`
+   * what follows.
+   */
   event(name: string, at: string, values: string, flags: Flags = '.....'): void {
     this.write(name, `(${at}) ${values}`, flags);
   }
@@ -38,11 +50,13 @@ export class TraceLog implements Recorder {
 
   private write(name: string, text: string, flags: Flags): void {
     const { m } = this;
-    const actor = this.isDestroying || m.current < 0 ? null : m.actors[m.current] ?? null;
+    const actor = this.isDestroying || m.current < 0 ? null : (m.actors[m.current] ?? null);
     const task = (actor?.name ?? 'owner').padStart(NAME_COLUMNS);
     const pid = String(actor === null ? OWNER_PID : FIRST_PID + actor.index).padEnd(PID_COLUMNS);
     const cpu = String((actor?.index ?? -1) + 1).padStart(3, '0');
-    this.lines.push(`${task}-${pid} [${cpu}] ${flags} ${String(m.now).padStart(STEP_COLUMNS)}: ${name}: ${text}`.trimEnd());
+    this.lines.push(
+      `${task}-${pid} [${cpu}] ${flags} ${String(m.now).padStart(STEP_COLUMNS)}: ${name}: ${text}`.trimEnd(),
+    );
   }
 
   /** The engine says when it begins to destroy the VM. */

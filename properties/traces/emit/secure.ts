@@ -1,15 +1,24 @@
+import type { Vm } from '../../../impl/vm/vm.ts';
+import {
+  FROZEN,
+  isPresent,
+  kindOfSpte,
+  LEAF,
+  pageOfSpte,
+  TABLE,
+  type Spte,
+} from '../../../spec/kvm/spte.ts';
 /**
- * Writes a TD's run down: what becomes of its mirror, under which lock, which calls the module gets and answers, and
- * when its VCPUs are inside. What a policy does under the name of FROZEN is told by the hook that KVM calls meanwhile.
+ * Writes a TD's run down: what becomes of its mirror, under which lock, which calls the module gets
+ * and answers, and when its VCPUs are inside. What a policy does under the name of FROZEN is told
+ * by the hook that KVM calls meanwhile.
  */
 import { NO_PAGE, type PageRef } from '../../../spec/machine/pages.ts';
-import { FROZEN, isPresent, kindOfSpte, LEAF, pageOfSpte, TABLE, type Spte } from '../../../spec/kvm/spte.ts';
-import type { Vm } from '../../../impl/vm/vm.ts';
 import { isLinked } from '../../rules/state/entries.ts';
+import type { Places } from './address-map.ts';
 import { CallWriter } from './calls.ts';
 import { writeLock } from './locks.ts';
 import { SOFTIRQ, type TraceLog } from './log.ts';
-import type { Places } from './address-map.ts';
 import { spteText } from './sptes.ts';
 import { writeVcpus } from './vcpus.ts';
 import { writeVmState } from './vm-state.ts';
@@ -28,7 +37,13 @@ export function writeSecure(vm: Vm, log: TraceLog, places: Places): void {
 }
 
 /** What the VM consists of before its history begins, as if its owner had just made it. */
-function tellOfBeginning(vm: Vm, log: TraceLog, places: Places, mirror: MirrorWriter, calls: CallWriter): void {
+function tellOfBeginning(
+  vm: Vm,
+  log: TraceLog,
+  places: Places,
+  mirror: MirrorWriter,
+  calls: CallWriter,
+): void {
   log.event('vm_init', 'kvm_mmu_init_tdp_mmu+0x4', `kvm=${places.vm}`);
   log.event('wl', '_raw_write_lock+0x4', `lock=${places.vm}`);
   log.event('wl_ret', 'kvm_mmu_init_tdp_mmu+0x8 <- _raw_write_lock', `lock=${places.vm}`);
@@ -66,11 +81,18 @@ class MirrorWriter {
     this.places = places;
     vm.m.clearOnReset(this.known);
     vm.m.clearOnReset(this.frozen);
-    vm.mirror.listeners.push((table, index, before, after) => this.written(table, index, before, after));
+    vm.mirror.listeners.push((table, index, before, after) =>
+      this.written(table, index, before, after),
+    );
     vm.pages.onFree.push((page) => {
       // no other way to free a table is told of
       if (!this.known.delete(page) || !vm.rcu.isCallback(vm.m.current)) return;
-      log.event('free_rcu', 'tdp_mmu_free_sp_rcu_callback+0x4', `spt=${places.table(page)}`, SOFTIRQ);
+      log.event(
+        'free_rcu',
+        'tdp_mmu_free_sp_rcu_callback+0x4',
+        `spt=${places.table(page)}`,
+        SOFTIRQ,
+      );
     });
   }
 
@@ -82,31 +104,49 @@ class MirrorWriter {
     if (this.frozen.delete(cell)) this.thawed(table, index, after);
     else if (after === FROZEN && !isPresent(before)) {
       this.frozen.add(cell);
-      this.log.event('tdx_sept_set_private_spte', 'tdx_sept_set_private_spte+0x4', this.place(table, index));
+      this.log.event(
+        'tdx_sept_set_private_spte',
+        'tdx_sept_set_private_spte+0x4',
+        this.place(table, index),
+      );
     } else this.changed(table, index, before, after);
   }
 
   private thawed(table: PageRef, index: number, after: Spte): void {
-    this.log.event('tdx_sept_set_private_spte_ret', 'set_external_spte_present+0x40 <- tdx_sept_set_private_spte',
-      `ret=${isPresent(after) ? 0 : RETRIED}`);
+    this.log.event(
+      'tdx_sept_set_private_spte_ret',
+      'set_external_spte_present+0x40 <- tdx_sept_set_private_spte',
+      `ret=${isPresent(after) ? 0 : RETRIED}`,
+    );
     if (isPresent(after)) this.changed(table, index, 0, after);
   }
 
   private place(table: PageRef, index: number): string {
-    const { places, vm: { mirror } } = this;
-    return `kvm=${places.vm} gfn=0x${places.gfn(mirror.gfnOf(table, index)).toString(16)} ` +
-      `level=${places.level(mirror.levelOf(table))}`;
+    const {
+      places,
+      vm: { mirror },
+    } = this;
+    return (
+      `kvm=${places.vm} gfn=0x${places.gfn(mirror.gfnOf(table, index)).toString(16)} ` +
+      `level=${places.level(mirror.levelOf(table))}`
+    );
   }
 
   changed(table: PageRef, index: number, before: Spte, after: Spte): void {
     const { places, vm, log } = this;
-    if (kindOfSpte(after) === TABLE && pageOfSpte(after) !== NO_PAGE) this.born(pageOfSpte(after), places.table(table, index));
+    if (kindOfSpte(after) === TABLE && pageOfSpte(after) !== NO_PAGE)
+      this.born(pageOfSpte(after), places.table(table, index));
     const level = places.level(vm.mirror.levelOf(table));
     const isShared = vm.m.current >= 0 && !vm.mmuLock.heldForWrite(vm.m.current);
-    log.event('chg', '__handle_changed_spte+0x0', `kvm=${places.vm} sp=${places.sp(table)} spt=${places.table(table)} ` +
-      `role=${this.role(table)} gfn=0x${places.gfn(vm.mirror.gfnOf(table, index)).toString(16)} level=${level} ` +
-      `old=${spteText(before, level, places)} new=${spteText(after, level, places)} shared=${isShared ? 1 : 0}`);
-    if (kindOfSpte(before) === LEAF && kindOfSpte(after) === TABLE) this.known.add(pageOfSpte(after));
+    log.event(
+      'chg',
+      '__handle_changed_spte+0x0',
+      `kvm=${places.vm} sp=${places.sp(table)} spt=${places.table(table)} ` +
+        `role=${this.role(table)} gfn=0x${places.gfn(vm.mirror.gfnOf(table, index)).toString(16)} level=${level} ` +
+        `old=${spteText(before, level, places)} new=${spteText(after, level, places)} shared=${isShared ? 1 : 0}`,
+    );
+    if (kindOfSpte(before) === LEAF && kindOfSpte(after) === TABLE)
+      this.known.add(pageOfSpte(after));
   }
 
   /** A table is initialised; once, however often it is linked. */
@@ -114,8 +154,12 @@ class MirrorWriter {
     if (this.known.has(table)) return;
     this.known.add(table);
     const { places, vm, log } = this;
-    log.event('init_sp', 'tdp_mmu_init_sp+0x0', `sp=${places.sp(table)} spt=${places.table(table)} sptep=${sptep} ` +
-      `gfn=0x${places.gfn(vm.mirror.gfnOf(table, 0)).toString(16)} role=${this.role(table)}`);
+    log.event(
+      'init_sp',
+      'tdp_mmu_init_sp+0x0',
+      `sp=${places.sp(table)} spt=${places.table(table)} sptep=${sptep} ` +
+        `gfn=0x${places.gfn(vm.mirror.gfnOf(table, 0)).toString(16)} role=${this.role(table)}`,
+    );
   }
 
   private role(table: PageRef): string {

@@ -1,20 +1,41 @@
-/** Entries of a model's tables as a kernel would have written them, in 64 bits. */
-import {
-  ACCESS_TRACKED, ACCESSED, DIRTY, EXECUTABLE, FROZEN_KIND, HOST_WRITABLE, kindOfSpte, LEAF, MMIO, MMU_WRITABLE, pageOfSpte,
-  TABLE, WRITABLE, type Spte,
-} from '../../../spec/kvm/spte.ts';
 import { encodeSpte } from '../../../spec/kvm/layouts/encode.ts';
 import { NO_SPTE, type SpteFields } from '../../../spec/kvm/layouts/fields.ts';
 import { LAYOUTS } from '../../../spec/kvm/layouts/table.ts';
+/** Entries of a model's tables as a kernel would have written them, in 64 bits. */
+import {
+  ACCESS_TRACKED,
+  ACCESSED,
+  DIRTY,
+  EXECUTABLE,
+  FROZEN_KIND,
+  HOST_WRITABLE,
+  kindOfSpte,
+  LEAF,
+  MMIO,
+  MMU_WRITABLE,
+  pageOfSpte,
+  TABLE,
+  WRITABLE,
+  type Spte,
+} from '../../../spec/kvm/spte.ts';
 import type { Places } from './address-map.ts';
 
 /** Runs are told as the newest kernel would, on a processor that can have TDX. */
 export const LAYOUT = LAYOUTS['7.3'].ept;
 
 const WRITE_BACK = 6;
-const PERMISSIVE = { readable: true, writable: true, executable: true, userExecutable: true, user: true } as const;
+const PERMISSIVE = {
+  readable: true,
+  writable: true,
+  executable: true,
+  userExecutable: true,
+  user: true,
+} as const;
 
-/** `level` as KVM counts, from 1; `adDisabled`: of a root whose entries the hardware keeps no A and D bits in. */
+/**
+ * `level` as KVM counts, from 1; `adDisabled`: of a root whose entries the hardware keeps no A and
+ * D bits in.
+ */
 export function spteText(spte: Spte, level: number, places: Places, adDisabled = false): string {
   return `0x${encodeSpte(LAYOUT, fieldsOf(spte, level, places, adDisabled)).toString(16)}`;
 }
@@ -22,20 +43,42 @@ export function spteText(spte: Spte, level: number, places: Places, adDisabled =
 function fieldsOf(spte: Spte, level: number, places: Places, adDisabled: boolean): SpteFields {
   const adType = adDisabled ? 'disabled' : 'enabled';
   switch (kindOfSpte(spte)) {
-    case FROZEN_KIND: return { ...NO_SPTE, kind: 'frozen' };
-    case MMIO: return { ...NO_SPTE, kind: 'mmio', generation: pageOfSpte(spte) };
+    case FROZEN_KIND:
+      return { ...NO_SPTE, kind: 'frozen' };
+    case MMIO:
+      return { ...NO_SPTE, kind: 'mmio', generation: pageOfSpte(spte) };
     case TABLE:
-      return { ...NO_SPTE, ...PERMISSIVE, kind: 'table', pfn: places.frameOfTable(pageOfSpte(spte)), adType, accessed: !adDisabled };
+      return {
+        ...NO_SPTE,
+        ...PERMISSIVE,
+        kind: 'table',
+        pfn: places.frameOfTable(pageOfSpte(spte)),
+        adType,
+        accessed: !adDisabled,
+      };
     case LEAF: {
       const has = (flag: number): boolean => (spte & flag) !== 0;
       const executable = has(EXECUTABLE);
       return {
-        ...NO_SPTE, ...PERMISSIVE, kind: 'leaf', pfn: places.frame(pageOfSpte(spte)), adType,
-        large: level > 1, accessTracked: has(ACCESS_TRACKED), executable, userExecutable: executable,
-        writable: has(WRITABLE), mmuWritable: has(MMU_WRITABLE), hostWritable: has(HOST_WRITABLE),
-        accessed: has(ACCESSED), dirty: has(DIRTY), memoryType: WRITE_BACK, ignorePat: true,
+        ...NO_SPTE,
+        ...PERMISSIVE,
+        kind: 'leaf',
+        pfn: places.frame(pageOfSpte(spte)),
+        adType,
+        large: level > 1,
+        accessTracked: has(ACCESS_TRACKED),
+        executable,
+        userExecutable: executable,
+        writable: has(WRITABLE),
+        mmuWritable: has(MMU_WRITABLE),
+        hostWritable: has(HOST_WRITABLE),
+        accessed: has(ACCESSED),
+        dirty: has(DIRTY),
+        memoryType: WRITE_BACK,
+        ignorePat: true,
       };
     }
-    default: return NO_SPTE;
+    default:
+      return NO_SPTE;
   }
 }

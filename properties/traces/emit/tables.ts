@@ -1,10 +1,13 @@
-/** Writes down the life of an ordinary VM's tables and every change of their entries, by the event that tells of it. */
-import { pageNumberOf, type PageRef } from '../../../spec/machine/pages.ts';
 import type { Kvm } from '../../../spec/kvm/kvm.ts';
 import type { Spte } from '../../../spec/kvm/spte.ts';
 import { DIRECT_TABLE, LINKED } from '../../../spec/kvm/tables.ts';
-import { SOFTIRQ, type TraceLog } from './log.ts';
+/**
+ * Writes down the life of an ordinary VM's tables and every change of their entries, by the event
+ * that tells of it.
+ */
+import { pageNumberOf, type PageRef } from '../../../spec/machine/pages.ts';
 import type { Places } from './address-map.ts';
+import { SOFTIRQ, type TraceLog } from './log.ts';
 import { spteText } from './sptes.ts';
 import type { Lockless, Tasks } from './tasks.ts';
 
@@ -44,10 +47,22 @@ export class TableWriter {
     });
     roots.listeners.push({ linked: (root) => this.born(root, '0x0') });
     // what was read is what its writer goes by, and tells as the old value
-    tables.listeners.push((table, index, _found, after, _how, before) => this.written(table, index, before, after));
+    tables.listeners.push((table, index, _found, after, _how, before) =>
+      this.written(table, index, before, after),
+    );
     pages.onFree.push((page) => {
-      if (pages.kindOf(pageNumberOf(page)) !== DIRECT_TABLE || !rcu.isCallback(m.current) || !this.isKnown(page)) return;
-      log.event('free_rcu', 'tdp_mmu_free_sp_rcu_callback+0x4', `head=${places.head(page)} spt=${places.table(page)}`, SOFTIRQ);
+      if (
+        pages.kindOf(pageNumberOf(page)) !== DIRECT_TABLE ||
+        !rcu.isCallback(m.current) ||
+        !this.isKnown(page)
+      )
+        return;
+      log.event(
+        'free_rcu',
+        'tdp_mmu_free_sp_rcu_callback+0x4',
+        `head=${places.head(page)} spt=${places.table(page)}`,
+        SOFTIRQ,
+      );
     });
   }
 
@@ -70,37 +85,68 @@ export class TableWriter {
   }
 
   private born(table: PageRef, sptep: string): void {
-    this.log.event('init_sp', 'tdp_mmu_init_sp+0x0', `sp=${this.places.sp(table)} spt=${this.places.table(table)} ` +
-      `sptep=${sptep} gfn=${this.gfn(table, 0)} role=${this.role(table)}`);
+    this.log.event(
+      'init_sp',
+      'tdp_mmu_init_sp+0x0',
+      `sp=${this.places.sp(table)} spt=${this.places.table(table)} ` +
+        `sptep=${sptep} gfn=${this.gfn(table, 0)} role=${this.role(table)}`,
+    );
   }
 
   private written(table: PageRef, index: number, before: Spte, after: Spte): void {
-    const { kvm: { roots, tables }, places } = this;
+    const {
+      kvm: { roots, tables },
+      places,
+    } = this;
     if (!this.isKnown(table) || before === after) return;
     const level = places.level(tables.levelOf(table));
-    const text = (spte: Spte): string => spteText(spte, level, places, roots.adDisabled(tables.rootOf(table)));
+    const text = (spte: Spte): string =>
+      spteText(spte, level, places, roots.adDisabled(tables.rootOf(table)));
     const { lockless } = this.tasks.mine;
-    const told = { table, index, gfn: this.gfn(table, index), level, before: text(before), after: text(after) };
+    const told = {
+      table,
+      index,
+      gfn: this.gfn(table, index),
+      level,
+      before: text(before),
+      after: text(after),
+    };
     if (lockless === null) this.changed(told);
     else this.past(lockless, told);
   }
 
   private changed({ table, gfn, level, before, after }: Told): void {
-    const { kvm: { m, mmuLock }, places } = this;
+    const {
+      kvm: { m, mmuLock },
+      places,
+    } = this;
     const shared = this.tasks.mine.shared.at(-1) ?? !mmuLock.heldForWrite(m.current);
-    this.log.event('chg', '__handle_changed_spte+0x0', `kvm=${places.vm} sp=${places.sp(table)} spt=${places.table(table)} ` +
-      `role=${this.role(table)} gfn=${gfn} level=${level} old=${before} new=${after} shared=${shared ? 1 : 0}`);
+    this.log.event(
+      'chg',
+      '__handle_changed_spte+0x0',
+      `kvm=${places.vm} sp=${places.sp(table)} spt=${places.table(table)} ` +
+        `role=${this.role(table)} gfn=${gfn} level=${level} old=${before} new=${after} shared=${shared ? 1 : 0}`,
+    );
   }
 
   /** Changes that the function does not hear of. */
   private past(writer: Lockless, { table, index, gfn, level, before, after }: Told): void {
-    const { kvm: { roots, tables }, places } = this;
+    const {
+      kvm: { roots, tables },
+      places,
+    } = this;
     if (writer === 'fault') {
-      this.log.tracepoint('fast_page_fault', `vcpu 0 gva ${bare(gfn)}000 error_code P|W|U|0x100000000 ` +
-        `sptep ${bare(places.table(table, index))} old ${before} new ${bare(after)} spurious 0 fixed 1`);
+      this.log.tracepoint(
+        'fast_page_fault',
+        `vcpu 0 gva ${bare(gfn)}000 error_code P|W|U|0x100000000 ` +
+          `sptep ${bare(places.table(table, index))} old ${before} new ${bare(after)} spurious 0 fixed 1`,
+      );
       return;
     }
-    this.log.tracepoint('kvm_tdp_mmu_spte_changed', `as id ${roots.asIdOf(tables.rootOf(table))} gfn ${bare(gfn)} ` +
-      `level ${level} old_spte ${bare(before)} new_spte ${bare(after)}`);
+    this.log.tracepoint(
+      'kvm_tdp_mmu_spte_changed',
+      `as id ${roots.asIdOf(tables.rootOf(table))} gfn ${bare(gfn)} ` +
+        `level ${level} old_spte ${bare(before)} new_spte ${bare(after)}`,
+    );
   }
 }

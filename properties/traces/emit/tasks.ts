@@ -5,7 +5,10 @@ import type { Machine } from '../../../spec/machine/machine.ts';
 export type Lockless = 'fault' | 'age' | 'report';
 
 export class Doing {
-  /** The modes of mmu_lock that the functions that it is in rely on, the innermost last: true is read. */
+  /**
+   * The modes of mmu_lock that the functions that it is in rely on, the innermost last: true is
+   * read.
+   */
   readonly shared: boolean[] = [];
   lockless: Lockless | null = null;
   /** Which half of a notifier it is in. */

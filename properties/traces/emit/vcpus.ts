@@ -1,9 +1,9 @@
+import type { Vm } from '../../../impl/vm/vm.ts';
 /** Writes down when a TD's VCPUs are inside, and which exits and faults KVM handles. */
 import { SUCCESS, toRax } from '../../../spec/tdx/status.ts';
 import { VCPU_ACTIVE, VP } from '../../../spec/tdx/td.ts';
-import type { Vm } from '../../../impl/vm/vm.ts';
-import type { TraceLog } from './log.ts';
 import type { Places } from './address-map.ts';
+import type { TraceLog } from './log.ts';
 
 const ENTERS = 'TDH.VP.ENTER';
 /** What the tracepoints of entries and exits print besides, which nobody looks at. */
@@ -33,7 +33,10 @@ class VcpuWriter {
       },
     });
     vm.m.onWrite.push((cell, before) => {
-      const vcpu = before === VCPU_ACTIVE ? vm.vcpus.find(({ tdvpr }) => cell === vm.memory.word(tdvpr, VP.STATE)) : undefined;
+      const vcpu =
+        before === VCPU_ACTIVE
+          ? vm.vcpus.find(({ tdvpr }) => cell === vm.memory.word(tdvpr, VP.STATE))
+          : undefined;
       if (vcpu !== undefined) this.left(vcpu.index, toRax(SUCCESS));
     });
     vm.listeners.push({
@@ -50,16 +53,26 @@ class VcpuWriter {
   }
 
   private enters(index: number): void {
-    const { log, places, running, vm: { m } } = this;
+    const {
+      log,
+      places,
+      running,
+      vm: { m },
+    } = this;
     // its MMU is seen to before it first enters
-    if (!running.has(m.current)) log.event('alloc_root', 'kvm_tdp_mmu_alloc_root+0x4', `${this.vcpu(index)} kvm=${places.vm}`);
+    if (!running.has(m.current))
+      log.event('alloc_root', 'kvm_tdp_mmu_alloc_root+0x4', `${this.vcpu(index)} kvm=${places.vm}`);
     running.set(m.current, index);
     log.tracepoint('kvm_entry', `vcpu ${index}, ${REGISTERS}`);
     log.event('tdh_vp_enter', 'tdh_vp_enter+0x4', `vp=${places.vcpu(index)}`);
   }
 
   private left(index: number, rax: bigint): void {
-    this.log.event('tdh_vp_enter_ret', 'tdx_vcpu_enter_exit+0x40 <- tdh_vp_enter', `status=0x${rax.toString(16)}`);
+    this.log.event(
+      'tdh_vp_enter_ret',
+      'tdx_vcpu_enter_exit+0x40 <- tdh_vp_enter',
+      `status=0x${rax.toString(16)}`,
+    );
     this.log.tracepoint('kvm_exit', `vcpu ${index} reason UNKNOWN ${REGISTERS}`);
   }
 
@@ -68,29 +81,48 @@ class VcpuWriter {
     const vcpu = this.faulting.get(this.vm.m.current);
     if (vcpu === undefined) return;
     const { log, places } = this;
-    log.event('tdp_fault', 'kvm_tdp_page_fault+0x4', `${this.vcpu(vcpu)} kvm=${places.vm} gfn=0x${places.gfn(gfn).toString(16)}`);
+    log.event(
+      'tdp_fault',
+      'kvm_tdp_page_fault+0x4',
+      `${this.vcpu(vcpu)} kvm=${places.vm} gfn=0x${places.gfn(gfn).toString(16)}`,
+    );
     this.askForEvents(vcpu);
   }
 
   private faulted(vcpu: number, mayRetry: boolean): void {
     this.faulting.delete(this.vm.m.current);
     this.askForEvents(vcpu);
-    this.log.event('tdx_handle_exit_ret', 'vcpu_enter_guest+0x900 <- tdx_handle_exit', `ret=${mayRetry ? 1 : 0}`);
+    this.log.event(
+      'tdx_handle_exit_ret',
+      'vcpu_enter_guest+0x900 <- tdx_handle_exit',
+      `ret=${mayRetry ? 1 : 0}`,
+    );
   }
 
-  /** Whether anything else wants the VCPU; a signal, which the kernel asks for by itself, is told in the same way. */
+  /**
+   * Whether anything else wants the VCPU; a signal, which the kernel asks for by itself, is told in
+   * the same way.
+   */
   private askForEvents(vcpu: number): void {
     if (this.vm.vcpus[vcpu]?.kvm.requests() === 0) return;
-    this.log.event('has_events_ret', 'tdx_handle_ept_violation+0x80 <- kvm_vcpu_has_events', 'ret=1');
+    this.log.event(
+      'has_events_ret',
+      'tdx_handle_ept_violation+0x80 <- kvm_vcpu_has_events',
+      'ret=1',
+    );
   }
 
   /** A VCPU that is outside when its operation is over has left KVM_RUN. */
   private ended(): void {
-    const { vm: { m, memory, vcpus }, running } = this;
+    const {
+      vm: { m, memory, vcpus },
+      running,
+    } = this;
     const vcpu = vcpus[running.get(m.current) ?? -1];
     if (vcpu === undefined || m.peek(memory.word(vcpu.tdvpr, VP.STATE)) === VCPU_ACTIVE) return;
     this.log.tracepoint('kvm_userspace_exit', 'reason KVM_EXIT_MEMORY_FAULT (39)');
   }
 }
 
-export const writeVcpus = (vm: Vm, log: TraceLog, places: Places): VcpuWriter => new VcpuWriter(vm, log, places);
+export const writeVcpus = (vm: Vm, log: TraceLog, places: Places): VcpuWriter =>
+  new VcpuWriter(vm, log, places);

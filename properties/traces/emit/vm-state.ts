@@ -1,7 +1,7 @@
 /** Writes down what else KVM does about a TD: bars entries, gives it up, deletes memslots. */
 import type { Vm } from '../../../impl/vm/vm.ts';
-import type { TraceLog } from './log.ts';
 import type { Places } from './address-map.ts';
+import type { TraceLog } from './log.ts';
 
 /** KVM_REQ_VM_DEAD, with the bits that say that it is waited for and wakes nobody up. */
 const REQ_VM_DEAD = 0x301;
@@ -11,7 +11,8 @@ const hex = (value: number): string => `0x${value.toString(16)}`;
 export function writeVmState(vm: Vm, log: TraceLog, places: Places): void {
   const kvm = `kvm=${places.vm}`;
   vm.m.onWrite.push((cell, _before, after) => {
-    if (cell === vm.td.dead) log.event('request', 'kvm_make_all_cpus_request+0x4', `${kvm} req=${hex(REQ_VM_DEAD)}`);
+    if (cell === vm.td.dead)
+      log.event('request', 'kvm_make_all_cpus_request+0x4', `${kvm} req=${hex(REQ_VM_DEAD)}`);
     if (cell !== vm.noEntry) return;
     if (after === 0) log.event('unbar', 'tdx_no_vcpus_enter_stop+0x4', kvm);
     else log.event('bar', 'tdx_no_vcpus_enter_start+0x4', kvm);
@@ -19,8 +20,13 @@ export function writeVmState(vm: Vm, log: TraceLog, places: Places): void {
   vm.listeners.push({
     slotRemovalBegan: (gfn, pages) => {
       const n = places.gfn(gfn + pages) - places.gfn(gfn);
-      log.event('slot', 'kvm_arch_flush_shadow_memslot+0x4', `${kvm} gfn=${hex(places.gfn(gfn))} n=${hex(n)}`);
+      log.event(
+        'slot',
+        'kvm_arch_flush_shadow_memslot+0x4',
+        `${kvm} gfn=${hex(places.gfn(gfn))} n=${hex(n)}`,
+      );
     },
-    slotRemoved: () => log.event('slot_ret', 'kvm_set_memslot+0x400 <- kvm_arch_flush_shadow_memslot', ''),
+    slotRemoved: () =>
+      log.event('slot_ret', 'kvm_set_memslot+0x400 <- kvm_arch_flush_shadow_memslot', ''),
   });
 }

@@ -1,7 +1,7 @@
 /**
- * The probes with which a kernel's KVM tells of itself, as the captures were made with them: 7.3 and 6.12 have BTF, so
- * that arguments go by their names; 6.1 is told by registers. Source: the probe lists of the recordings, which say of
- * each that it took.
+ * The probes with which a kernel's KVM tells of itself, as the captures were made with them: 7.3
+ * and 6.12 have BTF, so that arguments go by their names; 6.1 is told by registers. Source: the
+ * probe lists of the recordings, which say of each that it took.
  */
 import type { KernelVersion } from '../../../spec/kvm/layouts/table.ts';
 import type { EventName } from '../reader/event-table.ts';
@@ -9,7 +9,10 @@ import type { EventName } from '../reader/event-table.ts';
 export interface Probe {
   /** Name of the event. */
   readonly name: EventName;
-  /** Where the function begins, where it returns, or where it begins by way of an fprobe, which an interrupt cannot miss. */
+  /**
+   * Where the function begins, where it returns, or where it begins by way of an fprobe, which an
+   * interrupt cannot miss.
+   */
   readonly at: 'entry' | 'return' | 'fprobe';
   readonly symbol: string;
   /** What is fetched, in the words of the kernel's Documentation/trace/kprobetrace.rst. */
@@ -21,7 +24,8 @@ const SEQ = 'seq=kvm->mmu_invalidate_seq:u64 inprog=kvm->mmu_invalidate_in_progr
 const RANGE = 'start=range->start:x64 end=range->end:x64';
 const SLOT = 'base=slot->base_gfn:x64 n=slot->npages:x64';
 const SPAN = 'start=start:x64 end=end:x64';
-const FAULT = 'vcpu=vcpu:x64 kvm=vcpu->kvm:x64 root=vcpu->arch.mmu->root.hpa:x64 gfn=fault->gfn:x64';
+const FAULT =
+  'vcpu=vcpu:x64 kvm=vcpu->kvm:x64 root=vcpu->arch.mmu->root.hpa:x64 gfn=fault->gfn:x64';
 const VALUES = 'level=level:s32 old=old_spte:x64 new=new_spte:x64 shared=shared:u8';
 
 const COMMON: readonly Probe[] = [
@@ -32,86 +36,160 @@ const COMMON: readonly Probe[] = [
   { name: 'wl_ret', at: 'return', symbol: '_raw_write_lock', args: 'lock=$arg1:x64' },
   { name: 'wu', at: 'entry', symbol: '_raw_write_unlock', args: 'lock=%di:x64' },
   {
-    name: 'map', at: 'entry', symbol: 'kvm_tdp_mmu_map',
+    name: 'map',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_map',
     args: `${FAULT} pfn=fault->pfn:x64 ec=fault->error_code:x64 req=fault->req_level:u8 mmu_seq=fault->mmu_seq:u64`,
   },
   { name: 'map_ret', at: 'return', symbol: 'kvm_tdp_mmu_map', args: 'ret=$retval:s32' },
-  { name: 'fpf', at: 'entry', symbol: 'fast_page_fault', args: `${FAULT} ec=fault->error_code:x64` },
+  {
+    name: 'fpf',
+    at: 'entry',
+    symbol: 'fast_page_fault',
+    args: `${FAULT} ec=fault->error_code:x64`,
+  },
   { name: 'fpf_ret', at: 'return', symbol: 'fast_page_fault', args: 'ret=$retval:s32' },
   {
-    name: 'init_sp', at: 'entry', symbol: 'tdp_mmu_init_sp',
+    name: 'init_sp',
+    at: 'entry',
+    symbol: 'tdp_mmu_init_sp',
     args: 'sp=sp:x64 spt=sp->spt:x64 sptep=sptep:x64 gfn=gfn:x64 role=%cx:x32',
   },
   {
-    name: 'link_sp', at: 'entry', symbol: 'tdp_mmu_link_sp',
+    name: 'link_sp',
+    at: 'entry',
+    symbol: 'tdp_mmu_link_sp',
     args: `${KVM} sptep=iter->sptep:x64 spt=sp->spt:x64 shared=shared:u8`,
   },
   {
-    name: 'free_rcu', at: 'fprobe', symbol: 'tdp_mmu_free_sp_rcu_callback',
+    name: 'free_rcu',
+    at: 'fprobe',
+    symbol: 'tdp_mmu_free_sp_rcu_callback',
     args: 'head=head:x64 spt=-0x78($arg1):x64',
   },
-  { name: 'alloc_root', at: 'entry', symbol: 'kvm_tdp_mmu_alloc_root', args: 'vcpu=vcpu:x64 kvm=vcpu->kvm:x64' },
   {
-    name: 'put_root', at: 'entry', symbol: 'kvm_tdp_mmu_put_root',
-    args: `${KVM} root=root:x64 rc=root->tdp_mmu_root_count.refs.counter:s32 ` +
+    name: 'alloc_root',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_alloc_root',
+    args: 'vcpu=vcpu:x64 kvm=vcpu->kvm:x64',
+  },
+  {
+    name: 'put_root',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_put_root',
+    args:
+      `${KVM} root=root:x64 rc=root->tdp_mmu_root_count.refs.counter:s32 ` +
       'role=root->role.word:x32 spt=root->spt:x64',
   },
   { name: 'zap_inval_ret', at: 'return', symbol: 'kvm_tdp_mmu_zap_invalidated_roots', args: '' },
   { name: 'zap_all', at: 'entry', symbol: 'kvm_tdp_mmu_zap_all', args: KVM },
   {
-    name: 'zap_root', at: 'entry', symbol: 'tdp_mmu_zap_root',
+    name: 'zap_root',
+    at: 'entry',
+    symbol: 'tdp_mmu_zap_root',
     args: `${KVM} root=root:x64 spt=root->spt:x64 shared=shared:u8`,
   },
   { name: 'zap_root_ret', at: 'return', symbol: 'tdp_mmu_zap_root', args: '' },
   {
-    name: 'zap_pass', at: 'entry', symbol: '__tdp_mmu_zap_root',
+    name: 'zap_pass',
+    at: 'entry',
+    symbol: '__tdp_mmu_zap_root',
     args: 'root=root:x64 shared=shared:u8 zap_level=zap_level:s32',
   },
   {
-    name: 'zap_leafs', at: 'entry', symbol: 'tdp_mmu_zap_leafs',
+    name: 'zap_leafs',
+    at: 'entry',
+    symbol: 'tdp_mmu_zap_leafs',
     args: `${KVM} root=root:x64 ${SPAN} can_yield=can_yield:u8 flush=flush:u8`,
   },
   { name: 'zap_leafs_ret', at: 'return', symbol: 'tdp_mmu_zap_leafs', args: 'ret=$retval:u8' },
   { name: 'vm_init', at: 'entry', symbol: 'kvm_mmu_init_tdp_mmu', args: KVM },
   { name: 'vm_uninit', at: 'entry', symbol: 'kvm_mmu_uninit_tdp_mmu', args: KVM },
-  { name: 'unmap_gfn_range', at: 'entry', symbol: 'kvm_unmap_gfn_range', args: `${KVM} ${RANGE} ${SEQ}` },
-  { name: 'unmap_range', at: 'entry', symbol: 'kvm_tdp_mmu_unmap_gfn_range', args: `${KVM} ${RANGE} flush=flush:u8` },
-  { name: 'unmap_range_ret', at: 'return', symbol: 'kvm_tdp_mmu_unmap_gfn_range', args: 'ret=$retval:u8' },
+  {
+    name: 'unmap_gfn_range',
+    at: 'entry',
+    symbol: 'kvm_unmap_gfn_range',
+    args: `${KVM} ${RANGE} ${SEQ}`,
+  },
+  {
+    name: 'unmap_range',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_unmap_gfn_range',
+    args: `${KVM} ${RANGE} flush=flush:u8`,
+  },
+  {
+    name: 'unmap_range_ret',
+    at: 'return',
+    symbol: 'kvm_tdp_mmu_unmap_gfn_range',
+    args: 'ret=$retval:u8',
+  },
   { name: 'inv_add', at: 'entry', symbol: 'kvm_mmu_invalidate_range_add', args: `${KVM} ${SPAN}` },
   { name: 'inv_end', at: 'entry', symbol: 'kvm_mmu_invalidate_end', args: `${KVM} ${SEQ}` },
   {
-    name: 'mn_start', at: 'entry', symbol: 'kvm_mmu_notifier_invalidate_range_start',
+    name: 'mn_start',
+    at: 'entry',
+    symbol: 'kvm_mmu_notifier_invalidate_range_start',
     args: `${RANGE} event=range->event:s32`,
   },
   { name: 'mn_end', at: 'entry', symbol: 'kvm_mmu_notifier_invalidate_range_end', args: RANGE },
-  { name: 'mn_unmap', at: 'entry', symbol: 'kvm_mmu_unmap_gfn_range', args: `${KVM} ${RANGE} ${SEQ}` },
+  {
+    name: 'mn_unmap',
+    at: 'entry',
+    symbol: 'kvm_mmu_unmap_gfn_range',
+    args: `${KVM} ${RANGE} ${SEQ}`,
+  },
   { name: 'mn_release', at: 'entry', symbol: 'kvm_mmu_notifier_release', args: '' },
   { name: 'mn_clear_young', at: 'entry', symbol: 'kvm_mmu_notifier_clear_young', args: SPAN },
-  { name: 'mn_clear_flush_young', at: 'entry', symbol: 'kvm_mmu_notifier_clear_flush_young', args: SPAN },
+  {
+    name: 'mn_clear_flush_young',
+    at: 'entry',
+    symbol: 'kvm_mmu_notifier_clear_flush_young',
+    args: SPAN,
+  },
   { name: 'age', at: 'entry', symbol: 'kvm_tdp_mmu_age_gfn_range', args: `${KVM} ${RANGE}` },
   { name: 'flush', at: 'entry', symbol: 'kvm_flush_remote_tlbs', args: KVM },
   { name: 'flush_ret', at: 'return', symbol: 'kvm_flush_remote_tlbs', args: '' },
   {
-    name: 'flush_range', at: 'entry', symbol: 'kvm_flush_remote_tlbs_range',
+    name: 'flush_range',
+    at: 'entry',
+    symbol: 'kvm_flush_remote_tlbs_range',
     args: `${KVM} gfn=gfn:x64 n=nr_pages:x64`,
   },
   { name: 'flush_range_ret', at: 'return', symbol: 'kvm_flush_remote_tlbs_range', args: '' },
   {
-    name: 'flush_slot', at: 'entry', symbol: 'kvm_flush_remote_tlbs_memslot',
+    name: 'flush_slot',
+    at: 'entry',
+    symbol: 'kvm_flush_remote_tlbs_memslot',
     args: `${KVM} base=memslot->base_gfn:x64 n=memslot->npages:x64`,
   },
   {
-    name: 'wrprot_slot', at: 'entry', symbol: 'kvm_tdp_mmu_wrprot_slot',
+    name: 'wrprot_slot',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_wrprot_slot',
     args: `${KVM} ${SLOT} min_level=min_level:s32`,
   },
-  { name: 'cleardirty_slot', at: 'entry', symbol: 'kvm_tdp_mmu_clear_dirty_slot', args: `${KVM} ${SLOT}` },
   {
-    name: 'cleardirty_pt', at: 'entry', symbol: 'kvm_tdp_mmu_clear_dirty_pt_masked',
+    name: 'cleardirty_slot',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_clear_dirty_slot',
+    args: `${KVM} ${SLOT}`,
+  },
+  {
+    name: 'cleardirty_pt',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_clear_dirty_pt_masked',
     args: `${KVM} gfn=gfn:x64 mask=mask:x64 wrprot=wrprot:u8`,
   },
-  { name: 'wp_gfn', at: 'entry', symbol: 'kvm_tdp_mmu_write_protect_gfn', args: `${KVM} gfn=gfn:x64` },
   {
-    name: 'split_slot', at: 'entry', symbol: 'kvm_tdp_mmu_try_split_huge_pages',
+    name: 'wp_gfn',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_write_protect_gfn',
+    args: `${KVM} gfn=gfn:x64`,
+  },
+  {
+    name: 'split_slot',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_try_split_huge_pages',
     args: `${KVM} ${SPAN} target=target_level:s32 shared=shared:u8`,
   },
   { name: 'hwflush', at: 'entry', symbol: 'svm_flush_tlb_asid', args: 'vcpu=vcpu:x64' },
@@ -121,34 +199,62 @@ const COMMON: readonly Probe[] = [
 
 const ONLY_7_3: readonly Probe[] = [
   {
-    name: 'chg', at: 'entry', symbol: '__handle_changed_spte',
+    name: 'chg',
+    at: 'entry',
+    symbol: '__handle_changed_spte',
     args: `${KVM} sp=sp:x64 spt=sp->spt:x64 role=sp->role.word:x32 gfn=gfn:x64 ${VALUES}`,
   },
   { name: 'inval_roots', at: 'entry', symbol: 'kvm_tdp_mmu_invalidate_roots', args: KVM },
-  { name: 'zap_inval', at: 'entry', symbol: 'kvm_tdp_mmu_zap_invalidated_roots', args: `${KVM} shared=shared:u8` },
-  { name: 'inv_begin', at: 'entry', symbol: 'kvm_mmu_invalidate_start', args: `${KVM} ${SEQ}` },
-  { name: 'recover_slot', at: 'entry', symbol: 'kvm_tdp_mmu_recover_huge_pages', args: `${KVM} ${SLOT}` },
   {
-    name: 'nxzap', at: 'entry', symbol: 'kvm_tdp_mmu_zap_possible_nx_huge_page',
+    name: 'zap_inval',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_zap_invalidated_roots',
+    args: `${KVM} shared=shared:u8`,
+  },
+  { name: 'inv_begin', at: 'entry', symbol: 'kvm_mmu_invalidate_start', args: `${KVM} ${SEQ}` },
+  {
+    name: 'recover_slot',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_recover_huge_pages',
+    args: `${KVM} ${SLOT}`,
+  },
+  {
+    name: 'nxzap',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_zap_possible_nx_huge_page',
     args: `${KVM} sp=sp:x64 spt=sp->spt:x64 ptep=sp->ptep:x64 gfn=sp->gfn:x64`,
   },
 ];
 
 const ONLY_6_12: readonly Probe[] = [
-  { name: 'chg', at: 'entry', symbol: 'handle_changed_spte', args: `${KVM} as_id=as_id:s32 gfn=gfn:x64 ${VALUES}` },
+  {
+    name: 'chg',
+    at: 'entry',
+    symbol: 'handle_changed_spte',
+    args: `${KVM} as_id=as_id:s32 gfn=gfn:x64 ${VALUES}`,
+  },
   { name: 'inval_roots', at: 'entry', symbol: 'kvm_tdp_mmu_invalidate_all_roots', args: KVM },
   { name: 'zap_inval', at: 'entry', symbol: 'kvm_tdp_mmu_zap_invalidated_roots', args: KVM },
   { name: 'inv_begin', at: 'entry', symbol: 'kvm_mmu_invalidate_begin', args: `${KVM} ${SEQ}` },
-  { name: 'recover_slot', at: 'entry', symbol: 'kvm_tdp_mmu_zap_collapsible_sptes', args: `${KVM} ${SLOT}` },
   {
-    name: 'nxzap', at: 'entry', symbol: 'kvm_tdp_mmu_zap_sp',
+    name: 'recover_slot',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_zap_collapsible_sptes',
+    args: `${KVM} ${SLOT}`,
+  },
+  {
+    name: 'nxzap',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_zap_sp',
     args: `${KVM} sp=sp:x64 spt=sp->spt:x64 ptep=sp->ptep:x64 gfn=sp->gfn:x64`,
   },
 ];
 
 const ALL_6_1: readonly Probe[] = [
   {
-    name: 'chg', at: 'entry', symbol: '__handle_changed_spte',
+    name: 'chg',
+    at: 'entry',
+    symbol: '__handle_changed_spte',
     args: 'kvm=%di:x64 as_id=%si:s32 gfn=%dx:x64 old=%cx:x64 new=%r8:x64 level=%r9:s32 shared=+8(%sp):u8',
   },
   { name: 'rl', at: 'entry', symbol: '_raw_read_lock', args: 'lock=%di:x64' },
@@ -160,32 +266,83 @@ const ALL_6_1: readonly Probe[] = [
   { name: 'map', at: 'entry', symbol: 'kvm_tdp_mmu_map', args: 'vcpu=%di:x64 fault=%si:x64' },
   { name: 'map_ret', at: 'return', symbol: 'kvm_tdp_mmu_map', args: 'ret=$retval:s32' },
   { name: 'link_sp', at: 'entry', symbol: 'tdp_mmu_link_sp', args: 'kvm=%di:x64' },
-  { name: 'free_rcu', at: 'entry', symbol: 'tdp_mmu_free_sp_rcu_callback', args: 'head=%di:x64 spt=-0x78(%di):x64' },
-  { name: 'put_root', at: 'entry', symbol: 'kvm_tdp_mmu_put_root', args: 'kvm=%di:x64 root=%si:x64 shared=%dx:u8' },
-  { name: 'inval_roots', at: 'entry', symbol: 'kvm_tdp_mmu_invalidate_all_roots', args: 'kvm=%di:x64' },
-  { name: 'zap_inval', at: 'entry', symbol: 'kvm_tdp_mmu_zap_invalidated_roots', args: 'kvm=%di:x64' },
+  {
+    name: 'free_rcu',
+    at: 'entry',
+    symbol: 'tdp_mmu_free_sp_rcu_callback',
+    args: 'head=%di:x64 spt=-0x78(%di):x64',
+  },
+  {
+    name: 'put_root',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_put_root',
+    args: 'kvm=%di:x64 root=%si:x64 shared=%dx:u8',
+  },
+  {
+    name: 'inval_roots',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_invalidate_all_roots',
+    args: 'kvm=%di:x64',
+  },
+  {
+    name: 'zap_inval',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_zap_invalidated_roots',
+    args: 'kvm=%di:x64',
+  },
   { name: 'zap_all', at: 'entry', symbol: 'kvm_tdp_mmu_zap_all', args: 'kvm=%di:x64' },
   {
-    name: 'zap_pass', at: 'entry', symbol: '__tdp_mmu_zap_root',
+    name: 'zap_pass',
+    at: 'entry',
+    symbol: '__tdp_mmu_zap_root',
     args: 'kvm=%di:x64 root=%si:x64 shared=%dx:u8 zap_level=%cx:s32',
   },
   {
-    name: 'zap_leafs', at: 'entry', symbol: 'tdp_mmu_zap_leafs',
+    name: 'zap_leafs',
+    at: 'entry',
+    symbol: 'tdp_mmu_zap_leafs',
     args: 'kvm=%di:x64 root=%si:x64 start=%dx:x64 end=%cx:x64 can_yield=%r8:u8 flush=%r9:u8',
   },
   { name: 'unmap_range', at: 'entry', symbol: 'kvm_tdp_mmu_unmap_gfn_range', args: 'kvm=%di:x64' },
-  { name: 'inv_begin', at: 'entry', symbol: 'kvm_mmu_invalidate_begin', args: 'kvm=%di:x64 start=%si:x64 end=%dx:x64' },
-  { name: 'inv_end', at: 'entry', symbol: 'kvm_mmu_invalidate_end', args: 'kvm=%di:x64 start=%si:x64 end=%dx:x64' },
+  {
+    name: 'inv_begin',
+    at: 'entry',
+    symbol: 'kvm_mmu_invalidate_begin',
+    args: 'kvm=%di:x64 start=%si:x64 end=%dx:x64',
+  },
+  {
+    name: 'inv_end',
+    at: 'entry',
+    symbol: 'kvm_mmu_invalidate_end',
+    args: 'kvm=%di:x64 start=%si:x64 end=%dx:x64',
+  },
   { name: 'flush', at: 'entry', symbol: 'kvm_flush_remote_tlbs', args: 'kvm=%di:x64' },
   { name: 'flush_ret', at: 'return', symbol: 'kvm_flush_remote_tlbs', args: '' },
   { name: 'wrprot_slot', at: 'entry', symbol: 'kvm_tdp_mmu_wrprot_slot', args: 'kvm=%di:x64' },
-  { name: 'cleardirty_slot', at: 'entry', symbol: 'kvm_tdp_mmu_clear_dirty_slot', args: 'kvm=%di:x64' },
   {
-    name: 'cleardirty_pt', at: 'entry', symbol: 'kvm_tdp_mmu_clear_dirty_pt_masked',
+    name: 'cleardirty_slot',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_clear_dirty_slot',
+    args: 'kvm=%di:x64',
+  },
+  {
+    name: 'cleardirty_pt',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_clear_dirty_pt_masked',
     args: 'kvm=%di:x64 gfn=%dx:x64 mask=%cx:x64',
   },
-  { name: 'split_slot', at: 'entry', symbol: 'kvm_tdp_mmu_try_split_huge_pages', args: 'kvm=%di:x64' },
-  { name: 'collapse_slot', at: 'entry', symbol: 'kvm_tdp_mmu_zap_collapsible_sptes', args: 'kvm=%di:x64' },
+  {
+    name: 'split_slot',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_try_split_huge_pages',
+    args: 'kvm=%di:x64',
+  },
+  {
+    name: 'collapse_slot',
+    at: 'entry',
+    symbol: 'kvm_tdp_mmu_zap_collapsible_sptes',
+    args: 'kvm=%di:x64',
+  },
 ];
 
 /** A kernel's probes. */

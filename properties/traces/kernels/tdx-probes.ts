@@ -1,7 +1,8 @@
 /**
- * The probes of a host with TDs, besides those that every host has: KVM's wrappers of the module's calls, its hook that
- * changes the Secure EPT, and exits and faults of VCPUs. Source: arch/x86/virt/vmx/tdx/tdx.c and arch/x86/kvm/vmx/tdx.c
- * of a 7.x tree, read and not tried: no recording is of such a host.
+ * The probes of a host with TDs, besides those that every host has: KVM's wrappers of the module's
+ * calls, its hook that changes the Secure EPT, and exits and faults of VCPUs. Source:
+ * arch/x86/virt/vmx/tdx/tdx.c and arch/x86/kvm/vmx/tdx.c of a 7.x tree, read and not tried: no
+ * recording is of such a host.
  */
 import type { CallName } from '../reader/event-table.ts';
 import type { Probe } from './probes.ts';
@@ -9,7 +10,10 @@ import type { Probe } from './probes.ts';
 const TD = 'td=td:x64';
 const ENTRY = `${TD} gpa=gpa:x64 level=level:s32`;
 
-/** KVM's wrapper of a call: its name where that is not the event's, and what is fetched where it begins. */
+/**
+ * KVM's wrapper of a call: its name where that is not the event's, and what is fetched where it
+ * begins.
+ */
 const WRAPPERS: readonly (readonly [name: CallName, args: string, symbol?: string])[] = [
   ['tdh_mem_sept_add', `${ENTRY} page=page:x64`],
   ['tdh_mem_page_add', `${TD} gpa=gpa:x64 pfn=pfn:x64 source=source:x64`],
@@ -33,17 +37,36 @@ export const TDX_PROBES: readonly Probe[] = [
     { name: `${name}_ret`, at: 'return', symbol, args: 'status=$retval:x64' },
   ]),
   {
-    name: 'tdx_sept_set_private_spte', at: 'entry', symbol: 'tdx_sept_set_private_spte',
+    name: 'tdx_sept_set_private_spte',
+    at: 'entry',
+    symbol: 'tdx_sept_set_private_spte',
     args: 'kvm=kvm:x64 gfn=gfn:x64 level=level:s32',
   },
-  { name: 'tdx_sept_set_private_spte_ret', at: 'return', symbol: 'tdx_sept_set_private_spte', args: 'ret=$retval:s32' },
-  { name: 'request', at: 'entry', symbol: 'kvm_make_all_cpus_request', args: 'kvm=kvm:x64 req=req:x32' },
+  {
+    name: 'tdx_sept_set_private_spte_ret',
+    at: 'return',
+    symbol: 'tdx_sept_set_private_spte',
+    args: 'ret=$retval:s32',
+  },
+  {
+    name: 'request',
+    at: 'entry',
+    symbol: 'kvm_make_all_cpus_request',
+    args: 'kvm=kvm:x64 req=req:x32',
+  },
   { name: 'tdx_handle_exit', at: 'entry', symbol: 'tdx_handle_exit', args: VCPU },
   { name: 'tdx_handle_exit_ret', at: 'return', symbol: 'tdx_handle_exit', args: 'ret=$retval:s32' },
-  { name: 'tdp_fault', at: 'entry', symbol: 'kvm_tdp_page_fault', args: `${VCPU} kvm=vcpu->kvm:x64 gfn=fault->gfn:x64` },
+  {
+    name: 'tdp_fault',
+    at: 'entry',
+    symbol: 'kvm_tdp_page_fault',
+    args: `${VCPU} kvm=vcpu->kvm:x64 gfn=fault->gfn:x64`,
+  },
   { name: 'has_events_ret', at: 'return', symbol: 'kvm_vcpu_has_events', args: 'ret=$retval:u8' },
   {
-    name: 'slot', at: 'entry', symbol: 'kvm_arch_flush_shadow_memslot',
+    name: 'slot',
+    at: 'entry',
+    symbol: 'kvm_arch_flush_shadow_memslot',
     args: 'kvm=kvm:x64 gfn=slot->base_gfn:x64 n=slot->npages:x64',
   },
   { name: 'slot_ret', at: 'return', symbol: 'kvm_arch_flush_shadow_memslot', args: '' },

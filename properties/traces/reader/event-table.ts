@@ -1,15 +1,37 @@
-/** The events that are understood, whichever kernel has them. All others are counted and passed over. */
+/**
+ * The events that are understood, whichever kernel has them. All others are counted and passed
+ * over.
+ */
 import { hashOfText } from './keys.ts';
 
-/** How the text after the name is written: `(function) key=value …`, words with values, or not looked at. */
+/**
+ * How the text after the name is written: `(function) key=value …`, words with values, or not
+ * looked at.
+ */
 type Form = 'probe' | 'words' | 'ignored';
 
-/** Calls of the TDX module, as KVM's wrappers of them are probed: each has an event where it begins and one where it ends. */
+/**
+ * Calls of the TDX module, as KVM's wrappers of them are probed: each has an event where it begins
+ * and one where it ends.
+ */
 const CALLS = [
-  'tdh_mem_sept_add', 'tdh_mem_page_add', 'tdh_mem_page_aug', 'tdh_mem_range_block', 'tdh_mem_range_unblock',
-  'tdh_mem_track', 'tdh_mem_page_remove', 'tdh_mem_sept_remove', 'tdh_mem_page_demote', 'tdh_mem_page_promote',
-  'tdh_mr_finalize', 'tdh_mng_vpflushdone', 'tdh_mng_key_freeid', 'tdh_phymem_page_wbinvd', 'tdh_phymem_cache_wb',
-  'tdh_phymem_page_reclaim', 'tdh_vp_enter',
+  'tdh_mem_sept_add',
+  'tdh_mem_page_add',
+  'tdh_mem_page_aug',
+  'tdh_mem_range_block',
+  'tdh_mem_range_unblock',
+  'tdh_mem_track',
+  'tdh_mem_page_remove',
+  'tdh_mem_sept_remove',
+  'tdh_mem_page_demote',
+  'tdh_mem_page_promote',
+  'tdh_mr_finalize',
+  'tdh_mng_vpflushdone',
+  'tdh_mng_key_freeid',
+  'tdh_phymem_page_wbinvd',
+  'tdh_phymem_cache_wb',
+  'tdh_phymem_page_reclaim',
+  'tdh_vp_enter',
 ] as const;
 export type CallName = (typeof CALLS)[number];
 export const CALL_NAMES: readonly CallName[] = CALLS;
@@ -17,46 +39,118 @@ export const CALL_NAMES: readonly CallName[] = CALLS;
 /** What else a host with TDs tells, besides what every host does. */
 const OF_TDX_HOSTS = {
   // KVM's hook that changes the Secure EPT, while the mirror entry is FROZEN or mmu_lock is held for write
-  tdx_sept_set_private_spte: 'probe', tdx_sept_set_private_spte_ret: 'probe',
-  tdx_sept_link_private_spt: 'probe', tdx_sept_link_private_spt_ret: 'probe',
+  tdx_sept_set_private_spte: 'probe',
+  tdx_sept_set_private_spte_ret: 'probe',
+  tdx_sept_link_private_spt: 'probe',
+  tdx_sept_link_private_spt_ret: 'probe',
   // entries barred and allowed again
-  bar: 'probe', unbar: 'probe',
+  bar: 'probe',
+  unbar: 'probe',
   // exits, and the faults among them
-  tdx_handle_exit: 'probe', tdx_handle_exit_ret: 'probe', tdp_fault: 'probe', has_events_ret: 'probe',
+  tdx_handle_exit: 'probe',
+  tdx_handle_exit_ret: 'probe',
+  tdp_fault: 'probe',
+  has_events_ret: 'probe',
   kvm_userspace_exit: 'words',
   // requests of all vCPUs, deletions of memslots, pages that the host takes for itself
-  request: 'probe', slot: 'probe', slot_ret: 'probe', reset_page: 'probe',
+  request: 'probe',
+  slot: 'probe',
+  slot_ret: 'probe',
+  reset_page: 'probe',
 } as const satisfies Record<string, Form>;
 
 const EVENTS = {
   // a probe or tracepoint at each place where KVM changes an SPTE
-  chg: 'probe', kvm_tdp_mmu_spte_changed: 'words', fast_page_fault: 'words', kvm_mmu_set_spte: 'words',
+  chg: 'probe',
+  kvm_tdp_mmu_spte_changed: 'words',
+  fast_page_fault: 'words',
+  kvm_mmu_set_spte: 'words',
   // locks
-  rl: 'probe', rl_ret: 'probe', ru: 'probe', wl: 'probe', wl_ret: 'probe', wu: 'probe',
+  rl: 'probe',
+  rl_ret: 'probe',
+  ru: 'probe',
+  wl: 'probe',
+  wl_ret: 'probe',
+  wu: 'probe',
   // faults and vCPUs
-  map: 'probe', map_ret: 'probe', fpf: 'probe', fpf_ret: 'probe', kvm_entry: 'words', kvm_exit: 'words',
-  hwflush: 'probe', loadmmu: 'probe', freeobs: 'probe', kvm_page_fault: 'ignored',
+  map: 'probe',
+  map_ret: 'probe',
+  fpf: 'probe',
+  fpf_ret: 'probe',
+  kvm_entry: 'words',
+  kvm_exit: 'words',
+  hwflush: 'probe',
+  loadmmu: 'probe',
+  freeobs: 'probe',
+  kvm_page_fault: 'ignored',
   // tables and roots
-  init_sp: 'probe', link_sp: 'probe', free_rcu: 'probe', alloc_root: 'probe', put_root: 'probe', inval_roots: 'probe',
-  zap_inval: 'probe', zap_inval_ret: 'probe', zap_all: 'probe', zap_root: 'probe', zap_root_ret: 'probe',
-  zap_pass: 'probe', zap_leafs: 'probe', zap_leafs_ret: 'probe', vm_init: 'probe', vm_uninit: 'probe',
-  kvm_mmu_get_page: 'ignored', kvm_mmu_prepare_zap_page: 'ignored', kvm_mmu_zap_all_fast: 'ignored',
+  init_sp: 'probe',
+  link_sp: 'probe',
+  free_rcu: 'probe',
+  alloc_root: 'probe',
+  put_root: 'probe',
+  inval_roots: 'probe',
+  zap_inval: 'probe',
+  zap_inval_ret: 'probe',
+  zap_all: 'probe',
+  zap_root: 'probe',
+  zap_root_ret: 'probe',
+  zap_pass: 'probe',
+  zap_leafs: 'probe',
+  zap_leafs_ret: 'probe',
+  vm_init: 'probe',
+  vm_uninit: 'probe',
+  kvm_mmu_get_page: 'ignored',
+  kvm_mmu_prepare_zap_page: 'ignored',
+  kvm_mmu_zap_all_fast: 'ignored',
   // the primary MMU's notifiers
-  unmap_gfn_range: 'probe', unmap_range: 'probe', unmap_range_ret: 'probe', inv_begin: 'probe', inv_add: 'probe',
-  inv_end: 'probe', mn_start: 'probe', mn_end: 'probe', mn_unmap: 'probe', mn_release: 'ignored',
-  mn_clear_young: 'ignored', mn_clear_flush_young: 'ignored', age: 'probe', kvm_unmap_hva_range: 'ignored',
-  kvm_age_hva: 'ignored', kvm_test_age_hva: 'ignored',
+  unmap_gfn_range: 'probe',
+  unmap_range: 'probe',
+  unmap_range_ret: 'probe',
+  inv_begin: 'probe',
+  inv_add: 'probe',
+  inv_end: 'probe',
+  mn_start: 'probe',
+  mn_end: 'probe',
+  mn_unmap: 'probe',
+  mn_release: 'ignored',
+  mn_clear_young: 'ignored',
+  mn_clear_flush_young: 'ignored',
+  age: 'probe',
+  kvm_unmap_hva_range: 'ignored',
+  kvm_age_hva: 'ignored',
+  kvm_test_age_hva: 'ignored',
   // flushes
-  flush: 'probe', flush_ret: 'probe', flush_range: 'probe', flush_range_ret: 'probe', flush_slot: 'probe',
+  flush: 'probe',
+  flush_ret: 'probe',
+  flush_range: 'probe',
+  flush_range_ret: 'probe',
+  flush_slot: 'probe',
   // logging, huge pages
-  wrprot_slot: 'probe', cleardirty_slot: 'probe', cleardirty_pt: 'probe', wp_gfn: 'probe', split_slot: 'probe',
-  recover_slot: 'probe', collapse_slot: 'probe', nxzap: 'probe', kvm_mmu_split_huge_page: 'ignored',
+  wrprot_slot: 'probe',
+  cleardirty_slot: 'probe',
+  cleardirty_pt: 'probe',
+  wp_gfn: 'probe',
+  split_slot: 'probe',
+  recover_slot: 'probe',
+  collapse_slot: 'probe',
+  nxzap: 'probe',
+  kvm_mmu_split_huge_page: 'ignored',
   // known, and nothing follows from them
-  kvm_mmu_spte_requested: 'ignored', mark_mmio_spte: 'ignored', check_mmio_spte: 'ignored',
-  handle_mmio_page_fault: 'ignored', kvm_mmio: 'ignored', contention_begin: 'ignored', contention_end: 'ignored',
+  kvm_mmu_spte_requested: 'ignored',
+  mark_mmio_spte: 'ignored',
+  check_mmio_spte: 'ignored',
+  handle_mmio_page_fault: 'ignored',
+  kvm_mmio: 'ignored',
+  contention_begin: 'ignored',
+  contention_end: 'ignored',
 } as const satisfies Record<string, Form>;
 
-export type EventName = keyof typeof EVENTS | keyof typeof OF_TDX_HOSTS | CallName | `${CallName}_ret`;
+export type EventName =
+  | keyof typeof EVENTS
+  | keyof typeof OF_TDX_HOSTS
+  | CallName
+  | `${CallName}_ret`;
 
 export interface EventKind {
   readonly name: EventName;
@@ -67,15 +161,19 @@ export interface EventKind {
 
 /** Events that there are only where there are TDs. */
 export const TDX_EVENTS: readonly EventName[] = [
-  ...CALLS, ...CALLS.map((name) => `${name}_ret` as const),
-  ...Object.keys(OF_TDX_HOSTS) as (keyof typeof OF_TDX_HOSTS)[], // that is what its keys are
+  ...CALLS,
+  ...CALLS.map((name) => `${name}_ret` as const),
+  ...(Object.keys(OF_TDX_HOSTS) as (keyof typeof OF_TDX_HOSTS)[]), // that is what its keys are
 ];
 
 const FORMS: Readonly<Record<string, Form>> = { ...EVENTS, ...OF_TDX_HOSTS };
 
-export const EVENT_KINDS: readonly EventKind[] = [...Object.keys(EVENTS) as EventName[], ...TDX_EVENTS]
-  .map((name, id) => ({ name, form: FORMS[name] ?? 'probe', id })); // the keys of EVENTS are names of events
+export const EVENT_KINDS: readonly EventKind[] = [
+  ...(Object.keys(EVENTS) as EventName[]),
+  ...TDX_EVENTS,
+].map((name, id) => ({ name, form: FORMS[name] ?? 'probe', id })); // the keys of EVENTS are names of events
 
 /** By the hash of the name. */
-export const KIND_BY_HASH: ReadonlyMap<number, EventKind> =
-  new Map(EVENT_KINDS.map((kind) => [hashOfText(kind.name), kind]));
+export const KIND_BY_HASH: ReadonlyMap<number, EventKind> = new Map(
+  EVENT_KINDS.map((kind) => [hashOfText(kind.name), kind]),
+);

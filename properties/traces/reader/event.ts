@@ -1,4 +1,7 @@
-/** One event of a trace, read from the bytes of its line. There is one object, which every line is read into. */
+/**
+ * One event of a trace, read from the bytes of its line. There is one object, which every line is
+ * read into.
+ */
 import { KIND_BY_HASH, type EventKind } from './event-table.ts';
 import { hashOf, PROBE_SLOTS, SLOT, SLOTS, WORD_SLOTS, type Key } from './keys.ts';
 
@@ -15,11 +18,15 @@ const DIGIT = Uint8Array.from({ length: 256 }, (_, code) => {
 });
 
 /**
- * What comments can say of a trace, each as the beginning of one: which events were recorded, so that one that never came
- * is told from one that was not asked for; how many entries a table has, where a model is told of; how the kernel is
- * preempted.
+ * What comments can say of a trace, each as the beginning of one: which events were recorded, so
+ * that one that never came is told from one that was not asked for; how many entries a table has,
+ * where a model is told of; how the kernel is preempted.
  */
-export const DECLARATIONS = { probes: '# probes:', entries: '# entries of a table:', preemption: '# preemption:' } as const;
+export const DECLARATIONS = {
+  probes: '# probes:',
+  entries: '# entries of a table:',
+  preemption: '# preemption:',
+} as const;
 export type Declaration = keyof typeof DECLARATIONS;
 
 /** What a line was. */
@@ -38,7 +45,10 @@ export class TraceEvent {
   inInterrupt = false;
   /** Hash of the function in the parentheses of a probe: of a return probe, who called. */
   caller = 0;
-  /** Where in the bytes the event goes on after its header, and where another begins on the same line, or -1. */
+  /**
+   * Where in the bytes the event goes on after its header, and where another begins on the same
+   * line, or -1.
+   */
   next = -1;
   private readonly hi = new Int32Array(SLOTS);
   private readonly lo = new Int32Array(SLOTS);
@@ -57,12 +67,12 @@ export class TraceEvent {
 
   /** Upper half of a value, signed; 0 when the event has none. */
   high(key: Key): number {
-    return this.has(key) ? this.hi[SLOT[key]] ?? 0 : 0;
+    return this.has(key) ? (this.hi[SLOT[key]] ?? 0) : 0;
   }
 
   /** Lower half of a value, signed; 0 when the event has none. */
   low(key: Key): number {
-    return this.has(key) ? this.lo[SLOT[key]] ?? 0 : 0;
+    return this.has(key) ? (this.lo[SLOT[key]] ?? 0) : 0;
   }
 
   /** A value of up to 53 bits, or an address without its upper bits; 0 when the event has none. */
@@ -77,7 +87,9 @@ export class TraceEvent {
 
   /** Name and id of the task, as in the line. */
   task(): string {
-    return Buffer.from(this.bytes.subarray(this.from, this.pidAt)).toString('latin1').trim() + this.pid;
+    return (
+      Buffer.from(this.bytes.subarray(this.from, this.pidAt)).toString('latin1').trim() + this.pid
+    );
   }
 
   name(): string {
@@ -88,7 +100,12 @@ export class TraceEvent {
   declared(what: Declaration): readonly string[] {
     const text = this.text();
     const begins = DECLARATIONS[what];
-    return text.startsWith(begins) ? text.slice(begins.length).split(' ').filter((word) => word !== '') : [];
+    return text.startsWith(begins)
+      ? text
+          .slice(begins.length)
+          .split(' ')
+          .filter((word) => word !== '')
+      : [];
   }
 
   /** Reads the line in `bytes` from `from` up to `to`, which is where its newline is. */
@@ -136,7 +153,8 @@ export class TraceEvent {
     const { bytes, from, to } = this;
     let i = bytes[from + PID_COLUMN - 1] === MINUS ? from + PID_COLUMN : from;
     for (; i < to; i++) {
-      if (bytes[i] === BRACKET && bytes[i - 1] === SPACE && (DIGIT[bytes[i + 1] ?? 0] ?? 255) < 10) break;
+      if (bytes[i] === BRACKET && bytes[i - 1] === SPACE && (DIGIT[bytes[i + 1] ?? 0] ?? 255) < 10)
+        break;
     }
     if (i >= to) return -1;
     let end = i - 1;
@@ -147,7 +165,8 @@ export class TraceEvent {
       for (end--; end > from && bytes[end] === SPACE;) end--;
     }
     let [pid, power, at] = [0, 1, end];
-    for (; at > from && (DIGIT[bytes[at] ?? 0] ?? 255) < 10; at--, power *= 10) pid += (DIGIT[bytes[at] ?? 0] ?? 0) * power;
+    for (; at > from && (DIGIT[bytes[at] ?? 0] ?? 255) < 10; at--, power *= 10)
+      pid += (DIGIT[bytes[at] ?? 0] ?? 0) * power;
     if (at === end || bytes[at] !== MINUS) return -1;
     this.pid = pid;
     this.pidAt = at + 1;
@@ -193,7 +212,10 @@ export class TraceEvent {
     }
   }
 
-  /** Reads digits at `i` into a slot; a 0x makes them hexadecimal whatever `base` says. Answers where they end. */
+  /**
+   * Reads digits at `i` into a slot; a 0x makes them hexadecimal whatever `base` says. Answers
+   * where they end.
+   */
   private readNumber(slot: number, i: number, base: number): number {
     const { bytes, to } = this;
     const hexadecimal = bytes[i + 1] === LETTER_X;
@@ -226,7 +248,10 @@ export class TraceEvent {
     return i;
   }
 
-  /** Linux 6.1 prints some events without body and newline, so that the next one follows: finds where. */
+  /**
+   * Linux 6.1 prints some events without body and newline, so that the next one follows: finds
+   * where.
+   */
   private findNext(body: number): void {
     const { bytes, to } = this;
     let i = body;

@@ -1,27 +1,73 @@
-/** What events carry: a slot for each name that a value goes by in any event, and how its digits are to be read. */
+/**
+ * What events carry: a slot for each name that a value goes by in any event, and how its digits are
+ * to be read.
+ */
 
 /**
- * Values of probes say their base themselves (0x or not). For the words of tracepoints it is here: 16 or 10; 0 is for
- * names that only probes use, which are ordinary words elsewhere ("access f").
+ * Values of probes say their base themselves (0x or not). For the words of tracepoints it is here:
+ * 16 or 10; 0 is for names that only probes use, which are ordinary words elsewhere ("access f").
  */
 const BASES = {
-  kvm: 0, vcpu: 10, sp: 0, spt: 0, sptep: 16, ptep: 0, root: 0, role: 0, gfn: 16, pfn: 0, level: 10, old: 16, new: 16,
-  spte: 16, at: 16, shared: 0, as_id: 0, lock: 0, seq: 0, inprog: 0, mmu_seq: 0, start: 0, end: 0, base: 0, n: 0,
-  mask: 0, wrprot: 0, ret: 0, rc: 0, flush: 0, head: 0, zap_level: 0, min_level: 0, fixed: 10,
-  td: 0, gpa: 0, tdx_level: 0, page: 0, source: 0, status: 0, req: 0,
+  kvm: 0,
+  vcpu: 10,
+  sp: 0,
+  spt: 0,
+  sptep: 16,
+  ptep: 0,
+  root: 0,
+  role: 0,
+  gfn: 16,
+  pfn: 0,
+  level: 10,
+  old: 16,
+  new: 16,
+  spte: 16,
+  at: 16,
+  shared: 0,
+  as_id: 0,
+  lock: 0,
+  seq: 0,
+  inprog: 0,
+  mmu_seq: 0,
+  start: 0,
+  end: 0,
+  base: 0,
+  n: 0,
+  mask: 0,
+  wrprot: 0,
+  ret: 0,
+  rc: 0,
+  flush: 0,
+  head: 0,
+  zap_level: 0,
+  min_level: 0,
+  fixed: 10,
+  td: 0,
+  gpa: 0,
+  tdx_level: 0,
+  page: 0,
+  source: 0,
+  status: 0,
+  req: 0,
 } as const;
 
 export type Key = keyof typeof BASES;
 
 /** Other names of the same values in tracepoints. */
-const ALIASES: ReadonlyMap<string, Key> = new Map([['old_spte', 'old'], ['new_spte', 'new'], ['id', 'as_id']]);
+const ALIASES: ReadonlyMap<string, Key> = new Map([
+  ['old_spte', 'old'],
+  ['new_spte', 'new'],
+  ['id', 'as_id'],
+]);
 const ALIAS_BASE = { old: 16, new: 16, as_id: 10 } as const;
 
 const NAMES = Object.keys(BASES).map((name) => name as Key); // the keys of BASES are what Key is
 
 export const SLOTS = NAMES.length;
 /** The slot of each name. */
-export const SLOT = Object.fromEntries(NAMES.map((name, slot) => [name, slot])) as Readonly<Record<Key, number>>;
+export const SLOT = Object.fromEntries(NAMES.map((name, slot) => [name, slot])) as Readonly<
+  Record<Key, number>
+>;
 
 /** A hash of the bytes of a name; names that are looked up are compared by it alone. */
 export function hashOf(bytes: Uint8Array, from: number, to: number): number {
@@ -36,11 +82,17 @@ export function hashOfText(text: string): number {
 }
 
 /** Slot by hash of `key=` in a probe's event. */
-export const PROBE_SLOTS: ReadonlyMap<number, number> = new Map(NAMES.map((name) => [hashOfText(name), SLOT[name]]));
+export const PROBE_SLOTS: ReadonlyMap<number, number> = new Map(
+  NAMES.map((name) => [hashOfText(name), SLOT[name]]),
+);
 
 /** Slot and base, packed as slot * 32 + base, by hash of a tracepoint's word. */
 export const WORD_SLOTS: ReadonlyMap<number, number> = new Map([
-  ...NAMES.filter((name) => BASES[name] > 0).map((name) => [hashOfText(name), SLOT[name] * 32 + BASES[name]] as const),
-  ...[...ALIASES].map(([alias, name]) =>
-    [hashOfText(alias), SLOT[name] * 32 + ALIAS_BASE[name as keyof typeof ALIAS_BASE]] as const),
+  ...NAMES.filter((name) => BASES[name] > 0).map(
+    (name) => [hashOfText(name), SLOT[name] * 32 + BASES[name]] as const,
+  ),
+  ...[...ALIASES].map(
+    ([alias, name]) =>
+      [hashOfText(alias), SLOT[name] * 32 + ALIAS_BASE[name as keyof typeof ALIAS_BASE]] as const,
+  ),
 ]);

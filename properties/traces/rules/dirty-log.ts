@@ -1,8 +1,11 @@
-/** K24: what the dirty log is to notice is write-protected when the task goes on, small pages and large ones. */
+/**
+ * K24: what the dirty log is to notice is write-protected when the task goes on, small pages and
+ * large ones.
+ */
 import type { TraceEvent } from '../reader/event.ts';
-import { has, hexOf } from '../state/spte.ts';
 import { someLeaf } from '../state/leaves.ts';
 import { isYield } from '../state/locks.ts';
+import { has, hexOf } from '../state/spte.ts';
 import type { Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
@@ -43,14 +46,18 @@ function check(world: World, judge: TraceJudge, task: Task, protecting: Protecti
   judge.exercised(vm);
   const wrong = (table: Table, i: number): boolean => {
     const [hi, lo] = [table.hi[i] ?? 0, table.lo[i] ?? 0];
-    if (table.level < minLevel || (table.lines[i] ?? 0) >= line || !has(layout.writable, hi, lo)) return false;
+    if (table.level < minLevel || (table.lines[i] ?? 0) >= line || !has(layout.writable, hi, lo))
+      return false;
     if (table.level === 1 && !inMask(protecting, table.gfnOf(i))) return false;
-    judge.violated({ line: world.e.line, task, vm },
+    judge.violated(
+      { line: world.e.line, task, vm },
       `GFN 0x${table.gfnOf(i).toString(16)} at level ${table.level} is writable by ${hexOf(hi, lo)}, so that the log misses writes`,
-      [{ line, what: `${task.name} write-protects` }]);
+      [{ line, what: `${task.name} write-protects` }],
+    );
     return true;
   };
-  for (const root of vm.roots) if (!root.invalid && root.asId === asId && someLeaf(world, root, start, end, wrong)) return;
+  for (const root of vm.roots)
+    if (!root.invalid && root.asId === asId && someLeaf(world, root, start, end, wrong)) return;
 }
 
 const K24: TraceRule = {
@@ -69,7 +76,13 @@ const K24: TraceRule = {
       if (!e.has('n')) return;
       const [vm, start] = [world.vmOf(e, task), e.number('base')];
       protecting.set(task, {
-        vm, asId: asIdOf(e), line: e.line, start, end: start + e.number('n'), minLevel: e.has('min_level') ? e.low('min_level') : 1, mask: null,
+        vm,
+        asId: asIdOf(e),
+        line: e.line,
+        start,
+        end: start + e.number('n'),
+        minLevel: e.has('min_level') ? e.low('min_level') : 1,
+        mask: null,
       });
     });
     world.on('cleardirty_pt', (e, task) => {
@@ -77,7 +90,13 @@ const K24: TraceRule = {
       if (e.has('wrprot') && e.low('wrprot') === 0) return;
       const [vm, start] = [world.vmOf(e, task), e.number('gfn')];
       protecting.set(task, {
-        vm, asId: asIdOf(e), line: e.line, start, end: start + 2 * MASK_BITS, minLevel: 1, mask: [e.low('mask'), e.high('mask')],
+        vm,
+        asId: asIdOf(e),
+        line: e.line,
+        start,
+        end: start + 2 * MASK_BITS,
+        minLevel: 1,
+        mask: [e.low('mask'), e.high('mask')],
       });
     });
     // a walk that yields is not through

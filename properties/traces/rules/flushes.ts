@@ -8,7 +8,10 @@ const SAID: Readonly<Record<Due, string>> = {
   lock: 'goes on, and has not flushed',
 };
 
-/** There is a newer root of the address space: this one may be invalid, and a vCPU that leaves it flushes by itself. */
+/**
+ * There is a newer root of the address space: this one may be invalid, and a vCPU that leaves it
+ * flushes by itself.
+ */
 const isReplaced = ({ root, vm }: Debt): boolean =>
   root !== null && vm.roots.find(({ asId }) => asId === root.asId) !== root;
 
@@ -29,9 +32,11 @@ const paid = (id: string): TraceRule => ({
     listeners.unpaid.push((debt, task, at) => {
       if (debt.rule !== id) return;
       const mayBeInvalid = isReplaced(debt) || zapped.has(debt.vm);
-      judge.violated({ ...at, task, vm: debt.vm, unless: mayBeInvalid ? ['inval_roots'] : [] },
+      judge.violated(
+        { ...at, task, vm: debt.vm, unless: mayBeInvalid ? ['inval_roots'] : [] },
         `${SAID[debt.due]} since GFNs 0x${debt.start.toString(16)} up to 0x${debt.end.toString(16)} changed`,
-        [{ line: debt.line, what: debt.what }]);
+        [{ line: debt.line, what: debt.what }],
+      );
     });
   },
 });
@@ -42,9 +47,12 @@ const K21: TraceRule = {
   watch: (_world, judge, { debts: { listeners } }) => {
     listeners.covering.push((vm) => judge.exercised(vm));
     listeners.missed.push((debt, task, { line, text, start, end }) => {
-      judge.violated({ line, task, vm: debt.vm, text },
+      judge.violated(
+        { line, task, vm: debt.vm, text },
         `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)} are flushed, and 0x${debt.start.toString(16)} up to ` +
-        `0x${debt.end.toString(16)} changed`, [{ line: debt.line, what: debt.what }]);
+          `0x${debt.end.toString(16)} changed`,
+        [{ line: debt.line, what: debt.what }],
+      );
     });
   },
 };

@@ -1,4 +1,7 @@
-/** K20 seen from the guests: when a flush has returned, nobody is in the guest with what was flushed. */
+/**
+ * K20 seen from the guests: when a flush has returned, nobody is in the guest with what was
+ * flushed.
+ */
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
@@ -37,7 +40,9 @@ class Guests {
       this.begun.set(task, { line: e.line, vm: world.vmOf(e, task) });
     });
     world.on('flush_ret', ({ line }, task) => this.onFlushed(task, line));
-    world.listeners.forgetting.push(() => [this.guests, this.begun, this.done].forEach((map) => map.clear()));
+    world.listeners.forgetting.push(() =>
+      [this.guests, this.begun, this.done].forEach((map) => map.clear()),
+    );
   }
 
   private of(task: Task): Guest {
@@ -49,11 +54,22 @@ class Guests {
   private onEntry(world: World, task: Task, line: number): void {
     const guest = this.of(task);
     const flush = task.runs === null ? undefined : this.done.get(task.runs);
-    if (flush !== undefined && guest.entered > 0 && guest.entered < flush.begin && world.hasSeen('hwflush')) {
+    if (
+      flush !== undefined &&
+      guest.entered > 0 &&
+      guest.entered < flush.begin &&
+      world.hasSeen('hwflush')
+    ) {
       this.judge.exercised(task.runs);
       if (guest.flushed < flush.begin) {
-        this.judge.violated({ line, task, vm: task.runs }, 'a vCPU enters the guest with a TLB that was to be flushed',
-          [{ line: flush.begin, what: `${flush.by.name} flushes` }, { line: guest.entered, what: `${task.name} entered the guest` }]);
+        this.judge.violated(
+          { line, task, vm: task.runs },
+          'a vCPU enters the guest with a TLB that was to be flushed',
+          [
+            { line: flush.begin, what: `${flush.by.name} flushes` },
+            { line: guest.entered, what: `${task.name} entered the guest` },
+          ],
+        );
       }
     }
     guest.entered = line;
@@ -69,8 +85,14 @@ class Guests {
       if (task.runs !== vm || inside === 0) continue;
       this.judge.exercised(vm);
       if (inside >= begin) continue;
-      this.judge.violated({ line, task: by, vm }, `the flush has returned, and ${task.name} is still in the guest`,
-        [{ line: begin, what: `${by.name} flushes` }, { line: inside, what: `${task.name} entered the guest` }]);
+      this.judge.violated(
+        { line, task: by, vm },
+        `the flush has returned, and ${task.name} is still in the guest`,
+        [
+          { line: begin, what: `${by.name} flushes` },
+          { line: inside, what: `${task.name} entered the guest` },
+        ],
+      );
     }
     this.done.set(vm, { begin, by });
   }

@@ -1,9 +1,12 @@
-/** Huge pages that the guest may not execute: tables are taken back (K18), and none is let through (K12). */
+import { frameOfAddress, indexOfAddress } from '../state/addresses.ts';
+import { valuesOf } from '../state/change.ts';
+/**
+ * Huge pages that the guest may not execute: tables are taken back (K18), and none is let through
+ * (K12).
+ */
 import { FROZEN, frameOf, has, LEAF, LEAF_LEVEL, TABLE } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
-import { frameOfAddress, indexOfAddress } from '../state/addresses.ts';
-import { valuesOf } from '../state/change.ts';
 import type { TraceRule } from './rule.ts';
 
 interface Recovery {
@@ -23,7 +26,10 @@ const K18: TraceRule = {
       if (!e.has('ptep')) return;
       const ptep = e.number('ptep');
       recovering.set(task, {
-        line: e.line, frame: frameOfAddress(e.number('spt')), parent: frameOfAddress(ptep), index: indexOfAddress(ptep),
+        line: e.line,
+        frame: frameOfAddress(e.number('spt')),
+        parent: frameOfAddress(ptep),
+        index: indexOfAddress(ptep),
       });
     });
     world.listeners.releasing.push((task) => recovering.delete(task));
@@ -36,13 +42,29 @@ const K18: TraceRule = {
       if (!isMeant && (c.oldKind !== TABLE || c.newKind === FROZEN)) return;
       judge.exercised(c.vm);
       if (!isMeant) {
-        judge.violated(c, `another entry than that of the table that is to be taken back: ${valuesOf(c)}`,
-          [{ line: recovery.line, what: `${c.task.name} takes back the table on page 0x${recovery.frame.toString(16)}` }]);
+        judge.violated(
+          c,
+          `another entry than that of the table that is to be taken back: ${valuesOf(c)}`,
+          [
+            {
+              line: recovery.line,
+              what: `${c.task.name} takes back the table on page 0x${recovery.frame.toString(16)}`,
+            },
+          ],
+        );
         return;
       }
       if (c.oldKind === TABLE && frameOf(c.oldHi, c.oldLo) === recovery.frame) return;
-      judge.violated(c, `the entry does not point to the table that is to be taken back: ${valuesOf(c)}`,
-        [{ line: recovery.line, what: `${c.task.name} takes back the table on page 0x${recovery.frame.toString(16)}` }]);
+      judge.violated(
+        c,
+        `the entry does not point to the table that is to be taken back: ${valuesOf(c)}`,
+        [
+          {
+            line: recovery.line,
+            what: `${c.task.name} takes back the table on page 0x${recovery.frame.toString(16)}`,
+          },
+        ],
+      );
     });
   },
 };
@@ -55,8 +77,9 @@ interface Suspect {
 }
 
 /**
- * Whether such pages are forbidden the trace does not say. They are when one is mapped without leave to execute; and
- * who changes that takes all roots away. So one that is let through between two that are not was wrong.
+ * Whether such pages are forbidden the trace does not say. They are when one is mapped without
+ * leave to execute; and who changes that takes all roots away. So one that is let through between
+ * two that are not was wrong.
  */
 const K12: TraceRule = {
   id: 'K12',
@@ -71,19 +94,28 @@ const K12: TraceRule = {
     world.listeners.forgetting.push(() => forbidden.clear());
     world.listeners.changing.push((c) => {
       const layout = world.kernel?.layout;
-      if (layout === undefined || c.newKind !== LEAF || c.level === LEAF_LEVEL || c.task.mapLine === 0) return;
+      if (
+        layout === undefined ||
+        c.newKind !== LEAF ||
+        c.level === LEAF_LEVEL ||
+        c.task.mapLine === 0
+      )
+        return;
       const suspects = forbidden.get(c.vm);
       // what is to be executed is granted by a bit that is absent: NX
       if (has(layout.granted.executable, c.newHi, c.newLo)) {
-        for (const suspect of suspects ?? []) judge.violated({ ...suspect, vm: c.vm }, suspect.seen);
+        for (const suspect of suspects ?? [])
+          judge.violated({ ...suspect, vm: c.vm }, suspect.seen);
         forbidden.set(c.vm, []);
-      } else suspects?.push({
-        line: c.line, text: world.e.text(), task: c.task,
-        seen: `a page above level 1 may be executed, while others may not: ${valuesOf(c)}`,
-      });
+      } else
+        suspects?.push({
+          line: c.line,
+          text: world.e.text(),
+          task: c.task,
+          seen: `a page above level 1 may be executed, while others may not: ${valuesOf(c)}`,
+        });
     });
   },
 };
 
 export default [K18, K12] satisfies readonly TraceRule[];
-

@@ -1,24 +1,26 @@
+import type { TraceEvent } from '../reader/event.ts';
 /** Pages that the primary MMU takes back: K22, K34, K37 to K39. */
 import { valuesOf } from '../state/change.ts';
-import type { TraceEvent } from '../reader/event.ts';
-import type { Invalidation, Notifiers, Range } from '../state/notifiers.ts';
+import { followUnderway } from '../state/invalidated-range.ts';
 import { someLeaf } from '../state/leaves.ts';
 import { isYield } from '../state/locks.ts';
+import type { Invalidation, Notifiers, Range } from '../state/notifiers.ts';
 import { hexOf, isPresent, LEAF } from '../state/spte.ts';
 import type { Table } from '../state/table.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
-import { followUnderway } from '../state/invalidated-range.ts';
 import type { World } from '../state/world.ts';
 import { LOCK_PAIRS, type Cause, type TraceJudge, type TraceRule } from './rule.ts';
 
-const rangeText = ({ start, end }: Range): string => `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)}`;
+const rangeText = ({ start, end }: Range): string =>
+  `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)}`;
 
 const began = ({ line, task }: Invalidation): Cause => ({ line, what: `${task.name} invalidates` });
 
 /**
- * Roots that a range is about: those of the address spaces that were walked, or of the only one that there is. Where no
- * event tells of the whole range, a walk that was not done is not known, and it is those that were.
+ * Roots that a range is about: those of the address spaces that were walked, or of the only one
+ * that there is. Where no event tells of the whole range, a walk that was not done is not known,
+ * and it is those that were.
  */
 function rootsFor(world: World, vm: Vm, { asIds, sps }: Range): Table[] {
   if (world.kernel?.namesTables !== true) {
@@ -28,11 +30,19 @@ function rootsFor(world: World, vm: Vm, { asIds, sps }: Range): Table[] {
     return [...sps].flatMap((sp) => vm.rootsBySp.get(sp) ?? (others.length === 1 ? others : []));
   }
   const only = new Set(vm.roots.map(({ asId }) => asId)).size === 1;
-  return vm.roots.filter((root) => asIds.size === 0 ? only : asIds.has(root.asId));
+  return vm.roots.filter((root) => (asIds.size === 0 ? only : asIds.has(root.asId)));
 }
 
-/** Looks for leaves of a range that an invalidation leaves behind, in roots that `premise` holds for. */
-const nothingLeft = (id: string, needs: TraceRule['needs'], named: boolean, premise: (root: Table) => boolean): TraceRule => ({
+/**
+ * Looks for leaves of a range that an invalidation leaves behind, in roots that `premise` holds
+ * for.
+ */
+const nothingLeft = (
+  id: string,
+  needs: TraceRule['needs'],
+  named: boolean,
+  premise: (root: Table) => boolean,
+): TraceRule => ({
   id,
   needs,
   watch: (world, judge, { notifiers }) => {
@@ -43,10 +53,12 @@ const nothingLeft = (id: string, needs: TraceRule['needs'], named: boolean, prem
           if (!premise(root)) continue;
           judge.exercised(root.vm);
           someLeaf(world, root, range.start, range.end, (table, i) => {
-            judge.violated({ line: e.line, task: invalidation.task, vm: root.vm },
+            judge.violated(
+              { line: e.line, task: invalidation.task, vm: root.vm },
               `${rangeText(range)} were to be given up, and ${hexOf(table.hi[i] ?? 0, table.lo[i] ?? 0)} still maps ` +
-              `0x${table.gfnOf(i).toString(16)} under a${root.invalid ? 'n invalid' : ' valid'} root`,
-              [began(invalidation), { line: table.lines[i] ?? 0, what: 'the leaf was written' }]);
+                `0x${table.gfnOf(i).toString(16)} under a${root.invalid ? 'n invalid' : ' valid'} root`,
+              [began(invalidation), { line: table.lines[i] ?? 0, what: 'the leaf was written' }],
+            );
             return true;
           });
         }
@@ -69,7 +81,7 @@ class Sequence {
 
   /** Null before anything has told, and when it may be of another VM at the same address. */
   of(vm: Vm): number | null {
-    return vm.dying ? null : this.next.get(vm) ?? null;
+    return vm.dying ? null : (this.next.get(vm) ?? null);
   }
 
   is(vm: Vm, seq: number): void {
@@ -80,7 +92,12 @@ class Sequence {
 /** No slot is behind such a GFN, and nothing can be stale. */
 const NO_PAGE = 0xfff0_0000;
 
-function judgeFault(world: World, judge: TraceJudge, notifiers: Notifiers, sequence: Sequence): void {
+function judgeFault(
+  world: World,
+  judge: TraceJudge,
+  notifiers: Notifiers,
+  sequence: Sequence,
+): void {
   const underway = followUnderway(world, notifiers);
   world.on('map', (e, task) => {
     const { vm } = task;
@@ -90,18 +107,30 @@ function judgeFault(world: World, judge: TraceJudge, notifiers: Notifiers, seque
     const expected = sequence.of(vm);
     const at = { line: e.line, task, vm };
     if (expected !== null && expected !== e.number('mmu_seq')) {
-      judge.violated(at, `GFN 0x${gfn.toString(16)} was looked up at sequence number ${e.number('mmu_seq')}, and is mapped at ` +
-        `${expected}: something was invalidated in between`);
+      judge.violated(
+        at,
+        `GFN 0x${gfn.toString(16)} was looked up at sequence number ${e.number('mmu_seq')}, and is mapped at ` +
+          `${expected}: something was invalidated in between`,
+      );
       return;
     }
     const present = underway.get(vm);
     if (present === undefined || gfn < present.start || gfn >= present.end) return;
-    judge.violated({ ...at, unless: ['inv_end'] }, `GFN 0x${gfn.toString(16)} is mapped while it is invalidated`,
-      [...present.begun].map(([{ name }, line]) => ({ line, what: `${name} invalidates` })));
+    judge.violated(
+      { ...at, unless: ['inv_end'] },
+      `GFN 0x${gfn.toString(16)} is mapped while it is invalidated`,
+      [...present.begun].map(([{ name }, line]) => ({ line, what: `${name} invalidates` })),
+    );
   });
   // where a fault does not say what it maps
   world.listeners.changing.push((c) => {
-    if (world.kernel?.namesTables !== false || c.newKind !== LEAF || isPresent(c.oldKind) || c.task.mapLine === 0) return;
+    if (
+      world.kernel?.namesTables !== false ||
+      c.newKind !== LEAF ||
+      isPresent(c.oldKind) ||
+      c.task.mapLine === 0
+    )
+      return;
     judge.exercised(c.vm);
     for (const invalidation of notifiers.goingOn(c.vm)) {
       if (!invalidation.ranges.some(({ start, end }) => c.gfn >= start && c.gfn < end)) continue;
@@ -135,15 +164,21 @@ const K38: TraceRule = {
       const [seq, expected] = [e.number('seq'), sequence.of(vm)];
       judge.exercised(vm);
       if (expected !== null && seq !== expected) {
-        judge.violated({ line: e.line, task, vm }, `the sequence number is ${seq}, where ${expected} invalidations have ended`);
+        judge.violated(
+          { line: e.line, task, vm },
+          `the sequence number is ${seq}, where ${expected} invalidations have ended`,
+        );
       }
       sequence.is(vm, seq);
     });
     const count = (vm: Vm, task: Task, e: TraceEvent): void => {
       const going = notifiers.goingOn(vm);
       if (!e.has('inprog') || e.low('inprog') >= going.length) return;
-      judge.violated({ line: e.line, task, vm },
-        `${e.low('inprog')} invalidations are said to be going on, and ${going.length} are`, going.map(began));
+      judge.violated(
+        { line: e.line, task, vm },
+        `${e.low('inprog')} invalidations are said to be going on, and ${going.length} are`,
+        going.map(began),
+      );
     };
     world.on('unmap_gfn_range', (e, task) => count(world.vmOf(e, task), task, e));
     notifiers.ending.push(({ vm, task }, e) => count(vm, task, e));
@@ -151,7 +186,10 @@ const K38: TraceRule = {
       const vm = world.vmOf(e, task);
       sequence.is(vm, e.number('seq') + 1);
       if (!world.tellsLocksOf(task, vm) || task.holdOn(vm.id)?.mode === EXCLUSIVE) return;
-      judge.violated({ line: e.line, task, vm }, 'an invalidation ends without mmu_lock held for write');
+      judge.violated(
+        { line: e.line, task, vm },
+        'an invalidation ends without mmu_lock held for write',
+      );
     });
   },
 };
@@ -165,12 +203,18 @@ const K39: TraceRule = {
       if (notifiers.of(vm, task) === undefined) return;
       judge.exercised(vm);
       if (e.low('inprog') > 0) return;
-      judge.violated({ line: e.line, task, vm }, 'a range is taken away while no invalidation counts as going on');
+      judge.violated(
+        { line: e.line, task, vm },
+        'a range is taken away while no invalidation counts as going on',
+      );
     });
   },
 };
 
-/** The other half of it: a zap that no notifier asked for is an invalidation, too, of all that it takes away. */
+/**
+ * The other half of it: a zap that no notifier asked for is an invalidation, too, of all that it
+ * takes away.
+ */
 const K39_ZAPS: TraceRule = {
   id: 'K39',
   needs: ['zap_leafs', 'unmap_range', 'unmap_range_ret', 'inv_add'],
@@ -183,7 +227,9 @@ const K39_ZAPS: TraceRule = {
     world.listeners.acquired.push((task, hold) => {
       if (!isYield(hold)) begun.set(task, []);
     });
-    world.on('inv_add', (e, task) => begun.get(task)?.push({ start: e.number('start'), end: e.number('end') }));
+    world.on('inv_add', (e, task) =>
+      begun.get(task)?.push({ start: e.number('start'), end: e.number('end') }),
+    );
     world.on('zap_leafs', (e, task) => {
       const ranges = begun.get(task);
       if (unmapping.has(task) || ranges === undefined) return;
@@ -191,8 +237,10 @@ const K39_ZAPS: TraceRule = {
       judge.exercised(vm);
       const [start, end] = [e.number('start'), e.number('end')];
       if (ranges.some((range) => range.start <= start && range.end >= end)) return;
-      judge.violated({ line: e.line, task, vm },
-        `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)} are zapped, and do not count as being invalidated`);
+      judge.violated(
+        { line: e.line, task, vm },
+        `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)} are zapped, and do not count as being invalidated`,
+      );
     });
   },
 };

@@ -1,4 +1,7 @@
-/** K24 while the dirty log is on: nothing above level 1 becomes writable, of which a write would not tell. */
+/**
+ * K24 while the dirty log is on: nothing above level 1 becomes writable, of which a write would not
+ * tell.
+ */
 import { valuesOf } from '../state/change.ts';
 import { has, LEAF, LEAF_LEVEL, pagesAt } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
@@ -21,8 +24,8 @@ interface Logged {
 }
 
 /**
- * When logging ends the trace does not say: before large pages are made again, and large ones may be mapped already. So
- * one that is mapped was wrong if the log is read once more.
+ * When logging ends the trace does not say: before large pages are made again, and large ones may
+ * be mapped already. So one that is mapped was wrong if the log is read once more.
  */
 const K24: TraceRule = {
   id: 'K24',
@@ -31,7 +34,11 @@ const K24: TraceRule = {
     const logged = new Map<Vm, Logged[]>();
     const of = (vm: Vm): readonly Logged[] => logged.get(vm) ?? [];
     const drop = (vm: Vm, from: number, to: number): void => {
-      if (logged.has(vm)) logged.set(vm, of(vm).filter(({ start, end }) => start < from || end > to));
+      if (logged.has(vm))
+        logged.set(
+          vm,
+          of(vm).filter(({ start, end }) => start < from || end > to),
+        );
     };
     world.on('wrprot_slot', (e, task) => {
       if (!e.has('n')) return;
@@ -56,9 +63,17 @@ const K24: TraceRule = {
     world.listeners.forgetting.push(() => logged.clear());
     world.listeners.changing.push((c) => {
       const layout = world.kernel?.layout;
-      if (layout === undefined || c.newKind !== LEAF || c.level === LEAF_LEVEL || c.task.mapLine === 0) return;
+      if (
+        layout === undefined ||
+        c.newKind !== LEAF ||
+        c.level === LEAF_LEVEL ||
+        c.task.mapLine === 0
+      )
+        return;
       if (!has(layout.writable, c.newHi, c.newLo)) return;
-      const slot = of(c.vm).find(({ start, end }) => c.gfn < end && c.gfn + pagesAt(c.level) > start);
+      const slot = of(c.vm).find(
+        ({ start, end }) => c.gfn < end && c.gfn + pagesAt(c.level) > start,
+      );
       // which address space the slot is of is not told
       if (slot === undefined || new Set(c.vm.roots.map(({ asId }) => asId)).size !== 1) return;
       const seen = `a page above level 1 became writable, while its writes are logged: ${valuesOf(c)}`;
@@ -70,7 +85,8 @@ const K24: TraceRule = {
       if (slot === undefined) return;
       judge.exercised(vm);
       const began = { line: slot.line, what: 'logging began' };
-      for (const { seen, ...where } of slot.suspects.splice(0)) judge.violated({ ...where, vm }, seen, [began]);
+      for (const { seen, ...where } of slot.suspects.splice(0))
+        judge.violated({ ...where, vm }, seen, [began]);
     });
   },
 };

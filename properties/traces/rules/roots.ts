@@ -1,18 +1,24 @@
-/** Roots: made invalid (K32), not used afterwards (K23, K33, K34), emptied (K26) and let go of (K31). */
+/**
+ * Roots: made invalid (K32), not used afterwards (K23, K33, K34), emptied (K26) and let go of
+ * (K31).
+ */
 import type { EventName } from '../reader/event-table.ts';
 import { hashOfText } from '../reader/keys.ts';
+import { frameOfAddress, frameOfPhysical } from '../state/addresses.ts';
 import { hexOf, isPresent, kindOf } from '../state/spte.ts';
 import { UNKNOWN, type Table } from '../state/table.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
-import { frameOfAddress, frameOfPhysical } from '../state/addresses.ts';
-import type { World } from '../state/world.ts';
 import type { Vm } from '../state/vm.ts';
+import type { World } from '../state/world.ts';
 import { LOCK_PAIRS, type Cause, type TraceRule, type Where } from './rule.ts';
 
 const invalidation = (root: Table): Cause[] =>
   root.invalidLine === 0 ? [] : [{ line: root.invalidLine, what: 'the root was made invalid' }];
 
-/** The other half of it: whoever makes roots invalid gets everybody out of the guest before he lets go of mmu_lock. */
+/**
+ * The other half of it: whoever makes roots invalid gets everybody out of the guest before he lets
+ * go of mmu_lock.
+ */
 const K23_GUESTS: TraceRule = {
   id: 'K23',
   needs: ['kvm_entry', 'kvm_exit', 'inval_roots'],
@@ -31,8 +37,14 @@ const K23_GUESTS: TraceRule = {
       judge.exercised(task.vm);
       for (const [vcpu, entered] of inside) {
         if (vcpu.runs !== task.vm || entered >= since) continue;
-        judge.violated({ line: world.e.line, task, vm: task.vm }, `roots are invalid, and ${vcpu.name} is still in the guest`,
-          [{ line: since, what: `${task.name} makes roots invalid` }, { line: entered, what: `${vcpu.name} entered the guest` }]);
+        judge.violated(
+          { line: world.e.line, task, vm: task.vm },
+          `roots are invalid, and ${vcpu.name} is still in the guest`,
+          [
+            { line: since, what: `${task.name} makes roots invalid` },
+            { line: entered, what: `${vcpu.name} entered the guest` },
+          ],
+        );
       }
     });
   },
@@ -42,7 +54,10 @@ const K23_GUESTS: TraceRule = {
 function present(world: World, root: Table): number {
   const layout = world.kernel?.layout;
   if (layout === undefined) return -1;
-  return root.lo.findIndex((lo, i) => root.known[i] !== UNKNOWN && isPresent(kindOf(layout, root.level, root.hi[i] ?? 0, lo)));
+  return root.lo.findIndex(
+    (lo, i) =>
+      root.known[i] !== UNKNOWN && isPresent(kindOf(layout, root.level, root.hi[i] ?? 0, lo)),
+  );
 }
 
 const entryText = (root: Table, i: number): string =>
@@ -77,7 +92,11 @@ const K23: TraceRule = {
     world.on('kvm_entry', (e, task) => {
       const root = used.get(task);
       if (root === undefined || !settled.has(root)) return;
-      judge.violated({ line: e.line, task, vm: root.vm }, 'a vCPU enters the guest with a root that is invalid', invalidation(root));
+      judge.violated(
+        { line: e.line, task, vm: root.vm },
+        'a vCPU enters the guest with a root that is invalid',
+        invalidation(root),
+      );
     });
   },
 };
@@ -99,8 +118,11 @@ const K26: TraceRule = {
       const i = present(world, root);
       // a root that is valid may be filled again
       if (i < 0 || (!root.invalid && !root.vm.dying)) return;
-      judge.violated({ line: e.line, task, vm: root.vm }, `all of a root was zapped, but it has ${entryText(root, i)}`,
-        [{ line: root.lines[i] ?? 0, what: 'the entry was written' }]);
+      judge.violated(
+        { line: e.line, task, vm: root.vm },
+        `all of a root was zapped, but it has ${entryText(root, i)}`,
+        [{ line: root.lines[i] ?? 0, what: 'the entry was written' }],
+      );
     });
   },
 };
@@ -114,9 +136,13 @@ const K31: TraceRule = {
       if (!e.has('rc') || root === undefined || world.kernel === null) return;
       judge.exercised(root.vm);
       const rc = e.low('rc');
-      if (rc < 1) judge.violated({ line: e.line, task, vm: root.vm }, `a root is put with ${rc} references`);
+      if (rc < 1)
+        judge.violated({ line: e.line, task, vm: root.vm }, `a root is put with ${rc} references`);
       if (rc === 1 && !root.invalid) {
-        judge.violated({ line: e.line, task, vm: root.vm }, 'the last reference of a root is put that is valid');
+        judge.violated(
+          { line: e.line, task, vm: root.vm },
+          'the last reference of a root is put that is valid',
+        );
       }
     });
   },
@@ -127,7 +153,10 @@ const K32: TraceRule = {
   needs: ['inval_roots', 'wl_ret'],
   pairs: LOCK_PAIRS,
   watch: (world, judge) => {
-    /** Roots that were made invalid without the lock, which is right only where the VM does not live on. */
+    /**
+     * Roots that were made invalid without the lock, which is right only where the VM does not live
+     * on.
+     */
     const suspects = new Map<Vm, Where & { readonly runners: ReadonlySet<Task> }>();
     const seen = 'roots are made invalid without mmu_lock held for write';
     world.on('inval_roots', (e, task) => {
@@ -155,13 +184,18 @@ const K32: TraceRule = {
     });
     const zapping = new Map<Task, readonly Table[]>();
     world.listeners.forgetting.push(() => zapping.clear());
-    world.on('zap_inval', (_, task) => zapping.set(task, task.vm?.roots.filter(({ invalid }) => invalid) ?? []));
+    world.on('zap_inval', (_, task) =>
+      zapping.set(task, task.vm?.roots.filter(({ invalid }) => invalid) ?? []),
+    );
     world.on('zap_inval_ret', (e, task) => {
       for (const root of zapping.get(task) ?? []) {
         const i = root.life === 'freed' ? -1 : present(world, root);
         if (i < 0) continue;
-        judge.violated({ line: e.line, task, vm: root.vm }, `invalid roots are zapped, but one has ${entryText(root, i)}`,
-          invalidation(root));
+        judge.violated(
+          { line: e.line, task, vm: root.vm },
+          `invalid roots are zapped, but one has ${entryText(root, i)}`,
+          invalidation(root),
+        );
       }
       zapping.delete(task);
     });
@@ -179,8 +213,11 @@ const EMPTIED: TraceRule = {
       judge.exercised(root.vm);
       const i = present(world, root);
       if (i < 0) return;
-      judge.violated({ line: e.line, task, vm: root.vm },
-        `the last reference of a root is put while it has ${entryText(root, i)}`, invalidation(root));
+      judge.violated(
+        { line: e.line, task, vm: root.vm },
+        `the last reference of a root is put while it has ${entryText(root, i)}`,
+        invalidation(root),
+      );
     });
     // where putting it is not told
     world.listeners.freeing.push((root, task) => {
@@ -188,7 +225,11 @@ const EMPTIED: TraceRule = {
       judge.exercised(root.vm);
       const i = present(world, root);
       if (i < 0) return;
-      judge.violated({ line: world.e.line, task, vm: root.vm }, `a root is freed with ${entryText(root, i)}`, invalidation(root));
+      judge.violated(
+        { line: world.e.line, task, vm: root.vm },
+        `a root is freed with ${entryText(root, i)}`,
+        invalidation(root),
+      );
     });
   },
 };
@@ -202,8 +243,11 @@ const K33: TraceRule = {
       if (root === null) return;
       judge.exercised(root.vm);
       if (!root.invalid) return;
-      judge.violated({ line: e.line, task, vm: root.vm },
-        `GFN 0x${e.number('gfn').toString(16)} is about to be mapped under a root that is invalid`, invalidation(root));
+      judge.violated(
+        { line: e.line, task, vm: root.vm },
+        `GFN 0x${e.number('gfn').toString(16)} is about to be mapped under a root that is invalid`,
+        invalidation(root),
+      );
     });
   },
 };
@@ -226,8 +270,11 @@ const K34: TraceRule = {
       loaded.delete(task);
       judge.exercised(root.vm);
       if (!root.invalid || root.invalidLine > at) return;
-      judge.violated({ line: e.line, task, vm: root.vm }, 'a vCPU was given a root that is invalid',
-        [...invalidation(root), { line: at, what: `${task.name} loads a root` }]);
+      judge.violated(
+        { line: e.line, task, vm: root.vm },
+        'a vCPU was given a root that is invalid',
+        [...invalidation(root), { line: at, what: `${task.name} loads a root` }],
+      );
     });
   },
 };

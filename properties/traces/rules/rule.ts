@@ -1,7 +1,7 @@
 /** Rules as traces are judged by them. What a rule says is said once, by the K rule of the same id. */
 import type { EventName } from '../reader/event-table.ts';
-import type { Debts } from '../state/pending-flushes.ts';
 import type { Notifiers } from '../state/notifiers.ts';
+import type { Debts } from '../state/pending-flushes.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
@@ -42,8 +42,14 @@ export interface Accounts {
 
 /** What tells of holds; with one of them missing, who holds a lock is not known. */
 export const LOCK_PAIRS: readonly (readonly [EventName, EventName])[] = [
-  ['rl', 'rl_ret'], ['rl_ret', 'rl'], ['rl_ret', 'ru'], ['ru', 'rl_ret'],
-  ['wl', 'wl_ret'], ['wl_ret', 'wl'], ['wl_ret', 'wu'], ['wu', 'wl_ret'],
+  ['rl', 'rl_ret'],
+  ['rl_ret', 'rl'],
+  ['rl_ret', 'ru'],
+  ['ru', 'rl_ret'],
+  ['wl', 'wl_ret'],
+  ['wl_ret', 'wl'],
+  ['wl_ret', 'wu'],
+  ['wu', 'wl_ret'],
 ];
 
 export interface TraceRule {

@@ -1,8 +1,11 @@
-/** The life of a table: complete before it is linked (K13), emptied when it is unlinked (K16), freed after that (K5). */
+/**
+ * The life of a table: complete before it is linked (K13), emptied when it is unlinked (K16), freed
+ * after that (K5).
+ */
 import type { EventName } from '../reader/event-table.ts';
+import { valuesOf, type Change } from '../state/change.ts';
 import { FROZEN, isPresent, kindOf, hexOf, frameOf, TABLE } from '../state/spte.ts';
 import { KNOWN, UNKNOWN, type Table } from '../state/table.ts';
-import { valuesOf, type Change } from '../state/change.ts';
 import type { Task } from '../state/task.ts';
 import type { World } from '../state/world.ts';
 import type { Cause, TraceJudge, TraceRule, Where } from './rule.ts';
@@ -10,26 +13,46 @@ import type { Cause, TraceJudge, TraceRule, Where } from './rule.ts';
 const nameOf = (table: Table): string =>
   `the table of GFN 0x${table.base.toString(16)} at level ${table.level} (page 0x${table.frame.toString(16)})`;
 
-/** A change whose table may be another one by now, of which another event tells where tables have names. */
-const at = (world: World, { line, task, vm }: Change): Where =>
-  ({ line, task, vm, unless: world.kernel?.namesTables === true ? ['init_sp'] : [] });
+/**
+ * A change whose table may be another one by now, of which another event tells where tables have
+ * names.
+ */
+const at = (world: World, { line, task, vm }: Change): Where => ({
+  line,
+  task,
+  vm,
+  unless: world.kernel?.namesTables === true ? ['init_sp'] : [],
+});
 
 const removal = (table: Table): Cause[] =>
-  table.removedLine === 0 ? [] : [{ line: table.removedLine, what: `${table.removedBy?.name ?? ''} unlinked it` }];
+  table.removedLine === 0
+    ? []
+    : [{ line: table.removedLine, what: `${table.removedBy?.name ?? ''} unlinked it` }];
 
 /** Why a table may not be freed now; null when it may. */
-function tooEarly(world: World, table: Table, task: Task): readonly [string, readonly Cause[]] | null {
+function tooEarly(
+  world: World,
+  table: Table,
+  task: Task,
+): readonly [string, readonly Cause[]] | null {
   if (table.life === 'freed') return ['is freed a second time', removal(table)];
   if (table.life === 'linked' && !table.isRoot) {
-    return ['is freed while an entry points to it', [{ line: table.linkedLine, what: 'it was linked' }]];
+    return [
+      'is freed while an entry points to it',
+      [{ line: table.linkedLine, what: 'it was linked' }],
+    ];
   }
-  if (task.holds.length > 0) return ['is freed by a task that holds a lock, not by an RCU callback', removal(table)];
+  if (task.holds.length > 0)
+    return ['is freed by a task that holds a lock, not by an RCU callback', removal(table)];
   if (world.locksArePreempted) return null;
   for (const reader of world.holdersOf(table.vm.id)) {
     const hold = reader.holdOn(table.vm.id);
     if (table.removedLine === 0 || hold === null || hold.line >= table.removedLine) continue;
     const since = { line: hold.line, what: `${reader.name} acquired mmu_lock, and has it still` };
-    return [`is freed before ${reader.name} is through, which may have met it`, [since, ...removal(table)]];
+    return [
+      `is freed before ${reader.name} is through, which may have met it`,
+      [since, ...removal(table)],
+    ];
   }
   return null;
 }
@@ -37,19 +60,31 @@ function tooEarly(world: World, table: Table, task: Task): readonly [string, rea
 const K5: TraceRule = {
   id: 'K5',
   needs: ['free_rcu'],
-  pairs: [['rl_ret', 'ru'], ['wl_ret', 'wu']],
+  pairs: [
+    ['rl_ret', 'ru'],
+    ['wl_ret', 'wu'],
+  ],
   watch: (world, judge) => {
     world.listeners.freeing.push((table, task) => {
       judge.exercised(table.vm);
       const why = tooEarly(world, table, task);
       if (why === null) return;
       // a page that was freed may be a table again, of which that tells
-      const unless: EventName[] = table.life === 'freed' ? [world.kernel?.namesTables === true ? 'init_sp' : 'zap_pass'] : [];
-      judge.violated({ line: world.e.line, task, vm: table.vm, unless }, `${nameOf(table)} ${why[0]}`, why[1]);
+      const unless: EventName[] =
+        table.life === 'freed' ? [world.kernel?.namesTables === true ? 'init_sp' : 'zap_pass'] : [];
+      judge.violated(
+        { line: world.e.line, task, vm: table.vm, unless },
+        `${nameOf(table)} ${why[0]}`,
+        why[1],
+      );
     });
     world.listeners.changing.push((c) => {
       if (c.table?.life !== 'freed' || c.fit === 'late') return;
-      judge.violated(at(world, c), `an entry of a table that was freed was written: ${valuesOf(c)}`, removal(c.table));
+      judge.violated(
+        at(world, c),
+        `an entry of a table that was freed was written: ${valuesOf(c)}`,
+        removal(c.table),
+      );
     });
   },
 };
@@ -58,7 +93,9 @@ const K5: TraceRule = {
 function notToLink(world: World, c: Change, child: Table | undefined): string | null {
   const named = world.kernel?.namesTables === true;
   if (child === undefined) {
-    return named && ((c.table?.initialisedLine ?? 0) > 0 || c.task.mapLine > 0) ? 'was not initialised' : null;
+    return named && ((c.table?.initialisedLine ?? 0) > 0 || c.task.mapLine > 0)
+      ? 'was not initialised'
+      : null;
   }
   if (child.life === 'linked' && !child.isRoot) return 'is linked already';
   if (named && (child.life === 'removed' || child.life === 'freed')) return `was ${child.life}`;
@@ -77,7 +114,11 @@ const K13: TraceRule = {
       const child = world.tables.get(frameOf(c.newHi, c.newLo));
       const what = notToLink(world, c, child);
       if (what === null) return;
-      judge.violated(at(world, c), `the table that is linked ${what}: ${valuesOf(c)}`, child === undefined ? [] : removal(child));
+      judge.violated(
+        at(world, c),
+        `the table that is linked ${what}: ${valuesOf(c)}`,
+        child === undefined ? [] : removal(child),
+      );
     });
   },
 };
@@ -89,7 +130,8 @@ function leftOver(world: World, table: Table): number {
   for (let i = 0; i < Math.min(table.lo.length, world.entries); i++) {
     if (table.known[i] === UNKNOWN) continue;
     const kind = kindOf(layout, table.level, table.hi[i] ?? 0, table.lo[i] ?? 0);
-    if (isPresent(kind) || (table.removedShared && kind !== FROZEN && table.known[i] === KNOWN)) return i;
+    if (isPresent(kind) || (table.removedShared && kind !== FROZEN && table.known[i] === KNOWN))
+      return i;
   }
   return -1;
 }
@@ -100,7 +142,11 @@ function tooLate(world: World, judge: TraceJudge, c: Change): void {
   if (table?.life !== 'removed' || c.newKind === FROZEN || c.direct || c.fit === 'late') return;
   const hold = c.task.holdOn(c.vm.id);
   if (table.removedShared && (hold === null || hold.line < table.removedLine)) return;
-  judge.violated(at(world, c), `an entry of a table that was unlinked was written: ${valuesOf(c)}`, removal(table));
+  judge.violated(
+    at(world, c),
+    `an entry of a table that was unlinked was written: ${valuesOf(c)}`,
+    removal(table),
+  );
 }
 
 const K16: TraceRule = {
@@ -113,13 +159,16 @@ const K16: TraceRule = {
       const i = leftOver(world, table);
       if (i < 0) return;
       const value = hexOf(table.hi[i] ?? 0, table.lo[i] ?? 0);
-      judge.violated({ line: world.e.line, task, vm: table.vm },
+      judge.violated(
+        { line: world.e.line, task, vm: table.vm },
         `${nameOf(table)} is freed with ${value} for GFN 0x${table.gfnOf(i).toString(16)}`,
-        [...removal(table), { line: table.lines[i] ?? 0, what: `${value} was written` }].filter(({ line }) => line > 0));
+        [...removal(table), { line: table.lines[i] ?? 0, what: `${value} was written` }].filter(
+          ({ line }) => line > 0,
+        ),
+      );
     });
     world.listeners.changing.push((c) => tooLate(world, judge, c));
   },
 };
 
 export default [K5, K13, K16] satisfies readonly TraceRule[];
-

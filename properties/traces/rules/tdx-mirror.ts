@@ -9,7 +9,11 @@ import { alignTo, describe, keyOf, nameOfKey, type Entry, type Key, type Td } fr
 import type { TraceRule } from './rule.ts';
 
 /** Calls that make an entry present. */
-const ADDS: ReadonlySet<CallName> = new Set(['tdh_mem_sept_add', 'tdh_mem_page_aug', 'tdh_mem_page_add']);
+const ADDS: ReadonlySet<CallName> = new Set([
+  'tdh_mem_sept_add',
+  'tdh_mem_page_aug',
+  'tdh_mem_page_add',
+]);
 
 /** KVM's hook: one since 7.2, two before. */
 const HOOKS = ['tdx_sept_set_private_spte', 'tdx_sept_link_private_spt'] as const;
@@ -22,7 +26,10 @@ export function onMirror(tds: Tds, listener: (c: Change, td: Td) => void): void 
   });
 }
 
-/** Follows for which entry of the mirror each task is in KVM's hook: it is FROZEN meanwhile, or mmu_lock is its own. */
+/**
+ * Follows for which entry of the mirror each task is in KVM's hook: it is FROZEN meanwhile, or
+ * mmu_lock is its own.
+ */
 function followHooks({ world }: Tds): ReadonlyMap<Task, Key> {
   const inHook = new Map<Task, Key>();
   world.on(HOOKS, (e, task) => inHook.set(task, keyOf(e.number('gfn'), e.low('level'))));
@@ -50,15 +57,21 @@ const K44: TraceRule = {
       if (entry === null) return judge.unjudged('what the Secure EPT had when the trace began');
       judge.exercised(c.vm);
       if (agrees(c, entry)) return;
-      const by: readonly CallName[] = c.newKind === TABLE ? ['tdh_mem_sept_add'] : ['tdh_mem_page_add', 'tdh_mem_page_aug'];
+      const by: readonly CallName[] =
+        c.newKind === TABLE ? ['tdh_mem_sept_add'] : ['tdh_mem_page_add', 'tdh_mem_page_aug'];
       const where = { line: c.line, task: c.task, vm: c.vm, unless: by.flatMap(told) };
-      judge.violated(where, `the mirror has it, and the Secure EPT is ${describe(entry)} there: ${valuesOf(c)}`,
-        entry.line === 0 ? [] : [{ line: entry.line, what: 'the last call that changed it' }]);
+      judge.violated(
+        where,
+        `the mirror has it, and the Secure EPT is ${describe(entry)} there: ${valuesOf(c)}`,
+        entry.line === 0 ? [] : [{ line: entry.line, what: 'the last call that changed it' }],
+      );
     });
     tds.began.push((td, task, call) => {
       if (!ADDS.has(call.name) || tds.mayWrite(td, task) || inHook.get(task) === call.key) return;
-      judge.violated({ line: call.line, task, vm: td.vm, unless: ['tdx_sept_set_private_spte'] },
-        `${call.name} for ${nameOfKey(call.key)}, which its caller has not frozen in the mirror`);
+      judge.violated(
+        { line: call.line, task, vm: td.vm, unless: ['tdx_sept_set_private_spte'] },
+        `${call.name} for ${nameOfKey(call.key)}, which its caller has not frozen in the mirror`,
+      );
     });
   },
 };
@@ -75,8 +88,10 @@ const K45: TraceRule = {
       judge.exercised(td.vm);
       if (parent.holds === 'table' && parent.blockedIn < 0) return;
       const unless = parent.holds === 'leaf' ? told('tdh_mem_page_demote') : [];
-      judge.violated({ line: call.line, task, vm: td.vm, unless },
-        `${call.name} for ${nameOfKey(call.key)} before there is a table at ${nameOfKey(above)}: that is ${describe(parent)}`);
+      judge.violated(
+        { line: call.line, task, vm: td.vm, unless },
+        `${call.name} for ${nameOfKey(call.key)} before there is a table at ${nameOfKey(above)}: that is ${describe(parent)}`,
+      );
     });
   },
 };
@@ -88,10 +103,14 @@ const K46: TraceRule = {
   watch: (_, judge, { tds }) => {
     onMirror(tds, (c, td) => {
       if (!isPresent(c.oldKind)) return;
-      if (!tds.world.tellsLocksOf(c.task, c.vm)) return judge.unjudged(`no event of a lock is recorded for ${c.task.name}`);
+      if (!tds.world.tellsLocksOf(c.task, c.vm))
+        return judge.unjudged(`no event of a lock is recorded for ${c.task.name}`);
       judge.exercised(c.vm);
       if (!tds.mayWrite(td, c.task)) {
-        judge.violated(c, `a present entry of the mirror is changed, and mmu_lock is not held for write: ${valuesOf(c)}`);
+        judge.violated(
+          c,
+          `a present entry of the mirror is changed, and mmu_lock is not held for write: ${valuesOf(c)}`,
+        );
       }
     });
   },
@@ -102,15 +121,18 @@ const K49: TraceRule = {
   needs: ['chg'],
   watch: (_, judge, { tds }) => {
     onMirror(tds, (c, td) => {
-      const isOther = c.oldKind !== c.newKind || frameOf(c.oldHi, c.oldLo) !== frameOf(c.newHi, c.newLo);
+      const isOther =
+        c.oldKind !== c.newKind || frameOf(c.oldHi, c.oldLo) !== frameOf(c.newHi, c.newLo);
       if (!isPresent(c.oldKind) || !isPresent(c.newKind) || !isOther) return;
       const entry = td.at(c.gfn, c.level);
       if (entry === null) return judge.unjudged('what the Secure EPT had when the trace began');
       judge.exercised(c.vm);
       if (agrees(c, entry)) return;
       const unless = told(c.newKind === TABLE ? 'tdh_mem_page_demote' : 'tdh_mem_page_promote');
-      judge.violated({ line: c.line, task: c.task, vm: c.vm, unless },
-        `the module was not asked for that, and has a ${describe(entry)} there: ${valuesOf(c)}`);
+      judge.violated(
+        { line: c.line, task: c.task, vm: c.vm, unless },
+        `the module was not asked for that, and has a ${describe(entry)} there: ${valuesOf(c)}`,
+      );
     });
   },
 };
@@ -119,15 +141,21 @@ const K53: TraceRule = {
   id: 'K53',
   needs: ['chg', 'tdh_mem_page_aug', 'tdh_mem_page_aug_ret'],
   watch: (world, judge, { tds }) => {
-    /** By task: the call that was refused, and the entry that the task has changed ahead of its call. */
+    /**
+     * By task: the call that was refused, and the entry that the task has changed ahead of its
+     * call.
+     */
     const refused = new Map<Task, TracedCall>();
     const changed = new Map<Task, Key>();
     const over = (line: number, task: Task): void => {
       const call = refused.get(task);
       refused.delete(task);
       if (call === undefined || changed.get(task) !== call.key) return;
-      judge.violated({ line, task, vm: task.vm }, `the fault is over, and ${nameOfKey(call.key)} was not put back in the mirror`,
-        [{ line: call.line, what: `${call.name} was refused` }]);
+      judge.violated(
+        { line, task, vm: task.vm },
+        `the fault is over, and ${nameOfKey(call.key)} was not put back in the mirror`,
+        [{ line: call.line, what: `${call.name} was refused` }],
+      );
     };
     tds.ended.push((_td, task, call) => {
       if (!ADDS.has(call.name)) return;
@@ -142,15 +170,19 @@ const K53: TraceRule = {
       if (call === undefined) return;
       judge.exercised(task.vm);
       if (e.low('ret') !== 0) return;
-      judge.violated({ line: e.line, task, vm: task.vm }, `${call.name} was refused, and KVM goes on as if it were done`,
-        [{ line: call.line, what: 'the call' }]);
+      judge.violated(
+        { line: e.line, task, vm: task.vm },
+        `${call.name} was refused, and KVM goes on as if it were done`,
+        [{ line: call.line, what: 'the call' }],
+      );
     });
     onMirror(tds, (c) => {
       const key = keyOf(c.gfn, c.level);
       const call = refused.get(c.task);
       if (call?.key === key && isPresent(c.newKind)) {
-        judge.violated(c, `it becomes present after ${call.name} was refused: ${valuesOf(c)}`,
-          [{ line: call.line, what: 'the call' }]);
+        judge.violated(c, `it becomes present after ${call.name} was refused: ${valuesOf(c)}`, [
+          { line: call.line, what: 'the call' },
+        ]);
       }
       if (isPresent(c.newKind)) changed.set(c.task, key);
       else if (changed.get(c.task) === key) changed.delete(c.task);
@@ -166,6 +198,7 @@ const K53: TraceRule = {
 };
 
 /** GFNs that a change of the mirror is about. */
-export const covers = (c: Change, gfn: number): boolean => gfn >= c.gfn && gfn < c.gfn + pagesAt(c.level);
+export const covers = (c: Change, gfn: number): boolean =>
+  gfn >= c.gfn && gfn < c.gfn + pagesAt(c.level);
 
 export default [K44, K45, K46, K49, K53] satisfies readonly TraceRule[];

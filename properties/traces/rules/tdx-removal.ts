@@ -1,4 +1,7 @@
-/** K51, K52, K54 to K56: the calls that add and take away private pages: when, in which order, under which lock. */
+/**
+ * K51, K52, K54 to K56: the calls that add and take away private pages: when, in which order, under
+ * which lock.
+ */
 import { PREVIOUS_TLB_EPOCH_BUSY } from '../../../spec/tdx/status.ts';
 import type { CallName } from '../reader/event-table.ts';
 import type { Task } from '../state/task.ts';
@@ -25,13 +28,18 @@ const K51: TraceRule = {
     tds.ended.push((td, _task, call) => {
       if (call.name !== REMOVE || call.isBusy) return;
       if (!call.succeeded) judge.exercised(td.vm);
-      for (const frame of removed(call)) if (call.succeeded) failed.delete(frame); else failed.set(frame, call);
+      for (const frame of removed(call))
+        if (call.succeeded) failed.delete(frame);
+        else failed.set(frame, call);
     });
     tds.pageUsed.push((frame, task, line) => {
       const call = failed.get(frame);
       if (call === undefined) return;
-      judge.violated({ line, task, vm: task.vm }, `the host uses page ${hex(frame)}, which the module did not let go of`,
-        [{ line: call.line, what: `${call.name}, which answered ${call.status}` }]);
+      judge.violated(
+        { line, task, vm: task.vm },
+        `the host uses page ${hex(frame)}, which the module did not let go of`,
+        [{ line: call.line, what: `${call.name}, which answered ${call.status}` }],
+      );
     });
     world.listeners.forgetting.push(() => failed.clear());
   },
@@ -48,9 +56,13 @@ const K52: TraceRule = {
       const isAdd = call.name === 'tdh_mem_page_add';
       const where = { line: call.line, task, vm: td.vm };
       if (isAdd === td.finalLine > 0) {
-        judge.violated(where, `${call.name}, and the TD ${isAdd ? 'can run' : 'is still being built'}`,
-          td.finalLine === 0 ? [] : [{ line: td.finalLine, what: 'it was finalized' }]);
-      } else if (isAdd && !call.hasSource) judge.violated(where, 'a page is added without contents, as by a fault');
+        judge.violated(
+          where,
+          `${call.name}, and the TD ${isAdd ? 'can run' : 'is still being built'}`,
+          td.finalLine === 0 ? [] : [{ line: td.finalLine, what: 'it was finalized' }],
+        );
+      } else if (isAdd && !call.hasSource)
+        judge.violated(where, 'a page is added without contents, as by a fault');
     });
   },
 };
@@ -60,7 +72,8 @@ function tooEarly(td: Td, call: TracedCall): readonly [string, number] | null {
   const { before } = call;
   if (td.finalLine === 0 || before === null) return null;
   if (before.blockedIn < 0) return [`which is not blocked (${describe(before)})`, before.line];
-  if (before.blockedIn >= td.epoch) return ['and TRACK was not called since it was blocked', before.line];
+  if (before.blockedIn >= td.epoch)
+    return ['and TRACK was not called since it was blocked', before.line];
   for (const [task, line] of td.inside) {
     if (line < td.trackLine) return [`and ${task.name} is inside since before TRACK`, line];
   }
@@ -79,10 +92,15 @@ const K54: TraceRule = {
       const where = { line: call.line, task, vm: td.vm };
       judge.exercised(td.vm);
       const what = `page ${nameOfKey(call.key)} is removed, `;
-      if (!tds.mayWrite(td, task)) return judge.violated(where, `${what}and mmu_lock is not held for write`);
+      if (!tds.mayWrite(td, task))
+        return judge.violated(where, `${what}and mmu_lock is not held for write`);
       const wrong = tooEarly(td, call);
       if (wrong === null) return;
-      judge.violated(where, what + wrong[0], wrong[1] === 0 ? [] : [{ line: wrong[1], what: 'since then' }]);
+      judge.violated(
+        where,
+        what + wrong[0],
+        wrong[1] === 0 ? [] : [{ line: wrong[1], what: 'since then' }],
+      );
     });
     tds.ended.push((_td, _task, call) => {
       if (!call.succeeded) return;
@@ -93,9 +111,11 @@ const K54: TraceRule = {
     tds.pageUsed.push((frame, task, line) => {
       const call = cached.get(frame);
       if (call === undefined) return;
-      judge.violated({ line, task, vm: task.vm, unless: told('tdh_phymem_page_wbinvd') },
+      judge.violated(
+        { line, task, vm: task.vm, unless: told('tdh_phymem_page_wbinvd') },
         `the host uses page ${hex(frame)}, whose cache lines were not written back`,
-        [{ line: call.line, what: 'it was removed' }]);
+        [{ line: call.line, what: 'it was removed' }],
+      );
     });
     world.listeners.forgetting.push(() => cached.clear());
   },
@@ -110,20 +130,28 @@ const K55: TraceRule = {
       if (call.name !== 'tdh_mem_track') return;
       judge.exercised(td.vm);
       const where = { line: call.line, task, vm: td.vm };
-      if (!tds.mayWrite(td, task)) judge.violated(where, 'TRACK is called, and mmu_lock is not held for write');
+      if (!tds.mayWrite(td, task))
+        judge.violated(where, 'TRACK is called, and mmu_lock is not held for write');
     });
     tds.ended.push((td, task, call) => {
       if (call.name !== 'tdh_mem_track' || !call.is(PREVIOUS_TLB_EPOCH_BUSY)) return;
-      judge.violated({ line: tds.world.e.line, task, vm: td.vm },
-        'TRACK is called, and a VCPU is still inside from the epoch before');
+      judge.violated(
+        { line: tds.world.e.line, task, vm: td.vm },
+        'TRACK is called, and a VCPU is still inside from the epoch before',
+      );
     });
   },
 };
 
 /** Calls that may not be given up: they take away what the mirror has given up already. */
 const MUST_SUCCEED: ReadonlySet<CallName> = new Set([
-  'tdh_mem_range_block', 'tdh_mem_track', 'tdh_mem_page_remove', 'tdh_mem_sept_remove', 'tdh_mem_range_unblock',
-  'tdh_mem_page_demote', 'tdh_mem_page_promote',
+  'tdh_mem_range_block',
+  'tdh_mem_track',
+  'tdh_mem_page_remove',
+  'tdh_mem_sept_remove',
+  'tdh_mem_range_unblock',
+  'tdh_mem_page_demote',
+  'tdh_mem_page_promote',
 ]);
 
 const K56: TraceRule = {
@@ -141,22 +169,33 @@ const K56: TraceRule = {
       judge.exercised(td.vm);
       const causes = [{ line: refused.get(task)?.line ?? 0, what: 'it was refused' }];
       if (td.barred === null) {
-        judge.violated({ line: call.line, task, vm: td.vm, unless: ['bar'] },
-          `${call.name} is tried again, and entries are not barred`, causes);
+        judge.violated(
+          { line: call.line, task, vm: td.vm, unless: ['bar'] },
+          `${call.name} is tried again, and entries are not barred`,
+          causes,
+        );
       }
       const inside = [...td.inside][0];
       if (inside !== undefined) {
-        judge.violated({ line: call.line, task, vm: td.vm }, `${call.name} is tried again, and ${inside[0].name} is inside`,
-          [...causes, { line: inside[1], what: 'it entered' }]);
+        judge.violated(
+          { line: call.line, task, vm: td.vm },
+          `${call.name} is tried again, and ${inside[0].name} is inside`,
+          [...causes, { line: inside[1], what: 'it entered' }],
+        );
       }
     });
     tds.ended.push((td, task, call) => {
       if (!MUST_SUCCEED.has(call.name)) return;
       const where = { line: world.e.line, task, vm: td.vm };
       if (call.isBusy && isSecond(task, call)) {
-        judge.violated(where, `${call.name} was refused again`, [{ line: refused.get(task)?.line ?? 0, what: 'the first time' }]);
+        judge.violated(where, `${call.name} was refused again`, [
+          { line: refused.get(task)?.line ?? 0, what: 'the first time' },
+        ]);
       } else if (call.isBusy && !tds.mayWrite(td, task)) {
-        judge.violated(where, `${call.name} was refused, and who has to get others out does not hold mmu_lock for write`);
+        judge.violated(
+          where,
+          `${call.name} was refused, and who has to get others out does not hold mmu_lock for write`,
+        );
       }
       if (call.isBusy) refused.set(task, call);
       else refused.delete(task);
@@ -164,8 +203,11 @@ const K56: TraceRule = {
     world.listeners.releasing.push((task, { lock }) => {
       const td = tds.any ? tds.ofLock(lock) : null;
       if (td?.barred?.task !== task) return;
-      judge.violated({ line: world.e.line, task, vm: td.vm }, 'mmu_lock is released, and entries are still barred',
-        [{ line: td.barred.line, what: 'they were barred' }]);
+      judge.violated(
+        { line: world.e.line, task, vm: td.vm },
+        'mmu_lock is released, and entries are still barred',
+        [{ line: td.barred.line, what: 'they were barred' }],
+      );
     });
     world.listeners.forgetting.push(() => refused.clear());
   },

@@ -1,25 +1,50 @@
 /** K65 to K67: large pages of a TD, which are split and merged by calls that can fail. */
-import { GPA_RANGE_NOT_BLOCKED, INTERRUPTED_RESTARTABLE, TLB_TRACKING_NOT_DONE } from '../../../spec/tdx/status.ts';
+import {
+  GPA_RANGE_NOT_BLOCKED,
+  INTERRUPTED_RESTARTABLE,
+  TLB_TRACKING_NOT_DONE,
+} from '../../../spec/tdx/status.ts';
 import type { CallName } from '../reader/event-table.ts';
 import { isPresent } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
 import { told, type TracedCall } from '../tdx/call.ts';
 import { LOCKS_TOLD, type Tds } from '../tdx/follow.ts';
-import { describe, gfnOf, levelOf, mirrorAt, nameOfKey, type Entry, type Key, type Td } from '../tdx/td.ts';
+import {
+  describe,
+  gfnOf,
+  levelOf,
+  mirrorAt,
+  nameOfKey,
+  type Entry,
+  type Key,
+  type Td,
+} from '../tdx/td.ts';
 import type { TraceJudge, TraceRule } from './rule.ts';
 
 const DEMOTE: CallName = 'tdh_mem_page_demote';
 const PROMOTE: CallName = 'tdh_mem_page_promote';
 /** Calls after which an entry that was blocked no longer is. */
 const UNBLOCKS: ReadonlySet<CallName> = new Set([
-  'tdh_mem_range_unblock', 'tdh_mem_page_remove', 'tdh_mem_sept_remove', DEMOTE, PROMOTE,
+  'tdh_mem_range_unblock',
+  'tdh_mem_page_remove',
+  'tdh_mem_sept_remove',
+  DEMOTE,
+  PROMOTE,
 ]);
 const ENDED_BY = [...UNBLOCKS].flatMap(told);
 
-/** Entries that somebody has to settle before it releases mmu_lock: `owes` says when that is so, `left` that it did not. */
+/**
+ * Entries that somebody has to settle before it releases mmu_lock: `owes` says when that is so,
+ * `left` that it did not.
+ */
 function watchOwed(
-  { world, ended }: Tds, owes: (call: TracedCall) => boolean,
-  left: (key: Key, td: Td, where: { readonly line: number; readonly task: Task; readonly since: number }) => void,
+  { world, ended }: Tds,
+  owes: (call: TracedCall) => boolean,
+  left: (
+    key: Key,
+    td: Td,
+    where: { readonly line: number; readonly task: Task; readonly since: number },
+  ) => void,
 ): void {
   const owed = new Map<Key, { readonly td: Td; readonly task: Task; readonly line: number }>();
   ended.push((td, task, call) => {
@@ -45,10 +70,18 @@ function watchBlocked(tds: Tds, judge: TraceJudge, of: Entry['holds'], what: str
     const [gfn, level] = [gfnOf(key), levelOf(key)];
     const entry = td.at(gfn, level);
     const spte = mirrorAt(td, tds.world, gfn, level);
-    if (entry?.holds !== of || entry.blockedIn < 0 || spte?.level !== level || !isPresent(spte.kind)) return;
-    judge.violated({ ...where, vm: td.vm, unless: ENDED_BY },
+    if (
+      entry?.holds !== of ||
+      entry.blockedIn < 0 ||
+      spte?.level !== level ||
+      !isPresent(spte.kind)
+    )
+      return;
+    judge.violated(
+      { ...where, vm: td.vm, unless: ENDED_BY },
       `mmu_lock is released, and the ${what} at ${nameOfKey(key)}, which the mirror maps, stays ${describe(entry)}`,
-      [{ line: since, what: 'it was blocked' }]);
+      [{ line: since, what: 'it was blocked' }],
+    );
   });
 }
 
@@ -61,12 +94,21 @@ const K65: TraceRule = {
       if (call.name !== DEMOTE) return;
       judge.exercised(td.vm);
       if (tds.mayWrite(td, task)) return;
-      judge.violated({ line: call.line, task, vm: td.vm }, `${nameOfKey(call.key)} is split, and mmu_lock is not held for write`);
+      judge.violated(
+        { line: call.line, task, vm: td.vm },
+        `${nameOfKey(call.key)} is split, and mmu_lock is not held for write`,
+      );
     });
     tds.ended.push((td, task, call) => {
-      if (call.name !== DEMOTE || !(call.is(GPA_RANGE_NOT_BLOCKED) || call.is(TLB_TRACKING_NOT_DONE))) return;
-      judge.violated({ line: world.e.line, task, vm: td.vm },
-        `${nameOfKey(call.key)} is split, and is not blocked, or a VCPU is inside since before`);
+      if (
+        call.name !== DEMOTE ||
+        !(call.is(GPA_RANGE_NOT_BLOCKED) || call.is(TLB_TRACKING_NOT_DONE))
+      )
+        return;
+      judge.violated(
+        { line: world.e.line, task, vm: td.vm },
+        `${nameOfKey(call.key)} is split, and is not blocked, or a VCPU is inside since before`,
+      );
     });
     watchBlocked(tds, judge, 'leaf', 'page');
   },
@@ -82,21 +124,29 @@ const K66: TraceRule = {
   watch: (world, judge, { tds }) => {
     let inARow = 0;
     tds.ended.push((td, task, call) => {
-      if ((call.name !== DEMOTE && call.name !== PROMOTE) || !call.is(INTERRUPTED_RESTARTABLE)) return;
+      if ((call.name !== DEMOTE && call.name !== PROMOTE) || !call.is(INTERRUPTED_RESTARTABLE))
+        return;
       judge.exercised(td.vm);
       if (++inARow <= PATIENCE) return;
-      judge.violated({ line: world.e.line, task, vm: td.vm },
-        `${call.name} is interrupted ${inARow} times in a row, with mmu_lock held`);
+      judge.violated(
+        { line: world.e.line, task, vm: td.vm },
+        `${call.name} is interrupted ${inARow} times in a row, with mmu_lock held`,
+      );
     });
     world.listeners.releasing.push(() => {
       inARow = 0;
     });
-    watchOwed(tds, (call) => (call.name === DEMOTE || call.name === PROMOTE) && call.is(INTERRUPTED_RESTARTABLE),
+    watchOwed(
+      tds,
+      (call) => (call.name === DEMOTE || call.name === PROMOTE) && call.is(INTERRUPTED_RESTARTABLE),
       (key, td, { since, ...where }) => {
-        judge.violated({ ...where, vm: td.vm, unless: ENDED_BY },
+        judge.violated(
+          { ...where, vm: td.vm, unless: ENDED_BY },
           `mmu_lock is released, and the resize of ${nameOfKey(key)} was given up half way`,
-          [{ line: since, what: 'it was interrupted' }]);
-      });
+          [{ line: since, what: 'it was interrupted' }],
+        );
+      },
+    );
   },
 };
 

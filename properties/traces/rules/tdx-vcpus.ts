@@ -30,8 +30,11 @@ const K57: TraceRule = {
       const before = handled.get(task);
       handled.set(task, e.line);
       if (before === undefined) return;
-      judge.violated({ line: e.line, task, vm: task.runs }, 'an exit is handled a second time: the VCPU was not inside since',
-        [{ line: before, what: 'the first time' }]);
+      judge.violated(
+        { line: e.line, task, vm: task.runs },
+        'an exit is handled a second time: the VCPU was not inside since',
+        [{ line: before, what: 'the first time' }],
+      );
     });
     world.listeners.forgetting.push(() => handled.clear());
   },
@@ -55,19 +58,25 @@ interface Left {
   readonly text: string;
 }
 
-const isSlotGoing = (td: Td, gfn: number): boolean => td.slots.some(({ start, end }) => gfn >= start && gfn < end);
+const isSlotGoing = (td: Td, gfn: number): boolean =>
+  td.slots.some(({ start, end }) => gfn >= start && gfn < end);
 
 const K58: TraceRule = {
   id: 'K58',
   needs: ['chg', 'tdp_fault', 'tdx_handle_exit', 'tdx_handle_exit_ret', 'has_events_ret'],
   watch: (world, judge, { tds }) => {
     const faults = new Map<Task, Fault>();
-    /** A memslot that goes is marked first, which faults see, and told of when all that saw it otherwise are over. */
+    /**
+     * A memslot that goes is marked first, which faults see, and told of when all that saw it
+     * otherwise are over.
+     */
     let left: Left[] = [];
     const close = ({ fault, td, ...where }: Left): void => {
-      judge.violated({ ...where, vm: td.vm, unless: ['slot', 'request'] },
+      judge.violated(
+        { ...where, vm: td.vm, unless: ['slot', 'request'] },
         `the VCPU goes back to the guest, and GFN 0x${fault.gfn.toString(16)} is not mapped: the same fault is ahead of it`,
-        [{ line: fault.line, what: 'the fault' }]);
+        [{ line: fault.line, what: 'the fault' }],
+      );
     };
     world.on('slot', () => {
       left = left.filter(({ td, fault }) => !isSlotGoing(td, fault.gfn));
@@ -80,10 +89,18 @@ const K58: TraceRule = {
       const fault = faults.get(task);
       if (fault === undefined) {
         const found = mirrorAt(td, world, gfn);
-        faults.set(task, { gfn, line: e.line, resolved: found === null || isPresent(found.kind), wanted: false });
+        faults.set(task, {
+          gfn,
+          line: e.line,
+          resolved: found === null || isPresent(found.kind),
+          wanted: false,
+        });
       } else if (fault.wanted) {
-        judge.violated({ line: e.line, task, vm: td.vm }, 'the fault is taken once more, and something else wants the VCPU',
-          [{ line: fault.line, what: 'the first time' }]);
+        judge.violated(
+          { line: e.line, task, vm: td.vm },
+          'the fault is taken once more, and something else wants the VCPU',
+          [{ line: fault.line, what: 'the first time' }],
+        );
       }
     });
     world.on('has_events_ret', (e, task) => {
@@ -103,7 +120,14 @@ const K58: TraceRule = {
       faults.delete(task);
       if (fault === undefined || td === null) return;
       judge.exercised(td.vm);
-      if (e.low('ret') === 0 || fault.resolved || fault.wanted || td.isDead || isSlotGoing(td, fault.gfn)) return;
+      if (
+        e.low('ret') === 0 ||
+        fault.resolved ||
+        fault.wanted ||
+        td.isDead ||
+        isSlotGoing(td, fault.gfn)
+      )
+        return;
       left.push({ fault, td, task, line: e.line, text: e.text() });
     });
     world.listeners.forgetting.push(() => {
@@ -126,10 +150,13 @@ const K59: TraceRule = {
       const line = refused.get(task);
       refused.delete(task);
       if (line === undefined || tds.ofTask(task)?.isDead === true) return;
-      judge.violated({ line: e.line, task, vm: task.runs, unless: ['request'] }, seen,
-        [{ line, what: 'TDH.VP.ENTER was refused' }]);
+      judge.violated({ line: e.line, task, vm: task.runs, unless: ['request'] }, seen, [
+        { line, what: 'TDH.VP.ENTER was refused' },
+      ]);
     };
-    world.on('tdx_handle_exit', (e, task) => given(e, task, 'an exit is handled, and the VCPU did not enter'));
+    world.on('tdx_handle_exit', (e, task) =>
+      given(e, task, 'an exit is handled, and the VCPU did not enter'),
+    );
     world.on('kvm_userspace_exit', (e, task) => {
       // a signal may come at any time
       if (refused.has(task) && !/reason (restart|KVM_EXIT_INTR)/.test(e.text())) {

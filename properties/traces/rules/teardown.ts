@@ -1,4 +1,7 @@
-/** The end of a VM's MMU (K35), and of its tables where that is not told by the callback that frees them (K5). */
+/**
+ * The end of a VM's MMU (K35), and of its tables where that is not told by the callback that frees
+ * them (K5).
+ */
 import type { Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
@@ -8,11 +11,15 @@ import type { TraceRule } from './rule.ts';
 /** So many lines after a root was freed, what else it had was, too: callbacks run in batches. */
 const BATCH = 10;
 
-/** The probes that tell of VMs came together with one that misses no callback; others miss some in interrupts. */
+/**
+ * The probes that tell of VMs came together with one that misses no callback; others miss some in
+ * interrupts.
+ */
 const missesNone = (world: World): boolean =>
   world.hasSeen('vm_init') && world.hasSeen('free_rcu') && world.kernel?.namesTables === true;
 
-const placeOf = ({ base, level }: Table): string => `the table of GFN 0x${base.toString(16)} at level ${level}`;
+const placeOf = ({ base, level }: Table): string =>
+  `the table of GFN 0x${base.toString(16)} at level ${level}`;
 
 interface Gone {
   readonly vm: Vm;
@@ -33,8 +40,11 @@ const K35: TraceRule = {
       judge.exercised(vm);
       const linked = [...vm.tables].find((table) => table.life === 'linked' && !table.isRoot);
       if (linked === undefined) return;
-      judge.violated({ line: e.line, task, vm }, `the MMU is gone, and ${placeOf(linked)} is linked`,
-        [{ line: linked.linkedLine, what: 'it was linked' }]);
+      judge.violated(
+        { line: e.line, task, vm },
+        `the MMU is gone, and ${placeOf(linked)} is linked`,
+        [{ line: linked.linkedLine, what: 'it was linked' }],
+      );
     });
   },
 };
@@ -49,9 +59,12 @@ const LEAK: TraceRule = {
       const { vm } = root;
       if (!root.isRoot || root.life === 'freed') return;
       judge.exercised(vm);
-      const tables = [...vm.tables].filter((table) => table.life === 'removed' && table.root === root);
+      const tables = [...vm.tables].filter(
+        (table) => table.life === 'removed' && table.root === root,
+      );
       gone = gone.filter((each) => each.tables.some(({ life }) => life !== 'freed'));
-      if (tables.length > 0) gone.push({ vm, task, line: world.e.line, text: world.e.text(), tables });
+      if (tables.length > 0)
+        gone.push({ vm, task, line: world.e.line, text: world.e.text(), tables });
     });
     world.listeners.forgetting.push(() => {
       gone = [];
@@ -59,10 +72,14 @@ const LEAK: TraceRule = {
     world.listeners.ending.push(() => {
       if (!missesNone(world)) return;
       for (const { vm, task, line, text, tables } of gone) {
-        const leaked = world.e.line - line < BATCH ? undefined : tables.find(({ life }) => life !== 'freed');
+        const leaked =
+          world.e.line - line < BATCH ? undefined : tables.find(({ life }) => life !== 'freed');
         if (leaked === undefined) continue;
-        judge.violated({ line, task, vm, text }, `the root is gone, and ${placeOf(leaked)} was never freed`,
-          [{ line: leaked.removedLine, what: 'it was unlinked' }]);
+        judge.violated(
+          { line, task, vm, text },
+          `the root is gone, and ${placeOf(leaked)} was never freed`,
+          [{ line: leaked.removedLine, what: 'it was unlinked' }],
+        );
       }
     });
   },
@@ -85,7 +102,11 @@ const K5: TraceRule = {
     world.listeners.reusing.push((table, task) => {
       if (table.life !== 'removed' || reused.length > BATCH) return;
       reused.push({
-        line: world.e.line, text: world.e.text(), task, vm: table.vm, removed: table.removedLine,
+        line: world.e.line,
+        text: world.e.text(),
+        task,
+        vm: table.vm,
+        removed: table.removedLine,
         seen: `the page of ${placeOf(table)} is used again, and no RCU callback freed it`,
       });
     });

@@ -1,17 +1,19 @@
+import { halvesOf } from '../../../spec/kvm/layouts/halves.ts';
 /** Addresses of tables and of their entries, and what a role is packed of, as events give them. */
 import { DIRECT_MAP, MIRROR_ROLE } from '../kernels/kernel.ts';
 import type { TraceEvent } from '../reader/event.ts';
-import { halvesOf } from '../../../spec/kvm/layouts/halves.ts';
 
 export const PAGE = 4096;
 const ENTRY_BYTES = 8;
-const DIRECT_MAP_NUMBER = (halvesOf(DIRECT_MAP).hi & 0x1f_ffff) * 2 ** 32 + (halvesOf(DIRECT_MAP).lo >>> 0);
+const DIRECT_MAP_NUMBER =
+  (halvesOf(DIRECT_MAP).hi & 0x1f_ffff) * 2 ** 32 + (halvesOf(DIRECT_MAP).lo >>> 0);
 
 /** A root has at least so many levels below it and itself. */
 export const ROOT_LEVEL = 4;
 
 /** Frame of the page that a virtual address of physical memory lies in. */
-export const frameOfAddress = (address: number): number => Math.floor((address - DIRECT_MAP_NUMBER) / PAGE);
+export const frameOfAddress = (address: number): number =>
+  Math.floor((address - DIRECT_MAP_NUMBER) / PAGE);
 
 /** Frame of a physical address. */
 export const frameOfPhysical = (address: number): number => Math.floor(address / PAGE);

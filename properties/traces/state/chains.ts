@@ -1,7 +1,8 @@
 /**
- * Whether an SPTE still had the value that was last written to it. Explained are: A and D, which the hardware sets; the
- * permission to execute of what a split filled in; and the order of events, since who writes tells of it afterwards, when another one who was
- * not kept out by the lock may have told of a later write. So what does not fit may wait for an event that explains it.
+ * Whether an SPTE still had the value that was last written to it. Explained are: A and D, which
+ * the hardware sets; the permission to execute of what a split filled in; and the order of events,
+ * since who writes tells of it afterwards, when another one who was not kept out by the lock may
+ * have told of a later write. So what does not fit may wait for an event that explains it.
  */
 import type { Halves } from '../../../spec/kvm/layouts/halves.ts';
 import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
@@ -53,15 +54,37 @@ export class Chains {
     const { vm, task, line, table, index, level, mode, direct, known } = c;
     if (table === null) throw new Error('a change of no table cannot break a chain');
     return {
-      line, text: this.world.e.text(), task, vm, table, index, level, mode, direct, known,
-      fromHi: c.modelHi, fromLo: c.modelLo, fromLine: c.modelLine, toHi: c.oldHi, toLo: c.oldLo,
+      line,
+      text: this.world.e.text(),
+      task,
+      vm,
+      table,
+      index,
+      level,
+      mode,
+      direct,
+      known,
+      fromHi: c.modelHi,
+      fromLo: c.modelLo,
+      fromLine: c.modelLine,
+      toHi: c.oldHi,
+      toLo: c.oldLo,
     };
   }
 
   private isLate(c: Change): boolean {
     // whoever was seen to do something else since then wrote after that
-    const found = this.open.findIndex((o) => o.table === c.table && o.index === c.index && o.task !== c.task && c.task.lastLine < o.line &&
-      o.fromLo === c.oldLo && o.fromHi === c.oldHi && o.toLo === c.newLo && o.toHi === c.newHi);
+    const found = this.open.findIndex(
+      (o) =>
+        o.table === c.table &&
+        o.index === c.index &&
+        o.task !== c.task &&
+        c.task.lastLine < o.line &&
+        o.fromLo === c.oldLo &&
+        o.fromHi === c.oldHi &&
+        o.toLo === c.newLo &&
+        o.toHi === c.newHi,
+    );
     if (found >= 0) this.open.splice(found, 1);
     return found >= 0;
   }
@@ -74,8 +97,12 @@ export class Chains {
       return (hi & ~free.hi) === 0 && (lo & ~(set | free.lo)) === 0 && (c.modelLo & lo & set) === 0;
     }
     // an entry that was frozen while it was zapped, and then made empty without an event
-    return this.world.kernel?.thawsUntraced === true && c.oldKind === EMPTY && c.table?.isLive === true &&
-      kindOf(layout, c.level, c.modelHi, c.modelLo) === FROZEN;
+    return (
+      this.world.kernel?.thawsUntraced === true &&
+      c.oldKind === EMPTY &&
+      c.table?.isLive === true &&
+      kindOf(layout, c.level, c.modelHi, c.modelLo) === FROZEN
+    );
   }
 
   /** Whether somebody could have written meanwhile, and not told of it yet. */
@@ -85,7 +112,12 @@ export class Chains {
       const lockless = layout.accessed.lo | layout.dirty.lo | layout.writable.lo;
       return c.oldHi === c.modelHi && ((c.oldLo ^ c.modelLo) & ~lockless) === 0;
     }
-    if (kind === LEAF && frameOf(c.modelHi, c.modelLo) !== frameOf(c.oldHi, c.oldLo) && c.known === PREFILLED) return false;
+    if (
+      kind === LEAF &&
+      frameOf(c.modelHi, c.modelLo) !== frameOf(c.oldHi, c.oldLo) &&
+      c.known === PREFILLED
+    )
+      return false;
     if (c.mode !== SHARED && !c.direct) return false;
     for (const task of this.world.holdersOf(c.vm.id)) {
       if (task !== c.task && task.holdOn(c.vm.id)?.mode === SHARED) return true;

@@ -1,4 +1,7 @@
-/** A change of an SPTE, as an event tells of it and as the account of the tables sees it. There is one object. */
+/**
+ * A change of an SPTE, as an event tells of it and as the account of the tables sees it. There is
+ * one object.
+ */
 import { EMPTY, hexOf, type Kind } from './spte.ts';
 import { UNKNOWN, type Table } from './table.ts';
 import type { Mode, Task } from './task.ts';

@@ -1,8 +1,8 @@
 /** Reads changes of SPTEs from the events that tell of them, has them judged, and keeps the tables. */
 import type { TraceEvent } from '../reader/event.ts';
 import { asIdOf, frameOfAddress, indexOfAddress, isOfMirror, levelOf } from './addresses.ts';
-import { Change } from './change.ts';
 import { Chains } from './chains.ts';
+import { Change } from './change.ts';
 import { link, unlink } from './links.ts';
 import { resolve } from './resolve.ts';
 import { frameOf, has, indexOf, kindOf, LEAF, pagesAt, TABLE } from './spte.ts';
@@ -46,7 +46,13 @@ class Changes {
     this.announce(task);
     if (e.has('spt')) {
       const at = indexOf(c.gfn, c.level);
-      c.table = world.found(frameOfAddress(e.number('spt')), vm, c.asId, levelOf(e), c.gfn - at * pagesAt(c.level));
+      c.table = world.found(
+        frameOfAddress(e.number('spt')),
+        vm,
+        c.asId,
+        levelOf(e),
+        c.gfn - at * pagesAt(c.level),
+      );
       c.index = at;
       if (isOfMirror(e)) c.table.mirror = true;
     } else this.resolve();
@@ -60,7 +66,10 @@ class Changes {
     else known.push(place);
   }
 
-  /** Of changes that `chg` did not tell of: aging and the clearing of W for the dirty log write by themselves. */
+  /**
+   * Of changes that `chg` did not tell of: aging and the clearing of W for the dirty log write by
+   * themselves.
+   */
   private onTracepoint(e: TraceEvent, task: Task): void {
     const { c, world } = this;
     const [gfn, level] = [e.number('gfn'), e.number('level')];
@@ -92,7 +101,10 @@ class Changes {
     const sptep = e.number('sptep');
     const table = world.tables.get(frameOfAddress(sptep));
     if (table === undefined) return;
-    const { layout, layout: { writable } } = world.kernel;
+    const {
+      layout,
+      layout: { writable },
+    } = world.kernel;
     this.begin(e, task);
     c.vm = table.vm;
     c.table = table;
@@ -106,7 +118,9 @@ class Changes {
     c.oldLo = e.low('old');
     // what the event says of the new value was read later
     const givesBack = isTracked(layout, c.oldHi, c.oldLo);
-    const { hi, lo } = givesBack ? restored(layout, c.oldHi, c.oldLo) : { hi: c.oldHi, lo: c.oldLo };
+    const { hi, lo } = givesBack
+      ? restored(layout, c.oldHi, c.oldLo)
+      : { hi: c.oldHi, lo: c.oldLo };
     const gives = !givesBack || has(writable, e.high('new'), e.low('new'));
     c.newHi = gives ? hi | writable.hi : hi;
     c.newLo = gives ? lo | writable.lo : lo;
@@ -134,7 +148,10 @@ class Changes {
   }
 
   private kinds(): void {
-    const { c, world: { kernel } } = this;
+    const {
+      c,
+      world: { kernel },
+    } = this;
     if (kernel === null) return;
     c.oldKind = kindOf(kernel.layout, c.level, c.oldHi, c.oldLo);
     c.newKind = kindOf(kernel.layout, c.level, c.newHi, c.newLo);
@@ -162,7 +179,10 @@ class Changes {
 
   private keep(table: Change['table']): void {
     const { c, world } = this;
-    if (c.newKind === TABLE && !(c.oldKind === TABLE && frameOf(c.oldHi, c.oldLo) === frameOf(c.newHi, c.newLo))) {
+    if (
+      c.newKind === TABLE &&
+      !(c.oldKind === TABLE && frameOf(c.oldHi, c.oldLo) === frameOf(c.newHi, c.newLo))
+    ) {
       link(world, c);
     }
     if (c.oldKind === TABLE && c.newKind !== TABLE) unlink(world, c);
@@ -175,7 +195,8 @@ class Changes {
     const { c } = this;
     for (const { tables } of vms) {
       for (const table of tables) {
-        if (table.level === c.level && table.covers(c.gfn)) table.known[indexOf(c.gfn, c.level)] = UNKNOWN;
+        if (table.level === c.level && table.covers(c.gfn))
+          table.known[indexOf(c.gfn, c.level)] = UNKNOWN;
       }
     }
   }

@@ -1,6 +1,7 @@
 /**
- * What is being invalidated, as a fault has to ask: KVM keeps one range for all invalidations that are under way, notifiers'
- * and its own, with whatever lies between them, until none is. Source: kvm_main.c, kvm_mmu_invalidate_range_add.
+ * What is being invalidated, as a fault has to ask: KVM keeps one range for all invalidations that
+ * are under way, notifiers' and its own, with whatever lies between them, until none is. Source:
+ * kvm_main.c, kvm_mmu_invalidate_range_add.
  */
 import type { TraceEvent } from '../reader/event.ts';
 import type { Notifiers } from './notifiers.ts';
@@ -23,7 +24,11 @@ export function followUnderway(world: World, notifiers: Notifiers): ReadonlyMap<
     const vm = world.vmOf(e, task);
     // KVM unmaps ranges that are no invalidations, of memslots that go
     if (e.has('inprog') && notifiers.of(vm, task) === undefined) return;
-    const known = underway.get(vm) ?? { begun: new Map<Task, number>(), start: e.number('start'), end: e.number('end') };
+    const known = underway.get(vm) ?? {
+      begun: new Map<Task, number>(),
+      start: e.number('start'),
+      end: e.number('end'),
+    };
     if (!known.begun.has(task)) known.begun.set(task, e.line);
     known.start = Math.min(known.start, e.number('start'));
     known.end = Math.max(known.end, e.number('end'));

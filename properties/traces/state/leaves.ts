@@ -3,9 +3,16 @@ import { frameOf, kindOf, LEAF, TABLE } from './spte.ts';
 import { UNKNOWN, type Table } from './table.ts';
 import type { World } from './world.ts';
 
-/** Calls `visit` with each leaf that maps GFNs from `start` up to `end` under `table`, until it answers true. */
+/**
+ * Calls `visit` with each leaf that maps GFNs from `start` up to `end` under `table`, until it
+ * answers true.
+ */
 export function someLeaf(
-  world: World, table: Table, start: number, end: number, visit: (table: Table, index: number) => boolean,
+  world: World,
+  table: Table,
+  start: number,
+  end: number,
+  visit: (table: Table, index: number) => boolean,
 ): boolean {
   const layout = world.kernel?.layout;
   if (layout === undefined || table.life === 'freed') return false;
@@ -16,7 +23,12 @@ export function someLeaf(
     const kind = kindOf(layout, table.level, hi, lo);
     if (kind === LEAF && visit(table, i)) return true;
     const below = kind === TABLE ? world.tables.get(frameOf(hi, lo)) : undefined;
-    if (below !== undefined && below.level < table.level && someLeaf(world, below, start, end, visit)) return true;
+    if (
+      below !== undefined &&
+      below.level < table.level &&
+      someLeaf(world, below, start, end, visit)
+    )
+      return true;
   }
   return false;
 }

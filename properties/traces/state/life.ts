@@ -2,10 +2,10 @@
 import type { TraceEvent } from '../reader/event.ts';
 import { hashOfText } from '../reader/keys.ts';
 import { asIdOf, frameOfAddress, isOfMirror, levelOf } from './addresses.ts';
-import type { World } from './world.ts';
 import { Table } from './table.ts';
 import type { Task } from './task.ts';
 import type { Vm } from './vm.ts';
+import type { World } from './world.ts';
 
 export function followLife(world: World): void {
   world.on('vm_init', (e) => {
@@ -51,7 +51,9 @@ function invalidate(root: Table, line: number): void {
 }
 
 /** Who first takes the mmu_lock of a VM that is being made, 6.1 and later ones. */
-const MAKERS = new Set(['kvm_page_track_register_notifier', 'kvm_mmu_change_mmu_pages'].map(hashOfText));
+const MAKERS = new Set(
+  ['kvm_page_track_register_notifier', 'kvm_mmu_change_mmu_pages'].map(hashOfText),
+);
 
 /** Where the making of a VM is not told, its lock tells. */
 function followBirths(world: World): void {
@@ -59,7 +61,8 @@ function followBirths(world: World): void {
   world.listeners.acquired.push((_, { lock, caller }) => {
     if (locks.has(lock)) return;
     locks.add(lock);
-    if (MAKERS.has(caller) && !world.vms.has(lock) && !world.hasForgotten) world.newVm(lock).whole = true;
+    if (MAKERS.has(caller) && !world.vms.has(lock) && !world.hasForgotten)
+      world.newVm(lock).whole = true;
   });
 }
 
@@ -71,7 +74,8 @@ function initialise(world: World, e: TraceEvent, task: Task): void {
     world.drop(before);
   }
   const isRoot = e.number('sptep') === 0;
-  const vm = task.vm ?? (isRoot ? null : world.tables.get(frameOfAddress(e.number('sptep')))?.vm) ?? null;
+  const vm =
+    task.vm ?? (isRoot ? null : world.tables.get(frameOfAddress(e.number('sptep')))?.vm) ?? null;
   if (vm === null) return;
   const table = world.add(new Table(frame, vm, asIdOf(e), levelOf(e), e.number('gfn')));
   table.life = 'initialised';
@@ -87,22 +91,27 @@ function initialise(world: World, e: TraceEvent, task: Task): void {
 /** A struct kvm_mmu_page is smaller than this; its head for RCU lies in it. */
 const SP_BYTES = 256;
 
-/** Where roots have no names, their addresses are all there is to know that one is gone; null when it is not known. */
+/**
+ * Where roots have no names, their addresses are all there is to know that one is gone; null when
+ * it is not known.
+ */
 function namelessRootAt(world: World, head: number): Table | null | undefined {
   for (const { rootSps, rootsBySp } of world.vms.values()) {
     for (const sp of rootSps) {
       if (head < sp || head >= sp + SP_BYTES) continue;
       rootSps.delete(sp);
       const root = rootsBySp.get(sp);
-      return root === undefined || root.frame < 0 ? root ?? null : undefined;
+      return root === undefined || root.frame < 0 ? (root ?? null) : undefined;
     }
   }
   return undefined;
 }
 
 function free(world: World, e: TraceEvent, task: Task): void {
-  const nameless = world.kernel?.namesTables === false ? namelessRootAt(world, e.number('head')) : undefined;
-  const table = nameless === undefined ? world.tables.get(frameOfAddress(e.number('spt'))) : nameless;
+  const nameless =
+    world.kernel?.namesTables === false ? namelessRootAt(world, e.number('head')) : undefined;
+  const table =
+    nameless === undefined ? world.tables.get(frameOfAddress(e.number('spt'))) : nameless;
   if (table === undefined || table === null) return;
   const { vm } = table;
   for (const listener of world.listeners.freeing) listener(table, task);
@@ -139,11 +148,27 @@ export function followWalks(world: World): void {
     task.walk = vm?.rootsBySp.get(task.walkSp) ?? null;
     vm?.rootSps.add(task.walkSp);
   });
-  world.on(['age', 'cleardirty_pt', 'cleardirty_slot', 'wrprot_slot', 'split_slot', 'recover_slot', 'collapse_slot',
-    'unmap_range', 'unmap_gfn_range', 'wp_gfn', 'nxzap', 'zap_inval', 'put_root'], (e, task) => {
-    world.vmOf(e, task);
-    leave(task);
-  });
+  world.on(
+    [
+      'age',
+      'cleardirty_pt',
+      'cleardirty_slot',
+      'wrprot_slot',
+      'split_slot',
+      'recover_slot',
+      'collapse_slot',
+      'unmap_range',
+      'unmap_gfn_range',
+      'wp_gfn',
+      'nxzap',
+      'zap_inval',
+      'put_root',
+    ],
+    (e, task) => {
+      world.vmOf(e, task);
+      leave(task);
+    },
+  );
   world.on(['map_ret'], (_, task) => {
     task.mapLine = 0;
     leave(task);
@@ -159,7 +184,9 @@ function leave(task: Task): void {
 /** Addresses are used again: a VM that was taken down, and has a fault, is another one. */
 function liveVm(world: World, e: TraceEvent, task: Task): Vm {
   // 6.1 names a vCPU, not its VM
-  const vm = e.has('kvm') ? world.vmOf(e, task) : world.vms.get(task.holds.at(-1)?.lock ?? 0) ?? null;
+  const vm = e.has('kvm')
+    ? world.vmOf(e, task)
+    : (world.vms.get(task.holds.at(-1)?.lock ?? 0) ?? null);
   const known = vm ?? world.newVm(task.holds.at(-1)?.lock ?? 0);
   task.vm = known.dying ? world.nextVm(known) : known;
   return task.vm;

@@ -32,7 +32,10 @@ export function link(world: World, c: Change): void {
   if (c.table === null && !kernel.changesNameTables) child.forget();
 }
 
-/** A split fills in the pages that the huge leaf mapped, before the table is linked and without an event. */
+/**
+ * A split fills in the pages that the huge leaf mapped, before the table is linked and without an
+ * event.
+ */
 function prefill(child: Table, { oldHi, oldLo }: Change, large: number, entries: number): void {
   const pages = pagesAt(child.level);
   const low = child.level === LEAF_LEVEL ? oldLo & ~large : oldLo;

@@ -4,28 +4,32 @@ import { hashOfText } from '../reader/keys.ts';
 import { EXCLUSIVE, SHARED, type Hold, type Mode, type Task } from './task.ts';
 import type { World } from './world.ts';
 
-const YIELDS = new Set(['__cond_resched_rwlock_read', '__cond_resched_rwlock_write'].map(hashOfText));
+const YIELDS = new Set(
+  ['__cond_resched_rwlock_read', '__cond_resched_rwlock_write'].map(hashOfText),
+);
 
 /** The lock was acquired by who had let it go only to let others have it. */
 export const isYield = ({ caller }: Hold): boolean => YIELDS.has(caller);
 
 export function followLocks(world: World): void {
-  const acquired = (mode: Mode) => (e: TraceEvent, task: Task): void => {
-    const lock = e.has('lock') ? e.number('lock') : task.attempt;
-    task.attempt = 0;
-    // the attempt came before the trace
-    if (lock === 0) return;
-    world.seesLocksOf(task);
-    const hold: Hold = { lock, mode, line: e.line, caller: e.caller };
-    // who acquires it has it no more, whether or not that was told
-    const before = task.holds.findIndex((other) => other.lock === lock);
-    if (before >= 0) task.holds.splice(before, 1);
-    task.holds.push(hold);
-    for (const listener of world.listeners.acquired) listener(task, hold);
-    const holders = world.holders.get(lock);
-    if (holders === undefined) world.holders.set(lock, new Set([task]));
-    else holders.add(task);
-  };
+  const acquired =
+    (mode: Mode) =>
+    (e: TraceEvent, task: Task): void => {
+      const lock = e.has('lock') ? e.number('lock') : task.attempt;
+      task.attempt = 0;
+      // the attempt came before the trace
+      if (lock === 0) return;
+      world.seesLocksOf(task);
+      const hold: Hold = { lock, mode, line: e.line, caller: e.caller };
+      // who acquires it has it no more, whether or not that was told
+      const before = task.holds.findIndex((other) => other.lock === lock);
+      if (before >= 0) task.holds.splice(before, 1);
+      task.holds.push(hold);
+      for (const listener of world.listeners.acquired) listener(task, hold);
+      const holders = world.holders.get(lock);
+      if (holders === undefined) world.holders.set(lock, new Set([task]));
+      else holders.add(task);
+    };
   const released = (e: TraceEvent, task: Task): void => {
     world.seesLocksOf(task);
     const lock = e.number('lock');

@@ -1,7 +1,8 @@
 /**
- * Invalidations: what the primary MMU takes back, and until when. One begins with mmu_lock held for write, which the
- * kernel does not tell of by itself: it has begun when the first range is unmapped; and ends with `inv_end`, or, where
- * that is not probed, with the lock that its end takes.
+ * Invalidations: what the primary MMU takes back, and until when. One begins with mmu_lock held for
+ * write, which the kernel does not tell of by itself: it has begun when the first range is
+ * unmapped; and ends with `inv_end`, or, where that is not probed, with the lock that its end
+ * takes.
  */
 import type { TraceEvent } from '../reader/event.ts';
 import { hashOfText } from '../reader/keys.ts';
@@ -27,7 +28,9 @@ export interface Invalidation {
   readonly ranges: Range[];
 }
 
-const [STARTS, ENDS] = ['start', 'end'].map((which) => hashOfText(`kvm_mmu_notifier_invalidate_range_${which}`));
+const [STARTS, ENDS] = ['start', 'end'].map((which) =>
+  hashOfText(`kvm_mmu_notifier_invalidate_range_${which}`),
+);
 
 export class Notifiers {
   /** By VM, those that are going on. */
@@ -67,14 +70,21 @@ export class Notifiers {
     if (caller !== ENDS) return;
     this.starting.delete(task);
     const vm = world.vms.get(lock);
-    if (vm !== undefined && !world.hasSeen('inv_end') && !world.hasSeen('unmap_gfn_range')) this.onEnd(vm, task, world.e);
+    if (vm !== undefined && !world.hasSeen('inv_end') && !world.hasSeen('unmap_gfn_range'))
+      this.onEnd(vm, task, world.e);
   }
 
   private onRange(world: World, e: TraceEvent, task: Task): void {
     const vm = world.vmOf(e, task);
     if (!this.starting.has(task)) return;
     const asIds = new Set(e.has('as_id') ? [e.number('as_id')] : []);
-    const range: Range = { start: e.number('start'), end: e.number('end'), line: e.line, asIds, sps: new Set() };
+    const range: Range = {
+      start: e.number('start'),
+      end: e.number('end'),
+      line: e.line,
+      asIds,
+      sps: new Set(),
+    };
     const known = this.of(vm, task);
     if (known !== undefined) {
       known.ranges.push(range);
@@ -90,6 +100,9 @@ export class Notifiers {
     const invalidation = this.of(vm, task);
     if (invalidation === undefined) return;
     for (const listener of this.ending) listener(invalidation, e);
-    this.going.set(vm, this.goingOn(vm).filter((other) => other !== invalidation));
+    this.going.set(
+      vm,
+      this.goingOn(vm).filter((other) => other !== invalidation),
+    );
   }
 }

@@ -5,7 +5,10 @@ import type { Hold, Task } from './task.ts';
 import type { Vm } from './vm.ts';
 import type { World } from './world.ts';
 
-/** `unlock`: before mmu_lock is let go. `lock`: before the task takes it again, which is the next that is seen of it. */
+/**
+ * `unlock`: before mmu_lock is let go. `lock`: before the task takes it again, which is the next
+ * that is seen of it.
+ */
 export type Due = 'unlock' | 'lock';
 
 export interface Debt {
@@ -25,7 +28,10 @@ export interface Debt {
 /** A debt that stands, with the first change that it is for. */
 export type Owed = Debt & { readonly what: string };
 
-/** A flush of a range: whether there was one of everything instead, as hardware may need, is known when it returns. */
+/**
+ * A flush of a range: whether there was one of everything instead, as hardware may need, is known
+ * when it returns.
+ */
 interface RangeFlush {
   readonly line: number;
   readonly text: string;
@@ -53,10 +59,16 @@ export class Debts {
   readonly listeners: DebtListeners = { owing: [], unpaid: [], missed: [], covering: [] };
   private readonly owed = new Map<Task, Owed[]>();
   private readonly ranges = new Map<Task, RangeFlush>();
-  /** Where a task let go of the lock, and owes what may wait if it did that only to let others have it. */
+  /**
+   * Where a task let go of the lock, and owes what may wait if it did that only to let others have
+   * it.
+   */
   private readonly waiting = new Map<Task, DueAt>();
   private readonly world: World;
-  /** Whether a debt for this range of an invalidation may be paid later than mmu_lock is let go of in between. */
+  /**
+   * Whether a debt for this range of an invalidation may be paid later than mmu_lock is let go of
+   * in between.
+   */
   private readonly mayWait: (task: Task, debt: Debt) => boolean;
 
   constructor(world: World, mayWait: (task: Task, debt: Debt) => boolean) {
@@ -70,7 +82,8 @@ export class Debts {
     });
     world.on('flush_range', (e, task) => {
       const [start, n] = [e.number('gfn'), e.number('n')];
-      for (const debt of this.owed.get(task) ?? []) for (const listener of this.listeners.covering) listener(debt.vm);
+      for (const debt of this.owed.get(task) ?? [])
+        for (const listener of this.listeners.covering) listener(debt.vm);
       this.ranges.set(task, { line: e.line, text: e.text(), start, end: start + n });
     });
     world.on('flush_range_ret', (_, task) => this.settleRange(task));
@@ -85,12 +98,21 @@ export class Debts {
     });
   }
 
-  /** `task` owes a flush; what it owes already for the same reason grows. `what` is asked of a new debt only. */
+  /**
+   * `task` owes a flush; what it owes already for the same reason grows. `what` is asked of a new
+   * debt only.
+   */
   owe(task: Task, debt: Debt, what: () => string): void {
     for (const listener of this.listeners.owing) listener(debt);
     const owed = this.owed.get(task);
-    const same = owed?.find(({ rule, due, vm, root, range }) =>
-      rule === debt.rule && due === debt.due && vm === debt.vm && root === debt.root && range === debt.range);
+    const same = owed?.find(
+      ({ rule, due, vm, root, range }) =>
+        rule === debt.rule &&
+        due === debt.due &&
+        vm === debt.vm &&
+        root === debt.root &&
+        range === debt.range,
+    );
     if (same !== undefined) {
       same.start = Math.min(same.start, debt.start);
       same.end = Math.max(same.end, debt.end);
@@ -109,7 +131,8 @@ export class Debts {
     this.ranges.delete(task);
     if (flush === undefined || owed === undefined) return;
     const missed = owed.filter(({ start, end }) => start < flush.start || end > flush.end);
-    for (const debt of missed) for (const listener of this.listeners.missed) listener(debt, task, flush);
+    for (const debt of missed)
+      for (const listener of this.listeners.missed) listener(debt, task, flush);
     this.owed.set(task, missed);
   }
 
@@ -118,7 +141,8 @@ export class Debts {
     if (owed === undefined) return;
     const isDue = (debt: Debt): boolean => debt.vm.id === lock && debt.due === 'unlock';
     this.call(task, (debt) => isDue(debt) && !this.mayWait(task, debt));
-    if (owed.some((debt) => isDue(debt) && this.mayWait(task, debt))) this.waiting.set(task, this.now());
+    if (owed.some((debt) => isDue(debt) && this.mayWait(task, debt)))
+      this.waiting.set(task, this.now());
   }
 
   private onAcquired(task: Task, hold: Hold): void {
@@ -127,7 +151,8 @@ export class Debts {
       return;
     }
     if (this.waiting.has(task)) this.settleWaiting(task);
-    if (this.owed.has(task)) this.call(task, (debt) => debt.vm.id === hold.lock && debt.due === 'lock');
+    if (this.owed.has(task))
+      this.call(task, (debt) => debt.vm.id === hold.lock && debt.due === 'lock');
   }
 
   private settleWaiting(task: Task): void {
@@ -142,7 +167,8 @@ export class Debts {
   }
 
   private onEnd(vm: Vm): void {
-    for (const task of this.owed.keys()) this.call(task, (debt) => debt.vm === vm && debt.due === 'lock');
+    for (const task of this.owed.keys())
+      this.call(task, (debt) => debt.vm === vm && debt.due === 'lock');
   }
 
   /** What is due is gone, paid or not. */
@@ -151,7 +177,10 @@ export class Debts {
     if (owed === undefined) return;
     const due = owed.filter(isDue);
     if (due.length === 0) return;
-    this.owed.set(task, owed.filter((debt) => !isDue(debt)));
+    this.owed.set(
+      task,
+      owed.filter((debt) => !isDue(debt)),
+    );
     for (const debt of due) {
       // that it is invalid was told only afterwards
       if (debt.root?.invalid === true && !this.world.hasSeen('inval_roots')) continue;

@@ -1,13 +1,16 @@
 /** Who has to flush what: K20, K24 and K25, by what a task is doing. */
 import { hashOfText } from '../reader/keys.ts';
 import { valuesOf, type Change } from './change.ts';
-import { Debts, type Debt, type Due } from './pending-flushes.ts';
 import type { Notifiers } from './notifiers.ts';
+import { Debts, type Debt, type Due } from './pending-flushes.ts';
 import { has, isPresent, LEAF, pagesAt, TABLE } from './spte.ts';
 import type { Task } from './task.ts';
 import type { World } from './world.ts';
 
-/** What a task is doing, as far as flushes go: which of its changes owe one to which rule, and when it is due. */
+/**
+ * What a task is doing, as far as flushes go: which of its changes owe one to which rule, and when
+ * it is due.
+ */
 interface Doing {
   readonly rule: string;
   readonly due: Due;
@@ -16,8 +19,11 @@ interface Doing {
 
 const loses = (c: Change): boolean => c.oldKind === LEAF && !isPresent(c.newKind);
 const merges = (c: Change): boolean => c.oldKind === TABLE && c.newKind !== TABLE;
-const protects = (c: Change, { kernel }: World): boolean => c.newKind === LEAF && kernel !== null &&
-  has(kernel.layout.writable, c.oldHi, c.oldLo) && !has(kernel.layout.writable, c.newHi, c.newLo);
+const protects = (c: Change, { kernel }: World): boolean =>
+  c.newKind === LEAF &&
+  kernel !== null &&
+  has(kernel.layout.writable, c.oldHi, c.oldLo) &&
+  !has(kernel.layout.writable, c.newHi, c.newLo);
 
 const DOING = {
   map: { rule: 'K25', due: 'unlock', owes: (c) => c.oldKind === TABLE && c.newKind === LEAF },
@@ -30,7 +36,16 @@ const DOING = {
 } as const satisfies Record<string, Doing>;
 
 /** Until the task does something else. */
-const LEAVES = ['map_ret', 'zap_leafs_ret', 'zap_root', 'zap_pass', 'split_slot', 'age', 'wp_gfn', 'zap_inval'] as const;
+const LEAVES = [
+  'map_ret',
+  'zap_leafs_ret',
+  'zap_root',
+  'zap_pass',
+  'split_slot',
+  'age',
+  'wp_gfn',
+  'zap_inval',
+] as const;
 
 const CHANGE_PTE = hashOfText('kvm_mmu_notifier_change_pte');
 
@@ -40,9 +55,13 @@ const REPLACES: Doing = { rule: 'K20', due: 'unlock', owes: loses };
 /** Follows who owes flushes. */
 export function followDebts(world: World, notifiers: Notifiers): Debts {
   const doing = new Map<Task, Doing>();
-  const rangeOf = (task: Task, { vm }: { vm: Debt['vm'] }): number => notifiers.of(vm, task)?.ranges.length ?? 0;
+  const rangeOf = (task: Task, { vm }: { vm: Debt['vm'] }): number =>
+    notifiers.of(vm, task)?.ranges.length ?? 0;
   // an invalidation that meets several slots flushes once, at its end; what it took for the present one is due now
-  const debts = new Debts(world, (task, debt) => debt.range > 0 && debt.range !== rangeOf(task, debt));
+  const debts = new Debts(
+    world,
+    (task, debt) => debt.range > 0 && debt.range !== rangeOf(task, debt),
+  );
   for (const [name, what] of Object.entries(DOING)) {
     world.on(name as keyof typeof DOING, (_, task) => doing.set(task, what)); // the keys of DOING are what it is made of
   }
@@ -56,7 +75,16 @@ export function followDebts(world: World, notifiers: Notifiers): Debts {
     const vm = world.vmOf(e, task);
     const [start, n] = e.has('n') ? [e.number('base'), e.number('n')] : [e.number('gfn'), 0];
     if (!e.has('n') && !e.has('mask')) return;
-    const debt = { rule: 'K24', due: 'lock', vm, line: e.line, start, end: start + n, root: null, range: 0 } as const;
+    const debt = {
+      rule: 'K24',
+      due: 'lock',
+      vm,
+      line: e.line,
+      start,
+      end: start + n,
+      root: null,
+      range: 0,
+    } as const;
     debts.owe(task, debt, () => 'took W away for the dirty log');
   });
   world.listeners.changing.push((c) => {
@@ -65,10 +93,20 @@ export function followDebts(world: World, notifiers: Notifiers): Debts {
     // a vCPU that leaves an invalid root flushes by itself; which root it is may not be known
     const root = c.table?.root ?? c.task.walk;
     if (root === null || root.invalid) return;
-    debts.owe(c.task, {
-      rule: what.rule, due: what.due, vm: c.vm, root, line: c.line,
-      start: c.gfn, end: c.gfn + pagesAt(c.level), range: what.due === 'unlock' ? rangeOf(c.task, c) : 0,
-    }, () => valuesOf(c));
+    debts.owe(
+      c.task,
+      {
+        rule: what.rule,
+        due: what.due,
+        vm: c.vm,
+        root,
+        line: c.line,
+        start: c.gfn,
+        end: c.gfn + pagesAt(c.level),
+        range: what.due === 'unlock' ? rangeOf(c.task, c) : 0,
+      },
+      () => valuesOf(c),
+    );
   });
   notifiers.ending.push(({ vm, task }) => debts.endOf(task, vm));
   return debts;

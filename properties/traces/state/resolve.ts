@@ -1,8 +1,8 @@
+import { ROOT_LEVEL } from './addresses.ts';
+import type { Change } from './change.ts';
 /** Which table a change is in, where the kernel does not say. */
 import { EMPTY, FROZEN, frameOf, indexOf, kindOf, TABLE } from './spte.ts';
 import { Table, UNKNOWN } from './table.ts';
-import { ROOT_LEVEL } from './addresses.ts';
-import type { Change } from './change.ts';
 import type { World } from './world.ts';
 
 /** The table of `level` that `gfn` is reached through from `root`; null when that is not known. */
@@ -13,7 +13,12 @@ export function tableIn(world: World, root: Table, gfn: number, level: number): 
     const hi: number = table.hi[i] ?? 0;
     const lo: number = table.lo[i] ?? 0;
     const layout = world.kernel?.layout;
-    if (layout === undefined || table.known[i] === UNKNOWN || kindOf(layout, table.level, hi, lo) !== TABLE) return null;
+    if (
+      layout === undefined ||
+      table.known[i] === UNKNOWN ||
+      kindOf(layout, table.level, hi, lo) !== TABLE
+    )
+      return null;
     table = world.tables.get(frameOf(hi, lo)) ?? null;
   }
   return table?.level === level ? table : null;
@@ -29,7 +34,7 @@ export function resolve(world: World, c: Change): Table | null {
     if (table !== null || !vm.whole) return table;
   }
   // what is not found is in a table that the task takes apart, and does not treat as it should
-  const best = bestOf(world, c) ?? newRoot(world, c) ?? (vm.whole ? removed ?? null : null);
+  const best = bestOf(world, c) ?? newRoot(world, c) ?? (vm.whole ? (removed ?? null) : null);
   // where roots have no names, this is how their addresses become known
   if (task.walkSp !== 0 && c.oldKind !== EMPTY && best?.root != null) {
     vm.rootsBySp.set(task.walkSp, best.root);
@@ -38,7 +43,10 @@ export function resolve(world: World, c: Change): Table | null {
   return best;
 }
 
-/** Of the roots of the address space the one whose entry has the old value; the newest when several or none have. */
+/**
+ * Of the roots of the address space the one whose entry has the old value; the newest when several
+ * or none have.
+ */
 function bestOf(world: World, c: Change): Table | null {
   const faulting = c.task.mapLine > 0;
   if (!c.vm.whole) return faulting ? newestOf(world, c) : null;
@@ -53,17 +61,26 @@ function bestOf(world: World, c: Change): Table | null {
   return best;
 }
 
-/** A VM that was there before the trace may have roots that are not known; but a fault goes to the newest. */
+/**
+ * A VM that was there before the trace may have roots that are not known; but a fault goes to the
+ * newest.
+ */
 function newestOf(world: World, c: Change): Table | null {
   const root = c.vm.roots.find(({ asId, invalid }) => asId === c.asId && !invalid);
-  return root === undefined || root.initialisedLine === 0 ? null : tableIn(world, root, c.gfn, c.level);
+  return root === undefined || root.initialisedLine === 0
+    ? null
+    : tableIn(world, root, c.gfn, c.level);
 }
 
 /** `adType`: the bits of the upper half that say how A and D are kept. */
 function likeness(table: Table, i: number, c: Change, adType: number): number {
   if (table.known[i] === UNKNOWN) return 1;
   if (table.hi[i] === c.oldHi && table.lo[i] === c.oldLo) return 3;
-  if (c.oldKind === EMPTY || frameOf(table.hi[i] ?? 0, table.lo[i] ?? 0) !== frameOf(c.oldHi, c.oldLo)) return 0;
+  if (
+    c.oldKind === EMPTY ||
+    frameOf(table.hi[i] ?? 0, table.lo[i] ?? 0) !== frameOf(c.oldHi, c.oldLo)
+  )
+    return 0;
   // two roots of an address space may differ in whether the hardware keeps A and D bits in their tables
   return (((table.hi[i] ?? 0) ^ c.oldHi) & adType) === 0 ? 2 : 0;
 }
@@ -71,7 +88,8 @@ function likeness(table: Table, i: number, c: Change, adType: number): number {
 /** Where tables have no names, a root is known from its first entry. */
 function newRoot(world: World, c: Change): Table | null {
   const { kernel } = world;
-  if (kernel === null || kernel.namesTables || c.level < ROOT_LEVEL || c.oldKind !== EMPTY) return null;
+  if (kernel === null || kernel.namesTables || c.level < ROOT_LEVEL || c.oldKind !== EMPTY)
+    return null;
   if (c.vm.roots.some((root) => root.asId === c.asId && !root.invalid)) return null;
   const root = world.add(new Table(world.namelessFrame(), c.vm, c.asId, c.level, 0));
   root.fill(kernel.layout.empty);

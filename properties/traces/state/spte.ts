@@ -1,6 +1,6 @@
+import type { Halves } from '../../../spec/kvm/layouts/halves.ts';
 /** Raw SPTEs, as two signed halves, by what a judge has to tell apart. */
 import { MMU_PRESENT, type SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
-import type { Halves } from '../../../spec/kvm/layouts/halves.ts';
 
 export const EMPTY = 0;
 export const FROZEN = 1;
@@ -16,7 +16,12 @@ const INDEX_BITS = 9;
 export const LEAF_LEVEL = 1;
 
 /** @param level of the table that the entry is in, 1 to 5. */
-export function kindOf({ frozen, empty, large }: SpteLayout, level: number, hi: number, lo: number): Kind {
+export function kindOf(
+  { frozen, empty, large }: SpteLayout,
+  level: number,
+  hi: number,
+  lo: number,
+): Kind {
   if ((lo & MMU_PRESENT) !== 0) return level === LEAF_LEVEL || (lo & large.lo) !== 0 ? LEAF : TABLE;
   if (lo === frozen.lo && hi === frozen.hi) return FROZEN;
   return lo === empty.lo && hi === empty.hi ? EMPTY : MMIO;
@@ -33,7 +38,8 @@ export const has = ({ hi, lo }: Halves, valueHi: number, valueLo: number): boole
 /** GFNs that an entry at `level` is about. */
 export const pagesAt = (level: number): number => 2 ** (INDEX_BITS * (level - 1));
 
-export const indexOf = (gfn: number, level: number): number => Math.floor(gfn / pagesAt(level)) % ENTRIES;
+export const indexOf = (gfn: number, level: number): number =>
+  Math.floor(gfn / pagesAt(level)) % ENTRIES;
 
 /** As tracepoints print them. */
 export const hexOf = (hi: number, lo: number): string =>

@@ -1,10 +1,16 @@
-/** A table of SPTEs as the trace tells of it: its place, what is known of its entries, and where it is in its life. */
+/**
+ * A table of SPTEs as the trace tells of it: its place, what is known of its entries, and where it
+ * is in its life.
+ */
 import type { Halves } from '../../../spec/kvm/layouts/halves.ts';
 import { ENTRIES, indexOf, pagesAt } from './spte.ts';
 import type { Task } from './task.ts';
 import type { Vm } from './vm.ts';
 
-/** How much is known of an entry: nothing, its value, or its value but for the permission to execute, as a split has filled it in. */
+/**
+ * How much is known of an entry: nothing, its value, or its value but for the permission to
+ * execute, as a split has filled it in.
+ */
 export const UNKNOWN = 0;
 export const KNOWN = 1;
 export const PREFILLED = 2;
@@ -95,10 +101,16 @@ export class Table {
     return gfn >= this.base && gfn < this.base + ENTRIES * pagesAt(this.level);
   }
 
-  /** First and last index of the entries that map GFNs from `start` up to `end`; last < first when there is none. */
+  /**
+   * First and last index of the entries that map GFNs from `start` up to `end`; last < first when
+   * there is none.
+   */
   span(start: number, end: number): readonly [number, number] {
     const past = this.base + ENTRIES * pagesAt(this.level);
     if (Number.isNaN(this.base) || start >= past || end <= this.base) return [0, -1];
-    return [start <= this.base ? 0 : indexOf(start, this.level), end >= past ? ENTRIES - 1 : indexOf(end - 1, this.level)];
+    return [
+      start <= this.base ? 0 : indexOf(start, this.level),
+      end >= past ? ENTRIES - 1 : indexOf(end - 1, this.level),
+    ];
   }
 }

@@ -33,7 +33,10 @@ export class Task {
   runs: Vm | null = null;
   /** Root of the walk that it is in. */
   walk: Table | null = null;
-  /** Address of that root's struct kvm_mmu_page, where roots are known by it; 0 when it does not say. */
+  /**
+   * Address of that root's struct kvm_mmu_page, where roots are known by it; 0 when it does not
+   * say.
+   */
   walkSp = 0;
   /** Tables that it has unlinked and is going through. */
   readonly removing: Table[] = [];

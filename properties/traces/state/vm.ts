@@ -4,7 +4,8 @@ import type { Table } from './table.ts';
 const UPPER_BITS = 0xffe0_0000_0000_0000n;
 
 /** The address, with the upper bits that numbers do not carry. */
-export const addressText = (address: number): string => `0x${(BigInt(address) | UPPER_BITS).toString(16)}`;
+export const addressText = (address: number): string =>
+  `0x${(BigInt(address) | UPPER_BITS).toString(16)}`;
 
 export class Vm {
   /** Address of its struct kvm, and of its mmu_lock. */

@@ -1,9 +1,10 @@
+import { kernelOfChange, type TracedKernel } from '../kernels/kernel.ts';
 /**
- * What a trace has told so far: VMs, tasks, tables. Whoever wants to know of events subscribes, the account of state
- * before the rules, so that a rule finds the state as it is after the event, unless it says otherwise.
+ * What a trace has told so far: VMs, tasks, tables. Whoever wants to know of events subscribes, the
+ * account of state before the rules, so that a rule finds the state as it is after the event,
+ * unless it says otherwise.
  */
 import { EVENT_KINDS, type EventName } from '../reader/event-table.ts';
-import { kernelOfChange, type TracedKernel } from '../kernels/kernel.ts';
 import type { TraceEvent } from '../reader/event.ts';
 import { frameOfPhysical, ROOT_LEVEL } from './addresses.ts';
 import type { Broken, Change } from './change.ts';
@@ -40,7 +41,15 @@ export class World {
   /** Tables by the number of their page. */
   readonly tables = new Map<number, Table>();
   readonly listeners: Listeners = {
-    created: [], changing: [], broken: [], acquired: [], releasing: [], freeing: [], reusing: [], forgetting: [], ending: [],
+    created: [],
+    changing: [],
+    broken: [],
+    acquired: [],
+    releasing: [],
+    freeing: [],
+    reusing: [],
+    forgetting: [],
+    ending: [],
   };
   /** Who holds which lock. */
   readonly holders = new Map<number, Set<Task>>();
@@ -65,7 +74,8 @@ export class World {
   }
 
   on(names: EventName | readonly EventName[], handler: OnEvent): void {
-    for (const name of typeof names === 'string' ? [names] : names) this.handlers[this.ids.get(name) ?? -1]?.push(handler);
+    for (const name of typeof names === 'string' ? [names] : names)
+      this.handlers[this.ids.get(name) ?? -1]?.push(handler);
   }
 
   /** Events of that name were seen, or would have been if there had been any. */
@@ -77,7 +87,8 @@ export class World {
   declare(): void {
     const { e } = this;
     for (const name of e.declared('probes')) this.declared.add(name);
-    for (const entries of e.declared('entries')) this.entries = Math.min(Number(entries) || ENTRIES, ENTRIES);
+    for (const entries of e.declared('entries'))
+      this.entries = Math.min(Number(entries) || ENTRIES, ENTRIES);
     if (e.declared('preemption').includes('rt')) this.locksArePreempted = true;
   }
 
@@ -96,7 +107,8 @@ export class World {
 
   private recognise(): void {
     this.kernel = kernelOfChange(this.e);
-    for (const table of this.tables.values()) if (table.initialisedLine > 0) table.fill(this.kernel.layout.empty);
+    for (const table of this.tables.values())
+      if (table.initialisedLine > 0) table.fill(this.kernel.layout.empty);
   }
 
   /** Who emitted an event; what an interrupt does, the task that it interrupts does not. */

@@ -1,4 +1,7 @@
-/** A call of the TDX module, as the probes of KVM's wrapper of it tell: where it begins, and how it ends. */
+/**
+ * A call of the TDX module, as the probes of KVM's wrapper of it tell: where it begins, and how it
+ * ends.
+ */
 import { OPERAND_BUSY, SUCCESS, toRax, type Status } from '../../../spec/tdx/status.ts';
 import type { CallName, EventName } from '../reader/event-table.ts';
 import type { TraceEvent } from '../reader/event.ts';

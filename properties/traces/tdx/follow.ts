@@ -1,9 +1,12 @@
-/** Keeps the account of TDs: calls of the module and what they changed, VCPUs inside, entries barred. */
+/**
+ * Keeps the account of TDs: calls of the module and what they changed, VCPUs inside, entries
+ * barred.
+ */
 import { CALL_NAMES, type CallName, type EventName } from '../reader/event-table.ts';
 import type { TraceEvent } from '../reader/event.ts';
+import { frameOfAddress } from '../state/addresses.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
-import { frameOfAddress } from '../state/addresses.ts';
 import type { World } from '../state/world.ts';
 import { frameOfPage, TracedCall } from './call.ts';
 import { ABOUT_ENTRY, EFFECTS } from './effects.ts';
@@ -14,7 +17,13 @@ const VM_DEAD = 1;
 
 /** What has to be recorded for it to be told how a task holds mmu_lock. */
 export const LOCKS_TOLD: readonly (readonly [EventName, EventName])[] = [
-  ['rl', 'rl_ret'], ['rl_ret', 'rl'], ['rl_ret', 'ru'], ['wl', 'wl_ret'], ['wl_ret', 'wl'], ['wl_ret', 'wu'], ['wu', 'wl_ret'],
+  ['rl', 'rl_ret'],
+  ['rl_ret', 'rl'],
+  ['rl_ret', 'ru'],
+  ['wl', 'wl_ret'],
+  ['wl_ret', 'wl'],
+  ['wl_ret', 'wu'],
+  ['wu', 'wl_ret'],
 ];
 
 type OnCall = (td: Td, task: Task, call: TracedCall) => void;
@@ -59,13 +68,15 @@ export class Tds {
       this.of(world.vmOf(e, task)).slots.push({ task, start, end: start + n, over: false });
     });
     world.on('slot_ret', (_, task) => {
-      for (const td of this.tds.values()) for (const slot of td.slots) if (slot.task === task) slot.over = true;
+      for (const td of this.tds.values())
+        for (const slot of td.slots) if (slot.task === task) slot.over = true;
     });
     world.on('reset_page', (e, task) => {
       for (const listener of this.pageUsed) listener(frameOfPage(e), task, e.line);
     });
     world.on('init_sp', (e) => {
-      const table = e.number('sptep') === 0 ? world.tables.get(frameOfAddress(e.number('spt'))) : undefined;
+      const table =
+        e.number('sptep') === 0 ? world.tables.get(frameOfAddress(e.number('spt'))) : undefined;
       if (table?.mirror === true) this.of(table.vm).root = table;
     });
     world.listeners.forgetting.push(() => {
@@ -95,7 +106,7 @@ export class Tds {
   /** The TD whose mmu_lock is at an address, or null. */
   ofLock(lock: number): Td | null {
     const vm = this.world.vms.get(lock);
-    return vm === undefined ? null : this.tds.get(vm) ?? null;
+    return vm === undefined ? null : (this.tds.get(vm) ?? null);
   }
 
   /** A task has the mmu_lock of a TD's VM for write, or it cannot be told that it has not. */
@@ -106,10 +117,13 @@ export class Tds {
   /** The TD that a task was last seen to work for, or null. */
   ofTask(task: Task): Td | null {
     const vm = task.runs ?? task.vm;
-    return vm === null ? null : this.tds.get(vm) ?? null;
+    return vm === null ? null : (this.tds.get(vm) ?? null);
   }
 
-  /** Whose `struct tdx_td` a call names: that of the VM whose lock its caller holds, or that it works for. */
+  /**
+   * Whose `struct tdx_td` a call names: that of the VM whose lock its caller holds, or that it
+   * works for.
+   */
   private tdOf(e: TraceEvent, task: Task): Td | null {
     const id = e.number('td');
     const named = id === 0 ? undefined : this.vms.get(id);

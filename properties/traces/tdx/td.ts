@@ -1,4 +1,7 @@
-/** A TD as a trace tells of it: what its Secure EPT holds at each GPA, as far as the answers of the module say. */
+/**
+ * A TD as a trace tells of it: what its Secure EPT holds at each GPA, as far as the answers of the
+ * module say.
+ */
 import { frameOf, indexOf, kindOf, pagesAt, TABLE, type Kind } from '../state/spte.ts';
 import { UNKNOWN, type Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
@@ -7,7 +10,10 @@ import type { World } from '../state/world.ts';
 
 export type Holds = 'free' | 'table' | 'leaf';
 
-/** An entry of the Secure EPT. Whether the guest has accepted a page is no affair of the host's, and not told. */
+/**
+ * An entry of the Secure EPT. Whether the guest has accepted a page is no affair of the host's, and
+ * not told.
+ */
 export interface Entry {
   readonly holds: Holds;
   /** Of the page or table; -1 when it is not known. */
@@ -31,7 +37,8 @@ export const levelOf = (key: Key): number => key % LEVELS;
 export const alignTo = (gfn: number, level: number): number => gfn - (gfn % pagesAt(level));
 
 /** As violations name it. */
-export const nameOfKey = (key: Key): string => `GFN 0x${gfnOf(key).toString(16)} at level ${levelOf(key)}`;
+export const nameOfKey = (key: Key): string =>
+  `GFN 0x${gfnOf(key).toString(16)} at level ${levelOf(key)}`;
 
 export const describe = (entry: Entry | null): string => {
   if (entry === null) return 'not known';
@@ -62,7 +69,12 @@ export class Td {
   /** VCPUs that are, or may be, inside: since which line. */
   readonly inside = new Map<Task, number>();
   /** Memslots that are being deleted, or were, by first GFN and the one after the last. */
-  readonly slots: { readonly task: Task; readonly start: number; readonly end: number; over: boolean }[] = [];
+  readonly slots: {
+    readonly task: Task;
+    readonly start: number;
+    readonly end: number;
+    over: boolean;
+  }[] = [];
 
   constructor(vm: Vm) {
     this.vm = vm;
@@ -77,7 +89,8 @@ export class Td {
   at(gfn: number, level: number): Entry | null {
     const known = this.entries.get(keyOf(gfn, level));
     if (known !== undefined) return known;
-    const above = level < LEVELS - 1 ? this.entries.get(keyOf(alignTo(gfn, level + 1), level + 1)) : undefined;
+    const above =
+      level < LEVELS - 1 ? this.entries.get(keyOf(alignTo(gfn, level + 1), level + 1)) : undefined;
     if (above?.split === true) {
       const frame = above.frame < 0 ? -1 : above.frame + (gfn - alignTo(gfn, level + 1));
       return { holds: 'leaf', frame, blockedIn: -1, split: false, line: above.line };
@@ -85,11 +98,18 @@ export class Td {
     return this.isWhole ? FREE : null;
   }
 
-  set(gfn: number, level: number, entry: Omit<Entry, 'split' | 'blockedIn'> & Partial<Entry>): void {
+  set(
+    gfn: number,
+    level: number,
+    entry: Omit<Entry, 'split' | 'blockedIn'> & Partial<Entry>,
+  ): void {
     this.entries.set(keyOf(gfn, level), { split: false, blockedIn: -1, ...entry });
   }
 
-  /** What is known of the entries of the table at an entry: how many, and the first that holds something. */
+  /**
+   * What is known of the entries of the table at an entry: how many, and the first that holds
+   * something.
+   */
   childOf(gfn: number, level: number): Key | null {
     const step = pagesAt(level - 1);
     for (let at = gfn; at < gfn + pagesAt(level); at += step) {
@@ -102,7 +122,8 @@ export class Td {
   /** The entries of a table that was merged are no more. */
   merge(gfn: number, level: number): void {
     const step = pagesAt(level - 1);
-    for (let at = gfn; at < gfn + pagesAt(level); at += step) this.entries.delete(keyOf(at, level - 1));
+    for (let at = gfn; at < gfn + pagesAt(level); at += step)
+      this.entries.delete(keyOf(at, level - 1));
   }
 
   /** The blocked table above an entry, or null. */
@@ -122,7 +143,10 @@ interface MirrorEntry {
   readonly level: number;
 }
 
-/** Where the walk for a GFN ends in the mirror, at level `lowest` at the latest; null when that is not known. */
+/**
+ * Where the walk for a GFN ends in the mirror, at level `lowest` at the latest; null when that is
+ * not known.
+ */
 export function mirrorAt({ root }: Td, world: World, gfn: number, lowest = 1): MirrorEntry | null {
   const layout = world.kernel?.layout;
   if (layout === undefined) return null;

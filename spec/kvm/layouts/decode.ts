@@ -2,7 +2,12 @@
 import { AD_TYPES, NO_SPTE, type SpteFields } from './fields.ts';
 import { halvesOf, halvesOfHex, type Halves } from './halves.ts';
 import {
-  GENERATION_HIGH_SHIFT, GENERATION_LOW_SHIFT, MEMORY_TYPE_SHIFT, MMU_PRESENT, PFN, type SpteLayout,
+  GENERATION_HIGH_SHIFT,
+  GENERATION_LOW_SHIFT,
+  MEMORY_TYPE_SHIFT,
+  MMU_PRESENT,
+  PFN,
+  type SpteLayout,
 } from './layout.ts';
 
 /** Level of the entries that map 4 KiB, and the highest one that may map anything (1 GiB). */
@@ -11,16 +16,20 @@ const LEVEL_1G = 3;
 
 const FROZEN_SPTE: SpteFields = { ...NO_SPTE, kind: 'frozen' };
 
-const has = (bits: Halves, hi: number, lo: number): boolean => ((hi & bits.hi) | (lo & bits.lo)) !== 0;
-const lacks = (bits: Halves, hi: number, lo: number): boolean => ((~hi & bits.hi) | (~lo & bits.lo)) !== 0;
-const hasOnly = (bits: Halves, hi: number, lo: number): boolean => ((hi & ~bits.hi) | (lo & ~bits.lo)) === 0;
+const has = (bits: Halves, hi: number, lo: number): boolean =>
+  ((hi & bits.hi) | (lo & bits.lo)) !== 0;
+const lacks = (bits: Halves, hi: number, lo: number): boolean =>
+  ((~hi & bits.hi) | (~lo & bits.lo)) !== 0;
+const hasOnly = (bits: Halves, hi: number, lo: number): boolean =>
+  ((hi & ~bits.hi) | (lo & ~bits.lo)) === 0;
 const is = (word: Halves, hi: number, lo: number): boolean => hi === word.hi && lo === word.lo;
 
 /** The number in bits 51:12, of which the upper half has 20. */
 const frameOf = (hi: number, lo: number): number => (hi & PFN.hi) * 2 ** 20 + (lo >>> 12);
 
 function decodeMmio({ mmio, mmioBits }: SpteLayout, hi: number, lo: number): SpteFields | null {
-  if (!is(mmio.value, hi & mmio.mask.hi, lo & mmio.mask.lo) || !hasOnly(mmioBits, hi, lo)) return null;
+  if (!is(mmio.value, hi & mmio.mask.hi, lo & mmio.mask.lo) || !hasOnly(mmioBits, hi, lo))
+    return null;
   const low = (lo & mmio.generationLow.lo) >>> GENERATION_LOW_SHIFT;
   const high = (hi & mmio.generationHigh.hi) >>> GENERATION_HIGH_SHIFT;
   return {
@@ -81,11 +90,16 @@ function decodeLeaf(l: SpteLayout, large: boolean, hi: number, lo: number): Spte
 }
 
 /**
- * What the SPTE with these halves (signed, as bitwise operators answer) says in a table of `level` (1 maps 4 KiB); null
- * when no SPTE of that kernel and level looks so. Whether the PFN is aligned for its level is not looked at, since that
- * is for whoever judges the kernel.
+ * What the SPTE with these halves (signed, as bitwise operators answer) says in a table of `level`
+ * (1 maps 4 KiB); null when no SPTE of that kernel and level looks so. Whether the PFN is aligned
+ * for its level is not looked at, since that is for whoever judges the kernel.
  */
-export function decodeHalves(l: SpteLayout, level: number, hi: number, lo: number): SpteFields | null {
+export function decodeHalves(
+  l: SpteLayout,
+  level: number,
+  hi: number,
+  lo: number,
+): SpteFields | null {
   if ((lo & MMU_PRESENT) === 0) {
     if (is(l.empty, hi, lo)) return NO_SPTE;
     return is(l.frozen, hi, lo) ? FROZEN_SPTE : decodeMmio(l, hi, lo);
@@ -95,10 +109,15 @@ export function decodeHalves(l: SpteLayout, level: number, hi: number, lo: numbe
   const mayBeLarge = level > LEVEL_4K && level <= LEVEL_1G;
   if (large && !mayBeLarge) return null;
   const turned = hi ^ l.inverted.hi;
-  return large || level === LEVEL_4K ? decodeLeaf(l, large, turned, lo) : decodeTable(l, turned, lo);
+  return large || level === LEVEL_4K
+    ? decodeLeaf(l, large, turned, lo)
+    : decodeTable(l, turned, lo);
 }
 
-/** {@link decodeHalves} of a whole SPTE, or of its hexadecimal text as tracepoints and probes print it. */
+/**
+ * {@link decodeHalves} of a whole SPTE, or of its hexadecimal text as tracepoints and probes print
+ * it.
+ */
 export function decodeSpte(l: SpteLayout, level: number, raw: bigint | string): SpteFields | null {
   const halves = typeof raw === 'bigint' ? halvesOf(raw) : halvesOfHex(raw);
   return halves === null ? null : decodeHalves(l, level, halves.hi, halves.lo);

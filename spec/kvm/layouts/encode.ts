@@ -2,11 +2,15 @@
 import { AD_TYPES, type SpteFields, type SpteKind } from './fields.ts';
 import { union, wordOf, type Halves } from './halves.ts';
 import {
-  GENERATION_HIGH_SHIFT, GENERATION_LOW_SHIFT, MEMORY_TYPE_SHIFT, MMU_PRESENT, type SpteLayout,
+  GENERATION_HIGH_SHIFT,
+  GENERATION_LOW_SHIFT,
+  MEMORY_TYPE_SHIFT,
+  MMU_PRESENT,
+  type SpteLayout,
 } from './layout.ts';
 
 const NOTHING: Halves = { hi: 0, lo: 0 };
-const when = (said: boolean, bits: Halves): Halves => said ? bits : NOTHING;
+const when = (said: boolean, bits: Halves): Halves => (said ? bits : NOTHING);
 
 /** `frame` in bits 51:12. */
 const frameBits = (frame: number): Halves => ({ hi: Math.floor(frame / 2 ** 20), lo: frame << 12 });
@@ -14,7 +18,11 @@ const frameBits = (frame: number): Halves => ({ hi: Math.floor(frame / 2 ** 20),
 function encodeMmio({ mmio }: SpteLayout, { gfn, generation, access }: SpteFields): Halves {
   const high = generation >>> mmio.generationLowBits;
   const low = (generation << GENERATION_LOW_SHIFT) & mmio.generationLow.lo;
-  return union([mmio.value, frameBits(gfn), { hi: high << GENERATION_HIGH_SHIFT, lo: low | access }]);
+  return union([
+    mmio.value,
+    frameBits(gfn),
+    { hi: high << GENERATION_HIGH_SHIFT, lo: low | access },
+  ]);
 }
 
 /** A table, or what tables and leaves have in common. */
@@ -34,15 +42,16 @@ function encodeTable(l: SpteLayout, f: SpteFields): Halves {
   return { hi: hi ^ l.inverted.hi, lo };
 }
 
-const encodeLeaf = (l: SpteLayout, f: SpteFields): Halves => union([
-  encodeTable(l, f),
-  when(f.large, l.large),
-  when(f.dirty, l.dirty),
-  when(f.hostWritable, l.hostWritable),
-  when(f.mmuWritable, l.mmuWritable),
-  when(f.ignorePat, l.ignorePat),
-  { hi: 0, lo: f.memoryType << MEMORY_TYPE_SHIFT },
-]);
+const encodeLeaf = (l: SpteLayout, f: SpteFields): Halves =>
+  union([
+    encodeTable(l, f),
+    when(f.large, l.large),
+    when(f.dirty, l.dirty),
+    when(f.hostWritable, l.hostWritable),
+    when(f.mmuWritable, l.mmuWritable),
+    when(f.ignorePat, l.ignorePat),
+    { hi: 0, lo: f.memoryType << MEMORY_TYPE_SHIFT },
+  ]);
 
 const ENCODERS: Readonly<Record<SpteKind, (l: SpteLayout, f: SpteFields) => Halves>> = {
   none: (l) => l.empty,
@@ -52,5 +61,9 @@ const ENCODERS: Readonly<Record<SpteKind, (l: SpteLayout, f: SpteFields) => Halv
   leaf: encodeLeaf,
 };
 
-/** The SPTE that says `fields`, the one that they were decoded from. What the layout has no bits for is lost. */
-export const encodeSpte = (l: SpteLayout, fields: SpteFields): bigint => wordOf(ENCODERS[fields.kind](l, fields));
+/**
+ * The SPTE that says `fields`, the one that they were decoded from. What the layout has no bits for
+ * is lost.
+ */
+export const encodeSpte = (l: SpteLayout, fields: SpteFields): bigint =>
+  wordOf(ENCODERS[fields.kind](l, fields));

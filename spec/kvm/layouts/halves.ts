@@ -1,6 +1,6 @@
 /**
- * 64-bit words as two signed 32-bit halves. Recordings hold millions of SPTEs, and the detour over a BigInt doubles
- * what it costs to decode one.
+ * 64-bit words as two signed 32-bit halves. Recordings hold millions of SPTEs, and the detour over
+ * a BigInt doubles what it costs to decode one.
  */
 export interface Halves {
   /** Bits 63:32. */
@@ -27,8 +27,9 @@ export const wordOf = ({ hi, lo }: Halves): bigint =>
   (BigInt.asUintN(32, BigInt(hi)) << 32n) | BigInt.asUintN(32, BigInt(lo));
 
 /**
- * The halves of a word in hexadecimal, with or without 0x, as tracepoints and probes print it; null for other text.
- * Digit by digit, which is five times as fast as a regular expression and two calls of parseInt.
+ * The halves of a word in hexadecimal, with or without 0x, as tracepoints and probes print it; null
+ * for other text. Digit by digit, which is five times as fast as a regular expression and two calls
+ * of parseInt.
  */
 export function halvesOfHex(text: string): Halves | null {
   const first = text.startsWith('0x') ? 2 : 0;

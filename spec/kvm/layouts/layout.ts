@@ -1,7 +1,10 @@
 /** What a layout of 64-bit SPTEs consists of: which bits say what, and how that is known. */
 import { halvesOf, union, type Halves } from './halves.ts';
 
-/** `recorded`: SPTEs of a running kernel have it. `source`: read in the kernel's source, not observed. */
+/**
+ * `recorded`: SPTEs of a running kernel have it. `source`: read in the kernel's source, not
+ * observed.
+ */
 export type Evidence = 'recorded' | 'source';
 
 /** Some bits of an SPTE. */
@@ -73,7 +76,10 @@ export interface SpteLayout extends LayoutRow {
   readonly adTypeShift: number;
 }
 
-/** Present to the MMU, whatever the hardware thinks. Source: spte.h, SPTE_MMU_PRESENT_MASK; all recordings. */
+/**
+ * Present to the MMU, whatever the hardware thinks. Source: spte.h, SPTE_MMU_PRESENT_MASK; all
+ * recordings.
+ */
 export const MMU_PRESENT = 1 << 11;
 /** Bits 51:12 of the word: the page frame number, or an MMIO SPTE's GFN. */
 export const PFN: Halves = halvesOf(0x000f_ffff_ffff_f000n);
@@ -86,9 +92,23 @@ export const MEMORY_TYPE_SHIFT = 3;
 export function layout(row: LayoutRow): SpteLayout {
   const { granted, saved, mmio } = row;
   const permissions = [granted.readable, granted.executable, granted.userExecutable, row.writable];
-  const present = [{ hi: 0, lo: MMU_PRESENT }, row.always, PFN, ...permissions, row.user, row.accessed, row.adType];
+  const present = [
+    { hi: 0, lo: MMU_PRESENT },
+    row.always,
+    PFN,
+    ...permissions,
+    row.user,
+    row.accessed,
+    row.adType,
+  ];
   const leafBits = union([
-    ...present, row.large, row.dirty, row.hostWritable, row.mmuWritable, row.memoryType, row.ignorePat,
+    ...present,
+    row.large,
+    row.dirty,
+    row.hostWritable,
+    row.mmuWritable,
+    row.memoryType,
+    row.ignorePat,
   ]);
   return {
     ...row,
@@ -97,7 +117,12 @@ export function layout(row: LayoutRow): SpteLayout {
     mmioBits: union([PFN, mmio.value, mmio.access, mmio.generationLow, mmio.generationHigh]),
     trackedClear: union(permissions),
     trackedBits: union([leafBits, saved.readable, saved.executable, saved.userExecutable]),
-    toExecute: union([granted.executable, granted.userExecutable, saved.executable, saved.userExecutable]),
+    toExecute: union([
+      granted.executable,
+      granted.userExecutable,
+      saved.executable,
+      saved.userExecutable,
+    ]),
     adTypeShift: Math.max(30 - Math.clz32(row.adType.hi), 0),
   };
 }

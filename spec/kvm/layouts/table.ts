@@ -1,15 +1,18 @@
 /**
- * SPTE layouts of three kernels on AMD NPT and Intel EPT. A row is the one before it, spread, with what has changed.
+ * SPTE layouts of three kernels on AMD NPT and Intel EPT. A row is the one before it, spread, with
+ * what has changed.
  *
- * `recorded`: SPTEs of VMs on 6.1.192, 6.12.117 and 7.3.4 have the bits set. All of them are on NPT, so that everything
- * about EPT is `fromSource`: in files of the kernel that the row names, arch/x86/kvm/mmu/spte.h (the masks), spte.c
- * (kvm_mmu_reset_all_pte_masks for NPT, kvm_mmu_set_ept_masks for EPT, make_spte, make_nonleaf_spte, make_mmio_spte,
- * mark_spte_for_access_track) and arch/x86/include/asm/vmx.h (VMX_EPT_*). 7.3's were read by whoever made the
- * recordings, and their README is the source here; the mode-based execution patches of 2025 agree where they touch it.
+ * `recorded`: SPTEs of VMs on 6.1.192, 6.12.117 and 7.3.4 have the bits set. All of them are on
+ * NPT, so that everything about EPT is `fromSource`: in files of the kernel that the row names,
+ * arch/x86/kvm/mmu/spte.h (the masks), spte.c (kvm_mmu_reset_all_pte_masks for NPT,
+ * kvm_mmu_set_ept_masks for EPT, make_spte, make_nonleaf_spte, make_mmio_spte,
+ * mark_spte_for_access_track) and arch/x86/include/asm/vmx.h (VMX_EPT_*). 7.3's were read by
+ * whoever made the recordings, and their README is the source here; the mode-based execution
+ * patches of 2025 agree where they touch it.
  *
- * As on the recorded machine: less than 52 physical address bits and no memory encryption (else NPT's MMIO SPTEs have
- * another reserved bit than 51, or there are none), and no L1TF (else EPT's MMIO SPTEs keep part of the GFN elsewhere).
- * A TD's own MMIO value is not here either.
+ * As on the recorded machine: less than 52 physical address bits and no memory encryption (else
+ * NPT's MMIO SPTEs have another reserved bit than 51, or there are none), and no L1TF (else EPT's
+ * MMIO SPTEs keep part of the GFN elsewhere). A TD's own MMIO value is not here either.
  */
 import { ABSENT, fromSource, layout, recorded, type LayoutRow, type SpteLayout } from './layout.ts';
 
@@ -26,7 +29,11 @@ const NPT_6_1: LayoutRow = {
   always: recorded(1n << 0n),
   // NX
   inverted: recorded(1n << 63n),
-  granted: { readable: recorded(1n << 0n), executable: recorded(1n << 63n), userExecutable: ABSENT },
+  granted: {
+    readable: recorded(1n << 0n),
+    executable: recorded(1n << 63n),
+    userExecutable: ABSENT,
+  },
   saved: NO_PERMISSIONS,
   writable: recorded(1n << 1n),
   user: recorded(1n << 2n),
@@ -72,8 +79,16 @@ const EPT_6_1: LayoutRow = {
   frozen: fromSource(0x5a0n),
   always: ABSENT,
   inverted: ABSENT,
-  granted: { readable: fromSource(1n << 0n), executable: fromSource(1n << 2n), userExecutable: ABSENT },
-  saved: { readable: fromSource(1n << 54n), executable: fromSource(1n << 56n), userExecutable: ABSENT },
+  granted: {
+    readable: fromSource(1n << 0n),
+    executable: fromSource(1n << 2n),
+    userExecutable: ABSENT,
+  },
+  saved: {
+    readable: fromSource(1n << 54n),
+    executable: fromSource(1n << 56n),
+    userExecutable: ABSENT,
+  },
   writable: fromSource(1n << 1n),
   user: ABSENT,
   accessed: fromSource(1n << 8n),
@@ -111,7 +126,9 @@ const EPT_7_3: LayoutRow = {
   granted: { ...EPT_6_12.granted, userExecutable: fromSource(1n << 10n) },
   // The permissions, 52 bits higher.
   saved: {
-    readable: fromSource(1n << 52n), executable: fromSource(1n << 54n), userExecutable: fromSource(1n << 62n),
+    readable: fromSource(1n << 52n),
+    executable: fromSource(1n << 54n),
+    userExecutable: fromSource(1n << 62n),
   },
   hostWritable: fromSource(1n << 53n),
   mmuWritable: fromSource(1n << 55n),

@@ -3,7 +3,15 @@ import { PerActor } from '../../machine/per-actor.ts';
 import { type Kvm } from '../kvm.ts';
 import { NO_MEMSLOT } from '../memslots.ts';
 import { describeSpte, isLeafSpte, isPresent, kindOfSpte, pageOfSpte, TABLE } from '../spte.ts';
-import { findEntry, hostLevel, gfnBits, isShared, namesOf, rangeBits, tableName } from './ghosts.ts';
+import {
+  findEntry,
+  hostLevel,
+  gfnBits,
+  isShared,
+  namesOf,
+  rangeBits,
+  tableName,
+} from './ghosts.ts';
 import type { KvmRule } from './rule.ts';
 
 /** The flushes that each actor owes: GFNs whose mapping under a valid root it has taken away. */
@@ -13,7 +21,8 @@ function flushesOwed(kvm: Kvm): PerActor {
   tables.listeners.push((table, index, before, after) => {
     if (!isShared(tables, table) || !isPresent(before) || before === after) return;
     const isTaken = !isPresent(after) || (kindOfSpte(before) === TABLE && isLeafSpte(after));
-    if (isTaken && !roots.isInvalid(tables.rootOf(table))) owed.mine |= gfnBits(tables, table, index);
+    if (isTaken && !roots.isInvalid(tables.rootOf(table)))
+      owed.mine |= gfnBits(tables, table, index);
   });
   return owed;
 }
@@ -23,7 +32,8 @@ function payWith(kvm: Kvm, owed: PerActor): void {
   kvm.listeners.push({
     flushed: (gfn, pages) => {
       const bits = rangeBits(gfn, pages);
-      for (let actor = -1; actor < kvm.m.actors.length; actor++) owed.set(actor, owed.of(actor) & ~bits);
+      for (let actor = -1; actor < kvm.m.actors.length; actor++)
+        owed.set(actor, owed.of(actor) & ~bits);
     },
   });
 }
@@ -45,11 +55,14 @@ const K20: KvmRule = {
     const later = new PerActor(kvm.m);
     const isNotifier = new PerActor(kvm.m);
     kvm.listeners.push({
-      promised: (what) => { if (what === 'unmap') isNotifier.mine = 1; },
+      promised: (what) => {
+        if (what === 'unmap') isNotifier.mine = 1;
+      },
       kept: (what) => {
         if (what !== 'unmap') return;
         isNotifier.mine = 0;
-        if (owed.mine !== 0) judge.violated(`${namesOf(owed.mine)} flushed before the notifier ends`, 'not flushed');
+        if (owed.mine !== 0)
+          judge.violated(`${namesOf(owed.mine)} flushed before the notifier ends`, 'not flushed');
       },
       yielding: (walk) => {
         if (isNotifier.mine !== 0) later.mine = ~rangeBits(walk.first, walk.end - walk.first);
@@ -60,7 +73,8 @@ const K20: KvmRule = {
         judge.exercised();
         const due = owed.mine & ~later.mine;
         later.mine = 0;
-        if (due !== 0) judge.violated(`${namesOf(due)} flushed before mmu_lock is let go`, 'not flushed');
+        if (due !== 0)
+          judge.violated(`${namesOf(due)} flushed before mmu_lock is let go`, 'not flushed');
       },
     });
   },
@@ -79,7 +93,11 @@ const K21: KvmRule = {
         if (owed.mine === 0) return;
         judge.exercised();
         const missed = owed.mine & ~rangeBits(gfn, pages);
-        if (missed !== 0) judge.violated(`${namesOf(owed.mine)} flushed`, `the range leaves ${namesOf(missed)} out`);
+        if (missed !== 0)
+          judge.violated(
+            `${namesOf(owed.mine)} flushed`,
+            `the range leaves ${namesOf(missed)} out`,
+          );
       },
     });
     payWith(kvm, owed);
@@ -108,19 +126,23 @@ const K24: KvmRule = {
       promised: (what) => {
         if (what === 'log' || what === 'collect') flushed.mine = taken.mine = 0;
       },
-      flushed: (gfn, pages) => { flushed.mine |= rangeBits(gfn, pages); },
+      flushed: (gfn, pages) => {
+        flushed.mine |= rangeBits(gfn, pages);
+      },
       kept: (what, asId, gfn, pages) => {
         if (what !== 'log' && what !== 'collect') return;
         judge.exercised();
         const due = (what === 'log' ? rangeBits(gfn, pages) : taken.mine) & ~flushed.mine;
-        if (due !== 0) judge.violated(`${namesOf(due)} flushed before user space goes on`, 'not flushed');
+        if (due !== 0)
+          judge.violated(`${namesOf(due)} flushed before user space goes on`, 'not flushed');
         for (let at = gfn; at < gfn + pages; at++) {
           if (what === 'log' || (taken.mine & (1 << at)) !== 0) written.delete(keyOf(asId, at));
         }
       },
       accessed: (vcpu, asId, gfn, _page, _value, value) => {
         const slot = slots.find(asId, gfn);
-        if (value !== null && slot !== NO_MEMSLOT && slots.isLogged(slot)) written.set(keyOf(asId, gfn), vcpu);
+        if (value !== null && slot !== NO_MEMSLOT && slots.isLogged(slot))
+          written.set(keyOf(asId, gfn), vcpu);
       },
       atRest: () => {
         for (const [key, vcpu] of written) {
@@ -132,7 +154,9 @@ const K24: KvmRule = {
       },
     });
     slots.listeners.push({
-      taken: (_slot, gfn) => { taken.mine |= 1 << gfn; },
+      taken: (_slot, gfn) => {
+        taken.mine |= 1 << gfn;
+      },
       installed: (slot, _state, flags) => {
         if ((flags & 2) !== 0) return;
         const { asId } = slots.place(slot);
@@ -154,13 +178,18 @@ const K25: KvmRule = {
     const { attributes, m, mmuLock, roots, tables } = kvm;
     const owed = new PerActor(m);
     tables.listeners.push((table, index, before, after) => {
-      if (kindOfSpte(before) === TABLE && isLeafSpte(after)) owed.mine |= gfnBits(tables, table, index);
+      if (kindOfSpte(before) === TABLE && isLeafSpte(after))
+        owed.mine |= gfnBits(tables, table, index);
       disturbed.fillOthers(1);
     });
     payWith(kvm, owed);
     mmuLock.listeners.push({
       releasing: () => {
-        if (owed.mine !== 0) judge.violated(`${namesOf(owed.mine)} flushed, as a huge page took their place`, 'not flushed');
+        if (owed.mine !== 0)
+          judge.violated(
+            `${namesOf(owed.mine)} flushed, as a huge page took their place`,
+            'not flushed',
+          );
       },
     });
     /** Somebody else changed something since the promise: what is left over may be his. */
@@ -177,12 +206,14 @@ const K25: KvmRule = {
         for (const root of roots.all()) {
           if (roots.isInvalid(root) || roots.asIdOf(root) !== asId) continue;
           findEntry(kvm, root, (spte, at, level) => {
-            if (kindOfSpte(spte) !== TABLE || level !== 1 || at < gfn || at + 2 > gfn + pages) return false;
+            if (kindOfSpte(spte) !== TABLE || level !== 1 || at < gfn || at + 2 > gfn + pages)
+              return false;
             const child = pageOfSpte(spte);
             const page = pageOfSpte(m.peek(tables.pages.word(child, 0)));
             const isMixed = asId === 0 && attributes.isMixed(at, tables.span(1));
             if (isMixed || hostLevel(kvm, asId, at, page) < 1) return false;
-            for (let i = 0; i < tables.fanout; i++) if (!isLeafSpte(m.peek(tables.pages.word(child, i)))) return false;
+            for (let i = 0; i < tables.fanout; i++)
+              if (!isLeafSpte(m.peek(tables.pages.word(child, i)))) return false;
             judge.violated(`entry ${tableName(root)} ${at}@L1 huge again`, describeSpte(spte));
             return true;
           });

@@ -36,7 +36,8 @@ export class Faults {
 export const isShared = (tables: Tables, table: PageRef): boolean =>
   tables.stageOf(table) >= LINKED || tables.levelOf(table) === tables.rootLevel;
 
-export const isRoot = (tables: Tables, table: PageRef): boolean => tables.levelOf(table) === tables.rootLevel;
+export const isRoot = (tables: Tables, table: PageRef): boolean =>
+  tables.levelOf(table) === tables.rootLevel;
 
 /** The GFNs that an entry maps, as bits: the modelled guest has fewer than 31. */
 export function gfnBits(tables: Tables, table: PageRef, index: number): number {
@@ -45,7 +46,8 @@ export function gfnBits(tables: Tables, table: PageRef, index: number): number {
 
 const bitsBelow = (n: number): number => (n >= 31 ? 0x7fff_ffff : (1 << Math.max(0, n)) - 1);
 
-export const rangeBits = (gfn: number, pages: number): number => bitsBelow(gfn + pages) & ~bitsBelow(gfn);
+export const rangeBits = (gfn: number, pages: number): number =>
+  bitsBelow(gfn + pages) & ~bitsBelow(gfn);
 
 /** `GFN 3`, `GFNs 2 and 3`: the GFNs of a set of bits. */
 export function namesOf(bits: number): string {
@@ -53,15 +55,22 @@ export function namesOf(bits: number): string {
   return `${gfns.length === 1 ? 'GFN' : 'GFNs'} ${gfns.join(', ')}`;
 }
 
-/** Visits every present entry below a root, within the current step; stops when the visitor answers true. */
+/**
+ * Visits every present entry below a root, within the current step; stops when the visitor answers
+ * true.
+ */
 export function findEntry(
-  kvm: Kvm, root: PageRef, found: (spte: Spte, gfn: number, level: number, table: PageRef) => boolean,
+  kvm: Kvm,
+  root: PageRef,
+  found: (spte: Spte, gfn: number, level: number, table: PageRef) => boolean,
 ): boolean {
   return root !== NO_PAGE && findBelow(kvm, root, found);
 }
 
 function findBelow(
-  kvm: Kvm, table: PageRef, found: (spte: Spte, gfn: number, level: number, table: PageRef) => boolean,
+  kvm: Kvm,
+  table: PageRef,
+  found: (spte: Spte, gfn: number, level: number, table: PageRef) => boolean,
 ): boolean {
   const { tables, m } = kvm;
   const level = tables.levelOf(table);
@@ -69,7 +78,8 @@ function findBelow(
     const spte = m.peek(tables.pages.word(table, i));
     if (!isPresent(spte)) continue;
     if (found(spte, tables.gfnOf(table, i), level, table)) return true;
-    if (kindOfSpte(spte) === TABLE && level > 0 && findBelow(kvm, pageOfSpte(spte), found)) return true;
+    if (kindOfSpte(spte) === TABLE && level > 0 && findBelow(kvm, pageOfSpte(spte), found))
+      return true;
   }
   return false;
 }
@@ -89,14 +99,27 @@ export function leafAt(kvm: Kvm, root: PageRef, gfn: number): Spte {
 export const tableName = (table: PageRef): string => `p${pageNumberOf(table)}`;
 
 /** The page backs the GFN now, as shared or as private memory. */
-export function backsGfn({ attributes, primary, slots }: Kvm, asId: number, gfn: number, page: number): boolean {
+export function backsGfn(
+  { attributes, primary, slots }: Kvm,
+  asId: number,
+  gfn: number,
+  page: number,
+): boolean {
   const slot = slots.find(asId, gfn);
   if (slot === NO_MEMSLOT) return false;
-  return primary.backs(page, slots.hvaOf(slot, gfn)) || (asId === 0 && attributes.memory.backs(page, gfn));
+  return (
+    primary.backs(page, slots.hvaOf(slot, gfn)) ||
+    (asId === 0 && attributes.memory.backs(page, gfn))
+  );
 }
 
 /** Level at which the host maps what a leaf's page is part of. */
-export function hostLevel({ attributes, primary, slots }: Kvm, asId: number, gfn: number, page: number): number {
+export function hostLevel(
+  { attributes, primary, slots }: Kvm,
+  asId: number,
+  gfn: number,
+  page: number,
+): number {
   const slot = slots.find(asId, gfn);
   if (asId === 0 && attributes.memory.backs(page, gfn)) return attributes.memory.levelOf(gfn);
   return slot === NO_MEMSLOT ? 0 : primary.levelOf(slots.hvaOf(slot, gfn));

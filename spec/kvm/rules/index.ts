@@ -1,4 +1,7 @@
-/** The K rules that judge direct roots: those about the mirror and the module are in properties/rules/. */
+/**
+ * The K rules that judge direct roots: those about the mirror and the module are in
+ * properties/rules/.
+ */
 import flushes from './flushes.ts';
 import leaving from './leaving.ts';
 import locks from './locks.ts';
@@ -13,5 +16,12 @@ const numberOf = ({ id }: KvmRule): number => Number(id.slice(1));
 
 /** In the order of their numbers: of rules that are broken at one step, the first is reported. */
 export const KVM_RULES: readonly KvmRule[] = [
-  ...locks, ...transitions, ...tableLife, ...flushes, ...leaving, ...yields, ...roots, ...staleness,
+  ...locks,
+  ...transitions,
+  ...tableLife,
+  ...flushes,
+  ...leaving,
+  ...yields,
+  ...roots,
+  ...staleness,
 ].toSorted((a, b) => numberOf(a) - numberOf(b));

@@ -1,6 +1,6 @@
+import { NO_PAGE, pageNumberOf } from '../../machine/pages.ts';
 /** K22, K23, K26: what was given up nothing refers to afterwards, and nothing is left over. */
 import { PerActor } from '../../machine/per-actor.ts';
-import { NO_PAGE, pageNumberOf } from '../../machine/pages.ts';
 import { IN_GUEST, OUTSIDE_GUEST } from '../../machine/vcpu.ts';
 import { CONTEXTS, REQ_FREE_OBSOLETE_ROOTS } from '../kvm.ts';
 import { describeSpte, isLeafSpte, isPresent, pageOfSpte } from '../spte.ts';
@@ -18,45 +18,65 @@ const K22: KvmRule = {
   versions: ['*'],
   watch: (kvm, judge) => {
     const { attributes, m, memfd, nx, primary, roots, shadow, slots, tables, vcpus } = kvm;
-    for (const memory of [primary, attributes.memory]) memory.listeners.push({
-      released: (_hva, page) => {
-        judge.exercised();
-        for (let i = 0; i < shadow.tables.fanout; i++) {
-          const spte = m.peek(shadow.tables.pages.word(shadow.table, i));
-          const maps = isLeafSpte(spte) && pageOfSpte(spte) === page;
-          if (maps) judge.violated(`page ${page} mapped by nothing`, 'a shadow entry maps it');
-        }
-        for (const root of roots.all()) {
-          findEntry(kvm, root, (spte, gfn, level) => {
-            const maps = isLeafSpte(spte) && page >= pageOfSpte(spte) && page < pageOfSpte(spte) + tables.span(level);
-            if (maps) judge.violated(`page ${page} mapped by nothing`, `entry ${tableName(root)} ${gfn}@L${level} maps it`);
-            return maps;
-          });
-        }
-        for (const { index, vcpu, tlb } of vcpus) {
-          if (vcpu.mode() === OUTSIDE_GUEST || !tlb.translations.pointsTo(page)) continue;
-          judge.violated(`no vCPU in the guest remembers page ${page}`, `vcpu${index} does`);
-        }
-      },
-    });
+    for (const memory of [primary, attributes.memory])
+      memory.listeners.push({
+        released: (_hva, page) => {
+          judge.exercised();
+          for (let i = 0; i < shadow.tables.fanout; i++) {
+            const spte = m.peek(shadow.tables.pages.word(shadow.table, i));
+            const maps = isLeafSpte(spte) && pageOfSpte(spte) === page;
+            if (maps) judge.violated(`page ${page} mapped by nothing`, 'a shadow entry maps it');
+          }
+          for (const root of roots.all()) {
+            findEntry(kvm, root, (spte, gfn, level) => {
+              const maps =
+                isLeafSpte(spte) &&
+                page >= pageOfSpte(spte) &&
+                page < pageOfSpte(spte) + tables.span(level);
+              if (maps)
+                judge.violated(
+                  `page ${page} mapped by nothing`,
+                  `entry ${tableName(root)} ${gfn}@L${level} maps it`,
+                );
+              return maps;
+            });
+          }
+          for (const { index, vcpu, tlb } of vcpus) {
+            if (vcpu.mode() === OUTSIDE_GUEST || !tlb.translations.pointsTo(page)) continue;
+            judge.violated(`no vCPU in the guest remembers page ${page}`, `vcpu${index} does`);
+          }
+        },
+      });
     kvm.listeners.push({
       accessed: (vcpu, asId, gfn, page) => {
         judge.exercised();
         if (backsGfn(kvm, asId, gfn, page)) return;
-        judge.violated(`vcpu${vcpu} reaches the page that backs GFN ${gfn}`, `page ${page}, which does not`);
+        judge.violated(
+          `vcpu${vcpu} reaches the page that backs GFN ${gfn}`,
+          `page ${page}, which does not`,
+        );
       },
     });
     slots.listeners.push({
       freeing: (slot) => {
         judge.exercised();
-        if (memfd.isBound(slot)) judge.violated(`slot ${slot} bound to no file when it is freed`, 'its guest_memfd has it');
-        if (shadow.refersTo(slot)) judge.violated(`no shadow page accounted in slot ${slot} when it is freed`, 'one is');
+        if (memfd.isBound(slot))
+          judge.violated(
+            `slot ${slot} bound to no file when it is freed`,
+            'its guest_memfd has it',
+          );
+        if (shadow.refersTo(slot))
+          judge.violated(`no shadow page accounted in slot ${slot} when it is freed`, 'one is');
         const [first, end] = [slots.gfnOf(slot), slots.gfnOf(slot) + slots.place(slot).pages];
         for (const root of roots.all()) {
           if (roots.asIdOf(root) !== slots.place(slot).asId) continue;
           findEntry(kvm, root, (spte, gfn, level) => {
             const isThere = isLeafSpte(spte) && gfn < end && gfn + tables.span(level) > first;
-            if (isThere) judge.violated(`slot ${slot} mapped by nothing`, `entry ${tableName(root)} ${gfn}@L${level} is there`);
+            if (isThere)
+              judge.violated(
+                `slot ${slot} mapped by nothing`,
+                `entry ${tableName(root)} ${gfn}@L${level} is there`,
+              );
             return isThere;
           });
         }
@@ -65,13 +85,18 @@ const K22: KvmRule = {
         if (recovering.mine < 0) return;
         judge.exercised();
         const wanted = roots.asIdOf(tables.rootOf(recovering.mine));
-        if (wanted !== asId) judge.violated(`GFN ${gfn} looked up in address space ${wanted}`, `in ${asId}`);
+        if (wanted !== asId)
+          judge.violated(`GFN ${gfn} looked up in address space ${wanted}`, `in ${asId}`);
       },
     });
     const recovering = new PerActor(m, NO_PAGE);
     nx.listeners.push({
-      recovering: (table) => { recovering.mine = table; },
-      recovered: () => { recovering.mine = NO_PAGE; },
+      recovering: (table) => {
+        recovering.mine = table;
+      },
+      recovered: () => {
+        recovering.mine = NO_PAGE;
+      },
     });
   },
 };
@@ -86,18 +111,26 @@ const K23: KvmRule = {
   versions: ['*'],
   watch: ({ listeners, m, mmuLock, roots, vcpus }, judge) => {
     const has = new PerActor(m);
-    roots.listeners.push({ invalidated: () => { has.mine = 1; } });
+    roots.listeners.push({
+      invalidated: () => {
+        has.mine = 1;
+      },
+    });
     mmuLock.listeners.push({
       releasing: () => {
         if (has.mine === 0) return;
         has.mine = 0;
         judge.exercised();
         for (const { index, roots: loaded, vcpu } of vcpus) {
-          if (vcpu.mode() !== IN_GUEST || (vcpu.requests() & REQ_FREE_OBSOLETE_ROOTS) !== 0) continue;
+          if (vcpu.mode() !== IN_GUEST || (vcpu.requests() & REQ_FREE_OBSOLETE_ROOTS) !== 0)
+            continue;
           for (const context of CONTEXTS.keys()) {
             const root = m.peek(loaded + context) - 1;
             if (root < 0 || !roots.isInvalid(root)) continue;
-            judge.violated(`vcpu${index} out of the guest, or told to leave`, `it runs on invalid root ${tableName(root)}`);
+            judge.violated(
+              `vcpu${index} out of the guest, or told to leave`,
+              `it runs on invalid root ${tableName(root)}`,
+            );
           }
         }
       },
@@ -106,7 +139,8 @@ const K23: KvmRule = {
       entered: (vcpu, root) => {
         judge.exercised();
         // who has just made it invalid still holds the lock, and is about to get the vCPU out again
-        if (roots.isInvalid(root) && !mmuLock.isWriteHeld()) judge.violated(`vcpu${vcpu} enters with a valid root`, `${tableName(root)} is invalid`);
+        if (roots.isInvalid(root) && !mmuLock.isWriteHeld())
+          judge.violated(`vcpu${vcpu} enters with a valid root`, `${tableName(root)} is invalid`);
       },
     });
   },
@@ -115,8 +149,10 @@ const K23: KvmRule = {
 const K26: KvmRule = {
   id: 'K26',
   level: 'required',
-  statement: 'Zapping all of a root leaves nothing, neither leaves nor tables: it is empty when it is freed.',
-  source: 'Linux, tdp_mmu.c: tdp_mmu_zap_root(); mail "Don\'t skip non-leaf SPTEs when zapping all SPTEs" (2021)',
+  statement:
+    'Zapping all of a root leaves nothing, neither leaves nor tables: it is empty when it is freed.',
+  source:
+    'Linux, tdp_mmu.c: tdp_mmu_zap_root(); mail "Don\'t skip non-leaf SPTEs when zapping all SPTEs" (2021)',
   versions: ['*'],
   watch: ({ m, pages, tables }, judge) => {
     pages.onFree.push((page) => {
@@ -124,7 +160,8 @@ const K26: KvmRule = {
       judge.exercised();
       for (let i = 0; i < tables.fanout; i++) {
         const spte = m.peek(pages.word(page, i));
-        if (isPresent(spte)) judge.violated(`root ${tableName(page)} empty`, `entry ${i} is ${describeSpte(spte)}`);
+        if (isPresent(spte))
+          judge.violated(`root ${tableName(page)} empty`, `entry ${i} is ${describeSpte(spte)}`);
       }
     });
   },

@@ -1,12 +1,23 @@
+import { pageNumberOf, type PageRef } from '../../machine/pages.ts';
 /** K1 to K7: who may look at tables and change them, holding what. */
 import { PerActor } from '../../machine/per-actor.ts';
-import { pageNumberOf, type PageRef } from '../../machine/pages.ts';
 import type { RuleText } from '../../machine/rule.ts';
 import { OUTSIDE_GUEST } from '../../machine/vcpu.ts';
 import type { Kvm } from '../kvm.ts';
 import {
-  ACCESS_TRACKED, ACCESSED, describeSpte, DIRTY, FROZEN, hasVolatileBits, isLeafSpte, kindOfSpte, MMU_WRITABLE,
-  pageOfSpte, TABLE, WRITABLE, type Spte,
+  ACCESS_TRACKED,
+  ACCESSED,
+  describeSpte,
+  DIRTY,
+  FROZEN,
+  hasVolatileBits,
+  isLeafSpte,
+  kindOfSpte,
+  MMU_WRITABLE,
+  pageOfSpte,
+  TABLE,
+  WRITABLE,
+  type Spte,
 } from '../spte.ts';
 import { CLEARED, COMPARED, DIRECT_TABLE, EXCHANGED, LINKED, STORED, UNLINKED } from '../tables.ts';
 import { isRoot, isShared, tableName } from './ghosts.ts';
@@ -16,12 +27,16 @@ import type { KvmRule } from './rule.ts';
 const LOCKLESS_BITS = WRITABLE | DIRTY | ACCESSED | ACCESS_TRACKED;
 
 const isLocklessChange = (before: Spte, after: Spte): boolean =>
-  isLeafSpte(before) && isLeafSpte(after) && ((before ^ after) & ~LOCKLESS_BITS) === 0 &&
+  isLeafSpte(before) &&
+  isLeafSpte(after) &&
+  ((before ^ after) & ~LOCKLESS_BITS) === 0 &&
   ((after & ~before & WRITABLE) === 0 || (before & MMU_WRITABLE) !== 0);
 
 /** Aging came between, which nobody waits for: that a page was used may be lost (K1). */
 const isAged = (before: Spte, after: Spte): boolean =>
-  isLeafSpte(before) && isLeafSpte(after) && ((before ^ after) & ~(ACCESSED | ACCESS_TRACKED | WRITABLE)) === 0 &&
+  isLeafSpte(before) &&
+  isLeafSpte(after) &&
+  ((before ^ after) & ~(ACCESSED | ACCESS_TRACKED | WRITABLE)) === 0 &&
   ((before ^ after) === ACCESSED || (after & ACCESS_TRACKED) !== 0);
 
 const K1: KvmRule = {
@@ -30,23 +45,28 @@ const K1: KvmRule = {
   statement:
     'An entry is written with mmu_lock held, but for two writers of a leaf that goes on mapping its page: a fast page ' +
     'fault, which gives back what only logging or aging took, and aging. They write atomically, to direct tables only.',
-  source: 'Linux, Documentation/virt/kvm/locking.rst §2; tdp_mmu.c: tdp_mmu_set_spte(); recordings: aging without lock',
+  source:
+    'Linux, Documentation/virt/kvm/locking.rst §2; tdp_mmu.c: tdp_mmu_set_spte(); recordings: aging without lock',
   versions: ['*'],
   watch: ({ m, mmuLock, shadow, tables }, judge) => {
     shadow.tables.listeners.push((_table, index, before, after) => {
       if (before === after) return;
       judge.exercised();
       if (mmuLock.heldForWrite(m.current)) return;
-      judge.violated('an indirect table changed with mmu_lock held for write',
-        `entry ${index}: ${describeSpte(before)} -> ${describeSpte(after)} without: it may be another GFN's by now`);
+      judge.violated(
+        'an indirect table changed with mmu_lock held for write',
+        `entry ${index}: ${describeSpte(before)} -> ${describeSpte(after)} without: it may be another GFN's by now`,
+      );
     });
     tables.listeners.push((table, index, before, after, how) => {
       if (!isShared(tables, table) || before === after) return;
       judge.exercised();
       if (mmuLock.holds(m.current)) return;
       if ((how === COMPARED || how === CLEARED) && isLocklessChange(before, after)) return;
-      judge.violated(`entry ${tables.gfnOf(table, index)}@L${tables.levelOf(table)} written with mmu_lock held`,
-        `${describeSpte(before)} -> ${describeSpte(after)} without it`);
+      judge.violated(
+        `entry ${tables.gfnOf(table, index)}@L${tables.levelOf(table)} written with mmu_lock held`,
+        `${describeSpte(before)} -> ${describeSpte(after)} without it`,
+      );
     });
   },
 };
@@ -65,22 +85,34 @@ export const K2_TEXT = {
 const K2: KvmRule = {
   ...K2_TEXT,
   watch: ({ m, mmuLock, tables }, judge) => {
-    /** The entry for which the current actor has lost and which it has not looked at since, plus one. */
+    /**
+     * The entry for which the current actor has lost and which it has not looked at since, plus
+     * one.
+     */
     const lost = new PerActor(m);
-    const keyOf = (table: number, index: number): number => pageNumberOf(table) * tables.fanout + index + 1;
+    const keyOf = (table: number, index: number): number =>
+      pageNumberOf(table) * tables.fanout + index + 1;
     tables.readers.push((table, index) => {
       if (lost.mine === keyOf(table, index)) lost.mine = 0;
     });
     tables.losers.push((table, index) => {
-      if (lost.mine === keyOf(table, index)) judge.violated('the entry looked at again after a lost exchange', 'another attempt');
+      if (lost.mine === keyOf(table, index))
+        judge.violated('the entry looked at again after a lost exchange', 'another attempt');
       lost.mine = keyOf(table, index);
     });
     tables.listeners.push((table, _index, before, after, how) => {
       if (!isShared(tables, table) || !mmuLock.heldForRead(m.current)) return;
       judge.exercised();
-      if (how === COMPARED || (how === EXCHANGED && after === FROZEN && tables.stageOf(table) === UNLINKED)) return;
+      if (
+        how === COMPARED ||
+        (how === EXCHANGED && after === FROZEN && tables.stageOf(table) === UNLINKED)
+      )
+        return;
       if (how === CLEARED && isLocklessChange(before, after)) return;
-      judge.violated('a compare-and-exchange', `${describeSpte(before)} -> ${describeSpte(after)} whatever was there`);
+      judge.violated(
+        'a compare-and-exchange',
+        `${describeSpte(before)} -> ${describeSpte(after)} whatever was there`,
+      );
     });
   },
 };
@@ -100,9 +132,15 @@ const K3: KvmRule = {
       judge.exercised();
       if (how !== STORED) return;
       if (before !== believed && !isAged(believed, before)) {
-        judge.violated(`a store over ${describeSpte(believed)}, as read before`, describeSpte(before));
+        judge.violated(
+          `a store over ${describeSpte(believed)}, as read before`,
+          describeSpte(before),
+        );
       } else if (hasVolatileBits(before, roots.adDisabled(tables.rootOf(table)))) {
-        judge.violated('an exchange, as the entry has bits that others set', `a store over ${describeSpte(before)}`);
+        judge.violated(
+          'an exchange, as the entry has bits that others set',
+          `a store over ${describeSpte(before)}`,
+        );
       }
     });
   },
@@ -111,14 +149,17 @@ const K3: KvmRule = {
 const K4: KvmRule = {
   id: 'K4',
   level: 'required',
-  statement: 'The lists of roots and of possible huge pages change under tdp_mmu_pages_lock, inside mmu_lock.',
+  statement:
+    'The lists of roots and of possible huge pages change under tdp_mmu_pages_lock, inside mmu_lock.',
   source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_alloc_root(), tdp_mmu_unlink_sp(); locking.rst §1',
   versions: ['*'],
   watch: ({ m, mmuLock, pagesLock, roots, nx }, judge) => {
     const changed = (): void => {
       judge.exercised();
-      if (!pagesLock.holds(m.current)) judge.violated('tdp_mmu_pages_lock held', 'the list changes without it');
-      else if (!mmuLock.holds(m.current)) judge.violated('mmu_lock held', 'only tdp_mmu_pages_lock is');
+      if (!pagesLock.holds(m.current))
+        judge.violated('tdp_mmu_pages_lock held', 'the list changes without it');
+      else if (!mmuLock.holds(m.current))
+        judge.violated('mmu_lock held', 'only tdp_mmu_pages_lock is');
     };
     roots.listeners.push({ linked: changed, unlinked: changed });
     nx.listeners.push({ added: changed, removed: changed, removedInVain: changed });
@@ -132,14 +173,18 @@ const K5: KvmRule = {
     'Tables are looked at inside an RCU read section (or with mmu_lock held for write), and one that was linked is ' +
     'freed by an RCU callback, queued when no entry points to it any more. The hardware reads without a section: ' +
     'whoever unlinked the table, of a valid root, flushes before it leaves its own.',
-  source: 'Linux, tdp_mmu.c: tdp_mmu_free_sp_rcu_callback(), handle_removed_pt(); commit 35ef80eb29ab',
+  source:
+    'Linux, tdp_mmu.c: tdp_mmu_free_sp_rcu_callback(), handle_removed_pt(); commit 35ef80eb29ab',
   versions: ['*'],
   watch: ({ m, mmuLock, pages, rcu, roots, tables, vcpus }, judge) => {
     const looked = (table: number): void => {
       if (!isShared(tables, table)) return;
       judge.exercised();
       if (rcu.holds(m.current) || mmuLock.heldForWrite(m.current)) return;
-      judge.violated(`table ${tableName(table)} looked at inside an RCU read section`, 'outside one');
+      judge.violated(
+        `table ${tableName(table)} looked at inside an RCU read section`,
+        'outside one',
+      );
     };
     tables.readers.push(looked);
     tables.listeners.push(looked);
@@ -161,7 +206,8 @@ const K5: KvmRule = {
           if (vcpu.mode() === OUTSIDE_GUEST || !tlb.tables.pointsTo(table)) continue;
           judge.violated(
             `no vCPU in the guest walks table ${tableName(table)} when who unlinked it leaves its read section`,
-            `vcpu${index} may`);
+            `vcpu${index} may`,
+          );
         }
       }
       unlinked.delete(m.current);
@@ -169,7 +215,8 @@ const K5: KvmRule = {
     pages.onFree.push((page) => {
       if (pages.kindOf(pageNumberOf(page)) !== DIRECT_TABLE || !isShared(tables, page)) return;
       judge.exercised();
-      if (!rcu.isCallback(m.current)) judge.violated(`table ${tableName(page)} freed by an RCU callback`, 'at once');
+      if (!rcu.isCallback(m.current))
+        judge.violated(`table ${tableName(page)} freed by an RCU callback`, 'at once');
       else if (tables.stageOf(page) === LINKED) {
         judge.violated(`table ${tableName(page)} freed when nothing points to it`, 'an entry does');
       }
@@ -185,7 +232,10 @@ const K6: KvmRule = {
   source: 'Linux, tdp_mmu.c: tdp_mmu_iter_cond_resched()',
   versions: ['*'],
   watch: ({ m, memory, mmuLock, nx, tables }, judge) => {
-    /** For each actor and table: when the actor learned of it, as a number that grows with every change of mmu_lock. */
+    /**
+     * For each actor and table: when the actor learned of it, as a number that grows with every
+     * change of mmu_lock.
+     */
     const learned = new Map<number, number>();
     m.clearOnReset(learned);
     const era = new PerActor(m);
@@ -200,10 +250,15 @@ const K6: KvmRule = {
       if (!mmuLock.holds(m.current) || !isShared(tables, table) || isRoot(tables, table)) return;
       judge.exercised();
       if (learned.get(keyOf(table)) === era.mine) return;
-      judge.violated(`table ${tableName(table)} reached from its root since mmu_lock was taken`, 'known from before');
+      judge.violated(
+        `table ${tableName(table)} reached from its root since mmu_lock was taken`,
+        'known from before',
+      );
     };
     mmuLock.listeners.push({ acquired: next, releasing: next });
-    nx.listeners.push({ recovering: (table) => learned.set(keyOf(tables.parentOf(table)), era.mine) });
+    nx.listeners.push({
+      recovering: (table) => learned.set(keyOf(tables.parentOf(table)), era.mine),
+    });
     tables.readers.push((table, _index, spte) => {
       look(table);
       learn(spte);
@@ -219,14 +274,16 @@ const K6: KvmRule = {
 const K7: KvmRule = {
   id: 'K7',
   level: 'required',
-  statement: 'What needs mmu_lock held for write, as the shadow MMU\'s reclaim and its unsync counts do, has it.',
+  statement:
+    "What needs mmu_lock held for write, as the shadow MMU's reclaim and its unsync counts do, has it.",
   source: 'Linux, commits 47b0c2e4c220 and ce25681d59ff',
   versions: ['*'],
   watch: ({ m, mmuLock, shadow }: Kvm, judge) => {
     shadow.listeners.push({
       used: (what) => {
         judge.exercised();
-        if (!mmuLock.heldForWrite(m.current)) judge.violated('mmu_lock held for write', `${what} without`);
+        if (!mmuLock.heldForWrite(m.current))
+          judge.violated('mmu_lock held for write', `${what} without`);
       },
     });
   },

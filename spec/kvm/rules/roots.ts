@@ -7,19 +7,21 @@ const K31: KvmRule = {
   id: 'K31',
   level: 'required',
   statement:
-    'A new root has two references, the vCPU\'s and the MMU\'s; the last one is put when the root is invalid, and once.',
+    "A new root has two references, the vCPU's and the MMU's; the last one is put when the root is invalid, and once.",
   source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_alloc_root(), kvm_tdp_mmu_put_root()',
   versions: ['*'],
   watch: ({ roots }, judge) => {
     roots.listeners.push({
       linked: (root, references) => {
         judge.exercised();
-        if (references !== 2) judge.violated(`2 references to new root ${tableName(root)}`, String(references));
+        if (references !== 2)
+          judge.violated(`2 references to new root ${tableName(root)}`, String(references));
       },
       dropped: (root, left) => {
         judge.exercised();
         if (left < 0) judge.violated(`as many puts of root ${tableName(root)} as gets`, 'one more');
-        else if (left === 0 && !roots.isInvalid(root)) judge.violated(`root ${tableName(root)} invalid at its last put`, 'it is valid');
+        else if (left === 0 && !roots.isInvalid(root))
+          judge.violated(`root ${tableName(root)} invalid at its last put`, 'it is valid');
       },
     });
   },
@@ -37,16 +39,22 @@ const K32: KvmRule = {
     const { m, mmuLock, roots } = kvm;
     const nothingIn = (root: number): void => {
       findEntry(kvm, root, (spte, gfn, level) => {
-        judge.violated(`invalid root ${tableName(root)} zapped`, `entry ${gfn}@L${level} is ${describeSpte(spte)}`);
+        judge.violated(
+          `invalid root ${tableName(root)} zapped`,
+          `entry ${gfn}@L${level} is ${describeSpte(spte)}`,
+        );
         return true;
       });
     };
     roots.listeners.push({
       invalidated: () => {
         judge.exercised();
-        if (!mmuLock.heldForWrite(m.current)) judge.violated('mmu_lock held for write', 'a root becomes invalid without');
+        if (!mmuLock.heldForWrite(m.current))
+          judge.violated('mmu_lock held for write', 'a root becomes invalid without');
       },
-      dropped: (root, left) => { if (left === 0) nothingIn(root); },
+      dropped: (root, left) => {
+        if (left === 0) nothingIn(root);
+      },
     });
     kvm.listeners.push({
       kept: (what) => {
@@ -61,7 +69,8 @@ const K32: KvmRule = {
 const K33: KvmRule = {
   id: 'K33',
   level: 'required',
-  statement: 'Nothing is installed under a root that has become invalid; a root without a page is not asked.',
+  statement:
+    'Nothing is installed under a root that has become invalid; a root without a page is not asked.',
   source: 'Linux, mmu.c: is_page_fault_stale(); commits a955cad84cda, 18c841e1f411',
   versions: ['*'],
   watch: ({ roots, tables }, judge) => {
@@ -70,11 +79,14 @@ const K33: KvmRule = {
       judge.exercised();
       const root = tables.rootOf(table);
       if (!roots.isInvalid(root)) return;
-      judge.violated(`nothing new under invalid root ${tableName(root)}`,
-        `entry ${tables.gfnOf(table, index)}@L${tables.levelOf(table)} becomes ${describeSpte(after)}`);
+      judge.violated(
+        `nothing new under invalid root ${tableName(root)}`,
+        `entry ${tables.gfnOf(table, index)}@L${tables.levelOf(table)} becomes ${describeSpte(after)}`,
+      );
     });
     roots.listeners.push({
-      askedInVain: () => judge.violated('a root that has a page asked whether it is obsolete', 'a special root is'),
+      askedInVain: () =>
+        judge.violated('a root that has a page asked whether it is obsolete', 'a special root is'),
     });
   },
 };
@@ -83,7 +95,8 @@ const K34: KvmRule = {
   id: 'K34',
   level: 'required',
   statement: 'A vCPU is given valid roots only; a notifier takes pages from invalid ones, too.',
-  source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_unmap_gfn_range() (KVM_INVALID_ROOTS); commit d62007edf01f',
+  source:
+    'Linux, tdp_mmu.c: kvm_tdp_mmu_unmap_gfn_range() (KVM_INVALID_ROOTS); commit d62007edf01f',
   versions: ['*'],
   watch: (kvm, judge) => {
     const { primary, roots, slots } = kvm;
@@ -91,7 +104,8 @@ const K34: KvmRule = {
       loaded: (vcpu, root) => {
         if (root < 0) return;
         judge.exercised();
-        if (roots.isInvalid(root)) judge.violated(`a valid root for vcpu${vcpu}`, `${tableName(root)} is invalid`);
+        if (roots.isInvalid(root))
+          judge.violated(`a valid root for vcpu${vcpu}`, `${tableName(root)} is invalid`);
       },
     });
     primary.listeners.push({
@@ -101,7 +115,11 @@ const K34: KvmRule = {
           findEntry(kvm, root, (spte, gfn, level) => {
             const slot = slots.find(roots.asIdOf(root), gfn);
             const maps = level === 0 && slot >= 0 && slots.hvaOf(slot, gfn) === hva;
-            if (maps) judge.violated(`page ${page} taken from invalid root ${tableName(root)}`, describeSpte(spte));
+            if (maps)
+              judge.violated(
+                `page ${page} taken from invalid root ${tableName(root)}`,
+                describeSpte(spte),
+              );
             return maps;
           });
         }
@@ -113,22 +131,25 @@ const K34: KvmRule = {
 const K35: KvmRule = {
   id: 'K35',
   level: 'required',
-  statement: 'When the VM is gone, no root is listed and every page of KVM\'s is freed.',
+  statement: "When the VM is gone, no root is listed and every page of KVM's is freed.",
   source: 'Linux, tdp_mmu.c: kvm_mmu_uninit_tdp_mmu()',
   versions: ['*'],
   atEnd: ({ pages, roots }, judge) => {
     judge.exercised();
     const left = roots.all();
-    if (left.length > 0) return judge.violated('no root listed', `root ${left.map(tableName).join(', ')} is`);
+    if (left.length > 0)
+      return judge.violated('no root listed', `root ${left.map(tableName).join(', ')} is`);
     const leaked = pages.leaks();
-    if (leaked.length > 0) judge.violated('every kernel page freed', `page ${leaked.join(', ')} still allocated`);
+    if (leaked.length > 0)
+      judge.violated('every kernel page freed', `page ${leaked.join(', ')} still allocated`);
   },
 };
 
 const K36: KvmRule = {
   id: 'K36',
   level: 'required',
-  statement: 'No entry is made for a GFN that the host cannot address, as zapping everything does not reach it.',
+  statement:
+    'No entry is made for a GFN that the host cannot address, as zapping everything does not reach it.',
   source: 'Linux, tdp_mmu.c: tdp_mmu_max_gfn_exclusive(); commit 86931ff7207b',
   versions: ['*'],
   watch: (kvm, judge) => {
@@ -136,9 +157,16 @@ const K36: KvmRule = {
     tables.listeners.push((table, index, _before, after) => {
       const gfn = tables.gfnOf(table, index);
       if (gfn < maxGfn || after === EMPTY || after === FROZEN || !isShared(tables, table)) return;
-      judge.violated(`nothing from GFN ${maxGfn} on`, `entry ${gfn}@L${tables.levelOf(table)} becomes ${describeSpte(after)}`);
+      judge.violated(
+        `nothing from GFN ${maxGfn} on`,
+        `entry ${gfn}@L${tables.levelOf(table)} becomes ${describeSpte(after)}`,
+      );
     });
-    kvm.listeners.push({ faultEnded: (_vcpu, fault) => { if (fault.gfn >= maxGfn) judge.exercised(); } });
+    kvm.listeners.push({
+      faultEnded: (_vcpu, fault) => {
+        if (fault.gfn >= maxGfn) judge.exercised();
+      },
+    });
     slots.listeners.push({
       installed: (slot, state) => {
         if (state === 0 || slots.gfnOf(slot) + slots.place(slot).pages <= maxGfn) return;

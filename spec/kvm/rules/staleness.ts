@@ -7,17 +7,26 @@ import { describeSpte, FROZEN, isLeafSpte, isPresent, pageOfSpte } from '../spte
 import { Faults, isShared, leafAt, namesOf, rangeBits } from './ghosts.ts';
 import type { KvmRule } from './rule.ts';
 
-/** Why a fault may have to be taken again: whether, since it began, something happened that it has to give way to. */
+/**
+ * Why a fault may have to be taken again: whether, since it began, something happened that it has
+ * to give way to.
+ */
 function reasonsToRetry(kvm: Kvm): PerActor {
   const reason = new PerActor(kvm.m);
-  const mine = (): void => { reason.mine = 1; };
+  const mine = (): void => {
+    reason.mine = 1;
+  };
   const others = (): void => reason.fillOthers(1);
   kvm.tables.losers.push(mine);
   kvm.pages.onFailure.push(mine);
-  kvm.tables.readers.push((_table, _index, spte) => { if (spte === FROZEN) reason.mine = 1; });
+  kvm.tables.readers.push((_table, _index, spte) => {
+    if (spte === FROZEN) reason.mine = 1;
+  });
   kvm.tables.listeners.push(others);
   kvm.invalidation.listeners.push({
-    sampled: () => { if (kvm.invalidation.underWay() > 0) reason.mine = 1; },
+    sampled: () => {
+      if (kvm.invalidation.underWay() > 0) reason.mine = 1;
+    },
     began: others,
     ended: others,
   });
@@ -37,13 +46,18 @@ const K37: KvmRule = {
   statement:
     'A fault installs a page only if nothing was invalidated since before it looked the page up, and is sent back only ' +
     'if something was; the page that it got is the page that it puts.',
-  source: 'Linux, mmu.c: kvm_mmu_faultin_pfn(), is_page_fault_stale(); commits a955cad84cda, ba6e3fe25543',
+  source:
+    'Linux, mmu.c: kvm_mmu_faultin_pfn(), is_page_fault_stale(); commits a955cad84cda, ba6e3fe25543',
   versions: ['*'],
   watch: (kvm, judge) => {
     const { attributes, invalidation, m, primary, tables } = kvm;
     /** The GFN that the current actor has looked up last: that of its fault. */
     const wanted = new PerActor(m);
-    kvm.slots.listeners.push({ lookedUp: (_asId, gfn) => { wanted.mine = gfn; } });
+    kvm.slots.listeners.push({
+      lookedUp: (_asId, gfn) => {
+        wanted.mine = gfn;
+      },
+    });
     const NOTHING = -1;
     const page = new PerActor(m, NOTHING);
     const seq = new PerActor(m);
@@ -51,24 +65,36 @@ const K37: KvmRule = {
     m.clearOnReset(references);
     const count = (at: number, by: number): void => {
       references.set(at, (references.get(at) ?? 0) + by);
-      if ((references.get(at) ?? 0) < 0) judge.violated(`a reference to page ${at} before it is put`, 'none was got');
+      if ((references.get(at) ?? 0) < 0)
+        judge.violated(`a reference to page ${at} before it is put`, 'none was got');
     };
-    for (const memory of [primary, attributes.memory]) memory.listeners.push({
-      got: (at) => {
-        page.mine = at;
-        seq.mine = invalidation.now() | 0;
-        count(at, 1);
-      },
-      put: (at) => count(at, -1),
-    });
+    for (const memory of [primary, attributes.memory])
+      memory.listeners.push({
+        got: (at) => {
+          page.mine = at;
+          seq.mine = invalidation.now() | 0;
+          count(at, 1);
+        },
+        put: (at) => count(at, -1),
+      });
     tables.listeners.push((table, _index, before, after) => {
-      if (page.mine === NOTHING || !isShared(tables, table) || !isLeafSpte(after) || before === after) return;
+      if (
+        page.mine === NOTHING ||
+        !isShared(tables, table) ||
+        !isLeafSpte(after) ||
+        before === after
+      )
+        return;
       if (isLeafSpte(before) && pageOfSpte(before) === pageOfSpte(after)) return;
       judge.exercised();
       // the range of an invalidation is of GFNs in any address space: that of a neighbour says nothing
       const gfn = wanted.mine;
       const stale = seq.mine !== (invalidation.now() | 0) || invalidation.covers(gfn);
-      if (stale) judge.violated(`GFN ${gfn} mapped to a page that was looked up since the last invalidation`, `page ${page.mine} is stale`);
+      if (stale)
+        judge.violated(
+          `GFN ${gfn} mapped to a page that was looked up since the last invalidation`,
+          `page ${page.mine} is stale`,
+        );
     });
     const reason = reasonsToRetry(kvm);
     kvm.listeners.push({
@@ -79,8 +105,16 @@ const K37: KvmRule = {
       },
       faultEnded: (_vcpu, fault, result) => {
         page.mine = NOTHING;
-        if (result !== RET_RETRY || reason.mine !== 0 || (kvm.vcpus[_vcpu]?.vcpu.requests() ?? 0) !== 0) return;
-        judge.violated(`the fault on GFN ${fault.gfn} ends, as nothing came between`, 'it is taken again');
+        if (
+          result !== RET_RETRY ||
+          reason.mine !== 0 ||
+          (kvm.vcpus[_vcpu]?.vcpu.requests() ?? 0) !== 0
+        )
+          return;
+        judge.violated(
+          `the fault on GFN ${fault.gfn} ends, as nothing came between`,
+          'it is taken again',
+        );
       },
       atRest: () => {
         for (const [at, left] of references) {
@@ -97,7 +131,8 @@ const K38: KvmRule = {
   statement:
     'An invalidation begins and ends with mmu_lock held for write, is about the GFNs that are taken away, lasts until ' +
     'the host has its pages, with the same memslots from start to end, and ends for as many as it began.',
-  source: 'Linux, kvm_main.c: kvm_mmu_invalidate_begin(), kvm_mmu_invalidate_end(); commits 52ac8b358b0c, edb298c663fc',
+  source:
+    'Linux, kvm_main.c: kvm_mmu_invalidate_begin(), kvm_mmu_invalidate_end(); commits 52ac8b358b0c, edb298c663fc',
   versions: ['*'],
   watch: (kvm, judge) => {
     const { invalidation, m, mmuLock, primary, slots, tables } = kvm;
@@ -105,45 +140,62 @@ const K38: KvmRule = {
     const own = new PerActor(m);
     const locked = (what: string): void => {
       judge.exercised();
-      if (!mmuLock.heldForWrite(m.current)) judge.violated('mmu_lock held for write', `an invalidation ${what} without`);
+      if (!mmuLock.heldForWrite(m.current))
+        judge.violated('mmu_lock held for write', `an invalidation ${what} without`);
     };
     invalidation.listeners.push({
       began: (gfn, pages) => {
         locked('begins');
         own.mine = rangeBits(gfn, pages);
       },
-      extended: (gfn, pages) => { own.mine |= rangeBits(gfn, pages); },
+      extended: (gfn, pages) => {
+        own.mine |= rangeBits(gfn, pages);
+      },
       ended: () => {
         locked('ends');
         own.mine = 0;
-        if (invalidation.underWay() < 0) judge.violated('as many invalidations ended as began', 'one more');
+        if (invalidation.underWay() < 0)
+          judge.violated('as many invalidations ended as began', 'one more');
       },
     });
     tables.listeners.push((table, index, before, after) => {
-      if (own.mine === 0 || !isLeafSpte(before) || isPresent(after) || !mmuLock.heldForWrite(m.current)) return;
+      if (
+        own.mine === 0 ||
+        !isLeafSpte(before) ||
+        isPresent(after) ||
+        !mmuLock.heldForWrite(m.current)
+      )
+        return;
       const gfn = tables.gfnOf(table, index);
       const bits = rangeBits(gfn, tables.span(tables.levelOf(table)));
-      if ((bits & own.mine) === 0) judge.violated(`GFN ${gfn} taken away within ${namesOf(own.mine)}`, 'it is outside');
+      if ((bits & own.mine) === 0)
+        judge.violated(`GFN ${gfn} taken away within ${namesOf(own.mine)}`, 'it is outside');
     });
     primary.listeners.push({
       released: (hva) => {
         for (const [slot, place] of slots.places.entries()) {
-          if (slots.stateOf(slot) === 0 || hva < place.hva || hva >= place.hva + place.pages) continue;
+          if (slots.stateOf(slot) === 0 || hva < place.hva || hva >= place.hva + place.pages)
+            continue;
           const gfn = slots.gfnOf(slot) + hva - place.hva;
           judge.exercised();
-          if (!invalidation.covers(gfn)) judge.violated(`GFN ${gfn} being invalidated when its page goes`, 'it is not');
+          if (!invalidation.covers(gfn))
+            judge.violated(`GFN ${gfn} being invalidated when its page goes`, 'it is not');
         }
       },
     });
     slots.listeners.push({
       installed: (slot) => {
         if (m.peek(kvm.activeNotifiers) === 0) return;
-        judge.violated('memslots as they were when the notifier under way began', `slot ${slot} is replaced`);
+        judge.violated(
+          'memslots as they were when the notifier under way began',
+          `slot ${slot} is replaced`,
+        );
       },
     });
     kvm.listeners.push({
       atRest: () => {
-        if (invalidation.underWay() !== 0) judge.violated('no invalidation under way', `${invalidation.underWay()} are`);
+        if (invalidation.underWay() !== 0)
+          judge.violated('no invalidation under way', `${invalidation.underWay()} are`);
       },
     });
   },
@@ -152,19 +204,30 @@ const K38: KvmRule = {
 const K39: KvmRule = {
   id: 'K39',
   level: 'required',
-  statement: 'A zap that promises that nothing maps the range afterwards counts as an invalidation of it.',
+  statement:
+    'A zap that promises that nothing maps the range afterwards counts as an invalidation of it.',
   source: 'Linux, mmu.c: kvm_zap_gfn_range(); commit edb298c663fc',
   versions: ['*'],
   watch: ({ invalidation, listeners, m }, judge) => {
     const begun = new PerActor(m);
-    invalidation.listeners.push({ began: (gfn, pages) => { begun.mine |= rangeBits(gfn, pages); } });
+    invalidation.listeners.push({
+      began: (gfn, pages) => {
+        begun.mine |= rangeBits(gfn, pages);
+      },
+    });
     listeners.push({
-      promised: (what) => { if (what === 'zap') begun.mine = 0; },
+      promised: (what) => {
+        if (what === 'zap') begun.mine = 0;
+      },
       kept: (what, _asId, gfn, pages) => {
         if (what !== 'zap') return;
         judge.exercised();
         const missed = rangeBits(gfn, pages) & ~begun.mine;
-        if (missed !== 0) judge.violated(`an invalidation of ${namesOf(rangeBits(gfn, pages))}`, `none of ${namesOf(missed)}`);
+        if (missed !== 0)
+          judge.violated(
+            `an invalidation of ${namesOf(rangeBits(gfn, pages))}`,
+            `none of ${namesOf(missed)}`,
+          );
       },
     });
   },
@@ -181,20 +244,31 @@ const K40: KvmRule = {
   watch: (kvm, judge) => {
     const { attributes, invalidation, m, roots, tables } = kvm;
     const begun = new PerActor(m);
-    invalidation.listeners.push({ began: (gfn, pages) => { begun.mine |= rangeBits(gfn, pages); } });
+    invalidation.listeners.push({
+      began: (gfn, pages) => {
+        begun.mine |= rangeBits(gfn, pages);
+      },
+    });
     kvm.listeners.push({
-      promised: (what) => { if (what === 'convert') begun.mine = 0; },
+      promised: (what) => {
+        if (what === 'convert') begun.mine = 0;
+      },
       kept: (what, _asId, gfn) => {
         if (what !== 'convert') return;
         judge.exercised();
         const huge = rangeBits(tables.align(gfn, 1), tables.span(1));
         if ((huge & ~begun.mine) !== 0) {
-          judge.violated(`an invalidation of ${namesOf(huge)}`, `none of ${namesOf(huge & ~begun.mine)}`);
+          judge.violated(
+            `an invalidation of ${namesOf(huge)}`,
+            `none of ${namesOf(huge & ~begun.mine)}`,
+          );
         }
         for (const root of roots.all()) {
           const leaf = roots.asIdOf(root) === 0 ? leafAt(kvm, root, gfn) : 0;
-          const isOther = leaf !== 0 && attributes.isPrivate(gfn) !== attributes.memory.owns(pageOfSpte(leaf));
-          if (isOther) judge.violated(`GFN ${gfn} mapped as it is now, if at all`, describeSpte(leaf));
+          const isOther =
+            leaf !== 0 && attributes.isPrivate(gfn) !== attributes.memory.owns(pageOfSpte(leaf));
+          if (isOther)
+            judge.violated(`GFN ${gfn} mapped as it is now, if at all`, describeSpte(leaf));
         }
       },
     });
@@ -207,7 +281,8 @@ const K41: KvmRule = {
   statement:
     'A fault on a GFN that is being invalidated goes away before it takes mmu_lock: who invalidates should not have to ' +
     'yield to it.',
-  source: 'Linux, mmu.c: kvm_mmu_faultin_pfn(), mmu_invalidate_retry_gfn_unsafe(); commit d02c357e5bfa',
+  source:
+    'Linux, mmu.c: kvm_mmu_faultin_pfn(), mmu_invalidate_retry_gfn_unsafe(); commit d02c357e5bfa',
   versions: ['*'],
   watch: (kvm, judge) => {
     const { invalidation, m, mmuLock } = kvm;
@@ -225,10 +300,17 @@ const K41: KvmRule = {
       acquired: () => {
         const { mine } = faults;
         if (mine === null || mine.slot === NO_MEMSLOT || wasCovered.mine === 0) return;
-        judge.violated(`no lock for a fault on GFN ${mine.gfn}, which is being invalidated`, 'it takes mmu_lock');
+        judge.violated(
+          `no lock for a fault on GFN ${mine.gfn}, which is being invalidated`,
+          'it takes mmu_lock',
+        );
       },
     });
-    kvm.listeners.push({ faultBegan: () => { wasCovered.mine = 0; } });
+    kvm.listeners.push({
+      faultBegan: () => {
+        wasCovered.mine = 0;
+      },
+    });
   },
 };
 
@@ -246,20 +328,30 @@ export const K42_TEXT = {
 const K42: KvmRule = {
   ...K42_TEXT,
   watch: ({ invalidation, m, slots, srcu }, judge) => {
-    /** In the read section that the current actor is in: has a fault begun, and met a slot that is going away? */
+    /**
+     * In the read section that the current actor is in: has a fault begun, and met a slot that is
+     * going away?
+     */
     const stage = new PerActor(m);
     const BEGUN = 1;
     const MET = 2;
-    srcu.onLeave.push(() => { stage.mine = 0; });
+    srcu.onLeave.push(() => {
+      stage.mine = 0;
+    });
     invalidation.listeners.push({
       sampled: () => {
-        if (stage.mine === MET) judge.violated('the read section left, as the slot is going away', 'another attempt in it');
+        if (stage.mine === MET)
+          judge.violated(
+            'the read section left, as the slot is going away',
+            'another attempt in it',
+          );
         stage.mine = BEGUN;
       },
     });
     slots.listeners.push({
       lookedUp: (_asId, _gfn, slot) => {
-        if (slot === NO_MEMSLOT || slots.stateOf(slot) !== SLOT_INVALID || !srcu.holds(m.current)) return;
+        if (slot === NO_MEMSLOT || slots.stateOf(slot) !== SLOT_INVALID || !srcu.holds(m.current))
+          return;
         judge.exercised();
         if (stage.mine === BEGUN) stage.mine = MET;
       },

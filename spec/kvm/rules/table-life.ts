@@ -1,8 +1,20 @@
-/** K13 to K16, K18: a table is complete before it is linked, counted while it is, and emptied before it is freed. */
-import { PerActor } from '../../machine/per-actor.ts';
 import { pageNumberOf } from '../../machine/pages.ts';
+/**
+ * K13 to K16, K18: a table is complete before it is linked, counted while it is, and emptied before
+ * it is freed.
+ */
+import { PerActor } from '../../machine/per-actor.ts';
 import { permits } from '../kvm.ts';
-import { describeSpte, FROZEN, isLeafSpte, isPresent, kindOfSpte, pageOfSpte, TABLE, tableSpte } from '../spte.ts';
+import {
+  describeSpte,
+  FROZEN,
+  isLeafSpte,
+  isPresent,
+  kindOfSpte,
+  pageOfSpte,
+  TABLE,
+  tableSpte,
+} from '../spte.ts';
 import { DIRECT_TABLE, LINKED, READY, UNLINKED } from '../tables.ts';
 import { Faults, isRoot, isShared, tableName } from './ghosts.ts';
 import type { KvmRule } from './rule.ts';
@@ -19,19 +31,34 @@ const K13: KvmRule = {
       judge.exercised();
       const child = pageOfSpte(after);
       if (tables.stageOf(child) !== READY) {
-        judge.violated(`table ${tableName(child)} accounted, and never linked before`, STAGES[tables.stageOf(child)]);
+        judge.violated(
+          `table ${tableName(child)} accounted, and never linked before`,
+          STAGES[tables.stageOf(child)],
+        );
       }
       if (!isLeafSpte(before)) return;
       for (let i = 0; i < tables.fanout; i++) {
         const spte = m.peek(pages.word(child, i));
-        if (isLeafSpte(spte) && pageOfSpte(spte) === pageOfSpte(before) + i * tables.span(tables.levelOf(child))) continue;
-        judge.violated(`every page of ${describeSpte(before)} in the table that replaces it`, describeSpte(spte));
+        if (
+          isLeafSpte(spte) &&
+          pageOfSpte(spte) === pageOfSpte(before) + i * tables.span(tables.levelOf(child))
+        )
+          continue;
+        judge.violated(
+          `every page of ${describeSpte(before)} in the table that replaces it`,
+          describeSpte(spte),
+        );
       }
     });
   },
 };
 
-const STAGES = ['it is not ready', 'ready', 'it is linked', 'it was linked and is on its way to be freed'] as const;
+const STAGES = [
+  'it is not ready',
+  'ready',
+  'it is linked',
+  'it was linked and is on its way to be freed',
+] as const;
 
 const K14: KvmRule = {
   id: 'K14',
@@ -45,17 +72,27 @@ const K14: KvmRule = {
     /** The table whose mark the current actor has looked at under the lock. */
     const asked = new PerActor(m, -1);
     nx.listeners.push({
-      asked: (table) => { asked.mine = pagesLock.holds(m.current) ? table : -1; },
+      asked: (table) => {
+        asked.mine = pagesLock.holds(m.current) ? table : -1;
+      },
       added: (table) => {
         judge.exercised();
         const hasLooked = asked.mine === table;
         asked.mine = -1;
-        if (!hasLooked) judge.violated(`the mark of table ${tableName(table)} looked at under the lock`, 'it was not');
-        if (!pages.isLive(table)) judge.violated(`table ${tableName(table)} in use when it enters the list`, 'it is freed');
-        else if (!nx.isMarked(table)) judge.violated(`table ${tableName(table)} marked`, 'the mark was cleared meanwhile');
-        else if (tables.stageOf(table) < LINKED) judge.violated(`table ${tableName(table)} linked first`, 'it is not yet');
+        if (!hasLooked)
+          judge.violated(
+            `the mark of table ${tableName(table)} looked at under the lock`,
+            'it was not',
+          );
+        if (!pages.isLive(table))
+          judge.violated(`table ${tableName(table)} in use when it enters the list`, 'it is freed');
+        else if (!nx.isMarked(table))
+          judge.violated(`table ${tableName(table)} marked`, 'the mark was cleared meanwhile');
+        else if (tables.stageOf(table) < LINKED)
+          judge.violated(`table ${tableName(table)} linked first`, 'it is not yet');
       },
-      removedInVain: (table) => judge.violated(`table ${tableName(table)} in the list it is taken out of`, 'it is not'),
+      removedInVain: (table) =>
+        judge.violated(`table ${tableName(table)} in the list it is taken out of`, 'it is not'),
     });
     pages.onFree.push((page) => {
       if (pages.kindOf(pageNumberOf(page)) !== DIRECT_TABLE || !nx.isListed(page)) return;
@@ -77,10 +114,18 @@ const K15: KvmRule = {
       if (faults.mine !== null && permits(spte, faults.mine)) judge.exercised();
     });
     tables.listeners.push((table, index, before, after) => {
-      if (faults.mine === null || before === after || !permits(before, faults.mine) || !isLeafSpte(after)) return;
+      if (
+        faults.mine === null ||
+        before === after ||
+        !permits(before, faults.mine) ||
+        !isLeafSpte(after)
+      )
+        return;
       if (!isShared(tables, table)) return;
-      judge.violated(`entry ${tables.gfnOf(table, index)}@L${tables.levelOf(table)} left alone`,
-        `${describeSpte(before)} -> ${describeSpte(after)}`);
+      judge.violated(
+        `entry ${tables.gfnOf(table, index)}@L${tables.levelOf(table)} left alone`,
+        `${describeSpte(before)} -> ${describeSpte(after)}`,
+      );
     });
   },
 };
@@ -101,12 +146,17 @@ const K16: KvmRule = {
       underRead.set(pageOfSpte(before), mmuLock.heldForRead(m.current));
     });
     pages.onFree.push((page) => {
-      if (pages.kindOf(pageNumberOf(page)) !== DIRECT_TABLE || tables.stageOf(page) !== UNLINKED) return;
+      if (pages.kindOf(pageNumberOf(page)) !== DIRECT_TABLE || tables.stageOf(page) !== UNLINKED)
+        return;
       judge.exercised();
       for (let i = 0; i < tables.fanout; i++) {
         const spte = m.peek(pages.word(page, i));
         const gfn = tables.gfnOf(page, i);
-        if (isPresent(spte)) judge.violated(`nothing present in table ${tableName(page)} (GFN ${gfn})`, describeSpte(spte));
+        if (isPresent(spte))
+          judge.violated(
+            `nothing present in table ${tableName(page)} (GFN ${gfn})`,
+            describeSpte(spte),
+          );
         else if (underRead.get(page) === true && spte !== FROZEN) {
           judge.violated(`GFN ${gfn} frozen in table ${tableName(page)}`, describeSpte(spte));
         }
@@ -128,12 +178,17 @@ const K18: KvmRule = {
         target.mine = table;
         judge.exercised();
       },
-      recovered: () => { target.mine = -1; },
+      recovered: () => {
+        target.mine = -1;
+      },
     });
     tables.listeners.push((table, _index, before, after) => {
       if (target.mine < 0 || before === after || tables.stageOf(table) === UNLINKED) return;
       if (before === tableSpte(target.mine) || isRoot(tables, target.mine)) return;
-      judge.violated(`the entry that points to table ${tableName(target.mine)}`, `one that holds ${describeSpte(before)}`);
+      judge.violated(
+        `the entry that points to table ${tableName(target.mine)}`,
+        `one that holds ${describeSpte(before)}`,
+      );
     });
   },
 };

@@ -1,10 +1,19 @@
+import { pageNumberOf } from '../../machine/pages.ts';
 /** K8 to K12, K17, K19: what an SPTE may become. */
 import { PerActor } from '../../machine/per-actor.ts';
-import { pageNumberOf } from '../../machine/pages.ts';
 import { RET_RETRY } from '../kvm.ts';
 import { NO_MEMSLOT } from '../memslots.ts';
 import {
-  describeSpte, FROZEN, isLeafSpte, isNonPresentSpte, isPresent, kindOfSpte, MMIO, MMU_WRITABLE, pageOfSpte, TABLE,
+  describeSpte,
+  FROZEN,
+  isLeafSpte,
+  isNonPresentSpte,
+  isPresent,
+  kindOfSpte,
+  MMIO,
+  MMU_WRITABLE,
+  pageOfSpte,
+  TABLE,
   WRITABLE,
 } from '../spte.ts';
 import { Faults, hostLevel, isShared, leafAt } from './ghosts.ts';
@@ -13,7 +22,8 @@ import type { KvmRule } from './rule.ts';
 const K8: KvmRule = {
   id: 'K8',
   level: 'required',
-  statement: 'A leaf that is present never becomes a leaf of another page: it is taken away and flushed in between.',
+  statement:
+    'A leaf that is present never becomes a leaf of another page: it is taken away and flushed in between.',
   source: 'Linux, tdp_mmu.c: handle_changed_spte(); recordings, invariant 3',
   versions: ['*'],
   watch: ({ tables }, judge) => {
@@ -21,7 +31,10 @@ const K8: KvmRule = {
       if (!isLeafSpte(before) || !isLeafSpte(after)) return;
       judge.exercised();
       if (pageOfSpte(before) === pageOfSpte(after)) return;
-      judge.violated(`${describeSpte(before)} goes away first`, `it becomes ${describeSpte(after)}`);
+      judge.violated(
+        `${describeSpte(before)} goes away first`,
+        `it becomes ${describeSpte(after)}`,
+      );
     });
   },
 };
@@ -32,16 +45,23 @@ const K9: KvmRule = {
   statement:
     'An entry that is not present is empty, FROZEN or MMIO; it becomes another such entry only from or to MMIO, or by ' +
     'being frozen.',
-  source: 'Linux, tdp_mmu.c: handle_changed_spte(); recordings: MMIO of one generation replaces that of another',
+  source:
+    'Linux, tdp_mmu.c: handle_changed_spte(); recordings: MMIO of one generation replaces that of another',
   versions: ['*'],
   watch: ({ tables }, judge) => {
     tables.listeners.push((table, _index, before, after) => {
       if (!isShared(tables, table) || isPresent(after) || before === after) return;
       judge.exercised();
-      const isLegal = isPresent(before) || kindOfSpte(before) === MMIO || kindOfSpte(after) === MMIO || after === FROZEN ||
+      const isLegal =
+        isPresent(before) ||
+        kindOfSpte(before) === MMIO ||
+        kindOfSpte(after) === MMIO ||
+        after === FROZEN ||
         before === FROZEN;
-      if (!isNonPresentSpte(after)) judge.violated('empty, FROZEN or MMIO', `bits of ${describeSpte(before)} changed`);
-      else if (!isLegal) judge.violated(`${describeSpte(before)} stays`, `it becomes ${describeSpte(after)}`);
+      if (!isNonPresentSpte(after))
+        judge.violated('empty, FROZEN or MMIO', `bits of ${describeSpte(before)} changed`);
+      else if (!isLegal)
+        judge.violated(`${describeSpte(before)} stays`, `it becomes ${describeSpte(after)}`);
     });
   },
 };
@@ -50,15 +70,20 @@ const K10: KvmRule = {
   id: 'K10',
   level: 'required',
   statement: 'A FROZEN entry belongs to who froze it: nobody else changes it.',
-  source: 'Linux, tdp_mmu.c: __tdp_mmu_set_spte_atomic(), tdp_mmu_set_spte(); recordings, invariant 5',
+  source:
+    'Linux, tdp_mmu.c: __tdp_mmu_set_spte_atomic(), tdp_mmu_set_spte(); recordings, invariant 5',
   versions: ['*'],
   watch: ({ m, tables }, judge) => {
     const owners = new Map<number, number>();
     m.clearOnReset(owners);
-    const keyOf = (table: number, index: number): number => pageNumberOf(table) * tables.fanout + index;
+    const keyOf = (table: number, index: number): number =>
+      pageNumberOf(table) * tables.fanout + index;
     tables.listeners.push((table, index, before, after) => {
       if (before === FROZEN && after !== FROZEN && owners.get(keyOf(table, index)) !== m.current) {
-        judge.violated(`entry ${tables.gfnOf(table, index)}@L${tables.levelOf(table)} left FROZEN`, describeSpte(after));
+        judge.violated(
+          `entry ${tables.gfnOf(table, index)}@L${tables.levelOf(table)} left FROZEN`,
+          describeSpte(after),
+        );
       }
       if (after !== FROZEN || before === FROZEN) return;
       judge.exercised();
@@ -83,14 +108,30 @@ const K11: KvmRule = {
       judge.exercised();
     });
     tables.listeners.push((table, _index, before, after) => {
-      if (met.mine === 0 || !mmuLock.holds(m.current) || !isShared(tables, table) || before === after) return;
-      judge.violated('the fault goes away when it has met FROZEN', `it writes ${describeSpte(after)}`);
+      if (
+        met.mine === 0 ||
+        !mmuLock.holds(m.current) ||
+        !isShared(tables, table) ||
+        before === after
+      )
+        return;
+      judge.violated(
+        'the fault goes away when it has met FROZEN',
+        `it writes ${describeSpte(after)}`,
+      );
     });
-    mmuLock.listeners.push({ acquired: () => { met.mine = 0; } });
+    mmuLock.listeners.push({
+      acquired: () => {
+        met.mine = 0;
+      },
+    });
     kvm.listeners.push({
-      faultBegan: () => { met.mine = 0; },
+      faultBegan: () => {
+        met.mine = 0;
+      },
       faultEnded: (_vcpu, _fault, result) => {
-        if (met.mine !== 0 && result !== RET_RETRY) judge.violated('the fault is taken again', 'it says that it is done');
+        if (met.mine !== 0 && result !== RET_RETRY)
+          judge.violated('the fault is taken again', 'it says that it is done');
       },
     });
   },
@@ -102,27 +143,40 @@ const K12: KvmRule = {
   statement:
     'A leaf is installed at the level at which the host maps the page, or below, as looked up under mmu_lock, and ' +
     'within its slot.',
-  source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_map(); mmu.c: host_pfn_mapping_level() (valid only under mmu_lock)',
+  source:
+    'Linux, tdp_mmu.c: kvm_tdp_mmu_map(); mmu.c: host_pfn_mapping_level() (valid only under mmu_lock)',
   versions: ['*'],
   watch: (kvm, judge) => {
     const { attributes, m, mmuLock, primary, roots, slots, tables } = kvm;
     const asked = new PerActor(m);
-    const levelAsked = (): void => { asked.mine = mmuLock.holds(m.current) ? 1 : 0; };
+    const levelAsked = (): void => {
+      asked.mine = mmuLock.holds(m.current) ? 1 : 0;
+    };
     for (const memory of [primary, attributes.memory]) memory.listeners.push({ levelAsked });
-    mmuLock.listeners.push({ releasing: () => { asked.mine = 0; } });
+    mmuLock.listeners.push({
+      releasing: () => {
+        asked.mine = 0;
+      },
+    });
     tables.listeners.push((table, index, before, after) => {
       const level = tables.levelOf(table);
       if (!isShared(tables, table) || !isLeafSpte(after) || isLeafSpte(before)) return;
       judge.exercised();
       if (level === 0) return;
-      if (asked.mine === 0) judge.violated('the level looked up under mmu_lock', 'it is from before');
+      if (asked.mine === 0)
+        judge.violated('the level looked up under mmu_lock', 'it is from before');
       const gfn = tables.gfnOf(table, index);
       const asId = roots.asIdOf(tables.rootOf(table));
       const slot = slots.find(asId, gfn);
       const host = hostLevel(kvm, asId, gfn, pageOfSpte(after));
-      const within = slot !== NO_MEMSLOT && gfn + tables.span(level) <= slots.gfnOf(slot) + slots.place(slot).pages;
+      const within =
+        slot !== NO_MEMSLOT &&
+        gfn + tables.span(level) <= slots.gfnOf(slot) + slots.place(slot).pages;
       if (host >= level && within) return;
-      judge.violated(`entry ${gfn}@L${level} only where the host maps that much`, `the host maps level ${host}`);
+      judge.violated(
+        `entry ${gfn}@L${level} only where the host maps that much`,
+        `the host maps level ${host}`,
+      );
     });
   },
 };
@@ -137,7 +191,8 @@ const K17: KvmRule = {
     tables.listeners.push((_table, _index, before, after) => {
       if (kindOfSpte(before) !== TABLE || before === after) return;
       judge.exercised();
-      if (kindOfSpte(after) === TABLE) judge.violated(`${describeSpte(before)} goes away first`, describeSpte(after));
+      if (kindOfSpte(after) === TABLE)
+        judge.violated(`${describeSpte(before)} goes away first`, describeSpte(after));
     });
   },
 };
@@ -166,10 +221,19 @@ const K19: KvmRule = {
     });
     tables.listeners.push((table, index, before, after) => {
       const gfn = tables.gfnOf(table, index);
-      const isGiven = isLeafSpte(after) && (after & WRITABLE) !== 0 && !(isLeafSpte(before) && (before & WRITABLE) !== 0);
+      const isGiven =
+        isLeafSpte(after) &&
+        (after & WRITABLE) !== 0 &&
+        !(isLeafSpte(before) && (before & WRITABLE) !== 0);
       if (!isGiven || m.peek(tracked + gfn) === 0 || kvm.mmuLock.holds(m.current)) return;
       const root = tables.rootOf(table);
-      if (!isShared(tables, table) || roots.isInvalid(root) || roots.asIdOf(root) !== 0 || tables.levelOf(table) > 0) return;
+      if (
+        !isShared(tables, table) ||
+        roots.isInvalid(root) ||
+        roots.asIdOf(root) !== 0 ||
+        tables.levelOf(table) > 0
+      )
+        return;
       judge.violated(`GFN ${gfn}, which is shadowed, not writable`, describeSpte(after));
     });
   },

@@ -1,15 +1,18 @@
 /** K27 to K30: when a walk may drop mmu_lock on its way, and how it goes on. */
 import { PerActor } from '../../machine/per-actor.ts';
-import { kindOfSpte, TABLE } from '../spte.ts';
-import { isRoot, isShared, tableName } from './ghosts.ts';
 import type { Walk } from '../iterator.ts';
 import type { Promised } from '../kvm.ts';
+import { kindOfSpte, TABLE } from '../spte.ts';
+import { isRoot, isShared, tableName } from './ghosts.ts';
 import type { KvmRule } from './rule.ts';
 
 /** Walks that may take long, and so have to offer to yield. */
 const LONG: ReadonlySet<Promised> = new Set(['unmap', 'zap', 'zap-all', 'log', 'unlog']);
 
-/** Entries that such a walk looks at, and tables that it disposes of, before it offers to yield again. */
+/**
+ * Entries that such a walk looks at, and tables that it disposes of, before it offers to yield
+ * again.
+ */
 const MOST_READS = 8;
 const MOST_TABLES = 2;
 
@@ -30,19 +33,26 @@ const K27: KvmRule = {
     m.onReset(() => {
       if (last.length > 0) last.length = 0;
     });
-    const restart = (): void => { reads.mine = disposed.mine = 0; };
+    const restart = (): void => {
+      reads.mine = disposed.mine = 0;
+    };
     mmuLock.listeners.push({ acquired: restart });
     listeners.push({
       promised: (what) => {
         if (LONG.has(what)) isLong.mine += 1;
         restart();
       },
-      kept: (what) => { if (LONG.has(what)) isLong.mine -= 1; },
+      kept: (what) => {
+        if (LONG.has(what)) isLong.mine -= 1;
+      },
       offered: restart,
       yielding: (walk) => {
         judge.exercised();
         if (last[m.current]?.walk === walk && last[m.current]?.gfn === walk.nextGfn) {
-          judge.violated(`the walk beyond GFN ${walk.nextGfn} before it yields again`, 'it is where it was');
+          judge.violated(
+            `the walk beyond GFN ${walk.nextGfn} before it yields again`,
+            'it is where it was',
+          );
         }
         last[m.current] = { walk, gfn: walk.nextGfn };
       },
@@ -50,13 +60,21 @@ const K27: KvmRule = {
     tables.readers.push(() => {
       if (isLong.mine === 0 || !mmuLock.holds(m.current)) return;
       reads.mine += 1;
-      if (reads.mine > MOST_READS) judge.violated(`an offer to yield within ${MOST_READS} entries`, 'none');
+      if (reads.mine > MOST_READS)
+        judge.violated(`an offer to yield within ${MOST_READS} entries`, 'none');
     });
     tables.listeners.push((table, _index, before, after) => {
-      if (isLong.mine === 0 || kindOfSpte(before) !== TABLE || before === after || !mmuLock.holds(m.current)) return;
+      if (
+        isLong.mine === 0 ||
+        kindOfSpte(before) !== TABLE ||
+        before === after ||
+        !mmuLock.holds(m.current)
+      )
+        return;
       if (!isShared(tables, table)) return;
       disposed.mine += 1;
-      if (disposed.mine > MOST_TABLES) judge.violated(`an offer to yield within ${MOST_TABLES} tables`, 'none');
+      if (disposed.mine > MOST_TABLES)
+        judge.violated(`an offer to yield within ${MOST_TABLES} tables`, 'none');
     });
   },
 };
@@ -69,14 +87,21 @@ const K28: KvmRule = {
   versions: ['*'],
   watch: ({ listeners, m, mmuLock, tables }, judge) => {
     const expected = new PerActor(m, -1);
-    listeners.push({ yielding: (walk) => { expected.mine = walk.nextGfn; } });
+    listeners.push({
+      yielding: (walk) => {
+        expected.mine = walk.nextGfn;
+      },
+    });
     tables.readers.push((table, index) => {
       if (expected.mine < 0 || !mmuLock.holds(m.current)) return;
       const gfn = expected.mine;
       expected.mine = -1;
       judge.exercised();
       if (isRoot(tables, table) && index === tables.index(gfn, tables.rootLevel)) return;
-      judge.violated(`the root's entry for GFN ${gfn}`, `entry ${tables.gfnOf(table, index)}@L${tables.levelOf(table)}`);
+      judge.violated(
+        `the root's entry for GFN ${gfn}`,
+        `entry ${tables.gfnOf(table, index)}@L${tables.levelOf(table)}`,
+      );
     });
   },
 };
@@ -84,7 +109,8 @@ const K28: KvmRule = {
 const K29: KvmRule = {
   id: 'K29',
   level: 'required',
-  statement: 'A walk that yields holds a reference of its own to the root it is in; nobody goes on from a root that is gone.',
+  statement:
+    'A walk that yields holds a reference of its own to the root it is in; nobody goes on from a root that is gone.',
   source: 'Linux, tdp_mmu.c: tdp_mmu_next_root(); commit 7533377215b6',
   versions: ['*'],
   watch: ({ listeners, m, roots }, judge) => {
@@ -110,7 +136,8 @@ const K30: KvmRule = {
   id: 'K30',
   level: 'required',
   statement: 'A walk yields only if its caller lets it: not where nobody may wait.',
-  source: 'Linux, tdp_mmu.c: tdp_mmu_zap_leafs() (can_yield); kvm_main.c: MMU_NOTIFIER_RANGE_BLOCKABLE',
+  source:
+    'Linux, tdp_mmu.c: tdp_mmu_zap_leafs() (can_yield); kvm_main.c: MMU_NOTIFIER_RANGE_BLOCKABLE',
   versions: ['*'],
   watch: ({ listeners, m }, judge) => {
     const mayNotWait = new PerActor(m);
@@ -120,9 +147,15 @@ const K30: KvmRule = {
         mayNotWait.mine = 1;
         judge.exercised();
       },
-      kept: (what) => { if (what === 'unmap-atomic') mayNotWait.mine = 0; },
+      kept: (what) => {
+        if (what === 'unmap-atomic') mayNotWait.mine = 0;
+      },
       yielding: (walk) => {
-        if (mayNotWait.mine !== 0) judge.violated('no yield, as the notifier may not wait', `it yields at GFN ${walk.nextGfn}`);
+        if (mayNotWait.mine !== 0)
+          judge.violated(
+            'no yield, as the notifier may not wait',
+            `it yields at GFN ${walk.nextGfn}`,
+          );
       },
     });
   },

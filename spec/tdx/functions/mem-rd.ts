@@ -4,12 +4,25 @@
  * RCX GPA (8-byte aligned); RDX TDR. Returns the data in R8. Source: module notes §3.
  */
 import { accessMemory } from '../debug-access.ts';
-import { BLOCKEDW, EXPORTED_BLOCKEDW, EXPORTED_DIRTY, EXPORTED_DIRTY_BLOCKEDW, MAPPED, setOf } from '../entry.ts';
+import {
+  BLOCKEDW,
+  EXPORTED_BLOCKEDW,
+  EXPORTED_DIRTY,
+  EXPORTED_DIRTY_BLOCKEDW,
+  MAPPED,
+  setOf,
+} from '../entry.ts';
 import type { InterfaceFunction } from '../module.ts';
 import { ENTRY_TO_TDR } from '../release.ts';
 import * as S from '../status.ts';
 
-const READABLE = setOf(MAPPED, BLOCKEDW, EXPORTED_BLOCKEDW, EXPORTED_DIRTY, EXPORTED_DIRTY_BLOCKEDW);
+const READABLE = setOf(
+  MAPPED,
+  BLOCKEDW,
+  EXPORTED_BLOCKEDW,
+  EXPORTED_DIRTY,
+  EXPORTED_DIRTY_BLOCKEDW,
+);
 
 export const memRd: InterfaceFunction = {
   name: 'TDH.MEM.RD',

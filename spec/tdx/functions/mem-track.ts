@@ -18,7 +18,8 @@ export const memTrack: InterfaceFunction = {
     let status: S.Status;
 
     // GUARD: operands and TD state
-    if ((status = yield* tdrOperand(tdx, call, call.in.rcx, S.OPERANDS.RCX, SHARED)) !== S.SUCCESS) return status;
+    if ((status = yield* tdrOperand(tdx, call, call.in.rcx, S.OPERANDS.RCX, SHARED)) !== S.SUCCESS)
+      return status;
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
 
     // LOCK: the epoch, against VCPUs that are entering

@@ -1,7 +1,8 @@
 /**
  * TDH.MEM.WR: writes 8 bytes of a debug TD's private memory.
  *
- * RCX GPA (8-byte aligned); RDX TDR; R8 the data. Returns the old data in R8. Source: module notes §3.
+ * RCX GPA (8-byte aligned); RDX TDR; R8 the data. Returns the old data in R8. Source: module notes
+ * §3.
  */
 import { accessMemory } from '../debug-access.ts';
 import { EXPORTED_DIRTY, MAPPED, setOf } from '../entry.ts';

@@ -1,8 +1,9 @@
 /**
  * TDH.MNG.ADDCX: gives the TD a page for its TDCS. The fourth is the root of the Secure EPT.
  *
- * RCX the page; RDX TDR, held exclusively and let go of before the page. A call that is refused for OP_STATE has
- * already overwritten the page, which stays free. Source: life-cycle notes §2; `lifecycle-locks.json`.
+ * RCX the page; RDX TDR, held exclusively and let go of before the page. A call that is refused for
+ * OP_STATE has already overwritten the page, which stays free. Source: life-cycle notes §2;
+ * `lifecycle-locks.json`.
  */
 import { HELD_PAGE } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';
@@ -22,7 +23,8 @@ export const mngAddcx: InterfaceFunction = {
     let status: S.Status;
 
     // LOCK: the TDR, exclusively
-    if ((status = yield* tdrOperand(tdx, call, rdx, S.OPERANDS.RDX, EXCLUSIVE)) !== S.SUCCESS) return status;
+    if ((status = yield* tdrOperand(tdx, call, rdx, S.OPERANDS.RDX, EXCLUSIVE)) !== S.SUCCESS)
+      return status;
 
     // GUARD: TD state; room for one more; the page, which is locked and filled before the last checks
     if (tdGet(tdx, call, TD.FATAL) !== 0) return S.TD_FATAL;
@@ -33,7 +35,8 @@ export const mngAddcx: InterfaceFunction = {
     if (status !== S.SUCCESS) return status;
     memory.zero(call.page);
     if (count === MIN_TDCX - 1 && inject === 'rdseedFails') return S.RND_NO_ENTROPY;
-    if (count >= MIN_TDCX && (status = opStateAmong(tdx, call, IN_UNINITIALIZED)) !== S.SUCCESS) return status;
+    if (count >= MIN_TDCX && (status = opStateAmong(tdx, call, IN_UNINITIALIZED)) !== S.SUCCESS)
+      return status;
 
     // EFFECT: counts and the page
     if (count === ROOT_TDCX) m.poke(tdCell(tdx, call, TD.SEPT_ROOT), call.page);

@@ -1,9 +1,9 @@
 /**
- * TDH.MNG.KEY.CONFIG: configures the TD's key on the package of the calling LP. Once every package has it, the TD goes
- * on to KEYS_CONFIGURED.
+ * TDH.MNG.KEY.CONFIG: configures the TD's key on the package of the calling LP. Once every package
+ * has it, the TD goes on to KEYS_CONFIGURED.
  *
- * RCX TDR, held exclusively. The processor's key table has a lock of its own, inside PCONFIG. Source: life-cycle notes
- * notes §2; `lifecycle-locks.json`.
+ * RCX TDR, held exclusively. The processor's key table has a lock of its own, inside PCONFIG.
+ * Source: life-cycle notes notes §2; `lifecycle-locks.json`.
  */
 import { HELD_KET } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';
@@ -32,7 +32,9 @@ export const mngKeyConfig: InterfaceFunction = {
     if ((configured & bit) !== 0) return S.KEY_CONFIGURED;
 
     // LOCK: the key table, while PCONFIG makes a key
-    const taken = inject !== 'pconfigDeviceBusy' && (yield* tdx.acquire(call, HELD_KET, keys.ketLock, EXCLUSIVE));
+    const taken =
+      inject !== 'pconfigDeviceBusy' &&
+      (yield* tdx.acquire(call, HELD_KET, keys.ketLock, EXCLUSIVE));
     if (!taken) return S.on(S.OPERAND_BUSY, S.OPERANDS.KET);
     yield* tdx.release(call, HELD_KET);
     if (inject === 'pconfigEntropyError') return S.KEY_GENERATION_FAILED;

@@ -1,8 +1,9 @@
 /**
- * TDH.MNG.KEY.FREEID: frees the HKID of a blocked TD, once every package has written its caches back.
+ * TDH.MNG.KEY.FREEID: frees the HKID of a blocked TD, once every package has written its caches
+ * back.
  *
- * RCX TDR, held exclusively. The life cycle is checked before key ownership is locked; a fatal TD is not refused.
- * Source: life-cycle notes §2; `lifecycle-locks.json`.
+ * RCX TDR, held exclusively. The life cycle is checked before key ownership is locked; a fatal TD
+ * is not refused. Source: life-cycle notes §2; `lifecycle-locks.json`.
  */
 import { HELD_KOT } from '../call.ts';
 import { HKID_FREE } from '../keys.ts';

@@ -1,5 +1,6 @@
 /**
- * TDH.MNG.KEY.RECLAIMID: does nothing and succeeds, whatever its operand; TDH.MNG.VPFLUSHDONE does its work.
+ * TDH.MNG.KEY.RECLAIMID: does nothing and succeeds, whatever its operand; TDH.MNG.VPFLUSHDONE does
+ * its work.
  *
  * Source: life-cycle notes §2.
  */

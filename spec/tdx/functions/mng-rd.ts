@@ -1,8 +1,9 @@
 /**
  * TDH.MNG.RD: reads a metadata field of the TD.
  *
- * RCX TDR; RDX the field's id. Returns the value in R8; version 1 also the id of the next field in RDX, and the id of
- * the first field for a null id. Source: life-cycle notes §2; the fields are in metadata.ts.
+ * RCX TDR; RDX the field's id. Returns the value in R8; version 1 also the id of the next field in
+ * RDX, and the id of the first field for a null id. Source: life-cycle notes §2; the fields are in
+ * metadata.ts.
  */
 import { SHARED } from '../locks.ts';
 import { FIRST_FIELD, METADATA, NULL_FIELD } from '../metadata.ts';
@@ -22,7 +23,8 @@ export const mngRd: InterfaceFunction = {
 
     // GUARD: operands and TD state
     if ((status = versionUpTo1(call)) !== S.SUCCESS) return status;
-    if ((status = yield* tdrOperand(tdx, call, rcx, S.OPERANDS.RCX, SHARED)) !== S.SUCCESS) return status;
+    if ((status = yield* tdrOperand(tdx, call, rcx, S.OPERANDS.RCX, SHARED)) !== S.SUCCESS)
+      return status;
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
 
     // GUARD: the field
@@ -35,7 +37,8 @@ export const mngRd: InterfaceFunction = {
 
     // EFFECT: none; the value is returned
     let value = BigInt.asUintN(32, BigInt(yield* tdx.m.read(tdCell(tdx, call, field.word))));
-    if (field.isWide) value |= BigInt.asUintN(32, BigInt(tdx.m.peek(tdCell(tdx, call, field.word + 1)))) << 32n;
+    if (field.isWide)
+      value |= BigInt.asUintN(32, BigInt(tdx.m.peek(tdCell(tdx, call, field.word + 1)))) << 32n;
     call.wide = { rdx: version === 0 ? id : field.next, r8: value };
     return S.SUCCESS;
   },

@@ -1,9 +1,9 @@
 /**
- * TDH.MNG.VPFLUSHDONE: says that no VCPU of the TD is associated with an LP any more. The TD is blocked from here on,
- * its HKID waits for the caches to be written back.
+ * TDH.MNG.VPFLUSHDONE: says that no VCPU of the TD is associated with an LP any more. The TD is
+ * blocked from here on, its HKID waits for the caches to be written back.
  *
- * RCX TDR, held exclusively. A fatal TD is not refused, nor one whose key was never configured. Source: life-cycle notes
- * notes §2; `lifecycle-locks.json`.
+ * RCX TDR, held exclusively. A fatal TD is not refused, nor one whose key was never configured.
+ * Source: life-cycle notes notes §2; `lifecycle-locks.json`.
  */
 import { HELD_KOT } from '../call.ts';
 import { HKID_FLUSHED } from '../keys.ts';
@@ -28,8 +28,10 @@ export const mngVpflushdone: InterfaceFunction = {
 
     // GUARD: life cycle; VCPUs, which only an initialised TD can have
     const lifecycle = tdGet(tdx, call, TD.LIFECYCLE);
-    if (lifecycle !== KEYS_CONFIGURED && lifecycle !== HKID_ASSIGNED) return S.LIFECYCLE_STATE_INCORRECT;
-    const initialised = tdGet(tdx, call, TD.NUM_TDCX) >= MIN_TDCX && tdGet(tdx, call, TD.OP_STATE) !== UNINITIALIZED;
+    if (lifecycle !== KEYS_CONFIGURED && lifecycle !== HKID_ASSIGNED)
+      return S.LIFECYCLE_STATE_INCORRECT;
+    const initialised =
+      tdGet(tdx, call, TD.NUM_TDCX) >= MIN_TDCX && tdGet(tdx, call, TD.OP_STATE) !== UNINITIALIZED;
     if (initialised && tdGet(tdx, call, TD.NUM_ASSOC_VCPUS) !== 0) return S.FLUSHVP_NOT_DONE;
 
     // EFFECT: every package has to write back; key ownership; life cycle

@@ -1,8 +1,8 @@
 /**
  * TDH.MR.EXTEND: extends the build-time measurement with 256 bytes of a page that was added.
  *
- * RCX GPA (256-byte aligned, no level); RDX TDR, held exclusively. The measurement itself is not modelled.
- * Source: module notes §3.
+ * RCX GPA (256-byte aligned, no level); RDX TDR, held exclusively. The measurement itself is not
+ * modelled. Source: module notes §3.
  */
 import { HELD_TREE } from '../call.ts';
 import { isGuestAccessible, MAPPED, stateOf } from '../entry.ts';
@@ -24,7 +24,8 @@ export const mrExtend: InterfaceFunction = {
     let status: S.Status;
 
     // LOCK: the TDR, exclusively
-    if ((status = yield* tdrOperand(tdx, call, rdx, S.OPERANDS.RDX, EXCLUSIVE)) !== S.SUCCESS) return status;
+    if ((status = yield* tdrOperand(tdx, call, rdx, S.OPERANDS.RDX, EXCLUSIVE)) !== S.SUCCESS)
+      return status;
 
     // GUARD: TD state and GPA
     if ((status = tdState(tdx, call)) !== S.SUCCESS) return status;

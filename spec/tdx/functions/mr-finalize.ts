@@ -20,7 +20,10 @@ export const mrFinalize: InterfaceFunction = {
     let status: S.Status;
 
     // LOCK: the TDR, exclusively
-    if ((status = yield* tdrOperand(tdx, call, call.in.rcx, S.OPERANDS.RCX, EXCLUSIVE)) !== S.SUCCESS) return status;
+    if (
+      (status = yield* tdrOperand(tdx, call, call.in.rcx, S.OPERANDS.RCX, EXCLUSIVE)) !== S.SUCCESS
+    )
+      return status;
 
     // GUARD: TD state
     if ((status = tdState(tdx, call)) !== S.SUCCESS) return status;
@@ -28,7 +31,8 @@ export const mrFinalize: InterfaceFunction = {
     if (tdGet(tdx, call, TD.NUM_VCPUS) === 0) return S.NO_VCPUS;
 
     // EFFECT: the measurement, then OP_STATE
-    for (let i = MEASUREMENT_WORDS - 1; i >= 0; i--) yield* tdx.m.write(tdCell(tdx, call, TD.MEASUREMENT + i), 1);
+    for (let i = MEASUREMENT_WORDS - 1; i >= 0; i--)
+      yield* tdx.m.write(tdCell(tdx, call, TD.MEASUREMENT + i), 1);
     yield* tdx.m.write(tdCell(tdx, call, TD.OP_STATE), RUNNABLE);
     return S.SUCCESS;
   },

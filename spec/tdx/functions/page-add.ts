@@ -1,15 +1,22 @@
 /**
  * TDH.MEM.PAGE.ADD: adds a 4 KiB page with contents to a TD that is being built.
  *
- * RCX GPA and level 0; RDX TDR; R8 the page; R9 the source page. Holding the TDR exclusively, it takes no OP_STATE or
- * entry lock, and in version 1.5 no tree lock. Source: module notes §3; `commit-order.jsonl`.
+ * RCX GPA and level 0; RDX TDR; R8 the page; R9 the source page. Holding the TDR exclusively, it
+ * takes no OP_STATE or entry lock, and in version 1.5 no tree lock. Source: module notes §3;
+ * `commit-order.jsonl`.
  */
 import { HELD_TREE } from '../call.ts';
 import { entry, FREE, MAPPED, setOf } from '../entry.ts';
 import { EXCLUSIVE } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import {
-  gfnOf, isBadSource, mappingOperand, opStateAmong, tdCell, tdrOperand, tdState,
+  gfnOf,
+  isBadSource,
+  mappingOperand,
+  opStateAmong,
+  tdCell,
+  tdrOperand,
+  tdState,
 } from '../operands.ts';
 import { assignPage, newPageOperand } from '../pages.ts';
 import { PAGE_THEN_TDR } from '../release.ts';
@@ -26,7 +33,10 @@ export const pageAdd: InterfaceFunction = {
     let status: S.Status;
 
     // LOCK: the TDR, exclusively
-    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, EXCLUSIVE)) !== S.SUCCESS) return status;
+    if (
+      (status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, EXCLUSIVE)) !== S.SUCCESS
+    )
+      return status;
 
     // GUARD: TD state and GPA
     if ((status = tdState(tdx, call)) !== S.SUCCESS) return status;

@@ -3,8 +3,8 @@
  *
  * RCX GPA and level; RDX TDR; R8 the page. Source: module notes §3; `commit-order.jsonl`.
  *
- * Finding F2 (docs/findings.md): in module 1.5 the PENDING entry is published, unlocked, before PAMT says REG. A
- * function that trusts the entry in between stops the platform.
+ * Finding F2 (docs/findings.md): in module 1.5 the PENDING entry is published, unlocked, before
+ * PAMT says REG. A function that trusts the entry in between stops the platform.
  */
 import { entry, FREE, PENDING, REMOVED, setOf } from '../entry.ts';
 import { SHARED } from '../locks.ts';
@@ -23,7 +23,8 @@ export const pageAug: InterfaceFunction = {
     let status: S.Status;
 
     // GUARD: operands and TD state
-    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
+    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
+      return status;
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
     if ((status = mappingOperand(tdx, call, 0, 1)) !== S.SUCCESS) return status;
     const level = call.level;

@@ -1,16 +1,33 @@
 /**
  * TDH.MEM.PAGE.DEMOTE: splits a 2 MiB or 1 GiB leaf into 512 leaves under a new Secure EPT page.
  *
- * RCX GPA and level; RDX TDR and flags (bit 0 is about L2 VMs); R8 the new page. A blocked leaf comes out unblocked. Interruptible before it
- * commits. Source: module notes §3; `commit-order.jsonl`.
+ * RCX GPA and level; RDX TDR and flags (bit 0 is about L2 VMs); R8 the new page. A blocked leaf
+ * comes out unblocked. Interruptible before it commits. Source: module notes §3;
+ * `commit-order.jsonl`.
  */
 import { HELD_RANGE } from '../call.ts';
 import {
-  BLOCKED, entry, MAPPED, NL_MAPPED, pageOf, PENDING, PENDING_BLOCKED, setOf, stateOf,
+  BLOCKED,
+  entry,
+  MAPPED,
+  NL_MAPPED,
+  pageOf,
+  PENDING,
+  PENDING_BLOCKED,
+  setOf,
+  stateOf,
 } from '../entry.ts';
 import { EXCLUSIVE, SHARED } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
-import { flagsOf, gfnOf, mappingOperand, tdCell, tdrOperand, tdStateLocked, withoutFlags } from '../operands.ts';
+import {
+  flagsOf,
+  gfnOf,
+  mappingOperand,
+  tdCell,
+  tdrOperand,
+  tdStateLocked,
+  withoutFlags,
+} from '../operands.ts';
 import { assignPage, freePage, newPageOperand } from '../pages.ts';
 import { EPT, NDA, Pamt, REG } from '../pamt.ts';
 import { PAGES_ENTRY_TO_TDR } from '../release.ts';
@@ -33,7 +50,8 @@ export const pageDemote: InterfaceFunction = {
     // GUARD: operands and TD state
     if (flagsOf(call.in.rdx) > L2_ADD_MODE) return S.on(S.OPERAND_INVALID, S.OPERANDS.RDX);
     const tdr = withoutFlags(call.in.rdx);
-    if ((status = yield* tdrOperand(tdx, call, tdr, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
+    if ((status = yield* tdrOperand(tdx, call, tdr, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
+      return status;
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
     if ((status = mappingOperand(tdx, call, 1, 2)) !== S.SUCCESS) return status;
     const level = call.level;
@@ -55,7 +73,8 @@ export const pageDemote: InterfaceFunction = {
     const span = geometry.span(level - 1);
     const state = unblocked(stateOf(call.entry));
     memory.zero(call.page);
-    for (let i = 0; i < geometry.fanout; i++) m.poke(memory.word(call.page, i), entry(state, page + i * span));
+    for (let i = 0; i < geometry.fanout; i++)
+      m.poke(memory.word(call.page, i), entry(state, page + i * span));
 
     // GUARD: interrupts. LOCK: the PAMT entry of the range
     if (tdx.interruptPending(call)) {
@@ -67,7 +86,8 @@ export const pageDemote: InterfaceFunction = {
     if (!taken) return S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
 
     // EFFECT: PAMT of the parts and of the range; the entry; the new page (owner before type); the count
-    for (let i = 0; i < geometry.fanout; i++) yield* assignPage(tdx, page + i * span, level - 1, call.tdr);
+    for (let i = 0; i < geometry.fanout; i++)
+      yield* assignPage(tdx, page + i * span, level - 1, call.tdr);
     yield* freePage(tdx, page, level);
     yield* tdx.release(call, HELD_RANGE);
     yield* tdx.writeEntry(call, call.entryCell, entry(NL_MAPPED, call.page) | lockBit(call));

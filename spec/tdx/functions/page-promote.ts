@@ -1,23 +1,47 @@
 /**
- * TDH.MEM.PAGE.PROMOTE: merges the 512 leaves of a Secure EPT page into one leaf, and frees that page.
+ * TDH.MEM.PAGE.PROMOTE: merges the 512 leaves of a Secure EPT page into one leaf, and frees that
+ * page.
  *
- * RCX GPA and level of the entry that points to the page; RDX TDR. Returns the freed page's HPA in RCX. An NL_BLOCKED
- * entry comes out unblocked. Interruptible before it commits. Source: module notes §3; `commit-order.jsonl`.
+ * RCX GPA and level of the entry that points to the page; RDX TDR. Returns the freed page's HPA in
+ * RCX. An NL_BLOCKED entry comes out unblocked. Interruptible before it commits. Source: module
+ * notes §3; `commit-order.jsonl`.
  */
 import type { Steps } from '../../machine/step.ts';
 import { HELD_ENTRY, HELD_RANGE, type Call } from '../call.ts';
 import {
-  among, ENTRY_LOCK, MAPPED, NL_BLOCKED, NL_MAPPED, pageOf, PENDING, setOf, type Entry,
+  among,
+  ENTRY_LOCK,
+  MAPPED,
+  NL_BLOCKED,
+  NL_MAPPED,
+  pageOf,
+  PENDING,
+  setOf,
+  type Entry,
 } from '../entry.ts';
 import { EXCLUSIVE, SHARED } from '../locks.ts';
 import type { InterfaceFunction, TdxModule } from '../module.ts';
 import {
-  addressOf, gfnOf, mappingOperand, noL2Pages, tdCell, tdrOperand, tdStateLocked, versionUpTo1,
+  addressOf,
+  gfnOf,
+  mappingOperand,
+  noL2Pages,
+  tdCell,
+  tdrOperand,
+  tdStateLocked,
+  versionUpTo1,
 } from '../operands.ts';
 import { freePage, implicitPage, mergePages } from '../pages.ts';
 import { EPT } from '../pamt.ts';
 import { PAGES_ENTRY_TO_TDR } from '../release.ts';
-import { aboutEntry, findEntry, lockBit, requireBlockedAndTracked, requireState, tryEntry } from '../sept.ts';
+import {
+  aboutEntry,
+  findEntry,
+  lockBit,
+  requireBlockedAndTracked,
+  requireState,
+  tryEntry,
+} from '../sept.ts';
 import * as S from '../status.ts';
 import { IN_BUILD_OR_RUN, TD } from '../td.ts';
 
@@ -33,7 +57,8 @@ export const pagePromote: InterfaceFunction = {
     // GUARD: operands and TD state
     noL2Pages(call);
     if ((status = versionUpTo1(call)) !== S.SUCCESS) return status;
-    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
+    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
+      return status;
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
     if ((status = mappingOperand(tdx, call, 1, 2)) !== S.SUCCESS) return status;
     const level = call.level;
@@ -62,13 +87,15 @@ export const pagePromote: InterfaceFunction = {
       if (!taken) status = S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
     }
     if (status !== S.SUCCESS) {
-      for (let i = 0; i < children.locked; i++) yield* tdx.unlockEntry(call, tdx.memory.word(table, i));
+      for (let i = 0; i < children.locked; i++)
+        yield* tdx.unlockEntry(call, tdx.memory.word(table, i));
       return status;
     }
 
     // EFFECT: PAMT of the range and of its parts; the entry becomes the leaf; count and S-EPT page
     yield* mergePages(tdx, page, level);
-    for (let i = 0; i < geometry.fanout; i++) yield* freePage(tdx, page + i * geometry.span(level - 1), level - 1);
+    for (let i = 0; i < geometry.fanout; i++)
+      yield* freePage(tdx, page + i * geometry.span(level - 1), level - 1);
     yield* tdx.release(call, HELD_RANGE);
     const first = yield* tdx.m.read(tdx.memory.word(table, 0)); // as it is now: a host may have asked for priority
     const leaf = (first & ~ENTRY_LOCK) | lockBit(call);
@@ -76,7 +103,8 @@ export const pagePromote: InterfaceFunction = {
     yield* tdx.m.add(tdCell(tdx, call, TD.CHLDCNT), -1);
     yield* freePage(tdx, table, 0);
     // the children stay locked in a page that is nobody's table any more: as locks they are gone
-    for (let i = 0; i < children.locked; i++) tdx.locks.tell('released', tdx.memory.word(table, i), EXCLUSIVE);
+    for (let i = 0; i < children.locked; i++)
+      tdx.locks.tell('released', tdx.memory.word(table, i), EXCLUSIVE);
     call.rcx = addressOf(tdx, table);
     return S.SUCCESS;
   },
@@ -90,9 +118,9 @@ interface Children {
 }
 
 /**
- * Locks the children one after the other. The first must be MAPPED or PENDING at an address aligned to the merged
- * size; each next must be the previous one plus a page: the same state, the same attributes, the next address. The
- * accept counters of 2 MiB PENDING leaves are not compared.
+ * Locks the children one after the other. The first must be MAPPED or PENDING at an address aligned
+ * to the merged size; each next must be the previous one plus a page: the same state, the same
+ * attributes, the next address. The accept counters of 2 MiB PENDING leaves are not compared.
  */
 function* lockChildren(tdx: TdxModule, call: Call, table: number, level: number): Steps<Children> {
   const { fanout } = tdx.geometry;
@@ -108,7 +136,10 @@ function* lockChildren(tdx: TdxModule, call: Call, table: number, level: number)
     const comparable = child - (pageOf(child) % span);
     if (i === 0) first = child;
     const expected = first - (pageOf(first) % span) + i * span;
-    const fits = i === 0 ? among(MERGEABLE, child) && pageOf(comparable) % (span * fanout) === 0 : comparable === expected;
+    const fits =
+      i === 0
+        ? among(MERGEABLE, child) && pageOf(comparable) % (span * fanout) === 0
+        : comparable === expected;
     if (!fits) {
       const status = aboutEntry(call, S.EPT_INVALID_PROMOTE_CONDITIONS);
       return { status, locked: entryLock ? i + 1 : 0, first };

@@ -1,11 +1,21 @@
 /**
  * TDH.MEM.PAGE.RELOCATE: moves a 4 KiB private page to another physical page, and unblocks it.
  *
- * RCX GPA and level 0; RDX TDR; R8 the new page. Returns the old page's HPA in RCX.
- * Source: module notes §3; `commit-order.jsonl`.
+ * RCX GPA and level 0; RDX TDR; R8 the new page. Returns the old page's HPA in RCX. Source: module
+ * notes §3; `commit-order.jsonl`.
  */
 import {
-  BLOCKED, isPending, LEAVES, MAPPED, PAGE_MASK, pageOf, PENDING, PENDING_BLOCKED, stateOf, withState, type EntryState,
+  BLOCKED,
+  isPending,
+  LEAVES,
+  MAPPED,
+  PAGE_MASK,
+  pageOf,
+  PENDING,
+  PENDING_BLOCKED,
+  stateOf,
+  withState,
+  type EntryState,
 } from '../entry.ts';
 import { SHARED } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
@@ -28,7 +38,8 @@ export const pageRelocate: InterfaceFunction = {
     let status: S.Status;
 
     // GUARD: operands and TD state
-    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
+    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
+      return status;
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
     if ((status = mappingOperand(tdx, call, 0, 0)) !== S.SUCCESS) return status;
 

@@ -1,14 +1,30 @@
 /**
  * TDH.MEM.PAGE.REMOVE: removes a private page from the TD.
  *
- * RCX GPA and level; RDX TDR. Returns the page's HPA in RCX. Source: module notes §3; `commit-order.jsonl`.
+ * RCX GPA and level; RDX TDR. Returns the page's HPA in RCX. Source: module notes §3;
+ * `commit-order.jsonl`.
  */
 import {
-  BLOCKED, BLOCKEDW, FREE, MAPPED, pageOf, PENDING, PENDING_BLOCKED, PENDING_BLOCKEDW, setOf,
+  BLOCKED,
+  BLOCKEDW,
+  FREE,
+  MAPPED,
+  pageOf,
+  PENDING,
+  PENDING_BLOCKED,
+  PENDING_BLOCKEDW,
+  setOf,
 } from '../entry.ts';
 import { SHARED } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
-import { addressOf, gfnOf, mappingOperand, tdCell, tdrOperand, tdStateLocked } from '../operands.ts';
+import {
+  addressOf,
+  gfnOf,
+  mappingOperand,
+  tdCell,
+  tdrOperand,
+  tdStateLocked,
+} from '../operands.ts';
 import { freePage, implicitPage } from '../pages.ts';
 import { REG } from '../pamt.ts';
 import { PAGES_ENTRY_TO_TDR } from '../release.ts';
@@ -25,7 +41,8 @@ export const pageRemove: InterfaceFunction = {
     let status: S.Status;
 
     // GUARD: operands and TD state
-    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
+    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
+      return status;
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
     if ((status = mappingOperand(tdx, call, 0, 2)) !== S.SUCCESS) return status;
     const level = call.level;

@@ -1,10 +1,10 @@
 /**
- * TDH.PHYMEM.CACHE.WB: writes back the caches of the calling LP's package, for the HKIDs that are flushed when it
- * starts.
+ * TDH.PHYMEM.CACHE.WB: writes back the caches of the calling LP's package, for the HKIDs that are
+ * flushed when it starts.
  *
- * RCX 0 starts, 1 resumes an interrupted session. Starting forgets an interrupted session, even when there turns out
- * to be nothing to do. Key ownership is locked (shared) for as long as it takes. Source: life-cycle notes §2;
- * `lifecycle-locks.json`.
+ * RCX 0 starts, 1 resumes an interrupted session. Starting forgets an interrupted session, even
+ * when there turns out to be nothing to do. Key ownership is locked (shared) for as long as it
+ * takes. Source: life-cycle notes §2; `lifecycle-locks.json`.
  */
 import { RMW, type Steps } from '../../machine/step.ts';
 import { HELD_KOT, HELD_WBT, type Call } from '../call.ts';
@@ -62,7 +62,10 @@ function beginSession({ m, keys }: TdxModule, pkg: number): boolean {
   return true;
 }
 
-/** Writes back one sub-block after the other, a step each. How many are done when an interrupt is let in, or 0. */
+/**
+ * Writes back one sub-block after the other, a step each. How many are done when an interrupt is
+ * let in, or 0.
+ */
 function* writeBack(tdx: TdxModule, call: Call, pkg: number): Steps<number> {
   const { m, keys, platform } = tdx;
   for (let done = m.peek(keys.intrPoint(pkg)) + 1; done < platform.cacheSubBlocks; done++) {

@@ -1,8 +1,9 @@
 /**
  * TDH.PHYMEM.PAGE.RDMD: reads the PAMT entry of a page, of whatever size the page is assigned at.
  *
- * RCX the page. Returns its type in RCX, its owner in RDX, its size in R8; for private memory and Secure EPT pages also
- * its BEPOCH in R9. Source: module notes §3; `locks.json`; tdh_phymem_page_rdmd.c of the public module source.
+ * RCX the page. Returns its type in RCX, its owner in RDX, its size in R8; for private memory and
+ * Secure EPT pages also its BEPOCH in R9. Source: module notes §3; `locks.json`;
+ * tdh_phymem_page_rdmd.c of the public module source.
  */
 import { HELD_PAGE, type Call } from '../call.ts';
 import { SHARED } from '../locks.ts';

@@ -1,10 +1,10 @@
 /**
- * TDH.PHYMEM.PAGE.RECLAIM: takes a page back from a TD that is torn down. The Secure EPT is neither consulted nor
- * changed.
+ * TDH.PHYMEM.PAGE.RECLAIM: takes a page back from a TD that is torn down. The Secure EPT is neither
+ * consulted nor changed.
  *
- * RCX the page, of any size. Returns its type in RCX, its owner in RDX, its size in R8, also with a refusal that comes
- * after the page is known. Pages may come in any order, but for the TDR, which is last. A fatal TD is not refused.
- * Source: module notes §3; `commit-order.jsonl`.
+ * RCX the page, of any size. Returns its type in RCX, its owner in RDX, its size in R8, also with a
+ * refusal that comes after the page is known. Pages may come in any order, but for the TDR, which
+ * is last. A fatal TD is not refused. Source: module notes §3; `commit-order.jsonl`.
  */
 import { HELD_PAGE, HELD_TDR } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';

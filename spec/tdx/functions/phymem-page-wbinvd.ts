@@ -1,7 +1,8 @@
 /**
  * TDH.PHYMEM.PAGE.WBINVD: writes back and invalidates the cache lines of a free page.
  *
- * RCX the page, with the HKID under which it is cached, whichever that is. Source: life-cycle notes §2.
+ * RCX the page, with the HKID under which it is cached, whichever that is. Source: life-cycle notes
+ * §2.
  */
 import { HELD_PAGE } from '../call.ts';
 import { SHARED } from '../locks.ts';

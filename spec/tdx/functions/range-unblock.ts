@@ -1,11 +1,21 @@
 /**
  * TDH.MEM.RANGE.UNBLOCK: undoes RANGE.BLOCK, once the blocking is known to every VCPU.
  *
- * RCX GPA and level; RDX TDR. The tree is locked exclusively. TLB_TRACKING_NOT_DONE names the tree as its operand.
- * Source: module notes §3; epoch notes, rules 5-7.
+ * RCX GPA and level; RDX TDR. The tree is locked exclusively. TLB_TRACKING_NOT_DONE names the tree
+ * as its operand. Source: module notes §3; epoch notes, rules 5-7.
  */
 import {
-  ALL_BLOCKED, BLOCKED, entry, isTable, MAPPED, NL_BLOCKED, NL_MAPPED, pageOf, PENDING, PENDING_BLOCKED, stateOf,
+  ALL_BLOCKED,
+  BLOCKED,
+  entry,
+  isTable,
+  MAPPED,
+  NL_BLOCKED,
+  NL_MAPPED,
+  pageOf,
+  PENDING,
+  PENDING_BLOCKED,
+  stateOf,
   type EntryState,
 } from '../entry.ts';
 import { SHARED } from '../locks.ts';
@@ -29,9 +39,11 @@ export const rangeUnblock: InterfaceFunction = {
     let status: S.Status;
 
     // GUARD: operands and TD state
-    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
+    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
+      return status;
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
-    if ((status = mappingOperand(tdx, call, 0, tdGet(tdx, call, TD.ROOT_LEVEL))) !== S.SUCCESS) return status;
+    if ((status = mappingOperand(tdx, call, 0, tdGet(tdx, call, TD.ROOT_LEVEL))) !== S.SUCCESS)
+      return status;
     const level = call.level;
 
     // LOCK: the tree, then the entry

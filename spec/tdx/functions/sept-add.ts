@@ -1,19 +1,29 @@
+import { ALL_ONES, type Call, type Register } from '../call.ts';
 /**
  * TDH.MEM.SEPT.ADD: adds and maps a 4 KiB Secure EPT page.
  *
- * RCX GPA and level of the entry that will point to the page; RDX TDR and flags (bit 0 ALLOW_EXISTING); R8 the page.
- * Version 1 takes L2 pages in R9-R11, and returns in R8-R11 what became of the pages: all-ones is used up (or was not
- * given), bit 63 set is not needed. That bit is ignored on input. Source: module notes §3; `commit-order.jsonl`.
+ * RCX GPA and level of the entry that will point to the page; RDX TDR and flags (bit 0
+ * ALLOW_EXISTING); R8 the page. Version 1 takes L2 pages in R9-R11, and returns in R8-R11 what
+ * became of the pages: all-ones is used up (or was not given), bit 63 set is not needed. That bit
+ * is ignored on input. Source: module notes §3; `commit-order.jsonl`.
  */
 import { entry, FREE, NL_MAPPED, setOf, stateOf } from '../entry.ts';
-import { ALL_ONES, type Call, type Register } from '../call.ts';
 import { SHARED } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
-import { EPT, Pamt } from '../pamt.ts';
 import {
-  flagsOf, gfnOf, isNull, mappingOperand, tdCell, tdGet, tdrOperand, tdStateLocked, versionUpTo1, withoutFlags,
+  flagsOf,
+  gfnOf,
+  isNull,
+  mappingOperand,
+  tdCell,
+  tdGet,
+  tdrOperand,
+  tdStateLocked,
+  versionUpTo1,
+  withoutFlags,
 } from '../operands.ts';
 import { newPageOperand } from '../pages.ts';
+import { EPT, Pamt } from '../pamt.ts';
 import { ENTRY_PAGE_TO_TDR } from '../release.ts';
 import { aboutEntry, findEntry, lockBit, requireState } from '../sept.ts';
 import * as S from '../status.ts';
@@ -23,7 +33,11 @@ const ALLOW_EXISTING = 1;
 /** Bit 63 of a page register. */
 const NOT_NEEDED = 2 ** 63;
 /** Pages for L2 VMs, which this specification does not have. */
-const L2_PAGES = [['r9', S.OPERANDS.R9], ['r10', S.OPERANDS.R10], ['r11', S.OPERANDS.R11]] as const;
+const L2_PAGES = [
+  ['r9', S.OPERANDS.R9],
+  ['r10', S.OPERANDS.R10],
+  ['r11', S.OPERANDS.R11],
+] as const;
 
 export const septAdd: InterfaceFunction = {
   name: 'TDH.MEM.SEPT.ADD',
@@ -40,9 +54,11 @@ export const septAdd: InterfaceFunction = {
     const flags = flagsOf(call.in.rdx);
     if (flags > ALLOW_EXISTING) return S.on(S.OPERAND_INVALID, S.OPERANDS.RDX);
     const tdr = withoutFlags(call.in.rdx);
-    if ((status = yield* tdrOperand(tdx, call, tdr, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
+    if ((status = yield* tdrOperand(tdx, call, tdr, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
+      return status;
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
-    if ((status = mappingOperand(tdx, call, 1, tdGet(tdx, call, TD.ROOT_LEVEL))) !== S.SUCCESS) return status;
+    if ((status = mappingOperand(tdx, call, 1, tdGet(tdx, call, TD.ROOT_LEVEL))) !== S.SUCCESS)
+      return status;
 
     // LOCK: the tree, then the entry
     if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;

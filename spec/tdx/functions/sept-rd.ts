@@ -1,13 +1,19 @@
 /**
  * TDH.MEM.SEPT.RD: reads a Secure EPT entry.
  *
- * RCX GPA and level; RDX TDR and flags (bit 0 reads L2 attributes, of a debug TD only). Returns the architectural view
- * of the entry in RCX, its state and level in RDX. Source: module notes §3.
+ * RCX GPA and level; RDX TDR and flags (bit 0 reads L2 attributes, of a debug TD only). Returns the
+ * architectural view of the entry in RCX, its state and level in RDX. Source: module notes §3.
  */
 import { SHARED } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import {
-  flagsOf, gfnOf, mappingOperand, tdGet, tdrOperand, tdStateLocked, withoutFlags,
+  flagsOf,
+  gfnOf,
+  mappingOperand,
+  tdGet,
+  tdrOperand,
+  tdStateLocked,
+  withoutFlags,
 } from '../operands.ts';
 import { ENTRY_TO_TDR } from '../release.ts';
 import { findEntry, reportEntry } from '../sept.ts';
@@ -26,10 +32,13 @@ export const septRd: InterfaceFunction = {
     const flags = flagsOf(call.in.rdx);
     if (flags > L2_ATTRIBUTES) return S.on(S.OPERAND_INVALID, S.OPERANDS.RDX);
     const tdr = withoutFlags(call.in.rdx);
-    if ((status = yield* tdrOperand(tdx, call, tdr, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
+    if ((status = yield* tdrOperand(tdx, call, tdr, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
+      return status;
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
-    if (flags === L2_ATTRIBUTES && tdGet(tdx, call, TD.DEBUG) === 0) return S.on(S.OPERAND_INVALID, S.OPERANDS.RDX);
-    if ((status = mappingOperand(tdx, call, 0, tdGet(tdx, call, TD.ROOT_LEVEL))) !== S.SUCCESS) return status;
+    if (flags === L2_ATTRIBUTES && tdGet(tdx, call, TD.DEBUG) === 0)
+      return S.on(S.OPERAND_INVALID, S.OPERANDS.RDX);
+    if ((status = mappingOperand(tdx, call, 0, tdGet(tdx, call, TD.ROOT_LEVEL))) !== S.SUCCESS)
+      return status;
 
     // LOCK: the tree, then the entry
     if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;

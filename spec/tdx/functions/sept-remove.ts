@@ -8,7 +8,15 @@ import { among, FREE, NL_BLOCKED, NL_MAPPED, pageOf, setOf } from '../entry.ts';
 import { SHARED } from '../locks.ts';
 import type { InterfaceFunction, TdxModule } from '../module.ts';
 import {
-  addressOf, gfnOf, mappingOperand, noL2Pages, tdCell, tdGet, tdrOperand, tdStateLocked, versionUpTo1,
+  addressOf,
+  gfnOf,
+  mappingOperand,
+  noL2Pages,
+  tdCell,
+  tdGet,
+  tdrOperand,
+  tdStateLocked,
+  versionUpTo1,
 } from '../operands.ts';
 import { freePage, implicitPage } from '../pages.ts';
 import { EPT } from '../pamt.ts';
@@ -26,9 +34,11 @@ export const septRemove: InterfaceFunction = {
     // GUARD: operands and TD state
     noL2Pages(call);
     if ((status = versionUpTo1(call)) !== S.SUCCESS) return status;
-    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
+    if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
+      return status;
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
-    if ((status = mappingOperand(tdx, call, 1, tdGet(tdx, call, TD.ROOT_LEVEL))) !== S.SUCCESS) return status;
+    if ((status = mappingOperand(tdx, call, 1, tdGet(tdx, call, TD.ROOT_LEVEL))) !== S.SUCCESS)
+      return status;
 
     // LOCK: the tree, the entry, then the page it points to
     if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;

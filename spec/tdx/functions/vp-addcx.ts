@@ -1,14 +1,21 @@
 /**
  * TDH.VP.ADDCX: gives a VCPU that is not yet initialised one more page.
  *
- * RCX the page; RDX TDVPR, held exclusively and let go of first. Up to 15 pages, whatever the number of L2 VMs.
- * Source: life-cycle notes §2; `lifecycle-locks.json`.
+ * RCX the page; RDX TDVPR, held exclusively and let go of first. Up to 15 pages, whatever the
+ * number of L2 VMs. Source: life-cycle notes §2; `lifecycle-locks.json`.
  */
 import { HELD_OP_STATE, HELD_PAGE, HELD_TDR } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import {
-  implicitTdr, ownerOfTdvpr, pageOperand, tdCell, tdStateLocked, tdvprOperand, vpCell, vpGet,
+  implicitTdr,
+  ownerOfTdvpr,
+  pageOperand,
+  tdCell,
+  tdStateLocked,
+  tdvprOperand,
+  vpCell,
+  vpGet,
 } from '../operands.ts';
 import { NDA, Pamt, TDCX } from '../pamt.ts';
 import { PAGE_LAST, TDVPR_LAST } from '../release.ts';
@@ -24,8 +31,10 @@ export const vpAddcx: InterfaceFunction = {
     let status: S.Status;
 
     // LOCK: the TDVPR, exclusively, and the TDR that owns it
-    if ((status = yield* tdvprOperand(tdx, call, rdx, S.OPERANDS.RDX, EXCLUSIVE)) !== S.SUCCESS) return status;
-    if ((status = yield* implicitTdr(tdx, call, ownerOfTdvpr(tdx, call.tdvpr))) !== S.SUCCESS) return status;
+    if ((status = yield* tdvprOperand(tdx, call, rdx, S.OPERANDS.RDX, EXCLUSIVE)) !== S.SUCCESS)
+      return status;
+    if ((status = yield* implicitTdr(tdx, call, ownerOfTdvpr(tdx, call.tdvpr))) !== S.SUCCESS)
+      return status;
 
     // GUARD: TD state, the VCPU, the page
     if ((status = yield* tdStateLocked(tdx, call, IN_INITIALIZED)) !== S.SUCCESS) return status;

@@ -1,8 +1,8 @@
 /**
  * TDH.VP.CREATE: creates a VCPU: a free page becomes its TDVPR.
  *
- * RCX the page; RDX TDR. NUM_VCPUS does not count it before TDH.VP.INIT.
- * Source: life-cycle notes §2; `lifecycle-locks.json`.
+ * RCX the page; RDX TDR. NUM_VCPUS does not count it before TDH.VP.INIT. Source: life-cycle notes
+ * §2; `lifecycle-locks.json`.
  */
 import { HELD_OP_STATE, HELD_PAGE } from '../call.ts';
 import { EXCLUSIVE, SHARED } from '../locks.ts';
@@ -22,7 +22,8 @@ export const vpCreate: InterfaceFunction = {
     let status: S.Status;
 
     // GUARD: operands and TD state
-    if ((status = yield* tdrOperand(tdx, call, rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS) return status;
+    if ((status = yield* tdrOperand(tdx, call, rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
+      return status;
     if ((status = yield* tdStateLocked(tdx, call, IN_INITIALIZED)) !== S.SUCCESS) return status;
     status = yield* pageOperand(tdx, call, HELD_PAGE, rcx, S.OPERANDS.RCX, EXCLUSIVE, NDA);
     if (status !== S.SUCCESS) return status;

@@ -1,21 +1,36 @@
 /**
  * TDH.VP.ENTER: enters the TD on a VCPU.
  *
- * RCX TDVPR and flags in bits 53:52. On success the VCPU is in the guest, and keeps the locks of its TDVPR and of the
- * TDR until the TD exit (guest/td-exit.ts). A call that is refused for TD_EPOCH leaves the VCPU associated with the
- * LP; one that is refused for SEPT_TREE has updated VCPU_EPOCH, too. While zero-step mitigation lists a GPA that still
- * faults, the answer is an EPT violation without an entry. Source: module notes §3 and §7; epoch notes, rule 3;
+ * RCX TDVPR and flags in bits 53:52. On success the VCPU is in the guest, and keeps the locks of
+ * its TDVPR and of the TDR until the TD exit (guest/td-exit.ts). A call that is refused for
+ * TD_EPOCH leaves the VCPU associated with the LP; one that is refused for SEPT_TREE has updated
+ * VCPU_EPOCH, too. While zero-step mitigation lists a GPA that still faults, the answer is an EPT
+ * violation without an entry. Source: module notes §3 and §7; epoch notes, rule 3;
  * `commit-order.jsonl`, `locks.json`.
  */
 import type { Steps } from '../../machine/step.ts';
 import {
-  HELD_EPOCH, HELD_OP_STATE, HELD_TDR, HELD_TDVPR, HELD_TREE, parent1G, parent2M, type Call,
+  HELD_EPOCH,
+  HELD_OP_STATE,
+  HELD_TDR,
+  HELD_TDVPR,
+  HELD_TREE,
+  parent1G,
+  parent2M,
+  type Call,
 } from '../call.ts';
 import { EXIT_EPT_VIOLATION, WRITE_ACCESS } from '../guest/violation.ts';
 import { SHARED } from '../locks.ts';
 import type { InterfaceFunction, TdxModule } from '../module.ts';
 import {
-  implicitTdr, ownerOfTdvpr, tdCell, tdGet, tdStateLocked, tdvprOperand, vpCell, vpGet,
+  implicitTdr,
+  ownerOfTdvpr,
+  tdCell,
+  tdGet,
+  tdStateLocked,
+  tdvprOperand,
+  vpCell,
+  vpGet,
 } from '../operands.ts';
 import { TDVPR_LAST } from '../release.ts';
 import { lockTree } from '../sept.ts';
@@ -25,7 +40,10 @@ import { IN_RUNNABLE, refcountOf, TD, VCPU_ACTIVE, VCPU_READY, VP } from '../td.
 import { tdvpsAllocated } from '../vcpu.ts';
 
 const FLAGS = 2 ** 52;
-/** HOST_RECOVERABILITY_HINT and RESUME_L1, of no use without trap-like exits and L2 VMs. What is above is reserved. */
+/**
+ * HOST_RECOVERABILITY_HINT and RESUME_L1, of no use without trap-like exits and L2 VMs. What is
+ * above is reserved.
+ */
 const ALL_FLAGS = 3;
 
 export const vpEnter: InterfaceFunction = {
@@ -43,8 +61,10 @@ export const vpEnter: InterfaceFunction = {
 
     // LOCK: the TDVPR and the TDR that owns it, both shared
     const tdvpr = rcx - flags * FLAGS;
-    if ((status = yield* tdvprOperand(tdx, call, tdvpr, S.OPERANDS.RCX, SHARED)) !== S.SUCCESS) return status;
-    if ((status = yield* implicitTdr(tdx, call, ownerOfTdvpr(tdx, call.tdvpr))) !== S.SUCCESS) return status;
+    if ((status = yield* tdvprOperand(tdx, call, tdvpr, S.OPERANDS.RCX, SHARED)) !== S.SUCCESS)
+      return status;
+    if ((status = yield* implicitTdr(tdx, call, ownerOfTdvpr(tdx, call.tdvpr))) !== S.SUCCESS)
+      return status;
 
     // GUARD: TD state, the VCPU
     if ((status = yield* tdStateLocked(tdx, call, IN_RUNNABLE)) !== S.SUCCESS) return status;
@@ -80,14 +100,16 @@ export const vpEnter: InterfaceFunction = {
     yield* tdx.release(call, HELD_OP_STATE);
     yield* tdx.release(call, HELD_TREE);
     yield* m.write(vpCell(tdx, call, VP.STATE), VCPU_ACTIVE);
-    for (const held of [HELD_TDR, HELD_TDVPR, parent2M(HELD_TDVPR), parent1G(HELD_TDVPR)]) call.drop(held);
+    for (const held of [HELD_TDR, HELD_TDVPR, parent2M(HELD_TDVPR), parent1G(HELD_TDVPR)])
+      call.drop(held);
     return S.SUCCESS;
   },
 };
 
 /**
- * With GPAs listed, takes the tree exclusively and walks to each of them. If one still faults, answers with the EPT
- * violation that it would cause; if none does, the tree stays locked until the VCPU enters.
+ * With GPAs listed, takes the tree exclusively and walks to each of them. If one still faults,
+ * answers with the EPT violation that it would cause; if none does, the tree stays locked until the
+ * VCPU enters.
  */
 function* filterSteps(tdx: TdxModule, call: Call): Steps<S.Status> {
   rememberRip(tdx, call.tdvpr);

@@ -1,14 +1,20 @@
 /**
  * TDH.VP.FLUSH: dissociates a VCPU from the calling LP, whose caches of it are flushed.
  *
- * RCX TDVPR, held exclusively, so that a running VCPU is busy. Neither FATAL nor OP_STATE is looked at.
- * Source: life-cycle notes §2; `commit-order.jsonl`.
+ * RCX TDVPR, held exclusively, so that a running VCPU is busy. Neither FATAL nor OP_STATE is looked
+ * at. Source: life-cycle notes §2; `commit-order.jsonl`.
  */
 import { HELD_TDR } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import {
-  implicitTdr, ownerOfTdvpr, tdCell, tdGet, tdvprOperand, vpCell, vpGet,
+  implicitTdr,
+  ownerOfTdvpr,
+  tdCell,
+  tdGet,
+  tdvprOperand,
+  vpCell,
+  vpGet,
 } from '../operands.ts';
 import { TDVPR_LAST } from '../release.ts';
 import * as S from '../status.ts';
@@ -24,8 +30,10 @@ export const vpFlush: InterfaceFunction = {
     let status: S.Status;
 
     // LOCK: the TDVPR, exclusively, and the TDR that owns it
-    if ((status = yield* tdvprOperand(tdx, call, rcx, S.OPERANDS.RCX, EXCLUSIVE)) !== S.SUCCESS) return status;
-    if ((status = yield* implicitTdr(tdx, call, ownerOfTdvpr(tdx, call.tdvpr))) !== S.SUCCESS) return status;
+    if ((status = yield* tdvprOperand(tdx, call, rcx, S.OPERANDS.RCX, EXCLUSIVE)) !== S.SUCCESS)
+      return status;
+    if ((status = yield* implicitTdr(tdx, call, ownerOfTdvpr(tdx, call.tdvpr))) !== S.SUCCESS)
+      return status;
 
     // GUARD: life cycle, the VCPU
     if (tdGet(tdx, call, TD.LIFECYCLE) !== KEYS_CONFIGURED) return S.TD_KEYS_NOT_CONFIGURED;

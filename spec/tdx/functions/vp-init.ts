@@ -1,14 +1,22 @@
 /**
  * TDH.VP.INIT: initialises a VCPU, which is associated with the calling LP from here on.
  *
- * RCX TDVPR, held exclusively; RDX the guest's initial RCX. A call that is refused for IA32_TSC_ADJUST leaves NUM_VCPUS
- * incremented. Source: life-cycle notes §2; `lifecycle-locks.json`.
+ * RCX TDVPR, held exclusively; RDX the guest's initial RCX. A call that is refused for
+ * IA32_TSC_ADJUST leaves NUM_VCPUS incremented. Source: life-cycle notes §2;
+ * `lifecycle-locks.json`.
  */
 import { HELD_OP_STATE, HELD_TDR } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import {
-  implicitTdr, ownerOfTdvpr, tdCell, tdGet, tdStateLocked, tdvprOperand, vpCell, vpGet,
+  implicitTdr,
+  ownerOfTdvpr,
+  tdCell,
+  tdGet,
+  tdStateLocked,
+  tdvprOperand,
+  vpCell,
+  vpGet,
 } from '../operands.ts';
 import { TDVPR_LAST } from '../release.ts';
 import * as S from '../status.ts';
@@ -24,8 +32,10 @@ export const vpInit: InterfaceFunction = {
     let status: S.Status;
 
     // LOCK: the TDVPR, exclusively, and the TDR that owns it
-    if ((status = yield* tdvprOperand(tdx, call, rcx, S.OPERANDS.RCX, EXCLUSIVE)) !== S.SUCCESS) return status;
-    if ((status = yield* implicitTdr(tdx, call, ownerOfTdvpr(tdx, call.tdvpr))) !== S.SUCCESS) return status;
+    if ((status = yield* tdvprOperand(tdx, call, rcx, S.OPERANDS.RCX, EXCLUSIVE)) !== S.SUCCESS)
+      return status;
+    if ((status = yield* implicitTdr(tdx, call, ownerOfTdvpr(tdx, call.tdvpr))) !== S.SUCCESS)
+      return status;
 
     // GUARD: TD state, the VCPU
     if ((status = yield* tdStateLocked(tdx, call, IN_INITIALIZED)) !== S.SUCCESS) return status;
@@ -42,7 +52,8 @@ export const vpInit: InterfaceFunction = {
     yield* m.write(vpCell(tdx, call, VP.VCPU_INDEX), index);
 
     // GUARD: the platform; the index stays taken
-    if (inject === 'tscAdjustMsrChanged') return S.on(S.INCONSISTENT_MSR, S.OPERANDS.IA32_TSC_ADJUST);
+    if (inject === 'tscAdjustMsrChanged')
+      return S.on(S.INCONSISTENT_MSR, S.OPERANDS.IA32_TSC_ADJUST);
 
     // EFFECT: state and association
     yield* m.write(vpCell(tdx, call, VP.STATE), VCPU_READY);

@@ -1,19 +1,33 @@
 /**
  * TDG.MEM.PAGE.ACCEPT: the guest accepts a pending page; the module zeroes it and maps it.
  *
- * RCX GPA and level (0 or 1). It takes no tree or OP_STATE lock: the running VCPU's REFCOUNT keeps the tables it walks
- * from being freed. A 2 MiB page is zeroed 4 KiB at a time; an interrupt in between is let in, with the progress kept
- * in the entry. Source: module notes §4; `commit-order.jsonl`.
+ * RCX GPA and level (0 or 1). It takes no tree or OP_STATE lock: the running VCPU's REFCOUNT keeps
+ * the tables it walks from being freed. A 2 MiB page is zeroed 4 KiB at a time; an interrupt in
+ * between is let in, with the progress kept in the entry. Source: module notes §4;
+ * `commit-order.jsonl`.
  *
- * Finding F1 (docs/findings.md): in module 1.5 "is it a leaf?" is decided from the value read before the entry lock,
- * so a page that PAGE.AUG adds in between is answered with PAGE_SIZE_MISMATCH although its size is right. Version 1.0,
- * which has no entry lock, decides on the value that its transaction is about.
+ * Finding F1 (docs/findings.md): in module 1.5 "is it a leaf?" is decided from the value read
+ * before the entry lock, so a page that PAGE.AUG adds in between is answered with
+ * PAGE_SIZE_MISMATCH although its size is right. Version 1.0, which has no entry lock, decides on
+ * the value that its transaction is about.
  */
 import { RMW, TRY, type Steps } from '../../machine/step.ts';
 import { HELD_ENTRY, type Call } from '../call.ts';
 import {
-  ENTRY_LOCK, EXPORTED_DIRTY, FREE, HOST_PRIORITY, isGuestAccessible, isLeaf, MAPPED, pageOf, PENDING,
-  PENDING_EXPORTED_DIRTY, stateOf, withState, type Entry, type EntryState,
+  ENTRY_LOCK,
+  EXPORTED_DIRTY,
+  FREE,
+  HOST_PRIORITY,
+  isGuestAccessible,
+  isLeaf,
+  MAPPED,
+  pageOf,
+  PENDING,
+  PENDING_EXPORTED_DIRTY,
+  stateOf,
+  withState,
+  type Entry,
+  type EntryState,
 } from '../entry.ts';
 import { EXCLUSIVE } from '../locks.ts';
 import type { InterfaceFunction, TdxModule } from '../module.ts';
@@ -76,8 +90,8 @@ function* accept(tdx: TdxModule, call: Call): Steps<S.Status> {
 }
 
 /**
- * The guest's attempt at the entry lock: refused while it is held, and, with its own status, while a host call has
- * asked for priority. The entry is read again afterwards.
+ * The guest's attempt at the entry lock: refused while it is held, and, with its own status, while
+ * a host call has asked for priority. The entry is read again afterwards.
  */
 function* lockAsGuest(tdx: TdxModule, call: Call): Steps<S.Status> {
   if (tdx.locking('TDG.MEM.PAGE.ACCEPT').entryLock) {
@@ -99,13 +113,14 @@ function* lockAsGuest(tdx: TdxModule, call: Call): Steps<S.Status> {
 }
 
 /**
- * Zeroes the page from the stored progress on, looking for an interrupt after each 4 KiB but the last. Answers the
- * entry as it has to be written: accepted, or still pending with the new progress.
+ * Zeroes the page from the stored progress on, looking for an interrupt after each 4 KiB but the
+ * last. Answers the entry as it has to be written: accepted, or still pending with the new
+ * progress.
  */
 function zeroPages(tdx: TdxModule, call: Call, e: Entry, level: number): Entry {
   const first = tdx.geometry.align(pageOf(e), level);
   const count = tdx.geometry.span(level);
-  for (let done = pageOf(e) - first; done < count; ) {
+  for (let done = pageOf(e) - first; done < count;) {
     tdx.memory.zero(first + done);
     done++;
     if (done < count && tdx.interruptPending(call)) {
@@ -117,7 +132,10 @@ function zeroPages(tdx: TdxModule, call: Call, e: Entry, level: number): Entry {
   return withState(e - pageOf(e) + first, accepted);
 }
 
-/** Writes the final value; without entry locks (version 1.0) as a transaction against the value read. */
+/**
+ * Writes the final value; without entry locks (version 1.0) as a transaction against the value
+ * read.
+ */
 function* publish(tdx: TdxModule, call: Call, before: Entry, after: Entry): Steps<boolean> {
   if (call.modeOf(HELD_ENTRY) !== 0) {
     yield* tdx.writeEntry(call, call.entryCell, after);
@@ -126,6 +144,7 @@ function* publish(tdx: TdxModule, call: Call, before: Entry, after: Entry): Step
   yield call.entryCell * 8 + RMW;
   if (tdx.m.peek(call.entryCell) !== before) return false;
   tdx.m.poke(call.entryCell, after);
-  for (const listener of tdx.listeners) listener.entryWritten?.(call.entryCell, before, after, call);
+  for (const listener of tdx.listeners)
+    listener.entryWritten?.(call.entryCell, before, after, call);
   return true;
 }

@@ -1,12 +1,12 @@
+import { isGuestAccessible, pageOf, PENDING, stateOf } from '../entry.ts';
 /**
- * A guest access to private memory as the module's own walker emulates it: translated, refused with a #VE, or ended
- * by a TD exit. (The hardware's walk, with its TLB, is spec/machine's; this is what the recordings' `HW.GUEST.ACCESS`
- * did.) RCX is the GPA in bytes; on success RCX returns the HPA.
+ * A guest access to private memory as the module's own walker emulates it: translated, refused with
+ * a #VE, or ended by a TD exit. (The hardware's walk, with its TLB, is spec/machine's; this is what
+ * the recordings' `HW.GUEST.ACCESS` did.) RCX is the GPA in bytes; on success RCX returns the HPA.
  *
  * Source: README of the recordings, deviation 9; module notes §4.
  */
 import type { InterfaceFunction } from '../module.ts';
-import { isGuestAccessible, pageOf, PENDING, stateOf } from '../entry.ts';
 import { addressOf, gfnOf, ownerOfTdvpr, tdGet } from '../operands.ts';
 import { walk } from '../sept.ts';
 import * as S from '../status.ts';
@@ -36,7 +36,9 @@ export const guestAccess: InterfaceFunction = {
 
     // EFFECT: the access completes
     advanceRip(tdx, call.tdvpr);
-    const page = tdx.geometry.align(pageOf(call.entry), call.level) + (gfnOf(gpa) % tdx.geometry.span(call.level));
+    const page =
+      tdx.geometry.align(pageOf(call.entry), call.level) +
+      (gfnOf(gpa) % tdx.geometry.span(call.level));
     call.rcx = addressOf(tdx, page) + (gpa % 4096);
     return S.SUCCESS;
   },

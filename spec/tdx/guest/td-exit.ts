@@ -1,10 +1,10 @@
 /**
- * TD exit: the VCPU leaves the TD, for whatever reason, and lets go of what it has kept since TDH.VP.ENTER: its TDVPR
- * and the TDR, locked shared.
+ * TD exit: the VCPU leaves the TD, for whatever reason, and lets go of what it has kept since
+ * TDH.VP.ENTER: its TDVPR and the TDR, locked shared.
  *
- * REFCOUNT goes down by the parity of the epoch in which the VCPU entered, wherever TD_EPOCH is by now. The state is
- * written first, so that a VCPU is never seen inside that nobody counts.
- * Source: module notes §3; epoch notes, rule 4; td_exit.c of the public module source for the order.
+ * REFCOUNT goes down by the parity of the epoch in which the VCPU entered, wherever TD_EPOCH is by
+ * now. The state is written first, so that a VCPU is never seen inside that nobody counts. Source:
+ * module notes §3; epoch notes, rule 4; td_exit.c of the public module source for the order.
  */
 import type { Steps } from '../../machine/step.ts';
 import { SHARED } from '../locks.ts';

@@ -1,7 +1,8 @@
 /**
  * EPT violations of a running VCPU that the VMM has to resolve: what it is told, and the TD exit.
  *
- * Source: the TD_EXIT rows of `HW.GUEST.ACCESS` and `TDG.MEM.PAGE.ACCEPT` in the sequential recordings.
+ * Source: the TD_EXIT rows of `HW.GUEST.ACCESS` and `TDG.MEM.PAGE.ACCEPT` in the sequential
+ * recordings.
  */
 import type { Steps } from '../../machine/step.ts';
 import type { Call } from '../call.ts';
@@ -26,7 +27,12 @@ const HIGH = 2 ** 32;
 const LEVEL_MASK = 7;
 
 /** Leaves the TD because of the entry that stopped the walk; `gpa` in bytes. */
-export function* violationExit(tdx: TdxModule, call: Call, gpa: number, extended: number): Steps<S.Status> {
+export function* violationExit(
+  tdx: TdxModule,
+  call: Call,
+  gpa: number,
+  extended: number,
+): Steps<S.Status> {
   yield* tdExit(tdx, call.tdvpr);
   call.exitReason = EXIT_EPT_VIOLATION;
   call.rcx = WRITE_ACCESS | (permissionsOf(call.entry) << 3);
@@ -35,13 +41,20 @@ export function* violationExit(tdx: TdxModule, call: Call, gpa: number, extended
   return S.SUCCESS;
 }
 
-/** The exit of an ACCEPT: the extended qualification says what was asked, and which entry was in the way. */
+/**
+ * The exit of an ACCEPT: the extended qualification says what was asked, and which entry was in the
+ * way.
+ */
 export function* acceptViolation(tdx: TdxModule, call: Call, requested: number): Steps<S.Status> {
   const { entry, level } = call;
-  const details = requested | (level << 3) | (stateCode(stateOf(entry)) << 6) | (isLeaf(entry) ? 1 << 14 : 0);
+  const details =
+    requested | (level << 3) | (stateCode(stateOf(entry)) << 6) | (isLeaf(entry) ? 1 << 14 : 0);
   return yield* violationExit(tdx, call, gfnOf(call.in.rcx) * 4096, ACCEPT_TYPE + details * HIGH);
 }
 
-/** The level at which the guest wanted to ACCEPT, from the extended exit qualification; -1 for any other violation. */
+/**
+ * The level at which the guest wanted to ACCEPT, from the extended exit qualification; -1 for any
+ * other violation.
+ */
 export const acceptLevelOf = (extended: number): number =>
   extended % HIGH === ACCEPT_TYPE ? Math.floor(extended / HIGH) & LEVEL_MASK : -1;

@@ -13,7 +13,8 @@ const T14: TdxRule = {
   watch: (tdx, judge) => {
     tdx.listeners.push({
       entryWritten: (_cell, before, after, call) => {
-        if (call.name !== ACCEPT || stateOf(before) !== PENDING || stateOf(after) !== MAPPED) return;
+        if (call.name !== ACCEPT || stateOf(before) !== PENDING || stateOf(after) !== MAPPED)
+          return;
         judge.exercised();
         for (let i = 0; i < tdx.geometry.span(call.level); i++) {
           const page = pageOf(after) + i;
@@ -30,7 +31,8 @@ const T14: TdxRule = {
 const T15: TdxRule = {
   id: 'T15',
   level: 'required',
-  statement: 'ACCEPT answers PAGE_SIZE_MISMATCH only when the entry at that level is not a page of that size.',
+  statement:
+    'ACCEPT answers PAGE_SIZE_MISMATCH only when the entry at that level is not a page of that size.',
   source: 'races.json; finding F1 (module 1.5 breaks it when PAGE.AUG races)',
   versions: ['*'],
   finding: { id: 'F1', versions: ['1.5'] },

@@ -7,14 +7,15 @@ import { gfnOf } from '../operands.ts';
 import { classOf, MODULE_HALT, OPERAND_BUSY, SUCCESS } from '../status.ts';
 import { TD } from '../td.ts';
 import { SEPT_FUNCTIONS, septLocking, type SeptFunction } from '../versions.ts';
-import type { TdxRule } from './rule.ts';
 import { ALONE, holdersOf, openCalls } from './observers.ts';
+import type { TdxRule } from './rule.ts';
 import { tableAt } from './tree.ts';
 
 const T09: TdxRule = {
   id: 'T09',
   level: 'required',
-  statement: 'A lock excludes: an exclusive holder is alone, shared ones share; a call that ends holds none.',
+  statement:
+    'A lock excludes: an exclusive holder is alone, shared ones share; a call that ends holds none.',
   source: 'module notes §5; conflicts.json; locks.json',
   versions: ['*'],
   watch: (tdx, judge) => {
@@ -27,7 +28,8 @@ const T09: TdxRule = {
       ended: (call, status) => {
         const held = before.get(call) as number; // it has begun
         before.delete(call);
-        const keeps = status === MODULE_HALT || (call.name === 'TDH.VP.ENTER' && status === SUCCESS);
+        const keeps =
+          status === MODULE_HALT || (call.name === 'TDH.VP.ENTER' && status === SUCCESS);
         if (keeps || holders.totalOfCurrent <= held) return;
         judge.violated(`${call.name} lets go of its locks`, 'it holds some');
       },
@@ -51,7 +53,8 @@ const SEPT_CALLS = new Set<string>(SEPT_FUNCTIONS);
 const T10: TdxRule = {
   id: 'T10',
   level: 'required',
-  statement: 'An entry changes under the locks that the table of the module version names, and no fewer.',
+  statement:
+    'An entry changes under the locks that the table of the module version names, and no fewer.',
   source: 'locks.json (1.5); the base specification of 1.0 as quoted in the thread of January 2023',
   versions: ['*'],
   watch: (tdx, judge) => {
@@ -73,7 +76,8 @@ const T10: TdxRule = {
         if (withoutLocks(before) === withoutLocks(after) || !SEPT_CALLS.has(call.name)) return;
         judge.exercised();
         const absent = missing(call);
-        if (absent.length > 0) judge.violated(`${call.name} has locked ${absent.join(' and ')}`, 'it has not');
+        if (absent.length > 0)
+          judge.violated(`${call.name} has locked ${absent.join(' and ')}`, 'it has not');
       },
     });
   },
@@ -82,13 +86,17 @@ const T10: TdxRule = {
 const T11: TdxRule = {
   id: 'T11',
   level: 'required',
-  statement: 'BUSY is answered only where somebody holds the lock in a conflicting mode, or has changed the entry.',
+  statement:
+    'BUSY is answered only where somebody holds the lock in a conflicting mode, or has changed the entry.',
   source: 'conflicts.json (yFailedLock); module notes §5',
   versions: ['*'],
   watch: (tdx, judge) => {
     const calls = openCalls(tdx);
     const holders = holdersOf(tdx);
-    /** Calls that were last refused a lock which somebody held, or whose entry somebody else has changed. */
+    /**
+     * Calls that were last refused a lock which somebody held, or whose entry somebody else has
+     * changed.
+     */
     const grounded = new Set<Call>();
     tdx.m.clearOnReset(grounded);
     tdx.locks.listeners.push({
@@ -107,7 +115,10 @@ const T11: TdxRule = {
       const others = holders.of(cell) - own;
       return mode === EXCLUSIVE ? others > 0 : others >= ALONE;
     };
-    /** PROMOTE leaves the entries of the table that it frees locked, for those who are still on their way there. */
+    /**
+     * PROMOTE leaves the entries of the table that it frees locked, for those who are still on
+     * their way there.
+     */
     const hasGone = ({ tdr, in: { rcx }, level, table, entryCell }: Call, cell: Cell): boolean =>
       cell === entryCell && tableAt(tdx, tdr, gfnOf(rcx), level) !== table;
     tdx.listeners.push({
@@ -120,23 +131,38 @@ const T11: TdxRule = {
         if (classOf(status) !== OPERAND_BUSY) return;
         judge.exercised();
         if (hasGround) return;
-        const seen = call.busyLock < 0 ? 'nobody changed the entry' : `nobody held ${tdx.m.nameOf(call.busyLock)}`;
+        const seen =
+          call.busyLock < 0
+            ? 'nobody changed the entry'
+            : `nobody held ${tdx.m.nameOf(call.busyLock)}`;
         judge.violated(`${call.name} meets no conflict and is not busy`, seen);
       },
     });
   },
 };
 
-/** Functions that have changed their entry when they succeed. (SEPT.ADD can be told to accept what is there.) */
+/**
+ * Functions that have changed their entry when they succeed. (SEPT.ADD can be told to accept what
+ * is there.)
+ */
 const UPDATES = new Set([
-  'TDH.MEM.SEPT.REMOVE', 'TDH.MEM.PAGE.ADD', 'TDH.MEM.PAGE.AUG', 'TDH.MEM.PAGE.REMOVE', 'TDH.MEM.PAGE.PROMOTE',
-  'TDH.MEM.PAGE.DEMOTE', 'TDH.MEM.PAGE.RELOCATE', 'TDH.MEM.RANGE.BLOCK', 'TDH.MEM.RANGE.UNBLOCK', 'TDG.MEM.PAGE.ACCEPT',
+  'TDH.MEM.SEPT.REMOVE',
+  'TDH.MEM.PAGE.ADD',
+  'TDH.MEM.PAGE.AUG',
+  'TDH.MEM.PAGE.REMOVE',
+  'TDH.MEM.PAGE.PROMOTE',
+  'TDH.MEM.PAGE.DEMOTE',
+  'TDH.MEM.PAGE.RELOCATE',
+  'TDH.MEM.RANGE.BLOCK',
+  'TDH.MEM.RANGE.UNBLOCK',
+  'TDG.MEM.PAGE.ACCEPT',
 ]);
 
 const T12: TdxRule = {
   id: 'T12',
   level: 'required',
-  statement: 'No update of an entry is lost: nobody overwrites one it has not seen, or reports one it has not made.',
+  statement:
+    'No update of an entry is lost: nobody overwrites one it has not seen, or reports one it has not made.',
   source: 'module notes §4 (ACCEPT writes from its copy) and §5',
   versions: ['*'],
   watch: (tdx, judge) => {
@@ -148,12 +174,15 @@ const T12: TdxRule = {
         judge.exercised();
         updated.add(call);
         if (withoutLocks(before) === withoutLocks(call.entry)) return;
-        judge.violated(`${call.name} writes over ${describeEntry(withoutLocks(call.entry))}, as it read it`,
-          describeEntry(withoutLocks(before)));
+        judge.violated(
+          `${call.name} writes over ${describeEntry(withoutLocks(call.entry))}, as it read it`,
+          describeEntry(withoutLocks(before)),
+        );
       },
       ended: (call, status) => {
         const hasUpdated = updated.delete(call);
-        if (status !== SUCCESS || hasUpdated || !UPDATES.has(call.name) || call.exitReason >= 0) return;
+        if (status !== SUCCESS || hasUpdated || !UPDATES.has(call.name) || call.exitReason >= 0)
+          return;
         judge.violated(`${call.name} has changed the entry`, 'it succeeds, and has not');
       },
     });
@@ -164,12 +193,16 @@ const T13: TdxRule = {
   id: 'T13',
   // A host call has to meet an ACCEPT of the same page.
   level: 'stochastic',
-  statement: 'A host call that is refused an entry lock asks for priority: no guest takes the lock until it is let in.',
+  statement:
+    'A host call that is refused an entry lock asks for priority: no guest takes the lock until it is let in.',
   source: 'conflicts.json, host-priority experiments; module notes §5',
   versions: ['1.5'],
   watch: (tdx, judge) => {
     const calls = openCalls(tdx);
-    /** Entries that a refused host has asked for. A whole-entry write forgets the request, as it does in the module. */
+    /**
+     * Entries that a refused host has asked for. A whole-entry write forgets the request, as it
+     * does in the module.
+     */
     const wanted = new Set<Cell>();
     tdx.m.clearOnReset(wanted);
     /** Whoever tries a lock makes a call. */
@@ -184,7 +217,8 @@ const T13: TdxRule = {
       refused: (cell) => {
         if (caller().in.vcpu >= 0 || cell !== caller().entryCell) return;
         judge.exercised();
-        if ((tdx.m.peek(cell) & HOST_PRIORITY) === 0) judge.violated('the host asks for priority', 'the bit is clear');
+        if ((tdx.m.peek(cell) & HOST_PRIORITY) === 0)
+          judge.violated('the host asks for priority', 'the bit is clear');
         wanted.add(cell);
       },
       released: () => {},
@@ -195,7 +229,8 @@ const T13: TdxRule = {
         wanted.delete(cell);
         if (!isTable(after)) return;
         // the entries of a new table know of no request
-        for (let i = 0; i < tdx.geometry.fanout; i++) wanted.delete(tdx.memory.word(pageOf(after), i));
+        for (let i = 0; i < tdx.geometry.fanout; i++)
+          wanted.delete(tdx.memory.word(pageOf(after), i));
       },
     });
   },

@@ -1,7 +1,7 @@
 /**
- * What several rules have to know of a run: which calls are in flight, and who holds which lock. Both are kept beside
- * the module's own words, so that a module whose words are wrong does not fool the rules; one of each watches a module,
- * whatever the number of rules that ask.
+ * What several rules have to know of a run: which calls are in flight, and who holds which lock.
+ * Both are kept beside the module's own words, so that a module whose words are wrong does not fool
+ * the rules; one of each watches a module, whatever the number of rules that ask.
  */
 import type { Cell } from '../../machine/machine.ts';
 import type { Call } from '../call.ts';
@@ -69,7 +69,10 @@ interface Hold {
   count: number;
 }
 
-/** Who holds which lock. Few are held at a time: searching a list of them costs less than hashing would. */
+/**
+ * Who holds which lock. Few are held at a time: searching a list of them costs less than hashing
+ * would.
+ */
 export class Holders implements LockListener {
   private readonly tdx: TdxModule;
   private readonly holds: Hold[] = [];
@@ -103,7 +106,8 @@ export class Holders implements LockListener {
 
   /** What the actor now stepping holds of `cell`. */
   private find(cell: Cell): Hold | undefined {
-    for (const hold of this.holds) if (hold.cell === cell && hold.actor === this.tdx.m.current) return hold;
+    for (const hold of this.holds)
+      if (hold.cell === cell && hold.actor === this.tdx.m.current) return hold;
     return undefined;
   }
 

@@ -4,8 +4,8 @@ import type { TdxModule } from '../module.ts';
 import { tdGet } from '../operands.ts';
 import { describeStatus, MODULE_HALT, SUCCESS } from '../status.ts';
 import { TD } from '../td.ts';
-import type { TdxRule } from './rule.ts';
 import { openCalls } from './observers.ts';
+import type { TdxRule } from './rule.ts';
 import { ownedPages, tdsOf } from './tree.ts';
 
 const T07: TdxRule = {
@@ -19,7 +19,8 @@ const T07: TdxRule = {
     tdx.listeners.push({
       ended: (call, status) => {
         judge.exercised();
-        if (status === MODULE_HALT) judge.violated(`${call.name} returns a status`, 'the module halted the platform');
+        if (status === MODULE_HALT)
+          judge.violated(`${call.name} returns a status`, 'the module halted the platform');
       },
     });
   },
@@ -30,14 +31,16 @@ const RECLAIM = 'TDH.PHYMEM.PAGE.RECLAIM';
 const T08: TdxRule = {
   id: 'T08',
   level: 'required',
-  statement: 'With no call in flight, CHLDCNT is the number of 4 KiB pages that PAMT gives to the TD.',
+  statement:
+    'With no call in flight, CHLDCNT is the number of 4 KiB pages that PAMT gives to the TD.',
   source: 'checks on the recordings (README); life-cycle notes §4',
   versions: ['*'],
   watch: (tdx, judge) => {
     const calls = openCalls(tdx);
     tdx.listeners.push({
       ended: ({ name, tdr, page }, status) => {
-        if (name === RECLAIM && status === SUCCESS && tdr !== page && calls.quiet) recount(tdx, tdr, judge);
+        if (name === RECLAIM && status === SUCCESS && tdr !== page && calls.quiet)
+          recount(tdx, tdr, judge);
       },
     });
   },
@@ -59,13 +62,15 @@ const T16: TdxRule = {
   id: 'T16',
   // No policy reads private memory.
   level: 'stochastic',
-  statement: 'The host neither reads nor writes what a page of a production TD holds, as long as it is the TD\'s.',
+  statement:
+    "The host neither reads nor writes what a page of a production TD holds, as long as it is the TD's.",
   source: 'module notes §3 (MEM.RD, MEM.WR)',
   versions: ['*'],
   watch: (tdx, judge) => {
     tdx.listeners.push({
       ended: (call, status) => {
-        if (!DEBUG_ACCESS.has(call.name) || call.tdr < 0 || tdGet(tdx, call, TD.DEBUG) !== 0) return;
+        if (!DEBUG_ACCESS.has(call.name) || call.tdr < 0 || tdGet(tdx, call, TD.DEBUG) !== 0)
+          return;
         judge.exercised();
         if (status !== SUCCESS && call.data === 0) return;
         judge.violated(`${call.name} refused, no data`, describeStatus(status));

@@ -1,6 +1,6 @@
 /**
- * Which VCPU may still hold which translation. The rules keep their own account of it: from what is flushed and when a
- * VCPU enters, not from the module's epochs, which are what is on trial.
+ * Which VCPU may still hold which translation. The rules keep their own account of it: from what is
+ * flushed and when a VCPU enters, not from the module's epochs, which are what is on trial.
  */
 import type { Cell } from '../../machine/machine.ts';
 import { among, isLeaf, isTable, PERMITTING, type Entry } from '../entry.ts';
@@ -26,13 +26,16 @@ const isInside = (tdx: TdxModule, tdvpr: number): boolean =>
 
 /** Does the entry at `level` give up what it points to? A leaf that becomes a table does, too. */
 const givesUp = (tdx: TdxModule, before: Entry, after: Entry, level: number): boolean =>
-  isLeaf(before) !== isLeaf(after) ? isLeaf(before) || isTable(before)
-    : targetOf(tdx, before, level) >= 0 && targetOf(tdx, before, level) !== targetOf(tdx, after, level);
+  isLeaf(before) !== isLeaf(after)
+    ? isLeaf(before) || isTable(before)
+    : targetOf(tdx, before, level) >= 0 &&
+      targetOf(tdx, before, level) !== targetOf(tdx, after, level);
 
 const T05: TdxRule = {
   id: 'T05',
   level: 'required',
-  statement: 'A page or table leaves the TD only when no VCPU can still use what it has cached of it.',
+  statement:
+    'A page or table leaves the TD only when no VCPU can still use what it has cached of it.',
   source: 'epoch notes, rules 3-6; module notes §2 (tracking precondition)',
   versions: ['*'],
   watch: (tdx, judge) => {
@@ -55,8 +58,10 @@ const T05: TdxRule = {
       ended: ({ name, tdr, tdvpr }, status) => {
         if (name !== ENTER || status !== SUCCESS) return;
         const vcpu = vcpus.get(tdvpr);
-        if (vcpu === undefined) vcpus.set(tdvpr, { tdr, emptyAt: ++now, flushed: false, stale: false });
-        else if (vcpu.stale) judge.violated('a flush before the VCPU enters', 'it holds a page that has left the TD');
+        if (vcpu === undefined)
+          vcpus.set(tdvpr, { tdr, emptyAt: ++now, flushed: false, stale: false });
+        else if (vcpu.stale)
+          judge.violated('a flush before the VCPU enters', 'it holds a page that has left the TD');
         else if (vcpu.flushed) {
           vcpu.emptyAt = ++now;
           vcpu.flushed = false;
@@ -73,7 +78,10 @@ const T05: TdxRule = {
           if (vcpu.flushed || vcpu.emptyAt > closed) continue;
           vcpu.stale = true;
           if (!inside) continue;
-          judge.violated('no VCPU inside from before it was blocked', `that of TDVPR page ${tdvpr} may have cached it`);
+          judge.violated(
+            'no VCPU inside from before it was blocked',
+            `that of TDVPR page ${tdvpr} may have cached it`,
+          );
         }
       },
     });
@@ -85,7 +93,8 @@ const ENTER = 'TDH.VP.ENTER';
 const T06: TdxRule = {
   id: 'T06',
   level: 'required',
-  statement: 'REFCOUNT counts the VCPUs inside by the epoch of their entry; TRACK waits for those of the previous one.',
+  statement:
+    'REFCOUNT counts the VCPUs inside by the epoch of their entry; TRACK waits for those of the previous one.',
   source: 'epoch notes, rules 2-4',
   versions: ['*'],
   watch: (tdx, judge) => {
@@ -108,7 +117,8 @@ const T06: TdxRule = {
       for (const parity of [0, 1]) {
         const counted = inside.filter((epoch) => (epoch & 1) === parity).length;
         const kept = tdx.m.peek(tdx.memory.word(tdr, refcountOf(parity)));
-        if (kept !== counted) judge.violated(`REFCOUNT[${parity}] = ${counted}, the VCPUs inside`, String(kept));
+        if (kept !== counted)
+          judge.violated(`REFCOUNT[${parity}] = ${counted}, the VCPUs inside`, String(kept));
       }
     }
   },

@@ -1,10 +1,16 @@
-/** The Secure EPT and PAMT as rules look at them: within one step, past blocked tables, without locks. */
+/**
+ * The Secure EPT and PAMT as rules look at them: within one step, past blocked tables, without
+ * locks.
+ */
 import { isLeaf, isTable, pageOf, type Entry } from '../entry.ts';
 import type { TdxModule } from '../module.ts';
 import { EPT, Pamt, pageTypeName, REG, SIZES, TDR, TDVPR } from '../pamt.ts';
 import { KEYS_CONFIGURED, MIN_TDCX, TD, UNINITIALIZED } from '../td.ts';
 
-/** The page of the table that holds the entry for `gfn` at `level`, or -1 when the tree does not reach it. */
+/**
+ * The page of the table that holds the entry for `gfn` at `level`, or -1 when the tree does not
+ * reach it.
+ */
 export function tableAt(tdx: TdxModule, tdr: number, gfn: number, level: number): number {
   let table = field(tdx, tdr, TD.SEPT_ROOT);
   for (let at = field(tdx, tdr, TD.ROOT_LEVEL); at > level; at--) {
@@ -15,7 +21,8 @@ export function tableAt(tdx: TdxModule, tdr: number, gfn: number, level: number)
   return table;
 }
 
-const field = (tdx: TdxModule, tdr: number, index: number): number => tdx.m.peek(tdx.memory.word(tdr, index));
+const field = (tdx: TdxModule, tdr: number, index: number): number =>
+  tdx.m.peek(tdx.memory.word(tdr, index));
 
 /** What PAMT says of the page of an entry at `level`, when it is not what it should say; else null. */
 export function disagreement(tdx: TdxModule, e: Entry, level: number, tdr: number): string | null {
@@ -30,7 +37,10 @@ export function disagreement(tdx: TdxModule, e: Entry, level: number, tdr: numbe
 /** The size of what an entry at `level` points to: a table is 4 KiB. */
 const sizeOfTarget = (e: Entry, level: number): number => (isTable(e) ? 0 : level);
 
-/** The page, of whatever size, that an entry at `level` points to, without an ACCEPT counter; -1: none. */
+/**
+ * The page, of whatever size, that an entry at `level` points to, without an ACCEPT counter; -1:
+ * none.
+ */
 export const targetOf = (tdx: TdxModule, e: Entry, level: number): number =>
   isLeaf(e) || isTable(e) ? tdx.geometry.align(pageOf(e), sizeOfTarget(e, level)) : -1;
 
@@ -53,7 +63,8 @@ export function tdsOf(tdx: TdxModule): number[] {
 }
 
 const hasTree = (tdx: TdxModule, tdr: number): boolean =>
-  field(tdx, tdr, TD.LIFECYCLE) === KEYS_CONFIGURED && field(tdx, tdr, TD.NUM_TDCX) >= MIN_TDCX &&
+  field(tdx, tdr, TD.LIFECYCLE) === KEYS_CONFIGURED &&
+  field(tdx, tdr, TD.NUM_TDCX) >= MIN_TDCX &&
   field(tdx, tdr, TD.OP_STATE) !== UNINITIALIZED;
 
 /** 4 KiB pages that PAMT assigns to a TD, its TDR not counted. */
@@ -69,17 +80,26 @@ export function ownedPages(tdx: TdxModule, tdr: number): number {
 }
 
 /**
- * Where the whole tree of a TD and PAMT disagree, or null: a page with another type or owner than its entry asks for, a
- * page that two entries map, a page that PAMT gives to the tree and no entry points to.
+ * Where the whole tree of a TD and PAMT disagree, or null: a page with another type or owner than
+ * its entry asks for, a page that two entries map, a page that PAMT gives to the tree and no entry
+ * points to.
  */
 export function treeDisagreement(tdx: TdxModule, tdr: number): string | null {
   const pointedTo = new Set<number>();
-  return below(tdx, tdr, field(tdx, tdr, TD.SEPT_ROOT), field(tdx, tdr, TD.ROOT_LEVEL), pointedTo) ??
-    unreached(tdx, tdr, pointedTo);
+  return (
+    below(tdx, tdr, field(tdx, tdr, TD.SEPT_ROOT), field(tdx, tdr, TD.ROOT_LEVEL), pointedTo) ??
+    unreached(tdx, tdr, pointedTo)
+  );
 }
 
 /** The same for what is below a table; collects the pages that entries point to. */
-function below(tdx: TdxModule, tdr: number, table: number, level: number, pointedTo: Set<number>): string | null {
+function below(
+  tdx: TdxModule,
+  tdr: number,
+  table: number,
+  level: number,
+  pointedTo: Set<number>,
+): string | null {
   for (let i = 0; i < tdx.geometry.fanout; i++) {
     const e = tdx.m.peek(tdx.memory.word(table, i));
     const first = targetOf(tdx, e, level);
@@ -88,7 +108,9 @@ function below(tdx: TdxModule, tdr: number, table: number, level: number, pointe
       if (pointedTo.has(page)) return `two entries point to page ${page}`;
       pointedTo.add(page);
     }
-    const seen = disagreement(tdx, e, level, tdr) ?? (isTable(e) ? below(tdx, tdr, first, level - 1, pointedTo) : null);
+    const seen =
+      disagreement(tdx, e, level, tdr) ??
+      (isTable(e) ? below(tdx, tdr, first, level - 1, pointedTo) : null);
     if (seen !== null) return seen;
   }
   return null;

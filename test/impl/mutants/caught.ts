@@ -16,48 +16,71 @@ const LEAST_OF_BASE = 1500;
 
 /** Registers the tests of these bugs. */
 export function describeCaught(mutants: readonly Mutant[]): void {
-  const found = mutants.map((mutant) => SEEDS.map((seed) => verdictOf(mutant.policy, seed, BUDGET, mutant.breaks)));
+  const found = mutants.map((mutant) =>
+    SEEDS.map((seed) => verdictOf(mutant.policy, seed, BUDGET, mutant.breaks)),
+  );
   const longest = new Map<Policy, number>();
   for (const [i, { base }] of mutants.entries()) {
-    const took = (found[i] ?? []).flatMap(({ findings }) => findings.map(({ foundAfter }) => foundAfter));
+    const took = (found[i] ?? []).flatMap(({ findings }) =>
+      findings.map(({ foundAfter }) => foundAfter),
+    );
     longest.set(base, Math.max(LEAST_OF_BASE, longest.get(base) ?? 0, ...took));
   }
   const passed = new Map<Policy, Verdict>();
   const verdictOfBase = (base: Policy): Verdict => {
     // a base may have faults of its own that its header names; what matters is the rules that catch the bugs
     const rules = mutants.filter((mutant) => mutant.base === base).flatMap(({ breaks }) => breaks);
-    const verdict = passed.get(base) ?? verdictOf(base, 1, longest.get(base) ?? LEAST_OF_BASE, rules);
+    const verdict =
+      passed.get(base) ?? verdictOf(base, 1, longest.get(base) ?? LEAST_OF_BASE, rules);
     passed.set(base, verdict);
     return verdict;
   };
 
-  describe.each(mutants.map((mutant, i) => ({ ...mutant, verdicts: found[i] ?? [] })))('$id: $title', (mutant) => {
-    const { base, breaks, verdicts } = mutant;
-    const findings = verdicts.flatMap((verdict) => verdict.findings);
+  describe.each(mutants.map((mutant, i) => ({ ...mutant, verdicts: found[i] ?? [] })))(
+    '$id: $title',
+    (mutant) => {
+      const { base, breaks, verdicts } = mutant;
+      const findings = verdicts.flatMap((verdict) => verdict.findings);
 
-    test(`is caught by ${breaks.join(' or ')} from every seed, in at most ${MOST_ROWS} rows at the median`, () => {
-      expect(findings.map(({ violation }) => breaks.includes(violation.rule))).toEqual(SEEDS.map(() => true));
-      const rows = findings.map(({ report }) => report.rows.length).toSorted((a, b) => a - b);
-      expect(rows[1]).toBeLessThanOrEqual(MOST_ROWS);
-    });
+      test(`is caught by ${breaks.join(' or ')} from every seed, in at most ${MOST_ROWS} rows at the median`, () => {
+        expect(findings.map(({ violation }) => breaks.includes(violation.rule))).toEqual(
+          SEEDS.map(() => true),
+        );
+        const rows = findings.map(({ report }) => report.rows.length).toSorted((a, b) => a - b);
+        expect(rows[1]).toBeLessThanOrEqual(MOST_ROWS);
+      });
 
-    test(`is not there in ${base.name}, which puts the rule to the test in as many histories`, () => {
-      const verdict = verdictOfBase(base);
-      expect(verdict.findings.map(({ report }) => report.text).join('\n\n')).toBe('');
-      for (const { violation } of findings) expect(verdict.exercised[violation.rule], violation.rule).toBeGreaterThan(0);
-    });
+      test(`is not there in ${base.name}, which puts the rule to the test in as many histories`, () => {
+        const verdict = verdictOfBase(base);
+        expect(verdict.findings.map(({ report }) => report.text).join('\n\n')).toBe('');
+        for (const { violation } of findings)
+          expect(verdict.exercised[violation.rule], violation.rule).toBeGreaterThan(0);
+      });
 
-    test('has its row in docs/mutants.md', () => {
-      const [row = ''] = textOf('docs/mutants.md').split('\n').filter((line) => line.startsWith(`| [${mutant.id}]`));
-      expect(row).toContain(headOf(mutant));
-      // its shortest counterexample is one still
-      const history = parseHistory(/`(.*)` \|$/.exec(row)?.[1]?.replaceAll('\\|', '|') ?? '');
-      const engine = new Engine({ policy: mutant.policy, kind: history.vm, module: '1.5', only: breaks });
-      expect(breaks).toContain(engine.run(history)?.rule);
-    });
-  });
+      test('has its row in docs/mutants.md', () => {
+        const [row = ''] = textOf('docs/mutants.md')
+          .split('\n')
+          .filter((line) => line.startsWith(`| [${mutant.id}]`));
+        expect(row).toContain(headOf(mutant));
+        // its shortest counterexample is one still
+        const history = parseHistory(/`(.*)` \|$/.exec(row)?.[1]?.replaceAll('\\|', '|') ?? '');
+        const engine = new Engine({
+          policy: mutant.policy,
+          kind: history.vm,
+          module: '1.5',
+          only: breaks,
+        });
+        expect(breaks).toContain(engine.run(history)?.rule);
+      });
+    },
+  );
 }
 
 const verdictOf = (policy: Policy, seed: number, runs: number, only?: readonly string[]): Verdict =>
-  check({ policy, module: '1.5', seed, runs, ...(only === undefined ? {} : { only, stopAfter: 1 }) });
-
+  check({
+    policy,
+    module: '1.5',
+    seed,
+    runs,
+    ...(only === undefined ? {} : { only, stopAfter: 1 }),
+  });

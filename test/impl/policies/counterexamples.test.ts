@@ -1,4 +1,7 @@
-/** Counterexamples are short: the promise of docs/counterexamples.md, kept by running half of its survey. */
+/**
+ * Counterexamples are short: the promise of docs/counterexamples.md, kept by running half of its
+ * survey.
+ */
 import { expect, test } from 'vitest';
 import { rowOf, surveyQuestion } from '../../../properties/checker/surveys/question.ts';
 import { textOf } from '../../support/repository.ts';

@@ -1,14 +1,20 @@
-/** Histories by which a rule once blamed a policy for what was not its doing: long campaigns found them. */
+/**
+ * Histories by which a rule once blamed a policy for what was not its doing: long campaigns found
+ * them.
+ */
 import { describe, expect, test } from 'vitest';
 import { exclusive, upstream616, upstream7 } from '../../../impl/index.ts';
-import type { Policy } from '../../../impl/vm/policy.ts';
 import { tdpMmu } from '../../../impl/tdp-mmu/index.ts';
+import type { Policy } from '../../../impl/vm/policy.ts';
 import { Engine } from '../../../properties/checker/engine.ts';
-import { parseHistory } from '../../../properties/checker/scenarios/text.ts';
 import { timelineOf } from '../../../properties/checker/reports/timeline.ts';
+import { parseHistory } from '../../../properties/checker/scenarios/text.ts';
 import { NO_PAGE } from '../../../spec/machine/pages.ts';
 
-/** upstream 7 as it was modelled at first: one flush for all roots, when their read sections are over. */
+/**
+ * upstream 7 as it was modelled at first: one flush for all roots, when their read sections are
+ * over.
+ */
 const FLUSHES_LATE: Policy = {
   ...upstream7,
   name: 'flushes-late',
@@ -29,21 +35,29 @@ const FLUSHES_LATE: Policy = {
 
 describe.each([exclusive, upstream616])('$name', (policy) => {
   test.each([
-    ['S08: a guest waits for a host that asked for priority and whose memslot went away before it came back',
-      'v0: accept 0; accept-huge 2 | v1: read 2 | h0: remove-slot 0 | @v0.1.4>1'],
-    ['S09: PROMOTE met BUSY, and was not possible when it was repeated',
-      'v0: accept-huge 1; idle 0 | h0: promote 0 | v1: accept-huge 0 | @v1.0.14>1'],
+    [
+      'S08: a guest waits for a host that asked for priority and whose memslot went away before it came back',
+      'v0: accept 0; accept-huge 2 | v1: read 2 | h0: remove-slot 0 | @v0.1.4>1',
+    ],
+    [
+      'S09: PROMOTE met BUSY, and was not possible when it was repeated',
+      'v0: accept-huge 1; idle 0 | h0: promote 0 | v1: accept-huge 0 | @v1.0.14>1',
+    ],
   ])('%s', (_what, text) => {
     expect(new Engine({ policy, module: '1.5' }).run(parseHistory(text))).toBeNull();
   });
 });
 
 test.each([
-  ['K19: lockless aging leaves W as it finds it, while somebody else is about to take it away',
-    'vm | h0: age 0 | v0: shadow-touch 0; exec 0 | h1: track 0 | @h1.0.2>1 @h0.0.1>1'],
-  ['K5: what a vCPU remembers of a root that is invalid, and that it has unloaded, serves no walk',
+  [
+    'K19: lockless aging leaves W as it finds it, while somebody else is about to take it away',
+    'vm | h0: age 0 | v0: shadow-touch 0; exec 0 | h1: track 0 | @h1.0.2>1 @h0.0.1>1',
+  ],
+  [
+    'K5: what a vCPU remembers of a root that is invalid, and that it has unloaded, serves no walk',
     'vm | v0: touch 3; smm-touch 0; shadow-touch 0; nested-touch 0 | h0: merge-folio 0 | v1: touch 0 | h1: zap-all 0 | ' +
-    '@v0.3.26>1 @h0.0.0>2 @v0.3.0?1 @h1.0.2>1'],
+      '@v0.3.26>1 @h0.0.0>2 @v0.3.0?1 @h1.0.2>1',
+  ],
 ])('%s', (_what, text) => {
   expect(new Engine({ policy: upstream7, module: '1.5' }).run(parseHistory(text))).toBeNull();
 });
@@ -52,13 +66,18 @@ test('what vCPUs remember of a table is flushed before it can be freed (K5): in 
   const text = 'vm | v0: touch 0; read 0 | h0: log 0; unlog 0 | @v0.1.0>1 @h0.1.0>1';
 
   expect(new Engine({ policy: upstream7, module: '1.5' }).run(parseHistory(text))).toBeNull();
-  expect(new Engine({ policy: FLUSHES_LATE, module: '1.5' }).run(parseHistory(text))?.rule).toBe('K5');
+  expect(new Engine({ policy: FLUSHES_LATE, module: '1.5' }).run(parseHistory(text))?.rule).toBe(
+    'K5',
+  );
 });
 
 test('such a guest leaves when the module has refused it for long enough', () => {
-  const history = parseHistory('v0: accept 0; accept-huge 2; touch 0 | v1: read 2 | h0: remove-slot 0 | @v0.1.4>1');
-  const calls = timelineOf({ policy: exclusive, module: '1.5' }, history).rows
-    .filter(({ actor }) => actor === 0).map(({ text }) => text);
+  const history = parseHistory(
+    'v0: accept 0; accept-huge 2; touch 0 | v1: read 2 | h0: remove-slot 0 | @v0.1.4>1',
+  );
+  const calls = timelineOf({ policy: exclusive, module: '1.5' }, history)
+    .rows.filter(({ actor }) => actor === 0)
+    .map(({ text }) => text);
   const refused = 'PAGE.ACCEPT 2@L1 -> OPERAND_BUSY_HOST_PRIORITY|RCX';
 
   expect(calls.filter((text) => text === refused)).toHaveLength(500);

@@ -9,9 +9,16 @@ const seen = (policy: Policy, text: string): string | undefined =>
   new Engine({ policy, kind: 'new-td', module: '1.5' }).run(parseHistory(text))?.seen;
 
 test('a hole punched during FINALIZE meets a module that is busy, or ahead of KVM, unless mmu_lock keeps it out', () => {
-  const texts = Array.from({ length: 60 }, (_, step) => `new-td | h0: finalize 0 | h1: unmap 0 | @h0.0.${step}>1`);
+  const texts = Array.from(
+    { length: 60 },
+    (_, step) => `new-td | h0: finalize 0 | h1: unmap 0 | @h0.0.${step}>1`,
+  );
   const answers = new Set(texts.map((text) => seen(finalizeUnlocked, text)));
 
-  expect(answers).toEqual(new Set([undefined, 'TDX_OPERAND_BUSY|RDX', 'TDX_TLB_TRACKING_NOT_DONE|RCX']));
-  expect(texts.map((text) => seen(upstream619, text)).filter((answer) => answer !== undefined)).toEqual([]);
+  expect(answers).toEqual(
+    new Set([undefined, 'TDX_OPERAND_BUSY|RDX', 'TDX_TLB_TRACKING_NOT_DONE|RCX']),
+  );
+  expect(
+    texts.map((text) => seen(upstream619, text)).filter((answer) => answer !== undefined),
+  ).toEqual([]);
 });

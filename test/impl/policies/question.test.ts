@@ -1,34 +1,48 @@
 /**
- * The question of January 2023, answered: may KVM zap a branch and let an RCU callback, which then holds the only
- * reference, dispose of it, when the table is a Secure EPT? Each test is a history, short enough to read.
+ * The question of January 2023, answered: may KVM zap a branch and let an RCU callback, which then
+ * holds the only reference, dispose of it, when the table is a Secure EPT? Each test is a history,
+ * short enough to read.
  */
 import { describe, expect, test } from 'vitest';
 import {
-  exclusive, frozenMirror, rcuBranchFree, rcuBranchFreeBottomUp, rcuBranchFreeRetry, rcuBranchFreeTableFirst,
+  exclusive,
+  frozenMirror,
+  rcuBranchFree,
+  rcuBranchFreeBottomUp,
+  rcuBranchFreeRetry,
+  rcuBranchFreeTableFirst,
 } from '../../../impl/index.ts';
 import type { Policy } from '../../../impl/vm/policy.ts';
 import { Engine } from '../../../properties/checker/engine.ts';
-import { parseHistory } from '../../../properties/checker/scenarios/text.ts';
 import { timelineOf } from '../../../properties/checker/reports/timeline.ts';
+import { parseHistory } from '../../../properties/checker/scenarios/text.ts';
 import { MODULE_VERSIONS, type ModuleVersion } from '../../../spec/tdx/versions.ts';
 
 const seen = (policy: Policy, module: ModuleVersion, text: string): string | undefined =>
   new Engine({ policy, module }).run(parseHistory(text))?.seen;
 
 const callsOf = (policy: Policy, module: ModuleVersion, text: string): string[] =>
-  timelineOf({ policy, module }, parseHistory(text)).rows.map((row) => row.text).filter((call) => call !== '');
+  timelineOf({ policy, module }, parseHistory(text))
+    .rows.map((row) => row.text)
+    .filter((call) => call !== '');
 
 describe.each(MODULE_VERSIONS)('under module %s', (module) => {
   test('without anybody else, the callback cannot reach the children of the table that was blocked', () => {
-    expect(seen(rcuBranchFree, module, 'v0: read 0 | h0: remove-table 0')).toBe('TDX_EPT_WALK_FAILED|RCX');
+    expect(seen(rcuBranchFree, module, 'v0: read 0 | h0: remove-table 0')).toBe(
+      'TDX_EPT_WALK_FAILED|RCX',
+    );
   });
 
   test('nor does retrying while the module is busy make them visible', () => {
-    expect(seen(rcuBranchFreeRetry, module, 'v0: read 0 | h0: remove-table 0')).toBe('TDX_EPT_WALK_FAILED|RCX');
+    expect(seen(rcuBranchFreeRetry, module, 'v0: read 0 | h0: remove-table 0')).toBe(
+      'TDX_EPT_WALK_FAILED|RCX',
+    );
   });
 
   test('nor can it remove the table above them', () => {
-    expect(seen(rcuBranchFreeTableFirst, module, 'v0: read 0 | h0: remove-table 0')).toBe('TDX_EPT_PAGE_NOT_FREE|RCX');
+    expect(seen(rcuBranchFreeTableFirst, module, 'v0: read 0 | h0: remove-table 0')).toBe(
+      'TDX_EPT_PAGE_NOT_FREE|RCX',
+    );
   });
 
   test('with every ancestor mapped until it is gone, the same branch can be removed bottom-up', () => {
@@ -38,8 +52,9 @@ describe.each(MODULE_VERSIONS)('under module %s', (module) => {
   });
 
   test('a fault elsewhere in the tree makes the callback meet BUSY, where nobody can be told to wait', () => {
-    expect(seen(rcuBranchFree, module, 'v0: accept 0 | h0: remove-table 0 | v1: accept 4 | @v1.0.50>1'))
-      .toBe('TDX_OPERAND_BUSY|SEPT_TREE');
+    expect(
+      seen(rcuBranchFree, module, 'v0: accept 0 | h0: remove-table 0 | v1: accept 4 | @v1.0.50>1'),
+    ).toBe('TDX_OPERAND_BUSY|SEPT_TREE');
   });
 
   test('a large page is split and merged again while the TD runs: block, track, resize; no unblock', () => {
@@ -48,27 +63,37 @@ describe.each(MODULE_VERSIONS)('under module %s', (module) => {
     expect(seen(exclusive, module, text)).toBeUndefined();
     expect(callsOf(exclusive, module, text).filter((call) => / 0@L1 /.test(call))).toEqual([
       'SEPT.ADD 0@L1 -> SUCCESS',
-      'RANGE.BLOCK 0@L1 -> SUCCESS', 'PAGE.PROMOTE 0@L1 -> SUCCESS',
-      'RANGE.BLOCK 0@L1 -> SUCCESS', 'PAGE.DEMOTE 0@L1 -> SUCCESS',
+      'RANGE.BLOCK 0@L1 -> SUCCESS',
+      'PAGE.PROMOTE 0@L1 -> SUCCESS',
+      'RANGE.BLOCK 0@L1 -> SUCCESS',
+      'PAGE.DEMOTE 0@L1 -> SUCCESS',
     ]);
   });
 
   test('PROMOTE needs every page of the table to be in one state; else the table is unblocked as it was', () => {
     // v1 leaves its page pending: it is preempted between the fault that adds it and the ACCEPT
     const text = 'v0: accept 0 | v1: accept 1 | h0: promote 0 | @v1.0.STEP>1';
-    const answers = Array.from({ length: 160 }, (_, step) => callsOf(exclusive, module, text.replace('STEP', String(step))));
-    const refused = answers.find((calls) => calls.includes('PAGE.PROMOTE 0@L1 -> EPT_INVALID_PROMOTE_CONDITIONS|RCX'));
+    const answers = Array.from({ length: 160 }, (_, step) =>
+      callsOf(exclusive, module, text.replace('STEP', String(step))),
+    );
+    const refused = answers.find((calls) =>
+      calls.includes('PAGE.PROMOTE 0@L1 -> EPT_INVALID_PROMOTE_CONDITIONS|RCX'),
+    );
 
     expect(refused).toContain('RANGE.UNBLOCK 0@L1 -> SUCCESS');
   });
 
   test('a fault under the pruned entry meets a table that the mirror has forgotten', () => {
-    expect(seen(rcuBranchFreeBottomUp, module, 'v0: touch 1 | h0: remove-table 0 | v1: touch 0'))
-      .toBe('TDX_EPT_ENTRY_STATE_INCORRECT|RCX');
+    expect(
+      seen(rcuBranchFreeBottomUp, module, 'v0: touch 1 | h0: remove-table 0 | v1: touch 0'),
+    ).toBe('TDX_EPT_ENTRY_STATE_INCORRECT|RCX');
   });
 
   test('frozen-mirror keeps its tables, so the same histories leave nothing to find', () => {
-    for (const text of ['v0: read 0 | h0: remove-table 0', 'v0: touch 1 | h0: remove-table 0 | v1: touch 0']) {
+    for (const text of [
+      'v0: read 0 | h0: remove-table 0',
+      'v0: touch 1 | h0: remove-table 0 | v1: touch 0',
+    ]) {
       expect(seen(frozenMirror, module, text)).toBeUndefined();
     }
   });
@@ -81,5 +106,9 @@ test('an allocation that fails sends the fault back, and a split that has to be 
     `v0: touch 0; touch 1; idle 0 | h0: promote 0; demote 0 | @h0.1.${step}?1`,
   ]).flat();
 
-  expect(texts.map((text) => seen(exclusive, '1.5', text)).filter((violation) => violation !== undefined)).toEqual([]);
+  expect(
+    texts
+      .map((text) => seen(exclusive, '1.5', text))
+      .filter((violation) => violation !== undefined),
+  ).toEqual([]);
 });

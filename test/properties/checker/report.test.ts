@@ -76,7 +76,8 @@ describe('the report of a failing policy', () => {
   });
 
   test('shows who holds the lock that was refused', () => {
-    expect(reportOf(rcuBranchFree, 'v0: accept 0 | h0: remove-table 0 | v1: accept 4 | @v1.0.50>1')).toMatchInlineSnapshot(`
+    expect(reportOf(rcuBranchFree, 'v0: accept 0 | h0: remove-table 0 | v1: accept 4 | @v1.0.50>1'))
+      .toMatchInlineSnapshot(`
       "S01: Every call of the module succeeds, or fails in a way that its caller has an answer to.
       source: thread, messages 2, 4, 14; K47, K53, K56 (any other error kills the VM)
 
@@ -206,7 +207,8 @@ describe('the report of a failing policy', () => {
     for (const policy of POLICIES.filter(({ breaks }) => breaks.length > 0)) {
       const { findings } = check({ policy, module: '1.5', seed: 2, runs: 120 });
       for (const { report } of findings) {
-        for (const line of report.text.split('\n')) expect(line.length).toBeLessThanOrEqual(COLUMNS);
+        for (const line of report.text.split('\n'))
+          expect(line.length).toBeLessThanOrEqual(COLUMNS);
       }
     }
   });

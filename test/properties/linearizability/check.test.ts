@@ -1,35 +1,59 @@
-/** The checker of linearizability: against an exhaustive one on small histories, and on what it says when it says no. */
+/**
+ * The checker of linearizability: against an exhaustive one on small histories, and on what it says
+ * when it says no.
+ */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
-  check, KEY_VALUE, REGISTER, type RegisterOp, type Specification, type Timed,
+  check,
+  KEY_VALUE,
+  REGISTER,
+  type RegisterOp,
+  type Specification,
+  type Timed,
 } from '../../../properties/linearizability/index.ts';
 import { keyValueHistory, registerHistory } from '../../bench/histories.ts';
 
 /** Every order that respects time, one after the other: slow, and obviously right. */
-function explains<State, Op extends Timed>(spec: Specification<State, Op>, state: State, ops: readonly Op[]): boolean {
-  if (ops.every(({ returned }) => returned === Infinity) && (spec.final?.(state) ?? null) === null) return true;
+function explains<State, Op extends Timed>(
+  spec: Specification<State, Op>,
+  state: State,
+  ops: readonly Op[],
+): boolean {
+  if (ops.every(({ returned }) => returned === Infinity) && (spec.final?.(state) ?? null) === null)
+    return true;
   const first = Math.min(...ops.map(({ returned }) => returned));
   return ops.some((op) => {
     if (op.invoked > first) return false;
     const rest = ops.filter((other) => other !== op);
     let found = false;
-    spec.step(state, op, (next) => { found ||= explains(spec, next, rest); });
+    spec.step(state, op, (next) => {
+      found ||= explains(spec, next, rest);
+    });
     return found;
   });
 }
 
-const time = fc.tuple(fc.nat(12), fc.oneof({ arbitrary: fc.nat(6), weight: 4 }, fc.constant(Infinity)))
+const time = fc
+  .tuple(fc.nat(12), fc.oneof({ arbitrary: fc.nat(6), weight: 4 }, fc.constant(Infinity)))
   .map(([invoked, length]) => ({ invoked, returned: invoked + length }));
 const small = fc.nat(2);
 const op: fc.Arbitrary<RegisterOp> = fc.oneof(
   fc.tuple(time, fc.option(small)).map(([t, value]) => ({ ...t, kind: 'read' as const, value })),
   fc.tuple(time, small).map(([t, value]) => ({ ...t, kind: 'write' as const, value })),
-  fc.tuple(time, small, small, fc.boolean()).map(([t, from, to, ok]) =>
-    (t.returned === Infinity ? { ...t, kind: 'cas' as const, from, to } : { ...t, kind: 'cas' as const, from, to, ok })),
+  fc
+    .tuple(time, small, small, fc.boolean())
+    .map(([t, from, to, ok]) =>
+      t.returned === Infinity
+        ? { ...t, kind: 'cas' as const, from, to }
+        : { ...t, kind: 'cas' as const, from, to, ok },
+    ),
 );
 
-/** A register that may forget a write, so that an operation can lead to several states, and must not end empty. */
+/**
+ * A register that may forget a write, so that an operation can lead to several states, and must not
+ * end empty.
+ */
 const FORGETFUL: Specification<number | null, RegisterOp> = {
   ...REGISTER,
   step(state, o, allow) {
@@ -39,10 +63,13 @@ const FORGETFUL: Specification<number | null, RegisterOp> = {
   final: (state) => (state === null ? 'the register is empty' : null),
 };
 
-test.each([['a register', REGISTER], ['several next states and a final state', FORGETFUL]])(
-  'decides small histories of %s as trying every order does', (_what, spec) => {
-    const seen = { explained: 0, unexplained: 0, unknown: 0 };
-    fc.assert(fc.property(fc.array(op, { maxLength: 7 }), (ops) => {
+test.each([
+  ['a register', REGISTER],
+  ['several next states and a final state', FORGETFUL],
+])('decides small histories of %s as trying every order does', (_what, spec) => {
+  const seen = { explained: 0, unexplained: 0, unknown: 0 };
+  fc.assert(
+    fc.property(fc.array(op, { maxLength: 7 }), (ops) => {
       const outcome = check(spec, ops);
       seen[outcome.verdict]++;
       expect(outcome.verdict === 'explained').toBe(explains(spec, spec.initial, ops));
@@ -54,10 +81,12 @@ test.each([['a register', REGISTER], ['several next states and a final state', F
         prefix.map((o) => (o.returned > until ? { ...o, returned: Infinity } : o));
       expect(explains(free, spec.initial, upTo(last.returned))).toBe(false);
       expect(explains(free, spec.initial, upTo(last.returned - 0.5))).toBe(true);
-    }), { seed: 7, numRuns: 3000 });
-    expect(Math.min(seen.explained, seen.unexplained)).toBeGreaterThan(300);
-    expect(seen.unknown).toBe(0);
-  });
+    }),
+    { seed: 7, numRuns: 3000 },
+  );
+  expect(Math.min(seen.explained, seen.unexplained)).toBeGreaterThan(300);
+  expect(seen.unknown).toBe(0);
+});
 
 test('the order that it answers is one that the specification allows', () => {
   const outcome = check(REGISTER, registerHistory(1));
@@ -65,7 +94,9 @@ test('the order that it answers is one that the specification allows', () => {
   let state = REGISTER.initial;
   for (const o of order) {
     let next: number | null | undefined;
-    REGISTER.step(state, o, (s) => { next = s; });
+    REGISTER.step(state, o, (s) => {
+      next = s;
+    });
     expect(next).not.toBe(undefined);
     state = next ?? null;
   }
@@ -77,21 +108,33 @@ describe('long histories', () => {
     for (let seed = 0; seed < 20; seed++) {
       const good = registerHistory(seed);
       const at = good.findIndex((o) => o.kind === 'read');
-      const bad = good.map((o, i) => (i === at ? { ...o, value: 9 } as RegisterOp : o));
-      expect([check(REGISTER, good).verdict, check(REGISTER, bad).verdict]).toEqual(['explained', 'unexplained']);
+      const bad = good.map((o, i) => (i === at ? ({ ...o, value: 9 } as RegisterOp) : o));
+      expect([check(REGISTER, good).verdict, check(REGISTER, bad).verdict]).toEqual([
+        'explained',
+        'unexplained',
+      ]);
     }
     const store = keyValueHistory(5, 10, 337);
     const at = store.findLastIndex(({ kind }) => kind === 'get');
     expect(check(KEY_VALUE, store).verdict).toBe('explained');
-    expect(check(KEY_VALUE, store.map((o, i) => (i === at ? { ...o, value: 'else' } : o))).verdict).toBe('unexplained');
+    expect(
+      check(
+        KEY_VALUE,
+        store.map((o, i) => (i === at ? { ...o, value: 'else' } : o)),
+      ).verdict,
+    ).toBe('unexplained');
   });
 
   test('that cannot be decided within the limits are unknown', () => {
     const store = keyValueHistory(5, 10, 337);
-    expect(check(KEY_VALUE, store, { steps: 20, memory: 1e6 }))
-      .toEqual({ verdict: 'unknown', why: 'not decided in 20 steps' });
-    expect(check(KEY_VALUE, store, { steps: 1e6, memory: 3 }))
-      .toEqual({ verdict: 'unknown', why: 'not decided with 3 configurations in memory' });
+    expect(check(KEY_VALUE, store, { steps: 20, memory: 1e6 })).toEqual({
+      verdict: 'unknown',
+      why: 'not decided in 20 steps',
+    });
+    expect(check(KEY_VALUE, store, { steps: 1e6, memory: 3 })).toEqual({
+      verdict: 'unknown',
+      why: 'not decided with 3 configurations in memory',
+    });
   });
 });
 

@@ -1,6 +1,7 @@
 /**
- * The hunt for races: what is known of the real module comes out of random calls by itself, the histories of
- * docs/findings.md are judged as they say there, and calls one after the other are all explained.
+ * The hunt for races: what is known of the real module comes out of random calls by itself, the
+ * histories of docs/findings.md are judged as they say there, and calls one after the other are all
+ * explained.
  */
 import { describe, expect, test } from 'vitest';
 import { parseHistory } from '../../../properties/checker/scenarios/text.ts';
@@ -27,8 +28,10 @@ describe('a hunt on module 1.5', () => {
   test('comes upon both races that were measured on the real module', () => {
     expect({ histories, undecided }).toEqual({ histories: 12_000, undecided: 0 });
     expect(known).toContain('F1');
-    expect(findings.find(({ cause }) => cause.startsWith('TDH.MEM.PAGE.REMOVE stops the platform'))?.states)
-      .toEqual(['RUNNABLE', 'INITIALIZED']);
+    expect(
+      findings.find(({ cause }) => cause.startsWith('TDH.MEM.PAGE.REMOVE stops the platform'))
+        ?.states,
+    ).toEqual(['RUNNABLE', 'INITIALIZED']);
   });
 
   test('comes upon nothing that is not written down', () => {
@@ -53,20 +56,50 @@ describe('a hunt on module 1.5', () => {
 
 describe('a history', () => {
   const KNOWN: [Beginning, string, string | null][] = [
-    ['RUNNABLE', 'v0: accept 0 | h0: aug 0 | @v0.0.3>1',
-      'no order explains TDG.MEM.PAGE.ACCEPT answering TDX_PAGE_SIZE_MISMATCH|level 0'],
-    ['INITIALIZED', 'h0: aug-huge 2 | h1: demote 2 | @h0.0.14>1', 'TDH.MEM.PAGE.DEMOTE stops the platform'],
-    ['INITIALIZED', 'h0: aug 0; aug 1; promote 0 | h1: aug 0 | @h0.2.12>1',
-      'no order explains TDH.MEM.PAGE.PROMOTE answering TDX_EPT_INVALID_PROMOTE_CONDITIONS|RCX'],
-    ['RUNNABLE', 'h0: aug 0; block 0; track 0; remove 0; aug 0 | v0: accept 0; leave 0; accept 0', null],
-    ['INITIALIZED', 'h0: aug 0; remove 0; aug-tdr 0; flush 0; reclaim 0; rdmd 0 | h1: promote 0; sept-remove 0', null],
+    [
+      'RUNNABLE',
+      'v0: accept 0 | h0: aug 0 | @v0.0.3>1',
+      'no order explains TDG.MEM.PAGE.ACCEPT answering TDX_PAGE_SIZE_MISMATCH|level 0',
+    ],
+    [
+      'INITIALIZED',
+      'h0: aug-huge 2 | h1: demote 2 | @h0.0.14>1',
+      'TDH.MEM.PAGE.DEMOTE stops the platform',
+    ],
+    [
+      'INITIALIZED',
+      'h0: aug 0; aug 1; promote 0 | h1: aug 0 | @h0.2.12>1',
+      'no order explains TDH.MEM.PAGE.PROMOTE answering TDX_EPT_INVALID_PROMOTE_CONDITIONS|RCX',
+    ],
+    [
+      'RUNNABLE',
+      'h0: aug 0; block 0; track 0; remove 0; aug 0 | v0: accept 0; leave 0; accept 0',
+      null,
+    ],
+    [
+      'INITIALIZED',
+      'h0: aug 0; remove 0; aug-tdr 0; flush 0; reclaim 0; rdmd 0 | h1: promote 0; sept-remove 0',
+      null,
+    ],
     // an interrupt may be pending whenever a call looks for one
-    ['INITIALIZED', 'h0: aug-huge 2; demote 2; demote 2 | h1: sept-rd 2 | @h0.1.12>1 @h0.1.0?1', null],
+    [
+      'INITIALIZED',
+      'h0: aug-huge 2; demote 2; demote 2 | h1: sept-rd 2 | @h0.1.12>1 @h0.1.0?1',
+      null,
+    ],
     ['RUNNABLE', 'h0: aug-huge 2 | v0: accept-huge 2; accept-huge 2 | @v0.0.0?1', null],
     // refused for TD_EPOCH, VP.ENTER leaves its VCPU associated
     ['RUNNABLE', 'h0: flush 0; track 0 | v0: idle 0 | @h0.1.5>1', null],
-    ['BLOCKED', 'h0: cache-wb 1; cache-wb-resume 1; freeid 0 | h1: cache-wb 1; freeid 0 | @h0.0.4>1 @h0.0.0?1', null],
-    ['TEARDOWN', 'h0: reclaim 0; reclaim-tdcx 0; create-of-page 0 | h1: reclaim-tdr 0; create-reclaimed 0 | @h0.0.6>1', null],
+    [
+      'BLOCKED',
+      'h0: cache-wb 1; cache-wb-resume 1; freeid 0 | h1: cache-wb 1; freeid 0 | @h0.0.4>1 @h0.0.0?1',
+      null,
+    ],
+    [
+      'TEARDOWN',
+      'h0: reclaim 0; reclaim-tdcx 0; create-of-page 0 | h1: reclaim-tdr 0; create-reclaimed 0 | @h0.0.6>1',
+      null,
+    ],
     ['UNINITIALIZED', 'h0: addcx 0; init 0; vp-create 0 | h1: addcx 0; init 0 | @h0.0.9>1', null],
   ];
   test.each(KNOWN)('TD %s, %s: %s', (state, history, symptom) => {
@@ -80,7 +113,9 @@ describe('a module with a mistake', () => {
 
   test('that keeps a lock is found out', () => {
     const keeps = { ...memTrack, release: memTrack.release.filter((role) => role !== HELD_EPOCH) };
-    expect(causes(keeps, 1500)).toContain('a lock is left behind: of an S-EPT entry or TD (TDH.MEM.TRACK)');
+    expect(causes(keeps, 1500)).toContain(
+      'a lock is left behind: of an S-EPT entry or TD (TDH.MEM.TRACK)',
+    );
   });
 
   test('that changes what it read, without a lock, is found out', () => {
@@ -103,6 +138,10 @@ test('sept hunt prints one object with --json, and ends with 1 when something wa
   expect(found.findings.length).toBeGreaterThan(0);
   expect(code).toBe(1);
   for (const finding of found.findings) {
-    expect(finding).toMatchObject({ cause: expect.any(String), calls: expect.any(Array), history: expect.any(String) });
+    expect(finding).toMatchObject({
+      cause: expect.any(String),
+      calls: expect.any(Array),
+      history: expect.any(String),
+    });
   }
 });

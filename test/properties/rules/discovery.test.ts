@@ -18,7 +18,11 @@ const rule = (id: string): string =>
 function properties(files: Readonly<Record<string, string>>): string {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'sept-rules-')));
   folders.push(folder);
-  for (const [name, text] of Object.entries({ 'rules/index.ts': '', 'rules/rule.ts': '', ...files })) {
+  for (const [name, text] of Object.entries({
+    'rules/index.ts': '',
+    'rules/rule.ts': '',
+    ...files,
+  })) {
     mkdirSync(dirname(join(folder, name)), { recursive: true });
     writeFileSync(join(folder, name), text);
   }
@@ -40,22 +44,36 @@ test('in rules/ by default or in lists, in properties/ by a default export; in o
 });
 
 test('a list that is exported twice counts once', async () => {
-  expect(await idsIn(properties({ 'rules/twice.ts': `export const LIST = [${rule('X01')}];\nexport default LIST;` })))
-    .toEqual(['X01']);
+  expect(
+    await idsIn(
+      properties({
+        'rules/twice.ts': `export const LIST = [${rule('X01')}];\nexport default LIST;`,
+      }),
+    ),
+  ).toEqual(['X01']);
 });
 
 test('two files with one id are refused in one line that names both', async () => {
-  const folder = properties({ 'rules/a.ts': `export default ${rule('X01')};`, 'b.ts': `export default ${rule('X01')};` });
+  const folder = properties({
+    'rules/a.ts': `export default ${rule('X01')};`,
+    'b.ts': `export default ${rule('X01')};`,
+  });
 
   await expect(idsIn(folder)).rejects.toThrow(
-    new NoRule(`rule X01 is in ${folder}/rules/a.ts and in ${folder}/b.ts: give one of them another id`));
+    new NoRule(
+      `rule X01 is in ${folder}/rules/a.ts and in ${folder}/b.ts: give one of them another id`,
+    ),
+  );
 });
 
 test('so is an id of the module or of the machine', async () => {
   const folder = properties({ 'rules/a.ts': `export default ${rule('H01')};` });
 
   await expect(idsIn(folder)).rejects.toThrow(
-    new NoRule(`rule H01 is in spec/machine/faults.ts and in ${folder}/rules/a.ts: give one of them another id`));
+    new NoRule(
+      `rule H01 is in spec/machine/faults.ts and in ${folder}/rules/a.ts: give one of them another id`,
+    ),
+  );
 });
 
 test('a file in rules/ without a rule is refused by name', async () => {
@@ -65,9 +83,14 @@ test('a file in rules/ without a rule is refused by name', async () => {
 });
 
 test('every rule of this repository is found', () => {
-  const texts = readdirSync(pathOf('properties/rules')).filter((name) => name.endsWith('.ts')).map((name) => textOf(`properties/rules/${name}`)).join('\n');
+  const texts = readdirSync(pathOf('properties/rules'))
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => textOf(`properties/rules/${name}`))
+    .join('\n');
   const ids = [...texts.matchAll(/^ {2}id: '(\w+)'/gm)].map(([, id]) => id);
 
   // the texts of K2 and K42 are with their monitors for ordinary VMs
-  expect(SYSTEM_RULES.map(({ id }) => id).filter((id) => id !== 'K2' && id !== 'K42')).toEqual(ids.toSorted());
+  expect(SYSTEM_RULES.map(({ id }) => id).filter((id) => id !== 'K2' && id !== 'K42')).toEqual(
+    ids.toSorted(),
+  );
 });

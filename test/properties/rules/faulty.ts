@@ -1,5 +1,12 @@
 /** For every S rule a policy that breaks it: a shipped one with one thing changed. */
-import { MAPPED_NOW, mapPrivate, retryLocally, RETRY, throughFrozen } from '../../../impl/blocks/fault.ts';
+import {
+  MAPPED_NOW,
+  mapPrivate,
+  retryLocally,
+  RETRY,
+  throughFrozen,
+} from '../../../impl/blocks/fault.ts';
+import { kickAll } from '../../../impl/blocks/seamcalls.ts';
 import { releaseTd } from '../../../impl/blocks/teardown.ts';
 import { returnPages } from '../../../impl/blocks/zap.ts';
 import { exclusive, frozenMirror, mirrorNaive } from '../../../impl/index.ts';
@@ -9,110 +16,153 @@ import { EMPTY, kindOfSpte, LEAF } from '../../../spec/kvm/spte.ts';
 import { memTrack } from '../../../spec/tdx/functions/mem-track.ts';
 import { pageRemove } from '../../../spec/tdx/functions/page-remove.ts';
 import { rangeBlock } from '../../../spec/tdx/functions/range-block.ts';
-import { kickAll } from '../../../impl/blocks/seamcalls.ts';
 import { OPERAND_BUSY } from '../../../spec/tdx/status.ts';
 
 /** Rule, what the policy does wrong, the policy. */
 export const FAULTY: readonly (readonly [rule: string, fault: string, policy: Policy])[] = [
   ['S01', 'makes the mirror entry present before it calls the module', mirrorNaive],
 
-  ['S02', 'clears the mirror and forgets the Secure EPT', {
-    ...frozenMirror,
-    name: 'forgets-the-sept',
-    *unmap(vm, gfn) {
-      const place = yield* vm.mirror.walk(gfn, 0);
-      if (kindOfSpte(place.spte) === LEAF) yield* vm.mirror.write(place.table, place.index, EMPTY);
+  [
+    'S02',
+    'clears the mirror and forgets the Secure EPT',
+    {
+      ...frozenMirror,
+      name: 'forgets-the-sept',
+      *unmap(vm, gfn) {
+        const place = yield* vm.mirror.walk(gfn, 0);
+        if (kindOfSpte(place.spte) === LEAF)
+          yield* vm.mirror.write(place.table, place.index, EMPTY);
+      },
     },
-  }],
+  ],
 
-  ['S03', 'destroys the VM without taking its pages back from the module', {
-    ...frozenMirror,
-    name: 'leaves-the-td',
-    *destroy(vm) {
-      yield* this.removeSlot(vm);
+  [
+    'S03',
+    'destroys the VM without taking its pages back from the module',
+    {
+      ...frozenMirror,
+      name: 'leaves-the-td',
+      *destroy(vm) {
+        yield* this.removeSlot(vm);
+      },
     },
-  }],
+  ],
 
-  ['S04', 'walks the mirror without mmu_lock while tables are freed', {
-    ...exclusive,
-    name: 'walks-unlocked',
-    *fault(vm, vcpu, gfn) {
-      return yield* retryLocally(vm, vcpu, function* () {
-        const page = yield* vm.guestMemory.fault(gfn);
-        return (yield* mapPrivate(vm, gfn, page, throughFrozen)) ? MAPPED_NOW : RETRY;
-      });
+  [
+    'S04',
+    'walks the mirror without mmu_lock while tables are freed',
+    {
+      ...exclusive,
+      name: 'walks-unlocked',
+      *fault(vm, vcpu, gfn) {
+        return yield* retryLocally(vm, vcpu, function* () {
+          const page = yield* vm.guestMemory.fault(gfn);
+          return (yield* mapPrivate(vm, gfn, page, throughFrozen)) ? MAPPED_NOW : RETRY;
+        });
+      },
     },
-  }],
+  ],
 
-  ['S05', 'gives pages back while VCPUs still translate to them', {
-    ...frozenMirror,
-    name: 'gives-back-first',
-    *unmap(vm, gfn, pages) {
-      yield* returnPages(vm, gfn, pages);
-      yield* frozenMirror.unmap(vm, gfn, pages);
+  [
+    'S05',
+    'gives pages back while VCPUs still translate to them',
+    {
+      ...frozenMirror,
+      name: 'gives-back-first',
+      *unmap(vm, gfn, pages) {
+        yield* returnPages(vm, gfn, pages);
+        yield* frozenMirror.unmap(vm, gfn, pages);
+      },
     },
-  }],
+  ],
 
-  ['S06', 'takes the neighbour of a page as well', {
-    ...frozenMirror,
-    name: 'takes-too-much',
-    *unmap(vm, gfn) {
-      yield* frozenMirror.unmap(vm, vm.tdx.geometry.align(gfn, 1), vm.mirror.span(1));
+  [
+    'S06',
+    'takes the neighbour of a page as well',
+    {
+      ...frozenMirror,
+      name: 'takes-too-much',
+      *unmap(vm, gfn) {
+        yield* frozenMirror.unmap(vm, vm.tdx.geometry.align(gfn, 1), vm.mirror.span(1));
+      },
     },
-  }],
+  ],
 
-  ['S07', 'returns with mmu_lock held', {
-    ...frozenMirror,
-    name: 'keeps-the-lock',
-    *promote(vm) {
-      yield* vm.mmuLock.writeLock();
+  [
+    'S07',
+    'returns with mmu_lock held',
+    {
+      ...frozenMirror,
+      name: 'keeps-the-lock',
+      *promote(vm) {
+        yield* vm.mmuLock.writeLock();
+      },
     },
-  }],
+  ],
 
-  ['S08', 'sends the guest back without having mapped anything', {
-    ...frozenMirror,
-    name: 'never-maps',
-    *fault(vm) {
-      yield* vm.mmuLock.readLock();
-      yield* vm.mmuLock.readUnlock();
-      return true;
+  [
+    'S08',
+    'sends the guest back without having mapped anything',
+    {
+      ...frozenMirror,
+      name: 'never-maps',
+      *fault(vm) {
+        yield* vm.mmuLock.readLock();
+        yield* vm.mmuLock.readUnlock();
+        return true;
+      },
     },
-  }],
+  ],
 
-  ['S09', 'takes BUSY for an answer', {
-    ...frozenMirror,
-    name: 'ignores-busy',
-    *unmap(vm, gfn) {
-      yield* vm.mmuLock.writeLock();
-      const place = yield* vm.mirror.walk(gfn, 0);
-      if (kindOfSpte(place.spte) === LEAF) {
-        yield* vm.mirror.write(place.table, place.index, EMPTY);
-        yield* vm.seamcall(rangeBlock, mapping(vm, gfn, 0), [OPERAND_BUSY]);
-        yield* vm.seamcall(memTrack, { rcx: vm.address(vm.tdr) }, [OPERAND_BUSY]);
-        yield* kickAll(vm);
-        yield* vm.seamcall(pageRemove, mapping(vm, gfn, 0), [OPERAND_BUSY]);
-      }
-      yield* vm.mmuLock.writeUnlock();
+  [
+    'S09',
+    'takes BUSY for an answer',
+    {
+      ...frozenMirror,
+      name: 'ignores-busy',
+      *unmap(vm, gfn) {
+        yield* vm.mmuLock.writeLock();
+        const place = yield* vm.mirror.walk(gfn, 0);
+        if (kindOfSpte(place.spte) === LEAF) {
+          yield* vm.mirror.write(place.table, place.index, EMPTY);
+          yield* vm.seamcall(rangeBlock, mapping(vm, gfn, 0), [OPERAND_BUSY]);
+          yield* vm.seamcall(memTrack, { rcx: vm.address(vm.tdr) }, [OPERAND_BUSY]);
+          yield* kickAll(vm);
+          yield* vm.seamcall(pageRemove, mapping(vm, gfn, 0), [OPERAND_BUSY]);
+        }
+        yield* vm.mmuLock.writeUnlock();
+      },
     },
-  }],
+  ],
 
-  ['S10', 'uses pages that the module still owns', {
-    ...frozenMirror,
-    name: 'uses-too-early',
-    *unmap(vm, gfn, pages) {
-      yield* returnPages(vm, gfn, pages);
-      yield* frozenMirror.unmap(vm, gfn, pages);
+  [
+    'S10',
+    'uses pages that the module still owns',
+    {
+      ...frozenMirror,
+      name: 'uses-too-early',
+      *unmap(vm, gfn, pages) {
+        yield* returnPages(vm, gfn, pages);
+        yield* frozenMirror.unmap(vm, gfn, pages);
+      },
     },
-  }],
+  ],
 
-  ['S11', 'does nothing when pages are asked back', {
-    ...frozenMirror,
-    name: 'does-nothing',
-    *unmap() {},
-  }],
+  [
+    'S11',
+    'does nothing when pages are asked back',
+    {
+      ...frozenMirror,
+      name: 'does-nothing',
+      *unmap() {},
+    },
+  ],
 ];
 
-/** A policy whose faults are taken without looking at the invalidation sequence (K37), and how it is caught. */
+/**
+ * A policy whose faults are taken without looking at the invalidation sequence (K37), and how it is
+ * caught.
+ */
 export const STALE_FAULTS: Policy = {
   ...frozenMirror,
   name: 'stale-faults',
@@ -135,4 +185,3 @@ export const TEARS_DOWN_FIRST: Policy = {
     yield* releaseTd(vm);
   },
 };
-

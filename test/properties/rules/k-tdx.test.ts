@@ -1,4 +1,7 @@
-/** Rules about TDs that no known bug breaks, or that a bug breaks in one way only: each can be broken, and is seen to be. */
+/**
+ * Rules about TDs that no known bug breaks, or that a bug breaks in one way only: each can be
+ * broken, and is seen to be.
+ */
 import { expect, test } from 'vitest';
 import { enterOnce } from '../../../impl/blocks/entry.ts';
 import { demoteUnder, promoteUnder } from '../../../impl/blocks/huge-pages.ts';
@@ -14,19 +17,35 @@ const BUDGET = 20_000;
 
 test.each(FAULTY_TDS)('%s: a policy that %s is caught', (rule, _fault, policy) => {
   const { findings } = check({
-    policy, module: '1.5', seed: 1, runs: BUDGET, corpus: CORPUS, only: [rule], stopAfter: 1,
+    policy,
+    module: '1.5',
+    seed: 1,
+    runs: BUDGET,
+    corpus: CORPUS,
+    only: [rule],
+    stopAfter: 1,
   });
 
   expect(findings.map(({ violation }) => violation.rule)).toEqual([rule]);
 });
 
 test('entering as upstream does breaks none of them', () => {
-  const policy: Policy = { ...frozenMirror, *enter(vm, vcpu) { return yield* enterOnce(vm, vcpu); } };
+  const policy: Policy = {
+    ...frozenMirror,
+    *enter(vm, vcpu) {
+      return yield* enterOnce(vm, vcpu);
+    },
+  };
 
-  expect(check({ policy, module: '1.5', seed: 1, runs: 300, only: ['K57', 'K59'] }).findings).toEqual([]);
+  expect(
+    check({ policy, module: '1.5', seed: 1, runs: 300, only: ['K57', 'K59'] }).findings,
+  ).toEqual([]);
 });
 
-/** Keeps the mirror entry FROZEN while it is resized, as a vendor's hook may (P11), and puts it back where that fails. */
+/**
+ * Keeps the mirror entry FROZEN while it is resized, as a vendor's hook may (P11), and puts it back
+ * where that fails.
+ */
 const whileFrozen = (how: Resize): Resize => {
   let was = EMPTY;
   return {
@@ -55,7 +74,13 @@ test('what is FROZEN while it is resized under mmu_lock has not left the mirror 
     },
   };
 
-  const { findings, exercised } = check({ policy, module: '1.5', seed: 1, runs: 1000, corpus: CORPUS });
+  const { findings, exercised } = check({
+    policy,
+    module: '1.5',
+    seed: 1,
+    runs: 1000,
+    corpus: CORPUS,
+  });
   expect(findings.map(({ report }) => report.text)).toEqual([]);
   expect(exercised['K65']).toBeGreaterThan(0);
 });

@@ -1,8 +1,11 @@
-/** Captures of real kernels: what correct ones did is accepted, and what wrong ones did is refused where it shows. */
+/**
+ * Captures of real kernels: what correct ones did is accepted, and what wrong ones did is refused
+ * where it shows.
+ */
 import { expect, test } from 'vitest';
 import { judgeTraceFile } from '../../../properties/traces/files.ts';
-import { Judged } from '../../../properties/traces/summary.ts';
 import { TRACE_RULE_IDS } from '../../../properties/traces/rules/index.ts';
+import { Judged } from '../../../properties/traces/summary.ts';
 import { capturesOf, metaOf, nameOf, testEach } from './captures.ts';
 
 /** The rules that the bugs of kvm-buggy break, by the number that their captures are named after. */
@@ -28,8 +31,10 @@ testEach('kvm', 'no rule is broken', async (path) => {
 const whole = capturesOf('kvm').length > 0;
 test.runIf(whole)('the captures put every rule to the test', () => {
   const { rules } = judged;
-  console.log(`${judged.traces.length} captures, ${judged.events} events: ` +
-    [...rules].map(([id, { exercised }]) => `${id} ${exercised}`).join(', '));
+  console.log(
+    `${judged.traces.length} captures, ${judged.events} events: ` +
+      [...rules].map(([id, { exercised }]) => `${id} ${exercised}`).join(', '),
+  );
   expect([...rules].filter(([, { exercised }]) => exercised === 0)).toEqual([]);
   expect([...rules.keys()]).toEqual(TRACE_RULE_IDS);
 });
@@ -44,14 +49,18 @@ function firstLine(path: string): number | null {
   return first === null ? null : first.line;
 }
 
-testEach('kvm-buggy', 'what is wrong is refused from its first line on, and a control is accepted', async (path) => {
-  const verdict = await judgeTraceFile(path, { limit: 100_000 });
-  const rules = BROKEN[/-(bug\d+|ctl\d*)-/.exec(nameOf(path))?.[1] ?? ''];
-  if (rules === undefined) {
-    expect(verdict.violations.slice(0, 3)).toEqual([]);
-    return;
-  }
+testEach(
+  'kvm-buggy',
+  'what is wrong is refused from its first line on, and a control is accepted',
+  async (path) => {
+    const verdict = await judgeTraceFile(path, { limit: 100_000 });
+    const rules = BROKEN[/-(bug\d+|ctl\d*)-/.exec(nameOf(path))?.[1] ?? ''];
+    if (rules === undefined) {
+      expect(verdict.violations.slice(0, 3)).toEqual([]);
+      return;
+    }
 
-  expect(verdict.violations[0]?.line).toBe(firstLine(path));
-  expect([...new Set(verdict.violations.map(({ rule }) => rule))].toSorted()).toEqual(rules);
-});
+    expect(verdict.violations[0]?.line).toBe(firstLine(path));
+    expect([...new Set(verdict.violations.map(({ rule }) => rule))].toSorted()).toEqual(rules);
+  },
+);

@@ -1,11 +1,12 @@
 /**
- * Runs of TDs, written down as a host of TDX would have told them: what the monitors say of a run, the judge of traces
- * says of its trace, at the place where the run ends, and of what was right it says nothing.
+ * Runs of TDs, written down as a host of TDX would have told them: what the monitors say of a run,
+ * the judge of traces says of its trace, at the place where the run ends, and of what was right it
+ * says nothing.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { MUTANTS } from '../../../impl/mutants/index.ts';
 import { POLICIES } from '../../../impl/index.ts';
+import { MUTANTS } from '../../../impl/mutants/index.ts';
 import type { Policy } from '../../../impl/vm/policy.ts';
 import { check } from '../../../properties/checker/check.ts';
 import { HistoryArbitrary } from '../../../properties/checker/scenarios/arbitrary.ts';
@@ -13,8 +14,8 @@ import { CORPUS } from '../../../properties/checker/scenarios/corpus.ts';
 import type { History } from '../../../properties/checker/scenarios/scenario.ts';
 import { formatHistory } from '../../../properties/checker/scenarios/text.ts';
 import { shapesOf } from '../../../properties/checker/shapes.ts';
-import { Emitter } from '../../../properties/traces/emit/emit.ts';
 import { isIn, PERHAPS_LATER, whyUntold } from '../../../properties/traces/blind-spots.ts';
+import { Emitter } from '../../../properties/traces/emit/emit.ts';
 import { judgeTrace } from '../../../properties/traces/judge.ts';
 import { TDX_TRACE_RULE_IDS } from '../../../properties/traces/rules/index.ts';
 import { FAULTY_TDS } from '../rules/faulty-tds.ts';
@@ -26,10 +27,15 @@ const BUDGET = 20_000;
 /** A run ends with the step that breaks a rule, which tells of a few events at most. */
 const LAST_EVENTS = 3;
 
-const TDS: readonly Policy[] = [...POLICIES, ...MUTANTS.map(({ policy }) => policy)].filter(({ vms }) => vms[0] !== 'vm');
+const TDS: readonly Policy[] = [...POLICIES, ...MUTANTS.map(({ policy }) => policy)].filter(
+  ({ vms }) => vms[0] !== 'vm',
+);
 
 interface Opinions {
-  /** The rule that the monitors say is broken; null when none is, or when no event up to there tells of it. */
+  /**
+   * The rule that the monitors say is broken; null when none is, or when no event up to there tells
+   * of it.
+   */
   readonly monitors: string | null;
   readonly trace: readonly string[];
   /** How many lines before the end the first violation is. */
@@ -40,7 +46,10 @@ function opinionsOf(emitter: Emitter, history: History): Opinions {
   const { lines, violation } = emitter.emit(history);
   const { violations } = judgeTrace(lines);
   return {
-    monitors: violation === null || whyUntold(violation) !== null || isIn(PERHAPS_LATER, violation) ? null : violation.rule,
+    monitors:
+      violation === null || whyUntold(violation) !== null || isIn(PERHAPS_LATER, violation)
+        ? null
+        : violation.rule,
     trace: violations.map(({ rule }) => rule),
     early: violations[0] === undefined ? 0 : lines.length - violations[0].line,
   };
@@ -48,7 +57,10 @@ function opinionsOf(emitter: Emitter, history: History): Opinions {
 
 describe.each(TDS.map((policy) => [policy.name, policy] as const))('%s', (_, policy) => {
   test('is judged by its traces as by the monitors', () => {
-    const histories = fc.sample(new HistoryArbitrary(...shapesOf(policy).filter(({ vm }) => vm !== 'vm')), { seed: 7, numRuns: HISTORIES });
+    const histories = fc.sample(
+      new HistoryArbitrary(...shapesOf(policy).filter(({ vm }) => vm !== 'vm')),
+      { seed: 7, numRuns: HISTORIES },
+    );
     const corpus = CORPUS.filter(({ vm }) => vm !== 'vm' && policy.vms.includes(vm));
     const emitter = new Emitter({ policy, module, only: TDX_TRACE_RULE_IDS });
     for (const history of [...histories, ...corpus]) {
@@ -62,20 +74,41 @@ describe.each(TDS.map((policy) => [policy.name, policy] as const))('%s', (_, pol
 });
 
 /** Bugs that break a rule which nothing else does, after another one. */
-const SECOND: ReadonlyMap<string, readonly string[]> = new Map([['B-44', ['K45']], ['B-62', ['K66']]]);
+const SECOND: ReadonlyMap<string, readonly string[]> = new Map([
+  ['B-44', ['K45']],
+  ['B-62', ['K66']],
+]);
 
-/** What breaks rules that traces are judged by: the known bugs, and what else is wrong with some policy. */
+/**
+ * What breaks rules that traces are judged by: the known bugs, and what else is wrong with some
+ * policy.
+ */
 const BREAKING: readonly (readonly [name: string, policy: Policy, rules: readonly string[]])[] = [
   ...MUTANTS.map(({ breaks, policy }) => [policy.name, policy, breaks] as const),
-  ...MUTANTS.flatMap(({ id, policy }) => SECOND.has(id) ? [[`${policy.name} by another rule`, policy, SECOND.get(id) ?? []] as const] : []),
+  ...MUTANTS.flatMap(({ id, policy }) =>
+    SECOND.has(id)
+      ? [[`${policy.name} by another rule`, policy, SECOND.get(id) ?? []] as const]
+      : [],
+  ),
   ...FAULTY_TDS.map(([rule, fault, policy]) => [`a policy that ${fault}`, policy, [rule]] as const),
-].filter(([, { vms }, rules]) => vms[0] !== 'vm' && rules.some((rule) => TDX_TRACE_RULE_IDS.includes(rule)));
+].filter(
+  ([, { vms }, rules]) =>
+    vms[0] !== 'vm' && rules.some((rule) => TDX_TRACE_RULE_IDS.includes(rule)),
+);
 
 /** Rules that a policy was seen to break, in a run and in its trace. */
 const seen = new Set<string>();
 
 test.each(BREAKING)('%s: its shortest counterexample is refused as a trace', (_, policy, rules) => {
-  const { findings } = check({ policy, module, seed: 1, runs: BUDGET, corpus: CORPUS, only: rules, stopAfter: 1 });
+  const { findings } = check({
+    policy,
+    module,
+    seed: 1,
+    runs: BUDGET,
+    corpus: CORPUS,
+    only: rules,
+    stopAfter: 1,
+  });
   expect(findings).not.toEqual([]);
   for (const { history } of findings) {
     const { monitors, trace } = opinionsOf(new Emitter({ policy, module, only: rules }), history);

@@ -1,18 +1,24 @@
 /**
- * Runs of ordinary VMs, written down as a kernel would have told them: what the monitors say of a run, the judge of traces
- * says of its trace. Where it cannot, emit/untold.ts says why.
+ * Runs of ordinary VMs, written down as a kernel would have told them: what the monitors say of a
+ * run, the judge of traces says of its trace. Where it cannot, emit/untold.ts says why.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { MUTANTS } from '../../../impl/mutants/index.ts';
 import { POLICIES, upstream7, type Policy } from '../../../impl/index.ts';
+import { MUTANTS } from '../../../impl/mutants/index.ts';
 import { HistoryArbitrary } from '../../../properties/checker/scenarios/arbitrary.ts';
 import { CORPUS } from '../../../properties/checker/scenarios/corpus.ts';
 import type { History } from '../../../properties/checker/scenarios/scenario.ts';
 import { formatHistory, parseHistory } from '../../../properties/checker/scenarios/text.ts';
 import { shapesOf } from '../../../properties/checker/shapes.ts';
+import {
+  EARLIER,
+  isIn,
+  LATER,
+  PERHAPS_LATER,
+  UNTOLD,
+} from '../../../properties/traces/blind-spots.ts';
 import { Emitter } from '../../../properties/traces/emit/emit.ts';
-import { EARLIER, isIn, LATER, PERHAPS_LATER, UNTOLD } from '../../../properties/traces/blind-spots.ts';
 import { judgeTrace } from '../../../properties/traces/judge.ts';
 import { TRACE_RULE_IDS } from '../../../properties/traces/rules/index.ts';
 import { FAULTY } from '../../spec/kvm/faulty.ts';
@@ -29,9 +35,13 @@ const LAST_EVENTS = 3;
 const MAX_STEPS = 5000;
 
 const sample = (policy: Policy, numRuns: number): History[] =>
-  fc.sample(new HistoryArbitrary(...shapesOf(policy).filter(({ vm }) => vm === 'vm')), { seed: SEED, numRuns });
+  fc.sample(new HistoryArbitrary(...shapesOf(policy).filter(({ vm }) => vm === 'vm')), {
+    seed: SEED,
+    numRuns,
+  });
 
-const rulesOf = (lines: readonly string[]): string[] => judgeTrace(lines).violations.map(({ rule }) => rule);
+const rulesOf = (lines: readonly string[]): string[] =>
+  judgeTrace(lines).violations.map(({ rule }) => rule);
 
 const GOOD = POLICIES.filter(({ breaks, vms }) => breaks.length === 0 && vms.includes('vm'));
 
@@ -39,13 +49,17 @@ describe.each(GOOD.map((policy) => [policy.name, policy] as const))('%s', (_, po
   test('obeys the rules, and so do its traces, which put every rule to the test', () => {
     const emitter = new Emitter({ policy, module, only: TRACE_RULE_IDS });
     const exercised = new Map<string, number>();
-    for (const history of [...sample(policy, HISTORIES), ...CORPUS.filter(({ vm }) => vm === 'vm')]) {
+    for (const history of [
+      ...sample(policy, HISTORIES),
+      ...CORPUS.filter(({ vm }) => vm === 'vm'),
+    ]) {
       const { lines, violation } = emitter.emit(history);
       const { rules, unknown, unreadable, violations } = judgeTrace(lines);
 
       expect([violation, ...violations], formatHistory(history)).toEqual([null]);
       expect([unknown, unreadable]).toEqual([{}, 0]);
-      for (const [id, { exercised: times }] of Object.entries(rules)) exercised.set(id, (exercised.get(id) ?? 0) + times);
+      for (const [id, { exercised: times }] of Object.entries(rules))
+        exercised.set(id, (exercised.get(id) ?? 0) + times);
     }
     expect(TRACE_RULE_IDS.filter((id) => (exercised.get(id) ?? 0) === 0)).toEqual([]);
   });
@@ -53,52 +67,81 @@ describe.each(GOOD.map((policy) => [policy.name, policy] as const))('%s', (_, po
 
 const BUGS = MUTANTS.filter(({ base }) => base.vms.includes('vm'));
 
-describe.each(BUGS.map(({ id, breaks, policy }) => ({ id, breaks, policy })))('$id', ({ policy, breaks }) => {
-  const watched = new Emitter({ policy, module, only: TRACE_RULE_IDS });
-  const whole = new Emitter({ policy, module, rules: false, maxSteps: MAX_STEPS });
-  // a zap that is none of Linux's callers of the walk is one that has to count as an invalidation
-  const known = new Set([...breaks, ...TAKEN_FOR[policy.name] ?? []]);
+describe.each(BUGS.map(({ id, breaks, policy }) => ({ id, breaks, policy })))(
+  '$id',
+  ({ policy, breaks }) => {
+    const watched = new Emitter({ policy, module, only: TRACE_RULE_IDS });
+    const whole = new Emitter({ policy, module, rules: false, maxSteps: MAX_STEPS });
+    // a zap that is none of Linux's callers of the walk is one that has to count as an invalidation
+    const known = new Set([...breaks, ...(TAKEN_FOR[policy.name] ?? [])]);
 
-  test('is judged by its traces as by the monitors', () => {
-    for (const history of [...sample(policy, HISTORIES_OF_A_MUTANT), ...CORPUS.filter(({ vm }) => vm === 'vm')]) {
-      const { lines, violation } = watched.emit(history);
-      const { violations } = judgeTrace(lines);
-      const [first] = violations;
-      const text = `${formatHistory(history)}: ${violation?.rule} ${violation?.expected}`;
+    test('is judged by its traces as by the monitors', () => {
+      for (const history of [
+        ...sample(policy, HISTORIES_OF_A_MUTANT),
+        ...CORPUS.filter(({ vm }) => vm === 'vm'),
+      ]) {
+        const { lines, violation } = watched.emit(history);
+        const { violations } = judgeTrace(lines);
+        const [first] = violations;
+        const text = `${formatHistory(history)}: ${violation?.rule} ${violation?.expected}`;
 
-      if (first !== undefined) expect([violation?.rule, ...known], text).toContain(first.rule);
-      // what is no rule of a trace is a fault of the machine: a run that never ends, a page that is touched too late
-      if (violation === null || !TRACE_RULE_IDS.includes(violation.rule)) continue;
-      if (isIn(LATER, violation)) expect(rulesOf(whole.emit(history).lines), text).toContain(violation.rule);
-      else if (first === undefined) expect(isIn([...UNTOLD, ...PERHAPS_LATER], violation), text).toBe(true);
-      else if (first.rule === violation.rule && !isIn(EARLIER, violation)) {
-        expect(lines.length - first.line, text).toBeLessThan(LAST_EVENTS);
+        if (first !== undefined) expect([violation?.rule, ...known], text).toContain(first.rule);
+        // what is no rule of a trace is a fault of the machine: a run that never ends, a page that is touched too late
+        if (violation === null || !TRACE_RULE_IDS.includes(violation.rule)) continue;
+        if (isIn(LATER, violation))
+          expect(rulesOf(whole.emit(history).lines), text).toContain(violation.rule);
+        else if (first === undefined)
+          expect(isIn([...UNTOLD, ...PERHAPS_LATER], violation), text).toBe(true);
+        else if (first.rule === violation.rule && !isIn(EARLIER, violation)) {
+          expect(lines.length - first.line, text).toBeLessThan(LAST_EVENTS);
+        }
       }
-    }
-  });
-});
+    });
+  },
+);
 
 const FAULTY_POLICIES: ReadonlyMap<string, Policy> = new Map([
   ...BUGS.map(({ policy }) => [policy.name, policy] as const),
-  ...[...FAULTY, ...FAULTY_VMS].map(([, fault, change]) =>
-    [fault, { ...upstream7, name: fault, direct: { ...upstream7.direct, ...change } }] as const),
+  ...[...FAULTY, ...FAULTY_VMS].map(
+    ([, fault, change]) =>
+      [fault, { ...upstream7, name: fault, direct: { ...upstream7.direct, ...change } }] as const,
+  ),
 ]);
 
-/** For each rule that traces are judged by somebody who breaks it, and a short history in which he does. */
+/**
+ * For each rule that traces are judged by somebody who breaks it, and a short history in which he
+ * does.
+ */
 const EXAMPLES: readonly (readonly [rule: string, who: string, history: string])[] = [
   ['K1', 'takes W away without mmu_lock', 'vm | v0: prefault 0 | h0: track 0'],
-  ['K2', 'stores entries with mmu_lock held for read', 'vm | v0: read 2 | v1: touch 2 | @v0.0.36>1'],
+  [
+    'K2',
+    'stores entries with mmu_lock held for read',
+    'vm | v0: read 2 | v1: touch 2 | @v0.0.36>1',
+  ],
   ['K3', 'b-22', 'vm | v0: nested-touch 0 | h0: log 0; split-folio 0 | @h0.1.16>1'],
   ['K5', 'frees tables that entries point to', 'vm | v0: read 0'],
   ['K8', 'takes nothing away when it is told to', 'vm | v0: prefault 0; touch 0 | h0: unmap 0'],
   ['K9', 'b-21', 'vm | h0: read-only 0; log 0 | v0: prefault 0+2 | @h0.0.5>1'],
   ['K10', 'empties frozen entries before it frees their table', 'vm | v0: read 0'],
-  ['K12', 'maps a huge page from its second page on', 'vm | v0: read 0 | h0: to-private 0; unmap 0; to-private 1'],
+  [
+    'K12',
+    'maps a huge page from its second page on',
+    'vm | v0: read 0 | h0: to-private 0; unmap 0; to-private 1',
+  ],
   ['K13', 'b-26', 'vm | v0: read 0'],
-  ['K13', 'splits a huge page into as many pages, all of them its first', 'vm | v0: touch 0; exec 0'],
+  [
+    'K13',
+    'splits a huge page into as many pages, all of them its first',
+    'vm | v0: touch 0; exec 0',
+  ],
   ['K16', 'b-78', 'vm | v0: read 0'],
   ['K17', 'puts a fresh table where one is', 'vm | v0: smm-exec 0 | h0: recover-nx 0'],
-  ['K18', 'takes the neighbour of the table that it means', 'vm | v0: exec 0 | v1: prefault 2 | h0: recover-nx 0'],
+  [
+    'K18',
+    'takes the neighbour of the table that it means',
+    'vm | v0: exec 0 | v1: prefault 2 | h0: recover-nx 0',
+  ],
   ['K19', 'makes pages writable that the MMU may not make so', 'vm | v0: touch 0 | h0: track 0'],
   ['K20', 'b-01', 'vm | v0: touch 3; nested-read 0 | h0: merge-folio 0 | @h0.0.0?2'],
   ['K20', 'b-03', 'vm | v0: smm-exec 0 | h0: recover-nx 0'],
@@ -107,13 +150,19 @@ const EXAMPLES: readonly (readonly [rule: string, who: string, history: string])
   ['K22', 'b-11', 'vm | v0: touch 0 | h0: delete-slot 0 | h1: unmap 0 | @h0.0.0?1'],
   ['K23', 'makes roots invalid and tells no vCPU', 'vm | v0: touch 0 | h0: zap-all 0'],
   ['K24', 'b-09', 'vm | h0: log 0'],
-  ['K25', 'puts a huge page in the place of a table, and does not flush',
-    'vm | v0: exec 0; idle 0; read 0 | v1: nested-touch 0; prefault 0 | h0: recover-nx 0 | h1: read-only 0 | @h0.0.9>1'],
+  [
+    'K25',
+    'puts a huge page in the place of a table, and does not flush',
+    'vm | v0: exec 0; idle 0; read 0 | v1: nested-touch 0; prefault 0 | h0: recover-nx 0 | h1: read-only 0 | @h0.0.9>1',
+  ],
   ['K26', 'zaps the leaves of a root and leaves its tables', 'vm | v0: read 0'],
   ['K31', 'counts one reference for a new root', 'vm | v0: read 0'],
   ['K32', 'b-17', 'vm | v0: read 0'],
-  ['K33', 'does not look whether the root of a fault is obsolete',
-    'vm | v0: prefault 0; prefault 0 | h0: zap-all 0; unmap 0; zap-all 0 | @v0.1.26>1 @h0.1.0>1'],
+  [
+    'K33',
+    'does not look whether the root of a fault is obsolete',
+    'vm | v0: prefault 0; prefault 0 | h0: zap-all 0; unmap 0; zap-all 0 | @v0.1.26>1 @h0.1.0>1',
+  ],
   ['K34', 'b-11', 'vm | v0: touch 2 | h0: delete-slot 0 | h1: unmap 2 | @h0.0.0?1'],
   ['K34', 'gives vCPUs roots that are invalid', 'vm | v0: idle 0; exec 0 | h0: read-only 0'],
   ['K35', 'zaps the leaves of a root and leaves its tables', 'vm | v0: read 0'],
@@ -131,7 +180,10 @@ test.each(EXAMPLES)('%s is broken by who %s, in a run and in its trace', (rule, 
 
   expect(violation?.rule).toBe(rule);
   const isTold = rulesOf(lines).includes(rule);
-  expect(isTold || rulesOf(new Emitter({ policy, module, rules: false }).emit(history).lines).includes(rule)).toBe(true);
+  expect(
+    isTold ||
+      rulesOf(new Emitter({ policy, module, rules: false }).emit(history).lines).includes(rule),
+  ).toBe(true);
 });
 
 test('there is an example of every rule', () => {

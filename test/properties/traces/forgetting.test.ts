@@ -1,4 +1,7 @@
-/** What a trace does not tell is not judged: of a correct kernel, however little is left of its trace, nothing is refused. */
+/**
+ * What a trace does not tell is not judged: of a correct kernel, however little is left of its
+ * trace, nothing is refused.
+ */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
@@ -7,17 +10,21 @@ import { pathOf } from '../../support/repository.ts';
 
 const linesOf = (name: string): string[] =>
   gunzipSync(readFileSync(pathOf(`recordings/traces/${name}.trace.gz`)))
-    .toString('latin1').split('\n');
+    .toString('latin1')
+    .split('\n');
 
 const NAMES = [
-  'linux-7.3.4-memslot-delete', 'linux-7.3.4-dirty-log', 'linux-7.3.4-nx-huge', 'linux-6.12.117-mixed',
+  'linux-7.3.4-memslot-delete',
+  'linux-7.3.4-dirty-log',
+  'linux-7.3.4-nx-huge',
+  'linux-6.12.117-mixed',
   'linux-6.1.192-memslot-delete',
 ];
 
 test.each(NAMES)('%s may begin and end anywhere', (name) => {
   const lines = linesOf(name);
   for (let part = 1; part < 8; part++) {
-    const at = Math.floor(lines.length * part / 8);
+    const at = Math.floor((lines.length * part) / 8);
     expect(judgeTrace(lines.slice(at)).violations.slice(0, 2)).toEqual([]);
     expect(judgeTrace(lines.slice(0, at)).violations.slice(0, 2)).toEqual([]);
   }
@@ -26,7 +33,11 @@ test.each(NAMES)('%s may begin and end anywhere', (name) => {
 test.each(NAMES)('%s may have lost events, as long as it says so', (name) => {
   const lines = linesOf(name);
   const at = Math.floor(lines.length / 2);
-  const verdict = judgeTrace([...lines.slice(0, at), 'CPU:1 [LOST 500 EVENTS]', ...lines.slice(at + 500)]);
+  const verdict = judgeTrace([
+    ...lines.slice(0, at),
+    'CPU:1 [LOST 500 EVENTS]',
+    ...lines.slice(at + 500),
+  ]);
 
   expect(verdict.violations.slice(0, 2)).toEqual([]);
   expect(verdict.lost).toBe(1);
@@ -46,19 +57,35 @@ test.each([...NAMES, 'linux-7.3.4-log-read'])('%s may lack any probe', (name) =>
 
 test.each([
   // what tells of roots that are made invalid, and of vCPUs that let go of them
-  ['linux-7.3.4-nx-huge', 'put_root', 'inval_roots'], ['linux-7.3.4-nx-huge', 'loadmmu', 'freeobs'],
-  ['linux-7.3.4-nx-huge', 'free_rcu', 'init_sp'], ['linux-6.12.117-mixed', 'put_root', 'inval_roots'],
-  ['linux-7.3.4-memslot-delete', 'wl', 'wl_ret'], ['linux-7.3.4-memslot-delete', 'wl_ret', 'wu'],
+  ['linux-7.3.4-nx-huge', 'put_root', 'inval_roots'],
+  ['linux-7.3.4-nx-huge', 'loadmmu', 'freeobs'],
+  ['linux-7.3.4-nx-huge', 'free_rcu', 'init_sp'],
+  ['linux-6.12.117-mixed', 'put_root', 'inval_roots'],
+  ['linux-7.3.4-memslot-delete', 'wl', 'wl_ret'],
+  ['linux-7.3.4-memslot-delete', 'wl_ret', 'wu'],
 ])('%s may lack %s and %s', (name, ...probes) => {
   expect(judgeTrace(without(linesOf(name), probes)).violations.slice(0, 2)).toEqual([]);
 });
 
 test('a rule whose events are not there says which it lacks', () => {
   const lines = linesOf('linux-7.3.4-dirty-log').filter((line) => !line.includes(' inv_end: '));
-  expect(judgeTrace(lines).rules['K38']).toEqual({ exercised: 0, violated: 0, notJudged: { 'no event inv_end in the trace': 1 } });
+  expect(judgeTrace(lines).rules['K38']).toEqual({
+    exercised: 0,
+    violated: 0,
+    notJudged: { 'no event inv_end in the trace': 1 },
+  });
 });
 
 test('events that nobody knows are counted', () => {
-  const verdict = judgeTrace(['    kw-1     [000] .....    1: sched_waking: comm=a', 'what is this']);
-  expect(verdict).toMatchObject({ events: 1, unreadable: 1, unknown: { sched_waking: 1 }, kernel: null, violated: 0 });
+  const verdict = judgeTrace([
+    '    kw-1     [000] .....    1: sched_waking: comm=a',
+    'what is this',
+  ]);
+  expect(verdict).toMatchObject({
+    events: 1,
+    unreadable: 1,
+    unknown: { sched_waking: 1 },
+    kernel: null,
+    violated: 0,
+  });
 });

@@ -1,16 +1,24 @@
-/** Our own short captures: pieces of real ones, so that a clone alone can put every rule to the test. */
+/**
+ * Our own short captures: pieces of real ones, so that a clone alone can put every rule to the
+ * test.
+ */
 import { readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { judgeTraceFile } from '../../../properties/traces/files.ts';
 import { TDX_TRACE_RULE_IDS, TRACE_RULE_IDS } from '../../../properties/traces/rules/index.ts';
 import { Judged } from '../../../properties/traces/summary.ts';
-import { nameOf } from './captures.ts';
 import { pathOf } from '../../support/repository.ts';
+import { nameOf } from './captures.ts';
 
 const FOLDER = pathOf('recordings/traces/');
-const PATHS = readdirSync(FOLDER).filter((name) => name.endsWith('.trace.gz')).map((name) => FOLDER + name);
+const PATHS = readdirSync(FOLDER)
+  .filter((name) => name.endsWith('.trace.gz'))
+  .map((name) => FOLDER + name);
 
-/** What the captures of wrong kernels show first: the rule, and the line. All others are of correct ones. */
+/**
+ * What the captures of wrong kernels show first: the rule, and the line. All others are of correct
+ * ones.
+ */
 const FIRST: ReadonlyMap<string, readonly [rule: string, line: number]> = new Map([
   ['linux-7.3.4-bug-notifier-without-flush', ['K20', 518]],
   ['linux-7.3.4-bug-split-wrong-pfn', ['K13', 166]],
@@ -25,14 +33,17 @@ const FIRST: ReadonlyMap<string, readonly [rule: string, line: number]> = new Ma
 
 const judged = new Judged();
 
-test.each(PATHS.map((path) => [nameOf(path), path]))('%s is judged as it should be', async (name, path) => {
-  const verdict = await judgeTraceFile(path, {});
-  judged.add(path, verdict, 1);
+test.each(PATHS.map((path) => [nameOf(path), path]))(
+  '%s is judged as it should be',
+  async (name, path) => {
+    const verdict = await judgeTraceFile(path, {});
+    judged.add(path, verdict, 1);
 
-  const [first] = verdict.violations;
-  expect(first === undefined ? undefined : [first.rule, first.line]).toEqual(FIRST.get(name));
-  expect(verdict).toMatchObject({ unknown: {}, unreadable: 0 });
-});
+    const [first] = verdict.violations;
+    expect(first === undefined ? undefined : [first.rule, first.line]).toEqual(FIRST.get(name));
+    expect(verdict).toMatchObject({ unknown: {}, unreadable: 0 });
+  },
+);
 
 /** What no run of three does that goes well: tests of altered traces put these to the test. */
 const RARE = ['K50', 'K53', 'K66', 'K67'];

@@ -1,10 +1,13 @@
-/** Probes for a user's own machine: those with which the captures were made, and what each is good for. */
+/**
+ * Probes for a user's own machine: those with which the captures were made, and what each is good
+ * for.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { EVENT_KINDS } from '../../../properties/traces/reader/event-table.ts';
 import { PROBES } from '../../../properties/traces/kernels/probes.ts';
 import { definitionOf, probesFor, rulesThatNeed } from '../../../properties/traces/probes.ts';
+import { EVENT_KINDS } from '../../../properties/traces/reader/event-table.ts';
 import { TRACE_RULE_IDS } from '../../../properties/traces/rules/index.ts';
 import type { KernelVersion } from '../../../spec/kvm/layouts/table.ts';
 import { sept } from '../../cli/run.ts';
@@ -13,7 +16,9 @@ import { capturesOf } from './captures.ts';
 
 /** The list of probes that goes with the fullest captures of a kernel. */
 const LISTS: readonly (readonly [KernelVersion, string])[] = [
-  ['6.1', 'linux-6.1.192.probes.txt'], ['6.12', 'linux-6.12.117-b.probes.txt'], ['7.3', 'linux-7.3.4-c.probes.txt'],
+  ['6.1', 'linux-6.1.192.probes.txt'],
+  ['6.12', 'linux-6.12.117-b.probes.txt'],
+  ['7.3', 'linux-7.3.4-c.probes.txt'],
 ];
 
 describe('the probes of a kernel', () => {
@@ -22,33 +27,49 @@ describe('the probes of a kernel', () => {
     skipWithout('kvm', 'are those of its captures');
   } else {
     test.each(LISTS)('%s are those of its captures', (kernel, name) => {
-      const recorded = readFileSync(`${dirname(capture)}/${name}`, 'utf8').trimEnd().split('\n');
+      const recorded = readFileSync(`${dirname(capture)}/${name}`, 'utf8')
+        .trimEnd()
+        .split('\n');
 
       expect(recorded.every((line) => line.startsWith('OK '))).toBe(true);
-      expect(PROBES[kernel].map(definitionOf).toSorted())
-        .toEqual(recorded.map((line) => line.replace(/^OK +/, '').trimEnd()).toSorted());
+      expect(PROBES[kernel].map(definitionOf).toSorted()).toEqual(
+        recorded.map((line) => line.replace(/^OK +/, '').trimEnd()).toSorted(),
+      );
     });
 
     test('no list is left out', () => {
-      const kernels = readdirSync(dirname(capture)).flatMap((name) => /^linux-(\d+\.\d+).*\.probes\.txt$/.exec(name)?.[1] ?? []);
+      const kernels = readdirSync(dirname(capture)).flatMap(
+        (name) => /^linux-(\d+\.\d+).*\.probes\.txt$/.exec(name)?.[1] ?? [],
+      );
 
       expect([...new Set(kernels)].toSorted()).toEqual(Object.keys(PROBES).toSorted());
     });
   }
 
-  test.each(LISTS.map(([kernel]) => kernel))('%s are all printed, once each, as events that are understood', (kernel) => {
-    const lines = probesFor(kernel, 'tracefs').split('\n').filter((line) => !line.startsWith('#'));
-    const known = new Set<string>(EVENT_KINDS.map(({ name }) => name));
+  test.each(LISTS.map(([kernel]) => kernel))(
+    '%s are all printed, once each, as events that are understood',
+    (kernel) => {
+      const lines = probesFor(kernel, 'tracefs')
+        .split('\n')
+        .filter((line) => !line.startsWith('#'));
+      const known = new Set<string>(EVENT_KINDS.map(({ name }) => name));
 
-    expect(lines.toSorted()).toEqual(PROBES[kernel].map(definitionOf).toSorted());
-    expect(lines.map((line) => /^[\w]+:\w+\/(\w+) /.exec(`${line} `)?.[1] ?? '').filter((name) => !known.has(name))).toEqual([]);
-  });
+      expect(lines.toSorted()).toEqual(PROBES[kernel].map(definitionOf).toSorted());
+      expect(
+        lines
+          .map((line) => /^[\w]+:\w+\/(\w+) /.exec(`${line} `)?.[1] ?? '')
+          .filter((name) => !known.has(name)),
+      ).toEqual([]);
+    },
+  );
 });
 
 /** Rules for which the probes of 7.3 and its tracepoints lack an event. */
 function lackingIn(tdx: boolean): readonly string[] {
   const script = probesFor('7.3', 'trace-cmd', tdx);
-  const untold = EVENT_KINDS.map(({ name }) => name).filter((name) => !new RegExp(`[/:]${name}\\b`).test(script));
+  const untold = EVENT_KINDS.map(({ name }) => name).filter(
+    (name) => !new RegExp(`[/:]${name}\\b`).test(script),
+  );
   return [...new Set(untold.flatMap(rulesThatNeed))].toSorted();
 }
 
@@ -65,13 +86,18 @@ describe('sept probes', () => {
     const { code, stdout } = await sept('probes', '--kernel', '6.12');
 
     expect(code).toBe(0);
-    expect(stdout).toContain('\n# free_rcu: K5, K16, K35\nf:kv/free_rcu tdp_mmu_free_sp_rcu_callback ');
+    expect(stdout).toContain(
+      '\n# free_rcu: K5, K16, K35\nf:kv/free_rcu tdp_mmu_free_sp_rcu_callback ',
+    );
   });
 
   test.each([
     [['--kernel', '6.12', '--tdx'], 'sept: Linux 6.12 has no TDs; --tdx takes --kernel 7.3\n'],
     [[], "error: required option '--kernel <version>' not specified\n"],
-    [['--kernel', '5.4'], "error: option '--kernel <version>' argument '5.4' is invalid. Allowed choices are 6.1, 6.12, 7.3.\n"],
+    [
+      ['--kernel', '5.4'],
+      "error: option '--kernel <version>' argument '5.4' is invalid. Allowed choices are 6.1, 6.12, 7.3.\n",
+    ],
   ])('refuses %j with one line', async (args, stderr) => {
     expect(await sept('probes', ...args)).toEqual({ code: 2, stdout: '', stderr });
   });

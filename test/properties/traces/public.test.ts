@@ -1,12 +1,15 @@
+import { readFileSync } from 'node:fs';
 /** Traces can be judged by whoever imports the package. */
 import { gunzipSync } from 'node:zlib';
-import { readFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
 import { judgeTrace, TRACE_RULE_IDS, type TraceVerdict } from 'sept-conformance/properties';
+import { expect, test } from 'vitest';
 import { pathOf } from '../../support/repository.ts';
 
-const lines = gunzipSync(readFileSync(pathOf('recordings/traces/linux-7.3.4-bug-stale-fault.trace.gz')))
-  .toString('latin1').split('\n');
+const lines = gunzipSync(
+  readFileSync(pathOf('recordings/traces/linux-7.3.4-bug-stale-fault.trace.gz')),
+)
+  .toString('latin1')
+  .split('\n');
 
 test('judgeTrace says which rule is violated, and where', () => {
   const verdict: TraceVerdict = judgeTrace(lines, { rules: ['K37'], limit: 1 });

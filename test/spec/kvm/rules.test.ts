@@ -1,8 +1,11 @@
-/** Every K rule about direct roots can be broken, and is seen to be, by a policy with one thing changed. */
+/**
+ * Every K rule about direct roots can be broken, and is seen to be, by a policy with one thing
+ * changed.
+ */
 import { describe, expect, test } from 'vitest';
 import { MUTANTS } from '../../../impl/mutants/index.ts';
-import type { Policy } from '../../../impl/vm/policy.ts';
 import { upstream7 } from '../../../impl/policies/upstream-7.ts';
+import type { Policy } from '../../../impl/vm/policy.ts';
 import { check } from '../../../properties/checker/check.ts';
 import { KVM_RULES } from '../../../spec/kvm/rules/index.ts';
 import { FAULTY } from './faulty.ts';
@@ -10,12 +13,14 @@ import { FAULTY } from './faulty.ts';
 const BUDGET = 10_000;
 
 const caught = (policy: Policy, rule: string): string[] =>
-  check({ policy, module: '1.5', seed: 1, runs: BUDGET, only: [rule], stopAfter: 1 })
-    .findings.map(({ violation }) => violation.rule);
+  check({ policy, module: '1.5', seed: 1, runs: BUDGET, only: [rule], stopAfter: 1 }).findings.map(
+    ({ violation }) => violation.rule,
+  );
 
 /** A known bug of ordinary VMs that breaks the rule. */
 const mutantFor = (rule: string): Policy | undefined =>
-  MUTANTS.filter(({ base }) => base.vms.includes('vm')).toSorted((a, b) => a.breaks.indexOf(rule) - b.breaks.indexOf(rule))
+  MUTANTS.filter(({ base }) => base.vms.includes('vm'))
+    .toSorted((a, b) => a.breaks.indexOf(rule) - b.breaks.indexOf(rule))
     .find(({ breaks }) => breaks.includes(rule))?.policy;
 
 describe('a policy that', () => {
@@ -28,7 +33,9 @@ describe('a policy that', () => {
 
 describe('a known bug breaks', () => {
   const byFaulty = new Set(FAULTY.map(([rule]) => rule));
-  test.each(KVM_RULES.filter(({ id }) => !byFaulty.has(id)).map(({ id, statement }) => [id, statement]))('%s: %s', (rule) => {
+  test.each(
+    KVM_RULES.filter(({ id }) => !byFaulty.has(id)).map(({ id, statement }) => [id, statement]),
+  )('%s: %s', (rule) => {
     const policy = mutantFor(rule);
 
     expect(policy, `no known bug and no faulty policy breaks ${rule}`).toBeDefined();

@@ -1,7 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { Machine, MAX_ACTORS } from '../../../spec/machine/machine.ts';
 import { perform } from '../../../spec/machine/run.ts';
-import { ACQUIRE, access, atomically, READ, RELEASE, RMW, WRITE } from '../../../spec/machine/step.ts';
+import {
+  ACQUIRE,
+  access,
+  atomically,
+  READ,
+  RELEASE,
+  RMW,
+  WRITE,
+} from '../../../spec/machine/step.ts';
 import { play, Scripted, Seeded } from './support.ts';
 
 function* nothing() {}
@@ -72,7 +80,7 @@ describe('the state of a machine', () => {
 });
 
 describe('cells', () => {
-  it('have the field\'s own names', () => {
+  it("have the field's own names", () => {
     const m = new Machine();
     const plain = m.segment('plain', 2);
     const table = m.segment('table', 4, (i) => `table entry ${i}`);
@@ -82,7 +90,11 @@ describe('cells', () => {
     expect(m.nameOf(plain + 1)).toBe('plain[1]');
     expect(m.nameOf(table + 3)).toBe('table entry 3');
     expect([m.nameOf(lock), m.nameOf(lock + 1)]).toEqual(['lock', 'lock.writer']);
-    expect([-1, 0, 1].map((i) => m.nameOf(mine + i))).toEqual(['ticket[-1]', 'ticket[vcpu0]', 'ticket[1]']);
+    expect([-1, 0, 1].map((i) => m.nameOf(mine + i))).toEqual([
+      'ticket[-1]',
+      'ticket[vcpu0]',
+      'ticket[1]',
+    ]);
     expect(m.nameOf(1_000_000)).toBe('cell 1000000');
   });
 
@@ -96,7 +108,10 @@ describe('cells', () => {
     m.poke(cell, 5);
     m.poke(cell, 5);
     m.poke(cell, 6);
-    expect(heard).toEqual([[cell, 0, 5], [cell, 5, 6]]);
+    expect(heard).toEqual([
+      [cell, 0, 5],
+      [cell, 5, 6],
+    ]);
     expect(recorded).toEqual(heard);
   });
 
@@ -113,10 +128,15 @@ describe('cells', () => {
       expect(yield* m.add(cell, -5)).toBe(-2);
     }
     const steps = actor();
-    for (let next = steps.next(); next.done !== true; next = steps.next()) seen.push([next.value, m.peek(cell)]);
+    for (let next = steps.next(); next.done !== true; next = steps.next())
+      seen.push([next.value, m.peek(cell)]);
     expect(seen).toEqual([
-      [access(cell, WRITE), 0], [access(cell, READ), 1], [access(cell, RMW), 1],
-      [access(cell, RMW), 1], [access(cell, RMW), 2], [access(cell, RMW), 3],
+      [access(cell, WRITE), 0],
+      [access(cell, READ), 1],
+      [access(cell, RMW), 1],
+      [access(cell, RMW), 1],
+      [access(cell, RMW), 2],
+      [access(cell, RMW), 3],
     ]);
     expect(m.peek(cell)).toBe(-2);
   });
@@ -198,15 +218,19 @@ describe('actors', () => {
     const script = new Scripted(1);
     m.seal();
     let outcome = -1;
-    play(m, {
-      *only() {
-        yield* m.read(cell);
-        m.beginOp(4);
-        yield* m.read(cell);
-        yield cell * 8 + RELEASE;
-        outcome = m.choose(3);
+    play(
+      m,
+      {
+        *only() {
+          yield* m.read(cell);
+          m.beginOp(4);
+          yield* m.read(cell);
+          yield cell * 8 + RELEASE;
+          outcome = m.choose(3);
+        },
       },
-    }, script);
+      script,
+    );
     expect(outcome).toBe(1);
     expect(script.asked).toEqual([{ n: 3, actor: 0, at: 2, what: 1 }]);
     expect(m.actors[0]?.op).toBe(4);
@@ -223,10 +247,13 @@ describe('actors', () => {
 
   it('report the first violation, and no other', () => {
     const m = new Machine();
-    m.spawn('a', (function* () {
-      m.violate('X01', 'one', 'two');
-      m.violate('X02', 'three', 'four');
-    })());
+    m.spawn(
+      'a',
+      (function* () {
+        m.violate('X01', 'one', 'two');
+        m.violate('X02', 'three', 'four');
+      })(),
+    );
     perform(m, 0);
     expect(m.violation).toEqual({ rule: 'X01', step: 0, actor: 0, expected: 'one', seen: 'two' });
   });

@@ -27,7 +27,9 @@ describe('physical memory', () => {
     m.poke(ram.word(4, 7), 9);
     ram.zero(3);
     ram.zero(5);
-    expect([m.peek(ram.word(3, 7)), m.peek(ram.word(4, 7)), m.peek(ram.word(5, 7))]).toEqual([0, 9, 0]);
+    expect([m.peek(ram.word(3, 7)), m.peek(ram.word(4, 7)), m.peek(ram.word(5, 7))]).toEqual([
+      0, 9, 0,
+    ]);
   });
 
   it('copies a page, touched or not', () => {

@@ -9,7 +9,12 @@ interface World {
 }
 
 const rule = (id: string, checks: Partial<Rule<World>>): Rule<World> => ({
-  id, level: 'required', statement: 'It is so.', source: 'nowhere', versions: ['*'], ...checks,
+  id,
+  level: 'required',
+  statement: 'It is so.',
+  source: 'nowhere',
+  versions: ['*'],
+  ...checks,
 });
 
 const NEVER_NEGATIVE = rule('X01', {
@@ -45,9 +50,17 @@ function stage() {
 describe('a book of rules', () => {
   it('judges each step, and ends the run at the one that breaks a rule', () => {
     const { m, cell } = stage();
-    const writes = function* () { for (const value of [1, -1, 2]) yield* m.write(cell, value); };
+    const writes = function* () {
+      for (const value of [1, -1, 2]) yield* m.write(cell, value);
+    };
     expect(play(m, { writes })).toBe('violated');
-    expect(m.violation).toEqual({ rule: 'X01', step: 1, actor: 0, expected: 'not negative', seen: '-1' });
+    expect(m.violation).toEqual({
+      rule: 'X01',
+      step: 1,
+      actor: 0,
+      expected: 'not negative',
+      seen: '-1',
+    });
   });
 
   it('judges what is left at rest and at the end', () => {
@@ -66,7 +79,13 @@ describe('a book of rules', () => {
 
   it('counts how often each rule was put to the test, over all runs, until it is cleared', () => {
     const { m, cell, book } = stage();
-    for (let round = 0; round < 3; round++) play(m, { *a() { yield* m.write(cell, 1); yield* m.write(cell, 2); } });
+    for (let round = 0; round < 3; round++)
+      play(m, {
+        *a() {
+          yield* m.write(cell, 1);
+          yield* m.write(cell, 2);
+        },
+      });
     book.atRest();
     expect(['X01', 'X02', 'X03', 'X99'].map((id) => book.timesExercised(id))).toEqual([6, 1, 0, 0]);
     book.clear();
@@ -76,12 +95,17 @@ describe('a book of rules', () => {
   it('takes rules about a part of its world', () => {
     const m = new Machine();
     const cell = m.segment('word', 1);
-    const whole = [NEVER_NEGATIVE, EVEN_AT_REST, ZERO_AT_END, rule('X04', {})]
-      .map((r) => about<{ part: World }, World>(r, ({ part }) => part));
+    const whole = [NEVER_NEGATIVE, EVEN_AT_REST, ZERO_AT_END, rule('X04', {})].map((r) =>
+      about<{ part: World }, World>(r, ({ part }) => part),
+    );
     const book = new RuleBook(m, { part: { m, cell } }, whole);
-    expect(whole.map(({ id, watch, atRest, atEnd }) => [id, watch, atRest, atEnd].map((x) => typeof x))).toEqual([
-      ['string', 'function', 'undefined', 'undefined'], ['string', 'undefined', 'function', 'undefined'],
-      ['string', 'undefined', 'undefined', 'function'], ['string', 'undefined', 'undefined', 'undefined'],
+    expect(
+      whole.map(({ id, watch, atRest, atEnd }) => [id, watch, atRest, atEnd].map((x) => typeof x)),
+    ).toEqual([
+      ['string', 'function', 'undefined', 'undefined'],
+      ['string', 'undefined', 'function', 'undefined'],
+      ['string', 'undefined', 'undefined', 'function'],
+      ['string', 'undefined', 'undefined', 'undefined'],
     ]);
     m.poke(cell, 1);
     book.atRest();

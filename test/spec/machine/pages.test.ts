@@ -2,8 +2,21 @@ import { describe, expect, it } from 'vitest';
 import { DOUBLE_FREE, LEAK, USE_AFTER_FREE } from '../../../spec/machine/faults.ts';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { Memory } from '../../../spec/machine/memory.ts';
-import { generationOf, NO_PAGE, pageNumberOf, Pages, type PageRef } from '../../../spec/machine/pages.ts';
-import { access, atomically, READ, WRITE, type Access, type Steps } from '../../../spec/machine/step.ts';
+import {
+  generationOf,
+  NO_PAGE,
+  pageNumberOf,
+  Pages,
+  type PageRef,
+} from '../../../spec/machine/pages.ts';
+import {
+  access,
+  atomically,
+  READ,
+  WRITE,
+  type Access,
+  type Steps,
+} from '../../../spec/machine/step.ts';
 import { play, playAll, Scripted, tally } from './support.ts';
 
 const TABLE = 0;
@@ -36,7 +49,9 @@ describe('the allocator', () => {
     const [a, b] = [pages.allocNow(TABLE), pages.allocNow(TABLE)];
     atomically(pages.free(a));
     atomically(pages.free(b));
-    expect(numbers([pages.allocNow(TABLE), pages.allocNow(TABLE), pages.allocNow(TABLE)])).toEqual([11, 10, 12]);
+    expect(numbers([pages.allocNow(TABLE), pages.allocNow(TABLE), pages.allocNow(TABLE)])).toEqual([
+      11, 10, 12,
+    ]);
     expect(pages.allocNow(TABLE)).toBe(NO_PAGE);
   });
 
@@ -51,14 +66,22 @@ describe('the allocator', () => {
     const second = pages.allocNow(GUEST);
     expect([pages.kindOf(10), pages.ownerOf(10), generationOf(second)]).toEqual([GUEST, 0, 3]);
     expect(atomically(pages.readAt(second, 3))).toBe(0);
-    expect([pages.isLive(first), pages.isLive(second), pages.refTo(10) === second]).toEqual([false, true, true]);
+    expect([pages.isLive(first), pages.isLive(second), pages.refTo(10) === second]).toEqual([
+      false,
+      true,
+      true,
+    ]);
     expect(m.violation).toBeNull();
   });
 
   it('fails by choice only where failures are asked for', () => {
     const { m, pages } = stage();
     const got: PageRef[] = [];
-    const cast = { *a() { got.push(yield* pages.alloc(TABLE)); } };
+    const cast = {
+      *a() {
+        got.push(yield* pages.alloc(TABLE));
+      },
+    };
     const script = new Scripted(1);
     play(m, cast, script);
     expect([numbers(got), script.asked.length]).toEqual([[10], 0]);
@@ -86,15 +109,23 @@ describe('the allocator', () => {
     const refs = [pages.allocNow(TABLE), pages.allocNow(TABLE), pages.allocNow(TABLE)];
     m.seal();
     const got = new Set<PageRef>();
-    playAll(m, {
-      *a() { yield* pages.free(refs[1] ?? NO_PAGE); },
-      *b() {
-        const ref = yield* pages.alloc(TABLE);
-        expect(ref === NO_PAGE).toBe(m.actors[0]?.done === false);
-        got.add(ref);
+    playAll(
+      m,
+      {
+        *a() {
+          yield* pages.free(refs[1] ?? NO_PAGE);
+        },
+        *b() {
+          const ref = yield* pages.alloc(TABLE);
+          expect(ref === NO_PAGE).toBe(m.actors[0]?.done === false);
+          got.add(ref);
+        },
       },
-    }, (ending) => expect(ending).toBe('finished'));
-    expect([...got].map((ref) => (ref === NO_PAGE ? 'none' : pageNumberOf(ref))).toSorted()).toEqual([11, 'none']);
+      (ending) => expect(ending).toBe('finished'),
+    );
+    expect(
+      [...got].map((ref) => (ref === NO_PAGE ? 'none' : pageNumberOf(ref))).toSorted(),
+    ).toEqual([11, 'none']);
   });
 
   it('takes page numbers that a reference can hold', () => {
@@ -104,7 +135,10 @@ describe('the allocator', () => {
 
   it('names its cells', () => {
     const { m, pages } = stage();
-    expect([0, 1].map((i) => m.nameOf(pages.cell + i))).toEqual(['page allocator', 'page allocator.frees']);
+    expect([0, 1].map((i) => m.nameOf(pages.cell + i))).toEqual([
+      'page allocator',
+      'page allocator.frees',
+    ]);
     expect(m.nameOf(pages.cell + 2 + 4 + 2)).toBe('page 11.owner');
   });
 });
@@ -124,38 +158,57 @@ describe('a reference to a page', () => {
     expect(m.violation).toBeNull();
   });
 
-  it.each(Object.entries(uses))('makes %s after the page was freed a fault, also when it was reused', (_n, use) => {
-    const { m, pages } = stage();
-    const ref = pages.allocNow(TABLE);
-    atomically(pages.free(ref));
-    m.seal();
-    const stale = { *a() { yield* use(pages, ref); } };
-    play(m, stale);
-    expect(m.violation).toMatchObject({
-      rule: USE_AFTER_FREE.id,
-      actor: 0,
-      expected: 'page 10 is touched while it is the allocation of generation 1',
-      seen: 'free, generation 2',
-    });
-    pages.allocNow(GUEST);
-    m.seal();
-    play(m, stale);
-    expect(m.violation?.seen).toBe('guest page, generation 3');
-  });
+  it.each(Object.entries(uses))(
+    'makes %s after the page was freed a fault, also when it was reused',
+    (_n, use) => {
+      const { m, pages } = stage();
+      const ref = pages.allocNow(TABLE);
+      atomically(pages.free(ref));
+      m.seal();
+      const stale = {
+        *a() {
+          yield* use(pages, ref);
+        },
+      };
+      play(m, stale);
+      expect(m.violation).toMatchObject({
+        rule: USE_AFTER_FREE.id,
+        actor: 0,
+        expected: 'page 10 is touched while it is the allocation of generation 1',
+        seen: 'free, generation 2',
+      });
+      pages.allocNow(GUEST);
+      m.seal();
+      play(m, stale);
+      expect(m.violation?.seen).toBe('guest page, generation 3');
+    },
+  );
 
   it('is judged at the moment of the access, not when it was announced', () => {
     const { m, pages, word } = stage();
     const ref = pages.allocNow(TABLE);
     m.seal();
     const outcomes: Record<string, number> = {};
-    const runs = playAll(m, {
-      *walker() { yield* pages.readAt(ref, 2); },
-      *freer() { yield* m.read(word); yield* pages.free(ref); },
-    }, (ending) => {
-      const key = m.violation?.rule ?? ending;
-      outcomes[key] = (outcomes[key] ?? 0) + 1;
+    const runs = playAll(
+      m,
+      {
+        *walker() {
+          yield* pages.readAt(ref, 2);
+        },
+        *freer() {
+          yield* m.read(word);
+          yield* pages.free(ref);
+        },
+      },
+      (ending) => {
+        const key = m.violation?.rule ?? ending;
+        outcomes[key] = (outcomes[key] ?? 0) + 1;
+      },
+    );
+    expect({ runs, outcomes }).toEqual({
+      runs: 4,
+      outcomes: { finished: 2, [USE_AFTER_FREE.id]: 2 },
     });
-    expect({ runs, outcomes }).toEqual({ runs: 4, outcomes: { finished: 2, [USE_AFTER_FREE.id]: 2 } });
   });
 
   it('made of a free page is never good', () => {
@@ -163,7 +216,11 @@ describe('a reference to a page', () => {
     const dangling = pages.refTo(10);
     pages.allocNow(TABLE);
     m.seal();
-    play(m, { *a() { yield* pages.readAt(dangling, 0); } });
+    play(m, {
+      *a() {
+        yield* pages.readAt(dangling, 0);
+      },
+    });
     expect(m.violation).toMatchObject({
       rule: USE_AFTER_FREE.id,
       expected: 'page 10 is touched while it is the free page that the reference was made of',
@@ -175,7 +232,12 @@ describe('a reference to a page', () => {
     const { m, pages } = stage();
     const ref = pages.allocNow(TABLE);
     m.seal();
-    play(m, { *a() { yield* pages.free(ref); yield* pages.free(ref); } });
+    play(m, {
+      *a() {
+        yield* pages.free(ref);
+        yield* pages.free(ref);
+      },
+    });
     expect(m.violation).toMatchObject({
       rule: DOUBLE_FREE.id,
       expected: 'page 10 is freed while it is the allocation of generation 1',
@@ -187,7 +249,9 @@ describe('a reference to a page', () => {
     const { m, pages } = stage();
     const ref = pages.allocNow(TABLE);
     m.seal();
-    const frees = function* () { yield* pages.free(ref); };
+    const frees = function* () {
+      yield* pages.free(ref);
+    };
     playAll(m, { a: frees, b: frees }, () => expect(m.violation?.rule).toBe(DOUBLE_FREE.id));
   });
 

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { BAD_UNLOCK, DEADLOCK, ENDED_HOLDING, USE_AFTER_FREE } from '../../../spec/machine/faults.ts';
+import {
+  BAD_UNLOCK,
+  DEADLOCK,
+  ENDED_HOLDING,
+  USE_AFTER_FREE,
+} from '../../../spec/machine/faults.ts';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { Memory } from '../../../spec/machine/memory.ts';
 import { Pages } from '../../../spec/machine/pages.ts';
@@ -24,27 +29,32 @@ describe('a grace period', () => {
     const inside = new Set<string>();
     let owed: string[] = [];
     let waited = 0;
-    const reader = (name: string) => function* () {
-      yield* rcu.readLock();
-      inside.add(name);
-      yield* rcu.readUnlock();
-      inside.delete(name);
-    };
-    const runs = playAll(m, {
-      a: reader('a'),
-      b: reader('b'),
-      *c() {
-        yield* rcu.call('callback', function* () {
-          expect(owed.filter((name) => inside.has(name))).toEqual([]);
-          yield* m.write(word, 1);
-        });
-        owed = [...inside];
-        if (owed.length > 0) waited++;
+    const reader = (name: string) =>
+      function* () {
+        yield* rcu.readLock();
+        inside.add(name);
+        yield* rcu.readUnlock();
+        inside.delete(name);
+      };
+    const runs = playAll(
+      m,
+      {
+        a: reader('a'),
+        b: reader('b'),
+        *c() {
+          yield* rcu.call('callback', function* () {
+            expect(owed.filter((name) => inside.has(name))).toEqual([]);
+            yield* m.write(word, 1);
+          });
+          owed = [...inside];
+          if (owed.length > 0) waited++;
+        },
       },
-    }, (ending) => {
-      expect([ending, m.peek(word)]).toEqual(['finished', 1]);
-      inside.clear();
-    });
+      (ending) => {
+        expect([ending, m.peek(word)]).toEqual(['finished', 1]);
+        inside.clear();
+      },
+    );
     expect(waited).toBeGreaterThan(0);
     expect(waited).toBeLessThan(runs);
   });
@@ -60,22 +70,24 @@ describe('a grace period', () => {
       yield* rcu.readUnlock();
       log.push('late out');
     };
-    expect(play(m, {
-      *early() {
-        yield* rcu.readLock();
-        yield* m.relax(word);
-        yield* m.relax(word);
-        yield* rcu.readUnlock();
-        log.push('early out');
-      },
-      *c() {
-        yield* rcu.call('callback', function* () {
-          log.push('callback');
-          yield* m.write(word, 1);
-        });
-      },
-      late,
-    })).toBe('finished');
+    expect(
+      play(m, {
+        *early() {
+          yield* rcu.readLock();
+          yield* m.relax(word);
+          yield* m.relax(word);
+          yield* rcu.readUnlock();
+          log.push('early out');
+        },
+        *c() {
+          yield* rcu.call('callback', function* () {
+            log.push('callback');
+            yield* m.write(word, 1);
+          });
+        },
+        late,
+      }),
+    ).toBe('finished');
     expect(log).toEqual(['late in', 'early out', 'callback', 'late out']);
   });
 
@@ -104,23 +116,27 @@ describe('a grace period', () => {
   it('is not ended by a section that the reader nests in the one that was open', () => {
     const { m, rcu, word } = stage();
     let inside = false;
-    playAll(m, {
-      *reader() {
-        yield* rcu.readLock();
-        inside = true;
-        yield* rcu.readLock();
-        yield* m.read(word);
-        inside = false;
-        yield* rcu.readUnlock();
-        yield* rcu.readUnlock();
+    playAll(
+      m,
+      {
+        *reader() {
+          yield* rcu.readLock();
+          inside = true;
+          yield* rcu.readLock();
+          yield* m.read(word);
+          inside = false;
+          yield* rcu.readUnlock();
+          yield* rcu.readUnlock();
+        },
+        *c() {
+          yield* m.waitUntil(word, () => inside || m.actors[0]?.done === true);
+          const owed = inside;
+          yield* rcu.synchronize();
+          if (owed) expect(m.actors[0]?.done).toBe(true);
+        },
       },
-      *c() {
-        yield* m.waitUntil(word, () => inside || m.actors[0]?.done === true);
-        const owed = inside;
-        yield* rcu.synchronize();
-        if (owed) expect(m.actors[0]?.done).toBe(true);
-      },
-    }, (ending) => expect(ending).toBe('finished'));
+      (ending) => expect(ending).toBe('finished'),
+    );
   });
 
   it('is waited for by the callback of a table that a reader still walks, so no use after free', () => {
@@ -157,29 +173,35 @@ describe('callbacks', () => {
     const { m, rcu } = stage();
     const orders = new Set<string>();
     let log = '';
-    const writes = (name: string) => function* () {
-      log += name;
-      yield* m.read(0);
-    };
-    playAll(m, {
-      *c() {
-        yield* rcu.call('first', writes('1'));
-        yield* rcu.call('second', writes('2'));
+    const writes = (name: string) =>
+      function* () {
+        log += name;
+        yield* m.read(0);
+      };
+    playAll(
+      m,
+      {
+        *c() {
+          yield* rcu.call('first', writes('1'));
+          yield* rcu.call('second', writes('2'));
+        },
       },
-    }, () => {
-      orders.add(log);
-      log = '';
-    });
+      () => {
+        orders.add(log);
+        log = '';
+      },
+    );
     expect([...orders].toSorted()).toEqual(['12', '21']);
     expect(m.actors.map((actor) => actor.name)).toEqual(['c', 'first', 'second']);
   });
 
   it('queued before a barrier have ended when it returns', () => {
     const { m, rcu, word } = stage();
-    const writes = (cell: number) => function* () {
-      yield* m.read(cell);
-      yield* m.write(cell, 1);
-    };
+    const writes = (cell: number) =>
+      function* () {
+        yield* m.read(cell);
+        yield* m.write(cell, 1);
+      };
     const counts = tally(m, {
       *a() {
         yield* rcu.call('a0', writes(word));
@@ -201,16 +223,25 @@ describe('callbacks', () => {
 
   it('queued after a barrier do not hold it up', () => {
     const { m, rcu, word } = stage();
-    const never = function* () { yield* m.waitUntil(word, () => m.peek(word) === 1); };
-    expect(play(m, {
-      *b() {
-        yield* rcu.call('b0', never);
-      },
-      *a() { // its barrier begins before the call above, and waits after it
-        yield* rcu.barrier();
-        yield* m.write(word, 1);
-      },
-    }, lockstep)).toBe('finished');
+    const never = function* () {
+      yield* m.waitUntil(word, () => m.peek(word) === 1);
+    };
+    expect(
+      play(
+        m,
+        {
+          *b() {
+            yield* rcu.call('b0', never);
+          },
+          *a() {
+            // its barrier begins before the call above, and waits after it
+            yield* rcu.barrier();
+            yield* m.write(word, 1);
+          },
+        },
+        lockstep,
+      ),
+    ).toBe('finished');
   });
 
   it('may wait for a grace period and queue callbacks themselves', () => {
@@ -234,13 +265,21 @@ describe('callbacks', () => {
 
   it('that wait for all callbacks wait for themselves', () => {
     const { m, rcu } = stage();
-    play(m, { *a() { yield* rcu.call('callback', () => rcu.barrier()); } });
+    play(m, {
+      *a() {
+        yield* rcu.call('callback', () => rcu.barrier());
+      },
+    });
     expect(m.violation).toMatchObject({ rule: DEADLOCK.id, seen: 'callback waits for RCU' });
   });
 
   it('start empty again after a reset', () => {
     const { m, rcu, word } = stage();
-    const cast = { *a() { yield* rcu.call('once', () => m.write(word, m.peek(word) + 1)); } };
+    const cast = {
+      *a() {
+        yield* rcu.call('once', () => m.write(word, m.peek(word) + 1));
+      },
+    };
     for (let round = 0; round < 3; round++) {
       expect(play(m, cast)).toBe('finished');
       expect([m.peek(word), m.peek(rcu.cell)]).toEqual([1, 1]);
@@ -251,15 +290,28 @@ describe('callbacks', () => {
 describe('read sections', () => {
   it('that wait for a grace period wait for ever, and say so', () => {
     const { m, rcu } = stage();
-    expect(play(m, { *a() { yield* rcu.readLock(); yield* rcu.synchronize(); } })).toBe('deadlock');
+    expect(
+      play(m, {
+        *a() {
+          yield* rcu.readLock();
+          yield* rcu.synchronize();
+        },
+      }),
+    ).toBe('deadlock');
     expect(m.violation).toMatchObject({ rule: DEADLOCK.id, seen: 'a waits for RCU, held by a' });
   });
 
   it('left by an actor that is in none are a bad unlock', () => {
     const { m, rcu, word } = stage();
     play(m, {
-      *a() { yield* rcu.readLock(); yield* m.relax(word); yield* rcu.readUnlock(); },
-      *b() { yield* rcu.readUnlock(); },
+      *a() {
+        yield* rcu.readLock();
+        yield* m.relax(word);
+        yield* rcu.readUnlock();
+      },
+      *b() {
+        yield* rcu.readUnlock();
+      },
     });
     expect(m.violation).toMatchObject({ rule: BAD_UNLOCK.id, actor: 1, seen: 'b leaves' });
   });
@@ -282,7 +334,11 @@ describe('read sections', () => {
 
   it('left open by an actor that ends are reported', () => {
     const { m, rcu } = stage();
-    play(m, { *a() { yield* rcu.readLock(); } });
+    play(m, {
+      *a() {
+        yield* rcu.readLock();
+      },
+    });
     expect(m.violation).toMatchObject({ rule: ENDED_HOLDING.id, seen: 'it holds RCU' });
   });
 

@@ -12,22 +12,24 @@ function stage() {
   const word = m.segment('word', 1, () => 'word');
   const log: string[] = [];
   m.seal();
-  const writes = (name: string, times: number) => function* () {
-    for (let i = 0; i < times; i++) {
-      yield* m.read(word);
-      log.push(name);
-    }
-  };
+  const writes = (name: string, times: number) =>
+    function* () {
+      for (let i = 0; i < times; i++) {
+        yield* m.read(word);
+        log.push(name);
+      }
+    };
   return { m, word, log, writes };
 }
 
 /** An actor that takes two locks, one inside the other. */
-const takes = (x: SpinLock, y: SpinLock) => function* () {
-  yield* x.lock();
-  yield* y.lock();
-  yield* y.unlock();
-  yield* x.unlock();
-};
+const takes = (x: SpinLock, y: SpinLock) =>
+  function* () {
+    yield* x.lock();
+    yield* y.lock();
+    yield* y.unlock();
+    yield* x.unlock();
+  };
 
 describe('the ordinary schedule', () => {
   it('runs each actor until it ends, in order', () => {
@@ -39,12 +41,13 @@ describe('the ordinary schedule', () => {
 
   it('leaves an actor that pauses for the next one, and comes back in rotation', () => {
     const { m, word, log, writes } = stage();
-    const pauses = (name: string) => function* () {
-      for (let i = 0; i < 3; i++) {
-        yield* m.relax(word);
-        log.push(name);
-      }
-    };
+    const pauses = (name: string) =>
+      function* () {
+        for (let i = 0; i < 3; i++) {
+          yield* m.relax(word);
+          log.push(name);
+        }
+      };
     play(m, { a: pauses('a'), b: pauses('b'), c: writes('c', 2) });
     expect(log.join('')).toBe('bccababa');
   });
@@ -84,13 +87,25 @@ describe('a choice', () => {
   it('is not asked for when only one actor can step', () => {
     const { m, word, writes } = stage();
     const script = new Scripted();
-    play(m, { a: writes('a', 3), *b() { yield* m.waitUntil(word, () => m.now === 3); } }, script);
+    play(
+      m,
+      {
+        a: writes('a', 3),
+        *b() {
+          yield* m.waitUntil(word, () => m.now === 3);
+        },
+      },
+      script,
+    );
     expect(script.asked).toEqual([]);
   });
 
   it('passes over actors that cannot step', () => {
     const { m, word, log, writes } = stage();
-    const blocked = function* () { yield* m.waitUntil(word, () => m.now >= 2); log.push('b'); };
+    const blocked = function* () {
+      yield* m.waitUntil(word, () => m.now >= 2);
+      log.push('b');
+    };
     play(m, { a: writes('a', 1), b: blocked, c: writes('c', 2) }, new Scripted(1));
     expect(log.join('')).toBe('ccab');
   });
@@ -104,7 +119,9 @@ describe('a choice', () => {
   it('reaches every interleaving, and none twice', () => {
     const { m, log, writes } = stage();
     const seen = new Set<string>();
-    const count = playAll(m, { a: writes('a', 3), b: writes('b', 3) }, () => seen.add(log.splice(0).join('')));
+    const count = playAll(m, { a: writes('a', 3), b: writes('b', 3) }, () =>
+      seen.add(log.splice(0).join('')),
+    );
     expect([count, seen.size]).toEqual([20, 20]);
   });
 
@@ -117,7 +134,17 @@ describe('a choice', () => {
         return 0;
       },
     };
-    play(m, { *a() { yield* m.read(word); yield* m.read(word); m.choose(2); } }, choices);
+    play(
+      m,
+      {
+        *a() {
+          yield* m.read(word);
+          yield* m.read(word);
+          m.choose(2);
+        },
+      },
+      choices,
+    );
     expect(asked).toEqual(['2 0 2']);
   });
 });
@@ -139,7 +166,11 @@ describe('actors that start while a run is going on', () => {
 
   it('may be started by an actor that has not stepped yet', () => {
     const { m, log, writes } = stage();
-    play(m, { *a() { m.spawn('late', writes('l', 1)()); } });
+    play(m, {
+      *a() {
+        m.spawn('late', writes('l', 1)());
+      },
+    });
     expect(log.join('')).toBe('l');
   });
 });
@@ -162,7 +193,13 @@ describe('a run', () => {
 
   it('ends before its first step when an actor breaks a rule on the way there', () => {
     const { m } = stage();
-    expect(play(m, { *a() { m.violate('X01', 'this', 'that'); } })).toBe('violated');
+    expect(
+      play(m, {
+        *a() {
+          m.violate('X01', 'this', 'that');
+        },
+      }),
+    ).toBe('violated');
     expect(m.now).toBe(0);
   });
 
@@ -170,7 +207,9 @@ describe('a run', () => {
     const { m } = stage();
     const [first, second] = [new SpinLock(m, 'first'), new SpinLock(m, 'second')];
     m.seal();
-    expect(play(m, { a: takes(first, second), b: takes(second, first) }, lockstep)).toBe('deadlock');
+    expect(play(m, { a: takes(first, second), b: takes(second, first) }, lockstep)).toBe(
+      'deadlock',
+    );
     expect(m.violation).toEqual({
       rule: DEADLOCK.id,
       step: 2,
@@ -184,24 +223,30 @@ describe('a run', () => {
       else expect(ending).toBe('finished');
     });
     expect({ runs, deadlocks }).toEqual({ runs: 6, deadlocks: 2 });
-    playAll(m, { a: takes(first, second), b: takes(first, second) }, (ending) => expect(ending).toBe('finished'));
+    playAll(m, { a: takes(first, second), b: takes(first, second) }, (ending) =>
+      expect(ending).toBe('finished'),
+    );
   });
 
   it('of actors that give way to each other for ever is a livelock', () => {
     const { m } = stage();
-    const wants = [m.segment('a wants', 1, () => 'a wants'), m.segment('b wants', 1, () => 'b wants')] as const;
+    const wants = [
+      m.segment('a wants', 1, () => 'a wants'),
+      m.segment('b wants', 1, () => 'b wants'),
+    ] as const;
     m.seal();
-    const polite = (mine: number, other: number) => function* () {
-      for (;;) {
-        yield* m.write(mine, 1);
-        yield* m.relax(mine);
-        const contested = (yield* m.read(other)) === 1;
-        yield* m.relax(mine);
-        yield* m.write(mine, 0);
-        if (!contested) return;
-        yield* m.relax(mine);
-      }
-    };
+    const polite = (mine: number, other: number) =>
+      function* () {
+        for (;;) {
+          yield* m.write(mine, 1);
+          yield* m.relax(mine);
+          const contested = (yield* m.read(other)) === 1;
+          yield* m.relax(mine);
+          yield* m.write(mine, 0);
+          if (!contested) return;
+          yield* m.relax(mine);
+        }
+      };
     const cast = { a: polite(...wants), b: polite(wants[1], wants[0]) };
     expect(play(m, cast, undefined, 500)).toBe('livelock');
     expect(m.violation).toMatchObject({
@@ -218,17 +263,27 @@ describe('a run', () => {
     const { m } = stage();
     const [x, y] = [m.segment('x', 1), m.segment('y', 1)];
     m.seal();
-    const waitsFor = (theirs: number, mine: number) => function* () {
-      while ((yield* m.read(theirs)) === 0) yield* m.relax(theirs);
-      yield* m.write(mine, 1);
-    };
+    const waitsFor = (theirs: number, mine: number) =>
+      function* () {
+        while ((yield* m.read(theirs)) === 0) yield* m.relax(theirs);
+        yield* m.write(mine, 1);
+      };
     expect(play(m, { a: waitsFor(x, y), b: waitsFor(y, x) }, undefined, 300)).toBe('livelock');
   });
 });
 
 describe('the table of faults', () => {
   it('has ids in order, each once, and says where each rule comes from', () => {
-    expect(FAULTS.map((rule) => rule.id)).toEqual(['H01', 'H02', 'H03', 'H04', 'H05', 'H06', 'H07', 'H08']);
+    expect(FAULTS.map((rule) => rule.id)).toEqual([
+      'H01',
+      'H02',
+      'H03',
+      'H04',
+      'H05',
+      'H06',
+      'H07',
+      'H08',
+    ]);
     for (const rule of FAULTS) {
       expect(rule.statement).toMatch(/\.$/);
       expect(rule.source).toContain('Documentation/');

@@ -23,7 +23,10 @@ function stage(fair = true) {
   return { m, lock, word, reader, writer };
 }
 
-describe.each([['fair', true], ['unfair', false]] as const)('a %s rwlock', (_name, fair) => {
+describe.each([
+  ['fair', true],
+  ['unfair', false],
+] as const)('a %s rwlock', (_name, fair) => {
   it('never lets a writer in with anybody else, and lets readers in together', () => {
     const { m, lock, word } = stage(fair);
     let together = 0;
@@ -53,7 +56,9 @@ describe.each([['fair', true], ['unfair', false]] as const)('a %s rwlock', (_nam
 
   it('ends in every schedule of a reader and two writers', () => {
     const { m, reader, writer } = stage(fair);
-    const runs = playAll(m, { a: reader, b: writer, c: writer }, (ending) => expect(ending).toBe('finished'));
+    const runs = playAll(m, { a: reader, b: writer, c: writer }, (ending) =>
+      expect(ending).toBe('finished'),
+    );
     expect(runs).toBe(fair ? 84 : 102);
   });
 
@@ -82,25 +87,48 @@ describe.each([['fair', true], ['unfair', false]] as const)('a %s rwlock', (_nam
   it('counts the read holds of an actor', () => {
     const { m, lock } = stage(fair);
     const held: boolean[] = [];
-    expect(play(m, {
-      *a() {
-        yield* lock.readLock();
-        yield* lock.readLock();
-        yield* lock.readUnlock();
-        held.push(lock.heldForRead(0), lock.heldForWrite(0));
-        yield* lock.readUnlock();
-        held.push(lock.heldForRead(0));
-      },
-    })).toBe('finished');
+    expect(
+      play(m, {
+        *a() {
+          yield* lock.readLock();
+          yield* lock.readLock();
+          yield* lock.readUnlock();
+          held.push(lock.heldForRead(0), lock.heldForWrite(0));
+          yield* lock.readUnlock();
+          held.push(lock.heldForRead(0));
+        },
+      }),
+    ).toBe('finished');
     expect(held).toEqual([true, false, false]);
   });
 
   it('taken for write by an actor that reads is a deadlock of that actor with itself', () => {
     const { m, lock } = stage(fair);
-    expect(play(m, { *a() { yield* lock.readLock(); yield* lock.writeLock(); } })).toBe('deadlock');
+    expect(
+      play(m, {
+        *a() {
+          yield* lock.readLock();
+          yield* lock.writeLock();
+        },
+      }),
+    ).toBe('deadlock');
     expect(m.violation?.seen).toBe('a waits for mmu_lock, held by a');
-    expect(play(m, { *a() { yield* lock.writeLock(); yield* lock.readLock(); } })).toBe('deadlock');
-    expect(play(m, { *a() { yield* lock.writeLock(); yield* lock.writeLock(); } })).toBe('deadlock');
+    expect(
+      play(m, {
+        *a() {
+          yield* lock.writeLock();
+          yield* lock.readLock();
+        },
+      }),
+    ).toBe('deadlock');
+    expect(
+      play(m, {
+        *a() {
+          yield* lock.writeLock();
+          yield* lock.writeLock();
+        },
+      }),
+    ).toBe('deadlock');
   });
 
   it('names every reader that a writer waits for', () => {
@@ -109,17 +137,47 @@ describe.each([['fair', true], ['unfair', false]] as const)('a %s rwlock', (_nam
       yield* lock.readLock();
       yield* m.waitUntil(word, () => false);
     };
-    play(m, { a: stuck, b: stuck, *c() { yield* lock.writeLock(); } });
-    expect(m.violation?.seen).toBe('a waits for word[0]; b waits for word[0]; c waits for mmu_lock, held by a and b');
+    play(m, {
+      a: stuck,
+      b: stuck,
+      *c() {
+        yield* lock.writeLock();
+      },
+    });
+    expect(m.violation?.seen).toBe(
+      'a waits for word[0]; b waits for word[0]; c waits for mmu_lock, held by a and b',
+    );
   });
 
   it('released by an actor that does not hold it so is a bad unlock', () => {
     const { m, lock } = stage(fair);
     const cases = [
-      [function* () { yield* lock.readUnlock(); }, 'read'],
-      [function* () { yield* lock.writeUnlock(); }, 'write'],
-      [function* () { yield* lock.readLock(); yield* lock.writeUnlock(); }, 'write'],
-      [function* () { yield* lock.writeLock(); yield* lock.readUnlock(); }, 'read'],
+      [
+        function* () {
+          yield* lock.readUnlock();
+        },
+        'read',
+      ],
+      [
+        function* () {
+          yield* lock.writeUnlock();
+        },
+        'write',
+      ],
+      [
+        function* () {
+          yield* lock.readLock();
+          yield* lock.writeUnlock();
+        },
+        'write',
+      ],
+      [
+        function* () {
+          yield* lock.writeLock();
+          yield* lock.readUnlock();
+        },
+        'read',
+      ],
     ] as const;
     for (const [a, mode] of cases) {
       expect(play(m, { a })).toBe('violated');
@@ -153,32 +211,42 @@ function endlessReaders(fair: boolean) {
       yield* lock.readUnlock();
     } while ((yield* m.read(word)) === 0);
   };
-  const ending = play(m, {
-    a: reads,
-    b: reads,
-    *w() {
-      yield* lock.writeLock();
-      yield* m.write(word, 1);
-      yield* lock.writeUnlock();
+  const ending = play(
+    m,
+    {
+      a: reads,
+      b: reads,
+      *w() {
+        yield* lock.writeLock();
+        yield* m.write(word, 1);
+        yield* lock.writeUnlock();
+      },
     },
-  }, undefined, 1_000);
+    undefined,
+    1_000,
+  );
   return { ending, rule: m.violation?.rule };
 }
 
-/** In which order a holder's three waiters get in, when they arrive as named; the choices then try the last first. */
+/**
+ * In which order a holder's three waiters get in, when they arrive as named; the choices then try
+ * the last first.
+ */
 function order(fair: boolean) {
   const { m, lock, word } = stage(fair);
   const log: string[] = [];
-  const reads = (name: string) => function* () {
-    yield* lock.readLock();
-    log.push(name);
-    yield* lock.readUnlock();
-  };
-  const writes = (name: string) => function* () {
-    yield* lock.writeLock();
-    log.push(name);
-    yield* lock.writeUnlock();
-  };
+  const reads = (name: string) =>
+    function* () {
+      yield* lock.readLock();
+      log.push(name);
+      yield* lock.readUnlock();
+    };
+  const writes = (name: string) =>
+    function* () {
+      yield* lock.writeLock();
+      log.push(name);
+      yield* lock.writeUnlock();
+    };
   const cast = {
     *holder() {
       yield* lock.writeLock();
@@ -186,7 +254,9 @@ function order(fair: boolean) {
       yield* lock.writeUnlock();
       yield* m.relax(word);
     },
-    w: writes('w'), r: reads('r'), x: writes('x'),
+    w: writes('w'),
+    r: reads('r'),
+    x: writes('x'),
   };
   const orders = new Set<string>();
   playAll(m, cast, () => {
@@ -195,7 +265,9 @@ function order(fair: boolean) {
   const arrived = new Scripted();
   play(m, cast, {
     pick(n, ...about) {
-      const waiting = m.actors.filter((a) => cellOf(a.next) === lock.cell && kindOf(a.next) === ACQUIRE);
+      const waiting = m.actors.filter(
+        (a) => cellOf(a.next) === lock.cell && kindOf(a.next) === ACQUIRE,
+      );
       return waiting.length === 3 ? n - 1 : arrived.pick(n, ...about);
     },
   });
@@ -211,28 +283,29 @@ describe('fairness', () => {
     expect(endlessReaders(false)).toEqual({ ending: 'livelock', rule: LIVELOCK.id });
   });
 
-  it.each([[true, 'first waiter first'], [false, 'first first waiter']])(
-    'keeps a writer from overtaking those who wait: %s', (fair, expected) => {
-      const { m, lock, word } = stage(fair);
-      const log: string[] = [];
-      play(m, {
-        *first() {
-          for (let i = 0; i < 2; i++) {
-            yield* lock.writeLock();
-            log.push('first');
-            yield* m.relax(word);
-            yield* lock.writeUnlock();
-          }
-        },
-        *waiter() {
+  it.each([
+    [true, 'first waiter first'],
+    [false, 'first first waiter'],
+  ])('keeps a writer from overtaking those who wait: %s', (fair, expected) => {
+    const { m, lock, word } = stage(fair);
+    const log: string[] = [];
+    play(m, {
+      *first() {
+        for (let i = 0; i < 2; i++) {
           yield* lock.writeLock();
-          log.push('waiter');
+          log.push('first');
+          yield* m.relax(word);
           yield* lock.writeUnlock();
-        },
-      });
-      expect(log.join(' ')).toBe(expected);
-    },
-  );
+        }
+      },
+      *waiter() {
+        yield* lock.writeLock();
+        log.push('waiter');
+        yield* lock.writeUnlock();
+      },
+    });
+    expect(log.join(' ')).toBe(expected);
+  });
 
   it('serves those who wait in the order of their arrival', () => {
     const { all, afterArrival } = order(true);

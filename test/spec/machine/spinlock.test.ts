@@ -16,15 +16,18 @@ function stage() {
 describe('a spinlock', () => {
   it('makes what it protects atomic, where without it an update is lost', () => {
     const { m, lock, word } = stage();
-    const adds = (locked: boolean) => function* () {
-      if (locked) yield* lock.lock();
-      yield* m.write(word, (yield* m.read(word)) + 1);
-      if (locked) yield* lock.unlock();
-    };
+    const adds = (locked: boolean) =>
+      function* () {
+        if (locked) yield* lock.lock();
+        yield* m.write(word, (yield* m.read(word)) + 1);
+        if (locked) yield* lock.unlock();
+      };
     const lost = (locked: boolean) => {
       let count = 0;
       const cast = { a: adds(locked), b: adds(locked), c: adds(locked) };
-      const runs = playAll(m, cast, () => { if (m.peek(word) !== 3) count++; });
+      const runs = playAll(m, cast, () => {
+        if (m.peek(word) !== 3) count++;
+      });
       return { runs, lost: count };
     };
     expect(lost(false)).toEqual({ runs: 90, lost: 84 });
@@ -44,41 +47,81 @@ describe('a spinlock', () => {
 
   it('taken twice by one actor is a deadlock of that actor with itself', () => {
     const { m, lock } = stage();
-    expect(play(m, { *a() { yield* lock.lock(); yield* lock.lock(); } })).toBe('deadlock');
+    expect(
+      play(m, {
+        *a() {
+          yield* lock.lock();
+          yield* lock.lock();
+        },
+      }),
+    ).toBe('deadlock');
     expect(m.violation?.seen).toBe('a waits for pages_lock, held by a');
   });
 
   it('released while it is free is a bad unlock', () => {
     const { m, lock } = stage();
-    play(m, { *a() { yield* lock.unlock(); } });
+    play(m, {
+      *a() {
+        yield* lock.unlock();
+      },
+    });
     expect(m.violation).toMatchObject({
-      rule: BAD_UNLOCK.id, expected: 'pages_lock is released by its holder, nobody', seen: 'a releases it',
+      rule: BAD_UNLOCK.id,
+      expected: 'pages_lock is released by its holder, nobody',
+      seen: 'a releases it',
     });
   });
 
   it('released by another than its holder is a bad unlock', () => {
     const { m, lock, word } = stage();
     play(m, {
-      *a() { yield* lock.lock(); yield* m.relax(word); yield* lock.unlock(); },
-      *b() { yield* lock.unlock(); },
+      *a() {
+        yield* lock.lock();
+        yield* m.relax(word);
+        yield* lock.unlock();
+      },
+      *b() {
+        yield* lock.unlock();
+      },
     });
     expect(m.violation).toMatchObject({
-      rule: BAD_UNLOCK.id, actor: 1, expected: 'pages_lock is released by its holder, a', seen: 'b releases it',
+      rule: BAD_UNLOCK.id,
+      actor: 1,
+      expected: 'pages_lock is released by its holder, a',
+      seen: 'b releases it',
     });
   });
 
   it('still held by an actor that ends is reported', () => {
     const { m, lock } = stage();
-    play(m, { *a() { yield* lock.lock(); } });
+    play(m, {
+      *a() {
+        yield* lock.lock();
+      },
+    });
     expect(m.violation).toMatchObject({
-      rule: ENDED_HOLDING.id, actor: 0, expected: 'a lets go before it ends', seen: 'it holds pages_lock',
+      rule: ENDED_HOLDING.id,
+      actor: 0,
+      expected: 'a lets go before it ends',
+      seen: 'it holds pages_lock',
     });
   });
 
   it('is free again after a reset', () => {
     const { m, lock } = stage();
-    play(m, { *a() { yield* lock.lock(); } });
-    expect(play(m, { *a() { yield* lock.lock(); yield* lock.unlock(); } })).toBe('finished');
+    play(m, {
+      *a() {
+        yield* lock.lock();
+      },
+    });
+    expect(
+      play(m, {
+        *a() {
+          yield* lock.lock();
+          yield* lock.unlock();
+        },
+      }),
+    ).toBe('finished');
   });
 
   it('works in an atomic run, and does not wait there', () => {
@@ -89,6 +132,10 @@ describe('a spinlock', () => {
     atomically(lock.unlock());
     expect(m.peek(lock.cell)).toBe(0);
     atomically(lock.unlock());
-    expect(m.violation).toMatchObject({ rule: BAD_UNLOCK.id, actor: -1, seen: 'nobody releases it' });
+    expect(m.violation).toMatchObject({
+      rule: BAD_UNLOCK.id,
+      actor: -1,
+      seen: 'nobody releases it',
+    });
   });
 });

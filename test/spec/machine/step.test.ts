@@ -1,7 +1,20 @@
 import { describe, expect, it } from 'vitest';
 import { ORDINARY } from '../../../spec/machine/choices.ts';
 import {
-  access, ACQUIRE, atomically, cellOf, independent, KIND_NAMES, kindOf, PAUSE, READ, RELEASE, RMW, TRY, WAIT, WRITE,
+  access,
+  ACQUIRE,
+  atomically,
+  cellOf,
+  independent,
+  KIND_NAMES,
+  kindOf,
+  PAUSE,
+  READ,
+  RELEASE,
+  RMW,
+  TRY,
+  WAIT,
+  WRITE,
   type Steps,
 } from '../../../spec/machine/step.ts';
 
@@ -18,7 +31,14 @@ describe('an announced step', () => {
 
   it('has a name for each kind', () => {
     expect(KINDS.map((kind) => KIND_NAMES[kind])).toEqual([
-      'read', 'write', 'rmw', 'try', 'acquire', 'release', 'wait', 'pause',
+      'read',
+      'write',
+      'rmw',
+      'try',
+      'acquire',
+      'release',
+      'wait',
+      'pause',
     ]);
   });
 

@@ -35,13 +35,23 @@ export class Scripted implements Choices {
   }
 }
 
-/** After each step the next actor in rotation that can step, so the second one begins; outcomes are ordinary. */
-export const lockstep: Choices = { pick: (n, _actor, _at, what) => (what === SWITCH && n > 1 ? 1 : 0) };
+/**
+ * After each step the next actor in rotation that can step, so the second one begins; outcomes are
+ * ordinary.
+ */
+export const lockstep: Choices = {
+  pick: (n, _actor, _at, what) => (what === SWITCH && n > 1 ? 1 : 0),
+};
 
 export type Cast = Record<string, () => Steps<void>>;
 
 /** One run of `cast` from the sealed state. */
-export function play(m: Machine, cast: Cast, choices: Choices = ORDINARY, maxSteps = 2_000): Ending {
+export function play(
+  m: Machine,
+  cast: Cast,
+  choices: Choices = ORDINARY,
+  maxSteps = 2_000,
+): Ending {
   m.reset();
   m.choices = choices;
   for (const [name, steps] of Object.entries(cast)) m.spawn(name, steps());
@@ -49,7 +59,12 @@ export function play(m: Machine, cast: Cast, choices: Choices = ORDINARY, maxSte
 }
 
 /** Runs `cast` under every sequence of choices, and tells how many there are. */
-export function playAll(m: Machine, cast: Cast, visit: (ending: Ending) => void, maxSteps = 2_000): number {
+export function playAll(
+  m: Machine,
+  cast: Cast,
+  visit: (ending: Ending) => void,
+  maxSteps = 2_000,
+): number {
   const picks: number[] = [];
   const widths: number[] = [];
   for (let count = 1; ; count++) {
@@ -74,7 +89,12 @@ export function playAll(m: Machine, cast: Cast, visit: (ending: Ending) => void,
 }
 
 /** How often each ending (or the rule that was broken) comes up over `seeds` pseudo-random runs. */
-export function tally(m: Machine, cast: Cast, seeds = 200, maxSteps = 2_000): Record<string, number> {
+export function tally(
+  m: Machine,
+  cast: Cast,
+  seeds = 200,
+  maxSteps = 2_000,
+): Record<string, number> {
   const counts: Record<string, number> = {};
   for (let seed = 0; seed < seeds; seed++) {
     const ending = play(m, cast, new Seeded(seed), maxSteps);

@@ -1,4 +1,7 @@
-/** A small table format for the tests of TLB and walker: four entries a table, three levels, allocated pages. */
+/**
+ * A small table format for the tests of TLB and walker: four entries a table, three levels,
+ * allocated pages.
+ */
 import type { Machine } from '../../../spec/machine/machine.ts';
 import { Memory } from '../../../spec/machine/memory.ts';
 import { Pages, type PageRef } from '../../../spec/machine/pages.ts';
@@ -40,10 +43,21 @@ export const format = (pages: Pages, marks: boolean): TableFormat => ({
 
 /** A machine's pages with a root, a table of each lower level for GFN 0, and a walker with its TLB. */
 export function tables(m: Machine, marks = false) {
-  const pages = new Pages(new Memory(m, 12, FANOUT), 0, 12, { kinds: ['table', 'guest'], reuseLast: true });
-  const [root, middle, last] = [0, 0, 0].map(() => pages.allocNow(TABLE_PAGE)) as [PageRef, PageRef, PageRef]; // three
+  const pages = new Pages(new Memory(m, 12, FANOUT), 0, 12, {
+    kinds: ['table', 'guest'],
+    reuseLast: true,
+  });
+  const [root, middle, last] = [0, 0, 0].map(() => pages.allocNow(TABLE_PAGE)) as [
+    PageRef,
+    PageRef,
+    PageRef,
+  ]; // three
   const page = pages.allocNow(GUEST_PAGE);
-  const entries = { root: pages.word(root, 0), middle: pages.word(middle, 0), last: pages.word(last, 0) };
+  const entries = {
+    root: pages.word(root, 0),
+    middle: pages.word(middle, 0),
+    last: pages.word(last, 0),
+  };
   m.poke(entries.root, tableEntry(middle));
   m.poke(entries.middle, tableEntry(last));
   m.poke(entries.last, leafEntry(page));

@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { atomically } from '../../../spec/machine/step.ts';
-import { ALL_ACCESS, EntryCache, EXECUTE_ACCESS, READ_ACCESS, Tlb, WRITE_ACCESS } from '../../../spec/machine/tlb.ts';
+import {
+  ALL_ACCESS,
+  EntryCache,
+  EXECUTE_ACCESS,
+  READ_ACCESS,
+  Tlb,
+  WRITE_ACCESS,
+} from '../../../spec/machine/tlb.ts';
 import { Seeded } from './support.ts';
 import { span } from './tables.ts';
 
@@ -20,7 +27,8 @@ describe('a cache of entries', () => {
   it('finds an entry for every GFN that it maps, under its root only', () => {
     const { cache } = stage();
     cache.put(ROOT, 21, 1, READ_ACCESS | EXECUTE_ACCESS, false, 77);
-    for (let gfn = 0; gfn < 40; gfn++) expect(cache.find(ROOT, gfn) >= 0).toBe(gfn >= 20 && gfn < 24);
+    for (let gfn = 0; gfn < 40; gfn++)
+      expect(cache.find(ROOT, gfn) >= 0).toBe(gfn >= 20 && gfn < 24);
     expect(cache.find(OTHER_ROOT, 21)).toBe(-1);
     const slot = cache.find(ROOT, 22);
     expect([cache.target(slot), cache.level(slot), cache.permissions(slot)]).toEqual([77, 1, 5]);
@@ -41,7 +49,11 @@ describe('a cache of entries', () => {
     cache.put(ROOT, 1, 0, WRITE_ACCESS, true, 11);
     cache.put(OTHER_ROOT, 1, 0, READ_ACCESS, false, 12);
     const slot = cache.find(ROOT, 1);
-    expect([cache.target(slot), cache.permissions(slot), cache.isDirty(slot)]).toEqual([11, WRITE_ACCESS, true]);
+    expect([cache.target(slot), cache.permissions(slot), cache.isDirty(slot)]).toEqual([
+      11,
+      WRITE_ACCESS,
+      true,
+    ]);
     expect(cache.pointsTo(10)).toBe(false);
     expect(cache.pointsTo(12)).toBe(true);
   });
@@ -69,10 +81,16 @@ describe('a cache of entries', () => {
     const left = (root: number) => [3, 4, 8].filter((gfn) => cache.find(root, gfn) >= 0);
     fill();
     cache.dropRange(7, 1, ROOT);
-    expect([left(ROOT), left(OTHER_ROOT)]).toEqual([[3, 8], [3, 4, 8]]);
+    expect([left(ROOT), left(OTHER_ROOT)]).toEqual([
+      [3, 8],
+      [3, 4, 8],
+    ]);
     fill();
     cache.dropRange(4, 4);
-    expect([left(ROOT), left(OTHER_ROOT)]).toEqual([[3, 8], [3, 8]]);
+    expect([left(ROOT), left(OTHER_ROOT)]).toEqual([
+      [3, 8],
+      [3, 8],
+    ]);
     fill();
     cache.drop(ROOT);
     expect([left(ROOT), left(OTHER_ROOT)]).toEqual([[], [3, 4, 8]]);
@@ -109,7 +127,11 @@ describe('a cache of entries', () => {
     cache.put(ROOT, 1, 0, ALL_ACCESS, false, 1);
     m.reset();
     expect(cache.find(ROOT, 1)).toBe(-1);
-    expect([0, 1, 12].map((cell) => m.nameOf(cell))).toEqual(['cache.victim', 'cache[0].space', 'cache[1].target']);
+    expect([0, 1, 12].map((cell) => m.nameOf(cell))).toEqual([
+      'cache.victim',
+      'cache[0].space',
+      'cache[1].target',
+    ]);
   });
 });
 

@@ -2,7 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { BAD_GUEST_ENTRY, ENDED_HOLDING } from '../../../spec/machine/faults.ts';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { atomically } from '../../../spec/machine/step.ts';
-import { EXITING_GUEST, IN_GUEST, OUTSIDE_GUEST, requestAllAndWait, Vcpu } from '../../../spec/machine/vcpu.ts';
+import {
+  EXITING_GUEST,
+  IN_GUEST,
+  OUTSIDE_GUEST,
+  requestAllAndWait,
+  Vcpu,
+} from '../../../spec/machine/vcpu.ts';
 import { play, playAll, tally } from './support.ts';
 
 const FLUSH = 1;
@@ -14,15 +20,19 @@ function stage(count = 1) {
   const vcpu = vcpus[0] as Vcpu; // count >= 1
   const word = m.segment('word', 2, (i) => `word ${i}`);
   m.seal();
-  /** Runs its guest `rounds` times, a guest access each, and leaves when it notices an interrupt or after `steps`. */
-  const guest = (v: Vcpu, rounds: number, steps = 3) => function* () {
-    for (let i = 0; i < rounds; i++) {
-      yield* v.takeRequests(FLUSH);
-      if (!(yield* v.enterUnlessRequested())) continue;
-      for (let step = 0; step < steps && !(yield* v.notices()); step++) yield* m.read(word);
-      yield* v.leave();
-    }
-  };
+  /**
+   * Runs its guest `rounds` times, a guest access each, and leaves when it notices an interrupt or
+   * after `steps`.
+   */
+  const guest = (v: Vcpu, rounds: number, steps = 3) =>
+    function* () {
+      for (let i = 0; i < rounds; i++) {
+        yield* v.takeRequests(FLUSH);
+        if (!(yield* v.enterUnlessRequested())) continue;
+        for (let step = 0; step < steps && !(yield* v.notices()); step++) yield* m.read(word);
+        yield* v.leave();
+      }
+    };
   return { m, vcpu, vcpus, word, guest };
 }
 
@@ -45,20 +55,37 @@ describe('a vCPU', () => {
 
   it('that enters twice, or is taken out by another thread, breaks a rule', () => {
     const { m, vcpu, word } = stage();
-    play(m, { *a() { yield* vcpu.enter(); yield* vcpu.enter(); } });
+    play(m, {
+      *a() {
+        yield* vcpu.enter();
+        yield* vcpu.enter();
+      },
+    });
     expect(m.violation).toMatchObject({
-      rule: BAD_GUEST_ENTRY.id, expected: 'vcpu0 enters from outside the guest', seen: 'in guest',
+      rule: BAD_GUEST_ENTRY.id,
+      expected: 'vcpu0 enters from outside the guest',
+      seen: 'in guest',
     });
     play(m, {
-      *a() { yield* vcpu.enter(); yield* m.relax(word); yield* vcpu.leave(); },
-      *b() { yield* vcpu.leave(); },
+      *a() {
+        yield* vcpu.enter();
+        yield* m.relax(word);
+        yield* vcpu.leave();
+      },
+      *b() {
+        yield* vcpu.leave();
+      },
     });
     expect(m.violation).toMatchObject({ rule: BAD_GUEST_ENTRY.id, actor: 1, seen: 'b' });
   });
 
   it('left in the guest by a thread that ends is reported', () => {
     const { m, vcpu } = stage();
-    play(m, { *a() { yield* vcpu.enter(); } });
+    play(m, {
+      *a() {
+        yield* vcpu.enter();
+      },
+    });
     expect(m.violation).toMatchObject({ rule: ENDED_HOLDING.id, seen: 'it holds vcpu0' });
   });
 
@@ -85,7 +112,7 @@ describe('a vCPU', () => {
 });
 
 describe('an interrupt', () => {
-  it('is noticed by the guest\'s next step, and taken by leaving', () => {
+  it("is noticed by the guest's next step, and taken by leaving", () => {
     const { vcpu } = stage();
     atomically(vcpu.enter());
     expect(atomically(vcpu.notices())).toBe(false);
@@ -112,22 +139,30 @@ describe('a kick', () => {
     atomically(vcpu.kick());
     const told = m.peek(vcpu.cell + 2);
     atomically(vcpu.kick());
-    expect([vcpu.isInterrupted(), vcpu.mode(), m.peek(vcpu.cell + 2)]).toEqual([true, EXITING_GUEST, told]);
+    expect([vcpu.isInterrupted(), vcpu.mode(), m.peek(vcpu.cell + 2)]).toEqual([
+      true,
+      EXITING_GUEST,
+      told,
+    ]);
   });
 
   it('that waits returns only after the guest it found has left, in every schedule', () => {
     const { m, vcpu, guest } = stage();
     let found = 0;
-    const runs = playAll(m, {
-      vcpu: guest(vcpu, 1, 1),
-      *host() {
-        if (!(yield* vcpu.kickForWait())) return;
-        found++;
-        expect(vcpu.mode()).toBe(EXITING_GUEST);
-        yield* vcpu.waitForExit();
-        expect(vcpu.mode()).toBe(OUTSIDE_GUEST); // this guest enters only once
+    const runs = playAll(
+      m,
+      {
+        vcpu: guest(vcpu, 1, 1),
+        *host() {
+          if (!(yield* vcpu.kickForWait())) return;
+          found++;
+          expect(vcpu.mode()).toBe(EXITING_GUEST);
+          yield* vcpu.waitForExit();
+          expect(vcpu.mode()).toBe(OUTSIDE_GUEST); // this guest enters only once
+        },
       },
-    }, (ending) => expect(ending).toBe('finished'));
+      (ending) => expect(ending).toBe('finished'),
+    );
     expect(found).toBeGreaterThan(0);
     expect(found).toBeLessThan(runs);
   });
@@ -135,13 +170,17 @@ describe('a kick', () => {
   it('without waiting does return while the guest is still there', () => {
     const { m, vcpu, guest } = stage();
     const modes = new Set<number>();
-    playAll(m, {
-      vcpu: guest(vcpu, 1, 1),
-      *host() {
-        yield* vcpu.kick();
-        modes.add(vcpu.mode());
+    playAll(
+      m,
+      {
+        vcpu: guest(vcpu, 1, 1),
+        *host() {
+          yield* vcpu.kick();
+          modes.add(vcpu.mode());
+        },
       },
-    }, (ending) => expect(ending).toBe('finished'));
+      (ending) => expect(ending).toBe('finished'),
+    );
     expect([...modes].toSorted()).toEqual([OUTSIDE_GUEST, EXITING_GUEST]);
   });
 
@@ -169,8 +208,12 @@ describe('a kick', () => {
 
   it('by several that wait ends for all of them', () => {
     const { m, vcpu, guest } = stage();
-    const kicks = function* () { yield* vcpu.kickAndWait(); };
-    expect(tally(m, { vcpu: guest(vcpu, 3), a: kicks, b: kicks, c: kicks })).toEqual({ finished: 200 });
+    const kicks = function* () {
+      yield* vcpu.kickAndWait();
+    };
+    expect(tally(m, { vcpu: guest(vcpu, 3), a: kicks, b: kicks, c: kicks })).toEqual({
+      finished: 200,
+    });
   });
 
   it('that waits does so also for a vCPU that somebody else has kicked', () => {
@@ -210,7 +253,10 @@ describe('a kick', () => {
   });
 });
 
-/** The host clears `word` and makes every vCPU see it: no guest access after that may find the old value. */
+/**
+ * The host clears `word` and makes every vCPU see it: no guest access after that may find the old
+ * value.
+ */
 function shootdown(check: 'mode first' | 'requests first') {
   const { m, vcpu, word } = stage();
   m.poke(word, 1);
@@ -233,14 +279,18 @@ function shootdown(check: 'mode first' | 'requests first') {
       yield* vcpu.leave();
     }
   };
-  const runs = playAll(m, {
-    guest,
-    *host() {
-      yield* m.write(word, 0);
-      yield* requestAllAndWait([vcpu], FLUSH);
-      yield* m.write(word + 1, 1);
+  const runs = playAll(
+    m,
+    {
+      guest,
+      *host() {
+        yield* m.write(word, 0);
+        yield* requestAllAndWait([vcpu], FLUSH);
+        yield* m.write(word + 1, 1);
+      },
     },
-  }, (ending) => expect(ending).toBe('finished'));
+    (ending) => expect(ending).toBe('finished'),
+  );
   return { late, runs };
 }
 

@@ -4,14 +4,38 @@ import { Machine } from '../../../spec/machine/machine.ts';
 import { Memory } from '../../../spec/machine/memory.ts';
 import { atomically, KIND_NAMES, kindOf, cellOf } from '../../../spec/machine/step.ts';
 import { EXECUTE_ACCESS, READ_ACCESS, Tlb, WRITE_ACCESS } from '../../../spec/machine/tlb.ts';
-import {
-  ABSENT, FORBIDDEN, MISCONFIGURED, TRANSLATED, WALK_ENDS, Walker, type TableFormat, type WalkEnd,
-} from '../../../spec/machine/walker.ts';
 import { requestAllAndWait, Vcpu } from '../../../spec/machine/vcpu.ts';
-import { entry, isLeaf, MAPPED, NL_BLOCKED, NL_MAPPED, pageOf, PENDING, permissionsOf } from '../../../spec/tdx/entry.ts';
+import {
+  ABSENT,
+  FORBIDDEN,
+  MISCONFIGURED,
+  TRANSLATED,
+  WALK_ENDS,
+  Walker,
+  type TableFormat,
+  type WalkEnd,
+} from '../../../spec/machine/walker.ts';
+import {
+  entry,
+  isLeaf,
+  MAPPED,
+  NL_BLOCKED,
+  NL_MAPPED,
+  pageOf,
+  PENDING,
+  permissionsOf,
+} from '../../../spec/tdx/entry.ts';
 import { Geometry } from '../../../spec/tdx/geometry.ts';
 import { play, playAll } from './support.ts';
-import { ACCESSED, brokenEntry, DIRTY, leafEntry, tableEntry, TABLE_PAGE, tables } from './tables.ts';
+import {
+  ACCESSED,
+  brokenEntry,
+  DIRTY,
+  leafEntry,
+  tableEntry,
+  TABLE_PAGE,
+  tables,
+} from './tables.ts';
 
 const RW = READ_ACCESS | WRITE_ACCESS;
 
@@ -35,7 +59,12 @@ function stage(marks = false) {
 describe('a page walk', () => {
   it('looks into the TLB, then reads an entry per level, each as a step', () => {
     const { walker, page, stepsOf } = stage();
-    expect(stepsOf(0)).toEqual(['read tlb', 'read page 0 word 0', 'read page 1 word 0', 'read page 2 word 0']);
+    expect(stepsOf(0)).toEqual([
+      'read tlb',
+      'read page 0 word 0',
+      'read page 1 word 0',
+      'read page 2 word 0',
+    ]);
     expect([walker.page, walker.level, walker.offset, walker.hit]).toEqual([page, 0, 0, false]);
   });
 
@@ -71,10 +100,30 @@ describe('a page walk', () => {
     m.poke(pages.word(middle, 1), brokenEntry(page));
     m.poke(pages.word(last, 1), leafEntry(page, READ_ACCESS));
     m.poke(pages.word(root, 2), tableEntry(middle, READ_ACCESS));
-    const ends = ([gfn, wanted]: [number, number]) => [WALK_ENDS[translate(gfn, wanted)], walker.level, walker.page];
-    expect(([[16, READ_ACCESS], [2, READ_ACCESS], [4, READ_ACCESS], [1, WRITE_ACCESS]] as [number, number][]).map(ends))
-      .toEqual([['absent', 2, -1], ['absent', 0, -1], ['misconfigured', 1, -1], ['forbidden', 0, -1]]);
-    expect([ABSENT, MISCONFIGURED].map((end) => WALK_ENDS[end])).toEqual(['absent', 'misconfigured']);
+    const ends = ([gfn, wanted]: [number, number]) => [
+      WALK_ENDS[translate(gfn, wanted)],
+      walker.level,
+      walker.page,
+    ];
+    expect(
+      (
+        [
+          [16, READ_ACCESS],
+          [2, READ_ACCESS],
+          [4, READ_ACCESS],
+          [1, WRITE_ACCESS],
+        ] as [number, number][]
+      ).map(ends),
+    ).toEqual([
+      ['absent', 2, -1],
+      ['absent', 0, -1],
+      ['misconfigured', 1, -1],
+      ['forbidden', 0, -1],
+    ]);
+    expect([ABSENT, MISCONFIGURED].map((end) => WALK_ENDS[end])).toEqual([
+      'absent',
+      'misconfigured',
+    ]);
   });
 
   it('grants what every level grants, also from the middle of the tree', () => {
@@ -102,8 +151,13 @@ describe('accessed and dirty bits', () => {
   it('are set by an atomic step of their own, and not again', () => {
     const { m, entries, stepsOf } = stage(true);
     expect(stepsOf(0)).toEqual([
-      'read tlb', 'read page 0 word 0', 'rmw page 0 word 0', 'read page 1 word 0', 'rmw page 1 word 0',
-      'read page 2 word 0', 'rmw page 2 word 0',
+      'read tlb',
+      'read page 0 word 0',
+      'rmw page 0 word 0',
+      'read page 1 word 0',
+      'rmw page 1 word 0',
+      'read page 2 word 0',
+      'rmw page 2 word 0',
     ]);
     expect(m.peek(entries.last) & (ACCESSED | DIRTY)).toBe(ACCESSED);
     expect(stepsOf(0)).toEqual(['read tlb']);
@@ -116,10 +170,18 @@ describe('accessed and dirty bits', () => {
   it('are never set in an entry that somebody has changed in between', () => {
     const { m, entries, walker, root } = stage(true);
     const ends = new Set<string>();
-    playAll(m, {
-      *guest() { ends.add(WALK_ENDS[yield* walker.translate(root, 0, RW)]); },
-      *zapper() { yield* m.write(entries.last, 0); },
-    }, () => expect(m.peek(entries.last)).toBe(0));
+    playAll(
+      m,
+      {
+        *guest() {
+          ends.add(WALK_ENDS[yield* walker.translate(root, 0, RW)]);
+        },
+        *zapper() {
+          yield* m.write(entries.last, 0);
+        },
+      },
+      () => expect(m.peek(entries.last)).toBe(0),
+    );
     expect([...ends].toSorted()).toEqual(['absent', 'translated']);
   });
 
@@ -127,18 +189,25 @@ describe('accessed and dirty bits', () => {
     const { m, entries, walker, root, page } = stage(true);
     const lost = (atomic: boolean): number => {
       let count = 0;
-      playAll(m, {
-        *guest() { yield* walker.translate(root, 0, RW); },
-        *cpu() { // takes away the permission to write
-          const old = yield* m.read(entries.last);
-          const rest = old & ~WRITE_ACCESS;
-          if (atomic) yield* m.cmpxchg(entries.last, old, rest);
-          else yield* m.write(entries.last, rest);
+      playAll(
+        m,
+        {
+          *guest() {
+            yield* walker.translate(root, 0, RW);
+          },
+          *cpu() {
+            // takes away the permission to write
+            const old = yield* m.read(entries.last);
+            const rest = old & ~WRITE_ACCESS;
+            if (atomic) yield* m.cmpxchg(entries.last, old, rest);
+            else yield* m.write(entries.last, rest);
+          },
         },
-      }, () => {
-        const translated = walker.page === page;
-        if (translated && (m.peek(entries.last) & DIRTY) === 0) count++;
-      });
+        () => {
+          const translated = walker.page === page;
+          if (translated && (m.peek(entries.last) & DIRTY) === 0) count++;
+        },
+      );
       return count;
     };
     expect(lost(true)).toBe(0);
@@ -146,7 +215,10 @@ describe('accessed and dirty bits', () => {
   });
 });
 
-/** Unlinks and frees the last table after the hardware has walked through it, with or without flushing it. */
+/**
+ * Unlinks and frees the last table after the hardware has walked through it, with or without
+ * flushing it.
+ */
 function freedTable(flush: 'nothing' | 'leaves' | 'all') {
   const { m, pages, entries, last, tlb, walker, root } = stage();
   const ending = play(m, {
@@ -179,19 +251,24 @@ describe('stale translations', () => {
     m.seal();
     const rules = (kick: boolean) => {
       const broken = new Set<string>();
-      playAll(m, {
-        *guest() {
-          if ((yield* vcpu.takeRequests(1)) !== 0) yield* tlb.flush();
-          if (!(yield* vcpu.enterUnlessRequested())) return;
-          if ((yield* walker.translate(root, 0, READ_ACCESS)) === TRANSLATED) yield* pages.readAt(walker.page, 0);
-          yield* vcpu.leave();
+      playAll(
+        m,
+        {
+          *guest() {
+            if ((yield* vcpu.takeRequests(1)) !== 0) yield* tlb.flush();
+            if (!(yield* vcpu.enterUnlessRequested())) return;
+            if ((yield* walker.translate(root, 0, READ_ACCESS)) === TRANSLATED)
+              yield* pages.readAt(walker.page, 0);
+            yield* vcpu.leave();
+          },
+          *zapper() {
+            yield* m.write(entries.last, 0);
+            if (kick) yield* requestAllAndWait([vcpu], 1);
+            yield* pages.free(page);
+          },
         },
-        *zapper() {
-          yield* m.write(entries.last, 0);
-          if (kick) yield* requestAllAndWait([vcpu], 1);
-          yield* pages.free(page);
-        },
-      }, (ending) => broken.add(m.violation?.rule ?? ending));
+        (ending) => broken.add(m.violation?.rule ?? ending),
+      );
       return [...broken].toSorted();
     };
     expect(rules(true)).toEqual(['finished']);
@@ -222,7 +299,10 @@ describe('stale translations', () => {
         yield* walker.translate(root, 1, READ_ACCESS);
       },
     });
-    expect(m.violation).toMatchObject({ rule: USE_AFTER_FREE.id, seen: 'table page, generation 3' });
+    expect(m.violation).toMatchObject({
+      rule: USE_AFTER_FREE.id,
+      seen: 'table page, generation 3',
+    });
   });
 });
 

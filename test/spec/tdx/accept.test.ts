@@ -4,14 +4,24 @@ import { ModuleWorld, TDR, type WorldOptions } from '../../../properties/module/
 import { atomically, kindOf, READ, RMW } from '../../../spec/machine/step.ts';
 import type { Call, Operands } from '../../../spec/tdx/call.ts';
 import {
-  entry, EXPORTED_DIRTY, MAPPED, pageOf, PENDING, PENDING_EXPORTED_DIRTY, stateName, stateOf,
+  entry,
+  EXPORTED_DIRTY,
+  MAPPED,
+  pageOf,
+  PENDING,
+  PENDING_EXPORTED_DIRTY,
+  stateName,
+  stateOf,
 } from '../../../spec/tdx/entry.ts';
 import { tableAt } from '../../../spec/tdx/rules/tree.ts';
 import { describeStatus } from '../../../spec/tdx/status.ts';
 import { VP } from '../../../spec/tdx/td.ts';
 import { runUntil } from './schedules.ts';
 
-/** A running TD with VCPU 0 inside. A "2 MiB" page is four pages here, so that it can be interrupted three times. */
+/**
+ * A running TD with VCPU 0 inside. A "2 MiB" page is four pages here, so that it can be interrupted
+ * three times.
+ */
 function world(options: Partial<WorldOptions> = {}): ModuleWorld {
   const w = new ModuleWorld({ module: '1.5', indexBits: 2, ...options });
   for (let page = w.firstPage; page < w.memory.pages; page++) w.use(page);
@@ -19,17 +29,23 @@ function world(options: Partial<WorldOptions> = {}): ModuleWorld {
   return w;
 }
 
-const operands = (w: ModuleWorld, level: number, interruptAfter = -1): Partial<Operands> =>
-  ({ rcx: w.mapping(0, level).rcx, vcpu: w.tdvpr(0), interruptAfter });
+const operands = (w: ModuleWorld, level: number, interruptAfter = -1): Partial<Operands> => ({
+  rcx: w.mapping(0, level).rcx,
+  vcpu: w.tdvpr(0),
+  interruptAfter,
+});
 const accept = (w: ModuleWorld, level: number, interruptAfter = -1): Call =>
   w.call('TDG.MEM.PAGE.ACCEPT', operands(w, level, interruptAfter));
 const add = (w: ModuleWorld, level: number): void => {
   w.addTables(0, level + 1);
   w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(0, level), r8: w.address(w.pageOf(0)) });
 };
-const cellOf = (w: ModuleWorld, level: number): number => w.memory.word(tableAt(w.tdx, TDR, 0, level), 0);
-const stateAt = (w: ModuleWorld, level: number): string => stateName(stateOf(w.m.peek(cellOf(w, level))));
-const word = (w: ModuleWorld, offset: number): number => w.m.peek(w.memory.word(w.pageOf(0) + offset, 0));
+const cellOf = (w: ModuleWorld, level: number): number =>
+  w.memory.word(tableAt(w.tdx, TDR, 0, level), 0);
+const stateAt = (w: ModuleWorld, level: number): string =>
+  stateName(stateOf(w.m.peek(cellOf(w, level))));
+const word = (w: ModuleWorld, offset: number): number =>
+  w.m.peek(w.memory.word(w.pageOf(0) + offset, 0));
 const rip = (w: ModuleWorld): number => w.m.peek(w.memory.word(w.tdvpr(0), VP.RIP));
 
 describe('a pending page', () => {
@@ -41,7 +57,9 @@ describe('a pending page', () => {
     expect(describeStatus(accept(w, level).status)).toBe('TDX_SUCCESS');
     expect([stateAt(w, level), word(w, 0), rip(w)]).toEqual(['MAPPED', 0, before + 1]);
     expect(word(w, 1) === 0, 'only its own pages').toBe(level === 1);
-    expect(describeStatus(accept(w, level).status)).toBe(`TDX_PAGE_ALREADY_ACCEPTED|level ${level}`);
+    expect(describeStatus(accept(w, level).status)).toBe(
+      `TDX_PAGE_ALREADY_ACCEPTED|level ${level}`,
+    );
   });
 
   test('of 2 MiB counts how far it has come when it is interrupted, and goes on from there', () => {
@@ -64,7 +82,10 @@ describe('a pending page', () => {
     add(w, 1);
     accept(w, 1, 2);
     w.must('TDH.MEM.RANGE.BLOCK', w.mapping(0, 1));
-    expect([stateAt(w, 1), pageOf(w.m.peek(cellOf(w, 1)))]).toEqual(['PENDING_BLOCKED', w.pageOf(0)]);
+    expect([stateAt(w, 1), pageOf(w.m.peek(cellOf(w, 1)))]).toEqual([
+      'PENDING_BLOCKED',
+      w.pageOf(0),
+    ]);
   });
 
   test('that waits for acceptance after an export becomes EXPORTED_DIRTY', () => {
@@ -94,7 +115,10 @@ describe('what is not pending', () => {
     expect(describeStatus(call.status)).toBe('TDX_OPERAND_INVALID|RCX');
   });
 
-  /** Requested level, faulting level and state code, leaf: as the extended exit qualification packs them. */
+  /**
+   * Requested level, faulting level and state code, leaf: as the extended exit qualification packs
+   * them.
+   */
   const details = (requested: number, level: number, code: number, leaf: boolean): number =>
     1 + (requested | (level << 3) | (code << 6) | (leaf ? 1 << 14 : 0)) * 2 ** 32;
 
@@ -102,18 +126,32 @@ describe('what is not pending', () => {
     ['nothing', 0, (w: ModuleWorld) => w.addTables(0), details(0, 0, 0, false), 2],
     ['no table', 0, () => {}, details(0, 3, 0, false), 2],
     ['a pending page above', 0, (w: ModuleWorld) => add(w, 1), details(0, 1, 2, true), 2],
-    ['a blocked page', 0, (w: ModuleWorld) => {
-      add(w, 0);
-      w.must('TDH.MEM.RANGE.BLOCK', w.mapping(0, 0));
-    }, details(0, 0, 3, true), 2],
-  ] as const)('%s: the VCPU leaves the TD, and the VMM is told why', ([, level, prepare, extended, qualification]) => {
-    const w = world();
-    prepare(w);
-    const before = rip(w);
-    const call = accept(w, level);
-    expect([call.exitReason, call.rcx, call.rdx, call.r8]).toEqual([48, qualification, extended, 0]);
-    expect([w.isInside(0), rip(w), call.interrupted]).toEqual([false, before, false]);
-  });
+    [
+      'a blocked page',
+      0,
+      (w: ModuleWorld) => {
+        add(w, 0);
+        w.must('TDH.MEM.RANGE.BLOCK', w.mapping(0, 0));
+      },
+      details(0, 0, 3, true),
+      2,
+    ],
+  ] as const)(
+    '%s: the VCPU leaves the TD, and the VMM is told why',
+    ([, level, prepare, extended, qualification]) => {
+      const w = world();
+      prepare(w);
+      const before = rip(w);
+      const call = accept(w, level);
+      expect([call.exitReason, call.rcx, call.rdx, call.r8]).toEqual([
+        48,
+        qualification,
+        extended,
+        0,
+      ]);
+      expect([w.isInside(0), rip(w), call.interrupted]).toEqual([false, before, false]);
+    },
+  );
 });
 
 describe('module 1.0', () => {
@@ -123,7 +161,11 @@ describe('module 1.0', () => {
     const w = world(setting);
     add(w, 0);
     const locked: number[] = [];
-    w.tdx.locks.listeners.push({ taken: (cell) => locked.push(cell), refused: () => {}, released: () => {} });
+    w.tdx.locks.listeners.push({
+      taken: (cell) => locked.push(cell),
+      refused: () => {},
+      released: () => {},
+    });
     expect(describeStatus(accept(w, 0).status)).toBe('TDX_SUCCESS');
     expect([locked, stateAt(w, 0)]).toEqual([[], 'MAPPED']);
   });
@@ -145,7 +187,10 @@ describe('module 1.0', () => {
     runUntil(racing, (announced) => kindOf(announced) === RMW && announced >>> 3 === cellOf(w, 0));
     expect(describeStatus(accept(w, 0).status)).toBe('TDX_SUCCESS');
     const block = atomically(racing);
-    expect([describeStatus(block.status), stateAt(w, 0)]).toEqual(['TDX_OPERAND_BUSY|RCX', 'MAPPED']);
+    expect([describeStatus(block.status), stateAt(w, 0)]).toEqual([
+      'TDX_OPERAND_BUSY|RCX',
+      'MAPPED',
+    ]);
     expect(stateOf(block.rcxEntry ?? 0), 'it reports the entry as it read it').toBe(PENDING);
   });
 
@@ -154,7 +199,11 @@ describe('module 1.0', () => {
     w.addTables(0);
     const racing = w.invoke('TDG.MEM.PAGE.ACCEPT', operands(w, 0));
     let reads = 0;
-    runUntil(racing, (announced) => kindOf(announced) === READ && announced >>> 3 === cellOf(w, 0) && ++reads === 2);
+    runUntil(
+      racing,
+      (announced) =>
+        kindOf(announced) === READ && announced >>> 3 === cellOf(w, 0) && ++reads === 2,
+    );
     w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(0, 0), r8: w.address(w.pageOf(0)) });
     expect(describeStatus(atomically(racing).status)).toBe('TDX_SUCCESS');
     expect(stateOf(w.m.peek(cellOf(w, 0)))).toBe(MAPPED);
@@ -162,7 +211,8 @@ describe('module 1.0', () => {
 });
 
 describe('a guest access, as the module emulates it', () => {
-  const access = (w: ModuleWorld, gpa = 8): Call => w.call('HW.GUEST.ACCESS', { rcx: gpa, vcpu: w.tdvpr(0) });
+  const access = (w: ModuleWorld, gpa = 8): Call =>
+    w.call('HW.GUEST.ACCESS', { rcx: gpa, vcpu: w.tdvpr(0) });
 
   test('is translated when the page is accepted', () => {
     const w = world();
@@ -171,12 +221,19 @@ describe('a guest access, as the module emulates it', () => {
     expect(access(w, 4096 * 2 + 8).rcx).toBe(w.address(w.pageOf(0) + 2) + 8);
   });
   const SEPT_VE_DISABLE = 1n << 28n;
-  test.for([[0n, true], [SEPT_VE_DISABLE, false]] as const)('of a pending page, ATTRIBUTES %i: #VE %s', (row) => {
+  test.for([
+    [0n, true],
+    [SEPT_VE_DISABLE, false],
+  ] as const)('of a pending page, ATTRIBUTES %i: #VE %s', (row) => {
     const [attributes, injected] = row;
     const w = world({ params: { attributes } });
     add(w, 0);
     const call = access(w);
-    expect([call.injectedVe, call.exitReason, w.isInside(0)]).toEqual([injected, injected ? -1 : 48, injected]);
+    expect([call.injectedVe, call.exitReason, w.isInside(0)]).toEqual([
+      injected,
+      injected ? -1 : 48,
+      injected,
+    ]);
     if (!injected) expect([call.rcx, call.rdx, call.r8]).toEqual([2, 6, 8]);
   });
   test('of nothing ends in an EPT violation', () => {

@@ -1,12 +1,16 @@
 /**
- * In which order functions take locks, write and let go: what two calls at the same time see of each other.
+ * In which order functions take locks, write and let go: what two calls at the same time see of
+ * each other.
  */
 import { describe, expect, test } from 'vitest';
+import { sceneOf } from '../../../properties/module/recordings/conflicts/conflicts.ts';
 import { readCells } from '../../../properties/module/recordings/conflicts/format.ts';
 import { Measured } from '../../../properties/module/recordings/conflicts/measure.ts';
 import { Names } from '../../../properties/module/recordings/conflicts/names.ts';
-import { isListed, type TraceEvent } from '../../../properties/module/recordings/conflicts/trace.ts';
-import { sceneOf } from '../../../properties/module/recordings/conflicts/conflicts.ts';
+import {
+  isListed,
+  type TraceEvent,
+} from '../../../properties/module/recordings/conflicts/trace.ts';
 import { BUILT_TDS, Stage } from '../../../properties/module/recordings/setups/setups.ts';
 import { EPT, Pamt } from '../../../spec/tdx/pamt.ts';
 import { withPair } from '../../properties/module/recordings/pairs.ts';
@@ -19,33 +23,51 @@ const hex = (word: bigint): string => `0x${word.toString(16).padStart(16, '0')}`
 
 /** An event as `commit-order.jsonl` writes it. */
 const written = ({ index, event, what, kind, ...word }: TraceEvent): object => ({
-  i: index, event, what,
+  i: index,
+  event,
+  what,
   ...(kind === undefined ? {} : { kind }),
   ...(word.old === undefined ? {} : { old: hex(word.old) }),
   ...(word.new === undefined ? {} : { new: hex(word.new) }),
 });
 
-testWith('commit-order.jsonl.gz', 'every recorded call takes, writes and lets go in the same order', async (path) => {
-  let events = 0;
-  const cells = await readCells(path);
-  for (const recorded of cells) {
-    if (recorded.kind !== 'order') throw new Error(`${recorded.where} is no order`);
-    const { where, cell } = recorded;
-    const mark = stage.mark();
-    const measured = new Measured(sceneOf(stage, recorded), names);
-    expect(measured.tried.filter(isListed).map(written), `${where}, ${cell.x} on ${cell.xEntry}`).toEqual(cell.events);
-    expect(measured.xAlone, where).toBe(cell.status);
-    stage.undo(mark);
-    events += cell.events.length;
-  }
-  console.log(`commit-order.jsonl.gz: ${cells.length} calls, ${events} events`);
-  expect(events).toBeGreaterThan(0);
-});
+testWith(
+  'commit-order.jsonl.gz',
+  'every recorded call takes, writes and lets go in the same order',
+  async (path) => {
+    let events = 0;
+    const cells = await readCells(path);
+    for (const recorded of cells) {
+      if (recorded.kind !== 'order') throw new Error(`${recorded.where} is no order`);
+      const { where, cell } = recorded;
+      const mark = stage.mark();
+      const measured = new Measured(sceneOf(stage, recorded), names);
+      expect(
+        measured.tried.filter(isListed).map(written),
+        `${where}, ${cell.x} on ${cell.xEntry}`,
+      ).toEqual(cell.events);
+      expect(measured.xAlone, where).toBe(cell.status);
+      stage.undo(mark);
+      events += cell.events.length;
+    }
+    console.log(`commit-order.jsonl.gz: ${cells.length} calls, ${events} events`);
+    expect(events).toBeGreaterThan(0);
+  },
+);
 
-/** What each event is called below; the part in brackets says which page, and the tests say that themselves. */
-const VERBS = new Map([['afterAcquire', 'takes'], ['afterWrite', 'writes'], ['beforeRelease', 'frees']]);
+/**
+ * What each event is called below; the part in brackets says which page, and the tests say that
+ * themselves.
+ */
+const VERBS = new Map([
+  ['afterAcquire', 'takes'],
+  ['afterWrite', 'writes'],
+  ['beforeRelease', 'frees'],
+]);
 const inWords = (events: readonly TraceEvent[]): string[] =>
-  events.filter(isListed).map(({ event, what }) => `${VERBS.get(event)} ${what.replace(/\[.*\]/, '')}`);
+  events
+    .filter(isListed)
+    .map(({ event, what }) => `${VERBS.get(event)} ${what.replace(/\[.*\]/, '')}`);
 
 /** All of a call's events, in words. */
 const whole = (x: string, entry: string, opState = 'RUNNABLE'): string[] =>
@@ -78,18 +100,39 @@ describe('a call that commits', () => {
   });
 
   test('PAGE.RELOCATE: the old page is free and the new one taken before the entry moves', () => {
-    expect(commit('TDH.MEM.PAGE.RELOCATE', 'BLOCKED(tracked)@L0')).toEqual([PAMT, PAMT, PAMT, ENTRY]);
+    expect(commit('TDH.MEM.PAGE.RELOCATE', 'BLOCKED(tracked)@L0')).toEqual([
+      PAMT,
+      PAMT,
+      PAMT,
+      ENTRY,
+    ]);
   });
 
   test('PAGE.DEMOTE: the parts, then the range, are let go before the entry points to the table', () => {
     expect(commit('TDH.MEM.PAGE.DEMOTE', 'BLOCKED(tracked)@L1')).toEqual([
-      PAMT, PAMT, PAMT, PAMT, 'writes PAMT_2M.type/owner', 'frees PAMT_2M', ENTRY, PAMT, PAMT, COUNT,
+      PAMT,
+      PAMT,
+      PAMT,
+      PAMT,
+      'writes PAMT_2M.type/owner',
+      'frees PAMT_2M',
+      ENTRY,
+      PAMT,
+      PAMT,
+      COUNT,
     ]);
   });
 
   test('PAGE.PROMOTE: the range is let go before the entry is the leaf, and the table is free last', () => {
     expect(commit('TDH.MEM.PAGE.PROMOTE', 'NL_BLOCKED(tracked,512xMAPPED)@L1')).toEqual([
-      'writes PAMT_2M.type/owner', 'writes PAMT_2M.type/owner', PAMT, PAMT, 'frees PAMT_2M', ENTRY, COUNT, PAMT,
+      'writes PAMT_2M.type/owner',
+      'writes PAMT_2M.type/owner',
+      PAMT,
+      PAMT,
+      'frees PAMT_2M',
+      ENTRY,
+      COUNT,
+      PAMT,
     ]);
   });
 
@@ -104,20 +147,26 @@ const TAKEN = [...WALK_OF_TDR, 'TD0.OP_STATE', 'TD0.SEPT_TREE', 'SEPT_ENTRY'];
 describe('a call that is refused', () => {
   test('for its entry lets go of all it took, last first, and writes nothing', () => {
     expect(whole('TDH.MEM.PAGE.AUG', 'MAPPED@L0')).toEqual([
-      ...TAKEN.map((lock) => `takes ${lock}`), ...TAKEN.toReversed().map((lock) => `frees ${lock}`),
+      ...TAKEN.map((lock) => `takes ${lock}`),
+      ...TAKEN.toReversed().map((lock) => `frees ${lock}`),
     ]);
   });
 
   test('for the new page lets go of the page at once, from the leaf up', () => {
-    withPair(stage, { x: 'TDH.MEM.PAGE.AUG', y: 'TDH.MEM.SEPT.RD', entry: 'FREE@L0' }, (measured, { x }) => {
-      const page = (x.operands.r8 - stage.address(0)) / 4096;
-      stage.m.poke(stage.tdx.pamt.meta(page, 0), Pamt.pack(EPT, stage.slot(0).tdr));
-      expect(measured.xAlone).toBe('TDX_PAGE_METADATA_INCORRECT|R8');
-      expect(inWords(measured.tried).slice(TAKEN.length)).toEqual([
-        ...WALK_OF_TDR.map((lock) => `takes ${lock}`), ...WALK_OF_TDR.toReversed().map((lock) => `frees ${lock}`),
-        ...TAKEN.toReversed().map((lock) => `frees ${lock}`),
-      ]);
-    });
+    withPair(
+      stage,
+      { x: 'TDH.MEM.PAGE.AUG', y: 'TDH.MEM.SEPT.RD', entry: 'FREE@L0' },
+      (measured, { x }) => {
+        const page = (x.operands.r8 - stage.address(0)) / 4096;
+        stage.m.poke(stage.tdx.pamt.meta(page, 0), Pamt.pack(EPT, stage.slot(0).tdr));
+        expect(measured.xAlone).toBe('TDX_PAGE_METADATA_INCORRECT|R8');
+        expect(inWords(measured.tried).slice(TAKEN.length)).toEqual([
+          ...WALK_OF_TDR.map((lock) => `takes ${lock}`),
+          ...WALK_OF_TDR.toReversed().map((lock) => `frees ${lock}`),
+          ...TAKEN.toReversed().map((lock) => `frees ${lock}`),
+        ]);
+      },
+    );
   });
 });
 
@@ -127,8 +176,12 @@ const HOST_PRIORITY = 1n << 52n;
 describe('host priority that another call asks for', () => {
   test('of the first child while PAGE.PROMOTE holds it is in the merged leaf', () => {
     const pair = {
-      x: 'TDH.MEM.PAGE.PROMOTE', y: 'TDH.MEM.PAGE.AUG', relation: 'yOnChildEntryOfX', opState: 'INITIALIZED',
-      entry: 'NL_MAPPED(512xMAPPED)@L1', yEntry: 'L0 child',
+      x: 'TDH.MEM.PAGE.PROMOTE',
+      y: 'TDH.MEM.PAGE.AUG',
+      relation: 'yOnChildEntryOfX',
+      opState: 'INITIALIZED',
+      entry: 'NL_MAPPED(512xMAPPED)@L1',
+      yEntry: 'L0 child',
     };
     withPair(stage, pair, (measured) => {
       const { yStatus, xStatus, entryAfter } = measured.pausedAt(measured.trace?.lastAcquire ?? 0);
@@ -138,12 +191,19 @@ describe('host priority that another call asks for', () => {
   });
 
   test('of the entry that PAGE.RELOCATE holds stays in it when it came before the second read of the entry', () => {
-    const pair = { x: 'TDH.MEM.PAGE.RELOCATE', y: 'TDH.MEM.PAGE.AUG', entry: 'BLOCKED(tracked)@L0' };
+    const pair = {
+      x: 'TDH.MEM.PAGE.RELOCATE',
+      y: 'TDH.MEM.PAGE.AUG',
+      entry: 'BLOCKED(tracked)@L0',
+    };
     withPair(stage, pair, (measured) => {
       const acquired = measured.tried.filter(({ event }) => event === 'afterAcquire');
       const locked = acquired.find(({ what }) => what.startsWith('SEPT_ENTRY'));
       const early = measured.pausedAt(locked?.steps ?? 0);
-      expect([early.yStatus, early.entryAfter & HOST_PRIORITY]).toEqual(['TDX_OPERAND_BUSY|RCX', HOST_PRIORITY]);
+      expect([early.yStatus, early.entryAfter & HOST_PRIORITY]).toEqual([
+        'TDX_OPERAND_BUSY|RCX',
+        HOST_PRIORITY,
+      ]);
       const late = measured.pausedAt(measured.trace?.lastAcquire ?? 0);
       expect([late.yStatus, late.entryAfter & HOST_PRIORITY]).toEqual(['TDX_OPERAND_BUSY|RCX', 0n]);
     });

@@ -1,8 +1,27 @@
 import { describe, expect, test } from 'vitest';
 import { ModuleWorld, TDR } from '../../../properties/module/world/world.ts';
 import {
-  describeEntry, entry, ENTRY_LOCK, FREE, fromRaw, HOST_PRIORITY, isGuestAccessible, isLeaf, isTable, isWalkable,
-  MAPPED, NL_MAPPED, pageOf, PENDING, permissionsOf, stateCode, STATES, stateName, stateOf, toArchitectural, toRaw,
+  describeEntry,
+  entry,
+  ENTRY_LOCK,
+  FREE,
+  fromRaw,
+  HOST_PRIORITY,
+  isGuestAccessible,
+  isLeaf,
+  isTable,
+  isWalkable,
+  MAPPED,
+  NL_MAPPED,
+  pageOf,
+  PENDING,
+  permissionsOf,
+  stateCode,
+  STATES,
+  stateName,
+  stateOf,
+  toArchitectural,
+  toRaw,
   withoutLocks,
 } from '../../../spec/tdx/entry.ts';
 import { septFormat } from '../../../spec/tdx/hardware.ts';
@@ -33,38 +52,51 @@ const RAW: readonly (readonly [string, bigint, number])[] = [
 ];
 
 describe('an entry as it lies in memory', () => {
-  test('there are sixteen states', () => expect(STATES.map(({ name }) => name)).toEqual(RAW.map(([name]) => name)));
+  test('there are sixteen states', () =>
+    expect(STATES.map(({ name }) => name)).toEqual(RAW.map(([name]) => name)));
 
-  describe.for(RAW.map((row, state) => [...row, state] as const))('%s', ([name, bits, code, state]) => {
-    const hasPage = isLeaf(entry(state, 0)) || isTable(entry(state, 0));
-    const packed = entry(state, hasPage ? PAGE : 0);
-    const raw = hasPage ? bits | HPA : bits;
+  describe.for(RAW.map((row, state) => [...row, state] as const))(
+    '%s',
+    ([name, bits, code, state]) => {
+      const hasPage = isLeaf(entry(state, 0)) || isTable(entry(state, 0));
+      const packed = entry(state, hasPage ? PAGE : 0);
+      const raw = hasPage ? bits | HPA : bits;
 
-    test('has the raw value, and the raw value has it', () => {
-      expect(toRaw(packed, BASE)).toBe(raw);
-      expect(fromRaw(raw, BASE)).toBe(packed);
-      expect([stateName(state), stateCode(state), pageOf(packed)]).toEqual([name, code, hasPage ? PAGE : 0]);
-    });
-    test('keeps its lock and its host priority in bits 11 and 52', () => {
-      const [lock11, lock52] = [1n << 11n, 1n << 52n];
-      const both = [ENTRY_LOCK | HOST_PRIORITY, lock11 | lock52] as const;
-      const locks = [[ENTRY_LOCK, lock11], [HOST_PRIORITY, lock52], both] as const;
-      for (const [lock, bit] of locks) {
-        expect(toRaw(packed | lock, BASE)).toBe(raw | bit);
-        expect(fromRaw(raw | bit, BASE)).toBe(packed | lock);
-        expect(withoutLocks(packed | lock)).toBe(packed);
-      }
-    });
-    test('is reported as its architectural bits', () => {
-      const expected = name === 'FREE' ? SUPPRESS_VE : isLeaf(packed) ? SUPPRESS_VE | HPA | (raw & 0xf7n) : raw & 7n;
-      expect(toArchitectural(packed | ENTRY_LOCK, BASE)).toBe(expected);
-    });
-    test('permits what its bits 2:0 say', () => {
-      expect(BigInt(permissionsOf(packed))).toBe(raw & 7n);
-      expect(isGuestAccessible(packed)).toBe(isLeaf(packed) && (raw & 7n) !== 0n);
-      expect(isWalkable(packed)).toBe(name === 'NL_MAPPED');
-    });
-  });
+      test('has the raw value, and the raw value has it', () => {
+        expect(toRaw(packed, BASE)).toBe(raw);
+        expect(fromRaw(raw, BASE)).toBe(packed);
+        expect([stateName(state), stateCode(state), pageOf(packed)]).toEqual([
+          name,
+          code,
+          hasPage ? PAGE : 0,
+        ]);
+      });
+      test('keeps its lock and its host priority in bits 11 and 52', () => {
+        const [lock11, lock52] = [1n << 11n, 1n << 52n];
+        const both = [ENTRY_LOCK | HOST_PRIORITY, lock11 | lock52] as const;
+        const locks = [[ENTRY_LOCK, lock11], [HOST_PRIORITY, lock52], both] as const;
+        for (const [lock, bit] of locks) {
+          expect(toRaw(packed | lock, BASE)).toBe(raw | bit);
+          expect(fromRaw(raw | bit, BASE)).toBe(packed | lock);
+          expect(withoutLocks(packed | lock)).toBe(packed);
+        }
+      });
+      test('is reported as its architectural bits', () => {
+        const expected =
+          name === 'FREE'
+            ? SUPPRESS_VE
+            : isLeaf(packed)
+              ? SUPPRESS_VE | HPA | (raw & 0xf7n)
+              : raw & 7n;
+        expect(toArchitectural(packed | ENTRY_LOCK, BASE)).toBe(expected);
+      });
+      test('permits what its bits 2:0 say', () => {
+        expect(BigInt(permissionsOf(packed))).toBe(raw & 7n);
+        expect(isGuestAccessible(packed)).toBe(isLeaf(packed) && (raw & 7n) !== 0n);
+        expect(isWalkable(packed)).toBe(name === 'NL_MAPPED');
+      });
+    },
+  );
 
   test.for([
     ['a state that there is not: exported and dirty without D', 0x8020_0000_0000_00f7n | HPA],
@@ -86,7 +118,9 @@ describe('an entry as it lies in memory', () => {
 
 test('reports show state, page and locks', () => {
   expect([
-    describeEntry(FREE), describeEntry(entry(MAPPED, PAGE), BASE), describeEntry(entry(PENDING, 1) | ENTRY_LOCK),
+    describeEntry(FREE),
+    describeEntry(entry(MAPPED, PAGE), BASE),
+    describeEntry(entry(PENDING, 1) | ENTRY_LOCK),
     describeEntry(FREE | HOST_PRIORITY),
   ]).toEqual(['FREE', 'MAPPED 0x100200000', 'PENDING 0x1000 locked', 'FREE +HP']);
 });
@@ -113,8 +147,13 @@ describe('the hardware walker', () => {
     expect(touched).toEqual([5]);
     expect([format.rootLevel, format.leafLevel, format.span(1)]).toEqual([3, 0, 2]);
     expect(format.cell(TDR, 3, 1)).toBe(w.memory.word(TDR, 1));
-    expect([format.permissions(entry(MAPPED, 1)), format.permissions(entry(PENDING, 1))]).toEqual([7, 0]);
-    expect([format.isLeaf(entry(MAPPED, 1), 0), format.isLeaf(entry(NL_MAPPED, 1), 1)]).toEqual([true, false]);
+    expect([format.permissions(entry(MAPPED, 1)), format.permissions(entry(PENDING, 1))]).toEqual([
+      7, 0,
+    ]);
+    expect([format.isLeaf(entry(MAPPED, 1), 0), format.isLeaf(entry(NL_MAPPED, 1), 1)]).toEqual([
+      true,
+      false,
+    ]);
     expect([format.target(entry(MAPPED, 9)), format.isMisconfigured(0, 0)]).toEqual([9, false]);
     expect(format.marked(entry(MAPPED, 9), 0, true)).toBe(entry(MAPPED, 9));
     expect(stateOf(entry(MAPPED, 9))).toBe(MAPPED);

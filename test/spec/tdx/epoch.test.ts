@@ -17,30 +17,47 @@ function world(finalize = true): ModuleWorld {
 
 const status = (w: ModuleWorld, name: string, level = 0): string =>
   describeStatus(w.call(name, { ...w.mapping(0, level), r8: w.address(w.sparePage(0)) }).status);
-const track = (w: ModuleWorld): string => describeStatus(w.call('TDH.MEM.TRACK', { rcx: w.address(TDR) }).status);
+const track = (w: ModuleWorld): string =>
+  describeStatus(w.call('TDH.MEM.TRACK', { rcx: w.address(TDR) }).status);
 const enter = (w: ModuleWorld, vcpu: number): string =>
   describeStatus(w.call('TDH.VP.ENTER', { rcx: w.address(w.tdvpr(vcpu)), lp: vcpu }).status);
-const set = (w: ModuleWorld, field: number, value: number): void => w.m.poke(w.memory.word(TDR, field), value);
+const set = (w: ModuleWorld, field: number, value: number): void =>
+  w.m.poke(w.memory.word(TDR, field), value);
 const get = (w: ModuleWorld, field: number): number => w.m.peek(w.memory.word(TDR, field));
 
 describe('a blocked page is tracked', () => {
   const EPOCH = 10;
   /** BEPOCH, REFCOUNT of even and odd epochs, tracked? */
   test.for([
-    [11, 0, 0, false], [10, 0, 0, false], [9, 0, 0, true], [9, 0, 1, false], [9, 1, 0, true], [8, 0, 0, true],
-    [8, 3, 3, true], [0, 1, 1, true],
-  ] as const)('in epoch 10: blocked in %i, REFCOUNT %i and %i: %s', ([bepoch, even, odd, tracked]) => {
-    for (const name of ['TDH.MEM.PAGE.REMOVE', 'TDH.MEM.PAGE.RELOCATE', 'TDH.MEM.RANGE.UNBLOCK']) {
-      const w = world();
-      w.must('TDH.MEM.RANGE.BLOCK', w.mapping(0, 0));
-      set(w, TD.TD_EPOCH, EPOCH);
-      set(w, TD.REFCOUNT_EVEN, even);
-      set(w, TD.REFCOUNT_ODD, odd);
-      w.m.poke(w.tdx.pamt.bepoch(w.pageOf(0), 0), bepoch);
-      const operand = name.endsWith('UNBLOCK') ? 'SEPT_TREE' : 'RCX';
-      expect(status(w, name)).toBe(tracked ? 'TDX_SUCCESS' : `TDX_TLB_TRACKING_NOT_DONE|${operand}`);
-    }
-  });
+    [11, 0, 0, false],
+    [10, 0, 0, false],
+    [9, 0, 0, true],
+    [9, 0, 1, false],
+    [9, 1, 0, true],
+    [8, 0, 0, true],
+    [8, 3, 3, true],
+    [0, 1, 1, true],
+  ] as const)(
+    'in epoch 10: blocked in %i, REFCOUNT %i and %i: %s',
+    ([bepoch, even, odd, tracked]) => {
+      for (const name of [
+        'TDH.MEM.PAGE.REMOVE',
+        'TDH.MEM.PAGE.RELOCATE',
+        'TDH.MEM.RANGE.UNBLOCK',
+      ]) {
+        const w = world();
+        w.must('TDH.MEM.RANGE.BLOCK', w.mapping(0, 0));
+        set(w, TD.TD_EPOCH, EPOCH);
+        set(w, TD.REFCOUNT_EVEN, even);
+        set(w, TD.REFCOUNT_ODD, odd);
+        w.m.poke(w.tdx.pamt.bepoch(w.pageOf(0), 0), bepoch);
+        const operand = name.endsWith('UNBLOCK') ? 'SEPT_TREE' : 'RCX';
+        expect(status(w, name)).toBe(
+          tracked ? 'TDX_SUCCESS' : `TDX_TLB_TRACKING_NOT_DONE|${operand}`,
+        );
+      }
+    },
+  );
 });
 
 describe('in a TD that can run', () => {
@@ -66,7 +83,9 @@ describe('in a TD that can run', () => {
     const w = world();
     track(w);
     expect(status(w, 'TDH.MEM.RANGE.BLOCK', 1)).toBe('TDX_SUCCESS');
-    expect([w.tablePage(0, 1), w.pageOf(0)].map((page) => w.m.peek(w.tdx.pamt.bepoch(page, 0)))).toEqual([2, 0]);
+    expect(
+      [w.tablePage(0, 1), w.pageOf(0)].map((page) => w.m.peek(w.tdx.pamt.bepoch(page, 0))),
+    ).toEqual([2, 0]);
     for (const name of ['TDH.MEM.SEPT.RD', 'TDH.MEM.RANGE.BLOCK', 'TDH.MEM.PAGE.REMOVE']) {
       expect(status(w, name)).toBe('TDX_EPT_WALK_FAILED|RCX');
     }
@@ -78,8 +97,14 @@ describe('in a TD that can run', () => {
 describe('TRACK', () => {
   test('waits for the VCPUs of the previous epoch, not for those of the current one', () => {
     const w = world();
-    expect([enter(w, 0), track(w), track(w)]).toEqual(['TDX_SUCCESS', 'TDX_SUCCESS', 'TDX_PREVIOUS_TLB_EPOCH_BUSY']);
-    expect([get(w, TD.REFCOUNT_EVEN), get(w, TD.REFCOUNT_ODD)], 'it entered in epoch 1').toEqual([0, 1]);
+    expect([enter(w, 0), track(w), track(w)]).toEqual([
+      'TDX_SUCCESS',
+      'TDX_SUCCESS',
+      'TDX_PREVIOUS_TLB_EPOCH_BUSY',
+    ]);
+    expect([get(w, TD.REFCOUNT_EVEN), get(w, TD.REFCOUNT_ODD)], 'it entered in epoch 1').toEqual([
+      0, 1,
+    ]);
     expect(enter(w, 1)).toBe('TDX_SUCCESS');
     expect([get(w, TD.REFCOUNT_EVEN), get(w, TD.REFCOUNT_ODD)]).toEqual([1, 1]);
     atomically(w.exit(0));

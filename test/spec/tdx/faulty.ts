@@ -1,13 +1,23 @@
 /**
- * Modules with one thing changed, each of which breaks one rule. A faulty function is the correct one, run on a view of
- * the module in which one of its parts behaves otherwise, or with its answer changed.
+ * Modules with one thing changed, each of which breaks one rule. A faulty function is the correct
+ * one, run on a view of the module in which one of its parts behaves otherwise, or with its answer
+ * changed.
  */
 import type { Cell, Machine } from '../../../spec/machine/machine.ts';
 import type { Memory } from '../../../spec/machine/memory.ts';
 import type { Steps } from '../../../spec/machine/step.ts';
 import { HELD_ENTRY, HELD_IMPLICIT, HELD_TREE, type Call } from '../../../spec/tdx/call.ts';
 import {
-  BLOCKED, ENTRY_LOCK, FREE, HOST_PRIORITY, isTable, pageOf, PENDING_BLOCKED, REMOVED, stateOf, withState,
+  BLOCKED,
+  ENTRY_LOCK,
+  FREE,
+  HOST_PRIORITY,
+  isTable,
+  pageOf,
+  PENDING_BLOCKED,
+  REMOVED,
+  stateOf,
+  withState,
 } from '../../../spec/tdx/entry.ts';
 import { memRd } from '../../../spec/tdx/functions/mem-rd.ts';
 import { memTrack } from '../../../spec/tdx/functions/mem-track.ts';
@@ -42,28 +52,39 @@ const through = (fn: InterfaceFunction, view: View): InterfaceFunction => ({
 });
 
 /** The same for a view of the machine alone. */
-const onMachine = (fn: InterfaceFunction, view: (m: Machine, tdx: TdxModule, call: Call) => Partial<Machine>) =>
-  through(fn, (tdx, call) => ({ m: withParts(tdx.m, view(tdx.m, tdx, call)) }));
+const onMachine = (
+  fn: InterfaceFunction,
+  view: (m: Machine, tdx: TdxModule, call: Call) => Partial<Machine>,
+) => through(fn, (tdx, call) => ({ m: withParts(tdx.m, view(tdx.m, tdx, call)) }));
 
 /** The function, with another answer. */
-const answering = (fn: InterfaceFunction, change: (status: S.Status, call: Call, tdx: TdxModule) => S.Status) => ({
+const answering = (
+  fn: InterfaceFunction,
+  change: (status: S.Status, call: Call, tdx: TdxModule) => S.Status,
+) => ({
   ...fn,
   *run(tdx: TdxModule, call: Call): Steps<S.Status> {
     return change(yield* fn.run(tdx, call), call, tdx);
   },
 });
 
-const tdWord = (tdx: TdxModule, call: Call, field: number): Cell => tdx.memory.word(call.tdr, field);
+const tdWord = (tdx: TdxModule, call: Call, field: number): Cell =>
+  tdx.memory.word(call.tdr, field);
 
 /** RANGE.BLOCK makes a PENDING page BLOCKED, as if it had been accepted. */
 export const blockAcceptsPages = through(rangeBlock, (tdx) => ({
   writeEntry: (call, cell, value) =>
-    tdx.writeEntry(call, cell, stateOf(value) === PENDING_BLOCKED ? withState(value, BLOCKED) : value),
+    tdx.writeEntry(
+      call,
+      cell,
+      stateOf(value) === PENDING_BLOCKED ? withState(value, BLOCKED) : value,
+    ),
 }));
 
 /** PAGE.REMOVE does not ask whether the page is blocked. */
 export const removeIgnoresBlocking = onMachine(pageRemove, (m, tdx, call) => ({
-  peek: (cell) => (call.entryCell >= 0 && cell === tdWord(tdx, call, TD.OP_STATE) ? 1 : m.peek(cell)),
+  peek: (cell) =>
+    call.entryCell >= 0 && cell === tdWord(tdx, call, TD.OP_STATE) ? 1 : m.peek(cell),
 }));
 
 /** RANGE.BLOCK writes into the entry beside its own. */
@@ -76,7 +97,8 @@ export const readMarksEntry: InterfaceFunction = {
   ...septRd,
   *run(tdx, call) {
     const status = yield* septRd.run(tdx, call);
-    if (status === S.SUCCESS) yield* tdx.writeEntry(call, call.entryCell, withState(call.entry, REMOVED));
+    if (status === S.SUCCESS)
+      yield* tdx.writeEntry(call, call.entryCell, withState(call.entry, REMOVED));
     return status;
   },
 };
@@ -93,12 +115,16 @@ export const augInOtherTable = through(pageAug, (tdx) => ({
 }));
 
 /** PROMOTE unlocks the entries of the table that it frees. */
-export const promoteUnlocksChildren = answering(pagePromote, (status, call, { m, memory, geometry, platform }) => {
-  const table = call.rcx / 4096 - platform.tdmrBase;
-  if (status !== S.SUCCESS) return status;
-  for (let i = 0; i < geometry.fanout; i++) m.poke(memory.word(table, i), m.peek(memory.word(table, i)) & ~ENTRY_LOCK);
-  return status;
-});
+export const promoteUnlocksChildren = answering(
+  pagePromote,
+  (status, call, { m, memory, geometry, platform }) => {
+    const table = call.rcx / 4096 - platform.tdmrBase;
+    if (status !== S.SUCCESS) return status;
+    for (let i = 0; i < geometry.fanout; i++)
+      m.poke(memory.word(table, i), m.peek(memory.word(table, i)) & ~ENTRY_LOCK);
+    return status;
+  },
+);
 
 /** SEPT.REMOVE sees FREE entries only. */
 export const septRemoveIgnoresChildren = onMachine(septRemove, (m, tdx, call) => ({
@@ -111,13 +137,16 @@ export const septRemoveIgnoresChildren = onMachine(septRemove, (m, tdx, call) =>
 
 /** PAGE.AUG forgets to say who owns the page. */
 export const augForgetsOwner = answering(pageAug, (status, call, tdx) => {
-  if (status === S.SUCCESS) tdx.m.poke(tdx.pamt.meta(call.page, call.level), Pamt.pack(REG, call.tdr + 1));
+  if (status === S.SUCCESS)
+    tdx.m.poke(tdx.pamt.meta(call.page, call.level), Pamt.pack(REG, call.tdr + 1));
   return status;
 });
 
 /** PAGE.AUG takes a page that is in use. */
 export const augTakesAnyPage = through(pageAug, ({ pamt }) => ({
-  pamt: withParts(pamt, { type: (page, size) => (pamt.type(page, size) === REG ? NDA : pamt.type(page, size)) }),
+  pamt: withParts(pamt, {
+    type: (page, size) => (pamt.type(page, size) === REG ? NDA : pamt.type(page, size)),
+  }),
 }));
 
 /** PAGE.RELOCATE forgets to give the old page up. */
@@ -141,7 +170,8 @@ export const enterForgetsFlush = through(vpEnter, () => ({ listeners: [] }));
 /** TRACK does not wait for VCPUs: both REFCOUNTs seem to be 0. */
 export const trackDoesNotWait = onMachine(memTrack, (m, tdx, call) => ({
   peek: (cell) => {
-    const isCount = cell === tdWord(tdx, call, TD.REFCOUNT_EVEN) || cell === tdWord(tdx, call, TD.REFCOUNT_ODD);
+    const isCount =
+      cell === tdWord(tdx, call, TD.REFCOUNT_EVEN) || cell === tdWord(tdx, call, TD.REFCOUNT_ODD);
     return call.tdr >= 0 && isCount ? 0 : m.peek(cell);
   },
 }));
@@ -149,14 +179,16 @@ export const trackDoesNotWait = onMachine(memTrack, (m, tdx, call) => ({
 /** TDH.VP.ENTER does not count the VCPU. */
 export const enterDoesNotCount = onMachine(vpEnter, (m, tdx, call) => ({
   *add(cell, delta) {
-    const isCount = cell === tdWord(tdx, call, TD.REFCOUNT_EVEN) || cell === tdWord(tdx, call, TD.REFCOUNT_ODD);
+    const isCount =
+      cell === tdWord(tdx, call, TD.REFCOUNT_EVEN) || cell === tdWord(tdx, call, TD.REFCOUNT_ODD);
     return yield* m.add(cell, isCount ? 0 : delta);
   },
 }));
 
 /** PAGE.REMOVE stops the platform where it should answer that the entry is in the wrong state. */
 export const removeHalts = answering(pageRemove, (status) =>
-  S.classOf(status) === S.EPT_ENTRY_STATE_INCORRECT ? S.MODULE_HALT : status);
+  S.classOf(status) === S.EPT_ENTRY_STATE_INCORRECT ? S.MODULE_HALT : status,
+);
 
 /** PAGE.REMOVE does not count the page out. */
 export const removeDoesNotCount = onMachine(pageRemove, (m) => ({
@@ -192,8 +224,10 @@ class StickyLocks extends Locks {
   }
 }
 
-const withLocks = (create: (m: Machine) => Locks) => (memory: Memory, platform: Platform): TdxModule =>
-  withParts(new TdxModule(memory, platform), { locks: create(memory.m) });
+const withLocks =
+  (create: (m: Machine) => Locks) =>
+  (memory: Memory, platform: Platform): TdxModule =>
+    withParts(new TdxModule(memory, platform), { locks: create(memory.m) });
 
 /** No lock excludes anybody. */
 export const nobodyExcluded = withLocks((m) => new OpenLocks(m));
@@ -207,9 +241,13 @@ export const augKeepsTree: InterfaceFunction = {
 };
 
 /** PAGE.AUG does not lock its entry. */
-export const augWithoutEntryLock = through(pageAug, () => ({ locking: () => ({ tree: SHARED, entryLock: false }) }));
+export const augWithoutEntryLock = through(pageAug, () => ({
+  locking: () => ({ tree: SHARED, entryLock: false }),
+}));
 /** RANGE.BLOCK shares the tree. */
-export const blockSharesTree = through(rangeBlock, () => ({ locking: () => ({ tree: SHARED, entryLock: true }) }));
+export const blockSharesTree = through(rangeBlock, () => ({
+  locking: () => ({ tree: SHARED, entryLock: true }),
+}));
 
 /** PAGE.ADD shares the TDR. */
 export const addSharesTdr = through(pageAdd, (tdx) => ({
@@ -218,7 +256,8 @@ export const addSharesTdr = through(pageAdd, (tdx) => ({
 
 /** RANGE.BLOCK says that somebody was in its way, always. */
 export const blockIsAlwaysBusy = answering(rangeBlock, (status) =>
-  status === S.SUCCESS ? S.on(S.OPERAND_BUSY, S.OPERANDS.RCX) : status);
+  status === S.SUCCESS ? S.on(S.OPERAND_BUSY, S.OPERANDS.RCX) : status,
+);
 
 /** ACCEPT acts on what it read before it had the lock. */
 export const acceptActsOnOldEntry = onMachine(pageAccept, (m, _tdx, call) => ({
@@ -229,7 +268,8 @@ export const acceptActsOnOldEntry = onMachine(pageAccept, (m, _tdx, call) => ({
 }));
 /** ACCEPT reports success where its transaction has failed. */
 export const acceptLosesUpdate = answering(pageAccept, (status) =>
-  S.classOf(status) === S.OPERAND_BUSY ? S.SUCCESS : status);
+  S.classOf(status) === S.OPERAND_BUSY ? S.SUCCESS : status,
+);
 
 /** ACCEPT does not see that a host asks for priority. */
 export const acceptIgnoresPriority = onMachine(pageAccept, (m, _tdx, call) => ({
@@ -249,7 +289,10 @@ export const acceptDoesNotZero = through(pageAccept, ({ memory }) => ({
 
 /** ACCEPT takes a page that is accepted already for one of another size. */
 export const acceptMistakesSize = answering(pageAccept, (status) =>
-  S.classOf(status) === S.PAGE_ALREADY_ACCEPTED ? S.on(S.PAGE_SIZE_MISMATCH, S.operandOf(status)) : status);
+  S.classOf(status) === S.PAGE_ALREADY_ACCEPTED
+    ? S.on(S.PAGE_SIZE_MISMATCH, S.operandOf(status))
+    : status,
+);
 
 /** MEM.RD takes every TD for a debug TD. */
 export const readOfProductionTd = onMachine(memRd, (m, tdx, call) => ({

@@ -3,7 +3,14 @@ import { describe, expect, test } from 'vitest';
 import { ModuleWorld, TDR, type WorldOptions } from '../../../properties/module/world/world.ts';
 import { ALL_ONES, HUGE, type Call, type Operands } from '../../../spec/tdx/call.ts';
 import {
-  entry, ENTRY_LOCK, EXPORTED_DIRTY, MAPPED, REMOVED, stateName, stateOf, toArchitectural,
+  entry,
+  ENTRY_LOCK,
+  EXPORTED_DIRTY,
+  MAPPED,
+  REMOVED,
+  stateName,
+  stateOf,
+  toArchitectural,
 } from '../../../spec/tdx/entry.ts';
 import { EPT, NDA, REG } from '../../../spec/tdx/pamt.ts';
 import { tableAt } from '../../../spec/tdx/rules/tree.ts';
@@ -33,7 +40,11 @@ const times = (n: number, answer: string): string[] => Array.from({ length: n },
 
 describe('SEPT.ADD', () => {
   const call = (w: ModuleWorld, gfn: number, more: Partial<Operands> = {}): Call =>
-    w.call('TDH.MEM.SEPT.ADD', { ...w.mapping(gfn, 1), r8: w.address(w.tablePage(gfn, 1)), ...more });
+    w.call('TDH.MEM.SEPT.ADD', {
+      ...w.mapping(gfn, 1),
+      r8: w.address(w.tablePage(gfn, 1)),
+      ...more,
+    });
   const NONE = { r9: ALL_ONES, r10: ALL_ONES, r11: ALL_ONES };
 
   test('links a table of FREE entries that the TD owns, and says that the page is used up', () => {
@@ -41,7 +52,9 @@ describe('SEPT.ADD', () => {
     w.use(w.tablePage(2, 1));
     const { r8 } = call(w, 2);
     expect([r8, stateAt(w, 2, 1), stateAt(w, 2, 0)]).toEqual([ALL_ONES, 'NL_MAPPED', 'FREE']);
-    expect([w.tdx.pamt.type(w.tablePage(2, 1), 0), w.tdx.pamt.owner(w.tablePage(2, 1), 0)]).toEqual([EPT, TDR]);
+    expect([w.tdx.pamt.type(w.tablePage(2, 1), 0), w.tdx.pamt.owner(w.tablePage(2, 1), 0)]).toEqual(
+      [EPT, TDR],
+    );
   });
   test('has versions 0 and 1, of which 1 takes pages for L2 VMs that there are not', () => {
     const w = world();
@@ -57,7 +70,10 @@ describe('SEPT.ADD', () => {
     const flag = { rdx: w.address(TDR) + 1 };
     expect(text(call(w, 0))).toBe('TDX_EPT_ENTRY_STATE_INCORRECT|RCX');
     const accepted = call(w, 0, flag);
-    expect([text(accepted), accepted.r8]).toEqual(['TDX_SUCCESS', w.address(w.tablePage(0, 1)) + NOT_NEEDED]);
+    expect([text(accepted), accepted.r8]).toEqual([
+      'TDX_SUCCESS',
+      w.address(w.tablePage(0, 1)) + NOT_NEEDED,
+    ]);
     // the mark is ignored on the way in
     expect(text(call(w, 2, { r8: NOT_NEEDED + w.address(w.tablePage(2, 1)) }))).toBe('TDX_SUCCESS');
     expect(text(call(w, 2, { rdx: w.address(TDR) + 2 }))).toBe('TDX_OPERAND_INVALID|RDX');
@@ -96,7 +112,9 @@ describe('SEPT.REMOVE', () => {
     w.m.poke(cell(w, 1, 0), 0);
     w.m.poke(w.tdx.pamt.lock(w.tablePage(0, 1), 0), 1);
     expect(text(call(w)), 'its PAMT entry is locked').toBe('TDX_OPERAND_BUSY|RCX');
-    expect(text(w.call('TDH.MEM.SEPT.REMOVE', w.mapping(2, 1)))).toBe('TDX_EPT_ENTRY_STATE_INCORRECT|RCX');
+    expect(text(w.call('TDH.MEM.SEPT.REMOVE', w.mapping(2, 1)))).toBe(
+      'TDX_EPT_ENTRY_STATE_INCORRECT|RCX',
+    );
   });
 });
 
@@ -104,7 +122,10 @@ describe('SEPT.RD', () => {
   test('reads L2 attributes of debug TDs only', () => {
     const call = (w: ModuleWorld): string =>
       text(w.call('TDH.MEM.SEPT.RD', { ...w.mapping(0, 0), rdx: w.address(TDR) + 1 }));
-    expect([call(world()), call(world({ params: DEBUG }))]).toEqual(['TDX_OPERAND_INVALID|RDX', 'TDX_SUCCESS']);
+    expect([call(world()), call(world({ params: DEBUG }))]).toEqual([
+      'TDX_OPERAND_INVALID|RDX',
+      'TDX_SUCCESS',
+    ]);
   });
 });
 
@@ -122,8 +143,13 @@ describe('PAGE.ADD', () => {
   test('does not copy from the module itself', () => {
     const w = world();
     const platform = Object.assign(w.tdx.platform, { seamrr: [SOURCE / 4096, 2] as const });
-    expect([SOURCE, SOURCE + 4096].map((r9) => call(w, r9))).toEqual(times(2, 'TDX_OPERAND_INVALID|R9'));
-    expect([call(w, SOURCE + 2 * 4096), platform.seamrr]).toEqual(['TDX_SUCCESS', [SOURCE / 4096, 2]]);
+    expect([SOURCE, SOURCE + 4096].map((r9) => call(w, r9))).toEqual(
+      times(2, 'TDX_OPERAND_INVALID|R9'),
+    );
+    expect([call(w, SOURCE + 2 * 4096), platform.seamrr]).toEqual([
+      'TDX_SUCCESS',
+      [SOURCE / 4096, 2],
+    ]);
   });
 });
 
@@ -133,14 +159,20 @@ describe('PAGE.RELOCATE', () => {
     add(w, 0);
     add(w, 1);
     w.use(w.pageOf(0));
-    const to = (page: number): Call => w.call('TDH.MEM.PAGE.RELOCATE', { ...w.mapping(0, 0), r8: w.address(page) });
+    const to = (page: number): Call =>
+      w.call('TDH.MEM.PAGE.RELOCATE', { ...w.mapping(0, 0), r8: w.address(page) });
     expect(text(to(w.pageOf(0)))).toBe('TDX_OPERAND_INVALID|R8');
     expect(text(to(w.pageOf(1)))).toBe('TDX_PAGE_METADATA_INCORRECT|R8');
     const word = (page: number): number => w.m.peek(w.memory.word(page, 0));
     const contents = word(w.pageOf(0));
     expect([text(to(w.sparePage(0))), word(w.sparePage(0))]).toEqual(['TDX_SUCCESS', contents]);
-    expect([w.tdx.pamt.type(w.pageOf(0), 0), w.tdx.pamt.type(w.sparePage(0), 0)]).toEqual([NDA, REG]);
-    expect(text(w.call('TDH.MEM.PAGE.RELOCATE', { ...w.mapping(5, 0), r8: 0 }))).toBe('TDX_EPT_WALK_FAILED|RCX');
+    expect([w.tdx.pamt.type(w.pageOf(0), 0), w.tdx.pamt.type(w.sparePage(0), 0)]).toEqual([
+      NDA,
+      REG,
+    ]);
+    expect(text(w.call('TDH.MEM.PAGE.RELOCATE', { ...w.mapping(5, 0), r8: 0 }))).toBe(
+      'TDX_EPT_WALK_FAILED|RCX',
+    );
   });
   test('meets the PAMT entry of the old page locked, or the entry free', () => {
     const w = world();
@@ -157,8 +189,11 @@ describe('RANGE.BLOCK and RANGE.UNBLOCK', () => {
   test('are about entries that can be blocked, or are', () => {
     const w = world();
     const call = (name: string): string => text(w.call(name, w.mapping(0, 0)));
-    expect([call('TDH.MEM.RANGE.BLOCK'), call('TDH.MEM.RANGE.UNBLOCK'), call('TDH.MEM.PAGE.REMOVE')])
-      .toEqual(times(3, 'TDX_EPT_ENTRY_STATE_INCORRECT|RCX'));
+    expect([
+      call('TDH.MEM.RANGE.BLOCK'),
+      call('TDH.MEM.RANGE.UNBLOCK'),
+      call('TDH.MEM.PAGE.REMOVE'),
+    ]).toEqual(times(3, 'TDX_EPT_ENTRY_STATE_INCORRECT|RCX'));
     add(w, 0);
     expect([call('TDH.MEM.RANGE.BLOCK'), stateAt(w, 0, 0)]).toEqual(['TDX_SUCCESS', 'BLOCKED']);
     expect([call('TDH.MEM.RANGE.UNBLOCK'), stateAt(w, 0, 0)]).toEqual(['TDX_SUCCESS', 'MAPPED']);
@@ -166,7 +201,8 @@ describe('RANGE.BLOCK and RANGE.UNBLOCK', () => {
 });
 
 describe('debug access', () => {
-  const read = (w: ModuleWorld, rcx: number): Call => w.call('TDH.MEM.RD', { ...w.mapping(0, 0), rcx });
+  const read = (w: ModuleWorld, rcx: number): Call =>
+    w.call('TDH.MEM.RD', { ...w.mapping(0, 0), rcx });
   const write = (w: ModuleWorld, rcx: number, data: number): Call =>
     w.call('TDH.MEM.WR', { ...w.mapping(0, 0), rcx, data });
 
@@ -176,60 +212,84 @@ describe('debug access', () => {
     add(w, 1);
     w.must('TDH.MEM.PAGE.PROMOTE', w.mapping(0, 1));
     const gpa = 4096 + 24;
-    expect([text(write(w, gpa, 7)), write(w, gpa, 9).data, read(w, gpa).data]).toEqual(['TDX_SUCCESS', 7, 9]);
+    expect([text(write(w, gpa, 7)), write(w, gpa, 9).data, read(w, gpa).data]).toEqual([
+      'TDX_SUCCESS',
+      7,
+      9,
+    ]);
     expect([read(w, 4096 + 16).data, w.m.peek(w.memory.word(w.pageOf(1), 3))]).toEqual([0, 9]);
   });
   test('is refused for a production TD, whatever is there', () => {
     const w = world();
     add(w, 0);
-    expect([text(read(w, 0)), text(write(w, 0, 7)), text(read(w, 3))]).toEqual(times(3, 'TDX_TD_NON_DEBUG'));
+    expect([text(read(w, 0)), text(write(w, 0, 7)), text(read(w, 3))]).toEqual(
+      times(3, 'TDX_TD_NON_DEBUG'),
+    );
     expect(w.m.peek(w.memory.word(w.pageOf(0), 0))).toBe(0);
   });
   test('wants 8 bytes of a private GPA, a page, and one that may be read or written', () => {
     const w = world({ params: DEBUG });
-    for (const rcx of [4, HUGE, 2 ** 47]) expect(text(read(w, rcx))).toBe('TDX_OPERAND_INVALID|RCX');
+    for (const rcx of [4, HUGE, 2 ** 47])
+      expect(text(read(w, rcx))).toBe('TDX_OPERAND_INVALID|RCX');
     expect(text(read(w, 0))).toBe('TDX_EPT_ENTRY_NOT_PRESENT|RCX');
     w.m.poke(w.memory.word(TDR, TD.SEPT_LOCK), 1);
     expect(text(read(w, 0))).toBe('TDX_OPERAND_BUSY|SEPT_TREE');
     w.m.poke(w.memory.word(TDR, TD.SEPT_LOCK), 0);
     add(w, 0);
     w.m.poke(cell(w, 0, 0), w.m.peek(cell(w, 0, 0)) | ENTRY_LOCK);
-    expect([text(read(w, 0)), text(write(w, 0, 1))]).toEqual(['TDX_OPERAND_BUSY|RCX', 'TDX_OPERAND_BUSY|RCX']);
+    expect([text(read(w, 0)), text(write(w, 0, 1))]).toEqual([
+      'TDX_OPERAND_BUSY|RCX',
+      'TDX_OPERAND_BUSY|RCX',
+    ]);
     const states = ['BLOCKEDW', 'EXPORTED_DIRTY'] as const;
-    for (const [name, state] of states.map((s) => [s, s === 'BLOCKEDW' ? 8 : EXPORTED_DIRTY] as const)) {
+    for (const [name, state] of states.map(
+      (s) => [s, s === 'BLOCKEDW' ? 8 : EXPORTED_DIRTY] as const,
+    )) {
       w.m.poke(cell(w, 0, 0), entry(state, w.pageOf(0)));
       expect(text(read(w, 0))).toBe('TDX_SUCCESS');
-      expect(text(write(w, 0, 1))).toBe(name === 'BLOCKEDW' ? 'TDX_EPT_ENTRY_STATE_INCORRECT|RCX' : 'TDX_SUCCESS');
+      expect(text(write(w, 0, 1))).toBe(
+        name === 'BLOCKEDW' ? 'TDX_EPT_ENTRY_STATE_INCORRECT|RCX' : 'TDX_SUCCESS',
+      );
     }
   });
 });
 
 describe('MR.EXTEND and MR.FINALIZE', () => {
-  const extend = (w: ModuleWorld, rcx: number): Call => w.call('TDH.MR.EXTEND', { ...w.mapping(0, 0), rcx });
+  const extend = (w: ModuleWorld, rcx: number): Call =>
+    w.call('TDH.MR.EXTEND', { ...w.mapping(0, 0), rcx });
   test('measure 256 bytes of a page that is there', () => {
     const w = world();
-    for (const rcx of [8, HUGE, 2 ** 47]) expect(text(extend(w, rcx))).toBe('TDX_OPERAND_INVALID|RCX');
+    for (const rcx of [8, HUGE, 2 ** 47])
+      expect(text(extend(w, rcx))).toBe('TDX_OPERAND_INVALID|RCX');
     const missing = extend(w, 0);
     expect(text(missing)).toBe('TDX_EPT_ENTRY_NOT_PRESENT|RCX');
     expect([toArchitectural(missing.rcxEntry ?? -1, 0n), missing.rdx]).toEqual([1n << 63n, 0]);
     add(w, 0);
     expect(text(extend(w, 256))).toBe('TDX_SUCCESS');
     w.m.poke(cell(w, 0, 0), entry(EXPORTED_DIRTY, w.pageOf(0)));
-    expect(text(extend(w, 256)), 'a page, but not one that is being built').toBe('TDX_EPT_ENTRY_NOT_PRESENT');
+    expect(text(extend(w, 256)), 'a page, but not one that is being built').toBe(
+      'TDX_EPT_ENTRY_NOT_PRESENT',
+    );
   });
   test('in version 1.0 meet the tree locked', () => {
     const w = world({ module: '1.0' });
     w.m.poke(w.memory.word(TDR, TD.SEPT_LOCK), 1);
     expect(text(extend(w, 0))).toBe('TDX_OPERAND_BUSY|SEPT_TREE');
-    const added = w.call('TDH.MEM.PAGE.ADD', { ...w.mapping(0, 0), r8: w.address(w.pageOf(0)), r9: SOURCE });
+    const added = w.call('TDH.MEM.PAGE.ADD', {
+      ...w.mapping(0, 0),
+      r8: w.address(w.pageOf(0)),
+      r9: SOURCE,
+    });
     expect(text(added)).toBe('TDX_OPERAND_BUSY|SEPT_TREE');
   });
   test('end when the TD can run', () => {
     const w = world();
     w.must('TDH.MR.FINALIZE', { rcx: w.address(TDR) });
     expect(w.m.peek(w.memory.word(TDR, TD.OP_STATE))).toBe(RUNNABLE);
-    expect([text(extend(w, 0)), text(w.call('TDH.MR.FINALIZE', { rcx: w.address(TDR) }))])
-      .toEqual(['TDX_OP_STATE_INCORRECT', 'TDX_OP_STATE_INCORRECT']);
+    expect([text(extend(w, 0)), text(w.call('TDH.MR.FINALIZE', { rcx: w.address(TDR) }))]).toEqual([
+      'TDX_OP_STATE_INCORRECT',
+      'TDX_OP_STATE_INCORRECT',
+    ]);
   });
   test('a TD without VCPUs is not finalised', () => {
     const w = world();
@@ -243,7 +303,9 @@ describe('PAMT and the tree that disagree', () => {
     const w = world();
     add(w, 0);
     w.m.poke(w.tdx.pamt.meta(w.pageOf(0), 0), NDA);
-    expect(text(w.call(name, { ...w.mapping(0, 0), r8: w.address(w.sparePage(0)) }))).toBe('MODULE_HALT');
+    expect(text(w.call(name, { ...w.mapping(0, 0), r8: w.address(w.sparePage(0)) }))).toBe(
+      'MODULE_HALT',
+    );
     expect(w.m.peek(w.memory.word(TDR, TD.SEPT_LOCK)), 'which lets go of nothing').toBe(2);
   });
 });

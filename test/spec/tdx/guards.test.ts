@@ -16,15 +16,18 @@ interface Row {
   readonly operands: (w: ModuleWorld) => Partial<Operands>;
   /** Registers with a page, which is then looked up in PAMT. */
   readonly pages: readonly Register[];
-  /** How far the TD is looked at: not at all, up to its TDCS, up to OP_STATE, or OP_STATE under its lock. */
+  /**
+   * How far the TD is looked at: not at all, up to its TDCS, up to OP_STATE, or OP_STATE under its
+   * lock.
+   */
   readonly td: 'none' | 'tdcs' | 'opState' | 'locked';
   /** Levels of the GPA operand, when it has one. */
   readonly levels?: readonly [number, number];
 }
 
 /**
- * GFN 0 is free, 1 is a page, 2 and 3 are a huge one, 4 lacks its last table, 8 all of them; the TD is being built, so
- * that every call may be made.
+ * GFN 0 is free, 1 is a page, 2 and 3 are a huge one, 4 lacks its last table, 8 all of them; the TD
+ * is being built, so that every call may be made.
  */
 function world(): ModuleWorld {
   const w = new ModuleWorld({ module: '1.5', finalize: false, params: { attributes: 1n } });
@@ -39,13 +42,22 @@ const SOURCE = 0x1000_0000;
 const tdr = (w: ModuleWorld): number => w.address(TDR);
 const spare = (w: ModuleWorld): number => w.address(w.sparePage(0));
 const onEntry = (name: string, gfn: number, levels: readonly [number, number]): Row => ({
-  name, operands: (w) => w.mapping(gfn, levels[0]), pages: ['rdx'], td: 'locked', levels,
+  name,
+  operands: (w) => w.mapping(gfn, levels[0]),
+  pages: ['rdx'],
+  td: 'locked',
+  levels,
 });
 const withPage = (row: Row): Row => ({
-  ...row, operands: (w) => ({ ...row.operands(w), r8: spare(w), r9: SOURCE }), pages: ['rdx', 'r8'],
+  ...row,
+  operands: (w) => ({ ...row.operands(w), r8: spare(w), r9: SOURCE }),
+  pages: ['rdx', 'r8'],
 });
 const onPage = (name: string, td: Row['td'], operand: (w: ModuleWorld) => number): Row => ({
-  name, operands: (w) => ({ rcx: operand(w) }), pages: ['rcx'], td,
+  name,
+  operands: (w) => ({ rcx: operand(w) }),
+  pages: ['rcx'],
+  td,
 });
 const tdvpr = (w: ModuleWorld): number => w.address(w.tdvpr(0));
 
@@ -72,9 +84,24 @@ const ROWS: readonly Row[] = [
   onPage('TDH.MNG.KEY.FREEID', 'none', tdr),
   onPage('TDH.MNG.RD', 'locked', tdr),
   { ...onPage('TDH.MNG.CREATE', 'none', spare), operands: (w) => ({ rcx: spare(w), rdx: 33 }) },
-  { name: 'TDH.MNG.ADDCX', operands: (w) => ({ rcx: spare(w), rdx: tdr(w) }), pages: ['rdx', 'rcx'], td: 'none' },
-  { name: 'TDH.VP.CREATE', operands: (w) => ({ rcx: spare(w), rdx: tdr(w) }), pages: ['rdx', 'rcx'], td: 'locked' },
-  { name: 'TDH.VP.ADDCX', operands: (w) => ({ rcx: spare(w), rdx: tdvpr(w) }), pages: ['rdx'], td: 'locked' },
+  {
+    name: 'TDH.MNG.ADDCX',
+    operands: (w) => ({ rcx: spare(w), rdx: tdr(w) }),
+    pages: ['rdx', 'rcx'],
+    td: 'none',
+  },
+  {
+    name: 'TDH.VP.CREATE',
+    operands: (w) => ({ rcx: spare(w), rdx: tdr(w) }),
+    pages: ['rdx', 'rcx'],
+    td: 'locked',
+  },
+  {
+    name: 'TDH.VP.ADDCX',
+    operands: (w) => ({ rcx: spare(w), rdx: tdvpr(w) }),
+    pages: ['rdx'],
+    td: 'locked',
+  },
   onPage('TDH.VP.INIT', 'locked', tdvpr),
   onPage('TDH.VP.FLUSH', 'none', tdvpr),
   onPage('TDH.VP.ENTER', 'locked', tdvpr),
@@ -85,8 +112,10 @@ const ROWS: readonly Row[] = [
 
 const status = (w: ModuleWorld, row: Row, change: Partial<Operands> = {}): string =>
   describeStatus(w.call(row.name, { ...row.operands(w), ...change }).status);
-const page = (w: ModuleWorld, row: Row, register: Register): number => (row.operands(w)[register] ?? 0) / 4096;
-const setTd = (w: ModuleWorld, field: number, value: number): void => w.m.poke(w.memory.word(TDR, field), value);
+const page = (w: ModuleWorld, row: Row, register: Register): number =>
+  (row.operands(w)[register] ?? 0) / 4096;
+const setTd = (w: ModuleWorld, field: number, value: number): void =>
+  w.m.poke(w.memory.word(TDR, field), value);
 
 /** Its page may be of any type. */
 const TAKES_ANY_TYPE = 'TDH.PHYMEM.PAGE.RDMD';
@@ -98,10 +127,12 @@ const TAKES_ANY_SIZE = 'TDH.PHYMEM.PAGE.RECLAIM';
 const TAKES_NO_ENTRY_LOCK = 'TDH.MEM.PAGE.ADD';
 
 describe.for(ROWS.flatMap((row) => row.pages.map((register) => ({ ...row, register }))))(
-  '$name: the page in $register', (row) => {
+  '$name: the page in $register',
+  (row) => {
     const { name, register } = row;
     const operand = register.toUpperCase();
-    const refused = (w: ModuleWorld, value: number): string => status(w, row, { [register]: value });
+    const refused = (w: ModuleWorld, value: number): string =>
+      status(w, row, { [register]: value });
 
     test('is 4 KiB aligned, without HKID, and below 2^52', () => {
       const w = world();
@@ -120,18 +151,22 @@ describe.for(ROWS.flatMap((row) => row.pages.map((register) => ({ ...row, regist
       expect(status(w, row)).toBe(`TDX_OPERAND_BUSY|${operand}`);
       expect(w.m.peek(lock) & 3, 'a refused host asks for priority').toBe(3);
     });
-    if (name !== TAKES_ANY_TYPE) test('is of the right type and size', () => {
-      const w = world();
-      const { pamt } = w.tdx;
-      const number = page(w, row, register);
-      w.m.poke(pamt.meta(number, 0), Pamt.pack(RSVD, TDR));
-      expect(status(w, row)).toBe(`TDX_PAGE_METADATA_INCORRECT|${operand}`);
-      w.m.poke(pamt.meta(number, 0), Pamt.pack(NDA, TDR));
-      w.m.poke(pamt.meta(number, 1), Pamt.pack(REG, TDR));
-      expect(status(w, row))
-        .toBe(name === TAKES_ANY_SIZE ? 'TDX_LIFECYCLE_STATE_INCORRECT' : `TDX_PAGE_METADATA_INCORRECT|${operand}`);
-      expect(w.m.peek(pamt.lock(number, 1)), 'it lets go of its walk').toBe(0);
-    });
+    if (name !== TAKES_ANY_TYPE)
+      test('is of the right type and size', () => {
+        const w = world();
+        const { pamt } = w.tdx;
+        const number = page(w, row, register);
+        w.m.poke(pamt.meta(number, 0), Pamt.pack(RSVD, TDR));
+        expect(status(w, row)).toBe(`TDX_PAGE_METADATA_INCORRECT|${operand}`);
+        w.m.poke(pamt.meta(number, 0), Pamt.pack(NDA, TDR));
+        w.m.poke(pamt.meta(number, 1), Pamt.pack(REG, TDR));
+        expect(status(w, row)).toBe(
+          name === TAKES_ANY_SIZE
+            ? 'TDX_LIFECYCLE_STATE_INCORRECT'
+            : `TDX_PAGE_METADATA_INCORRECT|${operand}`,
+        );
+        expect(w.m.peek(pamt.lock(number, 1)), 'it lets go of its walk').toBe(0);
+      });
   },
 );
 
@@ -159,7 +194,11 @@ describe.for(ROWS.filter(({ levels }) => levels !== undefined))('$name: the GPA'
     const w = world();
     const { rcx = 0 } = row.operands(w);
     const bad = [
-      rcx - lowest + highest + 1, rcx + 8, rcx + 2 ** 52, HUGE, rcx + 2 ** 47,
+      rcx - lowest + highest + 1,
+      rcx + 8,
+      rcx + 2 ** 52,
+      HUGE,
+      rcx + 2 ** 47,
       ...(lowest > 0 ? [rcx - 1, rcx + 4096] : []),
     ];
     for (const value of bad) expect(status(w, row, { rcx: value })).toBe('TDX_OPERAND_INVALID|RCX');
@@ -169,13 +208,17 @@ describe.for(ROWS.filter(({ levels }) => levels !== undefined))('$name: the GPA'
     const far = w.mapping(8, 0).rcx + lowest;
     expect(status(w, row, { rcx: far })).toBe('TDX_EPT_WALK_FAILED|RCX');
   });
-  if (row.name !== TAKES_NO_ENTRY_LOCK) test('has an entry and a tree that nobody has locked', () => {
-    const w = world();
-    const gfn = Math.floor((row.operands(w).rcx ?? 0) / 4096);
-    const cell = w.memory.word(tableAt(w.tdx, TDR, gfn, lowest), w.tdx.geometry.index(gfn, lowest));
-    w.m.poke(cell, w.m.peek(cell) | ENTRY_LOCK);
-    expect(status(w, row)).toBe('TDX_OPERAND_BUSY|RCX');
-    setTd(w, TD.SEPT_LOCK, 1);
-    expect(status(w, row)).toBe('TDX_OPERAND_BUSY|SEPT_TREE');
-  });
+  if (row.name !== TAKES_NO_ENTRY_LOCK)
+    test('has an entry and a tree that nobody has locked', () => {
+      const w = world();
+      const gfn = Math.floor((row.operands(w).rcx ?? 0) / 4096);
+      const cell = w.memory.word(
+        tableAt(w.tdx, TDR, gfn, lowest),
+        w.tdx.geometry.index(gfn, lowest),
+      );
+      w.m.poke(cell, w.m.peek(cell) | ENTRY_LOCK);
+      expect(status(w, row)).toBe('TDX_OPERAND_BUSY|RCX');
+      setTd(w, TD.SEPT_LOCK, 1);
+      expect(status(w, row)).toBe('TDX_OPERAND_BUSY|SEPT_TREE');
+    });
 });

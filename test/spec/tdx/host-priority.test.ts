@@ -1,7 +1,15 @@
 /** Entry locks between host and guest. Source: module notes §5; `conflicts.json`, experiments. */
 import { describe, expect, test } from 'vitest';
 import { ModuleWorld, TDR } from '../../../properties/module/world/world.ts';
-import { atomically, cellOf, kindOf, READ, RELEASE, WRITE, type Steps } from '../../../spec/machine/step.ts';
+import {
+  atomically,
+  cellOf,
+  kindOf,
+  READ,
+  RELEASE,
+  WRITE,
+  type Steps,
+} from '../../../spec/machine/step.ts';
 import type { Call } from '../../../spec/tdx/call.ts';
 import { ENTRY_LOCK, HOST_PRIORITY, stateName, stateOf } from '../../../spec/tdx/entry.ts';
 import { tableAt } from '../../../spec/tdx/rules/tree.ts';
@@ -18,11 +26,19 @@ function world() {
   const entry = w.memory.word(tableAt(w.tdx, TDR, 0, 0), 0);
   const accepting = (vcpu: number): Steps<Call> =>
     w.invoke('TDG.MEM.PAGE.ACCEPT', { rcx: 0, vcpu: w.tdvpr(vcpu), interruptAfter: -1 });
-  /** An ACCEPT of VCPU 0 that has come to its next `kind` of step on the entry, with the lock in hand. */
+  /**
+   * An ACCEPT of VCPU 0 that has come to its next `kind` of step on the entry, with the lock in
+   * hand.
+   */
   const acceptingUntil = (kind: number): Steps<Call> => {
     const accept = accepting(0);
-    runUntil(accept, (announced) =>
-      (w.m.peek(entry) & ENTRY_LOCK) !== 0 && kindOf(announced) === kind && cellOf(announced) === entry);
+    runUntil(
+      accept,
+      (announced) =>
+        (w.m.peek(entry) & ENTRY_LOCK) !== 0 &&
+        kindOf(announced) === kind &&
+        cellOf(announced) === entry,
+    );
     return accept;
   };
   return {
@@ -38,16 +54,24 @@ function world() {
   };
 }
 
-const HOST_CALLS = ['TDH.MEM.SEPT.RD', 'TDH.MEM.PAGE.REMOVE', 'TDH.MEM.RANGE.BLOCK', 'TDH.MEM.RANGE.UNBLOCK'];
+const HOST_CALLS = [
+  'TDH.MEM.SEPT.RD',
+  'TDH.MEM.PAGE.REMOVE',
+  'TDH.MEM.RANGE.BLOCK',
+  'TDH.MEM.RANGE.UNBLOCK',
+];
 
 describe('a host call that meets an ACCEPT', () => {
-  test.for(HOST_CALLS)('%s is refused, asks for priority, and holds no more than before', (name) => {
-    const { w, acceptingUntil, host, now } = world();
-    acceptingUntil(READ);
-    expect(host(name)).toBe('TDX_OPERAND_BUSY|RCX');
-    expect(now()).toEqual(['PENDING', true, true]);
-    expect(w.m.peek(w.memory.word(TDR, TD.SEPT_LOCK)), 'the tree is free').toBe(0);
-  });
+  test.for(HOST_CALLS)(
+    '%s is refused, asks for priority, and holds no more than before',
+    (name) => {
+      const { w, acceptingUntil, host, now } = world();
+      acceptingUntil(READ);
+      expect(host(name)).toBe('TDX_OPERAND_BUSY|RCX');
+      expect(now()).toEqual(['PENDING', true, true]);
+      expect(w.m.peek(w.memory.word(TDR, TD.SEPT_LOCK)), 'the tree is free').toBe(0);
+    },
+  );
 
   test('before it has read the entry again: the request stays, and the next guest is refused for it', () => {
     const { acceptingUntil, host, accept, now } = world();
@@ -55,7 +79,11 @@ describe('a host call that meets an ACCEPT', () => {
     host('TDH.MEM.SEPT.RD');
     expect(accept(1), 'the lock is held').toBe('TDX_OPERAND_BUSY|RCX');
     expect(describeStatus(atomically(first).status)).toBe('TDX_SUCCESS');
-    expect(now(), 'the value that ACCEPT writes has the bit that it read').toEqual(['MAPPED', false, true]);
+    expect(now(), 'the value that ACCEPT writes has the bit that it read').toEqual([
+      'MAPPED',
+      false,
+      true,
+    ]);
     expect(accept(1)).toBe('TDX_OPERAND_BUSY_HOST_PRIORITY|RCX');
     expect(host('TDH.MEM.SEPT.RD'), 'the host is let in').toBe('TDX_SUCCESS');
     expect(now()).toEqual(['MAPPED', false, false]);
@@ -77,7 +105,10 @@ describe('a host call that meets an ACCEPT', () => {
     const first = acceptingUntil(RELEASE);
     expect(host('TDH.MEM.RANGE.BLOCK')).toBe('TDX_OPERAND_BUSY|RCX');
     atomically(first);
-    expect([now(), accept(1)]).toEqual([['MAPPED', false, true], 'TDX_OPERAND_BUSY_HOST_PRIORITY|RCX']);
+    expect([now(), accept(1)]).toEqual([
+      ['MAPPED', false, true],
+      'TDX_OPERAND_BUSY_HOST_PRIORITY|RCX',
+    ]);
     expect(host('TDH.MEM.RANGE.BLOCK')).toBe('TDX_SUCCESS');
     expect(now()).toEqual(['BLOCKED', false, false]);
   });

@@ -3,7 +3,15 @@ import { describe, expect, test } from 'vitest';
 import type { Operands } from '../../../spec/tdx/call.ts';
 import { HKID_FREE } from '../../../spec/tdx/keys.ts';
 import { EPT, Pamt, REG } from '../../../spec/tdx/pamt.ts';
-import { HKID_ASSIGNED, TD, TD_BLOCKED, TEARDOWN, UNINITIALIZED, VCPU_READY, VP } from '../../../spec/tdx/td.ts';
+import {
+  HKID_ASSIGNED,
+  TD,
+  TD_BLOCKED,
+  TEARDOWN,
+  UNINITIALIZED,
+  VCPU_READY,
+  VP,
+} from '../../../spec/tdx/td.ts';
 import { FREE_PAGE, HKID, hpa, Stage, TD_PARAMS, TDR, VCPUS } from './stage.ts';
 
 const VCPU = VCPUS[0];
@@ -41,13 +49,20 @@ interface Row {
 
 const setVcpu = (it: Stage, field: number, value: number): void =>
   it.tdx.m.poke(it.tdx.memory.word(VCPU, field), value);
-const setTd = (field: number, value: number) => (it: Stage): void => it.setTd(field, value);
+const setTd =
+  (field: number, value: number) =>
+  (it: Stage): void =>
+    it.setTd(field, value);
 const lockWbt = (it: Stage): void => it.tdx.m.poke(it.tdx.keys.wbtLock(0), 1);
 const lockKot = (it: Stage): void => it.tdx.m.poke(it.tdx.keys.lock, 1);
 const lockTdr = (it: Stage): void => it.tdx.m.poke(it.tdx.pamt.lock(TDR, 0), 1);
 const fatal = setTd(TD.FATAL, 1);
 const row = (
-  name: string, progress: Progress, operands: Partial<Operands>, answer: string, spoil?: (it: Stage) => void,
+  name: string,
+  progress: Progress,
+  operands: Partial<Operands>,
+  answer: string,
+  spoil?: (it: Stage) => void,
 ): Row => ({ name, progress, operands, answer, ...(spoil && { spoil }) });
 
 const CREATE = { rcx: hpa(TDR), rdx: HKID };
@@ -68,15 +83,39 @@ const ROWS: readonly Row[] = [
 
   row('TDH.MNG.KEY.CONFIG', 'created', TD_ONLY, 'TDX_TD_FATAL', fatal),
   row('TDH.MNG.KEY.CONFIG', 'keyed', TD_ONLY, 'TDX_LIFECYCLE_STATE_INCORRECT'),
-  row('TDH.MNG.KEY.CONFIG', 'created', TD_ONLY, 'TDX_KEY_CONFIGURED', setTd(TD.PKG_CONFIG_BITMAP, 1)),
-  row('TDH.MNG.KEY.CONFIG', 'created', TD_ONLY, 'TDX_OPERAND_BUSY|KET', (it) => it.tdx.m.poke(it.tdx.keys.ketLock, 1)),
-  row('TDH.MNG.KEY.CONFIG', 'created', { ...TD_ONLY, inject: 'pconfigDeviceBusy' }, 'TDX_OPERAND_BUSY|KET'),
-  row('TDH.MNG.KEY.CONFIG', 'created', { ...TD_ONLY, inject: 'pconfigEntropyError' }, 'TDX_KEY_GENERATION_FAILED'),
+  row(
+    'TDH.MNG.KEY.CONFIG',
+    'created',
+    TD_ONLY,
+    'TDX_KEY_CONFIGURED',
+    setTd(TD.PKG_CONFIG_BITMAP, 1),
+  ),
+  row('TDH.MNG.KEY.CONFIG', 'created', TD_ONLY, 'TDX_OPERAND_BUSY|KET', (it) =>
+    it.tdx.m.poke(it.tdx.keys.ketLock, 1),
+  ),
+  row(
+    'TDH.MNG.KEY.CONFIG',
+    'created',
+    { ...TD_ONLY, inject: 'pconfigDeviceBusy' },
+    'TDX_OPERAND_BUSY|KET',
+  ),
+  row(
+    'TDH.MNG.KEY.CONFIG',
+    'created',
+    { ...TD_ONLY, inject: 'pconfigEntropyError' },
+    'TDX_KEY_GENERATION_FAILED',
+  ),
 
   row('TDH.MNG.ADDCX', 'keyed', ADDCX, 'TDX_TD_FATAL', fatal),
   row('TDH.MNG.ADDCX', 'created', ADDCX, 'TDX_TD_KEYS_NOT_CONFIGURED'),
   row('TDH.MNG.ADDCX', 'keyed', ADDCX, 'TDX_TDCX_NUM_INCORRECT', setTd(TD.NUM_TDCX, 9)),
-  row('TDH.MNG.ADDCX', 'keyed', { ...ADDCX, inject: 'rdseedFails' }, 'TDX_RND_NO_ENTROPY', setTd(TD.NUM_TDCX, 5)),
+  row(
+    'TDH.MNG.ADDCX',
+    'keyed',
+    { ...ADDCX, inject: 'rdseedFails' },
+    'TDX_RND_NO_ENTROPY',
+    setTd(TD.NUM_TDCX, 5),
+  ),
   row('TDH.MNG.ADDCX', 'keyed', ADDCX, 'TDX_SUCCESS'),
   row('TDH.MNG.ADDCX', 'initialised', ADDCX, 'TDX_OP_STATE_INCORRECT'),
 
@@ -84,11 +123,27 @@ const ROWS: readonly Row[] = [
   row('TDH.MNG.INIT', 'initialised', INIT, 'TDX_OP_STATE_INCORRECT'),
   row('TDH.MNG.INIT', 'keyed', { ...INIT, tdParams: null }, 'TDX_OPERAND_INVALID|RDX'),
   row('TDH.MNG.INIT', 'keyed', { ...INIT, rdx: 512 }, 'TDX_OPERAND_INVALID|RDX'),
-  row('TDH.MNG.INIT', 'keyed', { ...INIT, inject: 'tscAdjustMsrChanged' }, 'TDX_INCONSISTENT_MSR|IA32_TSC_ADJUST'),
-  row('TDH.MNG.INIT', 'keyed', { ...INIT, tdParams: WRONG_CPUID }, 'TDX_OPERAND_INVALID|CPUID_CONFIG'),
+  row(
+    'TDH.MNG.INIT',
+    'keyed',
+    { ...INIT, inject: 'tscAdjustMsrChanged' },
+    'TDX_INCONSISTENT_MSR|IA32_TSC_ADJUST',
+  ),
+  row(
+    'TDH.MNG.INIT',
+    'keyed',
+    { ...INIT, tdParams: WRONG_CPUID },
+    'TDX_OPERAND_INVALID|CPUID_CONFIG',
+  ),
 
   row('TDH.MNG.VPFLUSHDONE', 'created', TD_ONLY, 'TDX_OPERAND_BUSY|KOT', lockKot),
-  row('TDH.MNG.VPFLUSHDONE', 'created', TD_ONLY, 'TDX_LIFECYCLE_STATE_INCORRECT', setTd(TD.LIFECYCLE, TD_BLOCKED)),
+  row(
+    'TDH.MNG.VPFLUSHDONE',
+    'created',
+    TD_ONLY,
+    'TDX_LIFECYCLE_STATE_INCORRECT',
+    setTd(TD.LIFECYCLE, TD_BLOCKED),
+  ),
   row('TDH.MNG.VPFLUSHDONE', 'runnable', TD_ONLY, 'TDX_FLUSHVP_NOT_DONE'),
   row('TDH.MNG.KEY.FREEID', 'created', TD_ONLY, 'TDX_LIFECYCLE_STATE_INCORRECT'),
   row('TDH.MNG.KEY.FREEID', 'created', TD_ONLY, 'TDX_OPERAND_BUSY|KOT', (it) => {
@@ -102,18 +157,34 @@ const ROWS: readonly Row[] = [
   row('TDH.PHYMEM.CACHE.WB', 'nothing', {}, 'TDX_OPERAND_BUSY|KOT', lockKot),
 
   row('TDH.VP.ADDCX', 'initialised', VP_ADDCX, 'TDX_OPERAND_BUSY|TDR', lockTdr),
-  row('TDH.VP.ADDCX', 'initialised', VP_ADDCX, 'TDX_VCPU_STATE_INCORRECT', (it) => setVcpu(it, VP.STATE, VCPU_READY)),
-  row('TDH.VP.ADDCX', 'initialised', VP_ADDCX, 'TDX_TDCX_NUM_INCORRECT', (it) => setVcpu(it, VP.NUM_PAGES, 15)),
+  row('TDH.VP.ADDCX', 'initialised', VP_ADDCX, 'TDX_VCPU_STATE_INCORRECT', (it) =>
+    setVcpu(it, VP.STATE, VCPU_READY),
+  ),
+  row('TDH.VP.ADDCX', 'initialised', VP_ADDCX, 'TDX_TDCX_NUM_INCORRECT', (it) =>
+    setVcpu(it, VP.NUM_PAGES, 15),
+  ),
   row('TDH.VP.ADDCX', 'initialised', { ...VP_ADDCX, rcx: 1 }, 'TDX_OPERAND_INVALID|RCX'),
   row('TDH.VP.INIT', 'initialised', VCPU_ONLY, 'TDX_OPERAND_BUSY|TDR', lockTdr),
-  row('TDH.VP.INIT', 'initialised', VCPU_ONLY, 'TDX_TDCX_NUM_INCORRECT', (it) => setVcpu(it, VP.NUM_PAGES, 5)),
-  row('TDH.VP.INIT', 'initialised', VCPU_ONLY, 'TDX_VCPU_STATE_INCORRECT', (it) => setVcpu(it, VP.STATE, VCPU_READY)),
+  row('TDH.VP.INIT', 'initialised', VCPU_ONLY, 'TDX_TDCX_NUM_INCORRECT', (it) =>
+    setVcpu(it, VP.NUM_PAGES, 5),
+  ),
+  row('TDH.VP.INIT', 'initialised', VCPU_ONLY, 'TDX_VCPU_STATE_INCORRECT', (it) =>
+    setVcpu(it, VP.STATE, VCPU_READY),
+  ),
   row('TDH.VP.FLUSH', 'runnable', VCPU_ONLY, 'TDX_OPERAND_BUSY|TDR', lockTdr),
-  row('TDH.VP.FLUSH', 'runnable', VCPU_ONLY, 'TDX_TD_KEYS_NOT_CONFIGURED', setTd(TD.LIFECYCLE, HKID_ASSIGNED)),
+  row(
+    'TDH.VP.FLUSH',
+    'runnable',
+    VCPU_ONLY,
+    'TDX_TD_KEYS_NOT_CONFIGURED',
+    setTd(TD.LIFECYCLE, HKID_ASSIGNED),
+  ),
   row('TDH.VP.FLUSH', 'runnable', VCPU_ONLY, 'TDX_TDCX_NUM_INCORRECT', setTd(TD.NUM_L2_VMS, 1)),
   row('TDH.VP.FLUSH', 'runnable', { ...VCPU_ONLY, lp: 7 }, 'TDX_VCPU_NOT_ASSOCIATED'),
   row('TDH.VP.ENTER', 'runnable', VCPU_ONLY, 'TDX_OPERAND_BUSY|TDR', lockTdr),
-  row('TDH.VP.ENTER', 'runnable', VCPU_ONLY, 'TDX_TDCX_NUM_INCORRECT', (it) => setVcpu(it, VP.NUM_PAGES, 5)),
+  row('TDH.VP.ENTER', 'runnable', VCPU_ONLY, 'TDX_TDCX_NUM_INCORRECT', (it) =>
+    setVcpu(it, VP.NUM_PAGES, 5),
+  ),
   row('TDH.VP.ENTER', 'runnable', { rcx: hpa(VCPU) + 2 ** 52 }, 'TDX_OPERAND_INVALID|RCX'),
   row('TDH.VP.ENTER', 'runnable', { rcx: 2 ** 54 }, 'TDX_OPERAND_INVALID|RCX'),
   row('TDH.VP.ENTER', 'initialised', VCPU_ONLY, 'TDX_OP_STATE_INCORRECT'),
@@ -124,20 +195,38 @@ const ROWS: readonly Row[] = [
 
   row('TDH.PHYMEM.PAGE.RECLAIM', 'runnable', VCPU_ONLY, 'TDX_OPERAND_BUSY|TDR', lockTdr),
   row('TDH.PHYMEM.PAGE.RECLAIM', 'runnable', VCPU_ONLY, 'TDX_LIFECYCLE_STATE_INCORRECT'),
-  row('TDH.PHYMEM.PAGE.RECLAIM', 'runnable', { rcx: hpa(FREE_PAGE) }, 'TDX_PAGE_METADATA_INCORRECT|RCX'),
-  row('TDH.PHYMEM.PAGE.RECLAIM', 'runnable', { rcx: hpa(FREE_PAGE + 1) }, 'TDX_OPERAND_INVALID|RCX', (it) =>
-    it.tdx.m.poke(it.tdx.pamt.meta(FREE_PAGE, 1), Pamt.pack(REG, TDR))),
-  row('TDH.PHYMEM.PAGE.RECLAIM', 'runnable', TD_ONLY, 'TDX_TD_ASSOCIATED_PAGES_EXIST',
-    setTd(TD.LIFECYCLE, TEARDOWN)),
+  row(
+    'TDH.PHYMEM.PAGE.RECLAIM',
+    'runnable',
+    { rcx: hpa(FREE_PAGE) },
+    'TDX_PAGE_METADATA_INCORRECT|RCX',
+  ),
+  row(
+    'TDH.PHYMEM.PAGE.RECLAIM',
+    'runnable',
+    { rcx: hpa(FREE_PAGE + 1) },
+    'TDX_OPERAND_INVALID|RCX',
+    (it) => it.tdx.m.poke(it.tdx.pamt.meta(FREE_PAGE, 1), Pamt.pack(REG, TDR)),
+  ),
+  row(
+    'TDH.PHYMEM.PAGE.RECLAIM',
+    'runnable',
+    TD_ONLY,
+    'TDX_TD_ASSOCIATED_PAGES_EXIST',
+    setTd(TD.LIFECYCLE, TEARDOWN),
+  ),
 ];
 
-describe.for(ROWS)('$name of a TD that is $progress', ({ name, progress, operands, answer, spoil }) => {
-  test(`answers ${answer}`, () => {
-    const it = stage(progress);
-    spoil?.(it);
-    expect(it.status(name, operands)).toBe(answer);
-  });
-});
+describe.for(ROWS)(
+  '$name of a TD that is $progress',
+  ({ name, progress, operands, answer, spoil }) => {
+    test(`answers ${answer}`, () => {
+      const it = stage(progress);
+      spoil?.(it);
+      expect(it.status(name, operands)).toBe(answer);
+    });
+  },
+);
 
 test('a refused MNG.CREATE leaves the HKID free', () => {
   const it = stage('nothing');
@@ -165,12 +254,17 @@ test('PAGE.RDMD tells when a page of the guest or of its tree was blocked, and o
 
 test('MNG.RD version 1 goes from field to field, from the null field on; wide fields take two words', () => {
   const it = stage('initialised');
-  const read = (field: bigint, version: number) => it.call('TDH.MNG.RD', { ...TD_ONLY, field, version });
+  const read = (field: bigint, version: number) =>
+    it.call('TDH.MNG.RD', { ...TD_ONLY, field, version });
   const first = read(0xffff_ffff_ffff_ffffn, 1);
-  expect([it.status('TDH.MNG.RD', { ...TD_ONLY, field: 0xffff_ffff_ffff_ffffn, version: 1 }), first.wide?.rdx])
-    .toEqual(['TDX_METADATA_FIRST_FIELD_ID_IN_CONTEXT', 0x8010_0000_0000_0001n]);
+  expect([
+    it.status('TDH.MNG.RD', { ...TD_ONLY, field: 0xffff_ffff_ffff_ffffn, version: 1 }),
+    first.wide?.rdx,
+  ]).toEqual(['TDX_METADATA_FIRST_FIELD_ID_IN_CONTEXT', 0x8010_0000_0000_0001n]);
   const XFAM = 0x1110_0003_0000_0001n;
-  expect([read(XFAM, 0).wide, read(XFAM, 1).wide])
-    .toEqual([{ rdx: XFAM, r8: 3n }, { rdx: 0x1110_0002_0000_0002n, r8: 3n }]);
+  expect([read(XFAM, 0).wide, read(XFAM, 1).wide]).toEqual([
+    { rdx: XFAM, r8: 3n },
+    { rdx: 0x1110_0002_0000_0002n, r8: 3n },
+  ]);
   expect(read(0x8010_0002_0000_0002n, 0).wide?.r8).toBe(6n);
 });

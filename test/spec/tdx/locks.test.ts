@@ -61,9 +61,13 @@ describe.for(ATTEMPTS)('%s, mode %i, on word %i', ([kind, mode, before, taken, a
 
 describe('release', () => {
   test.for([
-    ['sharex', SHARED, 4, 2], ['sharexHp', SHARED, 8, 4], ['sharexHp', SHARED, 6, 2],
+    ['sharex', SHARED, 4, 2],
+    ['sharexHp', SHARED, 8, 4],
+    ['sharexHp', SHARED, 6, 2],
     // the count that refused readers have raised goes with the exclusive holder
-    ['sharex', EXCLUSIVE, 3, 0], ['sharexHp', EXCLUSIVE, 7, 2], ['sharexHp', EXCLUSIVE, 1, 0],
+    ['sharex', EXCLUSIVE, 3, 0],
+    ['sharexHp', EXCLUSIVE, 7, 2],
+    ['sharexHp', EXCLUSIVE, 1, 0],
     ['mutex', EXCLUSIVE, 1, 0],
   ] as const)('of %s, mode %i, takes %i to %i', ([kind, mode, before, after]) => {
     const it = lock(kind, before);
@@ -81,10 +85,14 @@ describe('release', () => {
 });
 
 describe('promotion of a shared hold', () => {
-  test.for([[4, true, 1], [6, true, 1], [8, false, 10], [10, false, 10]] as const)(
-    'of word %i: %s, and leaves %i', ([before, taken, after]) => {
-      const it = lock('sharexHp', before);
-      expect([it.promote(), it.word()]).toEqual([taken, after]);
-      expect(it.told).toEqual(taken ? ['released 1', 'taken 2'] : ['refused 2']);
-    });
+  test.for([
+    [4, true, 1],
+    [6, true, 1],
+    [8, false, 10],
+    [10, false, 10],
+  ] as const)('of word %i: %s, and leaves %i', ([before, taken, after]) => {
+    const it = lock('sharexHp', before);
+    expect([it.promote(), it.word()]).toEqual([taken, after]);
+    expect(it.told).toEqual(taken ? ['released 1', 'taken 2'] : ['refused 2']);
+  });
 });

@@ -18,14 +18,19 @@ describe('PAMT', () => {
     expect(pamt.entryOf(pamt.lock(100, 2))).toEqual({ page: 64, size: 2 });
     expect(pamt.entryOf(pamt.meta(0, 0) - 1)).toBeNull();
     expect(pamt.entryOf(m.segment('something else', 1))).toBeNull();
-    const cells = [0, 1, 2].flatMap((size) => [pamt.meta(8, size), pamt.bepoch(8, size), pamt.lock(8, size)]);
+    const cells = [0, 1, 2].flatMap((size) => [
+      pamt.meta(8, size),
+      pamt.bepoch(8, size),
+      pamt.lock(8, size),
+    ]);
     expect(new Set(cells).size).toBe(9);
   });
 
   test('names its cells by size, page and field', () => {
     const { m, pamt } = table();
-    expect([pamt.meta(100, 0), pamt.bepoch(100, 1), pamt.lock(100, 2)].map((cell) => m.nameOf(cell)))
-      .toEqual(['PAMT_4K[page 100]', 'PAMT_2M[page 96].bepoch', 'PAMT_1G[page 64].lock']);
+    expect(
+      [pamt.meta(100, 0), pamt.bepoch(100, 1), pamt.lock(100, 2)].map((cell) => m.nameOf(cell)),
+    ).toEqual(['PAMT_4K[page 100]', 'PAMT_2M[page 96].bepoch', 'PAMT_1G[page 64].lock']);
   });
 
   test('packs type and owner into one word, the owner that nobody is included', () => {
@@ -42,7 +47,9 @@ describe('PAMT', () => {
     m.poke(pamt.meta(70, 0), Pamt.pack(EPT, 0));
     expect([pamt.sizeOf(70), pamt.type(70, 0), pamt.owner(70, 0)]).toEqual([0, EPT, 0]);
     m.poke(pamt.meta(70, 1), Pamt.pack(REG, 3));
-    expect([pamt.sizeOf(70), pamt.sizeOf(64), pamt.sizeOf(80), pamt.owner(71, 1)]).toEqual([1, 1, 0, 3]);
+    expect([pamt.sizeOf(70), pamt.sizeOf(64), pamt.sizeOf(80), pamt.owner(71, 1)]).toEqual([
+      1, 1, 0, 3,
+    ]);
     m.poke(pamt.meta(70, 2), Pamt.pack(REG, 3));
     expect([pamt.sizeOf(70), pamt.sizeOf(80)]).toEqual([2, 2]);
   });

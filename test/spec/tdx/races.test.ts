@@ -1,12 +1,13 @@
 /**
- * The non-atomic behaviours of module 1.5 come out of random programs of raw calls by themselves: nothing below aims at
- * them. Both are measured on the real module (`races.json` of the recordings): F1 is rule T15, F2 is rule T07.
+ * The non-atomic behaviours of module 1.5 come out of random programs of raw calls by themselves:
+ * nothing below aims at them. Both are measured on the real module (`races.json` of the
+ * recordings): F1 is rule T15, F2 is rule T07.
  */
 import { describe, expect, test } from 'vitest';
 import { operationCount } from '../../../properties/checker/scenarios/scenario.ts';
+import { parseHistory } from '../../../properties/checker/scenarios/text.ts';
 import { CallExplorer, explore } from '../../../properties/module/world/explorer.ts';
 import { ModuleWorld, TDR } from '../../../properties/module/world/world.ts';
-import { parseHistory } from '../../../properties/checker/scenarios/text.ts';
 import { atomically, kindOf, TRY } from '../../../spec/machine/step.ts';
 import type { Call } from '../../../spec/tdx/call.ts';
 import { PENDING, stateName, stateOf } from '../../../spec/tdx/entry.ts';
@@ -26,7 +27,10 @@ interface Race {
 
 /** ACCEPT decides "is it a leaf?" on what it read before it had the lock; PAGE.AUG came between. */
 const F1: Race = { rule: 'T15', seen: /^PENDING/, calls: /accept \d.*aug|aug.*accept \d/ };
-/** PAGE.AUG publishes the entry, unlocked, before PAMT says REG; a call that trusts the entry halts the module. */
+/**
+ * PAGE.AUG publishes the entry, unlocked, before PAMT says REG; a call that trusts the entry halts
+ * the module.
+ */
 const F2: Race = { rule: 'T07', seen: /halted/, calls: /aug.*(remove|relocate|demote)/ };
 
 const EXPECTED: readonly (readonly [ModuleVersion, string, readonly Race[]])[] = [
@@ -37,19 +41,22 @@ const EXPECTED: readonly (readonly [ModuleVersion, string, readonly Race[]])[] =
 ];
 
 describe.for(SEEDS)('random raw calls, seed %i', (seed) => {
-  test.for(EXPECTED)('module %s, TD %s: the known races, and nothing else', ([module, opState, races]) => {
-    const { findings } = explore({ module, finalize: opState === 'RUNNABLE', seed, runs: RUNS });
-    expect([...findings.keys()].toSorted()).toEqual(races.map(({ rule }) => rule));
-    for (const { rule, seen, calls } of races) {
-      const finding = findings.get(rule);
-      expect(finding?.violation.seen).toMatch(seen);
-      expect(finding?.text).toMatch(calls);
-      // two calls, one preemption: as short as the race is
-      const shrunk = parseHistory(finding?.text ?? '');
-      expect(operationCount(shrunk)).toBeLessThanOrEqual(3);
-      expect(shrunk.deviations).toHaveLength(1);
-    }
-  });
+  test.for(EXPECTED)(
+    'module %s, TD %s: the known races, and nothing else',
+    ([module, opState, races]) => {
+      const { findings } = explore({ module, finalize: opState === 'RUNNABLE', seed, runs: RUNS });
+      expect([...findings.keys()].toSorted()).toEqual(races.map(({ rule }) => rule));
+      for (const { rule, seen, calls } of races) {
+        const finding = findings.get(rule);
+        expect(finding?.violation.seen).toMatch(seen);
+        expect(finding?.text).toMatch(calls);
+        // two calls, one preemption: as short as the race is
+        const shrunk = parseHistory(finding?.text ?? '');
+        expect(operationCount(shrunk)).toBeLessThanOrEqual(3);
+        expect(shrunk.deviations).toHaveLength(1);
+      }
+    },
+  );
 });
 
 /** The entry of GFN 0 at a level. */
@@ -61,25 +68,31 @@ const entryOf = (w: ModuleWorld, level: number): number => {
 const statusOf = (call: Call): string => describeStatus(call.status);
 
 describe('F1, step by step', () => {
-  test.for([0, 1])('ACCEPT at level %i of a page added meanwhile: PAGE_SIZE_MISMATCH, then SUCCESS', (level) => {
-    const w = new ModuleWorld({ module: '1.5' });
-    w.addTables(0, level + 1);
-    w.must('TDH.VP.ENTER', { rcx: w.address(w.tdvpr(0)) });
-    const operands = { rcx: w.mapping(0, level).rcx, vcpu: w.tdvpr(0), interruptAfter: -1 };
-    const accept = w.invoke('TDG.MEM.PAGE.ACCEPT', operands);
-    runUntil(accept, (announced) => kindOf(announced) === TRY);
-    w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(0, level), r8: w.address(w.pageOf(0)) });
-    expect(statusOf(atomically(accept))).toBe(`TDX_PAGE_SIZE_MISMATCH|level ${level}`);
-    expect(stateName(stateOf(entryOf(w, level)))).toBe('PENDING');
-    expect(statusOf(w.call('TDG.MEM.PAGE.ACCEPT', operands))).toBe('TDX_SUCCESS');
-  });
+  test.for([0, 1])(
+    'ACCEPT at level %i of a page added meanwhile: PAGE_SIZE_MISMATCH, then SUCCESS',
+    (level) => {
+      const w = new ModuleWorld({ module: '1.5' });
+      w.addTables(0, level + 1);
+      w.must('TDH.VP.ENTER', { rcx: w.address(w.tdvpr(0)) });
+      const operands = { rcx: w.mapping(0, level).rcx, vcpu: w.tdvpr(0), interruptAfter: -1 };
+      const accept = w.invoke('TDG.MEM.PAGE.ACCEPT', operands);
+      runUntil(accept, (announced) => kindOf(announced) === TRY);
+      w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(0, level), r8: w.address(w.pageOf(0)) });
+      expect(statusOf(atomically(accept))).toBe(`TDX_PAGE_SIZE_MISMATCH|level ${level}`);
+      expect(stateName(stateOf(entryOf(w, level)))).toBe('PENDING');
+      expect(statusOf(w.call('TDG.MEM.PAGE.ACCEPT', operands))).toBe('TDX_SUCCESS');
+    },
+  );
 });
 
 describe('F2, step by step', () => {
   /** What a call on the same GPA says while PAGE.AUG has written the entry and not yet PAMT. */
   const during = (w: ModuleWorld, level: number, name: string, page: number): [string, string] => {
     w.addTables(0, level + 1);
-    const aug = w.invoke('TDH.MEM.PAGE.AUG', { ...w.mapping(0, level), r8: w.address(w.pageOf(0)) });
+    const aug = w.invoke('TDH.MEM.PAGE.AUG', {
+      ...w.mapping(0, level),
+      r8: w.address(w.pageOf(0)),
+    });
     runUntil(aug, () => stateOf(entryOf(w, level)) === PENDING);
     const other = w.call(name, { ...w.mapping(0, level), r8: w.address(page) });
     return [statusOf(other), statusOf(atomically(aug))];
@@ -99,15 +112,18 @@ describe('F2, step by step', () => {
     });
     test.for(ANSWERS)('in version 1.0, %s at level %i finds the tree locked', ([name, level]) => {
       const w = new ModuleWorld({ module: '1.0', finalize });
-      expect(during(w, level, name, w.sparePage(0))).toEqual(['TDX_OPERAND_BUSY|SEPT_TREE', 'TDX_SUCCESS']);
+      expect(during(w, level, name, w.sparePage(0))).toEqual([
+        'TDX_OPERAND_BUSY|SEPT_TREE',
+        'TDX_SUCCESS',
+      ]);
     });
   });
 });
 
 /**
- * Not measured, but a consequence of what is: while the TD is being built PROMOTE asks for no tracking, so that it
- * frees a table with a call still on its way through it. The entries of the freed table stay locked, until SEPT.ADD
- * uses its page again.
+ * Not measured, but a consequence of what is: while the TD is being built PROMOTE asks for no
+ * tracking, so that it frees a table with a call still on its way through it. The entries of the
+ * freed table stay locked, until SEPT.ADD uses its page again.
  */
 describe('a call on its way through a table that PROMOTE frees', () => {
   const rulesBroken = (module: ModuleVersion, finalize: boolean, text: string): string[] => {
@@ -118,7 +134,9 @@ describe('a call on its way through a table that PROMOTE frees', () => {
         if (name === 'TDH.MEM.PAGE.PROMOTE' && status === SUCCESS) promoted++;
       },
     });
-    const violations = [...onePreemption(parseHistory(text))].map((history) => explorer.run(history));
+    const violations = [...onePreemption(parseHistory(text))].map((history) =>
+      explorer.run(history),
+    );
     expect(promoted).toBeGreaterThan(0);
     return [...new Set(violations.flatMap((violation) => violation?.rule ?? []))];
   };

@@ -3,7 +3,17 @@ import { describe, expect, test } from 'vitest';
 import { ModuleWorld, TDR } from '../../../properties/module/world/world.ts';
 import type { Operands } from '../../../spec/tdx/call.ts';
 import {
-  BLOCKED, entry, ENTRY_LOCK, HOST_PRIORITY, MAPPED, NL_BLOCKED, NL_MAPPED, pageOf, PENDING, PENDING_BLOCKED, stateName,
+  BLOCKED,
+  entry,
+  ENTRY_LOCK,
+  HOST_PRIORITY,
+  MAPPED,
+  NL_BLOCKED,
+  NL_MAPPED,
+  pageOf,
+  PENDING,
+  PENDING_BLOCKED,
+  stateName,
   stateOf,
 } from '../../../spec/tdx/entry.ts';
 import { EPT, NDA, REG } from '../../../spec/tdx/pamt.ts';
@@ -18,7 +28,8 @@ type Kind = 'TDH.MEM.PAGE.ADD' | 'TDH.MEM.PAGE.AUG';
 function small(module: (typeof MODULES)[number], add: Kind = 'TDH.MEM.PAGE.ADD'): ModuleWorld {
   const w = new ModuleWorld({ module, finalize: false });
   w.addTables(0);
-  for (const gfn of [0, 1]) w.must(add, { ...w.mapping(gfn, 0), r8: w.address(w.pageOf(gfn)), r9: 0x1000_0000 });
+  for (const gfn of [0, 1])
+    w.must(add, { ...w.mapping(gfn, 0), r8: w.address(w.pageOf(gfn)), r9: 0x1000_0000 });
   return w;
 }
 /** The same, as one page of 2 MiB. */
@@ -30,27 +41,43 @@ function large(module: (typeof MODULES)[number], add: Kind = 'TDH.MEM.PAGE.ADD')
 
 const cell = (w: ModuleWorld, gfn: number, level: number): number =>
   w.memory.word(tableAt(w.tdx, TDR, gfn, level), w.tdx.geometry.index(gfn, level));
-const stateAt = (w: ModuleWorld, level: number): string => stateName(stateOf(w.m.peek(cell(w, 0, level))));
+const stateAt = (w: ModuleWorld, level: number): string =>
+  stateName(stateOf(w.m.peek(cell(w, 0, level))));
 const promote = (w: ModuleWorld, more: Partial<Operands> = {}) =>
   w.call('TDH.MEM.PAGE.PROMOTE', { ...w.mapping(0, 1), interruptAfter: -1, ...more });
 const demote = (w: ModuleWorld, more: Partial<Operands> = {}) =>
-  w.call('TDH.MEM.PAGE.DEMOTE', { ...w.mapping(0, 1), r8: w.address(w.tablePage(0, 1)), interruptAfter: -1, ...more });
+  w.call('TDH.MEM.PAGE.DEMOTE', {
+    ...w.mapping(0, 1),
+    r8: w.address(w.tablePage(0, 1)),
+    interruptAfter: -1,
+    ...more,
+  });
 /** Everything that a refused call must leave alone. */
 const picture = (w: ModuleWorld): unknown[] => [
-  [0, 1].map((gfn) => w.m.peek(w.memory.word(w.tablePage(0, 1), gfn))), w.m.peek(cell(w, 0, 1)),
-  [0, 1, 2].map((size) => w.tdx.pamt.type(w.pageOf(0), size)), w.tdx.pamt.type(w.tablePage(0, 1), 0),
+  [0, 1].map((gfn) => w.m.peek(w.memory.word(w.tablePage(0, 1), gfn))),
+  w.m.peek(cell(w, 0, 1)),
+  [0, 1, 2].map((size) => w.tdx.pamt.type(w.pageOf(0), size)),
+  w.tdx.pamt.type(w.tablePage(0, 1), 0),
   w.m.peek(w.memory.word(TDR, TD.CHLDCNT)),
 ];
 
 describe.for(MODULES)('PROMOTE, module %s', (module) => {
-  test.for([['TDH.MEM.PAGE.ADD', 'MAPPED'], ['TDH.MEM.PAGE.AUG', 'PENDING']] as const)(
-    'after %s makes one %s page of the children, and frees their table', ([add, state]) => {
+  test.for([
+    ['TDH.MEM.PAGE.ADD', 'MAPPED'],
+    ['TDH.MEM.PAGE.AUG', 'PENDING'],
+  ] as const)(
+    'after %s makes one %s page of the children, and frees their table',
+    ([add, state]) => {
       const w = small(module, add);
       const call = promote(w);
-      expect([describeStatus(call.status), call.rcx]).toEqual(['TDX_SUCCESS', w.address(w.tablePage(0, 1))]);
+      expect([describeStatus(call.status), call.rcx]).toEqual([
+        'TDX_SUCCESS',
+        w.address(w.tablePage(0, 1)),
+      ]);
       expect([stateAt(w, 1), w.tdx.pamt.type(w.tablePage(0, 1), 0)]).toEqual([state, NDA]);
       expect(treeDisagreement(w.tdx, TDR)).toBeNull();
-    });
+    },
+  );
   test('unblocks: NL_BLOCKED becomes the page', () => {
     const w = small(module);
     w.must('TDH.MEM.RANGE.BLOCK', w.mapping(0, 1));
@@ -77,7 +104,11 @@ describe.for(MODULES)('PROMOTE, module %s', (module) => {
     const before = picture(w);
     const call = promote(w, { interruptAfter: 1 });
     const { rcx, rdx } = call.in;
-    expect([describeStatus(call.status), call.rcx, call.rdx]).toEqual(['TDX_INTERRUPTED_RESTARTABLE', rcx, rdx]);
+    expect([describeStatus(call.status), call.rcx, call.rdx]).toEqual([
+      'TDX_INTERRUPTED_RESTARTABLE',
+      rcx,
+      rdx,
+    ]);
     expect(picture(w)).toEqual(before);
     expect(describeStatus(promote(w).status)).toBe('TDX_SUCCESS');
   });
@@ -117,27 +148,43 @@ test('PROMOTE of 1.5 leaves the entries of the table that it frees locked, that 
     const w = large(module);
     return [0, 1].map((i) => w.m.peek(w.memory.word(w.tablePage(0, 1), i)) & ENTRY_LOCK);
   };
-  expect([locked('1.5'), locked('1.0')]).toEqual([[ENTRY_LOCK, ENTRY_LOCK], [0, 0]]);
+  expect([locked('1.5'), locked('1.0')]).toEqual([
+    [ENTRY_LOCK, ENTRY_LOCK],
+    [0, 0],
+  ]);
 });
 
 describe.for(MODULES)('DEMOTE, module %s', (module) => {
-  test.for([[MAPPED, MAPPED], [BLOCKED, MAPPED], [PENDING, PENDING], [PENDING_BLOCKED, PENDING]] as const)(
-    'of a page in state %i makes children in state %i, unblocked', ([before, after]) => {
-      const w = large(module);
-      w.m.poke(cell(w, 0, 1), entry(before, w.pageOf(0)));
-      expect(describeStatus(demote(w).status)).toBe('TDX_SUCCESS');
-      expect([stateAt(w, 1), w.tdx.pamt.type(w.tablePage(0, 1), 0)]).toEqual([stateName(NL_MAPPED), EPT]);
-      const children = [0, 1].map((gfn) => w.m.peek(cell(w, gfn, 0)));
-      expect(children.map((e) => [stateOf(e), pageOf(e)])).toEqual([0, 1].map((gfn) => [after, w.pageOf(gfn)]));
-      expect([w.tdx.pamt.type(w.pageOf(0), 1), w.tdx.pamt.type(w.pageOf(1), 0)]).toEqual([NDA, REG]);
-      expect(treeDisagreement(w.tdx, TDR)).toBeNull();
-    });
+  test.for([
+    [MAPPED, MAPPED],
+    [BLOCKED, MAPPED],
+    [PENDING, PENDING],
+    [PENDING_BLOCKED, PENDING],
+  ] as const)('of a page in state %i makes children in state %i, unblocked', ([before, after]) => {
+    const w = large(module);
+    w.m.poke(cell(w, 0, 1), entry(before, w.pageOf(0)));
+    expect(describeStatus(demote(w).status)).toBe('TDX_SUCCESS');
+    expect([stateAt(w, 1), w.tdx.pamt.type(w.tablePage(0, 1), 0)]).toEqual([
+      stateName(NL_MAPPED),
+      EPT,
+    ]);
+    const children = [0, 1].map((gfn) => w.m.peek(cell(w, gfn, 0)));
+    expect(children.map((e) => [stateOf(e), pageOf(e)])).toEqual(
+      [0, 1].map((gfn) => [after, w.pageOf(gfn)]),
+    );
+    expect([w.tdx.pamt.type(w.pageOf(0), 1), w.tdx.pamt.type(w.pageOf(1), 0)]).toEqual([NDA, REG]);
+    expect(treeDisagreement(w.tdx, TDR)).toBeNull();
+  });
   test('may be interrupted before it commits, with its operands as they were', () => {
     const w = large(module);
     const before = picture(w).slice(1);
     const call = demote(w, { interruptAfter: 1 });
     const { rcx, rdx } = call.in;
-    expect([describeStatus(call.status), call.rcx, call.rdx]).toEqual(['TDX_INTERRUPTED_RESTARTABLE', rcx, rdx]);
+    expect([describeStatus(call.status), call.rcx, call.rdx]).toEqual([
+      'TDX_INTERRUPTED_RESTARTABLE',
+      rcx,
+      rdx,
+    ]);
     expect(picture(w).slice(1), 'all but the page that is not a table yet').toEqual(before);
     expect(describeStatus(demote(w).status)).toBe('TDX_SUCCESS');
   });
@@ -149,7 +196,9 @@ describe.for(MODULES)('DEMOTE, module %s', (module) => {
   });
   test('wants a page that can be split, without flags, and tracked when the TD runs', () => {
     const w = large(module);
-    expect(describeStatus(demote(w, { rdx: w.address(TDR) + 2 }).status)).toBe('TDX_OPERAND_INVALID|RDX');
+    expect(describeStatus(demote(w, { rdx: w.address(TDR) + 2 }).status)).toBe(
+      'TDX_OPERAND_INVALID|RDX',
+    );
     expect(describeStatus(demote(small(module)).status)).toBe('TDX_EPT_ENTRY_STATE_INCORRECT|RCX');
     w.must('TDH.MR.FINALIZE', { rcx: w.address(TDR) });
     expect(describeStatus(demote(w).status)).toBe('TDX_GPA_RANGE_NOT_BLOCKED|RCX');
@@ -164,7 +213,9 @@ test('both are interrupted when the choices say so', () => {
   const w = small('1.5');
   w.m.choices = { pick: () => 1 };
   w.m.spawn('host', (function* () {})());
-  expect(describeStatus(promote(w, { interruptAfter: 0 }).status)).toBe('TDX_INTERRUPTED_RESTARTABLE');
+  expect(describeStatus(promote(w, { interruptAfter: 0 }).status)).toBe(
+    'TDX_INTERRUPTED_RESTARTABLE',
+  );
   w.m.choices = { pick: () => 0 };
   expect(describeStatus(promote(w, { interruptAfter: 0 }).status)).toBe('TDX_SUCCESS');
 });

@@ -16,7 +16,10 @@ export function* onePreemption({ vm, actors }: History): Generator<History> {
   }
 }
 
-/** Performs the steps of an actor until one is announced, or has been done, after which `here` holds. */
+/**
+ * Performs the steps of an actor until one is announced, or has been done, after which `here`
+ * holds.
+ */
 export function runUntil<T>(steps: Steps<T>, here: (announced: Access) => boolean): void {
   for (;;) {
     const next = steps.next();

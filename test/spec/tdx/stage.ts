@@ -21,8 +21,17 @@ export const FREE_PAGE = 40;
 export const HKID = 33;
 
 export const TD_PARAMS: TdParams = {
-  attributes: 0n, xfam: 3n, maxVcpus: 2, numL2Vms: 0, msrConfigCtls: 0, eptpControls: 0x1en, configFlags: 0n,
-  tscFrequency: 100, archCapConfig: 0n, reservedNonZero: 0, cpuidConfig: 0,
+  attributes: 0n,
+  xfam: 3n,
+  maxVcpus: 2,
+  numL2Vms: 0,
+  msrConfigCtls: 0,
+  eptpControls: 0x1en,
+  configFlags: 0n,
+  tscFrequency: 100,
+  archCapConfig: 0n,
+  reservedNonZero: 0,
+  cpuidConfig: 0,
 };
 
 export const hpa = (page: number): number => (FIRST_PAGE + page) * 4096;
@@ -33,15 +42,23 @@ export class Stage {
   constructor(packages = 1, cacheSubBlocks = 1) {
     const memory = new Memory(new Machine(), PAGES, WORDS);
     this.tdx = new TdxModule(memory, {
-      version: '1.5', indexBits: 1, tdmrBase: FIRST_PAGE, hkidShift: 46, privateHkids: [32, 35], packages,
-      cacheSubBlocks, steppingThreshold: 6,
+      version: '1.5',
+      indexBits: 1,
+      tdmrBase: FIRST_PAGE,
+      hkidShift: 46,
+      privateHkids: [32, 35],
+      packages,
+      cacheSubBlocks,
+      steppingThreshold: 6,
     });
   }
 
   call(name: string, operands: Partial<Operands> = {}): Call {
     const fn = FUNCTIONS.get(name);
     if (fn === undefined) throw new Error(`no function ${name}`);
-    return atomically(this.tdx.invoke(fn, { ...OPERANDS_ZERO, interruptAfter: NEVER, ...operands }));
+    return atomically(
+      this.tdx.invoke(fn, { ...OPERANDS_ZERO, interruptAfter: NEVER, ...operands }),
+    );
   }
 
   /** Status of a call, as text. */
@@ -58,14 +75,17 @@ export class Stage {
   /** A TD with all its TDCX pages. */
   create(tdr = TDR, hkid = HKID): void {
     this.ok('TDH.MNG.CREATE', { rcx: hpa(tdr), rdx: hkid });
-    for (let lp = 0; lp < this.tdx.platform.packages; lp++) this.ok('TDH.MNG.KEY.CONFIG', { rcx: hpa(tdr), lp });
-    for (let i = 1; i <= MIN_TDCX; i++) this.ok('TDH.MNG.ADDCX', { rcx: hpa(tdr + i), rdx: hpa(tdr) });
+    for (let lp = 0; lp < this.tdx.platform.packages; lp++)
+      this.ok('TDH.MNG.KEY.CONFIG', { rcx: hpa(tdr), lp });
+    for (let i = 1; i <= MIN_TDCX; i++)
+      this.ok('TDH.MNG.ADDCX', { rcx: hpa(tdr + i), rdx: hpa(tdr) });
   }
 
   /** A VCPU with all its pages, not yet initialised. */
   createVcpu(tdvpr: number): void {
     this.ok('TDH.VP.CREATE', { rcx: hpa(tdvpr), rdx: hpa(TDR) });
-    for (let i = 1; i < MIN_TDVPS_PAGES; i++) this.ok('TDH.VP.ADDCX', { rcx: hpa(tdvpr + i), rdx: hpa(tdvpr) });
+    for (let i = 1; i < MIN_TDVPS_PAGES; i++)
+      this.ok('TDH.VP.ADDCX', { rcx: hpa(tdvpr + i), rdx: hpa(tdvpr) });
   }
 
   /** A TD that can run, whose VCPUs are associated with LP 0 and LP 1. */
@@ -111,7 +131,11 @@ export class Stage {
 
   /** Both REFCOUNTs and how many VCPUs are associated. */
   counts(): { even: number; odd: number; associated: number } {
-    return { even: this.td(TD.REFCOUNT_EVEN), odd: this.td(TD.REFCOUNT_ODD), associated: this.td(TD.NUM_ASSOC_VCPUS) };
+    return {
+      even: this.td(TD.REFCOUNT_EVEN),
+      odd: this.td(TD.REFCOUNT_ODD),
+      associated: this.td(TD.NUM_ASSOC_VCPUS),
+    };
   }
 
   /** The LP that a VCPU is associated with, or -1. */

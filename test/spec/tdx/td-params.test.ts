@@ -41,7 +41,10 @@ describe('TD_PARAMS', () => {
     ['a debug TD', { attributes: DEBUG | PERFMON }],
     ['CET for user and supervisor', { xfam: 0x1803n }],
     ['a wide GPA in a 5-level tree', { configFlags: 1n, eptpControls: 0x26n }],
-    ['another family, model and stepping for a TD that migrates', { attributes: MIGRATABLE, cpuidConfig: 2 }],
+    [
+      'another family, model and stepping for a TD that migrates',
+      { attributes: MIGRATABLE, cpuidConfig: 2 },
+    ],
   ])('may ask for %s', (_, changed) => {
     expect(answer(changed)).toBe('TDX_SUCCESS');
   });
@@ -55,7 +58,10 @@ describe('TD_PARAMS', () => {
   it('are checked from the first field to the last, IA32_TSC_ADJUST in between', () => {
     expect(answer({ ...reserved(1), configFlags: 0x20n })).toBe('TDX_OPERAND_INVALID|RDX');
     expect(answer({ ...reserved(2), tscFrequency: 3 })).toBe('TDX_OPERAND_INVALID|TSC_FREQUENCY');
-    const changed = checkTdParams({ ...TD_PARAMS, ...reserved(2) }, { numTdcx: 6, tscAdjustChanged: true });
+    const changed = checkTdParams(
+      { ...TD_PARAMS, ...reserved(2) },
+      { numTdcx: 6, tscAdjustChanged: true },
+    );
     expect(changed).toBe(on(INCONSISTENT_MSR, OPERANDS.IA32_TSC_ADJUST));
     expect(answer({ ...reserved(3), cpuidConfig: 1 })).toBe('TDX_OPERAND_INVALID|RDX');
     expect(answer({ ...reserved(4), cpuidConfig: 1 })).toBe('TDX_OPERAND_INVALID|CPUID_CONFIG');
@@ -71,7 +77,11 @@ describe('TD_PARAMS', () => {
 function initialised(): Stage {
   const stage = new Stage();
   stage.create();
-  stage.ok('TDH.MNG.INIT', { rcx: hpa(TDR), rdx: 0, tdParams: { ...TD_PARAMS, attributes: DEBUG | PERFMON } });
+  stage.ok('TDH.MNG.INIT', {
+    rcx: hpa(TDR),
+    rdx: 0,
+    tdParams: { ...TD_PARAMS, attributes: DEBUG | PERFMON },
+  });
   return stage;
 }
 
@@ -81,7 +91,8 @@ describe('TDH.MNG.RD', () => {
 
   it('reads all 64 bits, and in version 1 names the next field', () => {
     const stage = initialised();
-    const read = (version: number) => stage.call('TDH.MNG.RD', { rcx: hpa(TDR), field: ATTRIBUTES, version }).wide;
+    const read = (version: number) =>
+      stage.call('TDH.MNG.RD', { rcx: hpa(TDR), field: ATTRIBUTES, version }).wide;
     expect(read(0)).toEqual({ r8: PERFMON | DEBUG, rdx: ATTRIBUTES });
     expect(read(1)).toEqual({ r8: PERFMON | DEBUG, rdx: ATTRIBUTES + 1n });
   });

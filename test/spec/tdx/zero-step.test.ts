@@ -17,7 +17,10 @@ function world() {
   const enter = (): Call => w.call('TDH.VP.ENTER', { rcx: w.address(tdvpr) });
   const access = (gfn: number): Call => w.call('HW.GUEST.ACCESS', { rcx: gfn * 4096, vcpu: tdvpr });
   return {
-    w, tdvpr, enter, access,
+    w,
+    tdvpr,
+    enter,
+    access,
     /** Enters and faults `times` times at `gfn`, without getting on. */
     fault: (times: number, gfn = 0): void => {
       for (let i = 0; i < times; i++) {
@@ -45,9 +48,17 @@ describe('a VCPU that faults at one RIP', () => {
     access(0);
     expect(listed()).toBe(1);
     const refused = enter();
-    expect([text(refused), refused.exitReason, refused.rcx, refused.r8]).toEqual(['VMEXIT_EPT_VIOLATION', 48, 2, 0]);
-    expect([w.isInside(0), w.m.peek(w.memory.word(TDR, TD.REFCOUNT_ODD)), w.m.peek(w.memory.word(TDR, TD.SEPT_LOCK))])
-      .toEqual([false, 0, 0]);
+    expect([text(refused), refused.exitReason, refused.rcx, refused.r8]).toEqual([
+      'VMEXIT_EPT_VIOLATION',
+      48,
+      2,
+      0,
+    ]);
+    expect([
+      w.isInside(0),
+      w.m.peek(w.memory.word(TDR, TD.REFCOUNT_ODD)),
+      w.m.peek(w.memory.word(TDR, TD.SEPT_LOCK)),
+    ]).toEqual([false, 0, 0]);
     map(0);
     expect(text(enter())).toBe('TDX_SUCCESS');
     expect(w.m.peek(w.memory.word(TDR, TD.SEPT_LOCK)), 'it does not keep the tree').toBe(0);
@@ -93,6 +104,9 @@ describe('a VCPU that faults at one RIP', () => {
 test('in both module versions the filter takes the tree exclusively', () => {
   for (const module of ['1.5', '1.0'] as const) {
     const { locking } = new ModuleWorld({ module }).tdx;
-    expect(locking.call(new ModuleWorld({ module }).tdx, 'TDH.VP.ENTER')).toEqual({ tree: 2, entryLock: false });
+    expect(locking.call(new ModuleWorld({ module }).tdx, 'TDH.VP.ENTER')).toEqual({
+      tree: 2,
+      entryLock: false,
+    });
   }
 });

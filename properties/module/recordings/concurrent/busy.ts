@@ -1,14 +1,16 @@
+import { VCPU_ACTIVE } from '../../../../spec/tdx/td.ts';
 /**
- * Does a refused attempt at a lock have a cause: a call under way at the same time, or a VCPU that was in the guest, that
- * could have held that lock? A request for priority has one when a host call was refused that entry before.
+ * Does a refused attempt at a lock have a cause: a call under way at the same time, or a VCPU that
+ * was in the guest, that could have held that lock? A request for priority has one when a host call
+ * was refused that entry before.
  *
- * Whether that other call got as far as the lock is not asked, not even when it was refused itself: PROMOTE that is
- * refused a child has held the entry. So a missing cause is certain, and one that is there is possible. The labels of the
- * altered recordings (`explainableStrictBusy`) mean the same.
+ * Whether that other call got as far as the lock is not asked, not even when it was refused itself:
+ * PROMOTE that is refused a child has held the entry. So a missing cause is certain, and one that
+ * is there is possible. The labels of the altered recordings (`explainableStrictBusy`) mean the
+ * same.
  */
 import type { ModuleVersion } from '../../../../spec/tdx/versions.ts';
 import type { SequentialConfig } from '../format/config.ts';
-import { VCPU_ACTIVE } from '../../../../spec/tdx/td.ts';
 import type { RecordedEvent, RecordedHistory } from './format.ts';
 import { conflict, isPage, LockTable, type Attempt } from './locks.ts';
 
@@ -50,9 +52,18 @@ export class BusyCauses {
     this.events = events;
     this.history = history;
     this.holders = [
-      ...events.map((event): Holder => ({ from: event.inv, to: event.ret, held: this.table.attempts(event), event })),
-      ...residents(history, config).map(({ from, to, td, vcpu }): Holder =>
-        ({ from, to, held: this.table.resident(td, vcpu), event: null })),
+      ...events.map((event): Holder => ({
+        from: event.inv,
+        to: event.ret,
+        held: this.table.attempts(event),
+        event,
+      })),
+      ...residents(history, config).map(({ from, to, td, vcpu }): Holder => ({
+        from,
+        to,
+        held: this.table.resident(td, vcpu),
+        event: null,
+      })),
     ];
   }
 
@@ -65,30 +76,49 @@ export class BusyCauses {
       return `${names(event)} is a call of the host, which is not refused for a priority`;
     }
     const tried = this.table.attempts(event).filter((attempt) => attempt.operand === operand);
-    if (tried.length === 0) return `${names(event)} tries no lock that it would be refused with operand ${operand}`;
+    if (tried.length === 0)
+      return `${names(event)} tries no lock that it would be refused with operand ${operand}`;
     if (refusal === 'priority') return this.missingRequest(event, tried);
     const isCause = ({ from, to, held }: Holder): boolean =>
-      from < event.ret && event.inv < to && held.some((attempt) => tried.some((own) => conflict(own, attempt)));
+      from < event.ret &&
+      event.inv < to &&
+      held.some((attempt) => tried.some((own) => conflict(own, attempt)));
     if (this.holders.some((holder) => holder.event !== event && isCause(holder))) return null;
     if (this.refusesItself(event, tried)) return null;
     return `${names(event)} was refused a lock that nobody could hold at the time (operand ${operand})`;
   }
 
-  /** The page in R8 may be one that the call itself has locked: the TD's own TDR, or a range around it. */
+  /**
+   * The page in R8 may be one that the call itself has locked: the TD's own TDR, or a range around
+   * it.
+   */
   private refusesItself(event: RecordedEvent, tried: readonly Attempt[]): boolean {
     const attempts = this.table.attempts(event);
-    const before = attempts.slice(0, attempts.findIndex(({ operand }) => operand === operandOf(event)));
+    const before = attempts.slice(
+      0,
+      attempts.findIndex(({ operand }) => operand === operandOf(event)),
+    );
     return before.some((attempt) => tried.some((own) => isPage(own) && conflict(own, attempt)));
   }
 
   /** A request for priority stays until a host call has had the entry: any earlier one will do. */
   private missingRequest(event: RecordedEvent, tried: readonly Attempt[]): string | null {
-    const asks = (other: RecordedEvent): boolean => other.inv < event.ret && refusalOf(other) === 'busy'
-      && !other.op.startsWith(GUEST)
-      && this.table.attempts(other).some((attempt) => attempt.guards === 'entry' && attempt.operand === operandOf(other)
-        && tried.some((own) => conflict(own, attempt)));
-    const isSet = this.history.initial?.tds.some(({ sept = [] }) =>
-      sept.some(({ raw }) => (BigInt(raw) & HOST_PRIORITY_BIT) !== 0n)) === true;
+    const asks = (other: RecordedEvent): boolean =>
+      other.inv < event.ret &&
+      refusalOf(other) === 'busy' &&
+      !other.op.startsWith(GUEST) &&
+      this.table
+        .attempts(other)
+        .some(
+          (attempt) =>
+            attempt.guards === 'entry' &&
+            attempt.operand === operandOf(other) &&
+            tried.some((own) => conflict(own, attempt)),
+        );
+    const isSet =
+      this.history.initial?.tds.some(({ sept = [] }) =>
+        sept.some(({ raw }) => (BigInt(raw) & HOST_PRIORITY_BIT) !== 0n),
+      ) === true;
     if (isSet || this.events.some(asks)) return null;
     return `${names(event)} was refused for a priority that no host call had asked for`;
   }
@@ -96,14 +126,16 @@ export class BusyCauses {
 
 /** From when to when each VCPU was in the guest: VP.ENTER to the exit. */
 function residents(
-  { initial, prefix, events }: RecordedHistory, config: SequentialConfig,
+  { initial, prefix, events }: RecordedHistory,
+  config: SequentialConfig,
 ): { from: number; to: number; td: number; vcpu: number }[] {
   const stays: { from: number; to: number; td: number; vcpu: number }[] = [];
   for (const { td, tdvpr } of config.tds) {
     for (const vcpu of tdvpr.keys()) {
       const steps = prefix.filter(({ in: input }) => input.td === td && input.vcpu === vcpu);
       const state = initial?.tds.find((dumped) => dumped.td === td)?.vcpus[vcpu]?.['state'];
-      let since = state === VCPU_ACTIVE || (state === undefined && enters(steps)) ? -Infinity : null;
+      let since =
+        state === VCPU_ACTIVE || (state === undefined && enters(steps)) ? -Infinity : null;
       for (const event of events) {
         if (event.in.td !== td || event.in.vcpu !== vcpu) continue;
         if (event.result === 'TD_ENTERED') since ??= event.inv;
@@ -120,4 +152,5 @@ function residents(
 
 /** Do these steps of a VCPU leave it in the guest? */
 const enters = (steps: readonly { readonly result: string }[]): boolean =>
-  steps.findLast(({ result }) => result === 'TD_ENTERED' || result === 'TD_EXIT')?.result === 'TD_ENTERED';
+  steps.findLast(({ result }) => result === 'TD_ENTERED' || result === 'TD_EXIT')?.result ===
+  'TD_ENTERED';

@@ -1,26 +1,34 @@
-/**
- * The judge of concurrent histories: is there an order of the calls, respecting real time, in which every result and the
- * final state are the specification's, and has every refusal for a lock a cause?
- */
-import { check } from '../../../linearizability/check.ts';
-import { DEFAULT_LIMITS, type Limits, type Outcome } from '../../../linearizability/specification.ts';
 import type { ModuleVersion } from '../../../../spec/tdx/versions.ts';
 import { InputError } from '../../../files/input.ts';
 import { readLines, type ParsedLine } from '../../../files/lines.ts';
+/**
+ * The judge of concurrent histories: is there an order of the calls, respecting real time, in which
+ * every result and the final state are the specification's, and has every refusal for a lock a
+ * cause?
+ */
+import { check } from '../../../linearizability/check.ts';
+import {
+  DEFAULT_LIMITS,
+  type Limits,
+  type Outcome,
+} from '../../../linearizability/specification.ts';
 import { compareStep } from '../replay/compare-step.ts';
 import { followStep } from '../replay/harness.ts';
 import { perform } from '../replay/perform.ts';
 import { Universes, type Slot, type Universe } from '../universe/universe.ts';
 import { BusyCauses } from './busy.ts';
 import { comparable, impossible } from './final.ts';
-import { knownFinding } from './known.ts';
 import { parseRecordedHistory, type RecordedEvent, type RecordedHistory } from './format.ts';
+import { knownFinding } from './known.ts';
 import { ModuleSpecification, operationOf, type EventOp } from './specification.ts';
 
 export interface JudgedHistory {
   readonly id: string;
   readonly verdict: 'explained' | 'unexplained' | 'unknown';
-  /** The known finding of the module (docs/findings.md) that alone keeps it from being explained, or null. */
+  /**
+   * The known finding of the module (docs/findings.md) that alone keeps it from being explained, or
+   * null.
+   */
   readonly finding: string | null;
   /** What cannot be explained, what would have been allowed, what shows it; null when explained. */
   readonly why: string | null;
@@ -50,25 +58,53 @@ export class HistoryJudge {
     const causes = new BusyCauses(history, this.version);
     for (const event of events.toSorted((a, b) => a.ret - b.ret)) {
       const why = causes.missing(event);
-      if (why !== null) return { id, verdict: 'unexplained', finding: null, why, prefix: beginningBefore(events, event.ret) };
+      if (why !== null)
+        return {
+          id,
+          verdict: 'unexplained',
+          finding: null,
+          why,
+          prefix: beginningBefore(events, event.ret),
+        };
     }
     const left = impossible(history.final);
-    if (left !== null) return { id, verdict: 'unexplained', finding: null, why: `the final state: ${left}`, prefix: [] };
+    if (left !== null)
+      return {
+        id,
+        verdict: 'unexplained',
+        finding: null,
+        why: `the final state: ${left}`,
+        prefix: [],
+      };
     const u = this.universes.build(history.config);
     const differing = replayPrefix(u, history);
-    if (differing !== null) return { id, verdict: 'unexplained', finding: null, why: differing, prefix: [] };
+    if (differing !== null)
+      return { id, verdict: 'unexplained', finding: null, why: differing, prefix: [] };
     const spec = new ModuleSpecification(u, comparable(history));
     try {
-      const search = (some: readonly RecordedEvent[]): Outcome<EventOp> => check(spec, some.map(operationOf), this.limits);
+      const search = (some: readonly RecordedEvent[]): Outcome<EventOp> =>
+        check(spec, some.map(operationOf), this.limits);
       const outcome = search(events);
-      if (outcome.verdict === 'explained') return { id, verdict: 'explained', finding: null, why: null, prefix: null };
-      if (outcome.verdict === 'unknown') return { id, verdict: 'unknown', finding: null, why: outcome.why, prefix: null };
+      if (outcome.verdict === 'explained')
+        return { id, verdict: 'explained', finding: null, why: null, prefix: null };
+      if (outcome.verdict === 'unknown')
+        return { id, verdict: 'unknown', finding: null, why: outcome.why, prefix: null };
       const { op, refusals, prefix } = outcome.failure;
-      const known = knownFinding(events, op?.event ?? null, (rest) => search(rest).verdict === 'explained');
+      const known = knownFinding(
+        events,
+        op?.event ?? null,
+        (rest) => search(rest).verdict === 'explained',
+      );
       const what = op === null ? 'the final state' : `event ${op.event.i} (${op.event.op})`;
       const why = known?.why ?? `${what}: ${refusals.join('; or ')}`;
       const finding = known?.finding ?? null;
-      return { id, verdict: 'unexplained', finding, why, prefix: prefix.map(({ event }) => event.i) };
+      return {
+        id,
+        verdict: 'unexplained',
+        finding,
+        why,
+        prefix: prefix.map(({ event }) => event.i),
+      };
     } finally {
       spec.close();
     }
@@ -86,21 +122,36 @@ function replayPrefix(u: Universe, { prefix }: RecordedHistory): string | null {
     const slot = u.slots.get(step.in.td) as Slot; // looked up on reading
     const done = perform(u, slot, step);
     followStep(u, slot, step, done);
-    compareStep({ u, slot, step, done, report: (field, recorded, ours) => {
-      first ??= `prefix step ${step.i} (${step.op}): ${field} is ${recorded}, and may be ${ours}`;
-    } });
+    compareStep({
+      u,
+      slot,
+      step,
+      done,
+      report: (field, recorded, ours) => {
+        first ??= `prefix step ${step.i} (${step.op}): ${field} is ${recorded}, and may be ${ours}`;
+      },
+    });
   }
   return first;
 }
 
-/** Judges each history of a file, plain or gzipped. Throws an InputError at the first line that is none. */
+/**
+ * Judges each history of a file, plain or gzipped. Throws an InputError at the first line that is
+ * none.
+ */
 export async function* judgeHistories(
-  file: string, judgeLine: (line: ParsedLine) => JudgedHistory,
+  file: string,
+  judgeLine: (line: ParsedLine) => JudgedHistory,
 ): AsyncGenerator<JudgedHistory> {
   let lines = 0;
   for await (const line of readLines(file)) {
     lines++;
     yield judgeLine(line);
   }
-  if (lines === 0) throw new InputError(file, 'holds no history', 'give a concurrent recording, one history a line');
+  if (lines === 0)
+    throw new InputError(
+      file,
+      'holds no history',
+      'give a concurrent recording, one history a line',
+    );
 }

@@ -1,17 +1,24 @@
 /**
- * Which locks each call tries, in which mode, in which order, and what it would be refused with: the lock table of the
- * module, by what a recording says of a call. How the tree and its entries are locked differs by module version and
- * comes from the specification's table (spec/tdx/versions.ts). Source: module notes, sections 2 to 5; `locks.json`.
+ * Which locks each call tries, in which mode, in which order, and what it would be refused with:
+ * the lock table of the module, by what a recording says of a call. How the tree and its entries
+ * are locked differs by module version and comes from the specification's table
+ * (spec/tdx/versions.ts). Source: module notes, sections 2 to 5; `locks.json`.
  */
 import { EXCLUSIVE, SHARED, type Mode } from '../../../../spec/tdx/locks.ts';
 import { OPERANDS } from '../../../../spec/tdx/status.ts';
-import { SEPT_FUNCTIONS, septLocking, type ModuleVersion, type SeptFunction } from '../../../../spec/tdx/versions.ts';
+import {
+  SEPT_FUNCTIONS,
+  septLocking,
+  type ModuleVersion,
+  type SeptFunction,
+} from '../../../../spec/tdx/versions.ts';
 import type { SequentialConfig } from '../format/config.ts';
 import type { RecordedStep } from '../format/step.ts';
 
 /**
- * What a lock guards. `control`, `given`: an entry of the PAMT of one size, for a page of the TD's control structures or
- * one that an operand names; `found`: one of a page that is found in the tree, so that a recording does not tell which.
+ * What a lock guards. `control`, `given`: an entry of the PAMT of one size, for a page of the TD's
+ * control structures or one that an operand names; `found`: one of a page that is found in the
+ * tree, so that a recording does not tell which.
  */
 export type Guarded = 'control' | 'given' | 'found' | 'tree' | 'opState' | 'epoch' | 'entry';
 
@@ -43,11 +50,14 @@ function pamt(guards: Guarded, page: number, size: number, mode: Mode, operand: 
 
 /** A walk to a page: its parents shared, itself in `mode`. */
 function walkTo(guards: Guarded, page: number, mode: Mode, operand: number, size = 0): Attempt[] {
-  const parents = Array.from({ length: LARGEST - size }, (_, i) => pamt(guards, page, LARGEST - i, SHARED, operand));
+  const parents = Array.from({ length: LARGEST - size }, (_, i) =>
+    pamt(guards, page, LARGEST - i, SHARED, operand),
+  );
   return [...parents, pamt(guards, page, size, mode, operand)];
 }
 
-const pageOf = (hpa: string | undefined): number => (hpa === undefined ? -1 : Number(BigInt(hpa) / PAGE_BYTES));
+const pageOf = (hpa: string | undefined): number =>
+  hpa === undefined ? -1 : Number(BigInt(hpa) / PAGE_BYTES);
 
 /** How a function names its TD, and takes the page of the TDR and OP_STATE. */
 interface Row {
@@ -96,27 +106,42 @@ export class LockTable {
   }
 
   attempts(step: RecordedStep): Attempt[] {
-    const { op, in: { td, vcpu, regs } } = step;
+    const {
+      op,
+      in: { td, vcpu, regs },
+    } = step;
     const slot = this.tdrs.get(td);
     const own = pageOf(slot?.tdr);
     if (op === 'TDG.MEM.PAGE.ACCEPT') return this.tree(step, own, {});
-    if (op === 'TDH.PHYMEM.PAGE.RDMD') return walkTo('given', pageOf(regs?.rcx), SHARED, OPERANDS.RCX);
+    if (op === 'TDH.PHYMEM.PAGE.RDMD')
+      return walkTo('given', pageOf(regs?.rcx), SHARED, OPERANDS.RCX);
     if (op === 'TDH.PHYMEM.PAGE.RECLAIM') {
       const page = walkTo('given', pageOf(regs?.rcx), EXCLUSIVE, OPERANDS.RCX);
       return [...page, pamt('control', own, 0, SHARED, OPERANDS.TDR)];
     }
-    if (op === 'TDH.VP.ENTER' || op === 'TDH.VP.FLUSH') return this.vcpu(op, own, pageOf(slot?.tdvpr[vcpu ?? 0]));
+    if (op === 'TDH.VP.ENTER' || op === 'TDH.VP.FLUSH')
+      return this.vcpu(op, own, pageOf(slot?.tdvpr[vcpu ?? 0]));
     const row = TABLE.get(op);
     if (row?.tdr === undefined) return [];
     const [register, mode] = row.tdr;
     const tdr = pageOf(regs?.[register]);
     const at = { from: 0, to: 1, size: -1, td: tdr };
     const attempts = walkTo('control', tdr, mode, OPERANDS[register === 'rdx' ? 'RDX' : 'RCX']);
-    if (row.opState === true) attempts.push({ guards: 'opState', mode: SHARED, operand: OPERANDS.OP_STATE, ...at });
-    if (row.epoch !== undefined) attempts.push({ guards: 'epoch', mode: row.epoch, operand: OPERANDS.TD_EPOCH, ...at });
+    if (row.opState === true)
+      attempts.push({ guards: 'opState', mode: SHARED, operand: OPERANDS.OP_STATE, ...at });
+    if (row.epoch !== undefined)
+      attempts.push({ guards: 'epoch', mode: row.epoch, operand: OPERANDS.TD_EPOCH, ...at });
     attempts.push(...this.tree(step, tdr, row));
     if (row.implicit === true) {
-      attempts.push({ guards: 'found', mode: EXCLUSIVE, operand: OPERANDS.RCX, from: 0, to: Infinity, size: -1, td: 0 });
+      attempts.push({
+        guards: 'found',
+        mode: EXCLUSIVE,
+        operand: OPERANDS.RCX,
+        from: 0,
+        to: Infinity,
+        size: -1,
+        td: 0,
+      });
     }
     if (row.page !== undefined) {
       const size = row.page === 'small' ? 0 : Math.min(step.in.level ?? 0, LARGEST);
@@ -131,27 +156,51 @@ export class LockTable {
     const { tree, entryLock } = septLocking(this.version, op as SeptFunction); // it is one, just asked
     const attempts: Attempt[] = [];
     if (tree !== null) {
-      attempts.push({ guards: 'tree', mode: tree, operand: OPERANDS.SEPT_TREE, from: 0, to: 1, size: -1, td });
+      attempts.push({
+        guards: 'tree',
+        mode: tree,
+        operand: OPERANDS.SEPT_TREE,
+        from: 0,
+        to: 1,
+        size: -1,
+        td,
+      });
     }
     if (!entryLock) return attempts;
     const gfn = pageOf(gpa ?? regs?.rcx);
-    const size = row.anyLevel === true ? -1 : level ?? 0;
-    const entry = (from: number, to: number, at: number): Attempt =>
-      ({ guards: 'entry', mode: EXCLUSIVE, operand: OPERANDS.RCX, from, to, size: at, td });
+    const size = row.anyLevel === true ? -1 : (level ?? 0);
+    const entry = (from: number, to: number, at: number): Attempt => ({
+      guards: 'entry',
+      mode: EXCLUSIVE,
+      operand: OPERANDS.RCX,
+      from,
+      to,
+      size: at,
+      td,
+    });
     attempts.push(entry(gfn, gfn + spanOf(Math.max(size, 0)), size));
     if (row.children === true && size > 0) attempts.push(entry(gfn, gfn + spanOf(size), size - 1));
     return attempts;
   }
 
-  /** VP.ENTER takes the tree only while zero-step mitigation is armed, which a recording does not tell. */
+  /**
+   * VP.ENTER takes the tree only while zero-step mitigation is armed, which a recording does not
+   * tell.
+   */
   private vcpu(op: string, tdr: number, tdvpr: number): Attempt[] {
-    const walked = walkTo('control', tdvpr, op === 'TDH.VP.ENTER' ? SHARED : EXCLUSIVE, OPERANDS.RCX);
+    const walked = walkTo(
+      'control',
+      tdvpr,
+      op === 'TDH.VP.ENTER' ? SHARED : EXCLUSIVE,
+      OPERANDS.RCX,
+    );
     const implicit = pamt('control', tdr, 0, SHARED, OPERANDS.TDR);
     if (op !== 'TDH.VP.ENTER') return [...walked, implicit];
     const at = { from: 0, to: 1, size: -1, td: tdr };
     const tree = septLocking(this.version, 'TDH.VP.ENTER').tree ?? EXCLUSIVE;
     return [
-      ...walked, implicit,
+      ...walked,
+      implicit,
       { guards: 'opState', mode: SHARED, operand: OPERANDS.OP_STATE, ...at },
       { guards: 'epoch', mode: SHARED, operand: OPERANDS.TD_EPOCH, ...at },
       { guards: 'tree', mode: tree, operand: OPERANDS.SEPT_TREE, ...at },
@@ -169,9 +218,15 @@ export class LockTable {
 /** May one of the two be refused because the other holds its lock? */
 export function conflict(a: Attempt, b: Attempt): boolean {
   if (a.mode === SHARED && b.mode === SHARED) return false;
-  if (a.guards === 'found' || b.guards === 'found') return a.guards === 'given' || b.guards === 'given';
+  if (a.guards === 'found' || b.guards === 'found')
+    return a.guards === 'given' || b.guards === 'given';
   if (a.guards !== b.guards && !(isPage(a) && isPage(b))) return false;
-  return a.td === b.td && (a.size === b.size || a.size < 0 || b.size < 0) && a.from < b.to && b.from < a.to;
+  return (
+    a.td === b.td &&
+    (a.size === b.size || a.size < 0 || b.size < 0) &&
+    a.from < b.to &&
+    b.from < a.to
+  );
 }
 
 export const isPage = ({ guards }: Attempt): boolean => guards === 'control' || guards === 'given';

@@ -1,8 +1,9 @@
 /**
- * The atomic specification of the module, as the checker of linearizability asks for it: an event may happen in a state
- * when the specification, asked there, answers as recorded. Compared are how the call ended, RAX, every output register
- * that the recording has, and whether it was interrupted; of a call that was refused for a lock nothing but that, as in
- * the recordings' own search.
+ * The atomic specification of the module, as the checker of linearizability asks for it: an event
+ * may happen in a state when the specification, asked there, answers as recorded. Compared are how
+ * the call ended, RAX, every output register that the recording has, and whether it was
+ * interrupted; of a call that was refused for a lock nothing but that, as in the recordings' own
+ * search.
  */
 import type { Call } from '../../../../spec/tdx/call.ts';
 import { describeStatus, fromRax, MODULE_HALT } from '../../../../spec/tdx/status.ts';
@@ -24,10 +25,18 @@ export interface EventOp extends Timed {
   readonly event: RecordedEvent;
 }
 
-export const operationOf = (event: RecordedEvent): EventOp => ({ event, invoked: event.inv, returned: event.ret });
+export const operationOf = (event: RecordedEvent): EventOp => ({
+  event,
+  invoked: event.inv,
+  returned: event.ret,
+});
 
 /** Functions that only look. */
-const LOOKS: ReadonlySet<string> = new Set(['TDH.MEM.SEPT.RD', 'TDH.MEM.RD', 'TDH.PHYMEM.PAGE.RDMD']);
+const LOOKS: ReadonlySet<string> = new Set([
+  'TDH.MEM.SEPT.RD',
+  'TDH.MEM.RD',
+  'TDH.PHYMEM.PAGE.RDMD',
+]);
 const OUTPUTS: readonly OutputName[] = ['rcx', 'rdx', 'r8', 'r9'];
 const NOT_INSIDE = 'the VCPU is not in the guest';
 
@@ -56,7 +65,10 @@ export class ModuleSpecification implements Specification<MachineState, EventOp>
     this.states.close();
   }
 
-  /** A call that was refused for a lock did nothing, but that a guest goes on to its next instruction. */
+  /**
+   * A call that was refused for a lock did nothing, but that a guest goes on to its next
+   * instruction.
+   */
   silent({ event }: EventOp): boolean {
     return LOOKS.has(event.op) || (refusalOf(event) !== null && !needsVcpu(event.op));
   }
@@ -69,12 +81,13 @@ export class ModuleSpecification implements Specification<MachineState, EventOp>
       return allow(this.states.after(state, () => advanceRip(this.u.tdx, tdvpr)).state);
     }
     const { result, state: next } = this.states.after(state, () => this.ask(slot, event));
-    if (result !== null && this.difference(result, event) === null) allow(LOOKS.has(event.op) ? state : next);
+    if (result !== null && this.difference(result, event) === null)
+      allow(LOOKS.has(event.op) ? state : next);
   }
 
   refusal(state: MachineState, { event }: EventOp): string {
     const { result } = this.states.after(state, () => this.ask(this.slotOf(event), event));
-    return result === null ? NOT_INSIDE : this.difference(result, event) ?? 'it is refused';
+    return result === null ? NOT_INSIDE : (this.difference(result, event) ?? 'it is refused');
   }
 
   final(state: MachineState): string | null {
@@ -92,10 +105,13 @@ export class ModuleSpecification implements Specification<MachineState, EventOp>
 
   private difference(done: Performed, event: RecordedEvent): string | null {
     const { call, result, rax } = done;
-    if (result !== event.result) return `it may end with ${result} ${describeStatus(call.status)}, not ${event.result}`;
+    if (result !== event.result)
+      return `it may end with ${result} ${describeStatus(call.status)}, not ${event.result}`;
     if (call.status === MODULE_HALT) return null;
-    if (BigInt(event.status) !== rax) return `it may answer ${describeStatus(call.status)}, not ${nameOf(event.status)}`;
-    if ((event['interrupted'] === true) !== call.interrupted) return `it is ${call.interrupted ? '' : 'not '}interrupted`;
+    if (BigInt(event.status) !== rax)
+      return `it may answer ${describeStatus(call.status)}, not ${nameOf(event.status)}`;
+    if ((event['interrupted'] === true) !== call.interrupted)
+      return `it is ${call.interrupted ? '' : 'not '}interrupted`;
     return this.outputDifference(call, event);
   }
 
@@ -105,7 +121,8 @@ export class ModuleSpecification implements Specification<MachineState, EventOp>
       const recorded = out?.[name];
       if (recorded === undefined) continue;
       const ours = outputOf(this.u.tdx, this.u.tokens, call, name, event.in.regs ?? {}, 0);
-      if (ours !== null && BigInt(recorded) !== ours) return `${name} may be 0x${ours.toString(16)}, not ${recorded}`;
+      if (ours !== null && BigInt(recorded) !== ours)
+        return `${name} may be 0x${ours.toString(16)}, not ${recorded}`;
     }
     return null;
   }

@@ -1,13 +1,19 @@
+import type { Scene } from '../setups/scene.ts';
 /**
- * Compares a cell of a pair recording with what the specification makes of its set-up: whatever the cell says.
+ * Compares a cell of a pair recording with what the specification makes of its set-up: whatever the
+ * cell says.
  */
 import type {
-  ConflictCell, LifecycleCell, OrderCell, RecordedCell, StepCell, SummaryCell,
+  ConflictCell,
+  LifecycleCell,
+  OrderCell,
+  RecordedCell,
+  StepCell,
+  SummaryCell,
 } from './format.ts';
 import type { Measured, Paused } from './measure.ts';
 import { withoutDetails } from './status.ts';
 import { isListed, type TraceEvent } from './trace.ts';
-import type { Scene } from '../setups/scene.ts';
 
 /** A field in which a cell and the specification differ. */
 export interface FieldDifference {
@@ -17,17 +23,31 @@ export interface FieldDifference {
 }
 
 /** The fields of a cell that differ. */
-export function compareCell({ kind, cell }: RecordedCell, scene: Scene, measured: Measured): FieldDifference[] {
+export function compareCell(
+  { kind, cell }: RecordedCell,
+  scene: Scene,
+  measured: Measured,
+): FieldDifference[] {
   const differences: FieldDifference[] = [];
   const compare: Compare = (field, recorded, ours) => {
     if (recorded !== ours) differences.push({ field, recorded: show(recorded), ours: show(ours) });
   };
   switch (kind) {
-    case 'conflict': compareConflict(cell, measured, compare); break;
-    case 'lifecycle': compareLifecycle(cell, scene, measured, compare); break;
-    case 'step': compareStep(cell, measured, compare); break;
-    case 'summary': compareSummary(cell, measured, compare); break;
-    case 'order': compareOrder(cell, measured, compare); break;
+    case 'conflict':
+      compareConflict(cell, measured, compare);
+      break;
+    case 'lifecycle':
+      compareLifecycle(cell, scene, measured, compare);
+      break;
+    case 'step':
+      compareStep(cell, measured, compare);
+      break;
+    case 'summary':
+      compareSummary(cell, measured, compare);
+      break;
+    case 'order':
+      compareOrder(cell, measured, compare);
+      break;
   }
   return differences;
 }
@@ -36,16 +56,28 @@ type Value = string | number | boolean | bigint | null | undefined;
 type Compare = (field: string, recorded: Value, ours: Value) => void;
 
 const show = (value: Value): string =>
-  (typeof value === 'bigint' ? `0x${value.toString(16)}` : String(value ?? 'absent'));
+  typeof value === 'bigint' ? `0x${value.toString(16)}` : String(value ?? 'absent');
 
 /** Compares 64 bits, if the cell has them. */
-function compareBits(compare: Compare, field: string, recorded: string | undefined, ours: bigint | undefined): void {
+function compareBits(
+  compare: Compare,
+  field: string,
+  recorded: string | undefined,
+  ours: bigint | undefined,
+): void {
   if (recorded !== undefined) compare(field, BigInt(recorded), ours);
 }
 
-/** What both kinds of conflict cells say. X has been suspended after so many steps, with so many locks. */
+/**
+ * What both kinds of conflict cells say. X has been suspended after so many steps, with so many
+ * locks.
+ */
 function compareSuspended(
-  cell: ConflictCell | LifecycleCell, measured: Measured, steps: number, locks: number | null, compare: Compare,
+  cell: ConflictCell | LifecycleCell,
+  measured: Measured,
+  steps: number,
+  locks: number | null,
+  compare: Compare,
 ): Paused {
   const paused = measured.pausedAt(steps);
   compare('xAlone', cell.xAlone, measured.xAlone);
@@ -62,7 +94,13 @@ function compareSuspended(
 /** X is suspended right after its last acquisition. */
 function compareConflict(cell: ConflictCell, measured: Measured, compare: Compare): void {
   const { trace } = measured;
-  const paused = compareSuspended(cell, measured, trace?.lastAcquire ?? 0, trace?.acquired ?? null, compare);
+  const paused = compareSuspended(
+    cell,
+    measured,
+    trace?.lastAcquire ?? 0,
+    trace?.acquired ?? null,
+    compare,
+  );
   compareBits(compare, 'yStatusRaw', cell.yStatusRaw, paused.yRax);
   compareBits(compare, 'entryWhilePaused', cell.entryWhilePaused, paused.entryWhilePaused);
   compareBits(compare, 'entryAfter', cell.entryAfter, paused.entryAfter);
@@ -70,9 +108,20 @@ function compareConflict(cell: ConflictCell, measured: Measured, compare: Compar
 }
 
 /** As conflicts, but guests are not suspended: their VCPU is in the guest, and that is all. */
-function compareLifecycle(cell: LifecycleCell, scene: Scene, measured: Measured, compare: Compare): void {
+function compareLifecycle(
+  cell: LifecycleCell,
+  scene: Scene,
+  measured: Measured,
+  compare: Compare,
+): void {
   const trace = scene.x.operands.vcpu >= 0 ? null : measured.trace;
-  const paused = compareSuspended(cell, measured, trace?.lastAcquire ?? 0, trace?.acquired ?? null, compare);
+  const paused = compareSuspended(
+    cell,
+    measured,
+    trace?.lastAcquire ?? 0,
+    trace?.acquired ?? null,
+    compare,
+  );
   compare('xChanged', cell.xChanged, paused.xStatus !== measured.xAlone);
 }
 
@@ -84,7 +133,12 @@ interface RecordedEvent {
   readonly new?: string | undefined;
 }
 
-function compareEvent(compare: Compare, field: string, recorded: RecordedEvent, ours: TraceEvent | undefined): void {
+function compareEvent(
+  compare: Compare,
+  field: string,
+  recorded: RecordedEvent,
+  ours: TraceEvent | undefined,
+): void {
   compare(`${field}.event`, recorded.event, ours?.event);
   compare(`${field}.what`, recorded.what, ours?.what);
   if (recorded.kind !== undefined) compare(`${field}.kind`, recorded.kind, ours?.kind);
@@ -120,7 +174,11 @@ function compareSummary(cell: SummaryCell, measured: Measured, compare: Compare)
   compare('eventsTried', cell.eventsTried, outcomes.length);
   compare('unchanged', cell.unchanged, unchanged);
   compare('rowsKept', cell.rowsKept, outcomes.length - unchanged);
-  compare('nonAtomicRows', cell.nonAtomicRows, outcomes.filter((paused) => !paused.linearizable).length);
+  compare(
+    'nonAtomicRows',
+    cell.nonAtomicRows,
+    outcomes.filter((paused) => !paused.linearizable).length,
+  );
 }
 
 /** X alone: the whole order of acquires, writes and releases. */

@@ -1,57 +1,110 @@
 /**
- * The formats of pair recordings: `conflicts.json` and `lifecycle-conflicts.json` (one object with `results`),
- * `stepwise.jsonl` and `commit-order.jsonl` (one object a line). A cell is one result, or one line.
+ * The formats of pair recordings: `conflicts.json` and `lifecycle-conflicts.json` (one object with
+ * `results`), `stepwise.jsonl` and `commit-order.jsonl` (one object a line). A cell is one result,
+ * or one line.
  */
 import * as v from 'valibot';
 import { InputError } from '../../../files/input.ts';
 import { textLines } from '../../../files/lines.ts';
 
-const hex = v.pipe(v.string(), v.regex(/^0x[0-9a-f]{1,16}$/, 'expected hexadecimal digits after 0x'));
+const hex = v.pipe(
+  v.string(),
+  v.regex(/^0x[0-9a-f]{1,16}$/, 'expected hexadecimal digits after 0x'),
+);
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
-const entry = v.nullish(v.pipe(v.string(), v.transform((name) => (name === '-' ? null : name))), null);
+const entry = v.nullish(
+  v.pipe(
+    v.string(),
+    v.transform((name) => (name === '-' ? null : name)),
+  ),
+  null,
+);
 
 const pair = { x: v.string(), y: v.string(), relation: v.string() };
 const states = { opState: v.string(), xEntry: entry, yEntry: entry };
 const lock = v.nullish(v.string());
 
 const suspended = {
-  xLocksHeldAtPause: count, xAlone: v.string(), yAlone: v.string(), yStatus: v.string(), yFailedLock: lock,
-  yFailedLockKind: v.optional(v.string()), blockedByX: v.boolean(), xStatusAfterResume: v.string(),
+  xLocksHeldAtPause: count,
+  xAlone: v.string(),
+  yAlone: v.string(),
+  yStatus: v.string(),
+  yFailedLock: lock,
+  yFailedLockKind: v.optional(v.string()),
+  blockedByX: v.boolean(),
+  xStatusAfterResume: v.string(),
 };
 
 const conflictCell = v.object({
-  ...pair, ...states, ...suspended,
-  yStatusRaw: v.optional(hex), guestRax: v.optional(hex), entryWhilePaused: v.optional(hex),
+  ...pair,
+  ...states,
+  ...suspended,
+  yStatusRaw: v.optional(hex),
+  guestRax: v.optional(hex),
+  entryWhilePaused: v.optional(hex),
   entryAfter: v.optional(hex),
 });
 
 const lifecycleCell = v.object({
-  ...pair, ...suspended, tdStageX: v.string(), tdStageY: v.nullish(v.string(), null), xChanged: v.boolean(),
+  ...pair,
+  ...suspended,
+  tdStageX: v.string(),
+  tdStageY: v.nullish(v.string(), null),
+  xChanged: v.boolean(),
 });
 
 const event = v.object({
-  event: v.string(), what: v.string(), kind: v.optional(v.string()), old: v.optional(hex), new: v.optional(hex),
+  event: v.string(),
+  what: v.string(),
+  kind: v.optional(v.string()),
+  old: v.optional(hex),
+  new: v.optional(hex),
 });
 
 const stepCell = v.object({
-  ...pair, ...states, xEventIndex: v.pipe(count, v.minValue(1)), xEvent: event,
-  yStatus: v.string(), xStatusAfterResume: v.string(), yAlone: v.string(), yAfterX: v.string(), xAlone: v.string(),
-  xAfterY: v.string(), entryAtPause: hex, entryBefore: hex, entryAfter: hex, linearizable: v.boolean(),
-  lockLeak: v.union([v.boolean(), v.string()]), yFailedLock: lock,
+  ...pair,
+  ...states,
+  xEventIndex: v.pipe(count, v.minValue(1)),
+  xEvent: event,
+  yStatus: v.string(),
+  xStatusAfterResume: v.string(),
+  yAlone: v.string(),
+  yAfterX: v.string(),
+  xAlone: v.string(),
+  xAfterY: v.string(),
+  entryAtPause: hex,
+  entryBefore: hex,
+  entryAfter: hex,
+  linearizable: v.boolean(),
+  lockLeak: v.union([v.boolean(), v.string()]),
+  yFailedLock: lock,
 });
 
 const summaryCell = v.object({
-  ...pair, ...states, summary: v.literal(true), events: count, eventsTried: count, rowsKept: count, unchanged: count,
+  ...pair,
+  ...states,
+  summary: v.literal(true),
+  events: count,
+  eventsTried: count,
+  rowsKept: count,
+  unchanged: count,
   nonAtomicRows: count,
 });
 
 const orderCell = v.object({
-  x: v.string(), opState: v.string(), xEntry: entry, status: v.string(),
+  x: v.string(),
+  opState: v.string(),
+  xEntry: entry,
+  status: v.string(),
   events: v.array(v.object({ i: count, ...event.entries })),
 });
 
 const SCHEMAS = {
-  conflict: conflictCell, lifecycle: lifecycleCell, step: stepCell, summary: summaryCell, order: orderCell,
+  conflict: conflictCell,
+  lifecycle: lifecycleCell,
+  step: stepCell,
+  summary: summaryCell,
+  order: orderCell,
 } as const;
 
 export type CellKind = keyof typeof SCHEMAS;
@@ -70,11 +123,15 @@ export type RecordedCell =
 
 /** What tells the kinds apart, in the order in which to look. */
 const MARKS: readonly (readonly [CellKind, string])[] = [
-  ['summary', 'summary'], ['step', 'xEvent'], ['order', 'events'],
-  ['lifecycle', 'tdStageX'], ['conflict', 'xLocksHeldAtPause'],
+  ['summary', 'summary'],
+  ['step', 'xEvent'],
+  ['order', 'events'],
+  ['lifecycle', 'tdStageX'],
+  ['conflict', 'xLocksHeldAtPause'],
 ];
 
-const ADVICE = 'conflicts takes recordings of pairs of calls: conflicts, lifecycle-conflicts, stepwise or commit-order';
+const ADVICE =
+  'conflicts takes recordings of pairs of calls: conflicts, lifecycle-conflicts, stepwise or commit-order';
 
 /** Every cell of a file, plain or gzipped. Throws an InputError that names the cell that is none. */
 export async function readCells(file: string): Promise<RecordedCell[]> {
@@ -107,17 +164,28 @@ interface Value {
 /** One object with `results`, or one object a line. */
 function valuesOf(file: string, lines: readonly string[]): Value[] {
   const whole = tryJson(lines.join('\n'));
-  if (typeof whole === 'object' && whole !== null && 'results' in whole && Array.isArray(whole.results)) {
+  if (
+    typeof whole === 'object' &&
+    whole !== null &&
+    'results' in whole &&
+    Array.isArray(whole.results)
+  ) {
     return whole.results.map((value: unknown, i) => ({ where: `${file}: result ${i + 1}`, value }));
   }
   if (whole !== undefined) return [{ where: file, value: whole }];
-  return lines.flatMap((line, i) => (line.trim() === '' ? [] : [lineValue(`${file}:${i + 1}`, line)]));
+  return lines.flatMap((line, i) =>
+    line.trim() === '' ? [] : [lineValue(`${file}:${i + 1}`, line)],
+  );
 }
 
 function lineValue(where: string, line: string): Value {
   const value = tryJson(line);
   if (value === undefined) {
-    throw new InputError(where, 'not a line of JSON', 'give a whole recording, and check that the file is whole');
+    throw new InputError(
+      where,
+      'not a line of JSON',
+      'give a whole recording, and check that the file is whole',
+    );
   }
   return { where, value };
 }

@@ -1,6 +1,4 @@
-/**
- * What calls do to the module's locks, as the judge of pairs sees it.
- */
+/** What calls do to the module's locks, as the judge of pairs sees it. */
 import type { Cell } from '../../../../spec/machine/machine.ts';
 import { SHARED, type LockListener, type Mode } from '../../../../spec/tdx/locks.ts';
 import type { TdxModule } from '../../../../spec/tdx/module.ts';
@@ -30,7 +28,8 @@ export class LockWatch implements LockListener {
   }
 
   refused(cell: Cell, mode: Mode): void {
-    const isPromoting = this.last?.what === 'taken' && this.last.cell === cell && this.last.kind === 'SHARED';
+    const isPromoting =
+      this.last?.what === 'taken' && this.last.cell === cell && this.last.kind === 'SHARED';
     const kind = isPromoting && mode !== SHARED ? 'PROMOTE' : nameOf(mode);
     this.refusals.set(cell, kind);
     this.last = { what: 'refused', cell, kind };

@@ -1,14 +1,15 @@
 /**
- * What the specification makes of one set-up: each call alone, each after the other, and Y at any point of X. All of it
- * is measured when it is first asked for, and the stage is as before afterwards.
+ * What the specification makes of one set-up: each call alone, each after the other, and Y at any
+ * point of X. All of it is measured when it is first asked for, and the stage is as before
+ * afterwards.
  */
 import type { Cell } from '../../../../spec/machine/machine.ts';
 import { MODULE_HALT } from '../../../../spec/tdx/status.ts';
+import { begin, type Party, type Scene } from '../setups/scene.ts';
 import type { Names } from './names.ts';
 import { runAlone, runPair, watchedEntry } from './run.ts';
 import { failedLock, guestRax, isBusy, statusText } from './status.ts';
 import { isTried, traceCall, withoutInside, type Trace, type TraceEvent } from './trace.ts';
-import { begin, type Party, type Scene } from '../setups/scene.ts';
 
 /** Y at one point of X, in the recordings' words. */
 export interface Paused {
@@ -46,7 +47,10 @@ export class Measured {
     return this.answers.get(what) as T; // stored under its own name
   }
 
-  /** Runs calls one after the other, X's VCPU being in the guest if X is on that side; what the last one answers. */
+  /**
+   * Runs calls one after the other, X's VCPU being in the guest if X is on that side; what the last
+   * one answers.
+   */
   private afterEachOther(...parties: readonly Party[]): string {
     this.scene.enterX();
     return parties.map((party) => statusText(runAlone(this.scene, party))).at(-1) ?? '';
@@ -99,7 +103,12 @@ export class Measured {
 
   /** Y after so many of X's steps. `acquiring`: X has still to clear the host priority of that lock. */
   pausedAt(steps: number, acquiring: Cell = -1): Paused {
-    const alone: Alone = { x: this.xAlone, y: this.yBeforeX, xAfterY: this.xAfterY, yAfterX: this.yAfterX };
+    const alone: Alone = {
+      x: this.xAlone,
+      y: this.yBeforeX,
+      xAfterY: this.xAfterY,
+      yAfterX: this.yAfterX,
+    };
     return this.once(`at ${steps} ${acquiring}`, () => {
       this.scene.enterX();
       return this.pause(steps, acquiring, alone);
@@ -121,15 +130,18 @@ export class Measured {
       entryWhilePaused: outcome.entryAfterY,
       entryAfter: outcome.entryAfter,
       yRax: guestRax(y),
-      linearizable: (xStatus === alone.x && (isBusy(y) || yStatus === alone.yAfterX))
-        || (yStatus === alone.y && (isBusy(x) || xStatus === alone.xAfterY)),
+      linearizable:
+        (xStatus === alone.x && (isBusy(y) || yStatus === alone.yAfterX)) ||
+        (yStatus === alone.y && (isBusy(x) || xStatus === alone.xAfterY)),
       lockLeak: isHalted ? 'halted' : outcome.hasLeak,
     };
   }
 
   /** Nothing tells that Y ran at that point: both answer as they would alone. */
   isUnchanged(paused: Paused): boolean {
-    return paused.yStatus === this.yBeforeX && paused.xStatus === this.xAlone && paused.linearizable;
+    return (
+      paused.yStatus === this.yBeforeX && paused.xStatus === this.xAlone && paused.linearizable
+    );
   }
 }
 

@@ -1,5 +1,6 @@
 /**
- * The recordings' names for locks and for the 8-byte words whose writes they watch, and those words' raw values.
+ * The recordings' names for locks and for the 8-byte words whose writes they watch, and those
+ * words' raw values.
  */
 import type { Cell } from '../../../../spec/machine/machine.ts';
 import { toRaw } from '../../../../spec/tdx/entry.ts';
@@ -16,7 +17,9 @@ export interface Word {
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 
 const TD_LOCKS: ReadonlyMap<number, string> = new Map([
-  [TD.OP_STATE_LOCK, 'OP_STATE'], [TD.SEPT_LOCK, 'SEPT_TREE'], [TD.EPOCH_LOCK, 'TD_EPOCH'],
+  [TD.OP_STATE_LOCK, 'OP_STATE'],
+  [TD.SEPT_LOCK, 'SEPT_TREE'],
+  [TD.EPOCH_LOCK, 'TD_EPOCH'],
 ]);
 
 /** The recorder's SHA-384 is a stub that writes this. */
@@ -24,7 +27,10 @@ const MEASURED = 0xababababababababn;
 const NOT_ASSOCIATED = 0xffffffffn;
 const FIRST_MEASUREMENT = 0x240;
 
-/** From this page on PAMT is watched only for the first two 4 KiB pages of each 2 MiB. Pages from 0x100800000. */
+/**
+ * From this page on PAMT is watched only for the first two 4 KiB pages of each 2 MiB. Pages from
+ * 0x100800000.
+ */
 const SPARSE_FROM = 0x800;
 const WATCHED_CHILDREN = 2;
 
@@ -59,7 +65,9 @@ export class Names {
     const at = this.locate(cell);
     if (at === null) return m.nameOf(cell);
     const td = this.tds.get(at.page);
-    return td === undefined ? this.septEntry(at) : `TD${td}.${TD_LOCKS.get(at.word) ?? `word ${at.word}`}`;
+    return td === undefined
+      ? this.septEntry(at)
+      : `TD${td}.${TD_LOCKS.get(at.word) ?? `word ${at.word}`}`;
   }
 
   /** The watched word that a cell is part of, or null. */
@@ -93,29 +101,41 @@ export class Names {
     return `SEPT_ENTRY[page=${this.address(page)},idx=${word}]`;
   }
 
-  /** Type and owner share a word with the lock: 16 bits of lock, 8 of type, 40 of the owner's page number. */
+  /**
+   * Type and owner share a word with the lock: 16 bits of lock, 8 of type, 40 of the owner's page
+   * number.
+   */
   private pamtWord(page: number, size: number, cell: Cell): Word | null {
     const { pamt, m, platform } = this.u.tdx;
     const sparse = size === 0 && page >= SPARSE_FROM;
     if (sparse && page % this.u.tdx.geometry.fanout >= WATCHED_CHILDREN) return null;
     const name = this.pamtEntry(page, size);
-    if (cell === pamt.bepoch(page, size)) return { name: `${name}.bepoch`, raw: () => BigInt(m.peek(cell)) };
+    if (cell === pamt.bepoch(page, size))
+      return { name: `${name}.bepoch`, raw: () => BigInt(m.peek(cell)) };
     if (cell !== pamt.meta(page, size)) return null;
     return {
       name: `${name}.type/owner`,
       raw: () => {
         const meta = m.peek(cell);
         const owner = Pamt.ownerOf(meta) < 0 ? 0n : BigInt(Pamt.ownerOf(meta) + platform.tdmrBase);
-        return BigInt(m.peek(pamt.lock(page, size))) | (BigInt(Pamt.typeOf(meta)) << 16n) | (owner << 24n);
+        return (
+          BigInt(m.peek(pamt.lock(page, size))) |
+          (BigInt(Pamt.typeOf(meta)) << 16n) |
+          (owner << 24n)
+        );
       },
     };
   }
 
   private tdWord({ page, word }: Located): Word | null {
-    const get = (field: number): bigint => BigInt(this.u.tdx.m.peek(this.u.tdx.memory.word(page, field)));
+    const get = (field: number): bigint =>
+      BigInt(this.u.tdx.m.peek(this.u.tdx.memory.word(page, field)));
     const measured = word - TD.MEASUREMENT;
     if (measured >= 0 && measured < MEASUREMENT_WORDS) {
-      return { name: `TDCS+${hex(FIRST_MEASUREMENT + measured * 16)}`, raw: () => (get(word) === 0n ? 0n : MEASURED) };
+      return {
+        name: `TDCS+${hex(FIRST_MEASUREMENT + measured * 16)}`,
+        raw: () => (get(word) === 0n ? 0n : MEASURED),
+      };
     }
     const counts = (): bigint => get(TD.NUM_VCPUS) | (get(TD.NUM_ASSOC_VCPUS) << 32n);
     const refcounts = (): bigint => get(TD.REFCOUNT_EVEN) | (get(TD.REFCOUNT_ODD) << 16n);
@@ -136,7 +156,13 @@ export class Names {
     const words: ReadonlyMap<number, Word> = new Map([
       [VP.STATE, { name: `TDVPS${vcpu}.STATE`, raw: get }],
       [VP.VCPU_EPOCH, { name: `TDVPS${vcpu}.VCPU_EPOCH`, raw: get }],
-      [VP.ASSOC_LPID, { name: `TDVPS${vcpu}.ASSOC_LPID`, raw: () => (get() === 0n ? NOT_ASSOCIATED : get() - 1n) }],
+      [
+        VP.ASSOC_LPID,
+        {
+          name: `TDVPS${vcpu}.ASSOC_LPID`,
+          raw: () => (get() === 0n ? NOT_ASSOCIATED : get() - 1n),
+        },
+      ],
     ]);
     return words.get(word) ?? null;
   }

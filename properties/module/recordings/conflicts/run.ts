@@ -1,15 +1,13 @@
-/**
- * Runs a pair: X up to a point, then Y to its end, then the rest of X.
- */
+/** Runs a pair: X up to a point, then Y to its end, then the rest of X. */
 import type { Cell } from '../../../../spec/machine/machine.ts';
 import { atomically, type Steps } from '../../../../spec/machine/step.ts';
 import type { Call } from '../../../../spec/tdx/call.ts';
 import { ENTRY_LOCK, HOST_PRIORITY, toRaw } from '../../../../spec/tdx/entry.ts';
 import { EPT, TDR } from '../../../../spec/tdx/pamt.ts';
 import { SUCCESS } from '../../../../spec/tdx/status.ts';
-import { listening, LockWatch, type LockKindName } from './locks.ts';
 import { begin, type Party, type Scene } from '../setups/scene.ts';
 import type { Stage } from '../setups/setups.ts';
+import { listening, LockWatch, type LockKindName } from './locks.ts';
 
 /** What came of a pair. Entries are raw; 0 when there is none. */
 export interface Outcome {
@@ -26,8 +24,9 @@ export interface Outcome {
 }
 
 /**
- * Runs X so many steps, then Y, then X to its end. Leaves the stage as the pair left it. `acquiring` is the lock that X
- * has just taken but, in the module, not yet cleared of host priority, or -1; ours does both in one step.
+ * Runs X so many steps, then Y, then X to its end. Leaves the stage as the pair left it.
+ * `acquiring` is the lock that X has just taken but, in the module, not yet cleared of host
+ * priority, or -1; ours does both in one step.
  */
 export function runPair(scene: Scene, steps: number, acquiring: Cell = -1): Outcome {
   const { stage, x, y } = scene;
@@ -41,7 +40,10 @@ export function runPair(scene: Scene, steps: number, acquiring: Cell = -1): Outc
     const entryAfterY = watchedEntry(scene);
     if (suspended !== null && done === null) done = atomically(suspended);
     return {
-      y: other, x: done, entryAtPause, entryAfterY,
+      y: other,
+      x: done,
+      entryAtPause,
+      entryAfterY,
       entryAfter: watchedEntry(scene),
       hasLeak: hasLeak(stage, watch, [done, other]),
       refusal: watch.refusals.get(other.busyLock) ?? null,
@@ -70,7 +72,10 @@ export function watchedEntry({ stage, watched }: Scene): bigint {
   return cell < 0 ? 0n : toRaw(stage.m.peek(cell), stage.tdx.base);
 }
 
-/** What a host's successful acquisition of an entry lock ends with. Other locks' host priority stops no host. */
+/**
+ * What a host's successful acquisition of an entry lock ends with. Other locks' host priority stops
+ * no host.
+ */
 function clearHostPriority(stage: Stage, lock: Cell): void {
   if (tableOf(stage, lock) !== null) stage.m.poke(lock, stage.m.peek(lock) & ~HOST_PRIORITY);
 }
@@ -81,14 +86,18 @@ function tableOf({ tdx, m }: Stage, cell: Cell): number | null {
   return page === undefined || tdx.pamt.type(Number(page), 0) === TDR ? null : Number(page);
 }
 
-/** Does anybody hold a lock for nothing? A VCPU that has entered keeps its own; a freed table has none. */
+/**
+ * Does anybody hold a lock for nothing? A VCPU that has entered keeps its own; a freed table has
+ * none.
+ */
 function hasLeak(stage: Stage, watch: LockWatch, calls: readonly (Call | null)[]): boolean {
   if (calls.some((call) => call?.name === 'TDH.VP.ENTER' && call.status === SUCCESS)) return false;
   for (const [cell, count] of watch.held) {
     if (count < 0) continue; // held since before the pair began
     const table = tableOf(stage, cell);
     if (table === null) return true;
-    if (stage.tdx.pamt.type(table, 0) === EPT && (stage.m.peek(cell) & ENTRY_LOCK) !== 0) return true;
+    if (stage.tdx.pamt.type(table, 0) === EPT && (stage.m.peek(cell) & ENTRY_LOCK) !== 0)
+      return true;
   }
   return false;
 }

@@ -1,6 +1,4 @@
-/**
- * What came of a call, in the words of the pair recordings.
- */
+/** What came of a call, in the words of the pair recordings. */
 import type { Call } from '../../../../spec/tdx/call.ts';
 import * as S from '../../../../spec/tdx/status.ts';
 import type { Names } from './names.ts';
@@ -9,7 +7,10 @@ import type { Names } from './names.ts';
 const LEVELS: ReadonlySet<S.Status> = new Set([S.PAGE_ALREADY_ACCEPTED, S.PAGE_SIZE_MISMATCH]);
 const BUSY: ReadonlySet<S.Status> = new Set([S.OPERAND_BUSY, S.OPERAND_BUSY_HOST_PRIORITY]);
 
-/** `TDX_OPERAND_BUSY|SEPT_TREE`, `TDX_PAGE_SIZE_MISMATCH|LEVEL1`, `(TD_EXIT 48)`. A VCPU that merely runs succeeds. */
+/**
+ * `TDX_OPERAND_BUSY|SEPT_TREE`, `TDX_PAGE_SIZE_MISMATCH|LEVEL1`, `(TD_EXIT 48)`. A VCPU that merely
+ * runs succeeds.
+ */
 export function statusText(call: Call | null): string {
   if (call === null) return S.statusName(S.SUCCESS);
   if (call.exitReason >= 0) return `(TD_EXIT ${call.exitReason})`;
@@ -21,7 +22,8 @@ export function statusText(call: Call | null): string {
 }
 
 /** The recorder adds details to a halt. */
-export const withoutDetails = (status: string): string => status.replace(/^MODULE_HALT .*$/, 'MODULE_HALT');
+export const withoutDetails = (status: string): string =>
+  status.replace(/^MODULE_HALT .*$/, 'MODULE_HALT');
 
 export const isBusy = (call: Call | null): boolean =>
   call !== null && call.exitReason < 0 && BUSY.has(S.classOf(call.status));
@@ -32,6 +34,9 @@ export const failedLock = (names: Names, call: Call): string | null =>
 
 /** RAX as a guest sees it: guests are not told that a host has priority. */
 export function guestRax({ status }: Call): bigint {
-  const told = S.classOf(status) === S.OPERAND_BUSY_HOST_PRIORITY ? S.on(S.OPERAND_BUSY, S.operandOf(status)) : status;
+  const told =
+    S.classOf(status) === S.OPERAND_BUSY_HOST_PRIORITY
+      ? S.on(S.OPERAND_BUSY, S.operandOf(status))
+      : status;
   return S.toRax(told);
 }

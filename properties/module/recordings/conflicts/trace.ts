@@ -1,19 +1,36 @@
 /**
- * The events of one call, as the recorder of pairs counted them, and at which step of ours each of them lies.
+ * The events of one call, as the recorder of pairs counted them, and at which step of ours each of
+ * them lies.
  *
- * An acquire is three events (before it, the lock word's write, after it), a watched write is one, a release is two
- * (before it, the lock word's write). A write is watched when it changes a watched word; see conflicts-names.ts.
- * Source: README of the recordings; the indexes of `commit-order.jsonl`.
+ * An acquire is three events (before it, the lock word's write, after it), a watched write is one,
+ * a release is two (before it, the lock word's write). A write is watched when it changes a watched
+ * word; see conflicts-names.ts. Source: README of the recordings; the indexes of
+ * `commit-order.jsonl`.
  */
 import type { Cell } from '../../../../spec/machine/machine.ts';
-import { cellOf, kindOf, RELEASE, RMW, TRY, WRITE, type Access, type Steps } from '../../../../spec/machine/step.ts';
+import {
+  cellOf,
+  kindOf,
+  RELEASE,
+  RMW,
+  TRY,
+  WRITE,
+  type Access,
+  type Steps,
+} from '../../../../spec/machine/step.ts';
 import type { Call } from '../../../../spec/tdx/call.ts';
 import type { TdxModule } from '../../../../spec/tdx/module.ts';
 import { listening, LockWatch, type LockEvent } from './locks.ts';
 import type { Names } from './names.ts';
 
 export type EventKind =
-  | 'beforeAcquire' | 'acquiring' | 'afterAcquire' | 'refused' | 'afterWrite' | 'beforeRelease' | 'releasing';
+  | 'beforeAcquire'
+  | 'acquiring'
+  | 'afterAcquire'
+  | 'refused'
+  | 'afterWrite'
+  | 'beforeRelease'
+  | 'releasing';
 
 export interface TraceEvent {
   /** Counted from 1. */
@@ -76,14 +93,24 @@ class Tracer {
   private tellerOf(announced: Access): (() => void) | null {
     const cell = cellOf(announced);
     switch (kindOf(announced)) {
-      case WRITE: case RMW: return this.write(cell);
-      case TRY: return this.acquire(cell);
-      case RELEASE: return this.release(cell);
-      default: return null;
+      case WRITE:
+      case RMW:
+        return this.write(cell);
+      case TRY:
+        return this.acquire(cell);
+      case RELEASE:
+        return this.release(cell);
+      default:
+        return null;
     }
   }
 
-  private tell(event: EventKind, what: string, steps: number, more: Partial<TraceEvent> = {}): void {
+  private tell(
+    event: EventKind,
+    what: string,
+    steps: number,
+    more: Partial<TraceEvent> = {},
+  ): void {
     this.events.push({ index: this.events.length + 1, event, what, acquiring: -1, steps, ...more });
   }
 
@@ -127,17 +154,26 @@ class Tracer {
 }
 
 /** The events that recordings list: not those inside a lock's own code, nor those before an acquire. */
-const LISTED: ReadonlySet<EventKind> = new Set<EventKind>(['afterAcquire', 'beforeRelease', 'afterWrite']);
+const LISTED: ReadonlySet<EventKind> = new Set<EventKind>([
+  'afterAcquire',
+  'beforeRelease',
+  'afterWrite',
+]);
 export const isListed = ({ event }: TraceEvent): boolean => LISTED.has(event);
 
-const ACQUIRES: ReadonlySet<EventKind> = new Set<EventKind>(['beforeAcquire', 'acquiring', 'afterAcquire', 'refused']);
+const ACQUIRES: ReadonlySet<EventKind> = new Set<EventKind>([
+  'beforeAcquire',
+  'acquiring',
+  'afterAcquire',
+  'refused',
+]);
 const ENTRY_LOCK = /^SEPT_ENTRY\[page=.*,idx=(\d+)\]$/;
 const FIRST_CHILDREN = 4;
 const EACH = 250;
 
 /**
- * Was this event tried by the recorder? Of the 512 entry locks that PROMOTE takes on the children, it stepped through
- * the first four and each 250th. `own` is the name of X's own entry.
+ * Was this event tried by the recorder? Of the 512 entry locks that PROMOTE takes on the children,
+ * it stepped through the first four and each 250th. `own` is the name of X's own entry.
  */
 export function isTried({ event, what }: TraceEvent, own: string): boolean {
   const index = what !== own && ACQUIRES.has(event) ? ENTRY_LOCK.exec(what)?.[1] : undefined;
@@ -146,10 +182,19 @@ export function isTried({ event, what }: TraceEvent, own: string): boolean {
   return child < FIRST_CHILDREN || child % EACH === EACH - 1;
 }
 
-const OUTSIDE: ReadonlySet<EventKind> = new Set<EventKind>(['beforeAcquire', 'afterAcquire', 'beforeRelease']);
+const OUTSIDE: ReadonlySet<EventKind> = new Set<EventKind>([
+  'beforeAcquire',
+  'afterAcquire',
+  'beforeRelease',
+]);
 
-/** The trace as the recorder has it where it does not step inside: only where lock functions begin and end. */
+/**
+ * The trace as the recorder has it where it does not step inside: only where lock functions begin
+ * and end.
+ */
 export const withoutInside = (trace: Trace): Trace => ({
   ...trace,
-  events: trace.events.filter(({ event }) => OUTSIDE.has(event)).map((event, i) => ({ ...event, index: i + 1 })),
+  events: trace.events
+    .filter(({ event }) => OUTSIDE.has(event))
+    .map((event, i) => ({ ...event, index: i + 1 })),
 });

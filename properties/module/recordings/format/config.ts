@@ -1,9 +1,13 @@
 /**
- * The `config` of a recording: the platform and where its TDs are kept. Sequential and life-cycle recordings differ.
+ * The `config` of a recording: the platform and where its TDs are kept. Sequential and life-cycle
+ * recordings differ.
  */
 import * as v from 'valibot';
 
-export const hex = v.pipe(v.string(), v.regex(/^0x[0-9a-f]{1,16}$/, 'expected hexadecimal digits after 0x'));
+export const hex = v.pipe(
+  v.string(),
+  v.regex(/^0x[0-9a-f]{1,16}$/, 'expected hexadecimal digits after 0x'),
+);
 export const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 export const pair = v.strictTuple([count, count]);
 
@@ -16,13 +20,21 @@ const ROOM = 16n * PAGE_BYTES;
 
 const tdmr = v.pipe(
   v.object({ base: hex, size: hex }),
-  v.check(({ base }) => BigInt(base) % GIB === 0n && BigInt(base) < 1n << 46n, 'base is not a GiB below 2^46'),
-  v.check(({ size }) => BigInt(size) % GIB === 0n && BigInt(size) > 0n && BigInt(size) <= MAX_TDMR,
-    'size is not 1 to 16 GiB'),
+  v.check(
+    ({ base }) => BigInt(base) % GIB === 0n && BigInt(base) < 1n << 46n,
+    'base is not a GiB below 2^46',
+  ),
+  v.check(
+    ({ size }) => BigInt(size) % GIB === 0n && BigInt(size) > 0n && BigInt(size) <= MAX_TDMR,
+    'size is not 1 to 16 GiB',
+  ),
 );
 const platform = {
   tdmr,
-  hkidBits: v.pipe(pair, v.check(([first, last]) => first >= 40 && first <= last && last <= 51, 'not bits 40 to 51')),
+  hkidBits: v.pipe(
+    pair,
+    v.check(([first, last]) => first >= 40 && first <= last && last <= 51, 'not bits 40 to 51'),
+  ),
   reservedPage: hex,
 };
 
@@ -36,7 +48,10 @@ function fits({ tdmr: { base, size }, reservedPage }: Placed, pages: readonly st
   const first = BigInt(base);
   const last = first + BigInt(size) - PAGE_BYTES;
   const inside = (hpa: bigint): boolean => hpa >= first && hpa <= last && hpa % PAGE_BYTES === 0n;
-  return inside(BigInt(reservedPage)) && pages.every((hpa) => inside(BigInt(hpa)) && inside(BigInt(hpa) + ROOM));
+  return (
+    inside(BigInt(reservedPage)) &&
+    pages.every((hpa) => inside(BigInt(hpa)) && inside(BigInt(hpa) + ROOM))
+  );
 }
 
 const DOES_NOT_FIT = 'names a page outside the TDMR';
@@ -49,17 +64,23 @@ export const sequentialConfig = v.pipe(
     gpaw: v.picklist([0, 1]),
     debug: v.picklist([0, 1]),
     septVeDisable: v.picklist([0, 1]),
-    tds: v.array(v.object({
-      td: count,
-      tdr: hex,
-      tdcx: v.strictTuple([hex, v.pipe(count, v.maxValue(9))]),
-      septRoot: hex,
-      hkid: v.pipe(count, v.minValue(33), v.maxValue(63)),
-      tdvpr: v.array(hex),
-    })),
+    tds: v.array(
+      v.object({
+        td: count,
+        tdr: hex,
+        tdcx: v.strictTuple([hex, v.pipe(count, v.maxValue(9))]),
+        septRoot: hex,
+        hkid: v.pipe(count, v.minValue(33), v.maxValue(63)),
+        tdvpr: v.array(hex),
+      }),
+    ),
   }),
   v.check(
-    (config) => fits(config, config.tds.flatMap((td) => [td.tdr, td.tdcx[0], td.septRoot, ...td.tdvpr])),
+    (config) =>
+      fits(
+        config,
+        config.tds.flatMap((td) => [td.tdr, td.tdcx[0], td.septRoot, ...td.tdvpr]),
+      ),
     DOES_NOT_FIT,
   ),
 );
@@ -69,12 +90,19 @@ export const lifecycleConfig = v.pipe(
   v.object({
     ...platform,
     packages: v.pipe(count, v.minValue(1), v.maxValue(8)),
-    privateHkids: v.pipe(pair, v.check(([first, last]) => first <= last && last < 64, 'not a range of HKIDs below 64')),
+    privateHkids: v.pipe(
+      pair,
+      v.check(([first, last]) => first <= last && last < 64, 'not a range of HKIDs below 64'),
+    ),
     cachedSubBlocks: v.pipe(count, v.minValue(1), v.maxValue(64)),
     tdSlots: v.array(v.object({ td: count, tdr: hex, tdcx: hex, tdvpr: v.array(hex) })),
   }),
   v.check(
-    (config) => fits(config, config.tdSlots.flatMap((td) => [td.tdr, td.tdcx, ...td.tdvpr])),
+    (config) =>
+      fits(
+        config,
+        config.tdSlots.flatMap((td) => [td.tdr, td.tdcx, ...td.tdvpr]),
+      ),
     DOES_NOT_FIT,
   ),
 );

@@ -1,12 +1,12 @@
 /**
- * The format of recorded scenarios: one JSON object a line, `sequential` or `lifecycle`, which differ in `config` and
- * in what is said about the TD after each step.
+ * The format of recorded scenarios: one JSON object a line, `sequential` or `lifecycle`, which
+ * differ in `config` and in what is said about the TD after each step.
  */
 import * as v from 'valibot';
-import { count, hex, lifecycleConfig, pair, sequentialConfig, type Config } from './config.ts';
-import { isObject, wrongField, type RecordedStep } from './step.ts';
 import { InputError } from '../../../files/input.ts';
 import type { ParsedLine } from '../../../files/lines.ts';
+import { count, hex, lifecycleConfig, pair, sequentialConfig, type Config } from './config.ts';
+import { isObject, wrongField, type RecordedStep } from './step.ts';
 
 export type { Config, LifecycleConfig, SequentialConfig } from './config.ts';
 
@@ -17,8 +17,13 @@ const level = v.pipe(count, v.maxValue(4));
 
 const septRow = v.object({ gpa: hex, level, raw: hex, state: v.string(), hpa: hex, count: run });
 const pamtRow = v.object({
-  hpa: hex, size: v.picklist(['4K', '2M', '1G']), type: v.string(), owner: hex, bepoch: count,
-  lockRaw: v.optional(count, 0), count: run,
+  hpa: hex,
+  size: v.picklist(['4K', '2M', '1G']),
+  type: v.string(),
+  owner: hex,
+  bepoch: count,
+  lockRaw: v.optional(count, 0),
+  count: run,
 });
 const kotRow = v.object({ hkid: count, state: v.string(), wbinvdBitmap: count });
 const wbtRow = v.object({ pkg: count, intrPoint: count, hkids: v.array(count) });
@@ -31,13 +36,15 @@ export type WbtRow = v.InferOutput<typeof wbtRow>;
 export type Scalar = string | number | boolean | null;
 
 export const finalDump = v.object({
-  tds: v.array(v.looseObject({
-    td: count,
-    epoch: v.optional(v.object({ tdEpoch: count, refcount: pair })),
-    locks: v.optional(v.object({ septTree: count, opState: count, epoch: count })),
-    vcpus: v.array(v.looseObject({ vcpuInfo: v.nullish(v.looseObject({})) })),
-    sept: v.optional(v.array(septRow)),
-  })),
+  tds: v.array(
+    v.looseObject({
+      td: count,
+      epoch: v.optional(v.object({ tdEpoch: count, refcount: pair })),
+      locks: v.optional(v.object({ septTree: count, opState: count, epoch: count })),
+      vcpus: v.array(v.looseObject({ vcpuInfo: v.nullish(v.looseObject({})) })),
+      sept: v.optional(v.array(septRow)),
+    }),
+  ),
   pamt: v.array(pamtRow),
   kot: v.optional(v.object({ lockRaw: count, entries: v.array(kotRow) })),
   wbt: v.optional(v.array(wbtRow)),
@@ -64,18 +71,27 @@ export function parseScenario({ where, value }: ParsedLine): Scenario {
   const parsed = v.safeParse(scenario, value, { abortEarly: true });
   if (!parsed.success) {
     const [issue] = parsed.issues;
-    throw new InputError(where, `${v.getDotPath(issue) ?? 'the line'}: ${issue.message}`, adviceFor(value));
+    throw new InputError(
+      where,
+      `${v.getDotPath(issue) ?? 'the line'}: ${issue.message}`,
+      adviceFor(value),
+    );
   }
   parsed.output.steps.forEach((step, index) => {
     const field = wrongField(step);
     if (field === null) return;
-    throw new InputError(where, `steps.${index}.${field} has the wrong shape`, 'compare it with the recording format');
+    throw new InputError(
+      where,
+      `steps.${index}.${field} has the wrong shape`,
+      'compare it with the recording format',
+    );
   });
   return parsed.output;
 }
 
 /** The other recordings look similar; say which one this is. */
 function adviceFor(value: unknown): string {
-  if (isObject(value) && 'threads' in value) return 'this is a concurrent history, replay takes sequential recordings';
+  if (isObject(value) && 'threads' in value)
+    return 'this is a concurrent history, replay takes sequential recordings';
   return 'replay takes sequential and life-cycle recordings, one scenario a line';
 }

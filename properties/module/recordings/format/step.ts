@@ -1,9 +1,12 @@
 /**
- * The steps of a recording. They are checked by hand instead of by a schema: there are tens of thousands a second.
+ * The steps of a recording. They are checked by hand instead of by a schema: there are tens of
+ * thousands a second.
  *
  * Nearly every field may be left out; what a step does say is compared.
  */
-export type Registers = Readonly<Partial<Record<'rcx' | 'rdx' | 'r8' | 'r9' | 'r10' | 'r11', string>>>;
+export type Registers = Readonly<
+  Partial<Record<'rcx' | 'rdx' | 'r8' | 'r9' | 'r10' | 'r11', string>>
+>;
 
 /** What went into a step. `regs` are authoritative; the rest says what they mean. */
 export interface StepInput {
@@ -19,7 +22,10 @@ export interface StepInput {
   readonly tdParams?: Readonly<Record<string, string | number>>;
 }
 
-/** An S-EPT entry as a host walk sees it: at the level asked for, or where the walk stopped above it. */
+/**
+ * An S-EPT entry as a host walk sees it: at the level asked for, or where the walk stopped above
+ * it.
+ */
 export interface SeptView {
   readonly level?: number;
   readonly walkStoppedAt?: number;
@@ -35,7 +41,10 @@ export interface Repeat {
   readonly executed: number;
 }
 
-/** A recorded call and what came of it. The fields that describe the TD afterwards vary by kind of recording. */
+/**
+ * A recorded call and what came of it. The fields that describe the TD afterwards vary by kind of
+ * recording.
+ */
 export interface RecordedStep {
   readonly i: number;
   readonly op: string;
@@ -56,36 +65,74 @@ const MAX_CALLS = 1 << 22;
 type Check = (value: unknown) => boolean;
 const isText: Check = (value) => typeof value === 'string';
 const isHex: Check = (value) => typeof value === 'string' && /^0x[0-9a-f]{1,16}$/.test(value);
-const isCount: Check = (value) => typeof value === 'number' && Number.isInteger(value) && value >= 0;
-const isCalls: Check = (value) => isCount(value) && Number(value) >= 1 && Number(value) <= MAX_CALLS;
+const isCount: Check = (value) =>
+  typeof value === 'number' && Number.isInteger(value) && value >= 0;
+const isCalls: Check = (value) =>
+  isCount(value) && Number(value) >= 1 && Number(value) <= MAX_CALLS;
 const isStride: Check = (value) => typeof value === 'string' && /^0x[0-9a-f]{1,9}$/.test(value);
 const isView: Check = (value) => isObject(value) && isText(value['state']) && isHex(value['raw']);
-const isEpoch: Check = (value) => isObject(value) && isCount(value['tdEpoch']) && Array.isArray(value['refcount']);
-const every = (check: Check): Check => (value) => isObject(value) && Object.values(value).every(check);
+const isEpoch: Check = (value) =>
+  isObject(value) && isCount(value['tdEpoch']) && Array.isArray(value['refcount']);
+const every =
+  (check: Check): Check =>
+  (value) =>
+    isObject(value) && Object.values(value).every(check);
 const isParam: Check = (value) => isHex(value) || isCount(value);
-const orAbsent = (check: Check): Check => (value) => value === undefined || check(value);
-const orNull = (check: Check): Check => (value) => value === undefined || value === null || check(value);
+const orAbsent =
+  (check: Check): Check =>
+  (value) =>
+    value === undefined || check(value);
+const orNull =
+  (check: Check): Check =>
+  (value) =>
+    value === undefined || value === null || check(value);
 
 type Checks = readonly (readonly [field: string, check: Check])[];
 
 const STEP: Checks = [
-  ['i', isCount], ['op', isText], ['lp', isCount], ['in', isObject], ['result', isText], ['status', isHex],
-  ['out', orAbsent(every(isHex))], ['outR8', orAbsent(isHex)], ['guestRax', orAbsent(isHex)],
-  ['septBefore', orAbsent(isView)], ['sept', orAbsent(isView)], ['repeat', orAbsent(isObject)],
-  ['epoch', orAbsent(isEpoch)], ['kot', orAbsent(Array.isArray)], ['wbt', orAbsent(Array.isArray)],
+  ['i', isCount],
+  ['op', isText],
+  ['lp', isCount],
+  ['in', isObject],
+  ['result', isText],
+  ['status', isHex],
+  ['out', orAbsent(every(isHex))],
+  ['outR8', orAbsent(isHex)],
+  ['guestRax', orAbsent(isHex)],
+  ['septBefore', orAbsent(isView)],
+  ['sept', orAbsent(isView)],
+  ['repeat', orAbsent(isObject)],
+  ['epoch', orAbsent(isEpoch)],
+  ['kot', orAbsent(Array.isArray)],
+  ['wbt', orAbsent(Array.isArray)],
   ['vcpuInfo', orNull(isObject)],
 ];
 const INPUT: Checks = [
-  ['td', isCount], ['vcpu', orAbsent(isCount)], ['regs', orAbsent(every(isHex))], ['gpa', orAbsent(isHex)],
-  ['level', orAbsent(isCount)], ['version', orAbsent(isCount)], ['data', orAbsent(isHex)],
-  ['interruptPendingAfter', orAbsent(isCount)], ['inject', orAbsent(isText)], ['tdParams', orAbsent(every(isParam))],
+  ['td', isCount],
+  ['vcpu', orAbsent(isCount)],
+  ['regs', orAbsent(every(isHex))],
+  ['gpa', orAbsent(isHex)],
+  ['level', orAbsent(isCount)],
+  ['version', orAbsent(isCount)],
+  ['data', orAbsent(isHex)],
+  ['interruptPendingAfter', orAbsent(isCount)],
+  ['inject', orAbsent(isText)],
+  ['tdParams', orAbsent(every(isParam))],
 ];
-const REPEAT: Checks = [['count', isCalls], ['executed', isCount], ['gpaStride', isStride], ['hpaStride', isStride]];
+const REPEAT: Checks = [
+  ['count', isCalls],
+  ['executed', isCount],
+  ['gpaStride', isStride],
+  ['hpaStride', isStride],
+];
 
 /** The first field of a step that has the wrong shape, or null. */
 export function wrongField(step: RecordedStep): string | null {
-  return wrong(step, STEP, '') ?? wrong(step.in, INPUT, 'in.')
-    ?? (step.repeat === undefined ? null : wrong(step.repeat, REPEAT, 'repeat.'));
+  return (
+    wrong(step, STEP, '') ??
+    wrong(step.in, INPUT, 'in.') ??
+    (step.repeat === undefined ? null : wrong(step.repeat, REPEAT, 'repeat.'))
+  );
 }
 
 function wrong(object: object, checks: Checks, prefix: string): string | null {

@@ -1,19 +1,22 @@
+import type { StepInput } from '../format/step.ts';
 /**
- * Who writes a sequential scenario: makes calls about what the TD has, now and then forgets one, and often slips in an
- * operand first.
+ * Who writes a sequential scenario: makes calls about what the TD has, now and then forgets one,
+ * and often slips in an operand first.
  */
 import { hexOf } from '../replay/compare-step.ts';
-import type { StepInput } from '../format/step.ts';
-import { slip } from './invalid-operands.ts';
-import { PAGE_BYTES, TdView, type Place } from './td-view.ts';
 import { needsVcpu } from '../replay/perform.ts';
+import { slip } from './invalid-operands.ts';
 import type { Asked } from './record-step.ts';
+import { PAGE_BYTES, TdView, type Place } from './td-view.ts';
 
 /** What a call may be given beyond its place. */
 export type Given = Omit<StepInput, 'td'> & Readonly<Record<string, unknown>>;
 
 const MANAGING_LPS = [4, 5, 6, 7];
-/** In a hundred calls: how many are forgotten, how many are tried with a bad operand first, and only so. */
+/**
+ * In a hundred calls: how many are forgotten, how many are tried with a bad operand first, and only
+ * so.
+ */
 const FORGOTTEN = 5;
 const SLIPS = 20;
 const GIVES_UP = 20;
@@ -27,13 +30,22 @@ export class Author extends TdView {
   host(op: string, given: Given, repeat?: Asked['repeat']): void {
     if (this.dice.percent(FORGOTTEN)) return;
     const lp = this.dice.pick(MANAGING_LPS);
-    const asked: Asked = { op, lp, in: { td: 0, ...given }, ...(repeat === undefined ? {} : { repeat }) };
+    const asked: Asked = {
+      op,
+      lp,
+      in: { td: 0, ...given },
+      ...(repeat === undefined ? {} : { repeat }),
+    };
     this.tryAsking(asked, SLIPS);
   }
 
-  /** Makes a call; so many times in a hundred with a bad operand, which as a rule is noticed and put right. */
+  /**
+   * Makes a call; so many times in a hundred with a bad operand, which as a rule is noticed and put
+   * right.
+   */
   private tryAsking(asked: Asked, slips: number): void {
-    const times = asked.repeat !== undefined ? 0 : this.confusion + (this.dice.percent(slips) ? 1 : 0);
+    const times =
+      asked.repeat !== undefined ? 0 : this.confusion + (this.dice.percent(slips) ? 1 : 0);
     for (let i = 0; i < times; i++) this.ask(this.slipped(asked));
     if (times === 0 || !this.dice.percent(GIVES_UP)) this.ask(asked);
   }
@@ -49,7 +61,11 @@ export class Author extends TdView {
   about(op: string, { gpa, level }: Place, more: Given = {}, repeat?: Asked['repeat']): void {
     const { regs, ...rest } = more;
     const rcx = hexOf(BigInt(gpa + level));
-    this.host(op, { gpa: hexOf(BigInt(gpa)), level, ...rest, regs: { rcx, rdx: this.tdr, ...regs } }, repeat);
+    this.host(
+      op,
+      { gpa: hexOf(BigInt(gpa)), level, ...rest, regs: { rcx, rdx: this.tdr, ...regs } },
+      repeat,
+    );
   }
 
   /** Adds a page of any size, in R8. */
@@ -60,12 +76,22 @@ export class Author extends TdView {
 
   /** Version 0 as a rule, of functions that have others. */
   version(): number {
-    return this.dice.weighted([[88, 0], [9, 1], [3, 2]]);
+    return this.dice.weighted([
+      [88, 0],
+      [9, 1],
+      [3, 2],
+    ]);
   }
 
-  /** Makes a call as it is, if there is somebody to make it: what a guest does needs a VCPU that is inside. */
+  /**
+   * Makes a call as it is, if there is somebody to make it: what a guest does needs a VCPU that is
+   * inside.
+   */
   ask(asked: Asked): void {
-    const { op, in: { vcpu = -1 } } = asked;
+    const {
+      op,
+      in: { vcpu = -1 },
+    } = asked;
     if (!this.recorder.halted && (!needsVcpu(op) || this.isInside(vcpu))) this.recorder.ask(asked);
   }
 
@@ -111,13 +137,21 @@ export class Author extends TdView {
   /** TDG.MEM.PAGE.ACCEPT by a VCPU that can be brought inside. */
   accept(vcpu: number, { gpa, level }: Place, more: Given = {}, repeat?: Asked['repeat']): void {
     if (!this.enter(vcpu)) return;
-    const input = { vcpu, td: 0, gpa: hexOf(BigInt(gpa)), level, ...more, regs: { rcx: hexOf(BigInt(gpa + level)) } };
+    const input = {
+      vcpu,
+      td: 0,
+      gpa: hexOf(BigInt(gpa)),
+      level,
+      ...more,
+      regs: { rcx: hexOf(BigInt(gpa + level)) },
+    };
     const repeated = repeat === undefined ? {} : { repeat };
     this.tryAsking({ op: 'TDG.MEM.PAGE.ACCEPT', lp: vcpu, in: input, ...repeated }, SLIPS / 2);
   }
 
   /** The guest touches a GPA (bytes). */
   touch(vcpu: number, gpa: number): void {
-    if (this.enter(vcpu)) this.ask({ op: 'HW.GUEST.ACCESS', lp: vcpu, in: { vcpu, td: 0, gpa: hexOf(BigInt(gpa)) } });
+    if (this.enter(vcpu))
+      this.ask({ op: 'HW.GUEST.ACCESS', lp: vcpu, in: { vcpu, td: 0, gpa: hexOf(BigInt(gpa)) } });
   }
 }

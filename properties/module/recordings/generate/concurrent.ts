@@ -1,23 +1,23 @@
+import type { Choices } from '../../../../spec/machine/choices.ts';
+import { run } from '../../../../spec/machine/run.ts';
+import type { Steps } from '../../../../spec/machine/step.ts';
 /**
- * Concurrent histories of our own: a TD that was built one call at a time, and then two or three threads that work on a
- * few entries of it at once, step by step.
+ * Concurrent histories of our own: a TD that was built one call at a time, and then two or three
+ * threads that work on a few entries of it at once, step by step.
  */
 import { VCPU_ACTIVE, VP } from '../../../../spec/tdx/td.ts';
-import { run } from '../../../../spec/machine/run.ts';
-import type { Choices } from '../../../../spec/machine/choices.ts';
-import type { Steps } from '../../../../spec/machine/step.ts';
 import { hexOf } from '../replay/compare-step.ts';
 import { performing } from '../replay/perform.ts';
 import { word, type Universes } from '../universe/universe.ts';
 import { Author } from './call-writer.ts';
-import { withDice, type Dice } from './rng.ts';
+import { BEGINNINGS, STORIES } from './entry-scenarios.ts';
 import { recordFinal } from './record-final.ts';
 import { answerFields, type Asked } from './record-step.ts';
 import { Recorder } from './record.ts';
+import { withDice, type Dice } from './rng.ts';
 import { configOf, POOLS } from './sequential.ts';
-import { BEGINNINGS, STORIES } from './entry-scenarios.ts';
-import { SOURCE } from './tree-scenarios.ts';
 import type { Place } from './td-view.ts';
+import { SOURCE } from './tree-scenarios.ts';
 
 const PREFIX = 30;
 const CALLS = 8;
@@ -27,12 +27,23 @@ const MAX_STEPS = 50_000;
 const HOST_LP = 4;
 
 /** What the operations of the VMM are given beyond the entry and the TD. */
-const WITH_PAGE: ReadonlySet<string> = new Set(
-  ['TDH.MEM.SEPT.ADD', 'TDH.MEM.PAGE.ADD', 'TDH.MEM.PAGE.AUG', 'TDH.MEM.PAGE.DEMOTE', 'TDH.MEM.PAGE.RELOCATE'],
-);
+const WITH_PAGE: ReadonlySet<string> = new Set([
+  'TDH.MEM.SEPT.ADD',
+  'TDH.MEM.PAGE.ADD',
+  'TDH.MEM.PAGE.AUG',
+  'TDH.MEM.PAGE.DEMOTE',
+  'TDH.MEM.PAGE.RELOCATE',
+]);
 const ON_ENTRY = [
-  ...WITH_PAGE, 'TDH.MEM.PAGE.REMOVE', 'TDH.MEM.RANGE.BLOCK', 'TDH.MEM.RANGE.BLOCK', 'TDH.MEM.RANGE.UNBLOCK',
-  'TDH.MEM.SEPT.RD', 'TDH.MEM.SEPT.REMOVE', 'TDH.MEM.PAGE.PROMOTE', 'TDH.MEM.TRACK',
+  ...WITH_PAGE,
+  'TDH.MEM.PAGE.REMOVE',
+  'TDH.MEM.RANGE.BLOCK',
+  'TDH.MEM.RANGE.BLOCK',
+  'TDH.MEM.RANGE.UNBLOCK',
+  'TDH.MEM.SEPT.RD',
+  'TDH.MEM.SEPT.REMOVE',
+  'TDH.MEM.PAGE.PROMOTE',
+  'TDH.MEM.TRACK',
 ];
 
 /** The history of a seed, as a line of a recording has it. */
@@ -48,7 +59,17 @@ export const concurrentHistory = (seed: number, universes: Universes): Record<st
     const race = new Race(recorder, dice, author);
     const { threads, events } = race.run(2 + dice.below(2));
     const { id, halted } = { id: `own-conc-${seed}`, halted: race.halted };
-    return { id, seed, config, prefix, initial, threads, events, halted, final: recordFinal(recorder.u) };
+    return {
+      id,
+      seed,
+      config,
+      prefix,
+      initial,
+      threads,
+      events,
+      halted,
+      final: recordFinal(recorder.u),
+    };
   });
 
 type Event = Record<string, unknown> & { readonly inv: number };
@@ -74,11 +95,19 @@ class Race {
   /** Lets threads run at once, the first one a VCPU. */
   run(count: number): { readonly threads: readonly unknown[]; readonly events: readonly Event[] } {
     const { m } = this.recorder.u.tdx;
-    const threads = Array.from({ length: count }, (_, t) => ({ t, kind: t === 0 ? 'guest' : 'host', lp: t && HOST_LP + t }));
+    const threads = Array.from({ length: count }, (_, t) => ({
+      t,
+      kind: t === 0 ? 'guest' : 'host',
+      lp: t && HOST_LP + t,
+    }));
     m.actors.length = 0;
     const ordinary: Choices = m.choices;
-    m.choices = { stays: () => false, pick: (n) => (this.dice.percent(SWITCHES) ? this.dice.below(n) : 0) };
-    for (const { t, kind, lp } of threads) m.spawn(`${kind}${t}`, this.thread(t, kind === 'guest', lp));
+    m.choices = {
+      stays: () => false,
+      pick: (n) => (this.dice.percent(SWITCHES) ? this.dice.below(n) : 0),
+    };
+    for (const { t, kind, lp } of threads)
+      m.spawn(`${kind}${t}`, this.thread(t, kind === 'guest', lp));
     run(m, m.now + MAX_STEPS);
     m.choices = ordinary;
     m.actors.length = 0;
@@ -86,7 +115,8 @@ class Race {
   }
 
   private *thread(t: number, isGuest: boolean, lp: number): Steps<void> {
-    for (let i = 0; i < CALLS && !this.halted; i++) yield* this.event(t, isGuest ? this.drawGuest() : this.drawHost(lp));
+    for (let i = 0; i < CALLS && !this.halted; i++)
+      yield* this.event(t, isGuest ? this.drawGuest() : this.drawHost(lp));
   }
 
   private *event(t: number, asked: Asked): Steps<void> {
@@ -96,7 +126,15 @@ class Race {
     const step = { i: 0, op: asked.op, lp: asked.lp, in: asked.in, result: '', status: '0x0' };
     const done = yield* performing(u, slot, step);
     if (done.result === 'HALT') this.halted = true;
-    const made = { t, inv, ret: this.clock++, op: asked.op, lp: asked.lp, vcpu: asked.in.vcpu ?? null, in: asked.in };
+    const made = {
+      t,
+      inv,
+      ret: this.clock++,
+      op: asked.op,
+      lp: asked.lp,
+      vcpu: asked.in.vcpu ?? null,
+      in: asked.in,
+    };
     this.events.push({ ...made, ...answerFields(u, asked, done) });
   }
 
@@ -115,14 +153,22 @@ class Race {
   }
 
   private drawGuest(): Asked {
-    const { dice, recorder: { u } } = this;
+    const {
+      dice,
+      recorder: { u },
+    } = this;
     const slot = this.recorder.slot(0);
     const state = word(u, slot.tdvpr[0] ?? 0, VP.STATE);
     const on = { vcpu: 0, td: 0 };
-    if (state !== VCPU_ACTIVE) return { op: 'TDH.VP.ENTER', lp: 0, in: { ...on, regs: { rcx: this.tdvpr } } };
+    if (state !== VCPU_ACTIVE)
+      return { op: 'TDH.VP.ENTER', lp: 0, in: { ...on, regs: { rcx: this.tdvpr } } };
     if (dice.percent(30)) return { op: 'HW.TD.EXIT', lp: 0, in: on };
     const { gpa, level } = dice.pick(this.places);
     const regs = { rcx: hexOf(BigInt(gpa + level)) };
-    return { op: 'TDG.MEM.PAGE.ACCEPT', lp: 0, in: { ...on, gpa: hexOf(BigInt(gpa)), level, regs } };
+    return {
+      op: 'TDG.MEM.PAGE.ACCEPT',
+      lp: 0,
+      in: { ...on, gpa: hexOf(BigInt(gpa)), level, regs },
+    };
   }
 }

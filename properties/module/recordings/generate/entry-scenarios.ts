@@ -1,16 +1,35 @@
 /**
- * What happens in sequential scenarios: short stories about one entry or VCPU, each of which would go well, were it not
- * for what other stories have left behind, for calls that are forgotten and for operands that slip.
+ * What happens in sequential scenarios: short stories about one entry or VCPU, each of which would
+ * go well, were it not for what other stories have left behind, for calls that are forgotten and
+ * for operands that slip.
  */
 import { isGuestAccessible } from '../../../../spec/tdx/entry.ts';
 import { NDA } from '../../../../spec/tdx/pamt.ts';
 import { hexOf } from '../replay/compare-step.ts';
 import type { Author } from './call-writer.ts';
-import {
-  acceptAny, addPage, addTable, addTables, augment, build, demote, extend, fill, LEAVES, promote, relocate, remove,
-  removeTable, SOURCE, TABLES, touch, track, unblock, type Story,
-} from './tree-scenarios.ts';
 import { PAGE_BYTES, type Place } from './td-view.ts';
+import {
+  acceptAny,
+  addPage,
+  addTable,
+  addTables,
+  augment,
+  build,
+  demote,
+  extend,
+  fill,
+  LEAVES,
+  promote,
+  relocate,
+  remove,
+  removeTable,
+  SOURCE,
+  TABLES,
+  touch,
+  track,
+  unblock,
+  type Story,
+} from './tree-scenarios.ts';
 
 const read: Story = (a) => {
   const place = a.entryIn([...LEAVES, ...TABLES], [0, 1, 2]) ?? a.anywhere(0);
@@ -27,13 +46,17 @@ const debug: Story = (a) => {
   a.host('TDH.MEM.RD', { gpa, regs });
 };
 
-const aboutPage = (op: string): Story => (a) => {
-  const place = a.entryIn([...LEAVES, ...TABLES], [0, 1, 2, 3]);
-  const page = place === null ? 0 : a.pageUnder(place);
-  const inside = a.dice.percent(15) ? 1 : 0;
-  const hpa = a.dice.percent(20) ? a.freePage() : hexOf(a.u.tdx.base + BigInt((page + inside) * PAGE_BYTES));
-  a.host(op, { hpa, regs: { rcx: hpa } });
-};
+const aboutPage =
+  (op: string): Story =>
+  (a) => {
+    const place = a.entryIn([...LEAVES, ...TABLES], [0, 1, 2, 3]);
+    const page = place === null ? 0 : a.pageUnder(place);
+    const inside = a.dice.percent(15) ? 1 : 0;
+    const hpa = a.dice.percent(20)
+      ? a.freePage()
+      : hexOf(a.u.tdx.base + BigInt((page + inside) * PAGE_BYTES));
+    a.host(op, { hpa, regs: { rcx: hpa } });
+  };
 
 const finalize: Story = (a) => {
   if (a.isRunnable && !a.dice.percent(20)) return;
@@ -53,17 +76,20 @@ const setting = (a: Author, data: string, note: string): void =>
   a.ask({ op: 'HARNESS.SET_LIFECYCLE', lp: 4, in: { td: 0, data, note } });
 
 /** A field of the TD is set for a while. */
-const forAWhile = (on: readonly [string, string], off: readonly [string, string], calls: number): Story => (a) => {
-  a.leaveAll();
-  setting(a, ...on);
-  for (let i = 0; i < calls; i++) anything(a);
-  setting(a, ...off);
-};
+const forAWhile =
+  (on: readonly [string, string], off: readonly [string, string], calls: number): Story =>
+  (a) => {
+    a.leaveAll();
+    setting(a, ...on);
+    for (let i = 0; i < calls; i++) anything(a);
+    setting(a, ...off);
+  };
 
 const fatal = forAWhile(['0x100', 'TDR.FATAL=1'], ['0x101', 'TDR.FATAL=0'], 7);
 
 /** One operand after the other is mistaken. */
-const confused: Story = (a) => a.confused(() => a.dice.pick([addPage, augment, relocate, demote, debug])(a));
+const confused: Story = (a) =>
+  a.confused(() => a.dice.pick([addPage, augment, relocate, demote, debug])(a));
 
 /** Nothing but a TD without VCPUs is refused by TDH.MR.FINALIZE for that. */
 const noVcpus: Story = (a) => {
@@ -76,7 +102,17 @@ const noVcpus: Story = (a) => {
 /** Any function, of the entry that comes to mind, whatever its state. */
 const anything: Story = (a) => {
   const known = a.entry(() => true) ?? a.anywhere(1);
-  const place = a.dice.percent(65) ? known : a.anywhere(a.dice.weighted([[4, 0], [3, 1], [2, 2], [1, 3], [1, 4]]));
+  const place = a.dice.percent(65)
+    ? known
+    : a.anywhere(
+        a.dice.weighted([
+          [4, 0],
+          [3, 1],
+          [2, 2],
+          [1, 3],
+          [1, 4],
+        ]),
+      );
   a.dice.pick(ANY)(a, place);
 };
 
@@ -84,7 +120,8 @@ const ANY: readonly ((a: Author, place: Place) => void)[] = [
   addTable,
   (a, place) => a.about('TDH.MEM.SEPT.REMOVE', place, { version: a.version() }),
   (a, place) => a.about('TDH.MEM.SEPT.RD', place),
-  (a, place) => a.adding('TDH.MEM.PAGE.ADD', place, a.freePage(), { source: SOURCE, regs: { r9: SOURCE } }),
+  (a, place) =>
+    a.adding('TDH.MEM.PAGE.ADD', place, a.freePage(), { source: SOURCE, regs: { r9: SOURCE } }),
   (a, place) => a.adding('TDH.MEM.PAGE.AUG', place, a.freePage()),
   (a, place) => a.about('TDH.MEM.PAGE.REMOVE', place),
   (a, { gpa }) => a.adding('TDH.MEM.PAGE.RELOCATE', a.at(gpa, 0), a.freePage()),
@@ -93,7 +130,12 @@ const ANY: readonly ((a: Author, place: Place) => void)[] = [
   (a, place) => a.about('TDH.MEM.RANGE.BLOCK', place),
   (a, place) => a.about('TDH.MEM.RANGE.UNBLOCK', place),
   (a, place) => extend(a, place.gpa),
-  track, debug, finalize, vcpus, aboutPage('TDH.PHYMEM.PAGE.RECLAIM'), aboutPage('TDH.PHYMEM.PAGE.RDMD'),
+  track,
+  debug,
+  finalize,
+  vcpus,
+  aboutPage('TDH.PHYMEM.PAGE.RECLAIM'),
+  aboutPage('TDH.PHYMEM.PAGE.RDMD'),
 ];
 
 /** A guest that does not get past one instruction, until the module looks at what it touches. */
@@ -118,10 +160,15 @@ export const tearDown: Story = (a) => {
   setting(a, '0x3', 'TEARDOWN');
   for (let i = 0; i < 2; i++) anything(a);
   const { pamt, base } = a.u.tdx;
-  const owned = Array.from({ length: SMALL_PAGES }, (_, page) => page)
-    .filter((page) => pamt.sizeOf(page) === 0 && pamt.owner(page, 0) === a.slot.tdr && pamt.type(page, 0) !== NDA);
+  const owned = Array.from({ length: SMALL_PAGES }, (_, page) => page).filter(
+    (page) =>
+      pamt.sizeOf(page) === 0 && pamt.owner(page, 0) === a.slot.tdr && pamt.type(page, 0) !== NDA,
+  );
   const all = owned.length < FEW_PAGES && a.dice.percent(60);
-  for (const page of [...a.dice.shuffled(owned).slice(0, all ? FEW_PAGES : SOME_PAGES), a.slot.tdr]) {
+  for (const page of [
+    ...a.dice.shuffled(owned).slice(0, all ? FEW_PAGES : SOME_PAGES),
+    a.slot.tdr,
+  ]) {
     const hpa = hexOf(base + BigInt(page * PAGE_BYTES));
     a.host('TDH.PHYMEM.PAGE.RECLAIM', { hpa, regs: { rcx: hpa } });
   }
@@ -135,13 +182,39 @@ const SOME_PAGES = 8;
 
 /** How a scenario usually begins. */
 export const BEGINNINGS: readonly Story[] = [
-  addTables, addTables, addPage, augment, (a) => { if (a.dice.percent(60)) finalize(a); },
+  addTables,
+  addTables,
+  addPage,
+  augment,
+  (a) => {
+    if (a.dice.percent(60)) finalize(a);
+  },
 ];
 
 /** The stories, and how often each is told. */
 export const STORIES: readonly (readonly [weight: number, story: Story])[] = [
-  [3, addTables], [5, addPage], [7, augment], [5, acceptAny], [4, touch], [5, remove], [7, relocate], [5, unblock],
-  [5, removeTable], [3, fill], [3, promote], [7, demote], [4, read], [4, debug], [4, finalize], [5, vcpus], [2, track],
-  [10, anything], [1, fatal], [1, noVcpus], [1, stuck], [4, confused],
-  [2, aboutPage('TDH.PHYMEM.PAGE.RDMD')], [2, aboutPage('TDH.PHYMEM.PAGE.RECLAIM')],
+  [3, addTables],
+  [5, addPage],
+  [7, augment],
+  [5, acceptAny],
+  [4, touch],
+  [5, remove],
+  [7, relocate],
+  [5, unblock],
+  [5, removeTable],
+  [3, fill],
+  [3, promote],
+  [7, demote],
+  [4, read],
+  [4, debug],
+  [4, finalize],
+  [5, vcpus],
+  [2, track],
+  [10, anything],
+  [1, fatal],
+  [1, noVcpus],
+  [1, stuck],
+  [4, confused],
+  [2, aboutPage('TDH.PHYMEM.PAGE.RDMD')],
+  [2, aboutPage('TDH.PHYMEM.PAGE.RECLAIM')],
 ];

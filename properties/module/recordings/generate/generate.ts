@@ -1,19 +1,20 @@
+import { hugePagesV5, upstream616, upstream7 } from '../../../../impl/index.ts';
 /**
- * The recordings of our own, as files: what each is made of, and its text. Equal seeds give equal text.
+ * The recordings of our own, as files: what each is made of, and its text. Equal seeds give equal
+ * text.
  */
 import b03 from '../../../../impl/mutants/b-03-flush-overwritten.ts';
 import b11 from '../../../../impl/mutants/b-11-notifier-skips-invalid-roots.ts';
 import b46 from '../../../../impl/mutants/b-46-parent-blocked-first.ts';
-import { hugePagesV5, upstream616, upstream7 } from '../../../../impl/index.ts';
 import type { Policy } from '../../../../impl/vm/policy.ts';
 import { parseHistory } from '../../../checker/scenarios/text.ts';
 import { Emitter } from '../../../traces/emit/emit.ts';
-import { concurrentHistory } from './concurrent.ts';
-import { conflictCells, lifecycleCells, stepLines } from './cells.ts';
-import { lifecycleScenario } from './lifecycle.ts';
-import { sequentialScenario } from './sequential.ts';
-import { OWN_MODULE } from './record.ts';
 import { Universes } from '../universe/universe.ts';
+import { conflictCells, lifecycleCells, stepLines } from './cells.ts';
+import { concurrentHistory } from './concurrent.ts';
+import { lifecycleScenario } from './lifecycle.ts';
+import { OWN_MODULE } from './record.ts';
+import { sequentialScenario } from './sequential.ts';
 
 /** Seeds of the scenarios, and of each of the pair recordings. */
 export interface Seeds {
@@ -24,26 +25,30 @@ export interface Seeds {
 }
 
 /**
- * Of the seeds below 400, those whose scenarios together make the functions answer in the most ways: operation, status,
- * operand and kind of result. Any others would do, and reach less.
+ * Of the seeds below 400, those whose scenarios together make the functions answer in the most
+ * ways: operation, status, operand and kind of result. Any others would do, and reach less.
  */
 export const OWN_SEEDS: Seeds = {
   sequential: [
-    9, 19, 20, 31, 38, 55, 56, 57, 61, 64, 67, 68, 83, 88, 104, 112, 120, 126, 129, 149, 154, 159, 162, 174, 178, 186,
-    198, 203, 222, 234, 235, 240, 257, 324, 327, 332, 362, 380, 383, 399,
+    9, 19, 20, 31, 38, 55, 56, 57, 61, 64, 67, 68, 83, 88, 104, 112, 120, 126, 129, 149, 154, 159,
+    162, 174, 178, 186, 198, 203, 222, 234, 235, 240, 257, 324, 327, 332, 362, 380, 383, 399,
   ],
   lifecycle: [
     20, 64, 76, 92, 141, 147, 160, 181, 224, 238, 264, 301, 309, 322, 327, 347, 351, 364, 381, 394,
   ],
   // the first that no known finding shows in, and in which three calls or more are refused a lock
-  concurrent: [0, 8, 9, 10, 11, 12, 16, 19, 28, 32, 33, 34, 35, 37, 39, 40, 41, 42, 43, 51, 52, 55, 56, 58],
+  concurrent: [
+    0, 8, 9, 10, 11, 12, 16, 19, 28, 32, 33, 34, 35, 37, 39, 40, 41, 42, 43, 51, 52, 55, 56, 58,
+  ],
   pairs: 1,
 };
 
-const METHOD = 'X runs alone up to its last successful lock acquisition; Y then runs to its end; X goes on. xAlone and '
-  + 'yAlone: the same state and operands without the other call. blockedByX: yStatus differs from yAlone.';
+const METHOD =
+  'X runs alone up to its last successful lock acquisition; Y then runs to its end; X goes on. xAlone and ' +
+  'yAlone: the same state and operands without the other call. blockedByX: yStatus differs from yAlone.';
 
-const lines = (values: Iterable<unknown>): string => [...values].map((value) => `${JSON.stringify(value)}\n`).join('');
+const lines = (values: Iterable<unknown>): string =>
+  [...values].map((value) => `${JSON.stringify(value)}\n`).join('');
 
 /** One object, with a result on each line. */
 const results = (cells: readonly unknown[]): string => {
@@ -52,24 +57,40 @@ const results = (cells: readonly unknown[]): string => {
 };
 
 /**
- * Runs of TDs as a host of TDX would have told them: BUSY, a kick and a second try; a split; a table taken away too early.
- * Runs of ordinary VMs on EPT: faults, aging and logging, in all address spaces; a notifier that does not look at roots that
- * are invalid; a flush that is owed and forgotten.
+ * Runs of TDs as a host of TDX would have told them: BUSY, a kick and a second try; a split; a
+ * table taken away too early. Runs of ordinary VMs on EPT: faults, aging and logging, in all
+ * address spaces; a notifier that does not look at roots that are invalid; a flush that is owed and
+ * forgotten.
  */
 const OWN_TRACES: readonly (readonly [name: string, policy: Policy, history: string])[] = [
-  ['tdx-busy', upstream616, 'v0: accept-huge 0; accept 0 | h0: unmap 0 | v1: accept-huge 0 | @v1.0.34>1 @v0.1.0>2 @v0.0.37>1'],
+  [
+    'tdx-busy',
+    upstream616,
+    'v0: accept-huge 0; accept 0 | h0: unmap 0 | v1: accept-huge 0 | @v1.0.34>1 @v0.1.0>2 @v0.0.37>1',
+  ],
   ['tdx-split', hugePagesV5, 'v0: accept-huge 0; touch 1 | h0: unmap 0; unmap 0+2'],
   ['tdx-bug-parent-blocked-first', b46.policy, 'v0: read 0 | h0: remove-table 0'],
-  ['vm-logged', upstream7, 'vm | v0: touch 0; nested-touch 0; read 2 | v1: smm-touch 0; exec 4 | h0: log 0; age 0+2; collect 0; unlog 0 | ' +
-    'h1: unmap 0+2; recover-nx 0; zap-all 0 | @v0.0.40>2 @h0.1.9>1'],
-  ['vm-bug-notifier-skips-invalid-roots', b11.policy, 'vm | v0: touch 0 | h0: delete-slot 0 | h1: unmap 0 | @h0.0.0?1'],
+  [
+    'vm-logged',
+    upstream7,
+    'vm | v0: touch 0; nested-touch 0; read 2 | v1: smm-touch 0; exec 4 | h0: log 0; age 0+2; collect 0; unlog 0 | ' +
+      'h1: unmap 0+2; recover-nx 0; zap-all 0 | @v0.0.40>2 @h0.1.9>1',
+  ],
+  [
+    'vm-bug-notifier-skips-invalid-roots',
+    b11.policy,
+    'vm | v0: touch 0 | h0: delete-slot 0 | h1: unmap 0 | @h0.0.0?1',
+  ],
   ['vm-bug-flush-overwritten', b03.policy, 'vm | v0: smm-exec 0 | h0: recover-nx 0'],
 ];
 
 type File = readonly [name: string, make: (seeds: Seeds) => string];
 
 /** Scenarios share a platform: it takes longer to build than to use. */
-const scenarios = (seeds: readonly number[], scenario: (seed: number, universes: Universes) => unknown): string => {
+const scenarios = (
+  seeds: readonly number[],
+  scenario: (seed: number, universes: Universes) => unknown,
+): string => {
   const universes = new Universes();
   return lines(seeds.map((seed) => scenario(seed, universes)));
 };
@@ -82,7 +103,10 @@ export const OWN_FILES: readonly File[] = [
   ['conflicts.json', ({ pairs }) => results(conflictCells(pairs))],
   ['lifecycle-conflicts.json', ({ pairs }) => results(lifecycleCells(pairs))],
   ['stepwise.jsonl.gz', ({ pairs }) => lines(stepLines(pairs))],
-  ...OWN_TRACES.map(([name, policy, history]): File => [`traces/${name}.trace.gz`, () => emitted(policy, history)]),
+  ...OWN_TRACES.map(([name, policy, history]): File => [
+    `traces/${name}.trace.gz`,
+    () => emitted(policy, history),
+  ]),
 ];
 
 /** A run as `sept show --emit-trace` writes it. */

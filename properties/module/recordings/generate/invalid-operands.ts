@@ -1,9 +1,7 @@
-/**
- * Bad operands: what a VMM that slips would pass instead of the page, GPA or TD that it means.
- */
+/** Bad operands: what a VMM that slips would pass instead of the page, GPA or TD that it means. */
 import { hexOf } from '../replay/compare-step.ts';
-import type { Dice } from './rng.ts';
 import type { Asked } from './record-step.ts';
+import type { Dice } from './rng.ts';
 
 /** What the operands of a call may be confused with. Addresses are HPAs. */
 export interface Surroundings {
@@ -75,7 +73,8 @@ const SLIPS: Readonly<Record<Kind, readonly (readonly [note: string, change: Cha
 /** The same call with one bad operand, and a note that says which. */
 export function slip(asked: Asked, dice: Dice, around: Surroundings): Asked {
   const possible = operandsOf(asked, around).flatMap(([kind, value]) =>
-    SLIPS[kind].map(([note, change]) => ({ kind, value, note, change })));
+    SLIPS[kind].map(([note, change]) => ({ kind, value, note, change })),
+  );
   const chosen = dice.pickOrNull(possible);
   if (chosen === null) return asked;
   const { kind, value, note, change } = chosen;
@@ -83,15 +82,23 @@ export function slip(asked: Asked, dice: Dice, around: Surroundings): Asked {
 }
 
 /** The operands that a call has, with their kinds. A TDVPR is a page, too. */
-function operandsOf({ in: input }: Asked, { tdr, tdvprs }: Surroundings): (readonly [Kind, bigint])[] {
+function operandsOf(
+  { in: input }: Asked,
+  { tdr, tdvprs }: Surroundings,
+): (readonly [Kind, bigint])[] {
   const { gpa, regs = {}, hpa, source } = input;
   const registers = Object.values(regs);
   const found: readonly (readonly [Kind, unknown])[] = [
-    ['gpa', gpa], ['source', source], ['page', hpa], ['rcx', regs.rcx],
+    ['gpa', gpa],
+    ['source', source],
+    ['page', hpa],
+    ['rcx', regs.rcx],
     ['page', registers.find((value) => value !== hpa && tdvprs.includes(value))],
     ['tdr', registers.find((value) => value === hexOf(tdr))],
   ];
-  return found.flatMap(([kind, value]) => (typeof value === 'string' ? [[kind, BigInt(value)] as const] : []));
+  return found.flatMap(([kind, value]) =>
+    typeof value === 'string' ? [[kind, BigInt(value)] as const] : [],
+  );
 }
 
 /** `hpa` and `source` say in words what a register holds; RCX holds a GPA with its level. */

@@ -1,18 +1,18 @@
 /**
- * Life-cycle scenarios: three TDs are created, built, run and taken down at the same time, each by the call that is
- * due, by one that is not, with a bad operand, or on hardware that fails.
+ * Life-cycle scenarios: three TDs are created, built, run and taken down at the same time, each by
+ * the call that is due, by one that is not, with a bad operand, or on hardware that fails.
  */
 import type { Injection } from '../../../../spec/tdx/call.ts';
 import { VCPU_UNINITIALIZED, VP } from '../../../../spec/tdx/td.ts';
-import { hexOf } from '../replay/compare-step.ts';
 import type { LifecycleConfig } from '../format/config.ts';
+import { hexOf } from '../replay/compare-step.ts';
+import type { Universes } from '../universe/universe.ts';
 import { CALLS } from './calls.ts';
+import { slip } from './invalid-operands.ts';
+import type { Asked } from './record-step.ts';
+import { OWN_MODULE, Recorder, type OwnScenario } from './record.ts';
 import { withDice, type Dice } from './rng.ts';
 import { Keeper, type Stage } from './td-tracker.ts';
-import { slip } from './invalid-operands.ts';
-import { OWN_MODULE, Recorder, type OwnScenario } from './record.ts';
-import type { Asked } from './record-step.ts';
-import type { Universes } from '../universe/universe.ts';
 
 const FIRST_TDR = 0x100000000n;
 const MODULE_HKID = 32;
@@ -38,21 +38,52 @@ const configOf = (dice: Dice): LifecycleConfig & Readonly<Record<string, unknown
 
 /** What brings a TD on, by how far it is. */
 const DUE: Readonly<Record<Stage, readonly (readonly [weight: number, op: string])[]>> = {
-  none: [[12, 'TDH.MNG.CREATE'], [1, 'TDH.PHYMEM.PAGE.WBINVD']],
-  HKID_ASSIGNED: [[12, 'TDH.MNG.KEY.CONFIG'], [1, 'TDH.MNG.VPFLUSHDONE']],
-  UNINITIALIZED: [[6, 'TDH.MNG.ADDCX'], [8, 'TDH.MNG.INIT']],
+  none: [
+    [12, 'TDH.MNG.CREATE'],
+    [1, 'TDH.PHYMEM.PAGE.WBINVD'],
+  ],
+  HKID_ASSIGNED: [
+    [12, 'TDH.MNG.KEY.CONFIG'],
+    [1, 'TDH.MNG.VPFLUSHDONE'],
+  ],
+  UNINITIALIZED: [
+    [6, 'TDH.MNG.ADDCX'],
+    [8, 'TDH.MNG.INIT'],
+  ],
   INITIALIZED: [
-    [4, 'TDH.VP.CREATE'], [5, 'TDH.VP.ADDCX'], [5, 'TDH.VP.INIT'], [3, 'TDH.MR.FINALIZE'], [2, 'TDH.MNG.RD'],
-    [3, 'TDH.MEM.SEPT.ADD'], [2, 'TDH.MEM.PAGE.ADD'], [1, 'TDH.MR.EXTEND'], [1, 'TDH.MEM.PAGE.AUG'],
-    [1, 'TDH.MEM.RANGE.BLOCK'], [1, 'TDH.MEM.RANGE.UNBLOCK'], [1, 'TDH.MEM.PAGE.REMOVE'], [1, 'TDH.MEM.TRACK'],
+    [4, 'TDH.VP.CREATE'],
+    [5, 'TDH.VP.ADDCX'],
+    [5, 'TDH.VP.INIT'],
+    [3, 'TDH.MR.FINALIZE'],
+    [2, 'TDH.MNG.RD'],
+    [3, 'TDH.MEM.SEPT.ADD'],
+    [2, 'TDH.MEM.PAGE.ADD'],
+    [1, 'TDH.MR.EXTEND'],
+    [1, 'TDH.MEM.PAGE.AUG'],
+    [1, 'TDH.MEM.RANGE.BLOCK'],
+    [1, 'TDH.MEM.RANGE.UNBLOCK'],
+    [1, 'TDH.MEM.PAGE.REMOVE'],
+    [1, 'TDH.MEM.TRACK'],
     [1, 'TDH.VP.FLUSH'],
   ],
   RUNNABLE: [
-    [4, 'TDH.VP.ENTER'], [5, 'TDH.VP.FLUSH'], [4, 'TDH.MNG.VPFLUSHDONE'], [2, 'TDH.MEM.TRACK'], [2, 'TDH.MNG.RD'],
-    [2, 'TDH.MEM.PAGE.AUG'], [1, 'TDH.MEM.SEPT.ADD'], [1, 'TDH.MEM.SEPT.RD'],
+    [4, 'TDH.VP.ENTER'],
+    [5, 'TDH.VP.FLUSH'],
+    [4, 'TDH.MNG.VPFLUSHDONE'],
+    [2, 'TDH.MEM.TRACK'],
+    [2, 'TDH.MNG.RD'],
+    [2, 'TDH.MEM.PAGE.AUG'],
+    [1, 'TDH.MEM.SEPT.ADD'],
+    [1, 'TDH.MEM.SEPT.RD'],
   ],
-  BLOCKED: [[6, 'TDH.PHYMEM.CACHE.WB'], [4, 'TDH.MNG.KEY.FREEID']],
-  TEARDOWN: [[12, 'TDH.PHYMEM.PAGE.RECLAIM'], [1, 'TDH.PHYMEM.PAGE.WBINVD']],
+  BLOCKED: [
+    [6, 'TDH.PHYMEM.CACHE.WB'],
+    [4, 'TDH.MNG.KEY.FREEID'],
+  ],
+  TEARDOWN: [
+    [12, 'TDH.PHYMEM.PAGE.RECLAIM'],
+    [1, 'TDH.PHYMEM.PAGE.WBINVD'],
+  ],
 };
 
 /** What hardware can be made to fail at. */
@@ -76,14 +107,15 @@ const SHORTEST = 60;
 const LONGEST = 120;
 
 /** The scenario of a seed. */
-export const lifecycleScenario = (seed: number, universes: Universes): OwnScenario => withDice(seed, (dice) => {
-  const config = configOf(dice);
-  const keeper = new Keeper(new Recorder(config, universes), dice, config);
-  const { recorder } = keeper;
-  const length = SHORTEST + dice.below(LONGEST - SHORTEST);
-  while (recorder.length < length && !recorder.halted) step(keeper, dice.pick(TDS));
-  return recorder.finish(`own-life-${seed}`, seed);
-});
+export const lifecycleScenario = (seed: number, universes: Universes): OwnScenario =>
+  withDice(seed, (dice) => {
+    const config = configOf(dice);
+    const keeper = new Keeper(new Recorder(config, universes), dice, config);
+    const { recorder } = keeper;
+    const length = SHORTEST + dice.below(LONGEST - SHORTEST);
+    while (recorder.length < length && !recorder.halted) step(keeper, dice.pick(TDS));
+    return recorder.finish(`own-life-${seed}`, seed);
+  });
 
 /** Something happens to a TD. */
 function step(k: Keeper, td: number): void {
@@ -121,7 +153,8 @@ function fail(k: Keeper, td: number): void {
     k.recorder.ask({ op: 'HARNESS.SET_LIFECYCLE', lp: k.lp(), in: { td, data, note } });
   if (k.stage(td) === 'none') return;
   setting('0x100', 'TDR.FATAL=1');
-  for (const op of k.dice.shuffled([...CALLS.keys()]).slice(0, 8)) k.recorder.ask(callOf(k, td, op));
+  for (const op of k.dice.shuffled([...CALLS.keys()]).slice(0, 8))
+    k.recorder.ask(callOf(k, td, op));
   setting('0x101', 'TDR.FATAL=0');
 }
 
@@ -129,7 +162,8 @@ function fail(k: Keeper, td: number): void {
 function spoiled(k: Keeper, td: number, asked: Asked): Asked {
   const { dice } = k;
   const failure = dice.pickOrNull(FAILURES.get(asked.op) ?? []);
-  if (failure !== null && dice.percent(FAILS)) return { ...asked, in: { ...asked.in, inject: failure } };
+  if (failure !== null && dice.percent(FAILS))
+    return { ...asked, in: { ...asked.in, inject: failure } };
   if (!dice.percent(SLIPS)) return asked;
   const { repeat: _, ...once } = asked;
   const { tdr, tdcx, tdvpr } = k.slot(td);

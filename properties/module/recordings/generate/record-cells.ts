@@ -1,5 +1,6 @@
 /**
- * Writes down what the specification makes of pairs of calls, as the cells that the recordings have for them.
+ * Writes down what the specification makes of pairs of calls, as the cells that the recordings have
+ * for them.
  */
 import type { ConflictCell, LifecycleCell, StepCell, SummaryCell } from '../conflicts/format.ts';
 import { Measured, type Paused } from '../conflicts/measure.ts';
@@ -16,7 +17,10 @@ export type Pair = Omit<PairName, 'recorder'>;
 /** A TD of Y's own has a stage of its own. */
 export type OwnLifecycleCell = Omit<LifecycleCell, 'tdStageY'> & { readonly tdStageY?: string };
 
-/** Locks that a VCPU in the guest is said to hold, which is not suspended: the recorders did not agree. */
+/**
+ * Locks that a VCPU in the guest is said to hold, which is not suspended: the recorders did not
+ * agree.
+ */
 const RUNNING_LOCKS = { conflict: 1, lifecycle: 0 } as const;
 const ON_GUEST_SIDE: ReadonlySet<string> = new Set([RUNNING_VCPU, 'TDG.MEM.PAGE.ACCEPT']);
 
@@ -42,7 +46,10 @@ export class CellRecorder {
     });
   }
 
-  /** The lines of `stepwise.jsonl`: a summary, then a row for each event at which Y makes a difference; or null. */
+  /**
+   * The lines of `stepwise.jsonl`: a summary, then a row for each event at which Y makes a
+   * difference; or null.
+   */
   steps(pair: Pair): (SummaryCell | StepCell)[] | null {
     return onStage(this.built, () => {
       const scene = setPair(this.built, { ...pair, recorder: 'stepwise' });
@@ -68,7 +75,11 @@ function onStage<T>(stage: Stage, make: () => T): T | null {
 const padded = (value: bigint): string => `0x${value.toString(16).padStart(16, '0')}`;
 
 /** What X and Y answer while X is suspended after so many steps, in the order of the recordings. */
-function suspended(measured: Measured, paused: Paused, locks: number): {
+function suspended(
+  measured: Measured,
+  paused: Paused,
+  locks: number,
+): {
   before: Pick<ConflictCell, 'xLocksHeldAtPause' | 'xAlone' | 'yAlone' | 'yStatus'>;
   failed: Pick<ConflictCell, 'yFailedLock' | 'yFailedLockKind'>;
   after: Pick<ConflictCell, 'blockedByX' | 'xStatusAfterResume'>;
@@ -84,33 +95,57 @@ function suspended(measured: Measured, paused: Paused, locks: number): {
 
 function conflictCell(pair: Pair, scene: Scene, measured: Measured): ConflictCell {
   const paused = measured.pausedAt(measured.trace?.lastAcquire ?? 0);
-  const { before, failed, after } = suspended(measured, paused, measured.trace?.acquired ?? RUNNING_LOCKS.conflict);
+  const { before, failed, after } = suspended(
+    measured,
+    paused,
+    measured.trace?.acquired ?? RUNNING_LOCKS.conflict,
+  );
   const watches = pair.relation === 'sameEntry' && pair.xEntry !== null && scene.watched() >= 0;
   return {
-    ...pair, ...before, yStatusRaw: padded(paused.yRax), ...failed,
+    ...pair,
+    ...before,
+    yStatusRaw: padded(paused.yRax),
+    ...failed,
     ...(scene.y.operands.vcpu < 0 ? {} : { guestRax: padded(paused.yRax) }),
     ...after,
-    ...(watches ? { entryWhilePaused: padded(paused.entryWhilePaused), entryAfter: padded(paused.entryAfter) } : {}),
+    ...(watches
+      ? { entryWhilePaused: padded(paused.entryWhilePaused), entryAfter: padded(paused.entryAfter) }
+      : {}),
   };
 }
 
 function lifecycleCell(pair: LifecyclePairName, measured: Measured): OwnLifecycleCell {
   const trace = ON_GUEST_SIDE.has(pair.x) ? null : measured.trace;
   const paused = measured.pausedAt(trace?.lastAcquire ?? 0);
-  const { before, failed, after } = suspended(measured, paused, trace?.acquired ?? RUNNING_LOCKS.lifecycle);
+  const { before, failed, after } = suspended(
+    measured,
+    paused,
+    trace?.acquired ?? RUNNING_LOCKS.lifecycle,
+  );
   const { tdStageY, ...named } = pair;
   return {
-    ...named, ...(tdStageY === null ? {} : { tdStageY }), ...before, ...failed, ...after,
+    ...named,
+    ...(tdStageY === null ? {} : { tdStageY }),
+    ...before,
+    ...failed,
+    ...after,
     xChanged: paused.xStatus !== measured.xAlone,
   };
 }
 
 function stepCells(pair: Pair, measured: Measured): (SummaryCell | StepCell)[] {
-  const outcomes = measured.tried.map((event) => ({ event, paused: measured.pausedAt(event.steps, event.acquiring) }));
+  const outcomes = measured.tried.map((event) => ({
+    event,
+    paused: measured.pausedAt(event.steps, event.acquiring),
+  }));
   const kept = outcomes.filter(({ paused }) => !measured.isUnchanged(paused));
   const summary: SummaryCell = {
-    summary: true, ...pair, events: measured.trace?.events.length ?? 0, eventsTried: outcomes.length,
-    rowsKept: kept.length, unchanged: outcomes.length - kept.length,
+    summary: true,
+    ...pair,
+    events: measured.trace?.events.length ?? 0,
+    eventsTried: outcomes.length,
+    rowsKept: kept.length,
+    unchanged: outcomes.length - kept.length,
     nonAtomicRows: outcomes.filter(({ paused }) => !paused.linearizable).length,
   };
   return [summary, ...kept.map(({ event, paused }) => stepCell(pair, measured, event, paused))];
@@ -122,9 +157,11 @@ function stepCell(pair: Pair, measured: Measured, event: TraceEvent, paused: Pau
     ...pair,
     xEventIndex: event.index,
     xEvent: {
-      event: event.event, what: event.what,
+      event: event.event,
+      what: event.what,
       ...(kind === undefined ? {} : { kind }),
-      ...(old === undefined ? {} : { old: padded(old) }), ...(now === undefined ? {} : { new: padded(now) }),
+      ...(old === undefined ? {} : { old: padded(old) }),
+      ...(now === undefined ? {} : { new: padded(now) }),
     },
     yStatus: paused.yStatus,
     ...(paused.yFailedLock === null ? {} : { yFailedLock: paused.yFailedLock }),

@@ -1,14 +1,15 @@
 /**
- * Writes down the state at the end of a scenario: every S-EPT entry that is not FREE, every PAMT entry that is not NDA
- * or is locked, every TD and VCPU, and for life-cycle recordings key ownership and write-back state.
+ * Writes down the state at the end of a scenario: every S-EPT entry that is not FREE, every PAMT
+ * entry that is not NDA or is locked, every TD and VCPU, and for life-cycle recordings key
+ * ownership and write-back state.
  */
 import { pageOf, stateName, stateOf, toRaw } from '../../../../spec/tdx/entry.ts';
 import { NDA, SIZES } from '../../../../spec/tdx/pamt.ts';
 import { forEachEntry, PAMT_FIELDS, TD_LOCKS } from '../replay/compare-final.ts';
 import { hexOf } from '../replay/compare-step.ts';
 import { kotRows, TD_FIELDS, wbtRows } from '../replay/observe.ts';
-import { epochField, hasTdcs, tdState, vcpuFields, vcpuInfo } from './record-step.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';
+import { epochField, hasTdcs, tdState, vcpuFields, vcpuInfo } from './record-step.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 const PAGE_BYTES = 4096n;
@@ -47,7 +48,8 @@ const lifecycleTd = (u: Universe, slot: Slot): Fields => ({
   ...tdState(u, slot),
   vcpus: slot.tdvpr.map((tdvpr) => ({ vcpuInfo: vcpuInfo(u, tdvpr) })),
   ...(field(u, slot, 'lifecycle') === 'KEYS_CONFIGURED' && hasTdcs(u, slot)
-    ? { sept: septRows(u, slot), locks: locksOf(u, slot) } : {}),
+    ? { sept: septRows(u, slot), locks: locksOf(u, slot) }
+    : {}),
 });
 
 /** A row that may stand for several: how it goes on, so that what follows can be counted in. */
@@ -81,13 +83,17 @@ function septRows(u: Universe, slot: Slot): Fields[] {
   forEachEntry(u, slot, (gfn, level, entry) => {
     const raw = toRaw(entry, base);
     const span = geometry.span(level);
-    runs.add(`${level} ${gfn} ${raw}`, `${level} ${gfn + span} ${raw + BigInt(span) * PAGE_BYTES}`, {
-      gpa: hexOf(BigInt(gfn) * PAGE_BYTES),
-      level,
-      raw: hexOf(raw),
-      state: stateName(stateOf(entry)),
-      hpa: hexOf(base + BigInt(pageOf(entry)) * PAGE_BYTES),
-    });
+    runs.add(
+      `${level} ${gfn} ${raw}`,
+      `${level} ${gfn + span} ${raw + BigInt(span) * PAGE_BYTES}`,
+      {
+        gpa: hexOf(BigInt(gfn) * PAGE_BYTES),
+        level,
+        raw: hexOf(raw),
+        state: stateName(stateOf(entry)),
+        hpa: hexOf(base + BigInt(pageOf(entry)) * PAGE_BYTES),
+      },
+    );
   });
   return runs.rows;
 }
@@ -97,7 +103,9 @@ function pamtRows(u: Universe): Fields[] {
   const { pamt, geometry, base } = u.tdx;
   const runs = new Runs();
   for (const [page, size] of usedEntries(u)) {
-    const told = Object.fromEntries([...PAMT_FIELDS].map(([name, read]) => [name, read(u, page, size)]));
+    const told = Object.fromEntries(
+      [...PAMT_FIELDS].map(([name, read]) => [name, read(u, page, size)]),
+    );
     const { lockRaw, ...fields } = told;
     const row = { hpa: hexOf(base + BigInt(page) * PAGE_BYTES), size: SIZES[size], ...fields };
     if (lockRaw !== 0) runs.add('locked', 'nothing', { ...row, lockRaw });
@@ -117,5 +125,7 @@ function usedEntries(u: Universe): (readonly [page: number, size: number])[] {
     const at = pamt.entryOf(cell);
     if (at !== null) found.add(at.size * pamt.pages + at.page);
   });
-  return [...found].toSorted((a, b) => a - b).map((key) => [key % pamt.pages, Math.floor(key / pamt.pages)]);
+  return [...found]
+    .toSorted((a, b) => a - b)
+    .map((key) => [key % pamt.pages, Math.floor(key / pamt.pages)]);
 }

@@ -1,19 +1,30 @@
 /**
- * Writes down one call: what was asked, what the specification answers, and what the TD looks like afterwards, with the
- * fields of the recordings in their order.
+ * Writes down one call: what was asked, what the specification answers, and what the TD looks like
+ * afterwards, with the fields of the recordings in their order.
  */
 import { stateName, stateOf, toRaw } from '../../../../spec/tdx/entry.ts';
 import { operandName, operandOf, statusName, SUCCESS } from '../../../../spec/tdx/status.ts';
-import { hexOf } from '../replay/compare-step.ts';
-import type { RecordedStep, Repeat, SeptView, StepInput } from '../format/step.ts';
 import type { Scalar } from '../format/format.ts';
+import type { RecordedStep, Repeat, SeptView, StepInput } from '../format/step.ts';
+import { hexOf } from '../replay/compare-step.ts';
 import { dumpLevel, followStep } from '../replay/harness.ts';
-import { epochOf, hostWalk, isTdvpr, kotRows, TD_FIELDS, VCPU_FIELDS, wbtRows } from '../replay/observe.ts';
+import {
+  epochOf,
+  hostWalk,
+  isTdvpr,
+  kotRows,
+  TD_FIELDS,
+  VCPU_FIELDS,
+  wbtRows,
+} from '../replay/observe.ts';
 import { perform, type Performed } from '../replay/perform.ts';
 import { outputOf, type OutputName } from '../replay/registers.ts';
 import type { Slot, Universe } from '../universe/universe.ts';
 
-/** A call before it is made. Beyond what the judge reads, `in` may say in words what the registers mean. */
+/**
+ * A call before it is made. Beyond what the judge reads, `in` may say in words what the registers
+ * mean.
+ */
 export interface Asked {
   readonly op: string;
   readonly lp: number;
@@ -43,12 +54,21 @@ export function recordStep(u: Universe, slot: Slot, i: number, asked: Asked): Re
   };
 }
 
-/** What an answer is written down as, without the state of the TD: nobody knows that while others are at work. */
-export const answerFields = (u: Universe, asked: Asked, done: Performed): Fields & { result: string; status: string } =>
-  ({ ...statusOf(done), ...outputsOf(u, asked, done) });
+/**
+ * What an answer is written down as, without the state of the TD: nobody knows that while others
+ * are at work.
+ */
+export const answerFields = (
+  u: Universe,
+  asked: Asked,
+  done: Performed,
+): Fields & { result: string; status: string } => ({
+  ...statusOf(done),
+  ...outputsOf(u, asked, done),
+});
 
 const repeated = ({ repeat }: Asked, executed: number): { repeat?: Repeat } =>
-  (repeat === undefined ? {} : { repeat: { ...repeat, executed } });
+  repeat === undefined ? {} : { repeat: { ...repeat, executed } };
 
 const padded = (value: bigint): string => `0x${value.toString(16).padStart(16, '0')}`;
 
@@ -78,29 +98,44 @@ const FOUR: readonly OutputName[] = ['rcx', 'rdx', 'r8', 'r9'];
 
 /** Functions that answer in more registers than two. */
 const OUTPUTS: ReadonlyMap<string, readonly OutputName[]> = new Map([
-  ['TDH.MEM.RD', THREE], ['TDH.MEM.WR', THREE], ['TDH.PHYMEM.PAGE.RECLAIM', THREE], ['TDH.VP.ENTER', THREE],
+  ['TDH.MEM.RD', THREE],
+  ['TDH.MEM.WR', THREE],
+  ['TDH.PHYMEM.PAGE.RECLAIM', THREE],
+  ['TDH.VP.ENTER', THREE],
   ['TDH.PHYMEM.PAGE.RDMD', FOUR],
 ]);
 
 function outputNames({ op, in: { version } }: Asked, { result }: Performed): readonly OutputName[] {
   if (result === 'TD_EXIT') return THREE;
   if (isGuestAnswer(op)) return [];
-  return (version ?? 0) > 0 ? FOUR : OUTPUTS.get(op) ?? TWO;
+  return (version ?? 0) > 0 ? FOUR : (OUTPUTS.get(op) ?? TWO);
 }
 
 function outputsOf(u: Universe, asked: Asked, done: Performed): Fields {
-  const { op, in: { regs = {} }, repeat } = asked;
+  const {
+    op,
+    in: { regs = {} },
+    repeat,
+  } = asked;
   const stride = repeat === undefined ? 0 : Number(repeat.gpaStride) * (done.executed - 1);
   const names = outputNames(asked, done);
-  const out = Object.fromEntries(names.flatMap((name): [string, string][] => {
-    const value = outputOf(u.tdx, u.tokens, done.call, name, regs, stride);
-    return value === null ? [] : [[name, hexOf(value)]];
-  }));
+  const out = Object.fromEntries(
+    names.flatMap((name): [string, string][] => {
+      const value = outputOf(u.tdx, u.tokens, done.call, name, regs, stride);
+      return value === null ? [] : [[name, hexOf(value)]];
+    }),
+  );
   const r8 = outputOf(u.tdx, u.tokens, done.call, 'r8', {}, 0) ?? 0n;
-  return { ...(names.length === 0 ? {} : { out }), ...(op === 'TDH.MNG.RD' ? { outR8: hexOf(r8) } : {}) };
+  return {
+    ...(names.length === 0 ? {} : { out }),
+    ...(op === 'TDH.MNG.RD' ? { outR8: hexOf(r8) } : {}),
+  };
 }
 
-/** The entry that the step is about, as a host walk sees it; null when there is no such level, or no tree. */
+/**
+ * The entry that the step is about, as a host walk sees it; null when there is no such level, or no
+ * tree.
+ */
 function septView(u: Universe, slot: Slot, { gpa, level = 0 }: StepInput): SeptView | null {
   if (gpa === undefined || level > dumpLevel(u, slot) || !hasTdcs(u, slot)) return null;
   const { entry, at } = hostWalk(u, slot, Number(gpa), level);
@@ -122,11 +157,21 @@ export function epochField(u: Universe, slot: Slot): Fields {
 const tdFields = (u: Universe, slot: Slot, names: readonly string[]): Record<string, Scalar> =>
   Object.fromEntries(names.map((name) => [name, TD_FIELDS.get(name)?.(u, slot) ?? null]));
 
-const sequentialState = (u: Universe, slot: Slot): Fields =>
-  ({ epoch: epochField(u, slot), ...tdFields(u, slot, ['opState', 'chldcnt']) });
+const sequentialState = (u: Universe, slot: Slot): Fields => ({
+  epoch: epochField(u, slot),
+  ...tdFields(u, slot, ['opState', 'chldcnt']),
+});
 
 const OF_TDR = [
-  'tdrExists', 'lifecycle', 'fatal', 'hkid', 'kotState', 'wbinvdBitmap', 'pkgConfigBitmap', 'numTdcx', 'chldcnt',
+  'tdrExists',
+  'lifecycle',
+  'fatal',
+  'hkid',
+  'kotState',
+  'wbinvdBitmap',
+  'pkgConfigBitmap',
+  'numTdcx',
+  'chldcnt',
   'opState',
 ];
 const OF_TDCS = ['numVcpus', 'numAssocVcpus', 'maxVcpus', 'numL2Vms'];
@@ -136,12 +181,18 @@ export function tdState(u: Universe, slot: Slot): Fields {
   if (TD_FIELDS.get('tdrExists')?.(u, slot) !== true) {
     return tdFields(u, slot, ['tdrExists', 'lifecycle', 'opState', 'chldcnt']);
   }
-  const ofTdcs = hasTdcs(u, slot) ? { ...tdFields(u, slot, OF_TDCS), epoch: epochField(u, slot) } : {};
+  const ofTdcs = hasTdcs(u, slot)
+    ? { ...tdFields(u, slot, OF_TDCS), epoch: epochField(u, slot) }
+    : {};
   return { ...tdFields(u, slot, OF_TDR), ...ofTdcs };
 }
 
 /** The VCPU at a TDVPR page, or null when that is none. */
-export const vcpuFields = (u: Universe, tdvpr: number, names: readonly string[]): Record<string, Scalar> =>
+export const vcpuFields = (
+  u: Universe,
+  tdvpr: number,
+  names: readonly string[],
+): Record<string, Scalar> =>
   Object.fromEntries(names.map((name) => [name, VCPU_FIELDS.get(name)?.(u, tdvpr) ?? null]));
 
 export const vcpuInfo = (u: Universe, tdvpr: number): Fields | null =>

@@ -1,15 +1,15 @@
 /**
- * Records scenarios of our own, in the format of the recordings of the real module: what a scenario asks is given call
- * by call, the specification answers.
+ * Records scenarios of our own, in the format of the recordings of the real module: what a scenario
+ * asks is given call by call, the specification answers.
  *
- * Such a recording says what this specification does. It guards against change; it is no evidence of what the module
- * does.
+ * Such a recording says what this specification does. It guards against change; it is no evidence
+ * of what the module does.
  */
 import type { Config } from '../format/config.ts';
 import type { RecordedStep } from '../format/step.ts';
+import { Universes, type Slot, type Universe } from '../universe/universe.ts';
 import { recordFinal } from './record-final.ts';
 import { recordStep, type Asked } from './record-step.ts';
-import { Universes, type Slot, type Universe } from '../universe/universe.ts';
 
 /** What stands where recordings name the module that answered. */
 export const OWN_MODULE = 'this specification, version 1.5';

@@ -1,6 +1,4 @@
-/**
- * Random decisions that depend on a seed alone.
- */
+/** Random decisions that depend on a seed alone. */
 import fc from 'fast-check';
 
 export class Dice {

@@ -1,13 +1,11 @@
-/**
- * Sequential scenarios: one TD is built, run and torn down beside another that does nothing.
- */
+/** Sequential scenarios: one TD is built, run and torn down beside another that does nothing. */
 import type { SequentialConfig } from '../format/config.ts';
-import { Author } from './call-writer.ts';
-import { withDice, type Dice } from './rng.ts';
-import { BEGINNINGS, STORIES, tearDown } from './entry-scenarios.ts';
-import type { Pools } from './td-view.ts';
-import { OWN_MODULE, Recorder, type OwnScenario } from './record.ts';
 import type { Universes } from '../universe/universe.ts';
+import { Author } from './call-writer.ts';
+import { BEGINNINGS, STORIES, tearDown } from './entry-scenarios.ts';
+import { OWN_MODULE, Recorder, type OwnScenario } from './record.ts';
+import { withDice, type Dice } from './rng.ts';
+import type { Pools } from './td-view.ts';
 
 const pages = (first: number, count: number, bytes: number): string[] =>
   Array.from({ length: count }, (_, i) => `0x${(first + i * bytes).toString(16)}`);
@@ -18,7 +16,10 @@ export const POOLS: Pools = {
   huge: '0x140000000',
 };
 
-/** The platform, and whether the TD has five levels, a wide GPA, a debugger, and no #VE for pending pages. */
+/**
+ * The platform, and whether the TD has five levels, a wide GPA, a debugger, and no #VE for pending
+ * pages.
+ */
 export function configOf(dice: Dice): SequentialConfig {
   const septLevels = dice.percent(15) ? 5 : 4;
   const config = {
@@ -33,11 +34,19 @@ export function configOf(dice: Dice): SequentialConfig {
     maxPa: 52,
     tds: [
       {
-        td: 0, tdr: '0x100000000', tdcx: ['0x100001000', 6], septRoot: '0x100004000', hkid: 34,
+        td: 0,
+        tdr: '0x100000000',
+        tdcx: ['0x100001000', 6],
+        septRoot: '0x100004000',
+        hkid: 34,
         tdvpr: ['0x100010000', '0x100020000', '0x100030000'].slice(0, 2 + dice.below(2)),
       },
       {
-        td: 1, tdr: '0x100080000', tdcx: ['0x100081000', 6], septRoot: '0x100084000', hkid: 35,
+        td: 1,
+        tdr: '0x100080000',
+        tdcx: ['0x100081000', 6],
+        septRoot: '0x100084000',
+        hkid: 35,
         tdvpr: ['0x100090000', '0x1000a0000'],
       },
     ],
@@ -53,13 +62,14 @@ const SHORTEST = 50;
 const LONGEST = 130;
 
 /** The scenario of a seed. */
-export const sequentialScenario = (seed: number, universes: Universes): OwnScenario => withDice(seed, (dice) => {
-  const config = configOf(dice);
-  const recorder = new Recorder(config, universes);
-  const author = new Author(recorder, dice, config, POOLS);
-  const length = SHORTEST + dice.below(LONGEST - SHORTEST);
-  for (const story of BEGINNINGS) story(author);
-  while (recorder.length < length && !recorder.halted) dice.weighted(STORIES)(author);
-  if (dice.percent(40)) tearDown(author);
-  return recorder.finish(`own-seq-${seed}`, seed);
-});
+export const sequentialScenario = (seed: number, universes: Universes): OwnScenario =>
+  withDice(seed, (dice) => {
+    const config = configOf(dice);
+    const recorder = new Recorder(config, universes);
+    const author = new Author(recorder, dice, config, POOLS);
+    const length = SHORTEST + dice.below(LONGEST - SHORTEST);
+    for (const story of BEGINNINGS) story(author);
+    while (recorder.length < length && !recorder.halted) dice.weighted(STORIES)(author);
+    if (dice.percent(40)) tearDown(author);
+    return recorder.finish(`own-seq-${seed}`, seed);
+  });

@@ -1,17 +1,29 @@
-/**
- * TD_PARAMS for TDH.MNG.INIT: what a VMM usually asks for, and what it may get wrong.
- */
+/** TD_PARAMS for TDH.MNG.INIT: what a VMM usually asks for, and what it may get wrong. */
 type Params = Readonly<Record<string, string | number>>;
 
 export const USUAL_TD_PARAMS: Params = {
-  attributes: '0x10000001', xfam: '0x3', maxVcpus: 2, numL2Vms: 0, msrConfigCtls: 0, eptpControls: '0x1e',
-  configFlags: '0x0', tscFrequency: 100, archCapConfig: '0x0', reservedNonZero: 0, cpuidConfig: 0,
+  attributes: '0x10000001',
+  xfam: '0x3',
+  maxVcpus: 2,
+  numL2Vms: 0,
+  msrConfigCtls: 0,
+  eptpControls: '0x1e',
+  configFlags: '0x0',
+  tscFrequency: 100,
+  archCapConfig: '0x0',
+  reservedNonZero: 0,
+  cpuidConfig: 0,
 };
 
 /** Other good parameters. */
 export const OTHER_TD_PARAMS: readonly Params[] = [
-  { xfam: '0x7' }, { maxVcpus: 1 }, { maxVcpus: 3 }, { eptpControls: '0x26' }, { attributes: '0x20000000' },
-  { eptpControls: '0x26', configFlags: '0x1' }, { numL2Vms: 1 },
+  { xfam: '0x7' },
+  { maxVcpus: 1 },
+  { maxVcpus: 3 },
+  { eptpControls: '0x26' },
+  { attributes: '0x20000000' },
+  { eptpControls: '0x26', configFlags: '0x1' },
+  { numL2Vms: 1 },
 ];
 
 /** What is wrong, and the fields that make it so. */

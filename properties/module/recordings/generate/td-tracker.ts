@@ -1,22 +1,36 @@
 /**
- * Who keeps the TDs of a life-cycle scenario: sees how far each of them is, and which pages and keys are free.
+ * Who keeps the TDs of a life-cycle scenario: sees how far each of them is, and which pages and
+ * keys are free.
  */
 import { HKID_FREE } from '../../../../spec/tdx/keys.ts';
 import { NDA } from '../../../../spec/tdx/pamt.ts';
-import { MIN_TDVPS_PAGES, TD, TDVPS_PAGES_PER_L2_VM, VCPU_ACTIVE, VP } from '../../../../spec/tdx/td.ts';
-import { hexOf } from '../replay/compare-step.ts';
+import {
+  MIN_TDVPS_PAGES,
+  TD,
+  TDVPS_PAGES_PER_L2_VM,
+  VCPU_ACTIVE,
+  VP,
+} from '../../../../spec/tdx/td.ts';
 import type { LifecycleConfig } from '../format/config.ts';
-import type { Dice } from './rng.ts';
+import { hexOf } from '../replay/compare-step.ts';
 import { isTdvpr, TD_FIELDS } from '../replay/observe.ts';
-import type { Recorder } from './record.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';
+import type { Recorder } from './record.ts';
+import type { Dice } from './rng.ts';
 
 const PAGE_BYTES = 4096;
 const MANAGING_LPS = [4, 5, 6, 7];
 const SPARE_PAGES = 24;
 
 /** How far a TD is. */
-export type Stage = 'none' | 'HKID_ASSIGNED' | 'UNINITIALIZED' | 'INITIALIZED' | 'RUNNABLE' | 'BLOCKED' | 'TEARDOWN';
+export type Stage =
+  | 'none'
+  | 'HKID_ASSIGNED'
+  | 'UNINITIALIZED'
+  | 'INITIALIZED'
+  | 'RUNNABLE'
+  | 'BLOCKED'
+  | 'TEARDOWN';
 
 export class Keeper {
   readonly recorder: Recorder;
@@ -45,7 +59,8 @@ export class Keeper {
     const read = (name: string): unknown => TD_FIELDS.get(name)?.(this.u, this.slot(td));
     if (read('tdrExists') !== true) return 'none';
     const lifecycle = read('lifecycle');
-    const stage = lifecycle === 'KEYS_CONFIGURED' ? read('opState') ?? 'UNINITIALIZED' : lifecycle;
+    const stage =
+      lifecycle === 'KEYS_CONFIGURED' ? (read('opState') ?? 'UNINITIALIZED') : lifecycle;
     return stage as Stage; // the names of both tables
   }
 

@@ -1,15 +1,16 @@
 /**
- * A TD as the author of a scenario sees it: entries to write about, pages to give away, VCPUs and where they are.
+ * A TD as the author of a scenario sees it: entries to write about, pages to give away, VCPUs and
+ * where they are.
  */
 import { pageOf, stateName, stateOf, type Entry } from '../../../../spec/tdx/entry.ts';
 import { NDA } from '../../../../spec/tdx/pamt.ts';
 import { RUNNABLE, TD, VCPU_ACTIVE, VP } from '../../../../spec/tdx/td.ts';
-import { forEachEntry } from '../replay/compare-final.ts';
 import type { SequentialConfig } from '../format/config.ts';
-import type { Dice } from './rng.ts';
+import { forEachEntry } from '../replay/compare-final.ts';
 import { hostWalk } from '../replay/observe.ts';
-import type { Recorder } from './record.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';
+import type { Recorder } from './record.ts';
+import type { Dice } from './rng.ts';
 
 /** An entry of the tree: GPA in bytes. */
 export interface Place {
@@ -28,7 +29,8 @@ export interface Pools {
 export const PAGE_BYTES = 4096;
 /** GPAs that scenarios are about: neighbours in a table, in a directory, and far apart. */
 const GPAS = [
-  0x0, 0x40000000, 0x40001000, 0x40002000, 0x401ff000, 0x40200000, 0x40400000, 0x80000000, 0x80003000, 0x1000000000000,
+  0x0, 0x40000000, 0x40001000, 0x40002000, 0x401ff000, 0x40200000, 0x40400000, 0x80000000,
+  0x80003000, 0x1000000000000,
 ];
 
 /** Entries of a table, as there are no others while it is not full. */
@@ -76,7 +78,9 @@ export class TdView {
 
   /** Any place at a level. */
   anywhere(level: number): Place {
-    const known = GPAS.filter((gpa) => gpa < this.bytesAt(this.rootLevel) * this.u.tdx.geometry.fanout);
+    const known = GPAS.filter(
+      (gpa) => gpa < this.bytesAt(this.rootLevel) * this.u.tdx.geometry.fanout,
+    );
     return this.at(this.dice.pick(known), level);
   }
 
@@ -85,12 +89,16 @@ export class TdView {
     return { gpa: gpa - (gpa % this.bytesAt(level)), level };
   }
 
-  /** An entry that is as wanted, or null when there is none. Of a full table only the first and the last count. */
+  /**
+   * An entry that is as wanted, or null when there is none. Of a full table only the first and the
+   * last count.
+   */
   entry(wanted: (state: string, place: Place, entry: Entry) => boolean): Place | null {
     const found: Place[] = [];
     forEachEntry(this.u, this.slot, (gfn, level, entry) => {
       const place = { gpa: gfn * PAGE_BYTES, level };
-      if (COUNTED.has(gfn % 512) && wanted(stateName(stateOf(entry)), place, entry)) found.push(place);
+      if (COUNTED.has(gfn % 512) && wanted(stateName(stateOf(entry)), place, entry))
+        found.push(place);
     });
     return this.dice.pickOrNull(found);
   }

@@ -1,5 +1,6 @@
 /**
- * Stories about the tree and its pages: they are added, accepted, blocked, taken out, merged and split.
+ * Stories about the tree and its pages: they are added, accepted, blocked, taken out, merged and
+ * split.
  */
 import { stateName, stateOf } from '../../../../spec/tdx/entry.ts';
 import { hexOf } from '../replay/compare-step.ts';
@@ -44,19 +45,25 @@ function built(a: Author, level: number): Place {
 }
 
 /** A few tables for entries to come. */
-export const addTables: Story = (a) => { build(a, a.anywhere(a.dice.pick([0, 0, 1, 2]))); };
+export const addTables: Story = (a) => {
+  build(a, a.anywhere(a.dice.pick([0, 0, 1, 2])));
+};
 
 /** While the TD is built: a page with contents, measured in part. */
 export const addPage: Story = (a) => {
   const place = built(a, 0);
   const source = SOURCE;
   a.adding('TDH.MEM.PAGE.ADD', place, a.freePage(), { source, regs: { r9: source } });
-  for (let chunk = a.dice.below(3); chunk > 0; chunk--) extend(a, place.gpa + a.dice.below(16) * 256);
+  for (let chunk = a.dice.below(3); chunk > 0; chunk--)
+    extend(a, place.gpa + a.dice.below(16) * 256);
 };
 
 /** Measures 256 bytes. */
 export const extend = (a: Author, gpa: number): void =>
-  a.host('TDH.MR.EXTEND', { gpa: hexOf(BigInt(gpa)), regs: { rcx: hexOf(BigInt(gpa)), rdx: a.tdr } });
+  a.host('TDH.MR.EXTEND', {
+    gpa: hexOf(BigInt(gpa)),
+    regs: { rcx: hexOf(BigInt(gpa)), rdx: a.tdr },
+  });
 
 /** A page for a running TD, which a VCPU accepts. */
 export const augment: Story = (a) => {
@@ -88,7 +95,10 @@ export const acceptAny: Story = (a) => {
 export const touch: Story = (a) => {
   if (!a.isRunnable) return;
   const place = a.entry((state, { level }) => level < 2 && LEAVES.includes(state)) ?? a.anywhere(0);
-  a.touch(a.dice.pick(a.vcpus), (a.dice.percent(80) ? place : a.anywhere(0)).gpa + a.dice.below(512) * 8);
+  a.touch(
+    a.dice.pick(a.vcpus),
+    (a.dice.percent(80) ? place : a.anywhere(0)).gpa + a.dice.below(512) * 8,
+  );
 };
 
 /** Blocks an entry and waits for whoever may still have it in a TLB. */
@@ -148,7 +158,13 @@ export const fill: Story = (a) => {
   const stride = hexOf(BigInt(a.bytesAt(place.level - 1)));
   const hpa = place.level === 2 ? a.gigabyte : a.freeLargePage();
   const child = { gpa: place.gpa, level: place.level - 1 };
-  a.adding('TDH.MEM.PAGE.AUG', child, hpa, {}, { count: FULL, gpaStride: stride, hpaStride: stride });
+  a.adding(
+    'TDH.MEM.PAGE.AUG',
+    child,
+    hpa,
+    {},
+    { count: FULL, gpaStride: stride, hpaStride: stride },
+  );
   if (a.isRunnable && place.level === 1 && a.dice.percent(40)) {
     a.accept(a.dice.pick(a.vcpus), child, {}, { count: FULL, gpaStride: stride, hpaStride: '0x0' });
   }

@@ -1,31 +1,61 @@
 /**
- * Compares the dump at the end of a scenario with the specification's state: every S-EPT entry that is not FREE, every
- * PAMT entry that is not NDA or whose lock word is not zero, every TD and VCPU, key ownership and write-back state.
+ * Compares the dump at the end of a scenario with the specification's state: every S-EPT entry that
+ * is not FREE, every PAMT entry that is not NDA or whose lock word is not zero, every TD and VCPU,
+ * key ownership and write-back state.
  *
  * A row with a `count` stands for that many consecutive entries at consecutive addresses.
  */
 import {
-  describeEntry, ENTRY_LOCK, FREE, HOST_PRIORITY, isTable, pageOf, stateName, stateOf, toRaw, type Entry,
+  describeEntry,
+  ENTRY_LOCK,
+  FREE,
+  HOST_PRIORITY,
+  isTable,
+  pageOf,
+  stateName,
+  stateOf,
+  toRaw,
+  type Entry,
 } from '../../../../spec/tdx/entry.ts';
 import { NDA, NO_OWNER, Pamt, pageTypeName, SIZES } from '../../../../spec/tdx/pamt.ts';
 import { TD } from '../../../../spec/tdx/td.ts';
-import { compareEpoch, compareRows, compareScalar, compareVcpu, hexOf, type Report } from './compare-step.ts';
 import type { FinalDump, PamtRow, Scalar, SeptRow } from '../format/format.ts';
+import { word, type Slot, type Universe } from '../universe/universe.ts';
+import {
+  compareEpoch,
+  compareRows,
+  compareScalar,
+  compareVcpu,
+  hexOf,
+  type Report,
+} from './compare-step.ts';
 import { dumpLevel } from './harness.ts';
 import { kotRows, TD_FIELDS, VCPU_FIELDS, wbtRows } from './observe.ts';
-import { word, type Slot, type Universe } from '../universe/universe.ts';
 
 type FinalTd = FinalDump['tds'][number];
 
 /**
- * Reports every part of the dump in which the specification differs from the recording. `ignoresLocks`: entries are
- * compared without lock and host-priority bits, and lock words of the PAMT are not looked at.
+ * Reports every part of the dump in which the specification differs from the recording.
+ * `ignoresLocks`: entries are compared without lock and host-priority bits, and lock words of the
+ * PAMT are not looked at.
  */
-export function compareFinal(u: Universe, dump: FinalDump, report: Report, ignoresLocks = false): void {
+export function compareFinal(
+  u: Universe,
+  dump: FinalDump,
+  report: Report,
+  ignoresLocks = false,
+): void {
   for (const td of dump.tds) {
     const slot = u.slots.get(td.td);
     if (slot === undefined) report(`tds[${td.td}]`, 'present', 'absent');
-    else compareTd(u, slot, td, (field, recorded, ours) => report(`tds[${td.td}].${field}`, recorded, ours), ignoresLocks);
+    else
+      compareTd(
+        u,
+        slot,
+        td,
+        (field, recorded, ours) => report(`tds[${td.td}].${field}`, recorded, ours),
+        ignoresLocks,
+      );
   }
   comparePamt(u, dump.pamt, report, ignoresLocks);
   if (dump.kot !== undefined) {
@@ -36,9 +66,19 @@ export function compareFinal(u: Universe, dump: FinalDump, report: Report, ignor
 }
 
 /** Lock words of the TDCS, by name. */
-export const TD_LOCKS = [['septTree', TD.SEPT_LOCK], ['opState', TD.OP_STATE_LOCK], ['epoch', TD.EPOCH_LOCK]] as const;
+export const TD_LOCKS = [
+  ['septTree', TD.SEPT_LOCK],
+  ['opState', TD.OP_STATE_LOCK],
+  ['epoch', TD.EPOCH_LOCK],
+] as const;
 
-function compareTd(u: Universe, slot: Slot, td: FinalTd, report: Report, ignoresLocks: boolean): void {
+function compareTd(
+  u: Universe,
+  slot: Slot,
+  td: FinalTd,
+  report: Report,
+  ignoresLocks: boolean,
+): void {
   for (const [field, read] of TD_FIELDS) {
     if (td[field] !== undefined) compareScalar(report, field, td[field], read(u, slot));
   }
@@ -50,12 +90,15 @@ function compareTd(u: Universe, slot: Slot, td: FinalTd, report: Report, ignores
   }
   td.vcpus.forEach((vcpu, index) => {
     const tdvpr = slot.tdvpr[index] ?? -1;
-    if (vcpu.vcpuInfo !== undefined) compareVcpu(u, tdvpr, report, `vcpus[${index}]`, vcpu.vcpuInfo);
+    if (vcpu.vcpuInfo !== undefined)
+      compareVcpu(u, tdvpr, report, `vcpus[${index}]`, vcpu.vcpuInfo);
     for (const [field, read] of VCPU_FIELDS) {
-      if (vcpu[field] !== undefined) compareScalar(report, `vcpus[${index}].${field}`, vcpu[field], read(u, tdvpr));
+      if (vcpu[field] !== undefined)
+        compareScalar(report, `vcpus[${index}].${field}`, vcpu[field], read(u, tdvpr));
     }
   });
-  if (td.sept !== undefined) compareTree(u, slot, td.sept, report, ignoresLocks ? ENTRY_LOCK | HOST_PRIORITY : 0);
+  if (td.sept !== undefined)
+    compareTree(u, slot, td.sept, report, ignoresLocks ? ENTRY_LOCK | HOST_PRIORITY : 0);
 }
 
 const PAGE_BYTES = 4096n;
@@ -67,10 +110,17 @@ interface Expected<Row> {
   readonly nth: number;
 }
 
-const entryName = (gfn: number, level: number): string => `sept[${hexOf(BigInt(gfn) * PAGE_BYTES)} level ${level}]`;
+const entryName = (gfn: number, level: number): string =>
+  `sept[${hexOf(BigInt(gfn) * PAGE_BYTES)} level ${level}]`;
 const entryKey = (gfn: number, level: number): number => gfn * 8 + level;
 
-function compareTree(u: Universe, slot: Slot, rows: readonly SeptRow[], report: Report, ignored: number): void {
+function compareTree(
+  u: Universe,
+  slot: Slot,
+  rows: readonly SeptRow[],
+  report: Report,
+  ignored: number,
+): void {
   const { geometry } = u.tdx;
   const expected = new Map<number, Expected<SeptRow>>();
   for (const row of rows) {
@@ -99,8 +149,15 @@ function compareTree(u: Universe, slot: Slot, rows: readonly SeptRow[], report: 
   }
 }
 
-/** Visits every entry that is not FREE, tables before what is below them, also below a blocked table. */
-export function forEachEntry(u: Universe, slot: Slot, visit: (gfn: number, level: number, entry: Entry) => void): void {
+/**
+ * Visits every entry that is not FREE, tables before what is below them, also below a blocked
+ * table.
+ */
+export function forEachEntry(
+  u: Universe,
+  slot: Slot,
+  visit: (gfn: number, level: number, entry: Entry) => void,
+): void {
   const { geometry, memory, m } = u.tdx;
   const descend = (table: number, firstGfn: number, level: number): void => {
     for (let i = 0; i < geometry.fanout; i++) {
@@ -115,8 +172,14 @@ export function forEachEntry(u: Universe, slot: Slot, visit: (gfn: number, level
 }
 
 /** An entry of the PAMT, as dumps show it. */
-export const PAMT_FIELDS: ReadonlyMap<keyof PamtRow & ('type' | 'owner' | 'bepoch' | 'lockRaw'), PamtField> = new Map([
-  ['type', (u: Universe, page: number, size: number): Scalar => pageTypeName(u.tdx.pamt.type(page, size))],
+export const PAMT_FIELDS: ReadonlyMap<
+  keyof PamtRow & ('type' | 'owner' | 'bepoch' | 'lockRaw'),
+  PamtField
+> = new Map([
+  [
+    'type',
+    (u: Universe, page: number, size: number): Scalar => pageTypeName(u.tdx.pamt.type(page, size)),
+  ],
   ['owner', ownerHpa],
   ['bepoch', (u, page, size) => u.tdx.m.peek(u.tdx.pamt.bepoch(page, size))],
   ['lockRaw', (u, page, size) => u.tdx.m.peek(u.tdx.pamt.lock(page, size))],
@@ -131,13 +194,19 @@ function ownerHpa(u: Universe, page: number, size: number): string {
 
 const pamtKey = (page: number, size: number): number => page * 4 + size;
 
-function comparePamt(u: Universe, rows: readonly PamtRow[], report: Report, ignoresLocks: boolean): void {
+function comparePamt(
+  u: Universe,
+  rows: readonly PamtRow[],
+  report: Report,
+  ignoresLocks: boolean,
+): void {
   const { geometry, pamt, m } = u.tdx;
   const expected = new Map<number, PamtRow>();
   for (const row of rows) {
     const size = SIZES.indexOf(row.size);
     const first = u.page(row.hpa);
-    for (let nth = 0; nth < row.count; nth++) expected.set(pamtKey(first + nth * geometry.span(size), size), row);
+    for (let nth = 0; nth < row.count; nth++)
+      expected.set(pamtKey(first + nth * geometry.span(size), size), row);
   }
   let last = -1;
   m.forEachTouched((cell) => {
@@ -160,7 +229,8 @@ function comparePamt(u: Universe, rows: readonly PamtRow[], report: Report, igno
       }
     }
   });
-  for (const [at, row] of expected) report(nameOf(u, Math.floor(at / 4), at % 4), row.type, 'absent');
+  for (const [at, row] of expected)
+    report(nameOf(u, Math.floor(at / 4), at % 4), row.type, 'absent');
 }
 
 const nameOf = (u: Universe, page: number, size: number): string =>

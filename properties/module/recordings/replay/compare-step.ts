@@ -1,15 +1,15 @@
 /**
- * Compares a step with what the specification makes of it: whatever the recording says about the step, and nothing it
- * does not say.
+ * Compares a step with what the specification makes of it: whatever the recording says about the
+ * step, and nothing it does not say.
  */
 import { stateName, stateOf, toRaw, type Entry } from '../../../../spec/tdx/entry.ts';
 import { MODULE_HALT, operandName, operandOf, statusName } from '../../../../spec/tdx/status.ts';
 import type { KotRow, Scalar, WbtRow } from '../format/format.ts';
 import type { RecordedStep, SeptView } from '../format/step.ts';
+import type { Slot, Universe } from '../universe/universe.ts';
 import { epochOf, hostWalk, isTdvpr, kotRows, TD_FIELDS, VCPU_FIELDS, wbtRows } from './observe.ts';
 import type { Performed } from './perform.ts';
 import { outputOf, type OutputName } from './registers.ts';
-import type { Slot, Universe } from '../universe/universe.ts';
 
 /** Takes the fields that differ. */
 export type Report = (field: string, recorded: string, ours: string) => void;
@@ -23,10 +23,16 @@ export interface Compared {
   readonly report: Report;
 }
 
-const show = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value) ?? 'absent');
+const show = (value: unknown): string =>
+  typeof value === 'string' ? value : (JSON.stringify(value) ?? 'absent');
 export const hexOf = (value: bigint): string => `0x${value.toString(16)}`;
 
-export function compareScalar(report: Report, field: string, recorded: unknown, ours: Scalar): void {
+export function compareScalar(
+  report: Report,
+  field: string,
+  recorded: unknown,
+  ours: Scalar,
+): void {
   if (recorded !== ours) report(field, show(recorded), show(ours));
 }
 
@@ -34,9 +40,16 @@ function compareBits(report: Report, field: string, recorded: string, ours: bigi
   if (BigInt(recorded) !== ours) report(field, recorded, hexOf(ours));
 }
 
-/** The entry at the step's GPA and level, now: `septBefore` when called before the step, else `sept`. */
+/**
+ * The entry at the step's GPA and level, now: `septBefore` when called before the step, else
+ * `sept`.
+ */
 export function compareSept(
-  u: Universe, slot: Slot, step: RecordedStep, field: 'septBefore' | 'sept', report: Report,
+  u: Universe,
+  slot: Slot,
+  step: RecordedStep,
+  field: 'septBefore' | 'sept',
+  report: Report,
 ): void {
   const view = step[field] as SeptView | undefined; // shape checked by parseScenario
   if (view === undefined || step.in.gpa === undefined) return;
@@ -51,7 +64,11 @@ export function compareSept(
 
 /** State and raw value of an entry. */
 export function compareEntry(
-  u: Universe, report: Report, field: string, recorded: { readonly state: string; readonly raw: string }, ours: Entry,
+  u: Universe,
+  report: Report,
+  field: string,
+  recorded: { readonly state: string; readonly raw: string },
+  ours: Entry,
 ): void {
   compareScalar(report, `${field}.state`, recorded.state, stateName(stateOf(ours)));
   compareBits(report, `${field}.raw`, recorded.raw, toRaw(ours, u.tdx.base));
@@ -66,33 +83,56 @@ export function compareEpoch(u: Universe, slot: Slot, report: Report, recorded: 
 }
 
 /** The VCPU of a slot: `null` when its TDVPR page is none. */
-export function compareVcpu(u: Universe, tdvpr: number, report: Report, field: string, recorded: unknown): void {
+export function compareVcpu(
+  u: Universe,
+  tdvpr: number,
+  report: Report,
+  field: string,
+  recorded: unknown,
+): void {
   const exists = isTdvpr(u, tdvpr);
   if (recorded === null || !exists) {
-    compareScalar(report, field, recorded === null ? 'absent' : 'present', exists ? 'present' : 'absent');
+    compareScalar(
+      report,
+      field,
+      recorded === null ? 'absent' : 'present',
+      exists ? 'present' : 'absent',
+    );
     return;
   }
-  for (const [name, value] of Object.entries(recorded as object)) { // shape checked on reading
+  for (const [name, value] of Object.entries(recorded as object)) {
+    // shape checked on reading
     const read = VCPU_FIELDS.get(name);
     if (read !== undefined) compareScalar(report, `${field}.${name}`, value, read(u, tdvpr));
   }
 }
 
 export function compareRows(
-  report: Report, field: string, recorded: readonly (KotRow | WbtRow)[], ours: readonly unknown[],
+  report: Report,
+  field: string,
+  recorded: readonly (KotRow | WbtRow)[],
+  ours: readonly unknown[],
 ): void {
   recorded.forEach((row, index) => {
-    if (JSON.stringify(row) !== JSON.stringify(ours[index])) report(`${field}[${index}]`, show(row), show(ours[index]));
+    if (JSON.stringify(row) !== JSON.stringify(ours[index]))
+      report(`${field}[${index}]`, show(row), show(ours[index]));
   });
-  if (recorded.length !== ours.length) report(`${field}.length`, `${recorded.length}`, `${ours.length}`);
+  if (recorded.length !== ours.length)
+    report(`${field}.length`, `${recorded.length}`, `${ours.length}`);
 }
 
 type Comparer = (compared: Compared, recorded: unknown) => void;
 
-const scalar = (field: string, ours: (compared: Compared) => Scalar): readonly [string, Comparer] =>
-  [field, (compared, recorded) => compareScalar(compared.report, field, recorded, ours(compared))];
+const scalar = (
+  field: string,
+  ours: (compared: Compared) => Scalar,
+): readonly [string, Comparer] => [
+  field,
+  (compared, recorded) => compareScalar(compared.report, field, recorded, ours(compared)),
+];
 
-const exitReasonOf = ({ done }: Compared): number | null => (done.call.exitReason < 0 ? null : done.call.exitReason);
+const exitReasonOf = ({ done }: Compared): number | null =>
+  done.call.exitReason < 0 ? null : done.call.exitReason;
 
 /** Statuses of the ABI; a TD exit puts its reason where they are. */
 const isAbiStatus = ({ done }: Compared): boolean => done.call.exitReason < 0;
@@ -102,44 +142,84 @@ const operandIdOf = (compared: Compared): number | null =>
 
 const COMPARERS: ReadonlyMap<string, Comparer> = new Map<string, Comparer>([
   scalar('result', ({ done }) => done.result),
-  ['status', ({ report, done }, recorded) => {
-    if (done.call.status !== MODULE_HALT) compareBits(report, 'status', recorded as string, done.rax); // see format
-  }],
-  scalar('statusName', (compared) => (isAbiStatus(compared) ? statusName(compared.done.call.status) : 'TDX_SUCCESS')),
+  [
+    'status',
+    ({ report, done }, recorded) => {
+      if (done.call.status !== MODULE_HALT)
+        compareBits(report, 'status', recorded as string, done.rax); // see format
+    },
+  ],
+  scalar('statusName', (compared) =>
+    isAbiStatus(compared) ? statusName(compared.done.call.status) : 'TDX_SUCCESS',
+  ),
   scalar('operandId', operandIdOf),
   scalar('operandName', ({ done }) => operandName(done.call.status)),
   scalar('vmExitReason', exitReasonOf),
   scalar('interrupted', ({ done }) => done.call.interrupted),
   scalar('guestVE', ({ done }) => done.call.injectedVe),
-  ['guestRax', ({ report, done }, recorded) => {
-    compareBits(report, 'guestRax', recorded as string, done.rax); // see format
-  }],
-  ['repeat', ({ report, step, done }) => {
-    compareScalar(report, 'repeat.executed', step.repeat?.executed ?? 1, done.executed);
-  }],
-  ['out', ({ u, step, done, report }, recorded) => {
-    const stride = step.repeat === undefined ? 0 : Number(step.repeat.gpaStride) * (done.executed - 1);
-    for (const [name, bits] of Object.entries(recorded as Record<string, string>)) { // see format
-      const ours = outputOf(u.tdx, u.tokens, done.call, name as OutputName, step.in.regs ?? {}, stride);
-      if (ours !== null) compareBits(report, `out.${name}`, bits, ours);
-    }
-  }],
-  ['outR8', ({ u, done, report }, recorded) => {
-    const ours = outputOf(u.tdx, u.tokens, done.call, 'r8', {}, 0) ?? 0n;
-    compareBits(report, 'outR8', recorded as string, ours); // see format
-  }],
+  [
+    'guestRax',
+    ({ report, done }, recorded) => {
+      compareBits(report, 'guestRax', recorded as string, done.rax); // see format
+    },
+  ],
+  [
+    'repeat',
+    ({ report, step, done }) => {
+      compareScalar(report, 'repeat.executed', step.repeat?.executed ?? 1, done.executed);
+    },
+  ],
+  [
+    'out',
+    ({ u, step, done, report }, recorded) => {
+      const stride =
+        step.repeat === undefined ? 0 : Number(step.repeat.gpaStride) * (done.executed - 1);
+      for (const [name, bits] of Object.entries(recorded as Record<string, string>)) {
+        // see format
+        const ours = outputOf(
+          u.tdx,
+          u.tokens,
+          done.call,
+          name as OutputName,
+          step.in.regs ?? {},
+          stride,
+        );
+        if (ours !== null) compareBits(report, `out.${name}`, bits, ours);
+      }
+    },
+  ],
+  [
+    'outR8',
+    ({ u, done, report }, recorded) => {
+      const ours = outputOf(u.tdx, u.tokens, done.call, 'r8', {}, 0) ?? 0n;
+      compareBits(report, 'outR8', recorded as string, ours); // see format
+    },
+  ],
   ['sept', ({ u, slot, step, report }) => compareSept(u, slot, step, 'sept', report)],
   ['epoch', ({ u, slot, report }, recorded) => compareEpoch(u, slot, report, recorded)],
-  ['vcpuInfo', ({ u, slot, step, report }, recorded) => {
-    compareVcpu(u, slot.tdvpr[step.in.vcpu ?? 0] ?? -1, report, 'vcpuInfo', recorded);
-  }],
-  ['kot', ({ u, report }, recorded) => compareRows(report, 'kot', recorded as KotRow[], kotRows(u))], // see format
-  ['wbt', ({ u, report }, recorded) => compareRows(report, 'wbt', recorded as WbtRow[], wbtRows(u))], // see format
+  [
+    'vcpuInfo',
+    ({ u, slot, step, report }, recorded) => {
+      compareVcpu(u, slot.tdvpr[step.in.vcpu ?? 0] ?? -1, report, 'vcpuInfo', recorded);
+    },
+  ],
+  [
+    'kot',
+    ({ u, report }, recorded) => compareRows(report, 'kot', recorded as KotRow[], kotRows(u)),
+  ], // see format
+  [
+    'wbt',
+    ({ u, report }, recorded) => compareRows(report, 'wbt', recorded as WbtRow[], wbtRows(u)),
+  ], // see format
   ...[...TD_FIELDS].map(([field, read]) => scalar(field, ({ u, slot }) => read(u, slot))),
 ]);
 
 /** What happens only now and then is recorded only then: its absence says that it did not happen. */
-const ABSENT_MEANS: readonly (readonly [field: string, value: Scalar, ours: (compared: Compared) => Scalar])[] = [
+const ABSENT_MEANS: readonly (readonly [
+  field: string,
+  value: Scalar,
+  ours: (compared: Compared) => Scalar,
+])[] = [
   ['vmExitReason', null, exitReasonOf],
   ['interrupted', false, ({ done }) => done.call.interrupted],
   ['guestVE', false, ({ done }) => done.call.injectedVe],

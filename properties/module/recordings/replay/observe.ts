@@ -1,13 +1,11 @@
-/**
- * What a recording says about a TD, a VCPU or an entry, read from the specification's state.
- */
-import { OP_STATES, LIFECYCLES, MIN_TDCX, TD, UNINITIALIZED, VP } from '../../../../spec/tdx/td.ts';
-import { KOT_STATES } from '../../../../spec/tdx/keys.ts';
 import { isWalkable, pageOf, type Entry } from '../../../../spec/tdx/entry.ts';
+import { KOT_STATES } from '../../../../spec/tdx/keys.ts';
 import { TDR, TDVPR } from '../../../../spec/tdx/pamt.ts';
-import { dumpLevel, holdsTdcs } from './harness.ts';
+/** What a recording says about a TD, a VCPU or an entry, read from the specification's state. */
+import { OP_STATES, LIFECYCLES, MIN_TDCX, TD, UNINITIALIZED, VP } from '../../../../spec/tdx/td.ts';
 import type { KotRow, Scalar, WbtRow } from '../format/format.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';
+import { dumpLevel, holdsTdcs } from './harness.ts';
 
 const PAGE_BYTES = 4096;
 
@@ -15,17 +13,26 @@ const tdrExists = (u: Universe, slot: Slot): boolean => u.tdx.pamt.type(slot.tdr
 
 type TdField = (u: Universe, slot: Slot) => Scalar;
 
-const tdWord = (field: number): TdField => (u, slot) => word(u, slot.tdr, field);
+const tdWord =
+  (field: number): TdField =>
+  (u, slot) =>
+    word(u, slot.tdr, field);
 /** A word that life-cycle recordings do not give once the TDR page is no TDR. */
-const whileTdr = (read: TdField): TdField => (u, slot) =>
-  (u.isSequential || tdrExists(u, slot) ? read(u, slot) : null);
+const whileTdr =
+  (read: TdField): TdField =>
+  (u, slot) =>
+    u.isSequential || tdrExists(u, slot) ? read(u, slot) : null;
 
-const kotField = (read: (u: Universe, hkid: number) => Scalar): TdField => (u, slot) => {
-  const hkid = word(u, slot.tdr, TD.HKID);
-  return u.tdx.keys.isPrivate(hkid) ? read(u, hkid) : null;
-};
-const kotState = (u: Universe, hkid: number): string => KOT_STATES[u.tdx.m.peek(u.tdx.keys.state(hkid))] ?? '';
-const wbinvdBitmap = (u: Universe, hkid: number): number => u.tdx.m.peek(u.tdx.keys.wbinvdBitmap(hkid));
+const kotField =
+  (read: (u: Universe, hkid: number) => Scalar): TdField =>
+  (u, slot) => {
+    const hkid = word(u, slot.tdr, TD.HKID);
+    return u.tdx.keys.isPrivate(hkid) ? read(u, hkid) : null;
+  };
+const kotState = (u: Universe, hkid: number): string =>
+  KOT_STATES[u.tdx.m.peek(u.tdx.keys.state(hkid))] ?? '';
+const wbinvdBitmap = (u: Universe, hkid: number): number =>
+  u.tdx.m.peek(u.tdx.keys.wbinvdBitmap(hkid));
 
 /** OP_STATE is kept in the TDCS, so there is none before the sixth TDCX page. */
 const opState: TdField = (u, slot) => {
@@ -63,11 +70,19 @@ export const VCPU_FIELDS: ReadonlyMap<string, (u: Universe, tdvpr: number) => Sc
 export const isTdvpr = (u: Universe, page: number): boolean => u.tdx.pamt.type(page, 0) === TDVPR;
 
 /** TD_EPOCH and both REFCOUNTs. */
-export const epochOf = (u: Universe, { tdr }: Slot): readonly [number, number, number] =>
-  [word(u, tdr, TD.TD_EPOCH), word(u, tdr, TD.REFCOUNT_EVEN), word(u, tdr, TD.REFCOUNT_ODD)];
+export const epochOf = (u: Universe, { tdr }: Slot): readonly [number, number, number] => [
+  word(u, tdr, TD.TD_EPOCH),
+  word(u, tdr, TD.REFCOUNT_EVEN),
+  word(u, tdr, TD.REFCOUNT_ODD),
+];
 
 /** The entry that a host walk to `level` finds for `gpa` (bytes), and the level where it is. */
-export function hostWalk(u: Universe, slot: Slot, gpa: number, level: number): { entry: Entry; at: number } {
+export function hostWalk(
+  u: Universe,
+  slot: Slot,
+  gpa: number,
+  level: number,
+): { entry: Entry; at: number } {
   const { geometry, memory, m } = u.tdx;
   const gfn = Math.floor(gpa / PAGE_BYTES);
   let table = word(u, slot.tdr, TD.SEPT_ROOT);
@@ -81,8 +96,11 @@ export function hostWalk(u: Universe, slot: Slot, gpa: number, level: number): {
 /** The key ownership table. */
 export function kotRows(u: Universe): KotRow[] {
   const { first, last } = u.tdx.keys;
-  return Array.from({ length: last - first + 1 }, (_, i) => first + i)
-    .map((hkid) => ({ hkid, state: kotState(u, hkid), wbinvdBitmap: wbinvdBitmap(u, hkid) }));
+  return Array.from({ length: last - first + 1 }, (_, i) => first + i).map((hkid) => ({
+    hkid,
+    state: kotState(u, hkid),
+    wbinvdBitmap: wbinvdBitmap(u, hkid),
+  }));
 }
 
 /** The write-back state of each package. */

@@ -1,14 +1,12 @@
-/**
- * Performs a recorded step on the specification: once, or as often as its `repeat` says.
- */
+/** Performs a recorded step on the specification: once, or as often as its `repeat` says. */
 import { atomically, type Steps } from '../../../../spec/machine/step.ts';
 import type { Call, Injection, Operands, TdParams } from '../../../../spec/tdx/call.ts';
 import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
 import { MODULE_HALT, SUCCESS, toRax } from '../../../../spec/tdx/status.ts';
 import type { RecordedStep } from '../format/step.ts';
+import type { Slot, Universe } from '../universe/universe.ts';
 import { PSEUDO_OPS } from './pseudo.ts';
 import { movesData, toRegister } from './registers.ts';
-import type { Slot, Universe } from '../universe/universe.ts';
 
 /** How a step ended, as recordings name it. */
 export type Result = 'RETURN' | 'TD_ENTERED' | 'TD_EXIT' | 'HALT';
@@ -28,7 +26,10 @@ const NEVER = -1;
 
 export const isKnownOp = (op: string): boolean => FUNCTIONS.has(op) || PSEUDO_OPS.has(op);
 
-/** Steps of the guest: the functions of its side of the interface, and what the hardware does to a running VCPU. */
+/**
+ * Steps of the guest: the functions of its side of the interface, and what the hardware does to a
+ * running VCPU.
+ */
 export const needsVcpu = (op: string): boolean => op.startsWith('TDG.') || op.startsWith('HW.');
 
 /** Performs `step`, whose operation must be known. */
@@ -62,7 +63,13 @@ function* making(u: Universe, slot: Slot, step: RecordedStep, operands: Operands
   return yield* u.tdx.invoke(fn, operands);
 }
 
-function operandsOf(u: Universe, slot: Slot, step: RecordedStep, gpaOffset: number, hpaOffset: number): Operands {
+function operandsOf(
+  u: Universe,
+  slot: Slot,
+  step: RecordedStep,
+  gpaOffset: number,
+  hpaOffset: number,
+): Operands {
   const { regs = {}, gpa, vcpu, version, interruptPendingAfter, inject, tdParams } = step.in;
   return {
     version: version ?? 0,
@@ -85,10 +92,16 @@ function operandsOf(u: Universe, slot: Slot, step: RecordedStep, gpaOffset: numb
 /** The function whose RDX is a field's id. */
 const READS_FIELD = 'TDH.MNG.RD';
 /** Failures that the platform can be made to show. */
-const INJECTIONS: readonly Injection[] =
-  ['rdseedFails', 'pconfigDeviceBusy', 'pconfigEntropyError', 'tscAdjustMsrChanged', 'bootNt4BitSet'];
+const INJECTIONS: readonly Injection[] = [
+  'rdseedFails',
+  'pconfigDeviceBusy',
+  'pconfigEntropyError',
+  'tscAdjustMsrChanged',
+  'bootNt4BitSet',
+];
 
-export const isKnownInjection = (inject: string): boolean => INJECTIONS.some((known) => known === inject);
+export const isKnownInjection = (inject: string): boolean =>
+  INJECTIONS.some((known) => known === inject);
 
 /** What the harness left in the registers that it does not record. */
 const NULL_REGISTER = '0xffffffffffffffff';
@@ -113,8 +126,10 @@ function tdParamsOf(recorded: Readonly<Record<string, string | number>>): TdPara
 
 function resultOf(call: Call): Result {
   if (call.status === MODULE_HALT) return 'HALT';
-  if (call.name === 'TDH.VP.ENTER') return call.status === SUCCESS && call.exitReason < 0 ? 'TD_ENTERED' : 'RETURN';
+  if (call.name === 'TDH.VP.ENTER')
+    return call.status === SUCCESS && call.exitReason < 0 ? 'TD_ENTERED' : 'RETURN';
   return call.exitReason >= 0 ? 'TD_EXIT' : 'RETURN';
 }
 
-const raxOf = (call: Call): bigint => (call.exitReason >= 0 ? BigInt(call.exitReason) : toRax(call.status));
+const raxOf = (call: Call): bigint =>
+  call.exitReason >= 0 ? BigInt(call.exitReason) : toRax(call.status);

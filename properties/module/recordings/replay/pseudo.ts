@@ -1,6 +1,7 @@
 /**
- * Steps of a recording that are no interface functions: what the harness does behind the module's back, and what the
- * hardware does. (`HW.GUEST.ACCESS` is specified with the guest's functions, in spec/tdx/guest.)
+ * Steps of a recording that are no interface functions: what the harness does behind the module's
+ * back, and what the hardware does. (`HW.GUEST.ACCESS` is specified with the guest's functions, in
+ * spec/tdx/guest.)
  */
 import { atomically } from '../../../../spec/machine/step.ts';
 import { Call, type Operands } from '../../../../spec/tdx/call.ts';
@@ -19,9 +20,15 @@ type Setting = (u: Universe, tdr: number) => void;
 
 const poke = (u: Universe, tdr: number, field: number, value: number): void =>
   u.tdx.m.poke(u.tdx.memory.word(tdr, field), value);
-const set = (field: number, value: number): Setting => (u, tdr) => poke(u, tdr, field, value);
+const set =
+  (field: number, value: number): Setting =>
+  (u, tdr) =>
+    poke(u, tdr, field, value);
 
-/** `data` of HARNESS.SET_LIFECYCLE: a life-cycle state, or a field set for a while. Source: README, deviation 8. */
+/**
+ * `data` of HARNESS.SET_LIFECYCLE: a life-cycle state, or a field set for a while. Source: README,
+ * deviation 8.
+ */
 const SETTINGS: ReadonlyMap<number, Setting> = new Map<number, Setting>([
   [0, set(TD.LIFECYCLE, 0)],
   [1, set(TD.LIFECYCLE, 1)],
@@ -29,14 +36,21 @@ const SETTINGS: ReadonlyMap<number, Setting> = new Map<number, Setting>([
   [3, set(TD.LIFECYCLE, 3)],
   [0x100, set(TD.FATAL, 1)],
   [0x101, set(TD.FATAL, 0)],
-  [0x200, (u, tdr) => {
-    u.vcpuCounts.set(tdr, word(u, tdr, TD.NUM_VCPUS));
-    poke(u, tdr, TD.NUM_VCPUS, 0);
-  }],
-  [0x201, (u, tdr) => poke(u, tdr, TD.NUM_VCPUS, u.vcpuCounts.get(tdr) ?? word(u, tdr, TD.NUM_VCPUS))],
+  [
+    0x200,
+    (u, tdr) => {
+      u.vcpuCounts.set(tdr, word(u, tdr, TD.NUM_VCPUS));
+      poke(u, tdr, TD.NUM_VCPUS, 0);
+    },
+  ],
+  [
+    0x201,
+    (u, tdr) => poke(u, tdr, TD.NUM_VCPUS, u.vcpuCounts.get(tdr) ?? word(u, tdr, TD.NUM_VCPUS)),
+  ],
 ]);
 
-const settingOf = (step: RecordedStep): Setting | undefined => SETTINGS.get(Number(step.in.data ?? NaN));
+const settingOf = (step: RecordedStep): Setting | undefined =>
+  SETTINGS.get(Number(step.in.data ?? NaN));
 
 /** Does the step, if it is a HARNESS.SET_LIFECYCLE, set something that is known? */
 export const isKnownSetting = (step: RecordedStep): boolean =>

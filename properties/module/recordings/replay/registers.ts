@@ -1,6 +1,4 @@
-/**
- * Between the 64-bit registers of a recording and the small numbers of the specification.
- */
+/** Between the 64-bit registers of a recording and the small numbers of the specification. */
 import { ALL_ONES, HUGE, type Call, type Register } from '../../../../spec/tdx/call.ts';
 import { toArchitectural } from '../../../../spec/tdx/entry.ts';
 import type { TdxModule } from '../../../../spec/tdx/module.ts';
@@ -8,7 +6,10 @@ import type { Registers } from '../format/step.ts';
 
 const MAX = (1n << 64n) - 1n;
 
-/** A register operand from its hexadecimal text, moved on by `offset` (the stride of a repeated call). */
+/**
+ * A register operand from its hexadecimal text, moved on by `offset` (the stride of a repeated
+ * call).
+ */
 export function toRegister(hex: string | undefined, offset = 0): Register {
   if (hex === undefined) return 0;
   if (hex.length <= 15) return Number(hex) + offset; // 0x and 13 digits: exact
@@ -19,7 +20,8 @@ export function toRegister(hex: string | undefined, offset = 0): Register {
 }
 
 /** The 64 bits of an output register. */
-export const fromRegister = (register: Register): bigint => (register === ALL_ONES ? MAX : BigInt(register));
+export const fromRegister = (register: Register): bigint =>
+  register === ALL_ONES ? MAX : BigInt(register);
 
 /** Stands 64-bit data for small integers, which is all that memory holds. Zero is zero. */
 export class Tokens {
@@ -46,10 +48,13 @@ export const movesData = (op: string): boolean => MOVES_DATA.has(op);
 export type OutputName = 'rcx' | 'rdx' | 'r8' | 'r9';
 
 /**
- * The outputs that a function leaves alone: software finds there what it passed. Every other function begins by
- * zeroing RCX and RDX. Source: `out` against `in.regs` of all recorded calls.
+ * The outputs that a function leaves alone: software finds there what it passed. Every other
+ * function begins by zeroing RCX and RDX. Source: `out` against `in.regs` of all recorded calls.
  */
-const UNTOUCHED: ReadonlyMap<string, readonly OutputName[]> = new Map<string, readonly OutputName[]>([
+const UNTOUCHED: ReadonlyMap<string, readonly OutputName[]> = new Map<
+  string,
+  readonly OutputName[]
+>([
   ['TDH.MEM.TRACK', ['rcx', 'rdx']],
   ['TDH.MR.FINALIZE', ['rcx', 'rdx']],
   ['TDH.MEM.SEPT.REMOVE', ['r8']],
@@ -75,11 +80,17 @@ const UNTOUCHED: ReadonlyMap<string, readonly OutputName[]> = new Map<string, re
 const UNTOLD: OutputName = 'r8';
 
 /**
- * The 64 bits of an output register, or null when the function leaves it as it was and the recording does not tell
- * what that is. `passed` are the registers as the last call of the step had them.
+ * The 64 bits of an output register, or null when the function leaves it as it was and the
+ * recording does not tell what that is. `passed` are the registers as the last call of the step had
+ * them.
  */
 export function outputOf(
-  tdx: TdxModule, tokens: Tokens, call: Call, name: OutputName, passed: Registers, stride: number,
+  tdx: TdxModule,
+  tokens: Tokens,
+  call: Call,
+  name: OutputName,
+  passed: Registers,
+  stride: number,
 ): bigint | null {
   const wide = name === 'r9' ? undefined : call.wide?.[name];
   if (wide !== undefined) return wide;

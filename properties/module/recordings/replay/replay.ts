@@ -1,22 +1,23 @@
+import { InputError } from '../../../files/input.ts';
+import { readLines, type ParsedLine } from '../../../files/lines.ts';
+import { isSequential } from '../format/config.ts';
+import { parseScenario, type Scenario } from '../format/format.ts';
+import type { RecordedStep } from '../format/step.ts';
+import { Universes, type Slot, type Universe } from '../universe/universe.ts';
 /**
- * The judge of sequential recordings: replays every recorded call on the specification and compares all that the
- * recording says about it.
+ * The judge of sequential recordings: replays every recorded call on the specification and compares
+ * all that the recording says about it.
  *
- * A step counts as differing once, however many of its fields differ. A final dump that differs counts as one more
- * differing step of its scenario. After a difference the replay goes on from the specification's own state, so one
- * cause may make later steps differ, too: read the first difference of a scenario first.
+ * A step counts as differing once, however many of its fields differ. A final dump that differs
+ * counts as one more differing step of its scenario. After a difference the replay goes on from the
+ * specification's own state, so one cause may make later steps differ, too: read the first
+ * difference of a scenario first.
  */
 import { compareFinal } from './compare-final.ts';
 import { compareSept, compareStep, type Report } from './compare-step.ts';
-import { parseScenario, type Scenario } from '../format/format.ts';
-import { isSequential } from '../format/config.ts';
-import type { RecordedStep } from '../format/step.ts';
 import { followStep } from './harness.ts';
-import { InputError } from '../../../files/input.ts';
-import { readLines, type ParsedLine } from '../../../files/lines.ts';
 import { isKnownInjection, isKnownOp, needsVcpu, perform } from './perform.ts';
 import { isKnownSetting } from './pseudo.ts';
-import { Universes, type Slot, type Universe } from '../universe/universe.ts';
 
 /** One field in which the specification differs from a recording. */
 export interface Difference {
@@ -46,21 +47,33 @@ export interface Replayed {
   readonly pairs: readonly Pair[];
 }
 
-/** Replays each scenario of a file, plain or gzipped. Throws an InputError at the first line that is none. */
-export async function* replayFile(file: string, universes = new Universes()): AsyncGenerator<Replayed> {
+/**
+ * Replays each scenario of a file, plain or gzipped. Throws an InputError at the first line that is
+ * none.
+ */
+export async function* replayFile(
+  file: string,
+  universes = new Universes(),
+): AsyncGenerator<Replayed> {
   let lines = 0;
   for await (const line of readLines(file)) {
     lines++;
     yield replayLine(line, universes);
   }
-  if (lines === 0) throw new InputError(file, 'holds no scenario', 'give a recording, one scenario a line');
+  if (lines === 0)
+    throw new InputError(file, 'holds no scenario', 'give a recording, one scenario a line');
 }
 
 /** Replays the scenario on a line. */
 export function replayLine(line: ParsedLine, universes = new Universes()): Replayed {
   const scenario = parseScenario(line);
   const fault = unknownPart(scenario);
-  if (fault !== null) throw new InputError(line.where, fault, 'replay takes recordings of the functions it specifies');
+  if (fault !== null)
+    throw new InputError(
+      line.where,
+      fault,
+      'replay takes recordings of the functions it specifies',
+    );
   return replayScenario(scenario, universes);
 }
 
@@ -69,14 +82,21 @@ function unknownPart({ config, steps }: Scenario): string | null {
   const slots = isSequential(config) ? config.tds : config.tdSlots;
   const vcpus = new Map(slots.map((slot) => [slot.td, slot.tdvpr.length]));
   for (const step of steps) {
-    const { i, op, in: { td, vcpu, inject, data } } = step;
+    const {
+      i,
+      op,
+      in: { td, vcpu, inject, data },
+    } = step;
     if (!isKnownOp(op)) return `step ${i} has an unknown operation ${op}`;
     const count = vcpus.get(td);
     if (count === undefined) return `step ${i} speaks of TD ${td}, which config does not list`;
     if (needsVcpu(op) && vcpu === undefined) return `step ${i} does not say which VCPU makes it`;
-    if ((vcpu ?? 0) >= Math.max(count, 1)) return `step ${i} speaks of VCPU ${vcpu}, which config does not list`;
-    if (!isKnownSetting(step)) return `step ${i} sets an unknown life-cycle state ${data ?? ''}`.trim();
-    if (inject !== undefined && !isKnownInjection(inject)) return `step ${i} injects an unknown failure ${inject}`;
+    if ((vcpu ?? 0) >= Math.max(count, 1))
+      return `step ${i} speaks of VCPU ${vcpu}, which config does not list`;
+    if (!isKnownSetting(step))
+      return `step ${i} sets an unknown life-cycle state ${data ?? ''}`.trim();
+    if (inject !== undefined && !isKnownInjection(inject))
+      return `step ${i} injects an unknown failure ${inject}`;
   }
   return null;
 }

@@ -1,6 +1,4 @@
-/**
- * What came of a replay of many scenarios.
- */
+/** What came of a replay of many scenarios. */
 import type { Difference, Pair, Replayed } from './replay.ts';
 
 export interface Summary {
@@ -39,7 +37,9 @@ export class Summing {
   }
 
   get summary(): Summary {
-    const pairs = [...this.counts.entries()].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, pair]) => pair);
+    const pairs = [...this.counts.entries()]
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([, pair]) => pair);
     const { scenarios, steps, differing, first: differences } = this;
     return { scenarios, steps, differing, pairs, differences };
   }

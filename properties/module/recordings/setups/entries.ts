@@ -1,13 +1,26 @@
 /**
  * Secure EPT entries by the names that pair recordings give to their states, such as
- * `NL_BLOCKED(tracked,512xPENDING)@L1`: how each is built from a FREE entry in a TD that is INITIALIZED.
+ * `NL_BLOCKED(tracked,512xPENDING)@L1`: how each is built from a FREE entry in a TD that is
+ * INITIALIZED.
  *
- * An entry is blocked in epoch 1; the one TDH.MEM.TRACK that every RUNNABLE set-up ends with makes it "tracked".
- * Source: TD_EPOCH and BEPOCH in the events of `stepwise.jsonl`.
+ * An entry is blocked in epoch 1; the one TDH.MEM.TRACK that every RUNNABLE set-up ends with makes
+ * it "tracked". Source: TD_EPOCH and BEPOCH in the events of `stepwise.jsonl`.
  */
 import {
-  BLOCKED, FREE, isLeaf, MAPPED, NL_BLOCKED, NL_MAPPED, pageOf, PENDING, PENDING_BLOCKED, stateName, STATES, withState,
-  type Entry, type EntryState,
+  BLOCKED,
+  FREE,
+  isLeaf,
+  MAPPED,
+  NL_BLOCKED,
+  NL_MAPPED,
+  pageOf,
+  PENDING,
+  PENDING_BLOCKED,
+  stateName,
+  STATES,
+  withState,
+  type Entry,
+  type EntryState,
 } from '../../../../spec/tdx/entry.ts';
 import { TD } from '../../../../spec/tdx/td.ts';
 import { SetupError, type Stage } from './setups.ts';
@@ -32,10 +45,18 @@ export function entrySpec(name: string): EntrySpec {
   const [, stateText = '', detailText = '', level] = NAME.exec(name) ?? [];
   const details = detailText.split(',');
   const state = stateNamed(stateText);
-  const children = stateNamed(details.find((detail) => detail.startsWith('512x'))?.slice(4) ?? stateName(FREE));
+  const children = stateNamed(
+    details.find((detail) => detail.startsWith('512x'))?.slice(4) ?? stateName(FREE),
+  );
   const how = BUILD.get(state);
-  if (how === undefined || children < 0) throw new SetupError(`there is no set-up for an entry ${name}`);
-  return { state, level: Number(level), children, isUntracked: how.isBlocked && !details.includes('tracked') };
+  if (how === undefined || children < 0)
+    throw new SetupError(`there is no set-up for an entry ${name}`);
+  return {
+    state,
+    level: Number(level),
+    children,
+    isUntracked: how.isBlocked && !details.includes('tracked'),
+  };
 }
 
 /** How a state comes about: a page or table is added, a guest accepts it, and the range is blocked. */
@@ -45,7 +66,11 @@ interface Way {
   readonly isBlocked: boolean;
 }
 
-const way = (adds: Way['adds'], isAccepted: boolean, isBlocked: boolean): Way => ({ adds, isAccepted, isBlocked });
+const way = (adds: Way['adds'], isAccepted: boolean, isBlocked: boolean): Way => ({
+  adds,
+  isAccepted,
+  isBlocked,
+});
 
 const BUILD: ReadonlyMap<EntryState, Way> = new Map([
   [FREE, way('nothing', false, false)],
@@ -79,7 +104,8 @@ export const leafPage = (which: number, level: number): number =>
 const childPages = (which: number): number => 0x101000000 + which * 0x200000;
 
 /** Bytes that an entry at `level` maps. */
-export const bytesAt = (stage: Stage, level: number): number => stage.tdx.geometry.span(level) * PAGE_BYTES;
+export const bytesAt = (stage: Stage, level: number): number =>
+  stage.tdx.geometry.span(level) * PAGE_BYTES;
 
 /** The entry's cell, whatever the entries above it say, or -1 when there is no table. */
 export function entryCell(stage: Stage, td: number, gpa: number, level: number): number {
@@ -96,7 +122,13 @@ export function entryCell(stage: Stage, td: number, gpa: number, level: number):
 }
 
 /** Adds the tables that are missing above the entry. */
-export function buildTables(stage: Stage, pools: Pools, td: number, gpa: number, level: number): void {
+export function buildTables(
+  stage: Stage,
+  pools: Pools,
+  td: number,
+  gpa: number,
+  level: number,
+): void {
   for (let at = stage.m.peek(stage.tdCell(td, TD.ROOT_LEVEL)); at > level; at--) {
     if (entryCell(stage, td, gpa, at - 1) >= 0) continue;
     addTable(stage, pools, td, gpa - (gpa % bytesAt(stage, at)), at);
@@ -104,7 +136,11 @@ export function buildTables(stage: Stage, pools: Pools, td: number, gpa: number,
 }
 
 const addTable = (stage: Stage, pools: Pools, td: number, gpa: number, level: number): void =>
-  stage.expect('TDH.MEM.SEPT.ADD', { rcx: gpa + level, rdx: stage.tdrAddress(td), r8: pools.nextTable() });
+  stage.expect('TDH.MEM.SEPT.ADD', {
+    rcx: gpa + level,
+    rdx: stage.tdrAddress(td),
+    r8: pools.nextTable(),
+  });
 
 const addPage = (stage: Stage, td: number, gpa: number, level: number, r8: number): void =>
   stage.expect('TDH.MEM.PAGE.AUG', { rcx: gpa + level, rdx: stage.tdrAddress(td), r8 });
@@ -115,19 +151,29 @@ export function accept(stage: Stage, td: number, gpa: number, level: number): vo
   stage.m.poke(cell, withState(stage.m.peek(cell), MAPPED));
 }
 
-/** Where an entry's private pages are: its leaf, or the first of the 512 below a table. HPA in bytes. */
+/**
+ * Where an entry's private pages are: its leaf, or the first of the 512 below a table. HPA in
+ * bytes.
+ */
 export interface PrivatePages {
   readonly leaf: number;
   readonly children: number;
 }
 
 /** The pages of entry number `which` of a pair (0: X's, 1: Y's). */
-export const privatePages = (which: number, level: number): PrivatePages =>
-  ({ leaf: leafPage(which, level), children: childPages(which) });
+export const privatePages = (which: number, level: number): PrivatePages => ({
+  leaf: leafPage(which, level),
+  children: childPages(which),
+});
 
 /** Builds an entry, with the tables above it. */
 export function buildEntry(
-  stage: Stage, pools: Pools, td: number, gpa: number, spec: EntrySpec, pages: PrivatePages,
+  stage: Stage,
+  pools: Pools,
+  td: number,
+  gpa: number,
+  spec: EntrySpec,
+  pages: PrivatePages,
 ): void {
   const { level, state, children } = spec;
   const { adds, isAccepted, isBlocked } = BUILD.get(state) as Way; // entrySpec() has looked
@@ -135,11 +181,20 @@ export function buildEntry(
   if (adds === 'page') addPage(stage, td, gpa, level, pages.leaf);
   if (adds === 'table') addTable(stage, pools, td, gpa, level);
   if (isAccepted) accept(stage, td, gpa, level);
-  if (adds === 'table' && children !== FREE) fillTable(stage, td, gpa, level - 1, children, pages.children);
-  if (isBlocked) stage.expect('TDH.MEM.RANGE.BLOCK', { rcx: gpa + level, rdx: stage.tdrAddress(td) });
+  if (adds === 'table' && children !== FREE)
+    fillTable(stage, td, gpa, level - 1, children, pages.children);
+  if (isBlocked)
+    stage.expect('TDH.MEM.RANGE.BLOCK', { rcx: gpa + level, rdx: stage.tdrAddress(td) });
 }
 
-function fillTable(stage: Stage, td: number, gpa: number, level: number, state: EntryState, first: number): void {
+function fillTable(
+  stage: Stage,
+  td: number,
+  gpa: number,
+  level: number,
+  state: EntryState,
+  first: number,
+): void {
   const size = bytesAt(stage, level);
   for (let i = 0; i < stage.tdx.geometry.fanout; i++) {
     addPage(stage, td, gpa + i * size, level, first + i * size);

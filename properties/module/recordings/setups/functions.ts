@@ -1,12 +1,17 @@
 /**
- * What each function of the Secure EPT pairs is given, and the entry that it is usually set up with.
+ * What each function of the Secure EPT pairs is given, and the entry that it is usually set up
+ * with.
  *
- * Source: the entries that `conflicts.json` and `stepwise.jsonl` name, and the page locks that their calls fail on.
+ * Source: the entries that `conflicts.json` and `stepwise.jsonl` name, and the page locks that
+ * their calls fail on.
  */
 import { RUNNING_VCPU } from './scene.ts';
 import { SetupError } from './setups.ts';
 
-/** GPA and level, a GPA, the TD alone, a physical page, a VCPU; `guest`: GPA and level, from inside the TD. */
+/**
+ * GPA and level, a GPA, the TD alone, a physical page, a VCPU; `guest`: GPA and level, from inside
+ * the TD.
+ */
 export type Takes = 'mapping' | 'gpa' | 'td' | 'page' | 'vcpu' | 'guest';
 
 export interface FunctionRow {
@@ -25,7 +30,11 @@ export interface FunctionRow {
 type Rest = Omit<FunctionRow, 'takes' | 'initialized' | 'runnable'>;
 
 const row = (
-  name: string, takes: Takes, initialized: string, runnable: string, rest: Rest = {},
+  name: string,
+  takes: Takes,
+  initialized: string,
+  runnable: string,
+  rest: Rest = {},
 ): [string, FunctionRow] => [name, { takes, initialized, runnable, ...rest }];
 const about = (name: string, takes: Takes, entry: string, rest: Rest = {}): [string, FunctionRow] =>
   row(name, takes, entry, entry, rest);
@@ -35,14 +44,19 @@ const FULL = 'NL_BLOCKED(tracked,512xPENDING)@L1';
 
 const TABLE: ReadonlyMap<string, FunctionRow> = new Map([
   about('TDH.MEM.SEPT.ADD', 'mapping', 'FREE@L1', { adds: 'page' }),
-  row('TDH.MEM.SEPT.REMOVE', 'mapping', 'NL_MAPPED(empty)@L1', 'NL_BLOCKED(tracked,empty)@L1', { locksPage: true }),
+  row('TDH.MEM.SEPT.REMOVE', 'mapping', 'NL_MAPPED(empty)@L1', 'NL_BLOCKED(tracked,empty)@L1', {
+    locksPage: true,
+  }),
   about('TDH.MEM.SEPT.RD', 'mapping', 'FREE@L0'),
   about('TDH.MEM.PAGE.ADD', 'mapping', 'FREE@L0', { adds: 'page', only: 'INITIALIZED' }),
   about('TDH.MEM.PAGE.AUG', 'mapping', 'FREE@L0', { adds: 'sized page' }),
   row('TDH.MEM.PAGE.REMOVE', 'mapping', 'PENDING@L0', 'BLOCKED(tracked)@L0', { locksPage: true }),
   about('TDH.MEM.PAGE.PROMOTE', 'mapping', FULL, { locksPage: true }),
   row('TDH.MEM.PAGE.DEMOTE', 'mapping', 'PENDING@L1', 'BLOCKED(tracked)@L1', { adds: 'page' }),
-  row('TDH.MEM.PAGE.RELOCATE', 'mapping', 'PENDING@L0', 'BLOCKED(tracked)@L0', { adds: 'page', locksPage: true }),
+  row('TDH.MEM.PAGE.RELOCATE', 'mapping', 'PENDING@L0', 'BLOCKED(tracked)@L0', {
+    adds: 'page',
+    locksPage: true,
+  }),
   about('TDH.MEM.RANGE.BLOCK', 'mapping', 'PENDING@L0'),
   about('TDH.MEM.RANGE.UNBLOCK', 'mapping', 'BLOCKED(tracked)@L0'),
   about('TDH.MEM.RD', 'gpa', 'MAPPED@L0'),

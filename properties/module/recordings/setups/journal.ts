@@ -1,8 +1,8 @@
 import type { Cell, Machine } from '../../../../spec/machine/machine.ts';
 
 /**
- * Remembers what a machine's cells held before they were written, so that any number of writes can be taken back. To
- * go back costs what was written, however large the machine is.
+ * Remembers what a machine's cells held before they were written, so that any number of writes can
+ * be taken back. To go back costs what was written, however large the machine is.
  */
 export class Journal {
   private readonly m: Machine;

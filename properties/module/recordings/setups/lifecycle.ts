@@ -1,16 +1,23 @@
 /**
- * How the pairs of `lifecycle-conflicts.json` are set up: X is a call about TD 0, Y one about TD 0 or TD 1, each of
- * which is in a stage of its life. Tables, so that any combination can be built.
+ * How the pairs of `lifecycle-conflicts.json` are set up: X is a call about TD 0, Y one about TD 0
+ * or TD 1, each of which is in a stage of its life. Tables, so that any combination can be built.
  *
  * Source: the lock names of the recording, and what each function answers alone.
  */
 import type { Operands } from '../../../../spec/tdx/call.ts';
 import { MIN_TDVPS_PAGES } from '../../../../spec/tdx/td.ts';
-import {
-  buildStages, ENTRIES, hkidOf, INITIALIZED_STAGE, leafOf, TD_PARAMS, TD_PARAMS_PAGE, type TdBuilder,
-} from './stages.ts';
 import { actingParty, functionOf, party, RUNNING_VCPU, type Scene } from './scene.ts';
 import { lpOf, OTHER_LP, SetupError, X_LP, Y_LP, type Stage } from './setups.ts';
+import {
+  buildStages,
+  ENTRIES,
+  hkidOf,
+  INITIALIZED_STAGE,
+  leafOf,
+  TD_PARAMS,
+  TD_PARAMS_PAGE,
+  type TdBuilder,
+} from './stages.ts';
 
 export interface LifecyclePairName {
   readonly x: string;
@@ -20,7 +27,13 @@ export interface LifecyclePairName {
   readonly tdStageY: string | null;
 }
 
-const RELATIONS: ReadonlySet<string> = new Set(['sameTD', 'otherTD', 'sameVCPU', 'sameHKID', 'samePageOperand']);
+const RELATIONS: ReadonlySet<string> = new Set([
+  'sameTD',
+  'otherTD',
+  'sameVCPU',
+  'sameHKID',
+  'samePageOperand',
+]);
 
 const PAGE_BYTES = 4096;
 /** The recorder takes free pages from here, the first for X. */
@@ -45,14 +58,26 @@ interface FunctionRow {
   readonly operands: (given: Given) => Partial<Operands>;
   /** The VCPU that it is usually about. */
   readonly vcpu?: (stageName: string) => number;
-  /** The page operand; a page of the TD's structure is the only one that makes sense, a free one can be any. */
+  /**
+   * The page operand; a page of the TD's structure is the only one that makes sense, a free one can
+   * be any.
+   */
   readonly page?: 'tdr' | 'nextTdcx' | 'tdvpr' | 'nextTdvpx' | 'free' | 'private' | 'tdcx';
   readonly guest?: true;
 }
 
-const mapping = (gpa: number) => ({ tdr, lp }: Given): Partial<Operands> => ({ rcx: gpa, rdx: tdr, lp });
-const withPage = (gpa: number, level = 0) => ({ tdr, lp, page }: Given): Partial<Operands> =>
-  ({ rcx: gpa + level, rdx: tdr, r8: page, r9: SOURCE, lp });
+const mapping =
+  (gpa: number) =>
+  ({ tdr, lp }: Given): Partial<Operands> => ({ rcx: gpa, rdx: tdr, lp });
+const withPage =
+  (gpa: number, level = 0) =>
+  ({ tdr, lp, page }: Given): Partial<Operands> => ({
+    rcx: gpa + level,
+    rdx: tdr,
+    r8: page,
+    r9: SOURCE,
+    lp,
+  });
 const tdOnly = ({ tdr, lp }: Given): Partial<Operands> => ({ rcx: tdr, lp });
 const pageOnly = ({ page, lp }: Given): Partial<Operands> => ({ rcx: page, lp });
 const vcpuOnly = ({ tdvpr, vcpuLp }: Given): Partial<Operands> => ({ rcx: tdvpr, lp: vcpuLp });
@@ -61,20 +86,39 @@ const always = (vcpu: number) => () => vcpu;
 const associated = (stageName: string): number => (stageName === INITIALIZED_STAGE ? 0 : 1);
 
 const TABLE: ReadonlyMap<string, FunctionRow> = new Map<string, FunctionRow>([
-  ['TDH.MNG.CREATE', { page: 'tdr', operands: ({ page, hkid, lp }) => ({ rcx: page, rdx: hkid, lp }) }],
+  [
+    'TDH.MNG.CREATE',
+    { page: 'tdr', operands: ({ page, hkid, lp }) => ({ rcx: page, rdx: hkid, lp }) },
+  ],
   ['TDH.MNG.KEY.CONFIG', { operands: tdOnly }],
-  ['TDH.MNG.ADDCX', { page: 'nextTdcx', operands: ({ page, tdr, lp }) => ({ rcx: page, rdx: tdr, lp }) }],
-  ['TDH.MNG.INIT', { operands: ({ tdr, lp }) => ({ rcx: tdr, rdx: TD_PARAMS_PAGE, tdParams: TD_PARAMS, lp }) }],
+  [
+    'TDH.MNG.ADDCX',
+    { page: 'nextTdcx', operands: ({ page, tdr, lp }) => ({ rcx: page, rdx: tdr, lp }) },
+  ],
+  [
+    'TDH.MNG.INIT',
+    { operands: ({ tdr, lp }) => ({ rcx: tdr, rdx: TD_PARAMS_PAGE, tdParams: TD_PARAMS, lp }) },
+  ],
   ['TDH.MNG.VPFLUSHDONE', { operands: tdOnly }],
   ['TDH.MNG.KEY.FREEID', { operands: tdOnly }],
   ['TDH.MNG.KEY.RECLAIMID', { operands: tdOnly }],
   ['TDH.MNG.RD', { operands: ({ tdr, lp }) => ({ rcx: tdr, field: FIELD, lp }) }],
-  ['TDH.VP.CREATE', {
-    page: 'tdvpr', vcpu: always(2), operands: ({ page, tdr, lp }) => ({ rcx: page, rdx: tdr, lp }),
-  }],
-  ['TDH.VP.ADDCX', {
-    page: 'nextTdvpx', vcpu: always(1), operands: ({ page, tdvpr, lp }) => ({ rcx: page, rdx: tdvpr, lp }),
-  }],
+  [
+    'TDH.VP.CREATE',
+    {
+      page: 'tdvpr',
+      vcpu: always(2),
+      operands: ({ page, tdr, lp }) => ({ rcx: page, rdx: tdr, lp }),
+    },
+  ],
+  [
+    'TDH.VP.ADDCX',
+    {
+      page: 'nextTdvpx',
+      vcpu: always(1),
+      operands: ({ page, tdvpr, lp }) => ({ rcx: page, rdx: tdvpr, lp }),
+    },
+  ],
   ['TDH.VP.INIT', { vcpu: always(1), operands: vcpuOnly }],
   ['TDH.VP.FLUSH', { vcpu: associated, operands: vcpuOnly }],
   ['TDH.VP.ENTER', { vcpu: always(0), operands: vcpuOnly }],
@@ -94,24 +138,37 @@ const TABLE: ReadonlyMap<string, FunctionRow> = new Map<string, FunctionRow>([
   ['TDH.MEM.TRACK', { operands: tdOnly }],
   ['TDH.MR.EXTEND', { operands: mapping(ENTRIES.mapped) }],
   ['TDH.MR.FINALIZE', { operands: tdOnly }],
-  ['TDG.MEM.PAGE.ACCEPT', {
-    vcpu: always(0), guest: true,
-    operands: ({ tdvprPage, vcpuLp }) => ({ rcx: ENTRIES.pending, vcpu: tdvprPage, lp: vcpuLp }),
-  }],
+  [
+    'TDG.MEM.PAGE.ACCEPT',
+    {
+      vcpu: always(0),
+      guest: true,
+      operands: ({ tdvprPage, vcpuLp }) => ({ rcx: ENTRIES.pending, vcpu: tdvprPage, lp: vcpuLp }),
+    },
+  ],
 ]);
 
 /** Every function that has a set-up, by its recorded name. */
 export const LIFECYCLE_FUNCTION_NAMES: readonly string[] = [...TABLE.keys()];
 
 /** Page operands that only the structure at hand can have. */
-const STRUCTURAL: ReadonlySet<FunctionRow['page']> = new Set(['tdr', 'nextTdcx', 'tdvpr', 'nextTdvpx'] as const);
+const STRUCTURAL: ReadonlySet<FunctionRow['page']> = new Set([
+  'tdr',
+  'nextTdcx',
+  'tdvpr',
+  'nextTdvpx',
+] as const);
 
 /** Sets the stage for a pair. Throws a SetupError when it does not know how. */
 export function setLifecyclePair(stage: Stage, pair: LifecyclePairName): Scene {
-  if (!RELATIONS.has(pair.relation)) throw new SetupError(`there is no set-up for the relation ${pair.relation}`);
+  if (!RELATIONS.has(pair.relation))
+    throw new SetupError(`there is no set-up for the relation ${pair.relation}`);
   const rowX = rowOf(pair.x);
   const rowY = rowOf(pair.y);
-  const builders = buildStages(stage, pair.tdStageY === null ? [pair.tdStageX] : [pair.tdStageX, pair.tdStageY]);
+  const builders = buildStages(
+    stage,
+    pair.tdStageY === null ? [pair.tdStageX] : [pair.tdStageX, pair.tdStageY],
+  );
   const yTd = pair.tdStageY === null ? 0 : 1;
   const yStage = pair.tdStageY ?? pair.tdStageX;
 
@@ -126,7 +183,12 @@ export function setLifecyclePair(stage: Stage, pair: LifecyclePairName): Scene {
 
   const x = given(stage, 0, xVcpu, yRules ? yPage : xPage, hkidOf(0), X_LP, lpOf(0, xVcpu));
   const y = given(
-    stage, yTd, yVcpu, isSamePage && !yRules ? xPage : yPage, hkidOf(pair.relation === 'sameHKID' ? 0 : yTd), Y_LP,
+    stage,
+    yTd,
+    yVcpu,
+    isSamePage && !yRules ? xPage : yPage,
+    hkidOf(pair.relation === 'sameHKID' ? 0 : yTd),
+    Y_LP,
     isShared ? OTHER_LP : lpOf(yTd, yVcpu),
   );
   if (rowY.guest === true) stage.enter(yTd, yVcpu);
@@ -139,8 +201,16 @@ export function setLifecyclePair(stage: Stage, pair: LifecyclePairName): Scene {
   };
 }
 
-/** Y is about X's VCPU if the relation says so, and never about the one that X has in the guest or is entering. */
-function vcpuOfY({ x, y, relation }: LifecyclePairName, yTd: number, xVcpu: number, usual: number): number {
+/**
+ * Y is about X's VCPU if the relation says so, and never about the one that X has in the guest or
+ * is entering.
+ */
+function vcpuOfY(
+  { x, y, relation }: LifecyclePairName,
+  yTd: number,
+  xVcpu: number,
+  usual: number,
+): number {
   if (usual < 0) return -1;
   if (relation === 'sameVCPU') return xVcpu;
   return yTd === 0 && usual === xVcpu && isEntering(x) && isEntering(y) ? 1 - xVcpu : usual;
@@ -156,7 +226,13 @@ function rowOf(recorded: string): FunctionRow {
 }
 
 /** The page operand as it usually is; `which` tells X's free page from Y's. */
-function pageOf(stage: Stage, { td, tdcx }: TdBuilder, { page }: FunctionRow, vcpu: number, which: number): number {
+function pageOf(
+  stage: Stage,
+  { td, tdcx }: TdBuilder,
+  { page }: FunctionRow,
+  vcpu: number,
+  which: number,
+): number {
   const tdr = stage.tdrAddress(td);
   const tdvpr = vcpu < 0 ? 0 : stage.address(stage.tdvpr(td, vcpu));
   return {
@@ -172,8 +248,22 @@ function pageOf(stage: Stage, { td, tdcx }: TdBuilder, { page }: FunctionRow, vc
 }
 
 function given(
-  stage: Stage, td: number, vcpu: number, page: number, hkid: number, lp: number, vcpuLp: number,
+  stage: Stage,
+  td: number,
+  vcpu: number,
+  page: number,
+  hkid: number,
+  lp: number,
+  vcpuLp: number,
 ): Given {
   const tdvprPage = vcpu < 0 ? -1 : stage.tdvpr(td, vcpu);
-  return { tdr: stage.tdrAddress(td), tdvprPage, tdvpr: stage.address(tdvprPage), page, hkid, lp, vcpuLp };
+  return {
+    tdr: stage.tdrAddress(td),
+    tdvprPage,
+    tdvpr: stage.address(tdvprPage),
+    page,
+    hkid,
+    lp,
+    vcpuLp,
+  };
 }

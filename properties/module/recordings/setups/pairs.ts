@@ -1,21 +1,32 @@
 /**
- * Sets up the pairs of `conflicts.json`, `stepwise.jsonl` and `commit-order.jsonl` from their names alone: functions,
- * relation, OP_STATE and entries. Any combination can be built, whether or not a recording at hand has it.
+ * Sets up the pairs of `conflicts.json`, `stepwise.jsonl` and `commit-order.jsonl` from their names
+ * alone: functions, relation, OP_STATE and entries. Any combination can be built, whether or not a
+ * recording at hand has it.
  */
 import type { Operands } from '../../../../spec/tdx/call.ts';
 import { RUNNABLE, TD, TEARDOWN, VP } from '../../../../spec/tdx/td.ts';
 import {
-  blockAgain, buildEntry, bytesAt, entryCell, entrySpec, Pools, privatePages, type EntrySpec,
+  blockAgain,
+  buildEntry,
+  bytesAt,
+  entryCell,
+  entrySpec,
+  Pools,
+  privatePages,
+  type EntrySpec,
 } from './entries.ts';
 import { functionRow, hasEntry, isArmedName, usualEntry, type FunctionRow } from './functions.ts';
 import { pageOperands, type Pair, type Place } from './pages.ts';
 import { isSeparate, relationNamed, type Relation } from './relations.ts';
 import { actingParty, party, RUNNING_VCPU, type Scene } from './scene.ts';
-import { armSteppingFilter } from './stepping.ts';
 import { lpOf, OTHER_LP, SetupError, X_LP, Y_LP, type Stage } from './setups.ts';
+import { armSteppingFilter } from './stepping.ts';
 
 export interface PairName {
-  /** Which recording: they differ in what TDH.PHYMEM.PAGE.RECLAIM and RDMD are about where no entry is named. */
+  /**
+   * Which recording: they differ in what TDH.PHYMEM.PAGE.RECLAIM and RDMD are about where no entry
+   * is named.
+   */
   readonly recorder: 'conflicts' | 'stepwise';
   readonly x: string;
   readonly y: string;
@@ -26,7 +37,11 @@ export interface PairName {
 }
 
 /** Entries that recordings name by where they are. */
-const BY_PLACE = new Map([['L0 child', 0], ['L1 parent', 1], ['L2 grandparent', 2]]);
+const BY_PLACE = new Map([
+  ['L0 child', 0],
+  ['L1 parent', 1],
+  ['L2 grandparent', 2],
+]);
 
 /** Sets the stage for a pair. Throws a SetupError when it does not know how. */
 export function setPair(stage: Stage, pair: PairName): Scene {
@@ -37,7 +52,13 @@ export function setPair(stage: Stage, pair: PairName): Scene {
   if (relation.otherTd === true) bringTo(stage, 1, usualOpState(rows.y));
   for (const { td, gpa, level } of untracked) blockAgain(stage, td, gpa, level);
 
-  const pages = pageOperands(stage, relation, rows, places, pair.recorder === 'conflicts' ? 'added' : 'leaf');
+  const pages = pageOperands(
+    stage,
+    relation,
+    rows,
+    places,
+    pair.recorder === 'conflicts' ? 'added' : 'leaf',
+  );
   const vcpus = vcpusOf(relation);
   const enterX = prepareVcpu(stage, pair.x, vcpus.x);
   const enterY = relation.otherLp === true ? null : prepareVcpu(stage, pair.y, vcpus.y);
@@ -61,7 +82,12 @@ interface Built {
 }
 
 /** Builds the entries of both. */
-function buildEntries(stage: Stage, pair: PairName, relation: Relation, rows: Pair<FunctionRow>): Built {
+function buildEntries(
+  stage: Stage,
+  pair: PairName,
+  relation: Relation,
+  rows: Pair<FunctionRow>,
+): Built {
   const pools = new Pools();
   const untracked: Place[] = [];
   const build = (place: Place, spec: EntrySpec, which: number): void => {
@@ -71,23 +97,26 @@ function buildEntries(stage: Stage, pair: PairName, relation: Relation, rows: Pa
   const base = entrySpec(baseEntry(pair, relation, rows));
   build({ td: 0, gpa: 0, level: base.level }, base, 0);
   const x = { td: 0, gpa: 0, level: BY_PLACE.get(pair.xEntry ?? '') ?? base.level };
-  if (!isSeparate(relation)) return { places: { x, y: { ...x, level: x.level + (relation.levels ?? 0) } }, untracked };
+  if (!isSeparate(relation))
+    return { places: { x, y: { ...x, level: x.level + (relation.levels ?? 0) } }, untracked };
 
   const td = relation.otherTd === true ? 1 : 0;
   const opState = td === 1 ? usualOpState(rows.y) : pair.opState;
   const own = entrySpec(named(pair.yEntry) ?? usualEntry(rows.y, opState));
-  const gpa = relation.apart === 'next' ? bytesAt(stage, own.level) : relation.apart ?? 0;
+  const gpa = relation.apart === 'next' ? bytesAt(stage, own.level) : (relation.apart ?? 0);
   const y = { td, gpa, level: own.level };
   build(y, own, 1);
   return { places: { x, y }, untracked };
 }
 
 /** A state that the recording names, as opposed to none, or a place. */
-const named = (entry: string | null): string | null => (entry === null || BY_PLACE.has(entry) ? null : entry);
+const named = (entry: string | null): string | null =>
+  entry === null || BY_PLACE.has(entry) ? null : entry;
 
 /**
- * The entry at GPA 0: X's. If X has none, Y's, unless that is elsewhere. If neither has, or it is named by its place,
- * what the functions are usually set up with; what it says about an entry at level 0 holds for a child.
+ * The entry at GPA 0: X's. If X has none, Y's, unless that is elsewhere. If neither has, or it is
+ * named by its place, what the functions are usually set up with; what it says about an entry at
+ * level 0 holds for a child.
  */
 function baseEntry(pair: PairName, relation: Relation, rows: Pair<FunctionRow>): string {
   const separate = isSeparate(relation);
@@ -95,8 +124,11 @@ function baseEntry(pair: PairName, relation: Relation, rows: Pair<FunctionRow>):
   if (given !== null) return given;
   const tells = (row: FunctionRow): boolean =>
     hasEntry(row) || (row.takes === 'page' && (row === rows.x || pair.recorder === 'conflicts'));
-  const usual = (separate ? [rows.x] : [rows.x, rows.y]).filter(tells).map((row) => usualEntry(row, pair.opState));
-  const chosen = pair.yEntry === 'L0 child' ? usual.slice(-1).filter((name) => name.endsWith('@L0')) : usual;
+  const usual = (separate ? [rows.x] : [rows.x, rows.y])
+    .filter(tells)
+    .map((row) => usualEntry(row, pair.opState));
+  const chosen =
+    pair.yEntry === 'L0 child' ? usual.slice(-1).filter((name) => name.endsWith('@L0')) : usual;
   return chosen.find((name) => name !== 'FREE@L0') ?? 'FREE@L0';
 }
 
@@ -146,7 +178,12 @@ function associate(stage: Stage, td: number, vcpu: number): void {
 }
 
 function operandsFor(
-  stage: Stage, row: FunctionRow, { td, gpa, level }: Place, page: number, vcpu: Vcpu, lp: number,
+  stage: Stage,
+  row: FunctionRow,
+  { td, gpa, level }: Place,
+  page: number,
+  vcpu: Vcpu,
+  lp: number,
 ): Partial<Operands> {
   const rdx = stage.tdrAddress(td);
   const tdvpr = stage.tdvpr(vcpu.td, vcpu.vcpu);

@@ -15,8 +15,8 @@ export interface Relation {
   /** Y is about X's VCPU, on another LP. */
   readonly otherLp?: true;
   /**
-   * The two share a physical page. `added`: as a new one; `any`: one adds what the other has, or both add it;
-   * `inside`: the one page lies within the other's 2 MiB.
+   * The two share a physical page. `added`: as a new one; `any`: one adds what the other has, or
+   * both add it; `inside`: the one page lies within the other's 2 MiB.
    */
   readonly page?: 'added' | 'any' | 'inside';
 }
@@ -52,4 +52,5 @@ export function relationNamed(name: string): Relation {
 }
 
 /** Does Y have an entry of its own? */
-export const isSeparate = ({ apart, otherTd }: Relation): boolean => apart !== undefined || otherTd === true;
+export const isSeparate = ({ apart, otherTd }: Relation): boolean =>
+  apart !== undefined || otherTd === true;

@@ -1,9 +1,7 @@
-/**
- * A scene: two calls on a stage that is set up for them.
- */
+/** A scene: two calls on a stage that is set up for them. */
 import type { Cell } from '../../../../spec/machine/machine.ts';
-import type { Call, Operands } from '../../../../spec/tdx/call.ts';
 import type { Steps } from '../../../../spec/machine/step.ts';
+import type { Call, Operands } from '../../../../spec/tdx/call.ts';
 import type { InterfaceFunction } from '../../../../spec/tdx/module.ts';
 import { functionNamed, operandsOf, SetupError, type Stage } from './setups.ts';
 

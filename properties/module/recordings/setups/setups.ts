@@ -1,13 +1,5 @@
-/**
- * The stage on which pair recordings are set up again: a small platform whose every write can be taken back, so that
- * one platform serves all the cells of a recording.
- *
- * A set-up calls the specification's own functions. Only where the recorder forced a state (a page "accepted" without
- * a guest, a TD torn down) it writes the state itself. Source: README of the recordings.
- */
-import { Journal } from './journal.ts';
-import { atomically } from '../../../../spec/machine/step.ts';
 import type { Machine } from '../../../../spec/machine/machine.ts';
+import { atomically } from '../../../../spec/machine/step.ts';
 import { OPERANDS_ZERO, type Call, type Operands } from '../../../../spec/tdx/call.ts';
 import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
 import { tdExit } from '../../../../spec/tdx/guest/td-exit.ts';
@@ -16,6 +8,15 @@ import { addressOf } from '../../../../spec/tdx/operands.ts';
 import { describeStatus, isSuccessClass } from '../../../../spec/tdx/status.ts';
 import type { Config, LifecycleConfig, SequentialConfig } from '../format/format.ts';
 import { Universes, type Slot, type Universe } from '../universe/universe.ts';
+/**
+ * The stage on which pair recordings are set up again: a small platform whose every write can be
+ * taken back, so that one platform serves all the cells of a recording.
+ *
+ * A set-up calls the specification's own functions. Only where the recorder forced a state (a page
+ * "accepted" without a guest, a TD torn down) it writes the state itself. Source: README of the
+ * recordings.
+ */
+import { Journal } from './journal.ts';
 
 /** A set-up that cannot be built, and why. */
 export class SetupError extends Error {
@@ -33,17 +34,31 @@ const slot = (td: number, first: string): SequentialConfig['tds'][number] => ({
   tdcx: [`0x1000${first}1000`, 6],
   septRoot: `0x1000${first}4000`,
   hkid: 34 + td,
-  tdvpr: [1, 2, 3].map((i) => `0x100${(parseInt(first, 16) * 16 + i * 16).toString(16).padStart(3, '0')}000`),
+  tdvpr: [1, 2, 3].map(
+    (i) => `0x100${(parseInt(first, 16) * 16 + i * 16).toString(16).padStart(3, '0')}000`,
+  ),
 });
 
 /** Two TDs of three VCPUs, not associated, in OP_STATE INITIALIZED. */
 export const BUILT_TDS: SequentialConfig = {
-  tdmr, hkidBits, reservedPage, septLevels: 4, gpaw: 0, debug: 1, septVeDisable: 1, tds: [slot(0, '0'), slot(1, '8')],
+  tdmr,
+  hkidBits,
+  reservedPage,
+  septLevels: 4,
+  gpaw: 0,
+  debug: 1,
+  septVeDisable: 1,
+  tds: [slot(0, '0'), slot(1, '8')],
 };
 
 /** Two empty slots, one package, private HKIDs 32 (the module's) to 36. */
 export const EMPTY_SLOTS: LifecycleConfig = {
-  tdmr, hkidBits, reservedPage, packages: 1, privateHkids: [32, 36], cachedSubBlocks: 4,
+  tdmr,
+  hkidBits,
+  reservedPage,
+  packages: 1,
+  privateHkids: [32, 36],
+  cachedSubBlocks: 4,
   tdSlots: BUILT_TDS.tds.map(({ td, tdr, tdcx, tdvpr }) => ({ td, tdr, tdcx: tdcx[0], tdvpr })),
 };
 
@@ -116,7 +131,8 @@ export class Stage {
   /** A call of the set-up, which has to succeed. */
   expect(name: string, operands: Partial<Operands>): void {
     const { status } = this.call(name, operands);
-    if (!isSuccessClass(status)) throw new SetupError(`${name} answers ${describeStatus(status)} during the set-up`);
+    if (!isSuccessClass(status))
+      throw new SetupError(`${name} answers ${describeStatus(status)} during the set-up`);
   }
 
   /** A VCPU enters its TD. */
@@ -136,5 +152,9 @@ export function functionNamed(name: string): InterfaceFunction {
   return fn;
 }
 
-export const operandsOf = (operands: Partial<Operands>): Operands =>
-  ({ ...OPERANDS_ZERO, lp: SETUP_LP, interruptAfter: NEVER, ...operands });
+export const operandsOf = (operands: Partial<Operands>): Operands => ({
+  ...OPERANDS_ZERO,
+  lp: SETUP_LP,
+  interruptAfter: NEVER,
+  ...operands,
+});

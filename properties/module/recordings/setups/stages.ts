@@ -1,9 +1,10 @@
+import type { TdParams } from '../../../../spec/tdx/call.ts';
 /**
- * The stages of a TD's life by the names that `lifecycle-conflicts.json` gives them, each built with the life-cycle
- * functions themselves. Source: the names, and what the functions answer alone in each stage.
+ * The stages of a TD's life by the names that `lifecycle-conflicts.json` gives them, each built
+ * with the life-cycle functions themselves. Source: the names, and what the functions answer alone
+ * in each stage.
  */
 import { BLOCKED, FREE, MAPPED, PENDING } from '../../../../spec/tdx/entry.ts';
-import type { TdParams } from '../../../../spec/tdx/call.ts';
 import { MIN_TDCX, MIN_TDVPS_PAGES, TD } from '../../../../spec/tdx/td.ts';
 import { buildEntry, buildTables, Pools } from './entries.ts';
 import { lpOf, SETUP_LP, SetupError, type Stage } from './setups.ts';
@@ -13,27 +14,44 @@ const PAGE_BYTES = 4096;
 export const TD_PARAMS_PAGE = 0x10010000;
 
 export const TD_PARAMS: TdParams = {
-  attributes: 1n, xfam: 3n, maxVcpus: 4, numL2Vms: 0, msrConfigCtls: 0, eptpControls: 0x1en, configFlags: 0n,
-  tscFrequency: 100, archCapConfig: 0n, reservedNonZero: 0, cpuidConfig: 0,
+  attributes: 1n,
+  xfam: 3n,
+  maxVcpus: 4,
+  numL2Vms: 0,
+  msrConfigCtls: 0,
+  eptpControls: 0x1en,
+  configFlags: 0n,
+  tscFrequency: 100,
+  archCapConfig: 0n,
+  reservedNonZero: 0,
+  cpuidConfig: 0,
 };
 
 /** Where the entries of a TD are that is past MNG.INIT: one of each kind that a function needs. */
 export const ENTRIES = {
-  free: 0, mapped: PAGE_BYTES, pending: 2 * PAGE_BYTES, removable: 3 * PAGE_BYTES, blocked: 4 * PAGE_BYTES,
+  free: 0,
+  mapped: PAGE_BYTES,
+  pending: 2 * PAGE_BYTES,
+  removable: 3 * PAGE_BYTES,
+  blocked: 4 * PAGE_BYTES,
   /** FREE at level 1. */
   table: 0x200000,
 } as const;
 
 /** The leaves, in the order of their private pages. */
 const LEAVES = [
-  [ENTRIES.mapped, MAPPED], [ENTRIES.pending, PENDING], [ENTRIES.removable, BLOCKED], [ENTRIES.blocked, BLOCKED],
+  [ENTRIES.mapped, MAPPED],
+  [ENTRIES.pending, PENDING],
+  [ENTRIES.removable, BLOCKED],
+  [ENTRIES.blocked, BLOCKED],
 ] as const;
 
 /** Secure EPT pages and private pages of a TD are its own. */
 const firstTable = (td: number): number => 0x100264000 + td * 0x64000;
 /** Private pages are leaves number 0 to 3 of a TD; leaf 0 is at 0x100267000 for TD 0. */
 const LEAF_BASE = 0x100267000;
-export const leafOf = (td: number, which: number): number => LEAF_BASE + td * 0x64000 + which * PAGE_BYTES;
+export const leafOf = (td: number, which: number): number =>
+  LEAF_BASE + td * 0x64000 + which * PAGE_BYTES;
 
 /** The private key id of the TD of a slot. */
 export const hkidOf = (td: number): number => 33 + td;
@@ -185,7 +203,8 @@ interface StageRow {
   readonly writesBack?: true;
 }
 
-export const INITIALIZED_STAGE = 'INITIALIZED (VCPU0 ready+associated, VCPU1 6 pages uninitialised)';
+export const INITIALIZED_STAGE =
+  'INITIALIZED (VCPU0 ready+associated, VCPU1 6 pages uninitialised)';
 
 const STAGES: ReadonlyMap<string, StageRow> = new Map<string, StageRow>([
   ['TDR page free', { build: () => undefined }],
@@ -204,8 +223,8 @@ const STAGES: ReadonlyMap<string, StageRow> = new Map<string, StageRow>([
 export const STAGE_NAMES: readonly string[] = [...STAGES.keys()];
 
 /**
- * Brings TD `i` into `stages[i]`. TDs that write back the cache come first: the others' keys stay as they are.
- * Throws a SetupError for a stage that has no set-up.
+ * Brings TD `i` into `stages[i]`. TDs that write back the cache come first: the others' keys stay
+ * as they are. Throws a SetupError for a stage that has no set-up.
  */
 export function buildStages(stage: Stage, stages: readonly string[]): TdBuilder[] {
   const rows = stages.map((name) => {

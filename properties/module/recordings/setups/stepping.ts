@@ -1,6 +1,7 @@
 /**
- * A VCPU whose zero-step filter is armed: it has left its TD again and again for the same EPT violation, which has been
- * resolved since, so that the next TDH.VP.ENTER looks at the Secure EPT before it lets the VCPU in.
+ * A VCPU whose zero-step filter is armed: it has left its TD again and again for the same EPT
+ * violation, which has been resolved since, so that the next TDH.VP.ENTER looks at the Secure EPT
+ * before it lets the VCPU in.
  */
 import { FREE, PENDING } from '../../../../spec/tdx/entry.ts';
 import { isArmed } from '../../../../spec/tdx/stepping.ts';
@@ -13,11 +14,21 @@ const firstTable = (td: number): number => 0x100280000 + td * 0x10000;
 const WHICH_PAGE = 8;
 const PAGE_BYTES = 4096;
 
-/** Lets the VCPU fault until the module has listed the GPA, then resolves the fault. The VCPU ends not associated. */
+/**
+ * Lets the VCPU fault until the module has listed the GPA, then resolves the fault. The VCPU ends
+ * not associated.
+ */
 export function armSteppingFilter(stage: Stage, td: number, vcpu: number): void {
   const gpa = GPA + vcpu * PAGE_BYTES;
   const pending = { state: PENDING, level: 0, children: FREE, isUntracked: false };
-  buildEntry(stage, new Pools(firstTable(td)), td, gpa, pending, privatePages(WHICH_PAGE + 4 * td + vcpu, 0));
+  buildEntry(
+    stage,
+    new Pools(firstTable(td)),
+    td,
+    gpa,
+    pending,
+    privatePages(WHICH_PAGE + 4 * td + vcpu, 0),
+  );
   const tdvpr = stage.tdvpr(td, vcpu);
   for (let i = 0; i <= stage.tdx.platform.steppingThreshold; i++) {
     stage.enter(td, vcpu);

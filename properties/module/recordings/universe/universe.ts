@@ -1,17 +1,32 @@
 /**
  * The platform that a recording was made on, built from its `config`.
  *
- * A sequential recording starts with TDs made by direct initialisation: what CREATE, KEY.CONFIG, ADDCX, INIT,
- * VP.CREATE, VP.ADDCX and VP.INIT would leave, except that no VCPU is associated with an LP. A life-cycle recording
- * starts with an empty platform. Source: README of the recordings, deviation 8, and the states that the first steps
- * report.
+ * A sequential recording starts with TDs made by direct initialisation: what CREATE, KEY.CONFIG,
+ * ADDCX, INIT, VP.CREATE, VP.ADDCX and VP.INIT would leave, except that no VCPU is associated with
+ * an LP. A life-cycle recording starts with an empty platform. Source: README of the recordings,
+ * deviation 8, and the states that the first steps report.
  */
 import { Machine } from '../../../../spec/machine/machine.ts';
 import { Memory } from '../../../../spec/machine/memory.ts';
 import { HKID_KOT_ASSIGNED, HKID_RESERVED } from '../../../../spec/tdx/keys.ts';
 import { TdxModule, type Platform } from '../../../../spec/tdx/module.ts';
-import { NO_OWNER, Pamt, RSVD, TDCX, TDR, TDVPR, type PageType } from '../../../../spec/tdx/pamt.ts';
-import { INITIALIZED, KEYS_CONFIGURED, MIN_TDVPS_PAGES, TD, VCPU_READY, VP } from '../../../../spec/tdx/td.ts';
+import {
+  NO_OWNER,
+  Pamt,
+  RSVD,
+  TDCX,
+  TDR,
+  TDVPR,
+  type PageType,
+} from '../../../../spec/tdx/pamt.ts';
+import {
+  INITIALIZED,
+  KEYS_CONFIGURED,
+  MIN_TDVPS_PAGES,
+  TD,
+  VCPU_READY,
+  VP,
+} from '../../../../spec/tdx/td.ts';
 import type { ModuleVersion } from '../../../../spec/tdx/versions.ts';
 import { isSequential, type Config, type SequentialConfig } from '../format/config.ts';
 import { Tokens } from '../replay/registers.ts';
@@ -27,7 +42,10 @@ export interface Slot {
 }
 
 const PAGE_SHIFT = 12n;
-/** Private HKIDs of the sequential recordings, which report none of their states; the first is the module's. */
+/**
+ * Private HKIDs of the sequential recordings, which report none of their states; the first is the
+ * module's.
+ */
 const SEQUENTIAL_HKIDS = [32, 63] as const;
 /** The module's own memory. Recordings show only that 0x40001000 is in it and 0x10000000 is not. */
 const SEAMRR = [0x40000, 0x2000] as const;
@@ -58,9 +76,17 @@ export class Universe {
     const described = isSequential(config)
       ? config.tds.map((td) => ({ ...td, tdcx: td.tdcx[0] }))
       : config.tdSlots;
-    this.slots = new Map(described.map(({ td, tdr, tdcx, tdvpr }) => [
-      td, { td, tdr: this.page(tdr), tdcx: this.page(tdcx), tdvpr: tdvpr.map((hpa) => this.page(hpa)) },
-    ]));
+    this.slots = new Map(
+      described.map(({ td, tdr, tdcx, tdvpr }) => [
+        td,
+        {
+          td,
+          tdr: this.page(tdr),
+          tdcx: this.page(tdcx),
+          tdvpr: tdvpr.map((hpa) => this.page(hpa)),
+        },
+      ]),
+    );
   }
 
   /** Page number of an HPA inside the TDMR. */
@@ -105,7 +131,12 @@ export class Universe {
   private createVcpu(tdr: number, tdvpr: number, index: number): void {
     this.assign(tdvpr, TDVPR, tdr);
     for (let i = 1; i < MIN_TDVPS_PAGES; i++) this.assign(tdvpr + i, TDCX, tdr);
-    this.set(tdvpr, { [VP.STATE]: VCPU_READY, [VP.VCPU_INDEX]: index, [VP.NUM_PAGES]: MIN_TDVPS_PAGES, [VP.TDR]: tdr });
+    this.set(tdvpr, {
+      [VP.STATE]: VCPU_READY,
+      [VP.VCPU_INDEX]: index,
+      [VP.NUM_PAGES]: MIN_TDVPS_PAGES,
+      [VP.TDR]: tdr,
+    });
   }
 
   private assign(page: number, type: PageType, owner: number): void {
@@ -113,12 +144,14 @@ export class Universe {
   }
 
   private set(page: number, words: Readonly<Record<number, number>>): void {
-    for (const [word, value] of Object.entries(words)) this.tdx.m.poke(this.tdx.memory.word(page, Number(word)), value);
+    for (const [word, value] of Object.entries(words))
+      this.tdx.m.poke(this.tdx.memory.word(page, Number(word)), value);
   }
 }
 
 /** A word of a TDR or TDVPR page. */
-export const word = (u: Universe, page: number, field: number): number => u.tdx.m.peek(u.tdx.memory.word(page, field));
+export const word = (u: Universe, page: number, field: number): number =>
+  u.tdx.m.peek(u.tdx.memory.word(page, field));
 
 /** The platform that a configuration describes. */
 function platformOf(config: Config, version: ModuleVersion): Platform {
@@ -136,8 +169,8 @@ function platformOf(config: Config, version: ModuleVersion): Platform {
 }
 
 /**
- * Builds universes one after the other on one machine: a TDMR's table of a million entries is made once, and reset
- * between scenarios. Only the universe built last is valid.
+ * Builds universes one after the other on one machine: a TDMR's table of a million entries is made
+ * once, and reset between scenarios. Only the universe built last is valid.
  */
 export class Universes {
   private memory: Memory | null = null;

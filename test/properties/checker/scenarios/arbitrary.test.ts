@@ -1,13 +1,19 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decode, HistoryArbitrary, tapeLength } from '../../../../properties/checker/scenarios/arbitrary.ts';
-import { TD_SHAPE } from '../../../../properties/checker/shapes.ts';
+import {
+  decode,
+  HistoryArbitrary,
+  tapeLength,
+} from '../../../../properties/checker/scenarios/arbitrary.ts';
 import { operationCount } from '../../../../properties/checker/scenarios/scenario.ts';
 import { formatHistory } from '../../../../properties/checker/scenarios/text.ts';
+import { TD_SHAPE } from '../../../../properties/checker/shapes.ts';
 
 describe('random histories', () => {
   test('are the same for the same seed, on every machine', () => {
-    const texts = fc.sample(new HistoryArbitrary(TD_SHAPE), { seed: 42, numRuns: 4 }).map(formatHistory);
+    const texts = fc
+      .sample(new HistoryArbitrary(TD_SHAPE), { seed: 42, numRuns: 4 })
+      .map(formatHistory);
 
     expect(texts).toMatchInlineSnapshot(`
       [
@@ -20,17 +26,20 @@ describe('random histories', () => {
   });
 
   test('stay within their shape', () => {
-    fc.assert(fc.property(new HistoryArbitrary(TD_SHAPE), (history) => {
-      expect(history.actors.length).toBeLessThanOrEqual(TD_SHAPE.roles.length);
-      expect(history.deviations.length).toBeLessThanOrEqual(TD_SHAPE.maxDeviations);
-      for (const { role, operations } of history.actors) {
-        expect(operations.length).toBeLessThanOrEqual(TD_SHAPE.maxOperations);
-        for (const { name, gfn } of operations) {
-          expect(TD_SHAPE.operations[role]).toContain(name);
-          expect(gfn).toBeLessThan(TD_SHAPE.gfns);
+    fc.assert(
+      fc.property(new HistoryArbitrary(TD_SHAPE), (history) => {
+        expect(history.actors.length).toBeLessThanOrEqual(TD_SHAPE.roles.length);
+        expect(history.deviations.length).toBeLessThanOrEqual(TD_SHAPE.maxDeviations);
+        for (const { role, operations } of history.actors) {
+          expect(operations.length).toBeLessThanOrEqual(TD_SHAPE.maxOperations);
+          for (const { name, gfn } of operations) {
+            expect(TD_SHAPE.operations[role]).toContain(name);
+            expect(gfn).toBeLessThan(TD_SHAPE.gfns);
+          }
         }
-      }
-    }), { seed: 5, numRuns: 1000 });
+      }),
+      { seed: 5, numRuns: 1000 },
+    );
   });
 
   test('an empty tape is the simplest history', () => {
@@ -41,10 +50,14 @@ describe('random histories', () => {
   });
 
   test("fast-check shrinks them in the domain's terms", () => {
-    const property = fc.property(new HistoryArbitrary(TD_SHAPE), (history) =>
-      !history.actors.some((a) => a.operations.some((o) => o.name === 'demote')));
+    const property = fc.property(
+      new HistoryArbitrary(TD_SHAPE),
+      (history) => !history.actors.some((a) => a.operations.some((o) => o.name === 'demote')),
+    );
     const [minimal] = fc.check(property, { seed: 6, numRuns: 1000 }).counterexample ?? [];
 
-    expect(minimal === undefined ? null : formatHistory(minimal)).toMatch(/^(v0: \w+ 0 \| )?h0: demote 0$|^v0: ?\| h0: demote 0$/);
+    expect(minimal === undefined ? null : formatHistory(minimal)).toMatch(
+      /^(v0: \w+ 0 \| )?h0: demote 0$|^v0: ?\| h0: demote 0$/,
+    );
   });
 });

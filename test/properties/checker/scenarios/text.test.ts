@@ -1,15 +1,25 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { HistoryArbitrary } from '../../../../properties/checker/scenarios/arbitrary.ts';
+import {
+  formatHistory,
+  HistorySyntaxError,
+  parseHistory,
+} from '../../../../properties/checker/scenarios/text.ts';
 import { TD_SHAPE } from '../../../../properties/checker/shapes.ts';
-import { formatHistory, HistorySyntaxError, parseHistory } from '../../../../properties/checker/scenarios/text.ts';
 
 describe('a history as text', () => {
   test('reads as actors, operations and deviations', () => {
     expect(parseHistory('v0: touch 0; read 2 | h0: unmap 0+2 | @v0.1.17>1 @h0.0.5?1')).toEqual({
       vm: 'td',
       actors: [
-        { role: 'vcpu', operations: [{ name: 'touch', gfn: 0, pages: 1 }, { name: 'read', gfn: 2, pages: 1 }] },
+        {
+          role: 'vcpu',
+          operations: [
+            { name: 'touch', gfn: 0, pages: 1 },
+            { name: 'read', gfn: 2, pages: 1 },
+          ],
+        },
         { role: 'host', operations: [{ name: 'unmap', gfn: 0, pages: 2 }] },
       ],
       deviations: [
@@ -20,13 +30,18 @@ describe('a history as text', () => {
   });
 
   test('names the actors that a run starts by itself after those of the program', () => {
-    expect(parseHistory('v0: touch 0 | h0: remove-table 0 | @x0.0.3>1').deviations[0]?.actor).toBe(2);
+    expect(parseHistory('v0: touch 0 | h0: remove-table 0 | @x0.0.3>1').deviations[0]?.actor).toBe(
+      2,
+    );
   });
 
   test('is the same after being written and read, for every history', () => {
-    fc.assert(fc.property(new HistoryArbitrary(TD_SHAPE), (history) => {
-      expect(parseHistory(formatHistory(history))).toEqual(history);
-    }), { seed: 1, numRuns: 2000 });
+    fc.assert(
+      fc.property(new HistoryArbitrary(TD_SHAPE), (history) => {
+        expect(parseHistory(formatHistory(history))).toEqual(history);
+      }),
+      { seed: 1, numRuns: 2000 },
+    );
   });
 
   test.each([

@@ -1,18 +1,30 @@
+import { Names } from '../../../../properties/module/recordings/conflicts/names.ts';
+import { guestRax, statusText } from '../../../../properties/module/recordings/conflicts/status.ts';
+import { traceCall } from '../../../../properties/module/recordings/conflicts/trace.ts';
+import { leafPage } from '../../../../properties/module/recordings/setups/entries.ts';
+import { setPair } from '../../../../properties/module/recordings/setups/pairs.ts';
+import {
+  functionNamed,
+  lpOf,
+  operandsOf,
+  type Stage,
+} from '../../../../properties/module/recordings/setups/setups.ts';
 /**
- * Runs the `experiments` of `conflicts.json`: sequences of calls about one entry, one of which is suspended while it
- * holds its locks. VCPU 0 is in the guest when they begin.
+ * Runs the `experiments` of `conflicts.json`: sequences of calls about one entry, one of which is
+ * suspended while it holds its locks. VCPU 0 is in the guest when they begin.
  */
 import type { Steps } from '../../../../spec/machine/step.ts';
 import { atomically } from '../../../../spec/machine/step.ts';
 import type { Call, Operands } from '../../../../spec/tdx/call.ts';
-import { ENTRY_LOCK, HOST_PRIORITY, stateName, stateOf, toRaw, withoutLocks } from '../../../../spec/tdx/entry.ts';
+import {
+  ENTRY_LOCK,
+  HOST_PRIORITY,
+  stateName,
+  stateOf,
+  toRaw,
+  withoutLocks,
+} from '../../../../spec/tdx/entry.ts';
 import { TD } from '../../../../spec/tdx/td.ts';
-import { guestRax, statusText } from '../../../../properties/module/recordings/conflicts/status.ts';
-import { Names } from '../../../../properties/module/recordings/conflicts/names.ts';
-import { traceCall } from '../../../../properties/module/recordings/conflicts/trace.ts';
-import { leafPage } from '../../../../properties/module/recordings/setups/entries.ts';
-import { setPair } from '../../../../properties/module/recordings/setups/pairs.ts';
-import { functionNamed, lpOf, operandsOf, type Stage } from '../../../../properties/module/recordings/setups/setups.ts';
 
 /** A line of a sequence: a call, or the raw value of a lock. */
 export interface Line {
@@ -41,8 +53,13 @@ const PAGE_BITS = 0x000f_ffff_ffff_f000n;
 export function runExperiment(stage: Stage, { name, sequence }: Experiment): Line[] {
   const level = name.startsWith('2MB') ? 1 : 0;
   const scene = setPair(stage, {
-    recorder: 'conflicts', x: 'TDG.MEM.PAGE.ACCEPT', y: 'TDH.MEM.TRACK', relation: 'sameEntry', opState: 'RUNNABLE',
-    xEntry: `PENDING@L${level}`, yEntry: null,
+    recorder: 'conflicts',
+    x: 'TDG.MEM.PAGE.ACCEPT',
+    y: 'TDH.MEM.TRACK',
+    relation: 'sameEntry',
+    opState: 'RUNNABLE',
+    xEntry: `PENDING@L${level}`,
+    yEntry: null,
   });
   scene.enterX();
   const names = new Names(stage.u);
@@ -52,7 +69,12 @@ export function runExperiment(stage: Stage, { name, sequence }: Experiment): Lin
   /** Operands of every call of the experiments; interrupts come where the recorded progress says. */
   const operands = (line: Line): Operands => {
     const given = {
-      'TDG.MEM.PAGE.ACCEPT': { rcx: level, vcpu: stage.tdvpr(0, 0), lp: lpOf(0, 0), interruptAfter: looks(line) },
+      'TDG.MEM.PAGE.ACCEPT': {
+        rcx: level,
+        vcpu: stage.tdvpr(0, 0),
+        lp: lpOf(0, 0),
+        interruptAfter: looks(line),
+      },
       'TDH.VP.ENTER': { rcx: stage.address(stage.tdvpr(0, 0)), lp: lpOf(0, 0) },
       'TDH.MEM.TRACK': { rcx: stage.tdrAddress(0) },
       'TDH.MR.FINALIZE': { rcx: stage.tdrAddress(0) },
@@ -61,7 +83,9 @@ export function runExperiment(stage: Stage, { name, sequence }: Experiment): Lin
   };
   const looks = ({ entryRawAfter, guestVisibleRax }: Line): number => {
     if (level === 0 || guestVisibleRax !== undefined) return -1;
-    const progress = Number(((BigInt(entryRawAfter ?? 0) & PAGE_BITS) - BigInt(leafPage(0, 1))) / PAGE_BYTES);
+    const progress = Number(
+      ((BigInt(entryRawAfter ?? 0) & PAGE_BITS) - BigInt(leafPage(0, 1))) / PAGE_BYTES,
+    );
     const pages = progress - accepted;
     accepted = progress;
     return pages;
@@ -77,7 +101,8 @@ export function runExperiment(stage: Stage, { name, sequence }: Experiment): Lin
   };
 
   return sequence.map((line) => {
-    if (line.septTreeLockRaw !== undefined) return { septTreeLockRaw: stage.m.peek(stage.tdCell(0, TD.SEPT_LOCK)) };
+    if (line.septTreeLockRaw !== undefined)
+      return { septTreeLockRaw: stage.m.peek(stage.tdCell(0, TD.SEPT_LOCK)) };
     if (line.tdrPamtLockRaw !== undefined) {
       return { tdrPamtLockRaw: stage.m.peek(stage.tdx.pamt.lock(stage.slot(0).tdr, 0)) };
     }
@@ -96,15 +121,23 @@ export function runExperiment(stage: Stage, { name, sequence }: Experiment): Lin
       for (let i = 0; i <= lastAcquire + beyond; i++) suspended.next();
       return { ...line, ...view() };
     }
-    const call: Call = atomically(suspended !== null && line.who?.includes('resumed') === true
-      ? suspended : stage.tdx.invoke(fn, given));
-    const seen = line.guestVisibleRax === undefined ? {} : told(line, `0x${guestRax(call).toString(16)}`);
+    const call: Call = atomically(
+      suspended !== null && line.who?.includes('resumed') === true
+        ? suspended
+        : stage.tdx.invoke(fn, given),
+    );
+    const seen =
+      line.guestVisibleRax === undefined ? {} : told(line, `0x${guestRax(call).toString(16)}`);
     return { ...line, ...view(), status: statusText(call), ...seen };
   });
 }
 
 /** Names RAX as recordings do, if it is what they say. */
-const told = ({ guestVisibleRax }: Line, rax: string): Line =>
-  ({ guestVisibleRax: RAX.get(rax) ?? `${rax}, not ${guestVisibleRax}` });
+const told = ({ guestVisibleRax }: Line, rax: string): Line => ({
+  guestVisibleRax: RAX.get(rax) ?? `${rax}, not ${guestVisibleRax}`,
+});
 
-const RAX = new Map([['0x0', 'TDX_SUCCESS'], ['0x8000020000000001', 'TDX_OPERAND_BUSY|RCX']]);
+const RAX = new Map([
+  ['0x0', 'TDX_SUCCESS'],
+  ['0x8000020000000001', 'TDX_OPERAND_BUSY|RCX'],
+]);

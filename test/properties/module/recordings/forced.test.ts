@@ -1,42 +1,83 @@
 /**
- * The module's answers with one entry, or the epochs, forced to a value that a sequence of calls would hardly reach.
+ * The module's answers with one entry, or the epochs, forced to a value that a sequence of calls
+ * would hardly reach.
  *
- * The tables give the entry, the OP_STATE and whether tracking is done; addresses are those that the rows' raw values
- * show. What the tables do not say and does not matter to any row: the GPA, the child that is mapped when only one is
- * (not the first: reads at the range's GPA do not find it), TD_EPOCH itself, and the data.
+ * The tables give the entry, the OP_STATE and whether tracking is done; addresses are those that
+ * the rows' raw values show. What the tables do not say and does not matter to any row: the GPA,
+ * the child that is mapped when only one is (not the first: reads at the range's GPA do not find
+ * it), TD_EPOCH itself, and the data.
  */
 import { describe, expect, test } from 'vitest';
+import type { SequentialConfig } from '../../../../properties/module/recordings/format/config.ts';
+import { fromRegister } from '../../../../properties/module/recordings/replay/registers.ts';
+import {
+  Universes,
+  word,
+  type Universe,
+} from '../../../../properties/module/recordings/universe/universe.ts';
 import { atomically } from '../../../../spec/machine/step.ts';
 import { OPERANDS_ZERO, type Call, type Operands } from '../../../../spec/tdx/call.ts';
 import {
-  entry, FREE, fromRaw, isLeaf, isTable, MAPPED, NL_MAPPED, stateName, stateOf, toArchitectural, toRaw,
+  entry,
+  FREE,
+  fromRaw,
+  isLeaf,
+  isTable,
+  MAPPED,
+  NL_MAPPED,
+  stateName,
+  stateOf,
+  toArchitectural,
+  toRaw,
 } from '../../../../spec/tdx/entry.ts';
 import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
 import { EPT, Pamt, REG } from '../../../../spec/tdx/pamt.ts';
 import { describeStatus, statusName } from '../../../../spec/tdx/status.ts';
 import { INITIALIZED, RUNNABLE, TD } from '../../../../spec/tdx/td.ts';
-import type { SequentialConfig } from '../../../../properties/module/recordings/format/config.ts';
-
-import { fromRegister } from '../../../../properties/module/recordings/replay/registers.ts';
-import { Universes, word, type Universe } from '../../../../properties/module/recordings/universe/universe.ts';
 import { recordedJson } from './recorded.ts';
 
 interface ForcedRow {
-  op: string; opState: string; level: number; stateBefore: string; content: string | null; tlbTracked: boolean;
-  rawBefore: string; status: string; stateAfter: string; rawAfter: string; chldcntDelta: number;
-  outRcx: string; outRdx: string;
+  op: string;
+  opState: string;
+  level: number;
+  stateBefore: string;
+  content: string | null;
+  tlbTracked: boolean;
+  rawBefore: string;
+  status: string;
+  stateAfter: string;
+  rawAfter: string;
+  chldcntDelta: number;
+  outRcx: string;
+  outRdx: string;
 }
 interface EpochRow {
-  tdEpoch: number; refcount: [number, number]; bepoch: number;
-  pageRemove: string; thenTrack: string; tdEpochAfterTrack: number;
+  tdEpoch: number;
+  refcount: [number, number];
+  bepoch: number;
+  pageRemove: string;
+  thenTrack: string;
+  tdEpochAfterTrack: number;
 }
 
 const CONFIG: SequentialConfig = {
-  tdmr: { base: '0x100000000', size: '0x100000000' }, hkidBits: [46, 51], reservedPage: '0x1005ff000',
-  septLevels: 4, gpaw: 0, debug: 1, septVeDisable: 1,
-  tds: [{
-    td: 0, tdr: '0x100000000', tdcx: ['0x100001000', 6], septRoot: '0x100004000', hkid: 34, tdvpr: ['0x100010000'],
-  }],
+  tdmr: { base: '0x100000000', size: '0x100000000' },
+  hkidBits: [46, 51],
+  reservedPage: '0x1005ff000',
+  septLevels: 4,
+  gpaw: 0,
+  debug: 1,
+  septVeDisable: 1,
+  tds: [
+    {
+      td: 0,
+      tdr: '0x100000000',
+      tdcx: ['0x100001000', 6],
+      septRoot: '0x100004000',
+      hkid: 34,
+      tdvpr: ['0x100010000'],
+    },
+  ],
 };
 const TDR = 0x100000000;
 const TDVPR = 0x100010000;
@@ -60,7 +101,12 @@ function assign(u: Universe, page: number, size: number, type: number, bepoch: n
 }
 
 /** A TD with tables down to the level of `raw`, which is put there; answers the entry's cell. */
-function force(raw: string, level: number, bepoch: number, content: string | null): { u: Universe; cell: number } {
+function force(
+  raw: string,
+  level: number,
+  bepoch: number,
+  content: string | null,
+): { u: Universe; cell: number } {
   const u = universes.build(CONFIG);
   const tdr = u.page('0x100000000');
   let table = word(u, tdr, TD.SEPT_ROOT);
@@ -77,7 +123,12 @@ function force(raw: string, level: number, bepoch: number, content: string | nul
   if (isTable(forced)) {
     assign(u, target, 0, EPT, bepoch);
     const first = u.page(CHILDREN);
-    const [from, to] = content === '512 contiguous MAPPED' ? [0, 512] : content === '1 child MAPPED' ? [5, 6] : [0, 0];
+    const [from, to] =
+      content === '512 contiguous MAPPED'
+        ? [0, 512]
+        : content === '1 child MAPPED'
+          ? [5, 6]
+          : [0, 0];
     for (let i = from; i < to; i++) {
       assign(u, first + i, 0, REG, 0);
       poke(u, target, i, entry(MAPPED, first + i));
@@ -112,10 +163,19 @@ function operandsFor(u: Universe, { op, level }: ForcedRow): Partial<Operands> {
 }
 
 const statusOf = (done: Call): string =>
-  done.exitReason >= 0 ? `(TD_EXIT ${done.exitReason})` : describeStatus(done.status).replace('level ', 'LEVEL');
+  done.exitReason >= 0
+    ? `(TD_EXIT ${done.exitReason})`
+    : describeStatus(done.status).replace('level ', 'LEVEL');
 
-function answerTo(row: ForcedRow): Omit<ForcedRow, 'op' | 'opState' | 'level' | 'content' | 'tlbTracked'> {
-  const { u, cell } = force(row.rawBefore, row.level, row.tlbTracked ? EPOCH - 5 : EPOCH, row.content);
+function answerTo(
+  row: ForcedRow,
+): Omit<ForcedRow, 'op' | 'opState' | 'level' | 'content' | 'tlbTracked'> {
+  const { u, cell } = force(
+    row.rawBefore,
+    row.level,
+    row.tlbTracked ? EPOCH - 5 : EPOCH,
+    row.content,
+  );
   const tdr = u.page('0x100000000');
   poke(u, tdr, TD.OP_STATE, row.opState === 'RUNNABLE' ? RUNNABLE : INITIALIZED);
   poke(u, tdr, TD.TD_EPOCH, EPOCH);
@@ -124,7 +184,8 @@ function answerTo(row: ForcedRow): Omit<ForcedRow, 'op' | 'opState' | 'level' | 
   const chldcnt = word(u, tdr, TD.CHLDCNT);
   const done = call(u, row.op, operandsFor(u, row));
   const after = u.tdx.m.peek(cell);
-  const rcx = done.rcxEntry === null ? fromRegister(done.rcx) : toArchitectural(done.rcxEntry, u.tdx.base);
+  const rcx =
+    done.rcxEntry === null ? fromRegister(done.rcx) : toArchitectural(done.rcxEntry, u.tdx.base);
   return {
     stateBefore: stateName(stateOf(before)),
     rawBefore: `0x${toRaw(before, u.tdx.base).toString(16)}`,

@@ -1,17 +1,28 @@
 /**
- * The judge of concurrent histories: on a small one of our own in every clone, and on all recorded and altered ones
- * where they are.
+ * The judge of concurrent histories: on a small one of our own in every clone, and on all recorded
+ * and altered ones where they are.
  */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { HistoryJudge, type JudgedHistory } from '../../../../properties/module/recordings/concurrent/judge.ts';
+import {
+  HistoryJudge,
+  type JudgedHistory,
+} from '../../../../properties/module/recordings/concurrent/judge.ts';
+import { pathOf } from '../../../support/repository.ts';
 import { fixture } from './fixture.ts';
 import { testWith } from './recorded.ts';
-import { pathOf } from '../../../support/repository.ts';
 
 type Fields = Record<string, unknown>;
-type Event = Fields & { i: number; op: string; status: string; out?: Fields; in: Fields; inv: number; ret: number };
+type Event = Fields & {
+  i: number;
+  op: string;
+  status: string;
+  out?: Fields;
+  in: Fields;
+  inv: number;
+  ret: number;
+};
 interface Concurrent {
   id: string;
   config: Fields;
@@ -20,18 +31,36 @@ interface Concurrent {
   final: { tds: Fields[]; pamt: Fields[] };
 }
 
-/** One thread blocks and unblocks a page, another tracks in between: what the fixture does in sequence, overlapping. */
+/**
+ * One thread blocks and unblocks a page, another tracks in between: what the fixture does in
+ * sequence, overlapping.
+ */
 function concurrent(): Concurrent {
   const { id, config, steps, final } = fixture();
-  const times = [[0, 3], [1, 5], [4, 6]];
-  const events = steps.slice(4).map(({ sept: _s, septBefore: _b, epoch: _e, ...step }, i): Event => {
-    const [inv = 0, ret = 0] = times[i] ?? [];
-    return { ...step, i, op: String(step['op']), status: String(step['status']), t: i === 1 ? 1 : 0, inv, ret };
-  });
+  const times = [
+    [0, 3],
+    [1, 5],
+    [4, 6],
+  ];
+  const events = steps
+    .slice(4)
+    .map(({ sept: _s, septBefore: _b, epoch: _e, ...step }, i): Event => {
+      const [inv = 0, ret = 0] = times[i] ?? [];
+      return {
+        ...step,
+        i,
+        op: String(step['op']),
+        status: String(step['status']),
+        t: i === 1 ? 1 : 0,
+        inv,
+        ret,
+      };
+    });
   return { id, config, prefix: steps.slice(0, 4), events, final };
 }
 
-const judged = (history: unknown): JudgedHistory => new HistoryJudge().line({ where: 'own:1', value: history });
+const judged = (history: unknown): JudgedHistory =>
+  new HistoryJudge().line({ where: 'own:1', value: history });
 const altered = (change: (history: Concurrent) => void): JudgedHistory => {
   const history = concurrent();
   change(history);
@@ -41,23 +70,39 @@ const eventOf = (history: Concurrent, at: number): Event => history.events[at] a
 
 describe('a history of our own', () => {
   test('is explained by an order that respects time', () => {
-    expect(judged(concurrent())).toEqual({ id: 'own-0', verdict: 'explained', finding: null, why: null, prefix: null });
+    expect(judged(concurrent())).toEqual({
+      id: 'own-0',
+      verdict: 'explained',
+      finding: null,
+      why: null,
+      prefix: null,
+    });
   });
 
   test('is not when a status is another', () => {
-    const result = altered((history) => { eventOf(history, 2).status = '0xc0000b0800000092'; });
+    const result = altered((history) => {
+      eventOf(history, 2).status = '0xc0000b0800000092';
+    });
     expect(result).toMatchObject({ verdict: 'unexplained', finding: null, prefix: [0, 1, 2] });
-    expect(result.why).toContain('event 2 (TDH.MEM.RANGE.UNBLOCK): it may answer TDX_SUCCESS, not TDX_TLB_TRACKING_NOT_DONE|SEPT_TREE');
+    expect(result.why).toContain(
+      'event 2 (TDH.MEM.RANGE.UNBLOCK): it may answer TDX_SUCCESS, not TDX_TLB_TRACKING_NOT_DONE|SEPT_TREE',
+    );
   });
 
   test('is not when an output is another', () => {
-    expect(altered((history) => { eventOf(history, 0).out = { rcx: '0x1', rdx: '0x0' }; }).why)
-      .toContain('event 0 (TDH.MEM.RANGE.BLOCK): rcx may be 0x0, not 0x1');
+    expect(
+      altered((history) => {
+        eventOf(history, 0).out = { rcx: '0x1', rdx: '0x0' };
+      }).why,
+    ).toContain('event 0 (TDH.MEM.RANGE.BLOCK): rcx may be 0x0, not 0x1');
   });
 
   test('is not when the final state is another, but for lock and priority bits', () => {
-    expect(altered(({ final }) => { Object.assign(final.tds[0] ?? {}, { chldcnt: 17 }); }).why)
-      .toContain('the final state: tds[0].chldcnt is 17, and may be 16');
+    expect(
+      altered(({ final }) => {
+        Object.assign(final.tds[0] ?? {}, { chldcnt: 17 });
+      }).why,
+    ).toContain('the final state: tds[0].chldcnt is 17, and may be 16');
     const locked = altered(({ final }) => {
       const rows = final.tds[0]?.['sept'] as Fields[];
       Object.assign(rows[3] ?? {}, { raw: '0x80100001002038f7' });
@@ -66,7 +111,11 @@ describe('a history of our own', () => {
   });
 
   test('is not when a call is missing', () => {
-    expect(altered((history) => { history.events.splice(1, 1); }).verdict).toBe('unexplained');
+    expect(
+      altered((history) => {
+        history.events.splice(1, 1);
+      }).verdict,
+    ).toBe('unexplained');
   });
 
   test('is not when it needs an order against real time', () => {
@@ -87,10 +136,12 @@ describe('a history of our own', () => {
   });
 
   test('may not have one that was refused a lock which nobody could hold', () => {
-    expect(altered((history) => again(history, 9, 10)).why)
-      .toBe('event 3 (TDH.MEM.RANGE.BLOCK) was refused a lock that nobody could hold at the time (operand 146)');
-    expect(altered((history) => again(history, 2, 5, '0x80000200000000a9')).why)
-      .toBe('event 3 (TDH.MEM.RANGE.BLOCK) tries no lock that it would be refused with operand 169');
+    expect(altered((history) => again(history, 9, 10)).why).toBe(
+      'event 3 (TDH.MEM.RANGE.BLOCK) was refused a lock that nobody could hold at the time (operand 146)',
+    );
+    expect(altered((history) => again(history, 2, 5, '0x80000200000000a9')).why).toBe(
+      'event 3 (TDH.MEM.RANGE.BLOCK) tries no lock that it would be refused with operand 169',
+    );
   });
 
   test('that cannot be decided within the limits is unknown', () => {
@@ -99,11 +150,24 @@ describe('a history of our own', () => {
   });
 
   test.each<[string, (history: Concurrent) => void]>([
-    ['own:1: events.0.inv: Invalid type: Expected number but received "x"; judge takes', (h) => {
-      Object.assign(eventOf(h, 0), { inv: 'x' });
-    }],
-    ['own:1: events.0 has an unknown operation NOP; judge takes', (h) => { eventOf(h, 0).op = 'NOP'; }],
-    ['own:1: event 0 ends before it begins; judge takes', (h) => { eventOf(h, 0).inv = 4; }],
+    [
+      'own:1: events.0.inv: Invalid type: Expected number but received "x"; judge takes',
+      (h) => {
+        Object.assign(eventOf(h, 0), { inv: 'x' });
+      },
+    ],
+    [
+      'own:1: events.0 has an unknown operation NOP; judge takes',
+      (h) => {
+        eventOf(h, 0).op = 'NOP';
+      },
+    ],
+    [
+      'own:1: event 0 ends before it begins; judge takes',
+      (h) => {
+        eventOf(h, 0).inv = 4;
+      },
+    ],
   ])('that is none is refused with one line: %s', (message, change) => {
     expect(() => altered(change)).toThrow(message);
   });
@@ -113,7 +177,11 @@ type Labelled = Concurrent & { explainableStrictBusy: boolean };
 
 /** Each line of a recording. */
 const linesOf = (path: string): Labelled[] =>
-  gunzipSync(readFileSync(path)).toString().trim().split('\n').map((line) => JSON.parse(line) as Labelled);
+  gunzipSync(readFileSync(path))
+    .toString()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Labelled);
 
 describe('recordings of our own', () => {
   const path = pathOf('recordings/concurrent.jsonl.gz');
@@ -122,7 +190,9 @@ describe('recordings of our own', () => {
   const verdictOf = (value: unknown): string => judge.line({ where: path, value }).verdict;
 
   test('are explained, calls that were refused for a lock included', () => {
-    const busy = lines.flatMap(({ events }) => events).filter(({ status }) => status.startsWith('0x80000200'));
+    const busy = lines
+      .flatMap(({ events }) => events)
+      .filter(({ status }) => status.startsWith('0x80000200'));
     expect(lines.map(verdictOf)).toEqual(lines.map(() => 'explained'));
     expect(lines.length).toBeGreaterThanOrEqual(20);
     expect(busy.length).toBeGreaterThan(50);
@@ -131,30 +201,47 @@ describe('recordings of our own', () => {
   test('are not explained with another CHLDCNT at the end, nor with a call refused that was not', () => {
     for (const line of lines) {
       const [td] = line.final.tds;
-      const count = { ...line, final: { ...line.final, tds: [{ ...td, chldcnt: Number(td?.['chldcnt']) + 1 }] } };
+      const count = {
+        ...line,
+        final: { ...line.final, tds: [{ ...td, chldcnt: Number(td?.['chldcnt']) + 1 }] },
+      };
       expect(verdictOf(count)).toBe('unexplained');
       const at = line.events.findIndex(({ op }) => op === 'TDH.MEM.TRACK');
-      const events = line.events.map((event, i) => (i === at ? { ...event, status: '0x8000020000000008' } : event));
+      const events = line.events.map((event, i) =>
+        i === at ? { ...event, status: '0x8000020000000008' } : event,
+      );
       if (at >= 0) expect(verdictOf({ ...line, events })).toBe('unexplained');
     }
   });
 });
 
 describe('the real module', () => {
-  testWith('concurrent.jsonl.gz', 'does what the specification explains, but for the finding F1', (path) => {
-    const judge = new HistoryJudge();
-    const results = linesOf(path).map((value, i) => judge.line({ where: `${path}:${i + 1}`, value }));
-    const unexplained = results.filter(({ verdict }) => verdict !== 'explained');
-    expect(results.length).toBeGreaterThan(300);
-    expect(unexplained.map(({ finding }) => finding)).toEqual(['F1']);
-    console.log(`${results.length} recorded histories, ${unexplained.length} of them a known finding`);
-  });
+  testWith(
+    'concurrent.jsonl.gz',
+    'does what the specification explains, but for the finding F1',
+    (path) => {
+      const judge = new HistoryJudge();
+      const results = linesOf(path).map((value, i) =>
+        judge.line({ where: `${path}:${i + 1}`, value }),
+      );
+      const unexplained = results.filter(({ verdict }) => verdict !== 'explained');
+      expect(results.length).toBeGreaterThan(300);
+      expect(unexplained.map(({ finding }) => finding)).toEqual(['F1']);
+      console.log(
+        `${results.length} recorded histories, ${unexplained.length} of them a known finding`,
+      );
+    },
+  );
 
   testWith('tampered.jsonl.gz', 'altered, is found out, and only then', (path) => {
     const judge = new HistoryJudge();
     const rows = linesOf(path);
-    const wrong = rows.map((value, i) => ({ value, result: judge.line({ where: `${path}:${i + 1}`, value }) }))
-      .filter(({ value, result }) => result.verdict !== (value.explainableStrictBusy ? 'explained' : 'unexplained'));
+    const wrong = rows
+      .map((value, i) => ({ value, result: judge.line({ where: `${path}:${i + 1}`, value }) }))
+      .filter(
+        ({ value, result }) =>
+          result.verdict !== (value.explainableStrictBusy ? 'explained' : 'unexplained'),
+      );
     expect(wrong.map(({ result }) => result)).toEqual([]);
     expect(rows.length).toBeGreaterThan(200);
   });

@@ -1,6 +1,6 @@
 /**
- * The recordings of our own: they come out as they were recorded, they can be made again, and the recorder writes what
- * the recorder of the real module wrote.
+ * The recordings of our own: they come out as they were recorded, they can be made again, and the
+ * recorder writes what the recorder of the real module wrote.
  */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -9,22 +9,32 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
-import { parseCell, readCells, type RecordedCell } from '../../../../properties/module/recordings/conflicts/format.ts';
 import { ConflictsJudge } from '../../../../properties/module/recordings/conflicts/conflicts.ts';
+import {
+  parseCell,
+  readCells,
+  type RecordedCell,
+} from '../../../../properties/module/recordings/conflicts/format.ts';
 import { parseScenario } from '../../../../properties/module/recordings/format/format.ts';
-import { isObject, type RecordedStep } from '../../../../properties/module/recordings/format/step.ts';
-import { OWN_FILES, OWN_SEEDS } from '../../../../properties/module/recordings/generate/generate.ts';
+import {
+  isObject,
+  type RecordedStep,
+} from '../../../../properties/module/recordings/format/step.ts';
+import {
+  OWN_FILES,
+  OWN_SEEDS,
+} from '../../../../properties/module/recordings/generate/generate.ts';
 import { CellRecorder } from '../../../../properties/module/recordings/generate/record-cells.ts';
 import type { Asked } from '../../../../properties/module/recordings/generate/record-step.ts';
 import { Recorder } from '../../../../properties/module/recordings/generate/record.ts';
 import { replayFile, replayLine } from '../../../../properties/module/recordings/replay/replay.ts';
 import { Summing } from '../../../../properties/module/recordings/replay/summary.ts';
 import { Universes } from '../../../../properties/module/recordings/universe/universe.ts';
+import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
 import { sept } from '../../../cli/run.ts';
+import { pathOf } from '../../../support/repository.ts';
 import type { Fixture } from './fixture.ts';
 import { recordedJson, testWith } from './recorded.ts';
-import { pathOf } from '../../../support/repository.ts';
 
 const FOLDER = pathOf('recordings/');
 const SCENARIOS = ['sequential.jsonl.gz', 'lifecycle.jsonl.gz'];
@@ -38,7 +48,10 @@ const textOf = (path: string): string => {
   const bytes = readFileSync(path);
   return (path.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString();
 };
-const linesOf = (path: string): string[] => textOf(path).split('\n').filter((line) => line !== '');
+const linesOf = (path: string): string[] =>
+  textOf(path)
+    .split('\n')
+    .filter((line) => line !== '');
 const scenariosOf = (path: string): Fixture[] =>
   linesOf(path).map((line) => JSON.parse(line) as Fixture); // ours, and replayed below
 
@@ -47,7 +60,9 @@ describe('recordings of our own', () => {
     const summing = new Summing(5);
     for await (const replayed of replayFile(FOLDER + name, universes)) summing.add(replayed);
     const { scenarios, steps, pairs, differing, differences } = summing.summary;
-    console.log(`own ${name}: ${scenarios} scenarios, ${steps} steps, ${pairs.length} (operation, status) pairs`);
+    console.log(
+      `own ${name}: ${scenarios} scenarios, ${steps} steps, ${pairs.length} (operation, status) pairs`,
+    );
     expect(differences).toEqual([]);
     expect(differing).toBe(0);
     expect(steps).toBeGreaterThan(1000);
@@ -63,7 +78,9 @@ describe('recordings of our own', () => {
   });
 
   test.each(OWN_FILES)('%s is what `npm run record` makes', (name, make) => {
-    expect(make(OWN_SEEDS) === textOf(FOLDER + name), 'run it, and look at what has changed').toBe(true);
+    expect(make(OWN_SEEDS) === textOf(FOLDER + name), 'run it, and look at what has changed').toBe(
+      true,
+    );
   });
 
   test('are small', () => {
@@ -80,11 +97,15 @@ describe('recordings of our own', () => {
 
   test('have every function of the interface succeed, and most of them fail', () => {
     const answers = new Map<string, Set<unknown>>();
-    for (const { op, statusName } of SCENARIOS.flatMap((name) => scenariosOf(FOLDER + name)).flatMap((s) => s.steps)) {
+    for (const { op, statusName } of SCENARIOS.flatMap((name) =>
+      scenariosOf(FOLDER + name),
+    ).flatMap((s) => s.steps)) {
       const name = String(op);
       answers.set(name, (answers.get(name) ?? new Set()).add(statusName));
     }
-    const succeed = [...FUNCTIONS.keys()].filter((name) => answers.get(name)?.has('TDX_SUCCESS') === true);
+    const succeed = [...FUNCTIONS.keys()].filter(
+      (name) => answers.get(name)?.has('TDX_SUCCESS') === true,
+    );
     expect(succeed).toEqual([...FUNCTIONS.keys()]);
     const neverFail = [...FUNCTIONS.keys()].filter((name) => answers.get(name)?.size === 1);
     expect(neverFail).toEqual(['HW.GUEST.ACCESS', 'TDH.MNG.KEY.RECLAIMID']);
@@ -92,10 +113,16 @@ describe('recordings of our own', () => {
 
   test('have every kind of TD', () => {
     const configs = scenariosOf(`${FOLDER}sequential.jsonl.gz`).map(({ config }) => config);
-    for (const [field, values] of [['septLevels', [4, 5]], ['gpaw', [0, 1]], ['debug', [0, 1]]] as const) {
+    for (const [field, values] of [
+      ['septLevels', [4, 5]],
+      ['gpaw', [0, 1]],
+      ['debug', [0, 1]],
+    ] as const) {
       expect([...new Set(configs.map((config) => config[field]))].toSorted()).toEqual(values);
     }
-    const lifecycles = scenariosOf(`${FOLDER}lifecycle.jsonl.gz`).map(({ config }) => config['packages']);
+    const lifecycles = scenariosOf(`${FOLDER}lifecycle.jsonl.gz`).map(
+      ({ config }) => config['packages'],
+    );
     expect([...new Set(lifecycles)].toSorted()).toEqual([1, 2]);
   });
 });
@@ -111,7 +138,8 @@ describe('a recording of our own that was altered', () => {
       for (const op of ops) seen.add(op);
       const { differences } = replayLine({ where: scenario.id, value: scenario }, universes);
       for (const [i, step] of fresh.entries()) {
-        if (!differences.some((difference) => difference.step === step['i'])) missed.push(`${String(ops[i])}`);
+        if (!differences.some((difference) => difference.step === step['i']))
+          missed.push(`${String(ops[i])}`);
       }
     }
     expect(seen.size).toBeGreaterThan(10);
@@ -119,26 +147,32 @@ describe('a recording of our own that was altered', () => {
   };
 
   test('in a status: noticed for every operation', () => {
-    expect(unnoticed((step) => {
-      step['statusName'] = 'TDX_NO_VCPUS_AT_ALL';
-      return true;
-    })).toEqual([]);
+    expect(
+      unnoticed((step) => {
+        step['statusName'] = 'TDX_NO_VCPUS_AT_ALL';
+        return true;
+      }),
+    ).toEqual([]);
   });
 
   test('in an output: noticed for every operation that has one', () => {
-    expect(unnoticed((step) => {
-      if (step.out?.['rcx'] === undefined) return false;
-      step.out['rcx'] = '0x123456789';
-      return true;
-    })).toEqual([]);
+    expect(
+      unnoticed((step) => {
+        if (step.out?.['rcx'] === undefined) return false;
+        step.out['rcx'] = '0x123456789';
+        return true;
+      }),
+    ).toEqual([]);
   });
 
   test('in the entry afterwards: noticed for every operation that is about one', () => {
-    expect(unnoticed((step) => {
-      if (step.sept === undefined) return false;
-      step.sept['raw'] = '0x1';
-      return true;
-    })).toEqual([]);
+    expect(
+      unnoticed((step) => {
+        if (step.sept === undefined) return false;
+        step.sept['raw'] = '0x1';
+        return true;
+      }),
+    ).toEqual([]);
   });
 
   test.each(PAIRS)('in what Y answers: noticed in every cell of %s', async (name) => {
@@ -151,7 +185,9 @@ describe('a recording of our own that was altered', () => {
 
 /** A cell as it was written: no stage of Y's own is then no field. */
 const given = (cell: RecordedCell['cell']): object =>
-  Object.fromEntries(Object.entries(cell).filter(([name, value]) => name !== 'tdStageY' || value !== null));
+  Object.fromEntries(
+    Object.entries(cell).filter(([name, value]) => name !== 'tdStageY' || value !== null),
+  );
 
 describe('the recorder, asked what the real module was asked', () => {
   const MOST_SCENARIOS = 60;
@@ -163,7 +199,8 @@ describe('the recorder, asked what the real module was asked', () => {
         const real = JSON.parse(line) as Fixture; // parsed properly here
         const { config, steps } = parseScenario({ where: path, value: real });
         const recorder = new Recorder(config, universes);
-        for (const step of steps) expect(comparable(recorder.ask(askedBy(step)))).toBe(comparable(step));
+        for (const step of steps)
+          expect(comparable(recorder.ask(askedBy(step)))).toBe(comparable(step));
         expect(JSON.stringify(recorder.finish(real.id, 0).final)).toBe(JSON.stringify(real.final));
       }
       console.log(`${name}: ${lines.length} scenarios recorded again`);
@@ -172,8 +209,21 @@ describe('the recorder, asked what the real module was asked', () => {
   }
 
   const recorder = new CellRecorder();
-  interface Cell { x: string; y: string; relation: string; opState: string; xEntry: null; yEntry: null; }
-  interface Stages { x: string; y: string; relation: string; tdStageX: string; tdStageY?: string; }
+  interface Cell {
+    x: string;
+    y: string;
+    relation: string;
+    opState: string;
+    xEntry: null;
+    yEntry: null;
+  }
+  interface Stages {
+    x: string;
+    y: string;
+    relation: string;
+    tdStageX: string;
+    tdStageY?: string;
+  }
 
   testWith('conflicts.json', 'writes the same cells as conflicts.json has', () => {
     const { results } = recordedJson('conflicts.json') as { results: Cell[] }; // testWith has found it
@@ -181,20 +231,27 @@ describe('the recorder, asked what the real module was asked', () => {
       const { x, y, relation, opState, xEntry, yEntry } = real;
       const ours = recorder.conflict({ x, y, relation, opState, xEntry, yEntry });
       // of a VCPU that runs, what it holds is only told, and not measured
-      if (x.startsWith('(')) expect({ ...ours, xLocksHeldAtPause: 0 }).toEqual({ ...real, xLocksHeldAtPause: 0 });
+      if (x.startsWith('('))
+        expect({ ...ours, xLocksHeldAtPause: 0 }).toEqual({ ...real, xLocksHeldAtPause: 0 });
       else expect(JSON.stringify(ours)).toBe(JSON.stringify(real));
     }
     expect(results.length).toBeGreaterThan(1000);
   });
 
-  testWith('lifecycle-conflicts.json', 'writes the same cells as lifecycle-conflicts.json has', () => {
-    const { results } = recordedJson('lifecycle-conflicts.json') as { results: Stages[] }; // testWith has found it
-    for (const real of results) {
-      const { x, y, relation, tdStageX, tdStageY = null } = real;
-      expect(JSON.stringify(recorder.lifecycle({ x, y, relation, tdStageX, tdStageY }))).toBe(JSON.stringify(real));
-    }
-    expect(results.length).toBeGreaterThan(1000);
-  });
+  testWith(
+    'lifecycle-conflicts.json',
+    'writes the same cells as lifecycle-conflicts.json has',
+    () => {
+      const { results } = recordedJson('lifecycle-conflicts.json') as { results: Stages[] }; // testWith has found it
+      for (const real of results) {
+        const { x, y, relation, tdStageX, tdStageY = null } = real;
+        expect(JSON.stringify(recorder.lifecycle({ x, y, relation, tdStageX, tdStageY }))).toBe(
+          JSON.stringify(real),
+        );
+      }
+      expect(results.length).toBeGreaterThan(1000);
+    },
+  );
 });
 
 /** The call that a recorded step made. */
@@ -203,37 +260,52 @@ function askedBy({ op, lp, in: input, repeat }: RecordedStep): Asked {
 }
 
 /**
- * A step, as text, without what the real recordings leave open: at which level they looked for an entry when the
- * function has none, and what R8 held before the functions that do not touch it.
+ * A step, as text, without what the real recordings leave open: at which level they looked for an
+ * entry when the function has none, and what R8 held before the functions that do not touch it.
  */
 function comparable(step: RecordedStep): string {
   const hasLevel = step.in.gpa === undefined || step.in.level !== undefined;
-  const untold = step.op === 'TDH.MEM.SEPT.REMOVE' || step.op === 'TDH.MEM.PAGE.PROMOTE' ? { r8: undefined } : {};
+  const untold =
+    step.op === 'TDH.MEM.SEPT.REMOVE' || step.op === 'TDH.MEM.PAGE.PROMOTE'
+      ? { r8: undefined }
+      : {};
   const out = isObject(step['out']) ? { out: { ...step['out'], ...untold } } : {};
-  return JSON.stringify({ ...step, ...out, ...(hasLevel ? {} : { septBefore: undefined, sept: undefined }) });
+  return JSON.stringify({
+    ...step,
+    ...out,
+    ...(hasLevel ? {} : { septBefore: undefined, sept: undefined }),
+  });
 }
 
 describe('npm run record', () => {
   let folder = '';
-  beforeAll(() => { folder = mkdtempSync(join(tmpdir(), 'sept-')); });
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'sept-'));
+  });
   afterAll(() => rmSync(folder, { recursive: true }));
-  const record = (...args: string[]): Promise<{ stdout: string; stderr: string }> => promisify(execFile)(
-    process.execPath,
-    ['--import', 'tsx', pathOf('cli/record.ts'), ...args],
-  );
+  const record = (...args: string[]): Promise<{ stdout: string; stderr: string }> =>
+    promisify(execFile)(process.execPath, ['--import', 'tsx', pathOf('cli/record.ts'), ...args]);
 
   test('records other seeds on request, for sept to replay', async () => {
     const { stdout } = await record('--folder', folder, '--seed', '7000', '--scenarios', '3');
-    expect(stdout.split('\n').map((line) => line.replace(/,.*/, '')).slice(0, 2))
-      .toEqual(['sequential.jsonl.gz: 3 lines', 'lifecycle.jsonl.gz: 2 lines']);
-    const { code, stdout: replayed } = await sept('replay', ...SCENARIOS.map((name) => join(folder, name)));
+    expect(
+      stdout
+        .split('\n')
+        .map((line) => line.replace(/,.*/, ''))
+        .slice(0, 2),
+    ).toEqual(['sequential.jsonl.gz: 3 lines', 'lifecycle.jsonl.gz: 2 lines']);
+    const { code, stdout: replayed } = await sept(
+      'replay',
+      ...SCENARIOS.map((name) => join(folder, name)),
+    );
     expect(replayed).toMatch(/^5 scenarios, \d+ steps, 0 differing\n$/);
     expect(code).toBe(0);
   });
 
   test('refuses a seed that is none, in one line', async () => {
     await expect(record('--folder', folder, '--seed', 'x')).rejects.toMatchObject({
-      code: 1, stderr: "error: option '--seed <number>' argument 'x' is invalid. expected a whole number\n",
+      code: 1,
+      stderr: "error: option '--seed <number>' argument 'x' is invalid. expected a whole number\n",
     });
   });
 });

@@ -1,6 +1,6 @@
 /**
- * The races of `races.json` on the specification: PAGE.AUG, suspended between its write of the entry and its write of
- * PAMT, and calls that come in between.
+ * The races of `races.json` on the specification: PAGE.AUG, suspended between its write of the
+ * entry and its write of PAMT, and calls that come in between.
  */
 import type { Stage } from '../../../../properties/module/recordings/setups/setups.ts';
 import { withPair } from './pairs.ts';
@@ -37,22 +37,38 @@ const HALTED_OPERAND = 0xffffffff;
 export function ourRace(stage: Stage, { name, y = '' }: Race): Race {
   const opState = name.endsWith('INITIALIZED') ? 'INITIALIZED' : 'RUNNABLE';
   const entry = y === 'TDH.MEM.PAGE.DEMOTE' ? 'FREE@L1' : 'FREE@L0';
-  const { yStatus, xStatus, entryAfter } = withPair(stage, { x: AUG, y, entry, opState }, (measured) => {
-    const writes = measured.trace?.events.filter(({ event }) => event === 'afterWrite');
-    return measured.pausedAt(writes?.find(({ what }) => what.startsWith('SEPT_ENTRY'))?.steps ?? 0);
-  });
+  const { yStatus, xStatus, entryAfter } = withPair(
+    stage,
+    { x: AUG, y, entry, opState },
+    (measured) => {
+      const writes = measured.trace?.events.filter(({ event }) => event === 'afterWrite');
+      return measured.pausedAt(
+        writes?.find(({ what }) => what.startsWith('SEPT_ENTRY'))?.steps ?? 0,
+      );
+    },
+  );
   const isHalted = yStatus === 'MODULE_HALT';
   const [status = '', operand] = yStatus.split('|');
   return {
-    name, x: AUG, xStatus, y, yResult: isHalted ? 'HALT' : 'RETURN', yStatus: status,
+    name,
+    x: AUG,
+    xStatus,
+    y,
+    yResult: isHalted ? 'HALT' : 'RETURN',
+    yStatus: status,
     yOperand: isHalted ? HALTED_OPERAND : operand === 'SEPT_TREE' ? SEPT_TREE : 0,
-    halt: isHalted ? 'UD2 0 0' : '', entryAfter: isPending(entryAfter) ? 'PENDING' : 'not PENDING',
+    halt: isHalted ? 'UD2 0 0' : '',
+    entryAfter: isPending(entryAfter) ? 'PENDING' : 'not PENDING',
   };
 }
 
-const isPending = (raw: bigint): boolean => (raw & 0x01e0_0000_0000_02c0n) === 0x0100_0000_0000_00c0n;
+const isPending = (raw: bigint): boolean =>
+  (raw & 0x01e0_0000_0000_02c0n) === 0x0100_0000_0000_00c0n;
 
-/** ACCEPT, suspended after its walk and before it takes the entry lock, while PAGE.AUG runs; then ACCEPT again. */
+/**
+ * ACCEPT, suspended after its walk and before it takes the entry lock, while PAGE.AUG runs; then
+ * ACCEPT again.
+ */
 export function ourAcceptRace(stage: Stage, { name, level = 0, retryAcceptStatus }: Race): Race {
   const pair = { x: ACCEPT, y: AUG, entry: `FREE@L${level}` };
   const { yStatus, xStatus, entryAfter, retry } = withPair(stage, pair, (measured) => {
@@ -60,7 +76,11 @@ export function ourAcceptRace(stage: Stage, { name, level = 0, retryAcceptStatus
     return { ...measured.pausedAt(walked?.steps ?? 0), retry: measured.xAfterY };
   });
   return {
-    name, level, hostAug: yStatus, acceptResult: 'RETURN', acceptStatus: xStatus.split('|')[0] ?? '',
+    name,
+    level,
+    hostAug: yStatus,
+    acceptResult: 'RETURN',
+    acceptStatus: xStatus.split('|')[0] ?? '',
     entryAfter: isPending(entryAfter) ? 'PENDING' : 'not PENDING',
     ...(retryAcceptStatus === undefined ? {} : { retryAcceptStatus: retry }),
   };
@@ -70,7 +90,10 @@ export function ourAcceptRace(stage: Stage, { name, level = 0, retryAcceptStatus
 export function haltsAtAnyPoint(stage: Stage, opState: string): string[] {
   const halts = new Set<string>();
   const remove = 'TDH.MEM.PAGE.REMOVE';
-  for (const [x, y] of [[AUG, remove], [remove, AUG]] as const) {
+  for (const [x, y] of [
+    [AUG, remove],
+    [remove, AUG],
+  ] as const) {
     withPair(stage, { x, y, entry: 'FREE@L0', opState }, (measured) => {
       for (const { steps } of measured.trace?.events ?? []) {
         const { xStatus, yStatus } = measured.pausedAt(steps);

@@ -6,5 +6,11 @@ import { LOGGING } from './logging.ts';
 import { ROOTS } from './roots.ts';
 import { TABLES } from './tables.ts';
 
-export const ALTERATIONS: readonly Alteration[] =
-  [...LOCKS, ...ENTRIES, ...TABLES, ...ROOTS, ...INVALIDATIONS, ...LOGGING];
+export const ALTERATIONS: readonly Alteration[] = [
+  ...LOCKS,
+  ...ENTRIES,
+  ...TABLES,
+  ...ROOTS,
+  ...INVALIDATIONS,
+  ...LOGGING,
+];

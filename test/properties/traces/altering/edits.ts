@@ -25,8 +25,11 @@ export class Edits {
   tracepointOf(change: Event): Event {
     const gfn = /gfn=0x(\w+)/.exec(change.text)?.[1] ?? '';
     const level = /level=(\d)/.exec(change.text)?.[1] ?? '';
-    return this.trace.next(change, ({ name, text }) =>
-      name === 'kvm_tdp_mmu_spte_changed' && text.includes(` gfn ${gfn} level ${level} `));
+    return this.trace.next(
+      change,
+      ({ name, text }) =>
+        name === 'kvm_tdp_mmu_spte_changed' && text.includes(` gfn ${gfn} level ${level} `),
+    );
   }
 
   /** Gives a value another one. */
@@ -34,8 +37,13 @@ export class Edits {
     const line = this.changed.get(e.at) ?? e.text;
     const pattern = new RegExp(` ${key}=(0x)?\\w+`);
     if (!pattern.test(line)) throw new NoPlace(`${line} has no ${key}`);
-    this.changed.set(e.at, line.replace(pattern, (_, hex?: string) =>
-      ` ${key}=${hex === undefined ? String(value) : hexOf(BigInt(value))}`));
+    this.changed.set(
+      e.at,
+      line.replace(
+        pattern,
+        (_, hex?: string) => ` ${key}=${hex === undefined ? String(value) : hexOf(BigInt(value))}`,
+      ),
+    );
   }
 
   /** It reads otherwise. */
@@ -48,7 +56,7 @@ export class Edits {
 
   /** Puts the text of an event in behind another one. */
   insert(after: Event, text: string): void {
-    this.inserted.set(after.at, [...this.inserted.get(after.at) ?? [], text]);
+    this.inserted.set(after.at, [...(this.inserted.get(after.at) ?? []), text]);
   }
 
   /** An event with some of its values changed, as text. */
@@ -64,7 +72,10 @@ export class Edits {
     this.insert(after, e.text);
   }
 
-  /** Number of the line that an event has in the end; of what was put in behind it when `behind` is not 0. */
+  /**
+   * Number of the line that an event has in the end; of what was put in behind it when `behind` is
+   * not 0.
+   */
   lineOf({ at }: Event, behind = 0): number {
     let line = at + 1 + behind;
     for (const [after, texts] of this.inserted) if (after < at) line += texts.length;
@@ -72,7 +83,10 @@ export class Edits {
   }
 
   lines(): string[] {
-    return this.trace.lines.flatMap((line, i) => [this.changed.get(i) ?? line, ...this.inserted.get(i) ?? []]);
+    return this.trace.lines.flatMap((line, i) => [
+      this.changed.get(i) ?? line,
+      ...(this.inserted.get(i) ?? []),
+    ]);
   }
 }
 
@@ -85,8 +99,8 @@ export interface Alteration {
   /** Our own captures are too short to have such a place; this one has. */
   readonly elsewhere?: string;
   /**
-   * Finds a place from a line on, alters it, and answers with the number of the line at which it shows. Throws NoPlace
-   * when there is none.
+   * Finds a place from a line on, alters it, and answers with the number of the line at which it
+   * shows. Throws NoPlace when there is none.
    */
   readonly alter: (edits: Edits, from: number) => number;
 }

@@ -8,8 +8,13 @@ const newOf = (e: Event): bigint => valueOf(e, 'new');
 const W = 2n;
 const NX = 1n << 63n;
 
-const protects = (trace: Trace) => (e: Event): boolean => trace.isLeaf(newOf(e), levelOf(e)) && (oldOf(e) & W) !== 0n &&
-  (newOf(e) & W) === 0n && trace.previous(e, ({ name }) => !/chg|spte_changed|rl|ru/.test(name)).name === 'wrprot_slot';
+const protects =
+  (trace: Trace) =>
+  (e: Event): boolean =>
+    trace.isLeaf(newOf(e), levelOf(e)) &&
+    (oldOf(e) & W) !== 0n &&
+    (newOf(e) & W) === 0n &&
+    trace.previous(e, ({ name }) => !/chg|spte_changed|rl|ru/.test(name)).name === 'wrprot_slot';
 
 /** All flushes of a task between two of its events. */
 function dropFlushes(edits: Edits, from: Event, to: Event): void {
@@ -20,23 +25,31 @@ function dropFlushes(edits: Edits, from: Event, to: Event): void {
   }
 }
 
-const nextHold = (trace: Trace, e: Event): Event => trace.next(e, ({ name, text }) => /^[rw]l_ret$/.test(name) && !text.includes('__cond_resched'));
+const nextHold = (trace: Trace, e: Event): Event =>
+  trace.next(e, ({ name, text }) => /^[rw]l_ret$/.test(name) && !text.includes('__cond_resched'));
 
 const PREFILLED = (trace: Trace, from: number): Event => {
-  const split = trace.first('kvm_mmu_split_huge_page', from, ({ text }) => / level 2 errno 0/.test(text));
+  const split = trace.first('kvm_mmu_split_huge_page', from, ({ text }) =>
+    / level 2 errno 0/.test(text),
+  );
   const gfn = BigInt(`0x${/ gfn (\w+)/.exec(split.text)?.[1] ?? ''}`);
   const seen = new Set<bigint>();
   return trace.first('chg', split.at, (e) => {
     const at = valueOf(e, 'gfn');
     if (levelOf(e) !== 1 || at < gfn || at >= gfn + 512n || seen.has(at)) return false;
     seen.add(at);
-    return trace.isLeaf(oldOf(e), 1) && trace.isLeaf(newOf(e), 1) && (newOf(e) & 0xffffffffff000n) === (oldOf(e) & 0xffffffffff000n);
+    return (
+      trace.isLeaf(oldOf(e), 1) &&
+      trace.isLeaf(newOf(e), 1) &&
+      (newOf(e) & 0xffffffffff000n) === (oldOf(e) & 0xffffffffff000n)
+    );
   });
 };
 
 export const LOGGING: readonly Alteration[] = [
   {
-    what: 'a child of a split maps another page than the large one did', rule: 'K13',
+    what: 'a child of a split maps another page than the large one did',
+    rule: 'K13',
     alter: (edits, from) => {
       const change = PREFILLED(edits.trace, from);
       edits.set(change, 'old', oldOf(change) ^ (1n << 14n));
@@ -45,41 +58,67 @@ export const LOGGING: readonly Alteration[] = [
     },
   },
   {
-    what: 'a leaf is passed over when logging begins', rule: 'K24',
+    what: 'a leaf is passed over when logging begins',
+    rule: 'K24',
     alter: (edits, from) => {
       const { trace } = edits;
       const ends = (e: Event): Event =>
-        trace.next(e, ({ name, text }) => name === 'flush_slot' || (/^[rw]l_ret$/.test(name) && !text.includes('__cond_resched')));
+        trace.next(
+          e,
+          ({ name, text }) =>
+            name === 'flush_slot' || (/^[rw]l_ret$/.test(name) && !text.includes('__cond_resched')),
+        );
       // nobody gives W back meanwhile, who would not have to if it was not taken
-      const change = trace.first('chg', from, (e) => protects(trace)(e) &&
-        !trace.lines.slice(e.at, ends(e).at).some((line) => line.includes(` gva ${valueOf(e, 'gfn').toString(16)}`)));
+      const change = trace.first(
+        'chg',
+        from,
+        (e) =>
+          protects(trace)(e) &&
+          !trace.lines
+            .slice(e.at, ends(e).at)
+            .some((line) => line.includes(` gva ${valueOf(e, 'gfn').toString(16)}`)),
+      );
       edits.undo(change);
       const next = ends(change);
       return edits.lineOf(next);
     },
   },
   {
-    what: 'logging begins without a flush', rule: 'K24',
+    what: 'logging begins without a flush',
+    rule: 'K24',
     alter: (edits, from) => {
       const { trace } = edits;
-      const began = trace.first('wrprot_slot', from, (e) => trace.next(e, ({ name }) => /chg|flush_slot/.test(name)).name === 'chg');
+      const began = trace.first(
+        'wrprot_slot',
+        from,
+        (e) => trace.next(e, ({ name }) => /chg|flush_slot/.test(name)).name === 'chg',
+      );
       const next = nextHold(trace, releasedAfter(trace, began));
       dropFlushes(edits, began, next);
       return edits.lineOf(next);
     },
   },
   {
-    what: 'the log is read and a leaf that it tells of passed over', rule: 'K24',
+    what: 'the log is read and a leaf that it tells of passed over',
+    rule: 'K24',
     alter: (edits, from) => {
       const { trace } = edits;
-      const change = trace.first('kvm_tdp_mmu_spte_changed', from, (e) => / old_spte \w+7 new_spte \w+5$/.test(e.text) &&
-        trace.previous(e, () => true).name === 'cleardirty_pt');
+      const change = trace.first(
+        'kvm_tdp_mmu_spte_changed',
+        from,
+        (e) =>
+          / old_spte \w+7 new_spte \w+5$/.test(e.text) &&
+          trace.previous(e, () => true).name === 'cleardirty_pt',
+      );
       edits.drop(change);
-      return edits.lineOf(trace.next(change, ({ name }) => name === 'cleardirty_pt' || /^[rw]u$/.test(name)));
+      return edits.lineOf(
+        trace.next(change, ({ name }) => name === 'cleardirty_pt' || /^[rw]u$/.test(name)),
+      );
     },
   },
   {
-    what: 'the log is read without a flush', rule: 'K24',
+    what: 'the log is read without a flush',
+    rule: 'K24',
     alter: (edits, from) => {
       const { trace } = edits;
       const began = trace.first('cleardirty_pt', from);
@@ -89,8 +128,10 @@ export const LOGGING: readonly Alteration[] = [
     },
   },
   {
-    what: 'a huge page is mapped, whose writes are to be logged', rule: 'K24',
-    whole: true, elsewhere: 'linux-7.3.4-b-dirty-log-toggle-2m',
+    what: 'a huge page is mapped, whose writes are to be logged',
+    rule: 'K24',
+    whole: true,
+    elsewhere: 'linux-7.3.4-b-dirty-log-toggle-2m',
     alter: (edits, from) => {
       const { trace } = edits;
       for (let at = from; ;) {
@@ -99,11 +140,26 @@ export const LOGGING: readonly Alteration[] = [
         at = read.at + 1;
         const began = trace.previous(read, ({ name }) => name === 'wrprot_slot');
         const [base, n] = [valueOf(began, 'base'), valueOf(began, 'n')];
-        const ended = trace.all('recover_slot').findLast((e) => e.at < began.at && valueOf(e, 'base') === base);
-        const before = trace.all('wrprot_slot').findLast((e) => e.at < began.at && valueOf(e, 'base') === base);
+        const ended = trace
+          .all('recover_slot')
+          .findLast((e) => e.at < began.at && valueOf(e, 'base') === base);
+        const before = trace
+          .all('wrprot_slot')
+          .findLast((e) => e.at < began.at && valueOf(e, 'base') === base);
         if (ended === undefined || before === undefined) continue;
-        const change = trace.all('chg').find((e) => e.at > before.at && e.at < began.at && valueOf(e, 'gfn') >= base && valueOf(e, 'gfn') < base + n &&
-          levelOf(e) === 2 && trace.isLeaf(newOf(e), 2) && (newOf(e) & W) !== 0n && trace.previous(e, ({ name }) => !/chg|spte_ch|request/.test(name)).name === 'map');
+        const change = trace
+          .all('chg')
+          .find(
+            (e) =>
+              e.at > before.at &&
+              e.at < began.at &&
+              valueOf(e, 'gfn') >= base &&
+              valueOf(e, 'gfn') < base + n &&
+              levelOf(e) === 2 &&
+              trace.isLeaf(newOf(e), 2) &&
+              (newOf(e) & W) !== 0n &&
+              trace.previous(e, ({ name }) => !/chg|spte_ch|request/.test(name)).name === 'map',
+          );
         if (change === undefined) continue;
         edits.drop(ended, began);
         return edits.lineOf(change);
@@ -111,7 +167,8 @@ export const LOGGING: readonly Alteration[] = [
     },
   },
   {
-    what: 'another table is taken back than the one that was meant', rule: 'K18',
+    what: 'another table is taken back than the one that was meant',
+    rule: 'K18',
     alter: (edits, from) => {
       const { trace } = edits;
       const recovery = trace.first('nxzap', from, (e) => trace.next(e, () => true).name === 'chg');
@@ -120,7 +177,8 @@ export const LOGGING: readonly Alteration[] = [
     },
   },
   {
-    what: 'a table is taken back without a flush', rule: 'K20',
+    what: 'a table is taken back without a flush',
+    rule: 'K20',
     alter: (edits, from) => {
       const { trace } = edits;
       const recovery = trace.first('nxzap', from, (e) => trace.next(e, () => true).name === 'chg');
@@ -130,37 +188,57 @@ export const LOGGING: readonly Alteration[] = [
     },
   },
   {
-    what: 'small pages are merged without a flush', rule: 'K25',
+    what: 'small pages are merged without a flush',
+    rule: 'K25',
     elsewhere: 'linux-7.3.4-c-ee-dirty-log-toggle',
     alter: (edits, from) => {
       const { trace } = edits;
-      const began = trace.first('recover_slot', from, (e) => trace.next(e, ({ name }) => /chg|flush|^[rw]u/.test(name)).name === 'chg');
+      const began = trace.first(
+        'recover_slot',
+        from,
+        (e) => trace.next(e, ({ name }) => /chg|flush|^[rw]u/.test(name)).name === 'chg',
+      );
       const next = nextHold(trace, releasedAfter(trace, began));
       dropFlushes(edits, began, next);
       return edits.lineOf(next);
     },
   },
   {
-    what: 'a fault puts a huge page where a table was, without a flush', rule: 'K25',
+    what: 'a fault puts a huge page where a table was, without a flush',
+    rule: 'K25',
     alter: (edits, from) => {
       const { trace } = edits;
-      const change = trace.first('chg', from, (e) => isShared(e) && trace.isTable(oldOf(e), levelOf(e)) && trace.isLeaf(newOf(e), levelOf(e)) &&
-        trace.previous(e, ({ name }) => !/chg|spte_ch|request/.test(name)).name === 'map');
+      const change = trace.first(
+        'chg',
+        from,
+        (e) =>
+          isShared(e) &&
+          trace.isTable(oldOf(e), levelOf(e)) &&
+          trace.isLeaf(newOf(e), levelOf(e)) &&
+          trace.previous(e, ({ name }) => !/chg|spte_ch|request/.test(name)).name === 'map',
+      );
       const released = releasedAfter(trace, change);
       dropFlushes(edits, change, released);
       return edits.lineOf(released);
     },
   },
   {
-    what: 'one huge page may be executed while others may not', whole: true, rule: 'K12',
+    what: 'one huge page may be executed while others may not',
+    whole: true,
+    rule: 'K12',
     alter: (edits, from) => {
       const { trace } = edits;
-      const huge = (e: Event): boolean => levelOf(e) === 2 && trace.isLeaf(newOf(e), 2) && (newOf(e) & NX) !== 0n && oldOf(e) === trace.empty;
+      const huge = (e: Event): boolean =>
+        levelOf(e) === 2 &&
+        trace.isLeaf(newOf(e), 2) &&
+        (newOf(e) & NX) !== 0n &&
+        oldOf(e) === trace.empty;
       trace.first('zap_inval', 0);
       const first = trace.first('chg', from, huge);
       const second = trace.first('chg', first.at + 1, huge);
       const third = trace.first('chg', second.at + 1, huge);
-      if (trace.all('inval_roots').some(({ at }) => at > first.at && at < third.at)) throw new NoPlace('it was allowed in between');
+      if (trace.all('inval_roots').some(({ at }) => at > first.at && at < third.at))
+        throw new NoPlace('it was allowed in between');
       edits.set(second, 'new', newOf(second) & ~NX);
       return edits.lineOf(second);
     },

@@ -1,45 +1,76 @@
 /** Roots: who makes them invalid, who uses them, and what becomes of what they hold. */
 import type { Alteration, Edits } from './edits.ts';
 import { INVALID } from './invalidations.ts';
-import { freed } from './tables.ts';
 import { acquiredFor, releasedAfter } from './locks.ts';
+import { freed } from './tables.ts';
 import { type Event, hasPlace, hasValue, levelOf, NoPlace, type Trace, valueOf } from './trace.ts';
 
 const DIRECT_MAP = 0xffff_8880_0000_0000n;
 const FAR = 50_000;
 const NEAR = 10;
 
-/** Roots of a VM are made invalid while it lives, and goes on living: it has faults before and afterwards. */
-const invalidated = (trace: Trace, from: number): Event => trace.first('inval_roots', from, (e) =>
-  acquiredFor(trace, e).at > e.at - NEAR && hasPlace(() => trace.last('map', e.at)) && hasPlace(() => trace.first('map', e.at)));
+/**
+ * Roots of a VM are made invalid while it lives, and goes on living: it has faults before and
+ * afterwards.
+ */
+const invalidated = (trace: Trace, from: number): Event =>
+  trace.first(
+    'inval_roots',
+    from,
+    (e) =>
+      acquiredFor(trace, e).at > e.at - NEAR &&
+      hasPlace(() => trace.last('map', e.at)) &&
+      hasPlace(() => trace.first('map', e.at)),
+  );
 
 /** The entry of a root that is emptied when it is zapped. */
-const emptied = (trace: Trace, from: number): Event => trace.first('chg', from, (e) =>
-  levelOf(e) === 4 && trace.isTable(valueOf(e, 'old'), 4) && !trace.isPresent(valueOf(e, 'new')));
+const emptied = (trace: Trace, from: number): Event =>
+  trace.first(
+    'chg',
+    from,
+    (e) =>
+      levelOf(e) === 4 &&
+      trace.isTable(valueOf(e, 'old'), 4) &&
+      !trace.isPresent(valueOf(e, 'new')),
+  );
 
-/** Takes away all that is told of the zapping of a root, and of what it held; answers with its last put. */
+/**
+ * Takes away all that is told of the zapping of a root, and of what it held; answers with its last
+ * put.
+ */
 function unzapped(edits: Edits, from: number): Event {
   const { trace } = edits;
   const zap = trace.previous(emptied(trace, from), ({ name }) => name === 'zap_root');
   const [kvm, spt] = [valueOf(zap, 'kvm'), valueOf(zap, 'spt')];
-  const put = trace.first('put_root', zap.at, (e) => valueOf(e, 'rc') === 1n && valueOf(e, 'spt') === spt);
+  const put = trace.first(
+    'put_root',
+    zap.at,
+    (e) => valueOf(e, 'rc') === 1n && valueOf(e, 'spt') === spt,
+  );
   const between = trace.next(zap, ({ name }) => name === 'zap_leafs' || name === 'put_root');
   if (between.name === 'zap_leafs') throw new NoPlace('the task does something else meanwhile');
   const free = freed(trace, spt - DIRECT_MAP, put.at);
   // what was there before the trace is not known
   trace.last('init_sp', zap.at, (e) => valueOf(e, 'spt') === spt);
   for (const name of ['chg', 'kvm_tdp_mmu_spte_changed', 'zap_root_ret', 'zap_root']) {
-    for (const e of trace.all(name)) if (e.task === zap.task && e.at >= zap.at && e.at < put.at) edits.drop(e);
+    for (const e of trace.all(name))
+      if (e.task === zap.task && e.at >= zap.at && e.at < put.at) edits.drop(e);
   }
   for (const e of trace.all('free_rcu')) if (e.at > zap.at && e.at < free.at) edits.drop(e);
-  if (trace.all('inv_end').some(({ at }) => at > zap.at && at < free.at)) throw new NoPlace('something is invalidated meanwhile');
-  if (trace.all('zap_root').some((e) => e.at > zap.at && e.at < put.at && valueOf(e, 'kvm') !== kvm)) throw new NoPlace('another VM is in between');
+  if (trace.all('inv_end').some(({ at }) => at > zap.at && at < free.at))
+    throw new NoPlace('something is invalidated meanwhile');
+  if (
+    trace.all('zap_root').some((e) => e.at > zap.at && e.at < put.at && valueOf(e, 'kvm') !== kvm)
+  )
+    throw new NoPlace('another VM is in between');
   return put;
 }
 
 export const ROOTS: readonly Alteration[] = [
   {
-    what: 'roots are made invalid without the lock', whole: true, rule: 'K32',
+    what: 'roots are made invalid without the lock',
+    whole: true,
+    rule: 'K32',
     alter: (edits, from) => {
       const { trace } = edits;
       const made = invalidated(trace, from);
@@ -48,60 +79,90 @@ export const ROOTS: readonly Alteration[] = [
     },
   },
   {
-    what: 'roots are made invalid with the lock held for read', whole: true, rule: 'K32',
+    what: 'roots are made invalid with the lock held for read',
+    whole: true,
+    rule: 'K32',
     alter: (edits, from) => {
       const { trace } = edits;
       const made = invalidated(trace, from);
       const acquired = acquiredFor(trace, made);
-      edits.rewrite(trace.previous(acquired, ({ name }) => name === 'wl'), / wl: /, ' rl: ');
+      edits.rewrite(
+        trace.previous(acquired, ({ name }) => name === 'wl'),
+        / wl: /,
+        ' rl: ',
+      );
       edits.rewrite(acquired, / wl_ret: /, ' rl_ret: ');
       return edits.lineOf(made);
     },
   },
   {
-    what: 'a fault maps under a root that is invalid', rule: 'K33',
+    what: 'a fault maps under a root that is invalid',
+    rule: 'K33',
     alter: (edits, from) => {
       const { trace } = edits;
       const made = invalidated(trace, from);
       const kvm = valueOf(made, 'kvm');
       const isOf = (e: Event): boolean => valueOf(e, 'kvm') === kvm;
       const before = trace.last('map', made.at, isOf);
-      const after = trace.first('map', releasedAfter(trace, made).at, (e) => isOf(e) && valueOf(e, 'root') !== valueOf(before, 'root'));
+      const after = trace.first(
+        'map',
+        releasedAfter(trace, made).at,
+        (e) => isOf(e) && valueOf(e, 'root') !== valueOf(before, 'root'),
+      );
       edits.set(after, 'root', valueOf(before, 'root'));
       return edits.lineOf(after);
     },
   },
   {
-    what: 'a vCPU goes on with a root that is invalid', rule: 'K23',
+    what: 'a vCPU goes on with a root that is invalid',
+    rule: 'K23',
     alter: (edits, from) => {
       const { trace } = edits;
       const made = invalidated(trace, from);
       const kvm = valueOf(made, 'kvm');
       const done = releasedAfter(trace, made);
-      const loaded = trace.first('loadmmu', done.at, (e) => valueOf(trace.previous(e, ({ name }) => name === 'fpf' || name === 'map'), 'kvm') === kvm);
+      const loaded = trace.first(
+        'loadmmu',
+        done.at,
+        (e) =>
+          valueOf(
+            trace.previous(e, ({ name }) => name === 'fpf' || name === 'map'),
+            'kvm',
+          ) === kvm,
+      );
       const used = trace.previous(loaded, ({ name }) => name === 'fpf' || name === 'map');
-      if (used.at < trace.last('alloc_root', made.at, (e) => valueOf(e, 'kvm') === kvm).at) throw new NoPlace('its root is an older one');
+      if (used.at < trace.last('alloc_root', made.at, (e) => valueOf(e, 'kvm') === kvm).at)
+        throw new NoPlace('its root is an older one');
       const entry = trace.next(loaded, ({ name }) => name === 'kvm_entry');
       for (const name of ['loadmmu', 'freeobs', 'alloc_root']) {
-        for (const e of trace.all(name)) if (e.task === loaded.task && e.at > used.at && e.at < entry.at) edits.drop(e);
+        for (const e of trace.all(name))
+          if (e.task === loaded.task && e.at > used.at && e.at < entry.at) edits.drop(e);
       }
-      return edits.lineOf(trace.next(used.at > done.at ? used : { ...used, at: done.at }, ({ name }) => name === 'kvm_entry'));
+      return edits.lineOf(
+        trace.next(
+          used.at > done.at ? used : { ...used, at: done.at },
+          ({ name }) => name === 'kvm_entry',
+        ),
+      );
     },
   },
   {
-    what: 'a root is freed before it is zapped', rule: 'K32',
+    what: 'a root is freed before it is zapped',
+    rule: 'K32',
     alter: (edits, from) => {
       const put = unzapped(edits, from);
       return edits.lineOf(put);
     },
   },
   {
-    what: 'a root is freed before it is zapped, and nobody said that it was put, or that zapping was over', rule: 'K32',
+    what: 'a root is freed before it is zapped, and nobody said that it was put, or that zapping was over',
+    rule: 'K32',
     elsewhere: 'linux-7.3.4-memslot-delete-quirkoff',
     alter: (edits, from) => {
       const { trace } = edits;
       const put = unzapped(edits, from);
-      if (trace.all('vm_uninit').some(({ at }) => at > put.at - 100 && at < put.at)) throw new NoPlace('the VM ends');
+      if (trace.all('vm_uninit').some(({ at }) => at > put.at - 100 && at < put.at))
+        throw new NoPlace('the VM ends');
       for (const name of ['put_root', 'zap_inval_ret']) {
         for (const e of trace.all(name)) if (e.at >= put.at && e.at < put.at + FAR) edits.drop(e);
       }
@@ -109,45 +170,66 @@ export const ROOTS: readonly Alteration[] = [
     },
   },
   {
-    what: 'a root whose address is all that is known of it is freed before it is zapped', rule: 'K32',
-    whole: true, elsewhere: 'linux-6.1.192-fork-cow',
+    what: 'a root whose address is all that is known of it is freed before it is zapped',
+    rule: 'K32',
+    whole: true,
+    elsewhere: 'linux-6.1.192-fork-cow',
     alter: (edits, from) => {
       const { trace } = edits;
       const pass = trace.first('zap_pass', from);
-      if (hasValue(pass, 'spt') || trace.all('zap_root').length > 0) throw new NoPlace('it has a name');
+      if (hasValue(pass, 'spt') || trace.all('zap_root').length > 0)
+        throw new NoPlace('it has a name');
       const sp = valueOf(pass, 'root');
-      const free = trace.first('free_rcu', pass.at, (e) => valueOf(e, 'head') >= sp && valueOf(e, 'head') < sp + 256n);
+      const free = trace.first(
+        'free_rcu',
+        pass.at,
+        (e) => valueOf(e, 'head') >= sp && valueOf(e, 'head') < sp + 256n,
+      );
       for (const e of trace.all('free_rcu')) if (e.at > pass.at && e.at < free.at) edits.drop(e);
       for (const name of ['chg', 'kvm_tdp_mmu_spte_changed']) {
-        for (const e of trace.all(name)) if (e.task === pass.task && e.at > pass.at && e.at < free.at) edits.drop(e);
+        for (const e of trace.all(name))
+          if (e.task === pass.task && e.at > pass.at && e.at < free.at) edits.drop(e);
       }
       return edits.lineOf(free);
     },
   },
   {
-    what: 'an entry of a root is passed over when all of it is zapped', rule: 'K26',
+    what: 'an entry of a root is passed over when all of it is zapped',
+    rule: 'K26',
     alter: (edits, from) => {
       const { trace } = edits;
       const entry = emptied(trace, from);
-      const spt = valueOf(trace.previous(entry, ({ name }) => name === 'zap_root'), 'spt');
+      const spt = valueOf(
+        trace.previous(entry, ({ name }) => name === 'zap_root'),
+        'spt',
+      );
       trace.last('init_sp', entry.at, (e) => valueOf(e, 'spt') === spt);
       edits.undo(entry);
       const returned = trace.next(entry, ({ name }) => name === 'zap_root_ret');
-      if (trace.all('free_rcu').some(({ at }) => at > entry.at && at < returned.at)) throw new NoPlace('what it held is freed');
+      if (trace.all('free_rcu').some(({ at }) => at > entry.at && at < returned.at))
+        throw new NoPlace('what it held is freed');
       return edits.lineOf(returned);
     },
   },
   {
-    what: 'the last reference of a root is put that is valid', rule: 'K31',
+    what: 'the last reference of a root is put that is valid',
+    rule: 'K31',
     alter: (edits, from) => {
-      const put = edits.trace.first('put_root', from, (e) => hasValue(e, 'rc') && valueOf(e, 'rc') > 1n &&
-        (valueOf(e, 'role') & (INVALID[edits.trace.kernel] ?? 0n)) === 0n);
+      const put = edits.trace.first(
+        'put_root',
+        from,
+        (e) =>
+          hasValue(e, 'rc') &&
+          valueOf(e, 'rc') > 1n &&
+          (valueOf(e, 'role') & (INVALID[edits.trace.kernel] ?? 0n)) === 0n,
+      );
       edits.set(put, 'rc', 1);
       return edits.lineOf(put);
     },
   },
   {
-    what: 'a root is put once too often', rule: 'K31',
+    what: 'a root is put once too often',
+    rule: 'K31',
     alter: (edits, from) => {
       const put = edits.trace.first('put_root', from, (e) => hasValue(e, 'rc'));
       edits.set(put, 'rc', 0);
@@ -155,7 +237,8 @@ export const ROOTS: readonly Alteration[] = [
     },
   },
   {
-    what: 'a vCPU is given a root that is invalid', rule: 'K34',
+    what: 'a vCPU is given a root that is invalid',
+    rule: 'K34',
     alter: (edits, from) => {
       const { trace } = edits;
       const made = invalidated(trace, from);

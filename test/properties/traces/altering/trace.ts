@@ -1,7 +1,7 @@
 /** The text of a capture, by events: where something can be altered, and how it reads when it was. */
 import { TRACED_KERNELS } from '../../../../properties/traces/kernels/kernel.ts';
-import type { SpteLayout } from '../../../../spec/kvm/layouts/layout.ts';
 import type { Halves } from '../../../../spec/kvm/layouts/halves.ts';
+import type { SpteLayout } from '../../../../spec/kvm/layouts/layout.ts';
 import type { KernelVersion } from '../../../../spec/kvm/layouts/table.ts';
 
 /** A capture has no such place. */
@@ -79,26 +79,30 @@ export class Trace {
   /** The first event of that name from a line on. */
   first(name: string, from: number, suits: (e: Event) => boolean = () => true): Event {
     const events = this.all(name);
-    for (let i = indexFrom(events, from); i < events.length; i++) if (suits(eventAt(events, i))) return eventAt(events, i);
+    for (let i = indexFrom(events, from); i < events.length; i++)
+      if (suits(eventAt(events, i))) return eventAt(events, i);
     throw new NoPlace(`no ${name} from line ${from + 1} on`);
   }
 
   last(name: string, before: number, suits: (e: Event) => boolean = () => true): Event {
     const events = this.all(name);
-    for (let i = indexFrom(events, before) - 1; i >= 0; i--) if (suits(eventAt(events, i))) return eventAt(events, i);
+    for (let i = indexFrom(events, before) - 1; i >= 0; i--)
+      if (suits(eventAt(events, i))) return eventAt(events, i);
     throw new NoPlace(`no ${name} before line ${before + 1}`);
   }
 
   /** The next event of the same task that suits. */
   next(e: Event, suits: (next: Event) => boolean): Event {
     const events = this.byTask.get(e.task) ?? [];
-    for (let i = indexFrom(events, e.at + 1); i < events.length; i++) if (suits(eventAt(events, i))) return eventAt(events, i);
+    for (let i = indexFrom(events, e.at + 1); i < events.length; i++)
+      if (suits(eventAt(events, i))) return eventAt(events, i);
     throw new NoPlace(`nothing of ${e.task} after line ${e.at + 1}`);
   }
 
   previous(e: Event, suits: (previous: Event) => boolean): Event {
     const events = this.byTask.get(e.task) ?? [];
-    for (let i = indexFrom(events, e.at) - 1; i >= 0; i--) if (suits(eventAt(events, i))) return eventAt(events, i);
+    for (let i = indexFrom(events, e.at) - 1; i >= 0; i--)
+      if (suits(eventAt(events, i))) return eventAt(events, i);
     throw new NoPlace(`nothing of ${e.task} before line ${e.at + 1}`);
   }
 
