@@ -1,7 +1,7 @@
 import { NoPolicy } from '../impl/index.ts';
 import { NotDeterministic } from '../properties/checker/check.ts';
-import { PolicyError, UnusableHistory } from '../properties/checker/engine.ts';
-import { HistorySyntaxError } from '../properties/checker/scenarios/text.ts';
+import { PolicyError, UnusableScenario } from '../properties/checker/engine.ts';
+import { ScenarioSyntaxError } from '../properties/checker/scenarios/text.ts';
 import { InputError } from '../properties/files/input.ts';
 import { NoRule } from '../properties/rules/discovery.ts';
 
@@ -22,8 +22,8 @@ export const isTheirs = (error: unknown): error is Error =>
 const THEIRS = [
   UsageError,
   InputError,
-  HistorySyntaxError,
-  UnusableHistory,
+  ScenarioSyntaxError,
+  UnusableScenario,
   NoPolicy,
   NoRule,
   PolicyError,

@@ -85,9 +85,9 @@ export const seedOption = (): Option =>
     whole(0, MAX_SEED),
   );
 
-/** `--runs`: how many histories. */
+/** `--runs`: how many scenarios. */
 export const runsOption = (): Option =>
-  new Option('--runs <n>', 'how many histories to generate for each property').argParser(
+  new Option('--runs <n>', 'how many scenarios to generate for each property').argParser(
     whole(1, MAX_SEED),
   );
 

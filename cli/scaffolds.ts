@@ -58,17 +58,17 @@ export default {
   versions: ['*'],
 
   // Called once for a VM. What a rule remembers of a run it forgets in vm.m.onReset(() => { … }).
-  watch(vm, judge) {
+  watch(vm, report) {
     vm.listeners.push({
       answered(call) {
         if (call.name !== 'TDH.MEM.PAGE.REMOVE') return;
-        judge.exercised();
+        report.exercised();
         if (vm.mmuLock.heldForWrite(vm.m.current)) return;
-        judge.violated('mmu_lock held for write', \`\${call.name} without\`);
+        report.violated('mmu_lock held for write', \`\${call.name} without\`);
       },
     });
   },
 
-  // atRest(vm, judge) { … } looks when every actor has ended, atEnd(vm, judge) { … } when the VM is gone.
+  // atRest(vm, report) { … } looks when every actor has ended, atEnd(vm, report) { … } when the VM is gone.
 } satisfies VmRule;
 `;

@@ -3,8 +3,8 @@ import { existsSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } 
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { EngineOptions } from '../properties/checker/engine.ts';
-import type { History } from '../properties/checker/scenarios/scenario.ts';
-import { formatHistory } from '../properties/checker/scenarios/text.ts';
+import type { Scenario } from '../properties/checker/scenarios/scenario.ts';
+import { formatScenario } from '../properties/checker/scenarios/text.ts';
 import { whyUntold } from '../properties/traces/blind-spots.ts';
 import { Emitter } from '../properties/traces/emit/emit.ts';
 import type { Violation } from '../spec/machine/rule.ts';
@@ -22,20 +22,20 @@ export function assertWritable(file: string | undefined): void {
 }
 
 /**
- * Runs `history` once more, to its end, as a kernel would, and writes it to `file`, or leaves that
+ * Runs `scenario` once more, to its end, as a kernel would, and writes it to `file`, or leaves that
  * as it was. Says why the trace does not show the `violation` that the monitors saw, where that is
  * so.
  */
 export function writeTrace(
   file: string,
   options: EngineOptions,
-  history: History,
+  scenario: Scenario,
   violation: Violation | null,
 ): void {
-  const { lines } = new Emitter({ ...options, rules: false }).emit(history);
+  const { lines } = new Emitter({ ...options, rules: false }).emit(scenario);
   const text = `${lines.join('\n')}\n`;
   write(file, file.endsWith('.gz') ? gzipSync(text) : Buffer.from(text));
-  warn(`${file}: ${lines.length} lines, of the history '${formatHistory(history)}'`);
+  warn(`${file}: ${lines.length} lines, of the scenario '${formatScenario(scenario)}'`);
   const why = violation === null ? null : whyUntold(violation);
   if (why !== null) warn(`${file}: sept trace will not name ${violation?.rule}: ${why}`);
 }

@@ -8,14 +8,14 @@ export {
   explain,
   NotDeterministic,
   type CheckOptions,
-  type Finding,
+  type Counterexample,
   type Verdict,
 } from './checker/check.ts';
 export {
   Engine,
   PolicyError,
   rulesFor,
-  UnusableHistory,
+  UnusableScenario,
   type EngineOptions,
 } from './checker/engine.ts';
 export type { Shape } from './checker/scenarios/arbitrary.ts';
@@ -25,10 +25,10 @@ export type {
   ActorProgram,
   ActorRole,
   Deviation,
-  History,
+  Scenario,
   Operation,
 } from './checker/scenarios/scenario.ts';
-export { formatHistory, HistorySyntaxError, parseHistory } from './checker/scenarios/text.ts';
+export { formatScenario, ScenarioSyntaxError, parseScenario } from './checker/scenarios/text.ts';
 export { catalogue, type CatalogueEntry } from './checker/reports/catalogue.ts';
 export { story, type Report } from './checker/reports/report.ts';
 export { timelineOf, type Row, type Timeline } from './checker/reports/timeline.ts';

@@ -7,7 +7,7 @@
  *
  *     conformance(policy);
  *
- * The histories are run once for a module version; then each rule is a test, whose title is what
+ * The scenarios are run once for a module version; then each rule is a test, whose title is what
  * the rule says. A rule that was never put to the test fails its own, unless the policy says in
  * `never` why it cannot be.
  */
@@ -26,7 +26,7 @@ import { NotDeterministic, type CheckOptions, type Verdict } from './checker/che
 import { checkForeign } from './checker/determinism.ts';
 import { PolicyError, rulesFor } from './checker/engine.ts';
 import { CORPUS } from './checker/scenarios/corpus.ts';
-import type { History } from './checker/scenarios/scenario.ts';
+import type { Scenario } from './checker/scenarios/scenario.ts';
 import { watchdog } from './checker/watchdog.ts';
 import type { VmRule } from './rules/rule.ts';
 
@@ -35,14 +35,14 @@ export interface ConformanceOptions extends Pick<CheckOptions, 'handle' | 'only'
   /** Versions of the TDX module; all that are specified when absent. */
   readonly modules?: readonly ModuleVersion[];
   readonly seed?: number;
-  /** Histories for each module version. */
+  /** Scenarios for each module version. */
   readonly runs?: number;
   /** Milliseconds for each module version, whatever the runs. */
   readonly time?: number;
   /** Rules besides the shipped ones. */
   readonly properties?: readonly VmRule[];
-  /** Only this history; it need not put every rule to the test. */
-  readonly history?: History;
+  /** Only this scenario; it need not put every rule to the test. */
+  readonly scenario?: Scenario;
 }
 
 const DEFAULT_SEED = 1;
@@ -71,7 +71,7 @@ export function conformance(own: PartialPolicy, options: ConformanceOptions = {}
 const modulesFor = ({ vms }: Policy): readonly ModuleVersion[] =>
   vms.every((kind) => kind === 'vm') ? MODULE_VERSIONS.slice(0, 1) : MODULE_VERSIONS;
 
-/** What the histories came to: a verdict, or why there can be none. */
+/** What the scenarios came to: a verdict, or why there can be none. */
 type Outcome = { readonly verdict: Verdict } | { readonly refusal: string };
 
 function registerFor(
@@ -88,7 +88,7 @@ function registerFor(
   const breaches = policy.breaks.filter(
     ({ rule, versions }) => isChosen(rule, options) && (versions?.includes(module) ?? true),
   );
-  let outcome: Outcome = { refusal: 'no history was run' };
+  let outcome: Outcome = { refusal: 'no scenario was run' };
   const verdictOr = ({ skip }: TestContext): Verdict =>
     'verdict' in outcome ? outcome.verdict : skip('the policy could not be judged');
 
@@ -97,12 +97,12 @@ function registerFor(
     outcome = outcomeOf({ ...settingsOf(options, breaches), ...guard, policy, module });
   }, NO_TIMEOUT);
 
-  test('every step of it is one, and a history that is run again goes the same way', () => {
+  test('every step of it is one, and a scenario that is run again goes the same way', () => {
     if ('refusal' in outcome) throw new Failure(outcome.refusal);
   });
   for (const { rule, why } of breaches) {
     test(`${rule} catches it: ${why}`, (context) => {
-      if (!verdictOr(context).findings.some(({ violation }) => violation.rule === rule)) {
+      if (!verdictOr(context).counterexamples.some(({ violation }) => violation.rule === rule)) {
         throw new Failure(`${rule} was not broken, though the policy says so in \`breaks\``);
       }
     });
@@ -130,15 +130,15 @@ function settingsOf(
   breaches: readonly Breach[],
 ): Omit<CheckOptions, 'policy' | 'module'> {
   const isFaulty = breaches.length > 0;
-  const { properties, modules: _, time, runs, history, ...rest } = options;
+  const { properties, modules: _, time, runs, scenario, ...rest } = options;
   return {
     seed: DEFAULT_SEED,
-    corpus: history === undefined ? CORPUS : [history],
+    corpus: scenario === undefined ? CORPUS : [scenario],
     ...rest,
     // a faulty policy is held to what its header says, whatever else it would break before that, and to no more
     ...(isFaulty ? { only: breaches.map(({ rule }) => rule), stopAfter: breaches.length } : {}),
     runs:
-      history !== undefined
+      scenario !== undefined
         ? 1
         : (runs ?? (time !== undefined ? UNLIMITED : isFaulty ? RUNS_OF_FAULTY : RUNS)),
     ...(time === undefined ? {} : { timeLimit: time }),
@@ -149,9 +149,9 @@ function settingsOf(
 function outcomeOf(options: CheckOptions): Outcome {
   try {
     const verdict = checkForeign(options);
-    const { policy, module, histories, steps, seed } = verdict;
+    const { policy, module, scenarios, steps, seed } = verdict;
     console.log(
-      `${policy}, module ${module}: ${verdict.verdict} (${histories} histories, ${steps} steps, seed ${seed})`,
+      `${policy}, module ${module}: ${verdict.verdict} (${scenarios} scenarios, ${steps} steps, seed ${seed})`,
     );
     return { verdict };
   } catch (error) {
@@ -165,22 +165,22 @@ function outcomeOf(options: CheckOptions): Outcome {
 function unexercised(
   rule: RuleText,
   policy: Policy,
-  { histories }: Verdict,
-  { history }: ConformanceOptions,
+  { scenarios }: Verdict,
+  { scenario }: ConformanceOptions,
   { skip }: TestContext,
 ): void {
-  if (history !== undefined) skip('this history does not put it to the test');
+  if (scenario !== undefined) skip('this scenario does not put it to the test');
   if (rule.level === 'untested') skip(rule.reason);
   const never = policy.never?.find((one) => one.rule === rule.id);
   if (never !== undefined) skip(`not applicable: ${never.why}`);
   if (rule.level === 'stochastic') skip('by chance it was not put to the test');
   throw new Failure(
-    `never put to the test in ${histories} histories; give it more runs, or say in \`never\` why it cannot be`,
+    `never put to the test in ${scenarios} scenarios; give it more runs, or say in \`never\` why it cannot be`,
   );
 }
 
-function assertHeld({ id }: RuleText, { findings }: Verdict): void {
-  const finding = findings.find(({ violation }) => violation.rule === id);
+function assertHeld({ id }: RuleText, { counterexamples }: Verdict): void {
+  const finding = counterexamples.find(({ violation }) => violation.rule === id);
   if (finding !== undefined) throw new Failure(finding.report.text);
 }
 

@@ -1,5 +1,5 @@
 /**
- * `sept check POLICY`: random concurrent histories on a policy, every rule watching; a verdict, and
+ * `sept check POLICY`: random concurrent scenarios on a policy, every rule watching; a verdict, and
  * for each broken rule its shortest counterexample.
  */
 import { Command } from 'commander';
@@ -32,7 +32,7 @@ const UNLIMITED_RUNS = 2 ** 31 - 1;
 /** The command; it answers with the exit code. */
 export const checkCommand = (exit: (code: number) => void): Command =>
   new Command('check')
-    .description('check an MMU policy against every rule under random concurrent histories')
+    .description('check an MMU policy against every rule under random concurrent scenarios')
     .argument('<policy>', 'a policy by name, or a file that exports one as default')
     .addOption(jsonOption())
     .addOption(moduleOption())
@@ -66,12 +66,12 @@ Exit code: 0 passes, 1 fails or inconclusive, 2 unusable input.`,
         });
         if (json === true) printJson(jsonOf(verdict));
         else printVerdict(verdict);
-        const [first] = verdict.findings;
+        const [first] = verdict.counterexamples;
         if (emitTrace !== undefined)
           writeTrace(
             emitTrace,
             options,
-            first?.history ?? verdict.longest,
+            first?.scenario ?? verdict.longest,
             first?.violation ?? null,
           );
         exit(verdict.verdict === 'passes' ? EXIT_CLEAN : EXIT_FINDINGS);
@@ -82,17 +82,17 @@ const jsonOf = ({
   policy,
   module,
   verdict,
-  histories,
+  scenarios,
   seed,
-  findings,
+  counterexamples,
   exercised,
 }: Verdict): object => ({
   policy,
   module,
   verdict,
-  histories,
+  histories: scenarios,
   seed,
-  violations: findings.map(({ violation, report, text, foundAfter }) => ({
+  violations: counterexamples.map(({ violation, report, text, foundAfter }) => ({
     rule: violation.rule,
     rows: report.rows.length,
     switches: report.switches,
@@ -106,21 +106,21 @@ function printVerdict({
   policy,
   module,
   verdict,
-  histories,
+  scenarios,
   steps,
   seed,
-  findings,
+  counterexamples,
   unexercised,
   notApplicable,
 }: Verdict): void {
   print(
-    `${policy}, module ${module}: ${painted(verdict)} (${histories} histories, ${steps} steps, seed ${seed})`,
+    `${policy}, module ${module}: ${painted(verdict)} (${scenarios} scenarios, ${steps} steps, seed ${seed})`,
   );
   if (unexercised.length > 0) print(`never put to the test: ${unexercised.join(', ')}`);
   if (notApplicable.length > 0) print(`not applicable: ${notApplicable.join(', ')}`);
-  for (const { report, foundAfter } of findings) {
+  for (const { report, foundAfter } of counterexamples) {
     print('');
     print(emphasised(report.text));
-    print(`found after ${foundAfter} histories`);
+    print(`found after ${foundAfter} scenarios`);
   }
 }

@@ -1,11 +1,11 @@
-/** `sept show POLICY 'HISTORY'`: runs one history and shows what happened in it. */
+/** `sept show POLICY 'HISTORY'`: runs one scenario and shows what happened in it. */
 import { Command } from 'commander';
 import { explain } from '../../properties/checker/check.ts';
 import { Engine, type EngineOptions } from '../../properties/checker/engine.ts';
 import { story } from '../../properties/checker/reports/report.ts';
 import { timelineOf } from '../../properties/checker/reports/timeline.ts';
-import type { History } from '../../properties/checker/scenarios/scenario.ts';
-import { parseHistory } from '../../properties/checker/scenarios/text.ts';
+import type { Scenario } from '../../properties/checker/scenarios/scenario.ts';
+import { parseScenario } from '../../properties/checker/scenarios/text.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import {
   emitTraceOption,
@@ -24,9 +24,9 @@ type Options = Pick<Knobs, 'json' | 'module' | 'property' | 'emitTrace'>;
 /** The command; it answers with the exit code. */
 export const showCommand = (exit: (code: number) => void): Command =>
   new Command('show')
-    .description('run one history, as printed by a failing check, and show what happened')
+    .description('run one scenario, as printed by a failing check, and show what happened')
     .argument('<policy>', 'a policy by name, or a file that exports one as default')
-    .argument('<history>', "the history, e.g. 'v0: touch 0 | h0: unmap 0 | @v0.0.12>1'")
+    .argument('<scenario>', "the scenario, e.g. 'v0: touch 0 | h0: unmap 0 | @v0.0.12>1'")
     .addOption(jsonOption())
     .addOption(moduleOption())
     .addOption(propertyOption())
@@ -41,9 +41,9 @@ export const showCommand = (exit: (code: number) => void): Command =>
         handle: withRules(chosen.handle, rules, property),
         module,
       };
-      const history = parseHistory(text);
-      const violation = new Engine({ ...options, kind: history.vm }).run(history);
-      const report = violation === null ? null : explain(options, history, violation);
+      const scenario = parseScenario(text);
+      const violation = new Engine({ ...options, kind: scenario.vm }).run(scenario);
+      const report = violation === null ? null : explain(options, scenario, violation);
       if (json === true)
         printJson({
           policy: options.policy.name,
@@ -51,11 +51,11 @@ export const showCommand = (exit: (code: number) => void): Command =>
           violation,
           rows: report?.rows.length ?? 0,
         });
-      else print(report === null ? unbroken(options, history) : emphasised(report.text));
-      if (emitTrace !== undefined) writeTrace(emitTrace, options, history, violation);
+      else print(report === null ? unbroken(options, scenario) : emphasised(report.text));
+      if (emitTrace !== undefined) writeTrace(emitTrace, options, scenario, violation);
       exit(violation === null ? EXIT_CLEAN : EXIT_FINDINGS);
     });
 
 /** What happened in a run that broke nothing. */
-const unbroken = (options: EngineOptions, history: History): string =>
-  `${options.policy.name}, module ${options.module}: no rule is broken by this history\n\n${story(timelineOf(options, history))}`;
+const unbroken = (options: EngineOptions, scenario: Scenario): string =>
+  `${options.policy.name}, module ${options.module}: no rule is broken by this scenario\n\n${story(timelineOf(options, scenario))}`;

@@ -1,7 +1,7 @@
 import { SLOT_VALID, TD_INITIALIZED, TD_RUNNABLE } from '../../spec/kvm/td-vm.ts';
 import type { SpinLock } from '../../spec/machine/spinlock.ts';
 /**
- * Building a TD: VCPUs, memory with contents, and the end of it, after which the TD can run. What
+ * Building a TD: vCPUs, memory with contents, and the end of it, after which the TD can run. What
  * policies differ in is the locks of the ioctls, and how a page gets into mirror and Secure EPT.
  * Source: Linux, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_init(), tdx_vcpu_init_mem_region(),
  * tdx_td_finalize(); virt/kvm/guest_memfd.c: kvm_gmem_populate().
@@ -50,7 +50,7 @@ export function* holding(locks: readonly SpinLock[], body: () => Steps<void>): S
   for (const lock of locks.toReversed()) yield* lock.unlock();
 }
 
-/** Creates and initialises a VCPU, unless it is there or the TD is past that. */
+/** Creates and initialises a vCPU, unless it is there or the TD is past that. */
 export function* createVcpu(vm: Vm, vcpu: VmVcpu): Steps<void> {
   if (
     vm.td.isDead() ||

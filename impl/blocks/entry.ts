@@ -1,8 +1,8 @@
 import { EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
 /**
- * KVM's side of entering a TD: in IN_GUEST_MODE the VCPU looks whether entries are barred
+ * KVM's side of entering a TD: in IN_GUEST_MODE the vCPU looks whether entries are barred
  * (wait_for_sept_zap) before it calls the module. So whoever bars them and then kicks is either
- * seen here or sees the VCPU (K57).
+ * seen here or sees the vCPU (K57).
  */
 import type { Steps } from '../../spec/machine/step.ts';
 import { vpEnter } from '../../spec/tdx/functions/vp-enter.ts';
@@ -10,11 +10,11 @@ import * as S from '../../spec/tdx/status.ts';
 import { VCPU_ACTIVE, VP } from '../../spec/tdx/td.ts';
 import { isStatus, succeeded, type Vm, type VmVcpu } from '../vm/vm.ts';
 
-/** The VCPU is inside the TD. */
+/** The vCPU is inside the TD. */
 export const isInside = (vm: Vm, vcpu: VmVcpu): boolean =>
   vm.m.peek(vm.memory.word(vcpu.tdvpr, VP.STATE)) === VCPU_ACTIVE;
 
-/** One attempt to enter; false: the VCPU is outside, and its exit, if it had one, is to be handled. */
+/** One attempt to enter; false: the vCPU is outside, and its exit, if it had one, is to be handled. */
 export function* enterOnce(vm: Vm, vcpu: VmVcpu): Steps<boolean> {
   yield* vcpu.kvm.enter();
   const barred = yield* vm.m.read(vm.noEntry);

@@ -100,7 +100,7 @@ export const throughFrozen: Install = function* (vm, { place, to, fn, operands }
 export const MAPPED_NOW = 0;
 /** It has to be taken again. */
 export const RETRY = 1;
-/** There is no memslot, or the GFN is shared: the VCPU exits to user space. */
+/** There is no memslot, or the GFN is shared: the vCPU exits to user space. */
 export const NO_SLOT = 2;
 export type FaultResult = typeof MAPPED_NOW | typeof RETRY | typeof NO_SLOT;
 
@@ -135,7 +135,7 @@ export interface FaultOptions {
 
 /**
  * Local retry (K58): a fault that has to be taken again is, without entering the TD, so that it
- * does not feed zero-step mitigation; unless somebody wants the VCPU. True when the guest may go
+ * does not feed zero-step mitigation; unless somebody wants the vCPU. True when the guest may go
  * on, false when there is no slot.
  *
  * A page that is there, and that the guest touched without having accepted it while #VE is
@@ -154,7 +154,7 @@ export function* retryLocally(
   return yield* retryUntil(vm, vcpu, attempt, leave);
 }
 
-/** Does anything else want the VCPU, which has to fault again on `gfn`, or can it not get further? */
+/** Does anything else want the vCPU, which has to fault again on `gfn`, or can it not get further? */
 export type Leave = (vm: Vm, vcpu: number, gfn: number) => boolean;
 
 /**
@@ -174,7 +174,7 @@ export const hasRequests = (vm: Vm, vcpu: number): boolean =>
 export const isSlotGoing = (vm: Vm, gfn: number): boolean =>
   gfn < vm.td.slotPages && vm.m.peek(vm.slot) === SLOT_INVALID;
 
-/** Takes a fault again and again until it is resolved, or `leave` says that the VCPU has to go. */
+/** Takes a fault again and again until it is resolved, or `leave` says that the vCPU has to go. */
 export function* retryUntil(
   vm: Vm,
   vcpu: number,

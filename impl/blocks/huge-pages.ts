@@ -48,7 +48,7 @@ function isPartlyShared(vm: Vm, gfn: number): boolean {
 
 /**
  * The guest accepts a small page: what maps it large is split, and the range is not mapped large
- * again, whatever other VCPUs accept. False when the split did not come about.
+ * again, whatever other vCPUs accept. False when the split did not come about.
  */
 export function* inhibitLarge(vm: Vm, gfn: number, how: Resize = SPLIT): Steps<boolean> {
   if (yield* vm.largePages.isInhibited(gfn)) return true;

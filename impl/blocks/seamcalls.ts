@@ -9,11 +9,11 @@ import { isStatus, type Vm } from '../vm/vm.ts';
 
 /**
  * KVM_REQ_OUTSIDE_GUEST_MODE asks for nothing but to have been outside: no bit is left behind for
- * the VCPU to see.
+ * the vCPU to see.
  */
 const OUTSIDE = 0;
 
-/** Makes every VCPU leave the guest, and waits until each has. */
+/** Makes every vCPU leave the guest, and waits until each has. */
 export function* kickAll(vm: Vm): Steps<void> {
   yield* requestAllAndWait(
     vm.vcpus.map((v) => v.kvm),
@@ -22,7 +22,7 @@ export function* kickAll(vm: Vm): Steps<void> {
 }
 
 /**
- * Kick on BUSY (K56): try; when the module is busy, bar VCPUs from entering, make them all leave,
+ * Kick on BUSY (K56): try; when the module is busy, bar vCPUs from entering, make them all leave,
  * and try once more. Under mmu_lock held for write nobody else calls the module about this TD then,
  * so that the second try succeeds.
  */
@@ -41,7 +41,7 @@ export function* withoutVcpus(
   return second;
 }
 
-/** One epoch further, and every VCPU out of the one before (K54, K55). */
+/** One epoch further, and every vCPU out of the one before (K54, K55). */
 export function* track(vm: Vm): Steps<void> {
   yield* withoutVcpus(vm, memTrack, { rcx: vm.address(vm.tdr) });
   yield* kickAll(vm);

@@ -1,7 +1,7 @@
 import { kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 /**
  * Destroying a TD in the order that the module accepts (K62): private leaves while the HKID lives;
- * VCPUs flushed; caches written back; the HKID freed; then every page reclaimed, the TDR last,
+ * vCPUs flushed; caches written back; the HKID freed; then every page reclaimed, the TDR last,
  * whose lines the module writes with a key of its own and which is written back by itself.
  */
 import type { PageRef } from '../../spec/machine/pages.ts';
@@ -37,10 +37,10 @@ export function* releaseTd(
   yield* reclaimTdr(vm);
 }
 
-/** The VCPUs that there are, in the module. */
+/** The vCPUs that there are, in the module. */
 const vcpusOf = (vm: Vm): readonly VmVcpu[] => vm.vcpus.filter(({ index }) => vm.td.isReady(index));
 
-/** Takes every VCPU off its processor, and says so. */
+/** Takes every vCPU off its processor, and says so. */
 export function* flushVcpus(vm: Vm): Steps<void> {
   yield* vm.rcu.barrier();
   for (const { tdvpr, index } of vcpusOf(vm)) {

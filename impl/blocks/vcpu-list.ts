@@ -1,6 +1,6 @@
 import { VCPU_STRUCT } from '../../spec/kvm/tables.ts';
 /**
- * The list, one a processor, of the VCPUs that are associated with it: a VCPU is put on it when it
+ * The list, one a processor, of the vCPUs that are associated with it: a vCPU is put on it when it
  * is loaded, and has to be off it before its structure is freed. List operations are atomic: the
  * processor runs them with interrupts off. Source: Linux, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_load(),
  * tdx_vcpu_free(); commit 1e3a825c9ec9 (bug B-59).
@@ -9,12 +9,12 @@ import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
 import { RMW, type Steps } from '../../spec/machine/step.ts';
 import type { Vm } from '../vm/vm.ts';
 
-/** Words of a VCPU's structure: its neighbours on the list, plus one; 0 is none. */
+/** Words of a vCPU's structure: its neighbours on the list, plus one; 0 is none. */
 const NEXT = 0;
 const PREVIOUS = 1;
 
 /**
- * KVM_CREATE_VCPU with an id that is taken: the VCPU is made and loaded before that is found out,
+ * KVM_CREATE_VCPU with an id that is taken: the vCPU is made and loaded before that is found out,
  * and freed again.
  */
 export function* createVcpuTwice(vm: Vm): Steps<void> {
@@ -24,20 +24,20 @@ export function* createVcpuTwice(vm: Vm): Steps<void> {
   yield* vm.policy.freeVcpu?.(vm, struct) ?? freeVcpu(vm, struct);
 }
 
-/** Takes a VCPU off its processor's list and frees its structure. */
+/** Takes a vCPU off its processor's list and frees its structure. */
 export function* freeVcpu(vm: Vm, struct: PageRef): Steps<void> {
   yield* unlistVcpu(vm, struct);
   yield* freeStruct(vm, struct);
 }
 
-/** Frees a VCPU's structure. */
+/** Frees a vCPU's structure. */
 export function* freeStruct(vm: Vm, struct: PageRef): Steps<void> {
   yield* vm.pages.free(struct);
   const isListed = [...listed(vm)].includes(struct);
   for (const listener of vm.listeners) listener.vcpuFreed?.(isListed);
 }
 
-/** The VCPUs on the list, first to last, within the current step. */
+/** The vCPUs on the list, first to last, within the current step. */
 function* listed(vm: Vm): Generator<PageRef> {
   for (
     let at = vm.m.peek(vm.td.vcpuList) - 1;
@@ -49,7 +49,7 @@ function* listed(vm: Vm): Generator<PageRef> {
   }
 }
 
-/** Puts a VCPU at the head of the list (list_add), which writes into the one that was there. */
+/** Puts a vCPU at the head of the list (list_add), which writes into the one that was there. */
 function* listVcpu(vm: Vm, struct: PageRef): Steps<void> {
   const { m, pages } = vm;
   const head = vm.td.vcpuList;

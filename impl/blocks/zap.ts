@@ -3,8 +3,8 @@ import type { SptePlace } from '../../spec/kvm/tables.ts';
 import { SLOT_INVALID, SLOT_NONE, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
 /**
  * Taking private pages away from a running TD, as upstream does it: under mmu_lock held for write,
- * the mirror entry first, then RANGE.BLOCK, TRACK with a kick of every VCPU, PAGE.REMOVE,
- * PAGE.WBINVD (K47, K54). Each call is repeated once without VCPUs when the module is busy (K56).
+ * the mirror entry first, then RANGE.BLOCK, TRACK with a kick of every vCPU, PAGE.REMOVE,
+ * PAGE.WBINVD (K47, K54). Each call is repeated once without vCPUs when the module is busy (K56).
  */
 import type { Steps } from '../../spec/machine/step.ts';
 import type { Call, Operands } from '../../spec/tdx/call.ts';
@@ -19,7 +19,7 @@ import { demotePage } from './resize.ts';
 import { track, withoutVcpus } from './seamcalls.ts';
 
 /**
- * How a leaf is removed: how the module is called, and how VCPUs are made to forget the
+ * How a leaf is removed: how the module is called, and how vCPUs are made to forget the
  * translation.
  */
 export interface Zap {
@@ -42,7 +42,7 @@ export function* zapLeaf(
 }
 
 /**
- * Removes the page of a leaf from the Secure EPT. A TD that cannot run yet has no VCPU to wait for
+ * Removes the page of a leaf from the Secure EPT. A TD that cannot run yet has no vCPU to wait for
  * (K55).
  */
 export function* removePage(

@@ -9,7 +9,7 @@ export default mutant({
   id: 'B-49',
   title: 'TRACK is repeated for as long as it is busy, with mmu_lock held for write',
   source:
-    'commit 4b2abc49712b (kick off VCPUs when a SEAMCALL is busy during TD page removal), which ends it',
+    'commit 4b2abc49712b (kick off vCPUs when a SEAMCALL is busy during TD page removal), which ends it',
   base: frozenMirror,
   breaks: ['K55', 'K56'],
   change: zappingBy((vm, place, gfn) =>

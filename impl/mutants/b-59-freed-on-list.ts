@@ -1,5 +1,5 @@
 /**
- * B-59: KVM_CREATE_VCPU fails after the VCPU was loaded; it is freed, and stays on its processor's
+ * B-59: KVM_CREATE_VCPU fails after the vCPU was loaded; it is freed, and stays on its processor's
  * list.
  */
 import { freeStruct } from '../blocks/vcpu-list.ts';
@@ -8,7 +8,7 @@ import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-59',
-  title: 'A VCPU is freed while it is on the list of associated VCPUs',
+  title: 'A vCPU is freed while it is on the list of associated vCPUs',
   source: 'fixed by commit 1e3a825c9ec9 (6.19)',
   base: upstream616,
   breaks: ['K62'],

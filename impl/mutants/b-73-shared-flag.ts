@@ -9,7 +9,7 @@ import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-73',
-  title: 'wait_for_sept_zap is not serialized: VCPUs are let in while another zapper still retries',
+  title: 'wait_for_sept_zap is not serialized: vCPUs are let in while another zapper still retries',
   source: 'the macro of commit 3d626ce5a8cc; lockdep assertions of 6.18',
   base: upstream616,
   breaks: ['K56', 'K57'],

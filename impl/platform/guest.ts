@@ -1,6 +1,6 @@
 import { EXIT_PENDING, EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
 /**
- * A VCPU thread: it enters the TD, executes the guest's operations one instruction after the other,
+ * A vCPU thread: it enters the TD, executes the guest's operations one instruction after the other,
  * leaves when it is told to, and brings EPT violations to the policy. What the guest does is what a
  * well-behaved guest does: it accepts a page when the module says that it is pending, and uses it.
  */
@@ -26,7 +26,7 @@ export type GuestAction = 'touch' | 'read' | 'accept' | 'accept-huge';
 /** How far an instruction of the guest has come. */
 const AGAIN = 0;
 const DONE = 1;
-/** The VCPU has exited to user space: there is no memory at that GFN. */
+/** The vCPU has exited to user space: there is no memory at that GFN. */
 const STOPPED = 2;
 /** As AGAIN, because a host call has asked for priority. */
 const REFUSED = 3;
@@ -34,7 +34,7 @@ type Progress = typeof AGAIN | typeof DONE | typeof STOPPED | typeof REFUSED;
 
 /**
  * So often in a row a guest is refused for a host's priority: then the module's HP_LOCK_TIMEOUT is
- * over, and the VCPU leaves the TD with TDX_HOST_PRIORITY_BUSY_TIMEOUT. The module counts one
+ * over, and the vCPU leaves the TD with TDX_HOST_PRIORITY_BUSY_TIMEOUT. The module counts one
  * second instead, which is longer than any retry of KVM's takes; so is this. It takes a host that
  * asked and never came back, as when the memslot was deleted before the retry. KVM has no handler
  * for such an exit and brings it to user space. Source: module notes §4; Linux,
@@ -63,7 +63,7 @@ export function* guestOperation(
 }
 
 /**
- * The guest computes for a while without touching memory: the VCPU stays inside unless it is told
+ * The guest computes for a while without touching memory: the vCPU stays inside unless it is told
  * to leave.
  */
 export function* guestIdle(vm: Vm, vcpu: VmVcpu): Steps<void> {
@@ -86,7 +86,7 @@ export function* withoutVe(vm: Vm, body: Steps<void>): Steps<void> {
 
 const IDLE_INSTRUCTIONS = 8;
 
-/** Enters the TD, unless the VCPU is inside and nobody wants it out. */
+/** Enters the TD, unless the vCPU is inside and nobody wants it out. */
 function* enterTd(vm: Vm, vcpu: VmVcpu): Steps<Progress> {
   if (isInside(vm, vcpu)) {
     if (!(yield* vcpu.kvm.notices())) return DONE;
@@ -110,7 +110,7 @@ export function* leaveTd(vm: Vm, vcpu: VmVcpu): Steps<void> {
 }
 
 /**
- * Handles the VCPU's last exit. What memslots there are does not change under a handler: it is
+ * Handles the vCPU's last exit. What memslots there are does not change under a handler: it is
  * inside SRCU.
  */
 function* handleExit(vm: Vm, vcpu: VmVcpu): Steps<Progress> {
@@ -163,7 +163,7 @@ function* emulate(vm: Vm, vcpu: VmVcpu, gfn: number, flags: number): Steps<Progr
   return accepted === DONE ? AGAIN : accepted;
 }
 
-/** The VCPU has left the TD with an EPT violation, which `call` tells of. */
+/** The vCPU has left the TD with an EPT violation, which `call` tells of. */
 function* exited(vm: Vm, vcpu: VmVcpu, { r8, rdx }: Call, flags: number): Steps<Progress> {
   yield* vcpu.kvm.leave();
   vcpu.exit.violation(Math.floor(r8 / 4096), flags, acceptLevelOf(rdx));

@@ -11,7 +11,7 @@ import { VcpuExit } from '../../spec/kvm/vcpu-exit.ts';
  * table has two entries and the tree three levels, so the guest has eight pages: level 0 maps one,
  * level 1 ("2M") two, level 2 four. The TD is built by the module's own life-cycle functions, run
  * atomically, and the result is sealed: as a TD that can run, or (`new-td`) as one that has its
- * first VCPU and its first page and is still to be given more.
+ * first vCPU and its first page and is still to be given more.
  */
 import { Machine } from '../../spec/machine/machine.ts';
 import { Memory } from '../../spec/machine/memory.ts';
@@ -53,7 +53,7 @@ export interface VmOptions {
 }
 
 /**
- * Page numbers: TDR and TDCX from 0, then the VCPUs, then what the kernel allocates, then the
+ * Page numbers: TDR and TDCX from 0, then the vCPUs, then what the kernel allocates, then the
  * guest's memory.
  */
 const FIRST_TDVPR = 8;
@@ -154,7 +154,7 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
   return vm;
 }
 
-/** What has been done about a TD when its history begins. */
+/** What has been done about a TD when its scenario begins. */
 function makeReady(vm: Vm): void {
   const { kind, m, td, vcpus } = vm;
   const isBuilt = kind === 'td';
@@ -167,9 +167,9 @@ function makeReady(vm: Vm): void {
 }
 
 /**
- * The last VCPU starts with zero-step mitigation armed, by a page that is mapped: its entries take
- * the tree lock exclusively, until it faults elsewhere. That page is left alone by histories: a
- * page that is added again to a running TD is pending, and an armed VCPU does not get past a
+ * The last vCPU starts with zero-step mitigation armed, by a page that is mapped: its entries take
+ * the tree lock exclusively, until it faults elsewhere. That page is left alone by scenarios: a
+ * page that is added again to a running TD is pending, and an armed vCPU does not get past a
  * pending page (finding F4).
  */
 function armZeroStep(vm: Vm): void {

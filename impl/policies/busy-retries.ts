@@ -12,7 +12,7 @@ import { FROZEN } from '../../spec/kvm/spte.ts';
  * fault comes in between and finds it still there (S01); nothing bounds the tries, and nobody is
  * kept out (K56).
  *
- * A third, to let the fault sleep until another VCPU exits (Zhi Wang, January 2023), is not here:
+ * A third, to let the fault sleep until another vCPU exits (Zhi Wang, January 2023), is not here:
  * it is slow, not wrong.
  */
 import type { Steps } from '../../spec/machine/step.ts';
@@ -79,7 +79,7 @@ export const busyNeedbreak: Policy = {
   name: 'busy-needbreak',
   title: 'a zap that meets BUSY drops mmu_lock, lets others run and tries again',
   proposed: 'Kai Huang, Jan 2023, in the thread (seamcall_needbreak); not merged',
-  breaks: [{ rule: 'K56', why: 'VCPUs are not kept out, and nothing bounds the tries' }],
+  breaks: [{ rule: 'K56', why: 'vCPUs are not kept out, and nothing bounds the tries' }],
   *unmap(vm, gfn, pages) {
     yield* unmapUnder(vm, gfn, pages, () =>
       zapLeaves(vm, gfn, pages, demotePage, (v, place, at) => zapLeaf(v, place, at, YIELDING)),

@@ -2,7 +2,7 @@ import { VM_CACHE, type PamtCache } from '../../spec/kvm/dynamic-pamt.ts';
 import { kindOfSpte, LEAF, pageOfSpte } from '../../spec/kvm/spte.ts';
 /**
  * dynamic-pamt (P15): huge-pages-v3 on a module that keeps metadata for small pages only where KVM
- * gives it pages for it. One is got before a page goes to the module, from the running VCPU's cache
+ * gives it pages for it. One is got before a page goes to the module, from the running vCPU's cache
  * when a fault adds it, from the VM's, under its lock, when a large page is split; it is put back
  * when the module did not take the page, or has let go of it. Caches are filled before mmu_lock is
  * taken. Dynamic PAMT series v6, patch 9/11 (May 2026).
@@ -124,7 +124,7 @@ export const dynamicPamt: Policy = {
   ...hugePagesV3,
   ...pamtEntryPoints(COVERED_SPLIT),
   name: 'dynamic-pamt',
-  title: 'large pages, and PAMT pages from caches of VCPU and VM',
+  title: 'large pages, and PAMT pages from caches of vCPU and VM',
   proposed: 'dynamic PAMT series v6, May 2026 (P15)',
   never: TABLES_STAY,
   dynamicPamt: true,

@@ -4,7 +4,7 @@ import { EMPTY, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
  * works, the yardstick for the others, and the one policy here that also frees tables, promotes and
  * demotes while the TD runs.
  *
- * What it shows: with nobody else calling the module, the only BUSY left comes from VCPUs (ACCEPT,
+ * What it shows: with nobody else calling the module, the only BUSY left comes from vCPUs (ACCEPT,
  * and VP.ENTER under zero-step mitigation), and one kick settles it. A table goes bottom-up, its
  * ancestors mapped until it is gone.
  */

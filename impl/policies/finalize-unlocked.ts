@@ -4,7 +4,7 @@
  * that is punched takes. Found here; not reported on the list, as far as is known.
  *
  * While MR.FINALIZE holds the TDR exclusively, the zap's RANGE.BLOCK is refused, and refused again
- * without VCPUs: there are none to kick (K56). And between MR.FINALIZE and the moment at which KVM
+ * without vCPUs: there are none to kick (K56). And between MR.FINALIZE and the moment at which KVM
  * notes that the TD can run, the zap leaves out TRACK, which the module asks for already:
  * TLB_TRACKING_NOT_DONE (S01). Either ends the VM; user space brings it on itself.
  */

@@ -3,7 +3,7 @@
  *
  * Mapping, with mmu_lock held for read: the mirror entry is FROZEN while the module makes the same
  * change; a busy module sends the fault back, and it is retried without entering the TD. Taking
- * away, with mmu_lock held for write: leaves only, one by one; when the module is busy every VCPU
+ * away, with mmu_lock held for write: leaves only, one by one; when the module is busy every vCPU
  * is kept out and the call repeated once. Tables stay until the VM is destroyed.
  *
  * Proposed by Sean Christopherson on 19 January 2023; merged in 6.14 and 6.16. Large pages are not
@@ -18,7 +18,7 @@ import { NO_DYNAMIC_PAMT, NO_LARGE_PAGES, TABLES_STAY, type Policy } from '../vm
 
 export const frozenMirror: Policy = {
   name: 'frozen-mirror',
-  title: 'freeze the mirror entry around each call; zap leaves only, kicking VCPUs once on BUSY',
+  title: 'freeze the mirror entry around each call; zap leaves only, kicking vCPUs once on BUSY',
   proposed:
     'Christopherson, 19 Jan 2023; Linux 6.14 (frozen mirror), 6.16 (local retry, kick on BUSY)',
   vms: ['td'],

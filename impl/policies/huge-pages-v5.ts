@@ -2,7 +2,7 @@ import { splitEdges } from '../blocks/huge-pages.ts';
 /**
  * huge-pages-v5 (P14d): as huge-pages-v3, with one hook for every change of a mirror entry: an
  * entry that was present and stays so is a split, block, track with a kick, demote, each repeated
- * once without VCPUs when it is busy; the code for TDX insists on mmu_lock held for write.
+ * once without vCPUs when it is busy; the code for TDX insists on mmu_lock held for write.
  * Christopherson's RFC v5 (28 January 2026).
  *
  * It holds every rule, within the scope of what it does: no merging.

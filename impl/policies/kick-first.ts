@@ -1,9 +1,9 @@
 /**
- * kick-first (P8b): VCPUs are barred from the TD and kicked before a page is blocked, and let in
- * again after it was removed. Discussed for 6.16 and rejected for kick-on-BUSY, as it keeps VCPUs
+ * kick-first (P8b): vCPUs are barred from the TD and kicked before a page is blocked, and let in
+ * again after it was removed. Discussed for 6.16 and rejected for kick-on-BUSY, as it keeps vCPUs
  * out for longer than it has to.
  *
- * It holds every rule: with no VCPU inside and mmu_lock held for write there is nobody whom a call
+ * It holds every rule: with no vCPU inside and mmu_lock held for write there is nobody whom a call
  * could find in the way, so that every call succeeds at the first try.
  */
 import type { Steps } from '../../spec/machine/step.ts';
@@ -14,7 +14,7 @@ import type { Policy } from '../vm/policy.ts';
 import type { Vm } from '../vm/vm.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 
-/** With VCPUs out of the way: each call once, and no second kick after TRACK. */
+/** With vCPUs out of the way: each call once, and no second kick after TRACK. */
 const EXPECTING_SUCCESS: Zap = {
   *call(vm, fn, operands) {
     return yield* vm.seamcall(fn, operands);
@@ -24,7 +24,7 @@ const EXPECTING_SUCCESS: Zap = {
   },
 };
 
-/** Runs `steps` while no VCPU is in the TD. */
+/** Runs `steps` while no vCPU is in the TD. */
 function* withVcpusOut(vm: Vm, steps: Steps<void>): Steps<void> {
   yield* vm.m.write(vm.noEntry, 1);
   yield* kickAll(vm);
@@ -35,11 +35,11 @@ function* withVcpusOut(vm: Vm, steps: Steps<void>): Steps<void> {
 export const kickFirst: Policy = {
   ...frozenMirror,
   name: 'kick-first',
-  title: 'VCPUs are kept out from before BLOCK until after REMOVE',
+  title: 'vCPUs are kept out from before BLOCK until after REMOVE',
   proposed: 'alternative to kick on BUSY, discussed for 6.16 and rejected (P8b)',
   never: [
     ...(frozenMirror.never ?? []),
-    { rule: 'T05', why: 'no VCPU is inside the TD while a page is taken away' },
+    { rule: 'T05', why: 'no vCPU is inside the TD while a page is taken away' },
   ],
   ...zappingBy((vm, place, at) => withVcpusOut(vm, zapLeaf(vm, place, at, EXPECTING_SUCCESS))),
 };

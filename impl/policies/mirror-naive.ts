@@ -3,7 +3,7 @@ import * as S from '../../spec/tdx/status.ts';
  * mirror-naive: the mirror entry becomes present first, and the module is called afterwards.
  *
  * This is what "one atomic SPTE write" amounts to when the table has a twin (messages 3 and 10 of
- * the thread). Another VCPU walks through the new mirror table and has its page added before the
+ * the thread). Another vCPU walks through the new mirror table and has its page added before the
  * table itself is.
  */
 import { faultUnder, retryLocally, type Install } from '../blocks/fault.ts';

@@ -4,7 +4,7 @@ import type { SptePlace } from '../../spec/kvm/tables.ts';
  * rcu-branch-free: the policy that the question is about (P6; messages 11, 13 and 15 of the
  * thread). Never adopted.
  *
- * A branch is pruned from the mirror and its top entry blocked; once every VCPU is out of the old
+ * A branch is pruned from the mirror and its top entry blocked; once every vCPU is out of the old
  * epoch the branch is handed to an RCU callback. The callback, which then holds the only reference,
  * acts as if it held mmu_lock for write, and disposes of the children and of the table, expecting
  * every call to succeed.
@@ -61,7 +61,7 @@ interface Variant {
   dispose(vm: Vm, branch: Branch): Steps<void>;
 }
 
-/** Blocks the top entry, and makes sure that no VCPU still walks through it. */
+/** Blocks the top entry, and makes sure that no vCPU still walks through it. */
 function* blockBranch(vm: Vm, { gfn }: Branch): Steps<void> {
   yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, 1));
   yield* track(vm);

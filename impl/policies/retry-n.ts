@@ -4,7 +4,7 @@ import { EMPTY, FROZEN, kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
  * telling anybody to get out of the way. A fault then gives up; a zap cannot, and kills the VM. The
  * TDX series v8 to v19 and the MMU series of 2024.
  *
- * What it breaks: 16 immediate tries are a lottery. A VCPU that is in the middle of an ACCEPT, or
+ * What it breaks: 16 immediate tries are a lottery. A vCPU that is in the middle of an ACCEPT, or
  * of VP.ENTER with zero-step mitigation armed, is there for all of them (B-48); TRACK is repeated
  * without any bound (B-49).
  *
@@ -82,7 +82,7 @@ export const retryN: Policy = {
     {
       rule: 'S01',
       rare: true,
-      why: 'a VCPU inside the module outlasts 16 tries: OPERAND_BUSY where the zap cannot fail',
+      why: 'a vCPU inside the module outlasts 16 tries: OPERAND_BUSY where the zap cannot fail',
     },
   ],
   *fault(vm, vcpu, gfn) {

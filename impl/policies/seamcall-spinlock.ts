@@ -4,7 +4,7 @@ import { OPERAND_BUSY } from '../../spec/tdx/status.ts';
  * changed before, as one atomic write. The TDX series v3 to v7 (2022).
  *
  * What it breaks: the lock orders the calls, not the pairs of mirror write and call (B-43, B-44),
- * so that another VCPU walks through a table that the module does not have yet. And the guest's own
+ * so that another vCPU walks through a table that the module does not have yet. And the guest's own
  * calls, and VP.ENTER, do not take it.
  */
 import { retryLocally, faultUnder, type Install } from '../blocks/fault.ts';

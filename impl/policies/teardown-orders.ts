@@ -1,5 +1,5 @@
 /**
- * The end of a TD in other orders than upstream's (P16: leaves, VCPUs, caches, HKID, pages, the TDR
+ * The end of a TD in other orders than upstream's (P16: leaves, vCPUs, caches, HKID, pages, the TDR
  * last). Nobody proposed these; they are what goes wrong when a step is moved or forgotten, and the
  * module refuses each of them (K62).
  */

@@ -6,7 +6,7 @@ import type { Policy } from '../vm/policy.ts';
  * (P16). Satisfies every rule about a TD that runs.
  *
  * Contains fixes that came later, because what they fix is listed as bugs of their own: the retry
- * loop leaves when its memslot goes (6.18, B-54), a VCPU is off its processor's list before it is
+ * loop leaves when its memslot goes (6.18, B-54), a vCPU is off its processor's list before it is
  * freed (6.19, B-59), an entry that is given up leaves no exit behind (2026, B-72), a page whose
  * removal failed is leaked, and the VM ended once (6.19, B-61).
  *

@@ -13,7 +13,7 @@ import type { InterfaceFunction, TdxModule } from '../../spec/tdx/module.ts';
 import { describeStatus, SUCCESS } from '../../spec/tdx/status.ts';
 import { MIN_TDCX, MIN_TDVPS_PAGES } from '../../spec/tdx/td.ts';
 
-/** Pages that a VCPU takes. */
+/** Pages that a vCPU takes. */
 export const TDVPR_PAGES = MIN_TDVPS_PAGES;
 
 /** A production TD: #VE on access to a pending page, a 4-level Secure EPT. */
@@ -50,7 +50,7 @@ export interface BuildOptions {
 }
 
 /**
- * Builds the TD whose TDR is page `tdr`, with its TDCX pages behind it and a VCPU at each of
+ * Builds the TD whose TDR is page `tdr`, with its TDCX pages behind it and a vCPU at each of
  * `tdvprs`.
  */
 export function* buildTd(

@@ -16,7 +16,7 @@ export interface Breach {
   readonly rule: string;
   readonly why: string;
   /**
-   * Few random histories meet it, or long ones: the survey leaves it out, and the verdict rests on
+   * Few random scenarios meet it, or long ones: the survey leaves it out, and the verdict rests on
    * the corpus.
    */
   readonly rare?: true;
@@ -70,7 +70,7 @@ export interface Policy {
   readonly dynamicPamt?: boolean;
 
   /**
-   * The guest of VCPU `vcpu` faulted on private GFN `gfn`. True: it may try again. False: there is
+   * The guest of vCPU `vcpu` faulted on private GFN `gfn`. True: it may try again. False: there is
    * no memslot. `acceptLevel` is the level at which the guest wanted to ACCEPT, -1 when it did
    * something else.
    */
@@ -95,19 +95,19 @@ export interface Policy {
   populate?(vm: Vm): Steps<void>;
   /** The memslot, which holds all of the guest's memory, is deleted. */
   removeSlot(vm: Vm): Steps<void>;
-  /** The VM is destroyed. No VCPU runs any more. */
+  /** The VM is destroyed. No vCPU runs any more. */
   destroy(vm: Vm): Steps<void>;
 
   /** What it does about the tables of an ordinary VM, and about the shared memory of a TD. */
   readonly direct: TdpMmu;
 
   /**
-   * One attempt of a VCPU to enter the TD, true when it is inside; as upstream does it when absent
+   * One attempt of a vCPU to enter the TD, true when it is inside; as upstream does it when absent
    * (blocks/entry.ts).
    */
   enter?(vm: Vm, vcpu: VmVcpu): Steps<boolean>;
   /**
-   * A VCPU that was created and loaded is freed without ever having run; blocks/vcpu-list.ts when
+   * A vCPU that was created and loaded is freed without ever having run; blocks/vcpu-list.ts when
    * absent.
    */
   freeVcpu?(vm: Vm, struct: PageRef): Steps<void>;
@@ -120,6 +120,6 @@ export interface Policy {
   addMemory?(vm: Vm, gfn: number): Steps<void>;
   /** KVM_TDX_FINALIZE_VM: the TD can run. */
   finalize?(vm: Vm): Steps<void>;
-  /** KVM_PRE_FAULT_MEMORY on VCPU `vcpu`, whose mutex is held. */
+  /** KVM_PRE_FAULT_MEMORY on vCPU `vcpu`, whose mutex is held. */
   preFault?(vm: Vm, vcpu: number, gfn: number): Steps<void>;
 }

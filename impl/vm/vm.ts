@@ -26,13 +26,13 @@ import { TD } from '../../spec/tdx/td.ts';
 import type { Policy } from './policy.ts';
 
 /**
- * What kind of VM a history is about: a TD that runs, a TD that is being built (its memory is still
- * being added), or an ordinary VM, whose tables are KVM's own.
+ * What kind of VM a scenario is about: a TD that runs, a TD that is being built (its memory is
+ * still being added), or an ordinary VM, whose tables are KVM's own.
  */
 export const VM_KINDS = ['td', 'new-td', 'vm'] as const;
 export type VmKind = (typeof VM_KINDS)[number];
 
-/** A VCPU: KVM's side, the module's side, and the hardware it runs on. */
+/** A vCPU: KVM's side, the module's side, and the hardware it runs on. */
 export interface VmVcpu {
   readonly index: number;
   readonly kvm: Vcpu;
@@ -51,7 +51,7 @@ export interface VmListener {
    */
   answered?(call: Call, tolerated: readonly Status[]): void;
   /**
-   * VCPU `vcpu` brings a fault to the policy, which has handled it; `acceptLevel` as
+   * vCPU `vcpu` brings a fault to the policy, which has handled it; `acceptLevel` as
    * {@link Policy.fault} has it.
    */
   faultBegan?(vcpu: number, gfn: number, acceptLevel: number): void;
@@ -78,8 +78,8 @@ export interface VmListener {
   slotRemovalBegan?(gfn: number, pages: number): void;
   slotRemoved?(gfn: number, pages: number): void;
   /**
-   * The structure of a VCPU is freed; `listed`: it is still on its processor's list of associated
-   * VCPUs.
+   * The structure of a vCPU is freed; `listed`: it is still on its processor's list of associated
+   * vCPUs.
    */
   vcpuFreed?(listed: boolean): void;
 }
@@ -107,9 +107,9 @@ export class Vm {
   readonly invalidation: Invalidation;
   readonly guestMemory: GuestMemory;
   readonly vcpus: readonly VmVcpu[];
-  /** KVM's wait_for_sept_zap: while not 0, no VCPU enters the TD. */
+  /** KVM's wait_for_sept_zap: while not 0, no vCPU enters the TD. */
   readonly noEntry: Cell;
-  /** The memslot that histories delete: SLOT_VALID, SLOT_INVALID while it goes, SLOT_NONE. */
+  /** The memslot that scenarios delete: SLOT_VALID, SLOT_INVALID while it goes, SLOT_NONE. */
   readonly slot: Cell;
   /** KVM's side of the TD. */
   readonly td: TdVm;
@@ -219,7 +219,7 @@ export class Vm {
     return this.td.isShared(gfn) ? SLOT_NONE : state;
   }
 
-  /** KVM_BUG_ON: no VCPU runs any more, and nothing of the VM is trusted. */
+  /** KVM_BUG_ON: no vCPU runs any more, and nothing of the VM is trusted. */
   *kill(): Steps<void> {
     yield* this.m.write(this.td.dead, 1);
     for (const { kvm } of this.vcpus) {
@@ -228,7 +228,7 @@ export class Vm {
     }
   }
 
-  /** Host threads run on logical processors after those of the VCPUs. */
+  /** Host threads run on logical processors after those of the vCPUs. */
   private hostLp(): number {
     return this.vcpus.length + Math.max(0, this.m.current);
   }

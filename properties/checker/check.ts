@@ -1,5 +1,5 @@
 /**
- * Checking a policy: random histories for a budget, each judged by every rule; what fails is
+ * Checking a policy: random scenarios for a budget, each judged by every rule; what fails is
  * shrunk, executed again to make sure that it fails the same way, and reported.
  */
 import fc from 'fast-check';
@@ -10,10 +10,10 @@ import { Engine, rulesFor, type EngineOptions } from './engine.ts';
 import { Engines } from './engines.ts';
 import { report, type Report } from './reports/report.ts';
 import { timelineOf } from './reports/timeline.ts';
-import { HistoryArbitrary, type Shape } from './scenarios/arbitrary.ts';
-import type { History } from './scenarios/scenario.ts';
+import { ScenarioArbitrary, type Shape } from './scenarios/arbitrary.ts';
+import type { Scenario } from './scenarios/scenario.ts';
 import { shrink } from './scenarios/shrink.ts';
-import { formatHistory } from './scenarios/text.ts';
+import { formatScenario } from './scenarios/text.ts';
 import { shapesOf } from './shapes.ts';
 
 export interface CheckOptions extends Pick<
@@ -24,21 +24,21 @@ export interface CheckOptions extends Pick<
   readonly runs: number;
   /** Stop at this many milliseconds, whatever the runs; none when absent. */
   readonly timeLimit?: number;
-  /** What histories are drawn from; those of the policy's kinds of VM when absent. */
+  /** What scenarios are drawn from; those of the policy's kinds of VM when absent. */
   readonly shapes?: readonly Shape[];
-  /** Histories that are run before the random ones: what was ever found. */
-  readonly corpus?: readonly History[];
+  /** Scenarios that are run before the random ones: what was ever found. */
+  readonly corpus?: readonly Scenario[];
   /** Stop when so many rules are broken. */
   readonly stopAfter?: number;
   /** How the policy is named in the replay command. */
   readonly handle?: string;
 }
 
-export interface Finding {
+export interface Counterexample {
   readonly violation: Violation;
-  readonly history: History;
+  readonly scenario: Scenario;
   readonly text: string;
-  /** Histories run until it was found. */
+  /** Scenarios run until it was found. */
   readonly foundAfter: number;
   readonly shrinkExecutions: number;
   readonly report: Report;
@@ -49,49 +49,49 @@ export interface Verdict {
   readonly module: ModuleVersion;
   /** `inconclusive`: no rule was broken, but a required one was never put to the test. */
   readonly verdict: 'passes' | 'fails' | 'inconclusive';
-  readonly histories: number;
+  readonly scenarios: number;
   readonly steps: number;
   readonly seed: number;
-  readonly findings: readonly Finding[];
-  /** The history that took the most steps. */
-  readonly longest: History;
+  readonly counterexamples: readonly Counterexample[];
+  /** The scenario that took the most steps. */
+  readonly longest: Scenario;
   readonly exercised: Readonly<Record<string, number>>;
   readonly unexercised: readonly string[];
   /** Required rules whose premise the policy never meets. */
   readonly notApplicable: readonly string[];
 }
 
-/** A policy whose runs are not functions of the history. */
+/** A policy whose runs are not functions of the scenario. */
 export class NotDeterministic extends Error {
   override readonly name = 'NotDeterministic';
 }
 
 export function check(options: CheckOptions): Verdict {
   const engines = new Engines(options);
-  const found = new Map<string, { history: History; foundAfter: number }>();
+  const found = new Map<string, { scenario: Scenario; foundAfter: number }>();
   const { stopAfter = Infinity } = options;
-  let histories = 0;
-  let longest: History = { vm: options.policy.vms[0] ?? 'td', actors: [], deviations: [] };
+  let scenarios = 0;
+  let longest: Scenario = { vm: options.policy.vms[0] ?? 'td', actors: [], deviations: [] };
   let most = 0;
   let thrown: unknown = null;
-  const judge = (history: History): boolean => {
-    histories++;
+  const judge = (scenario: Scenario): boolean => {
+    scenarios++;
     const before = engines.steps;
     let violation: Violation | null;
     try {
-      violation = engines.run(history);
+      violation = engines.run(scenario);
     } catch (error) {
       thrown = error; // fast-check would take it for a counterexample
       return false;
     }
     if (engines.steps - before > most) {
       most = engines.steps - before;
-      longest = history;
+      longest = scenario;
     }
     // faults of the machine are always seen; whoever asks for certain rules asks for nothing else
     if (violation !== null && options.only?.includes(violation.rule) === false) return true;
     if (violation !== null && !found.has(violation.rule))
-      found.set(violation.rule, { history, foundAfter: histories });
+      found.set(violation.rule, { scenario, foundAfter: scenarios });
     return found.size < stopAfter;
   };
   const goOn = (options.corpus ?? [])
@@ -99,7 +99,7 @@ export function check(options: CheckOptions): Verdict {
     .every(judge);
   if (goOn)
     fc.check(
-      fc.property(new HistoryArbitrary(...(options.shapes ?? shapesOf(options.policy))), judge),
+      fc.property(new ScenarioArbitrary(...(options.shapes ?? shapesOf(options.policy))), judge),
       {
         seed: options.seed,
         numRuns: options.runs,
@@ -117,17 +117,18 @@ export function check(options: CheckOptions): Verdict {
     .map((r) => r.id);
   const never = new Set(options.policy.never?.map(({ rule }) => rule));
   const unexercised = idle.filter((id) => !never.has(id));
-  const findings = [...found].map(([rule, { history, foundAfter: after }]) =>
-    find(options, engines, rule, history, after),
+  const counterexamples = [...found].map(([rule, { scenario, foundAfter: after }]) =>
+    find(options, engines, rule, scenario, after),
   );
   return {
     policy: options.policy.name,
     module: options.module,
-    verdict: findings.length > 0 ? 'fails' : unexercised.length > 0 ? 'inconclusive' : 'passes',
-    histories,
+    verdict:
+      counterexamples.length > 0 ? 'fails' : unexercised.length > 0 ? 'inconclusive' : 'passes',
+    scenarios,
     steps: engines.steps,
     seed: options.seed,
-    findings,
+    counterexamples,
     longest,
     exercised,
     unexercised,
@@ -135,23 +136,23 @@ export function check(options: CheckOptions): Verdict {
   };
 }
 
-/** Shrinks a failing history, executes the result twice more, and reports it. */
+/** Shrinks a failing scenario, executes the result twice more, and reports it. */
 function find(
   options: CheckOptions,
   engines: Engines,
   rule: string,
-  history: History,
+  scenario: Scenario,
   foundAfter: number,
-): Finding {
-  const shrunk = shrink(history, (candidate) => engines.run(candidate)?.rule === rule);
-  const violation = confirm(options, shrunk.history, rule);
+): Counterexample {
+  const shrunk = shrink(scenario, (candidate) => engines.run(candidate)?.rule === rule);
+  const violation = confirm(options, shrunk.scenario, rule);
   return {
     violation,
-    history: shrunk.history,
-    text: formatHistory(shrunk.history),
+    scenario: shrunk.scenario,
+    text: formatScenario(shrunk.scenario),
     foundAfter,
     shrinkExecutions: shrunk.executions,
-    report: explain(options, shrunk.history, violation),
+    report: explain(options, shrunk.scenario, violation),
   };
 }
 
@@ -159,12 +160,13 @@ function find(
  * Two more executions, each on a VM of its own: the same violation, or the policy keeps state
  * between runs.
  */
-function confirm(options: EngineOptions, history: History, rule: string): Violation {
-  const afresh = (): Violation | null => new Engine({ ...options, kind: history.vm }).run(history);
+function confirm(options: EngineOptions, scenario: Scenario, rule: string): Violation {
+  const afresh = (): Violation | null =>
+    new Engine({ ...options, kind: scenario.vm }).run(scenario);
   const [first, second] = [afresh(), afresh()];
   if (first === null || first.rule !== rule || JSON.stringify(first) !== JSON.stringify(second)) {
     throw new NotDeterministic(
-      `policy ${options.policy.name} is not deterministic: ${formatHistory(history)} broke ${rule}, and then ` +
+      `policy ${options.policy.name} is not deterministic: ${formatScenario(scenario)} broke ${rule}, and then ` +
         `${first?.rule ?? 'nothing'} and ${second?.rule ?? 'nothing'}`,
     );
   }
@@ -174,14 +176,14 @@ function confirm(options: EngineOptions, history: History, rule: string): Violat
 /** The report of a violation. */
 export function explain(
   options: CheckOptions | ExplainOptions,
-  history: History,
+  scenario: Scenario,
   violation: Violation,
 ): Report {
   const handle =
     'handle' in options && options.handle !== undefined ? options.handle : options.policy.name;
-  const command = `sept show ${handle} --module ${options.module} '${formatHistory(history)}'`;
+  const command = `sept show ${handle} --module ${options.module} '${formatScenario(scenario)}'`;
   const rules = [...rulesFor(options.module), ...(options.extra ?? [])];
-  return report(ruleOf(rules, violation.rule), timelineOf(options, history), history, command);
+  return report(ruleOf(rules, violation.rule), timelineOf(options, scenario), scenario, command);
 }
 
 export type ExplainOptions = EngineOptions & { readonly handle?: string };

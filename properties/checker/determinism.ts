@@ -1,19 +1,19 @@
 /**
- * Is a run a function of its history? A policy that keeps state of its own between runs can pass by
- * luck, and what it fails by cannot be replayed. So histories are run twice, one after the other
+ * Is a run a function of its scenario? A policy that keeps state of its own between runs can pass
+ * by luck, and what it fails by cannot be replayed. So scenarios are run twice, one after the other
  * and then in the opposite order, on one VM, and every write of the second run has to be that of
  * the first.
  */
 import fc from 'fast-check';
 import { check, NotDeterministic, type CheckOptions, type Verdict } from './check.ts';
 import { Engine, type EngineOptions } from './engine.ts';
-import { HistoryArbitrary } from './scenarios/arbitrary.ts';
+import { ScenarioArbitrary } from './scenarios/arbitrary.ts';
 import { CORPUS } from './scenarios/corpus.ts';
-import type { History } from './scenarios/scenario.ts';
-import { formatHistory } from './scenarios/text.ts';
+import type { Scenario } from './scenarios/scenario.ts';
+import { formatScenario } from './scenarios/text.ts';
 import { shapesOf } from './shapes.ts';
 
-/** Histories that are run twice, besides the corpus: a fraction of a second. */
+/** Scenarios that are run twice, besides the corpus: a fraction of a second. */
 const SAMPLE = 200;
 
 /**
@@ -25,11 +25,11 @@ const SAMPLE = 200;
 export function checkForeign(options: CheckOptions): Verdict {
   const verdict = check(options);
   const shapes = options.shapes ?? shapesOf(options.policy);
-  const random = fc.sample(new HistoryArbitrary(...shapes), {
+  const random = fc.sample(new ScenarioArbitrary(...shapes), {
     seed: options.seed,
     numRuns: SAMPLE,
   });
-  if (verdict.findings.length === 0) {
+  if (verdict.counterexamples.length === 0) {
     const corpus = CORPUS.filter(({ vm }) => options.policy.vms.includes(vm));
     assertSteady(options, [...corpus, ...random]);
   }
@@ -37,24 +37,24 @@ export function checkForeign(options: CheckOptions): Verdict {
 }
 
 /**
- * Runs each history twice. @throws NotDeterministic at the first step that is another one the
+ * Runs each scenario twice. @throws NotDeterministic at the first step that is another one the
  * second time
  */
 export function assertSteady(
   { policy, module, guard }: EngineOptions,
-  histories: readonly History[],
+  scenarios: readonly Scenario[],
 ): void {
   const options = { policy, module, ...(guard === undefined ? {} : { guard }), rules: false };
   const engines = new Map(policy.vms.map((kind) => [kind, new Engine({ ...options, kind })]));
-  const runs = histories.map((history) => {
-    const engine = engines.get(history.vm) as Engine; // one for each kind
-    return { history, engine, before: writesOf(engine, history) };
+  const runs = scenarios.map((scenario) => {
+    const engine = engines.get(scenario.vm) as Engine; // one for each kind
+    return { scenario, engine, before: writesOf(engine, scenario) };
   });
-  for (const { history, engine, before } of runs.toReversed()) {
-    const difference = differenceOf(engine, before, writesOf(engine, history));
+  for (const { scenario, engine, before } of runs.toReversed()) {
+    const difference = differenceOf(engine, before, writesOf(engine, scenario));
     if (difference === null) continue;
     throw new NotDeterministic(
-      `policy ${policy.name} is not deterministic: run again, '${formatHistory(history)}' parts at ${difference}; ` +
+      `policy ${policy.name} is not deterministic: run again, '${formatScenario(scenario)}' parts at ${difference}; ` +
         'a policy keeps no state of its own between runs',
     );
   }
@@ -72,7 +72,7 @@ const ROW = 3;
 /** In the place of a cell: the run is over. */
 const THE_END = -1;
 
-function writesOf(engine: Engine, history: History): Writes {
+function writesOf(engine: Engine, scenario: Scenario): Writes {
   const { m } = engine.vm;
   const rows: number[] = [];
   const actors: string[] = [];
@@ -80,7 +80,7 @@ function writesOf(engine: Engine, history: History): Writes {
     rows.push(m.now, cell, after);
     actors.push(m.actors[m.current]?.name ?? 'nobody');
   };
-  engine.run(history, { wrote, note: () => {} });
+  engine.run(scenario, { wrote, note: () => {} });
   wrote(THE_END, 0, 0);
   return { rows, actors };
 }

@@ -4,7 +4,7 @@ import type { Policy } from '../../impl/vm/policy.ts';
 import type { Vm, VmKind, VmVcpu } from '../../impl/vm/vm.ts';
 import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
 /**
- * Runs histories: program and schedule go in, a policy runs on the machine, rules watch every step,
+ * Runs scenarios: program and schedule go in, a policy runs on the machine, rules watch every step,
  * a violation or null comes out. The VM is built once; a run resets it.
  */
 import { ORDINARY } from '../../spec/machine/choices.ts';
@@ -29,10 +29,10 @@ import { DeviationChoices } from './scenarios/deviations.ts';
 import {
   actorName,
   type ActorProgram,
-  type History,
+  type Scenario,
   type Operation,
 } from './scenarios/scenario.ts';
-import { formatHistory } from './scenarios/text.ts';
+import { formatScenario } from './scenarios/text.ts';
 
 export interface EngineOptions {
   readonly policy: Policy;
@@ -53,11 +53,11 @@ export interface EngineOptions {
   readonly teardown?: boolean;
 }
 
-/** VCPUs of the VM, and so the VCPU actors that a history can have. */
+/** vCPUs of the VM, and so the vCPU actors that a scenario can have. */
 export const VCPUS = 2;
 
 const DEFAULT_MAX_STEPS = 20_000;
-/** A history takes some 800 steps. */
+/** A scenario takes some 800 steps. */
 const OUTCOME_STEPS = 5000;
 
 export class Engine {
@@ -85,7 +85,7 @@ export class Engine {
     teardown = true,
   }: EngineOptions) {
     if (!policy.vms.includes(kind)) {
-      throw new UnusableHistory(
+      throw new UnusableScenario(
         `policy ${policy.name} runs VMs of kind ${policy.vms.join(', ')}, not ${kind}`,
       );
     }
@@ -102,16 +102,17 @@ export class Engine {
   }
 
   /**
-   * Runs one history. What it answers is a function of the history and of nothing else. A run that
-   * breaks a K rule is run again without these: what comes of it, if anything does, says more than
-   * how it came about. Unless that is only that it goes on for ever; so a shorter run will do.
+   * Runs one scenario. What it answers is a function of the scenario and of nothing else. A run
+   * that breaks a K rule is run again without these: what comes of it, if anything does, says more
+   * than how it came about. Unless that is only that it goes on for ever; so a shorter run will
+   * do.
    */
-  run(history: History, recorder: Recorder | null = null): Violation | null {
+  run(scenario: Scenario, recorder: Recorder | null = null): Violation | null {
     this.book.onlyOutcomes = false;
-    const violation = this.runOnce(history, recorder);
+    const violation = this.runOnce(scenario, recorder);
     if (violation === null || !isProtocol(violation.rule)) return violation;
     this.book.onlyOutcomes = true;
-    const outcome = this.runOnce(history, recorder, Math.min(this.maxSteps, OUTCOME_STEPS));
+    const outcome = this.runOnce(scenario, recorder, Math.min(this.maxSteps, OUTCOME_STEPS));
     if (
       outcome !== null &&
       outcome.rule !== this.book.reportedAs(LIVELOCK.id) &&
@@ -120,7 +121,7 @@ export class Engine {
       return outcome;
     this.book.onlyOutcomes = false;
     // the recorder is to have seen the run that is answered for
-    return recorder === null ? violation : this.runOnce(history, recorder);
+    return recorder === null ? violation : this.runOnce(scenario, recorder);
   }
 
   private judges(id: string): boolean {
@@ -128,17 +129,17 @@ export class Engine {
   }
 
   private runOnce(
-    history: History,
+    scenario: Scenario,
     recorder: Recorder | null,
     maxSteps = this.maxSteps,
   ): Violation | null {
     const { m } = this.vm;
     this.limit = maxSteps;
-    this.prepare(history, recorder);
+    this.prepare(scenario, recorder);
     try {
       this.guard(this.performing);
     } catch (error) {
-      throw this.blame(error, history);
+      throw this.blame(error, scenario);
     }
     m.recorder = null;
     const { violation } = m;
@@ -146,17 +147,17 @@ export class Engine {
   }
 
   /**
-   * Resets the VM and gives it the actors of `history`, for {@link run} or for another scheduler to
+   * Resets the VM and gives it the actors of `scenario`, for {@link run} or for another scheduler to
    * step.
    */
-  prepare(history: History, recorder: Recorder | null = null): void {
+  prepare(scenario: Scenario, recorder: Recorder | null = null): void {
     const { m } = this.vm;
     m.reset();
     m.recorder = recorder;
     m.choices = this.choices;
-    this.choices.follow(history.deviations);
-    for (const [index, actor] of history.actors.entries()) {
-      m.spawn(actorName(history, index), this.program(history, actor, index));
+    this.choices.follow(scenario.deviations);
+    for (const [index, actor] of scenario.actors.entries()) {
+      m.spawn(actorName(scenario, index), this.program(scenario, actor, index));
     }
   }
 
@@ -180,17 +181,17 @@ export class Engine {
   }
 
   /**
-   * Who made a run throw: the policy, with the place at which it did; or the history, which no VM
+   * Who made a run throw: the policy, with the place at which it did; or the scenario, which no VM
    * can run.
    */
-  private blame(error: unknown, history: History): unknown {
-    if (error instanceof UnusableHistory || error instanceof PolicyError) return error;
+  private blame(error: unknown, scenario: Scenario): unknown {
+    if (error instanceof UnusableScenario || error instanceof PolicyError) return error;
     const { m, policy } = this.vm;
     const reason = error instanceof Error ? error.message : String(error);
     const actor = m.actors[m.current]?.name ?? 'nobody';
     return new PolicyError(
-      `policy ${policy.name} failed at step ${m.now} (${actor}): ${reason}; replay it with the history ` +
-        `'${formatHistory(history)}'`,
+      `policy ${policy.name} failed at step ${m.now} (${actor}): ${reason}; replay it with the scenario ` +
+        `'${formatScenario(scenario)}'`,
       { cause: error },
     );
   }
@@ -210,8 +211,8 @@ export class Engine {
     this.steps += m.now - before;
   }
 
-  private *program(history: History, actor: ActorProgram, index: number): Steps<void> {
-    const vcpu = actor.role === 'vcpu' ? this.vcpuOf(history, index) : null;
+  private *program(scenario: Scenario, actor: ActorProgram, index: number): Steps<void> {
+    const vcpu = actor.role === 'vcpu' ? this.vcpuOf(scenario, index) : null;
     // small on purpose: a generator's variables are saved and restored at every step inside it
     for (let at = 0; at < actor.operations.length; at++) {
       // a step of its own, so that what an operation does at once happens while the run is under way
@@ -222,7 +223,7 @@ export class Engine {
     if (vcpu !== null) yield* this.comeOut(vcpu);
   }
 
-  /** The VCPU's program has ended: it comes out of the guest, if it is there. */
+  /** The vCPU's program has ended: it comes out of the guest, if it is there. */
   private *comeOut(vcpu: VmVcpu): Steps<void> {
     if (this.vm.kind !== 'vm') {
       if (isInside(this.vm, vcpu)) yield* leaveTd(this.vm, vcpu);
@@ -249,17 +250,17 @@ export class Engine {
     for (const listener of this.vm.listeners) listener.operationEnded?.();
   }
 
-  private vcpuOf(history: History, index: number): VmVcpu {
-    const place = history.actors.slice(0, index).filter((a) => a.role === 'vcpu').length;
+  private vcpuOf(scenario: Scenario, index: number): VmVcpu {
+    const place = scenario.actors.slice(0, index).filter((a) => a.role === 'vcpu').length;
     const vcpu = this.vm.vcpus[place];
-    if (vcpu === undefined) throw new UnusableHistory(`it has more than ${VCPUS} VCPUs`);
+    if (vcpu === undefined) throw new UnusableScenario(`it has more than ${VCPUS} vCPUs`);
     return vcpu;
   }
 }
 
-/** A history that no VM can run. */
-export class UnusableHistory extends Error {
-  override readonly name = 'UnusableHistory';
+/** A scenario that no VM can run. */
+export class UnusableScenario extends Error {
+  override readonly name = 'UnusableScenario';
 }
 
 /** A policy that threw, or that did what no policy can do. */
@@ -268,7 +269,7 @@ export class PolicyError extends Error {
 }
 
 function unknown(name: string, known: ReadonlyMap<string, unknown>): never {
-  throw new UnusableHistory(
+  throw new UnusableScenario(
     `there is no operation "${name}" here; there are ${[...known.keys()].join(', ')}`,
   );
 }

@@ -1,12 +1,12 @@
 import type { Vm, VmKind } from '../../impl/vm/vm.ts';
 /**
- * One engine for each kind of VM that a policy runs, made when a history asks for it, and what they
- * add up to.
+ * One engine for each kind of VM that a policy runs, made when a scenario asks for it, and what
+ * they add up to.
  */
 import type { Rule } from '../../spec/machine/monitor.ts';
 import type { Violation } from '../../spec/machine/rule.ts';
 import { Engine, type EngineOptions } from './engine.ts';
-import type { History } from './scenarios/scenario.ts';
+import type { Scenario } from './scenarios/scenario.ts';
 
 export class Engines {
   private readonly options: EngineOptions;
@@ -17,11 +17,11 @@ export class Engines {
   }
 
   /**
-   * Runs a history on the VM that it is about. @throws UnusableHistory when the policy does not run
-   * such VMs
+   * Runs a scenario on the VM that it is about. @throws UnusableScenario when the policy does not
+   * run such VMs
    */
-  run(history: History): Violation | null {
-    return this.engine(history.vm).run(history);
+  run(scenario: Scenario): Violation | null {
+    return this.engine(scenario.vm).run(scenario);
   }
 
   private engine(kind: VmKind): Engine {

@@ -1,5 +1,5 @@
 import type { Policy } from '../../impl/vm/policy.ts';
-/** What random histories of each kind of VM are made of. */
+/** What random scenarios of each kind of VM are made of. */
 import { USED_PAGES } from '../../impl/vm/size.ts';
 import type { Shape } from './scenarios/arbitrary.ts';
 
@@ -114,7 +114,7 @@ export const VM_SHAPE: Shape = {
 };
 
 /**
- * Two VCPUs that accept one page, or the large one around it, while it is taken away: where entry
+ * Two vCPUs that accept one page, or the large one around it, while it is taken away: where entry
  * locks are met.
  */
 const CONTENDED_TD_SHAPE: Shape = {
@@ -153,7 +153,7 @@ const TROUBLED_TD_SHAPE: Shape = {
   },
 };
 
-/** A TD that is being built, and may run before the history ends. */
+/** A TD that is being built, and may run before the scenario ends. */
 const NEW_TD_SHAPE: Shape = {
   vm: 'new-td',
   roles: ['host', 'host', 'vcpu', 'vcpu'],

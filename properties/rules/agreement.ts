@@ -1,5 +1,6 @@
 import type { Vm } from '../../impl/vm/vm.ts';
 import { describeSpte, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
+import { entryAt } from '../../spec/machine/levels.ts';
 import type { PageRef } from '../../spec/machine/pages.ts';
 import { describeEntry, pageOf, withoutLocks } from '../../spec/tdx/entry.ts';
 import { HKID_FREE } from '../../spec/tdx/keys.ts';
@@ -16,13 +17,16 @@ const S01: VmRule = {
     'Every call of the module succeeds, or fails in a way that its caller has an answer to.',
   source: 'thread, messages 2, 4, 14; K47, K53, K56 (any other error kills the VM)',
   versions: ['*'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     vm.listeners.push({
       answered: (call, tolerated) => {
-        judge.exercised();
+        report.exercised();
         if (call.status === SUCCESS || tolerated.includes(classOf(call.status))) return;
         const allowed = ['TDX_SUCCESS', ...tolerated.map((status) => statusName(status))];
-        judge.violated(`${call.name} answers ${allowed.join(' or ')}`, describeStatus(call.status));
+        report.violated(
+          `${call.name} answers ${allowed.join(' or ')}`,
+          describeStatus(call.status),
+        );
       },
     });
   },
@@ -35,11 +39,11 @@ const S02: VmRule = {
     'When nothing is in flight, the mirror and the Secure EPT say the same, and nothing is frozen or blocked.',
   source: 'thread, message 3; K44, K45, K47',
   versions: ['*'],
-  atRest: (vm, judge) => {
-    judge.exercised();
+  atRest: (vm, report) => {
+    report.exercised();
     const root = vm.m.peek(vm.memory.word(vm.tdr, TD.SEPT_ROOT));
     const difference = compareTables(vm, vm.mirror.root, root, vm.mirror.rootLevel, 0);
-    if (difference !== null) judge.violated(...difference);
+    if (difference !== null) report.violated(...difference);
   },
 };
 
@@ -57,7 +61,7 @@ function compareTables(
     const at = gfn + i * vm.mirror.span(level);
     if (!agrees(vm, spte, entry)) {
       return [
-        `entry ${at}@L${level} of the Secure EPT as in the mirror, ${describeSpte(spte)}`,
+        `entry ${entryAt(at, level)} of the Secure EPT as in the mirror, ${describeSpte(spte)}`,
         describeEntry(entry),
       ];
     }
@@ -75,21 +79,27 @@ const S03: VmRule = {
     "When the VM is gone, every page is back: none is the module's, none is leaked, the HKID is free.",
   source: 'K35, K51, K62; life-cycle notes §1',
   versions: ['*'],
-  atEnd: (vm, judge) => {
-    judge.exercised();
+  atEnd: (vm, report) => {
+    report.exercised();
     const { tdx } = vm;
     for (let page = 0; page < vm.memory.pages; page++) {
       const size = tdx.pamt.sizeOf(page);
       const type = tdx.pamt.type(page, size);
       if (type !== NDA)
-        return judge.violated(`page ${page} back with the host`, `PAMT says ${pageTypeName(type)}`);
+        return report.violated(
+          `page ${page} back with the host`,
+          `PAMT says ${pageTypeName(type)}`,
+        );
     }
     const leaked = vm.pages.leaks();
     if (leaked.length > 0) {
-      return judge.violated('every kernel page freed', `page ${leaked.join(', ')} still allocated`);
+      return report.violated(
+        'every kernel page freed',
+        `page ${leaked.join(', ')} still allocated`,
+      );
     }
     const hkid = tdx.m.peek(tdx.keys.state(tdx.keys.first + 1));
-    if (hkid !== HKID_FREE) judge.violated('the HKID free', 'it is still taken');
+    if (hkid !== HKID_FREE) report.violated('the HKID free', 'it is still taken');
   },
 };
 
@@ -99,13 +109,13 @@ const S10: VmRule = {
   statement: 'The host uses a page as its own only when the module has given it back.',
   source: 'K51, K54; module notes §3 (PAGE.REMOVE, RECLAIM)',
   versions: ['*'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     vm.listeners.push({
       hostTouched: (page) => {
-        judge.exercised();
+        report.exercised();
         const type = vm.tdx.pamt.type(page, vm.tdx.pamt.sizeOf(page));
         if (type !== NDA)
-          judge.violated(`page ${page} back with the host`, `PAMT says ${pageTypeName(type)}`);
+          report.violated(`page ${page} back with the host`, `PAMT says ${pageTypeName(type)}`);
       },
     });
   },
@@ -117,7 +127,7 @@ const S11: VmRule = {
   statement: 'What the host has asked back, it has got back when nothing is in flight.',
   source: 'K22; P6 (the callback may come later, but it has to come)',
   versions: ['*'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     /** Per GFN: how often its page must have been given back, by what was asked so far. */
     const due = new Int32Array(vm.guestMemory.gfns);
     vm.m.onReset(() => due.fill(0));
@@ -126,13 +136,13 @@ const S11: VmRule = {
         for (let at = gfn; at < gfn + pages; at++) {
           if (vm.guestMemory.isBacked(at)) due[at] = vm.guestMemory.timesReturned(at) + 1;
         }
-        judge.exercised();
+        report.exercised();
       },
       atRest: () => {
         for (const [gfn, times] of due.entries()) {
           if (vm.guestMemory.timesReturned(gfn) >= times) continue;
           const page = vm.guestMemory.pageOf(gfn);
-          return judge.violated(
+          return report.violated(
             `the host has page ${page} of GFN ${gfn} back, as it asked`,
             'the guest still has it',
           );

@@ -5,15 +5,15 @@ import type { VmRule } from './rule.ts';
 const S05: VmRule = {
   id: 'S05',
   level: 'required',
-  statement: 'No VCPU uses a translation to memory that the host has taken back.',
+  statement: 'No vCPU uses a translation to memory that the host has taken back.',
   source: 'K22, K54; epoch notes',
   versions: ['*'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     vm.listeners.push({
       accessed: (vcpu, gfn, page) => {
-        judge.exercised();
+        report.exercised();
         if (vm.guestMemory.backs(page, gfn)) return;
-        judge.violated(
+        report.violated(
           `vcpu${vcpu} reaches the page that backs GFN ${gfn}`,
           `page ${page}, which the host took back`,
         );
@@ -22,7 +22,7 @@ const S05: VmRule = {
         for (const { index, tdvpr, walker } of vm.vcpus) {
           if (vm.m.peek(vm.memory.word(tdvpr, VP.STATE)) !== VCPU_ACTIVE) continue;
           if (!walker.tlb.translations.pointsTo(page)) continue;
-          judge.violated(`no VCPU inside the TD remembers page ${page}`, `vcpu${index} does`);
+          report.violated(`no vCPU inside the TD remembers page ${page}`, `vcpu${index} does`);
         }
       },
     });
@@ -38,7 +38,7 @@ const S06: VmRule = {
   statement: 'The guest finds what it wrote last, unless the host took the page from it.',
   source: 'B-53; thread, messages 15 to 17',
   versions: ['*'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     const { gfns } = vm.guestMemory;
     const expected = new Int32Array(gfns).fill(UNKNOWN);
     /** How many operations are taking the page at this moment. */
@@ -58,9 +58,9 @@ const S06: VmRule = {
       slotRemoved: (gfn, pages) => count(gfn, pages, -1),
       accessed: (vcpu, gfn, _page, value, written) => {
         const wanted = expected[gfn] ?? UNKNOWN;
-        if (wanted !== UNKNOWN) judge.exercised();
+        if (wanted !== UNKNOWN) report.exercised();
         if (wanted !== UNKNOWN && wanted !== value) {
-          judge.violated(
+          report.violated(
             `vcpu${vcpu} reads ${wanted} at GFN ${gfn}, as written last`,
             String(value),
           );
@@ -76,7 +76,7 @@ const S06: VmRule = {
           const lost = expected[gfn] ?? UNKNOWN;
           if (leaving[gfn] === 0) expected[gfn] = 0;
           if (lost <= 0) continue;
-          judge.violated(
+          report.violated(
             `GFN ${gfn} still holds ${lost}, as written last`,
             'it was pending again: zeroes',
           );

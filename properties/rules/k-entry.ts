@@ -1,4 +1,4 @@
-/** K42, K57 to K60: faults and entries of a TD's VCPUs. */
+/** K42, K57 to K60: faults and entries of a TD's vCPUs. */
 import { K42_TEXT } from '../../spec/kvm/rules/staleness.ts';
 import { EMPTY, isLeafSpte } from '../../spec/kvm/spte.ts';
 import { SLOT_INVALID, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
@@ -14,7 +14,7 @@ const K42_OF_TDS: VmRule = {
   ...K42_TEXT,
   level: 'stochastic',
   vms: ['td', 'new-td'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     const foundInvalid = new PerActor(vm.m);
     const forget = (): void => {
       if (foundInvalid.mine !== 0) foundInvalid.mine = 0;
@@ -24,9 +24,9 @@ const K42_OF_TDS: VmRule = {
       operationEnded: forget,
       slotFound: (gfn, state) => {
         if (state !== SLOT_INVALID || !vm.td.srcu.holds(vm.m.current)) return;
-        judge.exercised();
+        report.exercised();
         if (foundInvalid.mine !== 0) {
-          judge.violated(
+          report.violated(
             'the SRCU section left, which the deletion of the slot waits for',
             `GFN ${gfn} faults again inside it, and finds its slot INVALID again`,
           );
@@ -41,24 +41,24 @@ const K57: VmRule = {
   id: 'K57',
   level: 'required',
   statement:
-    'A VCPU calls TDH.VP.ENTER in IN_GUEST_MODE only, and handles each exit once, whether or not it entered.',
+    'A vCPU calls TDH.VP.ENTER in IN_GUEST_MODE only, and handles each exit once, whether or not it entered.',
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_run(); commit e5f1d62c59ae',
   versions: ['*'],
   vms: ['td', 'new-td'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     const handled = resetting(vm.m, vm.vcpus.length);
     vm.listeners.push({
       exitHandled: (vcpu, serial) => {
-        judge.exercised();
+        report.exercised();
         if (handled[vcpu] === serial)
-          judge.violated('each exit handled once', `vcpu${vcpu} handles its last one again`);
+          report.violated('each exit handled once', `vcpu${vcpu} handles its last one again`);
         handled[vcpu] = serial;
       },
     });
     vm.tdx.listeners.push({
       began: ({ name, in: { lp } }) => {
         if (name !== 'TDH.VP.ENTER' || vm.vcpus[lp]?.kvm.mode() !== OUTSIDE_GUEST) return;
-        judge.violated(
+        report.violated(
           `vcpu${lp} in IN_GUEST_MODE, where a kick finds it`,
           'it enters the TD from OUTSIDE_GUEST_MODE',
         );
@@ -75,9 +75,9 @@ const K58: VmRule = {
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_handle_ept_violation(); commit b0327bb2e7e0',
   versions: ['*'],
   vms: ['td', 'new-td'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     /**
-     * Per VCPU: the GFN it faults on, plus one, or 0; whether that was mapped since; what was
+     * Per vCPU: the GFN it faults on, plus one, or 0; whether that was mapped since; what was
      * pending at the last try.
      */
     const faulting = resetting(vm.m, vm.vcpus.length);
@@ -95,7 +95,7 @@ const K58: VmRule = {
         const vcpu = vcpuOf.mine - 1;
         if (vcpu < 0) return;
         if (pending[vcpu] !== 0) {
-          judge.violated(
+          report.violated(
             `vcpu${vcpu} leaves for what is pending`,
             `it takes its fault on GFN ${gfn} once more`,
           );
@@ -103,12 +103,12 @@ const K58: VmRule = {
         pending[vcpu] = vm.vcpus[vcpu]?.kvm.requests() ?? 0;
       },
       faultEnded: (vcpu, gfn, _acceptLevel, mayRetry) => {
-        judge.exercised();
+        report.exercised();
         faulting[vcpu] = 0;
         vcpuOf.mine = 0;
         const isWanted = vm.vcpus[vcpu]?.kvm.requests() !== 0 || vm.m.peek(vm.slot) !== SLOT_VALID;
         if (!mayRetry || resolved[vcpu] !== 0 || isWanted || vm.td.isDead()) return;
-        judge.violated(
+        report.violated(
           `GFN ${gfn} mapped before vcpu${vcpu} enters the TD again`,
           'the same fault is ahead of it',
         );
@@ -127,26 +127,26 @@ const K58: VmRule = {
 const K59: VmRule = {
   id: 'K59',
   level: 'stochastic',
-  statement: 'BUSY at TDH.VP.ENTER is neither an exit nor an error: the VCPU tries again.',
+  statement: 'BUSY at TDH.VP.ENTER is neither an exit nor an error: the vCPU tries again.',
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_exit_handlers_fastpath()',
   versions: ['*'],
   vms: ['td', 'new-td'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     const refused = new PerActor(vm.m);
     vm.listeners.push({
       answered: ({ name, status, in: { lp } }) => {
         if (name !== 'TDH.VP.ENTER') return;
         const isBusy = classOf(status) === OPERAND_BUSY;
-        if (refused.mine !== 0) judge.exercised();
+        if (refused.mine !== 0) report.exercised();
         if (isBusy || refused.mine !== 0) refused.mine = isBusy ? lp + 1 : 0;
       },
       exitHandled: (vcpu) => {
         if (refused.mine === vcpu + 1)
-          judge.violated('no exit: the VCPU did not enter', `vcpu${vcpu} handles one`);
+          report.violated('no exit: the vCPU did not enter', `vcpu${vcpu} handles one`);
       },
       operationEnded: () => {
         if (refused.mine !== 0 && !vm.td.isDead()) {
-          judge.violated(
+          report.violated(
             `vcpu${refused.mine - 1} calls TDH.VP.ENTER again after BUSY`,
             'it has given up',
           );
@@ -164,13 +164,13 @@ const K60: VmRule = {
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_is_sept_violation_unexpected_pending()',
   versions: ['*'],
   vms: ['td', 'new-td'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     vm.listeners.push({
       faultEnded: (vcpu, gfn, _acceptLevel, mayRetry) => {
         if (((vm.vcpus[vcpu]?.exit.flags ?? 0) & EXIT_PENDING) === 0) return;
-        judge.exercised();
+        report.exercised();
         if (mayRetry)
-          judge.violated(
+          report.violated(
             'the VM dead: the page stays pending',
             `vcpu${vcpu} is to touch GFN ${gfn} again`,
           );

@@ -4,6 +4,7 @@ import type { Vm } from '../../impl/vm/vm.ts';
  * that can fail.
  */
 import { describeSpte, isPresent, kindOfSpte, LEAF, type Spte } from '../../spec/kvm/spte.ts';
+import { entryAt } from '../../spec/machine/levels.ts';
 import type { Call } from '../../spec/tdx/call.ts';
 import { ALL_BLOCKED, among, describeEntry, isLeaf, isPending } from '../../spec/tdx/entry.ts';
 import {
@@ -80,27 +81,27 @@ const K65: VmRule = {
   source:
     'KVM rules K65; huge page series v3 (Jan 2026), cover, restriction 1; module notes §3 (PAGE.DEMOTE)',
   versions: ['*'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     vm.tdx.listeners.push({
       began: (call) => {
         if (call.name !== DEMOTE) return;
-        judge.exercised();
+        report.exercised();
         if (holdsForWrite(vm)) return;
-        judge.violated(
+        report.violated(
           `mmu_lock held for write where ${nameOfKey(keyOfCall(call))} is split`,
           heldAs(vm),
         );
       },
       ended: (call, status) => {
         if (call.name !== DEMOTE || !NOT_PREPARED.has(classOf(status))) return;
-        judge.violated(
-          `${nameOfKey(keyOfCall(call))} blocked, and every VCPU out since, when it is split`,
+        report.violated(
+          `${nameOfKey(keyOfCall(call))} blocked, and every vCPU out since, when it is split`,
           describeStatus(status),
         );
       },
     });
     watchBlocked(vm, 'leaf', (entry, seen) =>
-      judge.violated(
+      report.violated(
         `page ${entry}, which the mirror maps, unblocked before mmu_lock is released`,
         seen,
       ),
@@ -120,7 +121,7 @@ const K66: VmRule = {
   source:
     'KVM rules K66; huge page series v3 (ENHANCED_DEMOTE_INTERRUPTIBILITY); module notes §3 (PROMOTE, DEMOTE)',
   versions: ['*'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     const debts = new Debts(vm);
     /** Interruptions since mmu_lock was released last, by whomever. */
     let inARow = 0;
@@ -130,10 +131,10 @@ const K66: VmRule = {
     vm.tdx.listeners.push({
       ended: (call, status) => {
         if (classOf(status) === INTERRUPTED_RESTARTABLE && isResize(call)) {
-          judge.exercised();
+          report.exercised();
           debts.owe(keyOfCall(call));
           if (++inARow <= PATIENCE) return;
-          judge.violated(
+          report.violated(
             `others get mmu_lock after ${PATIENCE} interruptions of ${call.name}`,
             `${inARow} in a row`,
           );
@@ -148,7 +149,7 @@ const K66: VmRule = {
       },
     });
     debts.dueAtRelease((entry) =>
-      judge.violated(
+      report.violated(
         `the resize of ${entry} started again, or undone, before mmu_lock is released`,
         'it was given up half way',
       ),
@@ -167,12 +168,12 @@ const K67: VmRule = {
   source:
     'KVM rules K67; huge page series v3 (Jan 2026), cover, section 5; guest_memfd: zap before the folio is split',
   versions: ['*'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     const { folios } = vm.guestMemory;
     /** Per actor: the range that its operation takes away, as first GFN and count. */
     const taking = new Map<number, readonly [number, number]>();
     /**
-     * Per VCPU: how often in a row it was sent back to an ACCEPT that is smaller than what is
+     * Per vCPU: how often in a row it was sent back to an ACCEPT that is smaller than what is
      * mapped.
      */
     const sentBack = new Int32Array(vm.vcpus.length);
@@ -184,9 +185,9 @@ const K67: VmRule = {
       const key = keyOfPlace(vm, table, index);
       const gfn = Math.floor(key / 8);
       if (isLargeLeaf(after)) {
-        judge.exercised();
+        report.exercised();
         if (!folios.isLarge(gfn))
-          judge.violated(
+          report.violated(
             `one folio behind ${nameOfKey(key)}, which is mapped large`,
             'it is split',
           );
@@ -194,17 +195,20 @@ const K67: VmRule = {
         const range = taking.get(vm.m.current);
         if (range === undefined || (range[0] <= gfn && gfn + folios.span <= range[0] + range[1]))
           return;
-        judge.violated(
+        report.violated(
           `${describeSpte(before)} at ${nameOfKey(key)} split before a part of it is taken`,
           `${range[1]} pages from ${range[0]} on are asked for, all of it goes`,
         );
       }
     });
     folios.listeners.push((gfn) => {
-      judge.exercised();
+      report.exercised();
       const spte = spteAt(vm, gfn, 1);
       if (spte === UNREACHED || !isLargeLeaf(spte)) return;
-      judge.violated(`the mapping of ${gfn}@L1 split before its folio is`, describeSpte(spte));
+      report.violated(
+        `the mapping of ${entryAt(gfn, 1)} split before its folio is`,
+        describeSpte(spte),
+      );
     });
     vm.listeners.push({
       unmapBegan: (gfn, pages) => taking.set(vm.m.current, [gfn, pages]),
@@ -212,16 +216,16 @@ const K67: VmRule = {
       faultEnded: (vcpu, gfn, acceptLevel, mayRetry) => {
         const stuck = acceptLevel === 0 && mayRetry && isMappedLargePending(vm, gfn);
         sentBack[vcpu] = stuck ? (sentBack[vcpu] ?? 0) + 1 : 0;
-        if (acceptLevel === 0) judge.exercised();
+        if (acceptLevel === 0) report.exercised();
         if ((sentBack[vcpu] ?? 0) < vm.tdx.platform.steppingThreshold) return;
-        judge.violated(
-          `page ${gfn}@L1 split where vcpu${vcpu} accepts ${gfn}@L0`,
+        report.violated(
+          `page ${entryAt(gfn, 1)} split where vcpu${vcpu} accepts ${entryAt(gfn, 0)}`,
           'it is sent back to the same, again',
         );
       },
     });
     watchBlocked(vm, 'table', (entry, seen) =>
-      judge.violated(
+      report.violated(
         `table ${entry}, which the mirror maps, unblocked before mmu_lock is released`,
         seen,
       ),

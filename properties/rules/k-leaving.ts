@@ -26,19 +26,19 @@ const K47: VmRule = {
   source:
     'KVM rules K47; Linux 6.14, tdp_mmu.c: tdp_mmu_set_spte(), remove_external_spte() (may not fail)',
   versions: ['*'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     const debts = new Debts(vm);
     vm.mirror.listeners.push((table, index, before, after) => {
       thawed(vm, debts, table, index, before, after);
       if (kindOfSpte(before) !== LEAF || isPresent(after)) return;
-      judge.exercised();
+      report.exercised();
       const key = keyOfPlace(vm, table, index);
       if (isThere(vm, key)) debts.owe(key);
     });
     vm.tdx.listeners.push({
       began: (call) => {
         if (call.name !== 'TDH.MEM.PAGE.REMOVE' || holdsForWrite(vm)) return;
-        judge.violated(
+        report.violated(
           `mmu_lock held for write where page ${nameOfKey(keyOfCall(call))} is removed`,
           heldAs(vm),
         );
@@ -50,7 +50,7 @@ const K47: VmRule = {
     });
     debts.dueAtRelease((entry, key) => {
       const left = septAt(vm, Math.floor(key / 8), key % 8);
-      judge.violated(
+      report.violated(
         `page ${entry}, which the mirror has lost, removed before mmu_lock is released`,
         left === UNREACHED ? 'out of reach' : describeEntry(left),
       );
@@ -91,12 +91,12 @@ const K48: VmRule = {
   source:
     'KVM rules K48; Linux 6.14, tdp_mmu.c: handle_removed_pt(); thread, messages 11 to 16; module notes §2 (walk)',
   versions: ['*'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     const debts = new Debts(vm);
     vm.mirror.listeners.push((table, index, before, after) => {
       thawed(vm, debts, table, index, before, after);
       if (kindOfSpte(before) !== TABLE || isPresent(after) || !isAlive(vm)) return;
-      judge.exercised();
+      report.exercised();
       const key = keyOfPlace(vm, table, index);
       if (isThere(vm, key)) debts.owe(key);
     });
@@ -104,7 +104,7 @@ const K48: VmRule = {
       began: (call) => {
         if (call.in.vcpu >= 0 || !ABOUT_ENTRY.test(call.name) || !isAlive(vm)) return;
         const wrong = whatIsWrong(vm, call);
-        if (wrong !== null) judge.violated(...wrong);
+        if (wrong !== null) report.violated(...wrong);
       },
       ended: (call, status) => {
         if (call.name === 'TDH.MEM.SEPT.REMOVE' && status === SUCCESS)
@@ -112,7 +112,7 @@ const K48: VmRule = {
       },
     });
     debts.dueAtRelease((entry) =>
-      judge.violated(
+      report.violated(
         `table ${entry}, which the mirror has lost, removed before mmu_lock is released`,
         'it is left to somebody else',
       ),

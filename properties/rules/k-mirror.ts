@@ -45,18 +45,18 @@ const K44: VmRule = {
     'asked by who had frozen it or holds mmu_lock for write.',
   source: 'KVM rules K44; Linux 6.14, tdp_mmu.c: set_external_spte_present(); thread, message 3',
   versions: ['*'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     /** Who froze an entry. */
     const frozenBy = new Map<Key, number>();
     vm.m.clearOnReset(frozenBy);
     vm.mirror.listeners.push((table, index, before, after) => {
       if (after === FROZEN) frozenBy.set(keyOfPlace(vm, table, index), vm.m.current);
       if (!isPresent(after) || isPresent(before) || !isLinked(vm, table)) return;
-      judge.exercised();
+      report.exercised();
       const key = keyOfPlace(vm, table, index);
       const entry = septAt(vm, Math.floor(key / 8), key % 8);
       if (agrees(vm, after, entry)) return;
-      judge.violated(
+      report.violated(
         `the Secure EPT has entry ${nameOfKey(key)} when the mirror does, ${describeSpte(after)}`,
         describeSept(entry),
       );
@@ -67,7 +67,7 @@ const K44: VmRule = {
         const key = keyOfCall(call);
         const spte = spteAt(vm, Math.floor(key / 8), key % 8);
         if (spte === FROZEN && frozenBy.get(key) === vm.m.current) return;
-        judge.violated(
+        report.violated(
           `mirror entry ${nameOfKey(key)} frozen by who calls ${call.name}`,
           describeMirror(spte),
         );
@@ -82,18 +82,18 @@ const K45: VmRule = {
   statement: 'The module is asked for an entry only after it has the table that the entry is in.',
   source: 'KVM rules K45; thread, message 10 (a child overtakes its parent)',
   versions: ['*'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     vm.tdx.listeners.push({
       began: (call) => {
         if (!ADDS.has(call.name)) return;
         const key = keyOfCall(call);
         const [gfn, level] = [Math.floor(key / 8), key % 8];
         if (level === vm.mirror.rootLevel) return;
-        judge.exercised();
+        report.exercised();
         const parent = septAt(vm, gfn, level + 1);
         if (parent !== UNREACHED && stateOf(parent) === NL_MAPPED) return;
         const above = nameOfKey(keyOf(vm.mirror.align(gfn, level + 1), level + 1));
-        judge.violated(
+        report.violated(
           `a table at ${above} before ${call.name} of ${nameOfKey(key)}`,
           describeSept(parent),
         );
@@ -108,13 +108,13 @@ const K46: VmRule = {
   statement: 'A present mirror entry is changed only with mmu_lock held for write.',
   source: 'KVM rules K46; Linux 6.14, tdp_mmu.c: __tdp_mmu_set_spte_atomic(); thread, message 9',
   versions: ['*'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     vm.mirror.listeners.push((table, index, before, after) => {
       if (!isPresent(before)) return;
-      judge.exercised();
+      report.exercised();
       if (holdsForWrite(vm)) return;
       const name = nameOfKey(keyOfPlace(vm, table, index));
-      judge.violated(
+      report.violated(
         `mmu_lock held for write where mirror entry ${name} becomes ${describeSpte(after)}`,
         heldAs(vm),
       );
@@ -129,16 +129,16 @@ const K46: VmRule = {
 const K2_OF_TDS: VmRule = {
   ...K2_TEXT,
   level: 'stochastic',
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     /** By actor: the entry at which it lost, as a cell, until it reads it. */
     const lostAt = new Map<number, number>();
     vm.m.clearOnReset(lostAt);
     vm.mirror.losers.push((table, index) => {
-      judge.exercised();
+      report.exercised();
       const cell = vm.pages.word(table, index);
       const name = nameOfKey(keyOfPlace(vm, table, index));
       if (lostAt.get(vm.m.current) === cell) {
-        judge.violated(
+        report.violated(
           `mirror entry ${name} read again before it is exchanged again`,
           'the old value is expected again',
         );
@@ -166,7 +166,7 @@ const K49: VmRule = {
   source:
     'KVM rules K49; Linux 6.14, tdp_mmu.c: tdp_mmu_set_spte() (KVM_BUG_ON); huge page series v5, one hook',
   versions: ['*'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     /** What an entry has become in the Secure EPT, and the mirror does not say yet. */
     const resized = new Map<Key, number>();
     vm.m.clearOnReset(resized);
@@ -178,11 +178,11 @@ const K49: VmRule = {
     });
     vm.mirror.listeners.push((table, index, before, after) => {
       if (!isPresent(before) || !isPresent(after) || !changes(before, after)) return;
-      judge.exercised();
+      report.exercised();
       const key = keyOfPlace(vm, table, index);
       if (resized.get(key) === kindOfSpte(after)) resized.delete(key);
       else
-        judge.violated(
+        report.violated(
           `the module has made ${nameOfKey(key)} a ${describeSpte(after)} first`,
           'it was not asked',
         );

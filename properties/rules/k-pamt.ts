@@ -19,18 +19,18 @@ const K68: VmRule = {
   id: 'K68',
   level: 'required',
   statement:
-    "A page goes to the module only with its PAMT page, found in the running VCPU's cache or, under its lock, " +
+    "A page goes to the module only with its PAMT page, found in the running vCPU's cache or, under its lock, " +
     "in the VM's; it is given back once the module has let go.",
   source: 'KVM rules K68; dynamic PAMT series v6, patch 9/11 (May 2026); huge page RFC v2',
   versions: ['*'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     if (vm.policy.dynamicPamt !== true) return;
     /**
      * Per page: how often its PAMT page was got for it; two faults on a GFN both do, and one of
      * them puts it back.
      */
     const covered = new Int32Array(vm.memory.pages);
-    /** Per actor: the VCPU whose fault it handles. */
+    /** Per actor: the vCPU whose fault it handles. */
     const running = new Map<number, number>();
     const atFirst = pagesIn(vm);
     vm.m.onReset(() => {
@@ -44,11 +44,11 @@ const K68: VmRule = {
     });
     vm.pamt.listeners.push({
       taken: (cache, found) => {
-        judge.exercised();
+        report.exercised();
         const wrong = whoseCache(vm, cache, running.get(vm.m.current));
-        if (wrong !== null) judge.violated(...wrong);
+        if (wrong !== null) report.violated(...wrong);
         else if (!found)
-          judge.violated(
+          report.violated(
             `a page left in the PAMT cache of ${nameOf(cache)} when one is needed`,
             'it is empty',
           );
@@ -56,19 +56,19 @@ const K68: VmRule = {
       got: (page) => {
         covered[page] = (covered[page] ?? 0) + 1;
         notInCallback(vm, (seen) =>
-          judge.violated('no PAMT page is taken in an RCU callback', seen),
+          report.violated('no PAMT page is taken in an RCU callback', seen),
         );
       },
       put: (page) => {
         notInCallback(vm, (seen) =>
-          judge.violated('no PAMT page is given back in an RCU callback', seen),
+          report.violated('no PAMT page is given back in an RCU callback', seen),
         );
         const left = (covered[page] ?? 0) - 1;
         covered[page] = left;
         const type = vm.tdx.pamt.type(page, 0);
-        if (left < 0) judge.violated(`page ${page} has a PAMT page to give back`, 'it has none');
+        if (left < 0) report.violated(`page ${page} has a PAMT page to give back`, 'it has none');
         else if (left === 0 && type !== NDA) {
-          judge.violated(
+          report.violated(
             `the module has let go of page ${page} before its PAMT page goes`,
             pageTypeName(type),
           );
@@ -79,23 +79,23 @@ const K68: VmRule = {
       began: (call) => {
         const page = pageGiven(vm, call);
         if (page < 0 || (covered[page] ?? 0) > 0) return;
-        judge.violated(`page ${page} has its PAMT page before ${call.name}`, 'it has none');
+        report.violated(`page ${page} has its PAMT page before ${call.name}`, 'it has none');
       },
       ended: (call, status) => {
         if (call.name !== 'TDH.MEM.PAGE.DEMOTE' || status !== SUCCESS) return;
         for (const page of partsOf(vm, call)) {
           if (vm.pamt.usesOf(page) === 0)
-            judge.violated(`page ${page}, now small, has its PAMT page`, 'it has none');
+            report.violated(`page ${page}, now small, has its PAMT page`, 'it has none');
         }
       },
     });
   },
-  atEnd: (vm, judge) => {
+  atEnd: (vm, report) => {
     if (vm.policy.dynamicPamt !== true) return;
     for (let page = 0; page < vm.memory.pages; page++) {
       const uses = vm.pamt.usesOf(page);
       if (uses !== 0)
-        return judge.violated(`the PAMT page of page ${page} given back`, `${uses} pages use it`);
+        return report.violated(`the PAMT page of page ${page} given back`, `${uses} pages use it`);
     }
   },
 };
@@ -134,7 +134,7 @@ function whoseCache(
     ];
   }
   if (running === cache) return null;
-  const seen = running === undefined ? 'no VCPU runs there' : `vcpu${running} runs there`;
+  const seen = running === undefined ? 'no vCPU runs there' : `vcpu${running} runs there`;
   return [`the PAMT cache of vcpu${cache} is used by its own thread`, seen];
 }
 

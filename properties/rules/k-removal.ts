@@ -31,19 +31,19 @@ const K51: VmRule = {
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_sept_remove_private_spte(); commit 24adff397052',
   versions: ['*'],
   vms: TDS,
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     const failed = resetting(vm.m, vm.memory.pages);
     vm.listeners.push({
       answered: (call) => {
         if (call.name !== 'TDH.MEM.PAGE.REMOVE' || classOf(call.status) === OPERAND_BUSY) return;
-        if (call.status !== SUCCESS) judge.exercised();
+        if (call.status !== SUCCESS) report.exercised();
         const first = vm.guestMemory.pageOf(gfnOf(call));
         for (let i = 0; i < vm.mirror.span(levelOf(call)); i++)
           failed[first + i] = call.status === SUCCESS ? 0 : 1;
       },
       hostTouched: (page) => {
         if (failed[page] !== 0)
-          judge.violated(`page ${page} leaked: its removal failed`, 'the host uses it');
+          report.violated(`page ${page} leaked: its removal failed`, 'the host uses it');
       },
     });
   },
@@ -64,7 +64,7 @@ const K53: VmRule = {
     'Linux, arch/x86/kvm/mmu/tdp_mmu.c: set_external_spte_present(); arch/x86/kvm/vmx/tdx.c: tdx_mem_page_aug()',
   versions: ['*'],
   vms: TDS,
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     /**
      * Per actor: the entry whose call was refused, and the entry that the actor has changed ahead
      * of its call.
@@ -74,7 +74,7 @@ const K53: VmRule = {
     const ended = (): void => {
       if (refused.mine === 0) return;
       if (refused.mine === changed.mine)
-        judge.violated('the mirror entry put back after BUSY', 'the fault has ended without');
+        report.violated('the mirror entry put back after BUSY', 'the fault has ended without');
       refused.mine = 0;
     };
     vm.listeners.push({
@@ -92,10 +92,10 @@ const K53: VmRule = {
       if (before !== FROZEN && after !== FROZEN && refused.mine === 0) return;
       const key = keyOf(vm.mirror.gfnOf(table, index), vm.mirror.levelOf(table));
       if (after === EMPTY && refused.mine === key) {
-        judge.exercised();
+        report.exercised();
         refused.mine = 0;
       } else if (isPresent(after) && refused.mine === key) {
-        judge.violated('the mirror entry put back after BUSY', 'it becomes present');
+        report.violated('the mirror entry put back after BUSY', 'it becomes present');
       }
       changed.mine = after === EMPTY ? 0 : key;
     });
@@ -118,12 +118,12 @@ const K54: VmRule = {
   id: 'K54',
   level: 'required',
   statement:
-    'A page is taken from a TD by BLOCK, TRACK, a kick of every VCPU, REMOVE, under mmu_lock held for write, ' +
+    'A page is taken from a TD by BLOCK, TRACK, a kick of every vCPU, REMOVE, under mmu_lock held for write, ' +
     'and used again only after its cache lines were written back.',
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_sept_remove_private_spte(), tdx_track()',
   versions: ['*'],
   vms: TDS,
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     const stage = resetting(vm.m, vm.guestMemory.gfns);
     const cached = resetting(vm.m, vm.memory.pages);
     const { platform } = vm.tdx;
@@ -151,22 +151,22 @@ const K54: VmRule = {
     vm.listeners.push({
       hostTouched: (page) => {
         if (cached[page] !== 0)
-          judge.violated(`PHYMEM.PAGE.WBINVD of page ${page} before it is used`, 'there was none');
+          report.violated(`PHYMEM.PAGE.WBINVD of page ${page} before it is used`, 'there was none');
       },
     });
     const judgeRemoval = (call: Call): void => {
-      judge.exercised();
+      report.exercised();
       const at = stage[gfnOf(call)];
       if (!vm.mmuLock.heldForWrite(vm.m.current)) {
-        judge.violated('mmu_lock held for write at PAGE.REMOVE', 'it is not');
+        report.violated('mmu_lock held for write at PAGE.REMOVE', 'it is not');
       } else if (vm.td.isRunnable() && at !== TRACKED) {
-        judge.violated(
+        report.violated(
           'RANGE.BLOCK and then TRACK before PAGE.REMOVE',
           at === BLOCKED ? 'no TRACK since' : 'not blocked',
         );
       } else if (vm.td.isRunnable() && vm.vcpus.some(({ tdvpr }) => isOfOldEpoch(vm, tdvpr))) {
-        judge.violated(
-          'every VCPU kicked out after TRACK and before PAGE.REMOVE',
+        report.violated(
+          'every vCPU kicked out after TRACK and before PAGE.REMOVE',
           'one is inside since before',
         );
       }
@@ -176,7 +176,7 @@ const K54: VmRule = {
 
 const pageAt = (vm: Vm, hpa: number): number => Math.floor(hpa / 4096) - vm.tdx.platform.tdmrBase;
 
-/** The VCPU is inside, and entered before the last TRACK. */
+/** The vCPU is inside, and entered before the last TRACK. */
 const isOfOldEpoch = (vm: Vm, tdvpr: number): boolean =>
   vm.m.peek(vm.memory.word(tdvpr, VP.STATE)) === VCPU_ACTIVE &&
   vm.m.peek(vm.memory.word(tdvpr, VP.VCPU_EPOCH)) !==
@@ -186,23 +186,23 @@ const K55: VmRule = {
   id: 'K55',
   level: 'required',
   statement:
-    'TRACK and the kick after it are one unit under mmu_lock held for write: no TRACK comes before every VCPU ' +
+    'TRACK and the kick after it are one unit under mmu_lock held for write: no TRACK comes before every vCPU ' +
     'has left the epoch before.',
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_track(); module notes §3 (TRACK)',
   versions: ['*'],
   vms: TDS,
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     vm.tdx.listeners.push({
       began: ({ name }) => {
         if (name !== 'TDH.MEM.TRACK') return;
-        judge.exercised();
+        report.exercised();
         if (!vm.mmuLock.heldForWrite(vm.m.current))
-          judge.violated('mmu_lock held for write at TRACK', 'it is not');
+          report.violated('mmu_lock held for write at TRACK', 'it is not');
       },
       ended: ({ name }, status) => {
         if (name !== 'TDH.MEM.TRACK' || classOf(status) !== PREVIOUS_TLB_EPOCH_BUSY) return;
-        judge.violated(
-          'every VCPU kicked out of the previous epoch before the next TRACK',
+        report.violated(
+          'every vCPU kicked out of the previous epoch before the next TRACK',
           describeStatus(status),
         );
       },
@@ -226,11 +226,11 @@ const K56: VmRule = {
   level: 'stochastic',
   statement:
     'A removal that meets BUSY is repeated once, under mmu_lock held for write, with entries barred and every ' +
-    'VCPU outside, and succeeds; then entries are allowed again.',
+    'vCPU outside, and succeeds; then entries are allowed again.',
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdh_do_no_vcpus(); commit 3d626ce5a8cc',
   versions: ['*'],
   vms: TDS,
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     /** Per actor: the call that was refused, as its place in MUST_SUCCEED plus one, and its RCX. */
     const refused = new PerActor(vm.m);
     const operand = new PerActor(vm.m);
@@ -239,12 +239,12 @@ const K56: VmRule = {
     vm.tdx.listeners.push({
       began: (call) => {
         if (!isSecond(call)) return;
-        judge.exercised();
+        report.exercised();
         if (vm.m.peek(vm.noEntry) === 0)
-          judge.violated('entries barred at the second try', 'wait_for_sept_zap is not set');
+          report.violated('entries barred at the second try', 'wait_for_sept_zap is not set');
         const inside = insideTd(vm);
         if (inside !== undefined)
-          judge.violated('every VCPU outside at the second try', `vcpu${inside.index} is inside`);
+          report.violated('every vCPU outside at the second try', `vcpu${inside.index} is inside`);
       },
     });
     vm.listeners.push({
@@ -256,9 +256,9 @@ const K56: VmRule = {
           classOf(call.status) === OPERAND_BUSY &&
           (isSecond(call) || tolerated.includes(OPERAND_BUSY));
         if (isBusy && isSecond(call))
-          judge.violated(`${call.name} succeeds without VCPUs`, describeStatus(call.status));
+          report.violated(`${call.name} succeeds without vCPUs`, describeStatus(call.status));
         if (isBusy && !vm.mmuLock.heldForWrite(vm.m.current)) {
-          judge.violated('mmu_lock held for write by whoever has to get others out', 'it is not');
+          report.violated('mmu_lock held for write by whoever has to get others out', 'it is not');
         }
         if (!isBusy && refused.mine === 0) return;
         refused.mine = isBusy ? place : 0;
@@ -266,7 +266,7 @@ const K56: VmRule = {
       },
       operationEnded: () => {
         if (vm.m.peek(vm.noEntry) === 0 || vm.m.peek(vm.mmuLock.cell) < 0) return;
-        judge.violated(
+        report.violated(
           'entries allowed again when nobody is removing',
           'wait_for_sept_zap is still set',
         );

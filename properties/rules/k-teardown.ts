@@ -17,21 +17,21 @@ const K43: VmRule = {
     'Linux, arch/x86/kvm/mmu/mmu.c: kvm_arch_pre_set_memory_attributes(), tdp_mmu.h: tdp_mmu_get_root_for_fault()',
   versions: ['*'],
   vms: ['td', 'new-td'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     vm.mirror.listeners.push((table, index, before, after) => {
       if (!isLeafSpte(after) || isLeafSpte(before)) return;
-      judge.exercised();
+      report.exercised();
       const first = vm.mirror.gfnOf(table, index);
       for (let gfn = first; gfn < first + vm.mirror.span(vm.mirror.levelOf(table)); gfn++) {
         if (vm.td.isShared(gfn))
-          judge.violated(`GFN ${gfn} not in the mirror: it is shared`, 'a fault maps it there');
+          report.violated(`GFN ${gfn} not in the mirror: it is shared`, 'a fault maps it there');
       }
     });
   },
-  atRest: (vm, judge) => {
+  atRest: (vm, report) => {
     for (let gfn = 0; gfn < vm.guestMemory.gfns; gfn++) {
       if (!vm.td.isShared(gfn) || mirrorLeaf(vm, gfn) === EMPTY) continue;
-      judge.violated(`GFN ${gfn} not in the mirror: it is shared`, 'its leaf is still there');
+      report.violated(`GFN ${gfn} not in the mirror: it is shared`, 'its leaf is still there');
     }
   },
 };
@@ -45,7 +45,7 @@ const K50: VmRule = {
     'Linux, arch/x86/kvm/mmu/mmu.c: kvm_mmu_zap_memslot_leafs(); patch "Force TDX VMs to zap leafs"',
   versions: ['*'],
   vms: ['td', 'new-td'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     /** Per actor: the first GFN of the slot that it deletes, plus one, and how many pages that has. */
     const first = new PerActor(vm.m);
     const pages = new PerActor(vm.m);
@@ -53,7 +53,7 @@ const K50: VmRule = {
       gfn >= first.mine - 1 && gfn < first.mine - 1 + pages.mine;
     vm.listeners.push({
       slotRemovalBegan: (gfn, count) => {
-        judge.exercised();
+        report.exercised();
         first.mine = gfn + 1;
         pages.mine = count;
       },
@@ -61,7 +61,7 @@ const K50: VmRule = {
         first.mine = 0;
         for (let at = gfn; at < gfn + count; at++) {
           if (mirrorLeaf(vm, at) !== EMPTY)
-            judge.violated(`nothing maps GFN ${at} of the deleted slot`, 'the mirror does');
+            report.violated(`nothing maps GFN ${at} of the deleted slot`, 'the mirror does');
         }
       },
     });
@@ -69,7 +69,7 @@ const K50: VmRule = {
       if (first.mine === 0 || !isLeafSpte(before) || isPresent(after)) return;
       const gfn = vm.mirror.gfnOf(table, index);
       if (isOfSlot(gfn)) return;
-      judge.violated(
+      report.violated(
         `GFN ${gfn}, of another slot, stays: the guest has accepted it`,
         'it is zapped with the slot',
       );
@@ -81,13 +81,13 @@ const K62: VmRule = {
   id: 'K62',
   level: 'required',
   statement:
-    'A TD ends in this order: its leaves, its VCPUs off their processors, caches written back, the HKID freed, ' +
-    "pages reclaimed, the TDR last; no VCPU is freed before it is off its processor's list.",
+    'A TD ends in this order: its leaves, its vCPUs off their processors, caches written back, the HKID freed, ' +
+    "pages reclaimed, the TDR last; no vCPU is freed before it is off its processor's list.",
   source:
     'Linux, arch/x86/kvm/vmx/tdx.c: tdx_mmu_release_hkid(), tdx_reclaim_td_control_pages(); commit 1e3a825c9ec9',
   versions: ['*'],
   vms: ['td', 'new-td'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     let isTdrWritten = false;
     vm.m.onReset(() => (isTdrWritten = false));
     vm.tdx.listeners.push({
@@ -95,9 +95,9 @@ const K62: VmRule = {
         const requirement = REQUIREMENTS.find(
           ({ applies, holds }) => applies(call, vm) && !holds(vm),
         );
-        if (call.name === 'TDH.PHYMEM.PAGE.RECLAIM') judge.exercised();
+        if (call.name === 'TDH.PHYMEM.PAGE.RECLAIM') report.exercised();
         if (requirement !== undefined)
-          judge.violated(`${requirement.expected} at ${call.name}`, requirement.seen);
+          report.violated(`${requirement.expected} at ${call.name}`, requirement.seen);
       },
       ended: (call) => {
         const isTdr = call.name === 'TDH.PHYMEM.PAGE.WBINVD' && call.page === vm.tdr;
@@ -107,12 +107,12 @@ const K62: VmRule = {
     vm.listeners.push({
       hostTouched: (page) => {
         if (page === vm.tdr && !isTdrWritten)
-          judge.violated('PHYMEM.PAGE.WBINVD of the TDR before it is used', 'none');
+          report.violated('PHYMEM.PAGE.WBINVD of the TDR before it is used', 'none');
       },
       vcpuFreed: (listed) => {
         if (listed)
-          judge.violated(
-            "the VCPU off its processor's list before it is freed",
+          report.violated(
+            "the vCPU off its processor's list before it is freed",
             'it is still on it',
           );
       },
@@ -149,7 +149,7 @@ const REQUIREMENTS: readonly Requirement[] = [
   {
     applies: ({ name }) => name === 'TDH.MNG.VPFLUSHDONE',
     holds: (vm) => tdWord(vm, TD.NUM_ASSOC_VCPUS) === 0,
-    expected: 'every VCPU flushed',
+    expected: 'every vCPU flushed',
     seen: 'one is associated with a processor',
   },
   {

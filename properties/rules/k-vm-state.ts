@@ -16,19 +16,19 @@ const K52: VmRule = {
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_sept_set_private_spte(), tdx_td_finalize()',
   versions: ['*'],
   vms: ['td', 'new-td'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     vm.tdx.listeners.push({
       began: ({ name, in: { r9 } }) => {
         if (name !== 'TDH.MEM.PAGE.AUG' && name !== 'TDH.MEM.PAGE.ADD') return;
-        judge.exercised();
+        report.exercised();
         const isAdd = name === 'TDH.MEM.PAGE.ADD';
         if (isAdd === vm.td.isRunnable()) {
-          judge.violated(
+          report.violated(
             `PAGE.${isAdd ? 'AUG' : 'ADD'}, as the TD is ${isAdd ? 'finalized' : 'being built'}`,
             name,
           );
         } else if (isAdd && !(vm.td.slotsLock.holds(vm.m.current) && r9 !== 0)) {
-          judge.violated(
+          report.violated(
             'PAGE.ADD with a source page, by a holder of slots_lock',
             'a fault adds a page without contents',
           );
@@ -39,7 +39,7 @@ const K52: VmRule = {
       vm.m.onWrite.push((cell, _before, after) => {
         if (cell !== vm.td.preFaultAllowed || after === 0 || vm.m.peek(vm.td.state) === TD_RUNNABLE)
           return;
-        judge.violated(
+        report.violated(
           'the state RUNNABLE before pre_fault_allowed is set',
           'a pre-fault can find them the other way round',
         );
@@ -56,15 +56,15 @@ const K61: VmRule = {
   source: 'Linux, arch/x86/kvm/vmx/tdx.c: tdx_handle_ept_violation(), tdx_sept_set_private_spte()',
   versions: ['*'],
   vms: ['td', 'new-td'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     vm.tdx.listeners.push({
       began: ({ name, in: { rcx } }) => {
         if (name !== 'TDH.MEM.PAGE.AUG' && name !== 'TDH.MEM.PAGE.ADD') return;
-        judge.exercised();
+        report.exercised();
         const first = Math.floor(rcx / 4096);
         for (let gfn = first; gfn < first + vm.mirror.span(rcx % 8); gfn++) {
           if (vm.guestMemory.isWritable(gfn)) continue;
-          judge.violated(
+          report.violated(
             `the page of GFN ${gfn} looked up for writing`,
             'it may be one that others read, too',
           );
@@ -93,15 +93,15 @@ const K63: VmRule = {
   source: 'commit 15945e9ec195 (6.19); Linux, arch/x86/kvm/vmx/tdx.c: tdx_acquire_vm_state_locks()',
   versions: ['*'],
   vms: ['new-td'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     const needed: readonly SpinLock[] = [vm.td.kvmLock, ...vm.td.vcpuMutexes, vm.td.slotsLock];
     vm.tdx.listeners.push({
       ended: ({ name }) => {
         if (!CHANGES_STATE.has(name)) return;
-        judge.exercised();
+        report.exercised();
         const missing = needed.find((lock) => !lock.holds(vm.m.current));
         if (missing !== undefined)
-          judge.violated(`${vm.m.nameOf(missing.cell)} held at ${name}`, 'it is not');
+          report.violated(`${vm.m.nameOf(missing.cell)} held at ${name}`, 'it is not');
       },
     });
     vm.listeners.push({
@@ -112,7 +112,7 @@ const K63: VmRule = {
           tolerated.includes(OPERAND_BUSY)
         )
           return;
-        judge.violated(`${name} meets nobody`, describeStatus(status));
+        report.violated(`${name} meets nobody`, describeStatus(status));
       },
     });
   },
@@ -127,17 +127,17 @@ const K64: VmRule = {
   source: 'commits 6b5b71ffabf9, af96d5452e5e; Linux 6.16, arch/x86/kvm/vmx/tdx.c: nr_premapped',
   versions: ['*'],
   vms: ['new-td'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     const count = (): void => {
       if (vm.td.isRunnable()) return;
       const isPopulating =
         vm.m.peek(vm.td.slotsLock.cell) !== 0 || vm.m.peek(vm.td.filemapLock.cell) !== 0;
       if (isPopulating && !vm.td.slotsLock.holds(vm.m.current)) return;
-      judge.exercised();
+      report.exercised();
       const counted = vm.m.peek(vm.td.nrPremapped);
       const premapped = mirrorOnly(vm);
       if (counted !== premapped)
-        judge.violated(`${premapped} leaves in the mirror alone`, `KVM counts ${counted}`);
+        report.violated(`${premapped} leaves in the mirror alone`, `KVM counts ${counted}`);
     };
     vm.listeners.push({ operationEnded: count });
     vm.mmuLock.listeners.push({
@@ -149,7 +149,7 @@ const K64: VmRule = {
         )
           return;
         if (mirrorOnly(vm) === 0) return;
-        judge.violated(
+        report.violated(
           'whoever takes pages away kept out until the module has the page',
           'no lock of theirs is held',
         );

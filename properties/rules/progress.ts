@@ -20,7 +20,7 @@ const S04: VmRule = {
   versions: ['*'],
   vms: VM_KINDS,
   faults: [USE_AFTER_FREE.id, DOUBLE_FREE.id],
-  atRest: (_vm, judge) => judge.exercised(),
+  atRest: (_vm, report) => report.exercised(),
 };
 
 const S07: VmRule = {
@@ -31,7 +31,7 @@ const S07: VmRule = {
   versions: ['*'],
   vms: VM_KINDS,
   faults: [DEADLOCK.id, BAD_UNLOCK.id, ENDED_HOLDING.id, BAD_GUEST_ENTRY.id],
-  atRest: (_vm, judge) => judge.exercised(),
+  atRest: (_vm, report) => report.exercised(),
 };
 
 const S08: VmRule = {
@@ -42,7 +42,7 @@ const S08: VmRule = {
   versions: ['*'],
   vms: VM_KINDS,
   faults: [LIVELOCK.id],
-  atRest: (_vm, judge) => judge.exercised(),
+  atRest: (_vm, report) => report.exercised(),
 };
 
 /**
@@ -60,7 +60,7 @@ const S09: VmRule = {
     'An operation that met BUSY ends only after the call succeeded or what it had begun was put back.',
   source: 'K44, K53, K56',
   versions: ['*'],
-  watch: (vm, judge) => {
+  watch: (vm, report) => {
     /** Per actor: the call that was refused, as "function operand", or nothing. */
     const refused = new Map<number, string>();
     vm.m.clearOnReset(refused);
@@ -77,19 +77,19 @@ const S09: VmRule = {
           pending === what ||
           (call.name === UNBLOCK && pending?.endsWith(` ${call.in.rcx}`) === true);
         if (call.status !== SUCCESS || !isEnd) return;
-        judge.exercised();
+        report.exercised();
         refused.delete(vm.m.current);
       },
       operationEnded: () => {
         const what = refused.get(vm.m.current);
         if (what !== undefined && !vm.td.isDead())
-          judge.violated(`${what} repeated or rolled back`, 'the operation ended');
+          report.violated(`${what} repeated or rolled back`, 'the operation ended');
       },
     });
     vm.mirror.listeners.push((_table, _index, before, after) => {
       if (after !== EMPTY || before === EMPTY) return;
       if (before === FROZEN || refused.has(vm.m.current)) {
-        if (refused.has(vm.m.current)) judge.exercised();
+        if (refused.has(vm.m.current)) report.exercised();
         refused.delete(vm.m.current);
       }
     });

@@ -78,8 +78,8 @@ export const UNTOLD: readonly Row[] = [
   { rule: 'K57', says: /^vcpu\d in IN_GUEST_MODE/, why: "a vCPU's mode is not told" },
   {
     rule: 'K62',
-    says: /^the VCPU off its processor's list/,
-    why: 'the list of associated VCPUs has no probes',
+    says: /^the vCPU off its processor's list/,
+    why: 'the list of associated vCPUs has no probes',
   },
   { rule: 'K62', says: /^PHYMEM.PAGE.WBINVD of the TDR/, why: 'which page is the TDR is not told' },
   {
@@ -122,7 +122,7 @@ export const PERHAPS_LATER: readonly Row[] = [
   { rule: 'K39', says: /^an invalidation of/, why: 'where there is a root to take something from' },
   {
     rule: 'K62',
-    says: /^every VCPU flushed|^every other page reclaimed/,
+    says: /^every vCPU flushed|^every other page reclaimed/,
     why: 'when the module has refused it',
   },
 ];

@@ -5,7 +5,7 @@ import { TRACED_KERNELS } from './kernels/kernel.ts';
 import { CALL_NAMES, type EventName } from './reader/event-table.ts';
 import { TraceEvent } from './reader/event.ts';
 import { TDX_TRACE_RULE_IDS, TDX_TRACE_RULES, TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
-import type { TraceJudge, TraceRule } from './rules/rule.ts';
+import type { TraceReporter, TraceRule } from './rules/rule.ts';
 import { followChanges } from './state/changes.ts';
 import { followLife, followWalks } from './state/life.ts';
 import { followLocks } from './state/locks.ts';
@@ -22,7 +22,7 @@ const STATEMENTS: ReadonlyMap<string, string> = new Map(
 );
 
 /** What one object that judges a rule has found. Several may judge one rule. */
-class Finding {
+class RuleTally {
   exercised = 0;
   violated = 0;
   readonly notJudged = new Map<string, number>();
@@ -43,7 +43,7 @@ export class TraceJudging {
   private readonly e = new TraceEvent();
   private readonly world: World;
   private readonly options: TraceOptions;
-  private readonly findings: readonly Finding[];
+  private readonly tallies: readonly RuleTally[];
   private readonly unknown = new Map<string, number>();
   private readonly vms = new Set<string>();
   private lines = 0;
@@ -68,18 +68,17 @@ export class TraceJudging {
       debts: followDebts(this.world, notifiers),
       tds: new Tds(this.world),
     };
-    this.findings = [...TRACE_RULES, ...TDX_TRACE_RULES]
+    this.tallies = [...TRACE_RULES, ...TDX_TRACE_RULES]
       .filter(({ id }) => options.rules?.includes(id) ?? true)
-      .map((rule) => new Finding(rule));
+      .map((rule) => new RuleTally(rule));
     this.world.listeners.created.push(({ name }) => this.vms.add(name));
-    for (const finding of this.findings)
-      finding.rule.watch(this.world, this.judgeOf(finding), accounts);
+    for (const tally of this.tallies) tally.rule.watch(this.world, this.judgeOf(tally), accounts);
   }
 
   /** How many violations were found so far. */
   get violated(): number {
     let sum = 0;
-    for (const { violated } of this.findings) sum += violated;
+    for (const { violated } of this.tallies) sum += violated;
     return sum;
   }
 
@@ -111,23 +110,23 @@ export class TraceJudging {
     return this.options.vm === undefined || vm?.name === this.options.vm;
   }
 
-  private judgeOf(finding: Finding): TraceJudge {
-    const { id } = finding.rule;
+  private judgeOf(tally: RuleTally): TraceReporter {
+    const { id } = tally.rule;
     return {
       exercised: (vm) => {
-        if (this.isAbout(vm)) finding.exercised++;
+        if (this.isAbout(vm)) tally.exercised++;
       },
       unjudged: (why) => {
-        finding.notJudged.set(why, (finding.notJudged.get(why) ?? 0) + 1);
+        tally.notJudged.set(why, (tally.notJudged.get(why) ?? 0) + 1);
       },
       violated: ({ line, task, vm, text, unless = [] }, seen, causes = []) => {
         if (!this.isAbout(vm)) return;
-        finding.violated++;
+        tally.violated++;
         // an event that comes later will do
         const missing = unless.find((name) => !this.world.hasSeen(name));
         if (missing !== undefined)
-          finding.conditional.set(missing, (finding.conditional.get(missing) ?? 0) + 1);
-        if (finding.violations.length >= (this.options.limit ?? LIMIT)) return;
+          tally.conditional.set(missing, (tally.conditional.get(missing) ?? 0) + 1);
+        if (tally.violations.length >= (this.options.limit ?? LIMIT)) return;
         const violation = {
           rule: id,
           statement: STATEMENTS.get(id) ?? '',
@@ -138,7 +137,7 @@ export class TraceJudging {
           event: text ?? this.e.text(),
           causes,
         };
-        finding.violations.push({ violation, unless });
+        tally.violations.push({ violation, unless });
       },
     };
   }
@@ -146,7 +145,7 @@ export class TraceJudging {
   /** The verdict, when the last line was read. */
   end(): TraceVerdict {
     for (const listener of this.world.listeners.ending) listener();
-    for (const finding of this.findings) this.discountUnrecorded(finding);
+    for (const tally of this.tallies) this.discountUnrecorded(tally);
     const { lines, events, unreadable, lost } = this;
     return {
       kernel: this.world.kernel?.version ?? null,
@@ -156,14 +155,14 @@ export class TraceJudging {
       lost,
       vms: [...this.vms],
       unknown: Object.fromEntries(this.unknown),
-      violations: this.findings
-        .flatMap((finding) => this.violationsOf(finding))
+      violations: this.tallies
+        .flatMap((tally) => this.violationsOf(tally))
         .toSorted((a, b) => a.line - b.line)
         .slice(0, this.options.limit ?? LIMIT),
       violated: this.violated,
       rules: Object.fromEntries(
         this.judgedIds().flatMap((id) => {
-          const found = this.findings.filter(({ rule }) => rule.id === id);
+          const found = this.tallies.filter(({ rule }) => rule.id === id);
           return found.length === 0 ? [] : [[id, sumOf(found)]];
         }),
       ),
@@ -177,15 +176,15 @@ export class TraceJudging {
     return hasTds ? [...TRACE_RULE_IDS, ...TDX_TRACE_RULE_IDS] : TRACE_RULE_IDS;
   }
 
-  private violationsOf({ violations }: Finding): TraceViolation[] {
+  private violationsOf({ violations }: RuleTally): TraceViolation[] {
     return violations
       .filter(({ unless }) => unless.every((name) => this.world.hasSeen(name)))
       .map(({ violation }) => violation);
   }
 
   /** What was found without events that it takes to find anything is nothing. */
-  private discountUnrecorded(finding: Finding): void {
-    const { needs, needsOne = [], pairs = [] } = finding.rule;
+  private discountUnrecorded(tally: RuleTally): void {
+    const { needs, needsOne = [], pairs = [] } = tally.rule;
     const missing = [
       ...needs.filter((name) => !this.world.hasSeen(name)),
       ...(needsOne.some((name) => this.world.hasSeen(name)) ? [] : needsOne),
@@ -193,34 +192,34 @@ export class TraceJudging {
         this.world.hasSeen(one) && !this.world.hasSeen(other) ? [other] : [],
       ),
     ];
-    for (const [name, times] of finding.conditional) {
+    for (const [name, times] of tally.conditional) {
       if (this.world.hasSeen(name)) continue;
-      finding.violated -= times;
-      finding.notJudged.set(missingText([name]), times);
+      tally.violated -= times;
+      tally.notJudged.set(missingText([name]), times);
     }
     if (missing.length === 0) return;
-    finding.exercised = 0;
-    finding.violated = 0;
-    finding.violations.length = 0;
-    finding.notJudged.set(missingText(missing), 1);
+    tally.exercised = 0;
+    tally.violated = 0;
+    tally.violations.length = 0;
+    tally.notJudged.set(missingText(missing), 1);
   }
 }
 
 const missingText = (names: readonly string[]): string =>
   `no event ${names.join(', ')} in the trace`;
 
-function sumOf(findings: readonly Finding[]): RuleCount {
+function sumOf(tallies: readonly RuleTally[]): RuleCount {
   const notJudged = new Map<string, number>();
-  for (const finding of findings) {
-    for (const [why, times] of finding.notJudged)
+  for (const tally of tallies) {
+    for (const [why, times] of tally.notJudged)
       notJudged.set(why, (notJudged.get(why) ?? 0) + times);
   }
-  const exercised = findings.reduce((sum, finding) => sum + finding.exercised, 0);
+  const exercised = tallies.reduce((sum, tally) => sum + tally.exercised, 0);
   if (exercised === 0 && notJudged.size === 0)
     notJudged.set('the trace has nothing that it is about', 1);
   return {
     exercised,
-    violated: findings.reduce((sum, { violated }) => sum + violated, 0),
+    violated: tallies.reduce((sum, { violated }) => sum + violated, 0),
     notJudged: Object.fromEntries(notJudged),
   };
 }

@@ -4,15 +4,15 @@
  * page of the range has left the TD.
  *
  * The pages come from caches that are filled where one may sleep, before mmu_lock is taken: one for
- * each VCPU, which only its own thread uses, and one for the VM, under a lock of its own, for what
- * no VCPU does. Pages are counted, not named. Source: dynamic PAMT series v6, patch 9/11 (May
+ * each vCPU, which only its own thread uses, and one for the VM, under a lock of its own, for what
+ * no vCPU does. Pages are counted, not named. Source: dynamic PAMT series v6, patch 9/11 (May
  * 2026); K68.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { SpinLock } from '../machine/spinlock.ts';
 import { RMW, type Steps } from '../machine/step.ts';
 
-/** A cache: that of a VCPU by its index, or the VM's. */
+/** A cache: that of a vCPU by its index, or the VM's. */
 export type PamtCache = number;
 export const VM_CACHE: PamtCache = -1;
 
@@ -37,7 +37,7 @@ export class DynamicPamt {
   readonly lock: SpinLock;
   private readonly m: Machine;
   private readonly span: number;
-  /** The VM's cache, then those of the VCPUs. */
+  /** The VM's cache, then those of the vCPUs. */
   private readonly caches: Cell;
   /** Per range: how many 4 KiB pages of it may be with the module. */
   private readonly uses: Cell;

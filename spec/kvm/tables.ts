@@ -15,7 +15,7 @@ export const PAGE_KINDS = [
   'S-EPT',
   'direct table',
   'memslot',
-  'VCPU',
+  'vCPU',
   'shadow table',
 ] as const;
 export const MIRROR_TABLE = 0;

@@ -17,7 +17,7 @@ export const TD_RUNNABLE = 1;
  */
 export { SLOT_ABSENT as SLOT_NONE, SLOT_INVALID, SLOT_VALID } from './memslots.ts';
 
-/** Requests of a VCPU: an event (an interrupt to inject), a signal for its thread, KVM_REQ_VM_DEAD. */
+/** Requests of a vCPU: an event (an interrupt to inject), a signal for its thread, KVM_REQ_VM_DEAD. */
 export const REQ_EVENT = 1;
 export const REQ_SIGNAL = 2;
 export const REQ_VM_DEAD = 4;
@@ -25,7 +25,7 @@ export const REQ_VM_DEAD = 4;
 export interface TdVmOptions {
   readonly vcpus: number;
   readonly gfns: number;
-  /** The memslot that histories delete holds the GFNs below this; what is above is another one's. */
+  /** The memslot that scenarios delete holds the GFNs below this; what is above is another one's. */
   readonly slotPages: number;
 }
 
@@ -45,7 +45,7 @@ export class TdVm {
   /** Not 0: the next call that can be made to fail does (fault injection). */
   readonly failing: Cell;
   /**
-   * Head of the list of VCPUs that are associated with the hosts' processor: a reference plus one,
+   * Head of the list of vCPUs that are associated with the hosts' processor: a reference plus one,
    * or 0.
    */
   readonly vcpuList: Cell;
@@ -58,7 +58,7 @@ export class TdVm {
   private readonly m: Machine;
   /** Per GFN: KVM_MEMORY_ATTRIBUTE_PRIVATE is off. */
   private readonly shared: Cell;
-  /** Per VCPU: KVM_TDX_INIT_VCPU is done. */
+  /** Per vCPU: KVM_TDX_INIT_VCPU is done. */
   private readonly ready: Cell;
 
   constructor(m: Machine, { vcpus, gfns, slotPages }: TdVmOptions) {

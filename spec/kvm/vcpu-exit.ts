@@ -1,5 +1,5 @@
 /**
- * What a VCPU's last exit from the TD was, as KVM keeps it for its exit handlers. Only the VCPU's
+ * What a vCPU's last exit from the TD was, as KVM keeps it for its exit handlers. Only the vCPU's
  * own thread touches it, so that writing it is no step. Source: Linux, arch/x86/kvm/vmx/tdx.c:
  * tdx_vcpu_run(), tdx_handle_exit().
  */

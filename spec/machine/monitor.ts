@@ -2,20 +2,20 @@ import type { Machine } from './machine.ts';
 import type { RuleText } from './rule.ts';
 
 /** What a rule's monitor says. Counting is cheap; texts are made only when the rule is broken. */
-export interface Judge {
+export interface Reporter {
   /** The rule's premise held: it was put to the test. */
   exercised(): void;
   violated(expected: string, seen: string): void;
 }
 
 /** A rule with its check. */
-export interface Rule<World> extends RuleText {
-  /** Subscribes to what the rule needs to see of `world`; called once, before any run. */
-  watch?(world: World, judge: Judge): void;
-  /** Looks at `world` when every actor has ended and nothing is in flight. */
-  atRest?(world: World, judge: Judge): void;
-  /** Looks at `world` when everything has been torn down. */
-  atEnd?(world: World, judge: Judge): void;
+export interface Rule<Subject> extends RuleText {
+  /** Subscribes to what the rule needs to see of the subject; called once, before any run. */
+  watch?(subject: Subject, report: Reporter): void;
+  /** Looks at the subject when every actor has ended and nothing is in flight. */
+  atRest?(subject: Subject, report: Reporter): void;
+  /** Looks at the subject when everything has been torn down. */
+  atEnd?(subject: Subject, report: Reporter): void;
   /** Faults of the machine (H rules) that break this rule: they are reported under its id. */
   readonly faults?: readonly string[];
   /**
@@ -26,13 +26,18 @@ export interface Rule<World> extends RuleText {
 }
 
 /** A rule about a part of a world, as a rule about the world. */
-export function about<World, Part>(rule: Rule<Part>, part: (world: World) => Part): Rule<World> {
+export function about<Subject, Part>(
+  rule: Rule<Part>,
+  part: (subject: Subject) => Part,
+): Rule<Subject> {
   const { watch, atRest, atEnd, ...text } = rule;
   return {
     ...text,
-    ...(watch && { watch: (world: World, judge: Judge) => watch(part(world), judge) }),
-    ...(atRest && { atRest: (world: World, judge: Judge) => atRest(part(world), judge) }),
-    ...(atEnd && { atEnd: (world: World, judge: Judge) => atEnd(part(world), judge) }),
+    ...(watch && { watch: (subject: Subject, report: Reporter) => watch(part(subject), report) }),
+    ...(atRest && {
+      atRest: (subject: Subject, report: Reporter) => atRest(part(subject), report),
+    }),
+    ...(atEnd && { atEnd: (subject: Subject, report: Reporter) => atEnd(part(subject), report) }),
   };
 }
 
@@ -40,23 +45,23 @@ export function about<World, Part>(rule: Rule<Part>, part: (world: World) => Par
 export const isProtocol = (id: string): boolean => id.startsWith('K');
 
 /** The rules that watch one world, and how often each has been put to the test. */
-export class RuleBook<World> {
-  readonly rules: readonly Rule<World>[];
-  private readonly world: World;
+export class RuleBook<Subject> {
+  readonly rules: readonly Rule<Subject>[];
+  private readonly subject: Subject;
   private readonly counts: Float64Array;
-  private readonly judges: readonly Judge[];
+  private readonly reporters: readonly Reporter[];
   /**
    * While true, rules about how something is done (K) do not speak up: only what comes of it
    * counts.
    */
   onlyOutcomes = false;
 
-  constructor(m: Machine, world: World, rules: readonly Rule<World>[]) {
+  constructor(m: Machine, subject: Subject, rules: readonly Rule<Subject>[]) {
     this.rules = rules;
-    this.world = world;
+    this.subject = subject;
     this.counts = new Float64Array(rules.length);
     const { counts } = this;
-    this.judges = rules.map((rule, index) => ({
+    this.reporters = rules.map((rule, index) => ({
       exercised: () => {
         counts[index] = (counts[index] ?? 0) + 1;
       },
@@ -64,21 +69,23 @@ export class RuleBook<World> {
         if (!this.onlyOutcomes || !isProtocol(rule.id)) m.violate(rule.id, expected, seen);
       },
     }));
-    for (const [index, rule] of rules.entries()) rule.watch?.(world, this.judge(index));
+    for (const [index, rule] of rules.entries()) rule.watch?.(subject, this.reporter(index));
   }
 
-  private judge(index: number): Judge {
-    return this.judges[index] as Judge; // one a rule
+  private reporter(index: number): Reporter {
+    return this.reporters[index] as Reporter; // one a rule
   }
 
   /** Every actor has ended. */
   atRest(): void {
-    for (const [index, rule] of this.rules.entries()) rule.atRest?.(this.world, this.judge(index));
+    for (const [index, rule] of this.rules.entries())
+      rule.atRest?.(this.subject, this.reporter(index));
   }
 
   /** Everything has been torn down. */
   atEnd(): void {
-    for (const [index, rule] of this.rules.entries()) rule.atEnd?.(this.world, this.judge(index));
+    for (const [index, rule] of this.rules.entries())
+      rule.atEnd?.(this.subject, this.reporter(index));
   }
 
   /**

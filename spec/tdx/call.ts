@@ -79,7 +79,7 @@ export interface Operands {
   readonly data: number;
   /** The logical processor that makes the call. */
   readonly lp: number;
-  /** Guest side: page number of the TDVPR of the VCPU that calls; -1 for the host. */
+  /** Guest side: page number of the TDVPR of the vCPU that calls; -1 for the host. */
   readonly vcpu: number;
   /** The n-th look at the pending-interrupt state, in this call, finds one; 0: as the choices say. */
   readonly interruptAfter: number;
@@ -169,7 +169,7 @@ export class Call {
   dataCell: Cell = -1;
 
   /**
-   * Guest side: the VMX exit reason with which the VCPU left the TD, or -1 while it is still
+   * Guest side: the VMX exit reason with which the vCPU left the TD, or -1 while it is still
    * inside.
    */
   exitReason = -1;
@@ -214,7 +214,7 @@ export class Call {
   }
 
   /**
-   * The call no longer holds `r`: it was released, or handed over (a running VCPU keeps its TDR and
+   * The call no longer holds `r`: it was released, or handed over (a running vCPU keeps its TDR and
    * TDVPR locks), or the entry's final write dropped the lock bit.
    */
   drop(r: Role): void {

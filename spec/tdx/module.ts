@@ -59,7 +59,7 @@ export interface ModuleListener {
   /** A call begins or ends; `status` of the end. */
   began?(call: Call): void;
   ended?(call: Call, status: Status): void;
-  /** VP.ENTER flushed what the VCPU's processor remembers of the TD's translations. */
+  /** VP.ENTER flushed what the vCPU's processor remembers of the TD's translations. */
   tlbFlushed?(tdvpr: number): void;
   /** An S-EPT entry has been written (lock bits included). */
   entryWritten?(cell: Cell, before: Entry, after: Entry, call: Call): void;

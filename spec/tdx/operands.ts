@@ -170,7 +170,7 @@ export const ownerOfTdvpr = (tdx: TdxModule, tdvpr: number): number =>
  */
 export const tdGet = (tdx: TdxModule, call: Call, field: number): number =>
   tdx.m.peek(tdx.memory.word(call.tdr, field));
-/** A field of the VCPU of this call, read within the current step. */
+/** A field of the vCPU of this call, read within the current step. */
 export const vpGet = (tdx: TdxModule, call: Call, field: number): number =>
   tdx.m.peek(tdx.memory.word(call.tdvpr, field));
 
@@ -256,7 +256,7 @@ export function noL2Pages(call: Call): void {
 /** A register that is "null" in the module's sense. */
 export const isNull = (register: Register): boolean => register === ALL_ONES;
 
-/** The cell of a VCPU field. */
+/** The cell of a vCPU field. */
 export const vpCell = (tdx: TdxModule, call: Call, field: (typeof VP)[keyof typeof VP]): number =>
   tdx.memory.word(call.tdvpr, field);
 /** The cell of a TD field. */

@@ -136,7 +136,7 @@ export function* updateEntry(tdx: TdxModule, call: Call, value: Entry): Steps<bo
 export const lockBit = (call: Call): number => (call.modeOf(HELD_ENTRY) !== 0 ? ENTRY_LOCK : 0);
 
 /**
- * Has every VCPU that may have cached a translation blocked in epoch `bepoch` left the TD or
+ * Has every vCPU that may have cached a translation blocked in epoch `bepoch` left the TD or
  * flushed? The epoch cell is read in one step. Source: epoch notes, rule 5; all 108 rows of
  * `epoch_table.json`.
  */

@@ -54,7 +54,7 @@ const CODES = [
   ['TDX_METADATA_FIELD_ID_INCORRECT', 0xc0000c00],
   ['TDX_METADATA_FIRST_FIELD_ID_IN_CONTEXT', 0x00000c0b],
   /**
-   * Not a status of the ABI: TDH.VP.ENTER answers as if the VCPU had left the TD, with a VMX exit
+   * Not a status of the ABI: TDH.VP.ENTER answers as if the vCPU had left the TD, with a VMX exit
    * reason in RAX.
    */
   ['VMEXIT_EPT_VIOLATION', 0x00000000],

@@ -1,7 +1,7 @@
 /**
  * Zero-step mitigation: a VMM that keeps a guest from getting past one instruction learns what it
  * touches. So the module counts the EPT violations on private GPAs at an unchanged RIP, lists the
- * GPAs once there are too many, and from then on lets the VCPU enter only when none of them faults
+ * GPAs once there are too many, and from then on lets the vCPU enter only when none of them faults
  * any more.
  *
  * "Unchanged" compares with the RIP at the last TDH.VP.ENTER, and only when a violation is counted.
@@ -34,7 +34,7 @@ const set = (tdx: TdxModule, tdvpr: number, field: Field, value: number): void =
 export const advanceRip = (tdx: TdxModule, tdvpr: number): void =>
   set(tdx, tdvpr, VP.RIP, get(tdx, tdvpr, VP.RIP) + 1);
 
-/** The VCPU is about to enter at its present RIP. */
+/** The vCPU is about to enter at its present RIP. */
 export const rememberRip = (tdx: TdxModule, tdvpr: number): void =>
   set(tdx, tdvpr, VP.RIP_AT_ENTRY, get(tdx, tdvpr, VP.RIP));
 

@@ -1,5 +1,5 @@
 /**
- * The control structures of a TD and of its VCPUs, as words of the pages that hold them: TDR and
+ * The control structures of a TD and of its vCPUs, as words of the pages that hold them: TDR and
  * TDCS fields on the TDR page, TDVPS fields on the TDVPR page. A structure is named by the number
  * of its page.
  *
@@ -44,7 +44,7 @@ export const TD = {
 /** Words of the TDVPR page. */
 export const VP = {
   STATE: 0,
-  /** LP the VCPU is associated with, plus one; 0 is "not associated". */
+  /** LP the vCPU is associated with, plus one; 0 is "not associated". */
   ASSOC_LPID: 1,
   VCPU_EPOCH: 2,
   VCPU_INDEX: 3,
@@ -88,7 +88,7 @@ export const IN_BUILD_OR_RUN = opStates(INITIALIZED, RUNNABLE);
 export const IN_UNINITIALIZED = opStates(UNINITIALIZED);
 
 /**
- * TDVPS.STATE. A VCPU that is ACTIVE keeps its TDVPR (with PAMT parents) and its TDR's PAMT entry
+ * TDVPS.STATE. A vCPU that is ACTIVE keeps its TDVPR (with PAMT parents) and its TDR's PAMT entry
  * locked, shared.
  */
 export const VCPU_UNINITIALIZED = 0;
@@ -101,11 +101,11 @@ export const MAX_TDCX = 9;
 /** How many TDCX pages come before the one that is the S-EPT root. */
 export const ROOT_TDCX = 3;
 export const MAX_L2_VMS = 3;
-/** Pages of a VCPU, the TDVPR included: without L2 VMs, for each L2 VM, and at most. */
+/** Pages of a vCPU, the TDVPR included: without L2 VMs, for each L2 VM, and at most. */
 export const MIN_TDVPS_PAGES = 6;
 export const TDVPS_PAGES_PER_L2_VM = 3;
 export const MAX_TDVPS_PAGES = 15;
 
-/** Which REFCOUNT counts the VCPUs that entered in `epoch`. */
+/** Which REFCOUNT counts the vCPUs that entered in `epoch`. */
 export const refcountOf = (epoch: number): number =>
   (epoch & 1) === 0 ? TD.REFCOUNT_EVEN : TD.REFCOUNT_ODD;

@@ -2,7 +2,7 @@
  * The reference configuration driven by `fc.commands`: a command makes one actor perform its next
  * operation. Under `scheduledModelRun` operations of different actors overlap; `asyncModelRun` runs
  * one after the other and cannot race. How many commands there are is drawn, so that these
- * histories are shorter than the others.
+ * scenarios are shorter than the others.
  */
 import fc from 'fast-check';
 import { announceFrom, perform } from '../../spec/machine/run.ts';
@@ -52,8 +52,8 @@ export const scheduledCommands = (stage: Stage): Contender => ({
   name: 'fc.commands, scheduledModelRun',
   run: (amount, seed) =>
     checked(amount, seed, (count) =>
-      fc.asyncProperty(stage.programs, fc.scheduler(), commands(), async (history, s, cmds) => {
-        stage.prepare(history);
+      fc.asyncProperty(stage.programs, fc.scheduler(), commands(), async (scenario, s, cmds) => {
+        stage.prepare(scenario);
         announceFrom(stage.m, 0);
         const operate = async (actor: number): Promise<void> => {
           for (let i = 0; i < STEPS_PER_OPERATION; i++) {
@@ -78,8 +78,8 @@ export const sequentialCommands = (stage: Stage): Contender => ({
   name: 'fc.commands, asyncModelRun (cannot race)',
   run: (amount, seed) =>
     checked(amount, seed, (count) =>
-      fc.asyncProperty(stage.programs, commands(), async (history, cmds) => {
-        stage.prepare(history);
+      fc.asyncProperty(stage.programs, commands(), async (scenario, cmds) => {
+        stage.prepare(scenario);
         announceFrom(stage.m, 0);
         const next = async (actor: number): Promise<void> => {
           for (let i = 0; i < STEPS_PER_OPERATION; i++) perform(stage.m, actor);

@@ -6,7 +6,7 @@ import { print, printJson, table } from '../../cli/output.ts';
  */
 import { exclusive } from '../../impl/policies/exclusive.ts';
 import { Engine } from '../../properties/checker/engine.ts';
-import { HistoryArbitrary } from '../../properties/checker/scenarios/arbitrary.ts';
+import { ScenarioArbitrary } from '../../properties/checker/scenarios/arbitrary.ts';
 import { TD_SHAPE } from '../../properties/checker/shapes.ts';
 import { scheduledCommands, sequentialCommands } from './commands.ts';
 import { linearizing } from './linearizing.ts';
@@ -38,7 +38,7 @@ if (unknown !== undefined) {
 const { plan, seeds, passes } = flags.has('--smoke') ? SMOKE : FULL;
 
 print(
-  'The same actors under this engine and under fast-check (reference: 3 actors, 30 steps a history)',
+  'The same actors under this engine and under fast-check (reference: 3 actors, 30 steps a scenario)',
 );
 const reference = referenceStage();
 const schedulers = await inTurns(
@@ -55,10 +55,10 @@ const ours = named(schedulers, OURS);
 print(comparison(schedulers, ours));
 
 print(
-  '\nThe same for a policy with every rule on (exclusive, histories as `sept check` draws them)',
+  '\nThe same for a policy with every rule on (exclusive, scenarios as `sept check` draws them)',
 );
 const engine = new Engine({ policy: exclusive, module: '1.5', teardown: false });
-const busy = stageOf(engine, new HistoryArbitrary(TD_SHAPE));
+const busy = stageOf(engine, new ScenarioArbitrary(TD_SHAPE));
 const policy = await inTurns([ourContender(busy), ...schedulerContenders(busy)], plan);
 print(comparison(policy, named(policy, OURS)));
 
@@ -75,7 +75,7 @@ print('\nDrawing');
 const drawing = await inTurns([generationContender()], plan);
 print(
   table(
-    ['', 'histories/s', 'from', 'to'],
+    ['', 'scenarios/s', 'from', 'to'],
     drawing.map((m) => [m.name, ...spread(m.rates)]),
   ),
 );
@@ -113,11 +113,11 @@ print(
     `${rounded(traced.peakMegabytes)} MB at most`,
 );
 
-print('\nLinearizability (porcupine: what it took for its own histories of that kind)');
+print('\nLinearizability (porcupine: what it took for its own scenarios of that kind)');
 const linearized = linearizing(passes);
 print(
   table(
-    ['history', 'operations', 'ms', 'porcupine, ms'],
+    ['scenario', 'operations', 'ms', 'porcupine, ms'],
     linearized.map((l) => [
       l.name,
       String(l.operations),
@@ -163,7 +163,7 @@ function named(measured: readonly Measured[], name: string): Measured {
 
 function comparison(measured: readonly Measured[], first: Measured): string {
   return table(
-    ['', 'histories/s', 'from', 'to', 'steps a history', 'this engine is faster by'],
+    ['', 'scenarios/s', 'from', 'to', 'steps a scenario', 'this engine is faster by'],
     measured.map((m) => [
       m.name,
       ...spread(m.rates),

@@ -26,7 +26,7 @@ export interface Plan {
 /** The rates of one contender, a number for each round. */
 export interface Measured {
   readonly name: string;
-  /** Units (histories, mostly) a second. */
+  /** Units (scenarios, mostly) a second. */
   readonly rates: readonly number[];
   /** Steps a second. */
   readonly stepRates: readonly number[];

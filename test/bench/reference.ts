@@ -1,6 +1,6 @@
 /**
  * The reference configuration: three actors, five operations each, two steps an operation, so that
- * every history has thirty steps. An operation reads one of four words and moves it on, FREE to
+ * every scenario has thirty steps. An operation reads one of four words and moves it on, FREE to
  * MAPPED to BLOCKED to FREE, by compare-and-exchange; a rule looks at every write. The steps do
  * next to nothing, on either side: what is compared is the machinery around them.
  */
@@ -9,7 +9,7 @@ import { DeviationChoices } from '../../properties/checker/scenarios/deviations.
 import type {
   ActorProgram,
   Deviation,
-  History,
+  Scenario,
   Operation,
 } from '../../properties/checker/scenarios/scenario.ts';
 import { Machine, type Cell } from '../../spec/machine/machine.ts';
@@ -35,12 +35,12 @@ const orderOfStates = (keys: Cell): Rule<Machine> => ({
   statement: 'A word goes from FREE to MAPPED to BLOCKED to FREE.',
   source: 'test/bench/reference.ts',
   versions: ['*'],
-  watch: (m, judge) => {
+  watch: (m, report) => {
     m.onWrite.push((cell, before, after) => {
       if (cell < keys || cell >= keys + KEYS) return;
-      judge.exercised();
+      report.exercised();
       if (after !== following(before))
-        judge.violated(`state ${following(before)} after ${before}`, String(after));
+        report.violated(`state ${following(before)} after ${before}`, String(after));
     });
   },
 });
@@ -64,7 +64,7 @@ export function referenceStage(): Stage {
       if (m.peek(cell) === before) m.poke(cell, following(before));
     }
   }
-  const prepare = ({ actors, deviations }: History): void => {
+  const prepare = ({ actors, deviations }: Scenario): void => {
     m.reset();
     choices.follow(deviations);
     for (let i = 0; i < actors.length; i++)
@@ -76,8 +76,8 @@ export function referenceStage(): Stage {
     programs: new ReferenceArbitrary(false),
     prepare,
     atRest: () => book.atRest(),
-    run: (history) => {
-      prepare(history);
+    run: (scenario) => {
+      prepare(scenario);
       if (run(m, MAX_STEPS) === 'finished') book.atRest();
       return m.violation;
     },
@@ -87,7 +87,7 @@ export function referenceStage(): Stage {
 const NAMES = ['h0', 'h1', 'h2'];
 
 /** Programs of exactly the reference's size, with a schedule or without. */
-class ReferenceArbitrary extends fc.Arbitrary<History> {
+class ReferenceArbitrary extends fc.Arbitrary<Scenario> {
   private readonly hasSchedule: boolean;
 
   constructor(hasSchedule: boolean) {
@@ -95,7 +95,7 @@ class ReferenceArbitrary extends fc.Arbitrary<History> {
     this.hasSchedule = hasSchedule;
   }
 
-  override generate(random: fc.Random): fc.Value<History> {
+  override generate(random: fc.Random): fc.Value<Scenario> {
     const actors: ActorProgram[] = [];
     for (let i = 0; i < ACTORS; i++)
       actors.push({ role: 'host', operations: drawOperations(random) });
@@ -105,11 +105,11 @@ class ReferenceArbitrary extends fc.Arbitrary<History> {
     return new fc.Value({ vm: 'td', actors, deviations }, undefined);
   }
 
-  override canShrinkWithoutContext(_value: unknown): _value is History {
+  override canShrinkWithoutContext(_value: unknown): _value is Scenario {
     return false;
   }
 
-  override shrink(): fc.Stream<fc.Value<History>> {
+  override shrink(): fc.Stream<fc.Value<Scenario>> {
     return fc.Stream.nil();
   }
 }

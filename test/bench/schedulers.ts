@@ -32,8 +32,8 @@ export const schedulerContenders = (stage: Stage): Contender[] =>
     name,
     run: (amount, seed) =>
       checked(amount, seed, (count) =>
-        fc.asyncProperty(stage.programs, fc.scheduler(), async (history, s) => {
-          stage.prepare(history);
+        fc.asyncProperty(stage.programs, fc.scheduler(), async (scenario, s) => {
+          stage.prepare(scenario);
           const session = new Session(stage.m, s);
           session.start();
           await drain(s, session);
@@ -50,8 +50,8 @@ export const sequenceContender = (stage: Stage, steps: number): Contender => ({
   name: 'fc.scheduler, scheduleSequence + waitAll',
   run: (amount, seed) =>
     checked(amount, seed, (count) =>
-      fc.asyncProperty(stage.programs, fc.scheduler(), async (history, s) => {
-        stage.prepare(history);
+      fc.asyncProperty(stage.programs, fc.scheduler(), async (scenario, s) => {
+        stage.prepare(scenario);
         const { m } = stage;
         announceFrom(m, 0);
         for (const { index, name } of m.actors) {
@@ -68,7 +68,7 @@ export const sequenceContender = (stage: Stage, steps: number): Contender => ({
     ),
 });
 
-/** One run of a history, its actors driven by promises. */
+/** One run of a scenario, its actors driven by promises. */
 class Session {
   hasEnded = false;
   readonly ended: Promise<void>;

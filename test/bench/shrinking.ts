@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { mirrorNaive, rcuBranchFree, type Policy } from '../../impl/index.ts';
 import { Engine } from '../../properties/checker/engine.ts';
-import { HistoryArbitrary } from '../../properties/checker/scenarios/arbitrary.ts';
-import { operationCount, type History } from '../../properties/checker/scenarios/scenario.ts';
+import { ScenarioArbitrary } from '../../properties/checker/scenarios/arbitrary.ts';
+import { operationCount, type Scenario } from '../../properties/checker/scenarios/scenario.ts';
 import { shrink } from '../../properties/checker/scenarios/shrink.ts';
 import { TD_SHAPE } from '../../properties/checker/shapes.ts';
 import { median, timed } from './measure.ts';
@@ -31,7 +31,7 @@ export async function shrinkings(seeds: number): Promise<Shrinking[]> {
 async function shrinking(policy: Policy, seeds: number): Promise<Shrinking> {
   const rule = policy.breaks[0]?.rule ?? '';
   const engine = new Engine({ policy, module: '1.5' });
-  const fails = (history: History): boolean => engine.run(history)?.rule === rule;
+  const fails = (scenario: Scenario): boolean => engine.run(scenario)?.rule === rule;
   const samples: {
     foundAfter: number;
     executions: number;
@@ -41,19 +41,19 @@ async function shrinking(policy: Policy, seeds: number): Promise<Shrinking> {
   }[] = [];
   for (let seed = 1; seed <= seeds; seed++) {
     const { counterexample, numRuns } = fc.check(
-      fc.property(new HistoryArbitrary(TD_SHAPE), (history) => !fails(history)),
+      fc.property(new ScenarioArbitrary(TD_SHAPE), (scenario) => !fails(scenario)),
       { seed, numRuns: MAX_RUNS, endOnFailure: true },
     );
     if (counterexample === null)
-      throw new Error(`${policy.name} broke no rule in ${MAX_RUNS} histories`);
-    const [history] = counterexample;
-    const { seconds, work } = await timed(() => shrink(history, fails));
+      throw new Error(`${policy.name} broke no rule in ${MAX_RUNS} scenarios`);
+    const [scenario] = counterexample;
+    const { seconds, work } = await timed(() => shrink(scenario, fails));
     samples.push({
       foundAfter: numRuns,
       executions: work.executions,
       milliseconds: seconds * 1000,
-      from: operationCount(history),
-      to: operationCount(work.history),
+      from: operationCount(scenario),
+      to: operationCount(work.scenario),
     });
   }
   const middle = (of: (sample: (typeof samples)[number]) => number): number =>

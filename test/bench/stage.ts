@@ -1,10 +1,10 @@
 /**
- * What is compared: something that histories run on, under our engine or under somebody else's
+ * What is compared: something that scenarios run on, under our engine or under somebody else's
  * scheduler.
  */
 import fc from 'fast-check';
 import type { Engine } from '../../properties/checker/engine.ts';
-import type { History } from '../../properties/checker/scenarios/scenario.ts';
+import type { Scenario } from '../../properties/checker/scenarios/scenario.ts';
 import type { Machine } from '../../spec/machine/machine.ts';
 import type { Violation } from '../../spec/machine/rule.ts';
 import type { Contender, Work } from './measure.ts';
@@ -12,27 +12,27 @@ import type { Contender, Work } from './measure.ts';
 export interface Stage {
   readonly m: Machine;
   /** Programs with the schedules that our engine follows. */
-  readonly scheduled: fc.Arbitrary<History>;
+  readonly scheduled: fc.Arbitrary<Scenario>;
   /** Programs alone, for those who bring schedules of their own. */
-  readonly programs: fc.Arbitrary<History>;
-  /** Runs a history under our engine. */
-  run(history: History): Violation | null;
-  /** Resets the machine and gives it the actors of a history, for somebody else to step. */
-  prepare(history: History): void;
+  readonly programs: fc.Arbitrary<Scenario>;
+  /** Runs a scenario under our engine. */
+  run(scenario: Scenario): Violation | null;
+  /** Resets the machine and gives it the actors of a scenario, for somebody else to step. */
+  prepare(scenario: Scenario): void;
   /** Every actor has ended: the rules look at what is left. */
   atRest(): void;
 }
 
 /**
- * An engine as a stage, on which everybody runs the same histories. It should be one that does not
+ * An engine as a stage, on which everybody runs the same scenarios. It should be one that does not
  * destroy its VM.
  */
-export const stageOf = (engine: Engine, histories: fc.Arbitrary<History>): Stage => ({
+export const stageOf = (engine: Engine, scenarios: fc.Arbitrary<Scenario>): Stage => ({
   m: engine.vm.m,
-  scheduled: histories,
-  programs: histories,
-  run: (history) => engine.run(history),
-  prepare: (history) => engine.prepare(history),
+  scheduled: scenarios,
+  programs: scenarios,
+  run: (scenario) => engine.run(scenario),
+  prepare: (scenario) => engine.prepare(scenario),
   atRest: () => engine.book.atRest(),
 });
 
@@ -43,8 +43,8 @@ export const ourContender = (stage: Stage): Contender => ({
   name: OURS,
   run: (amount, seed) =>
     checked(amount, seed, (count) =>
-      fc.property(stage.scheduled, (history) => {
-        const violation = stage.run(history);
+      fc.property(stage.scheduled, (scenario) => {
+        const violation = stage.run(scenario);
         count(stage.m.now);
         return violation === null;
       }),

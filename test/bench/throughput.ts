@@ -1,13 +1,13 @@
 /**
  * How many steps a second our engine takes on the shipped policies that break no rule; how fast it
- * draws histories.
+ * draws scenarios.
  */
 import fc from 'fast-check';
 import { POLICIES } from '../../impl/index.ts';
 import type { Policy } from '../../impl/vm/policy.ts';
 import { Engine } from '../../properties/checker/engine.ts';
-import { HistoryArbitrary } from '../../properties/checker/scenarios/arbitrary.ts';
-import type { History } from '../../properties/checker/scenarios/scenario.ts';
+import { ScenarioArbitrary } from '../../properties/checker/scenarios/arbitrary.ts';
+import type { Scenario } from '../../properties/checker/scenarios/scenario.ts';
 import { shapesOf, TD_SHAPE } from '../../properties/checker/shapes.ts';
 import type { Contender } from './measure.ts';
 import { checked } from './stage.ts';
@@ -16,12 +16,12 @@ const HISTORIES = 250;
 const SEED = 7;
 
 /**
- * With the rules or without, with the end of the VM or without; a unit is one history on one
+ * With the rules or without, with the end of the VM or without; a unit is one scenario on one
  * policy.
  */
 export function throughputContenders(): Contender[] {
   const policies = POLICIES.filter(({ breaks }) => breaks.length === 0);
-  const histories = policies.map(historiesFor);
+  const scenarios = policies.map(scenariosFor);
   const contender = (name: string, rules: boolean, teardown: boolean): Contender => {
     const engines = policies.map(
       (policy) => new Engine({ policy, module: '1.5', rules, teardown }),
@@ -33,12 +33,12 @@ export function throughputContenders(): Contender[] {
         let steps = 0;
         for (let i = 0; i < amount; i++, next++) {
           const engine = engines[next % engines.length];
-          const history =
-            histories[next % engines.length]?.[Math.floor(next / engines.length) % HISTORIES];
-          if (engine === undefined || history === undefined)
+          const scenario =
+            scenarios[next % engines.length]?.[Math.floor(next / engines.length) % HISTORIES];
+          if (engine === undefined || scenario === undefined)
             throw new Error('there is nothing to run');
           const before = engine.steps;
-          const violation = engine.run(history);
+          const violation = engine.run(scenario);
           if (violation !== null) throw new Error(`the bench broke ${violation.rule}`);
           steps += engine.steps - before;
         }
@@ -55,8 +55,8 @@ export function throughputContenders(): Contender[] {
 }
 
 /** What is drawn for a policy's first kind of VM. */
-const historiesFor = (policy: Policy): History[] =>
-  fc.sample(new HistoryArbitrary(...shapesOf(policy).filter(({ vm }) => vm === policy.vms[0])), {
+const scenariosFor = (policy: Policy): Scenario[] =>
+  fc.sample(new ScenarioArbitrary(...shapesOf(policy).filter(({ vm }) => vm === policy.vms[0])), {
     numRuns: HISTORIES,
     seed: SEED,
   });
@@ -66,9 +66,9 @@ export const RULES_OFF = 'rules off';
 
 /** Drawing alone: what `sept check` draws, and nothing is run. */
 export const generationContender = (): Contender => ({
-  name: 'drawing histories',
+  name: 'drawing scenarios',
   run: (amount, seed) =>
     checked(amount, seed, () =>
-      fc.property(new HistoryArbitrary(TD_SHAPE), (history) => history.actors.length > 0),
+      fc.property(new ScenarioArbitrary(TD_SHAPE), (scenario) => scenario.actors.length > 0),
     ),
 });

@@ -39,7 +39,7 @@ describe('--emit-trace', () => {
     const checked = await sept('check', 'b-46', '--runs', '100', '--emit-trace', file);
     expect(checked.code).toBe(1);
     expect(checked.stderr).toContain(
-      `${file}: ${emitted(file).length - 1} lines, of the history 'v0: read 0 | h0: remove-table 0'\n`,
+      `${file}: ${emitted(file).length - 1} lines, of the scenario 'v0: read 0 | h0: remove-table 0'\n`,
     );
 
     const { code, stdout } = await sept('trace', file, '--json');
@@ -78,7 +78,7 @@ describe('--emit-trace', () => {
     expect(await sept('trace', file)).toMatchObject({ code: 0 });
   });
 
-  test('writes one history with sept show', async () => {
+  test('writes one scenario with sept show', async () => {
     const file = join(folder, 'shown.trace');
     expect((await sept('show', 'frozen-mirror', 'v0: touch 0', '--emit-trace', file)).code).toBe(0);
     expect(emitted(file).some((line) => line.includes(' tdh_mem_page_aug: '))).toBe(true);
@@ -119,7 +119,7 @@ describe('sept check', () => {
     expect(await sept('check', 'frozen-mirror', '--runs', '1500')).toEqual({
       code: 0,
       stdout: expect.stringMatching(
-        /^frozen-mirror, module 1\.5: passes \(1523 histories, \d+ steps, seed 1\)\nnot applicable: K48, K49, K65, K68, T03\n$/,
+        /^frozen-mirror, module 1\.5: passes \(1523 scenarios, \d+ steps, seed 1\)\nnot applicable: K48, K49, K65, K68, T03\n$/,
       ),
       stderr: '',
     });
@@ -224,7 +224,7 @@ describe('sept check', () => {
     expect(stdout).toContain('it holds mmu_lock');
   });
 
-  test('a policy that keeps state between histories is called not deterministic', async () => {
+  test('a policy that keeps state between scenarios is called not deterministic', async () => {
     const file = join(folder, 'state.ts');
     writeFileSync(
       file,
@@ -269,10 +269,10 @@ describe('sept check', () => {
       file,
       `export default {
       id: 'X01', level: 'required', statement: 'Nobody promotes.', source: 'here', versions: ['*'],
-      watch: (vm, judge) => vm.listeners.push({ answered: (call) => {
+      watch: (vm, report) => vm.listeners.push({ answered: (call) => {
         if (call.name !== 'TDH.MEM.PAGE.PROMOTE') return;
-        judge.exercised();
-        judge.violated('no PROMOTE', 'a PROMOTE');
+        report.exercised();
+        report.violated('no PROMOTE', 'a PROMOTE');
       } }),
     };`,
     );
@@ -304,12 +304,12 @@ describe('sept check', () => {
 });
 
 describe('sept show', () => {
-  test('runs a history, says that no rule is broken, and shows what happened', async () => {
+  test('runs a scenario, says that no rule is broken, and shows what happened', async () => {
     const { code, stdout } = await sept('show', 'frozen-mirror', 'v0: touch 0 | h0: unmap 0');
 
     expect(code).toBe(0);
-    expect(stdout).toContain('frozen-mirror, module 1.5: no rule is broken by this history\n');
-    expect(stdout).toContain('PAGE.REMOVE 0@L0 -> SUCCESS');
+    expect(stdout).toContain('frozen-mirror, module 1.5: no rule is broken by this scenario\n');
+    expect(stdout).toContain('PAGE.REMOVE 0@4K -> SUCCESS');
   });
 
   test('accepts what a failing check printed, and reports the same failure', async () => {
@@ -327,13 +327,13 @@ describe('sept show', () => {
 
     expect(shown.code).toBe(1);
     expect(shown.stdout).toContain('S01: Every call of the module succeeds');
-    expect(shown.stdout).toContain(`history: ${history}`);
+    expect(shown.stdout).toContain(`scenario: ${history}`);
   });
 
   test.each([
     ['v5: touch 0', 'cannot read "v5: touch 0"'],
     ['v0: fly 0', 'there is no operation "fly" here; there are touch'],
-    ['v0: touch 0 | v1: touch 0 | v2: touch 0', 'it has more than 2 VCPUs'],
+    ['v0: touch 0 | v1: touch 0 | v2: touch 0', 'it has more than 2 vCPUs'],
   ])('refuses "%s" with one line', async (text, message) => {
     const { code, stderr } = await sept('show', 'exclusive', text);
 

@@ -50,7 +50,7 @@ async function refusal(ran: Promise<Ran>): Promise<string> {
 }
 
 const PASSES = /^mine, module 1\.5: passes /;
-/** Rules that a hundred histories put to the test. */
+/** Rules that a hundred scenarios put to the test. */
 const RULES = ['--property', 'S01,S02'];
 
 describe('one file is enough', () => {
@@ -226,7 +226,7 @@ describe('a policy that misbehaves is told so, at the step', () => {
     ).toMatch(
       new RegExp(
         "^sept: policy throws failed at step \\d+ \\(h0\\): Cannot read properties of undefined \\(reading 'call'\\); " +
-          "replay it with the history '.*' \\(at /throws.ts:2:17\\)$",
+          "replay it with the scenario '.*' \\(at /throws.ts:2:17\\)$",
       ),
     );
   });
@@ -259,7 +259,7 @@ describe('a policy that misbehaves is told so, at the step', () => {
     expect(stdout).toMatch(/^seen: {5}it holds mmu_lock$/m);
   });
 
-  test('it keeps state between histories, and passes by luck', async () => {
+  test('it keeps state between scenarios, and passes by luck', async () => {
     expect(
       await refusal(
         check(
@@ -347,9 +347,9 @@ describe('sept new', () => {
       `S01,${join(folder, 'under-write.ts')}`,
     );
 
-    const [, options = '', history = ''] =
+    const [, options = '', scenario = ''] =
       /replay: sept show (.*) '(.*)'$/m.exec(stdout.replaceAll(/\n {5}/g, ' ')) ?? [];
-    const shown = await sept('show', ...options.split(' '), history);
+    const shown = await sept('show', ...options.split(' '), scenario);
     for (const output of [stdout, shown.stdout]) {
       expect(output).toContain(
         'X01: A page is removed from the Secure EPT only with mmu_lock held for write.',

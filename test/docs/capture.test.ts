@@ -26,7 +26,7 @@ afterAll(() => clone.remove());
 test('every console block shows what its commands print now', async () => {
   const { text, unusable } = await refreshed(DOCUMENT, clone, {});
 
-  expect(unusable.filter((line) => !/: [01] \S+: \d+ lines, of the history/.test(line))).toEqual(
+  expect(unusable.filter((line) => !/: [01] \S+: \d+ lines, of the scenario/.test(line))).toEqual(
     [],
   );
   await expect(text).toMatchFileSnapshot(pathOf('docs/capture.md'));

@@ -3,12 +3,12 @@
  * counts are right.
  */
 import { afterAll, describe, expect, test } from 'vitest';
-import { parseHistory } from '../../properties/checker/scenarios/text.ts';
+import { parseScenario } from '../../properties/checker/scenarios/text.ts';
 import { readLines } from '../../properties/files/lines.ts';
 import type { Beginning } from '../../properties/module/hunt/beginnings.ts';
 import { Hunter } from '../../properties/module/hunt/hunt.ts';
 import { FINDINGS_OF_HUNTS, knownCause } from '../../properties/module/hunt/known.ts';
-import { parseScenario } from '../../properties/module/recordings/format/format.ts';
+import { parseScenario as parseRecorded } from '../../properties/module/recordings/format/format.ts';
 import { followStep } from '../../properties/module/recordings/replay/harness.ts';
 import { hostWalk } from '../../properties/module/recordings/replay/observe.ts';
 import { perform } from '../../properties/module/recordings/replay/perform.ts';
@@ -42,7 +42,7 @@ function outcomes(opState: string, history: string): string[] {
       seen.push(`${name} answers ${describeStatus(status)}${entry}`);
     },
   });
-  explorer.run(parseHistory(history.replaceAll('`', '')));
+  explorer.run(parseScenario(history.replaceAll('`', '')));
   return seen;
 }
 
@@ -60,7 +60,7 @@ describe('its histories of the life cycle', () => {
     '%s, TD %s: %s: %s',
     (finding, state, history = '', unexplained) => {
       const trouble = new Hunter('1.5', state as Beginning).judge(
-        parseHistory(history.replaceAll('`', '')),
+        parseScenario(history.replaceAll('`', '')),
       );
       const found = trouble === 'undecided' ? null : trouble;
       expect(found?.symptom).toBe(`no order explains ${unexplained}`);
@@ -96,7 +96,7 @@ testWith(
     const veDisabled = [0, 0];
     let violations = 0;
     for await (const line of readLines(path)) {
-      const { config, steps } = parseScenario(line);
+      const { config, steps } = parseRecorded(line);
       const u = universes.build(config);
       for (const step of steps) {
         const slot = u.slots.get(step.in.td) as Slot; // the recording replays, so it is there

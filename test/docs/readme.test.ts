@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { POLICIES } from '../../impl/index.ts';
 import { Engine } from '../../properties/checker/engine.ts';
-import { parseHistory } from '../../properties/checker/scenarios/text.ts';
+import { parseScenario } from '../../properties/checker/scenarios/text.ts';
 import { MODULE_VERSIONS } from '../../spec/tdx/versions.ts';
 import { recorded } from '../properties/module/recordings/recorded.ts';
 import { pathOf, textOf } from '../support/repository.ts';
@@ -50,13 +50,13 @@ describe('its tables', () => {
 
   test.each(tableIn(README, 'shows').map((cells) => cells.map(unquoted)))(
     '%s: %s on %s',
-    (_shows, name, history, answer) => {
+    (_shows, name, scenario, answer) => {
       const policy =
         POLICIES.find((shipped) => shipped.name === name) ??
         expect.fail(`there is no policy ${name}`);
 
       for (const module of MODULE_VERSIONS) {
-        const violation = new Engine({ policy, module }).run(parseHistory(history ?? ''));
+        const violation = new Engine({ policy, module }).run(parseScenario(scenario ?? ''));
         expect(violation?.seen ?? 'no rule is broken', `module ${module}`).toBe(answer);
       }
     },

@@ -54,7 +54,7 @@ describe('as a command', () => {
     ).toEqual({
       code: 0,
       output: expect.stringMatching(
-        /^mine, module 1\.5: passes \(\d+ histories, \d+ steps, seed 1\)\n$/,
+        /^mine, module 1\.5: passes \(\d+ scenarios, \d+ steps, seed 1\)\n$/,
       ),
     });
   });
@@ -162,7 +162,7 @@ describe('as tests', () => {
 
     expect(code).toBe(1);
     expect(output).toMatch(
-      /Failure: policy throws failed at step \d+ \(h0\): boom; replay it with the history '/,
+      /Failure: policy throws failed at step \d+ \(h0\): boom; replay it with the scenario '/,
     );
     expect(output).toMatch(/Tests {2}1 failed \| 1 skipped/);
   });

@@ -6,7 +6,7 @@ import { parseDuration } from '../../cli/options.ts';
 import { policyNamed, type ChosenPolicy } from '../../cli/policy-names.ts';
 import { rulesNamed, type ChosenRules } from '../../cli/rule-names.ts';
 import { POLICIES } from '../../impl/index.ts';
-import { parseHistory } from '../../properties/checker/scenarios/text.ts';
+import { parseScenario } from '../../properties/checker/scenarios/text.ts';
 import type { ConformanceOptions } from '../../properties/testing.ts';
 import { MODULE_VERSIONS, type ModuleVersion } from '../../spec/tdx/versions.ts';
 
@@ -42,7 +42,7 @@ function modules(): readonly ModuleVersion[] | undefined {
 
 export interface TestKnobs extends Pick<
   ConformanceOptions,
-  'modules' | 'seed' | 'runs' | 'time' | 'history'
+  'modules' | 'seed' | 'runs' | 'time' | 'scenario'
 > {
   readonly policies: readonly ChosenPolicy[];
   readonly rules: ChosenRules;
@@ -51,7 +51,7 @@ export interface TestKnobs extends Pick<
 /** What the environment asks for. */
 export async function testKnobs(): Promise<TestKnobs> {
   const policies = listOf('POLICY') ?? POLICIES.map((policy) => policy.name);
-  const [time, history] = [textOf('TIME'), textOf('HISTORY')];
+  const [time, scenario] = [textOf('TIME'), textOf('HISTORY')];
   return {
     policies: await Promise.all(policies.map(policyNamed)),
     rules: await rulesNamed(listOf('PROPERTY')),
@@ -60,7 +60,7 @@ export async function testKnobs(): Promise<TestKnobs> {
       seed: wholeOf('SEED'),
       runs: wholeOf('RUNS'),
       time: time === undefined ? undefined : parseDuration(time),
-      history: history === undefined ? undefined : parseHistory(history),
+      scenario: scenario === undefined ? undefined : parseScenario(scenario),
     }),
   };
 }

@@ -11,7 +11,7 @@ import {
 import { USED_PAGES } from '../../../impl/vm/size.ts';
 import type { Vm, VmVcpu } from '../../../impl/vm/vm.ts';
 import { REQ_EVENT, REQ_SIGNAL, SLOT_NONE } from '../../../spec/kvm/td-vm.ts';
-/** What the operations of a history do: how each name reaches the guest or the policy. */
+/** What the operations of a scenario do: how each name reaches the guest or the policy. */
 import type { Steps } from '../../../spec/machine/step.ts';
 import type { Operation } from '../scenarios/scenario.ts';
 
@@ -84,7 +84,7 @@ export const HOST_OPERATIONS: ReadonlyMap<string, HostOperation> = new Map<strin
 function* nothing(): Steps<void> {}
 
 /**
- * KVM_RUN. A TD that is being built refuses it; while one may still be, a VCPU leaves the TD after
+ * KVM_RUN. A TD that is being built refuses it; while one may still be, a vCPU leaves the TD after
  * each operation, so that the ioctls get its mutex.
  */
 function inRun(vm: Vm, vcpu: VmVcpu, run: () => Steps<void>): Steps<void> {
@@ -104,7 +104,7 @@ function* holdingMutex(vm: Vm, vcpu: number, body: () => Steps<void>): Steps<voi
   yield* mutex.unlock();
 }
 
-/** The VCPU that an operation on no page means by its number. */
+/** The vCPU that an operation on no page means by its number. */
 const vcpuFor = (vm: Vm, gfn: number): VmVcpu => vm.vcpus[gfn % vm.vcpus.length] as VmVcpu; // there is at least one
 
 function* request(vm: Vm, gfn: number, wanted: number): Steps<void> {
@@ -154,7 +154,7 @@ function* convert(vm: Vm, gfn: number, toShared: boolean): Steps<void> {
  */
 const STORM = 24;
 
-/** As many pages from `gfn` on as histories use. */
+/** As many pages from `gfn` on as scenarios use. */
 const usable = (gfn: number, pages: number): number =>
   Math.max(0, Math.min(pages, USED_PAGES - gfn));
 

@@ -12,7 +12,7 @@ import type { Kvm, KvmVcpu } from '../../../spec/kvm/kvm.ts';
 import { NO_MEMSLOT, type Slot } from '../../../spec/kvm/memslots.ts';
 import type { PrimaryMmu } from '../../../spec/kvm/primary-mmu.ts';
 /**
- * What the operations of an ordinary VM's history do. GFNs are of address space 0; those from
+ * What the operations of an ordinary VM's scenario do. GFNs are of address space 0; those from
  * SMM_GFN on are SMM's.
  */
 import type { Steps } from '../../../spec/machine/step.ts';

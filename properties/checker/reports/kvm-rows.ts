@@ -9,6 +9,7 @@ import {
   type Spte,
 } from '../../../spec/kvm/spte.ts';
 import { LINKED } from '../../../spec/kvm/tables.ts';
+import { entryAt } from '../../../spec/machine/levels.ts';
 /**
  * Rows of a timeline that are about KVM's own tables: what was done, what that changed and what it
  * depended on.
@@ -118,7 +119,7 @@ const range = (gfn: number, pages: number): string =>
 const gfns = (what: string, gfn: number, pages: number): string[] =>
   Array.from({ length: Math.min(pages, 8) }, (_, i) => `${what} ${gfn + i}`);
 const entryName = (kvm: Kvm, root: PageRef, gfn: number, level: number): string =>
-  `entry ${name(root)} ${kvm.tables.align(gfn, level)}@L${level}`;
+  `entry ${name(root)} ${entryAt(kvm.tables.align(gfn, level), level)}`;
 
 /** An entry of the tables above points to the table. */
 function isReachable(kvm: Kvm, table: PageRef): boolean {

@@ -4,8 +4,8 @@
  * that replays it. At most 100 columns.
  */
 import type { RuleText } from '../../../spec/machine/rule.ts';
-import type { History } from '../scenarios/scenario.ts';
-import { formatHistory } from '../scenarios/text.ts';
+import type { Scenario } from '../scenarios/scenario.ts';
+import { formatScenario } from '../scenarios/text.ts';
 import { contextSwitches, rowsThatMatter } from './slice.ts';
 import { DESTROYER, type Row, type Timeline } from './timeline.ts';
 
@@ -24,11 +24,11 @@ const NOTHING_SHOWS =
   '    (no call of the module, no change of the mirror, no access of the guest)';
 const AT_REST = '     (found when nobody had anything left to do, or nobody could go on)';
 
-/** `command` replays the history, e.g. `sept show mirror-naive --module 1.5 '…'`. */
+/** `command` replays the scenario, e.g. `sept show mirror-naive --module 1.5 '…'`. */
 export function report(
   rule: RuleText,
   timeline: Timeline,
-  history: History,
+  scenario: Scenario,
   command: string,
 ): Report {
   const rows = rowsThatMatter(timeline);
@@ -44,7 +44,7 @@ export function report(
     ...wrap(`seen:     ${violation?.seen ?? ''}`, '     '),
     ...(rows.some((row) => row.violating) ? [] : [AT_REST]),
     '',
-    ...wrap(`history: ${formatHistory(history)}`, '     '),
+    ...wrap(`scenario: ${formatScenario(scenario)}`, '     '),
     ...wrap(`replay: ${command}`, '     '),
   ];
   return { rule, rows, switches, text: lines.join('\n') };

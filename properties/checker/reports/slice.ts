@@ -1,4 +1,5 @@
 import { DEADLOCK, LIVELOCK } from '../../../spec/machine/faults.ts';
+import { ENTRY_NAME } from '../../../spec/machine/levels.ts';
 import type { Row, Timeline } from './timeline.ts';
 
 /**
@@ -38,7 +39,7 @@ function withLeadUp(rows: readonly Row[], kept: readonly Row[]): Row[] {
 
 /** Names of entries and pages that a violation's text mentions. */
 const namedIn = (text: string): string[] => [
-  ...[...text.matchAll(/\d+@L\d/g)].map(([name]) => `entry ${name}`),
+  ...[...text.matchAll(ENTRY_NAME)].map(([name]) => `entry ${name}`),
   ...[...text.matchAll(/page \d+/g)].map(([name]) => name),
 ];
 

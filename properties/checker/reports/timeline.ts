@@ -1,9 +1,10 @@
 import type { Vm } from '../../../impl/vm/vm.ts';
 import { describeSpte, isPresent, kindOfSpte, pageOfSpte, TABLE } from '../../../spec/kvm/spte.ts';
 import { SLOT_INVALID } from '../../../spec/kvm/td-vm.ts';
+import { entryAt } from '../../../spec/machine/levels.ts';
 /**
  * What happened in a run, as rows: one for each call of the module, each change of the mirror, each
- * access of the guest. Taken from an execution of the history on a VM of its own, with everything
+ * access of the guest. Taken from an execution of the scenario on a VM of its own, with everything
  * watched.
  *
  * What one actor does to one entry without anybody coming between is one row: freezing the mirror
@@ -25,7 +26,7 @@ import {
 } from '../../../spec/tdx/entry.ts';
 import { describeStatus, SUCCESS } from '../../../spec/tdx/status.ts';
 import { Engine, type EngineOptions } from '../engine.ts';
-import type { History } from '../scenarios/scenario.ts';
+import type { Scenario } from '../scenarios/scenario.ts';
 import { formatOperation } from '../scenarios/text.ts';
 import { watchKvm } from './kvm-rows.ts';
 
@@ -34,9 +35,9 @@ export interface Row {
   readonly actor: number;
   /** The operation it belongs to, e.g. `unmap 0+2`. */
   readonly operation: string;
-  /** The entry it is about, e.g. `0@L1`; empty for actions that are about none. */
+  /** The entry it is about, e.g. `0@2M`; empty for actions that are about none. */
   readonly subject: string;
-  /** What was done, e.g. `SEPT.ADD 0@L1 -> SUCCESS`; empty when only the mirror changed. */
+  /** What was done, e.g. `SEPT.ADD 0@2M -> SUCCESS`; empty when only the mirror changed. */
   text: string;
   /** What it changed: `before -> after` in the Secure EPT and in the mirror. */
   sept: Change | null;
@@ -62,11 +63,11 @@ export interface Timeline {
   readonly violation: Violation | null;
 }
 
-/** Runs `history` and tells what happened. */
-export function timelineOf(options: EngineOptions, history: History): Timeline {
-  const engine = new Engine({ ...options, kind: history.vm });
-  const scribe = new Scribe(engine.vm, history);
-  const violation = engine.run(history, { wrote: () => {}, note: (text) => scribe.phase(text) });
+/** Runs `scenario` and tells what happened. */
+export function timelineOf(options: EngineOptions, scenario: Scenario): Timeline {
+  const engine = new Engine({ ...options, kind: scenario.vm });
+  const scribe = new Scribe(engine.vm, scenario);
+  const violation = engine.run(scenario, { wrote: () => {}, note: (text) => scribe.phase(text) });
   return { rows: scribe.finish(violation), actors: scribe.names, violation };
 }
 
@@ -85,16 +86,16 @@ export const DESTROYER = MAX_ACTORS;
 class Scribe {
   readonly names: string[] = [];
   private readonly vm: Vm;
-  private readonly history: History;
+  private readonly scenario: Scenario;
   private readonly rows: Row[] = [];
   private readonly open = new Map<number, OpenCall>();
   /** Where mirror tables hang, for naming their entries. */
   private readonly tables = new Map<PageRef, { readonly level: number; readonly gfn: number }>();
   private currentPhase = '';
 
-  constructor(vm: Vm, history: History) {
+  constructor(vm: Vm, scenario: Scenario) {
     this.vm = vm;
-    this.history = history;
+    this.scenario = scenario;
     this.knowTables(vm.mirror.root, vm.mirror.rootLevel, 0);
     vm.m.onReset(() => this.clear());
     vm.tdx.listeners.push({
@@ -133,7 +134,7 @@ class Scribe {
         if (state !== SLOT_INVALID) return;
         this.push(names(this.row('', `finds the memslot of GFN ${gfn} INVALID`), [], ['memslot']));
       },
-      vcpuFreed: () => this.push(this.row('', 'a VCPU is freed')),
+      vcpuFreed: () => this.push(this.row('', 'a vCPU is freed')),
       hostTouched: (page) => {
         const name = `page ${page}`;
         this.push(names(this.row('', `the host uses ${name}`), [name], [name]));
@@ -168,14 +169,14 @@ class Scribe {
     return this.currentPhase === '' ? this.vm.m.current : DESTROYER;
   }
 
-  /** What is now going on, when it is not an operation of the history. */
+  /** What is now going on, when it is not an operation of the scenario. */
   phase(text: string): void {
     this.currentPhase = text;
   }
 
   private operation(): string {
     const actor = this.vm.m.actors[this.vm.m.current];
-    const operation = this.history.actors[this.vm.m.current]?.operations[actor?.op ?? 0];
+    const operation = this.scenario.actors[this.vm.m.current]?.operations[actor?.op ?? 0];
     if (this.currentPhase !== '' || operation === undefined)
       return this.currentPhase || (actor?.name ?? '');
     return formatOperation(operation);
@@ -261,7 +262,7 @@ class Scribe {
       .replace(/^TD[HG]\.(MEM\.)?/, '')
       .replace('HW.GUEST.ACCESS', 'walk by the module');
     return HAS_ENTRY.test(call.name)
-      ? `${name} ${Math.floor(call.in.rcx / 4096)}@L${call.in.rcx % 8}`
+      ? `${name} ${entryAt(Math.floor(call.in.rcx / 4096), call.in.rcx % 8)}`
       : name;
   }
 
@@ -269,7 +270,7 @@ class Scribe {
     const place = this.tables.get(table);
     if (place === undefined) return; // a table that is being filled: nobody sees it yet
     const gfn = place.gfn + index * this.vm.mirror.span(place.level);
-    const subject = `${gfn}@L${place.level}`;
+    const subject = entryAt(gfn, place.level);
     if (kindOfSpte(after) === TABLE)
       this.tables.set(pageOfSpte(after), { level: place.level - 1, gfn });
     const row = names(
@@ -329,7 +330,7 @@ const pagesIn = (all: ReadonlySet<string>): string[] =>
 function entryNames(vm: Vm, gfn: number, level: number): string[] {
   const all: string[] = [];
   for (let at = level; at <= vm.mirror.rootLevel; at++)
-    all.push(`entry ${vm.tdx.geometry.align(gfn, at)}@L${at}`);
+    all.push(`entry ${entryAt(vm.tdx.geometry.align(gfn, at), at)}`);
   return all;
 }
 

@@ -1,17 +1,17 @@
 /**
- * Random histories for fast-check. One tape of bytes is drawn and decoded into program and schedule
+ * Random scenarios for fast-check. One tape of bytes is drawn and decoded into program and schedule
  * at once; that costs a fraction of what composing fc.record and fc.array would. Shrinking is in
  * the domain's terms: see smaller.ts.
  */
 import fc from 'fast-check';
 import type { VmKind } from '../../../impl/vm/vm.ts';
-import type { ActorProgram, ActorRole, Deviation, History, Operation } from './scenario.ts';
+import type { ActorProgram, ActorRole, Deviation, Scenario, Operation } from './scenario.ts';
 import { smaller } from './smaller.ts';
 
-/** What histories may be made of. */
+/** What scenarios may be made of. */
 export interface Shape {
   readonly vm: VmKind;
-  /** Roles of the actors that there can be: a history has some of them, at least one, in any order. */
+  /** Roles of the actors that there can be: a scenario has some of them, at least one, in any order. */
   readonly roles: readonly ActorRole[];
   /** Names of operations by role; a name that occurs twice is drawn twice as often. */
   readonly operations: Readonly<Record<ActorRole, readonly string[]>>;
@@ -37,8 +37,8 @@ export class Tape {
   }
 }
 
-/** Decodes a tape. Every tape is a history; equal tapes are equal histories. */
-export function decode(bytes: Uint8Array, shape: Shape): History {
+/** Decodes a tape. Every tape is a scenario; equal tapes are equal scenarios. */
+export function decode(bytes: Uint8Array, shape: Shape): Scenario {
   const tape = new Tape(bytes);
   const count = 1 + tape.below(shape.roles.length);
   const actors: ActorProgram[] = [];
@@ -87,8 +87,8 @@ function decodeDeviation(
 export const tapeLength = ({ roles, maxOperations, maxDeviations }: Shape): number =>
   2 + roles.length * (2 + maxOperations * 4) + maxDeviations * 6;
 
-/** Histories of the given shapes, each as often as the others. */
-export class HistoryArbitrary extends fc.Arbitrary<History> {
+/** Scenarios of the given shapes, each as often as the others. */
+export class ScenarioArbitrary extends fc.Arbitrary<Scenario> {
   private readonly shapes: readonly Shape[];
   private readonly bytes: Uint8Array;
 
@@ -98,7 +98,7 @@ export class HistoryArbitrary extends fc.Arbitrary<History> {
     this.bytes = new Uint8Array(Math.max(...shapes.map(tapeLength)));
   }
 
-  override generate(random: fc.Random): fc.Value<History> {
+  override generate(random: fc.Random): fc.Value<Scenario> {
     const { bytes } = this;
     for (let i = 0; i < bytes.length; i += 4) {
       let word = random.nextInt(-0x8000_0000, 0x7fff_ffff);
@@ -109,22 +109,22 @@ export class HistoryArbitrary extends fc.Arbitrary<History> {
     }
     const shape =
       this.shapes[this.shapes.length > 1 ? random.nextInt(0, this.shapes.length - 1) : 0];
-    if (shape === undefined) throw new Error('histories need a shape');
+    if (shape === undefined) throw new Error('scenarios need a shape');
     return new fc.Value(this.meaningOf(bytes, shape), undefined);
   }
 
-  /** What a tape says: every tape is a history. */
-  protected meaningOf(bytes: Uint8Array, shape: Shape): History {
+  /** What a tape says: every tape is a scenario. */
+  protected meaningOf(bytes: Uint8Array, shape: Shape): Scenario {
     return decode(bytes, shape);
   }
 
-  override canShrinkWithoutContext(value: unknown): value is History {
+  override canShrinkWithoutContext(value: unknown): value is Scenario {
     return (
       typeof value === 'object' && value !== null && 'actors' in value && 'deviations' in value
     );
   }
 
-  override shrink(value: History): fc.Stream<fc.Value<History>> {
-    return fc.stream(smaller(value)).map((history) => new fc.Value(history, undefined));
+  override shrink(value: Scenario): fc.Stream<fc.Value<Scenario>> {
+    return fc.stream(smaller(value)).map((scenario) => new fc.Value(scenario, undefined));
   }
 }

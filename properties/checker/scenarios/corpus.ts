@@ -1,10 +1,10 @@
 /**
- * What was ever found: histories that broke some policy, shrunk. They are run first, on every
+ * What was ever found: scenarios that broke some policy, shrunk. They are run first, on every
  * policy, because what broke one is where the next is likely to break. Add a line when a check
  * finds something new.
  */
-import type { History } from './scenario.ts';
-import { parseHistory } from './text.ts';
+import type { Scenario } from './scenario.ts';
+import { parseScenario } from './text.ts';
 
 const TEXTS = [
   // a child overtakes its parent (mirror-naive)
@@ -22,11 +22,11 @@ const TEXTS = [
   // a page given back between the zap and the end of the invalidation (an early version of the zap block)
   'h0: unmap 1 | v0: touch 1 | @h0.0.4>1',
   'h0: remove-table 2 | v0: accept 2 | @h0.0.6>1',
-  // faults retried through the TD arm zero-step mitigation, and a pending page then keeps the VCPU out for ever
+  // faults retried through the TD arm zero-step mitigation, and a pending page then keeps the vCPU out for ever
   'v0: accept-huge 0; accept 1 | h0: remove-table 0; unmap 0; remove-table 0 | @v0.0.27>1',
   // a guest is refused an entry because a host call asked for priority (no policy broke here: it puts T13 to the test)
   'v0: accept-huge 0 | v1: accept-huge 0 | h0: remove-slot 0 | @v1.0.28>1',
-  // a page is to be added while a VCPU under zero-step mitigation has the tree (K53)
+  // a page is to be added while a vCPU under zero-step mitigation has the tree (K53)
   'v0: accept-huge 0 | v1: touch 0 | @v0.0.1>1 @v1.0.13>1',
   // a fault finds its memslot on its way out (K42)
   'v0: touch 0 | h0: remove-slot 0 | @v0.0.25>1',
@@ -49,4 +49,4 @@ const TEXTS = [
   'v0: accept 1 | v1: touch 1 | @v0.0.102>1',
 ] as const;
 
-export const CORPUS: readonly History[] = TEXTS.map(parseHistory);
+export const CORPUS: readonly Scenario[] = TEXTS.map(parseScenario);

@@ -1,4 +1,4 @@
-/** The choices of a history: ordinary everywhere except at its deviations. */
+/** The choices of a scenario: ordinary everywhere except at its deviations. */
 import { SWITCH, type Choices, type What } from '../../../spec/machine/choices.ts';
 import type { Machine } from '../../../spec/machine/machine.ts';
 import type { Deviation } from './scenario.ts';

@@ -1,5 +1,5 @@
 /**
- * A history is what a run is a function of: a program (who does what) and a schedule (where the
+ * A scenario is what a run is a function of: a program (who does what) and a schedule (where the
  * ordinary course of things is left). Everything else is decided by the rule "an actor runs until
  * it blocks or ends".
  *
@@ -36,7 +36,7 @@ export interface Deviation {
   readonly value: number;
 }
 
-export interface History {
+export interface Scenario {
   /** The VM that it is about. */
   readonly vm: VmKind;
   readonly actors: readonly ActorProgram[];
@@ -47,12 +47,12 @@ export interface History {
  * `v0`, `v1`, `h0`: an actor's name, by role and place; actors that the run itself starts are `x0`,
  * `x1`...
  */
-export function actorName(history: History, index: number): string {
-  const actor = history.actors[index];
-  if (actor === undefined) return `x${index - history.actors.length}`;
-  const before = history.actors.slice(0, index).filter((a) => a.role === actor.role).length;
+export function actorName(scenario: Scenario, index: number): string {
+  const actor = scenario.actors[index];
+  if (actor === undefined) return `x${index - scenario.actors.length}`;
+  const before = scenario.actors.slice(0, index).filter((a) => a.role === actor.role).length;
   return `${actor.role === 'vcpu' ? 'v' : 'h'}${before}`;
 }
 
-export const operationCount = (history: History): number =>
-  history.actors.reduce((n, actor) => n + actor.operations.length, 0);
+export const operationCount = (scenario: Scenario): number =>
+  scenario.actors.reduce((n, actor) => n + actor.operations.length, 0);

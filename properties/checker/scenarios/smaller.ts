@@ -1,35 +1,35 @@
 /**
- * Smaller histories, in the domain's terms: without an actor, an operation, a deviation; with the
+ * Smaller scenarios, in the domain's terms: without an actor, an operation, a deviation; with the
  * actors in the order in which they start; with one page for many; with two pages merged; with a
  * deviation earlier. Program and schedule shrink together, because a deviation belongs to its
  * operation and goes with it.
  */
-import type { ActorProgram, Deviation, History, Operation } from './scenario.ts';
+import type { ActorProgram, Deviation, Scenario, Operation } from './scenario.ts';
 
-/** Candidates, the boldest first. None is equal to `history`. */
-export function* smaller(history: History): Generator<History> {
-  const { vm, actors, deviations } = history;
+/** Candidates, the boldest first. None is equal to `scenario`. */
+export function* smaller(scenario: Scenario): Generator<Scenario> {
+  const { vm, actors, deviations } = scenario;
   for (let i = 0; actors.length > 1 && i < actors.length; i++) {
-    const fewer = withoutActor(history, i);
+    const fewer = withoutActor(scenario, i);
     yield fewer;
     if (fewer.deviations.some((d) => d.value > 1)) yield nearer(fewer);
   }
   for (let i = 0; i < actors.length; i++) {
-    for (let j = 0; j < operationsOf(actors[i]).length; j++) yield withoutOperation(history, i, j);
+    for (let j = 0; j < operationsOf(actors[i]).length; j++) yield withoutOperation(scenario, i, j);
   }
   for (let i = 0; i < deviations.length; i++)
     yield { vm, actors, deviations: deviations.filter((_, k) => k !== i) };
-  yield* inOrderOfStart(history);
-  yield* withoutPairs(history);
-  yield* simplerOperations(history);
-  yield* mergedPages(history);
-  yield* earlierDeviations(history);
+  yield* inOrderOfStart(scenario);
+  yield* withoutPairs(scenario);
+  yield* simplerOperations(scenario);
+  yield* mergedPages(scenario);
+  yield* earlierDeviations(scenario);
 }
 
 const operationsOf = (actor: ActorProgram | undefined): readonly Operation[] =>
   actor?.operations ?? [];
 
-function withoutActor({ vm, actors, deviations }: History, gone: number): History {
+function withoutActor({ vm, actors, deviations }: Scenario, gone: number): Scenario {
   return {
     vm,
     actors: actors.filter((_, i) => i !== gone),
@@ -40,17 +40,17 @@ function withoutActor({ vm, actors, deviations }: History, gone: number): Histor
 }
 
 /** With fewer actors to pass over, the one that was meant is nearer. */
-const nearer = ({ vm, actors, deviations }: History): History => ({
+const nearer = ({ vm, actors, deviations }: Scenario): Scenario => ({
   vm,
   actors,
   deviations: deviations.map((d) => (d.value > 1 ? { ...d, value: d.value - 1 } : d)),
 });
 
 function withoutOperation(
-  { vm, actors, deviations }: History,
+  { vm, actors, deviations }: Scenario,
   actor: number,
   gone: number,
-): History {
+): Scenario {
   return {
     vm,
     actors: actors.map((a, i) =>
@@ -65,7 +65,7 @@ function withoutOperation(
 }
 
 /** Where another actor is to begin, it stands first, and needs no deviation. */
-function* inOrderOfStart({ vm, actors, deviations }: History): Generator<History> {
+function* inOrderOfStart({ vm, actors, deviations }: Scenario): Generator<Scenario> {
   const early = deviations.find(
     (d) => d.what === 'switch' && d.actor === 0 && d.operation === 0 && d.step === 0,
   );
@@ -85,23 +85,23 @@ function* inOrderOfStart({ vm, actors, deviations }: History): Generator<History
 }
 
 /** Two operations at once, for pairs that only make sense together (map and unmap). */
-function* withoutPairs(history: History): Generator<History> {
-  const places = history.actors.flatMap((a, i) => a.operations.map((_, j) => [i, j] as const));
+function* withoutPairs(scenario: Scenario): Generator<Scenario> {
+  const places = scenario.actors.flatMap((a, i) => a.operations.map((_, j) => [i, j] as const));
   for (let x = 0; x < places.length; x++) {
     for (let y = x + 1; y < places.length; y++) {
       const [actorX, opX] = places[x] ?? [0, 0];
       const [actorY, opY] = places[y] ?? [0, 0];
-      yield withoutOperation(withoutOperation(history, actorY, opY), actorX, opX);
+      yield withoutOperation(withoutOperation(scenario, actorY, opY), actorX, opX);
     }
   }
 }
 
 function replaceOperation(
-  { vm, actors, deviations }: History,
+  { vm, actors, deviations }: Scenario,
   actor: number,
   at: number,
   by: Operation,
-): History {
+): Scenario {
   return {
     vm,
     actors: actors.map((a, i) =>
@@ -111,36 +111,36 @@ function replaceOperation(
   };
 }
 
-function* simplerOperations(history: History): Generator<History> {
-  for (const [i, actor] of history.actors.entries()) {
+function* simplerOperations(scenario: Scenario): Generator<Scenario> {
+  for (const [i, actor] of scenario.actors.entries()) {
     for (const [j, operation] of actor.operations.entries()) {
-      if (operation.pages > 1) yield replaceOperation(history, i, j, { ...operation, pages: 1 });
-      if (operation.gfn > 0) yield replaceOperation(history, i, j, { ...operation, gfn: 0 });
+      if (operation.pages > 1) yield replaceOperation(scenario, i, j, { ...operation, pages: 1 });
+      if (operation.gfn > 0) yield replaceOperation(scenario, i, j, { ...operation, gfn: 0 });
       if (operation.gfn > 1)
-        yield replaceOperation(history, i, j, { ...operation, gfn: operation.gfn >> 1 });
+        yield replaceOperation(scenario, i, j, { ...operation, gfn: operation.gfn >> 1 });
     }
   }
 }
 
 /** All uses of one page become uses of a lower one. */
-function* mergedPages(history: History): Generator<History> {
-  const used = new Set(history.actors.flatMap((a) => a.operations.map((o) => o.gfn)));
+function* mergedPages(scenario: Scenario): Generator<Scenario> {
+  const used = new Set(scenario.actors.flatMap((a) => a.operations.map((o) => o.gfn)));
   const pages = [...used].toSorted((a, b) => a - b);
   for (const from of pages.slice(1)) {
     for (const to of [0, ...pages.filter((p) => p < from)]) {
       yield {
-        vm: history.vm,
-        actors: history.actors.map((a) => ({
+        vm: scenario.vm,
+        actors: scenario.actors.map((a) => ({
           ...a,
           operations: a.operations.map((o) => (o.gfn === from ? { ...o, gfn: to } : o)),
         })),
-        deviations: history.deviations,
+        deviations: scenario.deviations,
       };
     }
   }
 }
 
-function* earlierDeviations({ vm, actors, deviations }: History): Generator<History> {
+function* earlierDeviations({ vm, actors, deviations }: Scenario): Generator<Scenario> {
   for (const [i, d] of deviations.entries()) {
     const steps = [0, d.step >> 1, d.step - (d.step >> 2), d.step - 1].filter(
       (step) => step >= 0 && step < d.step,

@@ -1,5 +1,5 @@
 /**
- * Histories as text: the replay handle that a failing run prints, and that tests, corpus and `sept
+ * Scenarios as text: the replay handle that a failing run prints, and that tests, corpus and `sept
  * show` accept.
  *
  *     v0: touch 0; touch 2 | h0: unmap 0+2 | @v0.1.17>1 @h0.0.5?1
@@ -13,20 +13,20 @@ import {
   actorName,
   type ActorProgram,
   type Deviation,
-  type History,
+  type Scenario,
   type Operation,
 } from './scenario.ts';
 
-export function formatHistory(history: History): string {
-  const actors = history.actors.map((actor, index) => {
+export function formatScenario(scenario: Scenario): string {
+  const actors = scenario.actors.map((actor, index) => {
     const operations = actor.operations.map(formatOperation).join('; ');
-    return `${actorName(history, index)}: ${operations}`.trimEnd();
+    return `${actorName(scenario, index)}: ${operations}`.trimEnd();
   });
-  const deviations = history.deviations.map((d) => {
+  const deviations = scenario.deviations.map((d) => {
     const sign = d.what === 'switch' ? '>' : '?';
-    return `@${actorName(history, d.actor)}.${d.operation}.${d.step}${sign}${d.value}`;
+    return `@${actorName(scenario, d.actor)}.${d.operation}.${d.step}${sign}${d.value}`;
   });
-  const kind = history.vm === DEFAULT_KIND ? [] : [history.vm];
+  const kind = scenario.vm === DEFAULT_KIND ? [] : [scenario.vm];
   return [...kind, ...actors, ...(deviations.length > 0 ? [deviations.join(' ')] : [])].join(' | ');
 }
 
@@ -37,10 +37,10 @@ export const formatOperation = ({ name, gfn, pages }: Operation): string =>
   pages === 1 ? `${name} ${gfn}` : `${name} ${gfn}+${pages}`;
 
 /** What is wrong with a text, and where. */
-export class HistorySyntaxError extends Error {
+export class ScenarioSyntaxError extends Error {
   constructor(text: string, part: string, expected: string) {
-    super(`history text: cannot read "${part}" in "${text}": expected ${expected}`);
-    this.name = 'HistorySyntaxError';
+    super(`scenario text: cannot read "${part}" in "${text}": expected ${expected}`);
+    this.name = 'ScenarioSyntaxError';
   }
 }
 
@@ -48,8 +48,8 @@ const ACTOR = /^([vh])(\d+):\s*(.*)$/;
 const OPERATION = /^([a-z-]+) (\d+)(?:\+(\d+))?$/;
 const DEVIATION = /^@([vhx])(\d+)\.(\d+)\.(\d+)([>?])(\d+)$/;
 
-/** Reads the text form; lines may be broken at any space. @throws HistorySyntaxError */
-export function parseHistory(text: string): History {
+/** Reads the text form; lines may be broken at any space. @throws ScenarioSyntaxError */
+export function parseScenario(text: string): Scenario {
   const parts = text
     .replaceAll(/\s+/g, ' ')
     .split('|')
@@ -64,18 +64,18 @@ export function parseHistory(text: string): History {
     } else actors.push(parseActor(text, part, actors));
   }
   if (actors.length === 0)
-    throw new HistorySyntaxError(text, text, 'at least one actor, e.g. "v0: touch 0"');
+    throw new ScenarioSyntaxError(text, text, 'at least one actor, e.g. "v0: touch 0"');
   return { vm: vm ?? DEFAULT_KIND, actors, deviations };
 }
 
 function parseActor(text: string, part: string, before: readonly ActorProgram[]): ActorProgram {
   const match = ACTOR.exec(part);
   if (match === null)
-    throw new HistorySyntaxError(text, part, 'an actor, e.g. "v0: touch 0; touch 1"');
+    throw new ScenarioSyntaxError(text, part, 'an actor, e.g. "v0: touch 0; touch 1"');
   const role = match[1] === 'v' ? 'vcpu' : 'host';
   const place = before.filter((a) => a.role === role).length;
   if (Number(match[2]) !== place)
-    throw new HistorySyntaxError(text, part, `the name ${match[1]}${place} here`);
+    throw new ScenarioSyntaxError(text, part, `the name ${match[1]}${place} here`);
   const words = (match[3] ?? '')
     .split(';')
     .map((word) => word.trim())
@@ -85,19 +85,19 @@ function parseActor(text: string, part: string, before: readonly ActorProgram[])
 
 function parseOperation(text: string, word: string): Operation {
   const match = OPERATION.exec(word);
-  if (match === null) throw new HistorySyntaxError(text, word, 'an operation, e.g. "unmap 0+2"');
+  if (match === null) throw new ScenarioSyntaxError(text, word, 'an operation, e.g. "unmap 0+2"');
   return { name: match[1] ?? '', gfn: Number(match[2]), pages: Number(match[3] ?? 1) };
 }
 
 function parseDeviation(text: string, word: string, actors: readonly ActorProgram[]): Deviation {
   const match = DEVIATION.exec(word);
-  if (match === null) throw new HistorySyntaxError(text, word, 'a deviation, e.g. "@v0.1.17>1"');
+  if (match === null) throw new ScenarioSyntaxError(text, word, 'a deviation, e.g. "@v0.1.17>1"');
   const place = Number(match[2]);
   const role = match[1] === 'v' ? 'vcpu' : 'host';
   const indexes = actors.flatMap((a, index) => (a.role === role ? [index] : []));
   const actor = match[1] === 'x' ? actors.length + place : indexes[place];
   if (actor === undefined)
-    throw new HistorySyntaxError(text, word, `an actor that the text declares before`);
+    throw new ScenarioSyntaxError(text, word, `an actor that the text declares before`);
   return {
     actor,
     operation: Number(match[3]),

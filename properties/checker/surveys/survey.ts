@@ -1,5 +1,5 @@
 /**
- * How good counterexamples are: for a faulty policy and a number of seeds, how many histories it
+ * How good counterexamples are: for a faulty policy and a number of seeds, how many scenarios it
  * took to find one and how short it came out.
  */
 import type { Policy } from '../../../impl/vm/policy.ts';
@@ -15,8 +15,8 @@ export interface Survey {
   /** Seeds within whose budget it was caught. */
   readonly caught: number;
   /** Medians over the seeds that caught it, and the most. */
-  readonly histories: number;
-  readonly mostHistories: number;
+  readonly scenarios: number;
+  readonly mostScenarios: number;
   readonly rows: number;
   readonly mostRows: number;
   readonly switches: number;
@@ -24,7 +24,7 @@ export interface Survey {
   readonly shortest: string;
 }
 
-/** Seeds of a survey, and histories each may take. */
+/** Seeds of a survey, and scenarios each may take. */
 export const SEEDS = 20;
 export const BUDGET = 50_000;
 
@@ -37,18 +37,19 @@ export function survey(
   budget = BUDGET,
 ): Survey {
   const found = Array.from({ length: seeds }, (_, i) => i + 1).flatMap(
-    (seed) => check({ policy, module, seed, runs: budget, only: rules, stopAfter: 1 }).findings,
+    (seed) =>
+      check({ policy, module, seed, runs: budget, only: rules, stopAfter: 1 }).counterexamples,
   );
   const rows = found.map(({ report }) => report.rows.length);
-  const histories = found.map(({ foundAfter }) => foundAfter);
+  const scenarios = found.map(({ foundAfter }) => foundAfter);
   return {
     policy: policy.name,
     module,
     rules: byFrequency(found.map(({ violation }) => violation.rule)),
     seeds,
     caught: found.length,
-    histories: median(histories),
-    mostHistories: Math.max(0, ...histories),
+    scenarios: median(scenarios),
+    mostScenarios: Math.max(0, ...scenarios),
     rows: median(rows),
     mostRows: Math.max(0, ...rows),
     switches: median(found.map(({ report }) => report.switches)),

@@ -4,18 +4,18 @@
  */
 import {
   decodeOperation,
-  HistoryArbitrary,
+  ScenarioArbitrary,
   Tape,
   type Shape,
 } from '../../checker/scenarios/arbitrary.ts';
-import type { ActorProgram, Deviation, History } from '../../checker/scenarios/scenario.ts';
+import type { ActorProgram, Deviation, Scenario } from '../../checker/scenarios/scenario.ts';
 
 const MIN_ACTORS = 2;
 /** One deviation in so many makes an interrupt pending, but never the first. */
 const INTERRUPTS = 5;
 
-export class HuntArbitrary extends HistoryArbitrary {
-  protected override meaningOf(bytes: Uint8Array, shape: Shape): History {
+export class HuntArbitrary extends ScenarioArbitrary {
+  protected override meaningOf(bytes: Uint8Array, shape: Shape): Scenario {
     const tape = new Tape(bytes);
     const count = MIN_ACTORS + tape.below(shape.roles.length - MIN_ACTORS + 1);
     const roles = [...shape.roles];

@@ -1,10 +1,10 @@
 /**
  * The states of a TD in which histories begin: every stage of its life in which calls of its life
  * cycle can meet, with as little left to be done as makes a short history matter (one page, one
- * package, one VCPU).
+ * package, one vCPU).
  *
  * The platform has two packages and caches of two parts, so that CACHE.WB can be interrupted; an
- * HKID that is free; and pages of which somebody may make another TD. Two VCPUs are initialised,
+ * HKID that is free; and pages of which somebody may make another TD. Two vCPUs are initialised,
  * two only have their pages, one lacks the last of them; three may be initialised.
  */
 import { initOperands, TDVPR_PAGES } from '../../../impl/vm/build-td.ts';
@@ -26,13 +26,13 @@ export const BEGINNINGS = [
 export type Beginning = (typeof BEGINNINGS)[number];
 
 const PACKAGES = 2;
-/** VCPUs that are not initialised. The last of them lacks a page. */
+/** vCPUs that are not initialised. The last of them lacks a page. */
 const UNFINISHED = 3;
 const MAX_VCPUS = 3;
-/** Behind the pages of the unfinished VCPUs: free ones, of which a TD or a part of one can be made. */
+/** Behind the pages of the unfinished vCPUs: free ones, of which a TD or a part of one can be made. */
 const FREE_PAGES = 4;
 
-/** TDVPR of a VCPU that is not initialised. */
+/** TDVPR of a vCPU that is not initialised. */
 export const unfinishedVcpu = (w: ModuleWorld, i: number): number =>
   w.extraPage((i % UNFINISHED) * TDVPR_PAGES);
 /** TDVPR of the one that lacks a page, and that page. */

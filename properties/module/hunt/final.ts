@@ -1,5 +1,5 @@
 /**
- * What a run leaves that software can tell: TDs and VCPUs, keys, the trees, the pages in use. As a
+ * What a run leaves that software can tell: TDs and vCPUs, keys, the trees, the pages in use. As a
  * list of numbers, which is as long as the trees are; without locks, requests for priority, and
  * what is in pages that nobody owns.
  */

@@ -6,8 +6,8 @@
 import fc from 'fast-check';
 import type { InterfaceFunction } from '../../../spec/tdx/module.ts';
 import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
-import type { History } from '../../checker/scenarios/scenario.ts';
-import { formatHistory } from '../../checker/scenarios/text.ts';
+import type { Scenario } from '../../checker/scenarios/scenario.ts';
+import { formatScenario } from '../../checker/scenarios/text.ts';
 import { check } from '../../linearizability/check.ts';
 import type { Limits } from '../../linearizability/specification.ts';
 import { HuntArbitrary } from './arbitrary.ts';
@@ -24,7 +24,7 @@ export interface Trouble {
   readonly symptom: string;
   /** Every call that was made, and what it answered. */
   readonly calls: readonly string[];
-  /** Functions that were called, each once, but for a VCPU's coming and going. */
+  /** Functions that were called, each once, but for a vCPU's coming and going. */
   readonly functions: readonly string[];
 }
 
@@ -53,7 +53,7 @@ const UNDECIDED = 'undecided';
 const LIMITS: Limits = { steps: 200_000, memory: 50_000 };
 /** Histories with one symptom that are shrunk: their causes may differ. */
 const SHRUNK_EACH = 6;
-/** Every VCPU does these, whatever is wrong. */
+/** Every vCPU does these, whatever is wrong. */
 const COMES_AND_GOES: ReadonlySet<string> = new Set(['TDH.VP.ENTER', EXIT]);
 /** Histories drawn at once. */
 const BATCH = 256;
@@ -76,7 +76,7 @@ export class Hunter {
    * Runs a history; what is wrong with it, null when nothing is, or `undecided` when that took too
    * long to find out.
    */
-  judge(history: History): Trouble | 'undecided' | null {
+  judge(history: Scenario): Trouble | 'undecided' | null {
     const recorded = this.recorder.record(history);
     const symptom = this.symptomOf(recorded);
     if (symptom === null || symptom === UNDECIDED) return symptom;
@@ -235,7 +235,7 @@ class Pursuit {
     );
   }
 
-  follow(state: Beginning, history: History): void {
+  follow(state: Beginning, history: Scenario): void {
     this.histories++;
     const hunter = this.hunters.get(state) as Hunter; // there is one for each
     const trouble = hunter.judge(history);
@@ -252,11 +252,11 @@ class Pursuit {
   }
 }
 
-function leastOf(hunter: Hunter, state: Beginning, history: History, trouble: Trouble): Shown {
-  const again = (smaller: History): Trouble | null => {
+function leastOf(hunter: Hunter, state: Beginning, history: Scenario, trouble: Trouble): Shown {
+  const again = (smaller: Scenario): Trouble | null => {
     const judged = hunter.judge(smaller);
     return judged !== UNDECIDED && judged?.symptom === trouble.symptom ? judged : null;
   };
   const least = minimal(history, (smaller) => again(smaller) !== null);
-  return { ...(again(least) ?? trouble), state, history: formatHistory(least) };
+  return { ...(again(least) ?? trouble), state, history: formatScenario(least) };
 }

@@ -1,9 +1,9 @@
 /**
- * The calls of the life cycle of a TD and of its VCPUs, by the names that histories give them: the
+ * The calls of the life cycle of a TD and of its vCPUs, by the names that histories give them: the
  * next ones of a TD that is half built or half torn down, some of another TD, and some that are
  * refused.
  *
- * The number behind a name picks what it is about: which VCPU, page or package.
+ * The number behind a name picks what it is about: which vCPU, page or package.
  */
 import { NULL_FIELD } from '../../../spec/tdx/metadata.ts';
 import type { HostCall } from '../world/calls.ts';
@@ -31,7 +31,7 @@ const on =
     { rcx: w.address(rcx(w, i)), ...(rdx === undefined ? {} : { rdx: w.address(rdx(w, i)) }) },
   ];
 /**
- * A call on the LP with which the VCPU of that number is associated at first: as many LPs as VCPUs,
+ * A call on the LP with which the vCPU of that number is associated at first: as many LPs as vCPUs,
  * one a package.
  */
 const onLp =
@@ -57,7 +57,7 @@ const BUILDING: readonly (readonly [string, HostCall])[] = [
   ['vp-init', on('TDH.VP.INIT', unfinishedVcpu)],
 ];
 
-/** Of a TD that comes to its end; a VCPU enters on another LP, once it may. */
+/** Of a TD that comes to its end; a vCPU enters on another LP, once it may. */
 const ENDING: readonly (readonly [string, HostCall])[] = [
   ['flush', onLp(on('TDH.VP.FLUSH', tdvpr))],
   ['enter', on('TDH.VP.ENTER', tdvpr)],

@@ -3,33 +3,33 @@
  * where an operation matters only as the place of a preemption; so a history with several is tried
  * with any single one, too.
  */
-import type { Deviation, History } from '../../checker/scenarios/scenario.ts';
+import type { Deviation, Scenario } from '../../checker/scenarios/scenario.ts';
 import { shrink } from '../../checker/scenarios/shrink.ts';
 
 const SHRINK_BUDGET = 600;
 /** More steps than any call of a hunt takes before it has done what it does. */
 const STEPS = 32;
 
-export function minimal(history: History, isStill: (candidate: History) => boolean): History {
-  let best = shrink(history, isStill, SHRINK_BUDGET).history;
+export function minimal(history: Scenario, isStill: (candidate: Scenario) => boolean): Scenario {
+  let best = shrink(history, isStill, SHRINK_BUDGET).scenario;
   while (best.deviations.length > 1) {
     const simpler = firstOf(preemptedOnce(best), isStill);
     if (simpler === null) break;
-    best = shrink(simpler, isStill, SHRINK_BUDGET).history;
+    best = shrink(simpler, isStill, SHRINK_BUDGET).scenario;
   }
   return best;
 }
 
 function firstOf(
-  candidates: Iterable<History>,
-  isStill: (candidate: History) => boolean,
-): History | null {
+  candidates: Iterable<Scenario>,
+  isStill: (candidate: Scenario) => boolean,
+): Scenario | null {
   for (const candidate of candidates) if (isStill(candidate)) return candidate;
   return null;
 }
 
 /** The same program, with one operation less if it can be, and one preemption anywhere. */
-function* preemptedOnce({ vm, actors }: History): Generator<History> {
+function* preemptedOnce({ vm, actors }: Scenario): Generator<Scenario> {
   const programs = actors.flatMap((actor, i) =>
     actor.operations.map((_, gone) =>
       actors.map((other, k) =>
@@ -46,7 +46,7 @@ function* preemptedOnce({ vm, actors }: History): Generator<History> {
   }
 }
 
-function* switches({ actors }: History): Generator<Deviation> {
+function* switches({ actors }: Scenario): Generator<Deviation> {
   for (const [actor, { operations }] of actors.entries()) {
     for (let operation = 0; operation < operations.length; operation++) {
       for (let step = 0; step < STEPS; step++) {

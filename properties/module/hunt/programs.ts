@@ -93,7 +93,7 @@ const MEMORY_SHAPES: readonly Shape[] = [
   ),
 ];
 
-/** A TD that is being built: keys, TDCS, VCPUs, its first pages. */
+/** A TD that is being built: keys, TDCS, vCPUs, its first pages. */
 const BUILD_SHAPES: readonly Shape[] = [
   shape(['host', 'host'], BUILD_CALLS, 2),
   shape(
@@ -116,7 +116,7 @@ const BUILD_SHAPES: readonly Shape[] = [
 ];
 
 /**
- * A TD that comes to its end: VCPUs, caches, keys, pages; and another one that is made of what is
+ * A TD that comes to its end: vCPUs, caches, keys, pages; and another one that is made of what is
  * left.
  */
 const END_SHAPES: readonly Shape[] = [

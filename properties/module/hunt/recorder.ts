@@ -10,7 +10,7 @@ import type { InterfaceFunction } from '../../../spec/tdx/module.ts';
 import { classOf, MODULE_HALT, OPERAND_BUSY } from '../../../spec/tdx/status.ts';
 import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
 import { DeviationChoices } from '../../checker/scenarios/deviations.ts';
-import type { History } from '../../checker/scenarios/scenario.ts';
+import type { Scenario } from '../../checker/scenarios/scenario.ts';
 import type { Timed } from '../../linearizability/specification.ts';
 import { Threads } from '../world/threads.ts';
 import type { ModuleWorld } from '../world/world.ts';
@@ -18,7 +18,7 @@ import { begin, type Beginning } from './beginnings.ts';
 import { stateOf } from './final.ts';
 import { HUNT_CALLS } from './programs.ts';
 
-/** The name under which a VCPU's exit for an interrupt is a call. */
+/** The name under which a vCPU's exit for an interrupt is a call. */
 export const EXIT = 'HW.TD.EXIT';
 
 /** A call that was made, with its answer. */
@@ -79,7 +79,7 @@ export class HistoryRecorder {
     });
   }
 
-  record({ actors, deviations }: History): Recorded {
+  record({ actors, deviations }: Scenario): Recorded {
     const { m } = this.world;
     m.reset();
     m.choices = this.choices;

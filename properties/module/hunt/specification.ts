@@ -81,7 +81,7 @@ export class AtomicModule implements Specification<MachineState, MadeCall> {
 
   refusal(state: MachineState, made: MadeCall): string {
     const { result } = this.states.after(state, () => this.ask(made));
-    return `may answer ${result === null ? 'nothing, with the VCPU outside' : answerOf(result)}`;
+    return `may answer ${result === null ? 'nothing, with the vCPU outside' : answerOf(result)}`;
   }
 
   final(state: MachineState): string | null {
@@ -90,7 +90,7 @@ export class AtomicModule implements Specification<MachineState, MadeCall> {
     );
   }
 
-  /** Makes the call, nobody in between; null when its VCPU is not in the guest. */
+  /** Makes the call, nobody in between; null when its vCPU is not in the guest. */
   private ask({ name, operands, call }: MadeCall, interruptAfter = NEVER): Call | null {
     const { m, memory } = this.world;
     if (operands.vcpu >= 0 && m.peek(memory.word(operands.vcpu, VP.STATE)) !== VCPU_ACTIVE)

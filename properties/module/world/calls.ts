@@ -57,7 +57,7 @@ export const GUEST_CALLS: ReadonlyMap<string, readonly [string, number]> = new M
   ['accept-huge', ['TDG.MEM.PAGE.ACCEPT', 1]],
   [TOUCH, ['HW.GUEST.ACCESS', 0]],
 ]);
-/** The operation with which a VCPU leaves the TD. */
+/** The operation with which a vCPU leaves the TD. */
 export const LEAVE = 'leave';
 /** The operation that lets the others go on. */
 export const IDLE = 'idle';

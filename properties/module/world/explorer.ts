@@ -9,16 +9,16 @@ import { RuleBook } from '../../../spec/machine/monitor.ts';
 import type { Violation } from '../../../spec/machine/rule.ts';
 import type { TdxModule } from '../../../spec/tdx/module.ts';
 import { TDX_RULES } from '../../../spec/tdx/rules/index.ts';
-import { HistoryArbitrary, type Shape } from '../../checker/scenarios/arbitrary.ts';
+import { ScenarioArbitrary, type Shape } from '../../checker/scenarios/arbitrary.ts';
 import { DeviationChoices } from '../../checker/scenarios/deviations.ts';
-import type { History } from '../../checker/scenarios/scenario.ts';
+import type { Scenario } from '../../checker/scenarios/scenario.ts';
 import { shrink } from '../../checker/scenarios/shrink.ts';
-import { formatHistory } from '../../checker/scenarios/text.ts';
+import { formatScenario } from '../../checker/scenarios/text.ts';
 import { HOST_CALLS, IDLE, LEAVE, TOUCH } from './calls.ts';
 import { Threads } from './threads.ts';
 import { ModuleWorld, ROOT_LEVEL, type WorldOptions } from './world.ts';
 
-/** Two VMM threads and a VCPU, or two VCPUs: where the races of the module live. */
+/** Two VMM threads and a vCPU, or two vCPUs: where the races of the module live. */
 export const CALL_SHAPE: Shape = {
   vm: 'td',
   roles: ['host', 'vcpu', 'host'],
@@ -81,7 +81,7 @@ export class CallExplorer {
   }
 
   /** Runs one history; its schedule is that of its deviations, unless other choices are given. */
-  run({ actors, deviations }: History, choices: Choices = this.choices): Violation | null {
+  run({ actors, deviations }: Scenario, choices: Choices = this.choices): Violation | null {
     const { m } = this.world;
     m.reset();
     m.choices = choices;
@@ -94,10 +94,10 @@ export class CallExplorer {
 /** Runs random histories; the first one that broke each rule is shrunk. */
 export function explore(options: ExploreOptions): Exploration {
   const explorer = new CallExplorer(options);
-  const found = new Map<string, { readonly history: History; readonly foundAfter: number }>();
+  const found = new Map<string, { readonly history: Scenario; readonly foundAfter: number }>();
   let histories = 0;
   fc.check(
-    fc.property(new HistoryArbitrary(options.shape ?? CALL_SHAPE), (history) => {
+    fc.property(new ScenarioArbitrary(options.shape ?? CALL_SHAPE), (history) => {
       histories++;
       const violation = explorer.run(history);
       if (violation !== null && !found.has(violation.rule))
@@ -110,9 +110,9 @@ export function explore(options: ExploreOptions): Exploration {
     rules.map(({ id }) => [id, explorer.book.timesExercised(id)]),
   );
   const findings = [...found].map(([rule, { history, foundAfter }]): [string, CallFinding] => {
-    const shrunk = shrink(history, (candidate) => explorer.run(candidate)?.rule === rule).history;
+    const shrunk = shrink(history, (candidate) => explorer.run(candidate)?.rule === rule).scenario;
     const violation = explorer.run(shrunk) as Violation; // it was run before, with this outcome
-    return [rule, { violation, text: formatHistory(shrunk), foundAfter }];
+    return [rule, { violation, text: formatScenario(shrunk), foundAfter }];
   });
   return { findings: new Map(findings), exercised };
 }

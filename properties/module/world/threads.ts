@@ -17,7 +17,7 @@ const MAX_STEPS = 5_000;
 /** To no operation of the program do an entry and an exit belong, so that no deviation names them. */
 const BETWEEN = -1;
 
-/** How a thread makes a call, and how a VCPU leaves the TD for an interrupt. */
+/** How a thread makes a call, and how a vCPU leaves the TD for an interrupt. */
 export interface Caller {
   call(actor: string, name: string, operands: Partial<Operands>): Steps<Call>;
   exit(actor: string, vcpu: number, lp: number): Steps<void>;
@@ -100,7 +100,7 @@ export class Threads {
     this.atWork.delete(vcpu);
   }
 
-  /** Makes the VCPU enter; false when the module refuses. */
+  /** Makes the vCPU enter; false when the module refuses. */
   private *enter(actor: string, vcpu: number): Steps<boolean> {
     const { world } = this;
     if (this.atWork.has(vcpu)) yield* this.awaitLp(vcpu);
@@ -136,7 +136,7 @@ export class Threads {
   }
 }
 
-/** The LPs behind those of the VCPUs. */
+/** The LPs behind those of the vCPUs. */
 export const hostLp = (place: number): number => TDVPRS.length + place;
 
 function unknown(operation: string): never {

@@ -41,7 +41,7 @@ export interface WorldOptions {
 export const ROOT_LEVEL = 2;
 
 /**
- * Page numbers: the TDR with its TDCX pages, two VCPUs with theirs, then tables and the guest's
+ * Page numbers: the TDR with its TDCX pages, two vCPUs with theirs, then tables and the guest's
  * memory.
  */
 export const TDR = 0;
@@ -163,7 +163,7 @@ export class ModuleWorld {
     return TDVPRS[vcpu] ?? -1;
   }
 
-  /** The VCPU leaves the TD for an interrupt. */
+  /** The vCPU leaves the TD for an interrupt. */
   exit(vcpu: number): Steps<void> {
     return tdExit(this.tdx, this.tdvpr(vcpu));
   }

@@ -8,6 +8,7 @@ import {
   TABLE,
   type Spte,
 } from '../../../spec/kvm/spte.ts';
+import { entryAt } from '../../../spec/machine/levels.ts';
 /**
  * What the rules about mirror and Secure EPT look at: the entry of either table for a GFN at a
  * level, as it is now.
@@ -31,7 +32,7 @@ import { KEYS_CONFIGURED, TD } from '../../../spec/tdx/td.ts';
 /** A GFN and a level in one number. */
 export type Key = number;
 export const keyOf = (gfn: number, level: number): Key => gfn * 8 + level;
-export const nameOfKey = (key: Key): string => `${Math.floor(key / 8)}@L${key % 8}`;
+export const nameOfKey = (key: Key): string => entryAt(Math.floor(key / 8), key % 8);
 
 /** The entry that a call's RCX names. */
 export const keyOfCall = (call: Call): Key =>

@@ -36,6 +36,6 @@ export function hasSeptLeaf(vm: Vm, gfn: number): boolean {
   return false;
 }
 
-/** A VCPU that is inside the TD, or undefined. */
+/** A vCPU that is inside the TD, or undefined. */
 export const insideTd = (vm: Vm): Vm['vcpus'][number] | undefined =>
   vm.vcpus.find(({ tdvpr }) => vm.m.peek(vm.memory.word(tdvpr, VP.STATE)) === VCPU_ACTIVE);

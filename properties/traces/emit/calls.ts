@@ -97,7 +97,7 @@ export class CallWriter {
     return `0x${(VMEMMAP + frame * STRUCT_PAGE).toString(16)}`;
   }
 
-  /** A call that succeeded before the history began. */
+  /** A call that succeeded before the scenario began. */
   past(name: string, operands: string): void {
     const wrapper = wrapperOf(name);
     if (wrapper === null) return;
@@ -105,7 +105,7 @@ export class CallWriter {
     this.ended(wrapper, 0n);
   }
 
-  /** A table or a page that was added before the history began. */
+  /** A table or a page that was added before the scenario began. */
   added(isTable: boolean, gfn: number, level: number, page: number): void {
     const given = isTable
       ? `page=${this.page(page)}`
@@ -117,5 +117,5 @@ export class CallWriter {
   }
 }
 
-/** It ends when the VCPU comes out of the TD. */
+/** It ends when the vCPU comes out of the TD. */
 const ENTERS = 'TDH.VP.ENTER';

@@ -5,7 +5,7 @@ import type { Vm, VmKind } from '../../../impl/vm/vm.ts';
  */
 import type { Violation } from '../../../spec/machine/rule.ts';
 import { Engine, type EngineOptions } from '../../checker/engine.ts';
-import type { History } from '../../checker/scenarios/scenario.ts';
+import type { Scenario } from '../../checker/scenarios/scenario.ts';
 import { DECLARATIONS } from '../reader/event.ts';
 import { Places } from './address-map.ts';
 import { DirectWriter } from './direct.ts';
@@ -32,7 +32,7 @@ const declarations = (kind: VmKind, { kvm: { tables } }: Vm): string[] => [
 /** Subscribes to what the events tell of. */
 export type Writer = (vm: Vm, log: TraceLog, places: Places) => void;
 
-/** Runs histories and writes them down; its VMs are built once. */
+/** Runs scenarios and writes them down; its VMs are built once. */
 export class Emitter {
   private readonly options: EngineOptions;
   private readonly byKind = new Map<VmKind, { readonly engine: Engine; readonly log: TraceLog }>();
@@ -41,10 +41,10 @@ export class Emitter {
     this.options = options;
   }
 
-  emit(history: History): Emission {
-    const { engine, log } = this.of(history.vm);
-    const violation = engine.run(history, log);
-    return { lines: [...declarations(history.vm, engine.vm), ...log.lines], violation };
+  emit(scenario: Scenario): Emission {
+    const { engine, log } = this.of(scenario.vm);
+    const violation = engine.run(scenario, log);
+    return { lines: [...declarations(scenario.vm, engine.vm), ...log.lines], violation };
   }
 
   private of(kind: VmKind): { readonly engine: Engine; readonly log: TraceLog } {

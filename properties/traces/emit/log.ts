@@ -5,7 +5,7 @@
 import type { Machine, Recorder } from '../../../spec/machine/machine.ts';
 
 /**
- * Process ids: those of a history's actors, and of who makes the VM before them and destroys it
+ * Process ids: those of a scenario's actors, and of who makes the VM before them and destroys it
  * afterwards.
  */
 const FIRST_PID = 1000;

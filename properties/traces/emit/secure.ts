@@ -10,7 +10,7 @@ import {
 } from '../../../spec/kvm/spte.ts';
 /**
  * Writes a TD's run down: what becomes of its mirror, under which lock, which calls the module gets
- * and answers, and when its VCPUs are inside. What a policy does under the name of FROZEN is told
+ * and answers, and when its vCPUs are inside. What a policy does under the name of FROZEN is told
  * by the hook that KVM calls meanwhile.
  */
 import { NO_PAGE, type PageRef } from '../../../spec/machine/pages.ts';
@@ -36,7 +36,7 @@ export function writeSecure(vm: Vm, log: TraceLog, places: Places): void {
   writeVcpus(vm, log, places);
 }
 
-/** What the VM consists of before its history begins, as if its owner had just made it. */
+/** What the VM consists of before its scenario begins, as if its owner had just made it. */
 function tellOfBeginning(
   vm: Vm,
   log: TraceLog,

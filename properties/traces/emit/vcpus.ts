@@ -1,5 +1,5 @@
 import type { Vm } from '../../../impl/vm/vm.ts';
-/** Writes down when a TD's VCPUs are inside, and which exits and faults KVM handles. */
+/** Writes down when a TD's vCPUs are inside, and which exits and faults KVM handles. */
 import { SUCCESS, toRax } from '../../../spec/tdx/status.ts';
 import { VCPU_ACTIVE, VP } from '../../../spec/tdx/td.ts';
 import type { Places } from './address-map.ts';
@@ -13,9 +13,9 @@ class VcpuWriter {
   private readonly vm: Vm;
   private readonly log: TraceLog;
   private readonly places: Places;
-  /** By actor: the VCPU that it runs, from when it first enters. */
+  /** By actor: the vCPU that it runs, from when it first enters. */
   private readonly running = new Map<number, number>();
-  /** By actor: the VCPU whose fault it handles. */
+  /** By actor: the vCPU whose fault it handles. */
   private readonly faulting = new Map<number, number>();
 
   constructor(vm: Vm, log: TraceLog, places: Places) {
@@ -100,7 +100,7 @@ class VcpuWriter {
   }
 
   /**
-   * Whether anything else wants the VCPU; a signal, which the kernel asks for by itself, is told in
+   * Whether anything else wants the vCPU; a signal, which the kernel asks for by itself, is told in
    * the same way.
    */
   private askForEvents(vcpu: number): void {
@@ -112,7 +112,7 @@ class VcpuWriter {
     );
   }
 
-  /** A VCPU that is outside when its operation is over has left KVM_RUN. */
+  /** A vCPU that is outside when its operation is over has left KVM_RUN. */
   private ended(): void {
     const {
       vm: { m, memory, vcpus },

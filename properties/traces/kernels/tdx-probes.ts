@@ -1,6 +1,6 @@
 /**
  * The probes of a host with TDs, besides those that every host has: KVM's wrappers of the module's
- * calls, its hook that changes the Secure EPT, and exits and faults of VCPUs. Source:
+ * calls, its hook that changes the Secure EPT, and exits and faults of vCPUs. Source:
  * arch/x86/virt/vmx/tdx/tdx.c and arch/x86/kvm/vmx/tdx.c of a 7.x tree, read and not tried: no
  * recording is of such a host.
  */
@@ -29,7 +29,7 @@ const WRAPPERS: readonly (readonly [name: CallName, args: string, symbol?: strin
   ['tdh_phymem_page_reclaim', 'page=page:x64'],
 ];
 
-const VCPU = 'vcpu=vcpu:x64';
+const vCPU = 'vcpu=vcpu:x64';
 
 export const TDX_PROBES: readonly Probe[] = [
   ...WRAPPERS.flatMap(([name, args, symbol = name]): Probe[] => [
@@ -54,13 +54,13 @@ export const TDX_PROBES: readonly Probe[] = [
     symbol: 'kvm_make_all_cpus_request',
     args: 'kvm=kvm:x64 req=req:x32',
   },
-  { name: 'tdx_handle_exit', at: 'entry', symbol: 'tdx_handle_exit', args: VCPU },
+  { name: 'tdx_handle_exit', at: 'entry', symbol: 'tdx_handle_exit', args: vCPU },
   { name: 'tdx_handle_exit_ret', at: 'return', symbol: 'tdx_handle_exit', args: 'ret=$retval:s32' },
   {
     name: 'tdp_fault',
     at: 'entry',
     symbol: 'kvm_tdp_page_fault',
-    args: `${VCPU} kvm=vcpu->kvm:x64 gfn=fault->gfn:x64`,
+    args: `${vCPU} kvm=vcpu->kvm:x64 gfn=fault->gfn:x64`,
   },
   { name: 'has_events_ret', at: 'return', symbol: 'kvm_vcpu_has_events', args: 'ret=$retval:u8' },
   {
@@ -75,7 +75,7 @@ export const TDX_PROBES: readonly Probe[] = [
 
 /** What cannot be probed, or is in other kernels only: why, for whoever looks for it. */
 export const TDX_NOTES: readonly string[] = [
-  'tdh_vp_enter is noinstr and takes no probe: kvm_entry and kvm_exit tell when a VCPU may be inside',
+  'tdh_vp_enter is noinstr and takes no probe: kvm_entry and kvm_exit tell when a vCPU may be inside',
   'no kernel splits or merges large pages of TDs yet; where one does: tdh_mem_page_demote, tdh_mem_page_promote',
   'that entries are barred is told by functions in 6.16 to 6.18 only: bar is tdx_no_vcpus_enter_start, unbar ..._stop',
   'before 7.2, tables have a hook of their own: tdx_sept_link_private_spt',

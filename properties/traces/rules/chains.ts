@@ -7,7 +7,7 @@ import { PREFILLED } from '../state/table.ts';
 import { EXCLUSIVE, SHARED, type Hold, type Mode } from '../state/task.ts';
 import { isTracking } from '../state/tracking.ts';
 import type { World } from '../state/world.ts';
-import { LOCK_PAIRS, type TraceJudge, type TraceRule } from './rule.ts';
+import { LOCK_PAIRS, type TraceReporter, type TraceRule } from './rule.ts';
 
 const MODES: Readonly<Record<Mode, string>> = { [SHARED]: 'read', [EXCLUSIVE]: 'write' };
 
@@ -27,19 +27,19 @@ function needed(world: World, c: Change): Mode | null {
   return onlyAges && world.kernel?.agesWithoutLock === true ? null : EXCLUSIVE;
 }
 
-function judgeLock(world: World, judge: TraceJudge, c: Change): void {
+function judgeLock(world: World, report: TraceReporter, c: Change): void {
   const mode = needed(world, c);
   if (mode === null) return;
   if (!world.tellsLocksOf(c.task, c.vm)) {
-    judge.unjudged(`no event of a lock is recorded for ${c.task.name}`);
+    report.unjudged(`no event of a lock is recorded for ${c.task.name}`);
     return;
   }
-  judge.exercised(c.vm);
+  report.exercised(c.vm);
   const hold = c.task.holdOn(c.vm.id);
   if (hold?.mode === mode) return;
   const at = { line: c.line, task: c.task, vm: c.vm, unless: [ACQUIRED[mode]] };
   const held = hold === null ? 'without mmu_lock' : `with mmu_lock held for ${MODES[hold.mode]}`;
-  judge.violated(
+  report.violated(
     at,
     `changed ${held}, and not with it held for ${MODES[mode]}: ${valuesOf(c)}`,
     hold === null
@@ -52,12 +52,12 @@ function judgeLock(world: World, judge: TraceJudge, c: Change): void {
  * What may be written without the lock: W by a fast page fault, where the MMU lets it; A taken by
  * aging.
  */
-function judgeLockless(world: World, judge: TraceJudge, c: Change): void {
+function judgeLockless(world: World, report: TraceReporter, c: Change): void {
   const layout = world.kernel?.layout;
   if (!c.direct || layout === undefined) return;
-  judge.exercised(c.vm);
+  report.exercised(c.vm);
   if (c.oldKind !== LEAF || c.newKind !== LEAF) {
-    judge.violated(c, `written past everything that keeps account of entries: ${valuesOf(c)}`);
+    report.violated(c, `written past everything that keeps account of entries: ${valuesOf(c)}`);
     return;
   }
   const taken = layout.accessed.lo | layout.writable.lo | layout.dirty.lo;
@@ -74,7 +74,7 @@ function judgeLockless(world: World, judge: TraceJudge, c: Change): void {
     (has(layout.mmuWritable, c.oldHi, c.oldLo) || !has(layout.writable, c.newHi, c.newLo))
   )
     return;
-  judge.violated(
+  report.violated(
     c,
     `${c.fast ? 'a fast page fault gave W, which is not its to give' : 'written without an account of it'}: ` +
       valuesOf(c),
@@ -85,10 +85,10 @@ const K1: TraceRule = {
   id: 'K1',
   needs: ['chg'],
   pairs: LOCK_PAIRS,
-  watch: (world, judge) => {
+  watch: (world, report) => {
     world.listeners.changing.push((c) => {
-      judgeLock(world, judge, c);
-      judgeLockless(world, judge, c);
+      judgeLock(world, report, c);
+      judgeLockless(world, report, c);
     });
     /** Holds that somebody else was seen inside of: once is enough. */
     const disturbed = new WeakSet<Hold>();
@@ -105,7 +105,7 @@ const K1: TraceRule = {
         )
           continue;
         disturbed.add(theirs);
-        judge.violated(
+        report.violated(
           { line: hold.line, task, vm },
           `acquired mmu_lock for ${MODES[hold.mode]} while ${other.name} holds it for ${MODES[theirs.mode]}`,
           [{ line: theirs.line, what: `${other.name} acquired it` }],
@@ -152,14 +152,14 @@ const explaining = (world: World, b: Broken): EventName[] => [
 const broken = (id: string, premise: (c: Change) => boolean): TraceRule => ({
   id,
   needs: ['chg'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     world.listeners.changing.push((c) => {
-      if (c.fit !== 'unknown' && premise(c)) judge.exercised(c.vm);
+      if (c.fit !== 'unknown' && premise(c)) report.exercised(c.vm);
     });
     world.listeners.broken.push((b) => {
       if (ruleOf(world, b) !== id) return;
       const gfn = b.table.gfnOf(b.index).toString(16);
-      judge.violated(
+      report.violated(
         { ...b, unless: explaining(world, b) },
         `GFN 0x${gfn} at level ${b.level} was ${hexOf(b.toHi, b.toLo)}, ` +
           `where ${hexOf(b.fromHi, b.fromLo)} was written last`,

@@ -10,7 +10,7 @@ import type { Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
-import type { TraceJudge, TraceRule } from './rule.ts';
+import type { TraceReporter, TraceRule } from './rule.ts';
 
 const MASK_BITS = 32;
 
@@ -37,19 +37,19 @@ const inMask = ({ mask, start }: Protecting, gfn: number): boolean => {
 const asIdOf = (e: TraceEvent): number | null => (e.has('as_id') ? e.number('as_id') : null);
 
 /** Looks for a leaf that was writable before the protection began and is so still. */
-function check(world: World, judge: TraceJudge, task: Task, protecting: Protecting): void {
+function check(world: World, report: TraceReporter, task: Task, protecting: Protecting): void {
   const { vm, start, end, line, minLevel } = protecting;
   const layout = world.kernel?.layout;
   const spaces = new Set(vm.roots.map(({ asId }) => asId));
   const asId = protecting.asId ?? (spaces.size === 1 ? vm.roots[0]?.asId : undefined);
   if (layout === undefined || asId === undefined) return;
-  judge.exercised(vm);
+  report.exercised(vm);
   const wrong = (table: Table, i: number): boolean => {
     const [hi, lo] = [table.hi[i] ?? 0, table.lo[i] ?? 0];
     if (table.level < minLevel || (table.lines[i] ?? 0) >= line || !has(layout.writable, hi, lo))
       return false;
     if (table.level === 1 && !inMask(protecting, table.gfnOf(i))) return false;
-    judge.violated(
+    report.violated(
       { line: world.e.line, task, vm },
       `GFN 0x${table.gfnOf(i).toString(16)} at level ${table.level} is writable by ${hexOf(hi, lo)}, so that the log misses writes`,
       [{ line, what: `${task.name} write-protects` }],
@@ -63,13 +63,13 @@ function check(world: World, judge: TraceJudge, task: Task, protecting: Protecti
 const K24: TraceRule = {
   id: 'K24',
   needs: ['chg', 'kvm_tdp_mmu_spte_changed'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     const protecting = new Map<Task, Protecting>();
     const settle = (task: Task): void => {
       const what = protecting.get(task);
       if (what === undefined) return;
       protecting.delete(task);
-      check(world, judge, task, what);
+      check(world, report, task, what);
     };
     world.on('wrprot_slot', (e, task) => {
       settle(task);

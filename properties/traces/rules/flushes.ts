@@ -22,17 +22,17 @@ const paid = (id: string): TraceRule => ({
   // they tell which roots are valid
   needsOne: ['inval_roots', 'put_root'],
   pairs: [['flush_range', 'flush_range_ret']],
-  watch: (world, judge, { debts: { listeners } }) => {
+  watch: (world, report, { debts: { listeners } }) => {
     /** VMs in which there are, or were, roots that somebody made invalid. */
     const zapped = new WeakSet<Vm>();
     world.on('zap_inval', (e, task) => zapped.add(world.vmOf(e, task)));
     listeners.owing.push((debt) => {
-      if (debt.rule === id) judge.exercised(debt.vm);
+      if (debt.rule === id) report.exercised(debt.vm);
     });
     listeners.unpaid.push((debt, task, at) => {
       if (debt.rule !== id) return;
       const mayBeInvalid = isReplaced(debt) || zapped.has(debt.vm);
-      judge.violated(
+      report.violated(
         { ...at, task, vm: debt.vm, unless: mayBeInvalid ? ['inval_roots'] : [] },
         `${SAID[debt.due]} since GFNs 0x${debt.start.toString(16)} up to 0x${debt.end.toString(16)} changed`,
         [{ line: debt.line, what: debt.what }],
@@ -44,10 +44,10 @@ const paid = (id: string): TraceRule => ({
 const K21: TraceRule = {
   id: 'K21',
   needs: ['flush_range', 'flush_range_ret'],
-  watch: (_world, judge, { debts: { listeners } }) => {
-    listeners.covering.push((vm) => judge.exercised(vm));
+  watch: (_world, report, { debts: { listeners } }) => {
+    listeners.covering.push((vm) => report.exercised(vm));
     listeners.missed.push((debt, task, { line, text, start, end }) => {
-      judge.violated(
+      report.violated(
         { line, task, vm: debt.vm, text },
         `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)} are flushed, and 0x${debt.start.toString(16)} up to ` +
           `0x${debt.end.toString(16)} changed`,

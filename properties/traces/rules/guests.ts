@@ -5,7 +5,7 @@
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
-import type { TraceJudge, TraceRule } from './rule.ts';
+import type { TraceReporter, TraceRule } from './rule.ts';
 
 interface Flush {
   readonly begin: number;
@@ -25,10 +25,10 @@ class Guests {
   private readonly begun = new Map<Task, { readonly line: number; readonly vm: Vm }>();
   /** The last one that has returned. */
   private readonly done = new Map<Vm, Flush>();
-  private readonly judge: TraceJudge;
+  private readonly report: TraceReporter;
 
-  constructor(world: World, judge: TraceJudge) {
-    this.judge = judge;
+  constructor(world: World, report: TraceReporter) {
+    this.report = report;
     world.on('kvm_entry', ({ line }, task) => this.onEntry(world, task, line));
     world.on('kvm_exit', (_, task) => {
       this.of(task).inside = 0;
@@ -60,9 +60,9 @@ class Guests {
       guest.entered < flush.begin &&
       world.hasSeen('hwflush')
     ) {
-      this.judge.exercised(task.runs);
+      this.report.exercised(task.runs);
       if (guest.flushed < flush.begin) {
-        this.judge.violated(
+        this.report.violated(
           { line, task, vm: task.runs },
           'a vCPU enters the guest with a TLB that was to be flushed',
           [
@@ -83,9 +83,9 @@ class Guests {
     const { vm, line: begin } = begun;
     for (const [task, { inside }] of this.guests) {
       if (task.runs !== vm || inside === 0) continue;
-      this.judge.exercised(vm);
+      this.report.exercised(vm);
       if (inside >= begin) continue;
-      this.judge.violated(
+      this.report.violated(
         { line, task: by, vm },
         `the flush has returned, and ${task.name} is still in the guest`,
         [
@@ -101,7 +101,7 @@ class Guests {
 const K20: TraceRule = {
   id: 'K20',
   needs: ['flush', 'flush_ret', 'kvm_entry', 'kvm_exit'],
-  watch: (world, judge) => new Guests(world, judge),
+  watch: (world, report) => new Guests(world, report),
 };
 
 export default [K20] satisfies readonly TraceRule[];

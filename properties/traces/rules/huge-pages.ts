@@ -20,7 +20,7 @@ interface Recovery {
 const K18: TraceRule = {
   id: 'K18',
   needs: ['nxzap'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     const recovering = new Map<Task, Recovery>();
     world.on('nxzap', (e, task) => {
       if (!e.has('ptep')) return;
@@ -40,9 +40,9 @@ const K18: TraceRule = {
       const isMeant = c.table.frame === recovery.parent && c.index === recovery.index;
       // what is below the table is frozen
       if (!isMeant && (c.oldKind !== TABLE || c.newKind === FROZEN)) return;
-      judge.exercised(c.vm);
+      report.exercised(c.vm);
       if (!isMeant) {
-        judge.violated(
+        report.violated(
           c,
           `another entry than that of the table that is to be taken back: ${valuesOf(c)}`,
           [
@@ -55,7 +55,7 @@ const K18: TraceRule = {
         return;
       }
       if (c.oldKind === TABLE && frameOf(c.oldHi, c.oldLo) === recovery.frame) return;
-      judge.violated(
+      report.violated(
         c,
         `the entry does not point to the table that is to be taken back: ${valuesOf(c)}`,
         [
@@ -84,7 +84,7 @@ interface Suspect {
 const K12: TraceRule = {
   id: 'K12',
   needs: ['map', 'chg', 'zap_inval'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     const forbidden = new Map<Vm, Suspect[]>();
     world.on('inval_roots', (e, task) => forbidden.delete(world.vmOf(e, task)));
     // where that is not told, it is that they are zapped
@@ -105,7 +105,7 @@ const K12: TraceRule = {
       // what is to be executed is granted by a bit that is absent: NX
       if (has(layout.granted.executable, c.newHi, c.newLo)) {
         for (const suspect of suspects ?? [])
-          judge.violated({ ...suspect, vm: c.vm }, suspect.seen);
+          report.violated({ ...suspect, vm: c.vm }, suspect.seen);
         forbidden.set(c.vm, []);
       } else
         suspects?.push({

@@ -10,7 +10,7 @@ import type { Table } from '../state/table.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
-import { LOCK_PAIRS, type Cause, type TraceJudge, type TraceRule } from './rule.ts';
+import { LOCK_PAIRS, type Cause, type TraceReporter, type TraceRule } from './rule.ts';
 
 const rangeText = ({ start, end }: Range): string =>
   `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)}`;
@@ -45,15 +45,15 @@ const nothingLeft = (
 ): TraceRule => ({
   id,
   needs,
-  watch: (world, judge, { notifiers }) => {
+  watch: (world, report, { notifiers }) => {
     notifiers.ending.push((invalidation, e) => {
       if (world.kernel?.namesTables !== named) return;
       for (const range of invalidation.ranges) {
         for (const root of rootsFor(world, invalidation.vm, range)) {
           if (!premise(root)) continue;
-          judge.exercised(root.vm);
+          report.exercised(root.vm);
           someLeaf(world, root, range.start, range.end, (table, i) => {
-            judge.violated(
+            report.violated(
               { line: e.line, task: invalidation.task, vm: root.vm },
               `${rangeText(range)} were to be given up, and ${hexOf(table.hi[i] ?? 0, table.lo[i] ?? 0)} still maps ` +
                 `0x${table.gfnOf(i).toString(16)} under a${root.invalid ? 'n invalid' : ' valid'} root`,
@@ -94,7 +94,7 @@ const NO_PAGE = 0xfff0_0000;
 
 function judgeFault(
   world: World,
-  judge: TraceJudge,
+  report: TraceReporter,
   notifiers: Notifiers,
   sequence: Sequence,
 ): void {
@@ -102,12 +102,12 @@ function judgeFault(
   world.on('map', (e, task) => {
     const { vm } = task;
     if (vm === null || !e.has('mmu_seq') || (e.high('pfn') & NO_PAGE) !== 0) return;
-    judge.exercised(vm);
+    report.exercised(vm);
     const gfn = e.number('gfn');
     const expected = sequence.of(vm);
     const at = { line: e.line, task, vm };
     if (expected !== null && expected !== e.number('mmu_seq')) {
-      judge.violated(
+      report.violated(
         at,
         `GFN 0x${gfn.toString(16)} was looked up at sequence number ${e.number('mmu_seq')}, and is mapped at ` +
           `${expected}: something was invalidated in between`,
@@ -116,7 +116,7 @@ function judgeFault(
     }
     const present = underway.get(vm);
     if (present === undefined || gfn < present.start || gfn >= present.end) return;
-    judge.violated(
+    report.violated(
       { ...at, unless: ['inv_end'] },
       `GFN 0x${gfn.toString(16)} is mapped while it is invalidated`,
       [...present.begun].map(([{ name }, line]) => ({ line, what: `${name} invalidates` })),
@@ -131,10 +131,10 @@ function judgeFault(
       c.task.mapLine === 0
     )
       return;
-    judge.exercised(c.vm);
+    report.exercised(c.vm);
     for (const invalidation of notifiers.goingOn(c.vm)) {
       if (!invalidation.ranges.some(({ start, end }) => c.gfn >= start && c.gfn < end)) continue;
-      judge.violated(c, `mapped while it is invalidated: ${valuesOf(c)}`, [began(invalidation)]);
+      report.violated(c, `mapped while it is invalidated: ${valuesOf(c)}`, [began(invalidation)]);
     }
   });
 }
@@ -142,14 +142,14 @@ function judgeFault(
 const K37: TraceRule = {
   id: 'K37',
   needs: ['map'],
-  watch: (world, judge, { notifiers }) => {
+  watch: (world, report, { notifiers }) => {
     const sequence = new Sequence(world);
     world.on('inv_end', (e, task) => {
       const vm = world.vmOf(e, task);
       // the kernel says what it was before
       sequence.is(vm, Math.max(sequence.of(vm) ?? 0, e.number('seq')) + 1);
     });
-    judgeFault(world, judge, notifiers, sequence);
+    judgeFault(world, report, notifiers, sequence);
   },
 };
 
@@ -157,14 +157,14 @@ const K38: TraceRule = {
   id: 'K38',
   needs: ['inv_end', 'wl_ret'],
   pairs: LOCK_PAIRS,
-  watch: (world, judge, { notifiers }) => {
+  watch: (world, report, { notifiers }) => {
     const sequence = new Sequence(world);
     world.on(['unmap_gfn_range', 'inv_end'], (e, task) => {
       const vm = world.vmOf(e, task);
       const [seq, expected] = [e.number('seq'), sequence.of(vm)];
-      judge.exercised(vm);
+      report.exercised(vm);
       if (expected !== null && seq !== expected) {
-        judge.violated(
+        report.violated(
           { line: e.line, task, vm },
           `the sequence number is ${seq}, where ${expected} invalidations have ended`,
         );
@@ -174,7 +174,7 @@ const K38: TraceRule = {
     const count = (vm: Vm, task: Task, e: TraceEvent): void => {
       const going = notifiers.goingOn(vm);
       if (!e.has('inprog') || e.low('inprog') >= going.length) return;
-      judge.violated(
+      report.violated(
         { line: e.line, task, vm },
         `${e.low('inprog')} invalidations are said to be going on, and ${going.length} are`,
         going.map(began),
@@ -186,7 +186,7 @@ const K38: TraceRule = {
       const vm = world.vmOf(e, task);
       sequence.is(vm, e.number('seq') + 1);
       if (!world.tellsLocksOf(task, vm) || task.holdOn(vm.id)?.mode === EXCLUSIVE) return;
-      judge.violated(
+      report.violated(
         { line: e.line, task, vm },
         'an invalidation ends without mmu_lock held for write',
       );
@@ -197,13 +197,13 @@ const K38: TraceRule = {
 const K39: TraceRule = {
   id: 'K39',
   needs: ['unmap_gfn_range', 'zap_leafs'],
-  watch: (world, judge, { notifiers }) => {
+  watch: (world, report, { notifiers }) => {
     world.on('unmap_gfn_range', (e, task) => {
       const vm = world.vmOf(e, task);
       if (notifiers.of(vm, task) === undefined) return;
-      judge.exercised(vm);
+      report.exercised(vm);
       if (e.low('inprog') > 0) return;
-      judge.violated(
+      report.violated(
         { line: e.line, task, vm },
         'a range is taken away while no invalidation counts as going on',
       );
@@ -218,7 +218,7 @@ const K39: TraceRule = {
 const K39_ZAPS: TraceRule = {
   id: 'K39',
   needs: ['zap_leafs', 'unmap_range', 'unmap_range_ret', 'inv_add'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     const unmapping = new Set<Task>();
     const begun = new Map<Task, { readonly start: number; readonly end: number }[]>();
     world.listeners.forgetting.push(() => [unmapping, begun].forEach((known) => known.clear()));
@@ -234,10 +234,10 @@ const K39_ZAPS: TraceRule = {
       const ranges = begun.get(task);
       if (unmapping.has(task) || ranges === undefined) return;
       const vm = world.vmOf(e, task);
-      judge.exercised(vm);
+      report.exercised(vm);
       const [start, end] = [e.number('start'), e.number('end')];
       if (ranges.some((range) => range.start <= start && range.end >= end)) return;
-      judge.violated(
+      report.violated(
         { line: e.line, task, vm },
         `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)} are zapped, and do not count as being invalidated`,
       );

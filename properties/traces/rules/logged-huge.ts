@@ -30,7 +30,7 @@ interface Logged {
 const K24: TraceRule = {
   id: 'K24',
   needs: ['map', 'chg', 'wrprot_slot', 'cleardirty_pt', 'recover_slot', 'zap_leafs', 'init_sp'],
-  watch: (world, judge, { notifiers }) => {
+  watch: (world, report, { notifiers }) => {
     const logged = new Map<Vm, Logged[]>();
     const of = (vm: Vm): readonly Logged[] => logged.get(vm) ?? [];
     const drop = (vm: Vm, from: number, to: number): void => {
@@ -83,10 +83,10 @@ const K24: TraceRule = {
       const [vm, gfn] = [world.vmOf(e, task), e.number('gfn')];
       const slot = of(vm).find(({ start, end }) => gfn >= start && gfn < end);
       if (slot === undefined) return;
-      judge.exercised(vm);
+      report.exercised(vm);
       const began = { line: slot.line, what: 'logging began' };
       for (const { seen, ...where } of slot.suspects.splice(0))
-        judge.violated({ ...where, vm }, seen, [began]);
+        report.violated({ ...where, vm }, seen, [began]);
     });
   },
 };

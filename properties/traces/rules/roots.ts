@@ -22,7 +22,7 @@ const invalidation = (root: Table): Cause[] =>
 const K23_GUESTS: TraceRule = {
   id: 'K23',
   needs: ['kvm_entry', 'kvm_exit', 'inval_roots'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     /** Since when vCPUs are in the guest, and since when roots are made invalid. */
     const inside = new Map<Task, number>();
     const making = new Map<Task, number>();
@@ -34,10 +34,10 @@ const K23_GUESTS: TraceRule = {
       const since = making.get(task);
       if (since === undefined || lock !== task.vm?.id) return;
       making.delete(task);
-      judge.exercised(task.vm);
+      report.exercised(task.vm);
       for (const [vcpu, entered] of inside) {
         if (vcpu.runs !== task.vm || entered >= since) continue;
-        judge.violated(
+        report.violated(
           { line: world.e.line, task, vm: task.vm },
           `roots are invalid, and ${vcpu.name} is still in the guest`,
           [
@@ -66,7 +66,7 @@ const entryText = (root: Table, i: number): string =>
 const K23: TraceRule = {
   id: 'K23',
   needs: ['kvm_entry', 'inval_roots', 'map', 'loadmmu'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     /** Roots that vCPUs use, and roots that whoever made them invalid has done with. */
     const used = new Map<Task, Table>();
     const making = new Map<Task, Table[]>();
@@ -76,7 +76,7 @@ const K23: TraceRule = {
       if (root !== undefined) used.set(task, root);
     });
     world.on(['loadmmu', 'freeobs'], (_, task) => {
-      if (used.get(task)?.invalid === true) judge.exercised(task.vm);
+      if (used.get(task)?.invalid === true) report.exercised(task.vm);
       used.delete(task);
     });
     world.on('inval_roots', (_, task) => {
@@ -92,7 +92,7 @@ const K23: TraceRule = {
     world.on('kvm_entry', (e, task) => {
       const root = used.get(task);
       if (root === undefined || !settled.has(root)) return;
-      judge.violated(
+      report.violated(
         { line: e.line, task, vm: root.vm },
         'a vCPU enters the guest with a root that is invalid',
         invalidation(root),
@@ -104,7 +104,7 @@ const K23: TraceRule = {
 const K26: TraceRule = {
   id: 'K26',
   needs: ['zap_root', 'zap_root_ret'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     const zapping = new Map<Task, Table>();
     world.on('zap_root', (e, task) => {
       const root = world.tables.get(frameOfAddress(e.number('spt')));
@@ -114,11 +114,11 @@ const K26: TraceRule = {
       const root = zapping.get(task);
       if (root === undefined) return;
       zapping.delete(task);
-      judge.exercised(root.vm);
+      report.exercised(root.vm);
       const i = present(world, root);
       // a root that is valid may be filled again
       if (i < 0 || (!root.invalid && !root.vm.dying)) return;
-      judge.violated(
+      report.violated(
         { line: e.line, task, vm: root.vm },
         `all of a root was zapped, but it has ${entryText(root, i)}`,
         [{ line: root.lines[i] ?? 0, what: 'the entry was written' }],
@@ -130,16 +130,16 @@ const K26: TraceRule = {
 const K31: TraceRule = {
   id: 'K31',
   needs: ['put_root'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     world.on('put_root', (e, task) => {
       const root = world.tables.get(frameOfAddress(e.number('spt')));
       if (!e.has('rc') || root === undefined || world.kernel === null) return;
-      judge.exercised(root.vm);
+      report.exercised(root.vm);
       const rc = e.low('rc');
       if (rc < 1)
-        judge.violated({ line: e.line, task, vm: root.vm }, `a root is put with ${rc} references`);
+        report.violated({ line: e.line, task, vm: root.vm }, `a root is put with ${rc} references`);
       if (rc === 1 && !root.invalid) {
-        judge.violated(
+        report.violated(
           { line: e.line, task, vm: root.vm },
           'the last reference of a root is put that is valid',
         );
@@ -152,7 +152,7 @@ const K32: TraceRule = {
   id: 'K32',
   needs: ['inval_roots', 'wl_ret'],
   pairs: LOCK_PAIRS,
-  watch: (world, judge) => {
+  watch: (world, report) => {
     /**
      * Roots that were made invalid without the lock, which is right only where the VM does not live
      * on.
@@ -163,7 +163,7 @@ const K32: TraceRule = {
       const { vm } = task;
       // where nothing runs any more nobody has to be kept out
       if (vm === null || vm.dying || vm.uninitialised > 0 || !world.tellsLocksOf(task, vm)) return;
-      judge.exercised(vm);
+      report.exercised(vm);
       if (task.holdOn(vm.id)?.mode === EXCLUSIVE) return;
       const runners = new Set([...world.tasks.values()].filter(({ runs }) => runs === vm));
       suspects.set(vm, { line: e.line, task, vm, text: e.text(), runners });
@@ -171,7 +171,7 @@ const K32: TraceRule = {
     const settle = (vm: Vm, unless: readonly EventName[]): void => {
       const suspect = suspects.get(vm);
       suspects.delete(vm);
-      if (suspect !== undefined) judge.violated({ ...suspect, unless }, seen);
+      if (suspect !== undefined) report.violated({ ...suspect, unless }, seen);
     };
     // it lives on if a vCPU does; what is at the same address may be another one
     world.on('map', (_, task) => {
@@ -191,7 +191,7 @@ const K32: TraceRule = {
       for (const root of zapping.get(task) ?? []) {
         const i = root.life === 'freed' ? -1 : present(world, root);
         if (i < 0) continue;
-        judge.violated(
+        report.violated(
           { line: e.line, task, vm: root.vm },
           `invalid roots are zapped, but one has ${entryText(root, i)}`,
           invalidation(root),
@@ -206,14 +206,14 @@ const K32: TraceRule = {
 const EMPTIED: TraceRule = {
   id: 'K32',
   needs: ['chg'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     world.on('put_root', (e, task) => {
       const root = world.tables.get(frameOfAddress(e.number('spt')));
       if (e.low('rc') !== 1 || root === undefined) return;
-      judge.exercised(root.vm);
+      report.exercised(root.vm);
       const i = present(world, root);
       if (i < 0) return;
-      judge.violated(
+      report.violated(
         { line: e.line, task, vm: root.vm },
         `the last reference of a root is put while it has ${entryText(root, i)}`,
         invalidation(root),
@@ -222,10 +222,10 @@ const EMPTIED: TraceRule = {
     // where putting it is not told
     world.listeners.freeing.push((root, task) => {
       if (!root.isRoot || root.life === 'freed') return;
-      judge.exercised(root.vm);
+      report.exercised(root.vm);
       const i = present(world, root);
       if (i < 0) return;
-      judge.violated(
+      report.violated(
         { line: world.e.line, task, vm: root.vm },
         `a root is freed with ${entryText(root, i)}`,
         invalidation(root),
@@ -237,13 +237,13 @@ const EMPTIED: TraceRule = {
 const K33: TraceRule = {
   id: 'K33',
   needs: ['map'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     world.on('map', (e, task) => {
       const root = task.walk;
       if (root === null) return;
-      judge.exercised(root.vm);
+      report.exercised(root.vm);
       if (!root.invalid) return;
-      judge.violated(
+      report.violated(
         { line: e.line, task, vm: root.vm },
         `GFN 0x${e.number('gfn').toString(16)} is about to be mapped under a root that is invalid`,
         invalidation(root),
@@ -257,7 +257,7 @@ const LOADED = hashOfText('kvm_mmu_load');
 const K34: TraceRule = {
   id: 'K34',
   needs: ['loadmmu', 'map'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     const loaded = new Map<Task, number>();
     world.on('loadmmu', (e, task) => {
       if (e.caller === LOADED) loaded.set(task, e.line);
@@ -268,9 +268,9 @@ const K34: TraceRule = {
       const root = world.tables.get(frameOfPhysical(e.number('root')));
       if (at === undefined || root === undefined) return;
       loaded.delete(task);
-      judge.exercised(root.vm);
+      report.exercised(root.vm);
       if (!root.invalid || root.invalidLine > at) return;
-      judge.violated(
+      report.violated(
         { line: e.line, task, vm: root.vm },
         'a vCPU was given a root that is invalid',
         [...invalidation(root), { line: at, what: `${task.name} loads a root` }],

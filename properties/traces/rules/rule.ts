@@ -25,7 +25,7 @@ export interface Where {
 }
 
 /** What a rule calls. */
-export interface TraceJudge {
+export interface TraceReporter {
   /** The premise of the rule held, in `vm`. */
   exercised(vm: Vm | null): void;
   violated(where: Where, seen: string, causes?: readonly Cause[]): void;
@@ -55,11 +55,11 @@ export const LOCK_PAIRS: readonly (readonly [EventName, EventName])[] = [
 export interface TraceRule {
   /** Of the K rule that is judged. */
   readonly id: string;
-  /** Events without which there is nothing to judge. */
+  /** Events without which there is nothing to report. */
   readonly needs: readonly EventName[];
   /** Events of which one has to be there. */
   readonly needsOne?: readonly EventName[];
   /** Events of which there cannot be the first without the second. */
   readonly pairs?: readonly (readonly [EventName, EventName])[];
-  watch(world: World, judge: TraceJudge, accounts: Accounts): void;
+  watch(world: World, report: TraceReporter, accounts: Accounts): void;
 }

@@ -8,7 +8,7 @@ import { FROZEN, isPresent, kindOf, hexOf, frameOf, TABLE } from '../state/spte.
 import { KNOWN, UNKNOWN, type Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
 import type { World } from '../state/world.ts';
-import type { Cause, TraceJudge, TraceRule, Where } from './rule.ts';
+import type { Cause, TraceReporter, TraceRule, Where } from './rule.ts';
 
 const nameOf = (table: Table): string =>
   `the table of GFN 0x${table.base.toString(16)} at level ${table.level} (page 0x${table.frame.toString(16)})`;
@@ -64,15 +64,15 @@ const K5: TraceRule = {
     ['rl_ret', 'ru'],
     ['wl_ret', 'wu'],
   ],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     world.listeners.freeing.push((table, task) => {
-      judge.exercised(table.vm);
+      report.exercised(table.vm);
       const why = tooEarly(world, table, task);
       if (why === null) return;
       // a page that was freed may be a table again, of which that tells
       const unless: EventName[] =
         table.life === 'freed' ? [world.kernel?.namesTables === true ? 'init_sp' : 'zap_pass'] : [];
-      judge.violated(
+      report.violated(
         { line: world.e.line, task, vm: table.vm, unless },
         `${nameOf(table)} ${why[0]}`,
         why[1],
@@ -80,7 +80,7 @@ const K5: TraceRule = {
     });
     world.listeners.changing.push((c) => {
       if (c.table?.life !== 'freed' || c.fit === 'late') return;
-      judge.violated(
+      report.violated(
         at(world, c),
         `an entry of a table that was freed was written: ${valuesOf(c)}`,
         removal(c.table),
@@ -107,14 +107,14 @@ function notToLink(world: World, c: Change, child: Table | undefined): string | 
 const K13: TraceRule = {
   id: 'K13',
   needs: ['chg'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     world.listeners.changing.push((c) => {
       if (c.newKind !== TABLE || c.oldKind === TABLE || c.fit === 'late') return;
-      judge.exercised(c.vm);
+      report.exercised(c.vm);
       const child = world.tables.get(frameOf(c.newHi, c.newLo));
       const what = notToLink(world, c, child);
       if (what === null) return;
-      judge.violated(
+      report.violated(
         at(world, c),
         `the table that is linked ${what}: ${valuesOf(c)}`,
         child === undefined ? [] : removal(child),
@@ -137,12 +137,12 @@ function leftOver(world: World, table: Table): number {
 }
 
 /** A write to a table that was unlinked, by somebody who cannot have met it before. */
-function tooLate(world: World, judge: TraceJudge, c: Change): void {
+function tooLate(world: World, report: TraceReporter, c: Change): void {
   const { table } = c;
   if (table?.life !== 'removed' || c.newKind === FROZEN || c.direct || c.fit === 'late') return;
   const hold = c.task.holdOn(c.vm.id);
   if (table.removedShared && (hold === null || hold.line < table.removedLine)) return;
-  judge.violated(
+  report.violated(
     at(world, c),
     `an entry of a table that was unlinked was written: ${valuesOf(c)}`,
     removal(table),
@@ -152,14 +152,14 @@ function tooLate(world: World, judge: TraceJudge, c: Change): void {
 const K16: TraceRule = {
   id: 'K16',
   needs: ['free_rcu'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     world.listeners.freeing.push((table, task) => {
       if (table.life !== 'removed') return;
-      judge.exercised(table.vm);
+      report.exercised(table.vm);
       const i = leftOver(world, table);
       if (i < 0) return;
       const value = hexOf(table.hi[i] ?? 0, table.lo[i] ?? 0);
-      judge.violated(
+      report.violated(
         { line: world.e.line, task, vm: table.vm },
         `${nameOf(table)} is freed with ${value} for GFN 0x${table.gfnOf(i).toString(16)}`,
         [...removal(table), { line: table.lines[i] ?? 0, what: `${value} was written` }].filter(
@@ -167,7 +167,7 @@ const K16: TraceRule = {
         ),
       );
     });
-    world.listeners.changing.push((c) => tooLate(world, judge, c));
+    world.listeners.changing.push((c) => tooLate(world, report, c));
   },
 };
 

@@ -12,7 +12,7 @@ import type { Task } from '../state/task.ts';
 import { told, type TracedCall } from '../tdx/call.ts';
 import { LOCKS_TOLD, type Tds } from '../tdx/follow.ts';
 import { keyOf, nameOfKey, type Key, type Td } from '../tdx/td.ts';
-import type { TraceJudge, TraceRule } from './rule.ts';
+import type { TraceReporter, TraceRule } from './rule.ts';
 import { onMirror } from './tdx-mirror.ts';
 
 interface Debt {
@@ -29,7 +29,7 @@ function watchDebts(
   tds: Tds,
   kind: typeof LEAF | typeof TABLE,
   by: CallName,
-  judge: TraceJudge,
+  report: TraceReporter,
   unpaid: (entry: string) => string,
 ): void {
   const owed = new Map<Key, Debt>();
@@ -38,7 +38,7 @@ function watchDebts(
     // it was frozen only, and is as it was, or another size: K44 and K49 ask about that
     if (c.oldKind === FROZEN && isPresent(c.newKind)) owed.delete(key);
     if (c.oldKind !== kind || isPresent(c.newKind) || (kind === TABLE && td.isFlushed)) return;
-    judge.exercised(c.vm);
+    report.exercised(c.vm);
     if (td.at(c.gfn, c.level)?.holds !== 'free') owed.set(key, { td, task: c.task, line: c.line });
   });
   tds.ended.push((_td, _task, call) => {
@@ -50,7 +50,7 @@ function watchDebts(
       owed.delete(key);
       if (debt.td.isDead) continue;
       const unless = [...told(by), 'request'] as const;
-      judge.violated(
+      report.violated(
         { line: tds.world.e.line, task, vm: debt.td.vm, unless },
         unpaid(nameOfKey(key)),
         [{ line: debt.line, what: 'it left the mirror' }],
@@ -64,10 +64,10 @@ const K47: TraceRule = {
   id: 'K47',
   needs: ['chg', ...told('tdh_mem_page_remove')],
   pairs: LOCKS_TOLD,
-  watch: (_, judge, { tds }) => {
+  watch: (_, report, { tds }) => {
     tds.began.push((td, task, call) => {
       if (call.name !== 'tdh_mem_page_remove' || tds.mayWrite(td, task)) return;
-      judge.violated(
+      report.violated(
         { line: call.line, task, vm: td.vm },
         `page ${nameOfKey(call.key)} is removed, and mmu_lock is not held for write`,
       );
@@ -76,7 +76,7 @@ const K47: TraceRule = {
       tds,
       LEAF,
       'tdh_mem_page_remove',
-      judge,
+      report,
       (entry) =>
         `mmu_lock is released, and the page at ${entry}, which the mirror has lost, was not removed`,
     );
@@ -104,20 +104,20 @@ const K48: TraceRule = {
   id: 'K48',
   needs: ['chg', ...told('tdh_mem_range_block')],
   pairs: LOCKS_TOLD,
-  watch: (_, judge, { tds }) => {
+  watch: (_, report, { tds }) => {
     tds.began.push((td, task, call) => {
       if (!ABOUT_ENTRY.test(call.name) || td.isFlushed) return;
       const wrong = whatIsWrong(tds, td, task, call);
       if (wrong !== null || (TAKES_TABLE.has(call.name) && call.before?.holds === 'table'))
-        judge.exercised(td.vm);
+        report.exercised(td.vm);
       const unless = call.name === 'tdh_mem_sept_remove' ? told('tdh_mem_page_remove') : [];
-      if (wrong !== null) judge.violated({ line: call.line, task, vm: td.vm, unless }, wrong);
+      if (wrong !== null) report.violated({ line: call.line, task, vm: td.vm, unless }, wrong);
     });
     watchDebts(
       tds,
       TABLE,
       'tdh_mem_sept_remove',
-      judge,
+      report,
       (entry) =>
         `mmu_lock is released, and the table at ${entry}, which the mirror has lost, was left to somebody else`,
     );
@@ -150,12 +150,12 @@ const isOutside = (c: Change, start: number, end: number): boolean =>
 const K50: TraceRule = {
   id: 'K50',
   needs: ['chg', 'slot', 'slot_ret'],
-  watch: (world, judge, { tds }) => {
+  watch: (world, report, { tds }) => {
     onMirror(tds, (c, td) => {
       if (c.oldKind !== LEAF || isPresent(c.newKind)) return;
       const slot = td.slots.find(({ task, over }) => task === c.task && !over);
       if (slot === undefined || !isOutside(c, slot.start, slot.end)) return;
-      judge.violated(
+      report.violated(
         c,
         `a leaf of another memslot goes with the one that is deleted: ${valuesOf(c)}`,
       );
@@ -164,10 +164,10 @@ const K50: TraceRule = {
       for (const td of tds.all()) {
         const slot = td.slots.findLast((each) => each.task === task);
         if (slot === undefined) continue;
-        judge.exercised(td.vm);
+        report.exercised(td.vm);
         const left = leafIn(tds, td, slot.start, slot.end);
         if (left === null) continue;
-        judge.violated(
+        report.violated(
           { line: e.line, task, vm: td.vm },
           `the memslot is gone, and the mirror still maps ${nameOfKey(left)}`,
         );
@@ -204,7 +204,7 @@ const MISSING: readonly (readonly [
 
 /** Answers that say that something should have come before. */
 const TOO_EARLY: readonly (readonly [CallName, Status, string])[] = [
-  ['tdh_mng_vpflushdone', FLUSHVP_NOT_DONE, 'a VCPU is still associated with a processor'],
+  ['tdh_mng_vpflushdone', FLUSHVP_NOT_DONE, 'a vCPU is still associated with a processor'],
   [
     'tdh_phymem_page_reclaim',
     TD_ASSOCIATED_PAGES_EXIST,
@@ -215,20 +215,20 @@ const TOO_EARLY: readonly (readonly [CallName, Status, string])[] = [
 const K62: TraceRule = {
   id: 'K62',
   needs: told('tdh_mng_vpflushdone'),
-  watch: (_, judge, { tds }) => {
+  watch: (_, report, { tds }) => {
     tds.began.push((td, task, call) => {
       for (const [name, missing, ...by] of MISSING) {
         if (!name.test(call.name) || !td.isWhole) continue;
-        judge.exercised(td.vm);
+        report.exercised(td.vm);
         const what = missing(tds, td);
         const where = { line: call.line, task, vm: td.vm, unless: by.flatMap(told) };
-        if (what !== null) judge.violated(where, `${call.name} is called, ${what}`);
+        if (what !== null) report.violated(where, `${call.name} is called, ${what}`);
       }
     });
     tds.ended.push((td, task, call) => {
       const early = TOO_EARLY.find(([name, status]) => name === call.name && call.is(status));
       if (early !== undefined)
-        judge.violated(
+        report.violated(
           { line: tds.world.e.line, task, vm: td.vm },
           `${call.name} is refused: ${early[2]}`,
         );

@@ -49,18 +49,18 @@ const K44: TraceRule = {
   id: 'K44',
   needs: ['chg'],
   pairs: LOCKS_TOLD,
-  watch: (_, judge, { tds }) => {
+  watch: (_, report, { tds }) => {
     const inHook = followHooks(tds);
     onMirror(tds, (c, td) => {
       if (!isPresent(c.newKind) || isPresent(c.oldKind)) return;
       const entry = td.at(c.gfn, c.level);
-      if (entry === null) return judge.unjudged('what the Secure EPT had when the trace began');
-      judge.exercised(c.vm);
+      if (entry === null) return report.unjudged('what the Secure EPT had when the trace began');
+      report.exercised(c.vm);
       if (agrees(c, entry)) return;
       const by: readonly CallName[] =
         c.newKind === TABLE ? ['tdh_mem_sept_add'] : ['tdh_mem_page_add', 'tdh_mem_page_aug'];
       const where = { line: c.line, task: c.task, vm: c.vm, unless: by.flatMap(told) };
-      judge.violated(
+      report.violated(
         where,
         `the mirror has it, and the Secure EPT is ${describe(entry)} there: ${valuesOf(c)}`,
         entry.line === 0 ? [] : [{ line: entry.line, what: 'the last call that changed it' }],
@@ -68,7 +68,7 @@ const K44: TraceRule = {
     });
     tds.began.push((td, task, call) => {
       if (!ADDS.has(call.name) || tds.mayWrite(td, task) || inHook.get(task) === call.key) return;
-      judge.violated(
+      report.violated(
         { line: call.line, task, vm: td.vm, unless: ['tdx_sept_set_private_spte'] },
         `${call.name} for ${nameOfKey(call.key)}, which its caller has not frozen in the mirror`,
       );
@@ -79,16 +79,16 @@ const K44: TraceRule = {
 const K45: TraceRule = {
   id: 'K45',
   needs: told('tdh_mem_sept_add'),
-  watch: (_, judge, { tds }) => {
+  watch: (_, report, { tds }) => {
     tds.began.push((td, task, call) => {
       if (!ADDS.has(call.name) || call.level === td.root?.level) return;
       const above = keyOf(alignTo(call.gfn, call.level + 1), call.level + 1);
       const parent = td.at(alignTo(call.gfn, call.level + 1), call.level + 1);
-      if (parent === null) return judge.unjudged('what the Secure EPT had when the trace began');
-      judge.exercised(td.vm);
+      if (parent === null) return report.unjudged('what the Secure EPT had when the trace began');
+      report.exercised(td.vm);
       if (parent.holds === 'table' && parent.blockedIn < 0) return;
       const unless = parent.holds === 'leaf' ? told('tdh_mem_page_demote') : [];
-      judge.violated(
+      report.violated(
         { line: call.line, task, vm: td.vm, unless },
         `${call.name} for ${nameOfKey(call.key)} before there is a table at ${nameOfKey(above)}: that is ${describe(parent)}`,
       );
@@ -100,14 +100,14 @@ const K46: TraceRule = {
   id: 'K46',
   needs: ['chg'],
   pairs: LOCKS_TOLD,
-  watch: (_, judge, { tds }) => {
+  watch: (_, report, { tds }) => {
     onMirror(tds, (c, td) => {
       if (!isPresent(c.oldKind)) return;
       if (!tds.world.tellsLocksOf(c.task, c.vm))
-        return judge.unjudged(`no event of a lock is recorded for ${c.task.name}`);
-      judge.exercised(c.vm);
+        return report.unjudged(`no event of a lock is recorded for ${c.task.name}`);
+      report.exercised(c.vm);
       if (!tds.mayWrite(td, c.task)) {
-        judge.violated(
+        report.violated(
           c,
           `a present entry of the mirror is changed, and mmu_lock is not held for write: ${valuesOf(c)}`,
         );
@@ -119,17 +119,17 @@ const K46: TraceRule = {
 const K49: TraceRule = {
   id: 'K49',
   needs: ['chg'],
-  watch: (_, judge, { tds }) => {
+  watch: (_, report, { tds }) => {
     onMirror(tds, (c, td) => {
       const isOther =
         c.oldKind !== c.newKind || frameOf(c.oldHi, c.oldLo) !== frameOf(c.newHi, c.newLo);
       if (!isPresent(c.oldKind) || !isPresent(c.newKind) || !isOther) return;
       const entry = td.at(c.gfn, c.level);
-      if (entry === null) return judge.unjudged('what the Secure EPT had when the trace began');
-      judge.exercised(c.vm);
+      if (entry === null) return report.unjudged('what the Secure EPT had when the trace began');
+      report.exercised(c.vm);
       if (agrees(c, entry)) return;
       const unless = told(c.newKind === TABLE ? 'tdh_mem_page_demote' : 'tdh_mem_page_promote');
-      judge.violated(
+      report.violated(
         { line: c.line, task: c.task, vm: c.vm, unless },
         `the module was not asked for that, and has a ${describe(entry)} there: ${valuesOf(c)}`,
       );
@@ -140,7 +140,7 @@ const K49: TraceRule = {
 const K53: TraceRule = {
   id: 'K53',
   needs: ['chg', 'tdh_mem_page_aug', 'tdh_mem_page_aug_ret'],
-  watch: (world, judge, { tds }) => {
+  watch: (world, report, { tds }) => {
     /**
      * By task: the call that was refused, and the entry that the task has changed ahead of its
      * call.
@@ -151,7 +151,7 @@ const K53: TraceRule = {
       const call = refused.get(task);
       refused.delete(task);
       if (call === undefined || changed.get(task) !== call.key) return;
-      judge.violated(
+      report.violated(
         { line, task, vm: task.vm },
         `the fault is over, and ${nameOfKey(call.key)} was not put back in the mirror`,
         [{ line: call.line, what: `${call.name} was refused` }],
@@ -168,9 +168,9 @@ const K53: TraceRule = {
       refused.delete(task);
       changed.delete(task);
       if (call === undefined) return;
-      judge.exercised(task.vm);
+      report.exercised(task.vm);
       if (e.low('ret') !== 0) return;
-      judge.violated(
+      report.violated(
         { line: e.line, task, vm: task.vm },
         `${call.name} was refused, and KVM goes on as if it were done`,
         [{ line: call.line, what: 'the call' }],
@@ -180,7 +180,7 @@ const K53: TraceRule = {
       const key = keyOf(c.gfn, c.level);
       const call = refused.get(c.task);
       if (call?.key === key && isPresent(c.newKind)) {
-        judge.violated(c, `it becomes present after ${call.name} was refused: ${valuesOf(c)}`, [
+        report.violated(c, `it becomes present after ${call.name} was refused: ${valuesOf(c)}`, [
           { line: call.line, what: 'the call' },
         ]);
       }

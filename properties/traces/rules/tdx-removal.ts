@@ -23,11 +23,11 @@ const hex = (frame: number): string => `0x${frame.toString(16)}`;
 const K51: TraceRule = {
   id: 'K51',
   needs: [...told(REMOVE), 'reset_page'],
-  watch: (world, judge, { tds }) => {
+  watch: (world, report, { tds }) => {
     const failed = new Map<number, TracedCall>();
     tds.ended.push((td, _task, call) => {
       if (call.name !== REMOVE || call.isBusy) return;
-      if (!call.succeeded) judge.exercised(td.vm);
+      if (!call.succeeded) report.exercised(td.vm);
       for (const frame of removed(call))
         if (call.succeeded) failed.delete(frame);
         else failed.set(frame, call);
@@ -35,7 +35,7 @@ const K51: TraceRule = {
     tds.pageUsed.push((frame, task, line) => {
       const call = failed.get(frame);
       if (call === undefined) return;
-      judge.violated(
+      report.violated(
         { line, task, vm: task.vm },
         `the host uses page ${hex(frame)}, which the module did not let go of`,
         [{ line: call.line, what: `${call.name}, which answered ${call.status}` }],
@@ -48,21 +48,21 @@ const K51: TraceRule = {
 const K52: TraceRule = {
   id: 'K52',
   needs: told('tdh_mr_finalize'),
-  watch: (_, judge, { tds }) => {
+  watch: (_, report, { tds }) => {
     tds.began.push((td, task, call) => {
       if (call.name !== 'tdh_mem_page_aug' && call.name !== 'tdh_mem_page_add') return;
-      if (!td.isWhole) return judge.unjudged('whether the TD was finalized before the trace');
-      judge.exercised(td.vm);
+      if (!td.isWhole) return report.unjudged('whether the TD was finalized before the trace');
+      report.exercised(td.vm);
       const isAdd = call.name === 'tdh_mem_page_add';
       const where = { line: call.line, task, vm: td.vm };
       if (isAdd === td.finalLine > 0) {
-        judge.violated(
+        report.violated(
           where,
           `${call.name}, and the TD ${isAdd ? 'can run' : 'is still being built'}`,
           td.finalLine === 0 ? [] : [{ line: td.finalLine, what: 'it was finalized' }],
         );
       } else if (isAdd && !call.hasSource)
-        judge.violated(where, 'a page is added without contents, as by a fault');
+        report.violated(where, 'a page is added without contents, as by a fault');
     });
   },
 };
@@ -84,19 +84,19 @@ const K54: TraceRule = {
   id: 'K54',
   needs: [...told(REMOVE), ...told('tdh_mem_range_block'), ...told('tdh_mem_track')],
   pairs: [...LOCKS_TOLD, ['kvm_entry', 'kvm_exit']],
-  watch: (world, judge, { tds }) => {
+  watch: (world, report, { tds }) => {
     /** Frames whose lines may be in a cache under the TD's key. */
     const cached = new Map<number, TracedCall>();
     tds.began.push((td, task, call) => {
       if (call.name !== REMOVE) return;
       const where = { line: call.line, task, vm: td.vm };
-      judge.exercised(td.vm);
+      report.exercised(td.vm);
       const what = `page ${nameOfKey(call.key)} is removed, `;
       if (!tds.mayWrite(td, task))
-        return judge.violated(where, `${what}and mmu_lock is not held for write`);
+        return report.violated(where, `${what}and mmu_lock is not held for write`);
       const wrong = tooEarly(td, call);
       if (wrong === null) return;
-      judge.violated(
+      report.violated(
         where,
         what + wrong[0],
         wrong[1] === 0 ? [] : [{ line: wrong[1], what: 'since then' }],
@@ -111,7 +111,7 @@ const K54: TraceRule = {
     tds.pageUsed.push((frame, task, line) => {
       const call = cached.get(frame);
       if (call === undefined) return;
-      judge.violated(
+      report.violated(
         { line, task, vm: task.vm, unless: told('tdh_phymem_page_wbinvd') },
         `the host uses page ${hex(frame)}, whose cache lines were not written back`,
         [{ line: call.line, what: 'it was removed' }],
@@ -125,19 +125,19 @@ const K55: TraceRule = {
   id: 'K55',
   needs: told('tdh_mem_track'),
   pairs: LOCKS_TOLD,
-  watch: (_, judge, { tds }) => {
+  watch: (_, report, { tds }) => {
     tds.began.push((td, task, call) => {
       if (call.name !== 'tdh_mem_track') return;
-      judge.exercised(td.vm);
+      report.exercised(td.vm);
       const where = { line: call.line, task, vm: td.vm };
       if (!tds.mayWrite(td, task))
-        judge.violated(where, 'TRACK is called, and mmu_lock is not held for write');
+        report.violated(where, 'TRACK is called, and mmu_lock is not held for write');
     });
     tds.ended.push((td, task, call) => {
       if (call.name !== 'tdh_mem_track' || !call.is(PREVIOUS_TLB_EPOCH_BUSY)) return;
-      judge.violated(
+      report.violated(
         { line: tds.world.e.line, task, vm: td.vm },
-        'TRACK is called, and a VCPU is still inside from the epoch before',
+        'TRACK is called, and a vCPU is still inside from the epoch before',
       );
     });
   },
@@ -158,7 +158,7 @@ const K56: TraceRule = {
   id: 'K56',
   needs: [...told('tdh_mem_range_block'), ...told('tdh_mem_track'), ...told(REMOVE)],
   pairs: [...LOCKS_TOLD, ['kvm_entry', 'kvm_exit'], ['bar', 'unbar']],
-  watch: (world, judge, { tds }) => {
+  watch: (world, report, { tds }) => {
     const refused = new Map<Task, TracedCall>();
     const isSecond = (task: Task, { name, key }: TracedCall): boolean => {
       const first = refused.get(task);
@@ -166,10 +166,10 @@ const K56: TraceRule = {
     };
     tds.began.push((td, task, call) => {
       if (!isSecond(task, call)) return;
-      judge.exercised(td.vm);
+      report.exercised(td.vm);
       const causes = [{ line: refused.get(task)?.line ?? 0, what: 'it was refused' }];
       if (td.barred === null) {
-        judge.violated(
+        report.violated(
           { line: call.line, task, vm: td.vm, unless: ['bar'] },
           `${call.name} is tried again, and entries are not barred`,
           causes,
@@ -177,7 +177,7 @@ const K56: TraceRule = {
       }
       const inside = [...td.inside][0];
       if (inside !== undefined) {
-        judge.violated(
+        report.violated(
           { line: call.line, task, vm: td.vm },
           `${call.name} is tried again, and ${inside[0].name} is inside`,
           [...causes, { line: inside[1], what: 'it entered' }],
@@ -188,11 +188,11 @@ const K56: TraceRule = {
       if (!MUST_SUCCEED.has(call.name)) return;
       const where = { line: world.e.line, task, vm: td.vm };
       if (call.isBusy && isSecond(task, call)) {
-        judge.violated(where, `${call.name} was refused again`, [
+        report.violated(where, `${call.name} was refused again`, [
           { line: refused.get(task)?.line ?? 0, what: 'the first time' },
         ]);
       } else if (call.isBusy && !tds.mayWrite(td, task)) {
-        judge.violated(
+        report.violated(
           where,
           `${call.name} was refused, and who has to get others out does not hold mmu_lock for write`,
         );
@@ -203,7 +203,7 @@ const K56: TraceRule = {
     world.listeners.releasing.push((task, { lock }) => {
       const td = tds.any ? tds.ofLock(lock) : null;
       if (td?.barred?.task !== task) return;
-      judge.violated(
+      report.violated(
         { line: world.e.line, task, vm: td.vm },
         'mmu_lock is released, and entries are still barred',
         [{ line: td.barred.line, what: 'they were barred' }],

@@ -19,7 +19,7 @@ import {
   type Key,
   type Td,
 } from '../tdx/td.ts';
-import type { TraceJudge, TraceRule } from './rule.ts';
+import type { TraceReporter, TraceRule } from './rule.ts';
 
 const DEMOTE: CallName = 'tdh_mem_page_demote';
 const PROMOTE: CallName = 'tdh_mem_page_promote';
@@ -65,7 +65,7 @@ const blocksLarge = ({ name, succeeded, level }: TracedCall): boolean =>
   name === 'tdh_mem_range_block' && succeeded && level > 1;
 
 /** Asks of whoever blocks a large entry not to leave it so, while the mirror still maps it. */
-function watchBlocked(tds: Tds, judge: TraceJudge, of: Entry['holds'], what: string): void {
+function watchBlocked(tds: Tds, report: TraceReporter, of: Entry['holds'], what: string): void {
   watchOwed(tds, blocksLarge, (key, td, { since, ...where }) => {
     const [gfn, level] = [gfnOf(key), levelOf(key)];
     const entry = td.at(gfn, level);
@@ -77,7 +77,7 @@ function watchBlocked(tds: Tds, judge: TraceJudge, of: Entry['holds'], what: str
       !isPresent(spte.kind)
     )
       return;
-    judge.violated(
+    report.violated(
       { ...where, vm: td.vm, unless: ENDED_BY },
       `mmu_lock is released, and the ${what} at ${nameOfKey(key)}, which the mirror maps, stays ${describe(entry)}`,
       [{ line: since, what: 'it was blocked' }],
@@ -89,12 +89,12 @@ const K65: TraceRule = {
   id: 'K65',
   needs: told(DEMOTE),
   pairs: LOCKS_TOLD,
-  watch: (world, judge, { tds }) => {
+  watch: (world, report, { tds }) => {
     tds.began.push((td, task, call) => {
       if (call.name !== DEMOTE) return;
-      judge.exercised(td.vm);
+      report.exercised(td.vm);
       if (tds.mayWrite(td, task)) return;
-      judge.violated(
+      report.violated(
         { line: call.line, task, vm: td.vm },
         `${nameOfKey(call.key)} is split, and mmu_lock is not held for write`,
       );
@@ -105,12 +105,12 @@ const K65: TraceRule = {
         !(call.is(GPA_RANGE_NOT_BLOCKED) || call.is(TLB_TRACKING_NOT_DONE))
       )
         return;
-      judge.violated(
+      report.violated(
         { line: world.e.line, task, vm: td.vm },
-        `${nameOfKey(call.key)} is split, and is not blocked, or a VCPU is inside since before`,
+        `${nameOfKey(call.key)} is split, and is not blocked, or a vCPU is inside since before`,
       );
     });
-    watchBlocked(tds, judge, 'leaf', 'page');
+    watchBlocked(tds, report, 'leaf', 'page');
   },
 };
 
@@ -121,14 +121,14 @@ const K66: TraceRule = {
   id: 'K66',
   needs: told(DEMOTE),
   pairs: LOCKS_TOLD,
-  watch: (world, judge, { tds }) => {
+  watch: (world, report, { tds }) => {
     let inARow = 0;
     tds.ended.push((td, task, call) => {
       if ((call.name !== DEMOTE && call.name !== PROMOTE) || !call.is(INTERRUPTED_RESTARTABLE))
         return;
-      judge.exercised(td.vm);
+      report.exercised(td.vm);
       if (++inARow <= PATIENCE) return;
-      judge.violated(
+      report.violated(
         { line: world.e.line, task, vm: td.vm },
         `${call.name} is interrupted ${inARow} times in a row, with mmu_lock held`,
       );
@@ -140,7 +140,7 @@ const K66: TraceRule = {
       tds,
       (call) => (call.name === DEMOTE || call.name === PROMOTE) && call.is(INTERRUPTED_RESTARTABLE),
       (key, td, { since, ...where }) => {
-        judge.violated(
+        report.violated(
           { ...where, vm: td.vm, unless: ENDED_BY },
           `mmu_lock is released, and the resize of ${nameOfKey(key)} was given up half way`,
           [{ line: since, what: 'it was interrupted' }],
@@ -154,11 +154,11 @@ const K67: TraceRule = {
   id: 'K67',
   needs: told(PROMOTE),
   pairs: LOCKS_TOLD,
-  watch: (_, judge, { tds }) => {
+  watch: (_, report, { tds }) => {
     tds.began.push((td, _task, call) => {
-      if (call.name === PROMOTE) judge.exercised(td.vm);
+      if (call.name === PROMOTE) report.exercised(td.vm);
     });
-    watchBlocked(tds, judge, 'table', 'table');
+    watchBlocked(tds, report, 'table', 'table');
   },
 };
 

@@ -1,4 +1,4 @@
-/** K57 to K59: exits of a TD's VCPUs, the faults among them, and entries that the module refuses. */
+/** K57 to K59: exits of a TD's vCPUs, the faults among them, and entries that the module refuses. */
 import { OPERAND_BUSY, toRax } from '../../../spec/tdx/status.ts';
 import { isPresent, LEAF } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
@@ -8,13 +8,13 @@ import { covers, onMirror } from './tdx-mirror.ts';
 
 const BUSY = Number(toRax(OPERAND_BUSY) >> 32n) | 0;
 
-/** VCPUs whose last try to enter was refused, and where. */
+/** vCPUs whose last try to enter was refused, and where. */
 type Refused = Map<Task, number>;
 
 const K57: TraceRule = {
   id: 'K57',
   needs: ['kvm_exit', 'tdx_handle_exit'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     /** Where tasks handled an exit, and have had none since. */
     const handled = new Map<Task, number>();
     let isRefused = false;
@@ -26,13 +26,13 @@ const K57: TraceRule = {
       isRefused = false;
     });
     world.on('tdx_handle_exit', (e, task) => {
-      judge.exercised(task.runs);
+      report.exercised(task.runs);
       const before = handled.get(task);
       handled.set(task, e.line);
       if (before === undefined) return;
-      judge.violated(
+      report.violated(
         { line: e.line, task, vm: task.runs },
-        'an exit is handled a second time: the VCPU was not inside since',
+        'an exit is handled a second time: the vCPU was not inside since',
         [{ line: before, what: 'the first time' }],
       );
     });
@@ -45,7 +45,7 @@ interface Fault {
   readonly gfn: number;
   readonly line: number;
   resolved: boolean;
-  /** Something else wants the VCPU. */
+  /** Something else wants the vCPU. */
   wanted: boolean;
 }
 
@@ -64,7 +64,7 @@ const isSlotGoing = (td: Td, gfn: number): boolean =>
 const K58: TraceRule = {
   id: 'K58',
   needs: ['chg', 'tdp_fault', 'tdx_handle_exit', 'tdx_handle_exit_ret', 'has_events_ret'],
-  watch: (world, judge, { tds }) => {
+  watch: (world, report, { tds }) => {
     const faults = new Map<Task, Fault>();
     /**
      * A memslot that goes is marked first, which faults see, and told of when all that saw it
@@ -72,9 +72,9 @@ const K58: TraceRule = {
      */
     let left: Left[] = [];
     const close = ({ fault, td, ...where }: Left): void => {
-      judge.violated(
+      report.violated(
         { ...where, vm: td.vm, unless: ['slot', 'request'] },
-        `the VCPU goes back to the guest, and GFN 0x${fault.gfn.toString(16)} is not mapped: the same fault is ahead of it`,
+        `the vCPU goes back to the guest, and GFN 0x${fault.gfn.toString(16)} is not mapped: the same fault is ahead of it`,
         [{ line: fault.line, what: 'the fault' }],
       );
     };
@@ -96,9 +96,9 @@ const K58: TraceRule = {
           wanted: false,
         });
       } else if (fault.wanted) {
-        judge.violated(
+        report.violated(
           { line: e.line, task, vm: td.vm },
-          'the fault is taken once more, and something else wants the VCPU',
+          'the fault is taken once more, and something else wants the vCPU',
           [{ line: fault.line, what: 'the first time' }],
         );
       }
@@ -119,7 +119,7 @@ const K58: TraceRule = {
       const td = tds.ofTask(task);
       faults.delete(task);
       if (fault === undefined || td === null) return;
-      judge.exercised(td.vm);
+      report.exercised(td.vm);
       if (
         e.low('ret') === 0 ||
         fault.resolved ||
@@ -140,27 +140,27 @@ const K58: TraceRule = {
 const K59: TraceRule = {
   id: 'K59',
   needs: ['tdh_vp_enter', 'tdh_vp_enter_ret', 'tdx_handle_exit'],
-  watch: (world, judge, { tds }) => {
+  watch: (world, report, { tds }) => {
     const refused: Refused = new Map();
     world.on('tdh_vp_enter_ret', (e, task) => {
-      if (refused.delete(task)) judge.exercised(task.runs);
+      if (refused.delete(task)) report.exercised(task.runs);
       if (e.high('status') === BUSY) refused.set(task, e.line);
     });
     const given = (e: { readonly line: number }, task: Task, seen: string): void => {
       const line = refused.get(task);
       refused.delete(task);
       if (line === undefined || tds.ofTask(task)?.isDead === true) return;
-      judge.violated({ line: e.line, task, vm: task.runs, unless: ['request'] }, seen, [
+      report.violated({ line: e.line, task, vm: task.runs, unless: ['request'] }, seen, [
         { line, what: 'TDH.VP.ENTER was refused' },
       ]);
     };
     world.on('tdx_handle_exit', (e, task) =>
-      given(e, task, 'an exit is handled, and the VCPU did not enter'),
+      given(e, task, 'an exit is handled, and the vCPU did not enter'),
     );
     world.on('kvm_userspace_exit', (e, task) => {
       // a signal may come at any time
       if (refused.has(task) && !/reason (restart|KVM_EXIT_INTR)/.test(e.text())) {
-        given(e, task, 'the VCPU gives up, and TDH.VP.ENTER was only refused');
+        given(e, task, 'the vCPU gives up, and TDH.VP.ENTER was only refused');
       }
     });
     world.listeners.forgetting.push(() => refused.clear());

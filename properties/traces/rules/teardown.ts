@@ -33,14 +33,14 @@ interface Gone {
 const K35: TraceRule = {
   id: 'K35',
   needs: ['vm_uninit'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     world.on('zap_inval_ret', (e, task) => {
       const { vm } = task;
       if (vm === null || vm.uninitialised === 0) return;
-      judge.exercised(vm);
+      report.exercised(vm);
       const linked = [...vm.tables].find((table) => table.life === 'linked' && !table.isRoot);
       if (linked === undefined) return;
-      judge.violated(
+      report.violated(
         { line: e.line, task, vm },
         `the MMU is gone, and ${placeOf(linked)} is linked`,
         [{ line: linked.linkedLine, what: 'it was linked' }],
@@ -53,12 +53,12 @@ const K35: TraceRule = {
 const LEAK: TraceRule = {
   id: 'K35',
   needs: ['chg', 'free_rcu'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     let gone: Gone[] = [];
     world.listeners.freeing.push((root, task) => {
       const { vm } = root;
       if (!root.isRoot || root.life === 'freed') return;
-      judge.exercised(vm);
+      report.exercised(vm);
       const tables = [...vm.tables].filter(
         (table) => table.life === 'removed' && table.root === root,
       );
@@ -75,7 +75,7 @@ const LEAK: TraceRule = {
         const leaked =
           world.e.line - line < BATCH ? undefined : tables.find(({ life }) => life !== 'freed');
         if (leaked === undefined) continue;
-        judge.violated(
+        report.violated(
           { line, task, vm, text },
           `the root is gone, and ${placeOf(leaked)} was never freed`,
           [{ line: leaked.removedLine, what: 'it was unlinked' }],
@@ -97,7 +97,7 @@ interface Reuse {
 const K5: TraceRule = {
   id: 'K5',
   needs: ['free_rcu', 'init_sp'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     const reused: Reuse[] = [];
     world.listeners.reusing.push((table, task) => {
       if (table.life !== 'removed' || reused.length > BATCH) return;
@@ -115,7 +115,7 @@ const K5: TraceRule = {
       if (!missesNone(world)) return;
       for (const { seen, removed, ...where } of reused) {
         if (where.vm.frees === 0) continue;
-        judge.violated(where, seen, [{ line: removed, what: 'it was unlinked' }]);
+        report.violated(where, seen, [{ line: removed, what: 'it was unlinked' }]);
       }
     });
   },

@@ -6,7 +6,7 @@ import { FROZEN, frameOf, has, isPresent, LEAF, MMIO, pagesAt, TABLE } from '../
 import type { Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
 import type { World } from '../state/world.ts';
-import type { TraceJudge, TraceRule } from './rule.ts';
+import type { TraceReporter, TraceRule } from './rule.ts';
 
 /**
  * A rule about each change that `premise` holds for; `named` where it is about what tables are said
@@ -18,14 +18,14 @@ function onChange(
   wrong: (c: Change, layout: SpteLayout) => string | null,
   named = false,
 ): TraceRule {
-  const watch = (world: World, judge: TraceJudge): void => {
+  const watch = (world: World, report: TraceReporter): void => {
     world.listeners.changing.push((c) => {
       if (world.kernel === null || !premise(c)) return;
-      judge.exercised(c.vm);
+      report.exercised(c.vm);
       const what = wrong(c, world.kernel.layout);
       if (what === null) return;
       const unless: EventName[] = named && world.kernel.namesTables ? ['init_sp'] : [];
-      judge.violated({ line: c.line, task: c.task, vm: c.vm, unless }, `${what}: ${valuesOf(c)}`);
+      report.violated({ line: c.line, task: c.task, vm: c.vm, unless }, `${what}: ${valuesOf(c)}`);
     });
   };
   return { id, needs: ['chg'], watch };
@@ -52,13 +52,13 @@ const K9 = onChange(
 const K9_MMIO: TraceRule = {
   id: 'K9',
   needs: ['chg', 'map', 'map_ret'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     world.listeners.changing.push((c) => {
       if (c.newKind !== MMIO || c.fit === 'late') return;
-      judge.exercised(c.vm);
+      report.exercised(c.vm);
       // whose lock was not seen to be acquired may be in a fault since before
       if (c.task.mapLine > 0 || c.task.holdOn(c.vm.id) === null) return;
-      judge.violated(c, `an entry became MMIO, and no fault is being handled: ${valuesOf(c)}`);
+      report.violated(c, `an entry became MMIO, and no fault is being handled: ${valuesOf(c)}`);
     });
   },
 };
@@ -66,7 +66,7 @@ const K9_MMIO: TraceRule = {
 const K10: TraceRule = {
   id: 'K10',
   needs: ['chg'],
-  watch: (world, judge) => {
+  watch: (world, report) => {
     /**
      * Who froze entries of mirrors: they thaw them by a write that is told, where direct roots have
      * none.
@@ -76,9 +76,9 @@ const K10: TraceRule = {
       table?.mirror === true && (owners.get(table)?.get(index) ?? task) === task;
     world.listeners.changing.push((c) => {
       if (c.newKind !== FROZEN && c.oldKind !== FROZEN) return;
-      judge.exercised(c.vm);
+      report.exercised(c.vm);
       if (c.oldKind === FROZEN && !isOwners(c))
-        judge.violated(c, `a FROZEN entry was changed: ${valuesOf(c)}`);
+        report.violated(c, `a FROZEN entry was changed: ${valuesOf(c)}`);
       if (c.newKind !== FROZEN || c.table?.mirror !== true) return;
       owners.set(c.table, (owners.get(c.table) ?? new Map<number, Task>()).set(c.index, c.task));
     });

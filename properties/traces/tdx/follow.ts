@@ -1,5 +1,5 @@
 /**
- * Keeps the account of TDs: calls of the module and what they changed, VCPUs inside, entries
+ * Keeps the account of TDs: calls of the module and what they changed, vCPUs inside, entries
  * barred.
  */
 import { CALL_NAMES, type CallName, type EventName } from '../reader/event-table.ts';
@@ -43,7 +43,7 @@ export class Tds {
   constructor(world: World) {
     this.world = world;
     for (const name of CALL_NAMES) {
-      if (name === 'tdh_vp_enter') continue; // it is as long as the VCPU is inside
+      if (name === 'tdh_vp_enter') continue; // it is as long as the vCPU is inside
       world.on(name, (e, task) => this.begin(name, e, task));
       world.on(`${name}_ret`, (e, task) => this.end(name, e, task));
     }

@@ -66,7 +66,7 @@ export class Td {
   isDead = false;
   /** Who has barred entries, and where. */
   barred: { readonly task: Task; readonly line: number } | null = null;
-  /** VCPUs that are, or may be, inside: since which line. */
+  /** vCPUs that are, or may be, inside: since which line. */
   readonly inside = new Map<Task, number>();
   /** Memslots that are being deleted, or were, by first GFN and the one after the last. */
   readonly slots: {

@@ -1,3 +1,4 @@
+import { entryAt } from '../../machine/levels.ts';
 /** K20, K21, K24, K25: what is taken away is flushed before anybody relies on it. */
 import { PerActor } from '../../machine/per-actor.ts';
 import { type Kvm } from '../kvm.ts';
@@ -48,7 +49,7 @@ const K20: KvmRule = {
     'Linux, tdp_mmu.c: tdp_mmu_zap_leafs(), tdp_mmu_iter_cond_resched(); recordings, invariant 8: 24 of 46,378 notifier ' +
     'runs flush after mmu_lock was dropped, all of them on their second slot',
   versions: ['*'],
-  watch: (kvm, judge) => {
+  watch: (kvm, report) => {
     const owed = flushesOwed(kvm);
     payWith(kvm, owed);
     /** GFNs for which a flush may come later, as a notifier is going on with another slot. */
@@ -62,7 +63,7 @@ const K20: KvmRule = {
         if (what !== 'unmap') return;
         isNotifier.mine = 0;
         if (owed.mine !== 0)
-          judge.violated(`${namesOf(owed.mine)} flushed before the notifier ends`, 'not flushed');
+          report.violated(`${namesOf(owed.mine)} flushed before the notifier ends`, 'not flushed');
       },
       yielding: (walk) => {
         if (isNotifier.mine !== 0) later.mine = ~rangeBits(walk.first, walk.end - walk.first);
@@ -70,11 +71,11 @@ const K20: KvmRule = {
     });
     kvm.mmuLock.listeners.push({
       releasing: () => {
-        judge.exercised();
+        report.exercised();
         const due = owed.mine & ~later.mine;
         later.mine = 0;
         if (due !== 0)
-          judge.violated(`${namesOf(due)} flushed before mmu_lock is let go`, 'not flushed');
+          report.violated(`${namesOf(due)} flushed before mmu_lock is let go`, 'not flushed');
       },
     });
   },
@@ -86,15 +87,15 @@ const K21: KvmRule = {
   statement: 'A flush of a range covers the range of every entry that was removed.',
   source: 'Linux, commit 574c3c55e969',
   versions: ['*'],
-  watch: (kvm, judge) => {
+  watch: (kvm, report) => {
     const owed = flushesOwed(kvm);
     kvm.listeners.push({
       flushed: (gfn, pages) => {
         if (owed.mine === 0) return;
-        judge.exercised();
+        report.exercised();
         const missed = owed.mine & ~rangeBits(gfn, pages);
         if (missed !== 0)
-          judge.violated(
+          report.violated(
             `${namesOf(owed.mine)} flushed`,
             `the range leaves ${namesOf(missed)} out`,
           );
@@ -115,7 +116,7 @@ const K24: KvmRule = {
     'the guest is missing from the log.',
   source: 'Linux, commit b64d740ea7dd; mmu.c: kvm_mmu_slot_apply_flags()',
   versions: ['*'],
-  watch: ({ listeners, m, slots }, judge) => {
+  watch: ({ listeners, m, slots }, report) => {
     /** GFNs flushed since the current actor's promise. */
     const flushed = new PerActor(m);
     const written = new Map<number, number>();
@@ -131,10 +132,10 @@ const K24: KvmRule = {
       },
       kept: (what, asId, gfn, pages) => {
         if (what !== 'log' && what !== 'collect') return;
-        judge.exercised();
+        report.exercised();
         const due = (what === 'log' ? rangeBits(gfn, pages) : taken.mine) & ~flushed.mine;
         if (due !== 0)
-          judge.violated(`${namesOf(due)} flushed before user space goes on`, 'not flushed');
+          report.violated(`${namesOf(due)} flushed before user space goes on`, 'not flushed');
         for (let at = gfn; at < gfn + pages; at++) {
           if (what === 'log' || (taken.mine & (1 << at)) !== 0) written.delete(keyOf(asId, at));
         }
@@ -149,7 +150,7 @@ const K24: KvmRule = {
           const [asId, gfn] = [Math.floor(key / 64), key % 64];
           const slot = slots.find(asId, gfn);
           if (slot === NO_MEMSLOT || slots.isDirty(slot, gfn)) continue;
-          judge.violated(`GFN ${gfn}, which vcpu${vcpu} wrote, in the dirty log`, 'it is not');
+          report.violated(`GFN ${gfn}, which vcpu${vcpu} wrote, in the dirty log`, 'it is not');
         }
       },
     });
@@ -174,7 +175,7 @@ const K25: KvmRule = {
     'huge memory do give way; a huge leaf that is split needs no flush.',
   source: 'Linux, tdp_mmu.c: tdp_mmu_map_handle_target_level(), kvm_tdp_mmu_recover_huge_pages()',
   versions: ['*'],
-  watch: (kvm, judge) => {
+  watch: (kvm, report) => {
     const { attributes, m, mmuLock, roots, tables } = kvm;
     const owed = new PerActor(m);
     tables.listeners.push((table, index, before, after) => {
@@ -186,7 +187,7 @@ const K25: KvmRule = {
     mmuLock.listeners.push({
       releasing: () => {
         if (owed.mine !== 0)
-          judge.violated(
+          report.violated(
             `${namesOf(owed.mine)} flushed, as a huge page took their place`,
             'not flushed',
           );
@@ -214,11 +215,14 @@ const K25: KvmRule = {
             if (isMixed || hostLevel(kvm, asId, at, page) < 1) return false;
             for (let i = 0; i < tables.fanout; i++)
               if (!isLeafSpte(m.peek(tables.pages.word(child, i)))) return false;
-            judge.violated(`entry ${tableName(root)} ${at}@L1 huge again`, describeSpte(spte));
+            report.violated(
+              `entry ${tableName(root)} ${entryAt(at, 1)} huge again`,
+              describeSpte(spte),
+            );
             return true;
           });
         }
-        judge.exercised();
+        report.exercised();
       },
     });
   },

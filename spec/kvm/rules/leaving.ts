@@ -1,3 +1,4 @@
+import { entryAt } from '../../machine/levels.ts';
 import { NO_PAGE, pageNumberOf } from '../../machine/pages.ts';
 /** K22, K23, K26: what was given up nothing refers to afterwards, and nothing is left over. */
 import { PerActor } from '../../machine/per-actor.ts';
@@ -16,16 +17,16 @@ const K22: KvmRule = {
     'no root, valid or not, no TLB, no worker in another address space.',
   source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_unmap_gfn_range(), tdp_mmu_zap_root()',
   versions: ['*'],
-  watch: (kvm, judge) => {
+  watch: (kvm, report) => {
     const { attributes, m, memfd, nx, primary, roots, shadow, slots, tables, vcpus } = kvm;
     for (const memory of [primary, attributes.memory])
       memory.listeners.push({
         released: (_hva, page) => {
-          judge.exercised();
+          report.exercised();
           for (let i = 0; i < shadow.tables.fanout; i++) {
             const spte = m.peek(shadow.tables.pages.word(shadow.table, i));
             const maps = isLeafSpte(spte) && pageOfSpte(spte) === page;
-            if (maps) judge.violated(`page ${page} mapped by nothing`, 'a shadow entry maps it');
+            if (maps) report.violated(`page ${page} mapped by nothing`, 'a shadow entry maps it');
           }
           for (const root of roots.all()) {
             findEntry(kvm, root, (spte, gfn, level) => {
@@ -34,24 +35,24 @@ const K22: KvmRule = {
                 page >= pageOfSpte(spte) &&
                 page < pageOfSpte(spte) + tables.span(level);
               if (maps)
-                judge.violated(
+                report.violated(
                   `page ${page} mapped by nothing`,
-                  `entry ${tableName(root)} ${gfn}@L${level} maps it`,
+                  `entry ${tableName(root)} ${entryAt(gfn, level)} maps it`,
                 );
               return maps;
             });
           }
           for (const { index, vcpu, tlb } of vcpus) {
             if (vcpu.mode() === OUTSIDE_GUEST || !tlb.translations.pointsTo(page)) continue;
-            judge.violated(`no vCPU in the guest remembers page ${page}`, `vcpu${index} does`);
+            report.violated(`no vCPU in the guest remembers page ${page}`, `vcpu${index} does`);
           }
         },
       });
     kvm.listeners.push({
       accessed: (vcpu, asId, gfn, page) => {
-        judge.exercised();
+        report.exercised();
         if (backsGfn(kvm, asId, gfn, page)) return;
-        judge.violated(
+        report.violated(
           `vcpu${vcpu} reaches the page that backs GFN ${gfn}`,
           `page ${page}, which does not`,
         );
@@ -59,23 +60,23 @@ const K22: KvmRule = {
     });
     slots.listeners.push({
       freeing: (slot) => {
-        judge.exercised();
+        report.exercised();
         if (memfd.isBound(slot))
-          judge.violated(
+          report.violated(
             `slot ${slot} bound to no file when it is freed`,
             'its guest_memfd has it',
           );
         if (shadow.refersTo(slot))
-          judge.violated(`no shadow page accounted in slot ${slot} when it is freed`, 'one is');
+          report.violated(`no shadow page accounted in slot ${slot} when it is freed`, 'one is');
         const [first, end] = [slots.gfnOf(slot), slots.gfnOf(slot) + slots.place(slot).pages];
         for (const root of roots.all()) {
           if (roots.asIdOf(root) !== slots.place(slot).asId) continue;
           findEntry(kvm, root, (spte, gfn, level) => {
             const isThere = isLeafSpte(spte) && gfn < end && gfn + tables.span(level) > first;
             if (isThere)
-              judge.violated(
+              report.violated(
                 `slot ${slot} mapped by nothing`,
-                `entry ${tableName(root)} ${gfn}@L${level} is there`,
+                `entry ${tableName(root)} ${entryAt(gfn, level)} is there`,
               );
             return isThere;
           });
@@ -83,10 +84,10 @@ const K22: KvmRule = {
       },
       lookedUp: (asId, gfn) => {
         if (recovering.mine < 0) return;
-        judge.exercised();
+        report.exercised();
         const wanted = roots.asIdOf(tables.rootOf(recovering.mine));
         if (wanted !== asId)
-          judge.violated(`GFN ${gfn} looked up in address space ${wanted}`, `in ${asId}`);
+          report.violated(`GFN ${gfn} looked up in address space ${wanted}`, `in ${asId}`);
       },
     });
     const recovering = new PerActor(m, NO_PAGE);
@@ -109,7 +110,7 @@ const K23: KvmRule = {
     'it needs no flush.',
   source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_zap_invalidated_roots(); mmu.c: kvm_mmu_zap_all_fast()',
   versions: ['*'],
-  watch: ({ listeners, m, mmuLock, roots, vcpus }, judge) => {
+  watch: ({ listeners, m, mmuLock, roots, vcpus }, report) => {
     const has = new PerActor(m);
     roots.listeners.push({
       invalidated: () => {
@@ -120,14 +121,14 @@ const K23: KvmRule = {
       releasing: () => {
         if (has.mine === 0) return;
         has.mine = 0;
-        judge.exercised();
+        report.exercised();
         for (const { index, roots: loaded, vcpu } of vcpus) {
           if (vcpu.mode() !== IN_GUEST || (vcpu.requests() & REQ_FREE_OBSOLETE_ROOTS) !== 0)
             continue;
           for (const context of CONTEXTS.keys()) {
             const root = m.peek(loaded + context) - 1;
             if (root < 0 || !roots.isInvalid(root)) continue;
-            judge.violated(
+            report.violated(
               `vcpu${index} out of the guest, or told to leave`,
               `it runs on invalid root ${tableName(root)}`,
             );
@@ -137,10 +138,10 @@ const K23: KvmRule = {
     });
     listeners.push({
       entered: (vcpu, root) => {
-        judge.exercised();
+        report.exercised();
         // who has just made it invalid still holds the lock, and is about to get the vCPU out again
         if (roots.isInvalid(root) && !mmuLock.isWriteHeld())
-          judge.violated(`vcpu${vcpu} enters with a valid root`, `${tableName(root)} is invalid`);
+          report.violated(`vcpu${vcpu} enters with a valid root`, `${tableName(root)} is invalid`);
       },
     });
   },
@@ -154,14 +155,14 @@ const K26: KvmRule = {
   source:
     'Linux, tdp_mmu.c: tdp_mmu_zap_root(); mail "Don\'t skip non-leaf SPTEs when zapping all SPTEs" (2021)',
   versions: ['*'],
-  watch: ({ m, pages, tables }, judge) => {
+  watch: ({ m, pages, tables }, report) => {
     pages.onFree.push((page) => {
       if (pages.kindOf(pageNumberOf(page)) !== DIRECT_TABLE || !isRoot(tables, page)) return;
-      judge.exercised();
+      report.exercised();
       for (let i = 0; i < tables.fanout; i++) {
         const spte = m.peek(pages.word(page, i));
         if (isPresent(spte))
-          judge.violated(`root ${tableName(page)} empty`, `entry ${i} is ${describeSpte(spte)}`);
+          report.violated(`root ${tableName(page)} empty`, `entry ${i} is ${describeSpte(spte)}`);
       }
     });
   },

@@ -1,3 +1,4 @@
+import { entryAt } from '../../machine/levels.ts';
 import { pageNumberOf, type PageRef } from '../../machine/pages.ts';
 /** K1 to K7: who may look at tables and change them, holding what. */
 import { PerActor } from '../../machine/per-actor.ts';
@@ -48,23 +49,23 @@ const K1: KvmRule = {
   source:
     'Linux, Documentation/virt/kvm/locking.rst §2; tdp_mmu.c: tdp_mmu_set_spte(); recordings: aging without lock',
   versions: ['*'],
-  watch: ({ m, mmuLock, shadow, tables }, judge) => {
+  watch: ({ m, mmuLock, shadow, tables }, report) => {
     shadow.tables.listeners.push((_table, index, before, after) => {
       if (before === after) return;
-      judge.exercised();
+      report.exercised();
       if (mmuLock.heldForWrite(m.current)) return;
-      judge.violated(
+      report.violated(
         'an indirect table changed with mmu_lock held for write',
         `entry ${index}: ${describeSpte(before)} -> ${describeSpte(after)} without: it may be another GFN's by now`,
       );
     });
     tables.listeners.push((table, index, before, after, how) => {
       if (!isShared(tables, table) || before === after) return;
-      judge.exercised();
+      report.exercised();
       if (mmuLock.holds(m.current)) return;
       if ((how === COMPARED || how === CLEARED) && isLocklessChange(before, after)) return;
-      judge.violated(
-        `entry ${tables.gfnOf(table, index)}@L${tables.levelOf(table)} written with mmu_lock held`,
+      report.violated(
+        `entry ${entryAt(tables.gfnOf(table, index), tables.levelOf(table))} written with mmu_lock held`,
         `${describeSpte(before)} -> ${describeSpte(after)} without it`,
       );
     });
@@ -84,7 +85,7 @@ export const K2_TEXT = {
 
 const K2: KvmRule = {
   ...K2_TEXT,
-  watch: ({ m, mmuLock, tables }, judge) => {
+  watch: ({ m, mmuLock, tables }, report) => {
     /**
      * The entry for which the current actor has lost and which it has not looked at since, plus
      * one.
@@ -97,19 +98,19 @@ const K2: KvmRule = {
     });
     tables.losers.push((table, index) => {
       if (lost.mine === keyOf(table, index))
-        judge.violated('the entry looked at again after a lost exchange', 'another attempt');
+        report.violated('the entry looked at again after a lost exchange', 'another attempt');
       lost.mine = keyOf(table, index);
     });
     tables.listeners.push((table, _index, before, after, how) => {
       if (!isShared(tables, table) || !mmuLock.heldForRead(m.current)) return;
-      judge.exercised();
+      report.exercised();
       if (
         how === COMPARED ||
         (how === EXCHANGED && after === FROZEN && tables.stageOf(table) === UNLINKED)
       )
         return;
       if (how === CLEARED && isLocklessChange(before, after)) return;
-      judge.violated(
+      report.violated(
         'a compare-and-exchange',
         `${describeSpte(before)} -> ${describeSpte(after)} whatever was there`,
       );
@@ -125,19 +126,19 @@ const K3: KvmRule = {
     'whose result says what is gone.',
   source: 'Linux, tdp_mmu.c: handle_removed_pt(); spte.c: spte_needs_atomic_update(); locking.rst',
   versions: ['*'],
-  watch: (kvm, judge) => {
+  watch: (kvm, report) => {
     const { tables, roots } = kvm;
     tables.listeners.push((table, _index, before, _after, how, believed) => {
       if (!isShared(tables, table)) return;
-      judge.exercised();
+      report.exercised();
       if (how !== STORED) return;
       if (before !== believed && !isAged(believed, before)) {
-        judge.violated(
+        report.violated(
           `a store over ${describeSpte(believed)}, as read before`,
           describeSpte(before),
         );
       } else if (hasVolatileBits(before, roots.adDisabled(tables.rootOf(table)))) {
-        judge.violated(
+        report.violated(
           'an exchange, as the entry has bits that others set',
           `a store over ${describeSpte(before)}`,
         );
@@ -153,13 +154,13 @@ const K4: KvmRule = {
     'The lists of roots and of possible huge pages change under tdp_mmu_pages_lock, inside mmu_lock.',
   source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_alloc_root(), tdp_mmu_unlink_sp(); locking.rst §1',
   versions: ['*'],
-  watch: ({ m, mmuLock, pagesLock, roots, nx }, judge) => {
+  watch: ({ m, mmuLock, pagesLock, roots, nx }, report) => {
     const changed = (): void => {
-      judge.exercised();
+      report.exercised();
       if (!pagesLock.holds(m.current))
-        judge.violated('tdp_mmu_pages_lock held', 'the list changes without it');
+        report.violated('tdp_mmu_pages_lock held', 'the list changes without it');
       else if (!mmuLock.holds(m.current))
-        judge.violated('mmu_lock held', 'only tdp_mmu_pages_lock is');
+        report.violated('mmu_lock held', 'only tdp_mmu_pages_lock is');
     };
     roots.listeners.push({ linked: changed, unlinked: changed });
     nx.listeners.push({ added: changed, removed: changed, removedInVain: changed });
@@ -176,12 +177,12 @@ const K5: KvmRule = {
   source:
     'Linux, tdp_mmu.c: tdp_mmu_free_sp_rcu_callback(), handle_removed_pt(); commit 35ef80eb29ab',
   versions: ['*'],
-  watch: ({ m, mmuLock, pages, rcu, roots, tables, vcpus }, judge) => {
+  watch: ({ m, mmuLock, pages, rcu, roots, tables, vcpus }, report) => {
     const looked = (table: number): void => {
       if (!isShared(tables, table)) return;
-      judge.exercised();
+      report.exercised();
       if (rcu.holds(m.current) || mmuLock.heldForWrite(m.current)) return;
-      judge.violated(
+      report.violated(
         `table ${tableName(table)} looked at inside an RCU read section`,
         'outside one',
       );
@@ -201,10 +202,10 @@ const K5: KvmRule = {
     });
     rcu.onLeave.push(() => {
       for (const table of unlinked.get(m.current) ?? []) {
-        judge.exercised();
+        report.exercised();
         for (const { index, vcpu, tlb } of vcpus) {
           if (vcpu.mode() === OUTSIDE_GUEST || !tlb.tables.pointsTo(table)) continue;
-          judge.violated(
+          report.violated(
             `no vCPU in the guest walks table ${tableName(table)} when who unlinked it leaves its read section`,
             `vcpu${index} may`,
           );
@@ -214,11 +215,14 @@ const K5: KvmRule = {
     });
     pages.onFree.push((page) => {
       if (pages.kindOf(pageNumberOf(page)) !== DIRECT_TABLE || !isShared(tables, page)) return;
-      judge.exercised();
+      report.exercised();
       if (!rcu.isCallback(m.current))
-        judge.violated(`table ${tableName(page)} freed by an RCU callback`, 'at once');
+        report.violated(`table ${tableName(page)} freed by an RCU callback`, 'at once');
       else if (tables.stageOf(page) === LINKED) {
-        judge.violated(`table ${tableName(page)} freed when nothing points to it`, 'an entry does');
+        report.violated(
+          `table ${tableName(page)} freed when nothing points to it`,
+          'an entry does',
+        );
       }
     });
   },
@@ -231,7 +235,7 @@ const K6: KvmRule = {
     'Nothing found in a table is relied on once mmu_lock was dropped: the next table is again reached from its root.',
   source: 'Linux, tdp_mmu.c: tdp_mmu_iter_cond_resched()',
   versions: ['*'],
-  watch: ({ m, memory, mmuLock, nx, tables }, judge) => {
+  watch: ({ m, memory, mmuLock, nx, tables }, report) => {
     /**
      * For each actor and table: when the actor learned of it, as a number that grows with every
      * change of mmu_lock.
@@ -248,9 +252,9 @@ const K6: KvmRule = {
     };
     const look = (table: number): void => {
       if (!mmuLock.holds(m.current) || !isShared(tables, table) || isRoot(tables, table)) return;
-      judge.exercised();
+      report.exercised();
       if (learned.get(keyOf(table)) === era.mine) return;
-      judge.violated(
+      report.violated(
         `table ${tableName(table)} reached from its root since mmu_lock was taken`,
         'known from before',
       );
@@ -278,12 +282,12 @@ const K7: KvmRule = {
     "What needs mmu_lock held for write, as the shadow MMU's reclaim and its unsync counts do, has it.",
   source: 'Linux, commits 47b0c2e4c220 and ce25681d59ff',
   versions: ['*'],
-  watch: ({ m, mmuLock, shadow }: Kvm, judge) => {
+  watch: ({ m, mmuLock, shadow }: Kvm, report) => {
     shadow.listeners.push({
       used: (what) => {
-        judge.exercised();
+        report.exercised();
         if (!mmuLock.heldForWrite(m.current))
-          judge.violated('mmu_lock held for write', `${what} without`);
+          report.violated('mmu_lock held for write', `${what} without`);
       },
     });
   },

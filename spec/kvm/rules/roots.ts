@@ -1,3 +1,4 @@
+import { entryAt } from '../../machine/levels.ts';
 /** K31 to K36: the life of a root, and what may be in it. */
 import { describeSpte, EMPTY, FROZEN, isPresent } from '../spte.ts';
 import { findEntry, isShared, tableName } from './ghosts.ts';
@@ -10,18 +11,19 @@ const K31: KvmRule = {
     "A new root has two references, the vCPU's and the MMU's; the last one is put when the root is invalid, and once.",
   source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_alloc_root(), kvm_tdp_mmu_put_root()',
   versions: ['*'],
-  watch: ({ roots }, judge) => {
+  watch: ({ roots }, report) => {
     roots.listeners.push({
       linked: (root, references) => {
-        judge.exercised();
+        report.exercised();
         if (references !== 2)
-          judge.violated(`2 references to new root ${tableName(root)}`, String(references));
+          report.violated(`2 references to new root ${tableName(root)}`, String(references));
       },
       dropped: (root, left) => {
-        judge.exercised();
-        if (left < 0) judge.violated(`as many puts of root ${tableName(root)} as gets`, 'one more');
+        report.exercised();
+        if (left < 0)
+          report.violated(`as many puts of root ${tableName(root)} as gets`, 'one more');
         else if (left === 0 && !roots.isInvalid(root))
-          judge.violated(`root ${tableName(root)} invalid at its last put`, 'it is valid');
+          report.violated(`root ${tableName(root)} invalid at its last put`, 'it is valid');
       },
     });
   },
@@ -35,22 +37,22 @@ const K32: KvmRule = {
     'the last reference is put.',
   source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_invalidate_roots(), kvm_tdp_mmu_zap_invalidated_roots()',
   versions: ['*'],
-  watch: (kvm, judge) => {
+  watch: (kvm, report) => {
     const { m, mmuLock, roots } = kvm;
     const nothingIn = (root: number): void => {
       findEntry(kvm, root, (spte, gfn, level) => {
-        judge.violated(
+        report.violated(
           `invalid root ${tableName(root)} zapped`,
-          `entry ${gfn}@L${level} is ${describeSpte(spte)}`,
+          `entry ${entryAt(gfn, level)} is ${describeSpte(spte)}`,
         );
         return true;
       });
     };
     roots.listeners.push({
       invalidated: () => {
-        judge.exercised();
+        report.exercised();
         if (!mmuLock.heldForWrite(m.current))
-          judge.violated('mmu_lock held for write', 'a root becomes invalid without');
+          report.violated('mmu_lock held for write', 'a root becomes invalid without');
       },
       dropped: (root, left) => {
         if (left === 0) nothingIn(root);
@@ -59,7 +61,7 @@ const K32: KvmRule = {
     kvm.listeners.push({
       kept: (what) => {
         if (what !== 'zap-all') return;
-        judge.exercised();
+        report.exercised();
         for (const root of roots.all()) if (roots.isInvalid(root)) nothingIn(root);
       },
     });
@@ -73,20 +75,20 @@ const K33: KvmRule = {
     'Nothing is installed under a root that has become invalid; a root without a page is not asked.',
   source: 'Linux, mmu.c: is_page_fault_stale(); commits a955cad84cda, 18c841e1f411',
   versions: ['*'],
-  watch: ({ roots, tables }, judge) => {
+  watch: ({ roots, tables }, report) => {
     tables.listeners.push((table, index, before, after) => {
       if (!isShared(tables, table) || isPresent(before) || !isPresent(after)) return;
-      judge.exercised();
+      report.exercised();
       const root = tables.rootOf(table);
       if (!roots.isInvalid(root)) return;
-      judge.violated(
+      report.violated(
         `nothing new under invalid root ${tableName(root)}`,
-        `entry ${tables.gfnOf(table, index)}@L${tables.levelOf(table)} becomes ${describeSpte(after)}`,
+        `entry ${entryAt(tables.gfnOf(table, index), tables.levelOf(table))} becomes ${describeSpte(after)}`,
       );
     });
     roots.listeners.push({
       askedInVain: () =>
-        judge.violated('a root that has a page asked whether it is obsolete', 'a special root is'),
+        report.violated('a root that has a page asked whether it is obsolete', 'a special root is'),
     });
   },
 };
@@ -98,14 +100,14 @@ const K34: KvmRule = {
   source:
     'Linux, tdp_mmu.c: kvm_tdp_mmu_unmap_gfn_range() (KVM_INVALID_ROOTS); commit d62007edf01f',
   versions: ['*'],
-  watch: (kvm, judge) => {
+  watch: (kvm, report) => {
     const { primary, roots, slots } = kvm;
     kvm.listeners.push({
       loaded: (vcpu, root) => {
         if (root < 0) return;
-        judge.exercised();
+        report.exercised();
         if (roots.isInvalid(root))
-          judge.violated(`a valid root for vcpu${vcpu}`, `${tableName(root)} is invalid`);
+          report.violated(`a valid root for vcpu${vcpu}`, `${tableName(root)} is invalid`);
       },
     });
     primary.listeners.push({
@@ -116,7 +118,7 @@ const K34: KvmRule = {
             const slot = slots.find(roots.asIdOf(root), gfn);
             const maps = level === 0 && slot >= 0 && slots.hvaOf(slot, gfn) === hva;
             if (maps)
-              judge.violated(
+              report.violated(
                 `page ${page} taken from invalid root ${tableName(root)}`,
                 describeSpte(spte),
               );
@@ -134,14 +136,14 @@ const K35: KvmRule = {
   statement: "When the VM is gone, no root is listed and every page of KVM's is freed.",
   source: 'Linux, tdp_mmu.c: kvm_mmu_uninit_tdp_mmu()',
   versions: ['*'],
-  atEnd: ({ pages, roots }, judge) => {
-    judge.exercised();
+  atEnd: ({ pages, roots }, report) => {
+    report.exercised();
     const left = roots.all();
     if (left.length > 0)
-      return judge.violated('no root listed', `root ${left.map(tableName).join(', ')} is`);
+      return report.violated('no root listed', `root ${left.map(tableName).join(', ')} is`);
     const leaked = pages.leaks();
     if (leaked.length > 0)
-      judge.violated('every kernel page freed', `page ${leaked.join(', ')} still allocated`);
+      report.violated('every kernel page freed', `page ${leaked.join(', ')} still allocated`);
   },
 };
 
@@ -152,25 +154,25 @@ const K36: KvmRule = {
     'No entry is made for a GFN that the host cannot address, as zapping everything does not reach it.',
   source: 'Linux, tdp_mmu.c: tdp_mmu_max_gfn_exclusive(); commit 86931ff7207b',
   versions: ['*'],
-  watch: (kvm, judge) => {
+  watch: (kvm, report) => {
     const { maxGfn, tables, slots } = kvm;
     tables.listeners.push((table, index, _before, after) => {
       const gfn = tables.gfnOf(table, index);
       if (gfn < maxGfn || after === EMPTY || after === FROZEN || !isShared(tables, table)) return;
-      judge.violated(
+      report.violated(
         `nothing from GFN ${maxGfn} on`,
-        `entry ${gfn}@L${tables.levelOf(table)} becomes ${describeSpte(after)}`,
+        `entry ${entryAt(gfn, tables.levelOf(table))} becomes ${describeSpte(after)}`,
       );
     });
     kvm.listeners.push({
       faultEnded: (_vcpu, fault) => {
-        if (fault.gfn >= maxGfn) judge.exercised();
+        if (fault.gfn >= maxGfn) report.exercised();
       },
     });
     slots.listeners.push({
       installed: (slot, state) => {
         if (state === 0 || slots.gfnOf(slot) + slots.place(slot).pages <= maxGfn) return;
-        judge.violated(`no memslot beyond GFN ${maxGfn}`, `slot ${slot} is installed`);
+        report.violated(`no memslot beyond GFN ${maxGfn}`, `slot ${slot} is installed`);
       },
     });
   },

@@ -49,7 +49,7 @@ const K37: KvmRule = {
   source:
     'Linux, mmu.c: kvm_mmu_faultin_pfn(), is_page_fault_stale(); commits a955cad84cda, ba6e3fe25543',
   versions: ['*'],
-  watch: (kvm, judge) => {
+  watch: (kvm, report) => {
     const { attributes, invalidation, m, primary, tables } = kvm;
     /** The GFN that the current actor has looked up last: that of its fault. */
     const wanted = new PerActor(m);
@@ -66,7 +66,7 @@ const K37: KvmRule = {
     const count = (at: number, by: number): void => {
       references.set(at, (references.get(at) ?? 0) + by);
       if ((references.get(at) ?? 0) < 0)
-        judge.violated(`a reference to page ${at} before it is put`, 'none was got');
+        report.violated(`a reference to page ${at} before it is put`, 'none was got');
     };
     for (const memory of [primary, attributes.memory])
       memory.listeners.push({
@@ -86,12 +86,12 @@ const K37: KvmRule = {
       )
         return;
       if (isLeafSpte(before) && pageOfSpte(before) === pageOfSpte(after)) return;
-      judge.exercised();
+      report.exercised();
       // the range of an invalidation is of GFNs in any address space: that of a neighbour says nothing
       const gfn = wanted.mine;
       const stale = seq.mine !== (invalidation.now() | 0) || invalidation.covers(gfn);
       if (stale)
-        judge.violated(
+        report.violated(
           `GFN ${gfn} mapped to a page that was looked up since the last invalidation`,
           `page ${page.mine} is stale`,
         );
@@ -111,14 +111,14 @@ const K37: KvmRule = {
           (kvm.vcpus[_vcpu]?.vcpu.requests() ?? 0) !== 0
         )
           return;
-        judge.violated(
+        report.violated(
           `the fault on GFN ${fault.gfn} ends, as nothing came between`,
           'it is taken again',
         );
       },
       atRest: () => {
         for (const [at, left] of references) {
-          if (left !== 0) judge.violated(`every reference to page ${at} put`, `${left} left`);
+          if (left !== 0) report.violated(`every reference to page ${at} put`, `${left} left`);
         }
       },
     });
@@ -134,14 +134,14 @@ const K38: KvmRule = {
   source:
     'Linux, kvm_main.c: kvm_mmu_invalidate_begin(), kvm_mmu_invalidate_end(); commits 52ac8b358b0c, edb298c663fc',
   versions: ['*'],
-  watch: (kvm, judge) => {
+  watch: (kvm, report) => {
     const { invalidation, m, mmuLock, primary, slots, tables } = kvm;
     /** GFNs of the invalidation that the current actor has begun. */
     const own = new PerActor(m);
     const locked = (what: string): void => {
-      judge.exercised();
+      report.exercised();
       if (!mmuLock.heldForWrite(m.current))
-        judge.violated('mmu_lock held for write', `an invalidation ${what} without`);
+        report.violated('mmu_lock held for write', `an invalidation ${what} without`);
     };
     invalidation.listeners.push({
       began: (gfn, pages) => {
@@ -155,7 +155,7 @@ const K38: KvmRule = {
         locked('ends');
         own.mine = 0;
         if (invalidation.underWay() < 0)
-          judge.violated('as many invalidations ended as began', 'one more');
+          report.violated('as many invalidations ended as began', 'one more');
       },
     });
     tables.listeners.push((table, index, before, after) => {
@@ -169,7 +169,7 @@ const K38: KvmRule = {
       const gfn = tables.gfnOf(table, index);
       const bits = rangeBits(gfn, tables.span(tables.levelOf(table)));
       if ((bits & own.mine) === 0)
-        judge.violated(`GFN ${gfn} taken away within ${namesOf(own.mine)}`, 'it is outside');
+        report.violated(`GFN ${gfn} taken away within ${namesOf(own.mine)}`, 'it is outside');
     });
     primary.listeners.push({
       released: (hva) => {
@@ -177,16 +177,16 @@ const K38: KvmRule = {
           if (slots.stateOf(slot) === 0 || hva < place.hva || hva >= place.hva + place.pages)
             continue;
           const gfn = slots.gfnOf(slot) + hva - place.hva;
-          judge.exercised();
+          report.exercised();
           if (!invalidation.covers(gfn))
-            judge.violated(`GFN ${gfn} being invalidated when its page goes`, 'it is not');
+            report.violated(`GFN ${gfn} being invalidated when its page goes`, 'it is not');
         }
       },
     });
     slots.listeners.push({
       installed: (slot) => {
         if (m.peek(kvm.activeNotifiers) === 0) return;
-        judge.violated(
+        report.violated(
           'memslots as they were when the notifier under way began',
           `slot ${slot} is replaced`,
         );
@@ -195,7 +195,7 @@ const K38: KvmRule = {
     kvm.listeners.push({
       atRest: () => {
         if (invalidation.underWay() !== 0)
-          judge.violated('no invalidation under way', `${invalidation.underWay()} are`);
+          report.violated('no invalidation under way', `${invalidation.underWay()} are`);
       },
     });
   },
@@ -208,7 +208,7 @@ const K39: KvmRule = {
     'A zap that promises that nothing maps the range afterwards counts as an invalidation of it.',
   source: 'Linux, mmu.c: kvm_zap_gfn_range(); commit edb298c663fc',
   versions: ['*'],
-  watch: ({ invalidation, listeners, m }, judge) => {
+  watch: ({ invalidation, listeners, m }, report) => {
     const begun = new PerActor(m);
     invalidation.listeners.push({
       began: (gfn, pages) => {
@@ -221,10 +221,10 @@ const K39: KvmRule = {
       },
       kept: (what, _asId, gfn, pages) => {
         if (what !== 'zap') return;
-        judge.exercised();
+        report.exercised();
         const missed = rangeBits(gfn, pages) & ~begun.mine;
         if (missed !== 0)
-          judge.violated(
+          report.violated(
             `an invalidation of ${namesOf(rangeBits(gfn, pages))}`,
             `none of ${namesOf(missed)}`,
           );
@@ -241,7 +241,7 @@ const K40: KvmRule = {
     'the GFN as what it was.',
   source: 'Linux, commit 9129633d568e; mmu.c: kvm_arch_pre_set_memory_attributes()',
   versions: ['*'],
-  watch: (kvm, judge) => {
+  watch: (kvm, report) => {
     const { attributes, invalidation, m, roots, tables } = kvm;
     const begun = new PerActor(m);
     invalidation.listeners.push({
@@ -255,10 +255,10 @@ const K40: KvmRule = {
       },
       kept: (what, _asId, gfn) => {
         if (what !== 'convert') return;
-        judge.exercised();
+        report.exercised();
         const huge = rangeBits(tables.align(gfn, 1), tables.span(1));
         if ((huge & ~begun.mine) !== 0) {
-          judge.violated(
+          report.violated(
             `an invalidation of ${namesOf(huge)}`,
             `none of ${namesOf(huge & ~begun.mine)}`,
           );
@@ -268,7 +268,7 @@ const K40: KvmRule = {
           const isOther =
             leaf !== 0 && attributes.isPrivate(gfn) !== attributes.memory.owns(pageOfSpte(leaf));
           if (isOther)
-            judge.violated(`GFN ${gfn} mapped as it is now, if at all`, describeSpte(leaf));
+            report.violated(`GFN ${gfn} mapped as it is now, if at all`, describeSpte(leaf));
         }
       },
     });
@@ -284,7 +284,7 @@ const K41: KvmRule = {
   source:
     'Linux, mmu.c: kvm_mmu_faultin_pfn(), mmu_invalidate_retry_gfn_unsafe(); commit d02c357e5bfa',
   versions: ['*'],
-  watch: (kvm, judge) => {
+  watch: (kvm, report) => {
     const { invalidation, m, mmuLock } = kvm;
     const faults = new Faults(kvm);
     const wasCovered = new PerActor(m);
@@ -292,7 +292,7 @@ const K41: KvmRule = {
       sampled: () => {
         const { mine } = faults;
         wasCovered.mine = mine !== null && invalidation.covers(mine.gfn) ? 1 : 0;
-        if (wasCovered.mine !== 0) judge.exercised();
+        if (wasCovered.mine !== 0) report.exercised();
       },
       ended: () => wasCovered.fill(0),
     });
@@ -300,7 +300,7 @@ const K41: KvmRule = {
       acquired: () => {
         const { mine } = faults;
         if (mine === null || mine.slot === NO_MEMSLOT || wasCovered.mine === 0) return;
-        judge.violated(
+        report.violated(
           `no lock for a fault on GFN ${mine.gfn}, which is being invalidated`,
           'it takes mmu_lock',
         );
@@ -327,7 +327,7 @@ export const K42_TEXT = {
 
 const K42: KvmRule = {
   ...K42_TEXT,
-  watch: ({ invalidation, m, slots, srcu }, judge) => {
+  watch: ({ invalidation, m, slots, srcu }, report) => {
     /**
      * In the read section that the current actor is in: has a fault begun, and met a slot that is
      * going away?
@@ -341,7 +341,7 @@ const K42: KvmRule = {
     invalidation.listeners.push({
       sampled: () => {
         if (stage.mine === MET)
-          judge.violated(
+          report.violated(
             'the read section left, as the slot is going away',
             'another attempt in it',
           );
@@ -352,7 +352,7 @@ const K42: KvmRule = {
       lookedUp: (_asId, _gfn, slot) => {
         if (slot === NO_MEMSLOT || slots.stateOf(slot) !== SLOT_INVALID || !srcu.holds(m.current))
           return;
-        judge.exercised();
+        report.exercised();
         if (stage.mine === BEGUN) stage.mine = MET;
       },
     });

@@ -1,3 +1,4 @@
+import { entryAt } from '../../machine/levels.ts';
 import { pageNumberOf } from '../../machine/pages.ts';
 /**
  * K13 to K16, K18: a table is complete before it is linked, counted while it is, and emptied before
@@ -25,13 +26,13 @@ const K13: KvmRule = {
   statement: 'A table is complete and accounted before an entry points to it.',
   source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_map(), tdp_mmu_split_huge_page(); recordings, invariant 6',
   versions: ['*'],
-  watch: ({ m, pages, tables }, judge) => {
+  watch: ({ m, pages, tables }, report) => {
     tables.listeners.push((_table, _index, before, after) => {
       if (kindOfSpte(after) !== TABLE || before === after) return;
-      judge.exercised();
+      report.exercised();
       const child = pageOfSpte(after);
       if (tables.stageOf(child) !== READY) {
-        judge.violated(
+        report.violated(
           `table ${tableName(child)} accounted, and never linked before`,
           STAGES[tables.stageOf(child)],
         );
@@ -44,7 +45,7 @@ const K13: KvmRule = {
           pageOfSpte(spte) === pageOfSpte(before) + i * tables.span(tables.levelOf(child))
         )
           continue;
-        judge.violated(
+        report.violated(
           `every page of ${describeSpte(before)} in the table that replaces it`,
           describeSpte(spte),
         );
@@ -68,7 +69,7 @@ const K14: KvmRule = {
     'there; whoever unlinks it clears the mark and takes out what is in.',
   source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_map(), tdp_mmu_unlink_sp(); commit 21a36ac6b6c7',
   versions: ['*'],
-  watch: ({ m, pages, pagesLock, nx, tables }, judge) => {
+  watch: ({ m, pages, pagesLock, nx, tables }, report) => {
     /** The table whose mark the current actor has looked at under the lock. */
     const asked = new PerActor(m, -1);
     nx.listeners.push({
@@ -76,27 +77,30 @@ const K14: KvmRule = {
         asked.mine = pagesLock.holds(m.current) ? table : -1;
       },
       added: (table) => {
-        judge.exercised();
+        report.exercised();
         const hasLooked = asked.mine === table;
         asked.mine = -1;
         if (!hasLooked)
-          judge.violated(
+          report.violated(
             `the mark of table ${tableName(table)} looked at under the lock`,
             'it was not',
           );
         if (!pages.isLive(table))
-          judge.violated(`table ${tableName(table)} in use when it enters the list`, 'it is freed');
+          report.violated(
+            `table ${tableName(table)} in use when it enters the list`,
+            'it is freed',
+          );
         else if (!nx.isMarked(table))
-          judge.violated(`table ${tableName(table)} marked`, 'the mark was cleared meanwhile');
+          report.violated(`table ${tableName(table)} marked`, 'the mark was cleared meanwhile');
         else if (tables.stageOf(table) < LINKED)
-          judge.violated(`table ${tableName(table)} linked first`, 'it is not yet');
+          report.violated(`table ${tableName(table)} linked first`, 'it is not yet');
       },
       removedInVain: (table) =>
-        judge.violated(`table ${tableName(table)} in the list it is taken out of`, 'it is not'),
+        report.violated(`table ${tableName(table)} in the list it is taken out of`, 'it is not'),
     });
     pages.onFree.push((page) => {
       if (pages.kindOf(pageNumberOf(page)) !== DIRECT_TABLE || !nx.isListed(page)) return;
-      judge.violated(`table ${tableName(page)} out of the list before it is freed`, 'it is in');
+      report.violated(`table ${tableName(page)} out of the list before it is freed`, 'it is in');
     });
   },
 };
@@ -107,11 +111,11 @@ const K15: KvmRule = {
   statement: 'A leaf that permits the access is left as it is: the fault was spurious.',
   source: 'Linux, tdp_mmu.c: tdp_mmu_map_handle_target_level()',
   versions: ['*'],
-  watch: (kvm, judge) => {
+  watch: (kvm, report) => {
     const { tables } = kvm;
     const faults = new Faults(kvm);
     tables.readers.push((_table, _index, spte) => {
-      if (faults.mine !== null && permits(spte, faults.mine)) judge.exercised();
+      if (faults.mine !== null && permits(spte, faults.mine)) report.exercised();
     });
     tables.listeners.push((table, index, before, after) => {
       if (
@@ -122,8 +126,8 @@ const K15: KvmRule = {
       )
         return;
       if (!isShared(tables, table)) return;
-      judge.violated(
-        `entry ${tables.gfnOf(table, index)}@L${tables.levelOf(table)} left alone`,
+      report.violated(
+        `entry ${entryAt(tables.gfnOf(table, index), tables.levelOf(table))} left alone`,
         `${describeSpte(before)} -> ${describeSpte(after)}`,
       );
     });
@@ -138,7 +142,7 @@ const K16: KvmRule = {
     'present, and with mmu_lock held for read every entry was frozen.',
   source: 'Linux, tdp_mmu.c: handle_removed_pt(); recordings, invariants 5 and 6',
   versions: ['*'],
-  watch: ({ m, mmuLock, pages, tables }, judge) => {
+  watch: ({ m, mmuLock, pages, tables }, report) => {
     const underRead = new Map<number, boolean>();
     m.clearOnReset(underRead);
     tables.listeners.push((_table, _index, before, after) => {
@@ -148,17 +152,17 @@ const K16: KvmRule = {
     pages.onFree.push((page) => {
       if (pages.kindOf(pageNumberOf(page)) !== DIRECT_TABLE || tables.stageOf(page) !== UNLINKED)
         return;
-      judge.exercised();
+      report.exercised();
       for (let i = 0; i < tables.fanout; i++) {
         const spte = m.peek(pages.word(page, i));
         const gfn = tables.gfnOf(page, i);
         if (isPresent(spte))
-          judge.violated(
+          report.violated(
             `nothing present in table ${tableName(page)} (GFN ${gfn})`,
             describeSpte(spte),
           );
         else if (underRead.get(page) === true && spte !== FROZEN) {
-          judge.violated(`GFN ${gfn} frozen in table ${tableName(page)}`, describeSpte(spte));
+          report.violated(`GFN ${gfn} frozen in table ${tableName(page)}`, describeSpte(spte));
         }
       }
     });
@@ -171,12 +175,12 @@ const K18: KvmRule = {
   statement: 'NX recovery takes a table back only through the entry that still points to it.',
   source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_zap_possible_nx_huge_page()',
   versions: ['*'],
-  watch: ({ m, nx, tables }, judge) => {
+  watch: ({ m, nx, tables }, report) => {
     const target = new PerActor(m, -1);
     nx.listeners.push({
       recovering: (table) => {
         target.mine = table;
-        judge.exercised();
+        report.exercised();
       },
       recovered: () => {
         target.mine = -1;
@@ -185,7 +189,7 @@ const K18: KvmRule = {
     tables.listeners.push((table, _index, before, after) => {
       if (target.mine < 0 || before === after || tables.stageOf(table) === UNLINKED) return;
       if (before === tableSpte(target.mine) || isRoot(tables, target.mine)) return;
-      judge.violated(
+      report.violated(
         `the entry that points to table ${tableName(target.mine)}`,
         `one that holds ${describeSpte(before)}`,
       );

@@ -1,3 +1,4 @@
+import { entryAt } from '../../machine/levels.ts';
 import { pageNumberOf } from '../../machine/pages.ts';
 /** K8 to K12, K17, K19: what an SPTE may become. */
 import { PerActor } from '../../machine/per-actor.ts';
@@ -26,12 +27,12 @@ const K8: KvmRule = {
     'A leaf that is present never becomes a leaf of another page: it is taken away and flushed in between.',
   source: 'Linux, tdp_mmu.c: handle_changed_spte(); recordings, invariant 3',
   versions: ['*'],
-  watch: ({ tables }, judge) => {
+  watch: ({ tables }, report) => {
     tables.listeners.push((_table, _index, before, after) => {
       if (!isLeafSpte(before) || !isLeafSpte(after)) return;
-      judge.exercised();
+      report.exercised();
       if (pageOfSpte(before) === pageOfSpte(after)) return;
-      judge.violated(
+      report.violated(
         `${describeSpte(before)} goes away first`,
         `it becomes ${describeSpte(after)}`,
       );
@@ -48,10 +49,10 @@ const K9: KvmRule = {
   source:
     'Linux, tdp_mmu.c: handle_changed_spte(); recordings: MMIO of one generation replaces that of another',
   versions: ['*'],
-  watch: ({ tables }, judge) => {
+  watch: ({ tables }, report) => {
     tables.listeners.push((table, _index, before, after) => {
       if (!isShared(tables, table) || isPresent(after) || before === after) return;
-      judge.exercised();
+      report.exercised();
       const isLegal =
         isPresent(before) ||
         kindOfSpte(before) === MMIO ||
@@ -59,9 +60,9 @@ const K9: KvmRule = {
         after === FROZEN ||
         before === FROZEN;
       if (!isNonPresentSpte(after))
-        judge.violated('empty, FROZEN or MMIO', `bits of ${describeSpte(before)} changed`);
+        report.violated('empty, FROZEN or MMIO', `bits of ${describeSpte(before)} changed`);
       else if (!isLegal)
-        judge.violated(`${describeSpte(before)} stays`, `it becomes ${describeSpte(after)}`);
+        report.violated(`${describeSpte(before)} stays`, `it becomes ${describeSpte(after)}`);
     });
   },
 };
@@ -73,20 +74,20 @@ const K10: KvmRule = {
   source:
     'Linux, tdp_mmu.c: __tdp_mmu_set_spte_atomic(), tdp_mmu_set_spte(); recordings, invariant 5',
   versions: ['*'],
-  watch: ({ m, tables }, judge) => {
+  watch: ({ m, tables }, report) => {
     const owners = new Map<number, number>();
     m.clearOnReset(owners);
     const keyOf = (table: number, index: number): number =>
       pageNumberOf(table) * tables.fanout + index;
     tables.listeners.push((table, index, before, after) => {
       if (before === FROZEN && after !== FROZEN && owners.get(keyOf(table, index)) !== m.current) {
-        judge.violated(
-          `entry ${tables.gfnOf(table, index)}@L${tables.levelOf(table)} left FROZEN`,
+        report.violated(
+          `entry ${entryAt(tables.gfnOf(table, index), tables.levelOf(table))} left FROZEN`,
           describeSpte(after),
         );
       }
       if (after !== FROZEN || before === FROZEN) return;
-      judge.exercised();
+      report.exercised();
       owners.set(keyOf(table, index), m.current);
     });
   },
@@ -98,14 +99,14 @@ const K11: KvmRule = {
   statement: 'A fault that meets FROZEN on its way maps nothing and is taken again.',
   source: 'Linux, tdp_mmu.c: kvm_tdp_mmu_map()',
   versions: ['*'],
-  watch: (kvm, judge) => {
+  watch: (kvm, report) => {
     const { m, mmuLock, tables } = kvm;
     const faults = new Faults(kvm);
     const met = new PerActor(m);
     tables.readers.push((_table, _index, spte) => {
       if (spte !== FROZEN || faults.mine === null || !mmuLock.holds(m.current)) return;
       met.mine = 1;
-      judge.exercised();
+      report.exercised();
     });
     tables.listeners.push((table, _index, before, after) => {
       if (
@@ -115,7 +116,7 @@ const K11: KvmRule = {
         before === after
       )
         return;
-      judge.violated(
+      report.violated(
         'the fault goes away when it has met FROZEN',
         `it writes ${describeSpte(after)}`,
       );
@@ -131,7 +132,7 @@ const K11: KvmRule = {
       },
       faultEnded: (_vcpu, _fault, result) => {
         if (met.mine !== 0 && result !== RET_RETRY)
-          judge.violated('the fault is taken again', 'it says that it is done');
+          report.violated('the fault is taken again', 'it says that it is done');
       },
     });
   },
@@ -146,7 +147,7 @@ const K12: KvmRule = {
   source:
     'Linux, tdp_mmu.c: kvm_tdp_mmu_map(); mmu.c: host_pfn_mapping_level() (valid only under mmu_lock)',
   versions: ['*'],
-  watch: (kvm, judge) => {
+  watch: (kvm, report) => {
     const { attributes, m, mmuLock, primary, roots, slots, tables } = kvm;
     const asked = new PerActor(m);
     const levelAsked = (): void => {
@@ -161,10 +162,10 @@ const K12: KvmRule = {
     tables.listeners.push((table, index, before, after) => {
       const level = tables.levelOf(table);
       if (!isShared(tables, table) || !isLeafSpte(after) || isLeafSpte(before)) return;
-      judge.exercised();
+      report.exercised();
       if (level === 0) return;
       if (asked.mine === 0)
-        judge.violated('the level looked up under mmu_lock', 'it is from before');
+        report.violated('the level looked up under mmu_lock', 'it is from before');
       const gfn = tables.gfnOf(table, index);
       const asId = roots.asIdOf(tables.rootOf(table));
       const slot = slots.find(asId, gfn);
@@ -173,8 +174,8 @@ const K12: KvmRule = {
         slot !== NO_MEMSLOT &&
         gfn + tables.span(level) <= slots.gfnOf(slot) + slots.place(slot).pages;
       if (host >= level && within) return;
-      judge.violated(
-        `entry ${gfn}@L${level} only where the host maps that much`,
+      report.violated(
+        `entry ${entryAt(gfn, level)} only where the host maps that much`,
         `the host maps level ${host}`,
       );
     });
@@ -187,12 +188,12 @@ const K17: KvmRule = {
   statement: 'An entry that points to a table never comes to point to another: tables do not move.',
   source: 'Linux, tdp_mmu.c: handle_changed_spte(); recordings, invariant 3',
   versions: ['*'],
-  watch: ({ tables }, judge) => {
+  watch: ({ tables }, report) => {
     tables.listeners.push((_table, _index, before, after) => {
       if (kindOfSpte(before) !== TABLE || before === after) return;
-      judge.exercised();
+      report.exercised();
       if (kindOfSpte(after) === TABLE)
-        judge.violated(`${describeSpte(before)} goes away first`, describeSpte(after));
+        report.violated(`${describeSpte(before)} goes away first`, describeSpte(after));
     });
   },
 };
@@ -205,17 +206,17 @@ const K19: KvmRule = {
     'MMU-writable are both off.',
   source: 'Linux, spte.h; commit 7c8a4742c4ab',
   versions: ['*'],
-  watch: (kvm, judge) => {
+  watch: (kvm, report) => {
     const { m, roots, tables, tracked } = kvm;
     kvm.listeners.push({
       kept: (what, asId, gfn) => {
         if (what !== 'track') return;
-        judge.exercised();
+        report.exercised();
         for (const root of roots.all()) {
           if (roots.isInvalid(root) || roots.asIdOf(root) !== asId) continue;
           const leaf = leafAt(kvm, root, gfn);
           if ((leaf & (WRITABLE | MMU_WRITABLE)) === 0) continue;
-          judge.violated(`GFN ${gfn} neither writable nor MMU-writable`, describeSpte(leaf));
+          report.violated(`GFN ${gfn} neither writable nor MMU-writable`, describeSpte(leaf));
         }
       },
     });
@@ -234,7 +235,7 @@ const K19: KvmRule = {
         tables.levelOf(table) > 0
       )
         return;
-      judge.violated(`GFN ${gfn}, which is shadowed, not writable`, describeSpte(after));
+      report.violated(`GFN ${gfn}, which is shadowed, not writable`, describeSpte(after));
     });
   },
 };

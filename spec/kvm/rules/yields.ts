@@ -1,3 +1,4 @@
+import { entryAt } from '../../machine/levels.ts';
 /** K27 to K30: when a walk may drop mmu_lock on its way, and how it goes on. */
 import { PerActor } from '../../machine/per-actor.ts';
 import type { Walk } from '../iterator.ts';
@@ -24,7 +25,7 @@ const K27: KvmRule = {
     'it yields only when it got further since it last did.',
   source: 'Linux, tdp_mmu.c: tdp_mmu_iter_need_resched(), tdp_mmu_zap_root() (passes by level)',
   versions: ['*'],
-  watch: ({ listeners, m, mmuLock, tables }, judge) => {
+  watch: ({ listeners, m, mmuLock, tables }, report) => {
     const isLong = new PerActor(m);
     const reads = new PerActor(m);
     const disposed = new PerActor(m);
@@ -47,9 +48,9 @@ const K27: KvmRule = {
       },
       offered: restart,
       yielding: (walk) => {
-        judge.exercised();
+        report.exercised();
         if (last[m.current]?.walk === walk && last[m.current]?.gfn === walk.nextGfn) {
-          judge.violated(
+          report.violated(
             `the walk beyond GFN ${walk.nextGfn} before it yields again`,
             'it is where it was',
           );
@@ -61,7 +62,7 @@ const K27: KvmRule = {
       if (isLong.mine === 0 || !mmuLock.holds(m.current)) return;
       reads.mine += 1;
       if (reads.mine > MOST_READS)
-        judge.violated(`an offer to yield within ${MOST_READS} entries`, 'none');
+        report.violated(`an offer to yield within ${MOST_READS} entries`, 'none');
     });
     tables.listeners.push((table, _index, before, after) => {
       if (
@@ -74,7 +75,7 @@ const K27: KvmRule = {
       if (!isShared(tables, table)) return;
       disposed.mine += 1;
       if (disposed.mine > MOST_TABLES)
-        judge.violated(`an offer to yield within ${MOST_TABLES} tables`, 'none');
+        report.violated(`an offer to yield within ${MOST_TABLES} tables`, 'none');
     });
   },
 };
@@ -85,7 +86,7 @@ const K28: KvmRule = {
   statement: 'After a yield a walk starts over at its root, at the GFN it had come to.',
   source: 'Linux, tdp_iter.c: tdp_iter_restart(); commit 3a0f64de479c',
   versions: ['*'],
-  watch: ({ listeners, m, mmuLock, tables }, judge) => {
+  watch: ({ listeners, m, mmuLock, tables }, report) => {
     const expected = new PerActor(m, -1);
     listeners.push({
       yielding: (walk) => {
@@ -96,11 +97,11 @@ const K28: KvmRule = {
       if (expected.mine < 0 || !mmuLock.holds(m.current)) return;
       const gfn = expected.mine;
       expected.mine = -1;
-      judge.exercised();
+      report.exercised();
       if (isRoot(tables, table) && index === tables.index(gfn, tables.rootLevel)) return;
-      judge.violated(
+      report.violated(
         `the root's entry for GFN ${gfn}`,
-        `entry ${tables.gfnOf(table, index)}@L${tables.levelOf(table)}`,
+        `entry ${entryAt(tables.gfnOf(table, index), tables.levelOf(table))}`,
       );
     });
   },
@@ -113,7 +114,7 @@ const K29: KvmRule = {
     'A walk that yields holds a reference of its own to the root it is in; nobody goes on from a root that is gone.',
   source: 'Linux, tdp_mmu.c: tdp_mmu_next_root(); commit 7533377215b6',
   versions: ['*'],
-  watch: ({ listeners, m, roots }, judge) => {
+  watch: ({ listeners, m, roots }, report) => {
     const held = new Map<number, number>();
     m.clearOnReset(held);
     const keyOf = (root: number): number => (m.current + 1) * 0x40_0000 + root;
@@ -124,9 +125,9 @@ const K29: KvmRule = {
     roots.listeners.push({ got: (root) => change(root, 1), dropped: (root) => change(root, -1) });
     listeners.push({
       yielding: ({ root }) => {
-        judge.exercised();
+        report.exercised();
         if ((held.get(keyOf(root)) ?? 0) > 0) return;
-        judge.violated(`a reference to root ${tableName(root)}`, 'the walk yields without one');
+        report.violated(`a reference to root ${tableName(root)}`, 'the walk yields without one');
       },
     });
   },
@@ -139,20 +140,20 @@ const K30: KvmRule = {
   source:
     'Linux, tdp_mmu.c: tdp_mmu_zap_leafs() (can_yield); kvm_main.c: MMU_NOTIFIER_RANGE_BLOCKABLE',
   versions: ['*'],
-  watch: ({ listeners, m }, judge) => {
+  watch: ({ listeners, m }, report) => {
     const mayNotWait = new PerActor(m);
     listeners.push({
       promised: (what) => {
         if (what !== 'unmap-atomic') return;
         mayNotWait.mine = 1;
-        judge.exercised();
+        report.exercised();
       },
       kept: (what) => {
         if (what === 'unmap-atomic') mayNotWait.mine = 0;
       },
       yielding: (walk) => {
         if (mayNotWait.mine !== 0)
-          judge.violated(
+          report.violated(
             'no yield, as the notifier may not wait',
             `it yields at GFN ${walk.nextGfn}`,
           );

@@ -1,5 +1,5 @@
 /**
- * TDH.MEM.TRACK: advances TD_EPOCH, once every VCPU that entered in the previous epoch has left.
+ * TDH.MEM.TRACK: advances TD_EPOCH, once every vCPU that entered in the previous epoch has left.
  *
  * RCX TDR. Source: module notes §3; epoch notes, rule 2.
  */
@@ -22,7 +22,7 @@ export const memTrack: InterfaceFunction = {
       return status;
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
 
-    // LOCK: the epoch, against VCPUs that are entering
+    // LOCK: the epoch, against vCPUs that are entering
     const taken = yield* tdx.acquire(call, HELD_EPOCH, tdCell(tdx, call, TD.EPOCH_LOCK), EXCLUSIVE);
     if (!taken) return S.on(S.OPERAND_BUSY, S.OPERANDS.TD_EPOCH);
 

@@ -1,5 +1,5 @@
 /**
- * TDH.MNG.VPFLUSHDONE: says that no VCPU of the TD is associated with an LP any more. The TD is
+ * TDH.MNG.VPFLUSHDONE: says that no vCPU of the TD is associated with an LP any more. The TD is
  * blocked from here on, its HKID waits for the caches to be written back.
  *
  * RCX TDR, held exclusively. A fatal TD is not refused, nor one whose key was never configured.
@@ -26,7 +26,7 @@ export const mngVpflushdone: InterfaceFunction = {
     const taken = yield* tdx.acquire(call, HELD_KOT, keys.lock, EXCLUSIVE);
     if (!taken) return S.on(S.OPERAND_BUSY, S.OPERANDS.KOT);
 
-    // GUARD: life cycle; VCPUs, which only an initialised TD can have
+    // GUARD: life cycle; vCPUs, which only an initialised TD can have
     const lifecycle = tdGet(tdx, call, TD.LIFECYCLE);
     if (lifecycle !== KEYS_CONFIGURED && lifecycle !== HKID_ASSIGNED)
       return S.LIFECYCLE_STATE_INCORRECT;

@@ -59,7 +59,7 @@ export const pageDemote: InterfaceFunction = {
     // LOCK: the tree, then the entry
     if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;
 
-    // GUARD: the entry; no VCPU can still have it in its TLB; the new page
+    // GUARD: the entry; no vCPU can still have it in its TLB; the new page
     if ((status = requireState(call, SPLITTABLE)) !== S.SUCCESS) return status;
     const page = geometry.align(pageOf(call.entry), level);
     call.entry = entry(stateOf(call.entry), page); // without the accept counter, also for what is reported

@@ -69,7 +69,7 @@ export const pagePromote: InterfaceFunction = {
     const table = pageOf(call.entry);
     if ((status = yield* implicitPage(tdx, call, table, 0, EPT)) !== S.SUCCESS) return status;
 
-    // GUARD: no VCPU can still walk through the page
+    // GUARD: no vCPU can still walk through the page
     const bepoch = pamt.bepoch(table, 0);
     if ((status = yield* requireBlockedAndTracked(tdx, call, bepoch)) !== S.SUCCESS) return status;
 

@@ -50,7 +50,7 @@ export const pageRelocate: InterfaceFunction = {
     if (call.in.r8 === addressOf(tdx, old)) return S.on(S.OPERAND_INVALID, S.OPERANDS.R8);
     if ((status = yield* implicitPage(tdx, call, old, 0, REG)) !== S.SUCCESS) return status;
 
-    // GUARD: no VCPU can still have the old page in its TLB; the new one is free
+    // GUARD: no vCPU can still have the old page in its TLB; the new one is free
     const bepoch = tdx.pamt.bepoch(old, 0);
     if ((status = yield* requireBlockedAndTracked(tdx, call, bepoch)) !== S.SUCCESS) return status;
     if ((status = yield* newPageOperand(tdx, call, call.in.r8, 0)) !== S.SUCCESS) return status;

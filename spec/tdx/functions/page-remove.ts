@@ -53,7 +53,7 @@ export const pageRemove: InterfaceFunction = {
     const page = tdx.geometry.align(pageOf(call.entry), level);
     if ((status = yield* implicitPage(tdx, call, page, level, REG)) !== S.SUCCESS) return status;
 
-    // GUARD: no VCPU can still have it in its TLB
+    // GUARD: no vCPU can still have it in its TLB
     const bepoch = tdx.pamt.bepoch(page, level);
     if ((status = yield* requireBlockedAndTracked(tdx, call, bepoch)) !== S.SUCCESS) return status;
 

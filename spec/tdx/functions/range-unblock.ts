@@ -1,5 +1,5 @@
 /**
- * TDH.MEM.RANGE.UNBLOCK: undoes RANGE.BLOCK, once the blocking is known to every VCPU.
+ * TDH.MEM.RANGE.UNBLOCK: undoes RANGE.BLOCK, once the blocking is known to every vCPU.
  *
  * RCX GPA and level; RDX TDR. The tree is locked exclusively. TLB_TRACKING_NOT_DONE names the tree
  * as its operand. Source: module notes §3; epoch notes, rules 5-7.
@@ -49,7 +49,7 @@ export const rangeUnblock: InterfaceFunction = {
     // LOCK: the tree, then the entry
     if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;
 
-    // GUARD: the entry, and that no VCPU still runs from before the block
+    // GUARD: the entry, and that no vCPU still runs from before the block
     if ((status = requireState(call, ALL_BLOCKED)) !== S.SUCCESS) return status;
     const page = pageOf(call.entry);
     if (tdGet(tdx, call, TD.OP_STATE) === RUNNABLE) {

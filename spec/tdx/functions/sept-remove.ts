@@ -46,7 +46,7 @@ export const septRemove: InterfaceFunction = {
     const page = pageOf(call.entry);
     if ((status = yield* implicitPage(tdx, call, page, 0, EPT)) !== S.SUCCESS) return status;
 
-    // GUARD: no VCPU can still walk through it, and nothing is mapped below it
+    // GUARD: no vCPU can still walk through it, and nothing is mapped below it
     const bepoch = tdx.pamt.bepoch(page, 0);
     if ((status = yield* requireBlockedAndTracked(tdx, call, bepoch)) !== S.SUCCESS) return status;
     if (!isEmpty(tdx, page)) return aboutEntry(call, S.EPT_PAGE_NOT_FREE);

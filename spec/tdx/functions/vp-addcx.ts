@@ -1,5 +1,5 @@
 /**
- * TDH.VP.ADDCX: gives a VCPU that is not yet initialised one more page.
+ * TDH.VP.ADDCX: gives a vCPU that is not yet initialised one more page.
  *
  * RCX the page; RDX TDVPR, held exclusively and let go of first. Up to 15 pages, whatever the
  * number of L2 VMs. Source: life-cycle notes §2; `lifecycle-locks.json`.
@@ -36,7 +36,7 @@ export const vpAddcx: InterfaceFunction = {
     if ((status = yield* implicitTdr(tdx, call, ownerOfTdvpr(tdx, call.tdvpr))) !== S.SUCCESS)
       return status;
 
-    // GUARD: TD state, the VCPU, the page
+    // GUARD: TD state, the vCPU, the page
     if ((status = yield* tdStateLocked(tdx, call, IN_INITIALIZED)) !== S.SUCCESS) return status;
     if (vpGet(tdx, call, VP.STATE) !== VCPU_UNINITIALIZED) return S.VCPU_STATE_INCORRECT;
     const pages = vpGet(tdx, call, VP.NUM_PAGES);

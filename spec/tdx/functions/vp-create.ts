@@ -1,5 +1,5 @@
 /**
- * TDH.VP.CREATE: creates a VCPU: a free page becomes its TDVPR.
+ * TDH.VP.CREATE: creates a vCPU: a free page becomes its TDVPR.
  *
  * RCX the page; RDX TDR. NUM_VCPUS does not count it before TDH.VP.INIT. Source: life-cycle notes
  * §2; `lifecycle-locks.json`.

@@ -1,9 +1,9 @@
 /**
- * TDH.VP.ENTER: enters the TD on a VCPU.
+ * TDH.VP.ENTER: enters the TD on a vCPU.
  *
- * RCX TDVPR and flags in bits 53:52. On success the VCPU is in the guest, and keeps the locks of
+ * RCX TDVPR and flags in bits 53:52. On success the vCPU is in the guest, and keeps the locks of
  * its TDVPR and of the TDR until the TD exit (guest/td-exit.ts). A call that is refused for
- * TD_EPOCH leaves the VCPU associated with the LP; one that is refused for SEPT_TREE has updated
+ * TD_EPOCH leaves the vCPU associated with the LP; one that is refused for SEPT_TREE has updated
  * VCPU_EPOCH, too. While zero-step mitigation lists a GPA that still faults, the answer is an EPT
  * violation without an entry. Source: module notes §3 and §7; epoch notes, rule 3;
  * `commit-order.jsonl`, `locks.json`.
@@ -66,7 +66,7 @@ export const vpEnter: InterfaceFunction = {
     if ((status = yield* implicitTdr(tdx, call, ownerOfTdvpr(tdx, call.tdvpr))) !== S.SUCCESS)
       return status;
 
-    // GUARD: TD state, the VCPU
+    // GUARD: TD state, the vCPU
     if ((status = yield* tdStateLocked(tdx, call, IN_RUNNABLE)) !== S.SUCCESS) return status;
     if ((status = tdvpsAllocated(tdx, call)) !== S.SUCCESS) return status;
     if ((yield* m.read(vpCell(tdx, call, VP.STATE))) !== VCPU_READY) return S.VCPU_STATE_INCORRECT;
@@ -78,25 +78,25 @@ export const vpEnter: InterfaceFunction = {
     else if (m.peek(place) !== lp + 1) return S.VCPU_ASSOCIATED;
     if (flags !== 0) return invalid;
 
-    // LOCK: the epoch, against TRACK; EFFECT: the VCPU counts among those that entered in it
+    // LOCK: the epoch, against TRACK; EFFECT: the vCPU counts among those that entered in it
     const taken = yield* tdx.acquire(call, HELD_EPOCH, tdCell(tdx, call, TD.EPOCH_LOCK), SHARED);
     if (!taken) return S.on(S.OPERAND_BUSY, S.OPERANDS.TD_EPOCH);
     const epoch = tdGet(tdx, call, TD.TD_EPOCH);
     yield* m.add(tdCell(tdx, call, refcountOf(epoch)), 1);
     yield* tdx.release(call, HELD_EPOCH);
     if (epoch !== vpGet(tdx, call, VP.VCPU_EPOCH)) {
-      // an LP that is new to the VCPU holds none of its translations
+      // an LP that is new to the vCPU holds none of its translations
       if (!isNew) for (const listener of tdx.listeners) listener.tlbFlushed?.(call.tdvpr);
       yield* m.write(vpCell(tdx, call, VP.VCPU_EPOCH), epoch);
     }
 
-    // GUARD: zero-step mitigation; a refusal takes the VCPU back out of the epoch
+    // GUARD: zero-step mitigation; a refusal takes the vCPU back out of the epoch
     if ((status = yield* filterSteps(tdx, call)) !== S.SUCCESS) {
       yield* m.add(tdCell(tdx, call, refcountOf(epoch)), -1);
       return status;
     }
 
-    // EFFECT: the VCPU runs, and keeps what it holds of TDVPR and TDR
+    // EFFECT: the vCPU runs, and keeps what it holds of TDVPR and TDR
     yield* tdx.release(call, HELD_OP_STATE);
     yield* tdx.release(call, HELD_TREE);
     yield* m.write(vpCell(tdx, call, VP.STATE), VCPU_ACTIVE);
@@ -109,7 +109,7 @@ export const vpEnter: InterfaceFunction = {
 /**
  * With GPAs listed, takes the tree exclusively and walks to each of them. If one still faults,
  * answers with the EPT violation that it would cause; if none does, the tree stays locked until the
- * VCPU enters.
+ * vCPU enters.
  */
 function* filterSteps(tdx: TdxModule, call: Call): Steps<S.Status> {
   rememberRip(tdx, call.tdvpr);

@@ -1,7 +1,7 @@
 /**
- * TDH.VP.FLUSH: dissociates a VCPU from the calling LP, whose caches of it are flushed.
+ * TDH.VP.FLUSH: dissociates a vCPU from the calling LP, whose caches of it are flushed.
  *
- * RCX TDVPR, held exclusively, so that a running VCPU is busy. Neither FATAL nor OP_STATE is looked
+ * RCX TDVPR, held exclusively, so that a running vCPU is busy. Neither FATAL nor OP_STATE is looked
  * at. Source: life-cycle notes §2; `commit-order.jsonl`.
  */
 import { HELD_TDR } from '../call.ts';
@@ -35,12 +35,12 @@ export const vpFlush: InterfaceFunction = {
     if ((status = yield* implicitTdr(tdx, call, ownerOfTdvpr(tdx, call.tdvpr))) !== S.SUCCESS)
       return status;
 
-    // GUARD: life cycle, the VCPU
+    // GUARD: life cycle, the vCPU
     if (tdGet(tdx, call, TD.LIFECYCLE) !== KEYS_CONFIGURED) return S.TD_KEYS_NOT_CONFIGURED;
     if ((status = tdvpsAllocated(tdx, call)) !== S.SUCCESS) return status;
     if (vpGet(tdx, call, VP.ASSOC_LPID) !== lp + 1) return S.VCPU_NOT_ASSOCIATED;
 
-    // EFFECT: the LP forgets the VCPU
+    // EFFECT: the LP forgets the vCPU
     for (const listener of tdx.listeners) listener.tlbFlushed?.(call.tdvpr);
     yield* m.write(vpCell(tdx, call, VP.ASSOC_LPID), 0);
     yield* m.add(tdCell(tdx, call, TD.NUM_ASSOC_VCPUS), -1);

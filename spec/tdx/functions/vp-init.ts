@@ -1,5 +1,5 @@
 /**
- * TDH.VP.INIT: initialises a VCPU, which is associated with the calling LP from here on.
+ * TDH.VP.INIT: initialises a vCPU, which is associated with the calling LP from here on.
  *
  * RCX TDVPR, held exclusively; RDX the guest's initial RCX. A call that is refused for
  * IA32_TSC_ADJUST leaves NUM_VCPUS incremented. Source: life-cycle notes §2;
@@ -37,7 +37,7 @@ export const vpInit: InterfaceFunction = {
     if ((status = yield* implicitTdr(tdx, call, ownerOfTdvpr(tdx, call.tdvpr))) !== S.SUCCESS)
       return status;
 
-    // GUARD: TD state, the VCPU
+    // GUARD: TD state, the vCPU
     if ((status = yield* tdStateLocked(tdx, call, IN_INITIALIZED)) !== S.SUCCESS) return status;
     if ((status = tdvpsAllocated(tdx, call)) !== S.SUCCESS) return status;
     if (vpGet(tdx, call, VP.STATE) !== VCPU_UNINITIALIZED) return S.VCPU_STATE_INCORRECT;

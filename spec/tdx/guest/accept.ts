@@ -1,7 +1,7 @@
 /**
  * TDG.MEM.PAGE.ACCEPT: the guest accepts a pending page; the module zeroes it and maps it.
  *
- * RCX GPA and level (0 or 1). It takes no tree or OP_STATE lock: the running VCPU's REFCOUNT keeps
+ * RCX GPA and level (0 or 1). It takes no tree or OP_STATE lock: the running vCPU's REFCOUNT keeps
  * the tables it walks from being freed. A 2 MiB page is zeroed 4 KiB at a time; an interrupt in
  * between is let in, with the progress kept in the entry. Source: module notes §4;
  * `commit-order.jsonl`.

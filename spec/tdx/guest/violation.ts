@@ -1,5 +1,5 @@
 /**
- * EPT violations of a running VCPU that the VMM has to resolve: what it is told, and the TD exit.
+ * EPT violations of a running vCPU that the VMM has to resolve: what it is told, and the TD exit.
  *
  * Source: the TD_EXIT rows of `HW.GUEST.ACCESS` and `TDG.MEM.PAGE.ACCEPT` in the sequential
  * recordings.

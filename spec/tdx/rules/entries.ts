@@ -137,17 +137,17 @@ const T01: TdxRule = {
     'A Secure EPT entry changes only as the function that writes it may change it, given what the TD may do.',
   source: 'module notes §3; epoch notes, rule 6; transitions.json, observed rows',
   versions: ['*'],
-  watch: (tdx, judge) => {
+  watch: (tdx, report) => {
     tdx.listeners.push({
       entryWritten: (cell, before, after, call) => {
         if (withoutLocks(before) === withoutLocks(after)) return;
-        judge.exercised();
+        report.exercised();
         if (cell === call.entryCell) {
           if (mayChange(tdx, call, before, after)) return;
           // a writer who has read something else: T12
           if (withoutLocks(before) !== withoutLocks(call.entry)) return;
         }
-        judge.violated(
+        report.violated(
           `${call.name} takes ${describeEntry(before)} where it may`,
           describeEntry(after),
         );
@@ -172,15 +172,15 @@ const T02: TdxRule = {
     'An entry changes only in a table that the tree reaches: parents come before children, and go after them.',
   source: 'module notes §2 (walk), §3 (SEPT.ADD links last)',
   versions: ['*'],
-  watch: (tdx, judge) => {
+  watch: (tdx, report) => {
     tdx.listeners.push({
       entryWritten: (_cell, before, after, call) => {
         if (withoutLocks(before) === withoutLocks(after)) return;
-        judge.exercised();
+        report.exercised();
         const reached = tableAt(tdx, call.tdr, gfnOf(call.in.rcx), call.level);
         if (reached === call.table) return;
         const where = reached < 0 ? 'no table there' : `page ${reached}`;
-        judge.violated(
+        report.violated(
           `${call.name} changes an entry of the tree`,
           `it is in page ${call.table}; there is ${where}`,
         );
@@ -195,15 +195,15 @@ const T03: TdxRule = {
   statement: 'A table is removed only when every one of its entries is FREE.',
   source: 'module notes §3 (SEPT.REMOVE)',
   versions: ['*'],
-  watch: (tdx, judge) => {
+  watch: (tdx, report) => {
     tdx.listeners.push({
       entryWritten: (_cell, before, after) => {
         if (!isTable(before) || stateOf(after) !== FREE) return;
-        judge.exercised();
+        report.exercised();
         for (let i = 0; i < tdx.geometry.fanout; i++) {
           const child = tdx.m.peek(tdx.memory.word(pageOf(before), i));
           if (stateOf(child) === FREE) continue;
-          return judge.violated(
+          return report.violated(
             'every entry of the removed table FREE',
             `entry ${i} is ${describeEntry(child)}`,
           );
@@ -220,7 +220,7 @@ const T04: TdxRule = {
     'A page has one owner and one use: with no call in flight, PAMT says of a page what the tree says.',
   source: 'module notes §2 (new page), §3; final dumps of the sequential recordings',
   versions: ['*'],
-  watch: (tdx, judge) => {
+  watch: (tdx, report) => {
     const calls = openCalls(tdx);
     /** Entries that changed since no call was in flight, with the last call that changed each. */
     const changed = new Map<Cell, Call>();
@@ -241,21 +241,21 @@ const T04: TdxRule = {
           },
         ] of changed) {
           if (tableAt(tdx, tdr, gfnOf(rcx), level) !== table) continue; // the table has gone since
-          judge.exercised();
+          report.exercised();
           const e = tdx.m.peek(cell);
           const seen = disagreement(tdx, e, level, tdr);
           if (seen !== null)
-            judge.violated(`PAMT agrees with ${describeEntry(withoutLocks(e))}`, seen);
+            report.violated(`PAMT agrees with ${describeEntry(withoutLocks(e))}`, seen);
         }
         changed.clear();
       },
     });
   },
-  atRest: (tdx, judge) => {
+  atRest: (tdx, report) => {
     for (const tdr of tdsOf(tdx)) {
-      judge.exercised();
+      report.exercised();
       const seen = treeDisagreement(tdx, tdr);
-      if (seen !== null) judge.violated('PAMT agrees with the tree', seen);
+      if (seen !== null) report.violated('PAMT agrees with the tree', seen);
     }
   },
 };

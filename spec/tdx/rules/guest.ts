@@ -10,17 +10,17 @@ const T14: TdxRule = {
   statement: 'A page that the guest accepts is all zeroes when it becomes accessible.',
   source: 'module notes §4',
   versions: ['*'],
-  watch: (tdx, judge) => {
+  watch: (tdx, report) => {
     tdx.listeners.push({
       entryWritten: (_cell, before, after, call) => {
         if (call.name !== ACCEPT || stateOf(before) !== PENDING || stateOf(after) !== MAPPED)
           return;
-        judge.exercised();
+        report.exercised();
         for (let i = 0; i < tdx.geometry.span(call.level); i++) {
           const page = pageOf(after) + i;
           for (let word = 0; word < tdx.memory.wordsPerPage; word++) {
             if (tdx.m.peek(tdx.memory.word(page, word)) === 0) continue;
-            return judge.violated('zeroes', `word ${word} of page ${page} is not zero`);
+            return report.violated('zeroes', `word ${word} of page ${page} is not zero`);
           }
         }
       },
@@ -36,13 +36,13 @@ const T15: TdxRule = {
   source: 'races.json; finding F1 (module 1.5 breaks it when PAGE.AUG races)',
   versions: ['*'],
   finding: { id: 'F1', versions: ['1.5'] },
-  watch: (tdx, judge) => {
+  watch: (tdx, report) => {
     tdx.listeners.push({
       ended: (call, status) => {
         if (call.name !== ACCEPT || classOf(status) !== PAGE_SIZE_MISMATCH) return;
-        judge.exercised();
+        report.exercised();
         const e = tdx.m.peek(call.entryCell);
-        if (isLeaf(e)) judge.violated('a table at that level', describeEntry(e));
+        if (isLeaf(e)) report.violated('a table at that level', describeEntry(e));
       },
     });
   },

@@ -18,9 +18,9 @@ const T09: TdxRule = {
     'A lock excludes: an exclusive holder is alone, shared ones share; a call that ends holds none.',
   source: 'module notes §5; conflicts.json; locks.json',
   versions: ['*'],
-  watch: (tdx, judge) => {
+  watch: (tdx, report) => {
     const holders = holdersOf(tdx);
-    /** What a call's actor held when the call began: a VCPU inside keeps its TDVPR and TDR. */
+    /** What a call's actor held when the call began: a vCPU inside keeps its TDVPR and TDR. */
     const before = new Map<Call, number>();
     tdx.m.clearOnReset(before);
     tdx.listeners.push({
@@ -31,18 +31,18 @@ const T09: TdxRule = {
         const keeps =
           status === MODULE_HALT || (call.name === 'TDH.VP.ENTER' && status === SUCCESS);
         if (keeps || holders.totalOfCurrent <= held) return;
-        judge.violated(`${call.name} lets go of its locks`, 'it holds some');
+        report.violated(`${call.name} lets go of its locks`, 'it holds some');
       },
     });
     tdx.locks.listeners.push({
       taken: (cell) => {
         const held = holders.of(cell);
         if (held === 1 || held === ALONE) return; // nobody else
-        judge.exercised();
+        report.exercised();
         if (held < ALONE) return;
-        judge.violated('no holder that excludes another one', `${tdx.m.nameOf(cell)} was held`);
+        report.violated('no holder that excludes another one', `${tdx.m.nameOf(cell)} was held`);
       },
-      refused: () => judge.exercised(),
+      refused: () => report.exercised(),
       released: () => {},
     });
   },
@@ -57,7 +57,7 @@ const T10: TdxRule = {
     'An entry changes under the locks that the table of the module version names, and no fewer.',
   source: 'locks.json (1.5); the base specification of 1.0 as quoted in the thread of January 2023',
   versions: ['*'],
-  watch: (tdx, judge) => {
+  watch: (tdx, report) => {
     const holders = holdersOf(tdx);
     const missing = (call: Call): string[] => {
       // The table itself, not what this module makes of it. SEPT_CALLS are its keys.
@@ -74,10 +74,10 @@ const T10: TdxRule = {
     tdx.listeners.push({
       entryWritten: (_cell, before, after, call) => {
         if (withoutLocks(before) === withoutLocks(after) || !SEPT_CALLS.has(call.name)) return;
-        judge.exercised();
+        report.exercised();
         const absent = missing(call);
         if (absent.length > 0)
-          judge.violated(`${call.name} has locked ${absent.join(' and ')}`, 'it has not');
+          report.violated(`${call.name} has locked ${absent.join(' and ')}`, 'it has not');
       },
     });
   },
@@ -90,7 +90,7 @@ const T11: TdxRule = {
     'BUSY is answered only where somebody holds the lock in a conflicting mode, or has changed the entry.',
   source: 'conflicts.json (yFailedLock); module notes §5',
   versions: ['*'],
-  watch: (tdx, judge) => {
+  watch: (tdx, report) => {
     const calls = openCalls(tdx);
     const holders = holdersOf(tdx);
     /**
@@ -129,13 +129,13 @@ const T11: TdxRule = {
       ended: (call, status) => {
         const hasGround = grounded.delete(call);
         if (classOf(status) !== OPERAND_BUSY) return;
-        judge.exercised();
+        report.exercised();
         if (hasGround) return;
         const seen =
           call.busyLock < 0
             ? 'nobody changed the entry'
             : `nobody held ${tdx.m.nameOf(call.busyLock)}`;
-        judge.violated(`${call.name} meets no conflict and is not busy`, seen);
+        report.violated(`${call.name} meets no conflict and is not busy`, seen);
       },
     });
   },
@@ -165,16 +165,16 @@ const T12: TdxRule = {
     'No update of an entry is lost: nobody overwrites one it has not seen, or reports one it has not made.',
   source: 'module notes §4 (ACCEPT writes from its copy) and §5',
   versions: ['*'],
-  watch: (tdx, judge) => {
+  watch: (tdx, report) => {
     const updated = new Set<Call>();
     tdx.m.clearOnReset(updated);
     tdx.listeners.push({
       entryWritten: (cell, before, after, call) => {
         if (withoutLocks(before) === withoutLocks(after) || cell !== call.entryCell) return;
-        judge.exercised();
+        report.exercised();
         updated.add(call);
         if (withoutLocks(before) === withoutLocks(call.entry)) return;
-        judge.violated(
+        report.violated(
           `${call.name} writes over ${describeEntry(withoutLocks(call.entry))}, as it read it`,
           describeEntry(withoutLocks(before)),
         );
@@ -183,7 +183,7 @@ const T12: TdxRule = {
         const hasUpdated = updated.delete(call);
         if (status !== SUCCESS || hasUpdated || !UPDATES.has(call.name) || call.exitReason >= 0)
           return;
-        judge.violated(`${call.name} has changed the entry`, 'it succeeds, and has not');
+        report.violated(`${call.name} has changed the entry`, 'it succeeds, and has not');
       },
     });
   },
@@ -197,7 +197,7 @@ const T13: TdxRule = {
     'A host call that is refused an entry lock asks for priority: no guest takes the lock until it is let in.',
   source: 'conflicts.json, host-priority experiments; module notes §5',
   versions: ['1.5'],
-  watch: (tdx, judge) => {
+  watch: (tdx, report) => {
     const calls = openCalls(tdx);
     /**
      * Entries that a refused host has asked for. A whole-entry write forgets the request, as it
@@ -210,15 +210,15 @@ const T13: TdxRule = {
     tdx.locks.listeners.push({
       taken: (cell) => {
         if (caller().in.vcpu >= 0 && wanted.has(cell)) {
-          judge.violated('the guest refused: a host asks', 'the guest took the entry lock');
+          report.violated('the guest refused: a host asks', 'the guest took the entry lock');
         }
         wanted.delete(cell);
       },
       refused: (cell) => {
         if (caller().in.vcpu >= 0 || cell !== caller().entryCell) return;
-        judge.exercised();
+        report.exercised();
         if ((tdx.m.peek(cell) & HOST_PRIORITY) === 0)
-          judge.violated('the host asks for priority', 'the bit is clear');
+          report.violated('the host asks for priority', 'the bit is clear');
         wanted.add(cell);
       },
       released: () => {},

@@ -1,5 +1,5 @@
 /** What holds of a TD's pages, and of the platform, as a whole. */
-import type { Judge } from '../../machine/monitor.ts';
+import type { Reporter } from '../../machine/monitor.ts';
 import type { TdxModule } from '../module.ts';
 import { tdGet } from '../operands.ts';
 import { describeStatus, MODULE_HALT, SUCCESS } from '../status.ts';
@@ -15,12 +15,12 @@ const T07: TdxRule = {
   // A VMM is judged by it under 1.5, too: which calls it makes at the same time is its own affair.
   source: 'races.json; module notes §6; finding F2 (module 1.5 breaks it when PAGE.AUG races)',
   versions: ['*'],
-  watch: (tdx, judge) => {
+  watch: (tdx, report) => {
     tdx.listeners.push({
       ended: (call, status) => {
-        judge.exercised();
+        report.exercised();
         if (status === MODULE_HALT)
-          judge.violated(`${call.name} returns a status`, 'the module halted the platform');
+          report.violated(`${call.name} returns a status`, 'the module halted the platform');
       },
     });
   },
@@ -35,25 +35,25 @@ const T08: TdxRule = {
     'With no call in flight, CHLDCNT is the number of 4 KiB pages that PAMT gives to the TD.',
   source: 'checks on the recordings (README); life-cycle notes §4',
   versions: ['*'],
-  watch: (tdx, judge) => {
+  watch: (tdx, report) => {
     const calls = openCalls(tdx);
     tdx.listeners.push({
       ended: ({ name, tdr, page }, status) => {
         if (name === RECLAIM && status === SUCCESS && tdr !== page && calls.quiet)
-          recount(tdx, tdr, judge);
+          recount(tdx, tdr, report);
       },
     });
   },
-  atRest: (tdx, judge) => {
-    for (const tdr of tdsOf(tdx)) recount(tdx, tdr, judge);
+  atRest: (tdx, report) => {
+    for (const tdr of tdsOf(tdx)) recount(tdx, tdr, report);
   },
 };
 
-function recount(tdx: TdxModule, tdr: number, judge: Judge): void {
-  judge.exercised();
+function recount(tdx: TdxModule, tdr: number, report: Reporter): void {
+  report.exercised();
   const owned = ownedPages(tdx, tdr);
   const kept = tdx.m.peek(tdx.memory.word(tdr, TD.CHLDCNT));
-  if (kept !== owned) judge.violated(`CHLDCNT = ${owned}, the pages owned`, String(kept));
+  if (kept !== owned) report.violated(`CHLDCNT = ${owned}, the pages owned`, String(kept));
 }
 
 const DEBUG_ACCESS = new Set(['TDH.MEM.RD', 'TDH.MEM.WR']);
@@ -66,14 +66,14 @@ const T16: TdxRule = {
     "The host neither reads nor writes what a page of a production TD holds, as long as it is the TD's.",
   source: 'module notes §3 (MEM.RD, MEM.WR)',
   versions: ['*'],
-  watch: (tdx, judge) => {
+  watch: (tdx, report) => {
     tdx.listeners.push({
       ended: (call, status) => {
         if (!DEBUG_ACCESS.has(call.name) || call.tdr < 0 || tdGet(tdx, call, TD.DEBUG) !== 0)
           return;
-        judge.exercised();
+        report.exercised();
         if (status !== SUCCESS && call.data === 0) return;
-        judge.violated(`${call.name} refused, no data`, describeStatus(status));
+        report.violated(`${call.name} refused, no data`, describeStatus(status));
       },
     });
   },

@@ -1,6 +1,6 @@
 /**
- * Which VCPU may still hold which translation. The rules keep their own account of it: from what is
- * flushed and when a VCPU enters, not from the module's epochs, which are what is on trial.
+ * Which vCPU may still hold which translation. The rules keep their own account of it: from what is
+ * flushed and when a vCPU enters, not from the module's epochs, which are what is on trial.
  */
 import type { Cell } from '../../machine/machine.ts';
 import { among, isLeaf, isTable, PERMITTING, type Entry } from '../entry.ts';
@@ -10,7 +10,7 @@ import { refcountOf, TD, VCPU_ACTIVE, VP } from '../td.ts';
 import type { TdxRule } from './rule.ts';
 import { targetOf, tdsOf, vcpusOf } from './tree.ts';
 
-/** What is known of the processor that runs a VCPU. Times are counted in the events that matter. */
+/** What is known of the processor that runs a vCPU. Times are counted in the events that matter. */
 interface Translations {
   readonly tdr: number;
   /** When it entered holding nothing. */
@@ -35,10 +35,10 @@ const T05: TdxRule = {
   id: 'T05',
   level: 'required',
   statement:
-    'A page or table leaves the TD only when no VCPU can still use what it has cached of it.',
+    'A page or table leaves the TD only when no vCPU can still use what it has cached of it.',
   source: 'epoch notes, rules 3-6; module notes §2 (tracking precondition)',
   versions: ['*'],
-  watch: (tdx, judge) => {
+  watch: (tdx, report) => {
     let now = 0;
     const vcpus = new Map<number, Translations>();
     /** When an entry was last translated through. */
@@ -61,7 +61,7 @@ const T05: TdxRule = {
         if (vcpu === undefined)
           vcpus.set(tdvpr, { tdr, emptyAt: ++now, flushed: false, stale: false });
         else if (vcpu.stale)
-          judge.violated('a flush before the VCPU enters', 'it holds a page that has left the TD');
+          report.violated('a flush before the vCPU enters', 'it holds a page that has left the TD');
         else if (vcpu.flushed) {
           vcpu.emptyAt = ++now;
           vcpu.flushed = false;
@@ -74,12 +74,12 @@ const T05: TdxRule = {
         for (const [tdvpr, vcpu] of vcpus) {
           if (vcpu.tdr !== call.tdr) continue;
           const inside = isInside(tdx, tdvpr);
-          if (inside) judge.exercised();
+          if (inside) report.exercised();
           if (vcpu.flushed || vcpu.emptyAt > closed) continue;
           vcpu.stale = true;
           if (!inside) continue;
-          judge.violated(
-            'no VCPU inside from before it was blocked',
+          report.violated(
+            'no vCPU inside from before it was blocked',
             `that of TDVPR page ${tdvpr} may have cached it`,
           );
         }
@@ -94,37 +94,40 @@ const T06: TdxRule = {
   id: 'T06',
   level: 'required',
   statement:
-    'REFCOUNT counts the VCPUs inside by the epoch of their entry; TRACK waits for those of the previous one.',
+    'REFCOUNT counts the vCPUs inside by the epoch of their entry; TRACK waits for those of the previous one.',
   source: 'epoch notes, rules 2-4',
   versions: ['*'],
-  watch: (tdx, judge) => {
+  watch: (tdx, report) => {
     tdx.listeners.push({
       ended: (call, status) => {
         if (call.name !== 'TDH.MEM.TRACK' || status !== SUCCESS) return;
-        judge.exercised();
+        report.exercised();
         const oldest = tdx.m.peek(tdx.memory.word(call.tdr, TD.TD_EPOCH)) - 1;
         for (const entered of epochsInside(tdx, call.tdr)) {
           if (entered >= oldest) continue;
-          judge.violated(`no VCPU inside from before epoch ${oldest}`, `one entered in ${entered}`);
+          report.violated(
+            `no vCPU inside from before epoch ${oldest}`,
+            `one entered in ${entered}`,
+          );
         }
       },
     });
   },
-  atRest: (tdx, judge) => {
+  atRest: (tdx, report) => {
     for (const tdr of tdsOf(tdx)) {
-      judge.exercised();
+      report.exercised();
       const inside = [...epochsInside(tdx, tdr)];
       for (const parity of [0, 1]) {
         const counted = inside.filter((epoch) => (epoch & 1) === parity).length;
         const kept = tdx.m.peek(tdx.memory.word(tdr, refcountOf(parity)));
         if (kept !== counted)
-          judge.violated(`REFCOUNT[${parity}] = ${counted}, the VCPUs inside`, String(kept));
+          report.violated(`REFCOUNT[${parity}] = ${counted}, the vCPUs inside`, String(kept));
       }
     }
   },
 };
 
-/** The epochs in which the VCPUs of a TD that are inside have entered. */
+/** The epochs in which the vCPUs of a TD that are inside have entered. */
 function* epochsInside(tdx: TdxModule, tdr: number): Generator<number> {
   for (const tdvpr of vcpusOf(tdx, tdr)) {
     if (isInside(tdx, tdvpr)) yield tdx.m.peek(tdx.memory.word(tdvpr, VP.VCPU_EPOCH));

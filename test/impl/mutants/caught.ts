@@ -4,7 +4,7 @@ import type { Mutant } from '../../../impl/mutants/mutant.ts';
 import type { Policy } from '../../../impl/vm/policy.ts';
 import { check, type Verdict } from '../../../properties/checker/check.ts';
 import { Engine } from '../../../properties/checker/engine.ts';
-import { parseHistory } from '../../../properties/checker/scenarios/text.ts';
+import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
 import { headOf } from '../../../properties/checker/surveys/mutants.ts';
 import { textOf } from '../../support/repository.ts';
 
@@ -21,8 +21,8 @@ export function describeCaught(mutants: readonly Mutant[]): void {
   );
   const longest = new Map<Policy, number>();
   for (const [i, { base }] of mutants.entries()) {
-    const took = (found[i] ?? []).flatMap(({ findings }) =>
-      findings.map(({ foundAfter }) => foundAfter),
+    const took = (found[i] ?? []).flatMap(({ counterexamples }) =>
+      counterexamples.map(({ foundAfter }) => foundAfter),
     );
     longest.set(base, Math.max(LEAST_OF_BASE, longest.get(base) ?? 0, ...took));
   }
@@ -40,20 +40,22 @@ export function describeCaught(mutants: readonly Mutant[]): void {
     '$id: $title',
     (mutant) => {
       const { base, breaks, verdicts } = mutant;
-      const findings = verdicts.flatMap((verdict) => verdict.findings);
+      const counterexamples = verdicts.flatMap((verdict) => verdict.counterexamples);
 
       test(`is caught by ${breaks.join(' or ')} from every seed, in at most ${MOST_ROWS} rows at the median`, () => {
-        expect(findings.map(({ violation }) => breaks.includes(violation.rule))).toEqual(
+        expect(counterexamples.map(({ violation }) => breaks.includes(violation.rule))).toEqual(
           SEEDS.map(() => true),
         );
-        const rows = findings.map(({ report }) => report.rows.length).toSorted((a, b) => a - b);
+        const rows = counterexamples
+          .map(({ report }) => report.rows.length)
+          .toSorted((a, b) => a - b);
         expect(rows[1]).toBeLessThanOrEqual(MOST_ROWS);
       });
 
-      test(`is not there in ${base.name}, which puts the rule to the test in as many histories`, () => {
+      test(`is not there in ${base.name}, which puts the rule to the test in as many scenarios`, () => {
         const verdict = verdictOfBase(base);
-        expect(verdict.findings.map(({ report }) => report.text).join('\n\n')).toBe('');
-        for (const { violation } of findings)
+        expect(verdict.counterexamples.map(({ report }) => report.text).join('\n\n')).toBe('');
+        for (const { violation } of counterexamples)
           expect(verdict.exercised[violation.rule], violation.rule).toBeGreaterThan(0);
       });
 
@@ -63,14 +65,14 @@ export function describeCaught(mutants: readonly Mutant[]): void {
           .filter((line) => line.startsWith(`| [${mutant.id}]`));
         expect(row).toContain(headOf(mutant));
         // its shortest counterexample is one still
-        const history = parseHistory(/`(.*)` \|$/.exec(row)?.[1]?.replaceAll('\\|', '|') ?? '');
+        const scenario = parseScenario(/`(.*)` \|$/.exec(row)?.[1]?.replaceAll('\\|', '|') ?? '');
         const engine = new Engine({
           policy: mutant.policy,
-          kind: history.vm,
+          kind: scenario.vm,
           module: '1.5',
           only: breaks,
         });
-        expect(breaks).toContain(engine.run(history)?.rule);
+        expect(breaks).toContain(engine.run(scenario)?.rule);
       });
     },
   );

@@ -1,5 +1,5 @@
 /**
- * Histories by which a rule once blamed a policy for what was not its doing: long campaigns found
+ * Scenarios by which a rule once blamed a policy for what was not its doing: long campaigns found
  * them.
  */
 import { describe, expect, test } from 'vitest';
@@ -8,7 +8,7 @@ import { tdpMmu } from '../../../impl/tdp-mmu/index.ts';
 import type { Policy } from '../../../impl/vm/policy.ts';
 import { Engine } from '../../../properties/checker/engine.ts';
 import { timelineOf } from '../../../properties/checker/reports/timeline.ts';
-import { parseHistory } from '../../../properties/checker/scenarios/text.ts';
+import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
 import { NO_PAGE } from '../../../spec/machine/pages.ts';
 
 /**
@@ -44,7 +44,7 @@ describe.each([exclusive, upstream616])('$name', (policy) => {
       'v0: accept-huge 1; idle 0 | h0: promote 0 | v1: accept-huge 0 | @v1.0.14>1',
     ],
   ])('%s', (_what, text) => {
-    expect(new Engine({ policy, module: '1.5' }).run(parseHistory(text))).toBeNull();
+    expect(new Engine({ policy, module: '1.5' }).run(parseScenario(text))).toBeNull();
   });
 });
 
@@ -59,26 +59,26 @@ test.each([
       '@v0.3.26>1 @h0.0.0>2 @v0.3.0?1 @h1.0.2>1',
   ],
 ])('%s', (_what, text) => {
-  expect(new Engine({ policy: upstream7, module: '1.5' }).run(parseHistory(text))).toBeNull();
+  expect(new Engine({ policy: upstream7, module: '1.5' }).run(parseScenario(text))).toBeNull();
 });
 
 test('what vCPUs remember of a table is flushed before it can be freed (K5): in upstream 7 as in Linux 6.13', () => {
   const text = 'vm | v0: touch 0; read 0 | h0: log 0; unlog 0 | @v0.1.0>1 @h0.1.0>1';
 
-  expect(new Engine({ policy: upstream7, module: '1.5' }).run(parseHistory(text))).toBeNull();
-  expect(new Engine({ policy: FLUSHES_LATE, module: '1.5' }).run(parseHistory(text))?.rule).toBe(
+  expect(new Engine({ policy: upstream7, module: '1.5' }).run(parseScenario(text))).toBeNull();
+  expect(new Engine({ policy: FLUSHES_LATE, module: '1.5' }).run(parseScenario(text))?.rule).toBe(
     'K5',
   );
 });
 
 test('such a guest leaves when the module has refused it for long enough', () => {
-  const history = parseHistory(
+  const scenario = parseScenario(
     'v0: accept 0; accept-huge 2; touch 0 | v1: read 2 | h0: remove-slot 0 | @v0.1.4>1',
   );
-  const calls = timelineOf({ policy: exclusive, module: '1.5' }, history)
+  const calls = timelineOf({ policy: exclusive, module: '1.5' }, scenario)
     .rows.filter(({ actor }) => actor === 0)
     .map(({ text }) => text);
-  const refused = 'PAGE.ACCEPT 2@L1 -> OPERAND_BUSY_HOST_PRIORITY|RCX';
+  const refused = 'PAGE.ACCEPT 2@2M -> OPERAND_BUSY_HOST_PRIORITY|RCX';
 
   expect(calls.filter((text) => text === refused)).toHaveLength(500);
   expect(calls.slice(calls.lastIndexOf(refused) + 1)).toContain('VP.ENTER -> SUCCESS');

@@ -3,10 +3,10 @@ import { expect, test } from 'vitest';
 import { finalizeUnlocked, upstream619 } from '../../../impl/index.ts';
 import type { Policy } from '../../../impl/vm/policy.ts';
 import { Engine } from '../../../properties/checker/engine.ts';
-import { parseHistory } from '../../../properties/checker/scenarios/text.ts';
+import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
 
 const seen = (policy: Policy, text: string): string | undefined =>
-  new Engine({ policy, kind: 'new-td', module: '1.5' }).run(parseHistory(text))?.seen;
+  new Engine({ policy, kind: 'new-td', module: '1.5' }).run(parseScenario(text))?.seen;
 
 test('a hole punched during FINALIZE meets a module that is busy, or ahead of KVM, unless mmu_lock keeps it out', () => {
   const texts = Array.from(

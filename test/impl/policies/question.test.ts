@@ -1,6 +1,6 @@
 /**
  * The question of January 2023, answered: may KVM zap a branch and let an RCU callback, which then
- * holds the only reference, dispose of it, when the table is a Secure EPT? Each test is a history,
+ * holds the only reference, dispose of it, when the table is a Secure EPT? Each test is a scenario,
  * short enough to read.
  */
 import { describe, expect, test } from 'vitest';
@@ -15,14 +15,14 @@ import {
 import type { Policy } from '../../../impl/vm/policy.ts';
 import { Engine } from '../../../properties/checker/engine.ts';
 import { timelineOf } from '../../../properties/checker/reports/timeline.ts';
-import { parseHistory } from '../../../properties/checker/scenarios/text.ts';
+import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
 import { MODULE_VERSIONS, type ModuleVersion } from '../../../spec/tdx/versions.ts';
 
 const seen = (policy: Policy, module: ModuleVersion, text: string): string | undefined =>
-  new Engine({ policy, module }).run(parseHistory(text))?.seen;
+  new Engine({ policy, module }).run(parseScenario(text))?.seen;
 
 const callsOf = (policy: Policy, module: ModuleVersion, text: string): string[] =>
-  timelineOf({ policy, module }, parseHistory(text))
+  timelineOf({ policy, module }, parseScenario(text))
     .rows.map((row) => row.text)
     .filter((call) => call !== '');
 
@@ -48,7 +48,7 @@ describe.each(MODULE_VERSIONS)('under module %s', (module) => {
   test('with every ancestor mapped until it is gone, the same branch can be removed bottom-up', () => {
     const text = 'v0: read 0 | h0: remove-table 0';
     expect(seen(exclusive, module, text)).toBeUndefined();
-    expect(callsOf(exclusive, module, text)).toContain('SEPT.REMOVE 0@L1 -> SUCCESS');
+    expect(callsOf(exclusive, module, text)).toContain('SEPT.REMOVE 0@2M -> SUCCESS');
   });
 
   test('a fault elsewhere in the tree makes the callback meet BUSY, where nobody can be told to wait', () => {
@@ -61,12 +61,12 @@ describe.each(MODULE_VERSIONS)('under module %s', (module) => {
     const text = 'v0: touch 0; touch 1; idle 0; read 0; read 1 | h0: promote 0; demote 0';
 
     expect(seen(exclusive, module, text)).toBeUndefined();
-    expect(callsOf(exclusive, module, text).filter((call) => / 0@L1 /.test(call))).toEqual([
-      'SEPT.ADD 0@L1 -> SUCCESS',
-      'RANGE.BLOCK 0@L1 -> SUCCESS',
-      'PAGE.PROMOTE 0@L1 -> SUCCESS',
-      'RANGE.BLOCK 0@L1 -> SUCCESS',
-      'PAGE.DEMOTE 0@L1 -> SUCCESS',
+    expect(callsOf(exclusive, module, text).filter((call) => / 0@2M /.test(call))).toEqual([
+      'SEPT.ADD 0@2M -> SUCCESS',
+      'RANGE.BLOCK 0@2M -> SUCCESS',
+      'PAGE.PROMOTE 0@2M -> SUCCESS',
+      'RANGE.BLOCK 0@2M -> SUCCESS',
+      'PAGE.DEMOTE 0@2M -> SUCCESS',
     ]);
   });
 
@@ -77,10 +77,10 @@ describe.each(MODULE_VERSIONS)('under module %s', (module) => {
       callsOf(exclusive, module, text.replace('STEP', String(step))),
     );
     const refused = answers.find((calls) =>
-      calls.includes('PAGE.PROMOTE 0@L1 -> EPT_INVALID_PROMOTE_CONDITIONS|RCX'),
+      calls.includes('PAGE.PROMOTE 0@2M -> EPT_INVALID_PROMOTE_CONDITIONS|RCX'),
     );
 
-    expect(refused).toContain('RANGE.UNBLOCK 0@L1 -> SUCCESS');
+    expect(refused).toContain('RANGE.UNBLOCK 0@2M -> SUCCESS');
   });
 
   test('a fault under the pruned entry meets a table that the mirror has forgotten', () => {
@@ -89,7 +89,7 @@ describe.each(MODULE_VERSIONS)('under module %s', (module) => {
     ).toBe('TDX_EPT_ENTRY_STATE_INCORRECT|RCX');
   });
 
-  test('frozen-mirror keeps its tables, so the same histories leave nothing to find', () => {
+  test('frozen-mirror keeps its tables, so the same scenarios leave nothing to find', () => {
     for (const text of [
       'v0: read 0 | h0: remove-table 0',
       'v0: touch 1 | h0: remove-table 0 | v1: touch 0',

@@ -5,13 +5,13 @@ import type { Policy } from '../../../impl/vm/policy.ts';
 import { check, explain } from '../../../properties/checker/check.ts';
 import { Engine } from '../../../properties/checker/engine.ts';
 import { COLUMNS } from '../../../properties/checker/reports/report.ts';
-import { parseHistory } from '../../../properties/checker/scenarios/text.ts';
+import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
 
 function reportOf(policy: Policy, text: string): string {
   const options = { policy, module: '1.5' } as const;
-  const history = parseHistory(text);
-  const violation = new Engine(options).run(history);
-  return violation === null ? 'no rule is broken' : explain(options, history, violation).text;
+  const scenario = parseScenario(text);
+  const violation = new Engine(options).run(scenario);
+  return violation === null ? 'no rule is broken' : explain(options, scenario, violation).text;
 }
 
 describe('the report of a failing policy', () => {
@@ -22,19 +22,19 @@ describe('the report of a failing policy', () => {
 
           v0                                              v1
           [touch 0]
-        1 SEPT.ADD 0@L2 -> SUCCESS
+        1 SEPT.ADD 0@1G -> SUCCESS
             S-EPT FREE -> NL_MAPPED p25
             mirror none -> table p26
-        2 mirror entry 0@L1
+        2 mirror entry 0@2M
             mirror none -> table p28
                                                           [accept 0]
-      ! 3                                                 PAGE.AUG 0@L0 -> EPT_WALK_FAILED|RCX
+      ! 3                                                 PAGE.AUG 0@4K -> EPT_WALK_FAILED|RCX
                                                             mirror none -> leaf p48
 
       expected: TDH.MEM.PAGE.AUG answers TDX_SUCCESS or TDX_OPERAND_BUSY
       seen:     TDX_EPT_WALK_FAILED|RCX
 
-      history: v0: touch 0 | v1: accept 0 | @v0.0.62>1
+      scenario: v0: touch 0 | v1: accept 0 | @v0.0.62>1
       replay: sept show mirror-naive --module 1.5 'v0: touch 0 | v1: accept 0 | @v0.0.62>1'"
     `);
   });
@@ -46,31 +46,31 @@ describe('the report of a failing policy', () => {
 
           v0                              h0                              rcu
           [read 0]
-        1 SEPT.ADD 0@L2 -> SUCCESS
+        1 SEPT.ADD 0@1G -> SUCCESS
             S-EPT FREE -> NL_MAPPED p25
             mirror none -> table p26
-        2 SEPT.ADD 0@L1 -> SUCCESS
+        2 SEPT.ADD 0@2M -> SUCCESS
             S-EPT FREE -> NL_MAPPED p27
             mirror none -> table p28
-        3 PAGE.AUG 0@L0 -> SUCCESS
+        3 PAGE.AUG 0@4K -> SUCCESS
             S-EPT FREE -> PENDING p48
             mirror none -> leaf p48
-        4 PAGE.ACCEPT 0@L0 -> SUCCESS
+        4 PAGE.ACCEPT 0@4K -> SUCCESS
             S-EPT PENDING p48 -> MAPPED
               p48
                                           [remove-table 0]
-        5                                 RANGE.BLOCK 0@L1 -> SUCCESS
+        5                                 RANGE.BLOCK 0@2M -> SUCCESS
                                             S-EPT NL_MAPPED p27 ->
                                               NL_BLOCKED p27
                                             mirror table p28 -> none
                                                                           [rcu]
-      ! 6                                                                 RANGE.BLOCK 0@L0 ->
+      ! 6                                                                 RANGE.BLOCK 0@4K ->
                                                                             EPT_WALK_FAILED|RCX
 
       expected: TDH.MEM.RANGE.BLOCK answers TDX_SUCCESS
       seen:     TDX_EPT_WALK_FAILED|RCX
 
-      history: v0: read 0 | h0: remove-table 0
+      scenario: v0: read 0 | h0: remove-table 0
       replay: sept show rcu-branch-free --module 1.5 'v0: read 0 | h0: remove-table 0'"
     `);
   });
@@ -83,46 +83,46 @@ describe('the report of a failing policy', () => {
 
           v0                      h0                      v1                      rcu
           [accept 0]
-        1 SEPT.ADD 0@L2 ->
+        1 SEPT.ADD 0@1G ->
             SUCCESS
             S-EPT FREE ->
               NL_MAPPED p25
             mirror none -> table
               p26
-        2 SEPT.ADD 0@L1 ->
+        2 SEPT.ADD 0@2M ->
             SUCCESS
             S-EPT FREE ->
               NL_MAPPED p27
             mirror none -> table
               p28
-        3 PAGE.AUG 0@L0 ->
+        3 PAGE.AUG 0@4K ->
             SUCCESS
             S-EPT FREE -> PENDING
               p48
             mirror none -> leaf
               p48
-        4 PAGE.ACCEPT 0@L0 ->
+        4 PAGE.ACCEPT 0@4K ->
             SUCCESS
             S-EPT PENDING p48 ->
               MAPPED p48
                                   [remove-table 0]
-        5                         RANGE.BLOCK 0@L1 ->
+        5                         RANGE.BLOCK 0@2M ->
                                     SUCCESS
                                     S-EPT NL_MAPPED p27
                                       -> NL_BLOCKED p27
                                     mirror table p28 ->
                                       none
                                                           [accept 4]
-        6                                                 SEPT.ADD 4@L1 begins
+        6                                                 SEPT.ADD 4@2M begins
                                                                                   [rcu]
-      ! 7                                                                         RANGE.BLOCK 0@L0 ->
+      ! 7                                                                         RANGE.BLOCK 0@4K ->
                                                                                     OPERAND_BUSY|
                                                                                     SEPT_TREE
 
       expected: TDH.MEM.RANGE.BLOCK answers TDX_SUCCESS
       seen:     TDX_OPERAND_BUSY|SEPT_TREE
 
-      history: v0: accept 0 | h0: remove-table 0 | v1: accept 4 | @v1.0.50>1
+      scenario: v0: accept 0 | h0: remove-table 0 | v1: accept 4 | @v1.0.50>1
       replay: sept show rcu-branch-free --module 1.5 'v0: accept 0 | h0: remove-table 0 | v1: accept 4 |
            @v1.0.50>1'"
     `);
@@ -143,23 +143,23 @@ describe('the report of a failing policy', () => {
 
           v0
           [read 0]
-        1 SEPT.ADD 0@L2 -> SUCCESS
+        1 SEPT.ADD 0@1G -> SUCCESS
             S-EPT FREE -> NL_MAPPED p25
             mirror none -> table p26
-        2 SEPT.ADD 0@L1 -> SUCCESS
+        2 SEPT.ADD 0@2M -> SUCCESS
             S-EPT FREE -> NL_MAPPED p27
             mirror none -> table p28
-        3 PAGE.AUG 0@L0 -> SUCCESS
+        3 PAGE.AUG 0@4K -> SUCCESS
             S-EPT FREE -> PENDING p48
             mirror none -> leaf p48
-        4 PAGE.ACCEPT 0@L0 -> SUCCESS
+        4 PAGE.ACCEPT 0@4K -> SUCCESS
             S-EPT PENDING p48 -> MAPPED p48
 
       expected: the host has page 48 of GFN 0 back, as it asked
       seen:     the guest still has it
            (found when nobody had anything left to do, or nobody could go on)
 
-      history: v0: read 0 | h0: unmap 0
+      scenario: v0: read 0 | h0: unmap 0
       replay: sept show forgets --module 1.5 'v0: read 0 | h0: unmap 0'"
     `);
   });
@@ -179,17 +179,17 @@ describe('the report of a failing policy', () => {
 
           v0
           [read 0]
-        1 SEPT.ADD 0@L2 -> SUCCESS
+        1 SEPT.ADD 0@1G -> SUCCESS
             S-EPT FREE -> NL_MAPPED p25
             mirror none -> table p26
-        2 SEPT.ADD 0@L1 -> SUCCESS
+        2 SEPT.ADD 0@2M -> SUCCESS
             S-EPT FREE -> NL_MAPPED p27
             mirror none -> table p28
-        3 PAGE.AUG 0@L0 -> SUCCESS
+        3 PAGE.AUG 0@4K -> SUCCESS
             S-EPT FREE -> PENDING p48
             mirror none -> leaf p48
-        4 walk by the module 0@L0 -> SUCCESS
-        5 PAGE.ACCEPT 0@L0 -> SUCCESS
+        4 walk by the module 0@4K -> SUCCESS
+        5 PAGE.ACCEPT 0@4K -> SUCCESS
             S-EPT PENDING p48 -> MAPPED p48
         6 reads GFN 0
             page 48, was 0
@@ -198,15 +198,15 @@ describe('the report of a failing policy', () => {
       seen:     h0 waits for mmu_lock, held by h0
            (found when nobody had anything left to do, or nobody could go on)
 
-      history: v0: read 0 | h0: unmap 0
+      scenario: v0: read 0 | h0: unmap 0
       replay: sept show keeps --module 1.5 'v0: read 0 | h0: unmap 0'"
     `);
   });
 
   test('never has a line of more than 100 columns', () => {
     for (const policy of POLICIES.filter(({ breaks }) => breaks.length > 0)) {
-      const { findings } = check({ policy, module: '1.5', seed: 2, runs: 120 });
-      for (const { report } of findings) {
+      const { counterexamples } = check({ policy, module: '1.5', seed: 2, runs: 120 });
+      for (const { report } of counterexamples) {
         for (const line of report.text.split('\n'))
           expect(line.length).toBeLessThanOrEqual(COLUMNS);
       }

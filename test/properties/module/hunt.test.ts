@@ -4,7 +4,7 @@
  * explained.
  */
 import { describe, expect, test } from 'vitest';
-import { parseHistory } from '../../../properties/checker/scenarios/text.ts';
+import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
 import type { Beginning } from '../../../properties/module/hunt/beginnings.ts';
 import { hunt, Hunter, type Trouble } from '../../../properties/module/hunt/hunt.ts';
 import { HELD_EPOCH } from '../../../spec/tdx/call.ts';
@@ -16,7 +16,7 @@ import { sept } from '../../cli/run.ts';
 
 /** What a history shows; it is decided. */
 function troubleOf(state: Beginning, history: string): Trouble | null {
-  const trouble = new Hunter('1.5', state).judge(parseHistory(history));
+  const trouble = new Hunter('1.5', state).judge(parseScenario(history));
   if (trouble === 'undecided') throw new Error(`${history} is undecided`);
   return trouble;
 }
@@ -88,7 +88,7 @@ describe('a history', () => {
       null,
     ],
     ['RUNNABLE', 'h0: aug-huge 2 | v0: accept-huge 2; accept-huge 2 | @v0.0.0?1', null],
-    // refused for TD_EPOCH, VP.ENTER leaves its VCPU associated
+    // refused for TD_EPOCH, VP.ENTER leaves its vCPU associated
     ['RUNNABLE', 'h0: flush 0; track 0 | v0: idle 0 | @h0.1.5>1', null],
     [
       'BLOCKED',

@@ -104,7 +104,7 @@ const ROWS: readonly (readonly [
   ],
   [
     'K54',
-    'removes pages without TRACK, as no VCPU seems to be inside',
+    'removes pages without TRACK, as no vCPU seems to be inside',
     {
       *unmap(vm, gfn, pages) {
         yield* unmapUnder(vm, gfn, pages, () =>

@@ -65,7 +65,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, policy: Po
 
   [
     'S05',
-    'gives pages back while VCPUs still translate to them',
+    'gives pages back while vCPUs still translate to them',
     {
       ...frozenMirror,
       name: 'gives-back-first',

@@ -16,7 +16,7 @@ import { FAULTY_TDS } from './faulty-tds.ts';
 const BUDGET = 20_000;
 
 test.each(FAULTY_TDS)('%s: a policy that %s is caught', (rule, _fault, policy) => {
-  const { findings } = check({
+  const { counterexamples } = check({
     policy,
     module: '1.5',
     seed: 1,
@@ -26,7 +26,7 @@ test.each(FAULTY_TDS)('%s: a policy that %s is caught', (rule, _fault, policy) =
     stopAfter: 1,
   });
 
-  expect(findings.map(({ violation }) => violation.rule)).toEqual([rule]);
+  expect(counterexamples.map(({ violation }) => violation.rule)).toEqual([rule]);
 });
 
 test('entering as upstream does breaks none of them', () => {
@@ -38,7 +38,7 @@ test('entering as upstream does breaks none of them', () => {
   };
 
   expect(
-    check({ policy, module: '1.5', seed: 1, runs: 300, only: ['K57', 'K59'] }).findings,
+    check({ policy, module: '1.5', seed: 1, runs: 300, only: ['K57', 'K59'] }).counterexamples,
   ).toEqual([]);
 });
 
@@ -74,13 +74,13 @@ test('what is FROZEN while it is resized under mmu_lock has not left the mirror 
     },
   };
 
-  const { findings, exercised } = check({
+  const { counterexamples, exercised } = check({
     policy,
     module: '1.5',
     seed: 1,
     runs: 1000,
     corpus: CORPUS,
   });
-  expect(findings.map(({ report }) => report.text)).toEqual([]);
+  expect(counterexamples.map(({ report }) => report.text)).toEqual([]);
   expect(exercised['K65']).toBeGreaterThan(0);
 });

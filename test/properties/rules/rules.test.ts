@@ -7,9 +7,14 @@ import { FAULTY, STALE_FAULTS, TEARS_DOWN_FIRST } from './faulty.ts';
 const BUDGET = 6000;
 
 const caught = (policy: (typeof FAULTY)[number][2], rule: string): string[] =>
-  check({ policy, module: '1.5', seed: 1, runs: BUDGET, only: [rule], stopAfter: 1 }).findings.map(
-    ({ violation }) => violation.rule,
-  );
+  check({
+    policy,
+    module: '1.5',
+    seed: 1,
+    runs: BUDGET,
+    only: [rule],
+    stopAfter: 1,
+  }).counterexamples.map(({ violation }) => violation.rule);
 
 describe('a policy that', () => {
   test.each(FAULTY)('%s: %s is caught', (rule, _fault, policy) => {

@@ -9,10 +9,10 @@ import { POLICIES } from '../../../impl/index.ts';
 import { MUTANTS } from '../../../impl/mutants/index.ts';
 import type { Policy } from '../../../impl/vm/policy.ts';
 import { check } from '../../../properties/checker/check.ts';
-import { HistoryArbitrary } from '../../../properties/checker/scenarios/arbitrary.ts';
+import { ScenarioArbitrary } from '../../../properties/checker/scenarios/arbitrary.ts';
 import { CORPUS } from '../../../properties/checker/scenarios/corpus.ts';
-import type { History } from '../../../properties/checker/scenarios/scenario.ts';
-import { formatHistory } from '../../../properties/checker/scenarios/text.ts';
+import type { Scenario } from '../../../properties/checker/scenarios/scenario.ts';
+import { formatScenario } from '../../../properties/checker/scenarios/text.ts';
 import { shapesOf } from '../../../properties/checker/shapes.ts';
 import { isIn, PERHAPS_LATER, whyUntold } from '../../../properties/traces/blind-spots.ts';
 import { Emitter } from '../../../properties/traces/emit/emit.ts';
@@ -42,8 +42,8 @@ interface Opinions {
   readonly early: number;
 }
 
-function opinionsOf(emitter: Emitter, history: History): Opinions {
-  const { lines, violation } = emitter.emit(history);
+function opinionsOf(emitter: Emitter, scenario: Scenario): Opinions {
+  const { lines, violation } = emitter.emit(scenario);
   const { violations } = judgeTrace(lines);
   return {
     monitors:
@@ -57,15 +57,15 @@ function opinionsOf(emitter: Emitter, history: History): Opinions {
 
 describe.each(TDS.map((policy) => [policy.name, policy] as const))('%s', (_, policy) => {
   test('is judged by its traces as by the monitors', () => {
-    const histories = fc.sample(
-      new HistoryArbitrary(...shapesOf(policy).filter(({ vm }) => vm !== 'vm')),
+    const scenarios = fc.sample(
+      new ScenarioArbitrary(...shapesOf(policy).filter(({ vm }) => vm !== 'vm')),
       { seed: 7, numRuns: HISTORIES },
     );
     const corpus = CORPUS.filter(({ vm }) => vm !== 'vm' && policy.vms.includes(vm));
     const emitter = new Emitter({ policy, module, only: TDX_TRACE_RULE_IDS });
-    for (const history of [...histories, ...corpus]) {
-      const { monitors, trace, early } = opinionsOf(emitter, history);
-      const text = formatHistory(history);
+    for (const scenario of [...scenarios, ...corpus]) {
+      const { monitors, trace, early } = opinionsOf(emitter, scenario);
+      const text = formatScenario(scenario);
       if (monitors === null) expect(trace, text).toEqual([]);
       else expect(trace, text).toContain(monitors);
       expect(early, text).toBeLessThan(LAST_EVENTS);
@@ -100,7 +100,7 @@ const BREAKING: readonly (readonly [name: string, policy: Policy, rules: readonl
 const seen = new Set<string>();
 
 test.each(BREAKING)('%s: its shortest counterexample is refused as a trace', (_, policy, rules) => {
-  const { findings } = check({
+  const { counterexamples } = check({
     policy,
     module,
     seed: 1,
@@ -109,11 +109,11 @@ test.each(BREAKING)('%s: its shortest counterexample is refused as a trace', (_,
     only: rules,
     stopAfter: 1,
   });
-  expect(findings).not.toEqual([]);
-  for (const { history } of findings) {
-    const { monitors, trace } = opinionsOf(new Emitter({ policy, module, only: rules }), history);
+  expect(counterexamples).not.toEqual([]);
+  for (const { scenario } of counterexamples) {
+    const { monitors, trace } = opinionsOf(new Emitter({ policy, module, only: rules }), scenario);
     if (monitors === null) continue;
-    expect(trace, formatHistory(history)).toContain(monitors);
+    expect(trace, formatScenario(scenario)).toContain(monitors);
     seen.add(monitors);
   }
 });

@@ -6,10 +6,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { POLICIES, upstream7, type Policy } from '../../../impl/index.ts';
 import { MUTANTS } from '../../../impl/mutants/index.ts';
-import { HistoryArbitrary } from '../../../properties/checker/scenarios/arbitrary.ts';
+import { ScenarioArbitrary } from '../../../properties/checker/scenarios/arbitrary.ts';
 import { CORPUS } from '../../../properties/checker/scenarios/corpus.ts';
-import type { History } from '../../../properties/checker/scenarios/scenario.ts';
-import { formatHistory, parseHistory } from '../../../properties/checker/scenarios/text.ts';
+import type { Scenario } from '../../../properties/checker/scenarios/scenario.ts';
+import { formatScenario, parseScenario } from '../../../properties/checker/scenarios/text.ts';
 import { shapesOf } from '../../../properties/checker/shapes.ts';
 import {
   EARLIER,
@@ -34,8 +34,8 @@ const TAKEN_FOR: Readonly<Record<string, readonly string[]>> = { 'b-32': ['K21']
 const LAST_EVENTS = 3;
 const MAX_STEPS = 5000;
 
-const sample = (policy: Policy, numRuns: number): History[] =>
-  fc.sample(new HistoryArbitrary(...shapesOf(policy).filter(({ vm }) => vm === 'vm')), {
+const sample = (policy: Policy, numRuns: number): Scenario[] =>
+  fc.sample(new ScenarioArbitrary(...shapesOf(policy).filter(({ vm }) => vm === 'vm')), {
     seed: SEED,
     numRuns,
   });
@@ -49,14 +49,14 @@ describe.each(GOOD.map((policy) => [policy.name, policy] as const))('%s', (_, po
   test('obeys the rules, and so do its traces, which put every rule to the test', () => {
     const emitter = new Emitter({ policy, module, only: TRACE_RULE_IDS });
     const exercised = new Map<string, number>();
-    for (const history of [
+    for (const scenario of [
       ...sample(policy, HISTORIES),
       ...CORPUS.filter(({ vm }) => vm === 'vm'),
     ]) {
-      const { lines, violation } = emitter.emit(history);
+      const { lines, violation } = emitter.emit(scenario);
       const { rules, unknown, unreadable, violations } = judgeTrace(lines);
 
-      expect([violation, ...violations], formatHistory(history)).toEqual([null]);
+      expect([violation, ...violations], formatScenario(scenario)).toEqual([null]);
       expect([unknown, unreadable]).toEqual([{}, 0]);
       for (const [id, { exercised: times }] of Object.entries(rules))
         exercised.set(id, (exercised.get(id) ?? 0) + times);
@@ -76,20 +76,20 @@ describe.each(BUGS.map(({ id, breaks, policy }) => ({ id, breaks, policy })))(
     const known = new Set([...breaks, ...(TAKEN_FOR[policy.name] ?? [])]);
 
     test('is judged by its traces as by the monitors', () => {
-      for (const history of [
+      for (const scenario of [
         ...sample(policy, HISTORIES_OF_A_MUTANT),
         ...CORPUS.filter(({ vm }) => vm === 'vm'),
       ]) {
-        const { lines, violation } = watched.emit(history);
+        const { lines, violation } = watched.emit(scenario);
         const { violations } = judgeTrace(lines);
         const [first] = violations;
-        const text = `${formatHistory(history)}: ${violation?.rule} ${violation?.expected}`;
+        const text = `${formatScenario(scenario)}: ${violation?.rule} ${violation?.expected}`;
 
         if (first !== undefined) expect([violation?.rule, ...known], text).toContain(first.rule);
         // what is no rule of a trace is a fault of the machine: a run that never ends, a page that is touched too late
         if (violation === null || !TRACE_RULE_IDS.includes(violation.rule)) continue;
         if (isIn(LATER, violation))
-          expect(rulesOf(whole.emit(history).lines), text).toContain(violation.rule);
+          expect(rulesOf(whole.emit(scenario).lines), text).toContain(violation.rule);
         else if (first === undefined)
           expect(isIn([...UNTOLD, ...PERHAPS_LATER], violation), text).toBe(true);
         else if (first.rule === violation.rule && !isIn(EARLIER, violation)) {
@@ -109,10 +109,10 @@ const FAULTY_POLICIES: ReadonlyMap<string, Policy> = new Map([
 ]);
 
 /**
- * For each rule that traces are judged by somebody who breaks it, and a short history in which he
+ * For each rule that traces are judged by somebody who breaks it, and a short scenario in which he
  * does.
  */
-const EXAMPLES: readonly (readonly [rule: string, who: string, history: string])[] = [
+const EXAMPLES: readonly (readonly [rule: string, who: string, scenario: string])[] = [
   ['K1', 'takes W away without mmu_lock', 'vm | v0: prefault 0 | h0: track 0'],
   [
     'K2',
@@ -175,14 +175,14 @@ const EXAMPLES: readonly (readonly [rule: string, who: string, history: string])
 test.each(EXAMPLES)('%s is broken by who %s, in a run and in its trace', (rule, who, text) => {
   const policy = FAULTY_POLICIES.get(who);
   if (policy === undefined) throw new Error(`nobody ${who}`);
-  const history = parseHistory(text);
-  const { lines, violation } = new Emitter({ policy, module, only: [rule] }).emit(history);
+  const scenario = parseScenario(text);
+  const { lines, violation } = new Emitter({ policy, module, only: [rule] }).emit(scenario);
 
   expect(violation?.rule).toBe(rule);
   const isTold = rulesOf(lines).includes(rule);
   expect(
     isTold ||
-      rulesOf(new Emitter({ policy, module, rules: false }).emit(history).lines).includes(rule),
+      rulesOf(new Emitter({ policy, module, rules: false }).emit(scenario).lines).includes(rule),
   ).toBe(true);
 });
 

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { POLICIES } from '../../../impl/index.ts';
-import { parseHistory } from '../../../properties/checker/scenarios/text.ts';
+import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
 import { Emitter } from '../../../properties/traces/emit/emit.ts';
 import { judgeTrace } from '../../../properties/traces/judge.ts';
 import { TDX_TRACE_RULE_IDS } from '../../../properties/traces/rules/index.ts';
@@ -12,7 +12,7 @@ import { TDX_TRACE_RULE_IDS } from '../../../properties/traces/rules/index.ts';
 function emitted(name: string, text: string): string[] {
   const policy = POLICIES.find((one) => one.name === name);
   if (policy === undefined) throw new Error(`no policy ${name}`);
-  const { lines, violation } = new Emitter({ policy, module: '1.5' }).emit(parseHistory(text));
+  const { lines, violation } = new Emitter({ policy, module: '1.5' }).emit(parseScenario(text));
   if (violation !== null) throw new Error(`${name} breaks ${violation.rule}`);
   return [...lines];
 }
@@ -265,7 +265,7 @@ const ALTERATIONS: readonly (readonly [
     },
   ],
   [
-    'a VCPU is inside since before TRACK',
+    'a vCPU is inside since before TRACK',
     PLAIN,
     'K54',
     (lines) => {
@@ -285,14 +285,14 @@ const ALTERATIONS: readonly (readonly [
     },
   ],
   [
-    'TRACK meets a VCPU of the epoch before',
+    'TRACK meets a vCPU of the epoch before',
     PLAIN,
     'K55',
     (lines) =>
       edit(lines, find(lines, 'tdh_mem_track_ret'), 'status=0x0', 'status=0x8000020100000000'),
   ],
   [
-    'a removal is tried again while VCPUs may enter',
+    'a removal is tried again while vCPUs may enter',
     BUSY,
     'K56',
     (lines) => {
@@ -329,7 +329,7 @@ const ALTERATIONS: readonly (readonly [
     },
   ],
   [
-    'a VCPU goes back into the TD, and nothing was mapped',
+    'a vCPU goes back into the TD, and nothing was mapped',
     PLAIN,
     'K58',
     (lines) => {
@@ -361,7 +361,7 @@ const ALTERATIONS: readonly (readonly [
       ),
   ],
   [
-    'VPFLUSHDONE comes before every VCPU is flushed',
+    'VPFLUSHDONE comes before every vCPU is flushed',
     PLAIN,
     'K62',
     (lines) =>
@@ -415,7 +415,7 @@ const ALTERATIONS: readonly (readonly [
     },
   ],
   [
-    'a VCPU gives up when TDH.VP.ENTER is refused',
+    'a vCPU gives up when TDH.VP.ENTER is refused',
     PLAIN,
     'K59',
     (lines) => {

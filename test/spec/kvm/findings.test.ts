@@ -5,12 +5,12 @@ import { tdpMmu } from '../../../impl/tdp-mmu/index.ts';
 import type { TdpMmu } from '../../../impl/tdp-mmu/tdp-mmu.ts';
 import type { Policy } from '../../../impl/vm/policy.ts';
 import { Engine } from '../../../properties/checker/engine.ts';
-import { parseHistory } from '../../../properties/checker/scenarios/text.ts';
+import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
 import { RET_EMULATE, RET_RETRY } from '../../../spec/kvm/kvm.ts';
 import { isLeafSpte, mmioSpte } from '../../../spec/kvm/spte.ts';
 
 const broken = (policy: Policy, text: string): string | undefined =>
-  new Engine({ policy, kind: 'vm', module: '1.5' }).run(parseHistory(text))?.rule;
+  new Engine({ policy, kind: 'vm', module: '1.5' }).run(parseScenario(text))?.rule;
 
 test('F8: a notifier over two slots yields without the flush of the first, and another gives the page back', () => {
   expect(
@@ -53,6 +53,6 @@ test('F9: a fault without a memslot puts MMIO over the page of a slot that has c
   });
   const ours = new Engine({ policy: upstream7, kind: 'vm', module: '1.5' });
 
-  expect(texts.map((text) => asLinux.run(parseHistory(text))?.rule)).toContain('K20');
-  expect(texts.filter((text) => ours.run(parseHistory(text)) !== null)).toEqual([]);
+  expect(texts.map((text) => asLinux.run(parseScenario(text))?.rule)).toContain('K20');
+  expect(texts.filter((text) => ours.run(parseScenario(text)) !== null)).toEqual([]);
 });

@@ -13,9 +13,14 @@ import { FAULTY } from './faulty.ts';
 const BUDGET = 10_000;
 
 const caught = (policy: Policy, rule: string): string[] =>
-  check({ policy, module: '1.5', seed: 1, runs: BUDGET, only: [rule], stopAfter: 1 }).findings.map(
-    ({ violation }) => violation.rule,
-  );
+  check({
+    policy,
+    module: '1.5',
+    seed: 1,
+    runs: BUDGET,
+    only: [rule],
+    stopAfter: 1,
+  }).counterexamples.map(({ violation }) => violation.rule);
 
 /** A known bug of ordinary VMs that breaks the rule. */
 const mutantFor = (rule: string): Policy | undefined =>

@@ -18,24 +18,24 @@ const rule = (id: string, checks: Partial<Rule<World>>): Rule<World> => ({
 });
 
 const NEVER_NEGATIVE = rule('X01', {
-  watch: ({ m, cell }, judge) => {
+  watch: ({ m, cell }, report) => {
     m.onWrite.push((written, _before, after) => {
       if (written !== cell) return;
-      judge.exercised();
-      if (after < 0) judge.violated('not negative', `${after}`);
+      report.exercised();
+      if (after < 0) report.violated('not negative', `${after}`);
     });
   },
 });
 const EVEN_AT_REST = rule('X02', {
   faults: ['H04', 'H05'],
-  atRest: ({ m, cell }, judge) => {
-    judge.exercised();
-    if (m.peek(cell) % 2 !== 0) judge.violated('even', `${m.peek(cell)}`);
+  atRest: ({ m, cell }, report) => {
+    report.exercised();
+    if (m.peek(cell) % 2 !== 0) report.violated('even', `${m.peek(cell)}`);
   },
 });
 const ZERO_AT_END = rule('X03', {
-  atEnd: ({ m, cell }, judge) => {
-    if (m.peek(cell) !== 0) judge.violated('zero', `${m.peek(cell)}`);
+  atEnd: ({ m, cell }, report) => {
+    if (m.peek(cell) !== 0) report.violated('zero', `${m.peek(cell)}`);
   },
 });
 

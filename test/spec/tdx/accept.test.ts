@@ -19,7 +19,7 @@ import { VP } from '../../../spec/tdx/td.ts';
 import { runUntil } from './schedules.ts';
 
 /**
- * A running TD with VCPU 0 inside. A "2 MiB" page is four pages here, so that it can be interrupted
+ * A running TD with vCPU 0 inside. A "2 MiB" page is four pages here, so that it can be interrupted
  * three times.
  */
 function world(options: Partial<WorldOptions> = {}): ModuleWorld {
@@ -137,7 +137,7 @@ describe('what is not pending', () => {
       2,
     ],
   ] as const)(
-    '%s: the VCPU leaves the TD, and the VMM is told why',
+    '%s: the vCPU leaves the TD, and the VMM is told why',
     ([, level, prepare, extended, qualification]) => {
       const w = world();
       prepare(w);

@@ -95,7 +95,7 @@ describe('in a TD that can run', () => {
 });
 
 describe('TRACK', () => {
-  test('waits for the VCPUs of the previous epoch, not for those of the current one', () => {
+  test('waits for the vCPUs of the previous epoch, not for those of the current one', () => {
     const w = world();
     expect([enter(w, 0), track(w), track(w)]).toEqual([
       'TDX_SUCCESS',
@@ -115,7 +115,7 @@ describe('TRACK', () => {
     set(w, TD.EPOCH_LOCK, 2);
     expect(track(w)).toBe('TDX_OPERAND_BUSY|TD_EPOCH');
   });
-  test('a VCPU flushes when the epoch has moved on since it last entered, and only then', () => {
+  test('a vCPU flushes when the epoch has moved on since it last entered, and only then', () => {
     const w = world();
     const flushed: number[] = [];
     w.tdx.listeners.push({ tlbFlushed: (tdvpr) => flushed.push(tdvpr) });

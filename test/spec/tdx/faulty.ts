@@ -167,7 +167,7 @@ export const removeSkipsTracking = onMachine(pageRemove, (m, tdx, call) => ({
 /** TDH.VP.ENTER forgets to flush. */
 export const enterForgetsFlush = through(vpEnter, () => ({ listeners: [] }));
 
-/** TRACK does not wait for VCPUs: both REFCOUNTs seem to be 0. */
+/** TRACK does not wait for vCPUs: both REFCOUNTs seem to be 0. */
 export const trackDoesNotWait = onMachine(memTrack, (m, tdx, call) => ({
   peek: (cell) => {
     const isCount =
@@ -176,7 +176,7 @@ export const trackDoesNotWait = onMachine(memTrack, (m, tdx, call) => ({
   },
 }));
 
-/** TDH.VP.ENTER does not count the VCPU. */
+/** TDH.VP.ENTER does not count the vCPU. */
 export const enterDoesNotCount = onMachine(vpEnter, (m, tdx, call) => ({
   *add(cell, delta) {
     const isCount =

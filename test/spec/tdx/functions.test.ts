@@ -291,7 +291,7 @@ describe('MR.EXTEND and MR.FINALIZE', () => {
       'TDX_OP_STATE_INCORRECT',
     ]);
   });
-  test('a TD without VCPUs is not finalised', () => {
+  test('a TD without vCPUs is not finalised', () => {
     const w = world();
     w.m.poke(w.memory.word(TDR, TD.NUM_VCPUS), 0);
     expect(text(w.call('TDH.MR.FINALIZE', { rcx: w.address(TDR) }))).toBe('TDX_NO_VCPUS');

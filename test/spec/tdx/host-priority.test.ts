@@ -17,7 +17,7 @@ import { describeStatus } from '../../../spec/tdx/status.ts';
 import { TD } from '../../../spec/tdx/td.ts';
 import { runUntil } from './schedules.ts';
 
-/** A running TD with both VCPUs inside and a pending page at GFN 0. */
+/** A running TD with both vCPUs inside and a pending page at GFN 0. */
 function world() {
   const w = new ModuleWorld({ module: '1.5' });
   w.addTables(0);
@@ -27,7 +27,7 @@ function world() {
   const accepting = (vcpu: number): Steps<Call> =>
     w.invoke('TDG.MEM.PAGE.ACCEPT', { rcx: 0, vcpu: w.tdvpr(vcpu), interruptAfter: -1 });
   /**
-   * An ACCEPT of VCPU 0 that has come to its next `kind` of step on the entry, with the lock in
+   * An ACCEPT of vCPU 0 that has come to its next `kind` of step on the entry, with the lock in
    * hand.
    */
   const acceptingUntil = (kind: number): Steps<Call> => {

@@ -14,7 +14,7 @@ import {
 } from '../../../spec/tdx/td.ts';
 import { FREE_PAGE, HKID, hpa, Stage, TD_PARAMS, TDR, VCPUS } from './stage.ts';
 
-const VCPU = VCPUS[0];
+const vCPU = VCPUS[0];
 const OTHER = 30;
 
 /** How far a TD has come. */
@@ -34,7 +34,7 @@ function stage(progress: Progress): Stage {
   it.create();
   if (progress === 'keyed') return it;
   it.ok('TDH.MNG.INIT', { rcx: hpa(TDR), rdx: 0, tdParams: TD_PARAMS });
-  it.createVcpu(VCPU);
+  it.createVcpu(vCPU);
   return it;
 }
 
@@ -48,7 +48,7 @@ interface Row {
 }
 
 const setVcpu = (it: Stage, field: number, value: number): void =>
-  it.tdx.m.poke(it.tdx.memory.word(VCPU, field), value);
+  it.tdx.m.poke(it.tdx.memory.word(vCPU, field), value);
 const setTd =
   (field: number, value: number) =>
   (it: Stage): void =>
@@ -70,8 +70,8 @@ const ADDCX = { rcx: hpa(FREE_PAGE), rdx: hpa(TDR) };
 const INIT = { rcx: hpa(TDR), rdx: 0, tdParams: TD_PARAMS };
 const WRONG_CPUID = { ...TD_PARAMS, cpuidConfig: 1 };
 const TD_ONLY = { rcx: hpa(TDR) };
-const VCPU_ONLY = { rcx: hpa(VCPU) };
-const VP_ADDCX = { rcx: hpa(FREE_PAGE), rdx: hpa(VCPU) };
+const VCPU_ONLY = { rcx: hpa(vCPU) };
+const VP_ADDCX = { rcx: hpa(FREE_PAGE), rdx: hpa(vCPU) };
 
 const ROWS: readonly Row[] = [
   row('TDH.MNG.CREATE', 'nothing', { ...CREATE, rdx: 31 }, 'TDX_OPERAND_INVALID|RDX'),
@@ -185,7 +185,7 @@ const ROWS: readonly Row[] = [
   row('TDH.VP.ENTER', 'runnable', VCPU_ONLY, 'TDX_TDCX_NUM_INCORRECT', (it) =>
     setVcpu(it, VP.NUM_PAGES, 5),
   ),
-  row('TDH.VP.ENTER', 'runnable', { rcx: hpa(VCPU) + 2 ** 52 }, 'TDX_OPERAND_INVALID|RCX'),
+  row('TDH.VP.ENTER', 'runnable', { rcx: hpa(vCPU) + 2 ** 52 }, 'TDX_OPERAND_INVALID|RCX'),
   row('TDH.VP.ENTER', 'runnable', { rcx: 2 ** 54 }, 'TDX_OPERAND_INVALID|RCX'),
   row('TDH.VP.ENTER', 'initialised', VCPU_ONLY, 'TDX_OP_STATE_INCORRECT'),
 

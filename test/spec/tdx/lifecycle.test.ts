@@ -117,7 +117,7 @@ describe('a TD', () => {
   });
 });
 
-describe('a VCPU in the guest', () => {
+describe('a vCPU in the guest', () => {
   it('keeps TDVPR and TDR from exclusive use until the TD exit', () => {
     const stage = built();
     expect(stage.enter(0)).toBe('TDX_SUCCESS');
@@ -155,7 +155,7 @@ function whileLocked(stage: Stage, lock: number, action: () => void): void {
 }
 
 describe('a refused call', () => {
-  it('of VP.ENTER for TD_EPOCH leaves the VCPU associated until it is flushed', () => {
+  it('of VP.ENTER for TD_EPOCH leaves the vCPU associated until it is flushed', () => {
     const stage = built();
     stage.flush(0);
     whileLocked(stage, TD.EPOCH_LOCK, () =>
@@ -275,7 +275,7 @@ describe('TDH.PHYMEM.CACHE.WB', () => {
 });
 
 /**
- * The guest of VCPU 0 faults `times` times, each time after another TDH.VP.ENTER, at one and the
+ * The guest of vCPU 0 faults `times` times, each time after another TDH.VP.ENTER, at one and the
  * same instruction.
  */
 function fault(stage: Stage, times: number): void {
@@ -296,7 +296,7 @@ describe('zero-step mitigation', () => {
     expect(stage.enter(0), 'a flush changes nothing').toBe('VMEXIT_EPT_VIOLATION');
   });
 
-  it('lets the VCPU in again once no listed page faults, and forgets them when the guest gets on', () => {
+  it('lets the vCPU in again once no listed page faults, and forgets them when the guest gets on', () => {
     const stage = built();
     fault(stage, 7);
     for (const [i, level] of [3, 2, 1].entries()) {

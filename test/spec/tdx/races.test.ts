@@ -5,7 +5,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { operationCount } from '../../../properties/checker/scenarios/scenario.ts';
-import { parseHistory } from '../../../properties/checker/scenarios/text.ts';
+import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
 import { CallExplorer, explore } from '../../../properties/module/world/explorer.ts';
 import { ModuleWorld, TDR } from '../../../properties/module/world/world.ts';
 import { atomically, kindOf, TRY } from '../../../spec/machine/step.ts';
@@ -51,7 +51,7 @@ describe.for(SEEDS)('random raw calls, seed %i', (seed) => {
         expect(finding?.violation.seen).toMatch(seen);
         expect(finding?.text).toMatch(calls);
         // two calls, one preemption: as short as the race is
-        const shrunk = parseHistory(finding?.text ?? '');
+        const shrunk = parseScenario(finding?.text ?? '');
         expect(operationCount(shrunk)).toBeLessThanOrEqual(3);
         expect(shrunk.deviations).toHaveLength(1);
       }
@@ -134,8 +134,8 @@ describe('a call on its way through a table that PROMOTE frees', () => {
         if (name === 'TDH.MEM.PAGE.PROMOTE' && status === SUCCESS) promoted++;
       },
     });
-    const violations = [...onePreemption(parseHistory(text))].map((history) =>
-      explorer.run(history),
+    const violations = [...onePreemption(parseScenario(text))].map((scenario) =>
+      explorer.run(scenario),
     );
     expect(promoted).toBeGreaterThan(0);
     return [...new Set(violations.flatMap((violation) => violation?.rule ?? []))];

@@ -5,7 +5,7 @@
 import { describe, expect, test } from 'vitest';
 import { decode, tapeLength } from '../../../properties/checker/scenarios/arbitrary.ts';
 import type { ActorRole } from '../../../properties/checker/scenarios/scenario.ts';
-import { parseHistory } from '../../../properties/checker/scenarios/text.ts';
+import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
 import {
   CALL_SHAPE,
   CallExplorer,
@@ -29,8 +29,8 @@ const BUILDING: Setting = { module: '1.5', finalize: false };
 const RUNNING_1_0: Setting = { module: '1.0' };
 
 /**
- * Where no two calls have to overlap: the rule, what is wrong, the change, and a history that shows
- * it.
+ * Where no two calls have to overlap: the rule, what is wrong, the change, and a scenario that
+ * shows it.
  */
 const SEQUENTIAL: readonly (readonly [string, string, Change, Setting, string])[] = [
   [
@@ -119,7 +119,7 @@ const SEQUENTIAL: readonly (readonly [string, string, Change, Setting, string])[
   ],
   [
     'T06',
-    'VP.ENTER does not count the VCPU',
+    'VP.ENTER does not count the vCPU',
     { functions: [faulty.enterDoesNotCount] },
     RUNNING,
     'v0: touch 0',
@@ -186,9 +186,9 @@ const SEQUENTIAL: readonly (readonly [string, string, Change, Setting, string])[
 describe('one call after the other', () => {
   for (const [rule, fault, change, setting, text] of SEQUENTIAL) {
     test(`${rule} is broken where ${fault}, and only there`, () => {
-      expect(new CallExplorer({ ...setting, ...change }).run(parseHistory(text))?.rule).toBe(rule);
+      expect(new CallExplorer({ ...setting, ...change }).run(parseScenario(text))?.rule).toBe(rule);
       const correct = new CallExplorer(setting);
-      expect(correct.run(parseHistory(text))).toBeNull();
+      expect(correct.run(parseScenario(text))).toBeNull();
       expect(correct.book.timesExercised(rule)).toBeGreaterThan(0);
     });
   }
@@ -202,9 +202,10 @@ const KNOWN: Readonly<Record<ModuleVersion, readonly string[]>> = {
 
 /** The rules that a program breaks: with one preemption, wherever, and where each step is anybody's. */
 function broken(explorer: CallExplorer, text: string): string[] {
-  const history = parseHistory(text);
-  const violations = [...onePreemption(history)].map((preempted) => explorer.run(preempted));
-  for (let seed = 0; seed < SEEDS; seed++) violations.push(explorer.run(history, new Seeded(seed)));
+  const scenario = parseScenario(text);
+  const violations = [...onePreemption(scenario)].map((preempted) => explorer.run(preempted));
+  for (let seed = 0; seed < SEEDS; seed++)
+    violations.push(explorer.run(scenario, new Seeded(seed)));
   return [...new Set(violations.flatMap((violation) => violation?.rule ?? []))];
 }
 
@@ -311,7 +312,7 @@ describe('what the explored platform has not', () => {
     expect(tearDown({ functions: [faulty.reclaimDoesNotCount] })?.rule).toBe('T08');
   });
 
-  test('T05 is about VCPUs of the same TD: another one, still being built, loses pages as it likes', () => {
+  test('T05 is about vCPUs of the same TD: another one, still being built, loses pages as it likes', () => {
     const stage = new Stage();
     stage.build();
     const book = new RuleBook(stage.tdx.m, stage.tdx, TDX_RULES);

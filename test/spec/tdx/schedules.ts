@@ -1,12 +1,12 @@
 /** Schedules that tests of the module share. */
-import type { History } from '../../../properties/checker/scenarios/scenario.ts';
+import type { Scenario } from '../../../properties/checker/scenarios/scenario.ts';
 import type { Access, Steps } from '../../../spec/machine/step.ts';
 
 /** No call of a test's program takes more steps. */
 const LONGEST = 40;
 
-/** The history with one preemption, once for each place that there can be one. */
-export function* onePreemption({ vm, actors }: History): Generator<History> {
+/** The scenario with one preemption, once for each place that there can be one. */
+export function* onePreemption({ vm, actors }: Scenario): Generator<Scenario> {
   for (const [actor, { operations }] of actors.entries()) {
     for (const operation of operations.keys()) {
       for (let step = 0; step < LONGEST; step++) {

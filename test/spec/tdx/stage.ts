@@ -14,7 +14,7 @@ const PAGES = 64;
 const WORDS = 128;
 const NEVER = -1;
 
-/** Page numbers: the TDR with its TDCX pages behind it, two VCPUs with theirs, free pages. */
+/** Page numbers: the TDR with its TDCX pages behind it, two vCPUs with theirs, free pages. */
 export const TDR = 0;
 export const VCPUS = [12, 20] as const;
 export const FREE_PAGE = 40;
@@ -81,14 +81,14 @@ export class Stage {
       this.ok('TDH.MNG.ADDCX', { rcx: hpa(tdr + i), rdx: hpa(tdr) });
   }
 
-  /** A VCPU with all its pages, not yet initialised. */
+  /** A vCPU with all its pages, not yet initialised. */
   createVcpu(tdvpr: number): void {
     this.ok('TDH.VP.CREATE', { rcx: hpa(tdvpr), rdx: hpa(TDR) });
     for (let i = 1; i < MIN_TDVPS_PAGES; i++)
       this.ok('TDH.VP.ADDCX', { rcx: hpa(tdvpr + i), rdx: hpa(tdvpr) });
   }
 
-  /** A TD that can run, whose VCPUs are associated with LP 0 and LP 1. */
+  /** A TD that can run, whose vCPUs are associated with LP 0 and LP 1. */
   build(): void {
     this.create();
     this.ok('TDH.MNG.INIT', { rcx: hpa(TDR), rdx: 0, tdParams: TD_PARAMS });
@@ -129,7 +129,7 @@ export class Stage {
     return this.tdx.m.peek(this.tdx.memory.word(VCPUS[index] ?? TDR, field));
   }
 
-  /** Both REFCOUNTs and how many VCPUs are associated. */
+  /** Both REFCOUNTs and how many vCPUs are associated. */
   counts(): { even: number; odd: number; associated: number } {
     return {
       even: this.td(TD.REFCOUNT_EVEN),
@@ -138,7 +138,7 @@ export class Stage {
     };
   }
 
-  /** The LP that a VCPU is associated with, or -1. */
+  /** The LP that a vCPU is associated with, or -1. */
   lpOf(vcpu: number): number {
     return this.vcpu(vcpu, VP.ASSOC_LPID) - 1;
   }

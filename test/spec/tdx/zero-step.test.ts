@@ -29,7 +29,7 @@ function world() {
       }
     },
     listed: (): number => w.m.peek(w.memory.word(tdvpr, VP.LISTED)),
-    /** Adds and accepts a page, by the other VCPU. */
+    /** Adds and accepts a page, by the other vCPU. */
     map: (gfn: number): void => {
       w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(gfn, 0), r8: w.address(w.pageOf(gfn)) });
       w.must('TDH.VP.ENTER', { rcx: w.address(w.tdvpr(1)), lp: 1 });
@@ -40,7 +40,7 @@ function world() {
 }
 const text = (call: Call): string => describeStatus(call.status);
 
-describe('a VCPU that faults at one RIP', () => {
+describe('a vCPU that faults at one RIP', () => {
   test('enters as often as the threshold says, and from then on only when what it faulted at is there', () => {
     const { w, enter, fault, listed, map, access } = world();
     fault(THRESHOLD);

@@ -1,6 +1,6 @@
 import { VCPU_ACTIVE } from '../../../../spec/tdx/td.ts';
 /**
- * Does a refused attempt at a lock have a cause: a call under way at the same time, or a VCPU that
+ * Does a refused attempt at a lock have a cause: a call under way at the same time, or a vCPU that
  * was in the guest, that could have held that lock? A request for priority has one when a host call
  * was refused that entry before.
  *
@@ -22,7 +22,7 @@ const GUEST = 'TDG.';
 const WORD = 32n;
 const LOW = (1n << WORD) - 1n;
 
-/** Was the call refused for a lock, or for somebody's priority? A VCPU's exit reason is no status. */
+/** Was the call refused for a lock, or for somebody's priority? A vCPU's exit reason is no status. */
 export function refusalOf({ status, result }: RecordedEvent): 'busy' | 'priority' | null {
   if (result !== 'RETURN') return null;
   const code = BigInt(status) >> WORD;
@@ -124,7 +124,7 @@ export class BusyCauses {
   }
 }
 
-/** From when to when each VCPU was in the guest: VP.ENTER to the exit. */
+/** From when to when each vCPU was in the guest: VP.ENTER to the exit. */
 function residents(
   { initial, prefix, events }: RecordedHistory,
   config: SequentialConfig,
@@ -150,7 +150,7 @@ function residents(
   return stays;
 }
 
-/** Do these steps of a VCPU leave it in the guest? */
+/** Do these steps of a vCPU leave it in the guest? */
 const enters = (steps: readonly { readonly result: string }[]): boolean =>
   steps.findLast(({ result }) => result === 'TD_ENTERED' || result === 'TD_EXIT')?.result ===
   'TD_ENTERED';

@@ -14,7 +14,7 @@ const TRANSIENT_BITS = (1n << 11n) | (1n << 52n);
 /** Of a TD, what is compared. */
 const TD_PARTS = ['td', 'epoch', 'opState', 'lifecycle', 'chldcnt', 'sept'] as const;
 /**
- * Of a VCPU, what is compared: always, and unless a VP.ENTER of it was refused, which leaves these
+ * Of a vCPU, what is compared: always, and unless a VP.ENTER of it was refused, which leaves these
  * half-way.
  */
 const VCPU_PARTS = ['state'] as const;

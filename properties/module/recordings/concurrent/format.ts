@@ -80,9 +80,9 @@ function faultOf(
     const known = vcpus.get(td);
     if (known === undefined) return `${name}.${at} speaks of TD ${td}, which config does not list`;
     if (needsVcpu(op) && vcpu === undefined)
-      return `${name}.${at} does not say which VCPU makes it`;
+      return `${name}.${at} does not say which vCPU makes it`;
     if ((vcpu ?? 0) >= Math.max(known, 1))
-      return `${name}.${at} speaks of VCPU ${vcpu}, which config does not list`;
+      return `${name}.${at} speaks of vCPU ${vcpu}, which config does not list`;
     if (!isKnownSetting(step)) return `${name}.${at} sets an unknown life-cycle state`;
   }
   return null;

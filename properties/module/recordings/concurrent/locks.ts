@@ -207,7 +207,7 @@ export class LockTable {
     ];
   }
 
-  /** What a VCPU holds as long as it is in the guest. */
+  /** What a vCPU holds as long as it is in the guest. */
   resident(td: number, vcpu: number): Attempt[] {
     const slot = this.tdrs.get(td);
     const tdvpr = walkTo('control', pageOf(slot?.tdvpr[vcpu]), SHARED, OPERANDS.RCX);

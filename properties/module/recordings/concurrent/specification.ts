@@ -38,7 +38,7 @@ const LOOKS: ReadonlySet<string> = new Set([
   'TDH.PHYMEM.PAGE.RDMD',
 ]);
 const OUTPUTS: readonly OutputName[] = ['rcx', 'rdx', 'r8', 'r9'];
-const NOT_INSIDE = 'the VCPU is not in the guest';
+const NOT_INSIDE = 'the vCPU is not in the guest';
 
 /** A recorded status by its name, or as it is when it has none. */
 function nameOf(recorded: string): string {

@@ -107,7 +107,7 @@ function compareConflict(cell: ConflictCell, measured: Measured, compare: Compar
   compareBits(compare, 'guestRax', cell.guestRax, paused.yRax);
 }
 
-/** As conflicts, but guests are not suspended: their VCPU is in the guest, and that is all. */
+/** As conflicts, but guests are not suspended: their vCPU is in the guest, and that is all. */
 function compareLifecycle(
   cell: LifecycleCell,
   scene: Scene,

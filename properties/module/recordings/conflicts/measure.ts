@@ -48,7 +48,7 @@ export class Measured {
   }
 
   /**
-   * Runs calls one after the other, X's VCPU being in the guest if X is on that side; what the last
+   * Runs calls one after the other, X's vCPU being in the guest if X is on that side; what the last
    * one answers.
    */
   private afterEachOther(...parties: readonly Party[]): string {
@@ -65,12 +65,12 @@ export class Measured {
     return this.once('xAlone', () => this.afterEachOther(this.scene.x));
   }
 
-  /** Y without X: also without X's VCPU being in the guest. */
+  /** Y without X: also without X's vCPU being in the guest. */
   get yAlone(): string {
     return this.once('yAlone', () => statusText(runAlone(this.scene, this.scene.y)));
   }
 
-  /** Y without X, but with X's VCPU in the guest. */
+  /** Y without X, but with X's vCPU in the guest. */
   get yBeforeX(): string {
     return this.once('yBeforeX', () => this.afterEachOther(this.scene.y));
   }
@@ -83,7 +83,7 @@ export class Measured {
     return this.once('xAfterY', () => this.afterEachOther(this.scene.y, this.scene.x));
   }
 
-  /** X's events, or null for a VCPU that merely runs. */
+  /** X's events, or null for a vCPU that merely runs. */
   get trace(): Trace | null {
     return this.once('trace', () => {
       this.scene.enterX();

@@ -12,7 +12,7 @@ import { listening, LockWatch, type LockKindName } from './locks.ts';
 /** What came of a pair. Entries are raw; 0 when there is none. */
 export interface Outcome {
   readonly y: Call;
-  /** null: X is a VCPU that merely runs. */
+  /** null: X is a vCPU that merely runs. */
   readonly x: Call | null;
   readonly entryAtPause: bigint;
   readonly entryAfterY: bigint;
@@ -60,7 +60,7 @@ function advance(steps: Steps<Call>, count: number): Call | null {
   return null;
 }
 
-/** Runs one of the two with nobody in between; null for a VCPU that merely runs. */
+/** Runs one of the two with nobody in between; null for a vCPU that merely runs. */
 export function runAlone({ stage }: Scene, party: Party): Call | null {
   const steps = begin(stage, party);
   return steps === null ? null : atomically(steps);
@@ -87,7 +87,7 @@ function tableOf({ tdx, m }: Stage, cell: Cell): number | null {
 }
 
 /**
- * Does anybody hold a lock for nothing? A VCPU that has entered keeps its own; a freed table has
+ * Does anybody hold a lock for nothing? A vCPU that has entered keeps its own; a freed table has
  * none.
  */
 function hasLeak(stage: Stage, watch: LockWatch, calls: readonly (Call | null)[]): boolean {

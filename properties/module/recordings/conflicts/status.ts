@@ -8,7 +8,7 @@ const LEVELS: ReadonlySet<S.Status> = new Set([S.PAGE_ALREADY_ACCEPTED, S.PAGE_S
 const BUSY: ReadonlySet<S.Status> = new Set([S.OPERAND_BUSY, S.OPERAND_BUSY_HOST_PRIORITY]);
 
 /**
- * `TDX_OPERAND_BUSY|SEPT_TREE`, `TDX_PAGE_SIZE_MISMATCH|LEVEL1`, `(TD_EXIT 48)`. A VCPU that merely
+ * `TDX_OPERAND_BUSY|SEPT_TREE`, `TDX_PAGE_SIZE_MISMATCH|LEVEL1`, `(TD_EXIT 48)`. A vCPU that merely
  * runs succeeds.
  */
 export function statusText(call: Call | null): string {

@@ -32,7 +32,7 @@ export type PamtRow = v.InferOutput<typeof pamtRow>;
 export type KotRow = v.InferOutput<typeof kotRow>;
 export type WbtRow = v.InferOutput<typeof wbtRow>;
 
-/** A field of a TD or VCPU. */
+/** A field of a TD or vCPU. */
 export type Scalar = string | number | boolean | null;
 
 export const finalDump = v.object({

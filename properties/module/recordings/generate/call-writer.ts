@@ -84,7 +84,7 @@ export class Author extends TdView {
   }
 
   /**
-   * Makes a call as it is, if there is somebody to make it: what a guest does needs a VCPU that is
+   * Makes a call as it is, if there is somebody to make it: what a guest does needs a vCPU that is
    * inside.
    */
   ask(asked: Asked): void {
@@ -111,7 +111,7 @@ export class Author extends TdView {
     });
   }
 
-  /** A call about a VCPU: on its own LP, once in a while on another. */
+  /** A call about a vCPU: on its own LP, once in a while on another. */
   vcpuCall(op: string, vcpu: number): void {
     if (this.dice.percent(FORGOTTEN)) return;
     const lp = this.dice.percent(8) ? this.dice.pick(MANAGING_LPS) : vcpu;
@@ -119,13 +119,13 @@ export class Author extends TdView {
     this.tryAsking({ op, lp, in: { vcpu, td: 0, regs: { rcx } } }, SLIPS / 2);
   }
 
-  /** Has a VCPU in the guest, if the module lets it. */
+  /** Has a vCPU in the guest, if the module lets it. */
   enter(vcpu: number): boolean {
     if (!this.isInside(vcpu)) this.vcpuCall('TDH.VP.ENTER', vcpu);
     return this.isInside(vcpu);
   }
 
-  /** An external interrupt takes a VCPU out. */
+  /** An external interrupt takes a vCPU out. */
   leave(vcpu: number): void {
     this.ask({ op: 'HW.TD.EXIT', lp: vcpu, in: { vcpu, td: 0 } });
   }
@@ -134,7 +134,7 @@ export class Author extends TdView {
     for (const vcpu of this.inside) this.leave(vcpu);
   }
 
-  /** TDG.MEM.PAGE.ACCEPT by a VCPU that can be brought inside. */
+  /** TDG.MEM.PAGE.ACCEPT by a vCPU that can be brought inside. */
   accept(vcpu: number, { gpa, level }: Place, more: Given = {}, repeat?: Asked['repeat']): void {
     if (!this.enter(vcpu)) return;
     const input = {

@@ -116,7 +116,7 @@ export const stepLines = (seed: number): (SummaryCell | StepCell)[] =>
     return lines;
   });
 
-/** X with Y; a VCPU that merely runs is no Y. */
+/** X with Y; a vCPU that merely runs is no Y. */
 const pairsOf = (names: readonly string[]): (readonly [x: string, y: string])[] =>
   names.flatMap((x) => names.filter((y) => y !== RUNNING_VCPU).map((y) => [x, y] as const));
 

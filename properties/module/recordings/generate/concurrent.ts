@@ -92,7 +92,7 @@ class Race {
     this.places = [author.anywhere(0), author.anywhere(0), author.anywhere(1)];
   }
 
-  /** Lets threads run at once, the first one a VCPU. */
+  /** Lets threads run at once, the first one a vCPU. */
   run(count: number): { readonly threads: readonly unknown[]; readonly events: readonly Event[] } {
     const { m } = this.recorder.u.tdx;
     const threads = Array.from({ length: count }, (_, t) => ({

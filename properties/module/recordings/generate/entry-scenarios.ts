@@ -1,5 +1,5 @@
 /**
- * What happens in sequential scenarios: short stories about one entry or VCPU, each of which would
+ * What happens in sequential scenarios: short stories about one entry or vCPU, each of which would
  * go well, were it not for what other stories have left behind, for calls that are forgotten and
  * for operands that slip.
  */
@@ -91,7 +91,7 @@ const fatal = forAWhile(['0x100', 'TDR.FATAL=1'], ['0x101', 'TDR.FATAL=0'], 7);
 const confused: Story = (a) =>
   a.confused(() => a.dice.pick([addPage, augment, relocate, demote, debug])(a));
 
-/** Nothing but a TD without VCPUs is refused by TDH.MR.FINALIZE for that. */
+/** Nothing but a TD without vCPUs is refused by TDH.MR.FINALIZE for that. */
 const noVcpus: Story = (a) => {
   if (a.isRunnable) return;
   setting(a, '0x200', 'TDCS.NUM_VCPUS=0');
@@ -152,7 +152,7 @@ const stuck: Story = (a) => {
   a.enter(vcpu);
 };
 
-/** The end of a TD: no keys, no VCPU, and page after page goes back to the VMM. */
+/** The end of a TD: no keys, no vCPU, and page after page goes back to the VMM. */
 export const tearDown: Story = (a) => {
   a.leaveAll();
   setting(a, '0x2', 'BLOCKED');

@@ -7,7 +7,7 @@ import b03 from '../../../../impl/mutants/b-03-flush-overwritten.ts';
 import b11 from '../../../../impl/mutants/b-11-notifier-skips-invalid-roots.ts';
 import b46 from '../../../../impl/mutants/b-46-parent-blocked-first.ts';
 import type { Policy } from '../../../../impl/vm/policy.ts';
-import { parseHistory } from '../../../checker/scenarios/text.ts';
+import { parseScenario } from '../../../checker/scenarios/text.ts';
 import { Emitter } from '../../../traces/emit/emit.ts';
 import { Universes } from '../universe/universe.ts';
 import { conflictCells, lifecycleCells, stepLines } from './cells.ts';
@@ -111,5 +111,5 @@ export const OWN_FILES: readonly File[] = [
 
 /** A run as `sept show --emit-trace` writes it. */
 function emitted(policy: Policy, history: string): string {
-  return `${new Emitter({ policy, module: '1.5', rules: false }).emit(parseHistory(history)).lines.join('\n')}\n`;
+  return `${new Emitter({ policy, module: '1.5', rules: false }).emit(parseScenario(history)).lines.join('\n')}\n`;
 }

@@ -126,7 +126,7 @@ function step(k: Keeper, td: number): void {
   recorder.ask(spoiled(k, td, callOf(k, td, op)));
 }
 
-/** While a TD is built, its first VCPU is urgent. */
+/** While a TD is built, its first vCPU is urgent. */
 function dueOp(k: Keeper, td: number): string {
   const stage = k.stage(td);
   if (stage !== 'INITIALIZED' || !k.dice.percent(URGENT)) return k.dice.weighted(DUE[stage]);
@@ -141,7 +141,7 @@ const callOf = (k: Keeper, td: number, op: string): Asked => {
   return build(k, td);
 };
 
-/** A VCPU that is in the guest comes out of it. */
+/** A vCPU that is in the guest comes out of it. */
 function leave(k: Keeper, td: number): void {
   const vcpu = k.vcpuThat(td, (v) => k.isInside(td, v));
   if (k.isInside(td, vcpu)) k.recorder.ask({ op: 'HW.TD.EXIT', lp: vcpu, in: { vcpu, td } });

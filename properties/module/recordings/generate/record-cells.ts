@@ -18,7 +18,7 @@ export type Pair = Omit<PairName, 'recorder'>;
 export type OwnLifecycleCell = Omit<LifecycleCell, 'tdStageY'> & { readonly tdStageY?: string };
 
 /**
- * Locks that a VCPU in the guest is said to hold, which is not suspended: the recorders did not
+ * Locks that a vCPU in the guest is said to hold, which is not suspended: the recorders did not
  * agree.
  */
 const RUNNING_LOCKS = { conflict: 1, lifecycle: 0 } as const;

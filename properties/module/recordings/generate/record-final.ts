@@ -1,6 +1,6 @@
 /**
  * Writes down the state at the end of a scenario: every S-EPT entry that is not FREE, every PAMT
- * entry that is not NDA or is locked, every TD and VCPU, and for life-cycle recordings key
+ * entry that is not NDA or is locked, every TD and vCPU, and for life-cycle recordings key
  * ownership and write-back state.
  */
 import { pageOf, stateName, stateOf, toRaw } from '../../../../spec/tdx/entry.ts';

@@ -187,7 +187,7 @@ export function tdState(u: Universe, slot: Slot): Fields {
   return { ...tdFields(u, slot, OF_TDR), ...ofTdcs };
 }
 
-/** The VCPU at a TDVPR page, or null when that is none. */
+/** The vCPU at a TDVPR page, or null when that is none. */
 export const vcpuFields = (
   u: Universe,
   tdvpr: number,

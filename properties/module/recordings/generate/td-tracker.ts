@@ -95,7 +95,7 @@ export class Keeper {
     return this.dice.pick(free.length > 0 ? free : keys.hkids);
   }
 
-  // VCPUs
+  // vCPUs
 
   tdvpr(td: number, vcpu: number): number {
     return this.slot(td).tdvpr[vcpu] as number; // there are three
@@ -113,13 +113,13 @@ export class Keeper {
     return this.exists(td, vcpu) && this.vp(td, vcpu, VP.STATE) === VCPU_ACTIVE;
   }
 
-  /** Pages that a VCPU of the TD needs beyond those it has. */
+  /** Pages that a vCPU of the TD needs beyond those it has. */
   lacking(td: number, vcpu: number): number {
     const needed = MIN_TDVPS_PAGES + TDVPS_PAGES_PER_L2_VM * this.field(td, TD.NUM_L2_VMS);
     return needed - this.vp(td, vcpu, VP.NUM_PAGES);
   }
 
-  /** A VCPU that is as wanted, if there is one, else any. */
+  /** A vCPU that is as wanted, if there is one, else any. */
   vcpuThat(td: number, wanted: (vcpu: number) => boolean): number {
     const all = [...this.slot(td).tdvpr.keys()];
     const fitting = all.filter(wanted);

@@ -1,5 +1,5 @@
 /**
- * A TD as the author of a scenario sees it: entries to write about, pages to give away, VCPUs and
+ * A TD as the author of a scenario sees it: entries to write about, pages to give away, vCPUs and
  * where they are.
  */
 import { pageOf, stateName, stateOf, type Entry } from '../../../../spec/tdx/entry.ts';

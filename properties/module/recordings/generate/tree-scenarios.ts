@@ -65,7 +65,7 @@ export const extend = (a: Author, gpa: number): void =>
     regs: { rcx: hexOf(BigInt(gpa)), rdx: a.tdr },
   });
 
-/** A page for a running TD, which a VCPU accepts. */
+/** A page for a running TD, which a vCPU accepts. */
 export const augment: Story = (a) => {
   const level = a.dice.percent(45) ? 1 : 0;
   const place = built(a, level);
@@ -73,7 +73,7 @@ export const augment: Story = (a) => {
   if (a.isRunnable && a.dice.percent(75)) acceptAt(a, place);
 };
 
-/** A VCPU accepts; 2 MiB often not in one go. */
+/** A vCPU accepts; 2 MiB often not in one go. */
 function acceptAt(a: Author, place: Place): void {
   const vcpu = a.dice.pick(a.vcpus);
   const rests = place.level === 1 && a.dice.percent(70);
@@ -84,7 +84,7 @@ function acceptAt(a: Author, place: Place): void {
   if (a.dice.percent(15)) a.accept(vcpu, a.at(place.gpa, place.level === 0 ? 1 : 0));
 }
 
-/** A VCPU accepts what may not be there to be accepted. */
+/** A vCPU accepts what may not be there to be accepted. */
 export const acceptAny: Story = (a) => {
   if (!a.isRunnable) return;
   const place = a.entry((_state, { level }) => level < 2) ?? a.anywhere(a.dice.below(2));
@@ -114,7 +114,7 @@ function retire(a: Author, place: Place): void {
   }
 }
 
-/** An epoch ends, if no VCPU is left from the one before. */
+/** An epoch ends, if no vCPU is left from the one before. */
 export const track: Story = (a) => a.host('TDH.MEM.TRACK', { regs: { rcx: a.tdr } });
 
 /** A page is taken out. */

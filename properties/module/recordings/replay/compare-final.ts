@@ -1,6 +1,6 @@
 /**
  * Compares the dump at the end of a scenario with the specification's state: every S-EPT entry that
- * is not FREE, every PAMT entry that is not NDA or whose lock word is not zero, every TD and VCPU,
+ * is not FREE, every PAMT entry that is not NDA or whose lock word is not zero, every TD and vCPU,
  * key ownership and write-back state.
  *
  * A row with a `count` stands for that many consecutive entries at consecutive addresses.

@@ -82,7 +82,7 @@ export function compareEpoch(u: Universe, slot: Slot, report: Report, recorded: 
   compareScalar(report, 'epoch.refcount[1]', refcount[1], odd);
 }
 
-/** The VCPU of a slot: `null` when its TDVPR page is none. */
+/** The vCPU of a slot: `null` when its TDVPR page is none. */
 export function compareVcpu(
   u: Universe,
   tdvpr: number,

@@ -28,7 +28,7 @@ export const isKnownOp = (op: string): boolean => FUNCTIONS.has(op) || PSEUDO_OP
 
 /**
  * Steps of the guest: the functions of its side of the interface, and what the hardware does to a
- * running VCPU.
+ * running vCPU.
  */
 export const needsVcpu = (op: string): boolean => op.startsWith('TDG.') || op.startsWith('HW.');
 

@@ -61,7 +61,7 @@ const setLifecycle: PseudoOp = (u, slot, step, operands) => {
   return new Call(step.op, operands);
 };
 
-/** An external interrupt takes the VCPU out of the TD. */
+/** An external interrupt takes the vCPU out of the TD. */
 const hardwareExit: PseudoOp = (u, _slot, step, operands) => {
   const call = new Call(step.op, operands);
   atomically(tdExit(u.tdx, operands.vcpu));

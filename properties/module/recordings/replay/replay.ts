@@ -77,7 +77,7 @@ export function replayLine(line: ParsedLine, universes = new Universes()): Repla
   return replayScenario(scenario, universes);
 }
 
-/** An operation, TD or VCPU that the scenario uses without its being known. */
+/** An operation, TD or vCPU that the scenario uses without its being known. */
 function unknownPart({ config, steps }: Scenario): string | null {
   const slots = isSequential(config) ? config.tds : config.tdSlots;
   const vcpus = new Map(slots.map((slot) => [slot.td, slot.tdvpr.length]));
@@ -90,9 +90,9 @@ function unknownPart({ config, steps }: Scenario): string | null {
     if (!isKnownOp(op)) return `step ${i} has an unknown operation ${op}`;
     const count = vcpus.get(td);
     if (count === undefined) return `step ${i} speaks of TD ${td}, which config does not list`;
-    if (needsVcpu(op) && vcpu === undefined) return `step ${i} does not say which VCPU makes it`;
+    if (needsVcpu(op) && vcpu === undefined) return `step ${i} does not say which vCPU makes it`;
     if ((vcpu ?? 0) >= Math.max(count, 1))
-      return `step ${i} speaks of VCPU ${vcpu}, which config does not list`;
+      return `step ${i} speaks of vCPU ${vcpu}, which config does not list`;
     if (!isKnownSetting(step))
       return `step ${i} sets an unknown life-cycle state ${data ?? ''}`.trim();
     if (inject !== undefined && !isKnownInjection(inject))

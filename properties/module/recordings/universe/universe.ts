@@ -2,7 +2,7 @@
  * The platform that a recording was made on, built from its `config`.
  *
  * A sequential recording starts with TDs made by direct initialisation: what CREATE, KEY.CONFIG,
- * ADDCX, INIT, VP.CREATE, VP.ADDCX and VP.INIT would leave, except that no VCPU is associated with
+ * ADDCX, INIT, VP.CREATE, VP.ADDCX and VP.INIT would leave, except that no vCPU is associated with
  * an LP. A life-cycle recording starts with an empty platform. Source: README of the recordings,
  * deviation 8, and the states that the first steps report.
  */
@@ -37,7 +37,7 @@ export interface Slot {
   readonly tdr: number;
   /** The first TDCX page, where the TDCS begins. */
   readonly tdcx: number;
-  /** The TDVPR page of each VCPU. */
+  /** The TDVPR page of each vCPU. */
   readonly tdvpr: readonly number[];
 }
 

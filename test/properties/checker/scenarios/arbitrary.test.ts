@@ -2,18 +2,18 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   decode,
-  HistoryArbitrary,
+  ScenarioArbitrary,
   tapeLength,
 } from '../../../../properties/checker/scenarios/arbitrary.ts';
 import { operationCount } from '../../../../properties/checker/scenarios/scenario.ts';
-import { formatHistory } from '../../../../properties/checker/scenarios/text.ts';
+import { formatScenario } from '../../../../properties/checker/scenarios/text.ts';
 import { TD_SHAPE } from '../../../../properties/checker/shapes.ts';
 
-describe('random histories', () => {
+describe('random scenarios', () => {
   test('are the same for the same seed, on every machine', () => {
     const texts = fc
-      .sample(new HistoryArbitrary(TD_SHAPE), { seed: 42, numRuns: 4 })
-      .map(formatHistory);
+      .sample(new ScenarioArbitrary(TD_SHAPE), { seed: 42, numRuns: 4 })
+      .map(formatScenario);
 
     expect(texts).toMatchInlineSnapshot(`
       [
@@ -27,10 +27,10 @@ describe('random histories', () => {
 
   test('stay within their shape', () => {
     fc.assert(
-      fc.property(new HistoryArbitrary(TD_SHAPE), (history) => {
-        expect(history.actors.length).toBeLessThanOrEqual(TD_SHAPE.roles.length);
-        expect(history.deviations.length).toBeLessThanOrEqual(TD_SHAPE.maxDeviations);
-        for (const { role, operations } of history.actors) {
+      fc.property(new ScenarioArbitrary(TD_SHAPE), (scenario) => {
+        expect(scenario.actors.length).toBeLessThanOrEqual(TD_SHAPE.roles.length);
+        expect(scenario.deviations.length).toBeLessThanOrEqual(TD_SHAPE.maxDeviations);
+        for (const { role, operations } of scenario.actors) {
           expect(operations.length).toBeLessThanOrEqual(TD_SHAPE.maxOperations);
           for (const { name, gfn } of operations) {
             expect(TD_SHAPE.operations[role]).toContain(name);
@@ -42,21 +42,21 @@ describe('random histories', () => {
     );
   });
 
-  test('an empty tape is the simplest history', () => {
-    const history = decode(new Uint8Array(tapeLength(TD_SHAPE)), TD_SHAPE);
+  test('an empty tape is the simplest scenario', () => {
+    const scenario = decode(new Uint8Array(tapeLength(TD_SHAPE)), TD_SHAPE);
 
-    expect(formatHistory(history)).toBe('v0: touch 0');
-    expect(operationCount(history)).toBe(1);
+    expect(formatScenario(scenario)).toBe('v0: touch 0');
+    expect(operationCount(scenario)).toBe(1);
   });
 
   test("fast-check shrinks them in the domain's terms", () => {
     const property = fc.property(
-      new HistoryArbitrary(TD_SHAPE),
-      (history) => !history.actors.some((a) => a.operations.some((o) => o.name === 'demote')),
+      new ScenarioArbitrary(TD_SHAPE),
+      (scenario) => !scenario.actors.some((a) => a.operations.some((o) => o.name === 'demote')),
     );
     const [minimal] = fc.check(property, { seed: 6, numRuns: 1000 }).counterexample ?? [];
 
-    expect(minimal === undefined ? null : formatHistory(minimal)).toMatch(
+    expect(minimal === undefined ? null : formatScenario(minimal)).toMatch(
       /^(v0: \w+ 0 \| )?h0: demote 0$|^v0: ?\| h0: demote 0$/,
     );
   });

@@ -1,16 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { HistoryArbitrary } from '../../../../properties/checker/scenarios/arbitrary.ts';
+import { ScenarioArbitrary } from '../../../../properties/checker/scenarios/arbitrary.ts';
 import {
-  formatHistory,
-  HistorySyntaxError,
-  parseHistory,
+  formatScenario,
+  ScenarioSyntaxError,
+  parseScenario,
 } from '../../../../properties/checker/scenarios/text.ts';
 import { TD_SHAPE } from '../../../../properties/checker/shapes.ts';
 
-describe('a history as text', () => {
+describe('a scenario as text', () => {
   test('reads as actors, operations and deviations', () => {
-    expect(parseHistory('v0: touch 0; read 2 | h0: unmap 0+2 | @v0.1.17>1 @h0.0.5?1')).toEqual({
+    expect(parseScenario('v0: touch 0; read 2 | h0: unmap 0+2 | @v0.1.17>1 @h0.0.5?1')).toEqual({
       vm: 'td',
       actors: [
         {
@@ -30,15 +30,15 @@ describe('a history as text', () => {
   });
 
   test('names the actors that a run starts by itself after those of the program', () => {
-    expect(parseHistory('v0: touch 0 | h0: remove-table 0 | @x0.0.3>1').deviations[0]?.actor).toBe(
+    expect(parseScenario('v0: touch 0 | h0: remove-table 0 | @x0.0.3>1').deviations[0]?.actor).toBe(
       2,
     );
   });
 
-  test('is the same after being written and read, for every history', () => {
+  test('is the same after being written and read, for every scenario', () => {
     fc.assert(
-      fc.property(new HistoryArbitrary(TD_SHAPE), (history) => {
-        expect(parseHistory(formatHistory(history))).toEqual(history);
+      fc.property(new ScenarioArbitrary(TD_SHAPE), (scenario) => {
+        expect(parseScenario(formatScenario(scenario))).toEqual(scenario);
       }),
       { seed: 1, numRuns: 2000 },
     );
@@ -52,7 +52,7 @@ describe('a history as text', () => {
     ['v0: touch 0 | @v0.0', 'a deviation, e.g.'],
     ['v0: touch 0 | @h0.0.1>1', 'an actor that the text declares before'],
   ])('"%s" is refused with what was expected', (text, expected) => {
-    expect(() => parseHistory(text)).toThrow(HistorySyntaxError);
-    expect(() => parseHistory(text)).toThrow(expected);
+    expect(() => parseScenario(text)).toThrow(ScenarioSyntaxError);
+    expect(() => parseScenario(text)).toThrow(expected);
   });
 });

@@ -221,7 +221,7 @@ const FINALS: readonly [string, (td: Td, history: Recorded) => void][] = [
     },
   ],
   [
-    'the state of a VCPU',
+    'the state of a vCPU',
     ({ vcpus: [vcpu] }) => {
       if (vcpu !== undefined) vcpu.state ^= 6;
     },

@@ -11,7 +11,7 @@ import {
 } from '../../../../properties/module/recordings/setups/setups.ts';
 /**
  * Runs the `experiments` of `conflicts.json`: sequences of calls about one entry, one of which is
- * suspended while it holds its locks. VCPU 0 is in the guest when they begin.
+ * suspended while it holds its locks. vCPU 0 is in the guest when they begin.
  */
 import type { Steps } from '../../../../spec/machine/step.ts';
 import { atomically } from '../../../../spec/machine/step.ts';

@@ -230,7 +230,7 @@ describe('the recorder, asked what the real module was asked', () => {
     for (const real of results) {
       const { x, y, relation, opState, xEntry, yEntry } = real;
       const ours = recorder.conflict({ x, y, relation, opState, xEntry, yEntry });
-      // of a VCPU that runs, what it holds is only told, and not measured
+      // of a vCPU that runs, what it holds is only told, and not measured
       if (x.startsWith('('))
         expect({ ...ours, xLocksHeldAtPause: 0 }).toEqual({ ...real, xLocksHeldAtPause: 0 });
       else expect(JSON.stringify(ours)).toBe(JSON.stringify(real));

@@ -205,7 +205,7 @@ describe('an altered recording', () => {
       ['final tds[0].sept[0x40000000 level 0]: FREE / MAPPED 0x100203000'],
     ],
     [
-      'a VCPU at the end',
+      'a vCPU at the end',
       (s) => {
         at(s.final.tds, 0)['vcpus'] = [{ state: 4, vcpuEpoch: 0, assocLp: -1 }];
       },
@@ -343,18 +343,18 @@ describe('a file that is no recording', () => {
       `/file:1: step 2 speaks of TD 5, which config does not list; ${ADVICE}`,
     ],
     [
-      'a VCPU that config does not list',
+      'a vCPU that config does not list',
       line((s) => {
         at(s.steps, 2).in['vcpu'] = 1;
       }),
-      `/file:1: step 2 speaks of VCPU 1, which config does not list; ${ADVICE}`,
+      `/file:1: step 2 speaks of vCPU 1, which config does not list; ${ADVICE}`,
     ],
     [
-      'a guest step without a VCPU',
+      'a guest step without a vCPU',
       line((s) => {
         at(s.steps, 2)['op'] = 'HW.TD.EXIT';
       }),
-      `/file:1: step 2 does not say which VCPU makes it; ${ADVICE}`,
+      `/file:1: step 2 does not say which vCPU makes it; ${ADVICE}`,
     ],
     [
       'a setting that nobody knows',

@@ -1,0 +1,11 @@
+/** Levels of a page table by the size that one entry maps, as x86 names them. */
+const SIZES = ['4K', '2M', '1G', '512G', '256T'] as const;
+
+/** Size that an entry maps at `level`, counted from 0 for the lowest: `4K`, `2M`, `1G`. */
+export const sizeAt = (level: number): string => SIZES[level] ?? `level ${level}`;
+
+/** Name of the entry that maps `gfn` at `level` (from 0), e.g. `0@2M`. */
+export const entryAt = (gfn: number, level: number): string => `${gfn}@${sizeAt(level)}`;
+
+/** Matches what {@link entryAt} writes. */
+export const ENTRY_NAME = new RegExp(`\\d+@(?:${SIZES.join('|')})`, 'g');
