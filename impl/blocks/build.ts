@@ -1,4 +1,5 @@
 import { SLOT_VALID, TD_INITIALIZED, TD_RUNNABLE } from '../../spec/kvm/td-vm.ts';
+import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 import type { SpinLock } from '../../spec/machine/spinlock.ts';
 /**
  * Building a TD: vCPUs, memory with contents, and the end of it, after which the TD can run. What
@@ -124,7 +125,7 @@ function* mapForPopulation(vm: Vm, gfn: number, install: Install): Steps<boolean
 
 /** MR.EXTEND: the page's contents become part of the TD's measurement. */
 export function* measure(vm: Vm, gfn: number): Steps<void> {
-  yield* vm.seamcall(mrExtend, { rcx: gfn * 4096, rdx: vm.address(vm.tdr) });
+  yield* vm.seamcall(mrExtend, { rcx: gfn * PAGE_BYTES, rdx: vm.address(vm.tdr) });
 }
 
 /** The page is added inside the frozen window, as any other is (P13n). */

@@ -1,4 +1,5 @@
 import { EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
+import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 /**
  * KVM's side of entering a TD: in IN_GUEST_MODE the vCPU looks whether entries are barred
  * (wait_for_sept_zap) before it calls the module. So whoever bars them and then kicks is either
@@ -32,7 +33,7 @@ export function* callEnter(vm: Vm, vcpu: VmVcpu): Steps<boolean> {
     ENTRY_TOLERATES,
   );
   if (isStatus(call, S.VMEXIT_EPT_VIOLATION))
-    vcpu.exit.violation(Math.floor(call.r8 / 4096), EXIT_WRITE);
+    vcpu.exit.violation(Math.floor(call.r8 / PAGE_BYTES), EXIT_WRITE);
   return succeeded(call);
 }
 

@@ -6,7 +6,7 @@ import { VCPU_STRUCT } from '../../spec/kvm/tables.ts';
  * tdx_vcpu_free(); commit 1e3a825c9ec9 (bug B-59).
  */
 import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
-import { RMW, type Steps } from '../../spec/machine/step.ts';
+import { RMW, type Steps, access } from '../../spec/machine/step.ts';
 import type { Vm } from '../vm/vm.ts';
 
 /** Words of a vCPU's structure: its neighbours on the list, plus one; 0 is none. */
@@ -53,7 +53,7 @@ function* listed(vm: Vm): Generator<PageRef> {
 function* listVcpu(vm: Vm, struct: PageRef): Steps<void> {
   const { m, pages } = vm;
   const head = vm.td.vcpuList;
-  yield head * 8 + RMW;
+  yield access(head, RMW);
   const old = m.peek(head) - 1;
   if (old >= 0) {
     pages.touch(old);
@@ -67,7 +67,7 @@ function* listVcpu(vm: Vm, struct: PageRef): Steps<void> {
 /** list_del. */
 function* unlistVcpu(vm: Vm, struct: PageRef): Steps<void> {
   const { m, pages } = vm;
-  yield vm.td.vcpuList * 8 + RMW;
+  yield access(vm.td.vcpuList, RMW);
   const next = m.peek(pages.word(struct, NEXT)) - 1;
   const previous = m.peek(pages.word(struct, PREVIOUS)) - 1;
   if (next >= 0) m.poke(pages.word(next, PREVIOUS), previous + 1);

@@ -1,4 +1,5 @@
 import { EXIT_PENDING, EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
+import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 /**
  * A vCPU thread: it enters the TD, executes the guest's operations one instruction after the other,
  * leaves when it is told to, and brings EPT violations to the policy. What the guest does is what a
@@ -151,7 +152,7 @@ function* access(vm: Vm, vcpu: VmVcpu, gfn: number, written: number | null): Ste
 /** The hardware found no translation: the module looks for itself, and injects #VE or leaves the TD. */
 function* emulate(vm: Vm, vcpu: VmVcpu, gfn: number, flags: number): Steps<Progress> {
   const call = yield* vm.seamcall(guestAccess, {
-    rcx: gfn * 4096,
+    rcx: gfn * PAGE_BYTES,
     vcpu: vcpu.tdvpr,
     lp: vcpu.index,
   });
@@ -166,7 +167,7 @@ function* emulate(vm: Vm, vcpu: VmVcpu, gfn: number, flags: number): Steps<Progr
 /** The vCPU has left the TD with an EPT violation, which `call` tells of. */
 function* exited(vm: Vm, vcpu: VmVcpu, { r8, rdx }: Call, flags: number): Steps<Progress> {
   yield* vcpu.kvm.leave();
-  vcpu.exit.violation(Math.floor(r8 / 4096), flags, acceptLevelOf(rdx));
+  vcpu.exit.violation(Math.floor(r8 / PAGE_BYTES), flags, acceptLevelOf(rdx));
   return yield* handleExit(vm, vcpu);
 }
 
@@ -180,7 +181,7 @@ const ACCEPT_TOLERATES = [
 /** One ACCEPT: DONE when the page is the guest's, whoever accepted it. */
 function* accept(vm: Vm, vcpu: VmVcpu, gfn: number, level: number): Steps<Progress> {
   const first = vm.tdx.geometry.align(gfn, level);
-  const operands = { rcx: first * 4096 + level, vcpu: vcpu.tdvpr, lp: vcpu.index };
+  const operands = { rcx: first * PAGE_BYTES + level, vcpu: vcpu.tdvpr, lp: vcpu.index };
   const call = yield* vm.seamcall(pageAccept, operands, ACCEPT_TOLERATES);
   if (call.exitReason >= 0) return yield* exited(vm, vcpu, call, EXIT_WRITE);
   if (call.interrupted) {

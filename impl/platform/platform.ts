@@ -14,7 +14,7 @@ import { VcpuExit } from '../../spec/kvm/vcpu-exit.ts';
  * first vCPU and its first page and is still to be given more.
  */
 import { Machine } from '../../spec/machine/machine.ts';
-import { Memory } from '../../spec/machine/memory.ts';
+import { Memory, PAGE_BYTES } from '../../spec/machine/memory.ts';
 import { Pages } from '../../spec/machine/pages.ts';
 import { Rcu } from '../../spec/machine/rcu.ts';
 import { RwLock } from '../../spec/machine/rwlock.ts';
@@ -178,7 +178,7 @@ function armZeroStep(vm: Vm): void {
   atomically(faultUnder(vm, ARMED_GFN, 'read', throughFrozen));
   atomically(guestOperation(vm, vcpu, 'accept', ARMED_GFN, 0));
   atomically(leaveTd(vm, vcpu));
-  listGpa(vm.tdx, vcpu.tdvpr, ARMED_GFN * 4096);
+  listGpa(vm.tdx, vcpu.tdvpr, ARMED_GFN * PAGE_BYTES);
 }
 
 const alignUp = (page: number): number => Math.ceil(page / ALIGNMENT) * ALIGNMENT;

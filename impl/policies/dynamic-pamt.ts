@@ -1,5 +1,6 @@
 import { VM_CACHE, type PamtCache } from '../../spec/kvm/dynamic-pamt.ts';
 import { kindOfSpte, LEAF, pageOfSpte } from '../../spec/kvm/spte.ts';
+import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 /**
  * dynamic-pamt (P15): huge-pages-v3 on a module that keeps metadata for small pages only where KVM
  * gives it pages for it. One is got before a page goes to the module, from the running vCPU's cache
@@ -38,7 +39,7 @@ import { hugePagesV3 } from './huge-pages-v3.ts';
 export const coveredFrom = (cache: PamtCache): Install =>
   function* (vm, change) {
     const small = change.place.level === 0 || kindOfSpte(change.to) !== LEAF;
-    const page = (change.operands.r8 ?? 0) / 4096 - vm.tdx.platform.tdmrBase;
+    const page = (change.operands.r8 ?? 0) / PAGE_BYTES - vm.tdx.platform.tdmrBase;
     if (small && !(yield* vm.pamt.get(page, cache))) return false;
     const done = yield* throughFrozen(vm, change);
     if (small && !done) yield* vm.pamt.put(page);

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 /** Building a TD as a VMM does, with the module's life-cycle functions, up to a TD that can run. */
 import type { Steps } from '../../spec/machine/step.ts';
 import { OPERANDS_ZERO, type Operands, type TdParams } from '../../spec/tdx/call.ts';
@@ -59,7 +60,7 @@ export function* buildTd(
   tdvprs: readonly number[],
   { params = {}, finalize = true }: BuildOptions = {},
 ): Steps<void> {
-  const hpa = (page: number): number => (page + tdx.platform.tdmrBase) * 4096;
+  const hpa = (page: number): number => (page + tdx.platform.tdmrBase) * PAGE_BYTES;
   const hkid = tdx.keys.first + 1;
   yield* mustSucceed(tdx, mngCreate, { rcx: hpa(tdr), rdx: hkid });
   for (let lp = 0; lp < tdx.platform.packages; lp++)

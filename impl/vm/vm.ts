@@ -12,6 +12,7 @@ import type { VcpuExit } from '../../spec/kvm/vcpu-exit.ts';
  */
 import type { Cell, Machine } from '../../spec/machine/machine.ts';
 import type { Memory } from '../../spec/machine/memory.ts';
+import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 import type { Pages } from '../../spec/machine/pages.ts';
 import type { Rcu } from '../../spec/machine/rcu.ts';
 import type { RwLock } from '../../spec/machine/rwlock.ts';
@@ -155,7 +156,7 @@ export class Vm {
 
   /** HPA (bytes) of a page number. */
   address(page: number): number {
-    return (page + this.tdx.platform.tdmrBase) * 4096;
+    return (page + this.tdx.platform.tdmrBase) * PAGE_BYTES;
   }
 
   /** HPA (bytes) of a page number under the TD's key. */
@@ -239,7 +240,7 @@ const CAN_FAIL: ReadonlySet<string> = new Set(['TDH.MEM.PAGE.REMOVE', 'TDH.MEM.P
 
 /** The operands of a function with a GPA, a level and the TD. */
 export const mapping = (vm: Vm, gfn: number, level: number): Partial<Operands> => ({
-  rcx: vm.tdx.geometry.align(gfn, level) * 4096 + level,
+  rcx: vm.tdx.geometry.align(gfn, level) * PAGE_BYTES + level,
   rdx: vm.address(vm.tdr),
 });
 

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 import { MAPPED, PENDING, stateOf } from '../../spec/tdx/entry.ts';
 import { VCPU_ACTIVE, VP } from '../../spec/tdx/td.ts';
 import type { VmRule } from './rule.ts';
@@ -71,7 +72,7 @@ const S06: VmRule = {
     vm.tdx.listeners.push({
       entryWritten: (_cell, before, after, call) => {
         if (call.in.vcpu < 0 || stateOf(before) !== PENDING || stateOf(after) !== MAPPED) return;
-        const first = Math.floor(call.in.rcx / 4096);
+        const first = Math.floor(call.in.rcx / PAGE_BYTES);
         for (let gfn = first; gfn < first + vm.tdx.geometry.span(call.level); gfn++) {
           const lost = expected[gfn] ?? UNKNOWN;
           if (leaving[gfn] === 0) expected[gfn] = 0;

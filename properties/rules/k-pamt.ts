@@ -2,6 +2,7 @@ import type { Vm } from '../../impl/vm/vm.ts';
 /** K68: the metadata pages of a module that wants them one by one. */
 import { VM_CACHE, type PamtCache } from '../../spec/kvm/dynamic-pamt.ts';
 import { actorName } from '../../spec/machine/faults.ts';
+import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 import type { Call } from '../../spec/tdx/call.ts';
 import { pageOf } from '../../spec/tdx/entry.ts';
 import { NDA, pageTypeName } from '../../spec/tdx/pamt.ts';
@@ -109,7 +110,7 @@ const pagesIn = (vm: Vm): number[] =>
 /** The 4 KiB page that a call gives to the module, or -1. */
 const pageGiven = (vm: Vm, call: Call): number =>
   GIVES.has(call.name) && !(call.name === 'TDH.MEM.PAGE.AUG' && call.in.rcx % 8 > 0)
-    ? call.in.r8 / 4096 - vm.tdx.platform.tdmrBase
+    ? call.in.r8 / PAGE_BYTES - vm.tdx.platform.tdmrBase
     : -1;
 
 /** The small pages that a large one was split into: what the new table holds. */

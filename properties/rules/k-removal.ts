@@ -4,6 +4,7 @@ import type { Vm } from '../../impl/vm/vm.ts';
  * lock.
  */
 import { EMPTY, FROZEN, isPresent } from '../../spec/kvm/spte.ts';
+import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 import { PerActor } from '../../spec/machine/per-actor.ts';
 import type { Call } from '../../spec/tdx/call.ts';
 import {
@@ -19,7 +20,7 @@ import { insideTd, resetting } from './state/ghosts.ts';
 
 const TDS = ['td', 'new-td'] as const;
 
-const gfnOf = (call: Call): number => Math.floor(call.in.rcx / 4096);
+const gfnOf = (call: Call): number => Math.floor(call.in.rcx / PAGE_BYTES);
 const levelOf = (call: Call): number => call.in.rcx % 8;
 /** An entry's name among those of all levels, never 0. */
 const keyOf = (gfn: number, level: number): number => gfn * 8 + level + 1;
@@ -174,7 +175,8 @@ const K54: VmRule = {
   },
 };
 
-const pageAt = (vm: Vm, hpa: number): number => Math.floor(hpa / 4096) - vm.tdx.platform.tdmrBase;
+const pageAt = (vm: Vm, hpa: number): number =>
+  Math.floor(hpa / PAGE_BYTES) - vm.tdx.platform.tdmrBase;
 
 /** The vCPU is inside, and entered before the last TRACK. */
 const isOfOldEpoch = (vm: Vm, tdvpr: number): boolean =>

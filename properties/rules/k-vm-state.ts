@@ -2,6 +2,7 @@ import type { Vm } from '../../impl/vm/vm.ts';
 /** K52, K61, K63, K64: what may be added to a TD when, from where, and under which locks. */
 import { kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
 import { TD_RUNNABLE } from '../../spec/kvm/td-vm.ts';
+import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 import type { SpinLock } from '../../spec/machine/spinlock.ts';
 import { classOf, describeStatus, OPERAND_BUSY } from '../../spec/tdx/status.ts';
 import type { VmRule } from './rule.ts';
@@ -61,7 +62,7 @@ const K61: VmRule = {
       began: ({ name, in: { rcx } }) => {
         if (name !== 'TDH.MEM.PAGE.AUG' && name !== 'TDH.MEM.PAGE.ADD') return;
         report.exercised();
-        const first = Math.floor(rcx / 4096);
+        const first = Math.floor(rcx / PAGE_BYTES);
         for (let gfn = first; gfn < first + vm.mirror.span(rcx % 8); gfn++) {
           if (vm.guestMemory.isWritable(gfn)) continue;
           report.violated(

@@ -4,7 +4,7 @@
  * (kvm_vm_set_mem_attributes); K40, K43.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
-import { READ, WRITE, type Steps } from '../machine/step.ts';
+import { READ, WRITE, type Steps, access } from '../machine/step.ts';
 import { PrimaryMmu } from './primary-mmu.ts';
 
 export class Attributes {
@@ -29,12 +29,12 @@ export class Attributes {
   }
 
   *lookup(gfn: number): Steps<boolean> {
-    yield (this.cells + gfn) * 8 + READ;
+    yield access(this.cells + gfn, READ);
     return this.isPrivate(gfn);
   }
 
   *set(gfn: number, isPrivate: boolean): Steps<void> {
-    yield (this.cells + gfn) * 8 + WRITE;
+    yield access(this.cells + gfn, WRITE);
     this.m.poke(this.cells + gfn, isPrivate ? 1 : 0);
   }
 

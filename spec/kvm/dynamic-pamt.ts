@@ -10,7 +10,7 @@
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { SpinLock } from '../machine/spinlock.ts';
-import { RMW, type Steps } from '../machine/step.ts';
+import { RMW, type Steps, access } from '../machine/step.ts';
 
 /** A cache: that of a vCPU by its index, or the VM's. */
 export type PamtCache = number;
@@ -71,7 +71,7 @@ export class DynamicPamt {
 
   /** Fills a cache up, in one step; false when there is no memory. Where one may sleep. */
   *topUp(cache: PamtCache): Steps<boolean> {
-    yield this.cache(cache) * 8 + RMW;
+    yield access(this.cache(cache), RMW);
     if (this.m.choose(2) === 1) return false;
     this.m.poke(this.cache(cache), Math.max(FULL_CACHE, this.m.peek(this.cache(cache))));
     return true;
@@ -90,14 +90,14 @@ export class DynamicPamt {
   *get(page: number, cache: PamtCache): Steps<boolean> {
     const used = (yield* this.m.read(this.range(page))) > 0;
     if (!used && !(yield* this.take(cache))) return false;
-    yield this.range(page) * 8 + RMW;
+    yield access(this.range(page), RMW);
     this.m.poke(this.range(page), this.usesOf(page) + 1);
     for (const listener of this.listeners) listener.got?.(page);
     return true;
   }
 
   private *take(cache: PamtCache): Steps<boolean> {
-    yield this.cache(cache) * 8 + RMW;
+    yield access(this.cache(cache), RMW);
     const left = this.m.peek(this.cache(cache));
     if (left > 0) this.m.poke(this.cache(cache), left - 1);
     for (const listener of this.listeners) listener.taken?.(cache, left > 0);
@@ -106,7 +106,7 @@ export class DynamicPamt {
 
   /** The module has given `page` back. */
   *put(page: number): Steps<void> {
-    yield this.range(page) * 8 + RMW;
+    yield access(this.range(page), RMW);
     this.m.poke(this.range(page), this.usesOf(page) - 1);
     for (const listener of this.listeners) listener.put?.(page);
   }

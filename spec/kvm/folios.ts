@@ -5,7 +5,7 @@
  * 2026), "mapping level is at most the folio's"; K67.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
-import { READ, RMW, type Steps } from '../machine/step.ts';
+import { READ, RMW, type Steps, access } from '../machine/step.ts';
 
 export class Folios {
   /** Told of the first GFN of a folio at the step that splits it. */
@@ -39,13 +39,13 @@ export class Folios {
 
   /** The largest level at which `gfn` may be mapped, in one step. */
   *level(gfn: number): Steps<number> {
-    yield this.cell(gfn) * 8 + READ;
+    yield access(this.cell(gfn), READ);
     return this.isLarge(gfn) ? 1 : 0;
   }
 
   /** Splits the folio of `gfn`, if it is large, in one step. */
   *split(gfn: number): Steps<void> {
-    yield this.cell(gfn) * 8 + RMW;
+    yield access(this.cell(gfn), RMW);
     if (!this.isLarge(gfn)) return;
     this.setLarge(gfn, false);
     for (const listener of this.listeners) listener(this.first(gfn));

@@ -5,7 +5,7 @@
  * (kvm_gmem_release, kvm_gmem_unbind); B-41.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
-import { READ, RMW, WRITE, type Steps } from '../machine/step.ts';
+import { READ, RMW, WRITE, type Steps, access } from '../machine/step.ts';
 import type { Memslots, Slot } from './memslots.ts';
 
 export class GuestMemfd {
@@ -33,19 +33,19 @@ export class GuestMemfd {
 
   /** The file has users still, in one step; a file without any is being released. */
   *isOpen(): Steps<boolean> {
-    yield this.references * 8 + READ;
+    yield access(this.references, READ);
     return this.m.peek(this.references) > 0;
   }
 
   /** The file forgets a slot, in one step. */
   *unbind(slot: Slot): Steps<void> {
-    yield this.bound * 8 + WRITE;
+    yield access(this.bound, WRITE);
     this.m.poke(this.bound + slot, 0);
   }
 
   /** The last user closes the file, in one step; whether he was the last. */
   *close(): Steps<boolean> {
-    yield this.references * 8 + RMW;
+    yield access(this.references, RMW);
     const before = this.m.peek(this.references);
     this.m.poke(this.references, 0);
     return before === 1;
@@ -53,7 +53,7 @@ export class GuestMemfd {
 
   /** Clears what a bound slot knows of the file, in one step, and forgets it. Under slots_lock. */
   *release(slot: Slot): Steps<void> {
-    yield this.bound * 8 + RMW;
+    yield access(this.bound, RMW);
     if (!this.isBound(slot)) return;
     this.slots.pages.touch(this.slots.dataOf(slot));
     this.m.poke(this.bound + slot, 0);

@@ -7,7 +7,7 @@
  * so that huge mappings are possible.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
-import { RMW, type Steps } from '../machine/step.ts';
+import { RMW, type Steps, access } from '../machine/step.ts';
 import { Folios } from './folios.ts';
 
 const BANKS = 2;
@@ -49,7 +49,7 @@ export class GuestMemory {
    * somebody looks it up for writing (K61).
    */
   *fault(gfn: number, forWriting = true): Steps<number> {
-    yield (this.state + gfn) * 8 + RMW;
+    yield access(this.state + gfn, RMW);
     this.back(gfn, forWriting);
     return this.pageOf(gfn);
   }
@@ -74,7 +74,7 @@ export class GuestMemory {
    */
   *faultFolio(gfn: number): Steps<number> {
     const { folios } = this;
-    yield folios.cell(gfn) * 8 + RMW;
+    yield access(folios.cell(gfn), RMW);
     if (!this.rangeOf(gfn).some((at) => this.isBacked(at)))
       folios.setLarge(gfn, this.isContiguous(gfn));
     if (folios.isLarge(gfn)) for (const at of this.rangeOf(gfn)) this.back(at);
@@ -123,7 +123,7 @@ export class GuestMemory {
   *release(gfn: number): Steps<number> {
     do {
       if (this.isPartOfMore(gfn)) yield* this.folios.split(gfn);
-      yield (this.state + gfn) * 8 + RMW;
+      yield access(this.state + gfn, RMW);
       // a fault may have made a folio of it meanwhile
     } while (this.isPartOfMore(gfn));
     if (!this.isBacked(gfn) || this.isLeaked(gfn)) return -1;
@@ -142,7 +142,7 @@ export class GuestMemory {
 
   /** Makes one folio of the pages behind the range of `gfn`, if they are in a row, in one step. */
   *mergeFolio(gfn: number): Steps<void> {
-    yield this.folios.cell(gfn) * 8 + RMW;
+    yield access(this.folios.cell(gfn), RMW);
     if (this.isContiguous(gfn)) this.folios.setLarge(gfn, true);
   }
 }

@@ -5,7 +5,7 @@
  * it again under mmu_lock. Source: K37, K38.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
-import { WRITE, type Steps } from '../machine/step.ts';
+import { WRITE, type Steps, access } from '../machine/step.ts';
 
 /**
  * Where the number starts: so that it soon needs bit 31, which is where a narrow copy of it goes
@@ -95,7 +95,7 @@ export class Invalidation {
 
   /** Under mmu_lock for write: the invalidation that the caller began is about these GFNs as well. */
   *extend(gfn: number, pages: number): Steps<void> {
-    yield this.first * 8 + WRITE;
+    yield access(this.first, WRITE);
     this.m.poke(this.first, Math.min(gfn, this.m.peek(this.first)));
     this.m.poke(this.past, Math.max(gfn + pages, this.m.peek(this.past)));
     for (const listener of this.listeners) listener.extended?.(gfn, pages);

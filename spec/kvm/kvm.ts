@@ -9,7 +9,7 @@ import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
 import type { Rcu } from '../machine/rcu.ts';
 import type { RwLock } from '../machine/rwlock.ts';
 import type { SpinLock } from '../machine/spinlock.ts';
-import { READ, WRITE, type Steps } from '../machine/step.ts';
+import { READ, WRITE, type Steps, access } from '../machine/step.ts';
 import type { Tlb } from '../machine/tlb.ts';
 import { requestAllAndWait, type Vcpu } from '../machine/vcpu.ts';
 import type { Walker } from '../machine/walker.ts';
@@ -233,12 +233,12 @@ export class Kvm {
 
   /** The root that a vCPU has loaded for a context, in one step; or NO_PAGE. */
   *rootOf({ roots }: KvmVcpu, context: number): Steps<PageRef> {
-    yield (roots + context) * 8 + READ;
+    yield access(roots + context, READ);
     return this.m.peek(roots + context) - 1;
   }
 
   *setRoot({ roots, index }: KvmVcpu, context: number, root: PageRef): Steps<void> {
-    yield (roots + context) * 8 + WRITE;
+    yield access(roots + context, WRITE);
     this.m.poke(roots + context, root + 1);
     for (const listener of this.listeners) listener.loaded?.(index, root);
   }
@@ -252,7 +252,7 @@ export class Kvm {
   *flushRange(gfn: number, pages: number): Steps<void> {
     for (const listener of this.listeners) listener.flushing?.(gfn, pages);
     for (const { flush } of this.vcpus) {
-      yield flush * 8 + WRITE;
+      yield access(flush, WRITE);
       const empty = this.m.peek(flush) === this.m.peek(flush + 1);
       this.m.poke(flush, empty ? gfn : Math.min(gfn, this.m.peek(flush)));
       this.m.poke(flush + 1, empty ? gfn + pages : Math.max(gfn + pages, this.m.peek(flush + 1)));

@@ -7,7 +7,7 @@
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
-import { READ, WRITE, type Steps } from '../machine/step.ts';
+import { READ, WRITE, type Steps, access } from '../machine/step.ts';
 import { MEMSLOT_DATA } from './tables.ts';
 
 /** A slot's index, or -1 for none. */
@@ -131,7 +131,7 @@ export class Memslots {
    * lasts.
    */
   *lookup(asId: number, gfn: number): Steps<Slot> {
-    yield this.generation * 8 + READ;
+    yield access(this.generation, READ);
     const slot = this.find(asId, gfn);
     for (const listener of this.listeners) listener.lookedUp?.(asId, gfn, slot);
     return slot;
@@ -144,7 +144,7 @@ export class Memslots {
     flags = this.flagsOf(slot),
     gfn = this.gfnOf(slot),
   ): Steps<void> {
-    yield this.generation * 8 + WRITE;
+    yield access(this.generation, WRITE);
     this.m.poke(this.generation, this.m.peek(this.generation) + 1);
     this.set(slot, STATE, state);
     this.set(slot, FLAGS, flags);
@@ -181,7 +181,7 @@ export class Memslots {
   /** Marks a page dirty in the log, in one step; nothing happens where nothing is logged. */
   *markDirty(slot: Slot, gfn: number): Steps<void> {
     if (!this.isLogged(slot)) return;
-    yield this.bit(slot, gfn) * 8 + WRITE;
+    yield access(this.bit(slot, gfn), WRITE);
     this.markNow(slot, gfn);
   }
 

@@ -7,7 +7,7 @@
  */
 import type { Cell } from '../machine/machine.ts';
 import type { PageRef } from '../machine/pages.ts';
-import { READ, WRITE, type Steps } from '../machine/step.ts';
+import { READ, WRITE, type Steps, access } from '../machine/step.ts';
 import { NX_DISALLOWED, NX_NEXT, type Tables } from './tables.ts';
 
 /** In the list, as the last one: there is no next. */
@@ -72,7 +72,7 @@ export class NxList {
 
   /** The first table of the list, in one step; or -1. Whoever goes on with it touches it. */
   *first(): Steps<PageRef> {
-    yield this.head * 8 + READ;
+    yield access(this.head, READ);
     const table = this.tables.m.peek(this.head) - 1;
     if (table >= 0) this.tables.pages.touch(table);
     return table;
@@ -80,7 +80,7 @@ export class NxList {
 
   /** Puts a table into the list, in one step; under tdp_mmu_pages_lock. */
   *add(table: PageRef): Steps<void> {
-    yield this.head * 8 + WRITE;
+    yield access(this.head, WRITE);
     const { m } = this.tables;
     for (const listener of this.listeners) listener.added?.(table);
     const next = m.peek(this.head);
@@ -90,7 +90,7 @@ export class NxList {
 
   /** Takes a table out of the list, in one step; under tdp_mmu_pages_lock. */
   *remove(table: PageRef): Steps<void> {
-    yield this.head * 8 + WRITE;
+    yield access(this.head, WRITE);
     const { m } = this.tables;
     if (!this.isListed(table)) {
       for (const listener of this.listeners) listener.removedInVain?.(table);

@@ -8,7 +8,7 @@
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { RwLock } from '../machine/rwlock.ts';
-import { READ, RMW, WRITE, type Steps } from '../machine/step.ts';
+import { READ, RMW, WRITE, type Steps, access } from '../machine/step.ts';
 
 /** Pages that an address can have, in turn. */
 const BANKS = 2;
@@ -102,7 +102,7 @@ export class PrimaryMmu {
    * to be stale.
    */
   *mappingLevel(hva: number): Steps<number> {
-    yield (this.state + (hva & ~1)) * 8 + READ;
+    yield access(this.state + (hva & ~1), READ);
     for (const listener of this.listeners) listener.levelAsked?.();
     return this.levelOf(hva);
   }
@@ -113,7 +113,7 @@ export class PrimaryMmu {
    * page, a page shared after fork).
    */
   *fault(hva: number, write: boolean): Steps<number> {
-    yield (this.state + hva) * 8 + RMW;
+    yield access(this.state + hva, RMW);
     const head = hva & ~1;
     const huge = (this.peek(head) & HUGE) !== 0;
     for (let at = huge ? head : hva; at < (huge ? head + 2 : hva + 1); at++) {
@@ -126,13 +126,13 @@ export class PrimaryMmu {
 
   /** Drops the reference that {@link fault} took. */
   *put(page: number): Steps<void> {
-    yield this.state * 8 + RMW;
+    yield access(this.state, RMW);
     for (const listener of this.listeners) listener.put?.(page);
   }
 
   /** Takes the page of `hva` away, in one step: unmapped, migrated, swapped out. The page, or -1. */
   *release(hva: number): Steps<number> {
-    yield (this.state + hva) * 8 + RMW;
+    yield access(this.state + hva, RMW);
     if (!this.isBacked(hva)) return -1;
     const page = this.pageOf(hva);
     this.m.poke(
@@ -145,14 +145,14 @@ export class PrimaryMmu {
 
   /** Makes the mapping of `hva` read-only (fork, KSM, mprotect). */
   *protect(hva: number): Steps<void> {
-    yield (this.state + hva) * 8 + WRITE;
+    yield access(this.state + hva, WRITE);
     this.m.poke(this.state + hva, this.peek(hva) & ~WRITABLE);
   }
 
   /** Splits the huge folio at `hva`, or makes the pair one that the next fault backs hugely. */
   *setHuge(hva: number, huge: boolean): Steps<void> {
     const head = hva & ~1;
-    yield (this.state + head) * 8 + WRITE;
+    yield access(this.state + head, WRITE);
     this.m.poke(this.state + head, huge ? this.peek(head) | HUGE : this.peek(head) & ~HUGE);
   }
 }

@@ -6,7 +6,7 @@
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef } from '../machine/pages.ts';
-import { READ, RMW, WRITE, type Steps } from '../machine/step.ts';
+import { READ, RMW, WRITE, type Steps, access } from '../machine/step.ts';
 import { DIRECT_TABLE, NEXT, REFCOUNT, ROLE, type Tables } from './tables.ts';
 
 /**
@@ -89,7 +89,7 @@ export class Roots {
       for (const listener of this.listeners) listener.askedInVain?.(root);
       return true;
     }
-    yield this.tables.word(root, ROLE) * 8 + READ;
+    yield access(this.tables.word(root, ROLE), READ);
     this.tables.pages.touch(root);
     return this.isInvalid(root);
   }
@@ -128,7 +128,7 @@ export class Roots {
 
   /** Puts a new root with so many references into the list, in one step; under tdp_mmu_pages_lock. */
   *link(root: PageRef, references: number): Steps<void> {
-    yield this.head * 8 + WRITE;
+    yield access(this.head, WRITE);
     this.m.poke(this.tables.word(root, REFCOUNT), references);
     this.m.poke(this.tables.word(root, NEXT), this.m.peek(this.head));
     this.m.poke(this.head, root + 1);
@@ -140,7 +140,7 @@ export class Roots {
    * go on from it.
    */
   *unlink(root: PageRef): Steps<void> {
-    yield this.head * 8 + WRITE;
+    yield access(this.head, WRITE);
     const before = this.all().find((other) => this.tables.peekWord(other, NEXT) - 1 === root);
     const next = this.tables.peekWord(root, NEXT);
     if (before !== undefined) this.m.poke(this.tables.word(before, NEXT), next);
@@ -150,7 +150,7 @@ export class Roots {
 
   /** Takes a reference unless there is none left, in one step. */
   *tryGet(root: PageRef): Steps<boolean> {
-    yield this.tables.word(root, REFCOUNT) * 8 + RMW;
+    yield access(this.tables.word(root, REFCOUNT), RMW);
     this.tables.pages.touch(root);
     const references = this.referencesTo(root);
     if (references === 0) return false;
@@ -161,7 +161,7 @@ export class Roots {
 
   /** Drops a reference, in one step; how many are left. */
   *drop(root: PageRef): Steps<number> {
-    yield this.tables.word(root, REFCOUNT) * 8 + RMW;
+    yield access(this.tables.word(root, REFCOUNT), RMW);
     this.tables.pages.touch(root);
     const left = this.referencesTo(root) - 1;
     this.m.poke(this.tables.word(root, REFCOUNT), left);
@@ -171,7 +171,7 @@ export class Roots {
 
   /** Makes a root invalid and schedules it to be zapped, in one step; under mmu_lock held for write. */
   *invalidate(root: PageRef): Steps<void> {
-    yield this.tables.word(root, ROLE) * 8 + WRITE;
+    yield access(this.tables.word(root, ROLE), WRITE);
     this.tables.pages.touch(root);
     this.m.poke(this.tables.word(root, ROLE), this.role(root) | INVALID | SCHEDULED);
     for (const listener of this.listeners) listener.invalidated?.(root);
@@ -179,7 +179,7 @@ export class Roots {
 
   /** The root has been zapped; whether it was scheduled to be, so that there is a reference to put. */
   *zapped(root: PageRef): Steps<boolean> {
-    yield this.tables.word(root, ROLE) * 8 + RMW;
+    yield access(this.tables.word(root, ROLE), RMW);
     const was = this.isScheduled(root);
     this.m.poke(this.tables.word(root, ROLE), this.role(root) & ~SCHEDULED);
     return was;

@@ -7,7 +7,7 @@
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
-import { RMW, type Steps } from '../machine/step.ts';
+import { RMW, type Steps, access } from '../machine/step.ts';
 import type { Slot } from './memslots.ts';
 import { EMPTY, isLeafSpte, WRITABLE, type Spte } from './spte.ts';
 import { SHADOW_TABLE, Tables } from './tables.ts';
@@ -54,14 +54,14 @@ export class ShadowMmu {
    * (make_mmu_pages_available).
    */
   *makeAvailable(): Steps<void> {
-    yield this.used * 8 + RMW;
+    yield access(this.used, RMW);
     this.tell('shadow pages are reclaimed');
     if (this.m.peek(this.used) >= LIMIT) this.forgetAll();
   }
 
   /** Adds a shadow page, which is accounted in a slot, in one step. */
   *add(slot: Slot): Steps<void> {
-    yield this.used * 8 + RMW;
+    yield access(this.used, RMW);
     this.tell('a shadow page is added');
     this.m.poke(this.used, this.m.peek(this.used) + 1);
     this.m.poke(this.inSlot + slot, this.m.peek(this.inSlot + slot) + 1);
@@ -118,7 +118,7 @@ export class ShadowMmu {
 
   /** Zaps all shadow pages. */
   *zapAll(): Steps<void> {
-    yield this.used * 8 + RMW;
+    yield access(this.used, RMW);
     this.tell('shadow pages are zapped');
     this.forgetAll();
     for (let i = 0; i < this.tables.fanout; i++) yield* this.tables.write(this.table, i, EMPTY);

@@ -6,7 +6,7 @@
  */
 import type { Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
-import { RMW, WRITE, type Steps } from '../machine/step.ts';
+import { RMW, WRITE, type Steps, access } from '../machine/step.ts';
 import { EMPTY, kindOfSpte, pageOfSpte, TABLE, type Spte } from './spte.ts';
 
 /** Kinds of kernel pages, as the allocator's reports name them. */
@@ -150,7 +150,7 @@ export class Tables {
 
   /** Accounts for a new table, in one step: from now on it may be linked below `parent`. */
   *makeReady(table: PageRef, parent: PageRef): Steps<void> {
-    yield this.word(table, STAGE) * 8 + WRITE;
+    yield access(this.word(table, STAGE), WRITE);
     this.m.poke(this.word(table, PARENT), parent + 1);
     this.m.poke(this.word(table, ROOT), this.rootOf(parent) + 1);
     this.m.poke(this.word(table, STAGE), READY);
@@ -214,7 +214,7 @@ export class Tables {
 
   /** A plain store in one step, by somebody who has read `believed` there and goes by that (K3). */
   *store(table: PageRef, index: number, believed: Spte, value: Spte): Steps<void> {
-    yield this.pages.word(table, index) * 8 + WRITE;
+    yield access(this.pages.word(table, index), WRITE);
     const before = this.m.peek(this.pages.word(table, index));
     this.m.poke(this.pages.word(table, index), value);
     this.pages.touch(table);
@@ -223,7 +223,7 @@ export class Tables {
 
   /** Clears bits of an entry atomically, in one step; what was there. */
   *clearBits(table: PageRef, index: number, bits: number): Steps<Spte> {
-    yield this.pages.word(table, index) * 8 + RMW;
+    yield access(this.pages.word(table, index), RMW);
     const cell = this.pages.word(table, index);
     const before = this.m.peek(cell);
     this.m.poke(cell, before & ~bits);

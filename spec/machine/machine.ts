@@ -2,7 +2,7 @@ import { Cells, type Cell } from './cells.ts';
 import type { Choices } from './choices.ts';
 import { ORDINARY, OUTCOME } from './choices.ts';
 import type { Violation } from './rule.ts';
-import { PAUSE, READ, RMW, WAIT, WRITE, type Access, type Steps } from './step.ts';
+import { PAUSE, READ, RMW, WAIT, WRITE, type Access, type Steps, access } from './step.ts';
 
 export type { Cell, Recorder } from './cells.ts';
 
@@ -98,19 +98,19 @@ export class Machine extends Cells {
 
   /** Reads `cell` in one step. */
   *read(cell: Cell): Steps<number> {
-    yield cell * 8 + READ;
+    yield access(cell, READ);
     return this.peek(cell);
   }
 
   /** Writes `cell` in one step. */
   *write(cell: Cell, value: number): Steps<void> {
-    yield cell * 8 + WRITE;
+    yield access(cell, WRITE);
     this.poke(cell, value);
   }
 
   /** Compare-and-exchange in one step; true when `cell` held `expected`. */
   *cmpxchg(cell: Cell, expected: number, value: number): Steps<boolean> {
-    yield cell * 8 + RMW;
+    yield access(cell, RMW);
     if (this.peek(cell) !== expected) return false;
     this.poke(cell, value);
     return true;
@@ -118,7 +118,7 @@ export class Machine extends Cells {
 
   /** Exchange in one step; the value before. */
   *xchg(cell: Cell, value: number): Steps<number> {
-    yield cell * 8 + RMW;
+    yield access(cell, RMW);
     const before = this.peek(cell);
     this.poke(cell, value);
     return before;
@@ -126,7 +126,7 @@ export class Machine extends Cells {
 
   /** Atomic add in one step; the value after. */
   *add(cell: Cell, delta: number): Steps<number> {
-    yield cell * 8 + RMW;
+    yield access(cell, RMW);
     const after = this.peek(cell) + delta;
     this.poke(cell, after);
     return after;
@@ -135,12 +135,12 @@ export class Machine extends Cells {
   /** Waits until `condition` holds; `cell` is what it depends on. */
   *waitUntil(cell: Cell, condition: Condition): Steps<void> {
     this.blockOn(condition);
-    yield cell * 8 + WAIT;
+    yield access(cell, WAIT);
   }
 
   /** A spin hint on `cell` (cpu_relax). */
   *relax(cell: Cell): Steps<void> {
-    yield cell * 8 + PAUSE;
+    yield access(cell, PAUSE);
   }
 
   /** The current actor's next announced step is not enabled until `condition` holds. */

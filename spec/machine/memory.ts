@@ -1,5 +1,8 @@
 import type { Cell, Machine } from './machine.ts';
 
+/** Bytes of a 4K page. */
+export const PAGE_BYTES = 4096;
+
 /**
  * Physical memory: pages of words. A page's words become cells when it is first touched, so a
  * universe of a million pages costs what its touched pages cost. Page numbers count 4 KiB pages

@@ -6,7 +6,7 @@
 import { DOUBLE_FREE, fault, LEAK, USE_AFTER_FREE } from './faults.ts';
 import type { Cell, Machine } from './machine.ts';
 import type { Memory } from './memory.ts';
-import { RMW, WRITE, type Steps } from './step.ts';
+import { RMW, WRITE, type Steps, access } from './step.ts';
 
 /**
  * A page with its generation, in 22 bits: the page number below, the generation above. Fits, with
@@ -124,7 +124,7 @@ export class Pages {
 
   /** Allocates a zeroed page in one step, or NO_PAGE. */
   *alloc(kind: number, owner = 0): Steps<PageRef> {
-    yield this.cell * 8 + RMW;
+    yield access(this.cell, RMW);
     const page = this.mayFail && this.m.choose(2) === 1 ? NO_PAGE : this.allocNow(kind, owner);
     if (page === NO_PAGE) for (const listener of this.onFailure) listener();
     return page;
@@ -171,7 +171,7 @@ export class Pages {
    */
   *free(ref: PageRef): Steps<void> {
     const page = pageNumberOf(ref);
-    yield this.field(page, GENERATION) * 8 + WRITE;
+    yield access(this.field(page, GENERATION), WRITE);
     if (!this.isLive(ref)) {
       fault(
         this.m,
@@ -184,7 +184,7 @@ export class Pages {
     for (const listener of this.onFree) listener(ref);
     this.turn(page);
     this.m.poke(this.field(page, RETURNED), -1);
-    yield this.cell * 8 + RMW;
+    yield access(this.cell, RMW);
     this.m.poke(this.frees, this.m.peek(this.frees) + 1);
     this.m.poke(this.field(page, RETURNED), this.m.peek(this.frees));
     this.m.poke(this.cell, this.m.peek(this.cell) - 1);

@@ -16,7 +16,7 @@
  */
 import { actorName, BAD_UNLOCK, fault } from './faults.ts';
 import type { Cell, Condition, Holdable, Machine } from './machine.ts';
-import { READ, RMW, WAIT, type Steps } from './step.ts';
+import { READ, RMW, WAIT, type Steps, access } from './step.ts';
 
 const NEVER = 0x7fff_ffff;
 
@@ -75,7 +75,7 @@ export class Rcu implements Holdable {
   }
 
   *readLock(): Steps<void> {
-    yield this.cell * 8 + READ;
+    yield access(this.cell, READ);
     this.enter();
   }
 
@@ -90,7 +90,7 @@ export class Rcu implements Holdable {
   }
 
   *readUnlock(): Steps<void> {
-    yield this.cell * 8 + READ;
+    yield access(this.cell, READ);
     this.leave();
   }
 
@@ -123,7 +123,7 @@ export class Rcu implements Holdable {
    * Never waits.
    */
   *call(name: string, steps: () => Steps<void>): Steps<void> {
-    yield this.cell * 8 + RMW;
+    yield access(this.cell, RMW);
     const number = this.ask();
     const actor = this.m.spawn(name, this.afterGrace(steps));
     this.m.poke(this.awaited + actor, number);
@@ -139,26 +139,26 @@ export class Rcu implements Holdable {
 
   private *afterGrace(steps: () => Steps<void>): Steps<void> {
     this.m.blockOn(this.graceEnded);
-    yield this.cell * 8 + WAIT;
+    yield access(this.cell, WAIT);
     yield* steps();
-    yield this.cell * 8 + RMW;
+    yield access(this.cell, RMW);
     this.m.poke(this.callback + this.m.current, 0);
     this.m.poke(this.oldestCallback, this.oldest(this.callback));
   }
 
   /** Waits for a grace period (synchronize_rcu). From inside a read section it waits for ever. */
   *synchronize(): Steps<void> {
-    yield this.cell * 8 + RMW;
+    yield access(this.cell, RMW);
     this.m.poke(this.awaited + this.m.current, this.ask());
     this.m.blockOn(this.graceEnded);
-    yield this.cell * 8 + WAIT;
+    yield access(this.cell, WAIT);
   }
 
   /** Waits until every callback queued before has ended (rcu_barrier). It is no grace period. */
   *barrier(): Steps<void> {
-    yield this.cell * 8 + READ;
+    yield access(this.cell, READ);
     this.m.poke(this.awaited + this.m.current, this.m.peek(this.cell));
     this.m.blockOn(this.callbacksEnded);
-    yield this.cell * 8 + WAIT;
+    yield access(this.cell, WAIT);
   }
 }

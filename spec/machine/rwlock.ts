@@ -12,7 +12,7 @@
  */
 import { actorName, BAD_UNLOCK, fault } from './faults.ts';
 import type { Cell, Condition, Holdable, Machine } from './machine.ts';
-import { ACQUIRE, READ, RELEASE, TRY, type Steps } from './step.ts';
+import { ACQUIRE, READ, RELEASE, TRY, type Steps, access } from './step.ts';
 
 const WRITER = -1;
 
@@ -90,12 +90,12 @@ export class RwLock implements Holdable {
 
   /** {@link isContended} as a step of its own (rwlock_needbreak). */
   *contended(): Steps<boolean> {
-    yield this.cell * 8 + READ;
+    yield access(this.cell, READ);
     return this.isContended();
   }
 
   *readLock(): Steps<void> {
-    yield this.cell * 8 + TRY;
+    yield access(this.cell, TRY);
     if (this.m.peek(this.cell) === WRITER || (this.fair && this.isContended()))
       yield* this.queue(this.mayRead);
     this.addReader(1);
@@ -103,7 +103,7 @@ export class RwLock implements Holdable {
   }
 
   *writeLock(): Steps<void> {
-    yield this.cell * 8 + TRY;
+    yield access(this.cell, TRY);
     if (this.m.peek(this.cell) !== 0 || (this.fair && this.isContended()))
       yield* this.queue(this.mayWrite);
     this.m.poke(this.cell, WRITER);
@@ -116,19 +116,19 @@ export class RwLock implements Holdable {
     this.m.poke(this.tickets + this.m.current, ticket);
     this.m.poke(this.arrivals, ticket + 1);
     this.m.blockOn(mayEnter);
-    yield this.cell * 8 + ACQUIRE;
+    yield access(this.cell, ACQUIRE);
     this.m.poke(this.departures, this.m.peek(this.departures) + 1);
   }
 
   *readUnlock(): Steps<void> {
-    yield this.cell * 8 + RELEASE;
+    yield access(this.cell, RELEASE);
     for (const listener of this.listeners) listener.releasing?.();
     if (this.heldForRead(this.m.current)) this.addReader(-1);
     else this.badUnlock('read');
   }
 
   *writeUnlock(): Steps<void> {
-    yield this.cell * 8 + RELEASE;
+    yield access(this.cell, RELEASE);
     for (const listener of this.listeners) listener.releasing?.();
     if (!this.heldForWrite(this.m.current)) return this.badUnlock('write');
     this.m.poke(this.writer, 0);

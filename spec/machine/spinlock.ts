@@ -1,6 +1,6 @@
 import { actorName, BAD_UNLOCK, fault } from './faults.ts';
 import type { Cell, Condition, Holdable, Machine } from './machine.ts';
-import { ACQUIRE, RELEASE, type Steps } from './step.ts';
+import { ACQUIRE, RELEASE, type Steps, access } from './step.ts';
 
 /**
  * A spinlock that its user waits for. Who takes it next is the scheduler's choice, not the order of
@@ -26,12 +26,12 @@ export class SpinLock implements Holdable {
 
   *lock(): Steps<void> {
     this.m.blockOn(this.isFree);
-    yield this.cell * 8 + ACQUIRE;
+    yield access(this.cell, ACQUIRE);
     this.m.poke(this.cell, this.m.current + 2);
   }
 
   *unlock(): Steps<void> {
-    yield this.cell * 8 + RELEASE;
+    yield access(this.cell, RELEASE);
     if (!this.holds(this.m.current)) {
       const holder =
         this.m.peek(this.cell) === 0 ? 'nobody' : actorName(this.m, this.m.peek(this.cell) - 2);

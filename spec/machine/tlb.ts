@@ -8,7 +8,7 @@
  * Intel SDM volume 3, "Caching Translation Information" for VMX.
  */
 import type { Cell, Machine } from './machine.ts';
-import { WRITE, type Steps } from './step.ts';
+import { WRITE, type Steps, access } from './step.ts';
 
 /** How much an entry maps, in 4 KiB pages, by level. */
 export interface Spans {
@@ -195,7 +195,7 @@ export class Tlb {
 
   /** Forgets everything (of one root), in one step. */
   *flush(options: FlushOptions = {}): Steps<void> {
-    yield this.cell * 8 + WRITE;
+    yield access(this.cell, WRITE);
     this.flushNow(options);
     for (const told of this.onFlush) told();
   }
@@ -209,7 +209,7 @@ export class Tlb {
 
   /** Forgets what maps any of `pages` pages from `gfn`, in one step. */
   *flushRange(gfn: number, pages: number, options: FlushOptions = {}): Steps<void> {
-    yield this.cell * 8 + WRITE;
+    yield access(this.cell, WRITE);
     this.translations.dropRange(gfn, pages, options.root);
     if (options.leavesOnly !== true) this.tables.dropRange(gfn, pages, options.root);
     this.m.poke(this.cell, this.m.peek(this.cell) + 1);

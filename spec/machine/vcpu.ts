@@ -11,7 +11,7 @@
  */
 import { actorName, BAD_GUEST_ENTRY, fault } from './faults.ts';
 import type { Cell, Condition, Holdable, Machine } from './machine.ts';
-import { READ, RMW, WAIT, WRITE, type Steps } from './step.ts';
+import { READ, RMW, WAIT, WRITE, type Steps, access } from './step.ts';
 
 /** Where a vCPU is. Exiting: in the guest, and somebody has already told it to leave. */
 export const OUTSIDE_GUEST = 0;
@@ -72,7 +72,7 @@ export class Vcpu implements Holdable {
    * first step.
    */
   *enter(): Steps<void> {
-    yield this.cell * 8 + WRITE;
+    yield access(this.cell, WRITE);
     if (this.mode() !== OUTSIDE_GUEST) {
       fault(
         this.m,
@@ -87,7 +87,7 @@ export class Vcpu implements Holdable {
 
   /** Sets the mode to OUTSIDE_GUEST and takes the interrupts that are pending. */
   *leave(): Steps<void> {
-    yield this.cell * 8 + WRITE;
+    yield access(this.cell, WRITE);
     const { m } = this;
     if (!this.holds(m.current)) {
       fault(
@@ -113,13 +113,13 @@ export class Vcpu implements Holdable {
 
   /** The pending requests, in one step. */
   *checkRequests(): Steps<Requests> {
-    yield this.cell * 8 + READ;
+    yield access(this.cell, READ);
     return this.requests();
   }
 
   /** Takes the requests among `wanted`; those that were pending. */
   *takeRequests(wanted: Requests): Steps<Requests> {
-    yield this.cell * 8 + RMW;
+    yield access(this.cell, RMW);
     const found = this.requests() & wanted;
     this.m.poke(this.pending, this.requests() & ~wanted);
     return found;
@@ -140,7 +140,7 @@ export class Vcpu implements Holdable {
 
   /** What a guest asks between two of its instructions: {@link isInterrupted} as a step. */
   *notices(): Steps<boolean> {
-    yield this.cell * 8 + READ;
+    yield access(this.cell, READ);
     return this.isInterrupted();
   }
 
@@ -149,7 +149,7 @@ export class Vcpu implements Holdable {
    * at once.
    */
   *interrupt(): Steps<void> {
-    yield this.cell * 8 + RMW;
+    yield access(this.cell, RMW);
     if (this.mode() !== OUTSIDE_GUEST) this.send();
   }
 
@@ -159,13 +159,13 @@ export class Vcpu implements Holdable {
 
   /** Makes requests of the vCPU, in one step. It learns of them before it next enters the guest. */
   *request(wanted: Requests): Steps<void> {
-    yield this.cell * 8 + RMW;
+    yield access(this.cell, RMW);
     this.m.poke(this.pending, this.requests() | wanted);
   }
 
   /** Makes the vCPU leave the guest if it is there, and goes on without waiting. */
   *kick(): Steps<void> {
-    yield this.cell * 8 + RMW;
+    yield access(this.cell, RMW);
     if (this.mode() !== IN_GUEST) return;
     this.m.poke(this.cell, EXITING_GUEST);
     this.send();
@@ -173,7 +173,7 @@ export class Vcpu implements Holdable {
 
   /** The first half of {@link kickAndWait}: true when there is something to wait for. */
   *kickForWait(): Steps<boolean> {
-    yield this.cell * 8 + RMW;
+    yield access(this.cell, RMW);
     if (this.mode() === OUTSIDE_GUEST) return false;
     this.m.poke(this.cell, EXITING_GUEST);
     this.send();
@@ -187,7 +187,7 @@ export class Vcpu implements Holdable {
    */
   *waitForExit(): Steps<void> {
     this.m.blockOn(this.hasTaken);
-    yield this.cell * 8 + WAIT;
+    yield access(this.cell, WAIT);
   }
 
   /**

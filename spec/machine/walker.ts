@@ -9,7 +9,7 @@
  * for EPT", "Operations that Invalidate Cached Mappings".
  */
 import type { Cell, Machine } from './machine.ts';
-import { READ, RMW, type Steps } from './step.ts';
+import { READ, RMW, type Steps, access } from './step.ts';
 import { ALL_ACCESS, WRITE_ACCESS, type Permissions, type Spans, type Tlb } from './tlb.ts';
 
 /** A table or a page, as entries name it. */
@@ -71,7 +71,7 @@ export class Walker {
   /** Translates `gfn` under `root` for an access that needs the permissions `wanted`. */
   *translate(root: Target, gfn: number, wanted: Permissions): Steps<WalkEnd> {
     const isWrite = (wanted & WRITE_ACCESS) !== 0;
-    yield this.tlb.cell * 8 + READ;
+    yield access(this.tlb.cell, READ);
     const { translations, tables } = this.tlb;
     const slot = translations.find(root, gfn);
     this.hit = slot >= 0;
@@ -114,7 +114,7 @@ export class Walker {
     let level = top;
     for (;;) {
       const cell = format.cell(table, gfn, level);
-      yield cell * 8 + READ;
+      yield access(cell, READ);
       format.touch(table);
       const entry = m.peek(cell);
       const permissions = granted & format.permissions(entry);
@@ -125,7 +125,7 @@ export class Walker {
       if (isLeaf && (permissions & wanted) !== wanted) return this.fault(FORBIDDEN, root, gfn);
       const marked = format.marked(entry, level, isLeaf && isWrite);
       if (marked !== entry) {
-        yield cell * 8 + RMW;
+        yield access(cell, RMW);
         format.touch(table);
         if (m.peek(cell) !== entry) continue; // somebody came between: look at the entry again
         m.poke(cell, marked);

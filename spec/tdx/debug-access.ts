@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../machine/memory.ts';
 /**
  * The common part of TDH.MEM.RD and TDH.MEM.WR: from the operands to the locked entry and the word
  * it maps. Source: module notes §3; order of the checks from the sequential recordings.
@@ -40,6 +41,6 @@ export function dataWord(tdx: TdxModule, page: number, level: number, gpa: numbe
   const within = gfnOf(gpa) % tdx.geometry.span(level);
   return tdx.memory.word(
     first + within,
-    Math.floor((gpa % 4096) / WORD_BYTES) % tdx.memory.wordsPerPage,
+    Math.floor((gpa % PAGE_BYTES) / WORD_BYTES) % tdx.memory.wordsPerPage,
   );
 }

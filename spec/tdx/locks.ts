@@ -16,7 +16,7 @@
  * the attempt; here both are one step.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
-import { RELEASE, TRY, type Steps } from '../machine/step.ts';
+import { RELEASE, TRY, type Steps, access } from '../machine/step.ts';
 
 export const SHARED = 1;
 export const EXCLUSIVE = 2;
@@ -47,7 +47,7 @@ export class Locks {
 
   /** One attempt on behalf of the host, in one step. */
   *try(cell: Cell, kind: LockKind, mode: Mode): Steps<boolean> {
-    yield cell * 8 + TRY;
+    yield access(cell, TRY);
     return this.tryNow(cell, kind, mode);
   }
 
@@ -81,7 +81,7 @@ export class Locks {
 
   /** Turns the caller's shared hold of a PAMT entry into an exclusive one, if it is the only reader. */
   *promote(cell: Cell): Steps<boolean> {
-    yield cell * 8 + TRY;
+    yield access(cell, TRY);
     const word = this.m.peek(cell);
     if ((word & ~HP_FLAG) !== READER.sharexHp) {
       this.m.poke(cell, word | HP_FLAG);
@@ -95,7 +95,7 @@ export class Locks {
   }
 
   *release(cell: Cell, kind: LockKind, mode: Mode): Steps<void> {
-    yield cell * 8 + RELEASE;
+    yield access(cell, RELEASE);
     this.releaseNow(cell, kind, mode);
   }
 

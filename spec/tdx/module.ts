@@ -8,7 +8,7 @@
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import type { Memory } from '../machine/memory.ts';
-import { RELEASE, TRY, WRITE, type Steps } from '../machine/step.ts';
+import { RELEASE, TRY, WRITE, type Steps, access } from '../machine/step.ts';
 import { Call, HELD_ENTRY, lockKindOf, type Operands, type Role } from './call.ts';
 import { ENTRY_LOCK, type Entry } from './entry.ts';
 import { Geometry } from './geometry.ts';
@@ -106,7 +106,7 @@ export class TdxModule {
     if (status !== MODULE_HALT) {
       for (const role of fn.release) {
         if (!call.holds(role)) continue;
-        yield call.lockOf(role) * 8 + RELEASE;
+        yield access(call.lockOf(role), RELEASE);
         this.releaseNow(call, role);
       }
     }
@@ -117,7 +117,7 @@ export class TdxModule {
 
   /** One attempt at a lock, held under `role` when it succeeds. */
   *acquire(call: Call, role: Role, cell: Cell, mode: Mode): Steps<boolean> {
-    yield cell * 8 + TRY;
+    yield access(cell, TRY);
     return this.acquireNow(call, role, cell, mode);
   }
 
@@ -134,7 +134,7 @@ export class TdxModule {
   /** Lets go of what is held under `role`, if anything is, in one step. */
   *release(call: Call, role: Role): Steps<void> {
     if (!call.holds(role)) return;
-    yield call.lockOf(role) * 8 + RELEASE;
+    yield access(call.lockOf(role), RELEASE);
     this.releaseNow(call, role);
   }
 
@@ -149,7 +149,7 @@ export class TdxModule {
 
   /** Writes an S-EPT entry in one step. A value without the lock bit also releases the entry lock. */
   *writeEntry(call: Call, cell: Cell, value: Entry): Steps<void> {
-    yield cell * 8 + WRITE;
+    yield access(cell, WRITE);
     const before = this.m.peek(cell);
     this.m.poke(cell, value);
     for (const listener of this.listeners) listener.entryWritten?.(cell, before, value, call);
@@ -165,7 +165,7 @@ export class TdxModule {
 
   /** Clears the lock bit of an entry in one step; host priority, if asked for meanwhile, stays. */
   *unlockEntry(call: Call, cell: Cell): Steps<void> {
-    yield cell * 8 + RELEASE;
+    yield access(cell, RELEASE);
     this.unlockEntryNow(call, cell);
   }
 

@@ -1,8 +1,9 @@
+import { PAGE_BYTES } from '../machine/memory.ts';
 /**
  * Checks that the functions share, in the order the module makes them. Each answers with a status,
  * SUCCESS to go on. Source: module notes §2, confirmed by the sequential recordings.
  */
-import { TRY, type Steps } from '../machine/step.ts';
+import { TRY, type Steps, access } from '../machine/step.ts';
 import {
   ALL_ONES,
   HELD_OP_STATE,
@@ -19,8 +20,6 @@ import type { TdxModule } from './module.ts';
 import { NDA, Pamt, TDR, TDVPR, type PageType } from './pamt.ts';
 import * as S from './status.ts';
 import { KEYS_CONFIGURED, MIN_TDCX, TD, VP } from './td.ts';
-
-const PAGE_BYTES = 4096;
 
 /**
  * A physical address that no TDMR can hold: misaligned for `span` pages, with HKID bits, or beyond
@@ -69,7 +68,7 @@ export function* walkPamt(
   for (let size = 2; size > 0; size--) {
     const held = size === 2 ? parent1G(role) : parent2M(role);
     const lock = tdx.pamt.lock(page, size);
-    yield lock * 8 + TRY;
+    yield access(lock, TRY);
     if (!tdx.acquireNow(call, held, lock, SHARED)) return -1;
     if (size > atMost && tdx.pamt.type(page, size) === NDA) continue;
     if (mode === EXCLUSIVE) {
@@ -82,7 +81,7 @@ export function* walkPamt(
     return size;
   }
   const lock = tdx.pamt.lock(page, 0);
-  yield lock * 8 + TRY;
+  yield access(lock, TRY);
   return tdx.acquireNow(call, role, lock, mode) ? 0 : -1;
 }
 

@@ -4,7 +4,7 @@
  * `commit-order.jsonl`.
  */
 import type { Cell } from '../machine/machine.ts';
-import { RMW, TRY, type Steps } from '../machine/step.ts';
+import { RMW, TRY, type Steps, access } from '../machine/step.ts';
 import { HELD_ENTRY, HELD_TREE, type Call } from './call.ts';
 import {
   ALL_BLOCKED,
@@ -87,7 +87,7 @@ export function* lockEntry(tdx: TdxModule, call: Call): Steps<S.Status> {
 
 /** One host attempt at an entry lock, in one step. */
 export function* tryEntry(tdx: TdxModule, call: Call, cell: Cell): Steps<boolean> {
-  yield cell * 8 + TRY;
+  yield access(cell, TRY);
   const e = tdx.m.peek(cell);
   if ((e & ENTRY_LOCK) !== 0) {
     tdx.m.poke(cell, e | HOST_PRIORITY);
@@ -123,7 +123,7 @@ export function* updateEntry(tdx: TdxModule, call: Call, value: Entry): Steps<bo
     yield* tdx.writeEntry(call, call.entryCell, value);
     return true;
   }
-  yield call.entryCell * 8 + RMW;
+  yield access(call.entryCell, RMW);
   const before = tdx.m.peek(call.entryCell);
   if (before !== call.entry) return false;
   tdx.m.poke(call.entryCell, value);

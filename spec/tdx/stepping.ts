@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../machine/memory.ts';
 /**
  * Zero-step mitigation: a VMM that keeps a guest from getting past one instruction learns what it
  * touches. So the module counts the EPT violations on private GPAs at an unchanged RIP, lists the
@@ -18,7 +19,6 @@ import { gfnOf } from './operands.ts';
 import { walk } from './sept.ts';
 import { MAX_LISTED, VP } from './td.ts';
 
-const PAGE_BYTES = 4096;
 /** A listed GFN takes two words: bits 29:0 and the rest. */
 const LOW = 2 ** 30;
 const RWX = 7;

@@ -15,7 +15,7 @@ import type {
 import { Machine, type Cell } from '../../spec/machine/machine.ts';
 import { RuleBook, type Rule } from '../../spec/machine/monitor.ts';
 import { run } from '../../spec/machine/run.ts';
-import { READ, RMW, type Steps } from '../../spec/machine/step.ts';
+import { READ, RMW, type Steps, access } from '../../spec/machine/step.ts';
 import type { Stage } from './stage.ts';
 
 export const ACTORS = 3;
@@ -58,9 +58,9 @@ export function referenceStage(): Stage {
     for (let at = 0; at < operations.length; at++) {
       m.beginOp(at);
       const cell = keys + (operations[at]?.gfn ?? 0);
-      yield cell * 8 + READ;
+      yield access(cell, READ);
       const before = m.peek(cell);
-      yield cell * 8 + RMW;
+      yield access(cell, RMW);
       if (m.peek(cell) === before) m.poke(cell, following(before));
     }
   }

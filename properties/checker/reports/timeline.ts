@@ -12,6 +12,7 @@ import { entryAt } from '../../../spec/machine/levels.ts';
  * between, they are rows of their own.
  */
 import { MAX_ACTORS } from '../../../spec/machine/machine.ts';
+import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 import { NO_PAGE, type PageRef } from '../../../spec/machine/pages.ts';
 import type { Violation } from '../../../spec/machine/rule.ts';
 import type { Call } from '../../../spec/tdx/call.ts';
@@ -254,7 +255,7 @@ class Scribe {
   /** The entry that a call is about, and those above it; none for calls that are about no entry. */
   private entriesOf(call: Call): string[] {
     if (!HAS_ENTRY.test(call.name)) return [];
-    return entryNames(this.vm, Math.floor(call.in.rcx / 4096), call.in.rcx % 8);
+    return entryNames(this.vm, Math.floor(call.in.rcx / PAGE_BYTES), call.in.rcx % 8);
   }
 
   private nameOf(call: Call): string {
@@ -262,7 +263,7 @@ class Scribe {
       .replace(/^TD[HG]\.(MEM\.)?/, '')
       .replace('HW.GUEST.ACCESS', 'walk by the module');
     return HAS_ENTRY.test(call.name)
-      ? `${name} ${entryAt(Math.floor(call.in.rcx / 4096), call.in.rcx % 8)}`
+      ? `${name} ${entryAt(Math.floor(call.in.rcx / PAGE_BYTES), call.in.rcx % 8)}`
       : name;
   }
 

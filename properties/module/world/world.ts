@@ -6,7 +6,7 @@ import { buildTd, TDVPR_PAGES } from '../../../impl/vm/build-td.ts';
  * so that a huge page is two pages.
  */
 import { Machine } from '../../../spec/machine/machine.ts';
-import { Memory } from '../../../spec/machine/memory.ts';
+import { Memory, PAGE_BYTES } from '../../../spec/machine/memory.ts';
 import { atomically, type Steps } from '../../../spec/machine/step.ts';
 import { OPERANDS_ZERO, type Call, type Operands, type TdParams } from '../../../spec/tdx/call.ts';
 import { FUNCTIONS } from '../../../spec/tdx/functions/index.ts';
@@ -89,12 +89,15 @@ export class ModuleWorld {
 
   /** HPA (bytes) of a page number. */
   address(page: number): number {
-    return (page + this.tdx.platform.tdmrBase) * 4096;
+    return (page + this.tdx.platform.tdmrBase) * PAGE_BYTES;
   }
 
   /** The operands of a function with a GPA, a level and the TD. */
   mapping(gfn: number, level: number): { readonly rcx: number; readonly rdx: number } {
-    return { rcx: this.tdx.geometry.align(gfn, level) * 4096 + level, rdx: this.address(TDR) };
+    return {
+      rcx: this.tdx.geometry.align(gfn, level) * PAGE_BYTES + level,
+      rdx: this.address(TDR),
+    };
   }
 
   /** The page that backs `gfn`, or the huge page that its range begins with. */

@@ -9,6 +9,7 @@ import {
   type Spte,
 } from '../../../spec/kvm/spte.ts';
 import { entryAt } from '../../../spec/machine/levels.ts';
+import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 /**
  * What the rules about mirror and Secure EPT look at: the entry of either table for a GFN at a
  * level, as it is now.
@@ -36,7 +37,7 @@ export const nameOfKey = (key: Key): string => entryAt(Math.floor(key / 8), key 
 
 /** The entry that a call's RCX names. */
 export const keyOfCall = (call: Call): Key =>
-  keyOf(Math.floor(call.in.rcx / 4096), call.in.rcx % 8);
+  keyOf(Math.floor(call.in.rcx / PAGE_BYTES), call.in.rcx % 8);
 
 /** The entry of a mirror table that a write is about. */
 export const keyOfPlace = ({ mirror }: Vm, table: PageRef, index: number): Key =>

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 /**
  * Where things of a model would be on a real machine. A model's tables have a few entries and its
  * VM a few pages; each index of a GFN becomes an index of nine bits, so that an entry spans at each
@@ -8,7 +9,6 @@ import { pageNumberOf, type PageRef } from '../../../spec/machine/pages.ts';
 /** Bits of a real index. */
 const INDEX_BITS = 9;
 const ENTRIES = 2 ** INDEX_BITS;
-const PAGE = 4096;
 const ENTRY_BYTES = 8;
 /**
  * Virtual addresses of physical memory begin here, and structures of a model are put from these
@@ -64,12 +64,12 @@ export class Places {
 
   /** Virtual address of a table's memory, of its entry when `index` is given. */
   table(table: PageRef, index = 0): string {
-    return hex(DIRECT_MAP + BigInt(this.frameOfTable(table) * PAGE + index * ENTRY_BYTES));
+    return hex(DIRECT_MAP + BigInt(this.frameOfTable(table) * PAGE_BYTES + index * ENTRY_BYTES));
   }
 
   /** Physical address of a table's memory. */
   physical(table: PageRef): string {
-    return hex(this.frameOfTable(table) * PAGE);
+    return hex(this.frameOfTable(table) * PAGE_BYTES);
   }
 
   /** Address of the struct kvm_mmu_page of a table. */

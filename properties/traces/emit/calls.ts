@@ -1,4 +1,5 @@
 import type { Vm } from '../../../impl/vm/vm.ts';
+import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 /** Writes down the calls that KVM makes of the TDX module, as probes of its wrappers tell of them. */
 import type { Call } from '../../../spec/tdx/call.ts';
 import { toRax } from '../../../spec/tdx/status.ts';
@@ -6,7 +7,6 @@ import { CALL_NAMES } from '../reader/event-table.ts';
 import type { Places } from './address-map.ts';
 import type { TraceLog } from './log.ts';
 
-const PAGE = 4096;
 /** Of struct page, in an array that begins here. */
 const VMEMMAP = 0xffff_ea00_0000_0000n;
 const STRUCT_PAGE = 64n;
@@ -15,9 +15,12 @@ const STRUCT_PAGE = 64n;
  * Functions whose RCX is a GPA with a level; whose R8 is a page that is mapped, which is named by
  * its frame; a table.
  */
-const ABOUT_ENTRY = /^TDH\.MEM\.(SEPT|PAGE|RANGE)\./;
-const MAPS_PAGE: ReadonlySet<string> = new Set(['TDH.MEM.PAGE.ADD', 'TDH.MEM.PAGE.AUG']);
-const GIVES_TABLE: ReadonlySet<string> = new Set(['TDH.MEM.SEPT.ADD', 'TDH.MEM.PAGE.DEMOTE']);
+const ABOUT_ENTRY = /^TDH\.MEM\.(SEPT|PAGE_BYTES|RANGE)\./;
+const MAPS_PAGE: ReadonlySet<string> = new Set([
+  'TDH.MEM.PAGE_BYTES.ADD',
+  'TDH.MEM.PAGE_BYTES.AUG',
+]);
+const GIVES_TABLE: ReadonlySet<string> = new Set(['TDH.MEM.SEPT.ADD', 'TDH.MEM.PAGE_BYTES.DEMOTE']);
 
 /** KVM's wrapper of a function, or null where none is probed. */
 export function wrapperOf(name: string): string | null {
@@ -59,9 +62,9 @@ export class CallWriter {
 
   private operandsOf({ name, in: { rcx, r8, r9 } }: Call): string {
     const { vm, places } = this;
-    if (name === 'TDH.PHYMEM.PAGE.WBINVD')
+    if (name === 'TDH.PHYMEM.PAGE_BYTES.WBINVD')
       return this.frame(this.pageNumber(rcx % 2 ** vm.tdx.platform.hkidShift));
-    if (name === 'TDH.PHYMEM.PAGE.RECLAIM') return `page=${this.page(this.pageNumber(rcx))}`;
+    if (name === 'TDH.PHYMEM.PAGE_BYTES.RECLAIM') return `page=${this.page(this.pageNumber(rcx))}`;
     if (!ABOUT_ENTRY.test(name)) return places.td;
     const page = MAPS_PAGE.has(name)
       ? ` ${this.frame(this.pageNumber(r8))}`
@@ -69,15 +72,15 @@ export class CallWriter {
         ? ` page=${this.page(this.pageNumber(r8))}`
         : '';
     const source =
-      name === 'TDH.MEM.PAGE.ADD'
-        ? ` source=${r9 === 0 ? '0x0' : this.struct(BigInt(r9 / PAGE))}`
+      name === 'TDH.MEM.PAGE_BYTES.ADD'
+        ? ` source=${r9 === 0 ? '0x0' : this.struct(BigInt(r9 / PAGE_BYTES))}`
         : '';
-    return this.entry(Math.floor(rcx / PAGE), rcx % 8) + page + source;
+    return this.entry(Math.floor(rcx / PAGE_BYTES), rcx % 8) + page + source;
   }
 
   private entry(gfn: number, level: number): string {
     const { places } = this;
-    return `${places.td} gpa=0x${(places.gfn(gfn) * PAGE).toString(16)} level=${places.level(level)}`;
+    return `${places.td} gpa=0x${(places.gfn(gfn) * PAGE_BYTES).toString(16)} level=${places.level(level)}`;
   }
 
   private frame(page: number): string {
@@ -85,7 +88,7 @@ export class CallWriter {
   }
 
   private pageNumber(hpa: number): number {
-    return Math.floor(hpa / PAGE) - this.vm.tdx.platform.tdmrBase;
+    return Math.floor(hpa / PAGE_BYTES) - this.vm.tdx.platform.tdmrBase;
   }
 
   /** Address of a page's struct page. */
@@ -111,7 +114,7 @@ export class CallWriter {
       ? `page=${this.page(page)}`
       : `${this.frame(page)} source=${this.struct(1n)}`;
     this.past(
-      isTable ? 'TDH.MEM.SEPT.ADD' : 'TDH.MEM.PAGE.ADD',
+      isTable ? 'TDH.MEM.SEPT.ADD' : 'TDH.MEM.PAGE_BYTES.ADD',
       `${this.entry(gfn, level)} ${given}`,
     );
   }

@@ -12,6 +12,7 @@ import {
   type KvmVcpu,
 } from '../../../spec/kvm/kvm.ts';
 import type { Slot } from '../../../spec/kvm/memslots.ts';
+import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 /**
  * Writes down in which functions of KVM the run of an ordinary VM is, and with what they were
  * called.
@@ -36,7 +37,6 @@ const RET_PF: Readonly<Record<FaultAnswer, number>> = {
 };
 /** KVM_PFN_NOSLOT. */
 const NO_SLOT = 1n << 63n;
-const PAGE = 4096;
 /** Leaves from this level on lose W when logging begins; those below lose D. */
 const LARGE_LEVEL = 2;
 
@@ -269,4 +269,4 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
 }
 
 const addresses = (hva: number, pages: number): string =>
-  `start=${hex(hva * PAGE)} end=${hex((hva + pages) * PAGE)}`;
+  `start=${hex(hva * PAGE_BYTES)} end=${hex((hva + pages) * PAGE_BYTES)}`;

@@ -1,9 +1,9 @@
 import { halvesOf } from '../../../spec/kvm/layouts/halves.ts';
+import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 /** Addresses of tables and of their entries, and what a role is packed of, as events give them. */
 import { DIRECT_MAP, MIRROR_ROLE } from '../kernels/kernel.ts';
 import type { TraceEvent } from '../reader/event.ts';
 
-export const PAGE = 4096;
 const ENTRY_BYTES = 8;
 const DIRECT_MAP_NUMBER =
   (halvesOf(DIRECT_MAP).hi & 0x1f_ffff) * 2 ** 32 + (halvesOf(DIRECT_MAP).lo >>> 0);
@@ -13,13 +13,13 @@ export const ROOT_LEVEL = 4;
 
 /** Frame of the page that a virtual address of physical memory lies in. */
 export const frameOfAddress = (address: number): number =>
-  Math.floor((address - DIRECT_MAP_NUMBER) / PAGE);
+  Math.floor((address - DIRECT_MAP_NUMBER) / PAGE_BYTES);
 
 /** Frame of a physical address. */
-export const frameOfPhysical = (address: number): number => Math.floor(address / PAGE);
+export const frameOfPhysical = (address: number): number => Math.floor(address / PAGE_BYTES);
 
 /** Which entry of its table is at an address. */
-export const indexOfAddress = (address: number): number => (address % PAGE) / ENTRY_BYTES;
+export const indexOfAddress = (address: number): number => (address % PAGE_BYTES) / ENTRY_BYTES;
 
 const AS_ID_SHIFT = 24;
 

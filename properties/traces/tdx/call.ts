@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 /**
  * A call of the TDX module, as the probes of KVM's wrapper of it tell: where it begins, and how it
  * ends.
@@ -7,7 +8,6 @@ import type { CallName, EventName } from '../reader/event-table.ts';
 import type { TraceEvent } from '../reader/event.ts';
 import { keyOf, type Entry, type Key } from './td.ts';
 
-const PAGE = 4096;
 /** struct page of frame 0, without its upper bits, and how many bytes one takes. */
 const VMEMMAP = (0xffff_ea00 & 0x1f_ffff) * 2 ** 32;
 const STRUCT_PAGE = 64;
@@ -39,7 +39,7 @@ export class TracedCall {
   constructor(name: CallName, e: TraceEvent) {
     this.name = name;
     this.line = e.line;
-    this.gfn = Math.floor(e.number('gpa') / PAGE);
+    this.gfn = Math.floor(e.number('gpa') / PAGE_BYTES);
     this.level = e.has('tdx_level') ? e.low('tdx_level') + 1 : Math.max(e.low('level'), 1);
     this.frame = frameOfPage(e);
     this.hasSource = e.number('source') !== 0;

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../machine/memory.ts';
 /**
  * TDH.MEM.PAGE.ADD: adds a 4 KiB page with contents to a TD that is being built.
  *
@@ -23,8 +24,6 @@ import { PAGE_THEN_TDR } from '../release.ts';
 import { lockTree, requireState, walkTo } from '../sept.ts';
 import * as S from '../status.ts';
 import { IN_INITIALIZED, TD } from '../td.ts';
-
-const PAGE_BYTES = 4096;
 
 export const pageAdd: InterfaceFunction = {
   name: 'TDH.MEM.PAGE.ADD',

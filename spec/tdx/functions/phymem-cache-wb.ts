@@ -6,7 +6,7 @@
  * when there turns out to be nothing to do. Key ownership is locked (shared) for as long as it
  * takes. Source: life-cycle notes §2; `lifecycle-locks.json`.
  */
-import { RMW, type Steps } from '../../machine/step.ts';
+import { RMW, type Steps, access } from '../../machine/step.ts';
 import { HELD_KOT, HELD_WBT, type Call } from '../call.ts';
 import { HKID_FLUSHED } from '../keys.ts';
 import { EXCLUSIVE, SHARED } from '../locks.ts';
@@ -47,7 +47,7 @@ export const phymemCacheWb: InterfaceFunction = {
     for (const hkid of keys.hkids) {
       if (m.peek(keys.inSession(pkg, hkid)) === 0) continue;
       const bitmap = keys.wbinvdBitmap(hkid);
-      yield bitmap * 8 + RMW;
+      yield access(bitmap, RMW);
       m.poke(bitmap, m.peek(bitmap) & ~(1 << pkg));
     }
     return S.SUCCESS;

@@ -11,7 +11,7 @@
  * PAGE_SIZE_MISMATCH although its size is right. Version 1.0, which has no entry lock, decides on
  * the value that its transaction is about.
  */
-import { RMW, TRY, type Steps } from '../../machine/step.ts';
+import { RMW, TRY, type Steps, access } from '../../machine/step.ts';
 import { HELD_ENTRY, type Call } from '../call.ts';
 import {
   ENTRY_LOCK,
@@ -96,7 +96,7 @@ function* accept(tdx: TdxModule, call: Call): Steps<S.Status> {
 function* lockAsGuest(tdx: TdxModule, call: Call): Steps<S.Status> {
   if (tdx.locking('TDG.MEM.PAGE.ACCEPT').entryLock) {
     const cell = call.entryCell;
-    yield cell * 8 + TRY;
+    yield access(cell, TRY);
     const e = tdx.m.peek(cell);
     if ((e & (ENTRY_LOCK | HOST_PRIORITY)) !== 0) {
       call.busyLock = cell;
@@ -141,7 +141,7 @@ function* publish(tdx: TdxModule, call: Call, before: Entry, after: Entry): Step
     yield* tdx.writeEntry(call, call.entryCell, after);
     return true;
   }
-  yield call.entryCell * 8 + RMW;
+  yield access(call.entryCell, RMW);
   if (tdx.m.peek(call.entryCell) !== before) return false;
   tdx.m.poke(call.entryCell, after);
   for (const listener of tdx.listeners)

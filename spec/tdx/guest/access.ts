@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../machine/memory.ts';
 import { isGuestAccessible, pageOf, PENDING, stateOf } from '../entry.ts';
 /**
  * A guest access to private memory as the module's own walker emulates it: translated, refused with
@@ -39,7 +40,7 @@ export const guestAccess: InterfaceFunction = {
     const page =
       tdx.geometry.align(pageOf(call.entry), call.level) +
       (gfnOf(gpa) % tdx.geometry.span(call.level));
-    call.rcx = addressOf(tdx, page) + (gpa % 4096);
+    call.rcx = addressOf(tdx, page) + (gpa % PAGE_BYTES);
     return S.SUCCESS;
   },
 };

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../machine/memory.ts';
 /**
  * EPT violations of a running vCPU that the VMM has to resolve: what it is told, and the TD exit.
  *
@@ -49,7 +50,12 @@ export function* acceptViolation(tdx: TdxModule, call: Call, requested: number):
   const { entry, level } = call;
   const details =
     requested | (level << 3) | (stateCode(stateOf(entry)) << 6) | (isLeaf(entry) ? 1 << 14 : 0);
-  return yield* violationExit(tdx, call, gfnOf(call.in.rcx) * 4096, ACCEPT_TYPE + details * HIGH);
+  return yield* violationExit(
+    tdx,
+    call,
+    gfnOf(call.in.rcx) * PAGE_BYTES,
+    ACCEPT_TYPE + details * HIGH,
+  );
 }
 
 /**

@@ -203,7 +203,7 @@ describe('waiting', () => {
         asked.push(actor);
         return actor === 1;
       });
-      yield gate * 8 + ACQUIRE;
+      yield access(gate, ACQUIRE);
     }
     play(m, { first: pass, second: pass });
     expect(m.violation?.seen).toBe('first waits for gate');
@@ -225,7 +225,7 @@ describe('actors', () => {
           yield* m.read(cell);
           m.beginOp(4);
           yield* m.read(cell);
-          yield cell * 8 + RELEASE;
+          yield access(cell, RELEASE);
           outcome = m.choose(3);
         },
       },

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * Which locks each call tries, in which mode, in which order, and what it would be refused with:
  * the lock table of the module, by what a recording says of a call. How the tree and its entries
@@ -37,7 +38,7 @@ export interface Attempt {
   readonly td: number;
 }
 
-const PAGE_BYTES = 4096n;
+const PAGE = BigInt(PAGE_BYTES);
 const LEVEL_BITS = 9;
 const LARGEST = 2;
 const spanOf = (size: number): number => 2 ** (LEVEL_BITS * size);
@@ -57,7 +58,7 @@ function walkTo(guards: Guarded, page: number, mode: Mode, operand: number, size
 }
 
 const pageOf = (hpa: string | undefined): number =>
-  hpa === undefined ? -1 : Number(BigInt(hpa) / PAGE_BYTES);
+  hpa === undefined ? -1 : Number(BigInt(hpa) / PAGE);
 
 /** How a function names its TD, and takes the page of the TDR and OP_STATE. */
 interface Row {

@@ -3,6 +3,7 @@
  * recordings differ.
  */
 import * as v from 'valibot';
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 
 export const hex = v.pipe(
   v.string(),
@@ -11,12 +12,12 @@ export const hex = v.pipe(
 export const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 export const pair = v.strictTuple([count, count]);
 
-const PAGE_BYTES = 4096n;
+const PAGE = BigInt(PAGE_BYTES);
 const GIB = 1n << 30n;
 /** Largest TDMR. Its table is built in full, so this is about memory. */
 const MAX_TDMR = 16n * GIB;
 /** Pages that may follow a TDVPR or the first TDCX page. */
-const ROOM = 16n * PAGE_BYTES;
+const ROOM = 16n * PAGE;
 
 const tdmr = v.pipe(
   v.object({ base: hex, size: hex }),
@@ -46,8 +47,8 @@ interface Placed {
 /** Do all the pages lie inside the TDMR? */
 function fits({ tdmr: { base, size }, reservedPage }: Placed, pages: readonly string[]): boolean {
   const first = BigInt(base);
-  const last = first + BigInt(size) - PAGE_BYTES;
-  const inside = (hpa: bigint): boolean => hpa >= first && hpa <= last && hpa % PAGE_BYTES === 0n;
+  const last = first + BigInt(size) - PAGE;
+  const inside = (hpa: bigint): boolean => hpa >= first && hpa <= last && hpa % PAGE === 0n;
   return (
     inside(BigInt(reservedPage)) &&
     pages.every((hpa) => inside(BigInt(hpa)) && inside(BigInt(hpa) + ROOM))

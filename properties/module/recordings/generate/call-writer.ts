@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import type { StepInput } from '../format/step.ts';
 /**
  * Who writes a sequential scenario: makes calls about what the TD has, now and then forgets one,
@@ -7,7 +8,7 @@ import { hexOf } from '../replay/compare-step.ts';
 import { needsVcpu } from '../replay/perform.ts';
 import { slip } from './invalid-operands.ts';
 import type { Asked } from './record-step.ts';
-import { PAGE_BYTES, TdView, type Place } from './td-view.ts';
+import { TdView, type Place } from './td-view.ts';
 
 /** What a call may be given beyond its place. */
 export type Given = Omit<StepInput, 'td'> & Readonly<Record<string, unknown>>;

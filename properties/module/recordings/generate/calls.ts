@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /** The calls of life-cycle scenarios: what each function has to be given, of a TD as it is. */
 import { METADATA, NULL_FIELD } from '../../../../spec/tdx/metadata.ts';
 import { NDA } from '../../../../spec/tdx/pamt.ts';
@@ -8,7 +9,6 @@ import type { Asked } from './record-step.ts';
 import { OTHER_TD_PARAMS, TD_PARAM_SLIPS, USUAL_TD_PARAMS } from './td-params.ts';
 import type { Keeper } from './td-tracker.ts';
 
-const PAGE_BYTES = 4096;
 /** Shared memory: pages to copy from, and TD_PARAMS. */
 const SOURCE = '0x10000000';
 const TD_PARAMS_PAGE = '0x10010000';

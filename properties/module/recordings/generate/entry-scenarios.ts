@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * What happens in sequential scenarios: short stories about one entry or vCPU, each of which would
  * go well, were it not for what other stories have left behind, for calls that are forgotten and
@@ -7,7 +8,7 @@ import { isGuestAccessible } from '../../../../spec/tdx/entry.ts';
 import { NDA } from '../../../../spec/tdx/pamt.ts';
 import { hexOf } from '../replay/compare-step.ts';
 import type { Author } from './call-writer.ts';
-import { PAGE_BYTES, type Place } from './td-view.ts';
+import { type Place } from './td-view.ts';
 import {
   acceptAny,
   addPage,

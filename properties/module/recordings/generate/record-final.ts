@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * Writes down the state at the end of a scenario: every S-EPT entry that is not FREE, every PAMT
  * entry that is not NDA or is locked, every TD and vCPU, and for life-cycle recordings key
@@ -12,7 +13,7 @@ import { word, type Slot, type Universe } from '../universe/universe.ts';
 import { epochField, hasTdcs, tdState, vcpuFields, vcpuInfo } from './record-step.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
-const PAGE_BYTES = 4096n;
+const PAGE = BigInt(PAGE_BYTES);
 
 /** The dump of the universe as it is now. */
 export function recordFinal(u: Universe): Fields {
@@ -83,17 +84,13 @@ function septRows(u: Universe, slot: Slot): Fields[] {
   forEachEntry(u, slot, (gfn, level, entry) => {
     const raw = toRaw(entry, base);
     const span = geometry.span(level);
-    runs.add(
-      `${level} ${gfn} ${raw}`,
-      `${level} ${gfn + span} ${raw + BigInt(span) * PAGE_BYTES}`,
-      {
-        gpa: hexOf(BigInt(gfn) * PAGE_BYTES),
-        level,
-        raw: hexOf(raw),
-        state: stateName(stateOf(entry)),
-        hpa: hexOf(base + BigInt(pageOf(entry)) * PAGE_BYTES),
-      },
-    );
+    runs.add(`${level} ${gfn} ${raw}`, `${level} ${gfn + span} ${raw + BigInt(span) * PAGE}`, {
+      gpa: hexOf(BigInt(gfn) * PAGE),
+      level,
+      raw: hexOf(raw),
+      state: stateName(stateOf(entry)),
+      hpa: hexOf(base + BigInt(pageOf(entry)) * PAGE),
+    });
   });
   return runs.rows;
 }
@@ -107,7 +104,7 @@ function pamtRows(u: Universe): Fields[] {
       [...PAMT_FIELDS].map(([name, read]) => [name, read(u, page, size)]),
     );
     const { lockRaw, ...fields } = told;
-    const row = { hpa: hexOf(base + BigInt(page) * PAGE_BYTES), size: SIZES[size], ...fields };
+    const row = { hpa: hexOf(base + BigInt(page) * PAGE), size: SIZES[size], ...fields };
     if (lockRaw !== 0) runs.add('locked', 'nothing', { ...row, lockRaw });
     else if (pamt.type(page, size) !== NDA) {
       const same = JSON.stringify(fields);

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * Who keeps the TDs of a life-cycle scenario: sees how far each of them is, and which pages and
  * keys are free.
@@ -18,7 +19,6 @@ import { word, type Slot, type Universe } from '../universe/universe.ts';
 import type { Recorder } from './record.ts';
 import type { Dice } from './rng.ts';
 
-const PAGE_BYTES = 4096;
 const MANAGING_LPS = [4, 5, 6, 7];
 const SPARE_PAGES = 24;
 

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * A TD as the author of a scenario sees it: entries to write about, pages to give away, vCPUs and
  * where they are.
@@ -26,7 +27,6 @@ export interface Pools {
   readonly huge: string;
 }
 
-export const PAGE_BYTES = 4096;
 /** GPAs that scenarios are about: neighbours in a table, in a directory, and far apart. */
 const GPAS = [
   0x0, 0x40000000, 0x40001000, 0x40002000, 0x401ff000, 0x40200000, 0x40400000, 0x80000000,

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * Stories about the tree and its pages: they are added, accepted, blocked, taken out, merged and
  * split.
@@ -5,7 +6,7 @@
 import { stateName, stateOf } from '../../../../spec/tdx/entry.ts';
 import { hexOf } from '../replay/compare-step.ts';
 import type { Author } from './call-writer.ts';
-import { PAGE_BYTES, type Place } from './td-view.ts';
+import { type Place } from './td-view.ts';
 
 /** Something that happens in a scenario. */
 export type Story = (a: Author) => void;

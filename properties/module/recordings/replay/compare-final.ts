@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * Compares the dump at the end of a scenario with the specification's state: every S-EPT entry that
  * is not FREE, every PAMT entry that is not NDA or whose lock word is not zero, every TD and vCPU,
@@ -101,7 +102,7 @@ function compareTd(
     compareTree(u, slot, td.sept, report, ignoresLocks ? ENTRY_LOCK | HOST_PRIORITY : 0);
 }
 
-const PAGE_BYTES = 4096n;
+const PAGE = BigInt(PAGE_BYTES);
 
 /** An entry that the recording lists. */
 interface Expected<Row> {
@@ -111,7 +112,7 @@ interface Expected<Row> {
 }
 
 const entryName = (gfn: number, level: number): string =>
-  `sept[${hexOf(BigInt(gfn) * PAGE_BYTES)} level ${level}]`;
+  `sept[${hexOf(BigInt(gfn) * PAGE)} level ${level}]`;
 const entryKey = (gfn: number, level: number): number => gfn * 8 + level;
 
 function compareTree(
@@ -124,7 +125,7 @@ function compareTree(
   const { geometry } = u.tdx;
   const expected = new Map<number, Expected<SeptRow>>();
   for (const row of rows) {
-    const first = Number(BigInt(row.gpa) / PAGE_BYTES);
+    const first = Number(BigInt(row.gpa) / PAGE);
     for (let nth = 0; nth < row.count; nth++) {
       expected.set(entryKey(first + nth * geometry.span(row.level), row.level), { row, nth });
     }
@@ -138,7 +139,7 @@ function compareTree(
     if (found === undefined) return report(where, 'FREE', describeEntry(entry, u.tdx.base));
     expected.delete(at);
     const { row, nth } = found;
-    const raw = BigInt(row.raw) + BigInt(nth * geometry.span(level)) * PAGE_BYTES;
+    const raw = BigInt(row.raw) + BigInt(nth * geometry.span(level)) * PAGE;
     if (raw !== toRaw(entry, u.tdx.base) || row.state !== stateName(stateOf(entry))) {
       const ours = `${stateName(stateOf(entry))} ${hexOf(toRaw(entry, u.tdx.base))}`;
       report(where, `${row.state} ${hexOf(raw)}`, ours);
@@ -189,7 +190,7 @@ type PamtField = (u: Universe, page: number, size: number) => Scalar;
 
 function ownerHpa(u: Universe, page: number, size: number): string {
   const owner = u.tdx.pamt.owner(page, size);
-  return owner === NO_OWNER ? '0x0' : hexOf(u.tdx.base + BigInt(owner) * PAGE_BYTES);
+  return owner === NO_OWNER ? '0x0' : hexOf(u.tdx.base + BigInt(owner) * PAGE);
 }
 
 const pamtKey = (page: number, size: number): number => page * 4 + size;
@@ -234,4 +235,4 @@ function comparePamt(
 }
 
 const nameOf = (u: Universe, page: number, size: number): string =>
-  `pamt[${hexOf(u.tdx.base + BigInt(page) * PAGE_BYTES)} ${SIZES[size] ?? size}]`;
+  `pamt[${hexOf(u.tdx.base + BigInt(page) * PAGE)} ${SIZES[size] ?? size}]`;

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { isWalkable, pageOf, type Entry } from '../../../../spec/tdx/entry.ts';
 import { KOT_STATES } from '../../../../spec/tdx/keys.ts';
 import { TDR, TDVPR } from '../../../../spec/tdx/pamt.ts';
@@ -6,8 +7,6 @@ import { OP_STATES, LIFECYCLES, MIN_TDCX, TD, UNINITIALIZED, VP } from '../../..
 import type { KotRow, Scalar, WbtRow } from '../format/format.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';
 import { dumpLevel, holdsTdcs } from './harness.ts';
-
-const PAGE_BYTES = 4096;
 
 const tdrExists = (u: Universe, slot: Slot): boolean => u.tdx.pamt.type(slot.tdr, 0) === TDR;
 

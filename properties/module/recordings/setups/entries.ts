@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * Secure EPT entries by the names that pair recordings give to their states, such as
  * `NL_BLOCKED(tracked,512xPENDING)@L1`: how each is built from a FREE entry in a TD that is
@@ -33,8 +34,6 @@ export interface EntrySpec {
   /** Blocked, but no TDH.MEM.TRACK has ended the epoch since. */
   readonly isUntracked: boolean;
 }
-
-const PAGE_BYTES = 4096;
 
 const NAME = /^([A-Z_]+)(?:\(([^)]*)\))?@L(\d)$/;
 

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * How the pairs of `lifecycle-conflicts.json` are set up: X is a call about TD 0, Y one about TD 0
  * or TD 1, each of which is in a stage of its life. Tables, so that any combination can be built.
@@ -35,7 +36,6 @@ const RELATIONS: ReadonlySet<string> = new Set([
   'samePageOperand',
 ]);
 
-const PAGE_BYTES = 4096;
 /** The recorder takes free pages from here, the first for X. */
 const FREE_PAGES = 0x10020c000;
 const SOURCE = 0x10000000;

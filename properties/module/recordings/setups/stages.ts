@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import type { TdParams } from '../../../../spec/tdx/call.ts';
 /**
  * The stages of a TD's life by the names that `lifecycle-conflicts.json` gives them, each built
@@ -9,7 +10,6 @@ import { MIN_TDCX, MIN_TDVPS_PAGES, TD } from '../../../../spec/tdx/td.ts';
 import { buildEntry, buildTables, Pools } from './entries.ts';
 import { lpOf, SETUP_LP, SetupError, type Stage } from './setups.ts';
 
-const PAGE_BYTES = 4096;
 /** A shared page outside the TDMR, where the VMM keeps TD_PARAMS. */
 export const TD_PARAMS_PAGE = 0x10010000;
 

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * A VCPU whose zero-step filter is armed: it has left its TD again and again for the same EPT
  * violation, which has been resolved since, so that the next TDH.VP.ENTER looks at the Secure EPT
@@ -12,7 +13,6 @@ import { lpOf, SetupError, type Stage } from './setups.ts';
 const GPA = 0x80000000;
 const firstTable = (td: number): number => 0x100280000 + td * 0x10000;
 const WHICH_PAGE = 8;
-const PAGE_BYTES = 4096;
 
 /**
  * Lets the VCPU fault until the module has listed the GPA, then resolves the fault. The VCPU ends
