@@ -1,9 +1,9 @@
-import { nearly } from './did-you-mean.ts';
 /**
  * Policies from outside: what is written is taken, what is not is a base's, and what cannot be a
  * policy is refused in one line. Which entry points and texts there are is read from the base:
  * nothing here lists them.
  */
+import { nearly } from './did-you-mean.ts';
 import { frozenMirror } from './policies/frozen-mirror.ts';
 import type { TdpMmu } from './tdp-mmu/tdp-mmu.ts';
 import type { Policy } from './vm/policy.ts';

@@ -1,12 +1,12 @@
-import { SLOT_VALID, TD_INITIALIZED, TD_RUNNABLE } from '../../spec/kvm/td-vm.ts';
-import { PAGE_BYTES } from '../../spec/machine/memory.ts';
-import type { SpinLock } from '../../spec/machine/spinlock.ts';
 /**
  * Building a TD: vCPUs, memory with contents, and the end of it, after which the TD can run. What
  * policies differ in is the locks of the ioctls, and how a page gets into mirror and Secure EPT.
  * Source: Linux, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_init(), tdx_vcpu_init_mem_region(),
  * tdx_td_finalize(); virt/kvm/guest_memfd.c: kvm_gmem_populate().
  */
+import { SLOT_VALID, TD_INITIALIZED, TD_RUNNABLE } from '../../spec/kvm/td-vm.ts';
+import { PAGE_BYTES } from '../../spec/machine/memory.ts';
+import type { SpinLock } from '../../spec/machine/spinlock.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import { mrExtend } from '../../spec/tdx/functions/mr-extend.ts';
 import { mrFinalize } from '../../spec/tdx/functions/mr-finalize.ts';

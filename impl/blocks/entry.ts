@@ -1,10 +1,10 @@
-import { EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
-import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 /**
  * KVM's side of entering a TD: in IN_GUEST_MODE the vCPU looks whether entries are barred
  * (wait_for_sept_zap) before it calls the module. So whoever bars them and then kicks is either
  * seen here or sees the vCPU (K57).
  */
+import { EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
+import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import { vpEnter } from '../../spec/tdx/functions/vp-enter.ts';
 import * as S from '../../spec/tdx/status.ts';

@@ -1,3 +1,8 @@
+/**
+ * Bringing a private page in. What policies differ in is how a mirror entry and its Secure EPT
+ * entry change together: that is `install`; the walk, the page and the staleness check around it
+ * are the same for all.
+ */
 import {
   EMPTY,
   FROZEN,
@@ -12,11 +17,6 @@ import type { SptePlace } from '../../spec/kvm/tables.ts';
 import { SLOT_INVALID, SLOT_NONE, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
 import { EXIT_PENDING } from '../../spec/kvm/vcpu-exit.ts';
 import { NO_PAGE, pageNumberOf } from '../../spec/machine/pages.ts';
-/**
- * Bringing a private page in. What policies differ in is how a mirror entry and its Secure EPT
- * entry change together: that is `install`; the walk, the page and the staleness check around it
- * are the same for all.
- */
 import type { Steps } from '../../spec/machine/step.ts';
 import type { Operands } from '../../spec/tdx/call.ts';
 import { pageAug } from '../../spec/tdx/functions/page-aug.ts';

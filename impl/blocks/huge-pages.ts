@@ -1,11 +1,11 @@
-import { kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
-import { SLOT_NONE, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
 /**
  * Large pages as the series of 2025/26 have them: a fault maps as large as the folio and the guest
  * allow; splits are made with mmu_lock held for write, before a part of a large page is taken away,
  * before its folio is split, and when the guest accepts a part of it (K65, K67). Nothing is merged
  * again, unless a policy promotes.
  */
+import { kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
+import { SLOT_NONE, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import type { Vm } from '../vm/vm.ts';
 import { MAPPED_NOW, mapPrivate, NO_SLOT, RETRY, type FaultResult, type Install } from './fault.ts';

@@ -1,11 +1,11 @@
-import { kindOfSpte, LEAF, leafSpte, pageOfSpte, TABLE, tableSpte } from '../../spec/kvm/spte.ts';
-import type { SptePlace } from '../../spec/kvm/tables.ts';
 /**
  * PROMOTE and DEMOTE under mmu_lock held for write: block, track with a kick, resize. The module
  * unblocks what it resizes. Either may be interrupted before it commits and is then started again,
  * a number of times; after that what was blocked is unblocked, and the caller lets others have
  * mmu_lock before it tries again (K65, K66).
  */
+import { kindOfSpte, LEAF, leafSpte, pageOfSpte, TABLE, tableSpte } from '../../spec/kvm/spte.ts';
+import type { SptePlace } from '../../spec/kvm/tables.ts';
 import { NO_PAGE, pageNumberOf, type PageRef } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import type { Call, Operands } from '../../spec/tdx/call.ts';

@@ -1,9 +1,9 @@
-import { FROZEN, kindOfSpte, LEAF, tableSpte } from '../../spec/kvm/spte.ts';
 /**
  * Splitting a large page with mmu_lock held for read, as the series of 2022 to 2024 did: the entry
  * is frozen, blocked, tracked, demoted. When DEMOTE is busy the block has to be taken back, and
  * that can be busy as well (B-63).
  */
+import { FROZEN, kindOfSpte, LEAF, tableSpte } from '../../spec/kvm/spte.ts';
 import { NO_PAGE, pageNumberOf } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import type { Operands } from '../../spec/tdx/call.ts';

@@ -1,9 +1,9 @@
-import { kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 /**
  * Destroying a TD in the order that the module accepts (K62): private leaves while the HKID lives;
  * vCPUs flushed; caches written back; the HKID freed; then every page reclaimed, the TDR last,
  * whose lines the module writes with a key of its own and which is written back by itself.
  */
+import { kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 import type { PageRef } from '../../spec/machine/pages.ts';
 import { pageNumberOf } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';

@@ -1,10 +1,10 @@
-import { VCPU_STRUCT } from '../../spec/kvm/tables.ts';
 /**
  * The list, one a processor, of the vCPUs that are associated with it: a vCPU is put on it when it
  * is loaded, and has to be off it before its structure is freed. List operations are atomic: the
  * processor runs them with interrupts off. Source: Linux, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_load(),
  * tdx_vcpu_free(); commit 1e3a825c9ec9 (bug B-59).
  */
+import { VCPU_STRUCT } from '../../spec/kvm/tables.ts';
 import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
 import { RMW, type Steps, access } from '../../spec/machine/step.ts';
 import type { Vm } from '../vm/vm.ts';

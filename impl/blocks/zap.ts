@@ -1,11 +1,11 @@
-import { EMPTY, kindOfSpte, LEAF, pageOfSpte } from '../../spec/kvm/spte.ts';
-import type { SptePlace } from '../../spec/kvm/tables.ts';
-import { SLOT_INVALID, SLOT_NONE, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
 /**
  * Taking private pages away from a running TD, as upstream does it: under mmu_lock held for write,
  * the mirror entry first, then RANGE.BLOCK, TRACK with a kick of every vCPU, PAGE.REMOVE,
  * PAGE.WBINVD (K47, K54). Each call is repeated once without vCPUs when the module is busy (K56).
  */
+import { EMPTY, kindOfSpte, LEAF, pageOfSpte } from '../../spec/kvm/spte.ts';
+import type { SptePlace } from '../../spec/kvm/tables.ts';
+import { SLOT_INVALID, SLOT_NONE, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import type { Call, Operands } from '../../spec/tdx/call.ts';
 import { pageRemove } from '../../spec/tdx/functions/page-remove.ts';

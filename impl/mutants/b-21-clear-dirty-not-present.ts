@@ -1,5 +1,5 @@
-import { Walk } from '../../spec/kvm/iterator.ts';
 /** B-21: only the bit is looked at, which FROZEN and MMIO entries have as well. */
+import { Walk } from '../../spec/kvm/iterator.ts';
 import { NO_PAGE } from '../../spec/machine/pages.ts';
 import { reportingBit } from '../tdp-mmu/dirty-log.ts';
 import { directMutant } from './mutant.ts';

@@ -1,9 +1,9 @@
-import { EMPTY } from '../../spec/kvm/spte.ts';
-import type { SptePlace } from '../../spec/kvm/tables.ts';
 /**
  * B-61: the removal of a page failed and the VM is ended for it, but the page goes back to the host
  * all the same.
  */
+import { EMPTY } from '../../spec/kvm/spte.ts';
+import type { SptePlace } from '../../spec/kvm/tables.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import { pageRemove } from '../../spec/tdx/functions/page-remove.ts';
 import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';

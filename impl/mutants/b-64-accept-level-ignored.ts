@@ -1,5 +1,5 @@
-import { retryLocally, throughFrozen } from '../blocks/fault.ts';
 /** A guest that accepts 4 KiB of a large page is told that the page is there. */
+import { retryLocally, throughFrozen } from '../blocks/fault.ts';
 import { faultLarge } from '../blocks/huge-pages.ts';
 import { hugePagesV5 } from '../policies/huge-pages-v5.ts';
 import { mutant } from './mutant.ts';

@@ -1,6 +1,6 @@
+/** A known bug, as a policy: one that is good, with one thing changed. */
 import { upstream7 } from '../policies/upstream-7.ts';
 import type { TdpMmu } from '../tdp-mmu/tdp-mmu.ts';
-/** A known bug, as a policy: one that is good, with one thing changed. */
 import type { Policy } from '../vm/policy.ts';
 
 export interface Mutant {

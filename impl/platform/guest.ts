@@ -1,10 +1,10 @@
-import { EXIT_PENDING, EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
-import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 /**
  * A vCPU thread: it enters the TD, executes the guest's operations one instruction after the other,
  * leaves when it is told to, and brings EPT violations to the policy. What the guest does is what a
  * well-behaved guest does: it accepts a page when the module says that it is pending, and uses it.
  */
+import { EXIT_PENDING, EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
+import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import { READ_ACCESS, WRITE_ACCESS } from '../../spec/machine/tlb.ts';
 import { TRANSLATED } from '../../spec/machine/walker.ts';

@@ -1,3 +1,8 @@
+/**
+ * The part of a VM that is KVM's alone, on the small platform: three memslots that are there and
+ * one that can be created, user addresses behind them, vCPUs. GFNs from MAX_GFN on are beyond what
+ * the host can address.
+ */
 import { Attributes } from '../../spec/kvm/attributes.ts';
 import { GuestMemfd } from '../../spec/kvm/guest-memfd.ts';
 import { directFormat } from '../../spec/kvm/hardware.ts';
@@ -9,11 +14,6 @@ import { PrimaryMmu } from '../../spec/kvm/primary-mmu.ts';
 import { Roots, type RootRole } from '../../spec/kvm/roots.ts';
 import { ShadowMmu } from '../../spec/kvm/shadow-mmu.ts';
 import { Tables } from '../../spec/kvm/tables.ts';
-/**
- * The part of a VM that is KVM's alone, on the small platform: three memslots that are there and
- * one that can be created, user addresses behind them, vCPUs. GFNs from MAX_GFN on are beyond what
- * the host can address.
- */
 import type { Machine } from '../../spec/machine/machine.ts';
 import type { Memory } from '../../spec/machine/memory.ts';
 import type { Pages } from '../../spec/machine/pages.ts';

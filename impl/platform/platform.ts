@@ -1,3 +1,10 @@
+/**
+ * The platform on which policies are checked: small enough to explore, large enough to go wrong. A
+ * table has two entries and the tree three levels, so the guest has eight pages: level 0 maps one,
+ * level 1 ("2M") two, level 2 four. The TD is built by the module's own life-cycle functions, run
+ * atomically, and the result is sealed: as a TD that can run, or (`new-td`) as one that has its
+ * first vCPU and its first page and is still to be given more.
+ */
 import { DynamicPamt } from '../../spec/kvm/dynamic-pamt.ts';
 import { GuestMemory } from '../../spec/kvm/guest-memory.ts';
 import { Invalidation } from '../../spec/kvm/invalidation.ts';
@@ -6,13 +13,6 @@ import { Mirror } from '../../spec/kvm/mirror.ts';
 import { PAGE_KINDS } from '../../spec/kvm/tables.ts';
 import { SLOT_VALID, TD_RUNNABLE, TdVm } from '../../spec/kvm/td-vm.ts';
 import { VcpuExit } from '../../spec/kvm/vcpu-exit.ts';
-/**
- * The platform on which policies are checked: small enough to explore, large enough to go wrong. A
- * table has two entries and the tree three levels, so the guest has eight pages: level 0 maps one,
- * level 1 ("2M") two, level 2 four. The TD is built by the module's own life-cycle functions, run
- * atomically, and the result is sealed: as a TD that can run, or (`new-td`) as one that has its
- * first vCPU and its first page and is still to be given more.
- */
 import { Machine } from '../../spec/machine/machine.ts';
 import { Memory, PAGE_BYTES } from '../../spec/machine/memory.ts';
 import { Pages } from '../../spec/machine/pages.ts';

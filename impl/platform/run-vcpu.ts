@@ -1,3 +1,8 @@
+/**
+ * A vCPU thread of an ordinary VM: it serves what is requested of it, enters the guest, executes
+ * the guest's operations one after the other, and brings the faults that the hardware takes to the
+ * policy.
+ */
 import {
   CONTEXTS,
   FAULT_ANSWERS,
@@ -12,11 +17,6 @@ import {
 } from '../../spec/kvm/kvm.ts';
 import { SPECIAL_ROOT } from '../../spec/kvm/roots.ts';
 import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
-/**
- * A vCPU thread of an ordinary VM: it serves what is requested of it, enters the guest, executes
- * the guest's operations one after the other, and brings the faults that the hardware takes to the
- * policy.
- */
 import type { Steps } from '../../spec/machine/step.ts';
 import {
   EXECUTE_ACCESS,

@@ -1,4 +1,3 @@
-import { FROZEN } from '../../spec/kvm/spte.ts';
 /**
  * What a private fault could do about BUSY and FROZEN instead of local retry (P7); none was merged.
  *
@@ -15,6 +14,7 @@ import { FROZEN } from '../../spec/kvm/spte.ts';
  * A third, to let the fault sleep until another vCPU exits (Zhi Wang, January 2023), is not here:
  * it is slow, not wrong.
  */
+import { FROZEN } from '../../spec/kvm/spte.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import type { Call, Operands } from '../../spec/tdx/call.ts';
 import { memTrack } from '../../spec/tdx/functions/mem-track.ts';

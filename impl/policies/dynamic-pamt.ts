@@ -1,6 +1,3 @@
-import { VM_CACHE, type PamtCache } from '../../spec/kvm/dynamic-pamt.ts';
-import { kindOfSpte, LEAF, pageOfSpte } from '../../spec/kvm/spte.ts';
-import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 /**
  * dynamic-pamt (P15): huge-pages-v3 on a module that keeps metadata for small pages only where KVM
  * gives it pages for it. One is got before a page goes to the module, from the running vCPU's cache
@@ -11,6 +8,9 @@ import { PAGE_BYTES } from '../../spec/machine/memory.ts';
  * It holds every rule: what a split needs is checked and taken in one section of the cache's lock,
  * and a table's page is put back as soon as the module has given it back, not in an RCU callback.
  */
+import { VM_CACHE, type PamtCache } from '../../spec/kvm/dynamic-pamt.ts';
+import { kindOfSpte, LEAF, pageOfSpte } from '../../spec/kvm/spte.ts';
+import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import { faultUnder, RETRY, retryLocally, throughFrozen, type Install } from '../blocks/fault.ts';
 import {

@@ -1,4 +1,3 @@
-import { EMPTY, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 /**
  * exclusive: mmu_lock held for write around everything, faults included. The simplest thing that
  * works, the yardstick for the others, and the one policy here that also frees tables, promotes and
@@ -8,6 +7,7 @@ import { EMPTY, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
  * and VP.ENTER under zero-step mitigation), and one kick settles it. A table goes bottom-up, its
  * ancestors mapped until it is gone.
  */
+import { EMPTY, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
 import { septRemove } from '../../spec/tdx/functions/sept-remove.ts';

@@ -1,4 +1,3 @@
-import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
 /**
  * host-priority (P9): who is refused an entry relies on the module's own host priority: the second
  * try has to succeed, as no guest gets the entry in between. A feature of the module (bit 52 of an
@@ -8,6 +7,7 @@ import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
  * zero-step mitigation armed, the tree against BLOCK, and neither lock has it; and who holds the
  * entry already is not hurried.
  */
+import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
 import { OPERAND_BUSY } from '../../spec/tdx/status.ts';
 import { kickAll } from '../blocks/seamcalls.ts';
 import { zapLeaf, type Zap, zappingBy } from '../blocks/zap.ts';

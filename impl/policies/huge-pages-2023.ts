@@ -1,4 +1,3 @@
-import { RETRY, retryLocally, throughFrozen } from '../blocks/fault.ts';
 /**
  * huge-pages-2023 (P14a): a large page is split by whoever changes its entry, also a fault, with
  * mmu_lock held for read; small pages are merged by PROMOTE, with UNBLOCK when that is refused. The
@@ -7,6 +6,7 @@ import { RETRY, retryLocally, throughFrozen } from '../blocks/fault.ts';
  * What it breaks: a present entry changes while others use it, and a split that is busy half way
  * leaves the page blocked when taking the block back is busy, too (B-63).
  */
+import { RETRY, retryLocally, throughFrozen } from '../blocks/fault.ts';
 import { faultLarge, promoteUnder } from '../blocks/huge-pages.ts';
 import { splitUnderRead } from '../blocks/split-under-read.ts';
 import type { Policy } from '../vm/policy.ts';

@@ -1,4 +1,3 @@
-import { splitEdges } from '../blocks/huge-pages.ts';
 /**
  * huge-pages-v5 (P14d): as huge-pages-v3, with one hook for every change of a mirror entry: an
  * entry that was present and stays so is a split, block, track with a kick, demote, each repeated
@@ -7,6 +6,7 @@ import { splitEdges } from '../blocks/huge-pages.ts';
  *
  * It holds every rule, within the scope of what it does: no merging.
  */
+import { splitEdges } from '../blocks/huge-pages.ts';
 import { demotePage } from '../blocks/resize.ts';
 import { unmapUnder, zapLeaves } from '../blocks/zap.ts';
 import type { Policy } from '../vm/policy.ts';

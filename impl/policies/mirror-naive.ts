@@ -1,4 +1,3 @@
-import * as S from '../../spec/tdx/status.ts';
 /**
  * mirror-naive: the mirror entry becomes present first, and the module is called afterwards.
  *
@@ -6,6 +5,7 @@ import * as S from '../../spec/tdx/status.ts';
  * the thread). Another vCPU walks through the new mirror table and has its page added before the
  * table itself is.
  */
+import * as S from '../../spec/tdx/status.ts';
 import { faultUnder, retryLocally, type Install } from '../blocks/fault.ts';
 import type { Policy } from '../vm/policy.ts';
 import { succeeded } from '../vm/vm.ts';

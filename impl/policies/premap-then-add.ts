@@ -1,5 +1,3 @@
-import { EMPTY, kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
-import type { SptePlace } from '../../spec/kvm/tables.ts';
 /**
  * premap-then-add: how Linux 6.16 to 6.18 build a TD (P13). INIT_MEM_REGION makes the mirror leaf
  * first, under mmu_lock, and counts it (nr_premapped); PAGE.ADD comes later, without. A zap of a
@@ -11,6 +9,8 @@ import type { SptePlace } from '../../spec/kvm/tables.ts';
  * fixed in 6.19). And a mirror leaf is present before the Secure EPT has its page (K44, S02), by
  * design.
  */
+import { EMPTY, kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
+import type { SptePlace } from '../../spec/kvm/tables.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import { pageAdd } from '../../spec/tdx/functions/page-add.ts';
 import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';

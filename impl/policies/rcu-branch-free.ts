@@ -1,5 +1,3 @@
-import { EMPTY, kindOfSpte, LEAF, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
-import type { SptePlace } from '../../spec/kvm/tables.ts';
 /**
  * rcu-branch-free: the policy that the question is about (P6; messages 11, 13 and 15 of the
  * thread). Never adopted.
@@ -14,6 +12,8 @@ import type { SptePlace } from '../../spec/kvm/tables.ts';
  * them (EPT_PAGE_NOT_FREE). And in any case the calls need the tree lock exclusively, while faults
  * elsewhere in the tree take it: OPERAND_BUSY, outside mmu_lock, where nobody can be told to wait.
  */
+import { EMPTY, kindOfSpte, LEAF, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
+import type { SptePlace } from '../../spec/kvm/tables.ts';
 import type { PageRef } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import type { Operands } from '../../spec/tdx/call.ts';

@@ -1,4 +1,3 @@
-import { EMPTY, FROZEN, kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
 /**
  * retry-n (P3): freeze the mirror entry; repeat a call that is busy, up to 16 times, without
  * telling anybody to get out of the way. A fault then gives up; a zap cannot, and kills the VM. The
@@ -12,6 +11,7 @@ import { EMPTY, FROZEN, kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
  * freezing the entry meanwhile: others find nothing to wait for, and the page goes back while the
  * lock is shared.
  */
+import { EMPTY, FROZEN, kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import type { Call, Operands } from '../../spec/tdx/call.ts';
 import { memTrack } from '../../spec/tdx/functions/mem-track.ts';

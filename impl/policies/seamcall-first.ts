@@ -1,4 +1,3 @@
-import { EPT_ENTRY_STATE_INCORRECT, OPERAND_BUSY } from '../../spec/tdx/status.ts';
 /**
  * seamcall-first (P11, variant A): the module is called before the mirror is compared and
  * exchanged. Raised in messages 11 to 13 of the thread of January 2023.
@@ -6,6 +5,7 @@ import { EPT_ENTRY_STATE_INCORRECT, OPERAND_BUSY } from '../../spec/tdx/status.t
  * What it breaks: when the exchange then fails there is nothing to go back to. The Secure EPT holds
  * an entry that the mirror does not know, and the page behind it is taken for free (B-47).
  */
+import { EPT_ENTRY_STATE_INCORRECT, OPERAND_BUSY } from '../../spec/tdx/status.ts';
 import { faultUnder, retryLocally, type Install } from '../blocks/fault.ts';
 import type { Policy } from '../vm/policy.ts';
 import { succeeded } from '../vm/vm.ts';

@@ -1,4 +1,3 @@
-import { OPERAND_BUSY } from '../../spec/tdx/status.ts';
 /**
  * seamcall-spinlock (P1): calls of the module take turns under a spinlock of the VM; the mirror is
  * changed before, as one atomic write. The TDX series v3 to v7 (2022).
@@ -7,6 +6,7 @@ import { OPERAND_BUSY } from '../../spec/tdx/status.ts';
  * so that another vCPU walks through a table that the module does not have yet. And the guest's own
  * calls, and VP.ENTER, do not take it.
  */
+import { OPERAND_BUSY } from '../../spec/tdx/status.ts';
 import { retryLocally, faultUnder, type Install } from '../blocks/fault.ts';
 import { withoutVcpus } from '../blocks/seamcalls.ts';
 import { zapLeaf, type Zap, zappingBy } from '../blocks/zap.ts';

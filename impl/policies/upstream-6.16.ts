@@ -1,4 +1,3 @@
-import type { Policy } from '../vm/policy.ts';
 /**
  * upstream-6.16: TDX as merged in Linux 6.16, for a TD that runs: freeze the mirror entry around
  * each call (P4), present mirror entries change under mmu_lock held for write only (P5), local
@@ -12,6 +11,7 @@ import type { Policy } from '../vm/policy.ts';
  *
  * How 6.16 builds a TD is a policy of its own, premap-then-add (P13): it breaks K63 until 6.19.
  */
+import type { Policy } from '../vm/policy.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 
 export const upstream616: Policy = {

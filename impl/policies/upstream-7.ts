@@ -1,5 +1,3 @@
-import { tdpMmu } from '../tdp-mmu/index.ts';
-import type { Policy } from '../vm/policy.ts';
 /**
  * upstream-7: the TDP MMU of an ordinary VM as Linux 7.x has it, built of the steps in tdp-mmu/.
  *
@@ -9,6 +7,8 @@ import type { Policy } from '../vm/policy.ts';
  * that tables are freed by RCU, and that a table that is no longer linked is frozen, entry by
  * entry, before it is let go (K2, K5, K16).
  */
+import { tdpMmu } from '../tdp-mmu/index.ts';
+import type { Policy } from '../vm/policy.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 
 export const upstream7: Policy = {

@@ -1,3 +1,4 @@
+/** Logging of the guest's writes, and huge pages while it begins and when it ends (K24, K25). */
 import { Walk } from '../../spec/kvm/iterator.ts';
 import type { Kvm } from '../../spec/kvm/kvm.ts';
 import { LOG_DIRTY, SLOT_VALID, type Slot } from '../../spec/kvm/memslots.ts';
@@ -15,7 +16,6 @@ import {
   type Spte,
 } from '../../spec/kvm/spte.ts';
 import { DIRECT_TABLE } from '../../spec/kvm/tables.ts';
-/** Logging of the guest's writes, and huge pages while it begins and when it ends (K24, K25). */
 import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import type { Part } from './tdp-mmu.ts';

@@ -1,10 +1,10 @@
-import type { Walk } from '../../spec/kvm/iterator.ts';
 /**
  * How entries change (K1 to K3, K8 to K10, K16). With mmu_lock held for read every change is a
  * compare-and-exchange; with it held for write a plain store will do where nobody else may write,
  * and an exchange elsewhere. A table that is no longer linked is disposed of top-down: its entries
  * are frozen, and RCU frees it.
  */
+import type { Walk } from '../../spec/kvm/iterator.ts';
 import type { Kvm } from '../../spec/kvm/kvm.ts';
 import {
   FROZEN,

@@ -1,3 +1,8 @@
+/**
+ * A fault as Linux 7.x takes it (K37): sample the invalidation number; look up slot and page; take
+ * mmu_lock for read; make sure that nothing was invalidated meanwhile; map. Before all that,
+ * without any lock, the cases in which an entry only has to be given a bit back.
+ */
 import {
   REQ_FREE_OBSOLETE_ROOTS,
   RET_CONTINUE,
@@ -25,11 +30,6 @@ import {
   pageOfSpte,
   WRITABLE,
 } from '../../spec/kvm/spte.ts';
-/**
- * A fault as Linux 7.x takes it (K37): sample the invalidation number; look up slot and page; take
- * mmu_lock for read; make sure that nothing was invalidated meanwhile; map. Before all that,
- * without any lock, the cases in which an entry only has to be given a bit back.
- */
 import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
 import type { Part } from './tdp-mmu.ts';
 

@@ -1,3 +1,8 @@
+/**
+ * Installing a mapping, with mmu_lock held for read (K11 to K15, K25). Tables are added from the
+ * top down, each complete before it is linked; whoever loses a race looks at the entry again, and
+ * whoever meets a frozen one comes back later.
+ */
 import { Walk } from '../../spec/kvm/iterator.ts';
 import {
   permits,
@@ -28,11 +33,6 @@ import {
   WRITABLE,
 } from '../../spec/kvm/spte.ts';
 import { DIRECT_TABLE } from '../../spec/kvm/tables.ts';
-/**
- * Installing a mapping, with mmu_lock held for read (K11 to K15, K25). Tables are added from the
- * top down, each complete before it is linked; whoever loses a race looks at the entry again, and
- * whoever meets a frozen one comes back later.
- */
 import { NO_PAGE } from '../../spec/machine/pages.ts';
 import { addressOf, memoryOf } from './fault.ts';
 import type { Part } from './tdp-mmu.ts';

@@ -1,8 +1,8 @@
+/** What the primary MMU has KVM do: give pages up, say which ones are used (K22, K38). */
 import { Walk } from '../../spec/kvm/iterator.ts';
 import type { Kvm } from '../../spec/kvm/kvm.ts';
 import { SLOT_ABSENT, type Slot } from '../../spec/kvm/memslots.ts';
 import { ACCESS_TRACKED, ACCESSED, isLeafSpte, WRITABLE } from '../../spec/kvm/spte.ts';
-/** What the primary MMU has KVM do: give pages up, say which ones are used (K22, K38). */
 import { NO_PAGE } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import type { Part } from './tdp-mmu.ts';

@@ -1,9 +1,9 @@
-import { CONTEXTS, REQ_FREE_OBSOLETE_ROOTS, type Context } from '../../spec/kvm/kvm.ts';
-import type { RootRole } from '../../spec/kvm/roots.ts';
 /**
  * Roots and walks over all of them (K27 to K34). A walker that may drop mmu_lock holds a reference
  * to the root it is at.
  */
+import { CONTEXTS, REQ_FREE_OBSOLETE_ROOTS, type Context } from '../../spec/kvm/kvm.ts';
+import type { RootRole } from '../../spec/kvm/roots.ts';
 import { NO_PAGE } from '../../spec/machine/pages.ts';
 import { requestAllAndWait } from '../../spec/machine/vcpu.ts';
 import type { Part } from './tdp-mmu.ts';

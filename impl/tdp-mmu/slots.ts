@@ -1,8 +1,8 @@
+/** Changes of memslots (K32, K36, K42, K50). */
 import { Walk } from '../../spec/kvm/iterator.ts';
 import { CONTEXTS } from '../../spec/kvm/kvm.ts';
 import { READ_ONLY, SLOT_ABSENT, SLOT_INVALID, SLOT_VALID } from '../../spec/kvm/memslots.ts';
 import { isLeafSpte, MMU_WRITABLE, WRITABLE } from '../../spec/kvm/spte.ts';
-/** Changes of memslots (K32, K36, K42, K50). */
 import { NO_PAGE } from '../../spec/machine/pages.ts';
 import type { Part } from './tdp-mmu.ts';
 

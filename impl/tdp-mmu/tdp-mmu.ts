@@ -1,14 +1,14 @@
-import type { Walk } from '../../spec/kvm/iterator.ts';
-import type { Context, Fault, FaultAnswer, Kvm, KvmVcpu } from '../../spec/kvm/kvm.ts';
-import type { Slot } from '../../spec/kvm/memslots.ts';
-import type { RootRole } from '../../spec/kvm/roots.ts';
-import type { Spte } from '../../spec/kvm/spte.ts';
 /**
  * What the TDP MMU of a direct root does: the entry points through which the rest of KVM makes it
  * work, and the steps that they are made of. A policy overrides any of them; the others then use
  * what it put there, because every step is called through the object. Names are those of Linux,
  * arch/x86/kvm/mmu/tdp_mmu.c and mmu.c, less their prefixes.
  */
+import type { Walk } from '../../spec/kvm/iterator.ts';
+import type { Context, Fault, FaultAnswer, Kvm, KvmVcpu } from '../../spec/kvm/kvm.ts';
+import type { Slot } from '../../spec/kvm/memslots.ts';
+import type { RootRole } from '../../spec/kvm/roots.ts';
+import type { Spte } from '../../spec/kvm/spte.ts';
 import type { PageRef } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 

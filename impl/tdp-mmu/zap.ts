@@ -1,6 +1,6 @@
+/** Taking mappings away: leaves of a range, or all of a root (K16, K20, K22, K26). */
 import { Walk } from '../../spec/kvm/iterator.ts';
 import { EMPTY, isLeafSpte, isPresent } from '../../spec/kvm/spte.ts';
-/** Taking mappings away: leaves of a range, or all of a root (K16, K20, K22, K26). */
 import { NO_PAGE } from '../../spec/machine/pages.ts';
 import type { Part } from './tdp-mmu.ts';
 

@@ -1,5 +1,5 @@
-import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 /** Building a TD as a VMM does, with the module's life-cycle functions, up to a TD that can run. */
+import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import { OPERANDS_ZERO, type Operands, type TdParams } from '../../spec/tdx/call.ts';
 import { mngAddcx } from '../../spec/tdx/functions/mng-addcx.ts';

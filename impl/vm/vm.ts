@@ -1,3 +1,7 @@
+/**
+ * A virtual machine: the one place where KVM's vocabulary and the TDX module meet. Policies get it
+ * as their first argument and work through it; rules watch it.
+ */
 import type { DynamicPamt } from '../../spec/kvm/dynamic-pamt.ts';
 import type { GuestMemory } from '../../spec/kvm/guest-memory.ts';
 import type { Invalidation } from '../../spec/kvm/invalidation.ts';
@@ -6,10 +10,6 @@ import type { LargePages } from '../../spec/kvm/large-pages.ts';
 import type { Mirror } from '../../spec/kvm/mirror.ts';
 import { REQ_VM_DEAD, SLOT_NONE, SLOT_VALID, type TdVm } from '../../spec/kvm/td-vm.ts';
 import type { VcpuExit } from '../../spec/kvm/vcpu-exit.ts';
-/**
- * A virtual machine: the one place where KVM's vocabulary and the TDX module meet. Policies get it
- * as their first argument and work through it; rules watch it.
- */
 import type { Cell, Machine } from '../../spec/machine/machine.ts';
 import type { Memory } from '../../spec/machine/memory.ts';
 import { PAGE_BYTES } from '../../spec/machine/memory.ts';

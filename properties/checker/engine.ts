@@ -1,12 +1,12 @@
+/**
+ * Runs scenarios: program and schedule go in, a policy runs on the machine, rules watch every step,
+ * a violation or null comes out. The VM is built once; a run resets it.
+ */
 import { isInside, leaveTd } from '../../impl/platform/guest.ts';
 import { createVm } from '../../impl/platform/platform.ts';
 import type { Policy } from '../../impl/vm/policy.ts';
 import type { Vm, VmKind, VmVcpu } from '../../impl/vm/vm.ts';
 import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
-/**
- * Runs scenarios: program and schedule go in, a policy runs on the machine, rules watch every step,
- * a violation or null comes out. The VM is built once; a run resets it.
- */
 import { ORDINARY } from '../../spec/machine/choices.ts';
 import { LIVELOCK } from '../../spec/machine/faults.ts';
 import type { Recorder } from '../../spec/machine/machine.ts';

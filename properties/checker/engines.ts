@@ -1,8 +1,8 @@
-import type { Vm, VmKind } from '../../impl/vm/vm.ts';
 /**
  * One engine for each kind of VM that a policy runs, made when a scenario asks for it, and what
  * they add up to.
  */
+import type { Vm, VmKind } from '../../impl/vm/vm.ts';
 import type { Rule } from '../../spec/machine/monitor.ts';
 import type { Violation } from '../../spec/machine/rule.ts';
 import { Engine, type EngineOptions } from './engine.ts';

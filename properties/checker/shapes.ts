@@ -1,5 +1,5 @@
-import type { Policy } from '../../impl/vm/policy.ts';
 /** What random scenarios of each kind of VM are made of. */
+import type { Policy } from '../../impl/vm/policy.ts';
 import { USED_PAGES } from '../../impl/vm/size.ts';
 import type { Shape } from './scenarios/arbitrary.ts';
 

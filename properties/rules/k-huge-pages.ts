@@ -1,8 +1,8 @@
-import type { Vm } from '../../impl/vm/vm.ts';
 /**
  * K65 to K67: large pages, of which a TD has its own troubles: they are split and merged by calls
  * that can fail.
  */
+import type { Vm } from '../../impl/vm/vm.ts';
 import { describeSpte, isPresent, kindOfSpte, LEAF, type Spte } from '../../spec/kvm/spte.ts';
 import { entryAt } from '../../spec/machine/levels.ts';
 import type { Call } from '../../spec/tdx/call.ts';

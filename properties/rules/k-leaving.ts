@@ -1,6 +1,6 @@
+/** K47 and K48: how pages and tables leave a TD that may still run. */
 import type { Vm } from '../../impl/vm/vm.ts';
 import { FROZEN, isPresent, kindOfSpte, LEAF, TABLE, type Spte } from '../../spec/kvm/spte.ts';
-/** K47 and K48: how pages and tables leave a TD that may still run. */
 import type { PageRef } from '../../spec/machine/pages.ts';
 import type { Call } from '../../spec/tdx/call.ts';
 import { describeEntry, FREE, isTable, NL_BLOCKED, stateOf } from '../../spec/tdx/entry.ts';

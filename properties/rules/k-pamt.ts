@@ -1,5 +1,5 @@
-import type { Vm } from '../../impl/vm/vm.ts';
 /** K68: the metadata pages of a module that wants them one by one. */
+import type { Vm } from '../../impl/vm/vm.ts';
 import { VM_CACHE, type PamtCache } from '../../spec/kvm/dynamic-pamt.ts';
 import { actorName } from '../../spec/machine/faults.ts';
 import { PAGE_BYTES } from '../../spec/machine/memory.ts';

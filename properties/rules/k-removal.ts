@@ -1,8 +1,8 @@
-import type { Vm } from '../../impl/vm/vm.ts';
 /**
  * K51, K53 to K56: the calls that add and take away private pages, and who makes them under which
  * lock.
  */
+import type { Vm } from '../../impl/vm/vm.ts';
 import { EMPTY, FROZEN, isPresent } from '../../spec/kvm/spte.ts';
 import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 import { PerActor } from '../../spec/machine/per-actor.ts';

@@ -1,5 +1,5 @@
-import type { Vm } from '../../impl/vm/vm.ts';
 /** K43, K50, K62: what a private GFN, a memslot and a TD leave behind when they end. */
+import type { Vm } from '../../impl/vm/vm.ts';
 import { EMPTY, isLeafSpte, isPresent } from '../../spec/kvm/spte.ts';
 import { PerActor } from '../../spec/machine/per-actor.ts';
 import type { Call } from '../../spec/tdx/call.ts';

@@ -1,5 +1,5 @@
-import type { Vm } from '../../impl/vm/vm.ts';
 /** K52, K61, K63, K64: what may be added to a TD when, from where, and under which locks. */
+import type { Vm } from '../../impl/vm/vm.ts';
 import { kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
 import { TD_RUNNABLE } from '../../spec/kvm/td-vm.ts';
 import { PAGE_BYTES } from '../../spec/machine/memory.ts';

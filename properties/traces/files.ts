@@ -1,5 +1,5 @@
-import { readBytes } from '../files/bytes.ts';
 /** Traces in files: of any size, in the memory of what they tell of. */
+import { readBytes } from '../files/bytes.ts';
 import { InputError } from '../files/input.ts';
 import { TraceJudging } from './judge.ts';
 import { LineSplitter } from './reader/lines.ts';

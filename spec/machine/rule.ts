@@ -14,10 +14,14 @@ export interface RuleText {
   /** Stable id: T.. for the TDX module, K.. for KVM, S.. for the system as a whole. */
   readonly id: string;
   readonly level: Level;
-  /** One sentence that an engineer of the field would nod at. */
+  /** One sentence that a maintainer can agree or disagree with. */
   readonly statement: string;
   /** Document and section, or file and function, or the recording that shows it. */
   readonly source: string;
+  /** Why the rule exists, in one sentence. Every shipped rule has one. */
+  readonly intent?: string;
+  /** What to look at when the rule breaks, in one sentence. Every shipped rule has one. */
+  readonly hint?: string;
   /** The versions it holds for, e.g. module versions; `['*']` for all. */
   readonly versions: readonly string[];
   /** Only for `untested`: why. */

@@ -1,8 +1,8 @@
-import { PAGE_BYTES } from '../machine/memory.ts';
 /**
  * The common part of TDH.MEM.RD and TDH.MEM.WR: from the operands to the locked entry and the word
  * it maps. Source: module notes §3; order of the checks from the sequential recordings.
  */
+import { PAGE_BYTES } from '../machine/memory.ts';
 import type { Steps } from '../machine/step.ts';
 import type { Call } from './call.ts';
 import { isGuestAccessible, pageOf, type StateSet } from './entry.ts';

@@ -1,8 +1,8 @@
-import { PAGE_BYTES } from '../machine/memory.ts';
 /**
  * Checks that the functions share, in the order the module makes them. Each answers with a status,
  * SUCCESS to go on. Source: module notes §2, confirmed by the sequential recordings.
  */
+import { PAGE_BYTES } from '../machine/memory.ts';
 import { TRY, type Steps, access } from '../machine/step.ts';
 import {
   ALL_ONES,

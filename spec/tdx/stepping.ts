@@ -1,4 +1,3 @@
-import { PAGE_BYTES } from '../machine/memory.ts';
 /**
  * Zero-step mitigation: a VMM that keeps a guest from getting past one instruction learns what it
  * touches. So the module counts the EPT violations on private GPAs at an unchanged RIP, lists the
@@ -11,6 +10,7 @@ import { PAGE_BYTES } from '../machine/memory.ts';
  * td_exit_stepping.c of the public module source; all `TDH.VP.ENTER` rows of the sequential
  * recordings.
  */
+import { PAGE_BYTES } from '../machine/memory.ts';
 import type { Steps } from '../machine/step.ts';
 import type { Call } from './call.ts';
 import { isLeaf, permissionsOf } from './entry.ts';

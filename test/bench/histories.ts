@@ -1,12 +1,12 @@
-import type { KeyValueOp } from '../../properties/linearizability/key-value.ts';
-import type { Content, RegisterOp } from '../../properties/linearizability/register.ts';
-import type { Timed } from '../../properties/linearizability/specification.ts';
 /**
  * Histories of a register and of a key-value store, made as those that porcupine was measured on:
  * some eighty operations of five clients with timeouts, and up to two thousand operations of fifty
  * clients on ten keys. Clients take turns at random; an operation takes effect somewhere between
  * its call and its return, and `broken` histories have one answer changed.
  */
+import type { KeyValueOp } from '../../properties/linearizability/key-value.ts';
+import type { Content, RegisterOp } from '../../properties/linearizability/register.ts';
+import type { Timed } from '../../properties/linearizability/specification.ts';
 import { Dice, withDice } from '../../properties/module/recordings/generate/rng.ts';
 
 type Untimed<Op> = Op extends Timed ? Omit<Op, keyof Timed> : never;

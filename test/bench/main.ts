@@ -1,9 +1,9 @@
-import { print, printJson, table } from '../../cli/output.ts';
 /**
  * `npm run bench`: measures this engine against fast-check's own schedulers, and itself. `--smoke`
  * does less of the same, to show that it runs; `--json` ends with one line of JSON.
  * docs/performance.md says how to read it.
  */
+import { print, printJson, table } from '../../cli/output.ts';
 import { exclusive } from '../../impl/policies/exclusive.ts';
 import { Engine } from '../../properties/checker/engine.ts';
 import { ScenarioArbitrary } from '../../properties/checker/scenarios/arbitrary.ts';

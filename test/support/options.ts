@@ -1,8 +1,8 @@
-import { parseDuration } from '../../cli/options.ts';
 /**
  * The knobs of `npm test`: the same as the command line's, as environment variables. Without any,
  * the tests run on fixed seeds with the default budget.
  */
+import { parseDuration } from '../../cli/options.ts';
 import { policyNamed, type ChosenPolicy } from '../../cli/policy-names.ts';
 import { rulesNamed, type ChosenRules } from '../../cli/rule-names.ts';
 import { POLICIES } from '../../impl/index.ts';

@@ -1,3 +1,4 @@
+/** What the operations of a scenario do: how each name reaches the guest or the policy. */
 import { createVcpuTwice } from '../../../impl/blocks/vcpu-list.ts';
 import { returnPages } from '../../../impl/blocks/zap.ts';
 import {
@@ -11,7 +12,6 @@ import {
 import { USED_PAGES } from '../../../impl/vm/size.ts';
 import type { Vm, VmVcpu } from '../../../impl/vm/vm.ts';
 import { REQ_EVENT, REQ_SIGNAL, SLOT_NONE } from '../../../spec/kvm/td-vm.ts';
-/** What the operations of a scenario do: how each name reaches the guest or the policy. */
 import type { Steps } from '../../../spec/machine/step.ts';
 import type { Operation } from '../scenarios/scenario.ts';
 

@@ -1,3 +1,7 @@
+/**
+ * What the operations of an ordinary VM's scenario do. GFNs are of address space 0; those from
+ * SMM_GFN on are SMM's.
+ */
 import { HVA_BASE } from '../../../impl/platform/kvm-platform.ts';
 import {
   guestAccess,
@@ -11,10 +15,6 @@ import type { Vm } from '../../../impl/vm/vm.ts';
 import type { Kvm, KvmVcpu } from '../../../spec/kvm/kvm.ts';
 import { NO_MEMSLOT, type Slot } from '../../../spec/kvm/memslots.ts';
 import type { PrimaryMmu } from '../../../spec/kvm/primary-mmu.ts';
-/**
- * What the operations of an ordinary VM's scenario do. GFNs are of address space 0; those from
- * SMM_GFN on are SMM's.
- */
 import type { Steps } from '../../../spec/machine/step.ts';
 import type { Operation } from '../scenarios/scenario.ts';
 

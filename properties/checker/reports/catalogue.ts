@@ -1,5 +1,5 @@
-import { KVM_RULES } from '../../../spec/kvm/rules/index.ts';
 /** The rule catalogue: every rule's text, read from the rules. docs/rules.md is this, printed. */
+import { KVM_RULES } from '../../../spec/kvm/rules/index.ts';
 import { FAULTS } from '../../../spec/machine/faults.ts';
 import type { Rule } from '../../../spec/machine/monitor.ts';
 import type { RuleText } from '../../../spec/machine/rule.ts';

@@ -1,3 +1,7 @@
+/**
+ * Rows of a timeline that are about KVM's own tables: what was done, what that changed and what it
+ * depended on.
+ */
 import type { Kvm } from '../../../spec/kvm/kvm.ts';
 import {
   describeSpte,
@@ -10,10 +14,6 @@ import {
 } from '../../../spec/kvm/spte.ts';
 import { LINKED } from '../../../spec/kvm/tables.ts';
 import { entryAt } from '../../../spec/machine/levels.ts';
-/**
- * Rows of a timeline that are about KVM's own tables: what was done, what that changed and what it
- * depended on.
- */
 import { NO_PAGE, pageNumberOf, type PageRef } from '../../../spec/machine/pages.ts';
 
 /** Adds a row: what was done, names of what it changed, names of what it depends on. */

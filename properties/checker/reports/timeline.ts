@@ -1,7 +1,3 @@
-import type { Vm } from '../../../impl/vm/vm.ts';
-import { describeSpte, isPresent, kindOfSpte, pageOfSpte, TABLE } from '../../../spec/kvm/spte.ts';
-import { SLOT_INVALID } from '../../../spec/kvm/td-vm.ts';
-import { entryAt } from '../../../spec/machine/levels.ts';
 /**
  * What happened in a run, as rows: one for each call of the module, each change of the mirror, each
  * access of the guest. Taken from an execution of the scenario on a VM of its own, with everything
@@ -11,6 +7,10 @@ import { entryAt } from '../../../spec/machine/levels.ts';
  * entry, the call, and thawing it read as the one change that they are. When somebody does come
  * between, they are rows of their own.
  */
+import type { Vm } from '../../../impl/vm/vm.ts';
+import { describeSpte, isPresent, kindOfSpte, pageOfSpte, TABLE } from '../../../spec/kvm/spte.ts';
+import { SLOT_INVALID } from '../../../spec/kvm/td-vm.ts';
+import { entryAt } from '../../../spec/machine/levels.ts';
 import { MAX_ACTORS } from '../../../spec/machine/machine.ts';
 import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 import { NO_PAGE, type PageRef } from '../../../spec/machine/pages.ts';

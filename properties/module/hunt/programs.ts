@@ -1,9 +1,9 @@
-import type { Shape } from '../../checker/scenarios/arbitrary.ts';
-import { HOST_CALLS, IDLE, LEAVE, type HostCall } from '../world/calls.ts';
 /**
  * What a hunt tries, and where: calls on the tables and pages of a tiny TD, and those of its life
  * cycle; with pages that somebody else has just freed, and with operands that are refused.
  */
+import type { Shape } from '../../checker/scenarios/arbitrary.ts';
+import { HOST_CALLS, IDLE, LEAVE, type HostCall } from '../world/calls.ts';
 import { TDR } from '../world/world.ts';
 import type { Beginning } from './beginnings.ts';
 import { BUILD_CALLS, END_CALLS, LIFE_CYCLE, LOOK_CALLS, OTHER_CALLS } from './life-cycle.ts';

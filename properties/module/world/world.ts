@@ -1,10 +1,10 @@
-import { smallPlatform } from '../../../impl/platform/platform.ts';
-import { buildTd, TDVPR_PAGES } from '../../../impl/vm/build-td.ts';
 /**
  * A platform with one TD and nobody but the module: no KVM, no policy. Small as the one of
  * impl/platform/platform.ts, and built by the same life-cycle functions; a table has two entries,
  * so that a huge page is two pages.
  */
+import { smallPlatform } from '../../../impl/platform/platform.ts';
+import { buildTd, TDVPR_PAGES } from '../../../impl/vm/build-td.ts';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { Memory, PAGE_BYTES } from '../../../spec/machine/memory.ts';
 import { atomically, type Steps } from '../../../spec/machine/step.ts';

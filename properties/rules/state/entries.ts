@@ -1,3 +1,7 @@
+/**
+ * What the rules about mirror and Secure EPT look at: the entry of either table for a GFN at a
+ * level, as it is now.
+ */
 import type { Vm } from '../../../impl/vm/vm.ts';
 import {
   describeSpte,
@@ -10,10 +14,6 @@ import {
 } from '../../../spec/kvm/spte.ts';
 import { entryAt } from '../../../spec/machine/levels.ts';
 import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
-/**
- * What the rules about mirror and Secure EPT look at: the entry of either table for a GFN at a
- * level, as it is now.
- */
 import { pageNumberOf, type PageRef } from '../../../spec/machine/pages.ts';
 import type { Call } from '../../../spec/tdx/call.ts';
 import {

@@ -1,6 +1,6 @@
+/** What rules look at without a step: the mirror, the Secure EPT. */
 import type { Vm } from '../../../impl/vm/vm.ts';
 import { EMPTY, kindOfSpte, LEAF, pageOfSpte, TABLE, type Spte } from '../../../spec/kvm/spte.ts';
-/** What rules look at without a step: the mirror, the Secure EPT. */
 import type { Machine } from '../../../spec/machine/machine.ts';
 import { isLeaf, isTable, pageOf, type Entry } from '../../../spec/tdx/entry.ts';
 import { TD, VCPU_ACTIVE, VP } from '../../../spec/tdx/td.ts';

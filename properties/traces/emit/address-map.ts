@@ -1,9 +1,9 @@
-import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 /**
  * Where things of a model would be on a real machine. A model's tables have a few entries and its
  * VM a few pages; each index of a GFN becomes an index of nine bits, so that an entry spans at each
  * level what it spans in hardware.
  */
+import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 import { pageNumberOf, type PageRef } from '../../../spec/machine/pages.ts';
 
 /** Bits of a real index. */

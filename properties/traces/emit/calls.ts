@@ -1,6 +1,6 @@
+/** Writes down the calls that KVM makes of the TDX module, as probes of its wrappers tell of them. */
 import type { Vm } from '../../../impl/vm/vm.ts';
 import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
-/** Writes down the calls that KVM makes of the TDX module, as probes of its wrappers tell of them. */
 import type { Call } from '../../../spec/tdx/call.ts';
 import { toRax } from '../../../spec/tdx/status.ts';
 import { CALL_NAMES } from '../reader/event-table.ts';

@@ -1,5 +1,5 @@
-import type { Vm } from '../../../impl/vm/vm.ts';
 /** Writes down what an ordinary VM tells by itself: locks, flushes, invalidations, guests, tables. */
+import type { Vm } from '../../../impl/vm/vm.ts';
 import type { Slot } from '../../../spec/kvm/memslots.ts';
 import type { EventName } from '../reader/event-table.ts';
 import type { Places } from './address-map.ts';

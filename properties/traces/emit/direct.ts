@@ -1,3 +1,7 @@
+/**
+ * Writes down in which functions of KVM the run of an ordinary VM is, and with what they were
+ * called.
+ */
 import { slotsAt } from '../../../impl/tdp-mmu/notifiers.ts';
 import type { ZapOptions } from '../../../impl/tdp-mmu/tdp-mmu.ts';
 import {
@@ -13,10 +17,6 @@ import {
 } from '../../../spec/kvm/kvm.ts';
 import type { Slot } from '../../../spec/kvm/memslots.ts';
 import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
-/**
- * Writes down in which functions of KVM the run of an ordinary VM is, and with what they were
- * called.
- */
 import type { PageRef } from '../../../spec/machine/pages.ts';
 import { DirectEvents, hex } from './direct-events.ts';
 import type { FunctionListener } from './functions.ts';

@@ -1,8 +1,8 @@
-import type { Vm, VmKind } from '../../../impl/vm/vm.ts';
 /**
  * A run of a policy, as a trace of the kernel that it is a model of: what the events of
  * docs/capture.md would have told.
  */
+import type { Vm, VmKind } from '../../../impl/vm/vm.ts';
 import type { Violation } from '../../../spec/machine/rule.ts';
 import { Engine, type EngineOptions } from '../../checker/engine.ts';
 import type { Scenario } from '../../checker/scenarios/scenario.ts';

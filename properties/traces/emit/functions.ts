@@ -1,12 +1,12 @@
+/**
+ * The functions of a policy that a kernel would have probes on: who calls one is told of, and when
+ * it returns. As with a probe, nothing of the policy is changed: it takes the same steps.
+ */
 import type { TdpMmu, ZapOptions } from '../../../impl/tdp-mmu/tdp-mmu.ts';
 import type { Fault, FaultAnswer, KvmVcpu } from '../../../spec/kvm/kvm.ts';
 import type { Slot } from '../../../spec/kvm/memslots.ts';
 import { kindOfSpte, pageOfSpte, TABLE } from '../../../spec/kvm/spte.ts';
 import type { PageRef } from '../../../spec/machine/pages.ts';
-/**
- * The functions of a policy that a kernel would have probes on: who calls one is told of, and when
- * it returns. As with a probe, nothing of the policy is changed: it takes the same steps.
- */
 import type { Steps } from '../../../spec/machine/step.ts';
 
 /** What is told, in the current step of whoever calls. */

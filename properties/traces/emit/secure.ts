@@ -1,3 +1,8 @@
+/**
+ * Writes a TD's run down: what becomes of its mirror, under which lock, which calls the module gets
+ * and answers, and when its vCPUs are inside. What a policy does under the name of FROZEN is told
+ * by the hook that KVM calls meanwhile.
+ */
 import type { Vm } from '../../../impl/vm/vm.ts';
 import {
   FROZEN,
@@ -8,11 +13,6 @@ import {
   TABLE,
   type Spte,
 } from '../../../spec/kvm/spte.ts';
-/**
- * Writes a TD's run down: what becomes of its mirror, under which lock, which calls the module gets
- * and answers, and when its vCPUs are inside. What a policy does under the name of FROZEN is told
- * by the hook that KVM calls meanwhile.
- */
 import { NO_PAGE, type PageRef } from '../../../spec/machine/pages.ts';
 import { isLinked } from '../../rules/state/entries.ts';
 import type { Places } from './address-map.ts';

@@ -1,7 +1,7 @@
+/** Entries of a model's tables as a kernel would have written them, in 64 bits. */
 import { encodeSpte } from '../../../spec/kvm/layouts/encode.ts';
 import { NO_SPTE, type SpteFields } from '../../../spec/kvm/layouts/fields.ts';
 import { LAYOUTS } from '../../../spec/kvm/layouts/table.ts';
-/** Entries of a model's tables as a kernel would have written them, in 64 bits. */
 import {
   ACCESS_TRACKED,
   ACCESSED,

@@ -1,10 +1,10 @@
-import type { Kvm } from '../../../spec/kvm/kvm.ts';
-import type { Spte } from '../../../spec/kvm/spte.ts';
-import { DIRECT_TABLE, LINKED } from '../../../spec/kvm/tables.ts';
 /**
  * Writes down the life of an ordinary VM's tables and every change of their entries, by the event
  * that tells of it.
  */
+import type { Kvm } from '../../../spec/kvm/kvm.ts';
+import type { Spte } from '../../../spec/kvm/spte.ts';
+import { DIRECT_TABLE, LINKED } from '../../../spec/kvm/tables.ts';
 import { pageNumberOf, type PageRef } from '../../../spec/machine/pages.ts';
 import type { Places } from './address-map.ts';
 import { SOFTIRQ, type TraceLog } from './log.ts';

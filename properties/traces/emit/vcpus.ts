@@ -1,5 +1,5 @@
-import type { Vm } from '../../../impl/vm/vm.ts';
 /** Writes down when a TD's vCPUs are inside, and which exits and faults KVM handles. */
+import type { Vm } from '../../../impl/vm/vm.ts';
 import { SUCCESS, toRax } from '../../../spec/tdx/status.ts';
 import { VCPU_ACTIVE, VP } from '../../../spec/tdx/td.ts';
 import type { Places } from './address-map.ts';

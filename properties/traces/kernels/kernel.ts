@@ -1,9 +1,9 @@
-import { MMU_PRESENT, type SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
-import { LAYOUTS, type KernelVersion } from '../../../spec/kvm/layouts/table.ts';
 /**
  * What differs between the kernels whose traces are judged. A kernel is a row; code looks at the
  * row, not at a version.
  */
+import { MMU_PRESENT, type SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
+import { LAYOUTS, type KernelVersion } from '../../../spec/kvm/layouts/table.ts';
 import type { TraceEvent } from '../reader/event.ts';
 import { hashOfText } from '../reader/keys.ts';
 

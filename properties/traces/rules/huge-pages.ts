@@ -1,9 +1,9 @@
-import { frameOfAddress, indexOfAddress } from '../state/addresses.ts';
-import { valuesOf } from '../state/change.ts';
 /**
  * Huge pages that the guest may not execute: tables are taken back (K18), and none is let through
  * (K12).
  */
+import { frameOfAddress, indexOfAddress } from '../state/addresses.ts';
+import { valuesOf } from '../state/change.ts';
 import { FROZEN, frameOf, has, LEAF, LEAF_LEVEL, TABLE } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';

@@ -1,5 +1,5 @@
-import type { TraceEvent } from '../reader/event.ts';
 /** Pages that the primary MMU takes back: K22, K34, K37 to K39. */
+import type { TraceEvent } from '../reader/event.ts';
 import { valuesOf } from '../state/change.ts';
 import { followUnderway } from '../state/invalidated-range.ts';
 import { someLeaf } from '../state/leaves.ts';

@@ -1,5 +1,5 @@
-import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
 /** What an SPTE may become: K8 to K10, K17; and what its value says of itself: K12, K19. */
+import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
 import type { EventName } from '../reader/event-table.ts';
 import { valuesOf, type Change } from '../state/change.ts';
 import { FROZEN, frameOf, has, isPresent, LEAF, MMIO, pagesAt, TABLE } from '../state/spte.ts';

@@ -1,6 +1,6 @@
+/** Addresses of tables and of their entries, and what a role is packed of, as events give them. */
 import { halvesOf } from '../../../spec/kvm/layouts/halves.ts';
 import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
-/** Addresses of tables and of their entries, and what a role is packed of, as events give them. */
 import { DIRECT_MAP, MIRROR_ROLE } from '../kernels/kernel.ts';
 import type { TraceEvent } from '../reader/event.ts';
 

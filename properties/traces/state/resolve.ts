@@ -1,6 +1,6 @@
+/** Which table a change is in, where the kernel does not say. */
 import { ROOT_LEVEL } from './addresses.ts';
 import type { Change } from './change.ts';
-/** Which table a change is in, where the kernel does not say. */
 import { EMPTY, FROZEN, frameOf, indexOf, kindOf, TABLE } from './spte.ts';
 import { Table, UNKNOWN } from './table.ts';
 import type { World } from './world.ts';

@@ -1,5 +1,5 @@
-import type { Halves } from '../../../spec/kvm/layouts/halves.ts';
 /** Raw SPTEs, as two signed halves, by what a judge has to tell apart. */
+import type { Halves } from '../../../spec/kvm/layouts/halves.ts';
 import { MMU_PRESENT, type SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
 
 export const EMPTY = 0;

@@ -1,9 +1,9 @@
-import { kernelOfChange, type TracedKernel } from '../kernels/kernel.ts';
 /**
  * What a trace has told so far: VMs, tasks, tables. Whoever wants to know of events subscribes, the
  * account of state before the rules, so that a rule finds the state as it is after the event,
  * unless it says otherwise.
  */
+import { kernelOfChange, type TracedKernel } from '../kernels/kernel.ts';
 import { EVENT_KINDS, type EventName } from '../reader/event-table.ts';
 import type { TraceEvent } from '../reader/event.ts';
 import { frameOfPhysical, ROOT_LEVEL } from './addresses.ts';

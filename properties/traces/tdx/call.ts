@@ -1,8 +1,8 @@
-import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 /**
  * A call of the TDX module, as the probes of KVM's wrapper of it tell: where it begins, and how it
  * ends.
  */
+import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 import { OPERAND_BUSY, SUCCESS, toRax, type Status } from '../../../spec/tdx/status.ts';
 import type { CallName, EventName } from '../reader/event-table.ts';
 import type { TraceEvent } from '../reader/event.ts';

@@ -1,5 +1,5 @@
-import { entryAt } from '../../machine/levels.ts';
 /** K20, K21, K24, K25: what is taken away is flushed before anybody relies on it. */
+import { entryAt } from '../../machine/levels.ts';
 import { PerActor } from '../../machine/per-actor.ts';
 import { type Kvm } from '../kvm.ts';
 import { NO_MEMSLOT } from '../memslots.ts';

@@ -1,6 +1,6 @@
+/** K22, K23, K26: what was given up nothing refers to afterwards, and nothing is left over. */
 import { entryAt } from '../../machine/levels.ts';
 import { NO_PAGE, pageNumberOf } from '../../machine/pages.ts';
-/** K22, K23, K26: what was given up nothing refers to afterwards, and nothing is left over. */
 import { PerActor } from '../../machine/per-actor.ts';
 import { IN_GUEST, OUTSIDE_GUEST } from '../../machine/vcpu.ts';
 import { CONTEXTS, REQ_FREE_OBSOLETE_ROOTS } from '../kvm.ts';

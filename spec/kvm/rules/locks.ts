@@ -1,6 +1,6 @@
+/** K1 to K7: who may look at tables and change them, holding what. */
 import { entryAt } from '../../machine/levels.ts';
 import { pageNumberOf, type PageRef } from '../../machine/pages.ts';
-/** K1 to K7: who may look at tables and change them, holding what. */
 import { PerActor } from '../../machine/per-actor.ts';
 import type { RuleText } from '../../machine/rule.ts';
 import { OUTSIDE_GUEST } from '../../machine/vcpu.ts';

@@ -1,5 +1,5 @@
-import { entryAt } from '../../machine/levels.ts';
 /** K31 to K36: the life of a root, and what may be in it. */
+import { entryAt } from '../../machine/levels.ts';
 import { describeSpte, EMPTY, FROZEN, isPresent } from '../spte.ts';
 import { findEntry, isShared, tableName } from './ghosts.ts';
 import type { KvmRule } from './rule.ts';

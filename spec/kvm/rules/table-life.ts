@@ -1,9 +1,9 @@
-import { entryAt } from '../../machine/levels.ts';
-import { pageNumberOf } from '../../machine/pages.ts';
 /**
  * K13 to K16, K18: a table is complete before it is linked, counted while it is, and emptied before
  * it is freed.
  */
+import { entryAt } from '../../machine/levels.ts';
+import { pageNumberOf } from '../../machine/pages.ts';
 import { PerActor } from '../../machine/per-actor.ts';
 import { permits } from '../kvm.ts';
 import {

@@ -1,6 +1,6 @@
+/** K8 to K12, K17, K19: what an SPTE may become. */
 import { entryAt } from '../../machine/levels.ts';
 import { pageNumberOf } from '../../machine/pages.ts';
-/** K8 to K12, K17, K19: what an SPTE may become. */
 import { PerActor } from '../../machine/per-actor.ts';
 import { RET_RETRY } from '../kvm.ts';
 import { NO_MEMSLOT } from '../memslots.ts';

@@ -1,5 +1,5 @@
-import { entryAt } from '../../machine/levels.ts';
 /** K27 to K30: when a walk may drop mmu_lock on its way, and how it goes on. */
+import { entryAt } from '../../machine/levels.ts';
 import { PerActor } from '../../machine/per-actor.ts';
 import type { Walk } from '../iterator.ts';
 import type { Promised } from '../kvm.ts';

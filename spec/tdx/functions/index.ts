@@ -1,6 +1,6 @@
+/** Every function of the interface that is specified, by name. */
 import { pageAccept } from '../guest/accept.ts';
 import { guestAccess } from '../guest/access.ts';
-/** Every function of the interface that is specified, by name. */
 import type { InterfaceFunction } from '../module.ts';
 import { memRd } from './mem-rd.ts';
 import { memTrack } from './mem-track.ts';

@@ -1,4 +1,3 @@
-import { PAGE_BYTES } from '../../machine/memory.ts';
 /**
  * TDH.MEM.PAGE.ADD: adds a 4 KiB page with contents to a TD that is being built.
  *
@@ -6,6 +5,7 @@ import { PAGE_BYTES } from '../../machine/memory.ts';
  * takes no OP_STATE or entry lock, and in version 1.5 no tree lock. Source: module notes §3;
  * `commit-order.jsonl`.
  */
+import { PAGE_BYTES } from '../../machine/memory.ts';
 import { HELD_TREE } from '../call.ts';
 import { entry, FREE, MAPPED, setOf } from '../entry.ts';
 import { EXCLUSIVE } from '../locks.ts';

@@ -1,4 +1,3 @@
-import { ALL_ONES, type Call, type Register } from '../call.ts';
 /**
  * TDH.MEM.SEPT.ADD: adds and maps a 4 KiB Secure EPT page.
  *
@@ -7,6 +6,7 @@ import { ALL_ONES, type Call, type Register } from '../call.ts';
  * became of the pages: all-ones is used up (or was not given), bit 63 set is not needed. That bit
  * is ignored on input. Source: module notes §3; `commit-order.jsonl`.
  */
+import { ALL_ONES, type Call, type Register } from '../call.ts';
 import { entry, FREE, NL_MAPPED, setOf, stateOf } from '../entry.ts';
 import { SHARED } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';

@@ -1,5 +1,3 @@
-import { PAGE_BYTES } from '../../machine/memory.ts';
-import { isGuestAccessible, pageOf, PENDING, stateOf } from '../entry.ts';
 /**
  * A guest access to private memory as the module's own walker emulates it: translated, refused with
  * a #VE, or ended by a TD exit. (The hardware's walk, with its TLB, is spec/machine's; this is what
@@ -7,6 +5,8 @@ import { isGuestAccessible, pageOf, PENDING, stateOf } from '../entry.ts';
  *
  * Source: README of the recordings, deviation 9; module notes §4.
  */
+import { PAGE_BYTES } from '../../machine/memory.ts';
+import { isGuestAccessible, pageOf, PENDING, stateOf } from '../entry.ts';
 import type { InterfaceFunction } from '../module.ts';
 import { addressOf, gfnOf, ownerOfTdvpr, tdGet } from '../operands.ts';
 import { walk } from '../sept.ts';

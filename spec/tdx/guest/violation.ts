@@ -1,10 +1,10 @@
-import { PAGE_BYTES } from '../../machine/memory.ts';
 /**
  * EPT violations of a running vCPU that the VMM has to resolve: what it is told, and the TD exit.
  *
  * Source: the TD_EXIT rows of `HW.GUEST.ACCESS` and `TDG.MEM.PAGE.ACCEPT` in the sequential
  * recordings.
  */
+import { PAGE_BYTES } from '../../machine/memory.ts';
 import type { Steps } from '../../machine/step.ts';
 import type { Call } from '../call.ts';
 import { isLeaf, permissionsOf, stateCode, stateOf } from '../entry.ts';

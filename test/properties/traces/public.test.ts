@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 /** Traces can be judged by whoever imports the package. */
+import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { judgeTrace, TRACE_RULE_IDS, type TraceVerdict } from 'sept-conformance/properties';
 import { expect, test } from 'vitest';

@@ -1,4 +1,3 @@
-import { VCPU_ACTIVE } from '../../../../spec/tdx/td.ts';
 /**
  * Does a refused attempt at a lock have a cause: a call under way at the same time, or a vCPU that
  * was in the guest, that could have held that lock? A request for priority has one when a host call
@@ -9,6 +8,7 @@ import { VCPU_ACTIVE } from '../../../../spec/tdx/td.ts';
  * is there is possible. The labels of the altered recordings (`explainableStrictBusy`) mean the
  * same.
  */
+import { VCPU_ACTIVE } from '../../../../spec/tdx/td.ts';
 import type { ModuleVersion } from '../../../../spec/tdx/versions.ts';
 import type { SequentialConfig } from '../format/config.ts';
 import type { RecordedEvent, RecordedHistory } from './format.ts';

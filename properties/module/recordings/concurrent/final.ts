@@ -1,8 +1,8 @@
-import type { FinalDump } from '../format/format.ts';
 /**
  * The state at the end of a concurrent history. Locks and requests for priority are left out, as in
  * the recordings' own search: refused calls are free to leave them.
  */
+import type { FinalDump } from '../format/format.ts';
 import { compareFinal } from '../replay/compare-final.ts';
 import type { Universe } from '../universe/universe.ts';
 import { refusalOf } from './busy.ts';

@@ -1,11 +1,11 @@
-import type { ModuleVersion } from '../../../../spec/tdx/versions.ts';
-import { InputError } from '../../../files/input.ts';
-import { readLines, type ParsedLine } from '../../../files/lines.ts';
 /**
  * The judge of concurrent histories: is there an order of the calls, respecting real time, in which
  * every result and the final state are the specification's, and has every refusal for a lock a
  * cause?
  */
+import type { ModuleVersion } from '../../../../spec/tdx/versions.ts';
+import { InputError } from '../../../files/input.ts';
+import { readLines, type ParsedLine } from '../../../files/lines.ts';
 import { check } from '../../../linearizability/check.ts';
 import {
   DEFAULT_LIMITS,

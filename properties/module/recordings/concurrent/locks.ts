@@ -1,10 +1,10 @@
-import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * Which locks each call tries, in which mode, in which order, and what it would be refused with:
  * the lock table of the module, by what a recording says of a call. How the tree and its entries
  * are locked differs by module version and comes from the specification's table
  * (spec/tdx/versions.ts). Source: module notes, sections 2 to 5; `locks.json`.
  */
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { EXCLUSIVE, SHARED, type Mode } from '../../../../spec/tdx/locks.ts';
 import { OPERANDS } from '../../../../spec/tdx/status.ts';
 import {

@@ -1,8 +1,8 @@
-import type { Scene } from '../setups/scene.ts';
 /**
  * Compares a cell of a pair recording with what the specification makes of its set-up: whatever the
  * cell says.
  */
+import type { Scene } from '../setups/scene.ts';
 import type {
   ConflictCell,
   LifecycleCell,

@@ -1,7 +1,3 @@
-import { setLifecyclePair } from '../setups/lifecycle.ts';
-import { setPair } from '../setups/pairs.ts';
-import type { Scene } from '../setups/scene.ts';
-import { BUILT_TDS, EMPTY_SLOTS, SetupError, Stage } from '../setups/setups.ts';
 /**
  * The judge of pair recordings: sets up each recorded pair again, suspends X where it was
  * suspended, runs Y, lets X go on, and compares whatever the cell says. A cell whose set-up cannot
@@ -9,6 +5,10 @@ import { BUILT_TDS, EMPTY_SLOTS, SetupError, Stage } from '../setups/setups.ts';
  *
  * The recordings were made on module 1.5.01, and judged against version 1.5 of the specification.
  */
+import { setLifecyclePair } from '../setups/lifecycle.ts';
+import { setPair } from '../setups/pairs.ts';
+import type { Scene } from '../setups/scene.ts';
+import { BUILT_TDS, EMPTY_SLOTS, SetupError, Stage } from '../setups/setups.ts';
 import { compareCell, type FieldDifference } from './compare.ts';
 import { readCells, type RecordedCell } from './format.ts';
 import { Measured } from './measure.ts';

@@ -1,9 +1,9 @@
-import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
-import type { StepInput } from '../format/step.ts';
 /**
  * Who writes a sequential scenario: makes calls about what the TD has, now and then forgets one,
  * and often slips in an operand first.
  */
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
+import type { StepInput } from '../format/step.ts';
 import { hexOf } from '../replay/compare-step.ts';
 import { needsVcpu } from '../replay/perform.ts';
 import { slip } from './invalid-operands.ts';

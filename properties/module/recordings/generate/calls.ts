@@ -1,5 +1,5 @@
-import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /** The calls of life-cycle scenarios: what each function has to be given, of a TD as it is. */
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { METADATA, NULL_FIELD } from '../../../../spec/tdx/metadata.ts';
 import { NDA } from '../../../../spec/tdx/pamt.ts';
 import { MIN_TDCX, TD, VCPU_READY, VCPU_UNINITIALIZED, VP } from '../../../../spec/tdx/td.ts';

@@ -1,10 +1,10 @@
-import type { Choices } from '../../../../spec/machine/choices.ts';
-import { run } from '../../../../spec/machine/run.ts';
-import type { Steps } from '../../../../spec/machine/step.ts';
 /**
  * Concurrent histories of our own: a TD that was built one call at a time, and then two or three
  * threads that work on a few entries of it at once, step by step.
  */
+import type { Choices } from '../../../../spec/machine/choices.ts';
+import { run } from '../../../../spec/machine/run.ts';
+import type { Steps } from '../../../../spec/machine/step.ts';
 import { VCPU_ACTIVE, VP } from '../../../../spec/tdx/td.ts';
 import { hexOf } from '../replay/compare-step.ts';
 import { performing } from '../replay/perform.ts';

@@ -1,9 +1,9 @@
-import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * What happens in sequential scenarios: short stories about one entry or vCPU, each of which would
  * go well, were it not for what other stories have left behind, for calls that are forgotten and
  * for operands that slip.
  */
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { isGuestAccessible } from '../../../../spec/tdx/entry.ts';
 import { NDA } from '../../../../spec/tdx/pamt.ts';
 import { hexOf } from '../replay/compare-step.ts';

@@ -1,8 +1,8 @@
-import { hugePagesV5, upstream616, upstream7 } from '../../../../impl/index.ts';
 /**
  * The recordings of our own, as files: what each is made of, and its text. Equal seeds give equal
  * text.
  */
+import { hugePagesV5, upstream616, upstream7 } from '../../../../impl/index.ts';
 import b03 from '../../../../impl/mutants/b-03-flush-overwritten.ts';
 import b11 from '../../../../impl/mutants/b-11-notifier-skips-invalid-roots.ts';
 import b46 from '../../../../impl/mutants/b-46-parent-blocked-first.ts';

@@ -1,9 +1,9 @@
-import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * Writes down the state at the end of a scenario: every S-EPT entry that is not FREE, every PAMT
  * entry that is not NDA or is locked, every TD and vCPU, and for life-cycle recordings key
  * ownership and write-back state.
  */
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { pageOf, stateName, stateOf, toRaw } from '../../../../spec/tdx/entry.ts';
 import { NDA, SIZES } from '../../../../spec/tdx/pamt.ts';
 import { forEachEntry, PAMT_FIELDS, TD_LOCKS } from '../replay/compare-final.ts';

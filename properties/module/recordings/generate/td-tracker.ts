@@ -1,8 +1,8 @@
-import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * Who keeps the TDs of a life-cycle scenario: sees how far each of them is, and which pages and
  * keys are free.
  */
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { HKID_FREE } from '../../../../spec/tdx/keys.ts';
 import { NDA } from '../../../../spec/tdx/pamt.ts';
 import {

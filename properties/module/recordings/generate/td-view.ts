@@ -1,8 +1,8 @@
-import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * A TD as the author of a scenario sees it: entries to write about, pages to give away, vCPUs and
  * where they are.
  */
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { pageOf, stateName, stateOf, type Entry } from '../../../../spec/tdx/entry.ts';
 import { NDA } from '../../../../spec/tdx/pamt.ts';
 import { RUNNABLE, TD, VCPU_ACTIVE, VP } from '../../../../spec/tdx/td.ts';

@@ -1,8 +1,8 @@
-import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * Stories about the tree and its pages: they are added, accepted, blocked, taken out, merged and
  * split.
  */
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { stateName, stateOf } from '../../../../spec/tdx/entry.ts';
 import { hexOf } from '../replay/compare-step.ts';
 import type { Author } from './call-writer.ts';

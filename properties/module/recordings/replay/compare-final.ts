@@ -1,4 +1,3 @@
-import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * Compares the dump at the end of a scenario with the specification's state: every S-EPT entry that
  * is not FREE, every PAMT entry that is not NDA or whose lock word is not zero, every TD and vCPU,
@@ -6,6 +5,7 @@ import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
  *
  * A row with a `count` stands for that many consecutive entries at consecutive addresses.
  */
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import {
   describeEntry,
   ENTRY_LOCK,

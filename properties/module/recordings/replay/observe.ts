@@ -1,8 +1,8 @@
+/** What a recording says about a TD, a vCPU or an entry, read from the specification's state. */
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { isWalkable, pageOf, type Entry } from '../../../../spec/tdx/entry.ts';
 import { KOT_STATES } from '../../../../spec/tdx/keys.ts';
 import { TDR, TDVPR } from '../../../../spec/tdx/pamt.ts';
-/** What a recording says about a TD, a vCPU or an entry, read from the specification's state. */
 import { OP_STATES, LIFECYCLES, MIN_TDCX, TD, UNINITIALIZED, VP } from '../../../../spec/tdx/td.ts';
 import type { KotRow, Scalar, WbtRow } from '../format/format.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';

@@ -1,9 +1,3 @@
-import { InputError } from '../../../files/input.ts';
-import { readLines, type ParsedLine } from '../../../files/lines.ts';
-import { isSequential } from '../format/config.ts';
-import { parseScenario, type Scenario } from '../format/format.ts';
-import type { RecordedStep } from '../format/step.ts';
-import { Universes, type Slot, type Universe } from '../universe/universe.ts';
 /**
  * The judge of sequential recordings: replays every recorded call on the specification and compares
  * all that the recording says about it.
@@ -13,6 +7,12 @@ import { Universes, type Slot, type Universe } from '../universe/universe.ts';
  * specification's own state, so one cause may make later steps differ, too: read the first
  * difference of a scenario first.
  */
+import { InputError } from '../../../files/input.ts';
+import { readLines, type ParsedLine } from '../../../files/lines.ts';
+import { isSequential } from '../format/config.ts';
+import { parseScenario, type Scenario } from '../format/format.ts';
+import type { RecordedStep } from '../format/step.ts';
+import { Universes, type Slot, type Universe } from '../universe/universe.ts';
 import { compareFinal } from './compare-final.ts';
 import { compareSept, compareStep, type Report } from './compare-step.ts';
 import { followStep } from './harness.ts';

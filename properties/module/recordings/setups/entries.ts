@@ -1,4 +1,3 @@
-import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * Secure EPT entries by the names that pair recordings give to their states, such as
  * `NL_BLOCKED(tracked,512xPENDING)@L1`: how each is built from a FREE entry in a TD that is
@@ -7,6 +6,7 @@ import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
  * An entry is blocked in epoch 1; the one TDH.MEM.TRACK that every RUNNABLE set-up ends with makes
  * it "tracked". Source: TD_EPOCH and BEPOCH in the events of `stepwise.jsonl`.
  */
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import {
   BLOCKED,
   FREE,

@@ -1,10 +1,10 @@
-import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * How the pairs of `lifecycle-conflicts.json` are set up: X is a call about TD 0, Y one about TD 0
  * or TD 1, each of which is in a stage of its life. Tables, so that any combination can be built.
  *
  * Source: the lock names of the recording, and what each function answers alone.
  */
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import type { Operands } from '../../../../spec/tdx/call.ts';
 import { MIN_TDVPS_PAGES } from '../../../../spec/tdx/td.ts';
 import { actingParty, functionOf, party, RUNNING_VCPU, type Scene } from './scene.ts';

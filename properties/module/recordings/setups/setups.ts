@@ -1,3 +1,11 @@
+/**
+ * The stage on which pair recordings are set up again: a small platform whose every write can be
+ * taken back, so that one platform serves all the cells of a recording.
+ *
+ * A set-up calls the specification's own functions. Only where the recorder forced a state (a page
+ * "accepted" without a guest, a TD torn down) it writes the state itself. Source: README of the
+ * recordings.
+ */
 import type { Machine } from '../../../../spec/machine/machine.ts';
 import { atomically } from '../../../../spec/machine/step.ts';
 import { OPERANDS_ZERO, type Call, type Operands } from '../../../../spec/tdx/call.ts';
@@ -8,14 +16,6 @@ import { addressOf } from '../../../../spec/tdx/operands.ts';
 import { describeStatus, isSuccessClass } from '../../../../spec/tdx/status.ts';
 import type { Config, LifecycleConfig, SequentialConfig } from '../format/format.ts';
 import { Universes, type Slot, type Universe } from '../universe/universe.ts';
-/**
- * The stage on which pair recordings are set up again: a small platform whose every write can be
- * taken back, so that one platform serves all the cells of a recording.
- *
- * A set-up calls the specification's own functions. Only where the recorder forced a state (a page
- * "accepted" without a guest, a TD torn down) it writes the state itself. Source: README of the
- * recordings.
- */
 import { Journal } from './journal.ts';
 
 /** A set-up that cannot be built, and why. */

@@ -1,10 +1,10 @@
-import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
-import type { TdParams } from '../../../../spec/tdx/call.ts';
 /**
  * The stages of a TD's life by the names that `lifecycle-conflicts.json` gives them, each built
  * with the life-cycle functions themselves. Source: the names, and what the functions answer alone
  * in each stage.
  */
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
+import type { TdParams } from '../../../../spec/tdx/call.ts';
 import { BLOCKED, FREE, MAPPED, PENDING } from '../../../../spec/tdx/entry.ts';
 import { MIN_TDCX, MIN_TDVPS_PAGES, TD } from '../../../../spec/tdx/td.ts';
 import { buildEntry, buildTables, Pools } from './entries.ts';

@@ -1,9 +1,9 @@
-import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 /**
  * A VCPU whose zero-step filter is armed: it has left its TD again and again for the same EPT
  * violation, which has been resolved since, so that the next TDH.VP.ENTER looks at the Secure EPT
  * before it lets the VCPU in.
  */
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { FREE, PENDING } from '../../../../spec/tdx/entry.ts';
 import { isArmed } from '../../../../spec/tdx/stepping.ts';
 import { accept, buildEntry, Pools, privatePages } from './entries.ts';

@@ -1,3 +1,7 @@
+/**
+ * Runs the `experiments` of `conflicts.json`: sequences of calls about one entry, one of which is
+ * suspended while it holds its locks. vCPU 0 is in the guest when they begin.
+ */
 import { Names } from '../../../../properties/module/recordings/conflicts/names.ts';
 import { guestRax, statusText } from '../../../../properties/module/recordings/conflicts/status.ts';
 import { traceCall } from '../../../../properties/module/recordings/conflicts/trace.ts';
@@ -9,10 +13,6 @@ import {
   operandsOf,
   type Stage,
 } from '../../../../properties/module/recordings/setups/setups.ts';
-/**
- * Runs the `experiments` of `conflicts.json`: sequences of calls about one entry, one of which is
- * suspended while it holds its locks. vCPU 0 is in the guest when they begin.
- */
 import type { Steps } from '../../../../spec/machine/step.ts';
 import { atomically } from '../../../../spec/machine/step.ts';
 import type { Call, Operands } from '../../../../spec/tdx/call.ts';
