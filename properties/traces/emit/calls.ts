@@ -15,12 +15,9 @@ const STRUCT_PAGE = 64n;
  * Functions whose RCX is a GPA with a level; whose R8 is a page that is mapped, which is named by
  * its frame; a table.
  */
-const ABOUT_ENTRY = /^TDH\.MEM\.(SEPT|PAGE_BYTES|RANGE)\./;
-const MAPS_PAGE: ReadonlySet<string> = new Set([
-  'TDH.MEM.PAGE_BYTES.ADD',
-  'TDH.MEM.PAGE_BYTES.AUG',
-]);
-const GIVES_TABLE: ReadonlySet<string> = new Set(['TDH.MEM.SEPT.ADD', 'TDH.MEM.PAGE_BYTES.DEMOTE']);
+const ABOUT_ENTRY = /^TDH\.MEM\.(SEPT|PAGE|RANGE)\./;
+const MAPS_PAGE: ReadonlySet<string> = new Set(['TDH.MEM.PAGE.ADD', 'TDH.MEM.PAGE.AUG']);
+const GIVES_TABLE: ReadonlySet<string> = new Set(['TDH.MEM.SEPT.ADD', 'TDH.MEM.PAGE.DEMOTE']);
 
 /** KVM's wrapper of a function, or null where none is probed. */
 export function wrapperOf(name: string): string | null {
@@ -62,9 +59,9 @@ export class CallWriter {
 
   private operandsOf({ name, in: { rcx, r8, r9 } }: Call): string {
     const { vm, places } = this;
-    if (name === 'TDH.PHYMEM.PAGE_BYTES.WBINVD')
+    if (name === 'TDH.PHYMEM.PAGE.WBINVD')
       return this.frame(this.pageNumber(rcx % 2 ** vm.tdx.platform.hkidShift));
-    if (name === 'TDH.PHYMEM.PAGE_BYTES.RECLAIM') return `page=${this.page(this.pageNumber(rcx))}`;
+    if (name === 'TDH.PHYMEM.PAGE.RECLAIM') return `page=${this.page(this.pageNumber(rcx))}`;
     if (!ABOUT_ENTRY.test(name)) return places.td;
     const page = MAPS_PAGE.has(name)
       ? ` ${this.frame(this.pageNumber(r8))}`
@@ -72,7 +69,7 @@ export class CallWriter {
         ? ` page=${this.page(this.pageNumber(r8))}`
         : '';
     const source =
-      name === 'TDH.MEM.PAGE_BYTES.ADD'
+      name === 'TDH.MEM.PAGE.ADD'
         ? ` source=${r9 === 0 ? '0x0' : this.struct(BigInt(r9 / PAGE_BYTES))}`
         : '';
     return this.entry(Math.floor(rcx / PAGE_BYTES), rcx % 8) + page + source;
@@ -114,7 +111,7 @@ export class CallWriter {
       ? `page=${this.page(page)}`
       : `${this.frame(page)} source=${this.struct(1n)}`;
     this.past(
-      isTable ? 'TDH.MEM.SEPT.ADD' : 'TDH.MEM.PAGE_BYTES.ADD',
+      isTable ? 'TDH.MEM.SEPT.ADD' : 'TDH.MEM.PAGE.ADD',
       `${this.entry(gfn, level)} ${given}`,
     );
   }
