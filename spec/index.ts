@@ -4,7 +4,9 @@
  * part of it.
  */
 export * from './machine/faults.ts';
+export { entryAt, sizeAt } from './machine/levels.ts';
 export * from './machine/machine.ts';
+export { PAGE_BYTES } from './machine/memory.ts';
 export * from './machine/monitor.ts';
 export * from './machine/pages.ts';
 export * from './machine/per-actor.ts';
