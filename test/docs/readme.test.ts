@@ -2,7 +2,7 @@
  * What README shows is what comes out, and what it tells its reader to write works. `npx vitest run
  * test/docs -u` brings its console blocks up to date.
  */
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { POLICIES } from '../../impl/index.ts';
@@ -10,7 +10,7 @@ import { Engine } from '../../properties/checker/engine.ts';
 import { parseScenario } from '../../properties/checker/scenarios/text.ts';
 import { MODULE_VERSIONS } from '../../spec/tdx/versions.ts';
 import { recorded } from '../properties/module/recordings/recorded.ts';
-import { pathOf, textOf } from '../support/repository.ts';
+import { documents, pathOf, textOf } from '../support/repository.ts';
 import { Clone, filesIn, refreshed, tableIn } from './document.ts';
 
 const README = textOf('README.md');
@@ -73,12 +73,7 @@ const anchorsOf = (text: string): string[] =>
   );
 
 test('every link between the documents leads to a file, and to a heading if it names one', () => {
-  const documents = [
-    'README.md',
-    'CHANGELOG.md',
-    ...readdirSync(pathOf('docs')).map((name) => `docs/${name}`),
-  ];
-  const broken = documents.flatMap((name) =>
+  const broken = documents().flatMap((name) =>
     [...textOf(name).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)]
       .filter(([, path = '', anchor]) => {
         const target = path === '' ? name : join(dirname(name), path);
