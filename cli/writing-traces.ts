@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import type { EngineOptions } from '../properties/checker/engine.ts';
 import type { Scenario } from '../properties/checker/scenarios/scenario.ts';
 import { formatScenario } from '../properties/checker/scenarios/text.ts';
-import { whyUntold } from '../properties/traces/blind-spots.ts';
+import { whyUnseen } from '../properties/traces/blind-spots.ts';
 import { Emitter } from '../properties/traces/emit/emit.ts';
 import type { Violation } from '../spec/machine/rule.ts';
 import { UsageError } from './errors.ts';
@@ -36,7 +36,7 @@ export function writeTrace(
   const text = `${lines.join('\n')}\n`;
   write(file, file.endsWith('.gz') ? gzipSync(text) : Buffer.from(text));
   warn(`${file}: ${lines.length} lines, of the scenario '${formatScenario(scenario)}'`);
-  const why = violation === null ? null : whyUntold(violation);
+  const why = violation === null ? null : whyUnseen(violation);
   if (why !== null) warn(`${file}: sept trace will not name ${violation?.rule}: ${why}`);
 }
 

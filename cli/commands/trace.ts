@@ -6,7 +6,7 @@ import { Command, Option } from 'commander';
 import { wrap } from '../../properties/checker/reports/report.ts';
 import { judgeTraceFile } from '../../properties/traces/files.ts';
 import { TDX_TRACE_RULE_IDS, TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
-import { Judged, type FiledViolation } from '../../properties/traces/summary.ts';
+import { TraceSummary, type FiledViolation } from '../../properties/traces/summary.ts';
 import type { TraceOptions } from '../../properties/traces/verdict.ts';
 import { LAYOUTS, type KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS, UsageError } from '../errors.ts';
@@ -73,14 +73,14 @@ function ruleIds(text: string): string[] {
 async function judgeAll(
   files: readonly string[],
   { rule, vm, kernel, limit }: Options,
-): Promise<Judged> {
+): Promise<TraceSummary> {
   const options: TraceOptions = {
     limit,
     ...(rule && { rules: rule }),
     ...(vm !== undefined && { vm }),
     ...(kernel && { kernel }),
   };
-  const judged = new Judged();
+  const judged = new TraceSummary();
   const progress = new Progress();
   try {
     for (const file of files) {
@@ -101,7 +101,7 @@ async function judgeAll(
   return judged;
 }
 
-function printJudged(judged: Judged, limit: number): void {
+function printJudged(judged: TraceSummary, limit: number): void {
   for (const { file, verdict } of judged.traces) {
     print(
       `${file}: Linux ${verdict.kernel ?? 'of unknown version'}, ${verdict.events} events, ` +

@@ -12,7 +12,7 @@ interface Row {
 }
 
 /** Never told. */
-export const UNTOLD: readonly Row[] = [
+export const BLIND_SPOTS: readonly Row[] = [
   { rule: 'K1', says: /^an indirect table changed/, why: "the shadow MMU's tables have no probes" },
   {
     rule: 'K2',
@@ -100,14 +100,14 @@ export const UNTOLD: readonly Row[] = [
 ];
 
 /** Why a trace of the run that ended so is not refused for that; null when it is. */
-export function whyUntold(violation: Violation): string | null {
+export function whyUnseen(violation: Violation): string | null {
   if (![...TRACE_RULE_IDS, ...TDX_TRACE_RULE_IDS].includes(violation.rule))
     return 'it is no rule that traces are judged by';
-  return UNTOLD.find((row) => isIn([row], violation))?.why ?? null;
+  return BLIND_SPOTS.find((row) => isIn([row], violation))?.why ?? null;
 }
 
 /** Told by what follows, whatever that is. */
-export const LATER: readonly Row[] = [
+export const SHOWN_LATER: readonly Row[] = [
   {
     rule: 'K24',
     says: /flushed before user space goes on/,
@@ -116,7 +116,7 @@ export const LATER: readonly Row[] = [
 ];
 
 /** Told by what follows, if that is something. */
-export const PERHAPS_LATER: readonly Row[] = [
+export const MAY_SHOW_LATER: readonly Row[] = [
   { rule: 'K31', says: /references to new root/, why: 'when they are put' },
   { rule: 'K34', says: /^a valid root for/, why: 'when its vCPU has a fault' },
   { rule: 'K39', says: /^an invalidation of/, why: 'where there is a root to take something from' },
@@ -128,7 +128,7 @@ export const PERHAPS_LATER: readonly Row[] = [
 ];
 
 /** Told by what comes before a monitor sees it. */
-export const EARLIER: readonly Row[] = [
+export const SHOWN_EARLIER: readonly Row[] = [
   { rule: 'K22', says: /^/, why: 'when the invalidation ends, not when the page is used again' },
   { rule: 'K32', says: /zapped/, why: 'when the zap returns' },
   { rule: 'K34', says: /taken from invalid root/, why: 'when the invalidation ends' },

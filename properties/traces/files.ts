@@ -1,7 +1,7 @@
 /** Traces in files: of any size, in the memory of what they tell of. */
 import { readBytes } from '../files/bytes.ts';
 import { InputError } from '../files/input.ts';
-import { TraceJudging } from './judge.ts';
+import { TraceJudge } from './judge.ts';
 import { LineSplitter } from './reader/lines.ts';
 import type { TraceOptions, TraceVerdict } from './verdict.ts';
 
@@ -13,16 +13,16 @@ import type { TraceOptions, TraceVerdict } from './verdict.ts';
 export async function judgeTraceFile(
   file: string,
   options: TraceOptions,
-  progress: (judging: TraceJudging) => void = () => {},
+  progress: (judge: TraceJudge) => void = () => {},
 ): Promise<TraceVerdict> {
-  const judging = new TraceJudging(options);
-  const lines = new LineSplitter((bytes, from, to) => judging.line(bytes, from, to));
+  const judge = new TraceJudge(options);
+  const lines = new LineSplitter((bytes, from, to) => judge.line(bytes, from, to));
   for await (const chunk of readBytes(file)) {
     lines.push(chunk);
-    progress(judging);
+    progress(judge);
   }
   lines.end();
-  const verdict = judging.end();
+  const verdict = judge.end();
   if (verdict.events === 0) {
     throw new InputError(
       file,

@@ -7,10 +7,11 @@ import { TraceEvent } from './reader/event.ts';
 import { TDX_TRACE_RULE_IDS, TDX_TRACE_RULES, TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
 import type { TraceReporter, TraceRule } from './rules/rule.ts';
 import { followChanges } from './state/changes.ts';
+import { followInvalidatedRanges } from './state/invalidated-range.ts';
 import { followLife, followWalks } from './state/life.ts';
 import { followLocks } from './state/locks.ts';
 import { Notifiers } from './state/notifiers.ts';
-import { followDebts } from './state/required-flushes.ts';
+import { followRequiredFlushes } from './state/required-flushes.ts';
 import type { Vm } from './state/vm.ts';
 import { World } from './state/world.ts';
 import { Tds } from './tdx/follow.ts';
@@ -39,7 +40,7 @@ class RuleTally {
   }
 }
 
-export class TraceJudging {
+export class TraceJudge {
   private readonly e = new TraceEvent();
   private readonly world: World;
   private readonly options: TraceOptions;
@@ -63,16 +64,17 @@ export class TraceJudging {
     followChanges(this.world);
     followLocks(this.world);
     const notifiers = new Notifiers(this.world);
-    const accounts = {
+    const state = {
       notifiers,
-      debts: followDebts(this.world, notifiers),
+      invalidated: followInvalidatedRanges(this.world, notifiers),
+      flushes: followRequiredFlushes(this.world, notifiers),
       tds: new Tds(this.world),
     };
     this.tallies = [...TRACE_RULES, ...TDX_TRACE_RULES]
       .filter(({ id }) => options.rules?.includes(id) ?? true)
       .map((rule) => new RuleTally(rule));
     this.world.listeners.created.push(({ name }) => this.vms.add(name));
-    for (const tally of this.tallies) tally.rule.watch(this.world, this.judgeOf(tally), accounts);
+    for (const tally of this.tallies) tally.rule.watch(this.world, this.judgeOf(tally), state);
   }
 
   /** How many violations were found so far. */
@@ -233,10 +235,10 @@ function sumOf(tallies: readonly RuleTally[]): RuleCount {
  * @param lines of the file `trace` of tracefs, without their newlines.
  */
 export function judgeTrace(lines: Iterable<string>, options: TraceOptions = {}): TraceVerdict {
-  const judging = new TraceJudging(options);
+  const judge = new TraceJudge(options);
   for (const line of lines) {
     const bytes = Buffer.from(line, 'latin1');
-    judging.line(bytes, 0, bytes.length);
+    judge.line(bytes, 0, bytes.length);
   }
-  return judging.end();
+  return judge.end();
 }

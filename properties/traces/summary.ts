@@ -10,7 +10,7 @@ export interface JudgedTrace {
 
 export type FiledViolation = TraceViolation & { readonly file: string };
 
-export class Judged {
+export class TraceSummary {
   readonly traces: JudgedTrace[] = [];
   private spent = 0;
 

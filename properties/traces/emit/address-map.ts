@@ -25,7 +25,7 @@ const RCU_HEAD = 0xa8n;
 
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 
-export class Places {
+export class AddressMap {
   private readonly indexBits: number;
 
   /** `indexBits` of the model's tables. */

@@ -4,7 +4,7 @@ import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 import type { Call } from '../../../spec/tdx/call.ts';
 import { toRax } from '../../../spec/tdx/status.ts';
 import { CALL_NAMES } from '../reader/event-table.ts';
-import type { Places } from './address-map.ts';
+import type { AddressMap } from './address-map.ts';
 import type { TraceLog } from './log.ts';
 
 /** Of struct page, in an array that begins here. */
@@ -28,12 +28,12 @@ export function wrapperOf(name: string): string | null {
 export class CallWriter {
   private readonly vm: Vm;
   private readonly log: TraceLog;
-  private readonly places: Places;
+  private readonly addresses: AddressMap;
 
-  constructor(vm: Vm, log: TraceLog, places: Places) {
+  constructor(vm: Vm, log: TraceLog, addresses: AddressMap) {
     this.vm = vm;
     this.log = log;
-    this.places = places;
+    this.addresses = addresses;
     vm.tdx.listeners.push({
       began: (call) => this.began(call),
       ended: (call, status) => {
@@ -58,11 +58,11 @@ export class CallWriter {
   }
 
   private operandsOf({ name, in: { rcx, r8, r9 } }: Call): string {
-    const { vm, places } = this;
+    const { vm, addresses } = this;
     if (name === 'TDH.PHYMEM.PAGE.WBINVD')
       return this.frame(this.pageNumber(rcx % 2 ** vm.tdx.platform.hkidShift));
     if (name === 'TDH.PHYMEM.PAGE.RECLAIM') return `page=${this.page(this.pageNumber(rcx))}`;
-    if (!ABOUT_ENTRY.test(name)) return places.td;
+    if (!ABOUT_ENTRY.test(name)) return addresses.td;
     const page = MAPS_PAGE.has(name)
       ? ` ${this.frame(this.pageNumber(r8))}`
       : GIVES_TABLE.has(name)
@@ -76,12 +76,12 @@ export class CallWriter {
   }
 
   private entry(gfn: number, level: number): string {
-    const { places } = this;
-    return `${places.td} gpa=0x${(places.gfn(gfn) * PAGE_BYTES).toString(16)} level=${places.level(level)}`;
+    const { addresses } = this;
+    return `${addresses.td} gpa=0x${(addresses.gfn(gfn) * PAGE_BYTES).toString(16)} level=${addresses.level(level)}`;
   }
 
   private frame(page: number): string {
-    return `pfn=0x${this.places.frame(page).toString(16)}`;
+    return `pfn=0x${this.addresses.frame(page).toString(16)}`;
   }
 
   private pageNumber(hpa: number): number {
@@ -90,7 +90,7 @@ export class CallWriter {
 
   /** Address of a page's struct page. */
   private page(page: number): string {
-    return this.struct(BigInt(this.places.frame(page)));
+    return this.struct(BigInt(this.addresses.frame(page)));
   }
 
   private struct(frame: bigint): string {
@@ -101,7 +101,7 @@ export class CallWriter {
   past(name: string, operands: string): void {
     const wrapper = wrapperOf(name);
     if (wrapper === null) return;
-    this.log.event(wrapper, `${wrapper}+0x4`, operands === '' ? this.places.td : operands);
+    this.log.event(wrapper, `${wrapper}+0x4`, operands === '' ? this.addresses.td : operands);
     this.ended(wrapper, 0n);
   }
 

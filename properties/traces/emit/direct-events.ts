@@ -2,7 +2,7 @@
 import type { Vm } from '../../../impl/vm/vm.ts';
 import type { Slot } from '../../../spec/kvm/memslots.ts';
 import type { EventName } from '../reader/event-table.ts';
-import type { Places } from './address-map.ts';
+import type { AddressMap } from './address-map.ts';
 import { writeGuests } from './guests.ts';
 import { writeLock } from './locks.ts';
 import type { TraceLog } from './log.ts';
@@ -18,18 +18,18 @@ export const hex = (value: bigint | number): string => `0x${value.toString(16)}`
 export class DirectEvents {
   protected vm!: Vm;
   protected log!: TraceLog;
-  protected places!: Places;
+  protected addresses!: AddressMap;
   protected tasks!: Tasks;
   protected tables!: TableWriter;
 
   /** Subscribes to what the VM tells besides. */
-  attach(vm: Vm, log: TraceLog, places: Places): void {
+  attach(vm: Vm, log: TraceLog, addresses: AddressMap): void {
     const { kvm, m } = vm;
-    Object.assign(this, { vm, log, places, tasks: new Tasks(m) });
-    this.tables = new TableWriter(kvm, log, places, this.tasks);
+    Object.assign(this, { vm, log, addresses, tasks: new Tasks(m) });
+    this.tables = new TableWriter(kvm, log, addresses, this.tasks);
     m.onReset(() => this.event('vm_init', 'kvm_mmu_init_tdp_mmu', ''));
-    writeLock(kvm.mmuLock, m, log, places.vm, (mode) => this.lockTaker(mode));
-    writeGuests(kvm, log, places);
+    writeLock(kvm.mmuLock, m, log, addresses.vm, (mode) => this.lockTaker(mode));
+    writeGuests(kvm, log, addresses);
     kvm.listeners.push({
       yielding: () => {
         this.tasks.mine.yields = true;
@@ -56,7 +56,7 @@ export class DirectEvents {
     this.log.event(
       name,
       `${at}+0x4`,
-      values === '' ? `kvm=${this.places.vm}` : `kvm=${this.places.vm} ${values}`,
+      values === '' ? `kvm=${this.addresses.vm}` : `kvm=${this.addresses.vm} ${values}`,
     );
   }
 
@@ -78,28 +78,28 @@ export class DirectEvents {
   /** All that the tables reach is as far as a range is told. */
   protected range(gfn: number, pages: number): string {
     const {
-      places,
+      addresses,
       vm: {
         kvm: { tables },
       },
     } = this;
     const end = Math.min(gfn + pages, Math.max(gfn, 2 * tables.span(tables.rootLevel + 1)));
-    return `start=${hex(places.gfn(gfn))} end=${hex(places.gfn(end))}`;
+    return `start=${hex(addresses.gfn(gfn))} end=${hex(addresses.gfn(end))}`;
   }
 
   protected span(gfn: number, pages: number): string {
-    return hex(this.places.gfn(gfn + pages) - this.places.gfn(gfn));
+    return hex(this.addresses.gfn(gfn + pages) - this.addresses.gfn(gfn));
   }
 
   protected slot(slot: Slot): string {
     const {
-      places,
+      addresses,
       vm: {
         kvm: { slots },
       },
     } = this;
     const gfn = slots.gfnOf(slot);
-    return `base=${hex(places.gfn(gfn))} n=${this.span(gfn, slots.place(slot).pages)}`;
+    return `base=${hex(addresses.gfn(gfn))} n=${this.span(gfn, slots.place(slot).pages)}`;
   }
 
   private isEverything(pages: number): boolean {
@@ -113,7 +113,7 @@ export class DirectEvents {
       this.event(
         'flush_range',
         'kvm_flush_remote_tlbs_range',
-        `gfn=${hex(this.places.gfn(gfn))} n=${this.span(gfn, pages)}`,
+        `gfn=${hex(this.addresses.gfn(gfn))} n=${this.span(gfn, pages)}`,
       );
   }
 

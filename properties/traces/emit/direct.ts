@@ -45,8 +45,8 @@ const bit = (value: boolean): number => (value ? 1 : 0);
 /** Made before the VM is, since the VM's policy is to tell it: see {@link probed}. */
 export class DirectWriter extends DirectEvents implements FunctionListener {
   private fault({ index }: KvmVcpu, { gfn, root }: Fault): string {
-    const { places } = this;
-    return `vcpu=${places.vcpu(index)} kvm=${places.vm} root=${places.physical(root)} gfn=${hex(places.gfn(gfn))}`;
+    const { addresses } = this;
+    return `vcpu=${addresses.vcpu(index)} kvm=${addresses.vm} root=${addresses.physical(root)} gfn=${hex(addresses.gfn(gfn))}`;
   }
 
   fastFault(vcpu: KvmVcpu, fault: Fault): void {
@@ -60,7 +60,7 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
   }
 
   map(vcpu: KvmVcpu, fault: Fault): void {
-    const pfn = fault.slot < 0 ? NO_SLOT : this.places.frame(fault.page);
+    const pfn = fault.slot < 0 ? NO_SLOT : this.addresses.frame(fault.page);
     this.log.event(
       'map',
       'kvm_tdp_mmu_map+0x4',
@@ -73,9 +73,9 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
   }
 
   loadMmu({ index }: KvmVcpu): void {
-    const vcpu = `vcpu=${this.places.vcpu(index)}`;
+    const vcpu = `vcpu=${this.addresses.vcpu(index)}`;
     this.log.event('loadmmu', 'kvm_mmu_load+0x4', vcpu);
-    this.log.event('alloc_root', 'kvm_tdp_mmu_alloc_root+0x4', `${vcpu} kvm=${this.places.vm}`);
+    this.log.event('alloc_root', 'kvm_tdp_mmu_alloc_root+0x4', `${vcpu} kvm=${this.addresses.vm}`);
   }
 
   freeObsoleteRoots(): void {
@@ -83,7 +83,7 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
   }
 
   private root(root: PageRef): string {
-    return `root=${this.places.sp(root)}`;
+    return `root=${this.addresses.sp(root)}`;
   }
 
   putRoot(root: PageRef): void {
@@ -91,7 +91,7 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
       'put_root',
       'kvm_tdp_mmu_put_root',
       `${this.root(root)} rc=${this.vm.kvm.roots.referencesTo(root)} ` +
-        `role=${this.tables.role(root)} spt=${this.places.table(root)}`,
+        `role=${this.tables.role(root)} spt=${this.addresses.table(root)}`,
     );
   }
 
@@ -111,7 +111,7 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
     this.event(
       'zap_root',
       'tdp_mmu_zap_root',
-      `${this.root(root)} spt=${this.places.table(root)} shared=${bit(shared)}`,
+      `${this.root(root)} spt=${this.addresses.table(root)} shared=${bit(shared)}`,
     );
   }
 
@@ -123,7 +123,7 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
     this.log.event(
       'zap_pass',
       '__tdp_mmu_zap_root+0x0',
-      `${this.root(root)} shared=${bit(shared)} zap_level=${this.places.level(level)}`,
+      `${this.root(root)} shared=${bit(shared)} zap_level=${this.addresses.level(level)}`,
     );
   }
 
@@ -170,13 +170,13 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
     this.log.event(
       'mn_start',
       'kvm_mmu_notifier_invalidate_range_start+0x4',
-      `${addresses(hva, pages)} event=0`,
+      `${hvaRange(hva, pages)} event=0`,
     );
   }
 
   notifierEnds(hva: number, pages: number): void {
     this.tasks.mine.notifier = 'end';
-    this.log.event('mn_end', 'kvm_mmu_notifier_invalidate_range_end+0x4', addresses(hva, pages));
+    this.log.event('mn_end', 'kvm_mmu_notifier_invalidate_range_end+0x4', hvaRange(hva, pages));
   }
 
   notifierEnded(): void {
@@ -217,7 +217,7 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
     this.event(
       'cleardirty_pt',
       'kvm_tdp_mmu_clear_dirty_pt_masked',
-      `gfn=${hex(this.places.gfn(gfn))} mask=0x1 wrprot=0`,
+      `gfn=${hex(this.addresses.gfn(gfn))} mask=0x1 wrprot=0`,
     );
   }
 
@@ -230,20 +230,20 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
   }
 
   track(gfn: number): void {
-    this.event('wp_gfn', 'kvm_tdp_mmu_write_protect_gfn', `gfn=${hex(this.places.gfn(gfn))}`);
+    this.event('wp_gfn', 'kvm_tdp_mmu_write_protect_gfn', `gfn=${hex(this.addresses.gfn(gfn))}`);
   }
 
   recoverTable(table: PageRef): void {
     const { tables } = this.vm.kvm;
     const gfn = tables.gfnOf(table, 0);
-    const ptep = this.places.table(
+    const ptep = this.addresses.table(
       tables.parentOf(table),
       tables.index(gfn, tables.levelOf(table) + 1),
     );
     this.event(
       'nxzap',
       'kvm_tdp_mmu_zap_possible_nx_huge_page',
-      `sp=${this.places.sp(table)} spt=${this.places.table(table)} ptep=${ptep} gfn=${hex(this.places.gfn(gfn))}`,
+      `sp=${this.addresses.sp(table)} spt=${this.addresses.table(table)} ptep=${ptep} gfn=${hex(this.addresses.gfn(gfn))}`,
     );
   }
 
@@ -251,7 +251,7 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
     this.event(
       'link_sp',
       'tdp_mmu_link_sp',
-      `sptep=${this.places.table(parent, index)} spt=${this.places.table(table)} shared=1`,
+      `sptep=${this.addresses.table(parent, index)} spt=${this.addresses.table(table)} shared=1`,
     );
   }
 
@@ -268,5 +268,5 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
   }
 }
 
-const addresses = (hva: number, pages: number): string =>
+const hvaRange = (hva: number, pages: number): string =>
   `start=${hex(hva * PAGE_BYTES)} end=${hex((hva + pages) * PAGE_BYTES)}`;

@@ -7,9 +7,9 @@ import type { Violation } from '../../../spec/machine/rule.ts';
 import { Engine, type EngineOptions } from '../../checker/engine.ts';
 import type { Scenario } from '../../checker/scenarios/scenario.ts';
 import { DECLARATIONS } from '../reader/event.ts';
-import { Places } from './address-map.ts';
+import { AddressMap } from './address-map.ts';
 import { DirectWriter } from './direct.ts';
-import { TOLD } from './emitted-events.ts';
+import { EMITTED_EVENTS } from './emitted-events.ts';
 import { probed } from './functions.ts';
 import { TraceLog } from './log.ts';
 import { writeSecure } from './secure.ts';
@@ -23,14 +23,14 @@ export interface Emission {
 
 /** What has to be known of a model before its events can be understood. */
 const declarations = (kind: VmKind, { kvm: { tables } }: Vm): string[] => [
-  `${DECLARATIONS.probes} ${TOLD[kind].join(' ')}`,
+  `${DECLARATIONS.probes} ${EMITTED_EVENTS[kind].join(' ')}`,
   `${DECLARATIONS.entries} ${tables.fanout}`,
   // a grace period waits for read sections only, not for who holds a lock
   `${DECLARATIONS.preemption} rt`,
 ];
 
 /** Subscribes to what the events tell of. */
-export type Writer = (vm: Vm, log: TraceLog, places: Places) => void;
+export type Writer = (vm: Vm, log: TraceLog, addresses: AddressMap) => void;
 
 /** Runs scenarios and writes them down; its VMs are built once. */
 export class Emitter {
@@ -59,7 +59,7 @@ export class Emitter {
     });
     const log = new TraceLog(engine.vm.m);
     const write: Writer = kind === 'vm' ? (...of) => direct.attach(...of) : writeSecure;
-    write(engine.vm, log, new Places(engine.vm.tdx.platform.indexBits));
+    write(engine.vm, log, new AddressMap(engine.vm.tdx.platform.indexBits));
     this.byKind.set(kind, { engine, log });
     return { engine, log };
   }

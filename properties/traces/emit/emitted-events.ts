@@ -20,7 +20,7 @@ const OF_TDS: readonly EventName[] = [
   'kvm_exit',
 ];
 
-export const TOLD: Readonly<Record<VmKind, readonly EventName[]>> = {
+export const EMITTED_EVENTS: Readonly<Record<VmKind, readonly EventName[]>> = {
   td: OF_TDS,
   'new-td': OF_TDS,
   vm: [

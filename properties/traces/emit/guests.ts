@@ -1,9 +1,13 @@
 /** Writes down when the vCPUs of an ordinary VM are in the guest, and when they flush their TLBs. */
 import type { Kvm } from '../../../spec/kvm/kvm.ts';
-import type { Places } from './address-map.ts';
+import type { AddressMap } from './address-map.ts';
 import type { TraceLog } from './log.ts';
 
-export function writeGuests({ listeners, m, vcpus }: Kvm, log: TraceLog, places: Places): void {
+export function writeGuests(
+  { listeners, m, vcpus }: Kvm,
+  log: TraceLog,
+  addresses: AddressMap,
+): void {
   /** Those that are in the guest: one that finds a request on its way does not get there. */
   const inside = new Set<number>();
   m.clearOnReset(inside);
@@ -25,7 +29,7 @@ export function writeGuests({ listeners, m, vcpus }: Kvm, log: TraceLog, places:
         );
     });
     tlb.onFlush.push(() =>
-      log.event('hwflush', 'vmx_flush_tlb_all+0x4', `vcpu=${places.vcpu(index)}`),
+      log.event('hwflush', 'vmx_flush_tlb_all+0x4', `vcpu=${addresses.vcpu(index)}`),
     );
   }
 }

@@ -15,7 +15,7 @@ import {
 } from '../../../spec/kvm/spte.ts';
 import { NO_PAGE, type PageRef } from '../../../spec/machine/pages.ts';
 import { isLinked } from '../../rules/state/entries.ts';
-import type { Places } from './address-map.ts';
+import type { AddressMap } from './address-map.ts';
 import { CallWriter } from './calls.ts';
 import { writeLock } from './locks.ts';
 import { SOFTIRQ, type TraceLog } from './log.ts';
@@ -27,30 +27,34 @@ import { writeVmState } from './vm-state.ts';
 const MIRROR_ROLE = 0x80 | 0xf00 | 0x6000 | (1 << 19);
 const RETRIED = -16;
 
-export function writeSecure(vm: Vm, log: TraceLog, places: Places): void {
-  const calls = new CallWriter(vm, log, places);
-  const mirror = new MirrorWriter(vm, log, places);
-  vm.m.onReset(() => tellOfBeginning(vm, log, places, mirror, calls));
-  writeLock(vm.mmuLock, vm.m, log, places.vm);
-  writeVmState(vm, log, places);
-  writeVcpus(vm, log, places);
+export function writeSecure(vm: Vm, log: TraceLog, addresses: AddressMap): void {
+  const calls = new CallWriter(vm, log, addresses);
+  const mirror = new MirrorWriter(vm, log, addresses);
+  vm.m.onReset(() => tellOfBeginning(vm, log, addresses, mirror, calls));
+  writeLock(vm.mmuLock, vm.m, log, addresses.vm);
+  writeVmState(vm, log, addresses);
+  writeVcpus(vm, log, addresses);
 }
 
 /** What the VM consists of before its scenario begins, as if its owner had just made it. */
 function tellOfBeginning(
   vm: Vm,
   log: TraceLog,
-  places: Places,
+  addresses: AddressMap,
   mirror: MirrorWriter,
   calls: CallWriter,
 ): void {
-  log.event('vm_init', 'kvm_mmu_init_tdp_mmu+0x4', `kvm=${places.vm}`);
-  log.event('wl', '_raw_write_lock+0x4', `lock=${places.vm}`);
-  log.event('wl_ret', 'kvm_mmu_init_tdp_mmu+0x8 <- _raw_write_lock', `lock=${places.vm}`);
-  log.event('alloc_root', 'kvm_tdp_mmu_alloc_root+0x4', `vcpu=${places.vcpu(0)} kvm=${places.vm}`);
+  log.event('vm_init', 'kvm_mmu_init_tdp_mmu+0x4', `kvm=${addresses.vm}`);
+  log.event('wl', '_raw_write_lock+0x4', `lock=${addresses.vm}`);
+  log.event('wl_ret', 'kvm_mmu_init_tdp_mmu+0x8 <- _raw_write_lock', `lock=${addresses.vm}`);
+  log.event(
+    'alloc_root',
+    'kvm_tdp_mmu_alloc_root+0x4',
+    `vcpu=${addresses.vcpu(0)} kvm=${addresses.vm}`,
+  );
   mirror.born(vm.mirror.root);
   tellOfTable(vm, vm.mirror.root, mirror, calls);
-  log.event('wu', '_raw_write_unlock+0x4', `lock=${places.vm}`);
+  log.event('wu', '_raw_write_unlock+0x4', `lock=${addresses.vm}`);
   if (vm.td.isRunnable()) calls.past('TDH.MR.FINALIZE', '');
 }
 
@@ -70,15 +74,15 @@ function tellOfTable(vm: Vm, table: PageRef, mirror: MirrorWriter, calls: CallWr
 class MirrorWriter {
   private readonly vm: Vm;
   private readonly log: TraceLog;
-  private readonly places: Places;
+  private readonly addresses: AddressMap;
   private readonly known = new Set<PageRef>();
   /** Entries that were empty and are FROZEN, by cell. */
   private readonly frozen = new Set<number>();
 
-  constructor(vm: Vm, log: TraceLog, places: Places) {
+  constructor(vm: Vm, log: TraceLog, addresses: AddressMap) {
     this.vm = vm;
     this.log = log;
-    this.places = places;
+    this.addresses = addresses;
     vm.m.clearOnReset(this.known);
     vm.m.clearOnReset(this.frozen);
     vm.mirror.listeners.push((table, index, before, after) =>
@@ -90,7 +94,7 @@ class MirrorWriter {
       log.event(
         'free_rcu',
         'tdp_mmu_free_sp_rcu_callback+0x4',
-        `spt=${places.table(page)}`,
+        `spt=${addresses.table(page)}`,
         SOFTIRQ,
       );
     });
@@ -123,27 +127,27 @@ class MirrorWriter {
 
   private place(table: PageRef, index: number): string {
     const {
-      places,
+      addresses,
       vm: { mirror },
     } = this;
     return (
-      `kvm=${places.vm} gfn=0x${places.gfn(mirror.gfnOf(table, index)).toString(16)} ` +
-      `level=${places.level(mirror.levelOf(table))}`
+      `kvm=${addresses.vm} gfn=0x${addresses.gfn(mirror.gfnOf(table, index)).toString(16)} ` +
+      `level=${addresses.level(mirror.levelOf(table))}`
     );
   }
 
   changed(table: PageRef, index: number, before: Spte, after: Spte): void {
-    const { places, vm, log } = this;
+    const { addresses, vm, log } = this;
     if (kindOfSpte(after) === TABLE && pageOfSpte(after) !== NO_PAGE)
-      this.born(pageOfSpte(after), places.table(table, index));
-    const level = places.level(vm.mirror.levelOf(table));
+      this.born(pageOfSpte(after), addresses.table(table, index));
+    const level = addresses.level(vm.mirror.levelOf(table));
     const isShared = vm.m.current >= 0 && !vm.mmuLock.heldForWrite(vm.m.current);
     log.event(
       'chg',
       '__handle_changed_spte+0x0',
-      `kvm=${places.vm} sp=${places.sp(table)} spt=${places.table(table)} ` +
-        `role=${this.role(table)} gfn=0x${places.gfn(vm.mirror.gfnOf(table, index)).toString(16)} level=${level} ` +
-        `old=${spteText(before, level, places)} new=${spteText(after, level, places)} shared=${isShared ? 1 : 0}`,
+      `kvm=${addresses.vm} sp=${addresses.sp(table)} spt=${addresses.table(table)} ` +
+        `role=${this.role(table)} gfn=0x${addresses.gfn(vm.mirror.gfnOf(table, index)).toString(16)} level=${level} ` +
+        `old=${spteText(before, level, addresses)} new=${spteText(after, level, addresses)} shared=${isShared ? 1 : 0}`,
     );
     if (kindOfSpte(before) === LEAF && kindOfSpte(after) === TABLE)
       this.known.add(pageOfSpte(after));
@@ -153,16 +157,16 @@ class MirrorWriter {
   born(table: PageRef, sptep = '0x0'): void {
     if (this.known.has(table)) return;
     this.known.add(table);
-    const { places, vm, log } = this;
+    const { addresses, vm, log } = this;
     log.event(
       'init_sp',
       'tdp_mmu_init_sp+0x0',
-      `sp=${places.sp(table)} spt=${places.table(table)} sptep=${sptep} ` +
-        `gfn=0x${places.gfn(vm.mirror.gfnOf(table, 0)).toString(16)} role=${this.role(table)}`,
+      `sp=${addresses.sp(table)} spt=${addresses.table(table)} sptep=${sptep} ` +
+        `gfn=0x${addresses.gfn(vm.mirror.gfnOf(table, 0)).toString(16)} role=${this.role(table)}`,
     );
   }
 
   private role(table: PageRef): string {
-    return `0x${(MIRROR_ROLE | this.places.level(this.vm.mirror.levelOf(table))).toString(16)}`;
+    return `0x${(MIRROR_ROLE | this.addresses.level(this.vm.mirror.levelOf(table))).toString(16)}`;
   }
 }

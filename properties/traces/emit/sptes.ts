@@ -18,7 +18,7 @@ import {
   WRITABLE,
   type Spte,
 } from '../../../spec/kvm/spte.ts';
-import type { Places } from './address-map.ts';
+import type { AddressMap } from './address-map.ts';
 
 /** Runs are told as the newest kernel would, on a processor that can have TDX. */
 export const LAYOUT = LAYOUTS['7.3'].ept;
@@ -36,11 +36,21 @@ const PERMISSIVE = {
  * `level` as KVM counts, from 1; `adDisabled`: of a root whose entries the hardware keeps no A and
  * D bits in.
  */
-export function spteText(spte: Spte, level: number, places: Places, adDisabled = false): string {
-  return `0x${encodeSpte(LAYOUT, fieldsOf(spte, level, places, adDisabled)).toString(16)}`;
+export function spteText(
+  spte: Spte,
+  level: number,
+  addresses: AddressMap,
+  adDisabled = false,
+): string {
+  return `0x${encodeSpte(LAYOUT, fieldsOf(spte, level, addresses, adDisabled)).toString(16)}`;
 }
 
-function fieldsOf(spte: Spte, level: number, places: Places, adDisabled: boolean): SpteFields {
+function fieldsOf(
+  spte: Spte,
+  level: number,
+  addresses: AddressMap,
+  adDisabled: boolean,
+): SpteFields {
   const adType = adDisabled ? 'disabled' : 'enabled';
   switch (kindOfSpte(spte)) {
     case FROZEN_KIND:
@@ -52,7 +62,7 @@ function fieldsOf(spte: Spte, level: number, places: Places, adDisabled: boolean
         ...NO_SPTE,
         ...PERMISSIVE,
         kind: 'table',
-        pfn: places.frameOfTable(pageOfSpte(spte)),
+        pfn: addresses.frameOfTable(pageOfSpte(spte)),
         adType,
         accessed: !adDisabled,
       };
@@ -63,7 +73,7 @@ function fieldsOf(spte: Spte, level: number, places: Places, adDisabled: boolean
         ...NO_SPTE,
         ...PERMISSIVE,
         kind: 'leaf',
-        pfn: places.frame(pageOfSpte(spte)),
+        pfn: addresses.frame(pageOfSpte(spte)),
         adType,
         large: level > 1,
         accessTracked: has(ACCESS_TRACKED),

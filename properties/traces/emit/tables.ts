@@ -6,7 +6,7 @@ import type { Kvm } from '../../../spec/kvm/kvm.ts';
 import type { Spte } from '../../../spec/kvm/spte.ts';
 import { DIRECT_TABLE, LINKED } from '../../../spec/kvm/tables.ts';
 import { pageNumberOf, type PageRef } from '../../../spec/machine/pages.ts';
-import type { Places } from './address-map.ts';
+import type { AddressMap } from './address-map.ts';
 import { SOFTIRQ, type TraceLog } from './log.ts';
 import { spteText } from './sptes.ts';
 import type { Lockless, Tasks } from './tasks.ts';
@@ -18,7 +18,7 @@ const AS_ID_SHIFT = 24;
 const HEX_PREFIX = 2;
 
 /** A change of an entry, in the words of events. */
-interface Told {
+interface EmittedChange {
   readonly table: PageRef;
   readonly index: number;
   readonly gfn: string;
@@ -32,18 +32,18 @@ const bare = (text: string): string => text.slice(HEX_PREFIX);
 export class TableWriter {
   private readonly kvm: Kvm;
   private readonly log: TraceLog;
-  private readonly places: Places;
+  private readonly addresses: AddressMap;
   private readonly tasks: Tasks;
 
-  constructor(kvm: Kvm, log: TraceLog, places: Places, tasks: Tasks) {
+  constructor(kvm: Kvm, log: TraceLog, addresses: AddressMap, tasks: Tasks) {
     this.kvm = kvm;
     this.log = log;
-    this.places = places;
+    this.addresses = addresses;
     this.tasks = tasks;
     const { m, pages, rcu, roots, tables } = kvm;
     tables.onReady.push((table, parent) => {
       const gfn = tables.gfnOf(table, 0);
-      this.born(table, places.table(parent, tables.index(gfn, tables.levelOf(table) + 1)));
+      this.born(table, addresses.table(parent, tables.index(gfn, tables.levelOf(table) + 1)));
     });
     roots.listeners.push({ linked: (root) => this.born(root, '0x0') });
     // what was read is what its writer goes by, and tells as the old value
@@ -60,7 +60,7 @@ export class TableWriter {
       log.event(
         'free_rcu',
         'tdp_mmu_free_sp_rcu_callback+0x4',
-        `head=${places.head(page)} spt=${places.table(page)}`,
+        `head=${addresses.head(page)} spt=${addresses.table(page)}`,
         SOFTIRQ,
       );
     });
@@ -73,14 +73,14 @@ export class TableWriter {
   }
 
   private gfn(table: PageRef, index: number): string {
-    return `0x${this.places.gfn(this.kvm.tables.gfnOf(table, index)).toString(16)}`;
+    return `0x${this.addresses.gfn(this.kvm.tables.gfnOf(table, index)).toString(16)}`;
   }
 
   role(table: PageRef): string {
     const { roots, tables } = this.kvm;
     const root = tables.rootOf(table);
     const invalid = root === table && roots.isInvalid(root) ? INVALID : 0;
-    const level = this.places.level(tables.levelOf(table));
+    const level = this.addresses.level(tables.levelOf(table));
     return `0x${(ROLE | invalid | level | (roots.asIdOf(root) << AS_ID_SHIFT)).toString(16)}`;
   }
 
@@ -88,7 +88,7 @@ export class TableWriter {
     this.log.event(
       'init_sp',
       'tdp_mmu_init_sp+0x0',
-      `sp=${this.places.sp(table)} spt=${this.places.table(table)} ` +
+      `sp=${this.addresses.sp(table)} spt=${this.addresses.table(table)} ` +
         `sptep=${sptep} gfn=${this.gfn(table, 0)} role=${this.role(table)}`,
     );
   }
@@ -96,12 +96,12 @@ export class TableWriter {
   private written(table: PageRef, index: number, before: Spte, after: Spte): void {
     const {
       kvm: { roots, tables },
-      places,
+      addresses,
     } = this;
     if (!this.isKnown(table) || before === after) return;
-    const level = places.level(tables.levelOf(table));
+    const level = addresses.level(tables.levelOf(table));
     const text = (spte: Spte): string =>
-      spteText(spte, level, places, roots.adDisabled(tables.rootOf(table)));
+      spteText(spte, level, addresses, roots.adDisabled(tables.rootOf(table)));
     const { lockless } = this.tasks.mine;
     const told = {
       table,
@@ -115,31 +115,31 @@ export class TableWriter {
     else this.past(lockless, told);
   }
 
-  private changed({ table, gfn, level, before, after }: Told): void {
+  private changed({ table, gfn, level, before, after }: EmittedChange): void {
     const {
       kvm: { m, mmuLock },
-      places,
+      addresses,
     } = this;
     const shared = this.tasks.mine.shared.at(-1) ?? !mmuLock.heldForWrite(m.current);
     this.log.event(
       'chg',
       '__handle_changed_spte+0x0',
-      `kvm=${places.vm} sp=${places.sp(table)} spt=${places.table(table)} ` +
+      `kvm=${addresses.vm} sp=${addresses.sp(table)} spt=${addresses.table(table)} ` +
         `role=${this.role(table)} gfn=${gfn} level=${level} old=${before} new=${after} shared=${shared ? 1 : 0}`,
     );
   }
 
   /** Changes that the function does not hear of. */
-  private past(writer: Lockless, { table, index, gfn, level, before, after }: Told): void {
+  private past(writer: Lockless, { table, index, gfn, level, before, after }: EmittedChange): void {
     const {
       kvm: { roots, tables },
-      places,
+      addresses,
     } = this;
     if (writer === 'fault') {
       this.log.tracepoint(
         'fast_page_fault',
         `vcpu 0 gva ${bare(gfn)}000 error_code P|W|U|0x100000000 ` +
-          `sptep ${bare(places.table(table, index))} old ${before} new ${bare(after)} spurious 0 fixed 1`,
+          `sptep ${bare(addresses.table(table, index))} old ${before} new ${bare(after)} spurious 0 fixed 1`,
       );
       return;
     }

@@ -4,7 +4,7 @@ import type { Machine } from '../../../spec/machine/machine.ts';
 /** Those who change entries past the function that tells of changes, each with an event of its own. */
 export type Lockless = 'fault' | 'age' | 'report';
 
-export class Doing {
+export class TaskState {
   /**
    * The modes of mmu_lock that the functions that it is in rely on, the innermost last: true is
    * read.
@@ -19,7 +19,7 @@ export class Doing {
 
 export class Tasks {
   private readonly m: Machine;
-  private readonly tasks = new Map<number, Doing>();
+  private readonly tasks = new Map<number, TaskState>();
 
   constructor(m: Machine) {
     this.m = m;
@@ -27,8 +27,8 @@ export class Tasks {
   }
 
   /** The current one. */
-  get mine(): Doing {
-    const known = this.tasks.get(this.m.current) ?? new Doing();
+  get mine(): TaskState {
+    const known = this.tasks.get(this.m.current) ?? new TaskState();
     this.tasks.set(this.m.current, known);
     return known;
   }

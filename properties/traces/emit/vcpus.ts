@@ -2,7 +2,7 @@
 import type { Vm } from '../../../impl/vm/vm.ts';
 import { SUCCESS, toRax } from '../../../spec/tdx/status.ts';
 import { VCPU_ACTIVE, VP } from '../../../spec/tdx/td.ts';
-import type { Places } from './address-map.ts';
+import type { AddressMap } from './address-map.ts';
 import type { TraceLog } from './log.ts';
 
 const ENTERS = 'TDH.VP.ENTER';
@@ -12,16 +12,16 @@ const REGISTERS = 'rip 0x0 info1 0x0 info2 0x0 intr_info 0x0 error_code 0x0 requ
 class VcpuWriter {
   private readonly vm: Vm;
   private readonly log: TraceLog;
-  private readonly places: Places;
+  private readonly addresses: AddressMap;
   /** By actor: the vCPU that it runs, from when it first enters. */
   private readonly running = new Map<number, number>();
   /** By actor: the vCPU whose fault it handles. */
   private readonly faulting = new Map<number, number>();
 
-  constructor(vm: Vm, log: TraceLog, places: Places) {
+  constructor(vm: Vm, log: TraceLog, addresses: AddressMap) {
     this.vm = vm;
     this.log = log;
-    this.places = places;
+    this.addresses = addresses;
     vm.m.clearOnReset(this.running);
     vm.m.clearOnReset(this.faulting);
     vm.tdx.listeners.push({
@@ -49,22 +49,26 @@ class VcpuWriter {
   }
 
   private vcpu(index: number): string {
-    return `vcpu=${this.places.vcpu(index)}`;
+    return `vcpu=${this.addresses.vcpu(index)}`;
   }
 
   private enters(index: number): void {
     const {
       log,
-      places,
+      addresses,
       running,
       vm: { m },
     } = this;
     // its MMU is seen to before it first enters
     if (!running.has(m.current))
-      log.event('alloc_root', 'kvm_tdp_mmu_alloc_root+0x4', `${this.vcpu(index)} kvm=${places.vm}`);
+      log.event(
+        'alloc_root',
+        'kvm_tdp_mmu_alloc_root+0x4',
+        `${this.vcpu(index)} kvm=${addresses.vm}`,
+      );
     running.set(m.current, index);
     log.tracepoint('kvm_entry', `vcpu ${index}, ${REGISTERS}`);
-    log.event('tdh_vp_enter', 'tdh_vp_enter+0x4', `vp=${places.vcpu(index)}`);
+    log.event('tdh_vp_enter', 'tdh_vp_enter+0x4', `vp=${addresses.vcpu(index)}`);
   }
 
   private left(index: number, rax: bigint): void {
@@ -80,11 +84,11 @@ class VcpuWriter {
   private faults(gfn: number): void {
     const vcpu = this.faulting.get(this.vm.m.current);
     if (vcpu === undefined) return;
-    const { log, places } = this;
+    const { log, addresses } = this;
     log.event(
       'tdp_fault',
       'kvm_tdp_page_fault+0x4',
-      `${this.vcpu(vcpu)} kvm=${places.vm} gfn=0x${places.gfn(gfn).toString(16)}`,
+      `${this.vcpu(vcpu)} kvm=${addresses.vm} gfn=0x${addresses.gfn(gfn).toString(16)}`,
     );
     this.askForEvents(vcpu);
   }
@@ -124,5 +128,5 @@ class VcpuWriter {
   }
 }
 
-export const writeVcpus = (vm: Vm, log: TraceLog, places: Places): VcpuWriter =>
-  new VcpuWriter(vm, log, places);
+export const writeVcpus = (vm: Vm, log: TraceLog, addresses: AddressMap): VcpuWriter =>
+  new VcpuWriter(vm, log, addresses);

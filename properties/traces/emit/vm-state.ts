@@ -1,6 +1,6 @@
 /** Writes down what else KVM does about a TD: bars entries, gives it up, deletes memslots. */
 import type { Vm } from '../../../impl/vm/vm.ts';
-import type { Places } from './address-map.ts';
+import type { AddressMap } from './address-map.ts';
 import type { TraceLog } from './log.ts';
 
 /** KVM_REQ_VM_DEAD, with the bits that say that it is waited for and wakes nobody up. */
@@ -8,8 +8,8 @@ const REQ_VM_DEAD = 0x301;
 
 const hex = (value: number): string => `0x${value.toString(16)}`;
 
-export function writeVmState(vm: Vm, log: TraceLog, places: Places): void {
-  const kvm = `kvm=${places.vm}`;
+export function writeVmState(vm: Vm, log: TraceLog, addresses: AddressMap): void {
+  const kvm = `kvm=${addresses.vm}`;
   vm.m.onWrite.push((cell, _before, after) => {
     if (cell === vm.td.dead)
       log.event('request', 'kvm_make_all_cpus_request+0x4', `${kvm} req=${hex(REQ_VM_DEAD)}`);
@@ -19,11 +19,11 @@ export function writeVmState(vm: Vm, log: TraceLog, places: Places): void {
   });
   vm.listeners.push({
     slotRemovalBegan: (gfn, pages) => {
-      const n = places.gfn(gfn + pages) - places.gfn(gfn);
+      const n = addresses.gfn(gfn + pages) - addresses.gfn(gfn);
       log.event(
         'slot',
         'kvm_arch_flush_shadow_memslot+0x4',
-        `${kvm} gfn=${hex(places.gfn(gfn))} n=${hex(n)}`,
+        `${kvm} gfn=${hex(addresses.gfn(gfn))} n=${hex(n)}`,
       );
     },
     slotRemoved: () =>

@@ -1,7 +1,7 @@
 /** Who writes SPTEs, and over what: K1 to K3; and what broke a chain otherwise: K10, K13. */
 import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
 import type { EventName } from '../reader/event-table.ts';
-import { valuesOf, type Broken, type Change } from '../state/change.ts';
+import { valuesOf, type BrokenChain, type Change } from '../state/change.ts';
 import { has, hexOf, kindOf, FROZEN, LEAF } from '../state/spte.ts';
 import { PREFILLED } from '../state/table.ts';
 import { EXCLUSIVE, SHARED, type Hold, type Mode } from '../state/task.ts';
@@ -30,7 +30,7 @@ function needed(world: World, c: Change): Mode | null {
 function judgeLock(world: World, report: TraceReporter, c: Change): void {
   const mode = needed(world, c);
   if (mode === null) return;
-  if (!world.tellsLocksOf(c.task, c.vm)) {
+  if (!world.recordsLocksOf(c.task, c.vm)) {
     report.unjudged(`no event of a lock is recorded for ${c.task.name}`);
     return;
   }
@@ -116,7 +116,7 @@ const K1: TraceRule = {
 };
 
 /** The events of those who write by themselves, where it could have been one of them. */
-function lockless(world: World, { fromHi, fromLo, toHi, toLo }: Broken): EventName[] {
+function lockless(world: World, { fromHi, fromLo, toHi, toLo }: BrokenChain): EventName[] {
   const layout = world.kernel?.layout;
   const theirs =
     layout === undefined ? 0 : layout.writable.lo | layout.accessed.lo | layout.dirty.lo;
@@ -128,7 +128,7 @@ function lockless(world: World, { fromHi, fromLo, toHi, toLo }: Broken): EventNa
 }
 
 /** The rule that a broken chain is against. */
-function ruleOf(world: World, { fromHi, fromLo, level, known, mode, direct }: Broken): string {
+function ruleOf(world: World, { fromHi, fromLo, level, known, mode, direct }: BrokenChain): string {
   const layout = world.kernel?.layout;
   if (known === PREFILLED) return 'K13';
   if (layout !== undefined && kindOf(layout, level, fromHi, fromLo) === FROZEN) return 'K10';
@@ -140,7 +140,7 @@ function ruleOf(world: World, { fromHi, fromLo, level, known, mode, direct }: Br
  * have no names, those of faults, which say in which table they are by being one; and of FROZEN,
  * which stays until its page is another table's, that of its becoming one.
  */
-const explaining = (world: World, b: Broken): EventName[] => [
+const explaining = (world: World, b: BrokenChain): EventName[] => [
   ...lockless(world, b),
   ...(world.kernel?.namesTables === false
     ? ['map' as const]
@@ -156,7 +156,7 @@ const broken = (id: string, premise: (c: Change) => boolean): TraceRule => ({
     world.listeners.changing.push((c) => {
       if (c.fit !== 'unknown' && premise(c)) report.exercised(c.vm);
     });
-    world.listeners.broken.push((b) => {
+    world.listeners.chainBroken.push((b) => {
       if (ruleOf(world, b) !== id) return;
       const gfn = b.table.gfnOf(b.index).toString(16);
       report.violated(

@@ -87,7 +87,7 @@ const K12: TraceRule = {
   watch: (world, report) => {
     const forbidden = new Map<Vm, Suspect[]>();
     world.on('inval_roots', (e, task) => forbidden.delete(world.vmOf(e, task)));
-    // where that is not told, it is that they are zapped
+    // where no event shows it, it is that they are zapped
     world.on('zap_inval', (e, task) => {
       if (!world.hasSeen('inval_roots')) forbidden.delete(world.vmOf(e, task));
     });

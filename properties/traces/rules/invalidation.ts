@@ -1,7 +1,6 @@
 /** Pages that the primary MMU takes back: K22, K34, K37 to K39. */
 import type { TraceEvent } from '../reader/event.ts';
 import { valuesOf } from '../state/change.ts';
-import { followUnderway } from '../state/invalidated-range.ts';
 import { someLeaf } from '../state/leaves.ts';
 import { isYield } from '../state/locks.ts';
 import type { Invalidation, Notifiers, Range } from '../state/notifiers.ts';
@@ -10,7 +9,13 @@ import type { Table } from '../state/table.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
-import { LOCK_PAIRS, type Cause, type TraceReporter, type TraceRule } from './rule.ts';
+import {
+  LOCK_PAIRS,
+  type Cause,
+  type DerivedState,
+  type TraceReporter,
+  type TraceRule,
+} from './rule.ts';
 
 const rangeText = ({ start, end }: Range): string =>
   `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)}`;
@@ -79,7 +84,7 @@ class Sequence {
     world.listeners.forgetting.push(() => this.next.clear());
   }
 
-  /** Null before anything has told, and when it may be of another VM at the same address. */
+  /** Null before an event shows it, and when it may be of another VM at the same address. */
   of(vm: Vm): number | null {
     return vm.dying ? null : (this.next.get(vm) ?? null);
   }
@@ -96,9 +101,9 @@ function judgeFault(
   world: World,
   report: TraceReporter,
   notifiers: Notifiers,
+  invalidated: DerivedState['invalidated'],
   sequence: Sequence,
 ): void {
-  const underway = followUnderway(world, notifiers);
   world.on('map', (e, task) => {
     const { vm } = task;
     if (vm === null || !e.has('mmu_seq') || (e.high('pfn') & NO_PAGE) !== 0) return;
@@ -114,12 +119,12 @@ function judgeFault(
       );
       return;
     }
-    const present = underway.get(vm);
-    if (present === undefined || gfn < present.start || gfn >= present.end) return;
+    const range = invalidated.get(vm);
+    if (range === undefined || gfn < range.start || gfn >= range.end) return;
     report.violated(
       { ...at, unless: ['inv_end'] },
       `GFN 0x${gfn.toString(16)} is mapped while it is invalidated`,
-      [...present.begun].map(([{ name }, line]) => ({ line, what: `${name} invalidates` })),
+      [...range.begun].map(([{ name }, line]) => ({ line, what: `${name} invalidates` })),
     );
   });
   // where a fault does not say what it maps
@@ -132,7 +137,7 @@ function judgeFault(
     )
       return;
     report.exercised(c.vm);
-    for (const invalidation of notifiers.goingOn(c.vm)) {
+    for (const invalidation of notifiers.activeIn(c.vm)) {
       if (!invalidation.ranges.some(({ start, end }) => c.gfn >= start && c.gfn < end)) continue;
       report.violated(c, `mapped while it is invalidated: ${valuesOf(c)}`, [began(invalidation)]);
     }
@@ -142,14 +147,14 @@ function judgeFault(
 const K37: TraceRule = {
   id: 'K37',
   needs: ['map'],
-  watch: (world, report, { notifiers }) => {
+  watch: (world, report, { invalidated, notifiers }) => {
     const sequence = new Sequence(world);
     world.on('inv_end', (e, task) => {
       const vm = world.vmOf(e, task);
       // the kernel says what it was before
       sequence.is(vm, Math.max(sequence.of(vm) ?? 0, e.number('seq')) + 1);
     });
-    judgeFault(world, report, notifiers, sequence);
+    judgeFault(world, report, notifiers, invalidated, sequence);
   },
 };
 
@@ -172,7 +177,7 @@ const K38: TraceRule = {
       sequence.is(vm, seq);
     });
     const count = (vm: Vm, task: Task, e: TraceEvent): void => {
-      const going = notifiers.goingOn(vm);
+      const going = notifiers.activeIn(vm);
       if (!e.has('inprog') || e.low('inprog') >= going.length) return;
       report.violated(
         { line: e.line, task, vm },
@@ -185,7 +190,7 @@ const K38: TraceRule = {
     world.on('inv_end', (e, task) => {
       const vm = world.vmOf(e, task);
       sequence.is(vm, e.number('seq') + 1);
-      if (!world.tellsLocksOf(task, vm) || task.holdOn(vm.id)?.mode === EXCLUSIVE) return;
+      if (!world.recordsLocksOf(task, vm) || task.holdOn(vm.id)?.mode === EXCLUSIVE) return;
       report.violated(
         { line: e.line, task, vm },
         'an invalidation ends without mmu_lock held for write',

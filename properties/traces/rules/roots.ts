@@ -162,7 +162,8 @@ const K32: TraceRule = {
     world.on('inval_roots', (e, task) => {
       const { vm } = task;
       // where nothing runs any more nobody has to be kept out
-      if (vm === null || vm.dying || vm.uninitialised > 0 || !world.tellsLocksOf(task, vm)) return;
+      if (vm === null || vm.dying || vm.uninitialised > 0 || !world.recordsLocksOf(task, vm))
+        return;
       report.exercised(vm);
       if (task.holdOn(vm.id)?.mode === EXCLUSIVE) return;
       const runners = new Set([...world.tasks.values()].filter(({ runs }) => runs === vm));

@@ -1,7 +1,8 @@
 /** Rules as traces are judged by them. What a rule says is said once, by the K rule of the same id. */
 import type { EventName } from '../reader/event-table.ts';
+import type { InvalidatedRange } from '../state/invalidated-range.ts';
 import type { Notifiers } from '../state/notifiers.ts';
-import type { Debts } from '../state/pending-flushes.ts';
+import type { PendingFlushes } from '../state/pending-flushes.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
@@ -33,10 +34,11 @@ export interface TraceReporter {
   unjudged(why: string): void;
 }
 
-/** What several rules follow together. */
-export interface Accounts {
+/** State derived from events that several rules read. */
+export interface DerivedState {
   readonly notifiers: Notifiers;
-  readonly debts: Debts;
+  readonly invalidated: ReadonlyMap<Vm, InvalidatedRange>;
+  readonly flushes: PendingFlushes;
   readonly tds: Tds;
 }
 
@@ -61,5 +63,5 @@ export interface TraceRule {
   readonly needsOne?: readonly EventName[];
   /** Events of which there cannot be the first without the second. */
   readonly pairs?: readonly (readonly [EventName, EventName])[];
-  watch(world: World, report: TraceReporter, accounts: Accounts): void;
+  watch(world: World, report: TraceReporter, state: DerivedState): void;
 }

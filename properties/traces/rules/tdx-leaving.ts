@@ -9,8 +9,8 @@ import { valuesOf, type Change } from '../state/change.ts';
 import { FROZEN, isPresent, LEAF, pagesAt, TABLE, kindOf } from '../state/spte.ts';
 import { KNOWN } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
-import { told, type TracedCall } from '../tdx/call.ts';
-import { LOCKS_TOLD, type Tds } from '../tdx/follow.ts';
+import { eventsOf, type TracedCall } from '../tdx/call.ts';
+import { LOCK_MODE_PAIRS, type Tds } from '../tdx/follow.ts';
 import { keyOf, nameOfKey, type Key, type Td } from '../tdx/td.ts';
 import type { TraceReporter, TraceRule } from './rule.ts';
 import { onMirror } from './tdx-mirror.ts';
@@ -49,7 +49,7 @@ function watchDebts(
       if (debt.task !== task || debt.td.vm.id !== lock) continue;
       owed.delete(key);
       if (debt.td.isDead) continue;
-      const unless = [...told(by), 'request'] as const;
+      const unless = [...eventsOf(by), 'request'] as const;
       report.violated(
         { line: tds.world.e.line, task, vm: debt.td.vm, unless },
         unpaid(nameOfKey(key)),
@@ -62,8 +62,8 @@ function watchDebts(
 
 const K47: TraceRule = {
   id: 'K47',
-  needs: ['chg', ...told('tdh_mem_page_remove')],
-  pairs: LOCKS_TOLD,
+  needs: ['chg', ...eventsOf('tdh_mem_page_remove')],
+  pairs: LOCK_MODE_PAIRS,
   watch: (_, report, { tds }) => {
     tds.began.push((td, task, call) => {
       if (call.name !== 'tdh_mem_page_remove' || tds.mayWrite(td, task)) return;
@@ -102,15 +102,15 @@ function whatIsWrong(tds: Tds, td: Td, task: Task, call: TracedCall): string | n
 
 const K48: TraceRule = {
   id: 'K48',
-  needs: ['chg', ...told('tdh_mem_range_block')],
-  pairs: LOCKS_TOLD,
+  needs: ['chg', ...eventsOf('tdh_mem_range_block')],
+  pairs: LOCK_MODE_PAIRS,
   watch: (_, report, { tds }) => {
     tds.began.push((td, task, call) => {
       if (!ABOUT_ENTRY.test(call.name) || td.isFlushed) return;
       const wrong = whatIsWrong(tds, td, task, call);
       if (wrong !== null || (TAKES_TABLE.has(call.name) && call.before?.holds === 'table'))
         report.exercised(td.vm);
-      const unless = call.name === 'tdh_mem_sept_remove' ? told('tdh_mem_page_remove') : [];
+      const unless = call.name === 'tdh_mem_sept_remove' ? eventsOf('tdh_mem_page_remove') : [];
       if (wrong !== null) report.violated({ line: call.line, task, vm: td.vm, unless }, wrong);
     });
     watchDebts(
@@ -214,14 +214,14 @@ const TOO_EARLY: readonly (readonly [CallName, Status, string])[] = [
 
 const K62: TraceRule = {
   id: 'K62',
-  needs: told('tdh_mng_vpflushdone'),
+  needs: eventsOf('tdh_mng_vpflushdone'),
   watch: (_, report, { tds }) => {
     tds.began.push((td, task, call) => {
       for (const [name, missing, ...by] of MISSING) {
-        if (!name.test(call.name) || !td.isWhole) continue;
+        if (!name.test(call.name) || !td.isSeenFromStart) continue;
         report.exercised(td.vm);
         const what = missing(tds, td);
-        const where = { line: call.line, task, vm: td.vm, unless: by.flatMap(told) };
+        const where = { line: call.line, task, vm: td.vm, unless: by.flatMap(eventsOf) };
         if (what !== null) report.violated(where, `${call.name} is called, ${what}`);
       }
     });

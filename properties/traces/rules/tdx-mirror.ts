@@ -3,8 +3,8 @@ import type { CallName } from '../reader/event-table.ts';
 import { valuesOf, type Change } from '../state/change.ts';
 import { frameOf, isPresent, pagesAt, TABLE } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
-import { told, type TracedCall } from '../tdx/call.ts';
-import { LOCKS_TOLD, type Tds } from '../tdx/follow.ts';
+import { eventsOf, type TracedCall } from '../tdx/call.ts';
+import { LOCK_MODE_PAIRS, type Tds } from '../tdx/follow.ts';
 import { alignTo, describe, keyOf, nameOfKey, type Entry, type Key, type Td } from '../tdx/td.ts';
 import type { TraceRule } from './rule.ts';
 
@@ -48,7 +48,7 @@ function agrees(c: Change, { holds, frame, blockedIn }: Entry): boolean {
 const K44: TraceRule = {
   id: 'K44',
   needs: ['chg'],
-  pairs: LOCKS_TOLD,
+  pairs: LOCK_MODE_PAIRS,
   watch: (_, report, { tds }) => {
     const inHook = followHooks(tds);
     onMirror(tds, (c, td) => {
@@ -59,7 +59,7 @@ const K44: TraceRule = {
       if (agrees(c, entry)) return;
       const by: readonly CallName[] =
         c.newKind === TABLE ? ['tdh_mem_sept_add'] : ['tdh_mem_page_add', 'tdh_mem_page_aug'];
-      const where = { line: c.line, task: c.task, vm: c.vm, unless: by.flatMap(told) };
+      const where = { line: c.line, task: c.task, vm: c.vm, unless: by.flatMap(eventsOf) };
       report.violated(
         where,
         `the mirror has it, and the Secure EPT is ${describe(entry)} there: ${valuesOf(c)}`,
@@ -78,7 +78,7 @@ const K44: TraceRule = {
 
 const K45: TraceRule = {
   id: 'K45',
-  needs: told('tdh_mem_sept_add'),
+  needs: eventsOf('tdh_mem_sept_add'),
   watch: (_, report, { tds }) => {
     tds.began.push((td, task, call) => {
       if (!ADDS.has(call.name) || call.level === td.root?.level) return;
@@ -87,7 +87,7 @@ const K45: TraceRule = {
       if (parent === null) return report.unjudged('what the Secure EPT had when the trace began');
       report.exercised(td.vm);
       if (parent.holds === 'table' && parent.blockedIn < 0) return;
-      const unless = parent.holds === 'leaf' ? told('tdh_mem_page_demote') : [];
+      const unless = parent.holds === 'leaf' ? eventsOf('tdh_mem_page_demote') : [];
       report.violated(
         { line: call.line, task, vm: td.vm, unless },
         `${call.name} for ${nameOfKey(call.key)} before there is a table at ${nameOfKey(above)}: that is ${describe(parent)}`,
@@ -99,11 +99,11 @@ const K45: TraceRule = {
 const K46: TraceRule = {
   id: 'K46',
   needs: ['chg'],
-  pairs: LOCKS_TOLD,
+  pairs: LOCK_MODE_PAIRS,
   watch: (_, report, { tds }) => {
     onMirror(tds, (c, td) => {
       if (!isPresent(c.oldKind)) return;
-      if (!tds.world.tellsLocksOf(c.task, c.vm))
+      if (!tds.world.recordsLocksOf(c.task, c.vm))
         return report.unjudged(`no event of a lock is recorded for ${c.task.name}`);
       report.exercised(c.vm);
       if (!tds.mayWrite(td, c.task)) {
@@ -128,7 +128,7 @@ const K49: TraceRule = {
       if (entry === null) return report.unjudged('what the Secure EPT had when the trace began');
       report.exercised(c.vm);
       if (agrees(c, entry)) return;
-      const unless = told(c.newKind === TABLE ? 'tdh_mem_page_demote' : 'tdh_mem_page_promote');
+      const unless = eventsOf(c.newKind === TABLE ? 'tdh_mem_page_demote' : 'tdh_mem_page_promote');
       report.violated(
         { line: c.line, task: c.task, vm: c.vm, unless },
         `the module was not asked for that, and has a ${describe(entry)} there: ${valuesOf(c)}`,

@@ -5,9 +5,9 @@
 import { PREVIOUS_TLB_EPOCH_BUSY } from '../../../spec/tdx/status.ts';
 import type { CallName } from '../reader/event-table.ts';
 import type { Task } from '../state/task.ts';
-import { told, type TracedCall } from '../tdx/call.ts';
+import { eventsOf, type TracedCall } from '../tdx/call.ts';
 import { framesOf } from '../tdx/effects.ts';
-import { LOCKS_TOLD } from '../tdx/follow.ts';
+import { LOCK_MODE_PAIRS } from '../tdx/follow.ts';
 import { describe, nameOfKey, type Td } from '../tdx/td.ts';
 import type { TraceRule } from './rule.ts';
 
@@ -22,7 +22,7 @@ const hex = (frame: number): string => `0x${frame.toString(16)}`;
 
 const K51: TraceRule = {
   id: 'K51',
-  needs: [...told(REMOVE), 'reset_page'],
+  needs: [...eventsOf(REMOVE), 'reset_page'],
   watch: (world, report, { tds }) => {
     const failed = new Map<number, TracedCall>();
     tds.ended.push((td, _task, call) => {
@@ -47,11 +47,12 @@ const K51: TraceRule = {
 
 const K52: TraceRule = {
   id: 'K52',
-  needs: told('tdh_mr_finalize'),
+  needs: eventsOf('tdh_mr_finalize'),
   watch: (_, report, { tds }) => {
     tds.began.push((td, task, call) => {
       if (call.name !== 'tdh_mem_page_aug' && call.name !== 'tdh_mem_page_add') return;
-      if (!td.isWhole) return report.unjudged('whether the TD was finalized before the trace');
+      if (!td.isSeenFromStart)
+        return report.unjudged('whether the TD was finalized before the trace');
       report.exercised(td.vm);
       const isAdd = call.name === 'tdh_mem_page_add';
       const where = { line: call.line, task, vm: td.vm };
@@ -82,8 +83,8 @@ function tooEarly(td: Td, call: TracedCall): readonly [string, number] | null {
 
 const K54: TraceRule = {
   id: 'K54',
-  needs: [...told(REMOVE), ...told('tdh_mem_range_block'), ...told('tdh_mem_track')],
-  pairs: [...LOCKS_TOLD, ['kvm_entry', 'kvm_exit']],
+  needs: [...eventsOf(REMOVE), ...eventsOf('tdh_mem_range_block'), ...eventsOf('tdh_mem_track')],
+  pairs: [...LOCK_MODE_PAIRS, ['kvm_entry', 'kvm_exit']],
   watch: (world, report, { tds }) => {
     /** Frames whose lines may be in a cache under the TD's key. */
     const cached = new Map<number, TracedCall>();
@@ -112,7 +113,7 @@ const K54: TraceRule = {
       const call = cached.get(frame);
       if (call === undefined) return;
       report.violated(
-        { line, task, vm: task.vm, unless: told('tdh_phymem_page_wbinvd') },
+        { line, task, vm: task.vm, unless: eventsOf('tdh_phymem_page_wbinvd') },
         `the host uses page ${hex(frame)}, whose cache lines were not written back`,
         [{ line: call.line, what: 'it was removed' }],
       );
@@ -123,8 +124,8 @@ const K54: TraceRule = {
 
 const K55: TraceRule = {
   id: 'K55',
-  needs: told('tdh_mem_track'),
-  pairs: LOCKS_TOLD,
+  needs: eventsOf('tdh_mem_track'),
+  pairs: LOCK_MODE_PAIRS,
   watch: (_, report, { tds }) => {
     tds.began.push((td, task, call) => {
       if (call.name !== 'tdh_mem_track') return;
@@ -156,8 +157,8 @@ const MUST_SUCCEED: ReadonlySet<CallName> = new Set([
 
 const K56: TraceRule = {
   id: 'K56',
-  needs: [...told('tdh_mem_range_block'), ...told('tdh_mem_track'), ...told(REMOVE)],
-  pairs: [...LOCKS_TOLD, ['kvm_entry', 'kvm_exit'], ['bar', 'unbar']],
+  needs: [...eventsOf('tdh_mem_range_block'), ...eventsOf('tdh_mem_track'), ...eventsOf(REMOVE)],
+  pairs: [...LOCK_MODE_PAIRS, ['kvm_entry', 'kvm_exit'], ['bar', 'unbar']],
   watch: (world, report, { tds }) => {
     const refused = new Map<Task, TracedCall>();
     const isSecond = (task: Task, { name, key }: TracedCall): boolean => {

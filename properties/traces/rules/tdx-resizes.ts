@@ -7,8 +7,8 @@ import {
 import type { CallName } from '../reader/event-table.ts';
 import { isPresent } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
-import { told, type TracedCall } from '../tdx/call.ts';
-import { LOCKS_TOLD, type Tds } from '../tdx/follow.ts';
+import { eventsOf, type TracedCall } from '../tdx/call.ts';
+import { LOCK_MODE_PAIRS, type Tds } from '../tdx/follow.ts';
 import {
   describe,
   gfnOf,
@@ -31,7 +31,7 @@ const UNBLOCKS: ReadonlySet<CallName> = new Set([
   DEMOTE,
   PROMOTE,
 ]);
-const ENDED_BY = [...UNBLOCKS].flatMap(told);
+const ENDED_BY = [...UNBLOCKS].flatMap(eventsOf);
 
 /**
  * Entries that somebody has to settle before it releases mmu_lock: `owes` says when that is so,
@@ -87,8 +87,8 @@ function watchBlocked(tds: Tds, report: TraceReporter, of: Entry['holds'], what:
 
 const K65: TraceRule = {
   id: 'K65',
-  needs: told(DEMOTE),
-  pairs: LOCKS_TOLD,
+  needs: eventsOf(DEMOTE),
+  pairs: LOCK_MODE_PAIRS,
   watch: (world, report, { tds }) => {
     tds.began.push((td, task, call) => {
       if (call.name !== DEMOTE) return;
@@ -119,8 +119,8 @@ const PATIENCE = 16;
 
 const K66: TraceRule = {
   id: 'K66',
-  needs: told(DEMOTE),
-  pairs: LOCKS_TOLD,
+  needs: eventsOf(DEMOTE),
+  pairs: LOCK_MODE_PAIRS,
   watch: (world, report, { tds }) => {
     let inARow = 0;
     tds.ended.push((td, task, call) => {
@@ -152,8 +152,8 @@ const K66: TraceRule = {
 
 const K67: TraceRule = {
   id: 'K67',
-  needs: told(PROMOTE),
-  pairs: LOCKS_TOLD,
+  needs: eventsOf(PROMOTE),
+  pairs: LOCK_MODE_PAIRS,
   watch: (_, report, { tds }) => {
     tds.began.push((td, _task, call) => {
       if (call.name === PROMOTE) report.exercised(td.vm);

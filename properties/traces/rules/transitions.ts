@@ -68,8 +68,8 @@ const K10: TraceRule = {
   needs: ['chg'],
   watch: (world, report) => {
     /**
-     * Who froze entries of mirrors: they thaw them by a write that is told, where direct roots have
-     * none.
+     * Who froze entries of mirrors: they thaw them by a write that is traced, where direct roots
+     * have none.
      */
     const owners = new WeakMap<Table, Map<number, Task>>();
     const isOwners = ({ table, index, task }: Change): boolean =>

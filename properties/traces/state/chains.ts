@@ -6,7 +6,7 @@
  */
 import type { Halves } from '../../../spec/kvm/layouts/halves.ts';
 import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
-import type { Broken, Change, Fit } from './change.ts';
+import type { BrokenChain, Change, Fit } from './change.ts';
 import { EMPTY, FROZEN, frameOf, kindOf, LEAF } from './spte.ts';
 import { PREFILLED, UNKNOWN } from './table.ts';
 import { SHARED } from './task.ts';
@@ -16,7 +16,7 @@ import type { World } from './world.ts';
 const LATENESS = 16_384;
 const NOTHING: Halves = { hi: 0, lo: 0 };
 
-interface Open extends Broken {
+interface Open extends BrokenChain {
   readonly until: number;
 }
 
@@ -50,7 +50,7 @@ export class Chains {
   }
 
   /** What there is to say of a change that does not fit. */
-  broken(c: Change): Broken {
+  broken(c: Change): BrokenChain {
     const { vm, task, line, table, index, level, mode, direct, known } = c;
     if (table === null) throw new Error('a change of no table cannot break a chain');
     return {
@@ -129,6 +129,7 @@ export class Chains {
   private giveUp(line: number): void {
     const late = this.open.filter(({ until }) => until < line);
     this.open = this.open.filter(({ until }) => until >= line);
-    for (const broken of late) for (const listener of this.world.listeners.broken) listener(broken);
+    for (const broken of late)
+      for (const listener of this.world.listeners.chainBroken) listener(broken);
   }
 }

@@ -51,7 +51,7 @@ export const valuesOf = (c: Change): string =>
   `GFN 0x${c.gfn.toString(16)} at level ${c.level}: ${hexOf(c.oldHi, c.oldLo)} became ${hexOf(c.newHi, c.newLo)}`;
 
 /** A chain that does not fit, and was not explained. */
-export interface Broken {
+export interface BrokenChain {
   readonly line: number;
   readonly text: string;
   readonly task: Task;

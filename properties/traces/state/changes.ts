@@ -173,7 +173,8 @@ class Changes {
     c.modelLine = table?.lines[index] ?? 0;
     c.fit = chains.fit(c, world.kernel.layout);
     for (const listener of world.listeners.changing) listener(c);
-    if (c.fit === 'odd') for (const listener of world.listeners.broken) listener(chains.broken(c));
+    if (c.fit === 'odd')
+      for (const listener of world.listeners.chainBroken) listener(chains.broken(c));
     if (c.fit !== 'late') this.keep(table);
   }
 

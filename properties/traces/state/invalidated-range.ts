@@ -1,7 +1,7 @@
 /**
- * What is being invalidated, as a fault has to ask: KVM keeps one range for all invalidations that
- * are under way, notifiers' and its own, with whatever lies between them, until none is. Source:
- * kvm_main.c, kvm_mmu_invalidate_range_add.
+ * The range that faults are checked against: KVM keeps one range for all invalidations under way,
+ * notifiers' and its own, with every GFN between them, until none is left. Source: kvm_main.c,
+ * kvm_mmu_invalidate_range_add.
  */
 import type { TraceEvent } from '../reader/event.ts';
 import type { Notifiers } from './notifiers.ts';
@@ -9,22 +9,28 @@ import type { Task } from './task.ts';
 import type { Vm } from './vm.ts';
 import type { World } from './world.ts';
 
-export interface Underway {
-  /** Who began each, and where. */
+export interface InvalidatedRange {
+  /** Line at which each task began its invalidation. */
   readonly begun: Map<Task, number>;
   start: number;
-  /** The first GFN behind it. */
+  /** The first GFN after the range. */
   end: number;
 }
 
-/** By VM, as long as there is something. To be asked before the present event changes it. */
-export function followUnderway(world: World, notifiers: Notifiers): ReadonlyMap<Vm, Underway> {
-  const underway = new Map<Vm, Underway>();
+/**
+ * Follows the ranges of VMs with an invalidation under way. A rule reads the range before the
+ * present event changes it.
+ */
+export function followInvalidatedRanges(
+  world: World,
+  notifiers: Notifiers,
+): ReadonlyMap<Vm, InvalidatedRange> {
+  const ranges = new Map<Vm, InvalidatedRange>();
   const add = (e: TraceEvent, task: Task): void => {
     const vm = world.vmOf(e, task);
-    // KVM unmaps ranges that are no invalidations, of memslots that go
+    // KVM also unmaps the ranges of deleted memslots, which are no invalidations
     if (e.has('inprog') && notifiers.of(vm, task) === undefined) return;
-    const known = underway.get(vm) ?? {
+    const known = ranges.get(vm) ?? {
       begun: new Map<Task, number>(),
       start: e.number('start'),
       end: e.number('end'),
@@ -32,16 +38,16 @@ export function followUnderway(world: World, notifiers: Notifiers): ReadonlyMap<
     if (!known.begun.has(task)) known.begun.set(task, e.line);
     known.start = Math.min(known.start, e.number('start'));
     known.end = Math.max(known.end, e.number('end'));
-    underway.set(vm, known);
+    ranges.set(vm, known);
   };
   world.on(['unmap_gfn_range', 'inv_add'], add);
   world.on('inv_end', (e, task) => {
     const vm = world.vmOf(e, task);
-    const known = underway.get(vm);
+    const known = ranges.get(vm);
     known?.begun.delete(task);
-    if (known?.begun.size === 0) underway.delete(vm);
+    if (known?.begun.size === 0) ranges.delete(vm);
   });
-  world.on(['zap_all', 'vm_uninit'], (e, task) => underway.delete(world.vmOf(e, task)));
-  world.listeners.forgetting.push(() => underway.clear());
-  return underway;
+  world.on(['zap_all', 'vm_uninit'], (e, task) => ranges.delete(world.vmOf(e, task)));
+  world.listeners.forgetting.push(() => ranges.clear());
+  return ranges;
 }

@@ -9,7 +9,7 @@ import type { World } from './world.ts';
 
 export function followLife(world: World): void {
   world.on('vm_init', (e) => {
-    world.newVm(e.number('kvm')).whole = true;
+    world.newVm(e.number('kvm')).seenFromStart = true;
   });
   followBirths(world);
   world.on('zap_all', (e, task) => {
@@ -62,7 +62,7 @@ function followBirths(world: World): void {
     if (locks.has(lock)) return;
     locks.add(lock);
     if (MAKERS.has(caller) && !world.vms.has(lock) && !world.hasForgotten)
-      world.newVm(lock).whole = true;
+      world.newVm(lock).seenFromStart = true;
   });
 }
 

@@ -19,7 +19,7 @@ export function followLocks(world: World): void {
       task.attempt = 0;
       // the attempt came before the trace
       if (lock === 0) return;
-      world.seesLocksOf(task);
+      world.noteLocksOf(task);
       const hold: Hold = { lock, mode, line: e.line, caller: e.caller };
       // who acquires it has it no more, whether or not that was told
       const before = task.holds.findIndex((other) => other.lock === lock);
@@ -31,7 +31,7 @@ export function followLocks(world: World): void {
       else holders.add(task);
     };
   const released = (e: TraceEvent, task: Task): void => {
-    world.seesLocksOf(task);
+    world.noteLocksOf(task);
     const lock = e.number('lock');
     const at = task.holds.findLastIndex((hold) => hold.lock === lock);
     const hold = task.holds[at];
@@ -44,7 +44,7 @@ export function followLocks(world: World): void {
     if (world.vms.has(lock)) task.removing.length = 0;
   };
   world.on(['rl', 'wl'], (e, task) => {
-    world.seesLocksOf(task);
+    world.noteLocksOf(task);
     task.attempt = e.number('lock');
   });
   world.on('rl_ret', acquired(SHARED));

@@ -57,7 +57,7 @@ export class Notifiers {
     });
   }
 
-  goingOn(vm: Vm): readonly Invalidation[] {
+  activeIn(vm: Vm): readonly Invalidation[] {
     return this.going.get(vm) ?? [];
   }
 
@@ -102,7 +102,7 @@ export class Notifiers {
     for (const listener of this.ending) listener(invalidation, e);
     this.going.set(
       vm,
-      this.goingOn(vm).filter((other) => other !== invalidation),
+      this.activeIn(vm).filter((other) => other !== invalidation),
     );
   }
 }

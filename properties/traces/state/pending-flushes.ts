@@ -1,4 +1,7 @@
-/** What has to be flushed from the TLBs: who owes it since when, for which GFNs, and until when. */
+/**
+ * TLB flushes that tasks still have to perform: which task, since when, for which GFNs, and by
+ * when.
+ */
 import { isYield } from './locks.ts';
 import type { Table } from './table.ts';
 import type { Hold, Task } from './task.ts';
@@ -6,31 +9,31 @@ import type { Vm } from './vm.ts';
 import type { World } from './world.ts';
 
 /**
- * `unlock`: before mmu_lock is let go. `lock`: before the task takes it again, which is the next
- * that is seen of it.
+ * - `unlock`: before the task releases mmu_lock.
+ * - `lock`: before the task acquires mmu_lock again, its next event that a trace is sure to have.
  */
-export type Due = 'unlock' | 'lock';
+export type Deadline = 'unlock' | 'lock';
 
-export interface Debt {
+export interface RequiredFlush {
   readonly rule: string;
-  readonly due: Due;
+  readonly deadline: Deadline;
   readonly vm: Vm;
   readonly line: number;
   start: number;
-  /** The first GFN behind it. */
+  /** The first GFN after the range. */
   end: number;
-  /** Under which it changed; null for all that are valid. */
+  /** Root under which entries changed; null stands for every valid root. */
   readonly root: Table | null;
-  /** Which of the ranges of an invalidation it is for; 0 when it is for none. */
+  /** Number of the invalidation's range that the flush is for, from 1; 0 outside invalidations. */
   readonly range: number;
 }
 
-/** A debt that stands, with the first change that it is for. */
-export type Owed = Debt & { readonly what: string };
+/** A required flush that has not happened yet. `what` is the first change that requires it. */
+export type PendingFlush = RequiredFlush & { readonly what: string };
 
 /**
- * A flush of a range: whether there was one of everything instead, as hardware may need, is known
- * when it returns.
+ * A ranged flush that has begun. Hardware may need a full flush instead: an event of one can follow
+ * before the ranged flush returns.
  */
 interface RangeFlush {
   readonly line: number;
@@ -39,152 +42,155 @@ interface RangeFlush {
   readonly end: number;
 }
 
-/** An event at which debts are due. */
-export interface DueAt {
+/** The event at which the deadline of a flush passed. */
+export interface DeadlineEvent {
   readonly line: number;
   readonly text: string;
 }
 
-export interface DebtListeners {
-  readonly owing: ((debt: Debt) => void)[];
-  /** It was not paid when it was due. */
-  readonly unpaid: ((debt: Owed, task: Task, at: DueAt) => void)[];
-  /** A flush of a range did not cover it. */
-  readonly missed: ((debt: Owed, task: Task, flush: RangeFlush) => void)[];
-  /** A flush of a range by who owes one. */
-  readonly covering: ((vm: Vm) => void)[];
+export interface FlushListeners {
+  readonly required: ((flush: RequiredFlush) => void)[];
+  /** The deadline passed without a flush. */
+  readonly overdue: ((flush: PendingFlush, task: Task, at: DeadlineEvent) => void)[];
+  /** A ranged flush of the task did not cover the GFNs of a pending flush. */
+  readonly uncovered: ((flush: PendingFlush, task: Task, range: RangeFlush) => void)[];
+  /** A task with a pending flush begins a ranged flush. */
+  readonly rangeBegan: ((vm: Vm) => void)[];
 }
 
-export class Debts {
-  readonly listeners: DebtListeners = { owing: [], unpaid: [], missed: [], covering: [] };
-  private readonly owed = new Map<Task, Owed[]>();
+export class PendingFlushes {
+  readonly listeners: FlushListeners = {
+    required: [],
+    overdue: [],
+    uncovered: [],
+    rangeBegan: [],
+  };
+  private readonly pending = new Map<Task, PendingFlush[]>();
   private readonly ranges = new Map<Task, RangeFlush>();
   /**
-   * Where a task let go of the lock, and owes what may wait if it did that only to let others have
-   * it.
+   * Release of mmu_lock by a task whose flushes may be deferred if the release turns out to be a
+   * yield.
    */
-  private readonly waiting = new Map<Task, DueAt>();
+  private readonly deferred = new Map<Task, DeadlineEvent>();
   private readonly world: World;
-  /**
-   * Whether a debt for this range of an invalidation may be paid later than mmu_lock is let go of
-   * in between.
-   */
-  private readonly mayWait: (task: Task, debt: Debt) => boolean;
+  /** Whether a flush for this range of an invalidation may follow a yield of mmu_lock. */
+  private readonly mayDefer: (task: Task, flush: RequiredFlush) => boolean;
 
-  constructor(world: World, mayWait: (task: Task, debt: Debt) => boolean) {
+  constructor(world: World, mayDefer: (task: Task, flush: RequiredFlush) => boolean) {
     this.world = world;
-    this.mayWait = mayWait;
+    this.mayDefer = mayDefer;
     world.on('flush', (_, task) => {
-      // nobody flushes while he lets others have the lock: he was through
-      if (this.waiting.has(task)) this.settleWaiting(task);
+      // a task never flushes while it yields mmu_lock, so the walk had already ended
+      if (this.deferred.has(task)) this.expireDeferred(task);
       this.ranges.delete(task);
-      this.owed.delete(task);
+      this.pending.delete(task);
     });
     world.on('flush_range', (e, task) => {
       const [start, n] = [e.number('gfn'), e.number('n')];
-      for (const debt of this.owed.get(task) ?? [])
-        for (const listener of this.listeners.covering) listener(debt.vm);
+      for (const flush of this.pending.get(task) ?? [])
+        for (const listener of this.listeners.rangeBegan) listener(flush.vm);
       this.ranges.set(task, { line: e.line, text: e.text(), start, end: start + n });
     });
-    world.on('flush_range_ret', (_, task) => this.settleRange(task));
-    // nobody who works on a VM is under way any more when it goes
+    world.on('flush_range_ret', (_, task) => this.endRange(task));
+    // when a VM is destroyed, no task still works on it
     world.on(['zap_all', 'vm_uninit'], (e, task) => this.onEnd(world.vmOf(e, task)));
     world.listeners.releasing.push((task, hold) => this.onRelease(task, hold));
     world.listeners.acquired.push((task, hold) => this.onAcquired(task, hold));
     world.listeners.forgetting.push(() => {
-      this.owed.clear();
+      this.pending.clear();
       this.ranges.clear();
-      this.waiting.clear();
+      this.deferred.clear();
     });
   }
 
   /**
-   * `task` owes a flush; what it owes already for the same reason grows. `what` is asked of a new
-   * debt only.
+   * Adds a flush that `task` has to perform. A pending flush for the same reason grows instead.
+   * `what` is called for a new flush only.
    */
-  owe(task: Task, debt: Debt, what: () => string): void {
-    for (const listener of this.listeners.owing) listener(debt);
-    const owed = this.owed.get(task);
-    const same = owed?.find(
-      ({ rule, due, vm, root, range }) =>
-        rule === debt.rule &&
-        due === debt.due &&
-        vm === debt.vm &&
-        root === debt.root &&
-        range === debt.range,
+  require(task: Task, flush: RequiredFlush, what: () => string): void {
+    for (const listener of this.listeners.required) listener(flush);
+    const pending = this.pending.get(task);
+    const same = pending?.find(
+      ({ rule, deadline, vm, root, range }) =>
+        rule === flush.rule &&
+        deadline === flush.deadline &&
+        vm === flush.vm &&
+        root === flush.root &&
+        range === flush.range,
     );
     if (same !== undefined) {
-      same.start = Math.min(same.start, debt.start);
-      same.end = Math.max(same.end, debt.end);
-    } else if (owed === undefined) this.owed.set(task, [{ ...debt, what: what() }]);
-    else owed.push({ ...debt, what: what() });
+      same.start = Math.min(same.start, flush.start);
+      same.end = Math.max(same.end, flush.end);
+    } else if (pending === undefined) this.pending.set(task, [{ ...flush, what: what() }]);
+    else pending.push({ ...flush, what: what() });
   }
 
-  /** What is owed for an invalidation that ends is due. */
-  endOf(task: Task, vm: Vm): void {
-    this.call(task, (debt) => debt.vm === vm && debt.range > 0);
+  /** The end of an invalidation is the deadline of every flush that it requires. */
+  endInvalidation(task: Task, vm: Vm): void {
+    this.expire(task, (flush) => flush.vm === vm && flush.range > 0);
   }
 
-  private settleRange(task: Task): void {
-    const flush = this.ranges.get(task);
-    const owed = this.owed.get(task);
+  private endRange(task: Task): void {
+    const range = this.ranges.get(task);
+    const pending = this.pending.get(task);
     this.ranges.delete(task);
-    if (flush === undefined || owed === undefined) return;
-    const missed = owed.filter(({ start, end }) => start < flush.start || end > flush.end);
-    for (const debt of missed)
-      for (const listener of this.listeners.missed) listener(debt, task, flush);
-    this.owed.set(task, missed);
+    if (range === undefined || pending === undefined) return;
+    const uncovered = pending.filter(({ start, end }) => start < range.start || end > range.end);
+    for (const flush of uncovered)
+      for (const listener of this.listeners.uncovered) listener(flush, task, range);
+    this.pending.set(task, uncovered);
   }
 
   private onRelease(task: Task, { lock }: Hold): void {
-    const owed = this.owed.get(task);
-    if (owed === undefined) return;
-    const isDue = (debt: Debt): boolean => debt.vm.id === lock && debt.due === 'unlock';
-    this.call(task, (debt) => isDue(debt) && !this.mayWait(task, debt));
-    if (owed.some((debt) => isDue(debt) && this.mayWait(task, debt)))
-      this.waiting.set(task, this.now());
+    const pending = this.pending.get(task);
+    if (pending === undefined) return;
+    const isDue = (flush: RequiredFlush): boolean =>
+      flush.vm.id === lock && flush.deadline === 'unlock';
+    this.expire(task, (flush) => isDue(flush) && !this.mayDefer(task, flush));
+    if (pending.some((flush) => isDue(flush) && this.mayDefer(task, flush)))
+      this.deferred.set(task, this.now());
   }
 
   private onAcquired(task: Task, hold: Hold): void {
     if (isYield(hold)) {
-      this.waiting.delete(task);
+      this.deferred.delete(task);
       return;
     }
-    if (this.waiting.has(task)) this.settleWaiting(task);
-    if (this.owed.has(task))
-      this.call(task, (debt) => debt.vm.id === hold.lock && debt.due === 'lock');
+    if (this.deferred.has(task)) this.expireDeferred(task);
+    if (this.pending.has(task))
+      this.expire(task, (flush) => flush.vm.id === hold.lock && flush.deadline === 'lock');
   }
 
-  private settleWaiting(task: Task): void {
-    const at = this.waiting.get(task);
-    this.waiting.delete(task);
-    this.call(task, ({ range }) => range > 0, at);
+  private expireDeferred(task: Task): void {
+    const at = this.deferred.get(task);
+    this.deferred.delete(task);
+    this.expire(task, ({ range }) => range > 0, at);
   }
 
-  private now(): DueAt {
+  private now(): DeadlineEvent {
     const { e } = this.world;
     return { line: e.line, text: e.text() };
   }
 
   private onEnd(vm: Vm): void {
-    for (const task of this.owed.keys())
-      this.call(task, (debt) => debt.vm === vm && debt.due === 'lock');
+    for (const task of this.pending.keys())
+      this.expire(task, (flush) => flush.vm === vm && flush.deadline === 'lock');
   }
 
-  /** What is due is gone, paid or not. */
-  private call(task: Task, isDue: (debt: Debt) => boolean, at?: DueAt): void {
-    const owed = this.owed.get(task);
-    if (owed === undefined) return;
-    const due = owed.filter(isDue);
+  /** Removes the task's flushes that are due, and reports them overdue. */
+  private expire(task: Task, isDue: (flush: RequiredFlush) => boolean, at?: DeadlineEvent): void {
+    const pending = this.pending.get(task);
+    if (pending === undefined) return;
+    const due = pending.filter(isDue);
     if (due.length === 0) return;
-    this.owed.set(
+    this.pending.set(
       task,
-      owed.filter((debt) => !isDue(debt)),
+      pending.filter((flush) => !isDue(flush)),
     );
-    for (const debt of due) {
-      // that it is invalid was told only afterwards
-      if (debt.root?.invalid === true && !this.world.hasSeen('inval_roots')) continue;
-      for (const listener of this.listeners.unpaid) listener(debt, task, at ?? this.now());
+    for (const flush of due) {
+      // without inval_roots, the root became invalid before an event showed it
+      if (flush.root?.invalid === true && !this.world.hasSeen('inval_roots')) continue;
+      for (const listener of this.listeners.overdue) listener(flush, task, at ?? this.now());
     }
   }
 }

@@ -31,10 +31,11 @@ export function resolve(world: World, c: Change): Table | null {
   if (c.newKind === FROZEN && removed !== undefined) return removed;
   if (task.walk !== null && task.walk.vm === vm && task.walk.asId === asId) {
     const table = tableIn(world, task.walk, gfn, level);
-    if (table !== null || !vm.whole) return table;
+    if (table !== null || !vm.seenFromStart) return table;
   }
   // what is not found is in a table that the task takes apart, and does not treat as it should
-  const best = bestOf(world, c) ?? newRoot(world, c) ?? (vm.whole ? (removed ?? null) : null);
+  const best =
+    bestOf(world, c) ?? newRoot(world, c) ?? (vm.seenFromStart ? (removed ?? null) : null);
   // where roots have no names, this is how their addresses become known
   if (task.walkSp !== 0 && c.oldKind !== EMPTY && best?.root != null) {
     vm.rootsBySp.set(task.walkSp, best.root);
@@ -49,7 +50,7 @@ export function resolve(world: World, c: Change): Table | null {
  */
 function bestOf(world: World, c: Change): Table | null {
   const faulting = c.task.mapLine > 0;
-  if (!c.vm.whole) return faulting ? newestOf(world, c) : null;
+  if (!c.vm.seenFromStart) return faulting ? newestOf(world, c) : null;
   let [best, bestScore]: [Table | null, number] = [null, -1];
   for (const root of c.vm.roots) {
     if (root.asId !== c.asId || (faulting && root.invalid)) continue;

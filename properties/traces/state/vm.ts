@@ -12,7 +12,7 @@ export class Vm {
   readonly id: number;
   readonly name: string;
   /** Nothing of it was there before the trace told of it. */
-  whole = false;
+  seenFromStart = false;
   readonly tables = new Set<Table>();
   /** Newest first. */
   roots: Table[] = [];

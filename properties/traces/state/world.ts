@@ -7,7 +7,7 @@ import { kernelOfChange, type TracedKernel } from '../kernels/kernel.ts';
 import { EVENT_KINDS, type EventName } from '../reader/event-table.ts';
 import type { TraceEvent } from '../reader/event.ts';
 import { frameOfPhysical, ROOT_LEVEL } from './addresses.ts';
-import type { Broken, Change } from './change.ts';
+import type { BrokenChain, Change } from './change.ts';
 import { ENTRIES } from './spte.ts';
 import { Table } from './table.ts';
 import { Task, type Hold } from './task.ts';
@@ -20,7 +20,7 @@ export interface Listeners {
   /** An SPTE changes; the table does not have the new value yet. */
   readonly changing: ((c: Change) => void)[];
   /** The value that an SPTE had is not what was last written, and nothing explains it. */
-  readonly broken: ((b: Broken) => void)[];
+  readonly chainBroken: ((b: BrokenChain) => void)[];
   readonly acquired: ((task: Task, hold: Hold) => void)[];
   /** The hold is still there. */
   readonly releasing: ((task: Task, hold: Hold) => void)[];
@@ -43,7 +43,7 @@ export class World {
   readonly listeners: Listeners = {
     created: [],
     changing: [],
-    broken: [],
+    chainBroken: [],
     acquired: [],
     releasing: [],
     freeing: [],
@@ -122,16 +122,16 @@ export class World {
     return task;
   }
 
-  seesLocksOf(task: Task): void {
+  noteLocksOf(task: Task): void {
     if (task.locksSeen) return;
     task.locksSeen = true;
     this.lockComms.add(task.comm);
   }
 
   /** Whether the task would be known to hold the VM's lock, if it did. */
-  tellsLocksOf(task: Task, vm: Vm): boolean {
+  recordsLocksOf(task: Task, vm: Vm): boolean {
     const areDeclared = this.declared.has('rl_ret') && this.declared.has('wl_ret');
-    return task.locksSeen || (vm.whole && (areDeclared || this.lockComms.has(task.comm)));
+    return task.locksSeen || (vm.seenFromStart && (areDeclared || this.lockComms.has(task.comm)));
   }
 
   /** The VM that an event names. */
@@ -160,7 +160,7 @@ export class World {
   /** The VM that is where `before` was, which was seen to be taken down. */
   nextVm(before: Vm): Vm {
     const vm = this.newVm(before.id);
-    vm.whole = true;
+    vm.seenFromStart = true;
     return vm;
   }
 

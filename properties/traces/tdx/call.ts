@@ -73,4 +73,4 @@ export class TracedCall {
 }
 
 /** The events of a call, which have to be there for it to be known that there was none. */
-export const told = (name: CallName): readonly EventName[] => [name, `${name}_ret`];
+export const eventsOf = (name: CallName): readonly EventName[] => [name, `${name}_ret`];

@@ -16,7 +16,7 @@ import { Td } from './td.ts';
 const VM_DEAD = 1;
 
 /** What has to be recorded for it to be told how a task holds mmu_lock. */
-export const LOCKS_TOLD: readonly (readonly [EventName, EventName])[] = [
+export const LOCK_MODE_PAIRS: readonly (readonly [EventName, EventName])[] = [
   ['rl', 'rl_ret'],
   ['rl_ret', 'rl'],
   ['rl_ret', 'ru'],
@@ -111,7 +111,7 @@ export class Tds {
 
   /** A task has the mmu_lock of a TD's VM for write, or it cannot be told that it has not. */
   mayWrite({ vm }: Td, task: Task): boolean {
-    return !this.world.tellsLocksOf(task, vm) || task.holdOn(vm.id)?.mode === EXCLUSIVE;
+    return !this.world.recordsLocksOf(task, vm) || task.holdOn(vm.id)?.mode === EXCLUSIVE;
   }
 
   /** The TD that a task was last seen to work for, or null. */

@@ -81,8 +81,8 @@ export class Td {
   }
 
   /** All that ever happened to it is in the trace. */
-  get isWhole(): boolean {
-    return this.vm.whole && this.root !== null;
+  get isSeenFromStart(): boolean {
+    return this.vm.seenFromStart && this.root !== null;
   }
 
   /** Null when it cannot be told. */
@@ -95,7 +95,7 @@ export class Td {
       const frame = above.frame < 0 ? -1 : above.frame + (gfn - alignTo(gfn, level + 1));
       return { holds: 'leaf', frame, blockedIn: -1, split: false, line: above.line };
     }
-    return this.isWhole ? FREE : null;
+    return this.isSeenFromStart ? FREE : null;
   }
 
   set(

@@ -5,7 +5,7 @@
 import { expect, test } from 'vitest';
 import { judgeTraceFile } from '../../../properties/traces/files.ts';
 import { TRACE_RULE_IDS } from '../../../properties/traces/rules/index.ts';
-import { Judged } from '../../../properties/traces/summary.ts';
+import { TraceSummary } from '../../../properties/traces/summary.ts';
 import { capturesOf, metaOf, nameOf, testEach } from './captures.ts';
 
 /** The rules that the bugs of kvm-buggy break, by the number that their captures are named after. */
@@ -18,7 +18,7 @@ const BROKEN: Readonly<Record<string, readonly string[]>> = {
   bug14: ['K13'],
 };
 
-const judged = new Judged();
+const judged = new TraceSummary();
 
 testEach('kvm', 'no rule is broken', async (path) => {
   const verdict = await judgeTraceFile(path, {});

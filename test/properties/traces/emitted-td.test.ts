@@ -14,7 +14,7 @@ import { CORPUS } from '../../../properties/checker/scenarios/corpus.ts';
 import type { Scenario } from '../../../properties/checker/scenarios/scenario.ts';
 import { formatScenario } from '../../../properties/checker/scenarios/text.ts';
 import { shapesOf } from '../../../properties/checker/shapes.ts';
-import { isIn, PERHAPS_LATER, whyUntold } from '../../../properties/traces/blind-spots.ts';
+import { isIn, MAY_SHOW_LATER, whyUnseen } from '../../../properties/traces/blind-spots.ts';
 import { Emitter } from '../../../properties/traces/emit/emit.ts';
 import { judgeTrace } from '../../../properties/traces/judge.ts';
 import { TDX_TRACE_RULE_IDS } from '../../../properties/traces/rules/index.ts';
@@ -47,7 +47,7 @@ function opinionsOf(emitter: Emitter, scenario: Scenario): Opinions {
   const { violations } = judgeTrace(lines);
   return {
     monitors:
-      violation === null || whyUntold(violation) !== null || isIn(PERHAPS_LATER, violation)
+      violation === null || whyUnseen(violation) !== null || isIn(MAY_SHOW_LATER, violation)
         ? null
         : violation.rule,
     trace: violations.map(({ rule }) => rule),

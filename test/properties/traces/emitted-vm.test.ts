@@ -12,11 +12,11 @@ import type { Scenario } from '../../../properties/checker/scenarios/scenario.ts
 import { formatScenario, parseScenario } from '../../../properties/checker/scenarios/text.ts';
 import { shapesOf } from '../../../properties/checker/shapes.ts';
 import {
-  EARLIER,
+  SHOWN_EARLIER,
   isIn,
-  LATER,
-  PERHAPS_LATER,
-  UNTOLD,
+  SHOWN_LATER,
+  MAY_SHOW_LATER,
+  BLIND_SPOTS,
 } from '../../../properties/traces/blind-spots.ts';
 import { Emitter } from '../../../properties/traces/emit/emit.ts';
 import { judgeTrace } from '../../../properties/traces/judge.ts';
@@ -88,11 +88,11 @@ describe.each(BUGS.map(({ id, breaks, policy }) => ({ id, breaks, policy })))(
         if (first !== undefined) expect([violation?.rule, ...known], text).toContain(first.rule);
         // what is no rule of a trace is a fault of the machine: a run that never ends, a page that is touched too late
         if (violation === null || !TRACE_RULE_IDS.includes(violation.rule)) continue;
-        if (isIn(LATER, violation))
+        if (isIn(SHOWN_LATER, violation))
           expect(rulesOf(whole.emit(scenario).lines), text).toContain(violation.rule);
         else if (first === undefined)
-          expect(isIn([...UNTOLD, ...PERHAPS_LATER], violation), text).toBe(true);
-        else if (first.rule === violation.rule && !isIn(EARLIER, violation)) {
+          expect(isIn([...BLIND_SPOTS, ...MAY_SHOW_LATER], violation), text).toBe(true);
+        else if (first.rule === violation.rule && !isIn(SHOWN_EARLIER, violation)) {
           expect(lines.length - first.line, text).toBeLessThan(LAST_EVENTS);
         }
       }
@@ -179,9 +179,9 @@ test.each(EXAMPLES)('%s is broken by who %s, in a run and in its trace', (rule, 
   const { lines, violation } = new Emitter({ policy, module, only: [rule] }).emit(scenario);
 
   expect(violation?.rule).toBe(rule);
-  const isTold = rulesOf(lines).includes(rule);
+  const isReported = rulesOf(lines).includes(rule);
   expect(
-    isTold ||
+    isReported ||
       rulesOf(new Emitter({ policy, module, rules: false }).emit(scenario).lines).includes(rule),
   ).toBe(true);
 });

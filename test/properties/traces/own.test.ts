@@ -6,7 +6,7 @@ import { readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { judgeTraceFile } from '../../../properties/traces/files.ts';
 import { TDX_TRACE_RULE_IDS, TRACE_RULE_IDS } from '../../../properties/traces/rules/index.ts';
-import { Judged } from '../../../properties/traces/summary.ts';
+import { TraceSummary } from '../../../properties/traces/summary.ts';
 import { pathOf } from '../../support/repository.ts';
 import { nameOf } from './captures.ts';
 
@@ -31,7 +31,7 @@ const FIRST: ReadonlyMap<string, readonly [rule: string, line: number]> = new Ma
   ['vm-bug-flush-overwritten', ['K20', 34]],
 ]);
 
-const judged = new Judged();
+const judged = new TraceSummary();
 
 test.each(PATHS.map((path) => [nameOf(path), path]))(
   '%s is judged as it should be',
