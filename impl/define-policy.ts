@@ -48,9 +48,10 @@ export function policyFrom(value: unknown, base: Policy = frozenMirror): Policy 
   if (typeof name !== 'string' || name === '')
     throw new NoPolicy("the policy has no name: add name: 'my-policy'");
   const { direct } = own;
+  const { group: _, ...inherited } = base;
   const vms = direct === undefined ? base.vms : (['vm'] as const);
   const merged = mergedWith(
-    { ...base, vms, title: `${base.name}, changed`, proposed: '', breaks: [] },
+    { ...inherited, vms, title: `${base.name}, changed`, proposed: '', breaks: [] },
     own,
     name,
   );

@@ -3,7 +3,7 @@ import { faultUnder, retryLocally } from '../blocks/fault.ts';
 import { zapLeaf } from '../blocks/zap.ts';
 import { frozenMirror } from '../policies/frozen-mirror.ts';
 import { mirrorFirst } from '../policies/mirror-naive.ts';
-import { zapUnderRead } from '../policies/retry-n.ts';
+import { zapUnderRead } from '../policies/retry-n-zap-under-read.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

@@ -1,6 +1,6 @@
 /** The callback is alone in its branch, and not in the tree. */
 import { exclusive } from '../policies/exclusive.ts';
-import { rcuBranchFreeBottomUp } from '../policies/rcu-branch-free.ts';
+import { rcuBranchFreeBottomUp } from '../policies/rcu-branch-free-bottom-up.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({

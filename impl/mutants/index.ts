@@ -1,16 +1,14 @@
-/** The known bugs, found by name: every file `b-*.ts` beside this one. */
-import { readdirSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+/** The known bugs: every file `b-*.ts` beside this one is a mutant, whose id the name begins with. */
+import { defaultExportsIn } from '../found-by-file.ts';
 import type { Mutant } from './mutant.ts';
 
-const files = readdirSync(fileURLToPath(new URL('.', import.meta.url)))
-  .filter((name) => /^b-\d+[a-z0-9-]*\.[jt]s$/.test(name) && !name.endsWith('.d.ts'))
-  .toSorted();
+const found = await defaultExportsIn<Omit<Mutant, 'file'>>(
+  new URL('.', import.meta.url),
+  /^b-\d+[a-z0-9-]*$/,
+);
 
 /** All of them, in order of their ids. */
-export const MUTANTS: readonly Mutant[] = await Promise.all(
-  files.map(async (name) => {
-    const { default: found } = (await import(`./${name}`)) as { default: Omit<Mutant, 'file'> }; // each is made by mutant()
-    return { ...found, file: name };
-  }),
-);
+export const MUTANTS: readonly Mutant[] = [...found].map(([name, mutant]) => ({
+  ...mutant,
+  file: `${name}.ts`,
+}));

@@ -26,8 +26,9 @@ export interface MutantText extends Omit<Mutant, 'policy' | 'file'> {
 /** The mutant, whose policy is called like the bug: `b-45`. */
 export function mutant({ change, ...text }: MutantText): Omit<Mutant, 'file'> {
   const { id, title, source, base, breaks } = text;
+  const { group: _, ...inherited } = base;
   const policy: Policy = {
-    ...base,
+    ...inherited,
     ...change,
     name: id.toLowerCase(),
     title,

@@ -125,6 +125,7 @@ export const dynamicPamt: Policy = {
   ...hugePagesV3,
   ...pamtEntryPoints(COVERED_SPLIT),
   name: 'dynamic-pamt',
+  group: 'proposal',
   title: 'large pages, and PAMT pages from caches of vCPU and VM',
   proposed: 'dynamic PAMT series v6, May 2026 (P15)',
   never: TABLES_STAY,

@@ -23,6 +23,7 @@ import { mapping, type Vm } from '../vm/vm.ts';
 
 export const exclusive: Policy = {
   name: 'exclusive',
+  group: 'baseline',
   title: 'mmu_lock held for write around every operation',
   proposed:
     'the baseline that the thread of January 2023 starts from; huge pages as in the RFC series of 2025/26',

@@ -15,6 +15,7 @@ import { upstream619 } from './upstream-6.19.ts';
 export const finalizeUnlocked: Policy = {
   ...upstream619,
   name: 'finalize-unlocked',
+  group: 'superseded',
   title: 'FINALIZE without a lock that keeps hole punching out',
   proposed: 'Linux 6.19, arch/x86/kvm/vmx/tdx.c: tdx_td_finalize()',
   vms: ['new-td'],

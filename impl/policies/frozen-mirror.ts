@@ -18,6 +18,7 @@ import { NO_DYNAMIC_PAMT, NO_LARGE_PAGES, TABLES_STAY, type Policy } from '../vm
 
 export const frozenMirror: Policy = {
   name: 'frozen-mirror',
+  group: 'linux',
   title: 'freeze the mirror entry around each call; zap leaves only, kicking vCPUs once on BUSY',
   proposed:
     'Christopherson, 19 Jan 2023; Linux 6.14 (frozen mirror), 6.16 (local retry, kick on BUSY)',

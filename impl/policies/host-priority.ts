@@ -30,6 +30,7 @@ const TWICE: Zap = {
 export const hostPriority: Policy = {
   ...frozenMirror,
   name: 'host-priority',
+  group: 'question',
   title: "a call that is busy is repeated once, relying on the module's host priority",
   proposed:
     "the TDX module's host priority taken as the answer to BUSY (P9; thread, messages 2 and 4)",

@@ -15,6 +15,7 @@ import { hugePagesV3 } from './huge-pages-v3.ts';
 export const hugePages2023: Policy = {
   ...hugePagesV3,
   name: 'huge-pages-2023',
+  group: 'superseded',
   title: 'large pages are split with mmu_lock held for read, and merged by PROMOTE',
   proposed: 'Yamahata, huge page series for TDX, 2022 to 2024 (P14a)',
   breaks: [

@@ -36,6 +36,7 @@ const UNBOUNDED: Resize = {
 export const hugePagesRfc1: Policy = {
   ...hugePagesV3,
   name: 'huge-pages-rfc1',
+  group: 'superseded',
   title: 'large pages are split before a part is taken away, not for a fault, and without bound',
   proposed: 'Zhao, huge page series for TDX, RFC v1, Apr 2025 (P14b)',
   breaks: [

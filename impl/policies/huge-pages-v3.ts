@@ -25,6 +25,7 @@ import { frozenMirror } from './frozen-mirror.ts';
 export const hugePagesV3: Policy = {
   ...frozenMirror,
   name: 'huge-pages-v3',
+  group: 'proposal',
   title: 'large pages from the fault path, split with mmu_lock held for write, never merged',
   proposed: 'Zhao, huge page series for TDX, v3, Jan 2026 (P14c)',
   never: [...TABLES_STAY, ...NO_DYNAMIC_PAMT],

@@ -16,6 +16,7 @@ import { zapThroughHook } from './vendor-hook.ts';
 export const hugePagesV5: Policy = {
   ...hugePagesV3,
   name: 'huge-pages-v5',
+  group: 'proposal',
   title: 'large pages through one hook: adding, splitting and removing',
   proposed: 'Christopherson, RFC v5, 28 Jan 2026 (P14d)',
   *unmap(vm, gfn, pages) {

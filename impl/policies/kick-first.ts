@@ -35,6 +35,7 @@ function* withVcpusOut(vm: Vm, steps: Steps<void>): Steps<void> {
 export const kickFirst: Policy = {
   ...frozenMirror,
   name: 'kick-first',
+  group: 'proposal',
   title: 'vCPUs are kept out from before BLOCK until after REMOVE',
   proposed: 'alternative to kick on BUSY, discussed for 6.16 and rejected (P8b)',
   never: [

@@ -28,6 +28,7 @@ const HOW = { call: withoutVcpus, track: kickThenTrack };
 export const kickThenTrackPolicy: Policy = {
   ...frozenMirror,
   name: 'kick-then-track',
+  group: 'proposal',
   title: 'vCPUs are barred and kicked before TRACK, and spin until it is done',
   proposed: 'TDX series v5 and v6, 2022 (P2)',
   ...zappingBy((vm, place, at) => zapLeaf(vm, place, at, HOW)),

@@ -22,6 +22,7 @@ export const mirrorFirst: Install = function* (vm, { place, to, fn, operands }) 
 export const mirrorNaive: Policy = {
   ...frozenMirror,
   name: 'mirror-naive',
+  group: 'question',
   title: 'no freeze: the mirror entry is present before the module knows',
   proposed:
     'the TDX series of 2022/23 before v12 (P1); the race is in messages 3 and 10 of the thread',

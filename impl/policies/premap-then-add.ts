@@ -81,6 +81,7 @@ export const takingAway = (
 export const premapThenAdd: Policy = {
   ...upstream619,
   name: 'premap-then-add',
+  group: 'superseded',
   title:
     'build a TD with mirror leaves first and PAGE.ADD later, each ioctl with locks of its own (P13)',
   proposed: 'Linux 6.16 to 6.18, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_init_mem_region(), nr_premapped',

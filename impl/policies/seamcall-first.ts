@@ -21,6 +21,7 @@ export const moduleFirst: Install = function* (vm, { place, to, fn, operands }) 
 export const seamcallFirst: Policy = {
   ...frozenMirror,
   name: 'seamcall-first',
+  group: 'question',
   title: 'the module is called first, then the mirror entry is exchanged',
   proposed: 'thread, messages 11 to 13, Jan 2023 (P11, variant A)',
   breaks: [

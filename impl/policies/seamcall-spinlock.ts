@@ -38,6 +38,7 @@ const inTurn: Zap = {
 export const seamcallSpinlock: Policy = {
   ...frozenMirror,
   name: 'seamcall-spinlock',
+  group: 'question',
   title: 'a spinlock around each call of the module, the mirror written before',
   proposed: 'TDX series v3 to v7, 2022 (P1)',
   breaks: [

@@ -18,6 +18,7 @@ import { frozenMirror } from './frozen-mirror.ts';
 export const sideSept: Policy = {
   ...frozenMirror,
   name: 'side-sept',
+  group: 'proposal',
   title: 'everything mapped at creation, conversions under one lock, no faults',
   proposed: 'Matlack, 20 Jan 2023 (P10; thread, message 8); rejected (message 9)',
   *fault(vm, vcpu, gfn) {

@@ -17,6 +17,7 @@ import { frozenMirror } from './frozen-mirror.ts';
 export const upstream616: Policy = {
   ...frozenMirror,
   name: 'upstream-6.16',
+  group: 'linux',
   title: 'Linux 6.16 with later fixes, for TDs that run: P4, P5, P7, P8, P12, P16',
   proposed: 'Linux 6.16, arch/x86/kvm/mmu/tdp_mmu.c and arch/x86/kvm/vmx/tdx.c',
 };

@@ -22,6 +22,7 @@ import { upstream616 } from './upstream-6.16.ts';
 export const upstream619: Policy = {
   ...upstream616,
   name: 'upstream-6.19',
+  group: 'linux',
   title:
     'Linux 6.19: as 6.16, with ADD in the population and all locks around state changes (P13n)',
   proposed: 'Christopherson, "KVM: x86/mmu: TDX post-populate cleanups", Oct 2025; Linux 6.19',

@@ -14,6 +14,7 @@ import { frozenMirror } from './frozen-mirror.ts';
 export const upstream7: Policy = {
   ...frozenMirror,
   name: 'upstream-7',
+  group: 'linux',
   title: 'direct roots: faults side by side, zaps that yield, lockless aging and fast page faults',
   proposed: 'Linux 7.3, arch/x86/kvm/mmu/tdp_mmu.c',
   vms: ['vm'],

@@ -22,6 +22,7 @@ export const zapThroughHook: ZapLeaf = function* (vm, place, gfn) {
 export const vendorHook: Policy = {
   ...frozenMirror,
   name: 'vendor-hook',
+  group: 'proposal',
   title: 'one hook freezes the mirror entry, calls the module and writes the entry',
   proposed: 'thread, message 13, Jan 2023 (P11, variant B); Linux 7.2, set_external_spte()',
   *fault(vm, vcpu, gfn) {

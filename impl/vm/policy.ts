@@ -47,8 +47,18 @@ export const TABLES_STAY: readonly NotApplicable[] = ['T03', 'K48'].map((rule) =
   why: "tables are not removed while the TD runs; the VM's end reclaims them",
 }));
 
+/**
+ * What the shipped policies are in the history of the question, in the order in which they are
+ * listed: the yardstick for the others; what Linux ships; proposals that satisfy every rule; the
+ * question and what preceded its answer; what was rejected, or mended since.
+ */
+export const POLICY_GROUPS = ['baseline', 'linux', 'proposal', 'question', 'superseded'] as const;
+export type PolicyGroup = (typeof POLICY_GROUPS)[number];
+
 export interface Policy {
   readonly name: string;
+  /** Shipped policies only: where it is listed. */
+  readonly group?: PolicyGroup;
   /** One line: what it is. */
   readonly title: string;
   /** Where it was proposed or merged. */

@@ -1,12 +1,12 @@
 /** docs/counterexamples.md: the faulty policies of the question, and how they are caught. */
-import { mirrorNaive } from '../../../impl/policies/mirror-naive.ts';
 import {
+  mirrorNaive,
   rcuBranchFree,
   rcuBranchFreeBottomUp,
   rcuBranchFreeRetry,
   rcuBranchFreeTableFirst,
   rcuBranchFreeUnblock,
-} from '../../../impl/policies/rcu-branch-free.ts';
+} from '../../../impl/index.ts';
 import type { Policy } from '../../../impl/vm/policy.ts';
 import { MODULE_VERSIONS, type ModuleVersion } from '../../../spec/tdx/versions.ts';
 import { cell, survey, type Survey } from './survey.ts';

@@ -1,0 +1,58 @@
+/** Policies and known bugs are found by their files. */
+import { readdirSync } from 'node:fs';
+import { basename } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import * as impl from '../../impl/index.ts';
+import { MUTANTS } from '../../impl/mutants/index.ts';
+import { POLICY_GROUPS } from '../../impl/vm/policy.ts';
+import { pathOf } from '../support/repository.ts';
+
+const { POLICIES } = impl;
+
+const filesIn = (folder: string): string[] =>
+  readdirSync(pathOf(folder))
+    .map((name) => basename(name, '.ts'))
+    .filter((name) => name !== 'index');
+
+describe('impl/policies', () => {
+  test('every file of impl/policies is a policy whose name is the name of the file', () => {
+    expect(POLICIES.map(({ name }) => name).toSorted()).toEqual(
+      filesIn('impl/policies').toSorted(),
+    );
+  });
+
+  test('every policy is the same object in POLICIES as under its own name in the entry point', () => {
+    const exported = new Set<unknown>(Object.values(impl));
+
+    expect(POLICIES.filter((policy) => !exported.has(policy))).toEqual([]);
+  });
+
+  test('POLICIES lists the groups one after the other, and names are in order within a group', () => {
+    const places = POLICIES.map(
+      ({ group, name }) => [POLICY_GROUPS.findIndex((one) => one === group), name] as const,
+    );
+
+    expect(places).toEqual(
+      places.toSorted(([a, one], [b, other]) => a - b || (one < other ? -1 : 1)),
+    );
+    expect(places.filter(([place]) => place < 0)).toEqual([]);
+  });
+
+  test('the policies of the first three groups break no rule, and the others do', () => {
+    const passing = POLICY_GROUPS.slice(0, 3);
+
+    for (const { breaks, group, name } of POLICIES) {
+      expect(breaks.length === 0, name).toBe(passing.some((one) => one === group));
+    }
+  });
+});
+
+test('every file b-*.ts of impl/mutants is a known bug whose id begins the name of the file', () => {
+  const names = filesIn('impl/mutants').filter((name) => name !== 'mutant');
+
+  expect(MUTANTS.map(({ file }) => basename(file, '.ts'))).toEqual(names.toSorted());
+  for (const { id, file, policy } of MUTANTS) {
+    expect(file.startsWith(`${id.toLowerCase()}-`), file).toBe(true);
+    expect(policy.name).toBe(id.toLowerCase());
+  }
+});
