@@ -13,11 +13,11 @@ import { followStep } from '../../properties/module/recordings/replay/harness.ts
 import { hostWalk } from '../../properties/module/recordings/replay/observe.ts';
 import { perform } from '../../properties/module/recordings/replay/perform.ts';
 import { Universes, type Slot } from '../../properties/module/recordings/universe/universe.ts';
-import { CallExplorer } from '../../properties/module/world/explorer.ts';
 import { describeEntry, PENDING, stateOf } from '../../spec/tdx/entry.ts';
 import { TDX_RULES } from '../../spec/tdx/rules/index.ts';
 import { describeStatus, VMEXIT_EPT_VIOLATION } from '../../spec/tdx/status.ts';
 import { testWith } from '../properties/module/recordings/recorded.ts';
+import { CallExplorer } from '../support/call-explorer.ts';
 import { pathOf, textOf } from '../support/repository.ts';
 import { Clone, refreshed, tableIn } from './document.ts';
 
@@ -31,7 +31,7 @@ afterAll(() => clone.remove());
  */
 function outcomes(opState: string, history: string): string[] {
   const explorer = new CallExplorer({ module: '1.5', finalize: opState === 'RUNNABLE' });
-  const { m, tdx } = explorer.world;
+  const { m, tdx } = explorer.rig;
   const seen: string[] = [];
   tdx.listeners.push({
     ended: ({ name, entryCell }, status) => {

@@ -12,7 +12,7 @@ import type { Operands } from '../../../spec/tdx/call.ts';
 import type { InterfaceFunction } from '../../../spec/tdx/module.ts';
 import { MIN_TDCX, TD } from '../../../spec/tdx/td.ts';
 import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
-import { ModuleWorld, ROOT_LEVEL, TDR, TDVPRS } from '../world/world.ts';
+import { ModuleRig, ROOT_LEVEL, TDR, TDVPRS } from '../rig/rig.ts';
 
 /** The TD, by OP_STATE as long as it has keys, else by life-cycle state. */
 export const BEGINNINGS = [
@@ -33,83 +33,83 @@ const MAX_VCPUS = 3;
 const FREE_PAGES = 4;
 
 /** TDVPR of a vCPU that is not initialised. */
-export const unfinishedVcpu = (w: ModuleWorld, i: number): number =>
-  w.extraPage((i % UNFINISHED) * TDVPR_PAGES);
+export const unfinishedVcpu = (rig: ModuleRig, i: number): number =>
+  rig.extraPage((i % UNFINISHED) * TDVPR_PAGES);
 /** TDVPR of the one that lacks a page, and that page. */
-export const lackingVcpu = (w: ModuleWorld): number => unfinishedVcpu(w, UNFINISHED - 1);
-export const missingPage = (w: ModuleWorld): number => lackingVcpu(w) + TDVPR_PAGES - 1;
+export const lackingVcpu = (rig: ModuleRig): number => unfinishedVcpu(rig, UNFINISHED - 1);
+export const missingPage = (rig: ModuleRig): number => lackingVcpu(rig) + TDVPR_PAGES - 1;
 /** The last page of the TD's TDCS, which is free in UNINITIALIZED. */
 export const LAST_TDCX = TDR + MIN_TDCX;
 /** A page that is nobody's at first. */
-export const freePage = (w: ModuleWorld, i: number): number =>
-  w.extraPage(UNFINISHED * TDVPR_PAGES + (i % FREE_PAGES));
+export const freePage = (rig: ModuleRig, i: number): number =>
+  rig.extraPage(UNFINISHED * TDVPR_PAGES + (i % FREE_PAGES));
 /** An HKID that is nobody's at first. */
-export const freeHkid = (w: ModuleWorld): number => w.tdx.keys.first + 2;
+export const freeHkid = (rig: ModuleRig): number => rig.tdx.keys.first + 2;
 /** How the TD is initialised. */
 export const tdParams = (): Pick<Operands, 'rdx' | 'tdParams'> =>
   initOperands({ maxVcpus: MAX_VCPUS });
 
 /** What has been done to the TD when it has come to a state, after what was done before. */
-const STAGES: readonly (readonly [Beginning, (w: ModuleWorld, tdr: number) => void])[] = [
+const STAGES: readonly (readonly [Beginning, (rig: ModuleRig, tdr: number) => void])[] = [
   [
     'HKID_ASSIGNED',
-    (w, tdr) => {
-      w.must('TDH.MNG.CREATE', { rcx: tdr, rdx: w.tdx.keys.first + 1 });
-      w.must('TDH.MNG.KEY.CONFIG', { rcx: tdr, lp: 0 });
+    (rig, tdr) => {
+      rig.must('TDH.MNG.CREATE', { rcx: tdr, rdx: rig.tdx.keys.first + 1 });
+      rig.must('TDH.MNG.KEY.CONFIG', { rcx: tdr, lp: 0 });
     },
   ],
   [
     'UNINITIALIZED',
-    (w, tdr) => {
-      w.must('TDH.MNG.KEY.CONFIG', { rcx: tdr, lp: 1 });
+    (rig, tdr) => {
+      rig.must('TDH.MNG.KEY.CONFIG', { rcx: tdr, lp: 1 });
       for (let i = 1; i < MIN_TDCX; i++)
-        w.must('TDH.MNG.ADDCX', { rcx: w.address(TDR + i), rdx: tdr });
+        rig.must('TDH.MNG.ADDCX', { rcx: rig.address(TDR + i), rdx: tdr });
     },
   ],
   [
     'INITIALIZED',
-    (w, tdr) => {
-      w.must('TDH.MNG.ADDCX', { rcx: w.address(LAST_TDCX), rdx: tdr });
-      w.must('TDH.MNG.INIT', { rcx: tdr, ...tdParams() });
-      w.m.poke(w.memory.word(TDR, TD.ROOT_LEVEL), ROOT_LEVEL);
+    (rig, tdr) => {
+      rig.must('TDH.MNG.ADDCX', { rcx: rig.address(LAST_TDCX), rdx: tdr });
+      rig.must('TDH.MNG.INIT', { rcx: tdr, ...tdParams() });
+      rig.m.poke(rig.memory.word(TDR, TD.ROOT_LEVEL), ROOT_LEVEL);
       for (const [lp, tdvpr] of TDVPRS.entries()) {
-        createVcpu(w, tdvpr, TDVPR_PAGES);
-        w.must('TDH.VP.INIT', { rcx: w.address(tdvpr), lp });
+        createVcpu(rig, tdvpr, TDVPR_PAGES);
+        rig.must('TDH.VP.INIT', { rcx: rig.address(tdvpr), lp });
       }
       for (let i = 0; i < UNFINISHED; i++)
-        createVcpu(w, unfinishedVcpu(w, i), TDVPR_PAGES - (i === UNFINISHED - 1 ? 1 : 0));
-      w.addTables(0);
+        createVcpu(rig, unfinishedVcpu(rig, i), TDVPR_PAGES - (i === UNFINISHED - 1 ? 1 : 0));
+      rig.addTables(0);
     },
   ],
   [
     'RUNNABLE',
-    (w, tdr) => {
-      w.must('TDH.MR.FINALIZE', { rcx: tdr });
+    (rig, tdr) => {
+      rig.must('TDH.MR.FINALIZE', { rcx: tdr });
     },
   ],
   [
     'BLOCKED',
-    (w, tdr) => {
-      w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(0, 0), r8: w.address(w.pageOf(0)) });
+    (rig, tdr) => {
+      rig.must('TDH.MEM.PAGE.AUG', { ...rig.mapping(0, 0), r8: rig.address(rig.pageOf(0)) });
       for (const [lp, tdvpr] of TDVPRS.entries())
-        w.must('TDH.VP.FLUSH', { rcx: w.address(tdvpr), lp });
-      w.must('TDH.MNG.VPFLUSHDONE', { rcx: tdr });
-      w.must('TDH.PHYMEM.CACHE.WB', { rcx: 0, lp: 0 });
+        rig.must('TDH.VP.FLUSH', { rcx: rig.address(tdvpr), lp });
+      rig.must('TDH.MNG.VPFLUSHDONE', { rcx: tdr });
+      rig.must('TDH.PHYMEM.CACHE.WB', { rcx: 0, lp: 0 });
     },
   ],
   [
     'TEARDOWN',
-    (w, tdr) => {
-      w.must('TDH.PHYMEM.CACHE.WB', { rcx: 0, lp: 1 });
-      w.must('TDH.MNG.KEY.FREEID', { rcx: tdr });
+    (rig, tdr) => {
+      rig.must('TDH.PHYMEM.CACHE.WB', { rcx: 0, lp: 1 });
+      rig.must('TDH.MNG.KEY.FREEID', { rcx: tdr });
     },
   ],
 ];
 
-function createVcpu(w: ModuleWorld, tdvpr: number, pages: number): void {
-  w.must('TDH.VP.CREATE', { rcx: w.address(tdvpr), rdx: w.address(TDR) });
+function createVcpu(rig: ModuleRig, tdvpr: number, pages: number): void {
+  rig.must('TDH.VP.CREATE', { rcx: rig.address(tdvpr), rdx: rig.address(TDR) });
   for (let i = 1; i < pages; i++)
-    w.must('TDH.VP.ADDCX', { rcx: w.address(tdvpr + i), rdx: w.address(tdvpr) });
+    rig.must('TDH.VP.ADDCX', { rcx: rig.address(tdvpr + i), rdx: rig.address(tdvpr) });
 }
 
 /**
@@ -120,11 +120,10 @@ export function begin(
   module: ModuleVersion,
   beginning: Beginning,
   functions: readonly InterfaceFunction[] = [],
-): ModuleWorld {
-  const world = new ModuleWorld({
+): ModuleRig {
+  const world = new ModuleRig({
     module,
     functions,
-    build: false,
     extraPages: UNFINISHED * TDVPR_PAGES + FREE_PAGES,
     platform: { packages: PACKAGES, cacheSubBlocks: 2, privateHkids: [32, 34] },
   });

@@ -6,7 +6,7 @@
 import { ENTRY_LOCK, HOST_PRIORITY, isTable, pageOf } from '../../../spec/tdx/entry.ts';
 import { NDA, Pamt, SIZES, TDR, TDVPR } from '../../../spec/tdx/pamt.ts';
 import { KEYS_CONFIGURED, MIN_TDCX, TD, VP } from '../../../spec/tdx/td.ts';
-import type { ModuleWorld } from '../world/world.ts';
+import type { ModuleRig } from '../rig/rig.ts';
 
 const TD_WORDS = [
   TD.LIFECYCLE,
@@ -23,13 +23,13 @@ const TD_WORDS = [
 ] as const;
 const VP_WORDS = [VP.STATE, VP.ASSOC_LPID, VP.NUM_PAGES, VP.VCPU_INDEX] as const;
 
-/** The state that the world is in now. */
-export function stateOf(world: ModuleWorld): number[] {
+/** The state that the rig is in now. */
+export function stateOf(rig: ModuleRig): number[] {
   const {
     m,
     memory,
     tdx: { geometry, keys, pamt, platform },
-  } = world;
+  } = rig;
   const state: number[] = [];
   for (const hkid of keys.hkids)
     state.push(m.peek(keys.state(hkid)), m.peek(keys.wbinvdBitmap(hkid)));
@@ -43,17 +43,13 @@ export function stateOf(world: ModuleWorld): number[] {
       if (size > 0) continue;
       if (type === TDVPR)
         for (const field of VP_WORDS) state.push(m.peek(memory.word(page, field)));
-      if (type === TDR) tdState(world, page, state);
+      if (type === TDR) tdState(rig, page, state);
     }
   }
   return state;
 }
 
-function tdState(
-  { m, memory, tdx: { geometry } }: ModuleWorld,
-  tdr: number,
-  state: number[],
-): void {
+function tdState({ m, memory, tdx: { geometry } }: ModuleRig, tdr: number, state: number[]): void {
   const field = (word: number): number => m.peek(memory.word(tdr, word));
   for (const word of TD_WORDS) state.push(field(word));
   // nobody walks the tree of a TD without keys, and its tables may be somebody else's

@@ -103,9 +103,9 @@ export class Hunter {
     const orphan = calls.find(({ isRefusedByNobody }) => isRefusedByNobody);
     if (orphan !== undefined) return `${orphan.name} is refused a lock that nobody holds`;
     if (!overlaps(calls)) return null;
-    const { world } = this.recorder;
-    world.m.reset();
-    const atomic = new AtomicModule(world, end);
+    const { rig } = this.recorder;
+    rig.m.reset();
+    const atomic = new AtomicModule(rig, end);
     try {
       const outcome = check(atomic, calls, LIMITS);
       if (outcome.verdict === 'explained') return null;

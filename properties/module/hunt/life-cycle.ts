@@ -6,8 +6,8 @@
  * The number behind a name picks what it is about: which vCPU, page or package.
  */
 import { NULL_FIELD } from '../../../spec/tdx/metadata.ts';
-import type { HostCall } from '../world/calls.ts';
-import { TDR, TDVPRS, type ModuleWorld } from '../world/world.ts';
+import type { HostCall } from '../rig/calls.ts';
+import { TDR, TDVPRS, type ModuleRig } from '../rig/rig.ts';
 import {
   freeHkid,
   freePage,
@@ -18,7 +18,7 @@ import {
   unfinishedVcpu,
 } from './beginnings.ts';
 
-type PageOf = (w: ModuleWorld, i: number) => number;
+type PageOf = (rig: ModuleRig, i: number) => number;
 
 const tdr: PageOf = () => TDR;
 const tdvpr: PageOf = (_w, i) => TDVPRS[i % TDVPRS.length] ?? TDVPRS[0];
@@ -26,9 +26,12 @@ const tdvpr: PageOf = (_w, i) => TDVPRS[i % TDVPRS.length] ?? TDVPRS[0];
 /** A call with a page in RCX; with two, the other in RDX. */
 const on =
   (name: string, rcx: PageOf, rdx?: PageOf): HostCall =>
-  (w, i) => [
+  (rig, i) => [
     name,
-    { rcx: w.address(rcx(w, i)), ...(rdx === undefined ? {} : { rdx: w.address(rdx(w, i)) }) },
+    {
+      rcx: rig.address(rcx(rig, i)),
+      ...(rdx === undefined ? {} : { rdx: rig.address(rdx(rig, i)) }),
+    },
   ];
 /**
  * A call on the LP with which the vCPU of that number is associated at first: as many LPs as vCPUs,
@@ -36,21 +39,21 @@ const on =
  */
 const onLp =
   (call: HostCall): HostCall =>
-  (w, i) => {
-    const [name, operands] = call(w, i);
+  (rig, i) => {
+    const [name, operands] = call(rig, i);
     return [name, { ...operands, lp: i % TDVPRS.length }];
   };
 
 const field =
   (id: bigint, version = 0): HostCall =>
-  (w) => ['TDH.MNG.RD', { rcx: w.address(TDR), field: id, version }];
+  (rig) => ['TDH.MNG.RD', { rcx: rig.address(TDR), field: id, version }];
 
 /** Of a TD that is being built. */
 const BUILDING: readonly (readonly [string, HostCall])[] = [
   ['key-config', onLp(on('TDH.MNG.KEY.CONFIG', tdr))],
   ['addcx', on('TDH.MNG.ADDCX', () => LAST_TDCX, tdr)],
   ['addcx-more', on('TDH.MNG.ADDCX', freePage, tdr)],
-  ['init', (w) => ['TDH.MNG.INIT', { rcx: w.address(TDR), ...tdParams() }]],
+  ['init', (rig) => ['TDH.MNG.INIT', { rcx: rig.address(TDR), ...tdParams() }]],
   ['vp-create', on('TDH.VP.CREATE', freePage, tdr)],
   ['vp-addcx', on('TDH.VP.ADDCX', missingPage, lackingVcpu)],
   ['vp-addcx-free', on('TDH.VP.ADDCX', freePage, unfinishedVcpu)],
@@ -67,26 +70,29 @@ const ENDING: readonly (readonly [string, HostCall])[] = [
   ['cache-wb-resume', onLp(() => ['TDH.PHYMEM.CACHE.WB', { rcx: 1 }])],
   ['reclaimid', on('TDH.MNG.KEY.RECLAIMID', tdr)],
   ['freeid', on('TDH.MNG.KEY.FREEID', tdr)],
-  ['reclaim', on('TDH.PHYMEM.PAGE.RECLAIM', (w, i) => w.pageOf(i))],
-  ['reclaim-table', on('TDH.PHYMEM.PAGE.RECLAIM', (w, i) => w.tablePage(i, 1))],
+  ['reclaim', on('TDH.PHYMEM.PAGE.RECLAIM', (rig, i) => rig.pageOf(i))],
+  ['reclaim-table', on('TDH.PHYMEM.PAGE.RECLAIM', (rig, i) => rig.tablePage(i, 1))],
   ['reclaim-tdcx', on('TDH.PHYMEM.PAGE.RECLAIM', () => LAST_TDCX)],
   ['reclaim-tdvpr', on('TDH.PHYMEM.PAGE.RECLAIM', tdvpr)],
   ['reclaim-tdr', on('TDH.PHYMEM.PAGE.RECLAIM', tdr)],
   ['wbinvd', on('TDH.PHYMEM.PAGE.WBINVD', freePage)],
-  ['wbinvd-page', on('TDH.PHYMEM.PAGE.WBINVD', (w, i) => w.pageOf(i))],
+  ['wbinvd-page', on('TDH.PHYMEM.PAGE.WBINVD', (rig, i) => rig.pageOf(i))],
 ];
 
 /** Of another TD, whose TDR is a free page, or was one of the first TD's. */
 const ANOTHER: readonly (readonly [string, HostCall])[] = [
-  ['create', (w, i) => ['TDH.MNG.CREATE', { rcx: w.address(freePage(w, i)), rdx: freeHkid(w) }]],
+  [
+    'create',
+    (rig, i) => ['TDH.MNG.CREATE', { rcx: rig.address(freePage(rig, i)), rdx: freeHkid(rig) }],
+  ],
   [
     'create-same-key',
-    (w, i) => ['TDH.MNG.CREATE', { rcx: w.address(freePage(w, i)), rdx: freeHkid(w) - 1 }],
+    (rig, i) => ['TDH.MNG.CREATE', { rcx: rig.address(freePage(rig, i)), rdx: freeHkid(rig) - 1 }],
   ],
-  ['create-reclaimed', (w) => ['TDH.MNG.CREATE', { rcx: w.address(TDR), rdx: freeHkid(w) }]],
+  ['create-reclaimed', (rig) => ['TDH.MNG.CREATE', { rcx: rig.address(TDR), rdx: freeHkid(rig) }]],
   [
     'create-of-page',
-    (w, i) => ['TDH.MNG.CREATE', { rcx: w.address(w.pageOf(i)), rdx: freeHkid(w) }],
+    (rig, i) => ['TDH.MNG.CREATE', { rcx: rig.address(rig.pageOf(i)), rdx: freeHkid(rig) }],
   ],
   ['key-config-other', onLp(on('TDH.MNG.KEY.CONFIG', freePage))],
   ['vpflushdone-other', on('TDH.MNG.VPFLUSHDONE', freePage)],
@@ -96,7 +102,7 @@ const ANOTHER: readonly (readonly [string, HostCall])[] = [
 
 /** Those that only look; fields of the TD by their ids (spec/tdx/metadata.ts). */
 const LOOKING: readonly (readonly [string, HostCall])[] = [
-  ['rdmd', on('TDH.PHYMEM.PAGE.RDMD', (w, i) => w.pageOf(i))],
+  ['rdmd', on('TDH.PHYMEM.PAGE.RDMD', (rig, i) => rig.pageOf(i))],
   ['rdmd-free', on('TDH.PHYMEM.PAGE.RDMD', freePage)],
   ['rd-children', field(0x8010_0003_0000_0004n)],
   ['rd-vcpus', field(0x9010_0002_0000_0001n)],

@@ -3,27 +3,36 @@
  * cycle; with pages that somebody else has just freed, and with operands that are refused.
  */
 import type { Shape } from '../../checker/scenarios/arbitrary.ts';
-import { HOST_CALLS, IDLE, LEAVE, type HostCall } from '../world/calls.ts';
-import { TDR } from '../world/world.ts';
+import { HOST_CALLS, IDLE, LEAVE, type HostCall } from '../rig/calls.ts';
+import { TDR } from '../rig/rig.ts';
 import type { Beginning } from './beginnings.ts';
 import { BUILD_CALLS, END_CALLS, LIFE_CYCLE, LOOK_CALLS, OTHER_CALLS } from './life-cycle.ts';
 
 /** Pages that are refused, or that were something else before. */
 const ODD: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
-  ['aug-tdr', (w, gfn) => ['TDH.MEM.PAGE.AUG', { ...w.mapping(gfn, 0), r8: w.address(TDR) }]],
+  ['aug-tdr', (rig, gfn) => ['TDH.MEM.PAGE.AUG', { ...rig.mapping(gfn, 0), r8: rig.address(TDR) }]],
   [
     'aug-table',
-    (w, gfn) => ['TDH.MEM.PAGE.AUG', { ...w.mapping(gfn, 0), r8: w.address(w.tablePage(gfn, 1)) }],
+    (rig, gfn) => [
+      'TDH.MEM.PAGE.AUG',
+      { ...rig.mapping(gfn, 0), r8: rig.address(rig.tablePage(gfn, 1)) },
+    ],
   ],
   [
     'sept-add-page',
-    (w, gfn) => ['TDH.MEM.SEPT.ADD', { ...w.mapping(gfn, 1), r8: w.address(w.pageOf(gfn)) }],
+    (rig, gfn) => [
+      'TDH.MEM.SEPT.ADD',
+      { ...rig.mapping(gfn, 1), r8: rig.address(rig.pageOf(gfn)) },
+    ],
   ],
   [
     'aug-nowhere',
-    (w, gfn) => ['TDH.MEM.PAGE.AUG', { ...w.mapping(gfn, 0), r8: w.address(w.pageOf(gfn)) + 1 }],
+    (rig, gfn) => [
+      'TDH.MEM.PAGE.AUG',
+      { ...rig.mapping(gfn, 0), r8: rig.address(rig.pageOf(gfn)) + 1 },
+    ],
   ],
-  ['write', (w, gfn) => ['TDH.MEM.WR', w.mapping(gfn, 0)]],
+  ['write', (rig, gfn) => ['TDH.MEM.WR', rig.mapping(gfn, 0)]],
 ]);
 
 /** Every operation of a thread of the VMM. */

@@ -12,8 +12,8 @@ import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
 import { DeviationChoices } from '../../checker/scenarios/deviations.ts';
 import type { Scenario } from '../../checker/scenarios/scenario.ts';
 import type { Timed } from '../../linearizability/specification.ts';
-import { Threads } from '../world/threads.ts';
-import type { ModuleWorld } from '../world/world.ts';
+import type { ModuleRig } from '../rig/rig.ts';
+import { Threads } from '../rig/threads.ts';
 import { begin, type Beginning } from './beginnings.ts';
 import { stateOf } from './final.ts';
 import { HUNT_CALLS } from './programs.ts';
@@ -43,7 +43,7 @@ export interface Recorded {
 
 /** Records histories of one module, which begin in one state of the TD. */
 export class HistoryRecorder {
-  readonly world: ModuleWorld;
+  readonly rig: ModuleRig;
   private readonly threads: Threads;
   private readonly choices: DeviationChoices;
   private readonly holders = new Map<Cell, number>();
@@ -57,12 +57,12 @@ export class HistoryRecorder {
     beginning: Beginning,
     functions: readonly InterfaceFunction[] = [],
   ) {
-    this.world = begin(module, beginning, functions);
-    const { m, memory, tdx } = this.world;
+    this.rig = begin(module, beginning, functions);
+    const { m, memory, tdx } = this.rig;
     for (let page = 0; page < memory.pages; page++) memory.word(page, 0); // every page is mapped before the seal
     m.seal();
     this.choices = new DeviationChoices(m);
-    this.threads = new Threads(this.world, HUNT_CALLS, {
+    this.threads = new Threads(this.rig, HUNT_CALLS, {
       call: (actor, name, operands) => this.made(actor, name, operands),
       exit: (actor, vcpu, lp) => this.exit(actor, vcpu, lp),
     });
@@ -80,7 +80,7 @@ export class HistoryRecorder {
   }
 
   record({ actors, deviations }: Scenario): Recorded {
-    const { m } = this.world;
+    const { m } = this.rig;
     m.reset();
     m.choices = this.choices;
     this.choices.follow(deviations);
@@ -93,12 +93,12 @@ export class HistoryRecorder {
       halted !== null
         ? []
         : [...this.holders].filter(([, n]) => n > 0).map(([cell]) => m.nameOf(cell));
-    return { calls: this.calls, halted, leaked, end: stateOf(this.world) };
+    return { calls: this.calls, halted, leaked, end: stateOf(this.rig) };
   }
 
   private *exit(actor: string, vcpu: number, lp: number): Steps<void> {
-    const operands = { ...OPERANDS_ZERO, vcpu: this.world.tdvpr(vcpu), lp };
-    const { invoked } = yield* this.timed(this.world.exit(vcpu));
+    const operands = { ...OPERANDS_ZERO, vcpu: this.rig.tdvpr(vcpu), lp };
+    const { invoked } = yield* this.timed(this.rig.exit(vcpu));
     const call = new Call(EXIT, operands);
     this.calls.push({
       actor,
@@ -113,11 +113,11 @@ export class HistoryRecorder {
 
   private *made(actor: string, name: string, given: Partial<Operands>): Steps<Call> {
     const operands = { ...OPERANDS_ZERO, ...given };
-    const { invoked, result: call } = yield* this.timed(this.world.invoke(name, operands));
+    const { invoked, result: call } = yield* this.timed(this.rig.invoke(name, operands));
     const isRefusedByNobody =
       classOf(call.status) === OPERAND_BUSY &&
       call.busyLock >= 0 &&
-      this.refusedByNobody[this.world.m.current] === true;
+      this.refusedByNobody[this.rig.m.current] === true;
     this.calls.push({
       actor,
       name,

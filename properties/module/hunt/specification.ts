@@ -24,8 +24,8 @@ import {
 } from '../../../spec/tdx/status.ts';
 import { VCPU_ACTIVE, VP } from '../../../spec/tdx/td.ts';
 import type { Specification } from '../../linearizability/specification.ts';
-import { keyOf, MachineStates, type MachineState } from '../world/states.ts';
-import type { ModuleWorld } from '../world/world.ts';
+import { keyOf, MachineStates, type MachineState } from '../machine-states.ts';
+import type { ModuleRig } from '../rig/rig.ts';
 import { isSame, stateOf } from './final.ts';
 import { EXIT, type MadeCall } from './recorder.ts';
 
@@ -41,15 +41,15 @@ export const isBusy = ({ call }: MadeCall): boolean =>
 export class AtomicModule implements Specification<MachineState, MadeCall> {
   readonly initial: MachineState;
   readonly key = keyOf;
-  private readonly world: ModuleWorld;
+  private readonly rig: ModuleRig;
   private readonly states: MachineStates;
   private readonly end: readonly number[];
 
-  /** The world has to be in the state in which the history began; `end` is how it ended. */
-  constructor(world: ModuleWorld, end: readonly number[]) {
-    this.world = world;
+  /** The rig has to be in the state in which the history began; `end` is how it ended. */
+  constructor(rig: ModuleRig, end: readonly number[]) {
+    this.rig = rig;
     this.end = end;
-    this.states = new MachineStates(world.m);
+    this.states = new MachineStates(rig.m);
     this.initial = this.states.first;
   }
 
@@ -86,23 +86,23 @@ export class AtomicModule implements Specification<MachineState, MadeCall> {
 
   final(state: MachineState): string | null {
     return this.states.look(state, () =>
-      isSame(stateOf(this.world), this.end) ? null : 'no order ends in that state',
+      isSame(stateOf(this.rig), this.end) ? null : 'no order ends in that state',
     );
   }
 
   /** Makes the call, nobody in between; null when its vCPU is not in the guest. */
   private ask({ name, operands, call }: MadeCall, interruptAfter = NEVER): Call | null {
-    const { m, memory } = this.world;
+    const { m, memory } = this.rig;
     if (operands.vcpu >= 0 && m.peek(memory.word(operands.vcpu, VP.STATE)) !== VCPU_ACTIVE)
       return null;
-    if (name !== EXIT) return atomically(this.world.invoke(name, { ...operands, interruptAfter }));
-    atomically(tdExit(this.world.tdx, operands.vcpu));
+    if (name !== EXIT) return atomically(this.rig.invoke(name, { ...operands, interruptAfter }));
+    atomically(tdExit(this.rig.tdx, operands.vcpu));
     return call;
   }
 
   /** Makes the call while somebody holds the lock that refused it. */
   private refused(made: MadeCall): Call | null {
-    const { m } = this.world;
+    const { m } = this.rig;
     const { busyLock, status } = made.call;
     const before = m.peek(busyLock);
     const isPriority = classOf(status) === OPERAND_BUSY_HOST_PRIORITY;
@@ -118,8 +118,7 @@ export class AtomicModule implements Specification<MachineState, MadeCall> {
   /** Entries are in pages, as the locks of the TD are, whose names in a status are their own. */
   private isEntry({ call }: MadeCall): boolean {
     return (
-      operandOf(call.status) === OPERANDS.RCX &&
-      this.world.m.nameOf(call.busyLock).startsWith('page')
+      operandOf(call.status) === OPERANDS.RCX && this.rig.m.nameOf(call.busyLock).startsWith('page')
     );
   }
 }

@@ -1,6 +1,5 @@
 /** TDG.MEM.PAGE.ACCEPT. Source: module notes §4. */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR, type WorldOptions } from '../../../properties/module/world/world.ts';
 import { atomically, kindOf, READ, RMW } from '../../../spec/machine/step.ts';
 import type { Call, Operands } from '../../../spec/tdx/call.ts';
 import {
@@ -16,37 +15,35 @@ import {
 import { tableAt } from '../../../spec/tdx/rules/tree.ts';
 import { describeStatus } from '../../../spec/tdx/status.ts';
 import { VP } from '../../../spec/tdx/td.ts';
+import { TDR, TdRig, type TdRigOptions } from '../../support/td-rig.ts';
 import { runUntil } from './schedules.ts';
 
 /**
  * A running TD with vCPU 0 inside. A "2 MiB" page is four pages here, so that it can be interrupted
  * three times.
  */
-function world(options: Partial<WorldOptions> = {}): ModuleWorld {
-  const w = new ModuleWorld({ module: '1.5', indexBits: 2, ...options });
+function world(options: Partial<TdRigOptions> = {}): TdRig {
+  const w = new TdRig({ module: '1.5', indexBits: 2, ...options });
   for (let page = w.firstPage; page < w.memory.pages; page++) w.use(page);
   w.must('TDH.VP.ENTER', { rcx: w.address(w.tdvpr(0)) });
   return w;
 }
 
-const operands = (w: ModuleWorld, level: number, interruptAfter = -1): Partial<Operands> => ({
+const operands = (w: TdRig, level: number, interruptAfter = -1): Partial<Operands> => ({
   rcx: w.mapping(0, level).rcx,
   vcpu: w.tdvpr(0),
   interruptAfter,
 });
-const accept = (w: ModuleWorld, level: number, interruptAfter = -1): Call =>
+const accept = (w: TdRig, level: number, interruptAfter = -1): Call =>
   w.call('TDG.MEM.PAGE.ACCEPT', operands(w, level, interruptAfter));
-const add = (w: ModuleWorld, level: number): void => {
+const add = (w: TdRig, level: number): void => {
   w.addTables(0, level + 1);
   w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(0, level), r8: w.address(w.pageOf(0)) });
 };
-const cellOf = (w: ModuleWorld, level: number): number =>
-  w.memory.word(tableAt(w.tdx, TDR, 0, level), 0);
-const stateAt = (w: ModuleWorld, level: number): string =>
-  stateName(stateOf(w.m.peek(cellOf(w, level))));
-const word = (w: ModuleWorld, offset: number): number =>
-  w.m.peek(w.memory.word(w.pageOf(0) + offset, 0));
-const rip = (w: ModuleWorld): number => w.m.peek(w.memory.word(w.tdvpr(0), VP.RIP));
+const cellOf = (w: TdRig, level: number): number => w.memory.word(tableAt(w.tdx, TDR, 0, level), 0);
+const stateAt = (w: TdRig, level: number): string => stateName(stateOf(w.m.peek(cellOf(w, level))));
+const word = (w: TdRig, offset: number): number => w.m.peek(w.memory.word(w.pageOf(0) + offset, 0));
+const rip = (w: TdRig): number => w.m.peek(w.memory.word(w.tdvpr(0), VP.RIP));
 
 describe('a pending page', () => {
   test.for([0, 1])('at level %i is zeroed and mapped, and the guest goes on', (level) => {
@@ -123,13 +120,13 @@ describe('what is not pending', () => {
     1 + (requested | (level << 3) | (code << 6) | (leaf ? 1 << 14 : 0)) * 2 ** 32;
 
   test.for([
-    ['nothing', 0, (w: ModuleWorld) => w.addTables(0), details(0, 0, 0, false), 2],
+    ['nothing', 0, (w: TdRig) => w.addTables(0), details(0, 0, 0, false), 2],
     ['no table', 0, () => {}, details(0, 3, 0, false), 2],
-    ['a pending page above', 0, (w: ModuleWorld) => add(w, 1), details(0, 1, 2, true), 2],
+    ['a pending page above', 0, (w: TdRig) => add(w, 1), details(0, 1, 2, true), 2],
     [
       'a blocked page',
       0,
-      (w: ModuleWorld) => {
+      (w: TdRig) => {
         add(w, 0);
         w.must('TDH.MEM.RANGE.BLOCK', w.mapping(0, 0));
       },
@@ -211,7 +208,7 @@ describe('module 1.0', () => {
 });
 
 describe('a guest access, as the module emulates it', () => {
-  const access = (w: ModuleWorld, gpa = 8): Call =>
+  const access = (w: TdRig, gpa = 8): Call =>
     w.call('HW.GUEST.ACCESS', { rcx: gpa, vcpu: w.tdvpr(0) });
 
   test('is translated when the page is accepted', () => {

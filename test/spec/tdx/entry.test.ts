@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR } from '../../../properties/module/world/world.ts';
 import {
   describeEntry,
   entry,
@@ -25,6 +24,7 @@ import {
   withoutLocks,
 } from '../../../spec/tdx/entry.ts';
 import { septFormat } from '../../../spec/tdx/hardware.ts';
+import { TDR, TdRig } from '../../support/td-rig.ts';
 
 const BASE = 0x1_0000_0000n;
 const PAGE = 0x200;
@@ -126,7 +126,7 @@ test('reports show state, page and locks', () => {
 });
 
 test('SEPT.RD returns the architectural view in RCX, and level and state code in RDX', () => {
-  const w = new ModuleWorld({ module: '1.5' });
+  const w = new TdRig({ module: '1.5' });
   w.addTables(0);
   w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(0, 0), r8: w.address(w.pageOf(0)) });
   const read = (gfn: number, level: number): (bigint | number)[] => {
@@ -140,7 +140,7 @@ test('SEPT.RD returns the architectural view in RCX, and level and state code in
 
 describe('the hardware walker', () => {
   test('sees states as permissions, never sets A or D, and tells of each table it reads', () => {
-    const w = new ModuleWorld({ module: '1.5' });
+    const w = new TdRig({ module: '1.5' });
     const touched: number[] = [];
     const format = septFormat(w.tdx, 3, (page) => touched.push(page));
     format.touch(5);

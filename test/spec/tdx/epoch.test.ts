@@ -1,29 +1,29 @@
 /** TLB tracking. Source: epoch notes of the recordings. */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR } from '../../../properties/module/world/world.ts';
 import { atomically } from '../../../spec/machine/step.ts';
 import { stateName, stateOf } from '../../../spec/tdx/entry.ts';
 import { tableAt } from '../../../spec/tdx/rules/tree.ts';
 import { describeStatus } from '../../../spec/tdx/status.ts';
 import { TD, VP } from '../../../spec/tdx/td.ts';
+import { TDR, TdRig } from '../../support/td-rig.ts';
 
 /** A TD that can run, with a page at GFN 0. */
-function world(finalize = true): ModuleWorld {
-  const w = new ModuleWorld({ module: '1.5', finalize });
+function world(finalize = true): TdRig {
+  const w = new TdRig({ module: '1.5', finalize });
   w.addTables(0);
   w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(0, 0), r8: w.address(w.pageOf(0)) });
   return w;
 }
 
-const status = (w: ModuleWorld, name: string, level = 0): string =>
+const status = (w: TdRig, name: string, level = 0): string =>
   describeStatus(w.call(name, { ...w.mapping(0, level), r8: w.address(w.sparePage(0)) }).status);
-const track = (w: ModuleWorld): string =>
+const track = (w: TdRig): string =>
   describeStatus(w.call('TDH.MEM.TRACK', { rcx: w.address(TDR) }).status);
-const enter = (w: ModuleWorld, vcpu: number): string =>
+const enter = (w: TdRig, vcpu: number): string =>
   describeStatus(w.call('TDH.VP.ENTER', { rcx: w.address(w.tdvpr(vcpu)), lp: vcpu }).status);
-const set = (w: ModuleWorld, field: number, value: number): void =>
+const set = (w: TdRig, field: number, value: number): void =>
   w.m.poke(w.memory.word(TDR, field), value);
-const get = (w: ModuleWorld, field: number): number => w.m.peek(w.memory.word(TDR, field));
+const get = (w: TdRig, field: number): number => w.m.peek(w.memory.word(TDR, field));
 
 describe('a blocked page is tracked', () => {
   const EPOCH = 10;

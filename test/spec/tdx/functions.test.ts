@@ -1,6 +1,5 @@
 /** What single functions do besides what they share. Source: module notes §3. */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR, type WorldOptions } from '../../../properties/module/world/world.ts';
 import { ALL_ONES, HUGE, type Call, type Operands } from '../../../spec/tdx/call.ts';
 import {
   entry,
@@ -16,30 +15,31 @@ import { EPT, NDA, REG } from '../../../spec/tdx/pamt.ts';
 import { tableAt } from '../../../spec/tdx/rules/tree.ts';
 import { describeStatus } from '../../../spec/tdx/status.ts';
 import { RUNNABLE, TD } from '../../../spec/tdx/td.ts';
+import { TDR, TdRig, type TdRigOptions } from '../../support/td-rig.ts';
 
 const SOURCE = 0x1000_0000;
 const DEBUG = { attributes: 1n } as const;
 const NOT_NEEDED = 2 ** 63;
 
 /** A TD that is being built, with tables for GFN 0. */
-function world(options: Partial<WorldOptions> = {}): ModuleWorld {
-  const w = new ModuleWorld({ module: '1.5', finalize: false, ...options });
+function world(options: Partial<TdRigOptions> = {}): TdRig {
+  const w = new TdRig({ module: '1.5', finalize: false, ...options });
   w.addTables(0);
   return w;
 }
 const text = (call: Call): string => describeStatus(call.status);
-const add = (w: ModuleWorld, gfn: number): Call =>
+const add = (w: TdRig, gfn: number): Call =>
   w.must('TDH.MEM.PAGE.ADD', { ...w.mapping(gfn, 0), r8: w.address(w.pageOf(gfn)), r9: SOURCE });
-const cell = (w: ModuleWorld, gfn: number, level: number): number =>
+const cell = (w: TdRig, gfn: number, level: number): number =>
   w.memory.word(tableAt(w.tdx, TDR, gfn, level), w.tdx.geometry.index(gfn, level));
-const stateAt = (w: ModuleWorld, gfn: number, level: number): string =>
+const stateAt = (w: TdRig, gfn: number, level: number): string =>
   stateName(stateOf(w.m.peek(cell(w, gfn, level))));
-const chldcnt = (w: ModuleWorld): number => w.m.peek(w.memory.word(TDR, TD.CHLDCNT));
+const chldcnt = (w: TdRig): number => w.m.peek(w.memory.word(TDR, TD.CHLDCNT));
 /** The same answer, `n` times. */
 const times = (n: number, answer: string): string[] => Array.from({ length: n }, () => answer);
 
 describe('SEPT.ADD', () => {
-  const call = (w: ModuleWorld, gfn: number, more: Partial<Operands> = {}): Call =>
+  const call = (w: TdRig, gfn: number, more: Partial<Operands> = {}): Call =>
     w.call('TDH.MEM.SEPT.ADD', {
       ...w.mapping(gfn, 1),
       r8: w.address(w.tablePage(gfn, 1)),
@@ -95,7 +95,7 @@ describe('SEPT.ADD', () => {
 });
 
 describe('SEPT.REMOVE', () => {
-  const call = (w: ModuleWorld, more: Partial<Operands> = {}): Call =>
+  const call = (w: TdRig, more: Partial<Operands> = {}): Call =>
     w.call('TDH.MEM.SEPT.REMOVE', { ...w.mapping(0, 1), ...more });
   test('gives the page of an empty table back', () => {
     const w = world();
@@ -120,7 +120,7 @@ describe('SEPT.REMOVE', () => {
 
 describe('SEPT.RD', () => {
   test('reads L2 attributes of debug TDs only', () => {
-    const call = (w: ModuleWorld): string =>
+    const call = (w: TdRig): string =>
       text(w.call('TDH.MEM.SEPT.RD', { ...w.mapping(0, 0), rdx: w.address(TDR) + 1 }));
     expect([call(world()), call(world({ params: DEBUG }))]).toEqual([
       'TDX_OPERAND_INVALID|RDX',
@@ -130,7 +130,7 @@ describe('SEPT.RD', () => {
 });
 
 describe('PAGE.ADD', () => {
-  const call = (w: ModuleWorld, r9: number): string =>
+  const call = (w: TdRig, r9: number): string =>
     text(w.call('TDH.MEM.PAGE.ADD', { ...w.mapping(0, 0), r8: w.address(w.pageOf(0)), r9 }));
   test('copies from shared memory only', () => {
     const bad = [SOURCE + 1, HUGE, 2 ** 52, 33 * 2 ** 46];
@@ -201,9 +201,8 @@ describe('RANGE.BLOCK and RANGE.UNBLOCK', () => {
 });
 
 describe('debug access', () => {
-  const read = (w: ModuleWorld, rcx: number): Call =>
-    w.call('TDH.MEM.RD', { ...w.mapping(0, 0), rcx });
-  const write = (w: ModuleWorld, rcx: number, data: number): Call =>
+  const read = (w: TdRig, rcx: number): Call => w.call('TDH.MEM.RD', { ...w.mapping(0, 0), rcx });
+  const write = (w: TdRig, rcx: number, data: number): Call =>
     w.call('TDH.MEM.WR', { ...w.mapping(0, 0), rcx, data });
 
   test('finds what was written, in the word of the page that it was written to, at any size', () => {
@@ -255,7 +254,7 @@ describe('debug access', () => {
 });
 
 describe('MR.EXTEND and MR.FINALIZE', () => {
-  const extend = (w: ModuleWorld, rcx: number): Call =>
+  const extend = (w: TdRig, rcx: number): Call =>
     w.call('TDH.MR.EXTEND', { ...w.mapping(0, 0), rcx });
   test('measure 256 bytes of a page that is there', () => {
     const w = world();

@@ -1,12 +1,12 @@
 /** Shapes of the tree: levels, sizes of pages, widths of addresses. */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR, type WorldOptions } from '../../../properties/module/world/world.ts';
 import { MAPPED, NL_MAPPED, PENDING, stateOf } from '../../../spec/tdx/entry.ts';
 import { Geometry } from '../../../spec/tdx/geometry.ts';
 import { NDA, REG } from '../../../spec/tdx/pamt.ts';
 import { tableAt } from '../../../spec/tdx/rules/tree.ts';
 import { describeStatus } from '../../../spec/tdx/status.ts';
 import { TD } from '../../../spec/tdx/td.ts';
+import { TDR, TdRig, type TdRigOptions } from '../../support/td-rig.ts';
 
 const EPTP_5_LEVELS = 0x26n;
 const GPAW = 1n;
@@ -29,9 +29,8 @@ describe('the tree of the hardware', () => {
   });
 });
 
-const created = (options: Partial<WorldOptions>): ModuleWorld =>
-  new ModuleWorld({ module: '1.5', ...options });
-const entryOf = (w: ModuleWorld, gfn: number, level: number): number =>
+const created = (options: Partial<TdRigOptions>): TdRig => new TdRig({ module: '1.5', ...options });
+const entryOf = (w: TdRig, gfn: number, level: number): number =>
   w.m.peek(w.memory.word(tableAt(w.tdx, TDR, gfn, level), w.tdx.geometry.index(gfn, level)));
 
 describe.for([
@@ -66,7 +65,7 @@ describe.for([
 
 describe('pages of every size', () => {
   /** A world with four pages from GFN 0 on, all of them added. */
-  function mapped(): ModuleWorld {
+  function mapped(): TdRig {
     const w = created({ finalize: false });
     w.addTables(0);
     w.must('TDH.MEM.SEPT.ADD', { ...w.mapping(2, 1), r8: w.address(w.tablePage(2, 1)) });
@@ -79,8 +78,7 @@ describe('pages of every size', () => {
     }
     return w;
   }
-  const sizes = (w: ModuleWorld): number[] =>
-    [0, 1, 2, 3].map((gfn) => w.tdx.pamt.sizeOf(w.pageOf(gfn)));
+  const sizes = (w: TdRig): number[] => [0, 1, 2, 3].map((gfn) => w.tdx.pamt.sizeOf(w.pageOf(gfn)));
 
   test('4 KiB pages are promoted to 2 MiB, these to 1 GiB, and demoted back, with PAMT at each size', () => {
     const w = mapped();

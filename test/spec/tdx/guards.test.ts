@@ -1,19 +1,19 @@
 /** What every function refuses, and in which words: its operands, the state of its TD, its locks. */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR } from '../../../properties/module/world/world.ts';
 import { ALL_ONES, HUGE, type Operands } from '../../../spec/tdx/call.ts';
 import { ENTRY_LOCK } from '../../../spec/tdx/entry.ts';
 import { NDA, Pamt, REG, RSVD } from '../../../spec/tdx/pamt.ts';
 import { tableAt } from '../../../spec/tdx/rules/tree.ts';
 import { describeStatus } from '../../../spec/tdx/status.ts';
 import { HKID_ASSIGNED, TD, UNINITIALIZED } from '../../../spec/tdx/td.ts';
+import { TDR, TdRig } from '../../support/td-rig.ts';
 
 type Register = 'rcx' | 'rdx' | 'r8';
 
 interface Row {
   readonly name: string;
   /** Operands with which the call gets past the guards that are tested here. */
-  readonly operands: (w: ModuleWorld) => Partial<Operands>;
+  readonly operands: (w: TdRig) => Partial<Operands>;
   /** Registers with a page, which is then looked up in PAMT. */
   readonly pages: readonly Register[];
   /**
@@ -29,8 +29,8 @@ interface Row {
  * GFN 0 is free, 1 is a page, 2 and 3 are a huge one, 4 lacks its last table, 8 all of them; the TD
  * is being built, so that every call may be made.
  */
-function world(): ModuleWorld {
-  const w = new ModuleWorld({ module: '1.5', finalize: false, params: { attributes: 1n } });
+function world(): TdRig {
+  const w = new TdRig({ module: '1.5', finalize: false, params: { attributes: 1n } });
   w.addTables(0);
   w.must('TDH.MEM.SEPT.ADD', { ...w.mapping(4, 2), r8: w.address(w.tablePage(4, 2)) });
   w.must('TDH.MEM.PAGE.ADD', { ...w.mapping(1, 0), r8: w.address(w.pageOf(1)), r9: SOURCE });
@@ -39,8 +39,8 @@ function world(): ModuleWorld {
 }
 const SOURCE = 0x1000_0000;
 
-const tdr = (w: ModuleWorld): number => w.address(TDR);
-const spare = (w: ModuleWorld): number => w.address(w.sparePage(0));
+const tdr = (w: TdRig): number => w.address(TDR);
+const spare = (w: TdRig): number => w.address(w.sparePage(0));
 const onEntry = (name: string, gfn: number, levels: readonly [number, number]): Row => ({
   name,
   operands: (w) => w.mapping(gfn, levels[0]),
@@ -53,13 +53,13 @@ const withPage = (row: Row): Row => ({
   operands: (w) => ({ ...row.operands(w), r8: spare(w), r9: SOURCE }),
   pages: ['rdx', 'r8'],
 });
-const onPage = (name: string, td: Row['td'], operand: (w: ModuleWorld) => number): Row => ({
+const onPage = (name: string, td: Row['td'], operand: (w: TdRig) => number): Row => ({
   name,
   operands: (w) => ({ rcx: operand(w) }),
   pages: ['rcx'],
   td,
 });
-const tdvpr = (w: ModuleWorld): number => w.address(w.tdvpr(0));
+const tdvpr = (w: TdRig): number => w.address(w.tdvpr(0));
 
 const ROWS: readonly Row[] = [
   withPage(onEntry('TDH.MEM.SEPT.ADD', 4, [1, 3])),
@@ -110,11 +110,11 @@ const ROWS: readonly Row[] = [
   onPage('TDH.PHYMEM.PAGE.WBINVD', 'none', spare),
 ];
 
-const status = (w: ModuleWorld, row: Row, change: Partial<Operands> = {}): string =>
+const status = (w: TdRig, row: Row, change: Partial<Operands> = {}): string =>
   describeStatus(w.call(row.name, { ...row.operands(w), ...change }).status);
-const page = (w: ModuleWorld, row: Row, register: Register): number =>
+const page = (w: TdRig, row: Row, register: Register): number =>
   (row.operands(w)[register] ?? 0) / 4096;
-const setTd = (w: ModuleWorld, field: number, value: number): void =>
+const setTd = (w: TdRig, field: number, value: number): void =>
   w.m.poke(w.memory.word(TDR, field), value);
 
 /** Its page may be of any type. */
@@ -131,8 +131,7 @@ describe.for(ROWS.flatMap((row) => row.pages.map((register) => ({ ...row, regist
   (row) => {
     const { name, register } = row;
     const operand = register.toUpperCase();
-    const refused = (w: ModuleWorld, value: number): string =>
-      status(w, row, { [register]: value });
+    const refused = (w: TdRig, value: number): string => status(w, row, { [register]: value });
 
     test('is 4 KiB aligned, without HKID, and below 2^52', () => {
       const w = world();

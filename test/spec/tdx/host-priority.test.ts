@@ -1,6 +1,5 @@
 /** Entry locks between host and guest. Source: module notes §5; `conflicts.json`, experiments. */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR } from '../../../properties/module/world/world.ts';
 import {
   atomically,
   cellOf,
@@ -15,11 +14,12 @@ import { ENTRY_LOCK, HOST_PRIORITY, stateName, stateOf } from '../../../spec/tdx
 import { tableAt } from '../../../spec/tdx/rules/tree.ts';
 import { describeStatus } from '../../../spec/tdx/status.ts';
 import { TD } from '../../../spec/tdx/td.ts';
+import { TDR, TdRig } from '../../support/td-rig.ts';
 import { runUntil } from './schedules.ts';
 
 /** A running TD with both vCPUs inside and a pending page at GFN 0. */
 function world() {
-  const w = new ModuleWorld({ module: '1.5' });
+  const w = new TdRig({ module: '1.5' });
   w.addTables(0);
   w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(0, 0), r8: w.address(w.pageOf(0)) });
   for (const vcpu of [0, 1]) w.must('TDH.VP.ENTER', { rcx: w.address(w.tdvpr(vcpu)), lp: vcpu });

@@ -6,14 +6,14 @@
 import { describe, expect, test } from 'vitest';
 import { operationCount } from '../../../properties/checker/scenarios/scenario.ts';
 import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
-import { CallExplorer, explore } from '../../../properties/module/world/explorer.ts';
-import { ModuleWorld, TDR } from '../../../properties/module/world/world.ts';
 import { atomically, kindOf, TRY } from '../../../spec/machine/step.ts';
 import type { Call } from '../../../spec/tdx/call.ts';
 import { PENDING, stateName, stateOf } from '../../../spec/tdx/entry.ts';
 import { tableAt } from '../../../spec/tdx/rules/tree.ts';
 import { describeStatus, SUCCESS } from '../../../spec/tdx/status.ts';
 import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
+import { CallExplorer, explore } from '../../support/call-explorer.ts';
+import { TDR, TdRig } from '../../support/td-rig.ts';
 import { onePreemption, runUntil } from './schedules.ts';
 
 const SEEDS = [3, 4];
@@ -44,14 +44,19 @@ describe.for(SEEDS)('random raw calls, seed %i', (seed) => {
   test.for(EXPECTED)(
     'module %s, TD %s: the known races, and nothing else',
     ([module, opState, races]) => {
-      const { findings } = explore({ module, finalize: opState === 'RUNNABLE', seed, runs: RUNS });
-      expect([...findings.keys()].toSorted()).toEqual(races.map(({ rule }) => rule));
+      const counterexamples = explore({
+        module,
+        finalize: opState === 'RUNNABLE',
+        seed,
+        runs: RUNS,
+      });
+      expect([...counterexamples.keys()].toSorted()).toEqual(races.map(({ rule }) => rule));
       for (const { rule, seen, calls } of races) {
-        const finding = findings.get(rule);
-        expect(finding?.violation.seen).toMatch(seen);
-        expect(finding?.text).toMatch(calls);
+        const counterexample = counterexamples.get(rule);
+        expect(counterexample?.violation.seen).toMatch(seen);
+        expect(counterexample?.text).toMatch(calls);
         // two calls, one preemption: as short as the race is
-        const shrunk = parseScenario(finding?.text ?? '');
+        const shrunk = parseScenario(counterexample?.text ?? '');
         expect(operationCount(shrunk)).toBeLessThanOrEqual(3);
         expect(shrunk.deviations).toHaveLength(1);
       }
@@ -60,7 +65,7 @@ describe.for(SEEDS)('random raw calls, seed %i', (seed) => {
 });
 
 /** The entry of GFN 0 at a level. */
-const entryOf = (w: ModuleWorld, level: number): number => {
+const entryOf = (w: TdRig, level: number): number => {
   const table = tableAt(w.tdx, TDR, 0, level);
   return w.m.peek(w.memory.word(table, 0));
 };
@@ -71,7 +76,7 @@ describe('F1, step by step', () => {
   test.for([0, 1])(
     'ACCEPT at level %i of a page added meanwhile: PAGE_SIZE_MISMATCH, then SUCCESS',
     (level) => {
-      const w = new ModuleWorld({ module: '1.5' });
+      const w = new TdRig({ module: '1.5' });
       w.addTables(0, level + 1);
       w.must('TDH.VP.ENTER', { rcx: w.address(w.tdvpr(0)) });
       const operands = { rcx: w.mapping(0, level).rcx, vcpu: w.tdvpr(0), interruptAfter: -1 };
@@ -87,7 +92,7 @@ describe('F1, step by step', () => {
 
 describe('F2, step by step', () => {
   /** What a call on the same GPA says while PAGE.AUG has written the entry and not yet PAMT. */
-  const during = (w: ModuleWorld, level: number, name: string, page: number): [string, string] => {
+  const during = (w: TdRig, level: number, name: string, page: number): [string, string] => {
     w.addTables(0, level + 1);
     const aug = w.invoke('TDH.MEM.PAGE.AUG', {
       ...w.mapping(0, level),
@@ -107,11 +112,11 @@ describe('F2, step by step', () => {
   ];
   describe.for([false, true])('finalized: %s', (finalize) => {
     test.for(ANSWERS)('%s at level %i answers %s', ([name, level, answer]) => {
-      const w = new ModuleWorld({ module: '1.5', finalize });
+      const w = new TdRig({ module: '1.5', finalize });
       expect(during(w, level, name, w.sparePage(0))).toEqual([answer, 'TDX_SUCCESS']);
     });
     test.for(ANSWERS)('in version 1.0, %s at level %i finds the tree locked', ([name, level]) => {
-      const w = new ModuleWorld({ module: '1.0', finalize });
+      const w = new TdRig({ module: '1.0', finalize });
       expect(during(w, level, name, w.sparePage(0))).toEqual([
         'TDX_OPERAND_BUSY|SEPT_TREE',
         'TDX_SUCCESS',
@@ -129,7 +134,7 @@ describe('a call on its way through a table that PROMOTE frees', () => {
   const rulesBroken = (module: ModuleVersion, finalize: boolean, text: string): string[] => {
     const explorer = new CallExplorer({ module, finalize });
     let promoted = 0;
-    explorer.world.tdx.listeners.push({
+    explorer.rig.tdx.listeners.push({
       ended: ({ name }, status) => {
         if (name === 'TDH.MEM.PAGE.PROMOTE' && status === SUCCESS) promoted++;
       },

@@ -1,6 +1,5 @@
 /** PAGE.PROMOTE and PAGE.DEMOTE: their conditions, their interrupts. Source: module notes §3. */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR } from '../../../properties/module/world/world.ts';
 import type { Operands } from '../../../spec/tdx/call.ts';
 import {
   BLOCKED,
@@ -20,32 +19,33 @@ import { EPT, NDA, REG } from '../../../spec/tdx/pamt.ts';
 import { tableAt, treeDisagreement } from '../../../spec/tdx/rules/tree.ts';
 import { describeStatus } from '../../../spec/tdx/status.ts';
 import { TD } from '../../../spec/tdx/td.ts';
+import { TDR, TdRig } from '../../support/td-rig.ts';
 
 const MODULES = ['1.5', '1.0'] as const;
 type Kind = 'TDH.MEM.PAGE.ADD' | 'TDH.MEM.PAGE.AUG';
 
 /** A TD that is being built, with two pages from GFN 0 on. */
-function small(module: (typeof MODULES)[number], add: Kind = 'TDH.MEM.PAGE.ADD'): ModuleWorld {
-  const w = new ModuleWorld({ module, finalize: false });
+function small(module: (typeof MODULES)[number], add: Kind = 'TDH.MEM.PAGE.ADD'): TdRig {
+  const w = new TdRig({ module, finalize: false });
   w.addTables(0);
   for (const gfn of [0, 1])
     w.must(add, { ...w.mapping(gfn, 0), r8: w.address(w.pageOf(gfn)), r9: 0x1000_0000 });
   return w;
 }
 /** The same, as one page of 2 MiB. */
-function large(module: (typeof MODULES)[number], add: Kind = 'TDH.MEM.PAGE.ADD'): ModuleWorld {
+function large(module: (typeof MODULES)[number], add: Kind = 'TDH.MEM.PAGE.ADD'): TdRig {
   const w = small(module, add);
   w.must('TDH.MEM.PAGE.PROMOTE', w.mapping(0, 1));
   return w;
 }
 
-const cell = (w: ModuleWorld, gfn: number, level: number): number =>
+const cell = (w: TdRig, gfn: number, level: number): number =>
   w.memory.word(tableAt(w.tdx, TDR, gfn, level), w.tdx.geometry.index(gfn, level));
-const stateAt = (w: ModuleWorld, level: number): string =>
+const stateAt = (w: TdRig, level: number): string =>
   stateName(stateOf(w.m.peek(cell(w, 0, level))));
-const promote = (w: ModuleWorld, more: Partial<Operands> = {}) =>
+const promote = (w: TdRig, more: Partial<Operands> = {}) =>
   w.call('TDH.MEM.PAGE.PROMOTE', { ...w.mapping(0, 1), interruptAfter: -1, ...more });
-const demote = (w: ModuleWorld, more: Partial<Operands> = {}) =>
+const demote = (w: TdRig, more: Partial<Operands> = {}) =>
   w.call('TDH.MEM.PAGE.DEMOTE', {
     ...w.mapping(0, 1),
     r8: w.address(w.tablePage(0, 1)),
@@ -53,7 +53,7 @@ const demote = (w: ModuleWorld, more: Partial<Operands> = {}) =>
     ...more,
   });
 /** Everything that a refused call must leave alone. */
-const picture = (w: ModuleWorld): unknown[] => [
+const picture = (w: TdRig): unknown[] => [
   [0, 1].map((gfn) => w.m.peek(w.memory.word(w.tablePage(0, 1), gfn))),
   w.m.peek(cell(w, 0, 1)),
   [0, 1, 2].map((size) => w.tdx.pamt.type(w.pageOf(0), size)),

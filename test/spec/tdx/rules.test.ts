@@ -6,16 +6,12 @@ import { describe, expect, test } from 'vitest';
 import { decode, tapeLength } from '../../../properties/checker/scenarios/arbitrary.ts';
 import type { ActorRole } from '../../../properties/checker/scenarios/scenario.ts';
 import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
-import {
-  CALL_SHAPE,
-  CallExplorer,
-  type ExploreOptions,
-} from '../../../properties/module/world/explorer.ts';
-import { ModuleWorld, TDR } from '../../../properties/module/world/world.ts';
 import { RuleBook } from '../../../spec/machine/monitor.ts';
 import type { Violation } from '../../../spec/machine/rule.ts';
 import { TDX_RULES } from '../../../spec/tdx/rules/index.ts';
 import { MODULE_VERSIONS, type ModuleVersion } from '../../../spec/tdx/versions.ts';
+import { CALL_SHAPE, CallExplorer, type ExploreOptions } from '../../support/call-explorer.ts';
+import { TDR, TdRig } from '../../support/td-rig.ts';
 import { Seeded } from '../machine/support.ts';
 import * as faulty from './faulty.ts';
 import { onePreemption } from './schedules.ts';
@@ -292,7 +288,7 @@ describe('calls at the same time', () => {
 describe('what the explored platform has not', () => {
   /** Tears the TD down with T08 watching; what it says. */
   function tearDown(change: Change): Violation | null {
-    const w = new ModuleWorld({ module: '1.5', ...change });
+    const w = new TdRig({ module: '1.5', ...change });
     const book = new RuleBook(
       w.m,
       w.tdx,

@@ -3,7 +3,6 @@
  * says.
  */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR } from '../../../properties/module/world/world.ts';
 import type { Operands } from '../../../spec/tdx/call.ts';
 import { EXCLUSIVE, SHARED } from '../../../spec/tdx/locks.ts';
 import { tableAt } from '../../../spec/tdx/rules/tree.ts';
@@ -15,6 +14,7 @@ import {
   type ModuleVersion,
   type SeptFunction,
 } from '../../../spec/tdx/versions.ts';
+import { TDR, TdRig } from '../../support/td-rig.ts';
 
 type Locks = 'none' | 'tree X' | 'tree S' | 'tree X + entry' | 'tree S + entry' | 'entry';
 
@@ -39,11 +39,11 @@ const EXPECTED: Readonly<Record<SeptFunction, readonly [Locks, Locks]>> = {
 };
 
 /** What makes each function succeed, once there are the tables for GFN 0 and a page at GFN 1. */
-const page = (w: ModuleWorld): Partial<Operands> => ({
+const page = (w: TdRig): Partial<Operands> => ({
   r8: w.address(w.sparePage(0)),
   r9: 0x1000_0000,
 });
-const CALLS: readonly (readonly [SeptFunction, (w: ModuleWorld) => Partial<Operands>])[] = [
+const CALLS: readonly (readonly [SeptFunction, (w: TdRig) => Partial<Operands>])[] = [
   ['TDH.MEM.SEPT.ADD', (w) => ({ ...w.mapping(2, 1), ...page(w) })],
   [
     'TDH.MEM.SEPT.REMOVE',
@@ -99,9 +99,9 @@ const CALLS: readonly (readonly [SeptFunction, (w: ModuleWorld) => Partial<Opera
 function taken(
   module: ModuleVersion,
   name: SeptFunction,
-  prepare: (w: ModuleWorld) => Partial<Operands>,
+  prepare: (w: TdRig) => Partial<Operands>,
 ): string {
-  const w = new ModuleWorld({ module, finalize: false, params: { attributes: 1n } });
+  const w = new TdRig({ module, finalize: false, params: { attributes: 1n } });
   w.addTables(0);
   w.must('TDH.MEM.PAGE.ADD', { ...w.mapping(1, 0), r8: w.address(w.pageOf(1)), r9: 0x1000_0000 });
   const operands = prepare(w);

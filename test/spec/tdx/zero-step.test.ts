@@ -1,17 +1,17 @@
 /** Zero-step mitigation. Source: module notes §3 (VP.ENTER). */
 import { describe, expect, test } from 'vitest';
-import { ModuleWorld, TDR } from '../../../properties/module/world/world.ts';
 import { atomically } from '../../../spec/machine/step.ts';
 import type { Call } from '../../../spec/tdx/call.ts';
 import { describeStatus } from '../../../spec/tdx/status.ts';
 import { listGpa } from '../../../spec/tdx/stepping.ts';
 import { MAX_LISTED, TD, VP } from '../../../spec/tdx/td.ts';
+import { TDR, TdRig } from '../../support/td-rig.ts';
 
 /** EPT violations at one RIP that are let pass. */
 const THRESHOLD = 6;
 
 function world() {
-  const w = new ModuleWorld({ module: '1.5' });
+  const w = new TdRig({ module: '1.5' });
   w.addTables(0);
   const tdvpr = w.tdvpr(0);
   const enter = (): Call => w.call('TDH.VP.ENTER', { rcx: w.address(tdvpr) });
@@ -103,8 +103,8 @@ describe('a vCPU that faults at one RIP', () => {
 
 test('in both module versions the filter takes the tree exclusively', () => {
   for (const module of ['1.5', '1.0'] as const) {
-    const { locking } = new ModuleWorld({ module }).tdx;
-    expect(locking.call(new ModuleWorld({ module }).tdx, 'TDH.VP.ENTER')).toEqual({
+    const { locking } = new TdRig({ module }).tdx;
+    expect(locking.call(new TdRig({ module }).tdx, 'TDH.VP.ENTER')).toEqual({
       tree: 2,
       entryLock: false,
     });

@@ -10,7 +10,7 @@ import { describeStatus, fromRax, MODULE_HALT } from '../../../../spec/tdx/statu
 import { advanceRip } from '../../../../spec/tdx/stepping.ts';
 import { VCPU_ACTIVE, VP } from '../../../../spec/tdx/td.ts';
 import type { Specification, Timed } from '../../../linearizability/specification.ts';
-import { keyOf, MachineStates, type MachineState } from '../../world/states.ts';
+import { keyOf, MachineStates, type MachineState } from '../../machine-states.ts';
 import type { FinalDump } from '../format/format.ts';
 import { followStep } from '../replay/harness.ts';
 import { needsVcpu, perform, type Performed } from '../replay/perform.ts';

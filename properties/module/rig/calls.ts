@@ -1,6 +1,6 @@
 /** The raw calls that threads of a VMM and guests make, by the names that histories give them. */
 import type { Operands } from '../../../spec/tdx/call.ts';
-import type { ModuleWorld } from './world.ts';
+import type { ModuleRig } from './rig.ts';
 
 /** Some page in shared memory. */
 const SOURCE = 0x1000_0000;
@@ -9,30 +9,30 @@ const SOURCE = 0x1000_0000;
  * The function that is called, and with what; on the thread's own LP unless the operands name
  * another.
  */
-export type HostCall = (w: ModuleWorld, gfn: number) => readonly [string, Partial<Operands>];
+export type HostCall = (rig: ModuleRig, gfn: number) => readonly [string, Partial<Operands>];
 
 /** A call with a GPA and a level. */
 const onEntry =
   (name: string, level: number): HostCall =>
-  (w, gfn) => [name, w.mapping(gfn, level)];
+  (rig, gfn) => [name, rig.mapping(gfn, level)];
 /** The same with a page in R8. */
 const withPage =
-  (name: string, level: number, page: (w: ModuleWorld, gfn: number) => number): HostCall =>
-  (w, gfn) => [name, { ...w.mapping(gfn, level), r8: w.address(page(w, gfn)), r9: SOURCE }];
+  (name: string, level: number, page: (rig: ModuleRig, gfn: number) => number): HostCall =>
+  (rig, gfn) => [name, { ...rig.mapping(gfn, level), r8: rig.address(page(rig, gfn)), r9: SOURCE }];
 
-const own = (w: ModuleWorld, gfn: number): number => w.pageOf(gfn);
+const own = (rig: ModuleRig, gfn: number): number => rig.pageOf(gfn);
 /** The page of the GFN beside it, which may be in use. */
-const others = (w: ModuleWorld, gfn: number): number => w.pageOf(gfn ^ 1);
-const table = (w: ModuleWorld, gfn: number): number => w.tablePage(gfn, 1);
+const others = (rig: ModuleRig, gfn: number): number => rig.pageOf(gfn ^ 1);
+const table = (rig: ModuleRig, gfn: number): number => rig.tablePage(gfn, 1);
 
 export const HOST_CALLS: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
   ['add', withPage('TDH.MEM.PAGE.ADD', 0, own)],
   ['aug', withPage('TDH.MEM.PAGE.AUG', 0, own)],
   ['aug-other', withPage('TDH.MEM.PAGE.AUG', 0, others)],
-  ['aug-huge', withPage('TDH.MEM.PAGE.AUG', 1, (w, gfn) => w.pageOf(gfn, 1))],
+  ['aug-huge', withPage('TDH.MEM.PAGE.AUG', 1, (rig, gfn) => rig.pageOf(gfn, 1))],
   ['remove', onEntry('TDH.MEM.PAGE.REMOVE', 0)],
   ['remove-huge', onEntry('TDH.MEM.PAGE.REMOVE', 1)],
-  ['relocate', withPage('TDH.MEM.PAGE.RELOCATE', 0, (w, gfn) => w.sparePage(gfn))],
+  ['relocate', withPage('TDH.MEM.PAGE.RELOCATE', 0, (rig, gfn) => rig.sparePage(gfn))],
   ['block', onEntry('TDH.MEM.RANGE.BLOCK', 0)],
   ['block-huge', onEntry('TDH.MEM.RANGE.BLOCK', 1)],
   ['unblock', onEntry('TDH.MEM.RANGE.UNBLOCK', 0)],
@@ -40,13 +40,13 @@ export const HOST_CALLS: ReadonlyMap<string, HostCall> = new Map<string, HostCal
   ['promote', onEntry('TDH.MEM.PAGE.PROMOTE', 1)],
   ['demote', withPage('TDH.MEM.PAGE.DEMOTE', 1, table)],
   ['sept-add', withPage('TDH.MEM.SEPT.ADD', 1, table)],
-  ['sept-add-other', withPage('TDH.MEM.SEPT.ADD', 1, (w, gfn) => table(w, gfn ^ 2))],
+  ['sept-add-other', withPage('TDH.MEM.SEPT.ADD', 1, (rig, gfn) => table(rig, gfn ^ 2))],
   ['sept-remove', onEntry('TDH.MEM.SEPT.REMOVE', 1)],
   ['sept-rd', onEntry('TDH.MEM.SEPT.RD', 0)],
   ['read', onEntry('TDH.MEM.RD', 0)],
   ['extend', onEntry('TDH.MR.EXTEND', 0)],
-  ['track', (w) => ['TDH.MEM.TRACK', { rcx: w.mapping(0, 0).rdx }]],
-  ['finalize', (w) => ['TDH.MR.FINALIZE', { rcx: w.mapping(0, 0).rdx }]],
+  ['track', (rig) => ['TDH.MEM.TRACK', { rcx: rig.mapping(0, 0).rdx }]],
+  ['finalize', (rig) => ['TDH.MR.FINALIZE', { rcx: rig.mapping(0, 0).rdx }]],
 ]);
 
 /** The operation with which the guest writes to a page. */

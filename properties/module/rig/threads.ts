@@ -9,7 +9,7 @@ import { pageNumber } from '../../../spec/tdx/operands.ts';
 import { SUCCESS } from '../../../spec/tdx/status.ts';
 import type { ActorProgram, ActorRole } from '../../checker/scenarios/scenario.ts';
 import { GUEST_CALLS, IDLE, LEAVE, TOUCH, type HostCall } from './calls.ts';
-import { TDVPRS, type ModuleWorld } from './world.ts';
+import { TDVPRS, type ModuleRig } from './rig.ts';
 
 const ENTER = 'TDH.VP.ENTER';
 /** More than any program takes: nothing here retries. */
@@ -23,23 +23,23 @@ export interface Caller {
   exit(actor: string, vcpu: number, lp: number): Steps<void>;
 }
 
-/** Runs programs on one world. */
+/** Runs programs on one rig. */
 export class Threads {
-  private readonly world: ModuleWorld;
+  private readonly rig: ModuleRig;
   private readonly hostCalls: ReadonlyMap<string, HostCall>;
   private readonly caller: Caller;
   /** LPs that make a call, or are in the guest. */
   private readonly atWork = new Set<number>();
 
-  constructor(world: ModuleWorld, hostCalls: ReadonlyMap<string, HostCall>, caller: Caller) {
-    this.world = world;
+  constructor(rig: ModuleRig, hostCalls: ReadonlyMap<string, HostCall>, caller: Caller) {
+    this.rig = rig;
     this.hostCalls = hostCalls;
     this.caller = caller;
   }
 
   /** Runs them all, each on an LP of its own. */
   run(actors: readonly ActorProgram[]): Ending {
-    const { m } = this.world;
+    const { m } = this.rig;
     this.atWork.clear();
     const places = new Map<ActorRole, number>();
     for (const actor of actors) {
@@ -57,14 +57,14 @@ export class Threads {
   }
 
   private *host(actor: string, { operations }: ActorProgram, lp: number): Steps<void> {
-    const { m } = this.world;
+    const { m } = this.rig;
     for (const [place, { name, gfn }] of operations.entries()) {
       m.beginOp(place);
       if (name === IDLE) {
         yield* m.relax(0);
         continue;
       }
-      const [fn, operands] = (this.hostCalls.get(name) ?? unknown(name))(this.world, gfn);
+      const [fn, operands] = (this.hostCalls.get(name) ?? unknown(name))(this.rig, gfn);
       const at = operands.lp ?? lp;
       if (this.atWork.has(at)) yield* this.awaitLp(at);
       this.atWork.add(at);
@@ -78,11 +78,11 @@ export class Threads {
 
   /** An LP does one thing at a time. */
   private *awaitLp(lp: number): Steps<void> {
-    while (this.atWork.has(lp)) yield* this.world.m.waitUntil(0, () => !this.atWork.has(lp));
+    while (this.atWork.has(lp)) yield* this.rig.m.waitUntil(0, () => !this.atWork.has(lp));
   }
 
   private *vcpu(actor: string, { operations }: ActorProgram, vcpu: number): Steps<void> {
-    const { m } = this.world;
+    const { m } = this.rig;
     let isInside = false;
     for (const [at, { name, gfn }] of operations.entries()) {
       m.beginOp(BETWEEN);
@@ -102,10 +102,10 @@ export class Threads {
 
   /** Makes the vCPU enter; false when the module refuses. */
   private *enter(actor: string, vcpu: number): Steps<boolean> {
-    const { world } = this;
+    const { rig } = this;
     if (this.atWork.has(vcpu)) yield* this.awaitLp(vcpu);
     this.atWork.add(vcpu);
-    const operands = { rcx: world.address(world.tdvpr(vcpu)), lp: vcpu };
+    const operands = { rcx: rig.address(rig.tdvpr(vcpu)), lp: vcpu };
     const { status } = yield* this.caller.call(actor, ENTER, operands);
     if (status !== SUCCESS) this.atWork.delete(vcpu);
     return status === SUCCESS;
@@ -118,17 +118,17 @@ export class Threads {
     gfn: number,
     vcpu: number,
   ): Steps<boolean> {
-    const { world, caller } = this;
+    const { rig, caller } = this;
     const guestCall = GUEST_CALLS.get(operation);
     if (operation !== LEAVE) {
       const [name, level] = guestCall ?? unknown(operation);
-      const { rcx } = world.mapping(gfn, level);
-      const call = yield* caller.call(actor, name, { rcx, vcpu: world.tdvpr(vcpu), lp: vcpu });
+      const { rcx } = rig.mapping(gfn, level);
+      const call = yield* caller.call(actor, name, { rcx, vcpu: rig.tdvpr(vcpu), lp: vcpu });
       if (call.exitReason >= 0) {
         this.atWork.delete(vcpu);
         return false;
       }
-      if (operation === TOUCH && !call.injectedVe) world.use(pageNumber(world.tdx, call.rcx));
+      if (operation === TOUCH && !call.injectedVe) rig.use(pageNumber(rig.tdx, call.rcx));
       if (!call.interrupted) return true;
     }
     yield* this.leave(actor, vcpu);

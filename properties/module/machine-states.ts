@@ -3,8 +3,8 @@
  * state. A search that takes its choices back moves to a neighbour nearly always, so that is what
  * is cheap.
  */
-import type { Cell, Machine } from '../../../spec/machine/machine.ts';
-import { scatter } from '../../linearizability/memo.ts';
+import type { Cell, Machine } from '../../spec/machine/machine.ts';
+import { scatter } from '../linearizability/memo.ts';
 
 /** A state that the machine has been in; never changed once made. */
 export interface MachineState {
