@@ -1,18 +1,37 @@
-/**
- * The T rules: what the module guarantees, whatever the VMM does. One file a theme; the catalogue
- * is generated.
- */
-import { ENTRY_RULES } from './entries.ts';
-import { GUEST_RULES } from './guest.ts';
-import { LOCK_RULES } from './locking.ts';
-import { PAGE_RULES } from './pages.ts';
 import type { TdxRule } from './rule.ts';
-import { TRANSLATION_RULES } from './translations.ts';
+/** The T rules: what the module guarantees, whatever the VMM does. */
+import t01 from './t01-legal-transitions.ts';
+import t02 from './t02-entries-reachable.ts';
+import t03 from './t03-removed-table-empty.ts';
+import t04 from './t04-one-owner.ts';
+import t05 from './t05-no-cached-translation-left.ts';
+import t06 from './t06-refcount-by-epoch.ts';
+import t07 from './t07-module-never-halts.ts';
+import t08 from './t08-chldcnt-exact.ts';
+import t09 from './t09-locks-exclude.ts';
+import t10 from './t10-locks-by-version-table.ts';
+import t11 from './t11-busy-has-a-cause.ts';
+import t12 from './t12-no-lost-update.ts';
+import t13 from './t13-host-priority.ts';
+import t14 from './t14-accepted-page-zeroed.ts';
+import t15 from './t15-size-mismatch-truthful.ts';
+import t16 from './t16-no-debug-access.ts';
 
 export const TDX_RULES: readonly TdxRule[] = [
-  ...ENTRY_RULES,
-  ...TRANSLATION_RULES,
-  ...PAGE_RULES,
-  ...LOCK_RULES,
-  ...GUEST_RULES,
-].toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  t01,
+  t02,
+  t03,
+  t04,
+  t05,
+  t06,
+  t07,
+  t08,
+  t09,
+  t10,
+  t11,
+  t12,
+  t13,
+  t14,
+  t15,
+  t16,
+];

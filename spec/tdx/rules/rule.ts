@@ -1,5 +1,5 @@
+/** A rule about the module alone. */
 import type { Rule } from '../../machine/monitor.ts';
 import type { TdxModule } from '../module.ts';
 
-/** A rule about the module alone. */
 export type TdxRule = Rule<TdxModule>;

@@ -1,0 +1,55 @@
+import type { Call } from '../call.ts';
+import { describeEntry, FREE, stateOf, withoutLocks, type Entry } from '../entry.ts';
+import type { TdxModule } from '../module.ts';
+import { tdGet } from '../operands.ts';
+import { RUNNABLE, TD } from '../td.ts';
+import type { TdxRule } from './rule.ts';
+import { TRANSITIONS } from './transitions.ts';
+import { targetOf } from './tree.ts';
+
+const rule: TdxRule = {
+  id: 'T01',
+  level: 'required',
+  statement:
+    'A function changes only its own Secure EPT entry, and only by a state transition that it ' +
+    "may make in the TD's OP_STATE.",
+  source:
+    'ABI Reference 348551, TDH.MEM.SEPT.*, PAGE.* and RANGE.* leaves (2, 3, 5 to 7, 15, 23, 29, ' +
+    '30, 39) and TDG.MEM.PAGE.ACCEPT (6); intel/tdx-module 1.5.01, ' +
+    'include/auto_gen/sept_state_lookup.c: seamcall_sept_state_lookup; ' +
+    'docs/module-notes.md#entry-states',
+  intent:
+    'An entry in a wrong state lets a TD use a page that it has lost, or blocks one that it ' +
+    'should have.',
+  hint:
+    'Compare the entry states that the function requires and writes with TRANSITIONS in ' +
+    'spec/tdx/rules/transitions.ts.',
+  versions: ['*'],
+  watch: (tdx, report) => {
+    tdx.listeners.push({
+      entryWritten: (cell, before, after, call) => {
+        if (withoutLocks(before) === withoutLocks(after)) return;
+        report.exercised();
+        if (cell === call.entryCell) {
+          if (mayChange(tdx, call, before, after)) return;
+          // a call that overwrites another value than it read breaks T12
+          if (withoutLocks(before) !== withoutLocks(call.entry)) return;
+        }
+        report.violated(
+          `${call.name} makes a legal change of ${describeEntry(before)}`,
+          `it becomes ${describeEntry(after)}`,
+        );
+      },
+    });
+  },
+};
+export default rule;
+
+function mayChange(tdx: TdxModule, call: Call, before: Entry, after: Entry): boolean {
+  const { always, whileBuilding = [], moves } = TRANSITIONS.get(call.name) ?? { always: [] };
+  const [from, to] = [stateOf(before), stateOf(after)];
+  const legal = tdGet(tdx, call, TD.OP_STATE) === RUNNABLE ? always : [...always, ...whileBuilding];
+  if (!legal.some(([f, t]) => f === from && t === to)) return false;
+  if (moves === true || from === FREE || to === FREE) return true;
+  return targetOf(tdx, before, call.level) === targetOf(tdx, after, call.level);
+}

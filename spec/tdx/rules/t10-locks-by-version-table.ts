@@ -1,0 +1,51 @@
+import type { Cell } from '../../machine/machine.ts';
+import type { Call } from '../call.ts';
+import { withoutLocks } from '../entry.ts';
+import { EXCLUSIVE } from '../locks.ts';
+import { TD } from '../td.ts';
+import { SEPT_FUNCTIONS, septLocking, type SeptFunction } from '../versions.ts';
+import { lockHolders } from './lock-holders.ts';
+import type { TdxRule } from './rule.ts';
+
+const SEPT_CALLS = new Set<string>(SEPT_FUNCTIONS);
+
+const rule: TdxRule = {
+  id: 'T10',
+  level: 'required',
+  statement:
+    "A Secure EPT entry changes only while the call holds every lock that the module version's " +
+    'lock table names.',
+  source:
+    '1.5: intel/tdx-module 1.5.01, src/common/helpers/helpers.c: ' +
+    'lock_sept_check_and_walk_private_gpa(), docs/module-notes.md#lock-table; 1.0: the base ' +
+    'specification of the module, as thread, message 16 quotes it',
+  intent:
+    'A function that changes an entry without its lock races the functions that rely on that lock.',
+  hint: 'Compare the locks that the function takes with its row in spec/tdx/versions.ts.',
+  versions: ['*'],
+  watch: (tdx, report) => {
+    const holders = lockHolders(tdx);
+    const missing = (call: Call): string[] => {
+      // The table itself, not what this module makes of it. SEPT_CALLS are its keys.
+      const { tree, entryLock } = septLocking(tdx.platform.version, call.name as SeptFunction);
+      const word = (field: number): Cell => tdx.memory.word(call.tdr, field);
+      // A host function with neither lock needs the TDR; a guest's, in 1.0, is a transaction (T12).
+      const needsTdr = tree === null && !entryLock && call.in.vcpu < 0;
+      return [
+        ...(tree !== null && !holders.isHeld(word(TD.SEPT_LOCK), tree) ? ['the tree'] : []),
+        ...(entryLock && !holders.isHeld(call.entryCell, EXCLUSIVE) ? ['the entry'] : []),
+        ...(needsTdr && !holders.isHeld(tdx.pamt.lock(call.tdr, 0), EXCLUSIVE) ? ['the TDR'] : []),
+      ];
+    };
+    tdx.listeners.push({
+      entryWritten: (_cell, before, after, call) => {
+        if (withoutLocks(before) === withoutLocks(after) || !SEPT_CALLS.has(call.name)) return;
+        report.exercised();
+        const absent = missing(call).join(' and ');
+        if (absent !== '')
+          report.violated(`${call.name} holds ${absent}`, `it does not hold ${absent}`);
+      },
+    });
+  },
+};
+export default rule;

@@ -1,0 +1,123 @@
+/**
+ * The changes of an entry that each function may make. The states of migration, which is out of
+ * scope, do not appear.
+ *
+ * Source: intel/tdx-module 1.5.01, include/auto_gen/sept_state_lookup.c:
+ * seamcall_sept_state_lookup, tdcall_sept_state_lookup; docs/module-notes.md#tlb-tracking for what
+ * needs a blocked entry.
+ */
+import {
+  BLOCKED,
+  FREE,
+  MAPPED,
+  NL_BLOCKED,
+  NL_MAPPED,
+  PENDING,
+  PENDING_BLOCKED,
+  type EntryState,
+} from '../entry.ts';
+
+/** From and to. */
+type Transition = readonly [EntryState, EntryState];
+
+export interface Transitions {
+  /** Legal in every OP_STATE. */
+  readonly always: readonly Transition[];
+  /** Legal only before the TD is RUNNABLE: these end translations that are not blocked. */
+  readonly whileBuilding?: readonly Transition[];
+  /** The entry may point to another page than before. */
+  readonly moves?: true;
+}
+
+/** By function; a function that is not listed changes no entry. */
+export const TRANSITIONS: ReadonlyMap<string, Transitions> = new Map<string, Transitions>([
+  ['TDH.MEM.SEPT.ADD', { always: [[FREE, NL_MAPPED]] }],
+  ['TDH.MEM.SEPT.REMOVE', { always: [[NL_BLOCKED, FREE]], whileBuilding: [[NL_MAPPED, FREE]] }],
+  ['TDH.MEM.PAGE.ADD', { always: [], whileBuilding: [[FREE, MAPPED]] }],
+  ['TDH.MEM.PAGE.AUG', { always: [[FREE, PENDING]] }],
+  [
+    'TDH.MEM.PAGE.REMOVE',
+    {
+      always: [
+        [BLOCKED, FREE],
+        [PENDING_BLOCKED, FREE],
+      ],
+      whileBuilding: [
+        [MAPPED, FREE],
+        [PENDING, FREE],
+      ],
+    },
+  ],
+  [
+    'TDH.MEM.PAGE.PROMOTE',
+    {
+      always: [
+        [NL_BLOCKED, MAPPED],
+        [NL_BLOCKED, PENDING],
+      ],
+      whileBuilding: [
+        [NL_MAPPED, MAPPED],
+        [NL_MAPPED, PENDING],
+      ],
+      moves: true,
+    },
+  ],
+  [
+    'TDH.MEM.PAGE.DEMOTE',
+    {
+      always: [
+        [BLOCKED, NL_MAPPED],
+        [PENDING_BLOCKED, NL_MAPPED],
+      ],
+      whileBuilding: [
+        [MAPPED, NL_MAPPED],
+        [PENDING, NL_MAPPED],
+      ],
+      moves: true,
+    },
+  ],
+  [
+    'TDH.MEM.PAGE.RELOCATE',
+    {
+      always: [
+        [BLOCKED, MAPPED],
+        [PENDING_BLOCKED, PENDING],
+      ],
+      whileBuilding: [
+        [MAPPED, MAPPED],
+        [PENDING, PENDING],
+      ],
+      moves: true,
+    },
+  ],
+  [
+    'TDH.MEM.RANGE.BLOCK',
+    {
+      always: [
+        [NL_MAPPED, NL_BLOCKED],
+        [MAPPED, BLOCKED],
+        [PENDING, PENDING_BLOCKED],
+      ],
+    },
+  ],
+  [
+    'TDH.MEM.RANGE.UNBLOCK',
+    {
+      always: [
+        [NL_BLOCKED, NL_MAPPED],
+        [BLOCKED, MAPPED],
+        [PENDING_BLOCKED, PENDING],
+      ],
+    },
+  ],
+  // PENDING to PENDING: a 2M page, interrupted half-way
+  [
+    'TDG.MEM.PAGE.ACCEPT',
+    {
+      always: [
+        [PENDING, MAPPED],
+        [PENDING, PENDING],
+      ],
+    },
+  ],
+]);
