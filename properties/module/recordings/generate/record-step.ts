@@ -5,6 +5,7 @@
 import { stateName, stateOf, toRaw } from '../../../../spec/tdx/entry.ts';
 import { operandName, operandOf, statusName, SUCCESS } from '../../../../spec/tdx/status.ts';
 import type { Scalar } from '../format/format.ts';
+import { outputOf, type OutputName } from '../format/registers.ts';
 import type { RecordedStep, Repeat, SeptView, StepInput } from '../format/step.ts';
 import { hexOf } from '../replay/compare-step.ts';
 import { dumpLevel, followStep } from '../replay/harness.ts';
@@ -18,7 +19,6 @@ import {
   wbtRows,
 } from '../replay/observe.ts';
 import { perform, type Performed } from '../replay/perform.ts';
-import { outputOf, type OutputName } from '../replay/registers.ts';
 import type { Slot, Universe } from '../universe/universe.ts';
 
 /**

@@ -5,11 +5,11 @@
 import { stateName, stateOf, toRaw, type Entry } from '../../../../spec/tdx/entry.ts';
 import { MODULE_HALT, operandName, operandOf, statusName } from '../../../../spec/tdx/status.ts';
 import type { KotRow, Scalar, WbtRow } from '../format/format.ts';
+import { outputOf, type OutputName } from '../format/registers.ts';
 import type { RecordedStep, SeptView } from '../format/step.ts';
 import type { Slot, Universe } from '../universe/universe.ts';
 import { epochOf, hostWalk, isTdvpr, kotRows, TD_FIELDS, VCPU_FIELDS, wbtRows } from './observe.ts';
 import type { Performed } from './perform.ts';
-import { outputOf, type OutputName } from './registers.ts';
 
 /** Takes the fields that differ. */
 export type Report = (field: string, recorded: string, ours: string) => void;

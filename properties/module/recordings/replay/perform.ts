@@ -3,10 +3,10 @@ import { atomically, type Steps } from '../../../../spec/machine/step.ts';
 import type { Call, Injection, Operands, TdParams } from '../../../../spec/tdx/call.ts';
 import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
 import { MODULE_HALT, SUCCESS, toRax } from '../../../../spec/tdx/status.ts';
+import { movesData, toRegister } from '../format/registers.ts';
 import type { RecordedStep } from '../format/step.ts';
 import type { Slot, Universe } from '../universe/universe.ts';
 import { PSEUDO_OPS } from './pseudo.ts';
-import { movesData, toRegister } from './registers.ts';
 
 /** How a step ended, as recordings name it. */
 export type Result = 'RETURN' | 'TD_ENTERED' | 'TD_EXIT' | 'HALT';

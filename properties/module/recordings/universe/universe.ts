@@ -29,7 +29,7 @@ import {
 } from '../../../../spec/tdx/td.ts';
 import type { ModuleVersion } from '../../../../spec/tdx/versions.ts';
 import { isSequential, type Config, type SequentialConfig } from '../format/config.ts';
-import { Tokens } from '../replay/registers.ts';
+import { Tokens } from '../format/registers.ts';
 
 /** Where a recording keeps a TD. Page numbers count from the start of the TDMR. */
 export interface Slot {

@@ -9,7 +9,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import type { SequentialConfig } from '../../../../properties/module/recordings/format/config.ts';
-import { fromRegister } from '../../../../properties/module/recordings/replay/registers.ts';
+import { fromRegister } from '../../../../properties/module/recordings/format/registers.ts';
 import {
   Universes,
   word,

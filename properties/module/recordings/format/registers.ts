@@ -2,7 +2,7 @@
 import { ALL_ONES, HUGE, type Call, type Register } from '../../../../spec/tdx/call.ts';
 import { toArchitectural } from '../../../../spec/tdx/entry.ts';
 import type { TdxModule } from '../../../../spec/tdx/module.ts';
-import type { Registers } from '../format/step.ts';
+import type { Registers } from './step.ts';
 
 const MAX = (1n << 64n) - 1n;
 
