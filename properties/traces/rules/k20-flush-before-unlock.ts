@@ -1,10 +1,7 @@
-/**
- * K20 seen from the guests: when a flush has returned, nobody is in the guest with what was
- * flushed.
- */
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
+import { flushRule } from './flush-rule.ts';
 import type { TraceReporter, TraceRule } from './rule.ts';
 
 interface Flush {
@@ -98,10 +95,10 @@ class Guests {
   }
 }
 
-const K20: TraceRule = {
+const GUESTS: TraceRule = {
   id: 'K20',
   needs: ['flush', 'flush_ret', 'kvm_entry', 'kvm_exit'],
   watch: (world, report) => new Guests(world, report),
 };
 
-export default [K20] satisfies readonly TraceRule[];
+export default [flushRule('K20'), GUESTS] satisfies readonly TraceRule[];

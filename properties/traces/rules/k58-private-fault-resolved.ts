@@ -1,44 +1,8 @@
-/** K57 to K59: exits of a TD's vCPUs, the faults among them, and entries that the module refuses. */
-import { OPERAND_BUSY, toRax } from '../../../spec/tdx/status.ts';
 import { isPresent, LEAF } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
 import { mirrorAt, type Td } from '../tdx/td.ts';
+import { covers, onMirror } from './mirror.ts';
 import type { TraceRule } from './rule.ts';
-import { covers, onMirror } from './tdx-mirror.ts';
-
-const BUSY = Number(toRax(OPERAND_BUSY) >> 32n) | 0;
-
-/** vCPUs whose last try to enter was refused, and where. */
-type Refused = Map<Task, number>;
-
-const K57: TraceRule = {
-  id: 'K57',
-  needs: ['kvm_exit', 'tdx_handle_exit'],
-  watch: (world, report) => {
-    /** Where tasks handled an exit, and have had none since. */
-    const handled = new Map<Task, number>();
-    let isRefused = false;
-    world.on('tdh_vp_enter_ret', (e) => {
-      isRefused = e.high('status') === BUSY;
-    });
-    world.on('kvm_exit', (_, task) => {
-      if (!isRefused) handled.delete(task);
-      isRefused = false;
-    });
-    world.on('tdx_handle_exit', (e, task) => {
-      report.exercised(task.runs);
-      const before = handled.get(task);
-      handled.set(task, e.line);
-      if (before === undefined) return;
-      report.violated(
-        { line: e.line, task, vm: task.runs },
-        'an exit is handled a second time: the vCPU was not inside since',
-        [{ line: before, what: 'the first time' }],
-      );
-    });
-    world.listeners.forgetting.push(() => handled.clear());
-  },
-};
 
 /** A fault that is being handled. */
 interface Fault {
@@ -137,34 +101,4 @@ const K58: TraceRule = {
   },
 };
 
-const K59: TraceRule = {
-  id: 'K59',
-  needs: ['tdh_vp_enter', 'tdh_vp_enter_ret', 'tdx_handle_exit'],
-  watch: (world, report, { tds }) => {
-    const refused: Refused = new Map();
-    world.on('tdh_vp_enter_ret', (e, task) => {
-      if (refused.delete(task)) report.exercised(task.runs);
-      if (e.high('status') === BUSY) refused.set(task, e.line);
-    });
-    const given = (e: { readonly line: number }, task: Task, seen: string): void => {
-      const line = refused.get(task);
-      refused.delete(task);
-      if (line === undefined || tds.ofTask(task)?.isDead === true) return;
-      report.violated({ line: e.line, task, vm: task.runs, unless: ['request'] }, seen, [
-        { line, what: 'TDH.VP.ENTER was refused' },
-      ]);
-    };
-    world.on('tdx_handle_exit', (e, task) =>
-      given(e, task, 'an exit is handled, and the vCPU did not enter'),
-    );
-    world.on('kvm_userspace_exit', (e, task) => {
-      // a signal may come at any time
-      if (refused.has(task) && !/reason (restart|KVM_EXIT_INTR)/.test(e.text())) {
-        given(e, task, 'the vCPU gives up, and TDH.VP.ENTER was only refused');
-      }
-    });
-    world.listeners.forgetting.push(() => refused.clear());
-  },
-};
-
-export default [K57, K58, K59] satisfies readonly TraceRule[];
+export default K58 satisfies TraceRule;

@@ -1,4 +1,4 @@
-/** Flushes of TLBs that are required, and whether they happen: K20, K21, K24, K25. */
+/** Rules about TLB flushes that are pending: K20, K24 and K25. */
 import type { Deadline, RequiredFlush } from '../state/pending-flushes.ts';
 import type { Vm } from '../state/vm.ts';
 import type { TraceRule } from './rule.ts';
@@ -16,7 +16,7 @@ const isReplaced = ({ root, vm }: RequiredFlush): boolean =>
   root !== null && vm.roots.find(({ asId }) => asId === root.asId) !== root;
 
 /** A rule about the required flushes that carry its id. */
-const flushRule = (id: string): TraceRule => ({
+export const flushRule = (id: string): TraceRule => ({
   id,
   needs: ['flush'],
   // they tell which roots are valid
@@ -40,26 +40,3 @@ const flushRule = (id: string): TraceRule => ({
     });
   },
 });
-
-const K21: TraceRule = {
-  id: 'K21',
-  needs: ['flush_range', 'flush_range_ret'],
-  watch: (_world, report, { flushes: { listeners } }) => {
-    listeners.rangeBegan.push((vm) => report.exercised(vm));
-    listeners.uncovered.push((flush, task, { line, text, start, end }) => {
-      report.violated(
-        { line, task, vm: flush.vm, text },
-        `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)} are flushed, and 0x${flush.start.toString(16)} up to ` +
-          `0x${flush.end.toString(16)} changed`,
-        [{ line: flush.line, what: flush.what }],
-      );
-    });
-  },
-};
-
-export default [
-  flushRule('K20'),
-  K21,
-  flushRule('K24'),
-  flushRule('K25'),
-] satisfies readonly TraceRule[];

@@ -1,12 +1,7 @@
-/**
- * Huge pages that the guest may not execute: tables are taken back (K18), and none is let through
- * (K12).
- */
 import { frameOfAddress, indexOfAddress } from '../state/addresses.ts';
 import { valuesOf } from '../state/change.ts';
-import { FROZEN, frameOf, has, LEAF, LEAF_LEVEL, TABLE } from '../state/spte.ts';
+import { frameOf, FROZEN, TABLE } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
-import type { Vm } from '../state/vm.ts';
 import type { TraceRule } from './rule.ts';
 
 interface Recovery {
@@ -69,53 +64,4 @@ const K18: TraceRule = {
   },
 };
 
-interface Suspect {
-  readonly line: number;
-  readonly text: string;
-  readonly task: Task;
-  readonly seen: string;
-}
-
-/**
- * Whether such pages are forbidden the trace does not say. They are when one is mapped without
- * leave to execute; and who changes that takes all roots away. So one that is let through between
- * two that are not was wrong.
- */
-const K12: TraceRule = {
-  id: 'K12',
-  needs: ['map', 'chg', 'zap_inval'],
-  watch: (world, report) => {
-    const forbidden = new Map<Vm, Suspect[]>();
-    world.on('inval_roots', (e, task) => forbidden.delete(world.vmOf(e, task)));
-    // where no event shows it, it is that they are zapped
-    world.on('zap_inval', (e, task) => {
-      if (!world.hasSeen('inval_roots')) forbidden.delete(world.vmOf(e, task));
-    });
-    world.listeners.forgetting.push(() => forbidden.clear());
-    world.listeners.changing.push((c) => {
-      const layout = world.kernel?.layout;
-      if (
-        layout === undefined ||
-        c.newKind !== LEAF ||
-        c.level === LEAF_LEVEL ||
-        c.task.mapLine === 0
-      )
-        return;
-      const suspects = forbidden.get(c.vm);
-      // what is to be executed is granted by a bit that is absent: NX
-      if (has(layout.granted.executable, c.newHi, c.newLo)) {
-        for (const suspect of suspects ?? [])
-          report.violated({ ...suspect, vm: c.vm }, suspect.seen);
-        forbidden.set(c.vm, []);
-      } else
-        suspects?.push({
-          line: c.line,
-          text: world.e.text(),
-          task: c.task,
-          seen: `a page above level 1 may be executed, while others may not: ${valuesOf(c)}`,
-        });
-    });
-  },
-};
-
-export default [K18, K12] satisfies readonly TraceRule[];
+export default K18 satisfies TraceRule;

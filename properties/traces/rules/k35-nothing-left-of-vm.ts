@@ -1,25 +1,8 @@
-/**
- * The end of a VM's MMU (K35), and of its tables where that is not told by the callback that frees
- * them (K5).
- */
 import type { Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
-import type { World } from '../state/world.ts';
 import type { TraceRule } from './rule.ts';
-
-/** So many lines after a root was freed, what else it had was, too: callbacks run in batches. */
-const BATCH = 10;
-
-/**
- * The probes that tell of VMs came together with one that misses no callback; others miss some in
- * interrupts.
- */
-const missesNone = (world: World): boolean =>
-  world.hasSeen('vm_init') && world.hasSeen('free_rcu') && world.kernel?.namesTables === true;
-
-const placeOf = ({ base, level }: Table): string =>
-  `the table of GFN 0x${base.toString(16)} at level ${level}`;
+import { BATCH, missesNone, placeOf } from './tables.ts';
 
 interface Gone {
   readonly vm: Vm;
@@ -30,7 +13,7 @@ interface Gone {
   readonly tables: readonly Table[];
 }
 
-const K35: TraceRule = {
+const LINKED: TraceRule = {
   id: 'K35',
   needs: ['vm_uninit'],
   watch: (world, report) => {
@@ -85,40 +68,4 @@ const LEAK: TraceRule = {
   },
 };
 
-interface Reuse {
-  readonly line: number;
-  readonly text: string;
-  readonly task: Task;
-  readonly vm: Vm;
-  readonly seen: string;
-  readonly removed: number;
-}
-
-const K5: TraceRule = {
-  id: 'K5',
-  needs: ['free_rcu', 'init_sp'],
-  watch: (world, report) => {
-    const reused: Reuse[] = [];
-    world.listeners.reusing.push((table, task) => {
-      if (table.life !== 'removed' || reused.length > BATCH) return;
-      reused.push({
-        line: world.e.line,
-        text: world.e.text(),
-        task,
-        vm: table.vm,
-        removed: table.removedLine,
-        seen: `the page of ${placeOf(table)} is used again, and no RCU callback freed it`,
-      });
-    });
-    world.listeners.forgetting.push(() => reused.splice(0));
-    world.listeners.ending.push(() => {
-      if (!missesNone(world)) return;
-      for (const { seen, removed, ...where } of reused) {
-        if (where.vm.frees === 0) continue;
-        report.violated(where, seen, [{ line: removed, what: 'it was unlinked' }]);
-      }
-    });
-  },
-};
-
-export default [K35, LEAK, K5] satisfies readonly TraceRule[];
+export default [LINKED, LEAK] satisfies readonly TraceRule[];

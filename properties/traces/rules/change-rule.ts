@@ -1,0 +1,33 @@
+/** Rules about each change of an SPTE by itself, whatever came before it. */
+import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
+import type { EventName } from '../reader/event-table.ts';
+import { valuesOf, type Change } from '../state/change.ts';
+import { frameOf } from '../state/spte.ts';
+import type { World } from '../state/world.ts';
+import type { TraceReporter, TraceRule } from './rule.ts';
+
+/**
+ * A rule about each change that `premise` holds for; `named` where it is about what tables are said
+ * to be.
+ */
+export function onChange(
+  id: string,
+  premise: (c: Change) => boolean,
+  wrong: (c: Change, layout: SpteLayout) => string | null,
+  named = false,
+): TraceRule {
+  const watch = (world: World, report: TraceReporter): void => {
+    world.listeners.changing.push((c) => {
+      if (world.kernel === null || !premise(c)) return;
+      report.exercised(c.vm);
+      const what = wrong(c, world.kernel.layout);
+      if (what === null) return;
+      const unless: EventName[] = named && world.kernel.namesTables ? ['init_sp'] : [];
+      report.violated({ line: c.line, task: c.task, vm: c.vm, unless }, `${what}: ${valuesOf(c)}`);
+    });
+  };
+  return { id, needs: ['chg'], watch };
+}
+
+export const sameFrame = (c: Change): boolean =>
+  frameOf(c.oldHi, c.oldLo) === frameOf(c.newHi, c.newLo);

@@ -1,0 +1,32 @@
+import { valuesOf, type Change } from '../state/change.ts';
+import { FROZEN } from '../state/spte.ts';
+import type { Table } from '../state/table.ts';
+import type { Task } from '../state/task.ts';
+import { broken } from './broken-chains.ts';
+import type { TraceRule } from './rule.ts';
+
+const CHANGED: TraceRule = {
+  id: 'K10',
+  needs: ['chg'],
+  watch: (world, report) => {
+    /**
+     * Who froze entries of mirrors: they thaw them by a write that is traced, where direct roots
+     * have none.
+     */
+    const owners = new WeakMap<Table, Map<number, Task>>();
+    const isOwners = ({ table, index, task }: Change): boolean =>
+      table?.mirror === true && (owners.get(table)?.get(index) ?? task) === task;
+    world.listeners.changing.push((c) => {
+      if (c.newKind !== FROZEN && c.oldKind !== FROZEN) return;
+      report.exercised(c.vm);
+      if (c.oldKind === FROZEN && !isOwners(c))
+        report.violated(c, `a FROZEN entry was changed: ${valuesOf(c)}`);
+      if (c.newKind !== FROZEN || c.table?.mirror !== true) return;
+      owners.set(c.table, (owners.get(c.table) ?? new Map<number, Task>()).set(c.index, c.task));
+    });
+  },
+};
+
+const BROKEN = broken('K10', () => false);
+
+export default [CHANGED, BROKEN] satisfies readonly TraceRule[];

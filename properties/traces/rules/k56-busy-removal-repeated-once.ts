@@ -1,0 +1,78 @@
+import type { CallName } from '../reader/event-table.ts';
+import type { Task } from '../state/task.ts';
+import { eventsOf, type TracedCall } from '../tdx/call.ts';
+import { LOCK_MODE_PAIRS } from '../tdx/follow.ts';
+import { REMOVE } from './removals.ts';
+import type { TraceRule } from './rule.ts';
+
+/** Calls that may not be given up: they take away what the mirror has given up already. */
+const MUST_SUCCEED: ReadonlySet<CallName> = new Set([
+  'tdh_mem_range_block',
+  'tdh_mem_track',
+  'tdh_mem_page_remove',
+  'tdh_mem_sept_remove',
+  'tdh_mem_range_unblock',
+  'tdh_mem_page_demote',
+  'tdh_mem_page_promote',
+]);
+
+const K56: TraceRule = {
+  id: 'K56',
+  needs: [...eventsOf('tdh_mem_range_block'), ...eventsOf('tdh_mem_track'), ...eventsOf(REMOVE)],
+  pairs: [...LOCK_MODE_PAIRS, ['kvm_entry', 'kvm_exit'], ['bar', 'unbar']],
+  watch: (world, report, { tds }) => {
+    const refused = new Map<Task, TracedCall>();
+    const isSecond = (task: Task, { name, key }: TracedCall): boolean => {
+      const first = refused.get(task);
+      return first?.name === name && first.key === key;
+    };
+    tds.began.push((td, task, call) => {
+      if (!isSecond(task, call)) return;
+      report.exercised(td.vm);
+      const causes = [{ line: refused.get(task)?.line ?? 0, what: 'it was refused' }];
+      if (td.barred === null) {
+        report.violated(
+          { line: call.line, task, vm: td.vm, unless: ['bar'] },
+          `${call.name} is tried again, and entries are not barred`,
+          causes,
+        );
+      }
+      const inside = [...td.inside][0];
+      if (inside !== undefined) {
+        report.violated(
+          { line: call.line, task, vm: td.vm },
+          `${call.name} is tried again, and ${inside[0].name} is inside`,
+          [...causes, { line: inside[1], what: 'it entered' }],
+        );
+      }
+    });
+    tds.ended.push((td, task, call) => {
+      if (!MUST_SUCCEED.has(call.name)) return;
+      const where = { line: world.e.line, task, vm: td.vm };
+      if (call.isBusy && isSecond(task, call)) {
+        report.violated(where, `${call.name} was refused again`, [
+          { line: refused.get(task)?.line ?? 0, what: 'the first time' },
+        ]);
+      } else if (call.isBusy && !tds.mayWrite(td, task)) {
+        report.violated(
+          where,
+          `${call.name} was refused, and who has to get others out does not hold mmu_lock for write`,
+        );
+      }
+      if (call.isBusy) refused.set(task, call);
+      else refused.delete(task);
+    });
+    world.listeners.releasing.push((task, { lock }) => {
+      const td = tds.any ? tds.ofLock(lock) : null;
+      if (td?.barred?.task !== task) return;
+      report.violated(
+        { line: world.e.line, task, vm: td.vm },
+        'mmu_lock is released, and entries are still barred',
+        [{ line: td.barred.line, what: 'they were barred' }],
+      );
+    });
+    world.listeners.forgetting.push(() => refused.clear());
+  },
+};
+
+export default K56 satisfies TraceRule;
