@@ -3,26 +3,26 @@
  * each other.
  */
 import { describe, expect, test } from 'vitest';
-import { sceneOf } from '../../../properties/module/recordings/conflicts/conflicts.ts';
-import { readCells } from '../../../properties/module/recordings/conflicts/format.ts';
-import { Measured } from '../../../properties/module/recordings/conflicts/measure.ts';
-import { Names } from '../../../properties/module/recordings/conflicts/names.ts';
 import {
   isListed,
-  type TraceEvent,
-} from '../../../properties/module/recordings/conflicts/trace.ts';
-import { BUILT_TDS, Stage } from '../../../properties/module/recordings/setups/setups.ts';
+  type CallEvent,
+} from '../../../properties/module/recordings/conflicts/call-trace.ts';
+import { setUpCell } from '../../../properties/module/recordings/conflicts/conflicts.ts';
+import { readCells } from '../../../properties/module/recordings/conflicts/format.ts';
+import { PairMeasurement } from '../../../properties/module/recordings/conflicts/measurement.ts';
+import { RecordedNames } from '../../../properties/module/recordings/conflicts/recorded-names.ts';
+import { BUILT_TDS, Testbed } from '../../../properties/module/recordings/setups/testbed.ts';
 import { EPT, Pamt } from '../../../spec/tdx/pamt.ts';
 import { withPair } from '../../properties/module/recordings/pairs.ts';
 import { testWith } from '../../properties/module/recordings/recorded.ts';
 
-const stage = new Stage(BUILT_TDS);
-const names = new Names(stage.u);
+const testbed = new Testbed(BUILT_TDS);
+const names = new RecordedNames(testbed.u);
 
 const hex = (word: bigint): string => `0x${word.toString(16).padStart(16, '0')}`;
 
 /** An event as `commit-order.jsonl` writes it. */
-const written = ({ index, event, what, kind, ...word }: TraceEvent): object => ({
+const written = ({ index, event, what, kind, ...word }: CallEvent): object => ({
   i: index,
   event,
   what,
@@ -40,14 +40,14 @@ testWith(
     for (const recorded of cells) {
       if (recorded.kind !== 'order') throw new Error(`${recorded.where} is no order`);
       const { where, cell } = recorded;
-      const mark = stage.mark();
-      const measured = new Measured(sceneOf(stage, recorded), names);
+      const mark = testbed.mark();
+      const measured = new PairMeasurement(setUpCell(testbed, recorded), names);
       expect(
         measured.tried.filter(isListed).map(written),
         `${where}, ${cell.x} on ${cell.xEntry}`,
       ).toEqual(cell.events);
       expect(measured.xAlone, where).toBe(cell.status);
-      stage.undo(mark);
+      testbed.undo(mark);
       events += cell.events.length;
     }
     console.log(`commit-order.jsonl.gz: ${cells.length} calls, ${events} events`);
@@ -64,14 +64,14 @@ const VERBS = new Map([
   ['afterWrite', 'writes'],
   ['beforeRelease', 'frees'],
 ]);
-const inWords = (events: readonly TraceEvent[]): string[] =>
+const inWords = (events: readonly CallEvent[]): string[] =>
   events
     .filter(isListed)
     .map(({ event, what }) => `${VERBS.get(event)} ${what.replace(/\[.*\]/, '')}`);
 
 /** All of a call's events, in words. */
 const whole = (x: string, entry: string, opState = 'RUNNABLE'): string[] =>
-  withPair(stage, { x, y: 'TDH.MEM.SEPT.RD', entry, opState }, ({ tried }) => inWords(tried));
+  withPair(testbed, { x, y: 'TDH.MEM.SEPT.RD', entry, opState }, ({ tried }) => inWords(tried));
 
 /** The words the call writes, and the locks it lets go between them. */
 function commit(x: string, entry: string): string[] {
@@ -154,11 +154,11 @@ describe('a call that is refused', () => {
 
   test('for the new page lets go of the page at once, from the leaf up', () => {
     withPair(
-      stage,
+      testbed,
       { x: 'TDH.MEM.PAGE.AUG', y: 'TDH.MEM.SEPT.RD', entry: 'FREE@L0' },
       (measured, { x }) => {
-        const page = (x.operands.r8 - stage.address(0)) / 4096;
-        stage.m.poke(stage.tdx.pamt.meta(page, 0), Pamt.pack(EPT, stage.slot(0).tdr));
+        const page = (x.operands.r8 - testbed.address(0)) / 4096;
+        testbed.m.poke(testbed.tdx.pamt.meta(page, 0), Pamt.pack(EPT, testbed.slot(0).tdr));
         expect(measured.xAlone).toBe('TDX_PAGE_METADATA_INCORRECT|R8');
         expect(inWords(measured.tried).slice(TAKEN.length)).toEqual([
           ...WALK_OF_TDR.map((lock) => `takes ${lock}`),
@@ -183,7 +183,7 @@ describe('host priority that another call asks for', () => {
       entry: 'NL_MAPPED(512xMAPPED)@L1',
       yEntry: 'L0 child',
     };
-    withPair(stage, pair, (measured) => {
+    withPair(testbed, pair, (measured) => {
       const { yStatus, xStatus, entryAfter } = measured.pausedAt(measured.trace?.lastAcquire ?? 0);
       expect([yStatus, xStatus]).toEqual(['TDX_OPERAND_BUSY|RCX', 'TDX_SUCCESS']);
       expect(entryAfter & HOST_PRIORITY).toBe(HOST_PRIORITY);
@@ -196,7 +196,7 @@ describe('host priority that another call asks for', () => {
       y: 'TDH.MEM.PAGE.AUG',
       entry: 'BLOCKED(tracked)@L0',
     };
-    withPair(stage, pair, (measured) => {
+    withPair(testbed, pair, (measured) => {
       const acquired = measured.tried.filter(({ event }) => event === 'afterAcquire');
       const locked = acquired.find(({ what }) => what.startsWith('SEPT_ENTRY'));
       const early = measured.pausedAt(locked?.steps ?? 0);

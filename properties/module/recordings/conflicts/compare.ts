@@ -1,8 +1,6 @@
-/**
- * Compares a cell of a pair recording with what the specification makes of its set-up: whatever the
- * cell says.
- */
-import type { Scene } from '../setups/scene.ts';
+/** Compares every field of a cell of a pair recording with the specification's run of its set-up. */
+import type { PairSetup } from '../setups/pair-setup.ts';
+import { isListed, type CallEvent } from './call-trace.ts';
 import type {
   ConflictCell,
   LifecycleCell,
@@ -11,9 +9,8 @@ import type {
   StepCell,
   SummaryCell,
 } from './format.ts';
-import type { Measured, Paused } from './measure.ts';
+import type { PairMeasurement, PausedOutcome } from './measurement.ts';
 import { withoutDetails } from './status.ts';
-import { isListed, type TraceEvent } from './trace.ts';
 
 /** A field in which a cell and the specification differ. */
 export interface FieldDifference {
@@ -25,8 +22,8 @@ export interface FieldDifference {
 /** The fields of a cell that differ. */
 export function compareCell(
   { kind, cell }: RecordedCell,
-  scene: Scene,
-  measured: Measured,
+  setup: PairSetup,
+  measured: PairMeasurement,
 ): FieldDifference[] {
   const differences: FieldDifference[] = [];
   const compare: Compare = (field, recorded, ours) => {
@@ -37,7 +34,7 @@ export function compareCell(
       compareConflict(cell, measured, compare);
       break;
     case 'lifecycle':
-      compareLifecycle(cell, scene, measured, compare);
+      compareLifecycle(cell, setup, measured, compare);
       break;
     case 'step':
       compareStep(cell, measured, compare);
@@ -58,7 +55,7 @@ type Compare = (field: string, recorded: Value, ours: Value) => void;
 const show = (value: Value): string =>
   typeof value === 'bigint' ? `0x${value.toString(16)}` : String(value ?? 'absent');
 
-/** Compares 64 bits, if the cell has them. */
+/** Compares a 64-bit value, if the cell has it. */
 function compareBits(
   compare: Compare,
   field: string,
@@ -68,17 +65,14 @@ function compareBits(
   if (recorded !== undefined) compare(field, BigInt(recorded), ours);
 }
 
-/**
- * What both kinds of conflict cells say. X has been suspended after so many steps, with so many
- * locks.
- */
+/** Compares the fields of both kinds of conflict cells. X is suspended after `steps` steps. */
 function compareSuspended(
   cell: ConflictCell | LifecycleCell,
-  measured: Measured,
+  measured: PairMeasurement,
   steps: number,
   locks: number | null,
   compare: Compare,
-): Paused {
+): PausedOutcome {
   const paused = measured.pausedAt(steps);
   compare('xAlone', cell.xAlone, measured.xAlone);
   compare('yAlone', cell.yAlone, measured.yAlone);
@@ -92,7 +86,7 @@ function compareSuspended(
 }
 
 /** X is suspended right after its last acquisition. */
-function compareConflict(cell: ConflictCell, measured: Measured, compare: Compare): void {
+function compareConflict(cell: ConflictCell, measured: PairMeasurement, compare: Compare): void {
   const { trace } = measured;
   const paused = compareSuspended(
     cell,
@@ -107,14 +101,14 @@ function compareConflict(cell: ConflictCell, measured: Measured, compare: Compar
   compareBits(compare, 'guestRax', cell.guestRax, paused.yRax);
 }
 
-/** As conflicts, but guests are not suspended: their vCPU is in the guest, and that is all. */
+/** As for conflicts, but a call of a guest is not suspended: its vCPU only runs in the guest. */
 function compareLifecycle(
   cell: LifecycleCell,
-  scene: Scene,
-  measured: Measured,
+  setup: PairSetup,
+  measured: PairMeasurement,
   compare: Compare,
 ): void {
-  const trace = scene.x.operands.vcpu >= 0 ? null : measured.trace;
+  const trace = setup.x.operands.vcpu >= 0 ? null : measured.trace;
   const paused = compareSuspended(
     cell,
     measured,
@@ -137,7 +131,7 @@ function compareEvent(
   compare: Compare,
   field: string,
   recorded: RecordedEvent,
-  ours: TraceEvent | undefined,
+  ours: CallEvent | undefined,
 ): void {
   compare(`${field}.event`, recorded.event, ours?.event);
   compare(`${field}.what`, recorded.what, ours?.what);
@@ -147,7 +141,7 @@ function compareEvent(
 }
 
 /** X is suspended at one of its events. */
-function compareStep(cell: StepCell, measured: Measured, compare: Compare): void {
+function compareStep(cell: StepCell, measured: PairMeasurement, compare: Compare): void {
   const event = measured.trace?.events[cell.xEventIndex - 1];
   compareEvent(compare, 'xEvent', cell.xEvent, event);
   compareBits(compare, 'entryBefore', cell.entryBefore, measured.entryBefore);
@@ -166,8 +160,8 @@ function compareStep(cell: StepCell, measured: Measured, compare: Compare): void
   compare('lockLeak', cell.lockLeak, paused.lockLeak);
 }
 
-/** The counts over all events of X that were tried, of which the rows are a part. */
-function compareSummary(cell: SummaryCell, measured: Measured, compare: Compare): void {
+/** Compares the counts over all events of X at which Y was tried. The rows are a part of them. */
+function compareSummary(cell: SummaryCell, measured: PairMeasurement, compare: Compare): void {
   const outcomes = measured.tried.map((event) => measured.pausedAt(event.steps, event.acquiring));
   const unchanged = outcomes.filter((paused) => measured.isUnchanged(paused)).length;
   compare('events', cell.events, measured.trace?.events.length);
@@ -181,8 +175,8 @@ function compareSummary(cell: SummaryCell, measured: Measured, compare: Compare)
   );
 }
 
-/** X alone: the whole order of acquires, writes and releases. */
-function compareOrder(cell: OrderCell, measured: Measured, compare: Compare): void {
+/** Compares a call that runs alone: the whole order of its acquires, writes and releases. */
+function compareOrder(cell: OrderCell, measured: PairMeasurement, compare: Compare): void {
   const ours = measured.tried.filter(isListed);
   compare('status', cell.status, measured.xAlone);
   compare('events.length', cell.events.length, ours.length);

@@ -1,22 +1,22 @@
 /**
- * The judge of pair recordings: sets up each recorded pair again, suspends X where it was
- * suspended, runs Y, lets X go on, and compares whatever the cell says. A cell whose set-up cannot
- * be built differs, and says why.
+ * The judge of pair recordings. It sets up each recorded pair again, suspends X where the recorder
+ * did, runs Y, resumes X, and compares every field of the cell. A cell whose set-up cannot be built
+ * differs, and says why.
  *
- * The recordings were made on module 1.5.01, and judged against version 1.5 of the specification.
+ * The recordings are of module 1.5.01 and are judged by version 1.5 of the specification.
  */
-import { setLifecyclePair } from '../setups/lifecycle.ts';
-import { setPair } from '../setups/pairs.ts';
-import type { Scene } from '../setups/scene.ts';
-import { BUILT_TDS, EMPTY_SLOTS, SetupError, Stage } from '../setups/setups.ts';
+import { setUpLifecyclePair } from '../setups/lifecycle.ts';
+import type { PairSetup } from '../setups/pair-setup.ts';
+import { setUpPair } from '../setups/pairs.ts';
+import { BUILT_TDS, EMPTY_SLOTS, SetupError, Testbed } from '../setups/testbed.ts';
 import { compareCell, type FieldDifference } from './compare.ts';
 import { readCells, type RecordedCell } from './format.ts';
-import { Measured } from './measure.ts';
-import { Names } from './names.ts';
+import { PairMeasurement } from './measurement.ts';
+import { RecordedNames } from './recorded-names.ts';
 
 /** One field in which the specification differs from a recording. */
 export interface CellDifference extends FieldDifference {
-  /** Where the cell is: file and line, or number of the result. */
+  /** File and line of the cell, or number of the result. */
   readonly where: string;
   /** The pair and its set-up. */
   readonly cell: string;
@@ -24,19 +24,19 @@ export interface CellDifference extends FieldDifference {
 
 export interface Judgement {
   readonly cells: number;
-  /** A cell counts once, however many of its fields differ. */
+  /** Number of cells of which at least one field differs. */
   readonly differing: number;
-  /** The first differences in the order of the file, as many as were asked for. */
+  /** The first differences in the order of the file, up to the requested number. */
   readonly differences: readonly CellDifference[];
 }
 
-/** Judges every cell of a file, plain or gzipped. Throws an InputError when it is no pair recording. */
+/** Judges every cell of a file, plain or gzipped. @throws InputError if it is no pair recording */
 export const judgeFile = async (file: string, limit: number): Promise<Judgement> =>
   new ConflictsJudge().judge(await readCells(file), limit);
 
 export class ConflictsJudge {
-  private readonly built = stageWithNames(new Stage(BUILT_TDS));
-  private readonly empty = stageWithNames(new Stage(EMPTY_SLOTS));
+  private readonly built = withNames(new Testbed(BUILT_TDS));
+  private readonly empty = withNames(new Testbed(EMPTY_SLOTS));
 
   judge(cells: readonly RecordedCell[], limit: number): Judgement {
     const found = new Map<RecordedCell, readonly FieldDifference[]>();
@@ -57,13 +57,13 @@ export class ConflictsJudge {
     found: Map<RecordedCell, readonly FieldDifference[]>,
   ): void {
     const [first] = group as readonly [RecordedCell, ...RecordedCell[]]; // groups are not empty
-    const { stage, names } = first.kind === 'lifecycle' ? this.empty : this.built;
-    const mark = stage.mark();
+    const { testbed, names } = first.kind === 'lifecycle' ? this.empty : this.built;
+    const mark = testbed.mark();
     try {
-      const scene = sceneOf(stage, first);
-      const measured = new Measured(scene, names);
+      const setup = setUpCell(testbed, first);
+      const measured = new PairMeasurement(setup, names);
       for (const cell of group) {
-        const differences = compareCell(cell, scene, measured);
+        const differences = compareCell(cell, setup, measured);
         if (differences.length > 0) found.set(cell, differences);
       }
     } catch (error) {
@@ -71,31 +71,31 @@ export class ConflictsJudge {
       for (const cell of group)
         found.set(cell, [{ field: 'set-up', recorded: 'built', ours: error.message }]);
     } finally {
-      stage.undo(mark);
+      testbed.undo(mark);
     }
   }
 }
 
-const stageWithNames = (stage: Stage): { stage: Stage; names: Names } => ({
-  stage,
-  names: new Names(stage.u),
+const withNames = (testbed: Testbed): { testbed: Testbed; names: RecordedNames } => ({
+  testbed,
+  names: new RecordedNames(testbed.u),
 });
 
-/** Sets the stage for a cell. Throws a SetupError when it does not know how. */
-export function sceneOf(stage: Stage, { kind, cell }: RecordedCell): Scene {
+/** Sets up the pair of a cell. @throws SetupError if there is no set-up for it */
+export function setUpCell(testbed: Testbed, { kind, cell }: RecordedCell): PairSetup {
   switch (kind) {
     case 'lifecycle':
-      return setLifecyclePair(stage, cell);
+      return setUpLifecyclePair(testbed, cell);
     case 'order':
-      return setPair(stage, { ...cell, ...ALONE });
+      return setUpPair(testbed, { ...cell, ...ALONE });
     case 'conflict':
-      return setPair(stage, { ...cell, recorder: 'conflicts' });
+      return setUpPair(testbed, { ...cell, recorder: 'conflicts' });
     default:
-      return setPair(stage, { ...cell, recorder: 'stepwise' });
+      return setUpPair(testbed, { ...cell, recorder: 'stepwise' });
   }
 }
 
-/** A Y that brings nothing of its own, for calls that are recorded alone. */
+/** A Y that needs no entry, for calls that are recorded alone. */
 const ALONE = {
   recorder: 'stepwise',
   y: 'TDH.MEM.TRACK',
@@ -103,7 +103,7 @@ const ALONE = {
   yEntry: null,
 } as const;
 
-/** Cells with the same set-up, together. */
+/** Groups the cells that have the same set-up. */
 function groupsOf(cells: readonly RecordedCell[]): Iterable<readonly RecordedCell[]> {
   const groups = new Map<string, RecordedCell[]>();
   for (const cell of cells) {
@@ -130,8 +130,8 @@ function titleOf({ kind, cell }: RecordedCell): string {
 }
 
 /**
- * Where Y's entry is X's parent or child, rows name its place and summaries name X's state: they
- * mean the same.
+ * If Y's entry is X's parent or child, rows name its position, and summaries name X's state. Both
+ * mean the same, so neither is part of the title.
  */
 const entriesOf = (cell: {
   relation: string;

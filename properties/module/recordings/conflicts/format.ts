@@ -1,7 +1,8 @@
 /**
- * The formats of pair recordings: `conflicts.json` and `lifecycle-conflicts.json` (one object with
- * `results`), `stepwise.jsonl` and `commit-order.jsonl` (one object a line). A cell is one result,
- * or one line.
+ * The formats of pair recordings. `conflicts.json` and `lifecycle-conflicts.json` are one object
+ * with `results`; `stepwise.jsonl` has one object a line. So have commit-order recordings (not
+ * shipped): a call that runs alone, with the order of its acquires, writes and releases. A cell is
+ * one result, or one line.
  */
 import * as v from 'valibot';
 import { InputError } from '../../../files/input.ts';
@@ -121,7 +122,7 @@ export type RecordedCell =
   | { readonly kind: 'summary'; readonly where: string; readonly cell: SummaryCell }
   | { readonly kind: 'order'; readonly where: string; readonly cell: OrderCell };
 
-/** What tells the kinds apart, in the order in which to look. */
+/** The field by which a kind is recognised, in the order in which to look. */
 const MARKS: readonly (readonly [CellKind, string])[] = [
   ['summary', 'summary'],
   ['step', 'xEvent'],
@@ -133,7 +134,7 @@ const MARKS: readonly (readonly [CellKind, string])[] = [
 const ADVICE =
   'conflicts takes recordings of pairs of calls: conflicts, lifecycle-conflicts, stepwise or commit-order';
 
-/** Every cell of a file, plain or gzipped. Throws an InputError that names the cell that is none. */
+/** Reads every cell of a file, plain or gzipped. @throws InputError that names the invalid cell */
 export async function readCells(file: string): Promise<RecordedCell[]> {
   const lines: string[] = [];
   for await (const line of textLines(file)) lines.push(line);
@@ -142,7 +143,7 @@ export async function readCells(file: string): Promise<RecordedCell[]> {
   return values.map(({ where, value }) => parseCell(where, value));
 }
 
-/** Reads one cell; `where` is for reports. Throws an InputError when it is none. */
+/** Reads one cell; `where` is for reports. @throws InputError if it is none */
 export function parseCell(where: string, value: unknown): RecordedCell {
   const fields = typeof value === 'object' && value !== null ? value : {};
   const kind = MARKS.find(([, mark]) => mark in fields)?.[0];
@@ -190,7 +191,7 @@ function lineValue(where: string, line: string): Value {
   return { where, value };
 }
 
-/** The value, or undefined when the text is no JSON. */
+/** The value, or undefined if the text is no JSON. */
 function tryJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;

@@ -5,53 +5,53 @@ import type { Call } from '../../../../spec/tdx/call.ts';
 import { ENTRY_LOCK, HOST_PRIORITY, toRaw } from '../../../../spec/tdx/entry.ts';
 import { EPT, TDR } from '../../../../spec/tdx/pamt.ts';
 import { SUCCESS } from '../../../../spec/tdx/status.ts';
-import { begin, type Party, type Scene } from '../setups/scene.ts';
-import type { Stage } from '../setups/setups.ts';
-import { listening, LockWatch, type LockKindName } from './locks.ts';
+import { start, type PairCall, type PairSetup } from '../setups/pair-setup.ts';
+import type { Testbed } from '../setups/testbed.ts';
+import { observing, LockObserver, type LockKindName } from './lock-observer.ts';
 
-/** What came of a pair. Entries are raw; 0 when there is none. */
-export interface Outcome {
+/** The outcome of a pair. Entries are raw; 0 if there is none. */
+interface Outcome {
   readonly y: Call;
-  /** null: X is a vCPU that merely runs. */
+  /** Null if X is a vCPU that only runs. */
   readonly x: Call | null;
   readonly entryAtPause: bigint;
   readonly entryAfterY: bigint;
   readonly entryAfter: bigint;
-  /** Somebody still holds a lock that nobody should hold. */
+  /** A lock is still held that no call should hold. */
   readonly hasLeak: boolean;
-  /** How Y asked for the lock that it was refused. */
+  /** The kind of the attempt at the lock that Y was refused. */
   readonly refusal: LockKindName | null;
 }
 
 /**
- * Runs X so many steps, then Y, then X to its end. Leaves the stage as the pair left it.
- * `acquiring` is the lock that X has just taken but, in the module, not yet cleared of host
- * priority, or -1; ours does both in one step.
+ * Runs X for `steps` steps, then Y, then X to its end. Leaves the testbed as the pair left it.
+ * `acquiring` is the lock that X has just taken, and of which the module has not yet cleared host
+ * priority; -1 if there is none. The specification does both in one step.
  */
-export function runPair(scene: Scene, steps: number, acquiring: Cell = -1): Outcome {
-  const { stage, x, y } = scene;
-  const watch = new LockWatch();
-  return listening(stage.tdx, watch, () => {
-    const suspended = begin(stage, x);
+export function runPair(setup: PairSetup, steps: number, acquiring: Cell = -1): Outcome {
+  const { testbed, x, y } = setup;
+  const observer = new LockObserver();
+  return observing(testbed.tdx, observer, () => {
+    const suspended = start(testbed, x);
     let done: Call | null = suspended === null ? null : advance(suspended, steps);
-    const entryAtPause = watchedEntry(scene);
-    const other = runAlone(scene, y) as Call; // Y is always a call
-    if (acquiring >= 0) clearHostPriority(stage, acquiring);
-    const entryAfterY = watchedEntry(scene);
+    const entryAtPause = watchedEntry(setup);
+    const other = runAlone(setup, y) as Call; // Y is always a call
+    if (acquiring >= 0) clearHostPriority(testbed, acquiring);
+    const entryAfterY = watchedEntry(setup);
     if (suspended !== null && done === null) done = atomically(suspended);
     return {
       y: other,
       x: done,
       entryAtPause,
       entryAfterY,
-      entryAfter: watchedEntry(scene),
-      hasLeak: hasLeak(stage, watch, [done, other]),
-      refusal: watch.refusals.get(other.busyLock) ?? null,
+      entryAfter: watchedEntry(setup),
+      hasLeak: hasLeak(testbed, observer, [done, other]),
+      refusal: observer.refusals.get(other.busyLock) ?? null,
     };
   });
 }
 
-/** Performs so many announced steps; the result if the call has ended with them. */
+/** Performs `count` announced steps. Returns the call if it has ended with them, else null. */
 function advance(steps: Steps<Call>, count: number): Call | null {
   for (let i = 0; i <= count; i++) {
     const next = steps.next();
@@ -60,43 +60,44 @@ function advance(steps: Steps<Call>, count: number): Call | null {
   return null;
 }
 
-/** Runs one of the two with nobody in between; null for a vCPU that merely runs. */
-export function runAlone({ stage }: Scene, party: Party): Call | null {
-  const steps = begin(stage, party);
+/** Runs one of the two calls in one go; null for a vCPU that only runs. */
+export function runAlone({ testbed }: PairSetup, call: PairCall): Call | null {
+  const steps = start(testbed, call);
   return steps === null ? null : atomically(steps);
 }
 
 /** The watched entry's raw value. */
-export function watchedEntry({ stage, watched }: Scene): bigint {
+export function watchedEntry({ testbed, watched }: PairSetup): bigint {
   const cell = watched();
-  return cell < 0 ? 0n : toRaw(stage.m.peek(cell), stage.tdx.base);
+  return cell < 0 ? 0n : toRaw(testbed.m.peek(cell), testbed.tdx.base);
 }
 
 /**
- * What a host's successful acquisition of an entry lock ends with. Other locks' host priority stops
- * no host.
+ * Clears host priority, as a host's successful acquisition of an entry lock does at its end. Host
+ * priority of other locks stops no host.
  */
-function clearHostPriority(stage: Stage, lock: Cell): void {
-  if (tableOf(stage, lock) !== null) stage.m.poke(lock, stage.m.peek(lock) & ~HOST_PRIORITY);
+function clearHostPriority(testbed: Testbed, lock: Cell): void {
+  if (tableOf(testbed, lock) !== null) testbed.m.poke(lock, testbed.m.peek(lock) & ~HOST_PRIORITY);
 }
 
-/** The page whose word a cell is, unless it is a TDR's; null for cells of other structures. */
-function tableOf({ tdx, m }: Stage, cell: Cell): number | null {
+/** The page that a cell is a word of; null for cells of a TDR and of other structures. */
+function tableOf({ tdx, m }: Testbed, cell: Cell): number | null {
   const page = /^page (\d+) word/.exec(m.nameOf(cell))?.[1];
   return page === undefined || tdx.pamt.type(Number(page), 0) === TDR ? null : Number(page);
 }
 
-/**
- * Does anybody hold a lock for nothing? A vCPU that has entered keeps its own; a freed table has
- * none.
- */
-function hasLeak(stage: Stage, watch: LockWatch, calls: readonly (Call | null)[]): boolean {
+/** A lock is held without a reason. A vCPU that has entered keeps locks; a freed table has none. */
+function hasLeak(
+  testbed: Testbed,
+  { held }: LockObserver,
+  calls: readonly (Call | null)[],
+): boolean {
   if (calls.some((call) => call?.name === 'TDH.VP.ENTER' && call.status === SUCCESS)) return false;
-  for (const [cell, count] of watch.held) {
+  for (const [cell, count] of held) {
     if (count < 0) continue; // held since before the pair began
-    const table = tableOf(stage, cell);
+    const table = tableOf(testbed, cell);
     if (table === null) return true;
-    if (stage.tdx.pamt.type(table, 0) === EPT && (stage.m.peek(cell) & ENTRY_LOCK) !== 0)
+    if (testbed.tdx.pamt.type(table, 0) === EPT && (testbed.m.peek(cell) & ENTRY_LOCK) !== 0)
       return true;
   }
   return false;

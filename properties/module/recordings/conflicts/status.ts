@@ -1,15 +1,15 @@
-/** What came of a call, in the words of the pair recordings. */
+/** The outcome of a call, as pair recordings write it. */
 import type { Call } from '../../../../spec/tdx/call.ts';
 import * as S from '../../../../spec/tdx/status.ts';
-import type { Names } from './names.ts';
+import type { RecordedNames } from './recorded-names.ts';
 
 /** Statuses that carry a level, which may be 0, instead of an operand. */
 const LEVELS: ReadonlySet<S.Status> = new Set([S.PAGE_ALREADY_ACCEPTED, S.PAGE_SIZE_MISMATCH]);
 const BUSY: ReadonlySet<S.Status> = new Set([S.OPERAND_BUSY, S.OPERAND_BUSY_HOST_PRIORITY]);
 
 /**
- * `TDX_OPERAND_BUSY|SEPT_TREE`, `TDX_PAGE_SIZE_MISMATCH|LEVEL1`, `(TD_EXIT 48)`. A vCPU that merely
- * runs succeeds.
+ * For instance `TDX_OPERAND_BUSY|SEPT_TREE`, `TDX_PAGE_SIZE_MISMATCH|LEVEL1`, `(TD_EXIT 48)`. A
+ * vCPU that only runs succeeds.
  */
 export function statusText(call: Call | null): string {
   if (call === null) return S.statusName(S.SUCCESS);
@@ -21,7 +21,7 @@ export function statusText(call: Call | null): string {
   return operand === null ? name : `${name}|${operand}`;
 }
 
-/** The recorder adds details to a halt. */
+/** Removes the details that the recorder adds to a halt. */
 export const withoutDetails = (status: string): string =>
   status.replace(/^MODULE_HALT .*$/, 'MODULE_HALT');
 
@@ -29,14 +29,14 @@ export const isBusy = (call: Call | null): boolean =>
   call !== null && call.exitReason < 0 && BUSY.has(S.classOf(call.status));
 
 /** The name of the lock that refused a call, or null. */
-export const failedLock = (names: Names, call: Call): string | null =>
+export const failedLock = (names: RecordedNames, call: Call): string | null =>
   isBusy(call) && call.busyLock >= 0 ? names.lock(call.busyLock) : null;
 
-/** RAX as a guest sees it: guests are not told that a host has priority. */
+/** RAX as a guest sees it: it does not distinguish the priority of a host from a busy lock. */
 export function guestRax({ status }: Call): bigint {
-  const told =
+  const visible =
     S.classOf(status) === S.OPERAND_BUSY_HOST_PRIORITY
       ? S.on(S.OPERAND_BUSY, S.operandOf(status))
       : status;
-  return S.toRax(told);
+  return S.toRax(visible);
 }

@@ -5,7 +5,7 @@
 import type { ConflictCell, StepCell, SummaryCell } from '../conflicts/format.ts';
 import { FUNCTION_NAMES, functionRow, hasEntry, usualEntry } from '../setups/functions.ts';
 import { LIFECYCLE_FUNCTION_NAMES } from '../setups/lifecycle.ts';
-import { RUNNING_VCPU } from '../setups/scene.ts';
+import { RUNNING_VCPU } from '../setups/pair-setup.ts';
 import { STAGE_NAMES } from '../setups/stages.ts';
 import { CellRecorder, type OwnLifecycleCell, type Pair } from './record-cells.ts';
 import { withDice, type Dice } from './rng.ts';

@@ -1,83 +1,77 @@
-/**
- * Writes down what the specification makes of pairs of calls, as the cells that the recordings have
- * for them.
- */
+import type { CallEvent } from '../conflicts/call-trace.ts';
+/** Records pairs of calls on the specification, as cells of pair recordings. */
 import type { ConflictCell, LifecycleCell, StepCell, SummaryCell } from '../conflicts/format.ts';
-import { Measured, type Paused } from '../conflicts/measure.ts';
-import { Names } from '../conflicts/names.ts';
-import type { TraceEvent } from '../conflicts/trace.ts';
-import { setLifecyclePair, type LifecyclePairName } from '../setups/lifecycle.ts';
-import { setPair, type PairName } from '../setups/pairs.ts';
-import { RUNNING_VCPU, type Scene } from '../setups/scene.ts';
-import { BUILT_TDS, EMPTY_SLOTS, SetupError, Stage } from '../setups/setups.ts';
+import { PairMeasurement, type PausedOutcome } from '../conflicts/measurement.ts';
+import { RecordedNames } from '../conflicts/recorded-names.ts';
+import { setUpLifecyclePair, type LifecyclePairName } from '../setups/lifecycle.ts';
+import { RUNNING_VCPU, type PairSetup } from '../setups/pair-setup.ts';
+import { setUpPair, type PairName } from '../setups/pairs.ts';
+import { BUILT_TDS, EMPTY_SLOTS, SetupError, Testbed } from '../setups/testbed.ts';
 
 /** A pair by name, without the recording that it is for. */
 export type Pair = Omit<PairName, 'recorder'>;
 
-/** A TD of Y's own has a stage of its own. */
+/** A cell has `tdStageY` only if Y is about another TD. */
 export type OwnLifecycleCell = Omit<LifecycleCell, 'tdStageY'> & { readonly tdStageY?: string };
 
-/**
- * Locks that a vCPU in the guest is said to hold, which is not suspended: the recorders did not
- * agree.
- */
+/** Number of locks that the recorders report for a vCPU that only runs in the guest: they differ. */
 const RUNNING_LOCKS = { conflict: 1, lifecycle: 0 } as const;
 const ON_GUEST_SIDE: ReadonlySet<string> = new Set([RUNNING_VCPU, 'TDG.MEM.PAGE.ACCEPT']);
 
 export class CellRecorder {
-  private readonly built = new Stage(BUILT_TDS);
-  private readonly builtNames = new Names(this.built.u);
-  private readonly empty = new Stage(EMPTY_SLOTS);
-  private readonly emptyNames = new Names(this.empty.u);
+  private readonly built = new Testbed(BUILT_TDS);
+  private readonly builtNames = new RecordedNames(this.built.u);
+  private readonly empty = new Testbed(EMPTY_SLOTS);
+  private readonly emptyNames = new RecordedNames(this.empty.u);
 
-  /** The cell of `conflicts.json`, or null when there is no such set-up. */
+  /** The cell of `conflicts.json`, or null if the set-up cannot be built. */
   conflict(pair: Pair): ConflictCell | null {
-    return onStage(this.built, () => {
-      const scene = setPair(this.built, { ...pair, recorder: 'conflicts' });
-      return conflictCell(pair, scene, new Measured(scene, this.builtNames));
+    return withUndo(this.built, () => {
+      const setup = setUpPair(this.built, { ...pair, recorder: 'conflicts' });
+      return conflictCell(pair, setup, new PairMeasurement(setup, this.builtNames));
     });
   }
 
-  /** The cell of `lifecycle-conflicts.json`, or null. */
+  /** The cell of `lifecycle-conflicts.json`, or null if the set-up cannot be built. */
   lifecycle(pair: LifecyclePairName): OwnLifecycleCell | null {
-    return onStage(this.empty, () => {
-      const scene = setLifecyclePair(this.empty, pair);
-      return lifecycleCell(pair, new Measured(scene, this.emptyNames));
+    return withUndo(this.empty, () => {
+      const setup = setUpLifecyclePair(this.empty, pair);
+      return lifecycleCell(pair, new PairMeasurement(setup, this.emptyNames));
     });
   }
 
   /**
    * The lines of `stepwise.jsonl`: a summary, then a row for each event at which Y makes a
-   * difference; or null.
+   * difference. Null if the set-up cannot be built, or X makes no call.
    */
   steps(pair: Pair): (SummaryCell | StepCell)[] | null {
-    return onStage(this.built, () => {
-      const scene = setPair(this.built, { ...pair, recorder: 'stepwise' });
-      const measured = new Measured(scene, this.builtNames);
+    return withUndo(this.built, () => {
+      const setup = setUpPair(this.built, { ...pair, recorder: 'stepwise' });
+      const measured = new PairMeasurement(setup, this.builtNames);
       return measured.trace === null ? null : stepCells(pair, measured);
     });
   }
 }
 
-/** What `make` makes, after which the stage is as before; null when the set-up cannot be built. */
-function onStage<T>(stage: Stage, make: () => T): T | null {
-  const mark = stage.mark();
+/** Returns what `make` returns and undoes its writes; null if the set-up cannot be built. */
+function withUndo<T>(testbed: Testbed, make: () => T): T | null {
+  const mark = testbed.mark();
   try {
     return make();
   } catch (error) {
     if (error instanceof SetupError) return null;
     throw error;
   } finally {
-    stage.undo(mark);
+    testbed.undo(mark);
   }
 }
 
 const padded = (value: bigint): string => `0x${value.toString(16).padStart(16, '0')}`;
 
-/** What X and Y answer while X is suspended after so many steps, in the order of the recordings. */
+/** The fields about a suspended X, in the order of the recordings. */
 function suspended(
-  measured: Measured,
-  paused: Paused,
+  measured: PairMeasurement,
+  paused: PausedOutcome,
   locks: number,
 ): {
   before: Pick<ConflictCell, 'xLocksHeldAtPause' | 'xAlone' | 'yAlone' | 'yStatus'>;
@@ -93,20 +87,20 @@ function suspended(
   };
 }
 
-function conflictCell(pair: Pair, scene: Scene, measured: Measured): ConflictCell {
+function conflictCell(pair: Pair, setup: PairSetup, measured: PairMeasurement): ConflictCell {
   const paused = measured.pausedAt(measured.trace?.lastAcquire ?? 0);
   const { before, failed, after } = suspended(
     measured,
     paused,
     measured.trace?.acquired ?? RUNNING_LOCKS.conflict,
   );
-  const watches = pair.relation === 'sameEntry' && pair.xEntry !== null && scene.watched() >= 0;
+  const watches = pair.relation === 'sameEntry' && pair.xEntry !== null && setup.watched() >= 0;
   return {
     ...pair,
     ...before,
     yStatusRaw: padded(paused.yRax),
     ...failed,
-    ...(scene.y.operands.vcpu < 0 ? {} : { guestRax: padded(paused.yRax) }),
+    ...(setup.y.operands.vcpu < 0 ? {} : { guestRax: padded(paused.yRax) }),
     ...after,
     ...(watches
       ? { entryWhilePaused: padded(paused.entryWhilePaused), entryAfter: padded(paused.entryAfter) }
@@ -114,7 +108,7 @@ function conflictCell(pair: Pair, scene: Scene, measured: Measured): ConflictCel
   };
 }
 
-function lifecycleCell(pair: LifecyclePairName, measured: Measured): OwnLifecycleCell {
+function lifecycleCell(pair: LifecyclePairName, measured: PairMeasurement): OwnLifecycleCell {
   const trace = ON_GUEST_SIDE.has(pair.x) ? null : measured.trace;
   const paused = measured.pausedAt(trace?.lastAcquire ?? 0);
   const { before, failed, after } = suspended(
@@ -133,7 +127,7 @@ function lifecycleCell(pair: LifecyclePairName, measured: Measured): OwnLifecycl
   };
 }
 
-function stepCells(pair: Pair, measured: Measured): (SummaryCell | StepCell)[] {
+function stepCells(pair: Pair, measured: PairMeasurement): (SummaryCell | StepCell)[] {
   const outcomes = measured.tried.map((event) => ({
     event,
     paused: measured.pausedAt(event.steps, event.acquiring),
@@ -151,7 +145,12 @@ function stepCells(pair: Pair, measured: Measured): (SummaryCell | StepCell)[] {
   return [summary, ...kept.map(({ event, paused }) => stepCell(pair, measured, event, paused))];
 }
 
-function stepCell(pair: Pair, measured: Measured, event: TraceEvent, paused: Paused): StepCell {
+function stepCell(
+  pair: Pair,
+  measured: PairMeasurement,
+  event: CallEvent,
+  paused: PausedOutcome,
+): StepCell {
   const { kind, old, new: now } = event;
   return {
     ...pair,

@@ -1,29 +1,26 @@
 /**
- * What each function of the Secure EPT pairs is given, and the entry that it is usually set up
+ * The operands of each function in the Secure EPT pairs, and the entry that it is usually set up
  * with.
  *
- * Source: the entries that `conflicts.json` and `stepwise.jsonl` name, and the page locks that
- * their calls fail on.
+ * Source: the entries that `conflicts.json` and `stepwise.jsonl` name, and the page locks on which
+ * their calls fail.
  */
-import { RUNNING_VCPU } from './scene.ts';
-import { SetupError } from './setups.ts';
+import { RUNNING_VCPU } from './pair-setup.ts';
+import { SetupError } from './testbed.ts';
 
-/**
- * GPA and level, a GPA, the TD alone, a physical page, a VCPU; `guest`: GPA and level, from inside
- * the TD.
- */
-export type Takes = 'mapping' | 'gpa' | 'td' | 'page' | 'vcpu' | 'guest';
+/** The operand of a function. `mapping`: GPA and level; `guest`: GPA and level, from inside the TD. */
+type Takes = 'mapping' | 'gpa' | 'td' | 'page' | 'vcpu' | 'guest';
 
 export interface FunctionRow {
   readonly takes: Takes;
-  /** The usual entry while the TD is INITIALIZED, and when it is RUNNABLE. */
+  /** The usual entry in a TD that is INITIALIZED, and in one that is RUNNABLE. */
   readonly initialized: string;
   readonly runnable: string;
-  /** R8 is a new page: 4 KiB, or of the entry's size. */
+  /** R8 is a new page: 4K, or of the entry's size. */
   readonly adds?: 'page' | 'sized page';
-  /** The page that the entry leads to is locked. */
+  /** The function locks the page that the entry points to. */
   readonly locksPage?: true;
-  /** The one OP_STATE in which the function does its work; the others work in both. */
+  /** The only OP_STATE in which the function succeeds; absent for functions that do in both. */
   readonly only?: 'INITIALIZED';
 }
 
@@ -73,20 +70,20 @@ const TABLE: ReadonlyMap<string, FunctionRow> = new Map([
   about('TDG.MEM.PAGE.ACCEPT', 'guest', 'PENDING@L0'),
 ]);
 
-/** Every function that has a set-up, by its recorded name. */
+/** The recorded name of every function that has a set-up. */
 export const FUNCTION_NAMES: readonly string[] = [...TABLE.keys()];
 
-/** The row of a function by its recorded name. Throws a SetupError when there is none. */
+/** Returns the row of a function, by its recorded name. @throws SetupError if there is none */
 export function functionRow(recorded: string): FunctionRow {
   const found = TABLE.get(recorded);
   if (found === undefined) throw new SetupError(`there is no set-up for ${recorded}`);
   return found;
 }
 
-/** Is the call made, or to be refused, with the zero-step filter armed? */
+/** The call is set up with the zero-step filter armed. */
 export const isArmedName = (recorded: string): boolean => recorded === ARMED;
 
-/** Is the function about an entry? */
+/** The function is about an entry. */
 export const hasEntry = ({ takes }: FunctionRow): boolean =>
   takes === 'mapping' || takes === 'gpa' || takes === 'guest';
 

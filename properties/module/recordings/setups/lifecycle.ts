@@ -1,14 +1,13 @@
 /**
- * How the pairs of `lifecycle-conflicts.json` are set up: X is a call about TD 0, Y one about TD 0
- * or TD 1, each of which is in a stage of its life. Tables, so that any combination can be built.
+ * Sets up the pairs of `lifecycle-conflicts.json`. X is a call about TD 0, Y a call about TD 0 or
+ * TD 1; each TD is in a stage of its life. All is in tables, so any combination can be built.
  *
- * Source: the lock names of the recording, and what each function answers alone.
+ * Source: the lock names of the recording, and the status of each function that runs alone.
  */
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import type { Operands } from '../../../../spec/tdx/call.ts';
 import { MIN_TDVPS_PAGES } from '../../../../spec/tdx/td.ts';
-import { actingParty, functionOf, party, RUNNING_VCPU, type Scene } from './scene.ts';
-import { lpOf, OTHER_LP, SetupError, X_LP, Y_LP, type Stage } from './setups.ts';
+import { callOfY, functionOf, pairCall, RUNNING_VCPU, type PairSetup } from './pair-setup.ts';
 import {
   buildStages,
   ENTRIES,
@@ -19,6 +18,7 @@ import {
   TD_PARAMS_PAGE,
   type TdBuilder,
 } from './stages.ts';
+import { lpOf, OTHER_LP, SetupError, X_LP, Y_LP, type Testbed } from './testbed.ts';
 
 export interface LifecyclePairName {
   readonly x: string;
@@ -36,53 +36,50 @@ const RELATIONS: ReadonlySet<string> = new Set([
   'samePageOperand',
 ]);
 
-/** The recorder takes free pages from here, the first for X. */
+/** HPA of the free pages that the recorder uses; the first is X's. */
 const FREE_PAGES = 0x10020c000;
 const SOURCE = 0x10000000;
 /** TDCS.TD_EPOCH. */
 const FIELD = 0x9210_0003_0000_0000n;
 
-/** What a call is given. Addresses are HPAs in bytes. */
-interface Given {
+/** The inputs of a call. Addresses are HPAs in bytes. */
+interface Inputs {
   readonly tdr: number;
   readonly tdvpr: number;
   readonly tdvprPage: number;
   readonly page: number;
   readonly hkid: number;
-  /** The LP of a host call, and the one that the VCPU belongs to. */
+  /** The LP of a host call, and the LP with which the vCPU is associated. */
   readonly lp: number;
   readonly vcpuLp: number;
 }
 
 interface FunctionRow {
-  readonly operands: (given: Given) => Partial<Operands>;
-  /** The VCPU that it is usually about. */
+  readonly operands: (inputs: Inputs) => Partial<Operands>;
+  /** The vCPU that the function is usually about. */
   readonly vcpu?: (stageName: string) => number;
-  /**
-   * The page operand; a page of the TD's structure is the only one that makes sense, a free one can
-   * be any.
-   */
+  /** The page operand. A page of the TD's structures is the only valid one; `free` can be any. */
   readonly page?: 'tdr' | 'nextTdcx' | 'tdvpr' | 'nextTdvpx' | 'free' | 'private' | 'tdcx';
   readonly guest?: true;
 }
 
 const mapping =
   (gpa: number) =>
-  ({ tdr, lp }: Given): Partial<Operands> => ({ rcx: gpa, rdx: tdr, lp });
+  ({ tdr, lp }: Inputs): Partial<Operands> => ({ rcx: gpa, rdx: tdr, lp });
 const withPage =
   (gpa: number, level = 0) =>
-  ({ tdr, lp, page }: Given): Partial<Operands> => ({
+  ({ tdr, lp, page }: Inputs): Partial<Operands> => ({
     rcx: gpa + level,
     rdx: tdr,
     r8: page,
     r9: SOURCE,
     lp,
   });
-const tdOnly = ({ tdr, lp }: Given): Partial<Operands> => ({ rcx: tdr, lp });
-const pageOnly = ({ page, lp }: Given): Partial<Operands> => ({ rcx: page, lp });
-const vcpuOnly = ({ tdvpr, vcpuLp }: Given): Partial<Operands> => ({ rcx: tdvpr, lp: vcpuLp });
+const tdOnly = ({ tdr, lp }: Inputs): Partial<Operands> => ({ rcx: tdr, lp });
+const pageOnly = ({ page, lp }: Inputs): Partial<Operands> => ({ rcx: page, lp });
+const vcpuOnly = ({ tdvpr, vcpuLp }: Inputs): Partial<Operands> => ({ rcx: tdvpr, lp: vcpuLp });
 const always = (vcpu: number) => () => vcpu;
-/** The VCPU that is associated. */
+/** The vCPU that is associated. */
 const associated = (stageName: string): number => (stageName === INITIALIZED_STAGE ? 0 : 1);
 
 const TABLE: ReadonlyMap<string, FunctionRow> = new Map<string, FunctionRow>([
@@ -148,10 +145,10 @@ const TABLE: ReadonlyMap<string, FunctionRow> = new Map<string, FunctionRow>([
   ],
 ]);
 
-/** Every function that has a set-up, by its recorded name. */
+/** The recorded name of every function that has a set-up. */
 export const LIFECYCLE_FUNCTION_NAMES: readonly string[] = [...TABLE.keys()];
 
-/** Page operands that only the structure at hand can have. */
+/** Page operands for which only one page is valid. */
 const STRUCTURAL: ReadonlySet<FunctionRow['page']> = new Set([
   'tdr',
   'nextTdcx',
@@ -159,14 +156,14 @@ const STRUCTURAL: ReadonlySet<FunctionRow['page']> = new Set([
   'nextTdvpx',
 ] as const);
 
-/** Sets the stage for a pair. Throws a SetupError when it does not know how. */
-export function setLifecyclePair(stage: Stage, pair: LifecyclePairName): Scene {
+/** Sets up a pair. @throws SetupError if there is no set-up for it */
+export function setUpLifecyclePair(testbed: Testbed, pair: LifecyclePairName): PairSetup {
   if (!RELATIONS.has(pair.relation))
     throw new SetupError(`there is no set-up for the relation ${pair.relation}`);
   const rowX = rowOf(pair.x);
   const rowY = rowOf(pair.y);
   const builders = buildStages(
-    stage,
+    testbed,
     pair.tdStageY === null ? [pair.tdStageX] : [pair.tdStageX, pair.tdStageY],
   );
   const yTd = pair.tdStageY === null ? 0 : 1;
@@ -176,14 +173,14 @@ export function setLifecyclePair(stage: Stage, pair: LifecyclePairName): Scene {
   const usual = rowY.vcpu?.(yStage) ?? -1;
   const yVcpu = vcpuOfY(pair, yTd, xVcpu, usual);
   const isShared = yTd === 0 && yVcpu === xVcpu;
-  const xPage = pageOf(stage, builders[0] as TdBuilder, rowX, xVcpu, 0); // there is one for each stage
-  const yPage = pageOf(stage, builders[yTd] as TdBuilder, rowY, yVcpu, 1); // as above
+  const xPage = pageOf(testbed, builders[0] as TdBuilder, rowX, xVcpu, 0); // one for each stage
+  const yPage = pageOf(testbed, builders[yTd] as TdBuilder, rowY, yVcpu, 1); // as above
   const isSamePage = pair.relation === 'samePageOperand';
   const yRules = isSamePage && !STRUCTURAL.has(rowX.page) && STRUCTURAL.has(rowY.page);
 
-  const x = given(stage, 0, xVcpu, yRules ? yPage : xPage, hkidOf(0), X_LP, lpOf(0, xVcpu));
-  const y = given(
-    stage,
+  const x = inputsOf(testbed, 0, xVcpu, yRules ? yPage : xPage, hkidOf(0), X_LP, lpOf(0, xVcpu));
+  const y = inputsOf(
+    testbed,
     yTd,
     yVcpu,
     isSamePage && !yRules ? xPage : yPage,
@@ -191,19 +188,19 @@ export function setLifecyclePair(stage: Stage, pair: LifecyclePairName): Scene {
     Y_LP,
     isShared ? OTHER_LP : lpOf(yTd, yVcpu),
   );
-  if (rowY.guest === true) stage.enter(yTd, yVcpu);
+  if (rowY.guest === true) testbed.enter(yTd, yVcpu);
   return {
-    stage,
-    x: party(pair.x, rowX.operands(x)),
-    y: actingParty(pair.y, rowY.operands(y)),
+    testbed,
+    x: pairCall(pair.x, rowX.operands(x)),
+    y: callOfY(pair.y, rowY.operands(y)),
     watched: () => -1,
-    enterX: rowX.guest === true ? () => stage.enter(0, xVcpu) : () => undefined,
+    enterX: rowX.guest === true ? () => testbed.enter(0, xVcpu) : () => undefined,
   };
 }
 
 /**
- * Y is about X's VCPU if the relation says so, and never about the one that X has in the guest or
- * is entering.
+ * Y is about X's vCPU if the relation says so. Otherwise, if both vCPUs enter or run, Y's is not
+ * X's.
  */
 function vcpuOfY(
   { x, y, relation }: LifecyclePairName,
@@ -225,16 +222,16 @@ function rowOf(recorded: string): FunctionRow {
   return row;
 }
 
-/** The page operand as it usually is; `which` tells X's free page from Y's. */
+/** The usual page operand. `which` is the number of the free page: 0 for X, 1 for Y. */
 function pageOf(
-  stage: Stage,
+  testbed: Testbed,
   { td, tdcx }: TdBuilder,
   { page }: FunctionRow,
   vcpu: number,
   which: number,
 ): number {
-  const tdr = stage.tdrAddress(td);
-  const tdvpr = vcpu < 0 ? 0 : stage.address(stage.tdvpr(td, vcpu));
+  const tdr = testbed.tdrAddress(td);
+  const tdvpr = vcpu < 0 ? 0 : testbed.address(testbed.tdvpr(td, vcpu));
   return {
     tdr,
     nextTdcx: tdr + (tdcx + 1) * PAGE_BYTES,
@@ -247,20 +244,20 @@ function pageOf(
   }[page ?? 'none'];
 }
 
-function given(
-  stage: Stage,
+function inputsOf(
+  testbed: Testbed,
   td: number,
   vcpu: number,
   page: number,
   hkid: number,
   lp: number,
   vcpuLp: number,
-): Given {
-  const tdvprPage = vcpu < 0 ? -1 : stage.tdvpr(td, vcpu);
+): Inputs {
+  const tdvprPage = vcpu < 0 ? -1 : testbed.tdvpr(td, vcpu);
   return {
-    tdr: stage.tdrAddress(td),
+    tdr: testbed.tdrAddress(td),
     tdvprPage,
-    tdvpr: stage.address(tdvprPage),
+    tdvpr: testbed.address(tdvprPage),
     page,
     hkid,
     lp,

@@ -1,22 +1,22 @@
 /**
- * What the relations between X and Y mean in the Secure EPT pairs. X's entry is at GPA 0 of TD 0.
+ * The relations between X and Y in the Secure EPT pairs. X's entry is at GPA 0 of TD 0.
  *
  * Source: the names, and the addresses and CHLDCNT values that the recordings have with them.
  */
-import { SetupError } from './setups.ts';
+import { SetupError } from './testbed.ts';
 
-/** What a relation says of Y, seen from X. */
+/** Y, seen from X. */
 export interface Relation {
-  /** Y's entry is at X's GPA, but so many levels higher. */
+  /** Number of levels by which Y's entry is above X's, at the same GPA. */
   readonly levels?: number;
-  /** Y has an entry of its own, so many bytes further on; `next`: the next entry of the same table. */
+  /** Distance in bytes to Y's own entry; `next`: the next entry of the same table. */
   readonly apart?: number | 'next';
   readonly otherTd?: true;
-  /** Y is about X's VCPU, on another LP. */
+  /** Y is about X's vCPU, on another LP. */
   readonly otherLp?: true;
   /**
-   * The two share a physical page. `added`: as a new one; `any`: one adds what the other has, or
-   * both add it; `inside`: the one page lies within the other's 2 MiB.
+   * The physical page that both share. `added`: both add it; `any`: one adds the page that the
+   * other has mapped, or both add it; `inside`: one page lies within the other's 2M page.
    */
   readonly page?: 'added' | 'any' | 'inside';
 }
@@ -44,13 +44,13 @@ const RELATIONS: ReadonlyMap<string, Relation> = new Map<string, Relation>([
   ['sameVCPUotherLP', { otherLp: true }],
 ]);
 
-/** Throws a SetupError for a name that is none. */
+/** Returns the relation of that name. @throws SetupError if there is none */
 export function relationNamed(name: string): Relation {
   const found = RELATIONS.get(name);
   if (found === undefined) throw new SetupError(`there is no set-up for the relation ${name}`);
   return found;
 }
 
-/** Does Y have an entry of its own? */
+/** Y has an entry of its own. */
 export const isSeparate = ({ apart, otherTd }: Relation): boolean =>
   apart !== undefined || otherTd === true;

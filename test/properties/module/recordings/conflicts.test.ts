@@ -17,7 +17,7 @@ import {
   readCells,
   type RecordedCell,
 } from '../../../../properties/module/recordings/conflicts/format.ts';
-import { BUILT_TDS, Stage } from '../../../../properties/module/recordings/setups/setups.ts';
+import { BUILT_TDS, Testbed } from '../../../../properties/module/recordings/setups/testbed.ts';
 import { sept } from '../../../cli/run.ts';
 import { conflict, lifecycle, order, step, summary, type Fields } from './cells.ts';
 import { runExperiment, type Experiment } from './experiments.ts';
@@ -26,7 +26,7 @@ import { ACCEPT, haltsAtAnyPoint, ourAcceptRace, ourRace, type Races } from './r
 import { recordedJson, testWith } from './recorded.ts';
 
 const judge = new ConflictsJudge();
-const stage = new Stage(BUILT_TDS);
+const testbed = new Testbed(BUILT_TDS);
 
 describe('recordings of the real module', () => {
   for (const name of [
@@ -51,11 +51,11 @@ describe('recordings of the real module', () => {
     () => {
       const { experiments } = recordedJson('conflicts.json') as { experiments: Experiment[] }; // testWith has found it
       for (const experiment of experiments) {
-        const mark = stage.mark();
+        const mark = testbed.mark();
         const known = withoutTimeout(experiment);
-        const ours = runExperiment(stage, known);
+        const ours = runExperiment(testbed, known);
         expect(ours, experiment.name).toMatchObject(known.sequence);
-        stage.undo(mark);
+        testbed.undo(mark);
       }
       console.log(`conflicts.json: ${experiments.length} experiments`);
       expect(experiments.length).toBeGreaterThan(0);
@@ -68,7 +68,7 @@ describe('recordings of the real module', () => {
     () => {
       const races = recordedJson('races.json') as Races; // testWith has found it
       for (const race of races.augSuspensionPoint)
-        expect(ourRace(stage, race), `${race.y}, ${race.name}`).toEqual(race);
+        expect(ourRace(testbed, race), `${race.y}, ${race.name}`).toEqual(race);
       expect(races.augSuspensionPoint.length).toBeGreaterThan(0);
     },
   );
@@ -79,7 +79,7 @@ describe('recordings of the real module', () => {
     () => {
       const { unmodified } = recordedJson('races.json') as Races; // testWith has found it
       const accepts = unmodified.filter((race) => race.acceptStatus !== undefined);
-      for (const race of accepts) expect(ourAcceptRace(stage, race)).toEqual(race);
+      for (const race of accepts) expect(ourAcceptRace(testbed, race)).toEqual(race);
       expect(accepts.length).toBeGreaterThan(0);
     },
   );
@@ -93,7 +93,7 @@ describe('recordings of the real module', () => {
       for (const { name, moduleHalt, haltIn } of running) {
         // Two threads at full speed met the window only while the TD was INITIALIZED; with a pause it is there in both.
         const halts = haltsAtAnyPoint(
-          stage,
+          testbed,
           name.endsWith('INITIALIZED') ? 'INITIALIZED' : 'RUNNABLE',
         );
         expect(halts).toEqual(['TDH.MEM.PAGE.REMOVE']);
@@ -235,7 +235,7 @@ describe('an altered cell', () => {
       ['set-up: built / there is no set-up for an entry EXPORTED_DIRTY@L0'],
     ],
     [
-      'a stage that nobody knows',
+      'an unknown stage',
       { ...lifecycle(), tdStageX: 'BORN' },
       ['set-up: built / there is no set-up for the stage BORN'],
     ],
@@ -269,20 +269,24 @@ describe('set-ups that the recordings at hand do not have', () => {
     ['BLOCKED@L0', 'TDX_TLB_TRACKING_NOT_DONE|RCX'],
     ['BLOCKED(tracked)@L0', 'TDX_SUCCESS'],
   ])('PAGE.REMOVE of an entry that is %s answers %s', (entry, status) => {
-    withPair(stage, { x: 'TDH.MEM.PAGE.REMOVE', y: 'TDH.MEM.SEPT.RD', entry }, ({ xAlone }) => {
+    withPair(testbed, { x: 'TDH.MEM.PAGE.REMOVE', y: 'TDH.MEM.SEPT.RD', entry }, ({ xAlone }) => {
       expect(xAlone).toBe(status);
     });
   });
 
-  test('leave nothing behind on the stage', () => {
-    const mark = stage.mark();
+  test('leave nothing behind on the testbed', () => {
+    const mark = testbed.mark();
     const entry = 'NL_BLOCKED(tracked,512xPENDING)@L1';
-    withPair(stage, { x: 'TDH.MEM.PAGE.PROMOTE', y: 'TDH.MEM.PAGE.REMOVE', entry }, (measured) => {
-      const before = measured.entryBefore;
-      expect(measured.pausedAt(measured.trace?.lastAcquire ?? 0).entryAfter).not.toBe(before);
-      expect(measured.entryBefore).toBe(before);
-    });
-    expect(stage.mark()).toBe(mark);
+    withPair(
+      testbed,
+      { x: 'TDH.MEM.PAGE.PROMOTE', y: 'TDH.MEM.PAGE.REMOVE', entry },
+      (measured) => {
+        const before = measured.entryBefore;
+        expect(measured.pausedAt(measured.trace?.lastAcquire ?? 0).entryAfter).not.toBe(before);
+        expect(measured.entryBefore).toBe(before);
+      },
+    );
+    expect(testbed.mark()).toBe(mark);
   });
 });
 

@@ -1,18 +1,18 @@
+import { traceCall } from '../../../../properties/module/recordings/conflicts/call-trace.ts';
 /**
  * Runs the `experiments` of `conflicts.json`: sequences of calls about one entry, one of which is
  * suspended while it holds its locks. vCPU 0 is in the guest when they begin.
  */
-import { Names } from '../../../../properties/module/recordings/conflicts/names.ts';
+import { RecordedNames } from '../../../../properties/module/recordings/conflicts/recorded-names.ts';
 import { guestRax, statusText } from '../../../../properties/module/recordings/conflicts/status.ts';
-import { traceCall } from '../../../../properties/module/recordings/conflicts/trace.ts';
 import { leafPage } from '../../../../properties/module/recordings/setups/entries.ts';
-import { setPair } from '../../../../properties/module/recordings/setups/pairs.ts';
+import { setUpPair } from '../../../../properties/module/recordings/setups/pairs.ts';
 import {
   functionNamed,
   lpOf,
   operandsOf,
-  type Stage,
-} from '../../../../properties/module/recordings/setups/setups.ts';
+  type Testbed,
+} from '../../../../properties/module/recordings/setups/testbed.ts';
 import type { Steps } from '../../../../spec/machine/step.ts';
 import { atomically } from '../../../../spec/machine/step.ts';
 import type { Call, Operands } from '../../../../spec/tdx/call.ts';
@@ -50,9 +50,9 @@ const PAGE_BYTES = 4096n;
 const PAGE_BITS = 0x000f_ffff_ffff_f000n;
 
 /** The sequence as the specification has it. */
-export function runExperiment(stage: Stage, { name, sequence }: Experiment): Line[] {
+export function runExperiment(testbed: Testbed, { name, sequence }: Experiment): Line[] {
   const level = name.startsWith('2MB') ? 1 : 0;
-  const scene = setPair(stage, {
+  const setup = setUpPair(testbed, {
     recorder: 'conflicts',
     x: 'TDG.MEM.PAGE.ACCEPT',
     y: 'TDH.MEM.TRACK',
@@ -61,8 +61,8 @@ export function runExperiment(stage: Stage, { name, sequence }: Experiment): Lin
     xEntry: `PENDING@L${level}`,
     yEntry: null,
   });
-  scene.enterX();
-  const names = new Names(stage.u);
+  setup.enterX();
+  const names = new RecordedNames(testbed.u);
   let suspended: Steps<Call> | null = null;
   let accepted = 0;
 
@@ -71,15 +71,15 @@ export function runExperiment(stage: Stage, { name, sequence }: Experiment): Lin
     const given = {
       'TDG.MEM.PAGE.ACCEPT': {
         rcx: level,
-        vcpu: stage.tdvpr(0, 0),
+        vcpu: testbed.tdvpr(0, 0),
         lp: lpOf(0, 0),
         interruptAfter: looks(line),
       },
-      'TDH.VP.ENTER': { rcx: stage.address(stage.tdvpr(0, 0)), lp: lpOf(0, 0) },
-      'TDH.MEM.TRACK': { rcx: stage.tdrAddress(0) },
-      'TDH.MR.FINALIZE': { rcx: stage.tdrAddress(0) },
+      'TDH.VP.ENTER': { rcx: testbed.address(testbed.tdvpr(0, 0)), lp: lpOf(0, 0) },
+      'TDH.MEM.TRACK': { rcx: testbed.tdrAddress(0) },
+      'TDH.MR.FINALIZE': { rcx: testbed.tdrAddress(0) },
     }[line.op ?? ''];
-    return operandsOf(given ?? { rcx: level, rdx: stage.tdrAddress(0) });
+    return operandsOf(given ?? { rcx: level, rdx: testbed.tdrAddress(0) });
   };
   const looks = ({ entryRawAfter, guestVisibleRax }: Line): number => {
     if (level === 0 || guestVisibleRax !== undefined) return -1;
@@ -91,9 +91,9 @@ export function runExperiment(stage: Stage, { name, sequence }: Experiment): Lin
     return pages;
   };
   const view = (): Line => {
-    const entry = stage.m.peek(scene.watched());
+    const entry = testbed.m.peek(setup.watched());
     return {
-      entryRawAfter: `0x${toRaw(entry, stage.tdx.base).toString(16)}`,
+      entryRawAfter: `0x${toRaw(entry, testbed.tdx.base).toString(16)}`,
       hpBit: (entry & HOST_PRIORITY) === 0 ? 0 : 1,
       lockBit: (entry & ENTRY_LOCK) === 0 ? 0 : 1,
       state: stateName(stateOf(withoutLocks(entry))),
@@ -102,21 +102,21 @@ export function runExperiment(stage: Stage, { name, sequence }: Experiment): Lin
 
   return sequence.map((line) => {
     if (line.septTreeLockRaw !== undefined)
-      return { septTreeLockRaw: stage.m.peek(stage.tdCell(0, TD.SEPT_LOCK)) };
+      return { septTreeLockRaw: testbed.m.peek(testbed.tdCell(0, TD.SEPT_LOCK)) };
     if (line.tdrPamtLockRaw !== undefined) {
-      return { tdrPamtLockRaw: stage.m.peek(stage.tdx.pamt.lock(stage.slot(0).tdr, 0)) };
+      return { tdrPamtLockRaw: testbed.m.peek(testbed.tdx.pamt.lock(testbed.slot(0).tdr, 0)) };
     }
     if (line.op === 'HW.TD.EXIT') {
-      stage.exit(0, 0);
+      testbed.exit(0, 0);
       return { ...line, ...view() };
     }
     const fn = functionNamed(line.op ?? '');
     const given = operands(line);
     if (line.status === SUSPENDED) {
-      const mark = stage.mark();
-      const { lastAcquire } = traceCall(stage.tdx, names, stage.tdx.invoke(fn, given));
-      stage.undo(mark);
-      suspended = stage.tdx.invoke(fn, given);
+      const mark = testbed.mark();
+      const { lastAcquire } = traceCall(testbed.tdx, names, testbed.tdx.invoke(fn, given));
+      testbed.undo(mark);
+      suspended = testbed.tdx.invoke(fn, given);
       const beyond = name.includes('already re-read') ? 1 : 0;
       for (let i = 0; i <= lastAcquire + beyond; i++) suspended.next();
       return { ...line, ...view() };
@@ -124,7 +124,7 @@ export function runExperiment(stage: Stage, { name, sequence }: Experiment): Lin
     const call: Call = atomically(
       suspended !== null && line.who?.includes('resumed') === true
         ? suspended
-        : stage.tdx.invoke(fn, given),
+        : testbed.tdx.invoke(fn, given),
     );
     const seen =
       line.guestVisibleRax === undefined ? {} : told(line, `0x${guestRax(call).toString(16)}`);
@@ -132,7 +132,7 @@ export function runExperiment(stage: Stage, { name, sequence }: Experiment): Lin
   });
 }
 
-/** Names RAX as recordings do, if it is what they say. */
+/** RecordedNames RAX as recordings do, if it is what they say. */
 const told = ({ guestVisibleRax }: Line, rax: string): Line => ({
   guestVisibleRax: RAX.get(rax) ?? `${rax}, not ${guestVisibleRax}`,
 });

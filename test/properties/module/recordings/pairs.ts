@@ -1,31 +1,32 @@
-/** Two calls on TD 0, set up as pair recordings are, and what the specification makes of them. */
-import { Measured } from '../../../../properties/module/recordings/conflicts/measure.ts';
-import { Names } from '../../../../properties/module/recordings/conflicts/names.ts';
-import { setPair } from '../../../../properties/module/recordings/setups/pairs.ts';
-import type { Scene } from '../../../../properties/module/recordings/setups/scene.ts';
-import type { Stage } from '../../../../properties/module/recordings/setups/setups.ts';
+/** Runs two calls on TD 0, set up as in pair recordings. */
+import { PairMeasurement } from '../../../../properties/module/recordings/conflicts/measurement.ts';
+import { RecordedNames } from '../../../../properties/module/recordings/conflicts/recorded-names.ts';
+import type { PairSetup } from '../../../../properties/module/recordings/setups/pair-setup.ts';
+import { setUpPair } from '../../../../properties/module/recordings/setups/pairs.ts';
+import type { Testbed } from '../../../../properties/module/recordings/setups/testbed.ts';
 
 export interface PairOfCalls {
   readonly x: string;
   readonly y: string;
-  /** X's; also Y's, unless that is said. */
+  /** X's entry. */
   readonly entry: string;
+  /** Default: X's. */
   readonly yEntry?: string;
-  /** `sameEntry` unless said. */
+  /** Default: `sameEntry`. */
   readonly relation?: string;
-  /** RUNNABLE unless said. */
+  /** Default: RUNNABLE. */
   readonly opState?: string;
 }
 
-/** Shows a pair to `look`; the stage is afterwards as before. */
+/** Passes a pair to `look`, and undoes its writes afterwards. */
 export function withPair<T>(
-  stage: Stage,
+  testbed: Testbed,
   { x, y, entry, yEntry, relation, opState }: PairOfCalls,
-  look: (measured: Measured, scene: Scene) => T,
+  look: (measured: PairMeasurement, setup: PairSetup) => T,
 ): T {
-  const mark = stage.mark();
+  const mark = testbed.mark();
   try {
-    const scene = setPair(stage, {
+    const setup = setUpPair(testbed, {
       recorder: 'stepwise',
       x,
       y,
@@ -34,8 +35,8 @@ export function withPair<T>(
       xEntry: entry,
       yEntry: yEntry ?? entry,
     });
-    return look(new Measured(scene, new Names(stage.u)), scene);
+    return look(new PairMeasurement(setup, new RecordedNames(testbed.u)), setup);
   } finally {
-    stage.undo(mark);
+    testbed.undo(mark);
   }
 }

@@ -2,7 +2,7 @@
  * The races of `races.json` on the specification: PAGE.AUG, suspended between its write of the
  * entry and its write of PAMT, and calls that come in between.
  */
-import type { Stage } from '../../../../properties/module/recordings/setups/setups.ts';
+import type { Testbed } from '../../../../properties/module/recordings/setups/testbed.ts';
 import { withPair } from './pairs.ts';
 
 export interface Race {
@@ -34,11 +34,11 @@ export const ACCEPT = 'TDG.MEM.PAGE.ACCEPT';
 const SEPT_TREE = 146;
 const HALTED_OPERAND = 0xffffffff;
 
-export function ourRace(stage: Stage, { name, y = '' }: Race): Race {
+export function ourRace(testbed: Testbed, { name, y = '' }: Race): Race {
   const opState = name.endsWith('INITIALIZED') ? 'INITIALIZED' : 'RUNNABLE';
   const entry = y === 'TDH.MEM.PAGE.DEMOTE' ? 'FREE@L1' : 'FREE@L0';
   const { yStatus, xStatus, entryAfter } = withPair(
-    stage,
+    testbed,
     { x: AUG, y, entry, opState },
     (measured) => {
       const writes = measured.trace?.events.filter(({ event }) => event === 'afterWrite');
@@ -69,9 +69,12 @@ const isPending = (raw: bigint): boolean =>
  * ACCEPT, suspended after its walk and before it takes the entry lock, while PAGE.AUG runs; then
  * ACCEPT again.
  */
-export function ourAcceptRace(stage: Stage, { name, level = 0, retryAcceptStatus }: Race): Race {
+export function ourAcceptRace(
+  testbed: Testbed,
+  { name, level = 0, retryAcceptStatus }: Race,
+): Race {
   const pair = { x: ACCEPT, y: AUG, entry: `FREE@L${level}` };
-  const { yStatus, xStatus, entryAfter, retry } = withPair(stage, pair, (measured) => {
+  const { yStatus, xStatus, entryAfter, retry } = withPair(testbed, pair, (measured) => {
     const walked = measured.trace?.events.find(({ event }) => event === 'beforeAcquire');
     return { ...measured.pausedAt(walked?.steps ?? 0), retry: measured.xAfterY };
   });
@@ -87,14 +90,14 @@ export function ourAcceptRace(stage: Stage, { name, level = 0, retryAcceptStatus
 }
 
 /** Which of the two halts, over all points at which one can be suspended while the other runs. */
-export function haltsAtAnyPoint(stage: Stage, opState: string): string[] {
+export function haltsAtAnyPoint(testbed: Testbed, opState: string): string[] {
   const halts = new Set<string>();
   const remove = 'TDH.MEM.PAGE.REMOVE';
   for (const [x, y] of [
     [AUG, remove],
     [remove, AUG],
   ] as const) {
-    withPair(stage, { x, y, entry: 'FREE@L0', opState }, (measured) => {
+    withPair(testbed, { x, y, entry: 'FREE@L0', opState }, (measured) => {
       for (const { steps } of measured.trace?.events ?? []) {
         const { xStatus, yStatus } = measured.pausedAt(steps);
         if (xStatus === 'MODULE_HALT') halts.add(x);

@@ -1,10 +1,8 @@
+/** The writes to a machine's cells, remembered so that any number of them can be undone. */
 import type { Cell, Machine } from '../../../../spec/machine/machine.ts';
 
-/**
- * Remembers what a machine's cells held before they were written, so that any number of writes can
- * be taken back. To go back costs what was written, however large the machine is.
- */
-export class Journal {
+/** The cost of undoing is that of what was written, however large the machine is. */
+export class UndoLog {
   private readonly m: Machine;
   private readonly cells: Cell[] = [];
   private readonly before: number[] = [];
@@ -19,12 +17,12 @@ export class Journal {
     });
   }
 
-  /** Writes remembered so far: a point to go back to. */
+  /** Number of writes in the log: a point to return to. */
   get length(): number {
     return this.cells.length;
   }
 
-  /** Takes back every write made since there were `length`. */
+  /** Undoes every write but the first `length`. */
   undo(length: number): void {
     this.undoing = true;
     for (let i = this.cells.length - 1; i >= length; i--) {

@@ -1,6 +1,6 @@
 /**
- * The recordings' names for locks and for the 8-byte words whose writes they watch, and those
- * words' raw values.
+ * The names that recordings give to locks and to the 8-byte words whose writes they watch, and
+ * those words' raw values.
  */
 import type { Cell } from '../../../../spec/machine/machine.ts';
 import { toRaw } from '../../../../spec/tdx/entry.ts';
@@ -9,7 +9,7 @@ import { TD, VP } from '../../../../spec/tdx/td.ts';
 import type { Universe } from '../universe/universe.ts';
 
 /** A watched word: its name, and its value as the 64 bits that the recorder saw. */
-export interface Word {
+interface WatchedWord {
   readonly name: string;
   readonly raw: () => bigint;
 }
@@ -22,13 +22,13 @@ const TD_LOCKS: ReadonlyMap<number, string> = new Map([
   [TD.EPOCH_LOCK, 'TD_EPOCH'],
 ]);
 
-/** The recorder's SHA-384 is a stub that writes this. */
+/** The recorder replaced SHA-384 by a function that writes this value. */
 const MEASURED = 0xababababababababn;
 const NOT_ASSOCIATED = 0xffffffffn;
 const FIRST_MEASUREMENT = 0x240;
 
 /**
- * From this page on PAMT is watched only for the first two 4 KiB pages of each 2 MiB. Pages from
+ * From this page on, PAMT is watched only for the first two 4K pages of each 2M page. Pages from
  * 0x100800000.
  */
 const SPARSE_FROM = 0x800;
@@ -39,7 +39,7 @@ interface Located {
   readonly word: number;
 }
 
-export class Names {
+export class RecordedNames {
   private readonly u: Universe;
   private readonly pages = new Map<number, string>();
   private readonly tds = new Map<number, number>();
@@ -71,7 +71,7 @@ export class Names {
   }
 
   /** The watched word that a cell is part of, or null. */
-  word(cell: Cell): Word | null {
+  word(cell: Cell): WatchedWord | null {
     const entry = this.u.tdx.pamt.entryOf(cell);
     if (entry !== null) return this.pamtWord(entry.page, entry.size, cell);
     const at = this.locate(cell);
@@ -105,7 +105,7 @@ export class Names {
    * Type and owner share a word with the lock: 16 bits of lock, 8 of type, 40 of the owner's page
    * number.
    */
-  private pamtWord(page: number, size: number, cell: Cell): Word | null {
+  private pamtWord(page: number, size: number, cell: Cell): WatchedWord | null {
     const { pamt, m, platform } = this.u.tdx;
     const sparse = size === 0 && page >= SPARSE_FROM;
     if (sparse && page % this.u.tdx.geometry.fanout >= WATCHED_CHILDREN) return null;
@@ -127,7 +127,7 @@ export class Names {
     };
   }
 
-  private tdWord({ page, word }: Located): Word | null {
+  private tdWord({ page, word }: Located): WatchedWord | null {
     const get = (field: number): bigint =>
       BigInt(this.u.tdx.m.peek(this.u.tdx.memory.word(page, field)));
     const measured = word - TD.MEASUREMENT;
@@ -139,7 +139,7 @@ export class Names {
     }
     const counts = (): bigint => get(TD.NUM_VCPUS) | (get(TD.NUM_ASSOC_VCPUS) << 32n);
     const refcounts = (): bigint => get(TD.REFCOUNT_EVEN) | (get(TD.REFCOUNT_ODD) << 16n);
-    const words: ReadonlyMap<number, Word> = new Map([
+    const words: ReadonlyMap<number, WatchedWord> = new Map([
       [TD.CHLDCNT, { name: 'TDR.CHLDCNT', raw: () => get(TD.CHLDCNT) }],
       [TD.OP_STATE, { name: 'OP_STATE', raw: () => get(TD.OP_STATE) }],
       [TD.TD_EPOCH, { name: 'TD_EPOCH/REFCOUNT cell', raw: () => get(TD.TD_EPOCH) }],
@@ -151,9 +151,9 @@ export class Names {
     return words.get(word) ?? null;
   }
 
-  private vcpuWord({ page, word }: Located, vcpu: number): Word | null {
+  private vcpuWord({ page, word }: Located, vcpu: number): WatchedWord | null {
     const get = (): bigint => BigInt(this.u.tdx.m.peek(this.u.tdx.memory.word(page, word)));
-    const words: ReadonlyMap<number, Word> = new Map([
+    const words: ReadonlyMap<number, WatchedWord> = new Map([
       [VP.STATE, { name: `TDVPS${vcpu}.STATE`, raw: get }],
       [VP.VCPU_EPOCH, { name: `TDVPS${vcpu}.VCPU_EPOCH`, raw: get }],
       [

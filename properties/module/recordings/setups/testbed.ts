@@ -1,10 +1,9 @@
 /**
- * The stage on which pair recordings are set up again: a small platform whose every write can be
- * taken back, so that one platform serves all the cells of a recording.
+ * The testbed on which recorded pairs of calls are set up again: a small platform whose every write
+ * can be undone, so that one platform serves all cells of a recording.
  *
- * A set-up calls the specification's own functions. Only where the recorder forced a state (a page
- * "accepted" without a guest, a TD torn down) it writes the state itself. Source: README of the
- * recordings.
+ * A set-up calls the specification's own functions. It writes a state itself only where the
+ * recorder forced that state: a page that no guest accepted, a TD whose teardown was skipped.
  */
 import type { Machine } from '../../../../spec/machine/machine.ts';
 import { atomically } from '../../../../spec/machine/step.ts';
@@ -14,16 +13,16 @@ import { tdExit } from '../../../../spec/tdx/guest/td-exit.ts';
 import type { InterfaceFunction, TdxModule } from '../../../../spec/tdx/module.ts';
 import { addressOf } from '../../../../spec/tdx/operands.ts';
 import { describeStatus, isSuccessClass } from '../../../../spec/tdx/status.ts';
-import type { Config, LifecycleConfig, SequentialConfig } from '../format/format.ts';
+import type { Config, LifecycleConfig, SequentialConfig } from '../format/config.ts';
 import { Universes, type Slot, type Universe } from '../universe/universe.ts';
-import { Journal } from './journal.ts';
+import { UndoLog } from './undo-log.ts';
 
 /** A set-up that cannot be built, and why. */
 export class SetupError extends Error {
   override readonly name = 'SetupError';
 }
 
-/** The 32 MiB from the TDMR's start: pair recordings use nothing beyond. */
+/** The first 32 MiB of the TDMR: pair recordings use no page beyond them. */
 const tdmr = { base: '0x100000000', size: '0x2000000' };
 const hkidBits: [number, number] = [46, 51];
 const reservedPage = '0x1005ff000';
@@ -39,7 +38,7 @@ const slot = (td: number, first: string): SequentialConfig['tds'][number] => ({
   ),
 });
 
-/** Two TDs of three VCPUs, not associated, in OP_STATE INITIALIZED. */
+/** Two TDs in OP_STATE INITIALIZED, each with three vCPUs that are not associated. */
 export const BUILT_TDS: SequentialConfig = {
   tdmr,
   hkidBits,
@@ -67,33 +66,33 @@ export const X_LP = 4;
 export const Y_LP = 5;
 export const SETUP_LP = 6;
 export const OTHER_LP = 7;
-/** The LP of a VCPU. */
+/** The LP of a vCPU. */
 export const lpOf = (td: number, vcpu: number): number => 8 * td + vcpu;
 
-/** Interrupts come from recordings only. */
+/** No call of a set-up is interrupted. */
 const NEVER = -1;
 
-export class Stage {
+export class Testbed {
   readonly u: Universe;
   readonly tdx: TdxModule;
   readonly m: Machine;
-  private readonly journal: Journal;
+  private readonly log: UndoLog;
 
   constructor(config: Config) {
     this.u = new Universes().build(config);
     this.tdx = this.u.tdx;
     this.m = this.tdx.m;
-    this.journal = new Journal(this.m);
+    this.log = new UndoLog(this.m);
   }
 
-  /** A point to come back to with {@link undo}. */
+  /** A point to return to with {@link undo}. */
   mark(): number {
-    return this.journal.length;
+    return this.log.length;
   }
 
-  /** Takes back every write since `mark`. */
+  /** Undoes every write since `mark`. */
   undo(mark: number): void {
-    this.journal.undo(mark);
+    this.log.undo(mark);
   }
 
   slot(td: number): Slot {
@@ -111,10 +110,10 @@ export class Stage {
     return this.address(this.slot(td).tdr);
   }
 
-  /** TDVPR page number of a VCPU. */
+  /** Page number of the TDVPR of a vCPU. */
   tdvpr(td: number, vcpu: number): number {
     const page = this.slot(td).tdvpr[vcpu];
-    if (page === undefined) throw new SetupError(`TD ${td} has no VCPU ${vcpu}`);
+    if (page === undefined) throw new SetupError(`TD ${td} has no vCPU ${vcpu}`);
     return page;
   }
 
@@ -123,24 +122,24 @@ export class Stage {
     return this.tdx.memory.word(this.slot(td).tdr, field);
   }
 
-  /** Calls a function with nobody in between. */
+  /** Calls a function in one go. */
   call(name: string, operands: Partial<Operands>): Call {
     return atomically(this.tdx.invoke(functionNamed(name), operandsOf(operands)));
   }
 
-  /** A call of the set-up, which has to succeed. */
+  /** Calls a function for the set-up. @throws SetupError if the call does not succeed */
   expect(name: string, operands: Partial<Operands>): void {
     const { status } = this.call(name, operands);
     if (!isSuccessClass(status))
       throw new SetupError(`${name} answers ${describeStatus(status)} during the set-up`);
   }
 
-  /** A VCPU enters its TD. */
+  /** A vCPU enters its TD. */
   enter(td: number, vcpu: number): void {
     this.expect('TDH.VP.ENTER', { rcx: this.address(this.tdvpr(td, vcpu)), lp: lpOf(td, vcpu) });
   }
 
-  /** An external interrupt takes a VCPU out of its TD. */
+  /** A vCPU leaves its TD for an external interrupt. */
   exit(td: number, vcpu: number): void {
     atomically(tdExit(this.tdx, this.tdvpr(td, vcpu)));
   }

@@ -1,9 +1,9 @@
-/** What calls do to the module's locks, as the judge of pairs sees it. */
+/** Observes what calls do to the module's locks, for the judge of pair recordings. */
 import type { Cell } from '../../../../spec/machine/machine.ts';
 import { SHARED, type LockListener, type Mode } from '../../../../spec/tdx/locks.ts';
 import type { TdxModule } from '../../../../spec/tdx/module.ts';
 
-/** How a lock was asked for, as recordings say it. PROMOTE: from shared to exclusive. */
+/** The kind of an acquisition, as recordings name it. PROMOTE: from shared to exclusive. */
 export type LockKindName = 'SHARED' | 'EXCLUSIVE' | 'PROMOTE';
 
 export interface LockEvent {
@@ -14,11 +14,11 @@ export interface LockEvent {
 
 const nameOf = (mode: Mode): LockKindName => (mode === SHARED ? 'SHARED' : 'EXCLUSIVE');
 
-export class LockWatch implements LockListener {
+export class LockObserver implements LockListener {
   last: LockEvent | null = null;
-  /** How often each lock is held, counted from when the watch began. */
+  /** Number of holders of each lock, counted from the start of the observation. */
   readonly held = new Map<Cell, number>();
-  /** How each lock was asked for when it was last refused. */
+  /** The kind of the last refused attempt at each lock. */
   readonly refusals = new Map<Cell, LockKindName>();
 
   taken(cell: Cell, mode: Mode): void {
@@ -47,13 +47,13 @@ export class LockWatch implements LockListener {
   }
 }
 
-/** Has `watch` listen while `action` runs. */
-export function listening<T>(tdx: TdxModule, watch: LockWatch, action: () => T): T {
+/** Runs `action` with `observer` listening. */
+export function observing<T>(tdx: TdxModule, observer: LockObserver, action: () => T): T {
   const { listeners } = tdx.locks;
-  listeners.push(watch);
+  listeners.push(observer);
   try {
     return action();
   } finally {
-    listeners.splice(listeners.indexOf(watch), 1);
+    listeners.splice(listeners.indexOf(observer), 1);
   }
 }
