@@ -1,5 +1,5 @@
 /** K42, K57 to K60: faults and entries of a TD's vCPUs. */
-import { K42_TEXT } from '../../spec/kvm/rules/staleness.ts';
+import { K42_TEXT } from '../../spec/kvm/rules/k42-retry-ends-with-memslot.ts';
 import { EMPTY, isLeafSpte } from '../../spec/kvm/spte.ts';
 import { SLOT_INVALID, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
 import { EXIT_PENDING } from '../../spec/kvm/vcpu-exit.ts';

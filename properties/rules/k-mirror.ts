@@ -1,5 +1,5 @@
 /** K44 to K46, K49, and K2: how a mirror entry and its twin in the Secure EPT change together. */
-import { K2_TEXT } from '../../spec/kvm/rules/locks.ts';
+import { K2_TEXT } from '../../spec/kvm/rules/k02-cmpxchg-under-read.ts';
 import {
   describeSpte,
   FROZEN,

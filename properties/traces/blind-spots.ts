@@ -16,7 +16,7 @@ export const BLIND_SPOTS: readonly Row[] = [
   { rule: 'K1', says: /^an indirect table changed/, why: "the shadow MMU's tables have no probes" },
   {
     rule: 'K2',
-    says: /^(a compare-and-exchange|the entry looked at again)/,
+    says: /^(a cmpxchg|the entry reread)/,
     why: 'by which instruction an entry is written no event says; a write that is lost breaks the chain',
   },
   {
@@ -44,7 +44,7 @@ export const BLIND_SPOTS: readonly Row[] = [
   { rule: 'K22', says: /looked up in address space/, why: 'lookups of memslots have no probes' },
   {
     rule: 'K22',
-    says: /remembers page|reaches the page/,
+    says: /in its TLB|reaches the page/,
     why: 'what is in a TLB, and where the guest gets to by it, no event says',
   },
   { rule: 'K24', says: /in the dirty log/, why: 'the bitmap has no probes' },
@@ -66,7 +66,7 @@ export const BLIND_SPOTS: readonly Row[] = [
   },
   {
     rule: 'K38',
-    says: /^(memslots as they were|GFN \d+ being invalidated when its page goes|no invalidation under way)/,
+    says: /^(memslots as they were|GFN \d+ being invalidated when its page is released|no invalidation under way)/,
     why: 'neither memslots nor what the host does with its pages is told',
   },
   // of TDs
@@ -131,9 +131,9 @@ export const MAY_SHOW_LATER: readonly Row[] = [
 export const SHOWN_EARLIER: readonly Row[] = [
   { rule: 'K22', says: /^/, why: 'when the invalidation ends, not when the page is used again' },
   { rule: 'K32', says: /zapped/, why: 'when the zap returns' },
-  { rule: 'K34', says: /taken from invalid root/, why: 'when the invalidation ends' },
+  { rule: 'K34', says: /zapped under invalid root/, why: 'when the invalidation ends' },
   { rule: 'K37', says: /^GFN/, why: 'when the fault begins to map' },
-  { rule: 'K38', says: /taken away within/, why: 'when the walk begins' },
+  { rule: 'K38', says: /zapped within/, why: 'when the walk begins' },
   { rule: 'K39', says: /^/, why: 'when the walk begins' },
 ];
 
