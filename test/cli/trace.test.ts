@@ -37,8 +37,8 @@ describe('sept trace', () => {
       rule  exercised  violated  not judged
       K20   4          1
 
-      K20: What was taken away under a valid root is flushed before mmu_lock is let go; by a notifier that
-      meets several slots, before it ends.
+      K20: SPTEs zapped under a valid root are flushed before mmu_lock is released; a notifier that spans
+      several memslots may flush later, but before it returns.
       FILE
         513  GFN 0x13a0 at level 1: 224d825 became 8000000000000000
       ! 518  kw-527: lets go of mmu_lock, or ends the invalidation, and has not flushed since GFNs 0x13a0

@@ -1,13 +1,13 @@
 /** K rules about direct roots. Those about the mirror and the TDX module: properties/rules/. */
-import k1 from './k01-written-under-mmu-lock.ts';
-import k2 from './k02-cmpxchg-under-read.ts';
-import k3 from './k03-exchange-where-hardware-writes.ts';
-import k4 from './k04-lists-under-pages-lock.ts';
-import k5 from './k05-tables-freed-by-rcu.ts';
-import k6 from './k06-walk-restarts-after-yield.ts';
-import k7 from './k07-write-lock-where-needed.ts';
-import k8 from './k08-no-leaf-to-another-leaf.ts';
-import k9 from './k09-non-present-transitions.ts';
+import k01 from './k01-written-under-mmu-lock.ts';
+import k02 from './k02-cmpxchg-under-read.ts';
+import k03 from './k03-exchange-where-hardware-writes.ts';
+import k04 from './k04-lists-under-pages-lock.ts';
+import k05 from './k05-tables-freed-by-rcu.ts';
+import k06 from './k06-walk-restarts-after-yield.ts';
+import k07 from './k07-write-lock-where-needed.ts';
+import k08 from './k08-no-leaf-to-another-leaf.ts';
+import k09 from './k09-non-present-transitions.ts';
 import k10 from './k10-frozen-has-an-owner.ts';
 import k11 from './k11-fault-retries-on-frozen.ts';
 import k12 from './k12-level-within-host-mapping.ts';
@@ -45,15 +45,15 @@ import type { KvmRule } from './rule.ts';
 
 /** In order of their numbers: of rules that break at one step, the first is reported. */
 export const KVM_RULES: readonly KvmRule[] = [
-  k1,
-  k2,
-  k3,
-  k4,
-  k5,
-  k6,
-  k7,
-  k8,
-  k9,
+  k01,
+  k02,
+  k03,
+  k04,
+  k05,
+  k06,
+  k07,
+  k08,
+  k09,
   k10,
   k11,
   k12,
