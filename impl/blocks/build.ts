@@ -1,8 +1,8 @@
 /**
- * Building a TD: vCPUs, memory with contents, and the end of it, after which the TD can run. What
- * policies differ in is the locks of the ioctls, and how a page gets into mirror and Secure EPT.
- * Source: Linux, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_init(), tdx_vcpu_init_mem_region(),
- * tdx_td_finalize(); virt/kvm/guest_memfd.c: kvm_gmem_populate().
+ * Building a TD: vCPUs, memory with contents, and FINALIZE, after which the TD can run. Policies
+ * differ in the locks of the ioctls, and in how a page gets into mirror and Secure EPT. Source:
+ * Linux, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_init(), tdx_vcpu_init_mem_region(), tdx_td_finalize();
+ * virt/kvm/guest_memfd.c: kvm_gmem_populate().
  */
 import { SLOT_VALID, TD_INITIALIZED, TD_RUNNABLE } from '../../spec/kvm/td-vm.ts';
 import { PAGE_BYTES } from '../../spec/machine/memory.ts';
@@ -29,13 +29,13 @@ import {
 } from './fault.ts';
 
 /**
- * Where the contents of added pages come from: a page of the host's own, of which only the
- * alignment is looked at.
+ * Address of the host page with the contents of an added page; the module checks its alignment
+ * only.
  */
 const SOURCE = 0x2000_0000;
 
 /**
- * Every lock that guards the TD's state: kvm->lock, each vcpu->mutex, slots_lock, in this order
+ * The locks that guard the TD's state, in their order: kvm->lock, each vcpu->mutex, slots_lock
  * (K63).
  */
 export const allLocks = (vm: Vm): readonly SpinLock[] => [
@@ -51,7 +51,7 @@ export function* holding(locks: readonly SpinLock[], body: () => Steps<void>): S
   for (const lock of locks.toReversed()) yield* lock.unlock();
 }
 
-/** Creates and initialises a vCPU, unless it is there or the TD is past that. */
+/** Creates and initialises a vCPU, unless it exists or the TD is finalized. */
 export function* createVcpu(vm: Vm, vcpu: VmVcpu): Steps<void> {
   if (
     vm.td.isDead() ||
@@ -68,7 +68,7 @@ export function* createVcpu(vm: Vm, vcpu: VmVcpu): Steps<void> {
   vm.td.setReady(lp);
 }
 
-/** PAGE.ADD for AUG: the page comes with contents. */
+/** A leaf by PAGE.ADD: the page comes with contents. */
 export const addLeaf: LeafChange = (vm, place, gfn, page) => ({
   ...augLeaf(vm, place, gfn, page),
   fn: pageAdd,
@@ -76,8 +76,8 @@ export const addLeaf: LeafChange = (vm, place, gfn, page) => ({
 });
 
 /**
- * What a fault does to a leaf: AUG once the TD can run. Before, only contents can be added, and a
- * fault has none.
+ * The leaf of a fault: by AUG once the TD can run. Before that the module only adds pages with
+ * contents, and a fault has none.
  */
 export const leafByState: LeafChange = (vm, place, gfn, page) =>
   vm.td.isRunnable()
@@ -88,8 +88,8 @@ export const leafByState: LeafChange = (vm, place, gfn, page) =>
       };
 
 /**
- * kvm_gmem_populate(): with the file's invalidate lock held no hole is punched meanwhile. `install`
- * makes the leaf in the mirror, and in the Secure EPT unless `after` does.
+ * kvm_gmem_populate(): the file's invalidate lock keeps hole punching out. `install` makes the leaf
+ * in the mirror, and in the Secure EPT unless `after` does.
  */
 export function* populate(
   vm: Vm,
@@ -102,7 +102,7 @@ export function* populate(
   yield* vm.td.filemapLock.unlock();
 }
 
-/** {@link populate}, whose caller holds the file's invalidate lock. */
+/** {@link populate} without the file's invalidate lock. */
 export function* populateUnlocked(
   vm: Vm,
   gfn: number,
@@ -123,17 +123,17 @@ function* mapForPopulation(vm: Vm, gfn: number, install: Install): Steps<boolean
   return mapped;
 }
 
-/** MR.EXTEND: the page's contents become part of the TD's measurement. */
+/** MR.EXTEND: adds the page's contents to the TD's measurement. */
 export function* measure(vm: Vm, gfn: number): Steps<void> {
   yield* vm.seamcall(mrExtend, { rcx: gfn * PAGE_BYTES, rdx: vm.address(vm.tdr) });
 }
 
-/** The page is added inside the frozen window, as any other is (P13n). */
+/** Adds the page inside the frozen window, like any other (P13n). */
 export const addInPopulation = (vm: Vm, gfn: number): Steps<void> =>
   populate(vm, gfn, throughFrozen);
 
 /**
- * MR.FINALIZE, unless that is done; then `publish` says so. A hole that is being punched makes it
+ * MR.FINALIZE, unless it is done; then `publish`. While a hole is being punched it fails with
  * -EBUSY.
  */
 export function* closeBuild(
@@ -146,9 +146,9 @@ export function* closeBuild(
 }
 
 /**
- * {@link closeBuild} with mmu_lock held for write: a hole that is being punched is out of the way.
- * Else its calls find the TDR taken, twice, or find a TD that can run already while KVM still says
- * that there is nobody to track.
+ * {@link closeBuild} with mmu_lock held for write, which keeps hole punching out. Otherwise its
+ * calls meet a busy TDR, twice, or a TD that can run while KVM's state says that no vCPU needs
+ * TRACK.
  */
 export function* closeBuildAlone(
   vm: Vm,
@@ -159,13 +159,13 @@ export function* closeBuildAlone(
   yield* vm.mmuLock.writeUnlock();
 }
 
-/** The state first, then the permission that is only good with it (K52: smp_wmb). */
+/** Publishes the state first, then the permission that depends on it (K52: smp_wmb). */
 export function* publishRunnable(vm: Vm): Steps<void> {
   yield* vm.m.write(vm.td.state, TD_RUNNABLE);
   yield* vm.m.write(vm.td.preFaultAllowed, 1);
 }
 
-/** KVM_PRE_FAULT_MEMORY: a fault that no guest has taken. */
+/** KVM_PRE_FAULT_MEMORY: a fault on behalf of user space. */
 export function* preFault(vm: Vm, vcpu: number, gfn: number): Steps<void> {
   if ((yield* vm.m.read(vm.td.preFaultAllowed)) === 0 || vm.td.isDead()) return;
   yield* vm.td.srcu.readLock();

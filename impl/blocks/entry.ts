@@ -1,7 +1,7 @@
 /**
- * KVM's side of entering a TD: in IN_GUEST_MODE the vCPU looks whether entries are barred
- * (wait_for_sept_zap) before it calls the module. So whoever bars them and then kicks is either
- * seen here or sees the vCPU (K57).
+ * Entering a TD: in IN_GUEST_MODE the vCPU checks whether entries are barred (wait_for_sept_zap)
+ * before it calls the module. So a zapper that bars them and then kicks either stops the vCPU here
+ * or finds it in the guest (K57).
  */
 import { EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
 import { PAGE_BYTES } from '../../spec/machine/memory.ts';
@@ -15,17 +15,17 @@ import { isStatus, succeeded, type Vm, type VmVcpu } from '../vm/vm.ts';
 export const isInside = (vm: Vm, vcpu: VmVcpu): boolean =>
   vm.m.peek(vm.memory.word(vcpu.tdvpr, VP.STATE)) === VCPU_ACTIVE;
 
-/** One attempt to enter; false: the vCPU is outside, and its exit, if it had one, is to be handled. */
+/** Attempts once to enter; false: the vCPU is outside, and its exit, if any, needs handling. */
 export function* enterOnce(vm: Vm, vcpu: VmVcpu): Steps<boolean> {
   yield* vcpu.kvm.enter();
   const barred = yield* vm.m.read(vm.noEntry);
-  vcpu.exit.clear(); // the last one is done with, whether there will be another or not
+  vcpu.exit.clear(); // the last exit is handled, even if this attempt has none
   if (barred === 0 && (yield* callEnter(vm, vcpu))) return true;
   yield* vcpu.kvm.leave();
   return false;
 }
 
-/** TDH.VP.ENTER, and what became of it. BUSY is no error, but a reason to come again (K59). */
+/** TDH.VP.ENTER; true when the vCPU is inside. BUSY is not an error: the vCPU retries (K59). */
 export function* callEnter(vm: Vm, vcpu: VmVcpu): Steps<boolean> {
   const call = yield* vm.seamcall(
     vpEnter,
@@ -37,5 +37,5 @@ export function* callEnter(vm: Vm, vcpu: VmVcpu): Steps<boolean> {
   return succeeded(call);
 }
 
-/** An emulated EPT violation is one like any other. */
+/** Statuses that the entry handles; an emulated EPT violation is handled like any other. */
 const ENTRY_TOLERATES = [S.OPERAND_BUSY, S.VMEXIT_EPT_VIOLATION];

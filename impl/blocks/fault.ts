@@ -1,7 +1,6 @@
 /**
- * Bringing a private page in. What policies differ in is how a mirror entry and its Secure EPT
- * entry change together: that is `install`; the walk, the page and the staleness check around it
- * are the same for all.
+ * Faults that map a private page. Policies differ in how a mirror entry and its Secure EPT entry
+ * change together: that is `install`; the walk, the page and the staleness check are common.
  */
 import {
   EMPTY,
@@ -36,15 +35,15 @@ export interface Installation {
   readonly operands: Partial<Operands>;
 }
 
-/** Carries out a change; false when it did not come about and the fault has to be taken again. */
+/** Carries out a change; false if that failed and the fault must be retried. */
 export type Install = (vm: Vm, change: Installation) => Steps<boolean>;
 
-/** What maps `page` at `gfn`, once the walk has come to `place`. */
+/** Returns the change that maps `page` at `gfn`, once the walk has reached `place`. */
 export type LeafChange = (vm: Vm, place: SptePlace, gfn: number, page: number) => Installation;
 
 /**
- * Maps `gfn`, which `page` backs, at `level` (0 unless given), or at 0 where there is a table
- * already; table by table. The caller holds mmu_lock. False: the fault has to be taken again.
+ * Maps `gfn`, which `page` backs, at `level`, or at 0 where a table exists already; adds tables
+ * from the top down. The caller holds mmu_lock. Returns false if the fault must be retried.
  */
 export function* mapPrivate(
   vm: Vm,
@@ -65,14 +64,14 @@ export function* mapPrivate(
   }
 }
 
-/** A page, or the large one that it belongs to, that the guest has to accept. */
+/** A leaf by PAGE.AUG: a page, or the large one that contains it, that the guest must accept. */
 export const augLeaf: LeafChange = (vm, place, gfn, page) => {
   const first = page - (gfn - vm.mirror.align(gfn, place.level));
   const operands = { ...mapping(vm, gfn, place.level), r8: vm.address(first) };
   return { place, to: leafSpte(first), fn: pageAug, operands };
 };
 
-/** Adds a table below `place`; the tables that did not get in are freed. */
+/** Adds a table below `place`; frees the tables if the change fails. */
 function* addTable(vm: Vm, place: SptePlace, gfn: number, install: Install): Steps<boolean> {
   const table = yield* vm.mirror.allocTable(place.level - 1, vm.mirror.align(gfn, place.level));
   if (table === NO_PAGE) return false;
@@ -85,9 +84,9 @@ function* addTable(vm: Vm, place: SptePlace, gfn: number, install: Install): Ste
 }
 
 /**
- * The frozen window (K44): the mirror entry is FROZEN while the Secure EPT changes; then it becomes
- * what it was meant to be, or what it was. Nobody can walk past it in between, so that no child
- * operation overtakes its parent (K45).
+ * The frozen window (K44): the mirror entry is FROZEN while the Secure EPT changes; then it gets
+ * its new value, or the old one if the call failed. No walk passes a FROZEN entry, so that no call
+ * for a child overtakes the one for its parent (K45).
  */
 export const throughFrozen: Install = function* (vm, { place, to, fn, operands }) {
   if (!(yield* vm.mirror.cmpxchg(place.table, place.index, place.spte, FROZEN))) return false;
@@ -96,18 +95,18 @@ export const throughFrozen: Install = function* (vm, { place, to, fn, operands }
   return succeeded(call);
 };
 
-/** What a fault came to. */
+/** Result of a fault: the page is mapped. */
 export const MAPPED_NOW = 0;
-/** It has to be taken again. */
+/** The fault must be retried. */
 export const RETRY = 1;
 /** There is no memslot, or the GFN is shared: the vCPU exits to user space. */
 export const NO_SLOT = 2;
 export type FaultResult = typeof MAPPED_NOW | typeof RETRY | typeof NO_SLOT;
 
 /**
- * A fault as upstream takes it: sample the sequence number, look up the slot, get the page, take
- * mmu_lock for read, make sure that nothing was invalidated meanwhile, map (K37). A private fault
- * is one for writing, whatever the guest did: what the Secure EPT maps can be written (K61).
+ * Handles a fault in upstream's order: sample the sequence number, look up the slot, get the page,
+ * take mmu_lock, check that nothing was invalidated meanwhile, map (K37). Every private fault is
+ * one for writing, whatever the access was, because the Secure EPT maps pages writable (K61).
  */
 export function* faultUnder(
   vm: Vm,
@@ -128,18 +127,21 @@ export function* faultUnder(
   return mapped ? MAPPED_NOW : RETRY;
 }
 
+/** What differs from a fault of a running TD. */
 export interface FaultOptions {
+  /** The page is resolved for writing; true when absent. */
   readonly forWriting?: boolean;
+  /** {@link augLeaf} when absent. */
   readonly leaf?: LeafChange;
 }
 
 /**
- * Local retry (K58): a fault that has to be taken again is, without entering the TD, so that it
- * does not feed zero-step mitigation; unless somebody wants the vCPU. True when the guest may go
- * on, false when there is no slot.
+ * Local retry (K58): a fault to be retried is retried inside KVM, without re-entering the TD, so
+ * that it does not count towards zero-step mitigation; a pending event or signal ends the loop.
+ * Returns true if the guest may go on, false if there is no memslot.
  *
- * A page that is there, and that the guest touched without having accepted it while #VE is
- * disabled, would fault for ever: such a TD is ended (K60).
+ * An access to a mapped page that the guest has not accepted, with #VE disabled, would fault for
+ * ever: KVM ends such a TD (K60).
  */
 export function* retryLocally(
   vm: Vm,
@@ -154,27 +156,24 @@ export function* retryLocally(
   return yield* retryUntil(vm, vcpu, attempt, leave);
 }
 
-/** Does anything else want the vCPU, which has to fault again on `gfn`, or can it not get further? */
+/**
+ * The retry loop of vCPU `vcpu`, which faulted on `gfn`, must end although the fault is not
+ * resolved.
+ */
 export type Leave = (vm: Vm, vcpu: number, gfn: number) => boolean;
 
-/**
- * An event or a signal is pending, the VM is dead, or the slot is on its way out and waits for us
- * (K42, K58).
- */
+/** An event or a signal is pending, the VM is dead, or the deletion of the slot waits (K42, K58). */
 export const isWanted: Leave = (vm, vcpu, gfn) => hasRequests(vm, vcpu) || isSlotGoing(vm, gfn);
 
 /** An event or a signal is pending, or the VM is dead. */
 export const hasRequests = (vm: Vm, vcpu: number): boolean =>
   (vm.vcpus[vcpu]?.kvm.requests() ?? 0) !== 0;
 
-/**
- * The slot of `gfn` is KVM_MEMSLOT_INVALID: whoever deletes it waits until every fault has left its
- * SRCU section.
- */
+/** The slot of `gfn` is KVM_MEMSLOT_INVALID: its deletion waits for the SRCU section of every fault. */
 export const isSlotGoing = (vm: Vm, gfn: number): boolean =>
   gfn < vm.td.slotPages && vm.m.peek(vm.slot) === SLOT_INVALID;
 
-/** Takes a fault again and again until it is resolved, or `leave` says that the vCPU has to go. */
+/** Retries a fault until it is resolved, or `leave` ends the loop. */
 export function* retryUntil(
   vm: Vm,
   vcpu: number,

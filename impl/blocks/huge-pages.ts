@@ -1,8 +1,8 @@
 /**
- * Large pages as the series of 2025/26 have them: a fault maps as large as the folio and the guest
- * allow; splits are made with mmu_lock held for write, before a part of a large page is taken away,
- * before its folio is split, and when the guest accepts a part of it (K65, K67). Nothing is merged
- * again, unless a policy promotes.
+ * Large pages as in the series of 2025/26: a fault maps as large as the folio and the guest allow;
+ * a large page is split with mmu_lock held for write, before a part of it is zapped, before its
+ * folio is split, and when the guest accepts a part of it (K65, K67). Nothing is merged again,
+ * unless a policy promotes.
  */
 import { kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
 import { SLOT_NONE, SLOT_VALID } from '../../spec/kvm/td-vm.ts';
@@ -13,8 +13,8 @@ import { demotePage, promoteTable, SPLIT, type Resize } from './resize.ts';
 import { invalidating, reachesBeyond } from './zap.ts';
 
 /**
- * {@link faultUnder} with large pages. The folio is looked at after the sequence number was
- * sampled, so that one that is split meanwhile sends the fault back; the inhibit under mmu_lock.
+ * {@link faultUnder} with large pages. Reads the folio's size after it has sampled the sequence
+ * number, so that a split meanwhile makes the fault retry; reads the inhibit under mmu_lock.
  */
 export function* faultLarge(
   vm: Vm,
@@ -39,7 +39,7 @@ export function* faultLarge(
   return mapped ? MAPPED_NOW : RETRY;
 }
 
-/** A neighbour in the same large page is shared: what changes that invalidates. */
+/** A neighbour in the same large page is shared. A conversion invalidates, so that this is stable. */
 function isPartlyShared(vm: Vm, gfn: number): boolean {
   const first = vm.mirror.align(gfn, 1);
   for (let at = first; at < first + vm.mirror.span(1); at++) if (vm.td.isShared(at)) return true;
@@ -47,8 +47,8 @@ function isPartlyShared(vm: Vm, gfn: number): boolean {
 }
 
 /**
- * The guest accepts a small page: what maps it large is split, and the range is not mapped large
- * again, whatever other vCPUs accept. False when the split did not come about.
+ * Splits the large page that contains `gfn`, which the guest accepts as a small one, and inhibits
+ * large mappings of the range from then on. Returns false if the split failed.
  */
 export function* inhibitLarge(vm: Vm, gfn: number, how: Resize = SPLIT): Steps<boolean> {
   if (yield* vm.largePages.isInhibited(gfn)) return true;
@@ -62,7 +62,7 @@ export function* inhibitLarge(vm: Vm, gfn: number, how: Resize = SPLIT): Steps<b
 
 /**
  * Splits the leaves that reach beyond the range. The caller holds mmu_lock for write and has begun
- * an invalidation; where a split does not come about others get the lock before it is tried again.
+ * an invalidation; after a failed split the lock is dropped before the retry.
  */
 export function* splitEdges(vm: Vm, gfn: number, pages: number, how: Resize = SPLIT): Steps<void> {
   for (let i = 0; i < pages; i += Math.max(1, pages - 1)) {
@@ -72,7 +72,7 @@ export function* splitEdges(vm: Vm, gfn: number, pages: number, how: Resize = SP
   }
 }
 
-/** Splits what maps `gfn` large, however often it takes; between two attempts mmu_lock is dropped. */
+/** Splits what maps `gfn` large, and retries until that succeeds; drops mmu_lock between attempts. */
 function* splitSurely(vm: Vm, gfn: number, how: Resize): Steps<void> {
   while (!(yield* demotePage(vm, gfn, how))) {
     yield* vm.mmuLock.writeUnlock();
@@ -82,10 +82,7 @@ function* splitSurely(vm: Vm, gfn: number, how: Resize): Steps<void> {
   }
 }
 
-/**
- * guest_memfd splits a folio: no mapping is large before the folio is not, and none becomes so in
- * between.
- */
+/** Splits a folio of guest_memfd, after the mapping; no fault maps it large in between. */
 export function* splitFolioUnder(vm: Vm, gfn: number, how: Resize = SPLIT): Steps<void> {
   if (how.prepare !== undefined) yield* how.prepare(vm);
   yield* invalidating(
@@ -95,7 +92,7 @@ export function* splitFolioUnder(vm: Vm, gfn: number, how: Resize = SPLIT): Step
   );
 }
 
-/** Splits what maps `gfn` large, once, under mmu_lock held for write. */
+/** Attempts once to split what maps `gfn` large, with mmu_lock held for write. */
 export function* demoteUnder(vm: Vm, gfn: number, how: Resize = SPLIT): Steps<boolean> {
   if (how.prepare !== undefined) yield* how.prepare(vm);
   yield* vm.mmuLock.writeLock();
@@ -104,7 +101,7 @@ export function* demoteUnder(vm: Vm, gfn: number, how: Resize = SPLIT): Steps<bo
   return split;
 }
 
-/** Merges what maps `gfn` small, unless something is being taken away or split at this moment. */
+/** Merges the table that maps `gfn`, unless an invalidation is under way. */
 export function* promoteUnder(vm: Vm, gfn: number, how?: Resize): Steps<void> {
   const sampled = yield* vm.invalidation.sample();
   yield* vm.mmuLock.writeLock();

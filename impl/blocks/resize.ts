@@ -1,8 +1,8 @@
 /**
- * PROMOTE and DEMOTE under mmu_lock held for write: block, track with a kick, resize. The module
- * unblocks what it resizes. Either may be interrupted before it commits and is then started again,
- * a number of times; after that what was blocked is unblocked, and the caller lets others have
- * mmu_lock before it tries again (K65, K66).
+ * PROMOTE and DEMOTE with mmu_lock held for write: block, track with a kick, resize. The module
+ * unblocks what it resizes. Either may be interrupted before it commits and is then restarted, a
+ * bounded number of times; after that the range is unblocked, and the caller drops mmu_lock before
+ * it retries (K65, K66).
  */
 import { kindOfSpte, LEAF, leafSpte, pageOfSpte, TABLE, tableSpte } from '../../spec/kvm/spte.ts';
 import type { SptePlace } from '../../spec/kvm/tables.ts';
@@ -20,7 +20,7 @@ import { track, withoutVcpus } from './seamcalls.ts';
 
 const LARGE = 1;
 
-/** How often a call that was interrupted is started again while mmu_lock is held. */
+/** Number of restarts of an interrupted call while mmu_lock is held. */
 const RESTARTS = 8;
 
 function* restartable(
@@ -35,18 +35,15 @@ function* restartable(
   }
 }
 
-/** The steps of a resize in the Secure EPT, any of which a policy may take in another way. */
+/** Steps of a resize in the Secure EPT; a policy may replace any of them. */
 export interface Resize {
-  /** What has to be at hand, before mmu_lock is taken, and again after it did not suffice. */
+  /** Allocates what the resize needs, before mmu_lock is taken, and again after a failed attempt. */
   prepare?(vm: Vm): Steps<void>;
-  /** Nobody can use the range when this ends. */
+  /** Blocks the range; when it returns, no vCPU uses the range. */
   block(vm: Vm, gfn: number): Steps<void>;
-  /**
-   * The resize; of a split `external` is the page for the new table. False when it did not come
-   * about.
-   */
+  /** Resizes; for a split, `external` is the page of the new table. Returns false if that failed. */
   resize(vm: Vm, gfn: number, external: number): Steps<boolean>;
-  /** It did not: the range becomes visible again as it was. */
+  /** Makes the range visible again after a failed resize. */
   unblock(vm: Vm, gfn: number): Steps<void>;
 }
 
@@ -59,10 +56,11 @@ function* unblock(vm: Vm, gfn: number): Steps<void> {
   yield* withoutVcpus(vm, rangeUnblock, mapping(vm, gfn, LARGE));
 }
 
+/** Merges a table into a large page by PROMOTE. */
 export const MERGE: Resize = {
   block,
   unblock,
-  /** Refused when not all pages are in the same state: some are pending. */
+  /** The module refuses if the pages are not all in one state, e.g. some pending. */
   *resize(vm, gfn) {
     return succeeded(
       yield* restartable(vm, pagePromote, mapping(vm, gfn, LARGE), [
@@ -72,6 +70,7 @@ export const MERGE: Resize = {
   },
 };
 
+/** Splits a large page into a table by DEMOTE. */
 export const SPLIT: Resize = {
   block,
   unblock,
@@ -83,8 +82,8 @@ export const SPLIT: Resize = {
 };
 
 /**
- * Merges the table that maps `gfn`, when it is full and contiguous and one folio is behind it. The
- * caller holds mmu_lock for write, and has made sure that no folio is being split.
+ * Merges the table that maps `gfn`, if it is full and contiguous and one folio backs it. The caller
+ * holds mmu_lock for write, and has checked that no folio is being split.
  */
 export function* promoteTable(vm: Vm, gfn: number, how: Resize = MERGE): Steps<void> {
   const place = yield* vm.mirror.walk(gfn, LARGE);
@@ -101,10 +100,7 @@ export function* promoteTable(vm: Vm, gfn: number, how: Resize = MERGE): Steps<v
   yield* freeTable(vm, table);
 }
 
-/**
- * First page of the range that the children of a mirror table map, or -1 when they are not one
- * aligned range.
- */
+/** First page of the range that a mirror table's children map, or -1 if it is not one aligned range. */
 function* contiguousRange(vm: Vm, table: PageRef): Steps<number> {
   let first = -1;
   for (let i = 0; i < vm.mirror.fanout; i++) {
@@ -124,8 +120,8 @@ export function* freeTable(vm: Vm, table: PageRef): Steps<void> {
 }
 
 /**
- * Splits the large page that maps `gfn`, if there is one. The caller holds mmu_lock for write.
- * False when it did not come about: no page for the table, or too many interrupts.
+ * Splits the large page that maps `gfn`, if any. The caller holds mmu_lock for write. Returns false
+ * if that failed: no page for the table, or too many interrupts.
  */
 export function* demotePage(vm: Vm, gfn: number, how: Resize = SPLIT): Steps<boolean> {
   const place = yield* vm.mirror.walk(gfn, LARGE);
@@ -143,7 +139,7 @@ export function* demotePage(vm: Vm, gfn: number, how: Resize = SPLIT): Steps<boo
   return false;
 }
 
-/** A new mirror table is complete before anybody can see it (K13). */
+/** Fills the new mirror table of a split, before it is linked (K13). */
 export function* fillSplit(vm: Vm, place: SptePlace, table: PageRef): Steps<void> {
   for (let i = 0; i < vm.mirror.fanout; i++)
     yield* vm.mirror.write(table, i, leafSpte(pageOfSpte(place.spte) + i));

@@ -1,4 +1,4 @@
-/** How policies react to OPERAND_BUSY, and the calls that they share. */
+/** Reactions to OPERAND_BUSY, and calls that several policies make. */
 import type { Steps } from '../../spec/machine/step.ts';
 import { requestAllAndWait } from '../../spec/machine/vcpu.ts';
 import type { Call, Operands } from '../../spec/tdx/call.ts';
@@ -7,10 +7,7 @@ import type { InterfaceFunction } from '../../spec/tdx/module.ts';
 import * as S from '../../spec/tdx/status.ts';
 import { isStatus, type Vm } from '../vm/vm.ts';
 
-/**
- * KVM_REQ_OUTSIDE_GUEST_MODE asks for nothing but to have been outside: no bit is left behind for
- * the vCPU to see.
- */
+/** KVM_REQ_OUTSIDE_GUEST_MODE only makes a vCPU leave the guest: it sets no request bit. */
 const OUTSIDE = 0;
 
 /** Makes every vCPU leave the guest, and waits until each has. */
@@ -22,9 +19,9 @@ export function* kickAll(vm: Vm): Steps<void> {
 }
 
 /**
- * Kick on BUSY (K56): try; when the module is busy, bar vCPUs from entering, make them all leave,
- * and try once more. Under mmu_lock held for write nobody else calls the module about this TD then,
- * so that the second try succeeds.
+ * Kick on BUSY (K56): calls the module; if it is busy, bars vCPUs from entering, makes them all
+ * leave, and calls once more. With mmu_lock held for write no other actor then calls the module
+ * about this TD, so that the second call succeeds.
  */
 export function* withoutVcpus(
   vm: Vm,
@@ -41,7 +38,7 @@ export function* withoutVcpus(
   return second;
 }
 
-/** One epoch further, and every vCPU out of the one before (K54, K55). */
+/** Advances the epoch by TRACK and kicks every vCPU out of the previous one (K54, K55). */
 export function* track(vm: Vm): Steps<void> {
   yield* withoutVcpus(vm, memTrack, { rcx: vm.address(vm.tdr) });
   yield* kickAll(vm);

@@ -1,7 +1,7 @@
 /**
  * Splitting a large page with mmu_lock held for read, as the series of 2022 to 2024 did: the entry
- * is frozen, blocked, tracked, demoted. When DEMOTE is busy the block has to be taken back, and
- * that can be busy as well (B-63).
+ * is frozen, blocked, tracked, demoted. If DEMOTE is busy the range must be unblocked, and that can
+ * be busy as well (B-63).
  */
 import { FROZEN, kindOfSpte, LEAF, tableSpte } from '../../spec/kvm/spte.ts';
 import { NO_PAGE, pageNumberOf } from '../../spec/machine/pages.ts';
@@ -17,14 +17,14 @@ import { mapping, succeeded, type Vm } from '../vm/vm.ts';
 import { fillSplit, freeTable } from './resize.ts';
 import { kickAll } from './seamcalls.ts';
 
-/** What others may make of a call while mmu_lock is shared. */
+/** Statuses that other actors can cause while mmu_lock is held for read. */
 const MAY_FAIL = [S.OPERAND_BUSY, S.INTERRUPTED_RESTARTABLE, S.PREVIOUS_TLB_EPOCH_BUSY];
 
 function* tryOnce(vm: Vm, fn: InterfaceFunction, operands: Partial<Operands>): Steps<boolean> {
   return succeeded(yield* vm.seamcall(fn, operands, MAY_FAIL));
 }
 
-/** Splits what maps `gfn` large; false when it did not come about. */
+/** Splits what maps `gfn` large; returns false if that failed. */
 export function* splitUnderRead(vm: Vm, gfn: number): Steps<boolean> {
   yield* vm.mmuLock.readLock();
   const split = yield* trySplit(vm, gfn);
@@ -55,6 +55,6 @@ function* demoteFrozen(vm: Vm, gfn: number, external: number): Steps<boolean> {
   yield* kickAll(vm);
   if (tracked && (yield* tryOnce(vm, pageDemote, { ...operands, r8: vm.address(external) })))
     return true;
-  yield* tryOnce(vm, rangeUnblock, operands); // and if this is busy, too, nothing is left to do
+  yield* tryOnce(vm, rangeUnblock, operands); // this can be busy too; then the range stays blocked
   return false;
 }

@@ -1,7 +1,7 @@
 /**
- * Destroying a TD in the order that the module accepts (K62): private leaves while the HKID lives;
- * vCPUs flushed; caches written back; the HKID freed; then every page reclaimed, the TDR last,
- * whose lines the module writes with a key of its own and which is written back by itself.
+ * Destroying a TD in the order that the module accepts (K62): zap private leaves while the HKID is
+ * assigned; flush vCPUs; write caches back; free the HKID; reclaim every page, the TDR last. The
+ * module writes the TDR's lines under its own key, so the TDR is written back separately.
  */
 import { kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 import type { PageRef } from '../../spec/machine/pages.ts';
@@ -23,8 +23,8 @@ const START = 0;
 const RESUME = 1;
 
 /**
- * Everything after the last leaf is gone. `reclaimed` is told of each page of a table that the
- * module has given back.
+ * Releases the TD after the last leaf was zapped. `reclaimed` is called for each page of a table
+ * that the module has returned.
  */
 export function* releaseTd(
   vm: Vm,
@@ -37,10 +37,10 @@ export function* releaseTd(
   yield* reclaimTdr(vm);
 }
 
-/** The vCPUs that there are, in the module. */
+/** The vCPUs that the module has. */
 const vcpusOf = (vm: Vm): readonly VmVcpu[] => vm.vcpus.filter(({ index }) => vm.td.isReady(index));
 
-/** Takes every vCPU off its processor, and says so. */
+/** Flushes every vCPU from its processor, and confirms it by MNG.VPFLUSHDONE. */
 export function* flushVcpus(vm: Vm): Steps<void> {
   yield* vm.rcu.barrier();
   for (const { tdvpr, index } of vcpusOf(vm)) {
@@ -49,7 +49,7 @@ export function* flushVcpus(vm: Vm): Steps<void> {
   yield* vm.seamcall(mngVpflushdone, { rcx: vm.address(vm.tdr) });
 }
 
-/** What the TD left in the caches goes to memory. */
+/** Writes the TD's cache lines back to memory. */
 export function* writeBackCaches(vm: Vm): Steps<void> {
   let call = yield* vm.seamcall(phymemCacheWb, { rcx: START }, [S.INTERRUPTED_RESUMABLE]);
   while (isStatus(call, S.INTERRUPTED_RESUMABLE)) {
@@ -57,6 +57,7 @@ export function* writeBackCaches(vm: Vm): Steps<void> {
   }
 }
 
+/** Frees the TD's HKID. */
 export function* freeHkid(vm: Vm): Steps<void> {
   yield* vm.seamcall(mngKeyFreeid, { rcx: vm.address(vm.tdr) });
 }
@@ -72,7 +73,7 @@ export function* reclaimPages(
   yield* reclaim(vm, vm.tdr + 1, MIN_TDCX);
 }
 
-/** The TDR, whose lines the module wrote under its own key. */
+/** Reclaims the TDR, whose lines the module wrote under its own key. */
 export function* reclaimTdr(vm: Vm): Steps<void> {
   yield* vm.seamcall(phymemPageReclaim, { rcx: vm.address(vm.tdr) });
   yield* vm.seamcall(phymemPageWbinvd, {

@@ -1,21 +1,21 @@
 /**
- * The list, one a processor, of the vCPUs that are associated with it: a vCPU is put on it when it
- * is loaded, and has to be off it before its structure is freed. List operations are atomic: the
- * processor runs them with interrupts off. Source: Linux, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_load(),
- * tdx_vcpu_free(); commit 1e3a825c9ec9 (bug B-59).
+ * The list of vCPUs that are associated with a processor: a vCPU enters it when it is loaded, and
+ * must leave it before its structure is freed. List operations are atomic: the processor runs them
+ * with interrupts off. Source: Linux, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_load(), tdx_vcpu_free();
+ * commit 1e3a825c9ec9 (bug B-59).
  */
 import { VCPU_STRUCT } from '../../spec/kvm/tables.ts';
 import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
 import { RMW, type Steps, access } from '../../spec/machine/step.ts';
 import type { Vm } from '../vm/vm.ts';
 
-/** Words of a vCPU's structure: its neighbours on the list, plus one; 0 is none. */
+/** Words of a vCPU's structure: its neighbours on the list, plus one; 0 if none. */
 const NEXT = 0;
 const PREVIOUS = 1;
 
 /**
- * KVM_CREATE_VCPU with an id that is taken: the vCPU is made and loaded before that is found out,
- * and freed again.
+ * KVM_CREATE_VCPU with an id that is in use: the vCPU is created and loaded before KVM checks the
+ * id.
  */
 export function* createVcpuTwice(vm: Vm): Steps<void> {
   const struct = yield* vm.pages.alloc(VCPU_STRUCT);
@@ -24,7 +24,7 @@ export function* createVcpuTwice(vm: Vm): Steps<void> {
   yield* vm.policy.freeVcpu?.(vm, struct) ?? freeVcpu(vm, struct);
 }
 
-/** Takes a vCPU off its processor's list and frees its structure. */
+/** Removes a vCPU from its processor's list and frees its structure. */
 export function* freeVcpu(vm: Vm, struct: PageRef): Steps<void> {
   yield* unlistVcpu(vm, struct);
   yield* freeStruct(vm, struct);
@@ -45,11 +45,11 @@ function* listed(vm: Vm): Generator<PageRef> {
     at = vm.m.peek(vm.pages.word(at, NEXT)) - 1
   ) {
     yield at;
-    if (!vm.pages.isLive(at)) return; // what it points to is anybody's
+    if (!vm.pages.isLive(at)) return; // the link of a freed structure is meaningless
   }
 }
 
-/** Puts a vCPU at the head of the list (list_add), which writes into the one that was there. */
+/** Inserts a vCPU at the head of the list (list_add), which writes to the previous head. */
 function* listVcpu(vm: Vm, struct: PageRef): Steps<void> {
   const { m, pages } = vm;
   const head = vm.td.vcpuList;
@@ -64,7 +64,7 @@ function* listVcpu(vm: Vm, struct: PageRef): Steps<void> {
   m.poke(head, struct + 1);
 }
 
-/** list_del. */
+/** Removes a vCPU from the list (list_del). */
 function* unlistVcpu(vm: Vm, struct: PageRef): Steps<void> {
   const { m, pages } = vm;
   yield access(vm.td.vcpuList, RMW);

@@ -1,7 +1,7 @@
 /**
- * Taking private pages away from a running TD, as upstream does it: under mmu_lock held for write,
- * the mirror entry first, then RANGE.BLOCK, TRACK with a kick of every vCPU, PAGE.REMOVE,
- * PAGE.WBINVD (K47, K54). Each call is repeated once without vCPUs when the module is busy (K56).
+ * Zapping private pages of a running TD as upstream does: with mmu_lock held for write, the mirror
+ * entry first, then RANGE.BLOCK, TRACK with a kick of every vCPU, PAGE.REMOVE, PAGE.WBINVD (K47,
+ * K54). If the module is busy, each call is repeated once without vCPUs (K56).
  */
 import { EMPTY, kindOfSpte, LEAF, pageOfSpte } from '../../spec/kvm/spte.ts';
 import type { SptePlace } from '../../spec/kvm/tables.ts';
@@ -18,16 +18,15 @@ import { mapping, succeeded, type Vm } from '../vm/vm.ts';
 import { demotePage } from './resize.ts';
 import { track, withoutVcpus } from './seamcalls.ts';
 
-/**
- * How a leaf is removed: how the module is called, and how vCPUs are made to forget the
- * translation.
- */
+/** How a leaf is removed from the Secure EPT. */
 export interface Zap {
+  /** Calls the module. */
   call(vm: Vm, fn: InterfaceFunction, operands: Partial<Operands>): Steps<Call>;
+  /** Makes every vCPU drop the blocked translation. */
   track(vm: Vm): Steps<void>;
 }
 
-/** As upstream does it since 6.16 (P8). */
+/** Upstream's way since 6.16 (P8). */
 export const KICKING_ON_BUSY: Zap = { call: withoutVcpus, track };
 
 /** Removes the leaf at `place`, which maps `gfn`. */
@@ -41,10 +40,7 @@ export function* zapLeaf(
   yield* removePage(vm, place, gfn, how);
 }
 
-/**
- * Removes the page of a leaf from the Secure EPT. A TD that cannot run yet has no vCPU to wait for
- * (K55).
- */
+/** Removes a leaf's page from the Secure EPT; without TRACK while the TD cannot run yet (K55). */
 export function* removePage(
   vm: Vm,
   place: SptePlace,
@@ -56,10 +52,7 @@ export function* removePage(
   yield* removeBlocked(vm, place, gfn, how);
 }
 
-/**
- * PAGE.REMOVE, and the caches written back under the TD's key, before anybody uses the page again
- * (K54).
- */
+/** PAGE.REMOVE, and the write-back under the TD's key, before the page is used again (K54). */
 export function* removeBlocked(
   vm: Vm,
   place: SptePlace,
@@ -71,29 +64,26 @@ export function* removeBlocked(
   yield* writeBack(vm, pageOfSpte(place.spte), place.level);
 }
 
-/** The caches of a page that was removed are written back under the TD's key. */
+/** Writes a removed page's cache lines back under the TD's key. */
 export function* writeBack(vm: Vm, first: number, level: number): Steps<void> {
   for (let page = first; page < first + vm.mirror.span(level); page++) {
     yield* vm.seamcall(phymemPageWbinvd, { rcx: vm.keyedAddress(page) });
   }
 }
 
-/**
- * The module has not given the page back: it is leaked, and the VM is not trusted any more (K47,
- * K51).
- */
+/** Leaks a page that the module has not returned, and kills the VM (K47, K51). */
 export function* giveUp(vm: Vm, place: SptePlace, gfn: number): Steps<void> {
   const first = vm.mirror.align(gfn, place.level);
   for (let at = first; at < first + vm.mirror.span(place.level); at++) vm.guestMemory.leak(at);
   yield* vm.kill();
 }
 
-/** How a policy zaps the leaf at a place, which maps a GFN. */
+/** Zaps the leaf at `place`, which maps `gfn`. */
 export type ZapLeaf = (vm: Vm, place: SptePlace, gfn: number) => Steps<void>;
 
 /**
- * Removes every leaf that maps one of `pages` pages from `gfn` on; `split` prepares a leaf that
- * reaches beyond. `zap` is {@link zapLeaf} unless the policy does it in another way.
+ * Zaps every leaf that maps one of `pages` pages from `gfn` on; `split` splits one that reaches
+ * beyond.
  */
 export function* zapLeaves(
   vm: Vm,
@@ -105,7 +95,7 @@ export function* zapLeaves(
   for (let at = gfn; at < gfn + pages;) {
     let place = yield* vm.mirror.walk(at, 0);
     while (kindOfSpte(place.spte) === LEAF && reachesBeyond(vm, place, at, gfn, pages)) {
-      // a split needs a page, and the allocation may fail; what is beyond the range must not go, so it is tried again
+      // a split needs a page, and the allocation may fail; nothing beyond the range may be zapped, so it retries
       yield* split(vm, at);
       place = yield* vm.mirror.walk(at, 0);
     }
@@ -114,7 +104,7 @@ export function* zapLeaves(
   }
 }
 
-/** Does the entry at `place`, which maps `at`, map pages outside the range? */
+/** The entry at `place`, which maps `at`, maps pages outside the range. */
 export function reachesBeyond(
   vm: Vm,
   place: SptePlace,
@@ -126,7 +116,7 @@ export function reachesBeyond(
   return first < gfn || first + vm.mirror.span(place.level) > gfn + pages;
 }
 
-/** The host has its pages back: it uses them for something else. */
+/** Returns pages to the host, which writes to them. */
 export function* returnPages(vm: Vm, gfn: number, pages: number): Steps<void> {
   for (let at = gfn; at < gfn + pages; at++) {
     const page = yield* vm.guestMemory.release(at);
@@ -136,13 +126,13 @@ export function* returnPages(vm: Vm, gfn: number, pages: number): Steps<void> {
   }
 }
 
-/** What the host writes into a page that it got back. */
+/** Value that the host writes to a page that was returned to it. */
 export const POISON = -1;
 
 /**
- * Takes pages from the guest: under mmu_lock held for write the invalidation begins and `zap` runs;
- * then the pages go back to the host; only then does the invalidation end, so that no fault
- * installs one of them in between (K38, K39).
+ * Unmaps pages of the guest: with mmu_lock held for write begins the invalidation and runs `zap`;
+ * then returns the pages to the host; only then ends the invalidation, so that no fault installs
+ * one of them in between (K38, K39).
  */
 export function* unmapUnder(
   vm: Vm,
@@ -153,7 +143,7 @@ export function* unmapUnder(
   yield* invalidating(vm, zap, () => returnPages(vm, gfn, pages));
 }
 
-/** `zap` under mmu_lock held for write, then `use`, and no fault installs anything in between. */
+/** Runs `zap` with mmu_lock held for write, then `use`, inside one invalidation. */
 export function* invalidating(vm: Vm, zap: () => Steps<void>, use: () => Steps<void>): Steps<void> {
   yield* vm.mmuLock.writeLock();
   yield* vm.invalidation.begin();
@@ -166,9 +156,9 @@ export function* invalidating(vm: Vm, zap: () => Steps<void>, use: () => Steps<v
 }
 
 /**
- * Deletes the memslot. It is marked INVALID first, and every fault that may have seen it valid is
- * waited for; then `zap` takes what it mapped; then it is gone (K42, K50). The pages stay with the
- * guest_memfd file until they are asked back.
+ * Deletes the memslot: marks it INVALID, waits for every fault that may have seen it valid, runs
+ * `zap`, then removes the slot (K42, K50). The pages stay in the guest_memfd file until a hole is
+ * punched.
  */
 export function* removeSlotUnder(vm: Vm, zap: () => Steps<void>): Steps<void> {
   yield* vm.td.slotsLock.lock();
@@ -183,7 +173,7 @@ export function* removeSlotUnder(vm: Vm, zap: () => Steps<void>): Steps<void> {
   yield* vm.td.slotsLock.unlock();
 }
 
-/** The VM's end: all of the guest's memory goes, whichever memslot it is in. */
+/** Unmaps all of the guest's memory, in any memslot; for VM teardown. */
 export function* zapAll(
   vm: Vm,
   split: (vm: Vm, gfn: number) => Steps<unknown>,
@@ -192,10 +182,7 @@ export function* zapAll(
   yield* unmapUnder(vm, 0, GUEST_PAGES, () => zapLeaves(vm, 0, GUEST_PAGES, split, zap));
 }
 
-/**
- * The entry points that take pages away, with leaves zapped by `zap`; for policies that map small
- * pages only.
- */
+/** Entry points of a policy that maps small pages only and zaps leaves by `zap`. */
 export const zappingBy = (zap: ZapLeaf): Pick<Policy, 'unmap' | 'removeSlot'> => ({
   *unmap(vm, gfn, pages) {
     yield* unmapUnder(vm, gfn, pages, () => zapLeaves(vm, gfn, pages, demotePage, zap));

@@ -1,4 +1,4 @@
-/** Building a TD as a VMM does, with the module's life-cycle functions, up to a TD that can run. */
+/** Builds a TD as a VMM does, with the module's life-cycle functions, up to a TD that can run. */
 import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import { OPERANDS_ZERO, type Operands, type TdParams } from '../../spec/tdx/call.ts';
@@ -14,7 +14,7 @@ import type { InterfaceFunction, TdxModule } from '../../spec/tdx/module.ts';
 import { describeStatus, SUCCESS } from '../../spec/tdx/status.ts';
 import { MIN_TDCX, MIN_TDVPS_PAGES } from '../../spec/tdx/td.ts';
 
-/** Pages that a vCPU takes. */
+/** Number of pages of a vCPU: TDVPR and TDCX. */
 export const TDVPR_PAGES = MIN_TDVPS_PAGES;
 
 /** A production TD: #VE on access to a pending page, a 4-level Secure EPT. */
@@ -32,10 +32,10 @@ const TD_PARAMS: TdParams = {
   cpuidConfig: 0,
 };
 
-/** Where TD_PARAMS lies; only its alignment is looked at. */
+/** Address of TD_PARAMS; the module checks its alignment only. */
 const TD_PARAMS_ADDRESS = 0x1000_0000;
 
-/** What TDH.MNG.INIT is told besides the TD. */
+/** Operands of TDH.MNG.INIT besides the TD. */
 export const initOperands = (
   params: Partial<TdParams> = {},
 ): Pick<Operands, 'rdx' | 'tdParams'> => ({
@@ -43,15 +43,15 @@ export const initOperands = (
   tdParams: { ...TD_PARAMS, ...params },
 });
 
-/** How a TD is to be built where it is not a production TD that can run. */
+/** What differs from a production TD that can run. */
 export interface BuildOptions {
   readonly params?: Partial<TdParams>;
-  /** False: stop before MR.FINALIZE, with pages still to be added. */
+  /** False: the build stops before MR.FINALIZE, so that pages can still be added. */
   readonly finalize?: boolean;
 }
 
 /**
- * Builds the TD whose TDR is page `tdr`, with its TDCX pages behind it and a vCPU at each of
+ * Builds the TD whose TDR is page `tdr`, followed by its TDCX pages, with a vCPU at each of
  * `tdvprs`.
  */
 export function* buildTd(
@@ -85,5 +85,5 @@ function* mustSucceed(
 ): Steps<void> {
   const call = yield* tdx.invoke(fn, { ...OPERANDS_ZERO, ...operands });
   if (call.status !== SUCCESS)
-    throw new Error(`building a TD: ${fn.name} answers ${describeStatus(call.status)}`);
+    throw new Error(`building a TD: ${fn.name} returned ${describeStatus(call.status)}`);
 }

@@ -16,35 +16,35 @@ export interface Breach {
   readonly rule: string;
   readonly why: string;
   /**
-   * Few random scenarios meet it, or long ones: the survey leaves it out, and the verdict rests on
-   * the corpus.
+   * Random scenarios rarely break it: the survey leaves it out, and the verdict rests on the
+   * corpus.
    */
   readonly rare?: true;
   /** Only under these module versions; all when absent. */
   readonly versions?: readonly ModuleVersion[];
 }
 
-/** A required rule whose premise a policy never meets, and why. */
+/** A required rule whose precondition a policy never meets, and why. */
 export interface NotApplicable {
   readonly rule: string;
   readonly why: string;
 }
 
-/** What a policy that maps small pages only does not meet. */
+/** For `never` of a policy that maps small pages only. */
 export const NO_LARGE_PAGES: readonly NotApplicable[] = ['K49', 'K65', 'K67'].map((rule) => ({
   rule,
   why: 'nothing is mapped large',
 }));
 
-/** What a policy does not meet whose module has all of its PAMT from the start. */
+/** For `never` of a policy whose module has all of its PAMT from the start. */
 export const NO_DYNAMIC_PAMT: readonly NotApplicable[] = [
   { rule: 'K68', why: 'the module has its PAMT pages from the start' },
 ];
 
-/** What a policy does not meet that keeps its tables until the VM is destroyed. */
+/** For `never` of a policy that keeps its tables until the VM is destroyed. */
 export const TABLES_STAY: readonly NotApplicable[] = ['T03', 'K48'].map((rule) => ({
   rule,
-  why: "tables are not removed while the TD runs; the VM's end reclaims them",
+  why: 'tables are not removed while the TD runs; VM teardown reclaims them',
 }));
 
 /**
@@ -55,81 +55,77 @@ export const TABLES_STAY: readonly NotApplicable[] = ['T03', 'K48'].map((rule) =
 export const POLICY_GROUPS = ['baseline', 'linux', 'proposal', 'question', 'superseded'] as const;
 export type PolicyGroup = (typeof POLICY_GROUPS)[number];
 
+/** An MMU under test: its entry points, and what it claims about itself. */
 export interface Policy {
+  /** In kebab-case; a shipped policy's file has the same name. */
   readonly name: string;
-  /** Shipped policies only: where it is listed. */
+  /** Place in {@link POLICY_GROUPS}; shipped policies only. */
   readonly group?: PolicyGroup;
-  /** One line: what it is. */
+  /** What the policy does, in one line. */
   readonly title: string;
   /** Where it was proposed or merged. */
   readonly proposed: string;
-  /** The kinds of VM that it runs. */
+  /** Kinds of VM that the policy runs. */
   readonly vms: readonly VmKind[];
-  /** Empty for a policy that is expected to pass. */
+  /** Rules that the policy is expected to break; empty if it is expected to pass. */
   readonly breaks: readonly Breach[];
   /**
-   * Required rules whose premise the policy never meets, and why: they are "not applicable", not
-   * "not exercised".
+   * Required rules whose precondition the policy never meets, and why: these are "not applicable",
+   * not "not exercised".
    */
   readonly never?: readonly NotApplicable[];
 
-  /**
-   * The module wants PAMT pages one by one, and the policy provides them (`vm.pamt`): K68 watches
-   * how.
-   */
+  /** The module needs PAMT pages one by one, and the policy provides them (`vm.pamt`, K68). */
   readonly dynamicPamt?: boolean;
 
   /**
-   * The guest of vCPU `vcpu` faulted on private GFN `gfn`. True: it may try again. False: there is
-   * no memslot. `acceptLevel` is the level at which the guest wanted to ACCEPT, -1 when it did
-   * something else.
+   * Handles a fault of vCPU `vcpu` on private GFN `gfn`. Returns true if the guest may retry, false
+   * if there is no memslot. `acceptLevel` is the level that the guest passed to ACCEPT, -1 if the
+   * fault is of another access.
    */
   fault(vm: Vm, vcpu: number, gfn: number, acceptLevel: number): Steps<boolean>;
-  /** The host takes `pages` pages from `gfn` on back (hole punched, converted to shared). */
+  /**
+   * Zaps `pages` pages from `gfn` on, for a punched hole or a conversion, and returns them to the
+   * host.
+   */
   unmap(vm: Vm, gfn: number, pages: number): Steps<void>;
-  /** Everything under the table that maps `gfn` goes, and the table if the policy ever frees one. */
+  /** Zaps all below the 2M entry of `gfn`, and removes the table if the policy ever frees tables. */
   removeTable(vm: Vm, gfn: number): Steps<void>;
-  /** The table that maps `gfn` becomes one large page, if it can. */
+  /** Merges the table that maps `gfn` into one large page, if possible. */
   promote(vm: Vm, gfn: number): Steps<void>;
-  /** The large page that maps `gfn` becomes a table of small ones. */
+  /** Splits the large page that maps `gfn` into a table of small ones. */
   demote(vm: Vm, gfn: number): Steps<void>;
   /**
-   * guest_memfd splits the folio behind `gfn`, by `vm.guestMemory.folios.split`: nothing larger
-   * than what backs it may stay mapped. Without this entry point it does so without asking.
+   * Lets guest_memfd split the folio behind `gfn` with `vm.guestMemory.folios.split`: no mapping
+   * may stay larger than the folio. When absent, guest_memfd splits it without asking.
    */
   splitFolio?(vm: Vm, gfn: number): Steps<void>;
-  /**
-   * The VM has been created, and nobody runs yet: a policy that does not wait for faults maps its
-   * memory.
-   */
+  /** Maps memory when the VM is created, before any actor runs; for policies without faults. */
   populate?(vm: Vm): Steps<void>;
-  /** The memslot, which holds all of the guest's memory, is deleted. */
+  /** Deletes the memslot (`vm.slot`). */
   removeSlot(vm: Vm): Steps<void>;
-  /** The VM is destroyed. No vCPU runs any more. */
+  /** Destroys the VM. No vCPU runs any more. */
   destroy(vm: Vm): Steps<void>;
 
-  /** What it does about the tables of an ordinary VM, and about the shared memory of a TD. */
+  /** The MMU of direct roots: tables of an ordinary VM, and of the shared memory of a TD. */
   readonly direct: TdpMmu;
 
   /**
-   * One attempt of a vCPU to enter the TD, true when it is inside; as upstream does it when absent
-   * (blocks/entry.ts).
+   * Attempts once to enter the TD; true when the vCPU is inside. `enterOnce` of blocks/entry.ts
+   * when absent.
    */
   enter?(vm: Vm, vcpu: VmVcpu): Steps<boolean>;
-  /**
-   * A vCPU that was created and loaded is freed without ever having run; blocks/vcpu-list.ts when
-   * absent.
-   */
+  /** Frees a vCPU that was loaded and never ran; `freeVcpu` of blocks/vcpu-list.ts when absent. */
   freeVcpu?(vm: Vm, struct: PageRef): Steps<void>;
 
-  // The ioctls of a TD that is being built: only policies that run VMs of kind `new-td` have them.
+  // Ioctls of a TD that is being built: for policies that run VMs of kind `new-td`.
 
   /** KVM_TDX_INIT_VCPU. */
   initVcpu?(vm: Vm, vcpu: VmVcpu): Steps<void>;
-  /** KVM_TDX_INIT_MEM_REGION: the page at `gfn` gets its first contents, and is measured. */
+  /** KVM_TDX_INIT_MEM_REGION: adds the page at `gfn` with its contents, and measures it. */
   addMemory?(vm: Vm, gfn: number): Steps<void>;
-  /** KVM_TDX_FINALIZE_VM: the TD can run. */
+  /** KVM_TDX_FINALIZE_VM: the TD can run afterwards. */
   finalize?(vm: Vm): Steps<void>;
-  /** KVM_PRE_FAULT_MEMORY on vCPU `vcpu`, whose mutex is held. */
+  /** KVM_PRE_FAULT_MEMORY on vCPU `vcpu`, whose mutex the caller holds. */
   preFault?(vm: Vm, vcpu: number, gfn: number): Steps<void>;
 }

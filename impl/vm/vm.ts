@@ -1,6 +1,6 @@
 /**
- * A virtual machine: the one place where KVM's vocabulary and the TDX module meet. Policies get it
- * as their first argument and work through it; rules watch it.
+ * A virtual machine: the one place where KVM's vocabulary and the TDX module meet. A policy gets it
+ * as its first argument and works through it; rules watch it.
  */
 import type { DynamicPamt } from '../../spec/kvm/dynamic-pamt.ts';
 import type { GuestMemory } from '../../spec/kvm/guest-memory.ts';
@@ -27,8 +27,8 @@ import { TD } from '../../spec/tdx/td.ts';
 import type { Policy } from './policy.ts';
 
 /**
- * What kind of VM a scenario is about: a TD that runs, a TD that is being built (its memory is
- * still being added), or an ordinary VM, whose tables are KVM's own.
+ * Kinds of VM: a TD that runs, a TD that is being built (its memory is still being added), and an
+ * ordinary VM, whose tables are KVM's own.
  */
 export const VM_KINDS = ['td', 'new-td', 'vm'] as const;
 export type VmKind = (typeof VM_KINDS)[number];
@@ -40,48 +40,39 @@ export interface VmVcpu {
   /** Page number of its TDVPR. */
   readonly tdvpr: number;
   readonly walker: Walker;
-  /** Its last exit, as KVM's handlers see it. */
+  /** The vCPU's last exit, as KVM's handlers see it. */
   readonly exit: VcpuExit;
 }
 
-/** What rules may learn about a VM beyond what machine, module and mirror tell. */
+/** Events of a VM that machine, module and mirror do not report; a rule subscribes to them. */
 export interface VmListener {
-  /**
-   * A call of the module has ended; `tolerated` are the statuses that the policy said it can
-   * handle.
-   */
+  /** A SEAMCALL has ended; `tolerated` are the statuses that its caller handles. */
   answered?(call: Call, tolerated: readonly Status[]): void;
-  /**
-   * vCPU `vcpu` brings a fault to the policy, which has handled it; `acceptLevel` as
-   * {@link Policy.fault} has it.
-   */
+  /** The policy begins to handle a fault of a vCPU; `acceptLevel` is that of {@link Policy.fault}. */
   faultBegan?(vcpu: number, gfn: number, acceptLevel: number): void;
+  /** The policy has handled the fault, and returned `mayRetry`. */
   faultEnded?(vcpu: number, gfn: number, acceptLevel: number, mayRetry: boolean): void;
   /** The current actor's operation has ended. */
   operationEnded?(): void;
-  /** The host is about to take pages from the guest, and has taken them. */
+  /** The host begins to reclaim pages from the guest. */
   unmapBegan?(gfn: number, pages: number): void;
+  /** The host has the pages. */
   unmapReturned?(gfn: number, pages: number): void;
-  /**
-   * The guest has read `value` at `gfn` from `page` and, unless `written` is null, has written
-   * that.
-   */
+  /** The guest has read `value` at `gfn` from `page` and, unless it is null, written `written`. */
   accessed?(vcpu: number, gfn: number, page: number, value: number, written: number | null): void;
-  /** Every actor has ended; nothing is in flight. */
+  /** Every actor has ended. */
   atRest?(): void;
-  /** The host reads or writes `page` as memory of its own. */
+  /** The host uses `page` as its own memory. */
   hostTouched?(page: number): void;
-  /** The current actor has looked up the memslot of `gfn`, for a fault, and found it in `state`. */
+  /** The current actor has looked up the memslot of `gfn` for a fault, and found it in `state`. */
   slotFound?(gfn: number, state: number): void;
-  /** KVM handles the exit with that number (see VcpuExit). */
+  /** KVM handles the exit with that serial number (see VcpuExit). */
   exitHandled?(vcpu: number, serial: number): void;
-  /** The memslot of `pages` GFNs from `gfn` on is about to be deleted, and has been. */
+  /** The deletion of the memslot of `pages` GFNs from `gfn` on begins. */
   slotRemovalBegan?(gfn: number, pages: number): void;
+  /** The memslot is deleted. */
   slotRemoved?(gfn: number, pages: number): void;
-  /**
-   * The structure of a vCPU is freed; `listed`: it is still on its processor's list of associated
-   * vCPUs.
-   */
+  /** A vCPU's structure is freed; `listed`: it is still on its processor's list of vCPUs. */
   vcpuFreed?(listed: boolean): void;
 }
 
@@ -99,7 +90,7 @@ export class Vm {
   readonly policy: Policy;
   /** Page number of the TDR. */
   readonly tdr: number;
-  /** What KVM has that is not about private memory: roots, memslots, the primary MMU. */
+  /** KVM's state that is not about private memory: roots, memslots, the primary MMU. */
   readonly kvm: Kvm;
   readonly mmuLock: RwLock;
   readonly rcu: Rcu;
@@ -110,23 +101,17 @@ export class Vm {
   readonly vcpus: readonly VmVcpu[];
   /** KVM's wait_for_sept_zap: while not 0, no vCPU enters the TD. */
   readonly noEntry: Cell;
-  /** The memslot that scenarios delete: SLOT_VALID, SLOT_INVALID while it goes, SLOT_NONE. */
+  /** State of the memslot that scenarios delete: SLOT_VALID, SLOT_INVALID meanwhile, SLOT_NONE. */
   readonly slot: Cell;
-  /** KVM's side of the TD. */
+  /** KVM's state of the TD. */
   readonly td: TdVm;
-  /** Where nothing may be mapped large. */
+  /** Ranges in which nothing may be mapped large. */
   readonly largePages: LargePages;
-  /**
-   * The PAMT pages of a VM whose module wants them one by one; only policies that support that use
-   * it.
-   */
+  /** PAMT pages, where the module needs them one by one; for policies with `dynamicPamt`. */
   readonly pamt: DynamicPamt;
-  /** A spinlock for policies that have calls of the module take turns (P1). */
+  /** Spinlock for policies that serialize SEAMCALLs (P1). */
   readonly seamcallLock: SpinLock;
-  /**
-   * How many interrupts are about to hit the processors of the host: a resize that looks for one
-   * finds it.
-   */
+  /** Number of interrupts pending on the host: a resize that checks for one finds it. */
   readonly interrupts: Cell;
   readonly listeners: VmListener[] = [];
 
@@ -168,8 +153,8 @@ export class Vm {
   }
 
   /**
-   * Calls the module. `tolerated` are the statuses, besides success, for which the caller has an
-   * answer; any other one breaks rule S01.
+   * Calls the module. `tolerated` are the statuses, besides success, that the caller handles; any
+   * other breaks rule S01.
    */
   *seamcall(
     fn: InterfaceFunction,
@@ -187,16 +172,13 @@ export class Vm {
       return yield* this.failedCall(fn, all);
     const call = yield* this.tdx.invoke(fn, all);
     if (interrupts > 0 && call.interruptLooks > 0) yield* this.m.add(this.interrupts, -1);
-    // KVM_BUG_ON is the answer to everything that a VM is told after its first: it is dead already
-    const answers = this.td.isDead() ? [...tolerated, classOf(call.status)] : tolerated;
-    for (const listener of this.listeners) listener.answered?.(call, answers);
+    // after the first KVM_BUG_ON the VM is dead, and KVM handles any further status by another one
+    const handled = this.td.isDead() ? [...tolerated, classOf(call.status)] : tolerated;
+    for (const listener of this.listeners) listener.answered?.(call, handled);
     return call;
   }
 
-  /**
-   * A call that fails for no reason of KVM's: whoever made it has to have an answer (K47, K51,
-   * K64).
-   */
+  /** Makes a call fail through no fault of KVM's: its caller must handle that (K47, K51, K64). */
   private *failedCall(fn: InterfaceFunction, operands: Operands): Steps<Call> {
     yield* this.m.write(this.td.failing, 0);
     const call = new Call(fn.name, operands);
@@ -209,10 +191,7 @@ export class Vm {
     return call;
   }
 
-  /**
-   * Looks up the memslot of a fault on private GFN `gfn`, in one step; none where the GFN is
-   * shared.
-   */
+  /** Looks up the memslot of private GFN `gfn`, in one step; SLOT_NONE where the GFN is shared. */
   *findSlot(gfn: number): Steps<number> {
     const deletable = yield* this.m.read(this.slot);
     const state = gfn < this.td.slotPages ? deletable : SLOT_VALID;
@@ -220,7 +199,7 @@ export class Vm {
     return this.td.isShared(gfn) ? SLOT_NONE : state;
   }
 
-  /** KVM_BUG_ON: no vCPU runs any more, and nothing of the VM is trusted. */
+  /** KVM_BUG_ON: no vCPU runs any more, and the VM's state is not trusted. */
   *kill(): Steps<void> {
     yield* this.m.write(this.td.dead, 1);
     for (const { kvm } of this.vcpus) {
@@ -229,20 +208,22 @@ export class Vm {
     }
   }
 
-  /** Host threads run on logical processors after those of the vCPUs. */
+  /** Logical processor of the current host thread: they follow those of the vCPUs. */
   private hostLp(): number {
     return this.vcpus.length + Math.max(0, this.m.current);
   }
 }
 
-/** Calls that fault injection makes fail. */
+/** Functions that fault injection can make fail. */
 const CAN_FAIL: ReadonlySet<string> = new Set(['TDH.MEM.PAGE.REMOVE', 'TDH.MEM.PAGE.ADD']);
 
-/** The operands of a function with a GPA, a level and the TD. */
+/** Operands of a function that takes a GPA with a level, and the TD. */
 export const mapping = (vm: Vm, gfn: number, level: number): Partial<Operands> => ({
   rcx: vm.tdx.geometry.align(gfn, level) * PAGE_BYTES + level,
   rdx: vm.address(vm.tdr),
 });
 
+/** The call returned TDX_SUCCESS. */
 export const succeeded = (call: Call): boolean => call.status === SUCCESS;
+/** The call returned `status`, whatever its operand id. */
 export const isStatus = (call: Call, status: Status): boolean => classOf(call.status) === status;
