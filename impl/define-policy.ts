@@ -1,31 +1,28 @@
 /**
- * Policies from outside: what is written is taken, what is not is a base's, and what cannot be a
- * policy is refused in one line. Which entry points and texts there are is read from the base:
- * nothing here lists them.
+ * Policies from outside: a policy is a base with some members replaced. The base's members are the
+ * list of entry points and texts that exist; a value that cannot be a policy is refused in one
+ * line.
  */
 import { nearly } from './did-you-mean.ts';
 import { frozenMirror } from './policies/frozen-mirror.ts';
 import type { TdpMmu } from './tdp-mmu/tdp-mmu.ts';
 import type { Policy } from './vm/policy.ts';
 
-/** A policy as somebody writes it: its name, and what differs from the base. */
+/** A policy as its author writes it: a name, and the members that differ from the base. */
 export interface PartialPolicy extends Partial<Omit<Policy, 'direct' | 'name'>> {
   readonly name: string;
-  /**
-   * What is done differently about direct roots; then the policy runs ordinary VMs, unless `vms`
-   * says otherwise.
-   */
+  /** Overrides of the MMU of direct roots; then `vms` defaults to ordinary VMs. */
   readonly direct?: Partial<TdpMmu> & ThisType<TdpMmu>;
 }
 
-/** Something that is not a policy; the message is one line that says what is wrong with it. */
+/** A value is not a policy; the message is one line that says why. */
 export class NoPolicy extends Error {
   override readonly name = 'NoPolicy';
 }
 
 /**
- * The policy that is `base` except for what `own` says. What a base says about itself (what it is,
- * who proposed it, what it breaks) is not inherited; what its rules' premises are (`never`) is.
+ * Returns the policy `base` with the members of `own`. The base's description of itself (`group`,
+ * `title`, `proposed`, `breaks`) is not inherited; `never` is.
  *
  *     export default definePolicy({ name: 'my-policy', *unmap(vm, gfn, pages) { … } });
  *
@@ -36,11 +33,11 @@ export const definePolicy = (
   base: Policy = frozenMirror,
 ): Policy => policyFrom(own, base);
 
-/** {@link definePolicy} of something that came from a file. @throws NoPolicy */
+/** {@link definePolicy} of a value of unknown type. @throws NoPolicy */
 export function policyFrom(value: unknown, base: Policy = frozenMirror): Policy {
   if (typeof value !== 'object' || value === null) {
     throw new NoPolicy(
-      "it exports no policy: export one as default, e.g. { name: 'mine', *unmap(vm, gfn, pages) { … } }",
+      "it exports no policy: export one as default, e.g. { name: 'mine', *unmap() { … } }",
     );
   }
   const own = membersOf(value);
@@ -65,7 +62,7 @@ export function policyFrom(value: unknown, base: Policy = frozenMirror): Policy 
   };
 }
 
-/** `base` with the members of `own`, each of the type that the base's has. @throws NoPolicy */
+/** Returns `base` with the members of `own`, each of the same type as the base's. @throws NoPolicy */
 function mergedWith<Base extends object>(
   base: Base,
   own: Readonly<Record<string, unknown>>,
@@ -89,19 +86,19 @@ const tagOf = (value: unknown): string => Object.prototype.toString.call(value);
 const isGenerator = (value: unknown): boolean => tagOf(value) === '[object GeneratorFunction]';
 
 /**
- * An entry point that is no generator itself: it may answer with the steps of one; else it says
- * what it lacks.
+ * Wraps an entry point that is not a generator function: it may return the steps of one. @throws
+ * TypeError if it returns anything else
  */
 const stepping = (key: string, entry: unknown) =>
-  function answer(this: unknown, ...given: unknown[]): unknown {
+  function returnSteps(this: unknown, ...given: unknown[]): unknown {
     const steps: unknown = typeof entry === 'function' ? Reflect.apply(entry, this, given) : entry;
     if (tagOf(steps) === '[object Generator]') return steps;
     throw new TypeError(
-      `${key} answered ${kindOf(steps)} instead of steps; write it as a generator, *${key}(vm, …) { … }`,
+      `${key} returned ${kindOf(steps)}, not steps; write it as a generator, *${key}(vm, …) { … }`,
     );
   };
 
-/** The members of an object and of its classes, methods included: a spread would lose those. */
+/** Members of an object and of its classes; a spread would lose the methods. */
 function membersOf(value: object): Readonly<Record<string, unknown>> {
   const parent: unknown = Object.getPrototypeOf(value);
   const inherited =
@@ -127,7 +124,7 @@ const KINDS: Readonly<Record<string, string>> = {
   undefined: 'undefined',
 };
 
-/** What is wrong with a member that the base has, too. */
+/** What is wrong with a member that the base has too, or null. */
 function mistyped(key: string, member: unknown, expected: unknown): string | null {
   if (kindOf(member) === kindOf(expected)) return null;
   const remedy =
@@ -135,18 +132,18 @@ function mistyped(key: string, member: unknown, expected: unknown): string | nul
   return `${key} is ${kindOf(member)}, not ${kindOf(expected)}${remedy}`;
 }
 
-/** What is wrong with a member that the base does not have: helpers are welcome, slips are not. */
+/** What is wrong with a member that the base does not have, or null: it may be a helper or a typo. */
 function misspelt(key: string, known: Iterable<string>): string | null {
   const meant = [...known].find((name) => nearly(key, name));
   return meant === undefined
     ? null
-    : `there is no ${key}; is ${meant} meant? A helper needs a name that is less alike`;
+    : `unknown member "${key}"; did you mean "${meant}"? If it is a helper, rename it`;
 }
 
-/** What is wrong with a list of rules and reasons. */
+/** What is wrong with a list of rules and reasons, or null. */
 function notReasons(key: string, list: unknown): string | null {
   const fine = list === undefined || (Array.isArray(list) && list.every(isReason));
-  return fine ? null : `${key} is no list of { rule: 'S01', why: '…' }`;
+  return fine ? null : `${key} is not a list of { rule: 'S01', why: '…' }`;
 }
 
 const isReason = (value: unknown): boolean =>

@@ -1,6 +1,6 @@
 /**
- * Two different names that somebody may have confused: they differ in the case of letters only, or
- * in one letter that was left out, added, exchanged, or changed places with the next.
+ * The names differ, but only in the case of letters, or by one typing error: a letter that is
+ * missing, added, wrong, or swapped with the next.
  */
 export function nearly(one: string, other: string): boolean {
   const [a, b] = [one.toLowerCase(), other.toLowerCase()];

@@ -25,7 +25,7 @@ export async function defaultExportsIn<T>(
     await Promise.all(
       names.map(async (name) => {
         const { href } = new URL(`${name}${EXTENSION}`, folder);
-        // a file of the folder exports what the folder is for; test/impl/found-by-file.test.ts checks it
+        // T is what every file of the folder exports; test/impl/found-by-file.test.ts checks it
         const loaded = (await import(/* @vite-ignore */ href)) as { readonly default: T };
         return [name, loaded.default] as const;
       }),

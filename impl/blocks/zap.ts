@@ -95,7 +95,7 @@ export function* zapLeaves(
   for (let at = gfn; at < gfn + pages;) {
     let place = yield* vm.mirror.walk(at, 0);
     while (kindOfSpte(place.spte) === LEAF && reachesBeyond(vm, place, at, gfn, pages)) {
-      // a split needs a page, and the allocation may fail; nothing beyond the range may be zapped, so it retries
+      // the split's allocation may fail, and nothing beyond the range may be zapped: retry
       yield* split(vm, at);
       place = yield* vm.mirror.walk(at, 0);
     }

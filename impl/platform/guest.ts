@@ -1,7 +1,7 @@
 /**
- * A vCPU thread: it enters the TD, executes the guest's operations one instruction after the other,
- * leaves when it is told to, and brings EPT violations to the policy. What the guest does is what a
- * well-behaved guest does: it accepts a page when the module says that it is pending, and uses it.
+ * A vCPU thread of a TD: it enters the TD, executes the guest's operations one instruction after
+ * the other, leaves on a kick, and passes EPT violations to the policy. The guest is well-behaved:
+ * it accepts a page when the module reports it as pending, and then uses it.
  */
 import { EXIT_PENDING, EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
 import { PAGE_BYTES } from '../../spec/machine/memory.ts';
@@ -24,22 +24,21 @@ export { isInside } from '../blocks/entry.ts';
 /** What a guest operation does with its page. */
 export type GuestAction = 'touch' | 'read' | 'accept' | 'accept-huge';
 
-/** How far an instruction of the guest has come. */
+/** Progress of an instruction of the guest. */
 const AGAIN = 0;
 const DONE = 1;
-/** The vCPU has exited to user space: there is no memory at that GFN. */
+/** The vCPU has exited to user space: the GFN has no memory. */
 const STOPPED = 2;
-/** As AGAIN, because a host call has asked for priority. */
+/** As AGAIN, because a host call has priority. */
 const REFUSED = 3;
 type Progress = typeof AGAIN | typeof DONE | typeof STOPPED | typeof REFUSED;
 
 /**
- * So often in a row a guest is refused for a host's priority: then the module's HP_LOCK_TIMEOUT is
- * over, and the vCPU leaves the TD with TDX_HOST_PRIORITY_BUSY_TIMEOUT. The module counts one
- * second instead, which is longer than any retry of KVM's takes; so is this. It takes a host that
- * asked and never came back, as when the memslot was deleted before the retry. KVM has no handler
- * for such an exit and brings it to user space. Source: module notes §4; Linux,
- * arch/x86/kvm/vmx/tdx.c: tdx_handle_exit().
+ * Number of refusals in a row, for a host call's priority, after which the module's HP_LOCK_TIMEOUT
+ * is over and the vCPU leaves the TD with TDX_HOST_PRIORITY_BUSY_TIMEOUT. The module waits for one
+ * second, which is longer than any retry of KVM; so is this number. It is reached only if the host
+ * never retries, e.g. because the memslot was deleted first. KVM does not handle this exit and
+ * passes it to user space. Source: Linux, arch/x86/kvm/vmx/tdx.c: tdx_handle_exit().
  */
 const HP_LOCK_TIMEOUT = 500;
 
@@ -63,10 +62,7 @@ export function* guestOperation(
   yield* leaveTd(vm, vcpu);
 }
 
-/**
- * The guest computes for a while without touching memory: the vCPU stays inside unless it is told
- * to leave.
- */
+/** The guest computes without accessing memory: the vCPU stays inside unless it is kicked. */
 export function* guestIdle(vm: Vm, vcpu: VmVcpu): Steps<void> {
   for (let i = 0; i < IDLE_INSTRUCTIONS; i++) {
     if ((yield* enterTd(vm, vcpu)) === STOPPED) return;
@@ -75,8 +71,8 @@ export function* guestIdle(vm: Vm, vcpu: VmVcpu): Steps<void> {
 }
 
 /**
- * The guest does something with #VE on pages that it has not accepted turned off, as a guest may
- * whose TD has FLEXIBLE_PENDING_VE (TDG.VM.WR of TD_CTLS): such an access leaves the TD instead.
+ * Runs `body` with #VE on pending pages disabled, as a guest can whose TD has FLEXIBLE_PENDING_VE
+ * (TDG.VM.WR of TD_CTLS): an access to a pending page leaves the TD instead.
  */
 export function* withoutVe(vm: Vm, body: Steps<void>): Steps<void> {
   const disabled = vm.memory.word(vm.tdr, TD.SEPT_VE_DISABLE);
@@ -87,7 +83,7 @@ export function* withoutVe(vm: Vm, body: Steps<void>): Steps<void> {
 
 const IDLE_INSTRUCTIONS = 8;
 
-/** Enters the TD, unless the vCPU is inside and nobody wants it out. */
+/** Enters the TD, unless the vCPU is inside and nothing is requested of it. */
 function* enterTd(vm: Vm, vcpu: VmVcpu): Steps<Progress> {
   if (isInside(vm, vcpu)) {
     if (!(yield* vcpu.kvm.notices())) return DONE;
@@ -96,7 +92,7 @@ function* enterTd(vm: Vm, vcpu: VmVcpu): Steps<Progress> {
   }
   for (;;) {
     if (vm.td.isDead()) return STOPPED;
-    vcpu.kvm.clearRequests(); // an event is injected; a signal goes to user space, which comes back
+    vcpu.kvm.clearRequests(); // KVM injects the event; on a signal user space calls KVM_RUN again
     if (yield* vm.policy.enter?.(vm, vcpu) ?? enterOnce(vm, vcpu)) return DONE;
     if ((yield* handleExit(vm, vcpu)) === STOPPED) return STOPPED;
     yield* vm.m.relax(vm.noEntry);
@@ -110,30 +106,28 @@ export function* leaveTd(vm: Vm, vcpu: VmVcpu): Steps<void> {
   vcpu.exit.interrupt();
 }
 
-/**
- * Handles the vCPU's last exit. What memslots there are does not change under a handler: it is
- * inside SRCU.
- */
+/** Handles the vCPU's last exit, inside an SRCU section: memslots do not change under a handler. */
 function* handleExit(vm: Vm, vcpu: VmVcpu): Steps<Progress> {
   const { acceptLevel, gfn, serial, isThere, isViolation } = vcpu.exit;
   if (isThere) for (const listener of vm.listeners) listener.exitHandled?.(vcpu.index, serial);
-  if (!isViolation) return AGAIN; // the host has taken the interrupt already
+  if (!isViolation) return AGAIN; // the host has handled the interrupt already
   vm.td.srcu.enter();
   for (const listener of vm.listeners) listener.faultBegan?.(vcpu.index, gfn, acceptLevel);
   const mayRetry: unknown = yield* vm.policy.fault(vm, vcpu.index, gfn, acceptLevel);
   if (typeof mayRetry !== 'boolean') {
     throw new TypeError(
-      `fault answered ${String(mayRetry)} instead of true (try again) or false (there is no memslot)`,
+      `fault returned ${String(mayRetry)} instead of true (retry) or false (no memslot)`,
     );
   }
   for (const listener of vm.listeners)
     listener.faultEnded?.(vcpu.index, gfn, acceptLevel, mayRetry);
   vm.td.srcu.leave();
-  if (isSlotGoing(vm, gfn)) yield* vm.m.relax(vm.slot); // the guest would fault again at once: others come first
+  // the guest would fault again at once: the deletion of the slot runs first
+  if (isSlotGoing(vm, gfn)) yield* vm.m.relax(vm.slot);
   return mayRetry ? AGAIN : STOPPED;
 }
 
-/** One access. */
+/** Executes one access. */
 function* access(vm: Vm, vcpu: VmVcpu, gfn: number, written: number | null): Steps<Progress> {
   const root = vm.m.peek(vm.memory.word(vm.tdr, TD.SEPT_ROOT));
   const end = yield* vcpu.walker.translate(
@@ -149,7 +143,7 @@ function* access(vm: Vm, vcpu: VmVcpu, gfn: number, written: number | null): Ste
   return DONE;
 }
 
-/** The hardware found no translation: the module looks for itself, and injects #VE or leaves the TD. */
+/** The hardware found no translation: the module walks, and injects #VE or leaves the TD. */
 function* emulate(vm: Vm, vcpu: VmVcpu, gfn: number, flags: number): Steps<Progress> {
   const call = yield* vm.seamcall(guestAccess, {
     rcx: gfn * PAGE_BYTES,
@@ -164,7 +158,7 @@ function* emulate(vm: Vm, vcpu: VmVcpu, gfn: number, flags: number): Steps<Progr
   return accepted === DONE ? AGAIN : accepted;
 }
 
-/** The vCPU has left the TD with an EPT violation, which `call` tells of. */
+/** Handles an exit from the TD by an EPT violation, which `call` describes. */
 function* exited(vm: Vm, vcpu: VmVcpu, { r8, rdx }: Call, flags: number): Steps<Progress> {
   yield* vcpu.kvm.leave();
   vcpu.exit.violation(Math.floor(r8 / PAGE_BYTES), flags, acceptLevelOf(rdx));
@@ -178,7 +172,7 @@ const ACCEPT_TOLERATES = [
   S.PAGE_SIZE_MISMATCH,
 ];
 
-/** One ACCEPT: DONE when the page is the guest's, whoever accepted it. */
+/** Executes one ACCEPT; DONE when the page is accepted, by this vCPU or another. */
 function* accept(vm: Vm, vcpu: VmVcpu, gfn: number, level: number): Steps<Progress> {
   const first = vm.tdx.geometry.align(gfn, level);
   const operands = { rcx: first * PAGE_BYTES + level, vcpu: vcpu.tdvpr, lp: vcpu.index };
@@ -189,7 +183,7 @@ function* accept(vm: Vm, vcpu: VmVcpu, gfn: number, level: number): Steps<Progre
     return AGAIN;
   }
   if (succeeded(call) || isStatus(call, S.PAGE_ALREADY_ACCEPTED)) return DONE;
-  // The page has another size than asked for: what a guest does is to ask for the small one.
+  // the page has another size: the guest retries with the small one
   if (isStatus(call, S.PAGE_SIZE_MISMATCH) && level > 0) return yield* accept(vm, vcpu, gfn, 0);
   yield* vm.m.relax(vm.noEntry);
   return isStatus(call, S.OPERAND_BUSY_HOST_PRIORITY) ? REFUSED : AGAIN;

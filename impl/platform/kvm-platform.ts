@@ -1,7 +1,6 @@
 /**
- * The part of a VM that is KVM's alone, on the small platform: three memslots that are there and
- * one that can be created, user addresses behind them, vCPUs. GFNs from MAX_GFN on are beyond what
- * the host can address.
+ * KVM's part of a VM on the small platform: three memslots and one that can be created, the user
+ * addresses behind them, vCPUs. GFNs from MAX_GFN on are beyond host.MAXPHYADDR.
  */
 import { Attributes } from '../../spec/kvm/attributes.ts';
 import { GuestMemfd } from '../../spec/kvm/guest-memfd.ts';
@@ -24,35 +23,36 @@ import { Tlb } from '../../spec/machine/tlb.ts';
 import type { Vcpu } from '../../spec/machine/vcpu.ts';
 import { Walker, type TableFormat } from '../../spec/machine/walker.ts';
 
-/** User address (in pages) behind GFN 0; it differs, so that the one cannot be taken for the other. */
+/** User address (in pages) behind GFN 0; not 0, so that a GFN used as an address is noticed. */
 export const HVA_BASE = 8;
 
-/** User addresses that there are. */
+/** Number of user addresses, in pages. */
 const ADDRESSES = 16;
 
-/** Pages that back user addresses and private GFNs, two for each. */
+/** Number of pages that back user addresses and private GFNs, two for each. */
 export const BACKING_PAGES = 2 * ADDRESSES + 2 * 8;
 
-/** GFN 6 has no memory; what is beyond is beyond host.MAXPHYADDR. */
+/** First GFN beyond host.MAXPHYADDR; GFN 6 has no memory. */
 const MAX_GFN = 7;
 
 const PLACES: readonly SlotPlace[] = [
-  // no two slots are neighbours among user addresses: see docs/findings.md, F8
+  // no two slots have adjacent user addresses: see docs/findings.md, F8
   { asId: 0, gfn: 0, pages: 3, hva: HVA_BASE },
   // moves between GFNs 4 and 5
   { asId: 0, gfn: 4, pages: 1, hva: HVA_BASE + 4 },
   // SMRAM: only in SMM's address space
   { asId: 1, gfn: 0, pages: 2, hva: HVA_BASE + 6 },
-  // reaches beyond what the host can address: to be refused
+  // reaches beyond host.MAXPHYADDR: KVM must refuse it
   { asId: 0, gfn: 6, pages: 2, hva: 0 },
 ];
 
-/** The slot that has a guest_memfd. */
+/** The slot with a guest_memfd. */
 const BOUND_SLOT = 0;
 
-/** The slots that are there when a run begins. */
+/** The slots that exist when a run begins. */
 const FIRST_SLOTS = [0, 1, 2];
 
+/** Parts of the VM that {@link createKvm} builds on. */
 export interface KvmOptions {
   readonly m: Machine;
   readonly memory: Memory;
@@ -61,14 +61,15 @@ export interface KvmOptions {
   readonly rcu: Rcu;
   readonly invalidation: Invalidation;
   readonly vcpus: readonly Vcpu[];
-  /** First of the pages that back user addresses. */
+  /** First page that backs user addresses. */
   readonly firstPage: number;
   readonly indexBits: number;
   readonly rootLevel: number;
-  /** Whether it has memslots: a TD's are not modelled here. */
+  /** The VM has memslots; a TD's are not modelled here. */
   readonly hasSlots: boolean;
 }
 
+/** Creates KVM's part of a VM. */
 export function createKvm(options: KvmOptions): Kvm {
   const { m, memory, pages, mmuLock, rcu, invalidation } = options;
   const tables = new Tables(m, pages, options.indexBits, options.rootLevel);

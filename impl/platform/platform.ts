@@ -1,9 +1,8 @@
 /**
- * The platform on which policies are checked: small enough to explore, large enough to go wrong. A
- * table has two entries and the tree three levels, so the guest has eight pages: level 0 maps one,
- * level 1 ("2M") two, level 2 four. The TD is built by the module's own life-cycle functions, run
- * atomically, and the result is sealed: as a TD that can run, or (`new-td`) as one that has its
- * first vCPU and its first page and is still to be given more.
+ * The platform on which policies are checked: small enough to explore, large enough to go wrong
+ * (sizes: vm/size.ts). The TD is built by the module's own life-cycle functions, run atomically,
+ * and the result is sealed: a TD that can run, or (`new-td`) one that has its first vCPU and its
+ * first page, and to which more can be added.
  */
 import { DynamicPamt } from '../../spec/kvm/dynamic-pamt.ts';
 import { GuestMemory } from '../../spec/kvm/guest-memory.ts';
@@ -45,6 +44,7 @@ import { Vm, type VmKind, type VmVcpu } from '../vm/vm.ts';
 import { guestOperation, leaveTd } from './guest.ts';
 import { BACKING_PAGES, createKvm } from './kvm-platform.ts';
 
+/** Options of {@link createVm}. */
 export interface VmOptions {
   readonly kind: VmKind;
   readonly policy: Policy;
@@ -52,13 +52,10 @@ export interface VmOptions {
   readonly vcpus: number;
 }
 
-/**
- * Page numbers: TDR and TDCX from 0, then the vCPUs, then what the kernel allocates, then the
- * guest's memory.
- */
+/** Page numbers: TDR and TDCX from 0, then the vCPUs, the kernel's pages, the guest's memory. */
 const FIRST_TDVPR = 8;
 const KERNEL_PAGES = 28;
-/** An ordinary VM can have a dozen roots, old and new. */
+/** An ordinary VM can have a dozen roots, valid and invalid. */
 const KERNEL_PAGES_OF_A_VM = 96;
 const ALIGNMENT = 4;
 
@@ -74,6 +71,7 @@ export const smallPlatform = (version: ModuleVersion, indexBits: number): Platfo
   steppingThreshold: 6,
 });
 
+/** Creates a VM of a kind, ready for its scenarios, and seals the machine in that state. */
 export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm {
   const kernel = alignUp(FIRST_TDVPR + count * TDVPR_PAGES);
   const isTd = kind !== 'vm';
@@ -96,7 +94,11 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
   const format = septFormat(tdx, ROOT_LEVEL, (table) => {
     const type = tdx.pamt.type(table, 0);
     if (type === EPT || type === TDCX) return;
-    m.violate('S05', 'the hardware walks Secure EPT pages only', `page ${table} is not one`);
+    m.violate(
+      'S05',
+      'the hardware walks Secure EPT pages only',
+      `it walks page ${table}, which is not one`,
+    );
   });
   const vcpus: VmVcpu[] = tdvprs.map((tdvpr, index) => ({
     index,
@@ -154,7 +156,7 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
   return vm;
 }
 
-/** What has been done about a TD when its scenario begins. */
+/** Brings a TD into the state in which its scenarios begin. */
 function makeReady(vm: Vm): void {
   const { kind, m, td, vcpus } = vm;
   const isBuilt = kind === 'td';
@@ -167,10 +169,9 @@ function makeReady(vm: Vm): void {
 }
 
 /**
- * The last vCPU starts with zero-step mitigation armed, by a page that is mapped: its entries take
- * the tree lock exclusively, until it faults elsewhere. That page is left alone by scenarios: a
- * page that is added again to a running TD is pending, and an armed vCPU does not get past a
- * pending page (finding F4).
+ * Arms zero-step mitigation of the last vCPU, by a page that is mapped: its entries take the tree
+ * lock exclusively, until it faults elsewhere. Scenarios do not use that page: a page that is added
+ * again to a running TD is pending, and an armed vCPU cannot get past a pending page (finding F4).
  */
 function armZeroStep(vm: Vm): void {
   const vcpu = vm.vcpus.at(-1);

@@ -1,7 +1,6 @@
 /**
- * A vCPU thread of an ordinary VM: it serves what is requested of it, enters the guest, executes
- * the guest's operations one after the other, and brings the faults that the hardware takes to the
- * policy.
+ * A vCPU thread of an ordinary VM: it serves requests, enters the guest, executes the guest's
+ * operations one after the other, and passes the faults that the hardware takes to the policy.
  */
 import {
   CONTEXTS,
@@ -29,6 +28,7 @@ import { TRANSLATED, type Walker } from '../../spec/machine/walker.ts';
 import { newFault } from '../tdp-mmu/fault.ts';
 import type { TdpMmu } from '../tdp-mmu/tdp-mmu.ts';
 
+/** Kinds of a guest's access. */
 export type GuestAccess = 'read' | 'write' | 'exec';
 
 const WANTED: Readonly<Record<GuestAccess, Permissions>> = {
@@ -40,7 +40,7 @@ const WANTED: Readonly<Record<GuestAccess, Permissions>> = {
 /** The vCPU is in the guest. */
 export const isRunning = ({ vcpu }: KvmVcpu): boolean => vcpu.mode() !== OUTSIDE_GUEST;
 
-/** One access of the guest, in the context that it is in; `value` is what a write writes. */
+/** Executes one access of the guest in a context; a write writes `value`. */
 export function* guestAccess(
   kvm: Kvm,
   mmu: TdpMmu,
@@ -64,7 +64,7 @@ export function* guestAccess(
   }
 }
 
-/** The guest reads or writes the page that its access was translated to. */
+/** Reads or writes the page to which the access was translated. */
 function* useMemory(
   kvm: Kvm,
   vcpu: KvmVcpu,
@@ -80,7 +80,7 @@ function* useMemory(
     listener.accessed?.(vcpu.index, asId, gfn, page, value, written);
 }
 
-/** The guest computes for a while without touching memory. */
+/** The guest computes without accessing memory. */
 export function* guestIdle(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu): Steps<void> {
   for (let i = 0; i < IDLE_INSTRUCTIONS; i++) {
     yield* enterGuest(kvm, mmu, vcpu, 0);
@@ -90,10 +90,7 @@ export function* guestIdle(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu): Steps<void> {
 
 const IDLE_INSTRUCTIONS = 8;
 
-/**
- * Brings the vCPU into the guest, unless it is there and nobody wants it out; the root that it runs
- * on.
- */
+/** Enters the guest, unless the vCPU is there and nothing is requested of it; returns its root. */
 function* enterGuest(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, context: Context): Steps<PageRef> {
   if (isRunning(vcpu)) {
     const root = kvm.m.peek(vcpu.roots + context) - 1;
@@ -116,7 +113,7 @@ function* enterGuest(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, context: Context): St
   }
 }
 
-/** Does what is requested of the vCPU before it may enter the guest. */
+/** Serves the vCPU's requests before it enters the guest. */
 function* serveRequests(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu): Steps<void> {
   const wanted = yield* vcpu.vcpu.takeRequests(REQ_TLB_FLUSH | REQ_FREE_OBSOLETE_ROOTS);
   if ((wanted & REQ_FREE_OBSOLETE_ROOTS) !== 0) yield* mmu.freeObsoleteRoots(kvm, vcpu);
@@ -127,6 +124,7 @@ function* serveRequests(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu): Steps<void> {
   yield* vcpu.tlb.flushRange(first, end - first);
 }
 
+/** Passes a fault to the policy. @throws TypeError unless that returns a RET_ value */
 function* handleFault(
   kvm: Kvm,
   mmu: TdpMmu,
@@ -142,7 +140,7 @@ function* handleFault(
   const result: unknown = yield* mmu.pageFault(kvm, vcpu, fault);
   yield* kvm.srcu.readUnlock();
   if (!isResult(result))
-    throw new TypeError(`pageFault answered ${String(result)}, which is none of the RET_ values`);
+    throw new TypeError(`pageFault returned ${String(result)}, which is not a RET_ value`);
   for (const listener of kvm.listeners) listener.faultEnded?.(vcpu.index, fault, result);
   return result;
 }
@@ -150,13 +148,13 @@ function* handleFault(
 const isResult = (value: unknown): value is FaultAnswer =>
   typeof value === 'number' && FAULT_ANSWERS[value] !== undefined;
 
-/** A fault of a vCPU whose guest has no paging yet: its root has no page of its own. */
+/** A fault of a vCPU whose guest has no paging yet: its root has no page. */
 export function* legacyFault(kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, gfn: number): Steps<void> {
   if (isRunning(vcpu)) yield* vcpu.vcpu.leave();
   yield* handleFault(kvm, mmu, vcpu, SPECIAL_ROOT, 0, gfn, 'read');
 }
 
-/** User space has KVM map pages ahead of the guest. The vCPU's ioctl: it is not in the guest. */
+/** KVM_PRE_FAULT_MEMORY, an ioctl of the vCPU, which is therefore outside the guest. */
 export function* prefault(
   kvm: Kvm,
   mmu: TdpMmu,

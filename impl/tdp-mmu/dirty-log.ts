@@ -1,9 +1,10 @@
-/** Logging of the guest's writes, and huge pages while it begins and when it ends (K24, K25). */
+/** Dirty logging, and the splitting and recovery of huge pages that goes with it (K24, K25). */
 import { Walk } from '../../spec/kvm/iterator.ts';
 import type { Kvm } from '../../spec/kvm/kvm.ts';
 import { LOG_DIRTY, SLOT_VALID, type Slot } from '../../spec/kvm/memslots.ts';
 import {
   DIRTY,
+  EMPTY,
   EXECUTABLE,
   flagsOfSpte,
   isLeafSpte,
@@ -26,7 +27,7 @@ const over = (kvm: Kvm, slot: Slot, root: PageRef, minLevel = 0): Walk => {
   return new Walk(kvm.tables, { root, first, end: first + kvm.slots.place(slot).pages, minLevel });
 };
 
-/** The bit whose absence makes the hardware, or a fault, report the next write through a leaf. */
+/** The bit that must be clear so that the hardware or a fault logs the next write through a leaf. */
 export const reportingBit = (kvm: Kvm, { root, level }: Walk): number =>
   kvm.roots.adDisabled(root) || level > 0 ? WRITABLE : DIRTY;
 
@@ -64,7 +65,7 @@ export const dirtyLog: Part<
     yield* this.splitHugePages(kvm, slot);
     yield* this.writeProtectSlot(kvm, slot);
     yield* kvm.mmuLock.readUnlock();
-    // always: aging may have taken W from entries without a flush, and those were passed over (K24)
+    // always: aging may have cleared W without a flush, and such entries were skipped (K24)
     yield* kvm.flushRange(kvm.slots.gfnOf(slot), pages);
   },
 
@@ -99,7 +100,7 @@ export const dirtyLog: Part<
           if (yield* this.condResched(kvm, walk, false, true)) continue;
           if (!isLeafSpte(walk.spte)) continue;
           const table = yield* kvm.tables.alloc(DIRECT_TABLE, walk.level - 1, walk.gfn);
-          if (table === NO_PAGE) continue; // it is split by the first write, then
+          if (table === NO_PAGE) continue; // the first write splits it
           yield* kvm.tables.makeReady(table, walk.table);
           yield* this.fillSplit(kvm, walk.spte, table);
           if (!(yield* this.setSpteAtomic(kvm, walk, tableSpte(table))))
@@ -167,7 +168,7 @@ export const dirtyLog: Part<
     while (root !== NO_PAGE) {
       if (kvm.roots.asIdOf(root) === kvm.slots.place(slot).asId) {
         yield* kvm.rcu.readLock();
-        // the tables are freed when the section is over: what vCPUs remember of them has to be gone by then
+        // the tables are freed after the read section: vCPUs' cached entries must be flushed before
         if (yield* this.recoverRoot(kvm, slot, root))
           yield* kvm.flushRange(kvm.slots.gfnOf(slot), kvm.slots.place(slot).pages);
         yield* kvm.rcu.readUnlock();
@@ -185,15 +186,15 @@ export const dirtyLog: Part<
         continue;
       }
       const huge = yield* hugeInsteadOf(kvm, slot, walk);
-      if (huge !== 0 && (yield* this.setSpteAtomic(kvm, walk, huge))) flush = true;
+      if (huge !== EMPTY && (yield* this.setSpteAtomic(kvm, walk, huge))) flush = true;
     }
     return flush;
   },
 };
 
-/** The huge leaf that can take the place of the table that the walk is at; or nothing. */
+/** Returns the huge leaf that can replace the table that the walk is at, or EMPTY. */
 function* hugeInsteadOf(kvm: Kvm, slot: Slot, walk: Walk): Steps<Spte> {
-  if (walk.level !== 1 || kindOfSpte(walk.spte) !== TABLE) return 0;
+  if (walk.level !== 1 || kindOfSpte(walk.spte) !== TABLE) return EMPTY;
   const first = kvm.slots.gfnOf(slot);
   const within =
     walk.gfn >= first && walk.gfn + kvm.tables.span(1) <= first + kvm.slots.place(slot).pages;
@@ -201,13 +202,13 @@ function* hugeInsteadOf(kvm: Kvm, slot: Slot, walk: Walk): Steps<Spte> {
     !within ||
     (kvm.slots.place(slot).asId === 0 && kvm.attributes.isMixed(walk.gfn, kvm.tables.span(1)))
   )
-    return 0;
+    return EMPTY;
   const isPrivate = kvm.slots.place(slot).asId === 0 && kvm.attributes.isPrivate(walk.gfn);
   const level = isPrivate
     ? yield* kvm.attributes.memory.mappingLevel(walk.gfn)
     : yield* kvm.primary.mappingLevel(kvm.slots.hvaOf(slot, walk.gfn));
-  if (level < 1) return 0;
+  if (level < 1) return EMPTY;
   const small = yield* kvm.tables.read(pageOfSpte(walk.spte), 0);
-  if (!isLeafSpte(small)) return 0;
+  if (!isLeafSpte(small)) return EMPTY;
   return leafSpte(pageOfSpte(small), flagsOfSpte(small) & ~EXECUTABLE);
 }

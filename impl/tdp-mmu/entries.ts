@@ -1,8 +1,8 @@
 /**
- * How entries change (K1 to K3, K8 to K10, K16). With mmu_lock held for read every change is a
- * compare-and-exchange; with it held for write a plain store will do where nobody else may write,
- * and an exchange elsewhere. A table that is no longer linked is disposed of top-down: its entries
- * are frozen, and RCU frees it.
+ * Changes of entries (K1 to K3, K8 to K10, K16). With mmu_lock held for read every change is a
+ * cmpxchg; with it held for write, a plain store where no other writer is possible, and an exchange
+ * elsewhere. A table that is no longer linked is disposed of top-down: its entries are frozen, and
+ * RCU frees it.
  */
 import type { Walk } from '../../spec/kvm/iterator.ts';
 import type { Kvm } from '../../spec/kvm/kvm.ts';
@@ -52,7 +52,7 @@ export const entries: Part<
     for (let i = 0; i < kvm.tables.fanout; i++) {
       let before;
       if (shared) {
-        // a fault may be standing here: whatever it installs is taken away again, until nobody can install any more
+        // a fault may still install an entry here: exchange until the table is FROZEN
         do before = yield* kvm.tables.write(table, i, FROZEN);
         while (before === FROZEN);
       } else {

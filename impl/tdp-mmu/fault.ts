@@ -1,7 +1,7 @@
 /**
- * A fault as Linux 7.x takes it (K37): sample the invalidation number; look up slot and page; take
- * mmu_lock for read; make sure that nothing was invalidated meanwhile; map. Before all that,
- * without any lock, the cases in which an entry only has to be given a bit back.
+ * Faults in the order of Linux 7.x (K37): sample the invalidation number; look up slot and page;
+ * take mmu_lock for read; check that nothing was invalidated meanwhile; map. Before all that, and
+ * without any lock, the fast path for an entry that only lacks a bit.
  */
 import {
   REQ_FREE_OBSOLETE_ROOTS,
@@ -33,7 +33,7 @@ import {
 import { NO_PAGE, type PageRef } from '../../spec/machine/pages.ts';
 import type { Part } from './tdp-mmu.ts';
 
-/** A fault of a vCPU, or of user space on its behalf, of which nothing is known yet. */
+/** A new fault of a vCPU, or of user space on its behalf, with nothing looked up yet. */
 export const newFault = (
   root: PageRef,
   asId: 0 | 1,
@@ -54,13 +54,14 @@ export const newFault = (
   goal: 0,
 });
 
-/** What backs the page of a fault, and its address there. */
+/** The memory that backs the page of a fault. */
 export const memoryOf = (kvm: Kvm, { isPrivate }: Fault): PrimaryMmu =>
   isPrivate ? kvm.attributes.memory : kvm.primary;
+/** Address of the page of a fault in that memory. */
 export const addressOf = (kvm: Kvm, { gfn, isPrivate, slot }: Fault): number =>
   isPrivate ? gfn : kvm.slots.hvaOf(slot, gfn);
 
-/** How often a lost race is tried again before the slow path is taken. */
+/** Number of attempts before the slow path is taken. */
 const FAST_TRIES = 4;
 
 export const faults: Part<
@@ -74,7 +75,7 @@ export const faults: Part<
   | 'seemsInvalidated'
 > = {
   *pageFault(kvm, vcpu, fault) {
-    // what KVM shadows it has to see written
+    // KVM emulates writes to pages that it shadows
     if (fault.write && (yield* kvm.m.read(kvm.tracked + fault.gfn)) !== 0) return RET_EMULATE;
     const fast = yield* this.fastPageFault(kvm, vcpu, fault);
     if (fast !== RET_CONTINUE) return fast;
@@ -102,10 +103,10 @@ export const faults: Part<
     fault.isPrivate = asId === 0 && (yield* kvm.attributes.lookup(gfn));
     const memory = memoryOf(kvm, fault);
     const hva = addressOf(kvm, fault);
-    // private memory has no mapping of the host's that could be read-only
+    // the host does not map private memory, so no host mapping can be read-only
     fault.page = yield* memory.fault(hva, write || fault.isPrivate);
     fault.hostWritable = memory.isWritable(hva) && !readOnly;
-    // once more, as getting the page may have taken long: a fault that is stale anyway should not take the lock (K41)
+    // again, since getting the page may take long: a stale fault should not take mmu_lock (K41)
     if (!(yield* this.seemsInvalidated(kvm, gfn))) return RET_CONTINUE;
     yield* this.finishFaultin(kvm, fault);
     return RET_RETRY;
@@ -120,7 +121,7 @@ export const faults: Part<
   },
 
   *isPageFaultStale(kvm, vcpu, fault) {
-    // a special root has no page to ask; a vCPU on one is told by a request
+    // a special root has no page; its vCPU gets a request instead
     if (fault.root === SPECIAL_ROOT)
       return ((yield* vcpu.vcpu.checkRequests()) & REQ_FREE_OBSOLETE_ROOTS) !== 0;
     if (yield* kvm.roots.isObsolete(fault.root)) return true;
@@ -141,7 +142,7 @@ export const faults: Part<
       const slot = yield* kvm.slots.lookup(fault.asId, fault.gfn);
       let wanted = spte;
       if ((spte & ACCESS_TRACKED) !== 0) wanted = (spte & ~ACCESS_TRACKED) | ACCESSED;
-      // a huge page becomes writable page by page while writes are logged, which is not for this path
+      // while writes are logged, a huge page must be split, which the slow path does
       const logged = slot !== NO_MEMSLOT && kvm.slots.isLogged(slot);
       if (fault.write && (spte & MMU_WRITABLE) !== 0 && !(logged && level > 0))
         wanted |= WRITABLE | DIRTY;
@@ -161,7 +162,7 @@ export const faults: Part<
       while (result === RET_RETRY && kvm.m.peek(vcpu.signal) === 0) {
         const root = yield* kvm.rootOf(vcpu, 0);
         const stale = root !== NO_PAGE && (yield* kvm.roots.isObsolete(root));
-        // a root that is gone comes back when the vCPU next enters the guest; user space tries again then
+        // the vCPU loads a new root when it next enters the guest; user space retries then
         if (root === NO_PAGE || stale) break;
         result = yield* this.pageFault(kvm, vcpu, newFault(root, 0, at, { prefetch: true }));
         yield* kvm.m.relax(vcpu.signal);

@@ -1,4 +1,4 @@
-/** The TDP MMU of a direct root as Linux 7.x has it, put together. */
+/** The TDP MMU of direct roots as in Linux 7.x: all of its parts in one object. */
 import { dirtyLog } from './dirty-log.ts';
 import { entries } from './entries.ts';
 import { faults } from './fault.ts';
@@ -10,6 +10,7 @@ import { slots } from './slots.ts';
 import type { TdpMmu } from './tdp-mmu.ts';
 import { zaps } from './zap.ts';
 
+/** Upstream's MMU of direct roots; a policy overrides members of it. */
 export const tdpMmu: TdpMmu = {
   ...entries,
   ...roots,

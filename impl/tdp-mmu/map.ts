@@ -1,7 +1,7 @@
 /**
  * Installing a mapping, with mmu_lock held for read (K11 to K15, K25). Tables are added from the
- * top down, each complete before it is linked; whoever loses a race looks at the entry again, and
- * whoever meets a frozen one comes back later.
+ * top down, each complete before it is linked; a fault that loses a race rereads the entry, and one
+ * that meets a FROZEN entry retries.
  */
 import { Walk } from '../../spec/kvm/iterator.ts';
 import {
@@ -37,7 +37,7 @@ import { NO_PAGE } from '../../spec/machine/pages.ts';
 import { addressOf, memoryOf } from './fault.ts';
 import type { Part } from './tdp-mmu.ts';
 
-/** A table that is added only because a huge page could not be executed. */
+/** The table exists only because a huge page would not be executable. */
 const standsForHuge = ({ exec, slot }: Fault, { level }: Walk): boolean =>
   exec && level === 1 && slot !== NO_MEMSLOT;
 
@@ -66,7 +66,7 @@ export const maps: Part<
   },
 
   *map(kvm, _vcpu, fault) {
-    if (fault.root === SPECIAL_ROOT) return RET_FIXED; // the shadow MMU maps it, in tables of its own
+    if (fault.root === SPECIAL_ROOT) return RET_FIXED; // the shadow MMU maps it in its own tables
     yield* kvm.rcu.readLock();
     fault.goal = yield* this.mappingLevel(kvm, fault);
     const walk = new Walk(kvm.tables, { root: fault.root, first: fault.gfn, end: fault.gfn + 1 });
@@ -91,7 +91,7 @@ export const maps: Part<
     if (isLeafSpte(walk.spte)) yield* this.fillSplit(kvm, walk.spte, table);
     if (!(yield* this.linkTable(kvm, walk, table))) {
       yield* kvm.freeTable(table);
-      return true; // somebody else changed the entry: look at what is there now
+      return true; // another actor changed the entry: reread it
     }
     yield* this.tableLinked(kvm, fault, walk, table);
     return true;
@@ -119,7 +119,7 @@ export const maps: Part<
 
   *trackNx(kvm, table) {
     yield* kvm.pagesLock.lock();
-    // a zapper may have been here since the table was linked, and has cleared the mark under the same lock
+    // a zapper may have unlinked the table meanwhile; it clears the mark under the same lock
     if (yield* kvm.nx.isDisallowed(table)) yield* kvm.nx.add(table);
     yield* kvm.pagesLock.unlock();
   },
@@ -128,7 +128,8 @@ export const maps: Part<
     const before = walk.spte;
     if (permits(before, fault)) return RET_SPURIOUS;
     if (fault.slot === NO_MEMSLOT) {
-      // a slot has come into being since the fault looked (Linux puts MMIO over it, unflushed: docs/findings.md, F9)
+      // a slot was created since the lookup (Linux writes MMIO over the leaf, without a flush:
+      // docs/findings.md, F9)
       if (isLeafSpte(before)) return RET_RETRY;
       const value = mmioSpte(kvm.m.peek(kvm.slots.generation));
       return value === before || (yield* this.setSpteAtomic(kvm, walk, value))

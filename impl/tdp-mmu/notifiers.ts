@@ -1,4 +1,4 @@
-/** What the primary MMU has KVM do: give pages up, say which ones are used (K22, K38). */
+/** Notifiers of the primary MMU: zapping pages, and aging them (K22, K38). */
 import { Walk } from '../../spec/kvm/iterator.ts';
 import type { Kvm } from '../../spec/kvm/kvm.ts';
 import { SLOT_ABSENT, type Slot } from '../../spec/kvm/memslots.ts';
@@ -7,14 +7,14 @@ import { NO_PAGE } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import type { Part } from './tdp-mmu.ts';
 
-/** The part of a slot that a range of user addresses is about, in GFNs. */
+/** The part of a slot that a range of user addresses meets, in GFNs. */
 export interface SlotRange {
   readonly slot: Slot;
   readonly gfn: number;
   readonly pages: number;
 }
 
-/** Each slot that a range of user addresses meets, as the slots are now. */
+/** Returns the slots that a range of user addresses meets now. */
 export function slotsAt(kvm: Kvm, hva: number, pages: number): SlotRange[] {
   return kvm.slots.places.flatMap((place, slot): SlotRange[] => {
     const from = Math.max(hva, place.hva);
@@ -65,7 +65,7 @@ export const notifiers: Part<'invalidateRange' | 'ageRange'> = {
   },
 };
 
-/** The second half of a notifier. It finds the slots anew, so they must be those that it began with. */
+/** The second half of a notifier. It looks the slots up again, so they must not have changed. */
 function* endInvalidation(kvm: Kvm, hva: number, pages: number): Steps<void> {
   yield* kvm.srcu.readLock();
   if (slotsAt(kvm, hva, pages).length > 0) {
@@ -76,15 +76,12 @@ function* endInvalidation(kvm: Kvm, hva: number, pages: number): Steps<void> {
   yield* kvm.srcu.readUnlock();
 }
 
-/**
- * Forgets that a leaf was used; nothing is flushed, as a page that is thought older than it is does
- * no harm.
- */
+/** Clears the accessed state of a leaf. No flush: a page that looks older than it is does no harm. */
 function* age(kvm: Kvm, walk: Walk, adDisabled: boolean): Steps<void> {
   const { table, index, spte } = walk;
   if (!isLeafSpte(spte)) return;
   if (!adDisabled) {
-    // an exchange that fails is no loss: the page is in use
+    // a failed cmpxchg is fine: the page is in use
     if ((spte & ACCESSED) !== 0) yield* kvm.tables.cmpxchg(table, index, spte, spte & ~ACCESSED);
   } else if ((spte & ACCESS_TRACKED) === 0) {
     yield* kvm.tables.cmpxchg(table, index, spte, (spte & ~(WRITABLE | ACCESSED)) | ACCESS_TRACKED);

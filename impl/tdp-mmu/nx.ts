@@ -1,8 +1,8 @@
-/** Taking back tables that exist only because huge pages may not be executable (K18). */
+/** NX recovery: zapping tables that exist only because huge pages are not executable (K18). */
 import { EMPTY, tableSpte } from '../../spec/kvm/spte.ts';
 import type { Part } from './tdp-mmu.ts';
 
-/** Tables that the worker takes back before it goes to sleep again. */
+/** Number of tables that the worker recovers in one round. */
 export const MOST_RECOVERED = 2;
 
 export const nxRecovery: Part<
@@ -44,7 +44,7 @@ export const nxRecovery: Part<
     kvm.nx.recovering(table);
     const slot = yield* this.slotOfTable(kvm, table);
     let flush = false;
-    // while writes are logged nothing becomes huge: then the table is not one of those that matter
+    // while writes are logged nothing can become huge: the table stays, but leaves the list
     if (slot >= 0 && kvm.slots.isLogged(slot)) yield* this.unlinkTable(kvm, table);
     else flush = yield* this.zapPossibleNxHugePage(kvm, table);
     kvm.nx.recovered(table);
@@ -59,7 +59,7 @@ export const nxRecovery: Part<
   *zapPossibleNxHugePage(kvm, table) {
     const parent = kvm.tables.parentOf(table);
     const index = kvm.tables.index(kvm.tables.gfnOf(table, 0), kvm.tables.levelOf(table) + 1);
-    // whoever unlinked it meanwhile disposes of it
+    // if another actor has unlinked it meanwhile, that actor disposes of it
     if ((yield* kvm.tables.read(parent, index)) !== tableSpte(table)) return false;
     if (!(yield* kvm.tables.cmpxchg(parent, index, tableSpte(table), EMPTY))) return false;
     yield* this.handleChanged(kvm, tableSpte(table), EMPTY, true);

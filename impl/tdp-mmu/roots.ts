@@ -1,6 +1,6 @@
 /**
- * Roots and walks over all of them (K27 to K34). A walker that may drop mmu_lock holds a reference
- * to the root it is at.
+ * Roots, and walks over all of them (K27 to K34). A walk that may drop mmu_lock holds a reference
+ * to its root.
  */
 import { CONTEXTS, REQ_FREE_OBSOLETE_ROOTS, type Context } from '../../spec/kvm/kvm.ts';
 import type { RootRole } from '../../spec/kvm/roots.ts';
@@ -69,7 +69,7 @@ export const roots: Part<
     }
     if (root === NO_PAGE) {
       root = yield* kvm.roots.alloc(role);
-      // one reference for the vCPU, one for the MMU itself, which it drops when the root has become invalid
+      // one reference for the vCPU, one for the MMU, which drops it once the invalid root is zapped
       if (root !== NO_PAGE) yield* kvm.roots.link(root, 2);
     }
     yield* kvm.pagesLock.unlock();
@@ -106,7 +106,7 @@ export const roots: Part<
     while (root !== NO_PAGE) {
       if (kvm.roots.isScheduled(root)) {
         yield* this.zapRoot(kvm, root, true);
-        // the reference that the MMU held while the root was valid
+        // the MMU's own reference
         if (yield* kvm.roots.zapped(root)) yield* this.putRoot(kvm, root, true);
       }
       root = yield* this.nextRoot(kvm, root, false, true);
@@ -125,7 +125,7 @@ export const roots: Part<
     yield* kvm.mmuLock.writeLock();
     yield* kvm.shadow.zapAll();
     yield* this.invalidateRoots(kvm);
-    // under the lock, so that no vCPU can be in the guest with an invalid root once it is dropped (K23)
+    // under mmu_lock: once it is dropped, no vCPU is in the guest with an invalid root (K23)
     yield* requestAllAndWait(
       kvm.vcpus.map(({ vcpu }) => vcpu),
       REQ_FREE_OBSOLETE_ROOTS,

@@ -19,7 +19,7 @@ export const slots: Part<
 > = {
   *createSlot(kvm, slot) {
     const { gfn, pages } = kvm.slots.place(slot);
-    if (gfn + pages > kvm.maxGfn) return; // what zap-all does not reach must not be mapped (K36)
+    if (gfn + pages > kvm.maxGfn) return; // zap-all would not reach it (K36)
     yield* kvm.slotsLock.lock();
     if (kvm.slots.stateOf(slot) === SLOT_ABSENT && (yield* kvm.slots.allocData(slot))) {
       yield* this.installSlot(kvm, slot, SLOT_VALID, 0, gfn);
@@ -59,7 +59,7 @@ export const slots: Part<
   },
 
   *setReadOnly(kvm, slot, readOnly) {
-    // the flag of a slot that is there cannot be changed
+    // KVM cannot change the flag of an existing slot
     yield* this.deleteSlot(kvm, slot);
     yield* kvm.slotsLock.lock();
     const { gfn, pages } = kvm.slots.place(slot);
@@ -71,7 +71,7 @@ export const slots: Part<
   },
 
   *installSlot(kvm, slot, state, flags, gfn) {
-    // a notifier that is under way has to find, at its end, the slots that it found at its start (K38)
+    // a notifier under way must find the same slots at its end as at its start (K38)
     kvm.m.blockOn(() => kvm.m.peek(kvm.activeNotifiers) === 0);
     yield* kvm.slots.install(slot, state, flags, gfn);
   },
@@ -99,7 +99,7 @@ export const slots: Part<
       yield* kvm.rcu.readLock();
       const walk = new Walk(kvm.tables, { root, first: gfn, end: gfn + 1 });
       while (yield* walk.next()) {
-        // not only what is writable: a fast page fault would give W back to what is MMU-writable (K19)
+        // also if W is clear: a fast page fault sets it again where the entry is MMU-writable (K19)
         if (!isLeafSpte(walk.spte) || (walk.spte & MMU_WRITABLE) === 0) continue;
         yield* kvm.tables.clearBits(walk.table, walk.index, MMU_WRITABLE | WRITABLE);
         flush = true;

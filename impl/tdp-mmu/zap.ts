@@ -1,4 +1,4 @@
-/** Taking mappings away: leaves of a range, or all of a root (K16, K20, K22, K26). */
+/** Zapping: the leaves of a range, or all of a root (K16, K20, K22, K26). */
 import { Walk } from '../../spec/kvm/iterator.ts';
 import { EMPTY, isLeafSpte, isPresent } from '../../spec/kvm/spte.ts';
 import { NO_PAGE } from '../../spec/machine/pages.ts';
@@ -17,7 +17,7 @@ export const zaps: Part<
   | 'punchHole'
 > = {
   *zapRoot(kvm, root, shared) {
-    // in passes, so that no table is disposed of together with all that is below it (K27)
+    // in passes, so that no table is disposed of together with a large subtree (K27)
     for (let level = 0; level <= kvm.tables.rootLevel; level++)
       yield* this.zapRootLevel(kvm, root, shared, level);
   },
@@ -51,7 +51,7 @@ export const zaps: Part<
       }
       if (!isLeafSpte(walk.spte)) continue;
       yield* this.setSpte(kvm, walk, EMPTY);
-      // whoever loads another root flushes: an invalid one is not used any more (K23)
+      // a vCPU flushes when it loads another root; no vCPU uses an invalid one (K23)
       if (!kvm.roots.isInvalid(root)) flush = true;
     }
     yield* kvm.rcu.readUnlock();

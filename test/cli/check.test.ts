@@ -187,12 +187,12 @@ describe('sept check', () => {
     [
       'no-answer',
       '*fault(vm) { yield* vm.m.read(0); }',
-      'fault answered undefined instead of true',
+      'fault returned undefined instead of true',
     ],
     [
       'no-generator',
       'unmap() {}',
-      'unmap answered undefined instead of steps; write it as a generator, *unmap(vm, …) { … }',
+      'unmap returned undefined, not steps; write it as a generator, *unmap(vm, …) { … }',
     ],
     [
       'spins',

@@ -98,7 +98,7 @@ describe('as a command', () => {
     expect(await sept('check', 'typo.ts')).toEqual({
       code: 2,
       output:
-        'sept: typo.ts: policy typo: there is no unmpa; is unmap meant? A helper needs a name that is less alike\n',
+        'sept: typo.ts: policy typo: unknown member "unmpa"; did you mean "unmap"? If it is a helper, rename it\n',
     });
   });
 });
