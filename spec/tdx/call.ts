@@ -1,16 +1,20 @@
 /**
- * One call of an interface function: operands, outputs, and the locks it holds, each under the role
- * it plays in the function. Roles make acquisition read like the reference page, and release a
- * table: each function lists in which order it lets go.
+ * One call of an interface function: operands, outputs, and the locks that it holds, each under the
+ * role that the lock has in the function. Roles make acquisition read like the function's page in
+ * the ABI reference, and make release a table: each function lists the order in which it releases
+ * its roles.
+ *
+ * Source: ABI Reference 348551, SEAMCALL and TDCALL leaves, for registers; intel/tdx-module 1.5.01,
+ * include/tdx_vmm_api_handlers.h, include/tdx_td_api_handlers.h.
  */
 import type { Cell } from '../machine/machine.ts';
 import type { Entry } from './entry.ts';
 import type { LockKind, Mode } from './locks.ts';
 
 /**
- * The parts that a held lock can play, and what kind of lock it is. `*_1G` and `*_2M` are the PAMT
- * parents of an explicit walk; IMPLICIT is a PAMT entry locked by itself (old page, S-EPT page),
- * RANGE the PAMT entry of the range that PROMOTE merges or DEMOTE splits.
+ * The roles of a held lock, with the kind of lock. `*_1G` and `*_2M` are the PAMT parents of an
+ * explicit walk; IMPLICIT is a PAMT entry locked without a walk (old page, S-EPT page); RANGE is
+ * the PAMT entry of the range that PROMOTE merges or DEMOTE splits.
  */
 const ROLE_KINDS = [
   ['TDR', 'sharexHp'],
@@ -51,7 +55,7 @@ export const HELD_WBT = role('WBT');
 export const HELD_KET = role('KET');
 export const HELD_ENTRY = role('ENTRY');
 
-/** A walked operand holds its leaf under its role and the parents under the next two. */
+/** A walked operand holds its PAMT leaf under its role, and the parents under the next two. */
 export const parent2M = (walked: Role): Role => walked + 1;
 export const parent1G = (walked: Role): Role => walked + 2;
 
@@ -59,8 +63,9 @@ export const lockKindOf = (r: Role): LockKind | 'entry' =>
   (ROLE_KINDS[r] as (typeof ROLE_KINDS)[number])[1]; // from role()
 
 /**
- * A register: exact when a double holds it, as it does all values below 2^53 and every page address
- * with high bits set; {@link ALL_ONES}; or {@link HUGE} for the values between.
+ * A register. The number is the register's value if a double holds it exactly, as it does all
+ * values below 2^53 and every page address with high bits set. Else it is {@link ALL_ONES}, or
+ * {@link HUGE} for any other value.
  */
 export type Register = number;
 export const ALL_ONES = -2;
@@ -77,17 +82,17 @@ export interface Operands {
   readonly r11: Register;
   /** Data operand: a token that stands for a 64-bit value (see Memory). */
   readonly data: number;
-  /** The logical processor that makes the call. */
+  /** The logical processor of the caller. */
   readonly lp: number;
-  /** Guest side: page number of the TDVPR of the vCPU that calls; -1 for the host. */
+  /** Guest side: page number of the calling vCPU's TDVPR; -1 for the host. */
   readonly vcpu: number;
-  /** The n-th look at the pending-interrupt state, in this call, finds one; 0: as the choices say. */
+  /** The n-th check for a pending interrupt in this call finds one; 0: the choices decide. */
   readonly interruptAfter: number;
-  /** A failure that the platform is made to show during the call (recordings: `inject`). */
+  /** A failure that the platform injects into the call (recordings: `inject`). */
   readonly inject: Injection | null;
-  /** TD_PARAMS of TDH.MNG.INIT, read from the shared page that RDX names. */
+  /** TD_PARAMS of TDH.MNG.INIT, which the module reads from the shared page in RDX. */
   readonly tdParams: TdParams | null;
-  /** RDX of TDH.MNG.RD: a field's id, which takes all 64 bits. */
+  /** RDX of TDH.MNG.RD: a field's id, which needs all 64 bits. */
   readonly field: bigint;
 }
 
@@ -98,7 +103,7 @@ export type Injection =
   | 'tscAdjustMsrChanged'
   | 'bootNt4BitSet';
 
-/** What the recordings vary of TD_PARAMS; see docs/scope.md for the rest. */
+/** The fields of TD_PARAMS that the recordings vary; docs/scope.md lists the rest. */
 export interface TdParams {
   readonly attributes: bigint;
   readonly xfam: bigint;
@@ -109,7 +114,7 @@ export interface TdParams {
   readonly configFlags: bigint;
   readonly tscFrequency: number;
   readonly archCapConfig: bigint;
-  /** Which reserved field is not zero (1-4), or 0. */
+  /** The reserved field that is not zero (1-4), or 0. */
   readonly reservedNonZero: number;
   readonly cpuidConfig: number;
 }
@@ -138,7 +143,7 @@ export class Call {
   /** The completion status, once the call has ended. */
   status = 0;
   /**
-   * Outputs. `rcxEntry`: when not null RCX is the architectural view of that entry, and `rcx` is
+   * Outputs. If `rcxEntry` is not null, RCX is the architectural view of that entry, and `rcx` is
    * not used.
    */
   rcx = 0;
@@ -148,45 +153,44 @@ export class Call {
   r9 = 0;
   r10 = 0;
   r11 = 0;
-  /** Outputs that take all 64 bits; they go before the ones above. */
+  /** Outputs that need all 64 bits; they override the ones above. */
   wide: { readonly rcx?: bigint; readonly rdx?: bigint; readonly r8?: bigint } | null = null;
   /** Data output, as a token. */
   data = 0;
 
-  /** Page number of the TD's TDR, once its operand has been checked. */
+  /** Page number of the TD's TDR, once the operand has been checked. */
   tdr = -1;
-  /** Page number of the page operand, once checked. */
+  /** Page number of the page operand, once it has been checked. */
   page = -1;
-  /** Page number of the TDVPR operand, once checked. */
+  /** Page number of the TDVPR operand, once it has been checked. */
   tdvpr = -1;
+  /** The level in RCX, once the operand has been checked. */
+  askedLevel = 0;
   /** Where the walk ended: the table, the entry's cell, the value last read there, its level. */
   table = -1;
   entryCell: Cell = -1;
   entry: Entry = 0;
   level = 0;
 
-  /** The data word that a debug access found. */
+  /** The cell of the data word of a debug access. */
   dataCell: Cell = -1;
 
-  /**
-   * Guest side: the VMX exit reason with which the vCPU left the TD, or -1 while it is still
-   * inside.
-   */
+  /** Guest side: the VMX exit reason of the TD exit, or -1 while the vCPU is in the guest. */
   exitReason = -1;
   /**
-   * Guest side: interrupted half-way; RAX and RIP are as before, so the guest executes the
+   * Guest side: interrupted half-way. RAX and RIP are unchanged, so the guest executes the
    * instruction again.
    */
   interrupted = false;
-  /** Guest side: a virtualization exception was injected instead of completing the access. */
+  /** Guest side: the access injected a virtualization exception instead of completing. */
   injectedVe = false;
 
-  /** How often this call has looked for a pending interrupt. */
+  /** Number of checks for a pending interrupt so far. */
   interruptLooks = 0;
-  /** True once the module has refused the call for a lock, with the cell that refused it. */
+  /** The cell of the lock that last refused the call, or -1. */
   busyLock: Cell = -1;
 
-  /** Per role `cell * 4 + mode`, or 0: nothing is held. */
+  /** By role: `cell * 4 + mode`, or 0 if no lock is held. */
   private readonly held = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
   constructor(name: string, operands: Operands) {
@@ -198,7 +202,7 @@ export class Call {
     this.held[r] = cell * 4 + mode;
   }
 
-  /** Whether anything is held under `r`. */
+  /** Whether a lock is held under `r`. */
   holds(r: Role): boolean {
     return this.held[r] !== 0;
   }
@@ -214,8 +218,8 @@ export class Call {
   }
 
   /**
-   * The call no longer holds `r`: it was released, or handed over (a running vCPU keeps its TDR and
-   * TDVPR locks), or the entry's final write dropped the lock bit.
+   * Ends the hold under `r`: the lock was released, handed over (a vCPU in the guest keeps its TDR
+   * and TDVPR locks), or dropped by the final write of the entry.
    */
   drop(r: Role): void {
     this.held[r] = 0;

@@ -1,6 +1,9 @@
 /**
  * The common part of TDH.MEM.RD and TDH.MEM.WR: from the operands to the locked entry and the word
- * it maps. Source: module notes §3; order of the checks from the sequential recordings.
+ * that it maps.
+ *
+ * Source: intel/tdx-module 1.5.01, src/vmm_dispatcher/api_calls/tdh_mem_rd_wr.c: tdh_mem_rd_wr();
+ * order of the checks measured: recordings/sequential.jsonl.gz.
  */
 import { PAGE_BYTES } from '../machine/memory.ts';
 import type { Steps } from '../machine/step.ts';
@@ -15,21 +18,38 @@ import { IN_BUILD_OR_RUN, TD } from './td.ts';
 
 const WORD_BYTES = 8;
 
-/** Finds the word at RCX; on success `call.dataCell` is its cell and the entry is locked. */
+/** Finds the word at RCX. On success `call.dataCell` is its cell, and the entry is locked. */
 export function* accessMemory(tdx: TdxModule, call: Call, states: StateSet): Steps<S.Status> {
   const { rcx, rdx } = call.in;
   let status: S.Status;
 
+  // GUARD
+  // 1. TDR, shared
   if ((status = yield* tdrOperand(tdx, call, rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
     return status;
+  // 2. TD state; OP_STATE, shared; a debug TD
   if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
   if (tdGet(tdx, call, TD.DEBUG) === 0) return S.TD_NON_DEBUG;
+  // 3. GPA: alignment
   if (rcx < 0 || rcx % WORD_BYTES !== 0) return S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
+
+  // LOCK
+  // 4. tree
   if ((status = yield* lockTree(tdx, call)) !== S.SUCCESS) return status;
+
+  // GUARD
+  // 5. GPA: private
   if (isBadGpa(tdx, call, rcx)) return S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
+  // 6. walk to a readable leaf of any size
   yield* walk(tdx, call, gfnOf(rcx), 0);
   if (!isGuestAccessible(call.entry)) return aboutEntry(call, S.EPT_ENTRY_NOT_PRESENT);
+
+  // LOCK
+  // 7. entry
   if ((status = yield* lockEntry(tdx, call)) !== S.SUCCESS) return status;
+
+  // GUARD
+  // 8. entry state
   if ((status = requireState(call, states)) !== S.SUCCESS) return status;
   call.dataCell = dataWord(tdx, pageOf(call.entry), call.level, rcx);
   return S.SUCCESS;

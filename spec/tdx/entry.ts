@@ -1,14 +1,15 @@
 /**
- * Secure EPT entries: the 16 states, their packed form in the loop and their raw 64-bit form at the
- * edges.
+ * Secure EPT entries: the 16 states, their packed form in runs and their raw 64-bit form in
+ * recordings and registers.
  *
  * Packed (32 bits): 24:0 page number in the modelled range (HPA bits 51:12 relative to its base),
  * 28:25 state, 29 entry lock, 30 host priority. A FREE, unlocked entry is 0. In a PENDING leaf
- * above 4 KiB the low bits of the page number, which alignment keeps zero, hold the ACCEPT progress
+ * above 4K the low bits of the page number, which alignment keeps zero, hold the ACCEPT progress
  * counter, as they do in the raw entry (bits 20:12).
  *
- * Source: module 1.5.01 as measured: `sept.raw` and `out.rcx`/`out.rdx` of the sequential
- * recordings, and for the migration states the forced-state table of `transitions.json`.
+ * Source: intel/tdx-module 1.5.01, src/common/x86_defs/x86_defs.h: ia32e_sept_t;
+ * include/auto_gen/sept_state_lookup.c: sept_special_flags_lookup; raw values measured:
+ * docs/module-notes.md#entry-states.
  */
 export type Entry = number;
 
@@ -31,7 +32,7 @@ export const PENDING_EXPORTED_DIRTY_BLOCKEDW = 15;
 
 export type EntryState = number;
 
-/** What kind of entry a state is. */
+/** The kind of entry that a state makes. */
 type Shape = 'none' | 'table' | 'leaf';
 
 interface StateRow {
@@ -41,12 +42,12 @@ interface StateRow {
    * leaves.
    */
   readonly bits: bigint;
-  /** Code in RDX bits 15:8 of the functions that report an entry. */
+  /** Code in RDX bits 15:8 of functions that report an entry. */
   readonly code: number;
   readonly shape: Shape;
   /** Permissions in bits 2:0. */
   readonly rwx: number;
-  /** PAGE.REMOVE and the like need TLB tracking first. */
+  /** PAGE.REMOVE and similar functions require TLB tracking first. */
   readonly tracked: boolean;
 }
 
@@ -90,7 +91,7 @@ const STATE_SHIFT = 25;
 export const PAGE_MASK = (1 << STATE_SHIFT) - 1;
 /** Raw bit 11: the entry lock (TDEL). */
 export const ENTRY_LOCK = 1 << 29;
-/** Raw bit 52: a host call was refused and must be let in before guests. */
+/** Raw bit 52: a host call was refused, and goes before guests. */
 export const HOST_PRIORITY = 1 << 30;
 const LOCK_BITS = ENTRY_LOCK | HOST_PRIORITY;
 
@@ -99,7 +100,7 @@ export const entry = (state: EntryState, page: number): Entry => (state << STATE
 
 export const stateOf = (e: Entry): EntryState => (e >>> STATE_SHIFT) & 15;
 export const pageOf = (e: Entry): number => e & PAGE_MASK;
-/** The entry as if nobody had locked or asked for it. */
+/** The entry without its lock and host-priority bits. */
 export const withoutLocks = (e: Entry): Entry => e & ~LOCK_BITS;
 export const withState = (e: Entry, state: EntryState): Entry =>
   (e & ~(15 << STATE_SHIFT)) | (state << STATE_SHIFT);
@@ -108,7 +109,7 @@ const rowOf = (state: EntryState): StateRow => STATES[state] as StateRow; // fou
 const maskOf = (has: (r: StateRow) => boolean): number =>
   STATES.reduce((mask, r, state) => (has(r) ? mask | (1 << state) : mask), 0);
 
-/** A set of states, for the "required entry state" lines of the functions. */
+/** A set of states, for the checks of an entry's state. */
 export type StateSet = number;
 export const setOf = (...states: EntryState[]): StateSet =>
   states.reduce((mask, s) => mask | (1 << s), 0);
@@ -118,16 +119,16 @@ export const LEAVES: StateSet = maskOf((r) => r.shape === 'leaf');
 export const TABLES: StateSet = maskOf((r) => r.shape === 'table');
 /** States through which the hardware and the module translate: some permission is granted. */
 export const PERMITTING: StateSet = maskOf((r) => r.rwx !== 0);
-/** States with a *BLOCKED name: what tracking-sensitive functions ask for while the TD can run. */
+/** The blocked states, which functions that end a translation require while the TD can run. */
 export const ALL_BLOCKED: StateSet = setOf(NL_BLOCKED, BLOCKED, PENDING_BLOCKED);
-/** States for which those functions insist on TLB tracking. */
+/** States for which those functions require TLB tracking. */
 export const TRACKED: StateSet = maskOf((r) => r.tracked);
 
 export const isLeaf = (e: Entry): boolean => among(LEAVES, e);
 export const isTable = (e: Entry): boolean => among(TABLES, e);
-/** The walk may go on below this entry. */
+/** Whether a walk continues below this entry. */
 export const isWalkable = (e: Entry): boolean => stateOf(e) === NL_MAPPED;
-/** A guest access through this entry is translated. */
+/** Whether this entry translates a guest access. */
 export const isGuestAccessible = (e: Entry): boolean => isLeaf(e) && among(PERMITTING, e);
 export const isPending = (e: Entry): boolean =>
   stateOf(e) === PENDING || stateOf(e) === PENDING_BLOCKED;
@@ -167,7 +168,7 @@ export function fromRaw(raw: bigint, base: bigint): Entry | null {
   return toRaw(e, base) === raw ? e : null;
 }
 
-/** RCX as functions report an entry: its architectural bits, without the module's own. */
+/** RCX of functions that report an entry: its architectural bits, without the module's own. */
 export function toArchitectural(e: Entry, base: bigint): bigint {
   const { shape, rwx } = rowOf(stateOf(e));
   if (stateOf(e) === FREE) return SUPPRESS_VE;
@@ -175,9 +176,10 @@ export function toArchitectural(e: Entry, base: bigint): bigint {
   return toRaw(withoutLocks(e), base) & ~(RAW_STATE & ~0xc0n);
 }
 
-/** `PENDING 0x100200000 lock`: an entry as reports show it. */
+/** An entry as reports show it, e.g. `PENDING 0x100200000 locked`. */
 export function describeEntry(e: Entry, base = 0n): string {
   const { name, shape } = rowOf(stateOf(e));
   const page = shape === 'none' ? '' : ` 0x${(base + (BigInt(pageOf(e)) << 12n)).toString(16)}`;
-  return `${name}${page}${(e & ENTRY_LOCK) !== 0 ? ' locked' : ''}${(e & HOST_PRIORITY) !== 0 ? ' +HP' : ''}`;
+  const lock = (e & ENTRY_LOCK) !== 0 ? ' locked' : '';
+  return `${name}${page}${lock}${(e & HOST_PRIORITY) !== 0 ? ' +HP' : ''}`;
 }

@@ -1,14 +1,14 @@
 /**
- * The shape of a Secure EPT: how many entries a table has and what a level spans.
+ * The shape of a Secure EPT: the number of entries of a table, and the span of a level.
  *
- * Levels: 0 maps 4 KiB pages, 1 maps 2 MiB, 2 maps 1 GiB; the root is at level 3 or 4. Recordings
- * use the real 512 entries a table; exploration uses a smaller table, so that PROMOTE and DEMOTE of
- * a whole table stay short. Nothing else depends on the number.
+ * Levels: 0 maps 4K pages, 1 maps 2M, 2 maps 1G; the root is at level 3 or 4. Recordings use the
+ * real 512 entries a table. Exploration uses a smaller table, so that PROMOTE and DEMOTE of a whole
+ * table stay short. Nothing else depends on the number.
  */
 export class Geometry {
-  /** Entries a table. */
+  /** Number of entries of a table. */
   readonly fanout: number;
-  /** 4 KiB pages spanned by an entry at a level. */
+  /** Number of 4K pages that an entry maps, by level. */
   private readonly spans: readonly number[];
 
   constructor(indexBits: number) {
@@ -16,12 +16,12 @@ export class Geometry {
     this.spans = Array.from({ length: 6 }, (_, level) => 2 ** (indexBits * level));
   }
 
-  /** How many 4 KiB pages an entry at `level` maps. */
+  /** Number of 4K pages that an entry at `level` maps. */
   span(level: number): number {
     return this.spans[level] as number; // levels 0..5
   }
 
-  /** Which entry of its table a GFN falls into at `level`. */
+  /** Index of the entry for a GFN in its table at `level`. */
   index(gfn: number, level: number): number {
     return Math.floor(gfn / this.span(level)) % this.fanout;
   }

@@ -1,12 +1,14 @@
 /**
- * The Secure EPT as the hardware walker sees it. The module keeps A and D bits out of it (private
- * memory is mapped write-back, RWX), so a walk never writes. Source: module notes §1.
+ * The Secure EPT as the hardware walker reads it. The module keeps A and D bits out of it (private
+ * memory is mapped write-back, RWX), so a walk never writes.
+ *
+ * Source: docs/module-notes.md#entry-states.
  */
 import type { TableFormat } from '../machine/walker.ts';
 import { isLeaf, pageOf, permissionsOf } from './entry.ts';
 import type { TdxModule } from './module.ts';
 
-/** `touched` is told of every table page that the hardware reads. */
+/** `touched` is called with every table page that the hardware reads. */
 export function septFormat(
   tdx: TdxModule,
   rootLevel: number,

@@ -1,8 +1,10 @@
 /**
- * Key ownership: the KOT (which HKID is free, assigned or flushed), the per-package write-back
- * state of TDH.PHYMEM.CACHE.WB (WBT), and the lock of the processor's key table (KET).
+ * Key ownership: the KOT (the state of each HKID), the per-package write-back state of
+ * TDH.PHYMEM.CACHE.WB (WBT), and the lock of the processor's key table (KET).
  *
- * Source: life-cycle notes §1; `final.kot` and `final.wbt` of the life-cycle recordings.
+ * Source: intel/tdx-module 1.5.01, src/common/data_structures/tdx_global_data.h: kot_t,
+ * wbt_entry_t; src/common/helpers/helpers.c: program_mktme_keys();
+ * docs/module-notes.md#key-ownership.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 
@@ -12,7 +14,7 @@ export const HKID_KOT_ASSIGNED = 2;
 export const HKID_FLUSHED = 3;
 export const KOT_STATES = ['HKID_FREE', 'HKID_RESERVED', 'HKID_ASSIGNED', 'HKID_FLUSHED'] as const;
 
-/** Words of a package before its flags, one for each HKID. */
+/** Number of words of a package before its flags, one flag for each HKID. */
 const WBT_FLAGS = 2;
 
 /** The part of the platform that keys depend on. */
@@ -27,8 +29,8 @@ export class KeyOwnership {
   /** The private HKIDs, ascending. */
   readonly hkids: readonly number[];
   /**
-   * WBINVD_BITMAP of an HKID that no package has written back, and PKG_CONFIG_BITMAP of a key that
-   * each one has.
+   * One bit for each package: WBINVD_BITMAP of an HKID that no package has written back, and
+   * PKG_CONFIG_BITMAP of a key that every package has.
    */
   readonly allPackages: number;
   readonly lock: Cell;
@@ -65,7 +67,7 @@ export class KeyOwnership {
     return this.entries + (hkid - this.first) * 2;
   }
 
-  /** One bit per package whose caches still have to be written back for this HKID. */
+  /** One bit for each package that has not written its caches back for this HKID. */
   wbinvdBitmap(hkid: number): Cell {
     return this.state(hkid) + 1;
   }
@@ -79,7 +81,7 @@ export class KeyOwnership {
     return this.wbt + pkg * this.perPackage;
   }
 
-  /** Sub-blocks done so far of an interrupted session, or 0. */
+  /** Number of sub-blocks that an interrupted session has written back, or 0. */
   intrPoint(pkg: number): Cell {
     return this.wbtLock(pkg) + 1;
   }

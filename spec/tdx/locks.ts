@@ -3,17 +3,20 @@
  *
  * - _sharex_ (SEPT_TREE, TD_EPOCH, KOT): bit 0 exclusive, readers counted in steps of 2.
  * - _sharex with host priority_ (every PAMT entry, OP_STATE): bit 0 exclusive, bit 1 host priority,
- *   readers in steps of 4. A refused host sets the flag, the next host that succeeds clears it, a
- *   guest is refused while it is set.
+ *   readers in steps of 4. A refused host sets the flag, the next host that succeeds clears it, and
+ *   a guest is refused while it is set.
  * - _mutex_ (WBT, KET): 0 or 1.
  *
- * A refused shared attempt leaves the reader count raised. That is harmless while the exclusive
- * holder is there, since its release resets the count. Source: module 1.5.01, lock words as dumped
- * by the recordings (`lockRaw`), and the experiments of `conflicts.json` (`septTreeLockRaw`,
- * `tdrPamtLockRaw`).
+ * A refused shared attempt leaves the reader count raised. That is harmless: the count is wrong
+ * only while the exclusive holder is there, and its release resets the word.
  *
  * One approximation: the module updates the host-priority flag in a second atomic operation after
  * the attempt; here both are one step.
+ *
+ * Source: intel/tdx-module 1.5.01, src/common/helpers/tdx_locks.h: acquire_sharex_lock_sh(),
+ * acquire_sharex_lock_ex(), acquire_sharex_lock_hp(), promote_sharex_lock_hp(),
+ * acquire_mutex_lock(); docs/module-notes.md#locks; lock words measured: recordings/conflicts.json,
+ * experiments.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { RELEASE, TRY, type Steps, access } from '../machine/step.ts';
@@ -27,10 +30,10 @@ export type LockKind = 'sharex' | 'sharexHp' | 'mutex';
 const HELD = 1;
 const HP_FLAG = 2;
 
-/** How many raw units one reader is, per kind of lock. */
+/** One reader in units of the lock word, by kind of lock. */
 const READER = { sharex: 2, sharexHp: 4, mutex: 0 } as const;
 
-/** What a rule may learn about the module's locks. `cell` is the lock's word. */
+/** Hears of every attempt and release. `cell` is the lock's word. */
 export interface LockListener {
   taken(cell: Cell, mode: Mode): void;
   refused(cell: Cell, mode: Mode): void;
@@ -45,7 +48,7 @@ export class Locks {
     this.m = m;
   }
 
-  /** One attempt on behalf of the host, in one step. */
+  /** One attempt of a host call, in one step. */
   *try(cell: Cell, kind: LockKind, mode: Mode): Steps<boolean> {
     yield access(cell, TRY);
     return this.tryNow(cell, kind, mode);
@@ -55,8 +58,8 @@ export class Locks {
   tryNow(cell: Cell, kind: LockKind, mode: Mode): boolean {
     const word = this.m.peek(cell);
     const taken = mode === SHARED ? this.share(cell, kind, word) : this.exclude(cell, kind, word);
-    if (taken) this.tell('taken', cell, mode);
-    else this.tell('refused', cell, mode);
+    if (taken) this.notify('taken', cell, mode);
+    else this.notify('refused', cell, mode);
     return taken;
   }
 
@@ -79,18 +82,18 @@ export class Locks {
     return false;
   }
 
-  /** Turns the caller's shared hold of a PAMT entry into an exclusive one, if it is the only reader. */
+  /** Makes the caller's shared hold of a PAMT entry exclusive, if it is the only reader. */
   *promote(cell: Cell): Steps<boolean> {
     yield access(cell, TRY);
     const word = this.m.peek(cell);
     if ((word & ~HP_FLAG) !== READER.sharexHp) {
       this.m.poke(cell, word | HP_FLAG);
-      this.tell('refused', cell, EXCLUSIVE);
+      this.notify('refused', cell, EXCLUSIVE);
       return false;
     }
     this.m.poke(cell, HELD);
-    this.tell('released', cell, SHARED);
-    this.tell('taken', cell, EXCLUSIVE);
+    this.notify('released', cell, SHARED);
+    this.notify('taken', cell, EXCLUSIVE);
     return true;
   }
 
@@ -104,11 +107,11 @@ export class Locks {
     const word = this.m.peek(cell);
     if (mode === SHARED) this.m.poke(cell, word - READER[kind]);
     else this.m.poke(cell, kind === 'sharexHp' ? word & HP_FLAG : 0);
-    this.tell('released', cell, mode);
+    this.notify('released', cell, mode);
   }
 
-  /** Tells the listeners; entry locks, which live in their entry, use it too. */
-  tell(what: keyof LockListener, cell: Cell, mode: Mode): void {
+  /** Notifies the listeners. Entry locks, which are bits of their entry, use it too. */
+  notify(what: keyof LockListener, cell: Cell, mode: Mode): void {
     for (const listener of this.listeners) listener[what](cell, mode);
   }
 }

@@ -1,16 +1,18 @@
 /**
- * Metadata fields of a TD that TDH.MNG.RD reads. An id holds class, element size and field code;
- * the id of the next field in the module's order is what version 1 returns.
+ * The metadata fields of a TD that TDH.MNG.RD reads. An id holds class, element size and field
+ * code. Version 1 also returns the id of the next field in the module's order.
  *
- * Source: `in.regs.rdx`, `out.rdx` and `outR8` of the life-cycle recordings; ids of the neighbours
- * from the module's ABI definitions (TDR and TDCS metadata). Fields that this specification has no
- * state for are listed as neighbours only, and reading them is answered like an unknown id.
+ * A field without state in this specification appears only as the next one of another field;
+ * reading it returns the status of an unknown id.
+ *
+ * Source: intel/tdx-module 1.5.01, include/auto_gen/tdr_tdcs_fields_lookup.c: tdr_tdcs_lookup;
+ * src/common/metadata_handlers/metadata_td.c: md_td_read_element(); recordings/lifecycle.jsonl.gz.
  */
 import { TD } from './td.ts';
 
 interface Field {
   readonly next: bigint;
-  /** The word of the TDR page, and whether the next one holds bits 63:32. */
+  /** The word of the TDR page, and whether the next word holds bits 63:32. */
   readonly word: number;
   readonly isWide: boolean;
 }

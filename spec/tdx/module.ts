@@ -2,9 +2,12 @@
  * The TDX module: its state, and how a call of an interface function runs.
  *
  * One `TdxModule` is one platform: physical memory with its PAMT, the key ownership table, any
- * number of TDs. Every function is a generator that announces its steps; run with `atomically` it
- * is the sequential specification, run by the scheduler it is the concurrent one. There is no
- * second text.
+ * number of TDs. Every function is a generator that announces its steps. Run with `atomically` it
+ * is the sequential specification; run by the scheduler it is the concurrent one. Both are the same
+ * code.
+ *
+ * Source: intel/tdx-module 1.5.01, src/vmm_dispatcher/tdx_vmm_dispatcher.c: tdx_vmm_dispatcher();
+ * src/td_dispatcher/tdx_td_dispatcher.c: td_call().
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import type { Memory } from '../machine/memory.ts';
@@ -23,7 +26,7 @@ import {
   type SeptLocking,
 } from './versions.ts';
 
-/** What a platform looks like to the module. */
+/** The platform, as far as the module depends on it. */
 export interface Platform {
   readonly version: ModuleVersion;
   /** Bits of an S-EPT index: 9 in hardware, fewer in exploration. */
@@ -32,36 +35,33 @@ export interface Platform {
   readonly tdmrBase: number;
   /** Lowest HKID bit of a physical address; addresses from there up carry a key id. */
   readonly hkidShift: number;
-  /** Private HKIDs, first and last; the first belongs to the module itself, those below are shared. */
+  /** Private HKIDs, first and last. The first is the module's own; those below are shared. */
   readonly privateHkids: readonly [number, number];
-  /**
-   * First page number and count of the module's own memory (SEAMRR), which is no source of
-   * anything.
-   */
+  /** First page number and page count of the module's own memory (SEAMRR), not a legal source. */
   readonly seamrr?: readonly [number, number];
   readonly packages: number;
-  /** Sub-blocks that PHYMEM.CACHE.WB writes back one after the other. */
+  /** Number of sub-blocks that PHYMEM.CACHE.WB writes back one after the other. */
   readonly cacheSubBlocks: number;
-  /** EPT violations at one RIP from which on zero-step mitigation lists the GPAs: 6 in hardware. */
+  /** EPT violations at one RIP before zero-step mitigation lists GPAs; 6 in the module. */
   readonly steppingThreshold: number;
 }
 
 /** A function of the interface. */
 export interface InterfaceFunction {
   readonly name: string;
-  /** The order in which it lets go of what it holds, on every way out. */
+  /** The order in which it releases what it holds, on every way out. */
   readonly release: readonly Role[];
   run(tdx: TdxModule, call: Call): Steps<Status>;
 }
 
-/** What rules may learn about the module beyond writes and locks. */
+/** Hears of calls, flushes and entries. Locks have listeners of their own (locks.ts). */
 export interface ModuleListener {
-  /** A call begins or ends; `status` of the end. */
+  /** A call begins, or ends with `status`. */
   began?(call: Call): void;
   ended?(call: Call, status: Status): void;
-  /** VP.ENTER flushed what the vCPU's processor remembers of the TD's translations. */
+  /** VP.ENTER or VP.FLUSH flushed the TD's translations on the vCPU's processor. */
   tlbFlushed?(tdvpr: number): void;
-  /** An S-EPT entry has been written (lock bits included). */
+  /** A call has written an S-EPT entry, or its lock bits alone. */
   entryWritten?(cell: Cell, before: Entry, after: Entry, call: Call): void;
 }
 
@@ -76,7 +76,7 @@ export class TdxModule {
   readonly listeners: ModuleListener[] = [];
 
   /**
-   * `pamt`: the table of another module of the same memory, for platforms that are replayed one
+   * `pamt` is the table of another module on the same memory, for platforms that are replayed one
    * after the other.
    */
   constructor(memory: Memory, platform: Platform, pamt?: Pamt) {
@@ -98,7 +98,7 @@ export class TdxModule {
     return BigInt(this.platform.tdmrBase) << 12n;
   }
 
-  /** Runs one function to its end and lets go of its locks; a halted module lets go of nothing. */
+  /** Runs one function to its end and releases its locks; a halted module releases none. */
   *invoke(fn: InterfaceFunction, operands: Operands): Steps<Call> {
     const call = new Call(fn.name, operands);
     for (const listener of this.listeners) listener.began?.(call);
@@ -124,14 +124,15 @@ export class TdxModule {
   /** {@link acquire} within the step that announced it. */
   acquireNow(call: Call, role: Role, cell: Cell, mode: Mode): boolean {
     const kind = lockKindOf(role);
-    if (kind === 'entry') throw new Error('entry locks are taken by lockEntry'); // a mistake in this file's callers
+    // a caller's mistake, not a status
+    if (kind === 'entry') throw new Error('take entry locks with lockEntry()');
     const taken = this.locks.tryNow(cell, kind, mode);
     if (taken) call.hold(role, cell, mode);
     else call.busyLock = cell;
     return taken;
   }
 
-  /** Lets go of what is held under `role`, if anything is, in one step. */
+  /** Releases the lock that is held under `role`, if one is, in one step. */
   *release(call: Call, role: Role): Steps<void> {
     if (!call.holds(role)) return;
     yield access(call.lockOf(role), RELEASE);
@@ -147,7 +148,7 @@ export class TdxModule {
     else if (mode !== 0) this.locks.releaseNow(cell, kind, mode);
   }
 
-  /** Writes an S-EPT entry in one step. A value without the lock bit also releases the entry lock. */
+  /** Writes an S-EPT entry in one step. A value without the lock bit releases the entry lock. */
   *writeEntry(call: Call, cell: Cell, value: Entry): Steps<void> {
     yield access(cell, WRITE);
     const before = this.m.peek(cell);
@@ -159,11 +160,11 @@ export class TdxModule {
       call.lockOf(HELD_ENTRY) === cell
     ) {
       call.drop(HELD_ENTRY);
-      this.locks.tell('released', cell, EXCLUSIVE);
+      this.locks.notify('released', cell, EXCLUSIVE);
     }
   }
 
-  /** Clears the lock bit of an entry in one step; host priority, if asked for meanwhile, stays. */
+  /** Clears the lock bit of an entry in one step, and keeps the host-priority bit. */
   *unlockEntry(call: Call, cell: Cell): Steps<void> {
     yield access(cell, RELEASE);
     this.unlockEntryNow(call, cell);
@@ -174,12 +175,12 @@ export class TdxModule {
     const after = before & ~ENTRY_LOCK;
     this.m.poke(cell, after);
     for (const listener of this.listeners) listener.entryWritten?.(cell, before, after, call);
-    this.locks.tell('released', cell, EXCLUSIVE);
+    this.locks.notify('released', cell, EXCLUSIVE);
   }
 
   /**
-   * Does the call find an interrupt pending? Recordings say at which look; otherwise it is a
-   * choice, whose ordinary outcome is no.
+   * Whether the call finds an interrupt pending. Operands taken from a recording determine at which
+   * check it does; otherwise it is a choice, whose default outcome is no.
    */
   interruptPending(call: Call): boolean {
     call.interruptLooks++;

@@ -1,6 +1,12 @@
 /**
- * Checks that the functions share, in the order the module makes them. Each answers with a status,
- * SUCCESS to go on. Source: module notes §2, confirmed by the sequential recordings.
+ * The checks that functions share, in the order in which the module makes them. Each returns a
+ * status: SUCCESS to go on, else the status of the call.
+ *
+ * Source: intel/tdx-module 1.5.01, src/common/helpers/helpers.c:
+ * check_and_lock_explicit_private_hpa(), check_lock_and_map_explicit_tdr(),
+ * lock_and_map_implicit_tdr(), check_state_map_tdcs_and_lock(), verify_page_info_input(),
+ * check_gpa_validity(), shared_hpa_check(); src/common/memory_handlers/pamt_manager.c: pamt_walk();
+ * docs/module-notes.md#operand-checks.
  */
 import { PAGE_BYTES } from '../machine/memory.ts';
 import { TRY, type Steps, access } from '../machine/step.ts';
@@ -22,14 +28,14 @@ import * as S from './status.ts';
 import { KEYS_CONFIGURED, MIN_TDCX, TD, VP } from './td.ts';
 
 /**
- * A physical address that no TDMR can hold: misaligned for `span` pages, with HKID bits, or beyond
- * 2^52.
+ * Whether a physical address is invalid as a page operand: misaligned for `span` pages, with HKID
+ * bits, or beyond 2^52.
  */
 export const isBadAddress = (tdx: TdxModule, hpa: Register, span: number): boolean =>
   hpa < 0 || hpa % (PAGE_BYTES * span) !== 0 || hpa >= 2 ** tdx.platform.hkidShift;
 
 /**
- * The address of a source in shared memory that no VMM can mean: misaligned for `bytes`, with a
+ * Whether the address of a source in shared memory is invalid: misaligned for `bytes`, with a
  * private HKID, beyond 2^52, or inside the module's own range.
  */
 export function isBadSource(tdx: TdxModule, hpa: Register, bytes: number): boolean {
@@ -42,7 +48,7 @@ export function isBadSource(tdx: TdxModule, hpa: Register, bytes: number): boole
   return page >= first && page < first + count;
 }
 
-/** Page number of an address that is not bad, or -1 when it is outside the TDMR. */
+/** Page number of a valid address, or -1 when it is outside the TDMR. */
 export function pageNumber(tdx: TdxModule, hpa: Register): number {
   const page = hpa / PAGE_BYTES - tdx.platform.tdmrBase;
   return page >= 0 && page < tdx.memory.pages ? page : -1;
@@ -53,9 +59,9 @@ export const addressOf = (tdx: TdxModule, page: number): number =>
   (page + tdx.platform.tdmrBase) * PAGE_BYTES;
 
 /**
- * Walks the PAMT to the entry of `page`: 1 GiB and 2 MiB shared, the leaf in `mode`. The walk ends
- * early at a larger page; an exclusive mode then promotes the shared hold. Answers the size of the
- * leaf, or -1 when a lock was refused.
+ * Walks the PAMT to the entry of `page`: PAMT_1G and PAMT_2M shared, the leaf in `mode`. The walk
+ * ends early at a larger page; an exclusive mode then promotes the shared hold. Returns the size of
+ * the leaf, or -1 when a lock was refused.
  */
 export function* walkPamt(
   tdx: TdxModule,
@@ -86,8 +92,9 @@ export function* walkPamt(
 }
 
 /**
- * A walked operand that is refused lets go of its walk at once, before whatever else the call
- * holds. Source: the release order of the calls that `stepwise.jsonl` records with
+ * Releases the PAMT walk of a refused operand at once, before whatever else the call holds.
+ *
+ * Source: measured, the calls of recordings/stepwise.jsonl.gz that end with
  * PAGE_METADATA_INCORRECT.
  */
 export function* refuseWalked(
@@ -101,8 +108,8 @@ export function* refuseWalked(
 }
 
 /**
- * A 4 KiB page operand: address, TDMR, PAMT lock, then size and type. Answers a status with
- * `operand`; on success the page is locked under `role`.
+ * A 4K page operand: address, TDMR, PAMT lock, then size and type. A refusal names `operand`; on
+ * success the page is locked under `role`.
  */
 export function* pageOperand(
   tdx: TdxModule,
@@ -136,10 +143,7 @@ export const tdrOperand = (
   mode: Mode,
 ): Steps<S.Status> => pageOperand(tdx, call, HELD_TDR, hpa, operand, mode, TDR);
 
-/**
- * The TDVPR operand; the TD is then the page's owner, locked by its PAMT entry alone:
- * {@link implicitTdr}.
- */
+/** The TDVPR operand. The TD is the owner of that page; {@link implicitTdr} locks it. */
 export const tdvprOperand = (
   tdx: TdxModule,
   call: Call,
@@ -148,10 +152,7 @@ export const tdvprOperand = (
   mode: Mode,
 ): Steps<S.Status> => pageOperand(tdx, call, HELD_TDVPR, hpa, operand, mode, TDVPR);
 
-/**
- * Locks the TDR that owns the TDVPR (or reclaimed page): its own PAMT entry, shared, without a
- * walk.
- */
+/** Locks the TDR that owns the TDVPR or the reclaimed page: its PAMT entry, shared, no walk. */
 export function* implicitTdr(tdx: TdxModule, call: Call, owner: number): Steps<S.Status> {
   const taken = yield* tdx.acquire(call, HELD_TDR, tdx.pamt.lock(owner, 0), SHARED);
   if (!taken) return S.on(S.OPERAND_BUSY, S.OPERANDS.TDR);
@@ -163,13 +164,10 @@ export function* implicitTdr(tdx: TdxModule, call: Call, owner: number): Steps<S
 export const ownerOfTdvpr = (tdx: TdxModule, tdvpr: number): number =>
   Pamt.ownerOf(tdx.m.peek(tdx.pamt.meta(tdvpr, 0)));
 
-/**
- * A field of the TD of this call, read within the current step: it is stable while the TDR is
- * locked.
- */
+/** A field of the call's TD, read within the current step; stable while the TDR is locked. */
 export const tdGet = (tdx: TdxModule, call: Call, field: number): number =>
   tdx.m.peek(tdx.memory.word(call.tdr, field));
-/** A field of the vCPU of this call, read within the current step. */
+/** A field of the call's vCPU, read within the current step. */
 export const vpGet = (tdx: TdxModule, call: Call, field: number): number =>
   tdx.m.peek(tdx.memory.word(call.tdvpr, field));
 
@@ -181,10 +179,7 @@ export function tdState(tdx: TdxModule, call: Call): S.Status {
   return S.SUCCESS;
 }
 
-/**
- * TD state checks, then the OP_STATE lock (shared) and OP_STATE itself, which must be among
- * `allowed`.
- */
+/** TD state checks, then the OP_STATE lock, shared, and OP_STATE, which must be among `allowed`. */
 export function* tdStateLocked(tdx: TdxModule, call: Call, allowed: number): Steps<S.Status> {
   const state = tdState(tdx, call);
   if (state !== S.SUCCESS) return state;
@@ -198,16 +193,13 @@ export function* tdStateLocked(tdx: TdxModule, call: Call, allowed: number): Ste
 export const opStateAmong = (tdx: TdxModule, call: Call, allowed: number): S.Status =>
   (allowed & (1 << tdGet(tdx, call, TD.OP_STATE))) !== 0 ? S.SUCCESS : S.OP_STATE_INCORRECT;
 
-/**
- * Is the GPA (bytes) outside what a TD may use privately: SHARED bit set, or beyond its address
- * width?
- */
+/** Whether a GPA (bytes) is not private: its SHARED bit is set, or it exceeds the address width. */
 export const isBadGpa = (tdx: TdxModule, call: Call, gpa: number): boolean =>
   gpa < 0 || gpa >= 2 ** (tdGet(tdx, call, TD.GPAW) === 0 ? 47 : 51);
 
 /**
  * The GPA mapping operand in RCX: level in bits 2:0, bits 11:3 and 63:52 zero, GPA aligned to the
- * level and private. On success `call.level` is the level asked for.
+ * level and private. On success `call.askedLevel` is the level in it.
  */
 export function mappingOperand(
   tdx: TdxModule,
@@ -222,29 +214,23 @@ export function mappingOperand(
   if (low > 7 || low < lowest || low > highest) return invalid;
   const gpa = rcx - low;
   if (gpa % (PAGE_BYTES * tdx.geometry.span(low)) !== 0 || isBadGpa(tdx, call, gpa)) return invalid;
-  call.level = low;
+  call.askedLevel = low;
   return S.SUCCESS;
 }
 
 /** GFN of the mapping operand. */
 export const gfnOf = (rcx: Register): number => Math.floor(rcx / PAGE_BYTES);
 
-/**
- * RDX of the functions that carry flags beside the TDR: bits 11:0. All-ones and huge values have
- * flags, too.
- */
+/** The flags beside the TDR in RDX: bits 11:0. All-ones and huge values have them as well. */
 export const flagsOf = (rdx: Register): number => (rdx < 0 ? PAGE_BYTES - 1 : rdx % PAGE_BYTES);
-/** The rest of RDX, once its flags are known to be legal. */
+/** RDX without its flags, once they are known to be legal. */
 export const withoutFlags = (rdx: Register): Register => rdx - (rdx % PAGE_BYTES);
 
-/** Version check of the functions that have versions 0 and 1; the very first check. */
+/** Version check of the functions that have versions 0 and 1; their first check. */
 export const versionUpTo1 = (call: Call): S.Status =>
   call.in.version > 1 ? S.on(S.OPERAND_INVALID, S.OPERANDS.RAX) : S.SUCCESS;
 
-/**
- * Versions above 0 of the functions that free S-EPT pages return those of L2 VMs in R9-R11; here
- * there are none.
- */
+/** Versions above 0 of functions that free S-EPT pages return the L2 VMs' in R9-R11: none here. */
 export function noL2Pages(call: Call): void {
   if (call.in.version === 0) return;
   call.r9 = ALL_ONES;
@@ -252,7 +238,7 @@ export function noL2Pages(call: Call): void {
   call.r11 = ALL_ONES;
 }
 
-/** A register that is "null" in the module's sense. */
+/** Whether a register is the module's NULL_PA: all ones. */
 export const isNull = (register: Register): boolean => register === ALL_ONES;
 
 /** The cell of a vCPU field. */

@@ -1,6 +1,10 @@
 /**
- * Pages entering, changing and leaving a TD: the PAMT side of the functions. Source: module notes
- * §2; `commit-order.jsonl` for which writes there are and in what order.
+ * Pages that enter, change and leave a TD: the PAMT side of the functions.
+ *
+ * Source: intel/tdx-module 1.5.01, src/common/helpers/helpers.c: check_and_lock_free_range_hpa(),
+ * check_and_lock_explicit_4k_private_hpa(); src/common/memory_handlers/pamt_manager.c:
+ * pamt_implicit_get(), pamt_implicit_get_and_lock(), pamt_promote(), pamt_demote(),
+ * pamt_is_2mb_range_free(); writes and their order measured: docs/module-notes.md#new-pages.
  */
 import type { Steps } from '../machine/step.ts';
 import { HELD_IMPLICIT, HELD_PAGE, type Call, type Register, type Role } from './call.ts';
@@ -10,10 +14,7 @@ import { isBadAddress, pageNumber, refuseWalked, walkPamt } from './operands.ts'
 import { NDA, Pamt, REG, type PageType } from './pamt.ts';
 import * as S from './status.ts';
 
-/**
- * The new private page in R8, of the size that `level` maps: free, and locked exclusively from here
- * on.
- */
+/** The new private page in R8, of the size that `level` maps: free, and locked exclusively. */
 export function* newPageOperand(
   tdx: TdxModule,
   call: Call,
@@ -39,7 +40,7 @@ export function* newPageOperand(
   return S.SUCCESS;
 }
 
-/** Is the whole range free? The entries of the smaller pages are looked at without their locks. */
+/** Whether the whole range is free. The entries of smaller pages are read without their locks. */
 function isUnassigned(tdx: TdxModule, page: number, size: number): boolean {
   if (tdx.pamt.type(page, size) !== NDA) return false;
   if (size === 0) return true;
@@ -49,7 +50,7 @@ function isUnassigned(tdx: TdxModule, page: number, size: number): boolean {
   return true;
 }
 
-/** Gives a page to the TD as private memory: type, then owner, two writes. BEPOCH starts at 0. */
+/** Assigns a page to the TD as private memory: type, then owner, two writes. BEPOCH starts at 0. */
 export function* assignPage(tdx: TdxModule, page: number, size: number, tdr: number): Steps<void> {
   const meta = tdx.pamt.meta(page, size);
   yield* tdx.m.write(meta, Pamt.pack(REG, Pamt.ownerOf(tdx.m.peek(meta))));
@@ -58,8 +59,8 @@ export function* assignPage(tdx: TdxModule, page: number, size: number, tdr: num
 }
 
 /**
- * Makes one page of the `size` out of its parts, which belong to one TD: type, then owner. BEPOCH
- * stays what it was when the range was last a page of that size. Source: epoch notes, rule 9.
+ * Makes one page of `size` from its parts, which belong to one TD: type, then owner. BEPOCH keeps
+ * the value from when the range was last a page of that size (docs/module-notes.md#tlb-tracking).
  */
 export function* mergePages(tdx: TdxModule, page: number, size: number): Steps<void> {
   const meta = tdx.pamt.meta(page, size);
@@ -67,19 +68,16 @@ export function* mergePages(tdx: TdxModule, page: number, size: number): Steps<v
   yield* tdx.m.write(meta, Pamt.pack(REG, tdx.pamt.owner(page, size - 1)));
 }
 
-/**
- * Takes a page from the TD. Only the type changes; owner and BEPOCH stay as they were until the
- * page is used again.
- */
+/** Frees a page of the TD. Only the type changes; owner and BEPOCH stay until the next use. */
 export function* freePage(tdx: TdxModule, page: number, size: number): Steps<void> {
   const meta = tdx.pamt.meta(page, size);
   yield* tdx.m.write(meta, Pamt.pack(NDA, Pamt.ownerOf(tdx.m.peek(meta))));
 }
 
 /**
- * Locks the PAMT entry of a page that the function reached through the S-EPT, without a walk. The
- * module first checks that the entry's type is what the tree says; if not, it stops the platform.
- * The owner is not looked at.
+ * Locks the PAMT entry of a page that the function reached through the S-EPT, without a walk.
+ * Before the lock the module halts if PAMT contradicts the tree: it tests for NDA and RSVD, this
+ * specification for any other type than `type`. The owner is not checked.
  */
 export function* implicitPage(
   tdx: TdxModule,

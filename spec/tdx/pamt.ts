@@ -1,14 +1,16 @@
 /**
- * The physical address metadata table: for each 4 KiB, 2 MiB and 1 GiB page of the TDMR its type,
- * its owner and the epoch at which it was blocked, under a lock each.
+ * The physical address metadata table: type, owner and BEPOCH (the epoch at which it was blocked)
+ * of each 4K, 2M and 1G page of the TDMR, each entry under a lock of its own.
  *
- * Page numbers count 4 KiB pages from the TDMR's base. Source: module notes §2 and the `final.pamt`
- * dumps.
+ * Page numbers count 4K pages from the TDMR's base.
+ *
+ * Source: intel/tdx-module 1.5.01, src/common/memory_handlers/pamt_manager.h: pamt_entry_t,
+ * page_type_t; `final.pamt` of recordings/sequential.jsonl.gz.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import type { Geometry } from './geometry.ts';
 
-/** Page types, with the numbers that RDMD and RECLAIM report. */
+/** Page types, by the numbers that RDMD and RECLAIM report. */
 export const NDA = 0;
 export const RSVD = 1;
 export const REG = 3;
@@ -29,17 +31,17 @@ const TYPE_NAMES = new Map([
 ]);
 export const pageTypeName = (type: PageType): string => TYPE_NAMES.get(type) ?? `type ${type}`;
 
-/** Nobody owns the page: what a TDR's own entry says. */
+/** The owner of a page that no TD owns, such as a TDR. */
 export const NO_OWNER = -1;
 
-/** Page sizes: 0 is 4 KiB, 1 is 2 MiB, 2 is 1 GiB, as S-EPT levels and RDMD count them. */
+/** Names of the page sizes 0 to 2, which S-EPT levels and RDMD count alike. */
 export const SIZES = ['4K', '2M', '1G'] as const;
 
 const META = 0;
 const BEPOCH = 1;
 const LOCK = 2;
 const CELLS_PER_ENTRY = 3;
-/** How reports name them. */
+/** Their names in reports. */
 const FIELDS = ['', '.bepoch', '.lock'] as const;
 
 export class Pamt {
@@ -61,10 +63,11 @@ export class Pamt {
     });
   }
 
-  /** Which entry a cell belongs to, or null when it is not one of this table. */
+  /** The entry that a cell belongs to, or null when it is no cell of this table. */
   entryOf(cell: Cell): { readonly page: number; readonly size: number } | null {
     for (let size = SIZES.length - 1; size >= 0; size--) {
-      const index = Math.floor((cell - (this.bases[size] as Cell)) / CELLS_PER_ENTRY); // one base a size
+      const base = this.bases[size] as Cell; // one base a size
+      const index = Math.floor((cell - base) / CELLS_PER_ENTRY);
       if (index >= 0) {
         const page = index * this.geometry.span(size);
         return page < this.pages ? { page, size } : null;
@@ -116,8 +119,8 @@ export class Pamt {
   }
 
   /**
-   * Shows every entry of `size` that is not NDA, in order of its page. It looks at all of them: for
-   * rules, on the small platforms that they run on.
+   * Visits every entry of `size` that is not NDA, in order of its page. It reads all entries: for
+   * rules, which run on small platforms.
    */
   forEachAssigned(
     size: number,
@@ -132,7 +135,7 @@ export class Pamt {
     }
   }
 
-  /** The size at which `page` is assigned: the largest entry above it that is not NDA, else 4 KiB. */
+  /** The size at which `page` is assigned: the largest entry above it that is not NDA, else 4K. */
   sizeOf(page: number): number {
     if (this.type(page, 2) !== NDA) return 2;
     if (this.type(page, 1) !== NDA) return 1;

@@ -1,6 +1,9 @@
 /**
- * Release orders that several functions share, as `locks.json` recorded them. A role that the call
- * does not hold is skipped, so one order serves every way out of a function.
+ * Release orders that several functions share. A role that the call does not hold is skipped, so
+ * one order serves every way out of a function.
+ *
+ * Source: the EXIT parts of the functions in intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/; measured: docs/module-notes.md#release-order.
  */
 import {
   HELD_ENTRY,
@@ -15,7 +18,7 @@ import {
   type Role,
 } from './call.ts';
 
-/** A walked operand: the leaf first, its PAMT parents after it. */
+/** A walked operand: the leaf, then its PAMT parents. */
 const walked = (role: Role): Role[] => [role, parent2M(role), parent1G(role)];
 
 export const TDR_LAST: readonly Role[] = walked(HELD_TDR);
@@ -23,7 +26,7 @@ export const PAGE_LAST: readonly Role[] = walked(HELD_PAGE);
 export const PAGE_THEN_TDR: readonly Role[] = [...walked(HELD_PAGE), ...walked(HELD_TDR)];
 /** Entry, tree, OP_STATE, TDR: functions without a page operand. */
 export const ENTRY_TO_TDR: readonly Role[] = [HELD_ENTRY, HELD_TREE, HELD_OP_STATE, ...TDR_LAST];
-/** The new page is let go of after the entry (SEPT.ADD, PAGE.AUG). */
+/** The new page is released after the entry (SEPT.ADD, PAGE.AUG). */
 export const ENTRY_PAGE_TO_TDR: readonly Role[] = [
   HELD_ENTRY,
   ...walked(HELD_PAGE),
@@ -31,7 +34,7 @@ export const ENTRY_PAGE_TO_TDR: readonly Role[] = [
   HELD_OP_STATE,
   ...TDR_LAST,
 ];
-/** The pages are let go of before the entry (RELOCATE, DEMOTE, PROMOTE, the two REMOVEs). */
+/** The pages are released before the entry (RELOCATE, DEMOTE, PROMOTE, the two REMOVEs). */
 export const PAGES_ENTRY_TO_TDR: readonly Role[] = [
   ...walked(HELD_PAGE),
   HELD_IMPLICIT,

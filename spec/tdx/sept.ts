@@ -1,7 +1,12 @@
 /**
- * Walking, locking and changing the Secure EPT: the building blocks of every function that has a
- * GPA operand. Source: module notes §2 and §5; lock words and orders from `locks.json` and
- * `commit-order.jsonl`.
+ * Walks, locks and changes of the Secure EPT: the building blocks of every function that has a GPA
+ * operand.
+ *
+ * Source: intel/tdx-module 1.5.01, src/common/helpers/helpers.c:
+ * lock_sept_check_and_walk_private_gpa(); src/common/memory_handlers/sept_manager.c:
+ * secure_ept_walk(), set_arch_septe_details_in_vmm_regs(); src/common/helpers/tdx_locks.h:
+ * sept_lock_acquire_host(), sept_lock_release(); docs/module-notes.md#walks,
+ * docs/module-notes.md#entry-locks.
  */
 import type { Cell } from '../machine/machine.ts';
 import { RMW, TRY, type Steps, access } from '../machine/step.ts';
@@ -26,7 +31,7 @@ import * as S from './status.ts';
 import { refcountOf, RUNNABLE, TD } from './td.ts';
 import type { SeptFunction } from './versions.ts';
 
-/** Takes the tree lock as the module version says for this function. */
+/** Takes the tree lock in the mode of the module version's lock table, if it names one. */
 export function* lockTree(tdx: TdxModule, call: Call): Steps<S.Status> {
   const { tree } = tdx.locking(call.name as SeptFunction); // only functions of that table call this
   if (tree === null) return S.SUCCESS;
@@ -35,9 +40,9 @@ export function* lockTree(tdx: TdxModule, call: Call): Steps<S.Status> {
 }
 
 /**
- * Walks from the root towards `level`. It goes on only through an entry that grants some permission
- * and is not a leaf: so a blocked table hides its subtree. `call.entry*` tell where the walk ended;
- * true when that is at `level`.
+ * Walks from the root towards `level`. The walk continues only through an entry that grants a
+ * permission and is not a leaf, so a blocked table hides its subtree. Returns whether it reached
+ * `level`; `call.table`, `entryCell`, `entry` and `level` are where it ended.
  */
 export function* walk(tdx: TdxModule, call: Call, gfn: number, level: number): Steps<boolean> {
   let table = tdGet(tdx, call, TD.SEPT_ROOT);
@@ -54,30 +59,30 @@ export function* walk(tdx: TdxModule, call: Call, gfn: number, level: number): S
   }
 }
 
-/** Puts the entry where the walk ended into RCX and RDX, as errors about an entry do. */
+/** Reports the entry where the walk ended in RCX and RDX, as errors about an entry do. */
 export function reportEntry(call: Call): void {
   call.rcxEntry = call.entry;
   call.rdx = call.level | (stateCode(stateOf(call.entry)) << 8);
 }
 
-/** A status about the entry: with operand RCX, and the entry's details in RCX and RDX. */
+/** A status about the entry, with operand RCX and the entry's details in RCX and RDX. */
 export function aboutEntry(call: Call, status: S.Status): S.Status {
   reportEntry(call);
   return S.on(status, S.OPERANDS.RCX);
 }
 
-/** Walk to the requested level, or EPT_WALK_FAILED with the entry that stopped it. */
+/** Walks to `level`, or returns EPT_WALK_FAILED with the entry that stopped the walk. */
 export function* walkTo(tdx: TdxModule, call: Call, gfn: number, level: number): Steps<S.Status> {
   return (yield* walk(tdx, call, gfn, level)) ? S.SUCCESS : aboutEntry(call, S.EPT_WALK_FAILED);
 }
 
 /**
- * Locks the entry for the host (bit 11). A refused host sets the host-priority bit; success clears
- * it. The entry is read again afterwards. Versions without entry locks only read it again.
+ * Locks the entry for the host (bit 11), then rereads it. A refused host call sets the
+ * host-priority bit; success clears it. Versions without entry locks only reread the entry.
  */
 export function* lockEntry(tdx: TdxModule, call: Call): Steps<S.Status> {
+  // as in lockTree
   if (tdx.locking(call.name as SeptFunction).entryLock) {
-    // see lockTree
     if (!(yield* tryEntry(tdx, call, call.entryCell))) return aboutEntry(call, S.OPERAND_BUSY);
     call.hold(HELD_ENTRY, call.entryCell, EXCLUSIVE);
   }
@@ -92,20 +97,19 @@ export function* tryEntry(tdx: TdxModule, call: Call, cell: Cell): Steps<boolean
   if ((e & ENTRY_LOCK) !== 0) {
     tdx.m.poke(cell, e | HOST_PRIORITY);
     call.busyLock = cell;
-    tdx.locks.tell('refused', cell, EXCLUSIVE);
+    tdx.locks.notify('refused', cell, EXCLUSIVE);
     return false;
   }
   tdx.m.poke(cell, (e | ENTRY_LOCK) & ~HOST_PRIORITY);
-  tdx.locks.tell('taken', cell, EXCLUSIVE);
+  tdx.locks.notify('taken', cell, EXCLUSIVE);
   return true;
 }
 
-/** The usual way to an entry: tree lock, walk to the level that `call.level` asks for, entry lock. */
+/** The usual way to an entry: tree lock, walk to `call.askedLevel`, entry lock. */
 export function* findEntry(tdx: TdxModule, call: Call, gfn: number): Steps<S.Status> {
-  const wanted = call.level;
   const tree = yield* lockTree(tdx, call);
   if (tree !== S.SUCCESS) return tree;
-  const walked = yield* walkTo(tdx, call, gfn, wanted);
+  const walked = yield* walkTo(tdx, call, gfn, call.askedLevel);
   return walked !== S.SUCCESS ? walked : yield* lockEntry(tdx, call);
 }
 
@@ -114,9 +118,9 @@ export const requireState = (call: Call, states: StateSet): S.Status =>
   among(states, call.entry) ? S.SUCCESS : aboutEntry(call, S.EPT_ENTRY_STATE_INCORRECT);
 
 /**
- * Replaces an entry that a guest may be updating. Under an entry lock this is a plain write;
- * without (version 1.0) it is a transaction that fails when the entry is no longer what the call
- * has read.
+ * Replaces an entry that a guest may be updating. Under an entry lock this is a plain write.
+ * Without one (version 1.0) it is a transaction, which fails when the entry is no longer the value
+ * that the call read; returns whether it succeeded.
  */
 export function* updateEntry(tdx: TdxModule, call: Call, value: Entry): Steps<boolean> {
   if (call.modeOf(HELD_ENTRY) !== 0) {
@@ -132,13 +136,15 @@ export function* updateEntry(tdx: TdxModule, call: Call, value: Entry): Steps<bo
   return true;
 }
 
-/** The lock bit that a write keeping the entry locked has to carry. */
+/** The lock bit to include in a write that keeps the entry locked. */
 export const lockBit = (call: Call): number => (call.modeOf(HELD_ENTRY) !== 0 ? ENTRY_LOCK : 0);
 
 /**
- * Has every vCPU that may have cached a translation blocked in epoch `bepoch` left the TD or
- * flushed? The epoch cell is read in one step. Source: epoch notes, rule 5; all 108 rows of
- * `epoch_table.json`.
+ * Whether every vCPU that may have cached a translation which was blocked in epoch `bepoch` has
+ * left the TD or flushed since. TD_EPOCH and REFCOUNT are read in one step.
+ *
+ * Source: intel/tdx-module 1.5.01, src/common/helpers/helpers.h: is_tlb_tracked(); all 108
+ * combinations measured: docs/module-notes.md#tlb-tracking.
  */
 export function* isTracked(tdx: TdxModule, call: Call, bepoch: number): Steps<boolean> {
   const epoch = yield* tdx.m.read(tdCell(tdx, call, TD.TD_EPOCH));
@@ -147,8 +153,11 @@ export function* isTracked(tdx: TdxModule, call: Call, bepoch: number): Steps<bo
 }
 
 /**
- * "Blocked and tracked": what a function asks for before it takes a translation away from a TD that
- * can run. Nothing is asked while the TD is being built. `bepoch` is the cell to check.
+ * Requires that the entry is blocked and tracked before a function ends a translation of a TD that
+ * can run. While the TD is being built nothing is required. `bepoch` is the cell to check.
+ *
+ * Source: intel/tdx-module 1.5.01, include/auto_gen/op_state_lookup.c: state_flags_lookup;
+ * include/auto_gen/sept_state_lookup.c: sept_special_flags_lookup.
  */
 export function* requireBlockedAndTracked(
   tdx: TdxModule,

@@ -1,9 +1,11 @@
 /**
  * Completion statuses of the TDX module's interface functions.
  *
- * In the loop a status is a small integer, `index | operand << 8`; the 64-bit value that software
- * sees in RAX exists only at the edges. Source: the codes as answered by module 1.5.01 in the
- * recordings; names as in its ABI reference.
+ * In runs a status is a small integer, `index | operand << 8`. The 64-bit value that software sees
+ * in RAX exists only at the edges.
+ *
+ * Source: intel/tdx-module 1.5.01, include/auto_gen/tdx_error_codes_defs.h; ABI Reference 348551,
+ * interface function completion status codes.
  */
 export type Status = number;
 
@@ -54,11 +56,11 @@ const CODES = [
   ['TDX_METADATA_FIELD_ID_INCORRECT', 0xc0000c00],
   ['TDX_METADATA_FIRST_FIELD_ID_IN_CONTEXT', 0x00000c0b],
   /**
-   * Not a status of the ABI: TDH.VP.ENTER answers as if the vCPU had left the TD, with a VMX exit
-   * reason in RAX.
+   * Not a status of the ABI: TDH.VP.ENTER returns a VMX exit reason in RAX, as if the vCPU had
+   * entered and left the TD.
    */
   ['VMEXIT_EPT_VIOLATION', 0x00000000],
-  /** Not a status of the ABI: the module stopped the platform (a failed internal check, UD2). */
+  /** Not a status of the ABI: the module halted the platform (a failed internal check, UD2). */
   ['MODULE_HALT', 0xffffffff],
 ] as const;
 
@@ -66,8 +68,8 @@ export type StatusName = (typeof CODES)[number][0];
 
 const INDEX = new Map<string, number>(CODES.map(([name], index) => [name, index]));
 
-/** The status of that name, without an operand. */
-const code = (name: StatusName): Status => INDEX.get(name) as number; // every StatusName is in the table
+/** The status of that name, without an operand; every name is in the table. */
+const code = (name: StatusName): Status => INDEX.get(name) as number;
 
 export const SUCCESS = code('TDX_SUCCESS');
 export const OPERAND_INVALID = code('TDX_OPERAND_INVALID');
@@ -117,10 +119,10 @@ export const VMEXIT_EPT_VIOLATION = code('VMEXIT_EPT_VIOLATION');
 export const MODULE_HALT = code('MODULE_HALT');
 
 /**
- * Operand ids, bits 31:0 of a status. Registers, implicit structures, TD_PARAMS fields, and for
- * INCONSISTENT_MSR the MSR's number. Source: `operandId` and `operandName` of the recordings; KOT,
- * WBCACHE, TDR and OP_STATE from the ABI reference (they never reach RAX in a sequential
- * recording).
+ * Operand ids, bits 31:0 of a status: registers, implicit structures, TD_PARAMS fields, and for
+ * INCONSISTENT_MSR the MSR's number.
+ *
+ * Source: intel/tdx-module 1.5.01, include/auto_gen/tdx_error_codes_defs.h: OPERAND_ID_*.
  */
 export const OPERANDS = {
   RAX: 0,
@@ -149,20 +151,20 @@ export const OPERANDS = {
   WBCACHE: 188,
 } as const;
 
-/** A status with the operand it speaks of. */
+/** A status with the operand that it names. */
 export const on = (status: Status, operand: number): Status => status | (operand << 8);
 
 /** The status without its operand. */
 export const classOf = (status: Status): Status => status & 0xff;
 export const operandOf = (status: Status): number => status >>> 8;
 
-/** A status is made by code(), so it has a row. */
+// code() makes every status, so each has a row
 const rowOf = (status: Status): (typeof CODES)[number] =>
   CODES[classOf(status)] as (typeof CODES)[number];
 
 export const statusName = (status: Status): StatusName => rowOf(status)[0];
 
-/** VMX exit reasons that stand in RAX instead of a status. */
+/** VMX exit reasons that RAX holds instead of a status. */
 const EXIT_REASONS = new Map([[VMEXIT_EPT_VIOLATION, 48n]]);
 
 /** Bits 63:0 of RAX. */
@@ -186,10 +188,10 @@ const OPERAND_NAMES = new Map<number, string>(
   Object.entries(OPERANDS).map(([name, id]) => [id, name]),
 );
 
-/** Statuses whose low bits carry a page level, not an operand. */
+/** Statuses whose low bits hold a page level, not an operand. */
 const CARRIES_LEVEL = new Set([PAGE_ALREADY_ACCEPTED, PAGE_SIZE_MISMATCH]);
 
-/** Name of the operand, or null when the status speaks of none; an MSR has a number only. */
+/** Name of the operand, or null when the status names none; an MSR has a number only. */
 export function operandName(status: Status): string | null {
   if (operandOf(status) === 0 || classOf(status) === INCONSISTENT_MSR) return null;
   return CARRIES_LEVEL.has(classOf(status))
@@ -197,7 +199,7 @@ export function operandName(status: Status): string | null {
     : (OPERAND_NAMES.get(operandOf(status)) ?? null);
 }
 
-/** `TDX_OPERAND_BUSY|SEPT_TREE`, as the recordings write it; operand 0 is left out. */
+/** A status as recordings write it, e.g. `TDX_OPERAND_BUSY|SEPT_TREE`; operand 0 is left out. */
 export function describeStatus(status: Status): string {
   const operand = operandOf(status);
   const name = statusName(status);
@@ -205,5 +207,5 @@ export function describeStatus(status: Status): string {
   return operand === 0 ? name : `${name}|${OPERAND_NAMES.get(operand) ?? operand}`;
 }
 
-/** RAX bit 63 clear: the call did what it was asked, or found it done already. */
+/** Whether RAX bit 63 is clear: the call did what it should, or found it done already. */
 export const isSuccessClass = (status: Status): boolean => toRax(status) >> 63n === 0n;

@@ -1,14 +1,16 @@
 /**
- * Zero-step mitigation: a VMM that keeps a guest from getting past one instruction learns what it
- * touches. So the module counts the EPT violations on private GPAs at an unchanged RIP, lists the
- * GPAs once there are too many, and from then on lets the vCPU enter only when none of them faults
- * any more.
+ * Zero-step mitigation. A VMM that keeps a guest from completing one instruction learns what the
+ * instruction touches. So the module counts the EPT violations on private GPAs at an unchanged RIP,
+ * lists the GPAs once there are too many, and from then on lets the vCPU enter only when no listed
+ * GPA faults any more.
  *
  * "Unchanged" compares with the RIP at the last TDH.VP.ENTER, and only when a violation is counted.
- * So what a guest does before it leaves for another reason does not reset the count, and neither
- * does TDH.VP.FLUSH. TD exits of TDG.MEM.PAGE.ACCEPT are not counted. Source: module notes §3;
- * td_exit_stepping.c of the public module source; all `TDH.VP.ENTER` rows of the sequential
- * recordings.
+ * So progress of the guest before it leaves for another reason does not reset the count, and
+ * neither does TDH.VP.FLUSH. TD exits of TDG.MEM.PAGE.ACCEPT are not counted.
+ *
+ * Source: intel/tdx-module 1.5.01, src/td_transitions/td_exit_stepping.c:
+ * td_exit_epf_stepping_log(), td_entry_stepping_filter(); src/td_transitions/tdh_vp_enter.c:
+ * handle_stepping_filter(); docs/module-notes.md#zero-step.
  */
 import { PAGE_BYTES } from '../machine/memory.ts';
 import type { Steps } from '../machine/step.ts';
@@ -19,7 +21,7 @@ import { gfnOf } from './operands.ts';
 import { walk } from './sept.ts';
 import { MAX_LISTED, VP } from './td.ts';
 
-/** A listed GFN takes two words: bits 29:0 and the rest. */
+/** A listed GFN takes two words: bits 29:0, and the rest. */
 const LOW = 2 ** 30;
 const RWX = 7;
 
@@ -30,18 +32,18 @@ const get = (tdx: TdxModule, tdvpr: number, field: Field): number =>
 const set = (tdx: TdxModule, tdvpr: number, field: Field, value: number): void =>
   tdx.m.poke(tdx.memory.word(tdvpr, field), value);
 
-/** The guest's RIP moves on: an instruction completed. */
+/** Advances the guest's RIP: an instruction completed. */
 export const advanceRip = (tdx: TdxModule, tdvpr: number): void =>
   set(tdx, tdvpr, VP.RIP, get(tdx, tdvpr, VP.RIP) + 1);
 
-/** The vCPU is about to enter at its present RIP. */
+/** Records the RIP at which the vCPU is about to enter. */
 export const rememberRip = (tdx: TdxModule, tdvpr: number): void =>
   set(tdx, tdvpr, VP.RIP_AT_ENTRY, get(tdx, tdvpr, VP.RIP));
 
-/** Are GPAs listed, so that VP.ENTER has to look at them? */
+/** Whether GPAs are listed, so that VP.ENTER has to walk to them. */
 export const isArmed = (tdx: TdxModule, tdvpr: number): boolean => get(tdx, tdvpr, VP.LISTED) > 0;
 
-/** An EPT violation on a private GPA (bytes) is about to end in a TD exit. */
+/** Counts an EPT violation on a private GPA (bytes) that is about to end in a TD exit. */
 export function noteViolation(tdx: TdxModule, tdvpr: number, gpa: number): void {
   if (get(tdx, tdvpr, VP.RIP) !== get(tdx, tdvpr, VP.RIP_AT_ENTRY)) {
     set(tdx, tdvpr, VP.VIOLATIONS, 0);
@@ -52,7 +54,7 @@ export function noteViolation(tdx: TdxModule, tdvpr: number, gpa: number): void 
   else listGpa(tdx, tdvpr, gpa);
 }
 
-/** Lists a GPA (bytes), unless the list is full or has it. */
+/** Lists a GPA (bytes), unless the list is full or contains it. */
 export function listGpa(tdx: TdxModule, tdvpr: number, gpa: number): void {
   const gfn = gfnOf(gpa);
   const listed = get(tdx, tdvpr, VP.LISTED);
@@ -70,8 +72,8 @@ const listedGfn = (tdx: TdxModule, tdvpr: number, i: number): number =>
   tdx.m.peek(listCell(tdx, tdvpr, i)) + tdx.m.peek(listCell(tdx, tdvpr, i) + 1) * LOW;
 
 /**
- * The first listed GPA (bytes) that a guest could not read, write and execute now, or -1. The tree
- * is locked.
+ * The first listed GPA (bytes) that a guest cannot read, write and execute now, or -1. The caller
+ * holds the tree.
  */
 export function* faultingGpa(tdx: TdxModule, call: Call): Steps<number> {
   const listed = get(tdx, call.tdvpr, VP.LISTED);

@@ -1,10 +1,13 @@
 /**
- * TD_PARAMS, the configuration that TDH.MNG.INIT is given: what it has to obey, in the order in
- * which the module looks, and what becomes of it.
+ * TD_PARAMS, the configuration that TDH.MNG.INIT takes: its checks, in the module's order, and the
+ * fields of the TD that it sets.
  *
- * Source: life-cycle notes §2 for the order; for the bits, the module's base specification
- * (ATTRIBUTES, XFAM, CONFIG_FLAGS, EPTP) and the platform of the life-cycle recordings, where XFAM
- * supports 0x1a07 and no CPUID bit of leaf 1 and no bit of IA32_ARCH_CAPABILITIES is configurable.
+ * XFAM supports 0x1a07, and no CPUID bit of leaf 1 and no bit of IA32_ARCH_CAPABILITIES is
+ * configurable, as on the platform of the life-cycle recordings.
+ *
+ * Source: intel/tdx-module 1.5.01, src/vmm_dispatcher/api_calls/tdh_mng_init.c:
+ * read_and_set_td_configurations(), read_and_set_cpuid_configurations(), tdh_mng_init(); ABI
+ * Reference 348551, TD_PARAMS; docs/module-notes.md#life-cycle.
  */
 import type { TdParams } from './call.ts';
 import * as S from './status.ts';
@@ -20,16 +23,16 @@ const PERFMON = bit(63);
 const ATTRIBUTES_ALLOWED = DEBUG | SEPT_VE_DISABLE | MIGRATABLE | PKS | PERFMON;
 
 const XFAM_ALLOWED = 0x1a07n;
-/** x87 and SSE are always there. */
+/** x87 and SSE are always enabled. */
 const XFAM_REQUIRED = 0x3n;
-/** User and supervisor CET come together. */
+/** User and supervisor CET are enabled together. */
 const XFAM_CET = 0x1800n;
 
 const GPAW = bit(0);
 /** GPAW, FLEXIBLE_PENDING_VE, NO_RBP_MOD. */
 const CONFIG_FLAGS_ALLOWED = 0x7n;
 
-/** EPTP_CONTROLS: memory type write-back, and the number of levels minus one, 3 or 4, in bits 5:3. */
+/** EPTP_CONTROLS: memory type write-back; number of levels minus one in bits 5:3. */
 const EPTP_4_LEVELS = 0x1en;
 const EPTP_5_LEVELS = 0x26n;
 
@@ -40,18 +43,18 @@ const TSC_FREQUENCIES = { lowest: 4, highest: 400 } as const;
 const MSR_CONFIG_CTLS_ALLOWED = 1;
 
 /**
- * `cpuidConfig`: another family, model or stepping than the platform's; 1 is a bit that is not
- * configurable.
+ * `cpuidConfig` for a family, model or stepping that is not the platform's; 1 is for a bit that is
+ * not configurable.
  */
 const OTHER_FMS = 2;
 
 /** Leaf 1 without a sub-leaf, as RCX reports it. */
 export const CPUID_CONFIG_LEAF = 0xffff_ffff_0000_0001n;
 
-/** What the checks depend on besides TD_PARAMS. */
+/** The state that the checks depend on besides TD_PARAMS. */
 export interface InitContext {
   readonly numTdcx: number;
-  /** IA32_TSC_ADJUST is not what it was when the module started. */
+  /** IA32_TSC_ADJUST has changed since the module started. */
   readonly tscAdjustChanged: boolean;
 }
 
@@ -108,7 +111,7 @@ const CHECKS: readonly (readonly [S.Status, Refused])[] = [
   [invalid('RDX'), (p) => has(p.attributes, MIGRATABLE) && p.numL2Vms > 0],
 ];
 
-/** The status of the first check that TD_PARAMS does not pass, or SUCCESS. */
+/** The status of the first check that TD_PARAMS fails, or SUCCESS. */
 export const checkTdParams = (params: TdParams, context: InitContext): S.Status =>
   CHECKS.find(([, refused]) => refused(params, context))?.[0] ?? S.SUCCESS;
 
@@ -118,7 +121,7 @@ const words = (field: number, value: bigint): [number, number][] => [
   [field + 1, Number(BigInt.asIntN(32, value >> 32n))],
 ];
 
-/** What an initialised TD has in its TDCS: field and value. */
+/** The TDCS of an initialised TD, as fields and values. */
 export const fieldsOf = (params: TdParams): readonly (readonly [number, number])[] => [
   [TD.NUM_VCPUS, 0],
   [TD.NUM_ASSOC_VCPUS, 0],

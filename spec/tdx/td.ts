@@ -1,10 +1,13 @@
 /**
  * The control structures of a TD and of its vCPUs, as words of the pages that hold them: TDR and
- * TDCS fields on the TDR page, TDVPS fields on the TDVPR page. A structure is named by the number
- * of its page.
+ * TDCS fields on the TDR page, TDVPS fields on the TDVPR page. The number of its page names a
+ * structure.
  *
- * (In hardware the TDCS fields lie on the TDCX pages; they are reached only through the TDR, so the
- * difference shows nowhere except that TDCS fields are meaningful from the sixth TDCX page on.)
+ * In hardware the TDCS fields are on the TDCX pages, which are reached only through the TDR. The
+ * difference is visible only in that TDCS fields are meaningful from the sixth TDCX page on.
+ *
+ * Source: intel/tdx-module 1.5.01, src/common/data_structures/td_control_structures.h: tdr_t,
+ * tdcs_t; src/common/data_structures/tdx_tdvps.h: tdvps_t; docs/module-notes.md#life-cycle.
  */
 
 /** Words of the TDR page. */
@@ -34,7 +37,7 @@ export const TD = {
   GPAW: 22,
   /** Level of the root's entries: 3 (4-level S-EPT) or 4 (5-level). */
   ROOT_LEVEL: 23,
-  /** Three words that MR.FINALIZE closes the build-time measurement with. */
+  /** Three words with which MR.FINALIZE closes the build-time measurement. */
   MEASUREMENT: 24,
   /** 64-bit fields of TD_PARAMS, low word first. */
   ATTRIBUTES: 28,
@@ -44,19 +47,16 @@ export const TD = {
 /** Words of the TDVPR page. */
 export const VP = {
   STATE: 0,
-  /** LP the vCPU is associated with, plus one; 0 is "not associated". */
+  /** The LP that the vCPU is associated with, plus one; 0 is "not associated". */
   ASSOC_LPID: 1,
   VCPU_EPOCH: 2,
   VCPU_INDEX: 3,
   NUM_PAGES: 4,
   /** Page number of the TDR. */
   TDR: 5,
-  /** Counts the guest's progress: changes when the guest RIP does. */
+  /** A counter that changes whenever the guest RIP does. */
   RIP: 6,
-  /**
-   * Zero-step mitigation: RIP at the last VP.ENTER, how many EPT violations were counted, how many
-   * GPAs are listed.
-   */
+  /** Zero-step mitigation: RIP at the last VP.ENTER, EPT violations counted, GPAs listed. */
   RIP_AT_ENTRY: 8,
   VIOLATIONS: 9,
   LISTED: 10,
@@ -79,7 +79,7 @@ export const UNINITIALIZED = 0;
 export const INITIALIZED = 1;
 export const RUNNABLE = 2;
 
-/** A set of OP_STATEs, for the guard lines of the functions. */
+/** A set of OP_STATEs, for the checks of the functions. */
 export const opStates = (...states: number[]): number =>
   states.reduce((mask, s) => mask | (1 << s), 0);
 export const IN_INITIALIZED = opStates(INITIALIZED);
@@ -88,24 +88,24 @@ export const IN_BUILD_OR_RUN = opStates(INITIALIZED, RUNNABLE);
 export const IN_UNINITIALIZED = opStates(UNINITIALIZED);
 
 /**
- * TDVPS.STATE. A vCPU that is ACTIVE keeps its TDVPR (with PAMT parents) and its TDR's PAMT entry
- * locked, shared.
+ * TDVPS.STATE. An ACTIVE vCPU holds its TDVPR (with PAMT parents) and its TDR's PAMT entry locked,
+ * shared.
  */
 export const VCPU_UNINITIALIZED = 0;
 export const VCPU_READY = 2;
 export const VCPU_ACTIVE = 4;
 
-/** TDCX pages that a TDCS needs; one more for each L2 VM. */
+/** Number of TDCX pages of a TDCS; one more for each L2 VM. */
 export const MIN_TDCX = 6;
 export const MAX_TDCX = 9;
-/** How many TDCX pages come before the one that is the S-EPT root. */
+/** Number of TDCX pages before the one that is the S-EPT root. */
 export const ROOT_TDCX = 3;
 export const MAX_L2_VMS = 3;
-/** Pages of a vCPU, the TDVPR included: without L2 VMs, for each L2 VM, and at most. */
+/** Number of pages of a vCPU, its TDVPR included: without L2 VMs, for each L2 VM, and at most. */
 export const MIN_TDVPS_PAGES = 6;
 export const TDVPS_PAGES_PER_L2_VM = 3;
 export const MAX_TDVPS_PAGES = 15;
 
-/** Which REFCOUNT counts the vCPUs that entered in `epoch`. */
+/** The field of the REFCOUNT that counts the vCPUs which entered in `epoch`. */
 export const refcountOf = (epoch: number): number =>
   (epoch & 1) === 0 ? TD.REFCOUNT_EVEN : TD.REFCOUNT_ODD;

@@ -1,25 +1,29 @@
 /**
- * How the interface functions lock the Secure EPT, per module version.
+ * The lock table: how the interface functions lock the Secure EPT, per module version.
  *
- * `1.5` is measured on module 1.5.01 (`locks.json`): most functions share the tree and lock the one
- * entry they change; only RANGE.BLOCK, RANGE.UNBLOCK, SEPT.REMOVE, and VP.ENTER while zero-step
- * mitigation is armed exclude everybody.
+ * `1.5` is module 1.5.01: most functions share the tree and lock the one entry that they change;
+ * only RANGE.BLOCK, RANGE.UNBLOCK, SEPT.REMOVE, and VP.ENTER while zero-step mitigation is armed,
+ * take the tree exclusively.
  *
- * `1.0` is the wording that the question of January 2023 quotes from the module's base
- * specification: functions that manage the Secure EPT take the whole tree exclusively, those that
- * read it take it shared, and an entry that a guest may update at the same time is updated by a
+ * `1.0` is the wording of the module's base specification that the question of January 2023 quotes.
+ * Functions that manage the Secure EPT take the whole tree exclusively, functions that read it take
+ * it shared, and a function updates an entry that a guest may update at the same time by a
  * compare-and-exchange transaction instead of under an entry lock.
  *
- * Adding a module version is adding a column here, and the few functions whose behaviour differs.
+ * To add a module version, add a column here and change the few functions whose behaviour differs.
+ *
+ * Source: 1.5: the argument of lock_sept_check_and_walk_private_gpa() in each function of
+ * intel/tdx-module 1.5.01, src/vmm_dispatcher/api_calls/; measured:
+ * docs/module-notes.md#lock-table. 1.0: thread, message 16.
  */
 import { EXCLUSIVE, SHARED, type Mode } from './locks.ts';
 
 export interface SeptLocking {
-  /** How the tree lock is taken; null: not at all. */
+  /** The mode in which the function takes the tree lock; null if it does not. */
   readonly tree: Mode | null;
   /**
-   * True: lock the entry (bit 11); false: the tree lock is enough, and guest races are settled by
-   * compare-exchange.
+   * Whether the function locks the entry (bit 11). If not, the tree lock is enough, and a
+   * compare-and-exchange settles races with guests.
    */
   readonly entryLock: boolean;
 }
@@ -55,7 +59,8 @@ const TABLE = {
 } as const satisfies Record<string, readonly [SeptLocking, SeptLocking]>;
 
 export type SeptFunction = keyof typeof TABLE;
-export const SEPT_FUNCTIONS = Object.keys(TABLE) as SeptFunction[]; // the keys of a literal are its type
+// the keys of a literal are its type
+export const SEPT_FUNCTIONS = Object.keys(TABLE) as SeptFunction[];
 
 export const MODULE_VERSIONS = ['1.5', '1.0'] as const;
 export type ModuleVersion = (typeof MODULE_VERSIONS)[number];

@@ -1,4 +1,4 @@
-/** Every function of the interface that is specified, by name. */
+/** Every interface function that is specified, by name. */
 import { pageAccept } from '../guest/accept.ts';
 import { guestAccess } from '../guest/access.ts';
 import type { InterfaceFunction } from '../module.ts';

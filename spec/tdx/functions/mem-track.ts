@@ -1,7 +1,11 @@
 /**
  * TDH.MEM.TRACK: advances TD_EPOCH, once every vCPU that entered in the previous epoch has left.
  *
- * RCX TDR. Source: module notes §3; epoch notes, rule 2.
+ * RCX TDR.
+ *
+ * Source: ABI Reference 348551, TDH.MEM.TRACK leaf (leaf 38); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_mem_track.c: tdh_mem_track();
+ * docs/module-notes.md#tlb-tracking.
  */
 import { HELD_EPOCH, HELD_OP_STATE } from '../call.ts';
 import { EXCLUSIVE, SHARED } from '../locks.ts';
@@ -17,20 +21,25 @@ export const memTrack: InterfaceFunction = {
   *run(tdx, call) {
     let status: S.Status;
 
-    // GUARD: operands and TD state
+    // GUARD
+    // 1. TDR, shared
     if ((status = yield* tdrOperand(tdx, call, call.in.rcx, S.OPERANDS.RCX, SHARED)) !== S.SUCCESS)
       return status;
+    // 2. TD state; OP_STATE, shared
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
 
-    // LOCK: the epoch, against vCPUs that are entering
+    // LOCK
+    // 3. epoch, exclusive, against vCPUs that are entering
     const taken = yield* tdx.acquire(call, HELD_EPOCH, tdCell(tdx, call, TD.EPOCH_LOCK), EXCLUSIVE);
     if (!taken) return S.on(S.OPERAND_BUSY, S.OPERANDS.TD_EPOCH);
 
-    // GUARD: the previous epoch has drained
+    // GUARD
+    // 4. REFCOUNT of the previous epoch is 0
     const epoch = yield* tdx.m.read(tdCell(tdx, call, TD.TD_EPOCH));
     if (tdGet(tdx, call, refcountOf(epoch - 1)) !== 0) return S.PREVIOUS_TLB_EPOCH_BUSY;
 
-    // EFFECT: the emptied counter becomes the current one
+    // EFFECT
+    // 5. TD_EPOCH + 1; the empty REFCOUNT is now the current one
     yield* tdx.m.write(tdCell(tdx, call, TD.TD_EPOCH), epoch + 1);
     return S.SUCCESS;
   },

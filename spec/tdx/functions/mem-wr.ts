@@ -1,8 +1,10 @@
 /**
  * TDH.MEM.WR: writes 8 bytes of a debug TD's private memory.
  *
- * RCX GPA (8-byte aligned); RDX TDR; R8 the data. Returns the old data in R8. Source: module notes
- * §3.
+ * RCX GPA (8-byte aligned); RDX TDR; R8 the data. Returns the old data in R8.
+ *
+ * Source: ABI Reference 348551, TDH.MEM.WR leaf (leaf 14); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_mem_rd_wr.c: tdh_mem_wr().
  */
 import { accessMemory } from '../debug-access.ts';
 import { EXPORTED_DIRTY, MAPPED, setOf } from '../entry.ts';
@@ -17,10 +19,12 @@ export const memWr: InterfaceFunction = {
   release: ENTRY_TO_TDR,
   *run(tdx, call) {
     // GUARD and LOCK
+    // 1. to 8. in debug-access.ts
     const status = yield* accessMemory(tdx, call, WRITABLE);
     if (status !== S.SUCCESS) return status;
 
-    // EFFECT: the old data is returned
+    // EFFECT
+    // 9. memory := the data; R8 := the old data
     call.data = yield* tdx.m.xchg(call.dataCell, call.in.data);
     return S.SUCCESS;
   },

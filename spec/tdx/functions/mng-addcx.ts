@@ -1,9 +1,12 @@
 /**
- * TDH.MNG.ADDCX: gives the TD a page for its TDCS. The fourth is the root of the Secure EPT.
+ * TDH.MNG.ADDCX: adds a page to the TD's TDCS. The fourth page is the root of the Secure EPT.
  *
- * RCX the page; RDX TDR, held exclusively and let go of before the page. A call that is refused for
- * OP_STATE has already overwritten the page, which stays free. Source: life-cycle notes §2;
- * `lifecycle-locks.json`.
+ * RCX the page; RDX TDR, held exclusively and released before the page. A call that is refused for
+ * OP_STATE has overwritten the page, which stays free.
+ *
+ * Source: ABI Reference 348551, TDH.MNG.ADDCX leaf (leaf 1); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_mng_add_cx.c: tdh_mng_add_cx();
+ * docs/module-notes.md#refused-calls.
  */
 import { HELD_PAGE } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';
@@ -22,26 +25,34 @@ export const mngAddcx: InterfaceFunction = {
     const { rcx, rdx, inject } = call.in;
     let status: S.Status;
 
-    // LOCK: the TDR, exclusively
+    // LOCK
+    // 1. TDR, exclusive
     if ((status = yield* tdrOperand(tdx, call, rdx, S.OPERANDS.RDX, EXCLUSIVE)) !== S.SUCCESS)
       return status;
 
-    // GUARD: TD state; room for one more; the page, which is locked and filled before the last checks
+    // GUARD
+    // 2. TD state
     if (tdGet(tdx, call, TD.FATAL) !== 0) return S.TD_FATAL;
     if (tdGet(tdx, call, TD.LIFECYCLE) !== KEYS_CONFIGURED) return S.TD_KEYS_NOT_CONFIGURED;
+    // 3. room for one more page
     const count = tdGet(tdx, call, TD.NUM_TDCX);
     if (count === MAX_TDCX) return S.TDCX_NUM_INCORRECT;
+    // 4. page: free, exclusive; filled before the last checks
     status = yield* pageOperand(tdx, call, HELD_PAGE, rcx, S.OPERANDS.RCX, EXCLUSIVE, NDA);
     if (status !== S.SUCCESS) return status;
     memory.zero(call.page);
+    // 5. entropy for the sixth page
     if (count === MIN_TDCX - 1 && inject === 'rdseedFails') return S.RND_NO_ENTROPY;
+    // 6. OP_STATE for the seventh page and later ones
     if (count >= MIN_TDCX && (status = opStateAmong(tdx, call, IN_UNINITIALIZED)) !== S.SUCCESS)
       return status;
 
-    // EFFECT: counts and the page
+    // EFFECT
+    // 7. S-EPT root, NUM_TDCX, CHLDCNT
     if (count === ROOT_TDCX) m.poke(tdCell(tdx, call, TD.SEPT_ROOT), call.page);
     yield* m.write(tdCell(tdx, call, TD.NUM_TDCX), count + 1);
     yield* m.write(tdCell(tdx, call, TD.CHLDCNT), tdGet(tdx, call, TD.CHLDCNT) + 1);
+    // 8. PAMT: TDCX, owner
     yield* m.write(pamt.meta(call.page, 0), Pamt.pack(TDCX, call.tdr));
     return S.SUCCESS;
   },

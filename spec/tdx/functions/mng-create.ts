@@ -1,7 +1,11 @@
 /**
- * TDH.MNG.CREATE: creates a TD: a free page becomes its TDR, a free HKID is assigned to it.
+ * TDH.MNG.CREATE: creates a TD. A free page becomes its TDR, and a free HKID is assigned to it.
  *
- * RCX the page; RDX the HKID. Source: life-cycle notes §2; `lifecycle-locks.json`.
+ * RCX the page; RDX the HKID.
+ *
+ * Source: ABI Reference 348551, TDH.MNG.CREATE leaf (leaf 9); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_mng_create.c: tdh_mng_create();
+ * docs/module-notes.md#key-ownership.
  */
 import { HELD_KOT, HELD_TDR } from '../call.ts';
 import { HKID_FREE, HKID_KOT_ASSIGNED } from '../keys.ts';
@@ -20,24 +24,32 @@ export const mngCreate: InterfaceFunction = {
     const { m, keys, pamt } = tdx;
     const { rcx, rdx: hkid } = call.in;
 
-    // GUARD: the HKID, then the page
+    // GUARD
+    // 1. HKID: private
     if (!keys.isPrivate(hkid)) return S.on(S.OPERAND_INVALID, S.OPERANDS.RDX);
+    // 2. page: free, exclusive
     const status = yield* pageOperand(tdx, call, HELD_TDR, rcx, S.OPERANDS.RCX, EXCLUSIVE, NDA);
     if (status !== S.SUCCESS) return status;
 
-    // LOCK: key ownership
+    // LOCK
+    // 3. KOT, exclusive
     const taken = yield* tdx.acquire(call, HELD_KOT, keys.lock, EXCLUSIVE);
     if (!taken) return S.on(S.OPERAND_BUSY, S.OPERANDS.KOT);
 
-    // GUARD: the HKID is nobody's; the page is zeroed before entropy can still run out
+    // GUARD
+    // 4. HKID: free
     if (m.peek(keys.state(hkid)) !== HKID_FREE) return S.HKID_NOT_FREE;
+    // 5. page zeroed, then entropy
     tdx.memory.zero(call.tdr);
     if (call.in.inject === 'rdseedFails') return S.RND_NO_ENTROPY;
 
-    // EFFECT: key ownership, the TDR, and PAMT, which makes it one
+    // EFFECT
+    // 6. KOT: assigned
     yield* m.write(keys.state(hkid), HKID_KOT_ASSIGNED);
+    // 7. TDR
     m.poke(tdCell(tdx, call, TD.HKID), hkid);
     m.poke(tdCell(tdx, call, TD.LIFECYCLE), HKID_ASSIGNED);
+    // 8. PAMT: TDR, no owner
     yield* m.write(pamt.meta(call.tdr, 0), Pamt.pack(TDR, NO_OWNER));
     return S.SUCCESS;
   },

@@ -1,9 +1,11 @@
 /**
  * TDH.MNG.INIT: initialises the TD with TD_PARAMS.
  *
- * RCX TDR, held exclusively; RDX TD_PARAMS, in shared memory. RCX returns 0, or which CPUID leaf is
- * wrong. A refused call can be repeated. Source: life-cycle notes §2; the checks of TD_PARAMS are
- * in td-params.ts.
+ * RCX TDR, held exclusively; RDX TD_PARAMS, in shared memory. RCX returns 0, or the CPUID leaf that
+ * is wrong. A refused call can be repeated. td-params.ts has the checks of TD_PARAMS.
+ *
+ * Source: ABI Reference 348551, TDH.MNG.INIT leaf (leaf 21); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_mng_init.c: tdh_mng_init(); docs/module-notes.md#life-cycle.
  */
 import { EXCLUSIVE } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
@@ -22,18 +24,23 @@ export const mngInit: InterfaceFunction = {
     const { rcx, rdx, inject, tdParams } = call.in;
     let status: S.Status;
 
-    // GUARD: the platform
+    // GUARD
+    // 1. platform: CPUID is not limited
     if (inject === 'bootNt4BitSet') return S.LIMIT_CPUID_MAXVAL_SET;
 
-    // LOCK: the TDR, exclusively
+    // LOCK
+    // 2. TDR, exclusive
     if ((status = yield* tdrOperand(tdx, call, rcx, S.OPERANDS.RCX, EXCLUSIVE)) !== S.SUCCESS)
       return status;
 
-    // GUARD: TD state, then TD_PARAMS field by field
+    // GUARD
+    // 3. TD state and OP_STATE
     if ((status = tdState(tdx, call)) !== S.SUCCESS) return status;
     if ((status = opStateAmong(tdx, call, IN_UNINITIALIZED)) !== S.SUCCESS) return status;
+    // 4. TD_PARAMS: address
     if (tdParams === null || isBadSource(tdx, rdx, TD_PARAMS_BYTES))
       return S.on(S.OPERAND_INVALID, S.OPERANDS.RDX);
+    // 5. TD_PARAMS, field by field
     const numTdcx = tdGet(tdx, call, TD.NUM_TDCX);
     status = checkTdParams(tdParams, {
       numTdcx,
@@ -43,8 +50,10 @@ export const mngInit: InterfaceFunction = {
       call.wide = { rcx: CPUID_CONFIG_LEAF };
     if (status !== S.SUCCESS) return status;
 
-    // EFFECT: the fields, which nobody reads before OP_STATE says that they are there
+    // EFFECT
+    // 6. fields, which no call reads before OP_STATE is INITIALIZED
     for (const [field, value] of fieldsOf(tdParams)) tdx.m.poke(tdCell(tdx, call, field), value);
+    // 7. OP_STATE
     yield* tdx.m.write(tdCell(tdx, call, TD.OP_STATE), INITIALIZED);
     return S.SUCCESS;
   },

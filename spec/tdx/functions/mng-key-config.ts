@@ -1,9 +1,12 @@
 /**
- * TDH.MNG.KEY.CONFIG: configures the TD's key on the package of the calling LP. Once every package
- * has it, the TD goes on to KEYS_CONFIGURED.
+ * TDH.MNG.KEY.CONFIG: configures the TD's key on the package of the calling LP. When every package
+ * has the key, the TD's life cycle becomes KEYS_CONFIGURED.
  *
  * RCX TDR, held exclusively. The processor's key table has a lock of its own, inside PCONFIG.
- * Source: life-cycle notes notes §2; `lifecycle-locks.json`.
+ *
+ * Source: ABI Reference 348551, TDH.MNG.KEY.CONFIG leaf (leaf 8); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_mng_key_config.c: tdh_mng_key_config();
+ * docs/module-notes.md#key-ownership.
  */
 import { HELD_KET } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';
@@ -20,18 +23,22 @@ export const mngKeyConfig: InterfaceFunction = {
     const { m, keys } = tdx;
     const { rcx, lp, inject } = call.in;
 
-    // LOCK: the TDR, exclusively
+    // LOCK
+    // 1. TDR, exclusive
     const status = yield* tdrOperand(tdx, call, rcx, S.OPERANDS.RCX, EXCLUSIVE);
     if (status !== S.SUCCESS) return status;
 
-    // GUARD: life cycle; the package does not have the key yet
+    // GUARD
+    // 2. TD state and life cycle
     if (tdGet(tdx, call, TD.FATAL) !== 0) return S.TD_FATAL;
     if (tdGet(tdx, call, TD.LIFECYCLE) !== HKID_ASSIGNED) return S.LIFECYCLE_STATE_INCORRECT;
+    // 3. the package does not have the key yet
     const configured = tdGet(tdx, call, TD.PKG_CONFIG_BITMAP);
     const bit = 1 << keys.packageOf(lp);
     if ((configured & bit) !== 0) return S.KEY_CONFIGURED;
 
-    // LOCK: the key table, while PCONFIG makes a key
+    // LOCK
+    // 4. key table, while PCONFIG makes a key
     const taken =
       inject !== 'pconfigDeviceBusy' &&
       (yield* tdx.acquire(call, HELD_KET, keys.ketLock, EXCLUSIVE));
@@ -39,7 +46,8 @@ export const mngKeyConfig: InterfaceFunction = {
     yield* tdx.release(call, HELD_KET);
     if (inject === 'pconfigEntropyError') return S.KEY_GENERATION_FAILED;
 
-    // EFFECT: the package's bit; the life cycle with the last of them
+    // EFFECT
+    // 5. the package's bit; with the last of them the life cycle
     yield* m.write(tdCell(tdx, call, TD.PKG_CONFIG_BITMAP), configured | bit);
     if ((configured | bit) === keys.allPackages) {
       yield* m.write(tdCell(tdx, call, TD.LIFECYCLE), KEYS_CONFIGURED);

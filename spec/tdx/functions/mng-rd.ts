@@ -1,9 +1,11 @@
 /**
  * TDH.MNG.RD: reads a metadata field of the TD.
  *
- * RCX TDR; RDX the field's id. Returns the value in R8; version 1 also the id of the next field in
- * RDX, and the id of the first field for a null id. Source: life-cycle notes §2; the fields are in
- * metadata.ts.
+ * RCX TDR; RDX the field's id. Returns the value in R8; version 1 also returns the id of the next
+ * field in RDX, and the id of the first field for a null id. metadata.ts has the fields.
+ *
+ * Source: ABI Reference 348551, TDH.MNG.RD leaf (leaf 11); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_mng_rd_wr.c: tdh_mng_rd().
  */
 import { SHARED } from '../locks.ts';
 import { FIRST_FIELD, METADATA, NULL_FIELD } from '../metadata.ts';
@@ -21,13 +23,16 @@ export const mngRd: InterfaceFunction = {
     let status: S.Status;
     call.wide = { rdx: version === 0 ? id : NULL_FIELD };
 
-    // GUARD: operands and TD state
+    // GUARD
+    // 1. version
     if ((status = versionUpTo1(call)) !== S.SUCCESS) return status;
+    // 2. TDR, shared
     if ((status = yield* tdrOperand(tdx, call, rcx, S.OPERANDS.RCX, SHARED)) !== S.SUCCESS)
       return status;
+    // 3. TD state; OP_STATE, shared
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
 
-    // GUARD: the field
+    // 4. field
     if (version === 1 && id === NULL_FIELD) {
       call.wide = { rdx: FIRST_FIELD };
       return S.METADATA_FIRST_FIELD_ID_IN_CONTEXT;
@@ -35,7 +40,8 @@ export const mngRd: InterfaceFunction = {
     const field = METADATA.get(id);
     if (field === undefined) return S.METADATA_FIELD_ID_INCORRECT;
 
-    // EFFECT: none; the value is returned
+    // EFFECT
+    // 5. R8 := the value
     let value = BigInt.asUintN(32, BigInt(yield* tdx.m.read(tdCell(tdx, call, field.word))));
     if (field.isWide)
       value |= BigInt.asUintN(32, BigInt(tdx.m.peek(tdCell(tdx, call, field.word + 1)))) << 32n;

@@ -1,8 +1,11 @@
 /**
- * TDH.MR.EXTEND: extends the build-time measurement with 256 bytes of a page that was added.
+ * TDH.MR.EXTEND: extends the build-time measurement with 256 bytes of an added page.
  *
  * RCX GPA (256-byte aligned, no level); RDX TDR, held exclusively. The measurement itself is not
- * modelled. Source: module notes §3.
+ * modelled.
+ *
+ * Source: ABI Reference 348551, TDH.MR.EXTEND leaf (leaf 16); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_mr_extend.c: tdh_mr_extend().
  */
 import { HELD_TREE } from '../call.ts';
 import { isGuestAccessible, MAPPED, stateOf } from '../entry.ts';
@@ -23,21 +26,26 @@ export const mrExtend: InterfaceFunction = {
     const { rcx, rdx } = call.in;
     let status: S.Status;
 
-    // LOCK: the TDR, exclusively
+    // LOCK
+    // 1. TDR, exclusive
     if ((status = yield* tdrOperand(tdx, call, rdx, S.OPERANDS.RDX, EXCLUSIVE)) !== S.SUCCESS)
       return status;
 
-    // GUARD: TD state and GPA
+    // GUARD
+    // 2. TD state and OP_STATE
     if ((status = tdState(tdx, call)) !== S.SUCCESS) return status;
     if ((status = opStateAmong(tdx, call, IN_INITIALIZED)) !== S.SUCCESS) return status;
+    // 3. GPA
     if (rcx < 0 || rcx % CHUNK_BYTES !== 0 || isBadGpa(tdx, call, rcx)) {
       return S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
     }
 
-    // LOCK: the tree, in the versions that lock it for readers
+    // LOCK
+    // 4. tree (version 1.0)
     if ((status = yield* lockTree(tdx, call)) !== S.SUCCESS) return status;
 
-    // GUARD: the page is there
+    // GUARD
+    // 5. walk to a MAPPED leaf
     yield* walk(tdx, call, gfnOf(rcx), 0);
     if (!isGuestAccessible(call.entry)) return aboutEntry(call, S.EPT_ENTRY_NOT_PRESENT);
     if (stateOf(call.entry) !== MAPPED) return S.EPT_ENTRY_NOT_PRESENT;

@@ -1,7 +1,10 @@
 /**
  * TDH.MR.FINALIZE: closes the build-time measurement; the TD can run from here on.
  *
- * RCX TDR, held exclusively. Source: module notes §3; `commit-order.jsonl`.
+ * RCX TDR, held exclusively.
+ *
+ * Source: ABI Reference 348551, TDH.MR.FINALIZE leaf (leaf 17); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_mr_finalize.c: tdh_mr_finalize().
  */
 import { EXCLUSIVE } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
@@ -10,7 +13,7 @@ import { TDR_LAST } from '../release.ts';
 import * as S from '../status.ts';
 import { IN_INITIALIZED, RUNNABLE, TD } from '../td.ts';
 
-/** The measurement is closed in three writes; what they hold is not modelled. */
+/** Three writes close the measurement; their values are not modelled. */
 const MEASUREMENT_WORDS = 3;
 
 export const mrFinalize: InterfaceFunction = {
@@ -19,20 +22,25 @@ export const mrFinalize: InterfaceFunction = {
   *run(tdx, call) {
     let status: S.Status;
 
-    // LOCK: the TDR, exclusively
+    // LOCK
+    // 1. TDR, exclusive
     if (
       (status = yield* tdrOperand(tdx, call, call.in.rcx, S.OPERANDS.RCX, EXCLUSIVE)) !== S.SUCCESS
     )
       return status;
 
-    // GUARD: TD state
+    // GUARD
+    // 2. TD state and OP_STATE
     if ((status = tdState(tdx, call)) !== S.SUCCESS) return status;
     if ((status = opStateAmong(tdx, call, IN_INITIALIZED)) !== S.SUCCESS) return status;
+    // 3. an initialised vCPU
     if (tdGet(tdx, call, TD.NUM_VCPUS) === 0) return S.NO_VCPUS;
 
-    // EFFECT: the measurement, then OP_STATE
+    // EFFECT
+    // 4. measurement
     for (let i = MEASUREMENT_WORDS - 1; i >= 0; i--)
       yield* tdx.m.write(tdCell(tdx, call, TD.MEASUREMENT + i), 1);
+    // 5. OP_STATE
     yield* tdx.m.write(tdCell(tdx, call, TD.OP_STATE), RUNNABLE);
     return S.SUCCESS;
   },

@@ -1,9 +1,11 @@
 /**
- * TDH.MEM.PAGE.ADD: adds a 4 KiB page with contents to a TD that is being built.
+ * TDH.MEM.PAGE.ADD: adds a 4K page with contents to a TD that is being built.
  *
- * RCX GPA and level 0; RDX TDR; R8 the page; R9 the source page. Holding the TDR exclusively, it
- * takes no OP_STATE or entry lock, and in version 1.5 no tree lock. Source: module notes §3;
- * `commit-order.jsonl`.
+ * RCX GPA and level 0; RDX TDR; R8 the page; R9 the source page. It holds the TDR exclusively, and
+ * so takes no OP_STATE or entry lock, and in version 1.5 no tree lock.
+ *
+ * Source: ABI Reference 348551, TDH.MEM.PAGE.ADD leaf (leaf 2); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_mem_page_add.c: tdh_mem_page_add().
  */
 import { PAGE_BYTES } from '../../machine/memory.ts';
 import { HELD_TREE } from '../call.ts';
@@ -31,29 +33,39 @@ export const pageAdd: InterfaceFunction = {
   *run(tdx, call) {
     let status: S.Status;
 
-    // LOCK: the TDR, exclusively
+    // LOCK
+    // 1. TDR, exclusive
     if (
       (status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, EXCLUSIVE)) !== S.SUCCESS
     )
       return status;
 
-    // GUARD: TD state and GPA
+    // GUARD
+    // 2. TD state and OP_STATE
     if ((status = tdState(tdx, call)) !== S.SUCCESS) return status;
     if ((status = opStateAmong(tdx, call, IN_INITIALIZED)) !== S.SUCCESS) return status;
+    // 3. GPA and level
     if ((status = mappingOperand(tdx, call, 0, 0)) !== S.SUCCESS) return status;
 
-    // LOCK: the tree, in the versions that lock it for this function
+    // LOCK
+    // 4. tree (version 1.0)
     if ((status = yield* lockTree(tdx, call)) !== S.SUCCESS) return status;
 
-    // GUARD: the entry, the pages
+    // GUARD
+    // 5. walk; entry state
     if ((status = yield* walkTo(tdx, call, gfnOf(call.in.rcx), 0)) !== S.SUCCESS) return status;
     if ((status = requireState(call, setOf(FREE))) !== S.SUCCESS) return status;
+    // 6. source page
     if (isBadSource(tdx, call.in.r9, PAGE_BYTES)) return S.on(S.OPERAND_INVALID, S.OPERANDS.R9);
+    // 7. new page: free, exclusive
     if ((status = yield* newPageOperand(tdx, call, call.in.r8, 0)) !== S.SUCCESS) return status;
 
-    // EFFECT: contents, entry, count, PAMT. The source lies outside what this specification models: all zeroes
+    // EFFECT
+    // 8. contents: zeroes, since the source is not modelled
     tdx.memory.zero(call.page);
+    // 9. entry := MAPPED
     yield* tdx.writeEntry(call, call.entryCell, entry(MAPPED, call.page));
+    // 10. CHLDCNT; PAMT
     yield* tdx.m.add(tdCell(tdx, call, TD.CHLDCNT), 1);
     yield* assignPage(tdx, call.page, 0, call.tdr);
     return S.SUCCESS;

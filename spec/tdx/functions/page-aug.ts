@@ -1,10 +1,14 @@
 /**
- * TDH.MEM.PAGE.AUG: adds a 4 KiB or 2 MiB page that the guest has to accept.
+ * TDH.MEM.PAGE.AUG: adds a 4K or 2M page, which the guest has to accept.
  *
- * RCX GPA and level; RDX TDR; R8 the page. Source: module notes §3; `commit-order.jsonl`.
+ * RCX GPA and level; RDX TDR; R8 the page.
  *
  * Finding F2 (docs/findings.md): in module 1.5 the PENDING entry is published, unlocked, before
- * PAMT says REG. A function that trusts the entry in between stops the platform.
+ * PAMT has the page as REG. A function that trusts the entry in between halts the platform.
+ *
+ * Source: ABI Reference 348551, TDH.MEM.PAGE.AUG leaf (leaf 6); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_mem_page_aug.c: tdh_mem_page_aug();
+ * docs/module-notes.md#non-atomic.
  */
 import { entry, FREE, PENDING, REMOVED, setOf } from '../entry.ts';
 import { SHARED } from '../locks.ts';
@@ -22,24 +26,33 @@ export const pageAug: InterfaceFunction = {
   *run(tdx, call) {
     let status: S.Status;
 
-    // GUARD: operands and TD state
+    // GUARD
+    // 1. TDR, shared
     if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
       return status;
+    // 2. TD state; OP_STATE, shared
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
+    // 3. GPA and level
     if ((status = mappingOperand(tdx, call, 0, 1)) !== S.SUCCESS) return status;
-    const level = call.level;
 
-    // LOCK: the tree, then the entry
+    // LOCK
+    // 4. tree; walk; entry
     if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;
 
-    // GUARD: the entry, then the page
+    // GUARD
+    // 5. entry state
     if ((status = requireState(call, setOf(FREE, REMOVED))) !== S.SUCCESS) return status;
-    if ((status = yield* newPageOperand(tdx, call, call.in.r8, level)) !== S.SUCCESS) return status;
+    // 6. new page: free, exclusive
+    status = yield* newPageOperand(tdx, call, call.in.r8, call.level);
+    if (status !== S.SUCCESS) return status;
 
-    // EFFECT: the entry (this write unlocks it), the count, and only then the PAMT
+    // EFFECT
+    // 7. entry := PENDING; this write unlocks it
     yield* tdx.writeEntry(call, call.entryCell, entry(PENDING, call.page));
-    yield* tdx.m.add(tdCell(tdx, call, TD.CHLDCNT), tdx.geometry.span(level));
-    yield* assignPage(tdx, call.page, level, call.tdr);
+    // 8. CHLDCNT
+    yield* tdx.m.add(tdCell(tdx, call, TD.CHLDCNT), tdx.geometry.span(call.level));
+    // 9. PAMT, only now
+    yield* assignPage(tdx, call.page, call.level, call.tdr);
     return S.SUCCESS;
   },
 };

@@ -1,9 +1,12 @@
 /**
- * TDH.MEM.PAGE.DEMOTE: splits a 2 MiB or 1 GiB leaf into 512 leaves under a new Secure EPT page.
+ * TDH.MEM.PAGE.DEMOTE: splits a 2M or 1G leaf into 512 leaves under a new Secure EPT page.
  *
  * RCX GPA and level; RDX TDR and flags (bit 0 is about L2 VMs); R8 the new page. A blocked leaf
- * comes out unblocked. Interruptible before it commits. Source: module notes §3;
- * `commit-order.jsonl`.
+ * comes out unblocked. The function is interruptible before it commits.
+ *
+ * Source: ABI Reference 348551, TDH.MEM.PAGE.DEMOTE leaf (leaf 15); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_mem_page_demote.c: tdh_mem_page_demote();
+ * docs/module-notes.md#release-order.
  */
 import { HELD_RANGE } from '../call.ts';
 import {
@@ -36,7 +39,7 @@ import * as S from '../status.ts';
 import { IN_BUILD_OR_RUN, TD } from '../td.ts';
 import { unblocked } from './page-relocate.ts';
 
-/** RDX bit 0: which L2 VMs get a table, too. */
+/** RDX bit 0: the L2 VMs that get a table as well. */
 const L2_ADD_MODE = 1;
 const SPLITTABLE = setOf(MAPPED, BLOCKED, PENDING, PENDING_BLOCKED);
 
@@ -47,50 +50,66 @@ export const pageDemote: InterfaceFunction = {
     const { m, memory, pamt, geometry } = tdx;
     let status: S.Status;
 
-    // GUARD: operands and TD state
+    // GUARD
+    // 1. flags; TDR, shared
     if (flagsOf(call.in.rdx) > L2_ADD_MODE) return S.on(S.OPERAND_INVALID, S.OPERANDS.RDX);
     const tdr = withoutFlags(call.in.rdx);
     if ((status = yield* tdrOperand(tdx, call, tdr, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
       return status;
+    // 2. TD state; OP_STATE, shared
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
+    // 3. GPA and level
     if ((status = mappingOperand(tdx, call, 1, 2)) !== S.SUCCESS) return status;
-    const level = call.level;
 
-    // LOCK: the tree, then the entry
+    // LOCK
+    // 4. tree; walk; entry
     if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;
 
-    // GUARD: the entry; no vCPU can still have it in its TLB; the new page
+    // GUARD
+    // 5. entry state
     if ((status = requireState(call, SPLITTABLE)) !== S.SUCCESS) return status;
+    const { level } = call;
     const page = geometry.align(pageOf(call.entry), level);
-    call.entry = entry(stateOf(call.entry), page); // without the accept counter, also for what is reported
+    call.entry = entry(stateOf(call.entry), page); // reported without the accept counter, too
+    // 6. PAMT agrees with the tree
     const meta = yield* m.read(pamt.meta(page, level));
-    if (Pamt.typeOf(meta) !== REG) return S.MODULE_HALT; // tree and PAMT disagree: the module's internal check
+    if (Pamt.typeOf(meta) !== REG) return S.MODULE_HALT;
+    // 7. no vCPU can have it in its TLB
     const bepoch = pamt.bepoch(page, level);
     if ((status = yield* requireBlockedAndTracked(tdx, call, bepoch)) !== S.SUCCESS) return status;
+    // 8. new page: free, exclusive
     if ((status = yield* newPageOperand(tdx, call, call.in.r8, 0)) !== S.SUCCESS) return status;
 
-    // EFFECT: the new page is filled before anything can still fail; nobody sees it yet
+    // EFFECT
+    // 9. new page filled, unlinked; the call can still fail
     const span = geometry.span(level - 1);
     const state = unblocked(stateOf(call.entry));
     memory.zero(call.page);
     for (let i = 0; i < geometry.fanout; i++)
       m.poke(memory.word(call.page, i), entry(state, page + i * span));
 
-    // GUARD: interrupts. LOCK: the PAMT entry of the range
+    // GUARD
+    // 10. no interrupt
     if (tdx.interruptPending(call)) {
       call.rcx = call.in.rcx;
       call.rdx = call.in.rdx;
       return S.INTERRUPTED_RESTARTABLE;
     }
+
+    // LOCK
+    // 11. PAMT entry of the range
     const taken = yield* tdx.acquire(call, HELD_RANGE, pamt.lock(page, level), EXCLUSIVE);
     if (!taken) return S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
 
-    // EFFECT: PAMT of the parts and of the range; the entry; the new page (owner before type); the count
+    // EFFECT
+    // 12. PAMT of the parts and of the range
     for (let i = 0; i < geometry.fanout; i++)
       yield* assignPage(tdx, page + i * span, level - 1, call.tdr);
     yield* freePage(tdx, page, level);
     yield* tdx.release(call, HELD_RANGE);
+    // 13. entry := NL_MAPPED
     yield* tdx.writeEntry(call, call.entryCell, entry(NL_MAPPED, call.page) | lockBit(call));
+    // 14. PAMT of the new page, owner before type; CHLDCNT
     yield* m.write(pamt.meta(call.page, 0), Pamt.pack(NDA, call.tdr));
     yield* m.write(pamt.meta(call.page, 0), Pamt.pack(EPT, call.tdr));
     yield* m.add(tdCell(tdx, call, TD.CHLDCNT), 1);

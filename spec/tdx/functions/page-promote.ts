@@ -3,8 +3,11 @@
  * page.
  *
  * RCX GPA and level of the entry that points to the page; RDX TDR. Returns the freed page's HPA in
- * RCX. An NL_BLOCKED entry comes out unblocked. Interruptible before it commits. Source: module
- * notes §3; `commit-order.jsonl`.
+ * RCX. An NL_BLOCKED entry comes out unblocked. The function is interruptible before it commits.
+ *
+ * Source: ABI Reference 348551, TDH.MEM.PAGE.PROMOTE leaf (leaf 23); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_mem_page_promote.c: tdh_mem_page_promote(),
+ * is_sept_page_valid_for_merge(); docs/module-notes.md#release-order.
  */
 import type { Steps } from '../../machine/step.ts';
 import { HELD_ENTRY, HELD_RANGE, type Call } from '../call.ts';
@@ -54,57 +57,65 @@ export const pagePromote: InterfaceFunction = {
     const { pamt, geometry } = tdx;
     let status: S.Status;
 
-    // GUARD: operands and TD state
+    // GUARD
+    // 1. version; TDR, shared
     noL2Pages(call);
     if ((status = versionUpTo1(call)) !== S.SUCCESS) return status;
     if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
       return status;
+    // 2. TD state; OP_STATE, shared
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
+    // 3. GPA and level
     if ((status = mappingOperand(tdx, call, 1, 2)) !== S.SUCCESS) return status;
-    const level = call.level;
 
-    // LOCK: the tree, the entry, the S-EPT page
+    // LOCK
+    // 4. tree; walk; entry
     if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;
+    // 5. entry state; S-EPT page
     if ((status = requireState(call, setOf(NL_MAPPED, NL_BLOCKED))) !== S.SUCCESS) return status;
+    const { level } = call;
     const table = pageOf(call.entry);
     if ((status = yield* implicitPage(tdx, call, table, 0, EPT)) !== S.SUCCESS) return status;
 
-    // GUARD: no vCPU can still walk through the page
+    // GUARD
+    // 6. no vCPU can walk through the page any more
     const bepoch = pamt.bepoch(table, 0);
     if ((status = yield* requireBlockedAndTracked(tdx, call, bepoch)) !== S.SUCCESS) return status;
 
-    // LOCK: every child; GUARD: they are one range in one state
+    // LOCK and GUARD
+    // 7. every child; they are one range in one state
     const children = yield* lockChildren(tdx, call, table, level);
     status = children.status;
+    // 8. no interrupt
     if (status === S.SUCCESS && tdx.interruptPending(call)) {
       call.rcx = call.in.rcx;
       call.rdx = call.in.rdx;
       status = S.INTERRUPTED_RESTARTABLE;
     }
+    // 9. PAMT entry of the range
     const page = geometry.align(pageOf(children.first), level);
     if (status === S.SUCCESS) {
       const taken = yield* tdx.acquire(call, HELD_RANGE, pamt.lock(page, level), EXCLUSIVE);
       if (!taken) status = S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
     }
-    if (status !== S.SUCCESS) {
-      for (let i = 0; i < children.locked; i++)
-        yield* tdx.unlockEntry(call, tdx.memory.word(table, i));
-      return status;
-    }
+    if (status !== S.SUCCESS) return yield* unlockChildren(tdx, call, table, children, status);
 
-    // EFFECT: PAMT of the range and of its parts; the entry becomes the leaf; count and S-EPT page
+    // EFFECT
+    // 10. PAMT of the range and of its parts
     yield* mergePages(tdx, page, level);
     for (let i = 0; i < geometry.fanout; i++)
       yield* freePage(tdx, page + i * geometry.span(level - 1), level - 1);
     yield* tdx.release(call, HELD_RANGE);
-    const first = yield* tdx.m.read(tdx.memory.word(table, 0)); // as it is now: a host may have asked for priority
+    // 11. entry := the first child, reread: a host may have requested priority
+    const first = yield* tdx.m.read(tdx.memory.word(table, 0));
     const leaf = (first & ~ENTRY_LOCK) | lockBit(call);
     yield* tdx.writeEntry(call, call.entryCell, leaf);
+    // 12. CHLDCNT; S-EPT page: free
     yield* tdx.m.add(tdCell(tdx, call, TD.CHLDCNT), -1);
     yield* freePage(tdx, table, 0);
-    // the children stay locked in a page that is nobody's table any more: as locks they are gone
+    // the children stay locked in a page that is no table any more: these locks are gone
     for (let i = 0; i < children.locked; i++)
-      tdx.locks.tell('released', tdx.memory.word(table, i), EXCLUSIVE);
+      tdx.locks.notify('released', tdx.memory.word(table, i), EXCLUSIVE);
     call.rcx = addressOf(tdx, table);
     return S.SUCCESS;
   },
@@ -112,15 +123,27 @@ export const pagePromote: InterfaceFunction = {
 
 interface Children {
   readonly status: S.Status;
-  /** How many children are locked. */
+  /** Number of children that are locked. */
   readonly locked: number;
   readonly first: Entry;
 }
 
+/** Unlocks the children of a refused call. */
+function* unlockChildren(
+  tdx: TdxModule,
+  call: Call,
+  table: number,
+  { locked }: Children,
+  status: S.Status,
+): Steps<S.Status> {
+  for (let i = 0; i < locked; i++) yield* tdx.unlockEntry(call, tdx.memory.word(table, i));
+  return status;
+}
+
 /**
  * Locks the children one after the other. The first must be MAPPED or PENDING at an address aligned
- * to the merged size; each next must be the previous one plus a page: the same state, the same
- * attributes, the next address. The accept counters of 2 MiB PENDING leaves are not compared.
+ * to the merged size. Each other one must be the previous one plus a page: same state, same
+ * attributes, next address. The accept counters of 2M PENDING leaves are not compared.
  */
 function* lockChildren(tdx: TdxModule, call: Call, table: number, level: number): Steps<Children> {
   const { fanout } = tdx.geometry;

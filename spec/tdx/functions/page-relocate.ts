@@ -1,8 +1,10 @@
 /**
- * TDH.MEM.PAGE.RELOCATE: moves a 4 KiB private page to another physical page, and unblocks it.
+ * TDH.MEM.PAGE.RELOCATE: moves a 4K private page to another physical page, and unblocks it.
  *
- * RCX GPA and level 0; RDX TDR; R8 the new page. Returns the old page's HPA in RCX. Source: module
- * notes §3; `commit-order.jsonl`.
+ * RCX GPA and level 0; RDX TDR; R8 the new page. Returns the old page's HPA in RCX.
+ *
+ * Source: ABI Reference 348551, TDH.MEM.PAGE.RELOCATE leaf (leaf 5); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_mem_page_relocate.c: tdh_mem_page_relocate().
  */
 import {
   BLOCKED,
@@ -27,7 +29,7 @@ import { findEntry, requireBlockedAndTracked, requireState } from '../sept.ts';
 import * as S from '../status.ts';
 import { IN_BUILD_OR_RUN } from '../td.ts';
 
-/** A relocated entry comes out unblocked; other states stay. */
+/** The unblocked state of a leaf; states that are not blocked stay. */
 export const unblocked = (state: EntryState): EntryState =>
   state === BLOCKED ? MAPPED : state === PENDING_BLOCKED ? PENDING : state;
 
@@ -37,29 +39,39 @@ export const pageRelocate: InterfaceFunction = {
   *run(tdx, call) {
     let status: S.Status;
 
-    // GUARD: operands and TD state
+    // GUARD
+    // 1. TDR, shared
     if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
       return status;
+    // 2. TD state; OP_STATE, shared
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
+    // 3. GPA and level
     if ((status = mappingOperand(tdx, call, 0, 0)) !== S.SUCCESS) return status;
 
-    // LOCK: the tree, the entry, then the old page
+    // LOCK
+    // 4. tree; walk; entry
     if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;
+    // 5. entry state; R8 is another page
     if ((status = requireState(call, LEAVES)) !== S.SUCCESS) return status;
     const old = pageOf(call.entry);
     if (call.in.r8 === addressOf(tdx, old)) return S.on(S.OPERAND_INVALID, S.OPERANDS.R8);
+    // 6. old page
     if ((status = yield* implicitPage(tdx, call, old, 0, REG)) !== S.SUCCESS) return status;
 
-    // GUARD: no vCPU can still have the old page in its TLB; the new one is free
+    // GUARD
+    // 7. no vCPU can have the old page in its TLB
     const bepoch = tdx.pamt.bepoch(old, 0);
     if ((status = yield* requireBlockedAndTracked(tdx, call, bepoch)) !== S.SUCCESS) return status;
+    // 8. new page: free, exclusive
     if ((status = yield* newPageOperand(tdx, call, call.in.r8, 0)) !== S.SUCCESS) return status;
 
-    // EFFECT: contents, PAMT of both pages, entry
+    // EFFECT
+    // 9. contents; PAMT of both pages
     if (!isPending(call.entry)) tdx.memory.copy(old, call.page);
     yield* freePage(tdx, old, 0);
     yield* assignPage(tdx, call.page, 0, call.tdr);
-    const moved = (call.entry & ~PAGE_MASK) | call.page; // lock and host priority are those of the value read
+    // 10. entry := new page; lock and host-priority bits of the value that was read
+    const moved = (call.entry & ~PAGE_MASK) | call.page;
     yield* tdx.writeEntry(call, call.entryCell, withState(moved, unblocked(stateOf(call.entry))));
     call.rcx = addressOf(tdx, old);
     return S.SUCCESS;

@@ -1,9 +1,11 @@
 /**
- * TDH.PHYMEM.PAGE.RDMD: reads the PAMT entry of a page, of whatever size the page is assigned at.
+ * TDH.PHYMEM.PAGE.RDMD: reads the PAMT entry of a page, at the size at which the page is assigned.
  *
  * RCX the page. Returns its type in RCX, its owner in RDX, its size in R8; for private memory and
- * Secure EPT pages also its BEPOCH in R9. Source: module notes §3; `locks.json`;
- * tdh_phymem_page_rdmd.c of the public module source.
+ * Secure EPT pages also its BEPOCH in R9.
+ *
+ * Source: ABI Reference 348551, TDH.PHYMEM.PAGE.RDMD leaf (leaf 24); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_phymem_page_rdmd.c: tdh_phymem_page_rdmd().
  */
 import { HELD_PAGE, type Call } from '../call.ts';
 import { SHARED } from '../locks.ts';
@@ -19,14 +21,19 @@ export const phymemPageRdmd: InterfaceFunction = {
   *run(tdx, call) {
     const { rcx } = call.in;
 
-    // GUARD: the address. LOCK: the page
+    // GUARD
+    // 1. address
     if (isBadAddress(tdx, rcx, 1)) return S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
     const page = pageNumber(tdx, rcx);
     if (page < 0) return S.on(S.OPERAND_ADDR_RANGE_ERROR, S.OPERANDS.RCX);
+
+    // LOCK
+    // 2. page, shared, at its size
     const size = yield* walkPamt(tdx, call, HELD_PAGE, page, SHARED);
     if (size < 0) return S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
 
-    // EFFECT: none; the entry is reported
+    // EFFECT
+    // 3. RCX, RDX, R8, R9 := the PAMT entry
     reportPage(tdx, call, page, size);
     const bepoch = yield* tdx.m.read(tdx.pamt.bepoch(page, size));
     if (call.rcx === REG || call.rcx === EPT) call.r9 = bepoch;
@@ -34,7 +41,7 @@ export const phymemPageRdmd: InterfaceFunction = {
   },
 };
 
-/** Type in RCX, owner in RDX, size in R8. A free page still names the owner that it had last. */
+/** Reports type in RCX, owner in RDX, size in R8. A free page still has its last owner. */
 export function reportPage(tdx: TdxModule, call: Call, page: number, size: number): void {
   const owner = tdx.pamt.owner(page, size);
   call.rcx = tdx.pamt.type(page, size);

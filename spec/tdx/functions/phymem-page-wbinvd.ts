@@ -1,8 +1,10 @@
 /**
  * TDH.PHYMEM.PAGE.WBINVD: writes back and invalidates the cache lines of a free page.
  *
- * RCX the page, with the HKID under which it is cached, whichever that is. Source: life-cycle notes
- * §2.
+ * RCX the page, with the HKID under which it is cached; any HKID is accepted.
+ *
+ * Source: ABI Reference 348551, TDH.PHYMEM.PAGE.WBINVD leaf (leaf 41); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_phymem_page_wbinvd.c: tdh_phymem_page_wbinvd().
  */
 import { HELD_PAGE } from '../call.ts';
 import { SHARED } from '../locks.ts';
@@ -20,7 +22,8 @@ export const phymemPageWbinvd: InterfaceFunction = {
   *run(tdx, call) {
     const { rcx } = call.in;
 
-    // GUARD: the page, without its HKID. LOCK: the page, shared
+    // GUARD and LOCK
+    // 1. page, without its HKID: free, shared
     if (rcx < 0 || rcx >= MAX_PA) return S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
     const hpa = rcx % 2 ** tdx.platform.hkidShift;
     return yield* pageOperand(tdx, call, HELD_PAGE, hpa, S.OPERANDS.RCX, SHARED, NDA);

@@ -1,10 +1,13 @@
 /**
- * TDH.MEM.RANGE.BLOCK: makes an entry, leaf or table, untranslatable, and stamps it with the
- * current TD_EPOCH.
+ * TDH.MEM.RANGE.BLOCK: blocks an entry, leaf or table, so that nothing translates through it, and
+ * stamps its page with the current TD_EPOCH.
  *
  * RCX GPA and level; RDX TDR. The tree is locked exclusively; the PAMT entry whose BEPOCH is
  * written is not locked. A blocked table hides everything below it from host and guest alike.
- * Source: module notes §3; epoch notes, rule 1.
+ *
+ * Source: ABI Reference 348551, TDH.MEM.RANGE.BLOCK leaf (leaf 7); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_mem_range_block.c: tdh_mem_range_block(), block_sept_entry();
+ * docs/module-notes.md#tlb-tracking.
  */
 import {
   ALL_BLOCKED,
@@ -48,27 +51,33 @@ export const rangeBlock: InterfaceFunction = {
     const { m, pamt, geometry } = tdx;
     let status: S.Status;
 
-    // GUARD: operands and TD state
+    // GUARD
+    // 1. TDR, shared
     if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
       return status;
+    // 2. TD state; OP_STATE, shared
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
+    // 3. GPA and level
     if ((status = mappingOperand(tdx, call, 0, tdGet(tdx, call, TD.ROOT_LEVEL))) !== S.SUCCESS)
       return status;
-    const level = call.level;
 
-    // LOCK: the tree, then the entry
+    // LOCK
+    // 4. tree, exclusive; walk; entry
     if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;
 
-    // GUARD: the entry
+    // GUARD
+    // 5. entry state
     if (among(ALL_BLOCKED, call.entry)) return aboutEntry(call, S.GPA_RANGE_ALREADY_BLOCKED);
     if ((status = requireState(call, BLOCKABLE)) !== S.SUCCESS) return status;
 
-    // EFFECT: the entry without its accept counter, then BEPOCH := TD_EPOCH
-    const size = isTable(call.entry) ? 0 : level;
+    // EFFECT
+    // 6. entry := blocked, without its accept counter
+    const size = isTable(call.entry) ? 0 : call.level;
     const page = geometry.align(pageOf(call.entry), size);
     const state = TO_BLOCKED.get(stateOf(call.entry)) as EntryState; // BLOCKABLE are the keys
     if (!(yield* updateEntry(tdx, call, entry(state, page) | lockBit(call))))
       return aboutEntry(call, S.OPERAND_BUSY);
+    // 7. BEPOCH := TD_EPOCH
     const epoch = yield* m.read(tdCell(tdx, call, TD.TD_EPOCH));
     yield* m.write(pamt.bepoch(page, size), epoch);
     return S.SUCCESS;

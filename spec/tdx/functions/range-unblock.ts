@@ -1,8 +1,12 @@
 /**
- * TDH.MEM.RANGE.UNBLOCK: undoes RANGE.BLOCK, once the blocking is known to every vCPU.
+ * TDH.MEM.RANGE.UNBLOCK: undoes RANGE.BLOCK, once every vCPU has left the epoch of the block.
  *
  * RCX GPA and level; RDX TDR. The tree is locked exclusively. TLB_TRACKING_NOT_DONE names the tree
- * as its operand. Source: module notes §3; epoch notes, rules 5-7.
+ * as its operand.
+ *
+ * Source: ABI Reference 348551, TDH.MEM.RANGE.UNBLOCK leaf (leaf 39); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_mem_range_unblock.c: tdh_mem_range_unblock();
+ * docs/module-notes.md#tlb-tracking.
  */
 import {
   ALL_BLOCKED,
@@ -38,27 +42,34 @@ export const rangeUnblock: InterfaceFunction = {
   *run(tdx, call) {
     let status: S.Status;
 
-    // GUARD: operands and TD state
+    // GUARD
+    // 1. TDR, shared
     if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
       return status;
+    // 2. TD state; OP_STATE, shared
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
+    // 3. GPA and level
     if ((status = mappingOperand(tdx, call, 0, tdGet(tdx, call, TD.ROOT_LEVEL))) !== S.SUCCESS)
       return status;
-    const level = call.level;
 
-    // LOCK: the tree, then the entry
+    // LOCK
+    // 4. tree, exclusive; walk; entry
     if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;
 
-    // GUARD: the entry, and that no vCPU still runs from before the block
+    // GUARD
+    // 5. entry state
     if ((status = requireState(call, ALL_BLOCKED)) !== S.SUCCESS) return status;
     const page = pageOf(call.entry);
+    // 6. no vCPU in the guest since before the block
     if (tdGet(tdx, call, TD.OP_STATE) === RUNNABLE) {
-      const bepoch = yield* tdx.m.read(tdx.pamt.bepoch(page, isTable(call.entry) ? 0 : level));
+      const size = isTable(call.entry) ? 0 : call.level;
+      const bepoch = yield* tdx.m.read(tdx.pamt.bepoch(page, size));
       const tracked = yield* isTracked(tdx, call, bepoch);
       if (!tracked) return S.on(S.TLB_TRACKING_NOT_DONE, S.OPERANDS.SEPT_TREE);
     }
 
-    // EFFECT: the entry; this write unlocks it
+    // EFFECT
+    // 7. entry := unblocked; this write unlocks it
     const state = TO_UNBLOCKED.get(stateOf(call.entry)) as EntryState; // ALL_BLOCKED are the keys
     yield* tdx.writeEntry(call, call.entryCell, entry(state, page));
     return S.SUCCESS;

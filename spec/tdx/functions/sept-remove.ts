@@ -2,7 +2,10 @@
  * TDH.MEM.SEPT.REMOVE: removes an empty Secure EPT page from the tree.
  *
  * RCX GPA and level of the entry that points to the page; RDX TDR. Returns the page's HPA in RCX.
- * Source: module notes §3; the tree is locked exclusively (`locks.json`).
+ * The tree is locked exclusively.
+ *
+ * Source: ABI Reference 348551, TDH.MEM.SEPT.REMOVE leaf (leaf 30); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_mem_sept_remove.c: tdh_mem_sept_remove().
  */
 import { among, FREE, NL_BLOCKED, NL_MAPPED, pageOf, setOf } from '../entry.ts';
 import { SHARED } from '../locks.ts';
@@ -31,28 +34,37 @@ export const septRemove: InterfaceFunction = {
   *run(tdx, call) {
     let status: S.Status;
 
-    // GUARD: operands and TD state
+    // GUARD
+    // 1. version; TDR, shared
     noL2Pages(call);
     if ((status = versionUpTo1(call)) !== S.SUCCESS) return status;
     if ((status = yield* tdrOperand(tdx, call, call.in.rdx, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
       return status;
+    // 2. TD state; OP_STATE, shared
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
+    // 3. GPA and level
     if ((status = mappingOperand(tdx, call, 1, tdGet(tdx, call, TD.ROOT_LEVEL))) !== S.SUCCESS)
       return status;
 
-    // LOCK: the tree, the entry, then the page it points to
+    // LOCK
+    // 4. tree, exclusive; walk; entry
     if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;
+    // 5. entry state; S-EPT page
     if ((status = requireState(call, setOf(NL_MAPPED, NL_BLOCKED))) !== S.SUCCESS) return status;
     const page = pageOf(call.entry);
     if ((status = yield* implicitPage(tdx, call, page, 0, EPT)) !== S.SUCCESS) return status;
 
-    // GUARD: no vCPU can still walk through it, and nothing is mapped below it
+    // GUARD
+    // 6. no vCPU can walk through the page any more
     const bepoch = tdx.pamt.bepoch(page, 0);
     if ((status = yield* requireBlockedAndTracked(tdx, call, bepoch)) !== S.SUCCESS) return status;
+    // 7. every entry FREE
     if (!isEmpty(tdx, page)) return aboutEntry(call, S.EPT_PAGE_NOT_FREE);
 
-    // EFFECT: the entry (this write unlocks it), the count, the page
+    // EFFECT
+    // 8. entry := FREE; this write unlocks it
     yield* tdx.writeEntry(call, call.entryCell, FREE);
+    // 9. CHLDCNT; PAMT; RCX
     yield* tdx.m.add(tdCell(tdx, call, TD.CHLDCNT), -1);
     yield* freePage(tdx, page, 0);
     call.rcx = addressOf(tdx, page);
@@ -60,7 +72,7 @@ export const septRemove: InterfaceFunction = {
   },
 };
 
-/** Are all entries exactly FREE? REMOVED, which migration leaves behind, counts as used. */
+/** Whether all entries are FREE. REMOVED, which migration leaves behind, counts as used. */
 function isEmpty(tdx: TdxModule, table: number): boolean {
   const free = setOf(FREE);
   for (let i = 0; i < tdx.geometry.fanout; i++) {

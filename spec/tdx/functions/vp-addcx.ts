@@ -1,8 +1,11 @@
 /**
- * TDH.VP.ADDCX: gives a vCPU that is not yet initialised one more page.
+ * TDH.VP.ADDCX: adds a page to a vCPU that is not yet initialised.
  *
- * RCX the page; RDX TDVPR, held exclusively and let go of first. Up to 15 pages, whatever the
- * number of L2 VMs. Source: life-cycle notes §2; `lifecycle-locks.json`.
+ * RCX the page; RDX TDVPR, held exclusively and released first. A vCPU takes up to 15 pages,
+ * whatever the number of L2 VMs.
+ *
+ * Source: ABI Reference 348551, TDH.VP.ADDCX leaf (leaf 4); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_vp_addcx.c: tdh_vp_addcx(); docs/module-notes.md#life-cycle.
  */
 import { HELD_OP_STATE, HELD_PAGE, HELD_TDR } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';
@@ -30,21 +33,26 @@ export const vpAddcx: InterfaceFunction = {
     const { rcx, rdx } = call.in;
     let status: S.Status;
 
-    // LOCK: the TDVPR, exclusively, and the TDR that owns it
+    // LOCK
+    // 1. TDVPR, exclusive; TDR, shared
     if ((status = yield* tdvprOperand(tdx, call, rdx, S.OPERANDS.RDX, EXCLUSIVE)) !== S.SUCCESS)
       return status;
     if ((status = yield* implicitTdr(tdx, call, ownerOfTdvpr(tdx, call.tdvpr))) !== S.SUCCESS)
       return status;
 
-    // GUARD: TD state, the vCPU, the page
+    // GUARD
+    // 2. TD state; OP_STATE, shared
     if ((status = yield* tdStateLocked(tdx, call, IN_INITIALIZED)) !== S.SUCCESS) return status;
+    // 3. vCPU state; room for one more page
     if (vpGet(tdx, call, VP.STATE) !== VCPU_UNINITIALIZED) return S.VCPU_STATE_INCORRECT;
     const pages = vpGet(tdx, call, VP.NUM_PAGES);
     if (pages === MAX_TDVPS_PAGES) return S.TDCX_NUM_INCORRECT;
+    // 4. page: free, exclusive
     status = yield* pageOperand(tdx, call, HELD_PAGE, rcx, S.OPERANDS.RCX, EXCLUSIVE, NDA);
     if (status !== S.SUCCESS) return status;
 
-    // EFFECT: the page, the counts, PAMT
+    // EFFECT
+    // 5. page zeroed; number of pages; CHLDCNT; PAMT
     memory.zero(call.page);
     yield* m.write(vpCell(tdx, call, VP.NUM_PAGES), pages + 1);
     yield* m.add(tdCell(tdx, call, TD.CHLDCNT), 1);

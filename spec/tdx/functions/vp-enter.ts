@@ -4,9 +4,13 @@
  * RCX TDVPR and flags in bits 53:52. On success the vCPU is in the guest, and keeps the locks of
  * its TDVPR and of the TDR until the TD exit (guest/td-exit.ts). A call that is refused for
  * TD_EPOCH leaves the vCPU associated with the LP; one that is refused for SEPT_TREE has updated
- * VCPU_EPOCH, too. While zero-step mitigation lists a GPA that still faults, the answer is an EPT
- * violation without an entry. Source: module notes §3 and §7; epoch notes, rule 3;
- * `commit-order.jsonl`, `locks.json`.
+ * VCPU_EPOCH as well. While zero-step mitigation lists a GPA that still faults, the call returns an
+ * EPT violation without an entry.
+ *
+ * Source: ABI Reference 348551, TDH.VP.ENTER leaf (leaf 0); intel/tdx-module 1.5.01,
+ * src/td_transitions/tdh_vp_enter.c: tdh_vp_enter(), handle_stepping_filter();
+ * src/common/helpers/helpers.c: check_and_associate_vcpu(), adjust_tlb_tracking_state();
+ * docs/module-notes.md#tlb-tracking, docs/module-notes.md#refused-calls.
  */
 import type { Steps } from '../../machine/step.ts';
 import {
@@ -41,8 +45,8 @@ import { tdvpsAllocated } from '../vcpu.ts';
 
 const FLAGS = 2 ** 52;
 /**
- * HOST_RECOVERABILITY_HINT and RESUME_L1, of no use without trap-like exits and L2 VMs. What is
- * above is reserved.
+ * HOST_RECOVERABILITY_HINT and RESUME_L1, which are invalid without trap-like exits and L2 VMs. The
+ * bits above are reserved.
  */
 const ALL_FLAGS = 3;
 
@@ -55,48 +59,59 @@ export const vpEnter: InterfaceFunction = {
     const invalid = S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
     let status: S.Status;
 
-    // GUARD: flags
+    // GUARD
+    // 1. flags
     const flags = Math.floor(rcx / FLAGS);
     if (rcx < 0 || flags > ALL_FLAGS) return invalid;
 
-    // LOCK: the TDVPR and the TDR that owns it, both shared
+    // LOCK
+    // 2. TDVPR, shared; TDR, shared
     const tdvpr = rcx - flags * FLAGS;
     if ((status = yield* tdvprOperand(tdx, call, tdvpr, S.OPERANDS.RCX, SHARED)) !== S.SUCCESS)
       return status;
     if ((status = yield* implicitTdr(tdx, call, ownerOfTdvpr(tdx, call.tdvpr))) !== S.SUCCESS)
       return status;
 
-    // GUARD: TD state, the vCPU
+    // GUARD
+    // 3. TD state; OP_STATE, shared
     if ((status = yield* tdStateLocked(tdx, call, IN_RUNNABLE)) !== S.SUCCESS) return status;
+    // 4. vCPU pages and state
     if ((status = tdvpsAllocated(tdx, call)) !== S.SUCCESS) return status;
     if ((yield* m.read(vpCell(tdx, call, VP.STATE))) !== VCPU_READY) return S.VCPU_STATE_INCORRECT;
 
-    // EFFECT: association, which no later refusal undoes
-    const place = vpCell(tdx, call, VP.ASSOC_LPID);
-    const isNew = yield* m.cmpxchg(place, 0, lp + 1);
+    // EFFECT
+    // 5. association, which no later refusal undoes
+    const association = vpCell(tdx, call, VP.ASSOC_LPID);
+    const isNew = yield* m.cmpxchg(association, 0, lp + 1);
     if (isNew) yield* m.add(tdCell(tdx, call, TD.NUM_ASSOC_VCPUS), 1);
-    else if (m.peek(place) !== lp + 1) return S.VCPU_ASSOCIATED;
+    else if (m.peek(association) !== lp + 1) return S.VCPU_ASSOCIATED;
     if (flags !== 0) return invalid;
 
-    // LOCK: the epoch, against TRACK; EFFECT: the vCPU counts among those that entered in it
+    // LOCK
+    // 6. epoch, shared, against TRACK
     const taken = yield* tdx.acquire(call, HELD_EPOCH, tdCell(tdx, call, TD.EPOCH_LOCK), SHARED);
     if (!taken) return S.on(S.OPERAND_BUSY, S.OPERANDS.TD_EPOCH);
+
+    // EFFECT
+    // 7. REFCOUNT of the epoch + 1; epoch released
     const epoch = tdGet(tdx, call, TD.TD_EPOCH);
     yield* m.add(tdCell(tdx, call, refcountOf(epoch)), 1);
     yield* tdx.release(call, HELD_EPOCH);
+    // 8. in a new epoch a flush, unless the LP is new to the vCPU
     if (epoch !== vpGet(tdx, call, VP.VCPU_EPOCH)) {
-      // an LP that is new to the vCPU holds none of its translations
       if (!isNew) for (const listener of tdx.listeners) listener.tlbFlushed?.(call.tdvpr);
       yield* m.write(vpCell(tdx, call, VP.VCPU_EPOCH), epoch);
     }
 
-    // GUARD: zero-step mitigation; a refusal takes the vCPU back out of the epoch
+    // GUARD
+    // 9. zero-step mitigation; a refusal undoes step 7
     if ((status = yield* filterSteps(tdx, call)) !== S.SUCCESS) {
       yield* m.add(tdCell(tdx, call, refcountOf(epoch)), -1);
       return status;
     }
 
-    // EFFECT: the vCPU runs, and keeps what it holds of TDVPR and TDR
+    // EFFECT
+    // 10. vCPU: ACTIVE; it keeps its TDVPR and TDR locked
     yield* tdx.release(call, HELD_OP_STATE);
     yield* tdx.release(call, HELD_TREE);
     yield* m.write(vpCell(tdx, call, VP.STATE), VCPU_ACTIVE);
@@ -107,9 +122,9 @@ export const vpEnter: InterfaceFunction = {
 };
 
 /**
- * With GPAs listed, takes the tree exclusively and walks to each of them. If one still faults,
- * answers with the EPT violation that it would cause; if none does, the tree stays locked until the
- * vCPU enters.
+ * If GPAs are listed, takes the tree exclusively and walks to each of them. If one still faults,
+ * returns the EPT violation that it would cause; if none does, the tree stays locked until the vCPU
+ * enters.
  */
 function* filterSteps(tdx: TdxModule, call: Call): Steps<S.Status> {
   rememberRip(tdx, call.tdvpr);

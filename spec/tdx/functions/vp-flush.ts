@@ -1,8 +1,11 @@
 /**
- * TDH.VP.FLUSH: dissociates a vCPU from the calling LP, whose caches of it are flushed.
+ * TDH.VP.FLUSH: dissociates a vCPU from the calling LP, and flushes the LP's caches of it.
  *
- * RCX TDVPR, held exclusively, so that a running vCPU is busy. Neither FATAL nor OP_STATE is looked
- * at. Source: life-cycle notes §2; `commit-order.jsonl`.
+ * RCX TDVPR, held exclusively, so that a vCPU in the guest is busy. Neither FATAL nor OP_STATE is
+ * checked.
+ *
+ * Source: ABI Reference 348551, TDH.VP.FLUSH leaf (leaf 18); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_vp_flush.c: tdh_vp_flush(); docs/module-notes.md#life-cycle.
  */
 import { HELD_TDR } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';
@@ -29,18 +32,22 @@ export const vpFlush: InterfaceFunction = {
     const { rcx, lp } = call.in;
     let status: S.Status;
 
-    // LOCK: the TDVPR, exclusively, and the TDR that owns it
+    // LOCK
+    // 1. TDVPR, exclusive; TDR, shared
     if ((status = yield* tdvprOperand(tdx, call, rcx, S.OPERANDS.RCX, EXCLUSIVE)) !== S.SUCCESS)
       return status;
     if ((status = yield* implicitTdr(tdx, call, ownerOfTdvpr(tdx, call.tdvpr))) !== S.SUCCESS)
       return status;
 
-    // GUARD: life cycle, the vCPU
+    // GUARD
+    // 2. life cycle
     if (tdGet(tdx, call, TD.LIFECYCLE) !== KEYS_CONFIGURED) return S.TD_KEYS_NOT_CONFIGURED;
+    // 3. vCPU pages; associated with this LP
     if ((status = tdvpsAllocated(tdx, call)) !== S.SUCCESS) return status;
     if (vpGet(tdx, call, VP.ASSOC_LPID) !== lp + 1) return S.VCPU_NOT_ASSOCIATED;
 
-    // EFFECT: the LP forgets the vCPU
+    // EFFECT
+    // 4. flush; association
     for (const listener of tdx.listeners) listener.tlbFlushed?.(call.tdvpr);
     yield* m.write(vpCell(tdx, call, VP.ASSOC_LPID), 0);
     yield* m.add(tdCell(tdx, call, TD.NUM_ASSOC_VCPUS), -1);

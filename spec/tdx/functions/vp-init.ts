@@ -2,8 +2,10 @@
  * TDH.VP.INIT: initialises a vCPU, which is associated with the calling LP from here on.
  *
  * RCX TDVPR, held exclusively; RDX the guest's initial RCX. A call that is refused for
- * IA32_TSC_ADJUST leaves NUM_VCPUS incremented. Source: life-cycle notes §2;
- * `lifecycle-locks.json`.
+ * IA32_TSC_ADJUST leaves NUM_VCPUS incremented.
+ *
+ * Source: ABI Reference 348551, TDH.VP.INIT leaf (leaf 22); intel/tdx-module 1.5.01,
+ * src/vmm_dispatcher/api_calls/tdh_vp_init.c: tdh_vp_init(); docs/module-notes.md#refused-calls.
  */
 import { HELD_OP_STATE, HELD_TDR } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';
@@ -31,18 +33,21 @@ export const vpInit: InterfaceFunction = {
     const { rcx, lp, inject } = call.in;
     let status: S.Status;
 
-    // LOCK: the TDVPR, exclusively, and the TDR that owns it
+    // LOCK
+    // 1. TDVPR, exclusive; TDR, shared
     if ((status = yield* tdvprOperand(tdx, call, rcx, S.OPERANDS.RCX, EXCLUSIVE)) !== S.SUCCESS)
       return status;
     if ((status = yield* implicitTdr(tdx, call, ownerOfTdvpr(tdx, call.tdvpr))) !== S.SUCCESS)
       return status;
 
-    // GUARD: TD state, the vCPU
+    // GUARD
+    // 2. TD state; OP_STATE, shared
     if ((status = yield* tdStateLocked(tdx, call, IN_INITIALIZED)) !== S.SUCCESS) return status;
+    // 3. vCPU pages and state
     if ((status = tdvpsAllocated(tdx, call)) !== S.SUCCESS) return status;
     if (vpGet(tdx, call, VP.STATE) !== VCPU_UNINITIALIZED) return S.VCPU_STATE_INCORRECT;
 
-    // GUARD: an index, taken before it is known to be one, and given back if it is not
+    // 4. index: NUM_VCPUS + 1, then the check, which undoes it
     const count = tdCell(tdx, call, TD.NUM_VCPUS);
     const index = (yield* m.add(count, 1)) - 1;
     if (index >= tdGet(tdx, call, TD.MAX_VCPUS)) {
@@ -51,11 +56,12 @@ export const vpInit: InterfaceFunction = {
     }
     yield* m.write(vpCell(tdx, call, VP.VCPU_INDEX), index);
 
-    // GUARD: the platform; the index stays taken
+    // 5. IA32_TSC_ADJUST; a refusal does not undo step 4
     if (inject === 'tscAdjustMsrChanged')
       return S.on(S.INCONSISTENT_MSR, S.OPERANDS.IA32_TSC_ADJUST);
 
-    // EFFECT: state and association
+    // EFFECT
+    // 6. vCPU: READY; association
     yield* m.write(vpCell(tdx, call, VP.STATE), VCPU_READY);
     yield* m.write(vpCell(tdx, call, VP.ASSOC_LPID), lp + 1);
     yield* m.add(tdCell(tdx, call, TD.NUM_ASSOC_VCPUS), 1);

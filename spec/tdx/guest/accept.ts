@@ -1,15 +1,19 @@
 /**
  * TDG.MEM.PAGE.ACCEPT: the guest accepts a pending page; the module zeroes it and maps it.
  *
- * RCX GPA and level (0 or 1). It takes no tree or OP_STATE lock: the running vCPU's REFCOUNT keeps
- * the tables it walks from being freed. A 2 MiB page is zeroed 4 KiB at a time; an interrupt in
- * between is let in, with the progress kept in the entry. Source: module notes §4;
- * `commit-order.jsonl`.
+ * RCX GPA and level (0 or 1). It takes no tree or OP_STATE lock: the REFCOUNT of the running vCPU
+ * keeps the tables on its way from being freed. A 2M page is zeroed 4K at a time; a pending
+ * interrupt ends the call in between, and the entry keeps the progress.
  *
- * Finding F1 (docs/findings.md): in module 1.5 "is it a leaf?" is decided from the value read
- * before the entry lock, so a page that PAGE.AUG adds in between is answered with
- * PAGE_SIZE_MISMATCH although its size is right. Version 1.0, which has no entry lock, decides on
- * the value that its transaction is about.
+ * Finding F1 (docs/findings.md): in module 1.5 "is it a leaf?" is decided on the value from before
+ * the entry lock, so a page that PAGE.AUG adds in between gets PAGE_SIZE_MISMATCH although its size
+ * is right. Version 1.0, which has no entry lock, decides on the value that its transaction
+ * compares.
+ *
+ * Source: ABI Reference 348551, TDG.MEM.PAGE.ACCEPT leaf (TDCALL leaf 6); intel/tdx-module 1.5.01,
+ * src/td_dispatcher/vm_exits/tdg_mem_page_accept.c: tdg_mem_page_accept(),
+ * check_tdaccept_failure(); src/common/helpers/tdx_locks.h: sept_lock_acquire_guest();
+ * docs/module-notes.md#accept.
  */
 import { RMW, TRY, type Steps, access } from '../../machine/step.ts';
 import { HELD_ENTRY, type Call } from '../call.ts';
@@ -37,7 +41,7 @@ import * as S from '../status.ts';
 import { advanceRip } from '../stepping.ts';
 import { acceptViolation } from './violation.ts';
 
-/** The states that wait for acceptance, and what becomes of them. */
+/** The states that the guest can accept, with the state after that. */
 const ACCEPTED_AS: ReadonlyMap<EntryState, EntryState> = new Map([
   [PENDING, MAPPED],
   [PENDING_EXPORTED_DIRTY, EXPORTED_DIRTY],
@@ -58,40 +62,47 @@ export const pageAccept: InterfaceFunction = {
 function* accept(tdx: TdxModule, call: Call): Steps<S.Status> {
   let status: S.Status;
 
-  // GUARD: the operand
+  // GUARD
+  // 1. GPA and level
   if ((status = mappingOperand(tdx, call, 0, 1)) !== S.SUCCESS) return status;
-  const level = call.level;
-
-  // GUARD: the walk. Stopped above the level by a page that the guest can use already, or by anything else
-  if (!(yield* walk(tdx, call, gfnOf(call.in.rcx), level))) {
+  // 2. walk; it may stop above the level at a page that is accepted already
+  if (!(yield* walk(tdx, call, gfnOf(call.in.rcx), call.askedLevel))) {
     if (isGuestAccessible(call.entry)) return S.on(S.PAGE_ALREADY_ACCEPTED, call.level);
-    return yield* acceptViolation(tdx, call, level);
+    return yield* acceptViolation(tdx, call);
   }
 
-  // LOCK: the entry, on the guest's side
+  // LOCK
+  // 3. entry, as a guest
   const before = call.entry;
   if ((status = yield* lockAsGuest(tdx, call)) !== S.SUCCESS) return status;
 
-  // GUARD: the entry as it is now
+  // GUARD
+  // 4. entry state
+  const { level } = call;
   const now = call.entry;
   const decidedOn = tdx.locking('TDG.MEM.PAGE.ACCEPT').entryLock ? before : now;
   if (stateOf(now) !== FREE && !isLeaf(decidedOn)) return S.on(S.PAGE_SIZE_MISMATCH, level);
   if (isGuestAccessible(now)) return S.on(S.PAGE_ALREADY_ACCEPTED, level);
   if (!ACCEPTED_AS.has(stateOf(now))) {
     yield* tdx.release(call, HELD_ENTRY);
-    return yield* acceptViolation(tdx, call, level);
+    return yield* acceptViolation(tdx, call);
   }
 
-  // EFFECT: zero the page, then map it; the whole entry is written, still locked
+  // EFFECT
+  // 5. page zeroed
   const accepted = zeroPages(tdx, call, now, level);
+  // 6. entry := MAPPED; the whole entry is written, still locked
   if (yield* publish(tdx, call, now, accepted)) return S.SUCCESS;
-  call.interrupted = false; // what was done so far is void: the guest is told BUSY, not resumed
+
+  // STATUS
+  // 7. a failed transaction is BUSY, and voids the progress (version 1.0)
+  call.interrupted = false;
   return S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
 }
 
 /**
- * The guest's attempt at the entry lock: refused while it is held, and, with its own status, while
- * a host call has asked for priority. The entry is read again afterwards.
+ * The guest's attempt at the entry lock, and the reread of the entry. It is refused while the lock
+ * is held, and with a status of its own while a host call has priority.
  */
 function* lockAsGuest(tdx: TdxModule, call: Call): Steps<S.Status> {
   if (tdx.locking('TDG.MEM.PAGE.ACCEPT').entryLock) {
@@ -100,12 +111,12 @@ function* lockAsGuest(tdx: TdxModule, call: Call): Steps<S.Status> {
     const e = tdx.m.peek(cell);
     if ((e & (ENTRY_LOCK | HOST_PRIORITY)) !== 0) {
       call.busyLock = cell;
-      tdx.locks.tell('refused', cell, EXCLUSIVE);
+      tdx.locks.notify('refused', cell, EXCLUSIVE);
       const status = (e & ENTRY_LOCK) !== 0 ? S.OPERAND_BUSY : S.OPERAND_BUSY_HOST_PRIORITY;
       return S.on(status, S.OPERANDS.RCX);
     }
     tdx.m.poke(cell, e | ENTRY_LOCK);
-    tdx.locks.tell('taken', cell, EXCLUSIVE);
+    tdx.locks.notify('taken', cell, EXCLUSIVE);
     call.hold(HELD_ENTRY, cell, EXCLUSIVE);
   }
   call.entry = yield* tdx.m.read(call.entryCell);
@@ -113,9 +124,8 @@ function* lockAsGuest(tdx: TdxModule, call: Call): Steps<S.Status> {
 }
 
 /**
- * Zeroes the page from the stored progress on, looking for an interrupt after each 4 KiB but the
- * last. Answers the entry as it has to be written: accepted, or still pending with the new
- * progress.
+ * Zeroes the page from the stored progress on, with a check for an interrupt after each 4K but the
+ * last. Returns the entry to write: accepted, or still pending with the new progress.
  */
 function zeroPages(tdx: TdxModule, call: Call, e: Entry, level: number): Entry {
   const first = tdx.geometry.align(pageOf(e), level);
@@ -128,13 +138,13 @@ function zeroPages(tdx: TdxModule, call: Call, e: Entry, level: number): Entry {
       return e - pageOf(e) + first + done;
     }
   }
-  const accepted = ACCEPTED_AS.get(stateOf(e)) as EntryState; // accept() has asked
+  const accepted = ACCEPTED_AS.get(stateOf(e)) as EntryState; // accept() has checked it
   return withState(e - pageOf(e) + first, accepted);
 }
 
 /**
- * Writes the final value; without entry locks (version 1.0) as a transaction against the value
- * read.
+ * Writes the final value. Without entry locks (version 1.0) this is a transaction against the value
+ * that was read; returns whether it succeeded.
  */
 function* publish(tdx: TdxModule, call: Call, before: Entry, after: Entry): Steps<boolean> {
   if (call.modeOf(HELD_ENTRY) !== 0) {

@@ -1,9 +1,12 @@
 /**
  * A guest access to private memory as the module's own walker emulates it: translated, refused with
- * a #VE, or ended by a TD exit. (The hardware's walk, with its TLB, is spec/machine's; this is what
- * the recordings' `HW.GUEST.ACCESS` did.) RCX is the GPA in bytes; on success RCX returns the HPA.
+ * a #VE, or ended by a TD exit. (spec/machine has the hardware's walk, with its TLB.) RCX is the
+ * GPA in bytes; on success RCX returns the HPA.
  *
- * Source: README of the recordings, deviation 9; module notes §4.
+ * Source: intel/tdx-module 1.5.01, src/common/helpers/helpers.c:
+ * check_walk_and_map_guest_side_gpa(); src/td_dispatcher/vm_exits/td_ept_violation.c:
+ * td_ept_violation_exit(); `HW.GUEST.ACCESS` of recordings/sequential.jsonl.gz
+ * (docs/module-notes.md#how-it-was-measured).
  */
 import { PAGE_BYTES } from '../../machine/memory.ts';
 import { isGuestAccessible, pageOf, PENDING, stateOf } from '../entry.ts';
@@ -23,19 +26,23 @@ export const guestAccess: InterfaceFunction = {
     call.tdvpr = call.in.vcpu;
     call.tdr = ownerOfTdvpr(tdx, call.tdvpr);
 
-    // GUARD: the translation
+    // GUARD
+    // 1. walk to any leaf
     yield* walk(tdx, call, gfnOf(gpa), 0);
+    // 2. #VE for a pending page, if the TD has not disabled it
     const pending = stateOf(call.entry) === PENDING;
     if (pending && tdGet(tdx, call, TD.SEPT_VE_DISABLE) === 0) {
       call.injectedVe = true;
       return S.SUCCESS;
     }
+    // 3. TD exit for any other entry that does not translate
     if (!isGuestAccessible(call.entry)) {
       noteViolation(tdx, call.tdvpr, gpa);
       return yield* violationExit(tdx, call, gpa, pending ? PENDING_TYPE : NOT_EXTENDED);
     }
 
-    // EFFECT: the access completes
+    // EFFECT
+    // 4. RIP; RCX := HPA
     advanceRip(tdx, call.tdvpr);
     const page =
       tdx.geometry.align(pageOf(call.entry), call.level) +

@@ -1,10 +1,12 @@
 /**
- * TD exit: the vCPU leaves the TD, for whatever reason, and lets go of what it has kept since
+ * TD exit: the vCPU leaves the TD, for whatever reason, and releases what it has held since
  * TDH.VP.ENTER: its TDVPR and the TDR, locked shared.
  *
- * REFCOUNT goes down by the parity of the epoch in which the vCPU entered, wherever TD_EPOCH is by
- * now. The state is written first, so that a vCPU is never seen inside that nobody counts. Source:
- * module notes §3; epoch notes, rule 4; td_exit.c of the public module source for the order.
+ * The exit decrements the REFCOUNT of the epoch in which the vCPU entered, wherever TD_EPOCH is by
+ * now. It writes the state first, so that a vCPU in the guest is always counted.
+ *
+ * Source: intel/tdx-module 1.5.01, src/td_transitions/td_exit.c: td_vmexit_to_vmm();
+ * docs/module-notes.md#tlb-tracking.
  */
 import type { Steps } from '../../machine/step.ts';
 import { SHARED } from '../locks.ts';
@@ -13,17 +15,20 @@ import { ownerOfTdvpr } from '../operands.ts';
 import { SIZES } from '../pamt.ts';
 import { refcountOf, VCPU_READY, VP } from '../td.ts';
 
-/** `tdvpr` is the page number of the TDVPR of a vCPU that is in the guest. */
+/** Takes the vCPU whose TDVPR is page `tdvpr` out of the guest. */
 export function* tdExit(tdx: TdxModule, tdvpr: number): Steps<void> {
   const { m, memory, pamt, locks } = tdx;
   const tdr = ownerOfTdvpr(tdx, tdvpr);
 
-  // EFFECT: the vCPU is out, and no longer counted
+  // EFFECT
+  // 1. vCPU: READY
   yield* m.write(memory.word(tdvpr, VP.STATE), VCPU_READY);
+  // 2. REFCOUNT of its epoch - 1
   const epoch = m.peek(memory.word(tdvpr, VP.VCPU_EPOCH));
   yield* m.add(memory.word(tdr, refcountOf(epoch)), -1);
 
-  // LOCK: given back, the TDR's own entry, then the TDVPR's with its parents
+  // LOCK
+  // 3. TDR released, then the TDVPR with its PAMT parents
   yield* locks.release(pamt.lock(tdr, 0), 'sharexHp', SHARED);
   for (const size of SIZES.keys()) yield* locks.release(pamt.lock(tdvpr, size), 'sharexHp', SHARED);
 }

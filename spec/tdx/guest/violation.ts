@@ -1,8 +1,9 @@
 /**
- * EPT violations of a running vCPU that the VMM has to resolve: what it is told, and the TD exit.
+ * EPT violations of a running vCPU that the VMM has to resolve: the report to the VMM, and the TD
+ * exit.
  *
- * Source: the TD_EXIT rows of `HW.GUEST.ACCESS` and `TDG.MEM.PAGE.ACCEPT` in the sequential
- * recordings.
+ * Source: intel/tdx-module 1.5.01, src/td_dispatcher/vm_exits/td_other_exits.c:
+ * async_tdexit_ept_violation(); TD_EXIT rows of recordings/sequential.jsonl.gz.
  */
 import { PAGE_BYTES } from '../../machine/memory.ts';
 import type { Steps } from '../../machine/step.ts';
@@ -27,7 +28,7 @@ export const PENDING_TYPE = 6;
 const HIGH = 2 ** 32;
 const LEVEL_MASK = 7;
 
-/** Leaves the TD because of the entry that stopped the walk; `gpa` in bytes. */
+/** Exits the TD because of the entry that stopped the walk; `gpa` in bytes. */
 export function* violationExit(
   tdx: TdxModule,
   call: Call,
@@ -43,13 +44,16 @@ export function* violationExit(
 }
 
 /**
- * The exit of an ACCEPT: the extended qualification says what was asked, and which entry was in the
- * way.
+ * The exit of an ACCEPT: the extended qualification reports the requested level, and the entry that
+ * stopped the walk.
  */
-export function* acceptViolation(tdx: TdxModule, call: Call, requested: number): Steps<S.Status> {
+export function* acceptViolation(tdx: TdxModule, call: Call): Steps<S.Status> {
   const { entry, level } = call;
   const details =
-    requested | (level << 3) | (stateCode(stateOf(entry)) << 6) | (isLeaf(entry) ? 1 << 14 : 0);
+    call.askedLevel |
+    (level << 3) |
+    (stateCode(stateOf(entry)) << 6) |
+    (isLeaf(entry) ? 1 << 14 : 0);
   return yield* violationExit(
     tdx,
     call,
@@ -58,9 +62,6 @@ export function* acceptViolation(tdx: TdxModule, call: Call, requested: number):
   );
 }
 
-/**
- * The level at which the guest wanted to ACCEPT, from the extended exit qualification; -1 for any
- * other violation.
- */
+/** The level that ACCEPT requested, from the extended exit qualification; -1 for other exits. */
 export const acceptLevelOf = (extended: number): number =>
   extended % HIGH === ACCEPT_TYPE ? Math.floor(extended / HIGH) & LEVEL_MASK : -1;

@@ -203,7 +203,7 @@ export const reclaimDoesNotCount = onMachine(phymemPageReclaim, (m) => ({
 /** Locks that let everybody in. */
 class OpenLocks extends Locks {
   override tryNow(cell: Cell, kind: LockKind, mode: Mode): boolean {
-    if (!super.tryNow(cell, kind, mode)) this.tell('taken', cell, mode);
+    if (!super.tryNow(cell, kind, mode)) this.notify('taken', cell, mode);
     return true;
   }
 }
