@@ -1,7 +1,4 @@
-/**
- * What docs/capture.md shows of a capture, and of one that was altered as it says, is what is
- * printed now.
- */
+/** The commands of docs/capture.md print what it shows, for a capture and for an altered one. */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, expect, test } from 'vitest';
@@ -24,7 +21,7 @@ const clone = new Clone([altered()]);
 afterAll(() => clone.remove());
 
 test('every console block shows what its commands print now', async () => {
-  const { text, unusable } = await refreshed(DOCUMENT, clone, {});
+  const { text, unusable } = await refreshed(DOCUMENT, clone);
 
   expect(unusable.filter((line) => !/: [01] \S+: \d+ lines, of the scenario/.test(line))).toEqual(
     [],

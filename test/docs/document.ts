@@ -1,7 +1,7 @@
 /**
- * Documents that are run. A fenced block `ts NAME` is a file that the reader is told to write at
- * the top of a clone; a block `console` shows commands, each on a line `$ npm run -s sept -- …`,
- * and what they print.
+ * Documents that are run. A fenced block `ts NAME` is a file that the reader writes at the top of a
+ * clone; a block `console` shows commands, each on a line `$ npm run -s sept -- …`, and their
+ * output.
  */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -10,10 +10,10 @@ import { join } from 'node:path';
 import { pathOf } from '../support/repository.ts';
 
 interface Block {
-  /** What stands after the opening fence, e.g. `ts my-policy.ts`. */
+  /** The rest of the line of the opening fence, e.g. `ts my-policy.ts`. */
   readonly info: string;
   readonly body: string;
-  /** Where the body begins and ends in the document. */
+  /** Offsets of the body in the document: begin and end. */
   readonly from: number;
   readonly to: number;
 }
@@ -28,10 +28,10 @@ export function blocksOf(text: string): Block[] {
   );
 }
 
-/** The name of the file that a block tells its reader to write. */
+/** Name of the file that a block has the reader write. */
 const fileOf = ({ info }: Block): string | undefined => /^ts (\S+)$/.exec(info)?.[1];
 
-/** The files that a document tells its reader to write: name and contents. */
+/** The files that a document has its reader write: name and contents. */
 export const filesIn = (text: string): [string, string][] =>
   blocksOf(text).flatMap((block) => {
     const name = fileOf(block);
@@ -54,6 +54,29 @@ export function tableIn(text: string, head: string): string[][] {
       .slice(1, -1)
       .map((cell) => cell.trim().replaceAll('\\|', '|')),
   );
+}
+
+/**
+ * Blocks whose verdicts are not those that the paragraph before them claims, in the same order: the
+ * text around output has to say `passes`, `fails` or `inconclusive` where the output does.
+ */
+export function wrongClaims(text: string): string[] {
+  const wrong: string[] = [];
+  let end = 0;
+  for (const { info, body, from, to } of blocksOf(text)) {
+    const before = text.slice(end, from - info.length - '```\n'.length).trimEnd();
+    const paragraph = before.slice(before.lastIndexOf('\n\n') + 1).trim();
+    end = to + '```\n'.length;
+    if (info !== 'console') continue;
+    const verdicts = [...body.matchAll(/(?:, module [\d.]+: |"verdict":")(\w+)/g)].map(
+      ([, verdict = '']) => verdict,
+    );
+    const claims = paragraph.match(/\b(passes|fails|inconclusive)\b/g) ?? [];
+    const printed = verdicts.filter((verdict) => verdict !== 'no');
+    if (printed.join() !== claims.join())
+      wrong.push(`"${paragraph}" claims [${claims.join()}], the output says [${printed.join()}]`);
+  }
+  return wrong;
 }
 
 /** A folder that looks like the top of a clone, with the files of a document in it. */
@@ -94,9 +117,16 @@ export class Clone {
       );
     });
   }
+
+  /** The output of the compiler for the files here, with the settings of this repository. */
+  compile(): Promise<Ran> {
+    const settings = { extends: pathOf('tsconfig.json'), include: ['*.ts'] };
+    this.write('tsconfig.json', JSON.stringify(settings));
+    return this.run('node_modules/typescript/bin/tsc', ['-p', '.']);
+  }
 }
 
-export interface Ran {
+interface Ran {
   /** 0, or the exit code or reason of the failure. */
   readonly failed: number | string;
   readonly stdout: string;
@@ -109,27 +139,17 @@ const PROMPT = '$ npm run -s sept -- ';
  * A command as the shell reads it: words, quoted ones whole; `| head -N` shows the first lines
  * only.
  */
-function wordsOf(
-  line: string,
-  variables: Readonly<Record<string, string>>,
-): { args: string[]; lines: number } {
+function wordsOf(line: string): { args: string[]; lines: number } {
   const [, command = '', lines] = /^(.*?)(?: \| head -(\d+))?$/.exec(line) ?? [];
   const args = [...command.matchAll(/'([^']*)'|(\S+)/g)].map(
-    ([, quoted, plain = '']) =>
-      quoted ?? plain.replaceAll(/\$([A-Z]+)/g, (_, name: string) => variables[name] ?? ''),
+    ([, quoted, plain = '']) => quoted ?? plain,
   );
   return { args, lines: lines === undefined ? Number.POSITIVE_INFINITY : Number(lines) };
 }
 
-/**
- * What a document's commands may refer to as `$NAME`; a block that names one that is not here is
- * left as it is.
- */
-export type Variables = Readonly<Record<string, string>>;
-
 interface Refreshed {
   readonly text: string;
-  /** Commands that could not be used, and what they said. */
+  /** Commands that could not be used, and their messages. */
   readonly unusable: readonly string[];
 }
 
@@ -137,11 +157,7 @@ interface Refreshed {
  * The document with every `console` block as it would look now, to a reader who has written the
  * files above it.
  */
-export async function refreshed(
-  text: string,
-  clone: Clone,
-  variables: Variables,
-): Promise<Refreshed> {
+export async function refreshed(text: string, clone: Clone): Promise<Refreshed> {
   const unusable: string[] = [];
   let now = '';
   let at = 0;
@@ -149,13 +165,12 @@ export async function refreshed(
     const { info, body, from, to } = block;
     const file = fileOf(block);
     if (file !== undefined) clone.write(file, body);
-    const names = [...body.matchAll(/\$([A-Z]+)/g)].map(([, name = '']) => name);
-    if (info !== 'console' || names.some((name) => !(name in variables))) continue;
+    if (info !== 'console') continue;
     const commands = body.split('\n').filter((line) => line.startsWith(PROMPT));
-    // oxlint-disable-next-line no-await-in-loop -- the blocks one after the other: there are two cores, and other tests
+    // oxlint-disable-next-line no-await-in-loop -- a block may read files that the one before wrote
     const shown = await Promise.all(
       commands.map(async (line) => {
-        const { args, lines } = wordsOf(line.slice(PROMPT.length), variables);
+        const { args, lines } = wordsOf(line.slice(PROMPT.length));
         const { failed, stdout, stderr } = await clone.run('cli/bin.mjs', args);
         if ((failed !== 0 && failed !== 1) || stderr !== '')
           unusable.push(`${line}: ${failed} ${stderr}`);

@@ -1,6 +1,6 @@
 /**
- * docs/findings.md: its histories come to what it says, its commands print what it shows, its
- * counts are right.
+ * docs/findings.md: its scenarios have the answers that it gives, its commands print what it shows,
+ * its counts are right.
  */
 import { afterAll, describe, expect, test } from 'vitest';
 import { parseScenario } from '../../properties/checker/scenarios/text.ts';
@@ -26,10 +26,10 @@ const clone = new Clone([]);
 afterAll(() => clone.remove());
 
 /**
- * What each call of a history of raw calls came to, e.g. `TDH.MEM.TRACK answers TDX_SUCCESS, entry
- * FREE`.
+ * The answer of each call of a scenario of raw calls, e.g. `TDH.MEM.TRACK answers TDX_SUCCESS,
+ * entry FREE`.
  */
-function outcomes(opState: string, history: string): string[] {
+function outcomes(opState: string, scenario: string): string[] {
   const explorer = new CallExplorer({ module: '1.5', finalize: opState === 'RUNNABLE' });
   const { m, tdx } = explorer.rig;
   const seen: string[] = [];
@@ -42,25 +42,25 @@ function outcomes(opState: string, history: string): string[] {
       seen.push(`${name} answers ${describeStatus(status)}${entry}`);
     },
   });
-  explorer.run(parseScenario(history.replaceAll('`', '')));
+  explorer.run(parseScenario(scenario.replaceAll('`', '')));
   return seen;
 }
 
-describe('its histories of raw calls', () => {
+describe('findings.md, scenarios of raw calls', () => {
   test.each(tableIn(FINDINGS, 'finding'))(
     '%s, TD %s: %s: %s',
-    (_finding, opState = '', history = '', outcome) => {
-      expect(outcomes(opState, history)).toContain(outcome);
+    (_finding, opState = '', scenario = '', outcome) => {
+      expect(outcomes(opState, scenario)).toContain(outcome);
     },
   );
 });
 
-describe('its histories of the life cycle', () => {
+describe('findings.md, scenarios of the life cycle', () => {
   test.each(tableIn(FINDINGS, 'hunted'))(
     '%s, TD %s: %s: %s',
-    (finding, state, history = '', unexplained) => {
+    (finding, state, scenario = '', unexplained) => {
       const trouble = new Hunter('1.5', state as Beginning).judge(
-        parseScenario(history.replaceAll('`', '')),
+        parseScenario(scenario.replaceAll('`', '')),
       );
       const found = trouble === 'undecided' ? null : trouble;
       expect(found?.symptom).toBe(`no order explains ${unexplained}`);
@@ -69,19 +69,19 @@ describe('its histories of the life cycle', () => {
   );
 });
 
-test('it has a section for each cause that a hunt knows', () => {
+test('findings.md has a section for each cause that a hunt knows', () => {
   for (const id of FINDINGS_OF_HUNTS) expect(FINDINGS).toMatch(new RegExp(`^## ${id}: `, 'm'));
 });
 
-test('it has a section for each finding finding that a rule names', () => {
+test('findings.md has a section for each finding that a rule names', () => {
   for (const { id, finding } of TDX_RULES) {
     if (finding === undefined) continue;
     expect(FINDINGS, id).toMatch(new RegExp(`^## ${finding.id}: .*(\n(?!## ).*)*${id}`, 'm'));
   }
 });
 
-test('every console block shows what its commands print now', async () => {
-  const { text, unusable } = await refreshed(FINDINGS, clone, {});
+test('every console block of findings.md shows what its commands print now', async () => {
+  const { text, unusable } = await refreshed(FINDINGS, clone);
 
   expect(unusable).toEqual([]);
   await expect(text).toMatchFileSnapshot(pathOf('docs/findings.md'));
@@ -89,7 +89,7 @@ test('every console block shows what its commands print now', async () => {
 
 testWith(
   'sequential.jsonl.gz',
-  'F4: as many recorded violations are about a PENDING page as it says',
+  'F4: the number of recorded violations for a PENDING page is the one that findings.md gives',
   async (path) => {
     const universes = new Universes();
     const levels = [0, 0];

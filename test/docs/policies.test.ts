@@ -1,4 +1,4 @@
-/** docs/policies.md and docs/campaign.md: what they say of some policies is what a check says now. */
+/** docs/policies.md and docs/campaign.md agree with what a check of some policies finds now. */
 import { expect, test } from 'vitest';
 import { frozenMirror, mirrorNaive, POLICIES, upstream7 } from '../../impl/index.ts';
 import { CAMPAIGN } from '../../properties/checker/surveys/campaign.ts';
@@ -16,7 +16,7 @@ test('every shipped policy is in docs/policies.md', () => {
 });
 
 test.each(surveyPolicies([frozenMirror, upstream7, mirrorNaive]))(
-  '$policy.name has the rows in it that it comes to now',
+  'the rows of $policy.name in docs/policies.md are those that a survey finds now',
   (one) => {
     const rows = columns()
       .map((rules) => rowOf(one, rules))
@@ -27,7 +27,7 @@ test.each(surveyPolicies([frozenMirror, upstream7, mirrorNaive]))(
   },
 );
 
-test('the long campaign is about the policies that it is to be about; each passes, with every required rule well tested', () => {
+test('each policy of the long campaign passes, with every required rule well tested', () => {
   const campaign = textOf('docs/campaign.md').split('\n');
 
   for (const name of CAMPAIGN) {

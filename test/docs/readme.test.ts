@@ -1,17 +1,16 @@
 /**
- * What README shows is what comes out, and what it tells its reader to write works. `npx vitest run
- * test/docs -u` brings its console blocks up to date.
+ * README's commands print what it shows, and the files that it has its reader write compile. `npx
+ * vitest run test/docs -u` updates its console blocks.
  */
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { POLICIES } from '../../impl/index.ts';
 import { Engine } from '../../properties/checker/engine.ts';
 import { parseScenario } from '../../properties/checker/scenarios/text.ts';
 import { MODULE_VERSIONS } from '../../spec/tdx/versions.ts';
-import { recorded } from '../properties/module/recordings/recorded.ts';
 import { documents, pathOf, textOf } from '../support/repository.ts';
-import { Clone, filesIn, refreshed, tableIn } from './document.ts';
+import { Clone, filesIn, refreshed, tableIn, wrongClaims } from './document.ts';
 
 const README = textOf('README.md');
 const clone = new Clone(filesIn(README));
@@ -20,27 +19,23 @@ afterAll(() => clone.remove());
 const unquoted = (cell = ''): string => cell.replaceAll('`', '');
 
 test('every console block shows what its commands print now', async () => {
-  const recording = recorded('sequential.jsonl.gz');
-  if (recording === null)
-    console.log('README.md: without recordings, the blocks that replay them are not checked');
-  const variables = recording === null ? {} : { RECORDINGS: dirname(recording) };
-  const { text, unusable } = await refreshed(README, clone, variables);
+  const { text, unusable } = await refreshed(README, clone);
 
   expect(unusable).toEqual([]);
   await expect(text).toMatchFileSnapshot(pathOf('README.md'));
 });
 
-test('the compiler accepts the files that it tells to write, with the settings of this repository', async () => {
-  const settings = { extends: pathOf('tsconfig.json'), include: ['*.ts'] };
-  writeFileSync(join(clone.folder, 'tsconfig.json'), JSON.stringify(settings));
-  const compiled = await clone.run('node_modules/typescript/bin/tsc', ['-p', '.']);
-
-  expect(compiled).toEqual({ failed: 0, stdout: '', stderr: '' });
+test('the text claims the verdicts that the console blocks show', () => {
+  expect(wrongClaims(README)).toEqual([]);
 });
 
-describe('its tables', () => {
+test('the compiler accepts the files that the reader writes, with the settings of this repository', async () => {
+  expect(await clone.compile()).toEqual({ failed: 0, stdout: '', stderr: '' });
+});
+
+describe("README's tables", () => {
   test.each(tableIn(README, 'policy').map((cells) => cells.map(unquoted)))(
-    'the policy %s is shipped, and breaks what the table says',
+    'the policy %s is shipped, and declares to break the rules that the table lists',
     (name, _what, rules) => {
       const policy = POLICIES.find((shipped) => shipped.name === name);
 
@@ -63,7 +58,7 @@ describe('its tables', () => {
   );
 });
 
-/** What the headings of a document are linked by. */
+/** The anchors of a document's headings. */
 const anchorsOf = (text: string): string[] =>
   [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
     heading
