@@ -46,7 +46,7 @@ export const busyNeedbreak: Policy = {
   ...frozenMirror,
   name: 'busy-needbreak',
   group: 'superseded',
-  title: 'a zap that meets BUSY drops mmu_lock, lets others run and tries again',
+  title: 'drop mmu_lock when a zap meets BUSY, and retry',
   proposed: 'Kai Huang, Jan 2023, in the thread (seamcall_needbreak); not merged',
   breaks: [{ rule: 'K56', why: 'vCPUs are not kept out, and nothing bounds the tries' }],
   *unmap(vm, gfn, pages) {

@@ -1,12 +1,13 @@
 /**
- * dynamic-pamt (P15): huge-pages-v3 on a module that keeps metadata for small pages only where KVM
- * gives it pages for it. One is got before a page goes to the module, from the running vCPU's cache
- * when a fault adds it, from the VM's, under its lock, when a large page is split; it is put back
- * when the module did not take the page, or has let go of it. Caches are filled before mmu_lock is
- * taken. Dynamic PAMT series v6, patch 9/11 (May 2026).
+ * dynamic-pamt (P15): huge-pages-v3 on a module that keeps metadata of small pages in PAMT pages
+ * that KVM provides. KVM gets one before it gives a page to the module: from the running vCPU's
+ * cache for a fault, from the VM's cache, under its lock, for a split. KVM puts it back if the
+ * module refuses the page, and when the module returns the page. Caches are filled before mmu_lock
+ * is taken. Dynamic PAMT series v6, patch 9/11 (May 2026).
  *
- * It holds every rule: what a split needs is checked and taken in one section of the cache's lock,
- * and a table's page is put back as soon as the module has given it back, not in an RCU callback.
+ * It satisfies every rule: a split checks and takes what it needs in one section of the cache's
+ * lock, and a table's page is put back as soon as the module has returned it, not in an RCU
+ * callback.
  */
 import { VM_CACHE, type PamtCache } from '../../spec/kvm/dynamic-pamt.ts';
 import { kindOfSpte, LEAF, pageOfSpte } from '../../spec/kvm/spte.ts';
@@ -35,7 +36,7 @@ import { ARMED_GFN } from '../vm/size.ts';
 import type { Vm } from '../vm/vm.ts';
 import { hugePagesV3 } from './huge-pages-v3.ts';
 
-/** The frozen window, for a small page or a table with its PAMT page from `cache`. */
+/** The frozen window; a small page or a table gets its PAMT page from `cache` first. */
 export const coveredFrom = (cache: PamtCache): Install =>
   function* (vm, change) {
     const small = change.place.level === 0 || kindOfSpte(change.to) !== LEAF;
@@ -46,12 +47,12 @@ export const coveredFrom = (cache: PamtCache): Install =>
     return done;
   };
 
-/** PAMT pages that a split takes at most: for the table, for the range. */
+/** Largest number of PAMT pages that a split takes: for the table, and for the range. */
 export const FOR_SPLIT = 2;
 
 /**
- * A split with PAMT pages from the VM's cache: what is there is looked at in the section that takes
- * it.
+ * A split with PAMT pages from the VM's cache, which it checks and takes in one section of the
+ * lock.
  */
 export const COVERED_SPLIT: Resize = {
   ...SPLIT,
@@ -68,14 +69,14 @@ export const COVERED_SPLIT: Resize = {
 };
 
 /**
- * The PAMT pages for the pages that a split makes small, and for its table. The caller holds the
- * cache's lock.
+ * Gets the PAMT pages of a split: for its small pages and its table. The caller holds the cache's
+ * lock.
  */
 export function* getForSplit(vm: Vm, gfn: number, external: number): Steps<void> {
   for (const page of [external, ...(yield* partsOf(vm, gfn))]) yield* vm.pamt.get(page, VM_CACHE);
 }
 
-/** The split proper; what was got for it goes back when it does not come about. */
+/** Splits, and puts the split's PAMT pages back if that fails. */
 export function* resizeCovered(vm: Vm, gfn: number, external: number): Steps<boolean> {
   const parts = yield* partsOf(vm, gfn);
   if (yield* SPLIT.resize(vm, gfn, external)) return true;
@@ -83,19 +84,19 @@ export function* resizeCovered(vm: Vm, gfn: number, external: number): Steps<boo
   return false;
 }
 
-/** The small pages of what maps `gfn` large. */
+/** The small pages of the large page that maps `gfn`. */
 function* partsOf(vm: Vm, gfn: number): Steps<number[]> {
   const { spte } = yield* vm.mirror.walk(gfn, 1);
   return Array.from({ length: vm.mirror.span(1) }, (_, i) => pageOfSpte(spte) + i);
 }
 
-/** Removes a leaf and puts its PAMT page back; a large page has none. */
+/** Zaps a leaf and puts its PAMT page back; a large page has none. */
 const zapCovered: ZapLeaf = function* (vm, place, gfn) {
   yield* zapLeaf(vm, place, gfn);
   if (place.level === 0 && !vm.td.isDead()) yield* vm.pamt.put(pageOfSpte(place.spte));
 };
 
-/** The entry points that split, or may have to. */
+/** Entry points that may split large pages. */
 export const pamtEntryPoints = (
   split: Resize,
 ): Pick<Policy, 'fault' | 'unmap' | 'demote' | 'splitFolio'> => ({
@@ -126,7 +127,7 @@ export const dynamicPamt: Policy = {
   ...pamtEntryPoints(COVERED_SPLIT),
   name: 'dynamic-pamt',
   group: 'proposal',
-  title: 'large pages, and PAMT pages from caches of vCPU and VM',
+  title: 'large pages as in huge-pages-v3, with PAMT pages from caches of vCPU and VM',
   proposed: 'dynamic PAMT series v6, May 2026 (P15)',
   never: TABLES_STAY,
   dynamicPamt: true,

@@ -1,11 +1,11 @@
 /**
- * exclusive: mmu_lock held for write around everything, faults included. The simplest thing that
- * works, the yardstick for the others, and the one policy here that also frees tables, promotes and
- * demotes while the TD runs.
+ * exclusive: mmu_lock held for write around everything, faults included. The simplest policy that
+ * works, the yardstick for the others, and the only one that frees tables, promotes and demotes
+ * while the TD runs.
  *
- * What it shows: with nobody else calling the module, the only BUSY left comes from vCPUs (ACCEPT,
- * and VP.ENTER under zero-step mitigation), and one kick settles it. A table goes bottom-up, its
- * ancestors mapped until it is gone.
+ * It shows that, if no other host thread calls the module, only vCPUs cause BUSY (ACCEPT, and
+ * VP.ENTER under zero-step mitigation), and one kick resolves it. It removes a table bottom-up,
+ * with its ancestors mapped until then.
  */
 import { EMPTY, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 import type { Steps } from '../../spec/machine/step.ts';
@@ -24,16 +24,16 @@ import { mapping, type Vm } from '../vm/vm.ts';
 export const exclusive: Policy = {
   name: 'exclusive',
   group: 'baseline',
-  title: 'mmu_lock held for write around every operation',
+  title: 'hold mmu_lock for write around every operation',
   proposed:
-    'the baseline that the thread of January 2023 starts from; huge pages as in the RFC series of 2025/26',
+    'the baseline of the thread of January 2023; huge pages as in the RFC series of 2025/26',
   vms: ['td'],
   breaks: [],
   direct: tdpMmu,
   never: NO_DYNAMIC_PAMT,
   *fault(vm, vcpu, gfn, acceptLevel) {
     return yield* retryLocally(vm, vcpu, function* () {
-      // a page that was merged while it was pending, and that the guest accepts in parts
+      // a page may be merged while it is pending, and the guest then accept a part of it
       if (acceptLevel === 0 && !(yield* demoteUnder(vm, gfn))) return RETRY;
       return yield* faultUnder(vm, gfn, 'write', throughFrozen);
     });
@@ -70,7 +70,7 @@ export const exclusive: Policy = {
   },
 };
 
-/** Removes the table that maps `gfn`, whose leaves are gone already, from mirror and Secure EPT. */
+/** Removes the empty table that maps `gfn` from mirror and Secure EPT. */
 export function* removeEmptyTable(vm: Vm, gfn: number): Steps<void> {
   const place = yield* vm.mirror.walk(gfn, 1);
   if (place.level !== 1 || kindOfSpte(place.spte) !== TABLE) return;

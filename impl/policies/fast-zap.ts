@@ -17,7 +17,7 @@ export const fastZap: Policy = {
   ...frozenMirror,
   name: 'fast-zap',
   group: 'superseded',
-  title: 'a memslot is deleted by invalidating direct roots; the mirror is left alone',
+  title: 'delete a memslot by invalidating direct roots, and leave the mirror alone',
   proposed:
     'KVM_X86_QUIRK_SLOT_ZAP_ALL, before the patch "Force TDX VMs to zap leafs" (Linux 6.14)',
   breaks: [{ rule: 'K50', why: 'private pages of the deleted slot stay mapped' }],

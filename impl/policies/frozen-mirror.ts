@@ -1,13 +1,13 @@
 /**
  * frozen-mirror: upstream since Linux 6.16 (P4, P5, P7, P8).
  *
- * Mapping, with mmu_lock held for read: the mirror entry is FROZEN while the module makes the same
- * change; a busy module sends the fault back, and it is retried without entering the TD. Taking
- * away, with mmu_lock held for write: leaves only, one by one; when the module is busy every vCPU
- * is kept out and the call repeated once. Tables stay until the VM is destroyed.
+ * A fault maps with mmu_lock held for read: the mirror entry is FROZEN while the module makes the
+ * same change; if the module is busy, the fault is retried without entering the TD. A zap holds
+ * mmu_lock for write, and zaps leaves only, one by one; if the module is busy, every vCPU is kicked
+ * and kept out, and the call repeated once. Tables stay until the VM is destroyed.
  *
- * Proposed by Sean Christopherson on 19 January 2023; merged in 6.14 and 6.16. Large pages are not
- * supported upstream; PROMOTE is refused, and so is DEMOTE, as there is nothing to split.
+ * Proposed by Sean Christopherson on 19 January 2023; merged in 6.14 and 6.16. Upstream has no
+ * large pages, so there is nothing to promote or demote.
  */
 import { faultUnder, retryLocally, throughFrozen } from '../blocks/fault.ts';
 import { demotePage } from '../blocks/resize.ts';

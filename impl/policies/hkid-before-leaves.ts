@@ -12,9 +12,9 @@ export const hkidBeforeLeaves: Policy = {
   ...frozenMirror,
   name: 'hkid-before-leaves',
   group: 'superseded',
-  title: 'the HKID is freed first, the leaves are zapped after that',
+  title: 'free the HKID before the leaves are zapped',
   proposed: 'P16 with a step moved; never proposed',
-  breaks: [{ rule: 'K62', why: 'leaves are zapped when no HKID is assigned any more' }],
+  breaks: [{ rule: 'K62', why: 'leaves are zapped after the HKID was freed' }],
   *destroy(vm) {
     yield* releaseTd(vm);
     yield* zapAll(vm, demotePage);

@@ -1,11 +1,10 @@
 /**
- * host-priority (P9): who is refused an entry relies on the module's own host priority: the second
- * try has to succeed, as no guest gets the entry in between. A feature of the module (bit 52 of an
- * entry) taken for the whole answer.
+ * host-priority (P9): a zap that is refused an entry relies on the module's host priority (bit 52
+ * of an entry): the second attempt has to succeed, as no guest gets the entry in between.
  *
- * What it breaks: priority is about entries. VP.ENTER holds the epoch against TRACK, and, with
- * zero-step mitigation armed, the tree against BLOCK, and neither lock has it; and who holds the
- * entry already is not hurried.
+ * What it breaks: only entries have host priority. VP.ENTER holds the epoch against TRACK and, with
+ * zero-step mitigation armed, the tree against BLOCK, and neither lock has priority. A guest that
+ * holds the entry already is not stopped either.
  */
 import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
 import { OPERAND_BUSY } from '../../spec/tdx/status.ts';
@@ -15,7 +14,7 @@ import type { Policy } from '../vm/policy.ts';
 import { isStatus } from '../vm/vm.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 
-/** Two tries, one after the other. */
+/** Two attempts, one directly after the other. */
 const TWICE: Zap = {
   *call(vm, fn, operands) {
     const first = yield* vm.seamcall(fn, operands, [OPERAND_BUSY]);
@@ -31,14 +30,14 @@ export const hostPriority: Policy = {
   ...frozenMirror,
   name: 'host-priority',
   group: 'question',
-  title: "a call that is busy is repeated once, relying on the module's host priority",
+  title: "repeat a busy call once, relying on the module's host priority",
   proposed:
-    "the TDX module's host priority taken as the answer to BUSY (P9; thread, messages 2 and 4)",
+    "the TDX module's host priority as the only answer to BUSY (P9; thread, messages 2 and 4)",
   breaks: [
     {
       rule: 'S01',
       rare: true,
-      why: 'epoch and tree have no priority: the second try is busy as well',
+      why: 'epoch and tree have no host priority: the second attempt is busy as well',
     },
   ],
   ...zappingBy((vm, place, at) => zapLeaf(vm, place, at, TWICE)),

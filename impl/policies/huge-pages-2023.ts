@@ -1,10 +1,10 @@
 /**
- * huge-pages-2023 (P14a): a large page is split by whoever changes its entry, also a fault, with
- * mmu_lock held for read; small pages are merged by PROMOTE, with UNBLOCK when that is refused. The
+ * huge-pages-2023 (P14a): any actor that changes a large page's entry, also a fault, splits the
+ * page with mmu_lock held for read; PROMOTE merges small pages, with UNBLOCK if it is refused. The
  * huge page series of 2022 to 2024.
  *
- * What it breaks: a present entry changes while others use it, and a split that is busy half way
- * leaves the page blocked when taking the block back is busy, too (B-63).
+ * What it breaks: a present entry changes while others use it, and if the split is busy half way
+ * and the unblock is busy too, the page stays blocked (B-63).
  */
 import { RETRY, retryLocally, throughFrozen } from '../blocks/fault.ts';
 import { faultLarge, promoteUnder } from '../blocks/huge-pages.ts';
@@ -16,7 +16,7 @@ export const hugePages2023: Policy = {
   ...hugePagesV3,
   name: 'huge-pages-2023',
   group: 'superseded',
-  title: 'large pages are split with mmu_lock held for read, and merged by PROMOTE',
+  title: 'split large pages with mmu_lock held for read, and merge them by PROMOTE',
   proposed: 'Yamahata, huge page series for TDX, 2022 to 2024 (P14a)',
   breaks: [
     {

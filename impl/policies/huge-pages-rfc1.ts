@@ -1,11 +1,11 @@
 /**
- * huge-pages-rfc1 (P14b): large pages are split with mmu_lock held for write, before a part is
- * taken away; not when a fault would need it. A split that is interrupted is started again, however
- * often. Nothing is merged. The RFC v1 of the huge page series (April 2025).
+ * huge-pages-rfc1 (P14b): a large page is split with mmu_lock held for write, before a part of it
+ * is zapped, but not for a fault. An interrupted split is restarted without bound. Nothing is
+ * merged. RFC v1 of the huge page series (April 2025).
  *
- * What it breaks: a guest that accepts 4 KiB of a large page faults, is told that the page is
- * there, and faults again, for ever (B-64). And whoever can make the host be interrupted keeps
- * mmu_lock held as long as it likes (B-62).
+ * What it breaks: a guest that accepts 4 KiB of a large page faults; KVM finds the page mapped, and
+ * the guest faults again, for ever (B-64). And a source of interrupts can keep mmu_lock held
+ * without bound (B-62).
  */
 import { pageDemote } from '../../spec/tdx/functions/page-demote.ts';
 import { INTERRUPTED_RESTARTABLE } from '../../spec/tdx/status.ts';
@@ -18,7 +18,7 @@ import type { Policy } from '../vm/policy.ts';
 import { isStatus, mapping } from '../vm/vm.ts';
 import { hugePagesV3 } from './huge-pages-v3.ts';
 
-/** Starts again for as long as it is interrupted. */
+/** A split that restarts as long as it is interrupted. */
 const UNBOUNDED: Resize = {
   ...SPLIT,
   *resize(vm, gfn, external) {
@@ -37,14 +37,14 @@ export const hugePagesRfc1: Policy = {
   ...hugePagesV3,
   name: 'huge-pages-rfc1',
   group: 'superseded',
-  title: 'large pages are split before a part is taken away, not for a fault, and without bound',
+  title: 'split a large page before a zap of a part, not for a fault, and restart without bound',
   proposed: 'Zhao, huge page series for TDX, RFC v1, Apr 2025 (P14b)',
   breaks: [
-    { rule: 'K67', why: 'a guest that accepts a part of a large page is sent back to it for ever' },
+    { rule: 'K67', why: 'a guest that accepts a part of a large page faults for ever' },
     {
       rule: 'K66',
       rare: true,
-      why: 'a split that is interrupted again and again keeps mmu_lock held',
+      why: 'mmu_lock stays held for as long as a split is interrupted',
     },
   ],
   *fault(vm, vcpu, gfn, acceptLevel) {

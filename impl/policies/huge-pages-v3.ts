@@ -1,13 +1,13 @@
 /**
  * huge-pages-v3 (P14c): faults map as large as folio and guest allow. With mmu_lock held for write
- * a large page is split when the guest accepts a part of it, from when on its range is not mapped
- * large again (GUEST_INHIBIT); at the ends of a range that is taken away; and before its folio is
- * split. Nothing is merged. Version 3 of the huge page series (January 2026), which holds no
- * references on pages.
+ * a large page is split when the guest accepts a part of it, after which its range is not mapped
+ * large again (GUEST_INHIBIT); at the ends of a range that is zapped; and before its folio is
+ * split. Nothing is merged. Version 3 of the huge page series (January 2026), which takes no
+ * references to pages.
  *
- * It holds every rule. The series refuses modules whose DEMOTE can be interrupted (no
- * ENHANCED_DEMOTE_INTERRUPTIBILITY). The versions that are specified here are such modules; so a
- * split that is interrupted too often is undone, and tried again after others had mmu_lock.
+ * It satisfies every rule. The series refuses modules whose DEMOTE can be interrupted (no
+ * ENHANCED_DEMOTE_INTERRUPTIBILITY). The versions specified here are such modules; so a split that
+ * is interrupted too often is undone, and retried after mmu_lock was dropped.
  */
 import { RETRY, retryLocally, throughFrozen } from '../blocks/fault.ts';
 import {
@@ -26,7 +26,7 @@ export const hugePagesV3: Policy = {
   ...frozenMirror,
   name: 'huge-pages-v3',
   group: 'proposal',
-  title: 'large pages from the fault path, split with mmu_lock held for write, never merged',
+  title: 'map large pages in faults, split them with mmu_lock held for write, never merge',
   proposed: 'Zhao, huge page series for TDX, v3, Jan 2026 (P14c)',
   never: [...TABLES_STAY, ...NO_DYNAMIC_PAMT],
   *fault(vm, vcpu, gfn, acceptLevel) {

@@ -1,10 +1,10 @@
 /**
- * huge-pages-v5 (P14d): as huge-pages-v3, with one hook for every change of a mirror entry: an
- * entry that was present and stays so is a split, block, track with a kick, demote, each repeated
- * once without vCPUs when it is busy; the code for TDX insists on mmu_lock held for write.
- * Christopherson's RFC v5 (28 January 2026).
+ * huge-pages-v5 (P14d): as huge-pages-v3, with one hook for every change of a mirror entry. A
+ * change from present to present is a split: block, track with a kick, demote, each repeated once
+ * without vCPUs if the module is busy; the hook requires mmu_lock held for write. Christopherson's
+ * RFC v5 (28 January 2026).
  *
- * It holds every rule, within the scope of what it does: no merging.
+ * It satisfies every rule; it does not merge.
  */
 import { splitEdges } from '../blocks/huge-pages.ts';
 import { demotePage } from '../blocks/resize.ts';
@@ -17,7 +17,7 @@ export const hugePagesV5: Policy = {
   ...hugePagesV3,
   name: 'huge-pages-v5',
   group: 'proposal',
-  title: 'large pages through one hook: adding, splitting and removing',
+  title: 'map, split and zap large pages through one hook',
   proposed: 'Christopherson, RFC v5, 28 Jan 2026 (P14d)',
   *unmap(vm, gfn, pages) {
     yield* unmapUnder(vm, gfn, pages, function* () {

@@ -1,11 +1,11 @@
 /**
- * kick-then-track (P2): vCPUs are kept out of the TD by a flag and kicked, then TRACK is called,
- * then the flag is cleared; who was kicked spins until then. The TDX series v5 and v6 (2022);
- * upstream turned it round to track, then kick.
+ * kick-then-track (P2): a flag bars vCPUs from the TD, every vCPU is kicked, TRACK is called, then
+ * the flag is cleared; a kicked vCPU spins until then. TDX series v5 and v6 (2022); upstream
+ * reversed the order to track, then kick.
  *
- * It holds every rule, because of the flag: whoever enters after TRACK enters in the new epoch.
- * Without it a vCPU comes back in the old epoch, between kick and TRACK (B-68). What speaks against
- * it is the time that vCPUs spin.
+ * It satisfies every rule because of the flag: a vCPU that enters after TRACK enters in the new
+ * epoch. Without the flag a vCPU re-enters in the old epoch, between kick and TRACK (B-68). Its
+ * disadvantage is the time that vCPUs spin.
  */
 import type { Steps } from '../../spec/machine/step.ts';
 import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
@@ -15,7 +15,7 @@ import type { Policy } from '../vm/policy.ts';
 import type { Vm } from '../vm/vm.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 
-/** Nobody is inside, and nobody gets in, while the epoch moves on; so TRACK is never busy. */
+/** TRACK with every vCPU outside and barred, so that it is never busy. */
 export function* kickThenTrack(vm: Vm): Steps<void> {
   yield* vm.m.write(vm.noEntry, 1);
   yield* kickAll(vm);
@@ -29,7 +29,7 @@ export const kickThenTrackPolicy: Policy = {
   ...frozenMirror,
   name: 'kick-then-track',
   group: 'proposal',
-  title: 'vCPUs are barred and kicked before TRACK, and spin until it is done',
+  title: 'bar and kick vCPUs before TRACK; they spin until it is done',
   proposed: 'TDX series v5 and v6, 2022 (P2)',
   ...zappingBy((vm, place, at) => zapLeaf(vm, place, at, HOW)),
 };

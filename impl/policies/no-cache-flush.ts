@@ -12,9 +12,9 @@ export const noCacheFlush: Policy = {
   ...frozenMirror,
   name: 'no-cache-flush',
   group: 'superseded',
-  title: 'the HKID is freed before the caches are written back',
+  title: 'free the HKID without writing the caches back',
   proposed: 'P16 with a step left out; never proposed',
-  breaks: [{ rule: 'K62', why: 'lines under the HKID may still be written back' }],
+  breaks: [{ rule: 'K62', why: 'caches may still hold lines under the HKID' }],
   *destroy(vm) {
     yield* zapAll(vm, demotePage);
     yield* flushVcpus(vm);

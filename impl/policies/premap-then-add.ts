@@ -1,13 +1,13 @@
 /**
- * premap-then-add: how Linux 6.16 to 6.18 build a TD (P13). INIT_MEM_REGION makes the mirror leaf
- * first, under mmu_lock, and counts it (nr_premapped); PAGE.ADD comes later, without. A zap of a
- * leaf that is still counted expects EPT_ENTRY_STATE_INCORRECT, and FINALIZE wants the count to be 0.
- * The ioctls hold what they need for themselves.
+ * premap-then-add: the way in which Linux 6.16 to 6.18 build a TD (P13). INIT_MEM_REGION makes the
+ * mirror leaf first, under mmu_lock, and counts it (nr_premapped); PAGE.ADD follows without
+ * mmu_lock. A zap of a leaf that is still counted expects EPT_ENTRY_STATE_INCORRECT, and FINALIZE
+ * requires the count to be 0. Each ioctl holds only locks of its own.
  *
- * The count is kept right (K64). What breaks: INIT_VCPU shares no lock with the other ioctls, whose
- * calls take the TDR exclusively, so that they meet BUSY, which nobody answers (K63, S01; bug B-57,
- * fixed in 6.19). And a mirror leaf is present before the Secure EPT has its page (K44, S02), by
- * design.
+ * The count stays exact (K64). What it breaks: INIT_VCPU shares no lock with the other ioctls,
+ * whose calls take the TDR exclusively, so that a call gets BUSY, which its caller does not handle
+ * (K63, S01; bug B-57, fixed in 6.19). And by design a mirror leaf is present before the Secure EPT
+ * has its page (K44, S02).
  */
 import { EMPTY, kindOfSpte, LEAF } from '../../spec/kvm/spte.ts';
 import type { SptePlace } from '../../spec/kvm/tables.ts';
@@ -32,7 +32,7 @@ import type { Policy } from '../vm/policy.ts';
 import { isStatus, mapping, succeeded, type Vm } from '../vm/vm.ts';
 import { upstream619 } from './upstream-6.19.ts';
 
-/** A leaf appears in the mirror alone, and is counted; a table goes through the frozen window. */
+/** Installs a leaf in the mirror only, and counts it; a table goes through the frozen window. */
 export const premap: Install = function* (vm, change) {
   const { place, to } = change;
   if (kindOfSpte(to) !== LEAF) return yield* throughFrozen(vm, change);
@@ -41,7 +41,7 @@ export const premap: Install = function* (vm, change) {
   return true;
 };
 
-/** PAGE.ADD of a page that was premapped; it stays counted when that fails. */
+/** PAGE.ADD of a premapped page; the page stays counted if it fails. */
 export function* addPremapped(vm: Vm, gfn: number): Steps<void> {
   const place = yield* vm.mirror.walk(gfn, 0);
   const { operands } = addLeaf(vm, place, gfn, vm.guestMemory.pageOf(gfn));
@@ -51,7 +51,7 @@ export function* addPremapped(vm: Vm, gfn: number): Steps<void> {
   yield* measure(vm, gfn);
 }
 
-/** Removes a leaf; one that the Secure EPT does not have is no longer counted. */
+/** Zaps a leaf; uncounts it if the Secure EPT does not have it. */
 export function* zapPremapped(vm: Vm, place: SptePlace, gfn: number): Steps<void> {
   if (vm.td.isRunnable()) return yield* zapLeaf(vm, place, gfn);
   yield* vm.mirror.write(place.table, place.index, EMPTY);
@@ -62,7 +62,7 @@ export function* zapPremapped(vm: Vm, place: SptePlace, gfn: number): Steps<void
   else yield* removeBlocked(vm, place, gfn);
 }
 
-/** The entry points that take pages away, with `zap` for each leaf. */
+/** Entry points that zap, with `zap` for each leaf. */
 export const takingAway = (
   zap: typeof zapPremapped,
 ): Pick<Policy, 'unmap' | 'removeSlot' | 'destroy'> => ({
@@ -82,8 +82,7 @@ export const premapThenAdd: Policy = {
   ...upstream619,
   name: 'premap-then-add',
   group: 'superseded',
-  title:
-    'build a TD with mirror leaves first and PAGE.ADD later, each ioctl with locks of its own (P13)',
+  title: 'make mirror leaves first and add their pages later, each ioctl with its own locks (P13)',
   proposed: 'Linux 6.16 to 6.18, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_init_mem_region(), nr_premapped',
   vms: ['new-td'],
   breaks: [
@@ -91,12 +90,15 @@ export const premapThenAdd: Policy = {
       rule: 'K63',
       why: 'INIT_VCPU shares no lock with the ioctls whose calls take the TDR exclusively (B-57)',
     },
-    { rule: 'S01', why: 'the BUSY of a call that meets such an ioctl has no answer' },
+    {
+      rule: 'S01',
+      why: 'a call that meets such an ioctl gets BUSY, which its caller does not handle',
+    },
     {
       rule: 'K44',
       why: 'a mirror leaf is present before PAGE.ADD has put its page into the Secure EPT',
     },
-    { rule: 'S02', why: 'a PAGE.ADD that is refused for good leaves the mirror leaf behind' },
+    { rule: 'S02', why: 'a PAGE.ADD that fails leaves the mirror leaf behind' },
   ],
   ...takingAway(zapPremapped),
   *initVcpu(vm, vcpu) {

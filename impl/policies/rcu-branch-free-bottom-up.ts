@@ -13,12 +13,12 @@ export const rcuBranchFreeBottomUp: Policy = {
   ...rcuBranchFree,
   name: 'rcu-branch-free-bottom-up',
   group: 'question',
-  title: 'the callback removes bottom-up, every ancestor mapped',
+  title: 'as rcu-branch-free, but without the block, and bottom-up',
   proposed: 'Christopherson, 23-26 Jan 2023 (P6); never adopted (variant P6a)',
   breaks: [
     {
       rule: 'S01',
-      why: 'the tree lock is needed exclusively: OPERAND_BUSY while others fault; and faults meet a table',
+      why: 'the calls need the tree lock exclusively, and faults elsewhere take it: OPERAND_BUSY',
     },
     { rule: 'K48', why: 'the callback removes the table without mmu_lock' },
   ],

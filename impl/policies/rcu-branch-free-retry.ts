@@ -19,9 +19,9 @@ export const rcuBranchFreeRetry: Policy = {
   ...rcuBranchFree,
   name: 'rcu-branch-free-retry',
   group: 'question',
-  title: 'as rcu-branch-free, the callback retries while the module is busy',
+  title: 'as rcu-branch-free, but the callback retries while the module is busy',
   breaks: [
-    { rule: 'S01', why: 'waiting out BUSY does not make the children visible: EPT_WALK_FAILED' },
+    { rule: 'S01', why: 'retrying does not make the children visible: EPT_WALK_FAILED' },
     { rule: 'K48', why: 'the callback removes the table without mmu_lock' },
   ],
   ...pruningBranches({

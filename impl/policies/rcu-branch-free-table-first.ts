@@ -19,7 +19,7 @@ export const rcuBranchFreeTableFirst: Policy = {
   ...rcuBranchFree,
   name: 'rcu-branch-free-table-first',
   group: 'question',
-  title: 'as rcu-branch-free, the callback removes the table before its children',
+  title: 'as rcu-branch-free, but the callback removes the table before its children',
   breaks: [
     {
       rule: 'S01',

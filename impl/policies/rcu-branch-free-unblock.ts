@@ -20,12 +20,12 @@ export const rcuBranchFreeUnblock: Policy = {
   ...rcuBranchFree,
   name: 'rcu-branch-free-unblock',
   group: 'question',
-  title: 'as rcu-branch-free, the callback unblocks the table first',
+  title: 'as rcu-branch-free, but the callback unblocks the table first',
   proposed: 'Christopherson, 23-26 Jan 2023 (P6); never adopted (variant P6b)',
   breaks: [
     {
       rule: 'S01',
-      why: 'the tree lock is needed exclusively: OPERAND_BUSY while others fault; and faults meet a table',
+      why: 'the calls need the tree lock exclusively, and faults elsewhere take it: OPERAND_BUSY',
     },
     { rule: 'K48', why: 'the callback removes the table without mmu_lock' },
   ],

@@ -28,12 +28,12 @@ export const rcuBranchFree: Policy = {
   ...frozenMirror,
   name: 'rcu-branch-free',
   group: 'question',
-  title: 'prune and block a branch, let an RCU callback dispose of it',
+  title: 'prune and block a branch; an RCU callback removes it',
   proposed: 'Christopherson, 23-26 Jan 2023 (P6); never adopted',
   breaks: [
     {
       rule: 'S01',
-      why: 'the blocked table hides its children: EPT_WALK_FAILED below it, EPT_PAGE_NOT_FREE on it',
+      why: 'a blocked table hides its children: EPT_WALK_FAILED below, EPT_PAGE_NOT_FREE on it',
     },
     { rule: 'K48', why: 'the callback removes the table without mmu_lock' },
   ],

@@ -24,11 +24,11 @@ export const retryFrozen: Policy = {
   ...frozenMirror,
   name: 'retry-frozen',
   group: 'superseded',
-  title: 'retry inside KVM only where the fault met a FROZEN entry',
+  title: 'retry a fault inside KVM only if it met a FROZEN entry',
   proposed:
-    'RET_PF_RETRY_FROZEN; Yan Zhao, "TDX: retry seamcall when TDX_OPERAND_BUSY", Sep 2024; not merged',
+    'RET_PF_RETRY_FROZEN; Zhao, "TDX: retry seamcall when TDX_OPERAND_BUSY", Sep 2024; not merged',
   breaks: [
-    { rule: 'K58', why: 'a fault that an invalidation sends back enters the TD again, unresolved' },
+    { rule: 'K58', why: 'a fault that meets an invalidation enters the TD again, unresolved' },
   ],
   *fault(vm, vcpu, gfn) {
     return yield* retryLocally(vm, vcpu, function* () {

@@ -26,7 +26,7 @@ export const retryNZapUnderRead: Policy = {
   ...retryN,
   name: 'retry-n-zap-under-read',
   group: 'question',
-  title: 'as retry-n, and pages are zapped with mmu_lock held for read',
+  title: 'as retry-n, but zap with mmu_lock held for read',
   proposed: 'development branch of the TDX series, 2024 (P3)',
   breaks: [
     {

@@ -1,11 +1,10 @@
 /**
- * retry-n (P3): freeze the mirror entry; repeat a call that is busy, up to 16 times, without
- * telling anybody to get out of the way. A fault then gives up; a zap cannot, and kills the VM. The
- * TDX series v8 to v19 and the MMU series of 2024.
+ * retry-n (P3): the mirror entry is FROZEN, and a busy call is repeated up to 16 times without a
+ * kick. A fault then gives up; a zap cannot fail, and kills the VM. TDX series v8 to v19 and the
+ * MMU series of 2024.
  *
- * What it breaks: 16 immediate tries are a lottery. A vCPU that is in the middle of an ACCEPT, or
- * of VP.ENTER with zero-step mitigation armed, is there for all of them (B-48); TRACK is repeated
- * without any bound (B-49).
+ * What it breaks: a vCPU in the middle of an ACCEPT, or of VP.ENTER with zero-step mitigation
+ * armed, can outlast all 16 attempts (B-48); TRACK is repeated without bound (B-49).
  */
 import { FROZEN } from '../../spec/kvm/spte.ts';
 import type { Steps } from '../../spec/machine/step.ts';
@@ -22,10 +21,7 @@ import { frozenMirror } from './frozen-mirror.ts';
 
 const TRIES = 16;
 
-/**
- * Repeats a call that is busy, at once; the last answer, for which `tolerated` statuses are no
- * surprise.
- */
+/** Repeats a busy call at once, up to 16 times; the caller handles `tolerated` of the last one. */
 export function* retryBounded(
   vm: Vm,
   fn: InterfaceFunction,
@@ -39,7 +35,7 @@ export function* retryBounded(
   return yield* vm.seamcall(fn, operands, tolerated);
 }
 
-/** The frozen window, with a call that is repeated. */
+/** The frozen window, with a repeated call. */
 const throughFrozenRetrying: Install = function* (vm, { place, to, fn, operands }) {
   if (!(yield* vm.mirror.cmpxchg(place.table, place.index, place.spte, FROZEN))) return false;
   const call = yield* retryBounded(vm, fn, operands, [OPERAND_BUSY]);
@@ -47,7 +43,7 @@ const throughFrozenRetrying: Install = function* (vm, { place, to, fn, operands 
   return succeeded(call);
 };
 
-/** TRACK until it is not busy, then the kick. */
+/** Repeats TRACK until it is not busy, then kicks. */
 export function* trackSpinning(vm: Vm): Steps<void> {
   while (
     isStatus(
@@ -60,19 +56,20 @@ export function* trackSpinning(vm: Vm): Steps<void> {
   yield* kickAll(vm);
 }
 
+/** A zap by repeated calls. */
 export const RETRYING: Zap = { call: retryBounded, track: trackSpinning };
 
 export const retryN: Policy = {
   ...frozenMirror,
   name: 'retry-n',
   group: 'question',
-  title: 'a call that is busy is repeated up to 16 times; a zap that still fails kills the VM',
+  title: 'repeat a busy call up to 16 times; a zap that still fails kills the VM',
   proposed: 'TDX series v8 to v19 (2022 to 2024), MMU part 2 v1 and v2 (P3)',
   breaks: [
     {
       rule: 'S01',
       rare: true,
-      why: 'a vCPU inside the module outlasts 16 tries: OPERAND_BUSY where the zap cannot fail',
+      why: 'a vCPU inside the module outlasts 16 attempts: OPERAND_BUSY where a zap cannot fail',
     },
   ],
   *fault(vm, vcpu, gfn) {

@@ -1,10 +1,10 @@
 /**
- * seamcall-spinlock (P1): calls of the module take turns under a spinlock of the VM; the mirror is
- * changed before, as one atomic write. The TDX series v3 to v7 (2022).
+ * seamcall-spinlock (P1): a spinlock of the VM serializes SEAMCALLs; the mirror is changed before,
+ * by one atomic write. TDX series v3 to v7 (2022).
  *
  * What it breaks: the lock orders the calls, not the pairs of mirror write and call (B-43, B-44),
- * so that another vCPU walks through a table that the module does not have yet. And the guest's own
- * calls, and VP.ENTER, do not take it.
+ * so that another vCPU walks through a table that the module does not have yet. And the guest's
+ * calls, and VP.ENTER, do not take the lock.
  */
 import { OPERAND_BUSY } from '../../spec/tdx/status.ts';
 import { retryLocally, faultUnder, type Install } from '../blocks/fault.ts';
@@ -15,7 +15,7 @@ import { succeeded } from '../vm/vm.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 import { kickThenTrack } from './kick-then-track.ts';
 
-/** Makes the mirror entry present at once; the module follows when it is this caller's turn. */
+/** Makes the mirror entry present, then calls the module under the spinlock. */
 const mirrorThenTurn: Install = function* (vm, { place, to, fn, operands }) {
   if (!(yield* vm.mirror.cmpxchg(place.table, place.index, place.spte, to))) return false;
   yield* vm.seamcallLock.lock();
@@ -25,6 +25,7 @@ const mirrorThenTurn: Install = function* (vm, { place, to, fn, operands }) {
   return succeeded(call);
 };
 
+/** A zap whose calls take the spinlock. */
 const inTurn: Zap = {
   *call(vm, fn, operands) {
     yield* vm.seamcallLock.lock();
@@ -39,7 +40,7 @@ export const seamcallSpinlock: Policy = {
   ...frozenMirror,
   name: 'seamcall-spinlock',
   group: 'question',
-  title: 'a spinlock around each call of the module, the mirror written before',
+  title: 'write the mirror first, and serialize SEAMCALLs by a spinlock',
   proposed: 'TDX series v3 to v7, 2022 (P1)',
   breaks: [
     { rule: 'K44', why: 'the mirror entry is present before the module has the page' },

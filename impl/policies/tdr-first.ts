@@ -18,9 +18,9 @@ export const tdrFirst: Policy = {
   ...frozenMirror,
   name: 'tdr-first',
   group: 'superseded',
-  title: 'the TDR is reclaimed before the other pages',
+  title: 'reclaim the TDR before the other pages',
   proposed: 'P16 with a step moved; never proposed',
-  breaks: [{ rule: 'K62', why: 'the TD has pages left' }],
+  breaks: [{ rule: 'K62', why: 'the TD still has other pages' }],
   *destroy(vm) {
     yield* zapAll(vm, demotePage);
     yield* flushVcpus(vm);

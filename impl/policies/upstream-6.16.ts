@@ -1,15 +1,15 @@
 /**
- * upstream-6.16: TDX as merged in Linux 6.16, for a TD that runs: freeze the mirror entry around
- * each call (P4), present mirror entries change under mmu_lock held for write only (P5), local
- * retry (P7), one kick on BUSY (P8), memslots are deleted leaf by leaf (P12), the order of the end
- * (P16). Satisfies every rule about a TD that runs.
+ * upstream-6.16: TDX as merged in Linux 6.16, for a TD that runs: the mirror entry is FROZEN around
+ * each call (P4), present mirror entries change only with mmu_lock held for write (P5), local retry
+ * (P7), one kick on BUSY (P8), a memslot is deleted leaf by leaf (P12), the order of teardown
+ * (P16). It satisfies every rule about a TD that runs.
  *
- * Contains fixes that came later, because what they fix is listed as bugs of their own: the retry
- * loop leaves when its memslot goes (6.18, B-54), a vCPU is off its processor's list before it is
- * freed (6.19, B-59), an entry that is given up leaves no exit behind (2026, B-72), a page whose
- * removal failed is leaked, and the VM ended once (6.19, B-61).
+ * It contains later fixes, because the bugs that they fix are mutants: the retry loop ends when its
+ * memslot is deleted (6.18, B-54), a vCPU leaves its processor's list before it is freed (6.19,
+ * B-59), an abandoned VP.ENTER leaves no exit behind (2026, B-72), a page whose removal failed is
+ * leaked, and the VM killed once (6.19, B-61).
  *
- * How 6.16 builds a TD is a policy of its own, premap-then-add (P13): it breaks K63 until 6.19.
+ * The way in which 6.16 builds a TD is the policy premap-then-add (P13).
  */
 import type { Policy } from '../vm/policy.ts';
 import { frozenMirror } from './frozen-mirror.ts';

@@ -1,12 +1,12 @@
 /**
- * upstream-6.19: as upstream-6.16, and building a TD as reworked in Linux 6.19 (P13n): a page with
- * contents is added inside the frozen window like any other, its source handed down under
- * slots_lock, so that mirror and Secure EPT never differ (K44, K64); and every ioctl that changes
- * the TD's state holds every lock (K63). Satisfies every rule.
+ * upstream-6.19: as upstream-6.16, and building a TD as in Linux 6.19 (P13n): a page with contents
+ * is added inside the frozen window like any other, its source passed down under slots_lock, so
+ * that mirror and Secure EPT never differ (K44, K64); and every ioctl that changes the TD's state
+ * holds every lock (K63). It satisfies every rule.
  *
- * One thing is added to what was read: FINALIZE holds mmu_lock for write. Without it, as
- * finalize-unlocked shows, a hole that is punched meanwhile meets the TDR taken, or a TD that runs
- * before KVM knows.
+ * It differs from Linux in one point: FINALIZE holds mmu_lock for write. Without that, as
+ * finalize-unlocked shows, a zap for a punched hole meets a busy TDR, or a TD that can run before
+ * KVM records it.
  */
 import {
   addInPopulation,
@@ -23,8 +23,7 @@ export const upstream619: Policy = {
   ...upstream616,
   name: 'upstream-6.19',
   group: 'linux',
-  title:
-    'Linux 6.19: as 6.16, with ADD in the population and all locks around state changes (P13n)',
+  title: 'Linux 6.19: as 6.16, with PAGE.ADD in the frozen window and all locks held (P13n)',
   proposed: 'Christopherson, "KVM: x86/mmu: TDX post-populate cleanups", Oct 2025; Linux 6.19',
   vms: ['td', 'new-td'],
   *initVcpu(vm, vcpu) {

@@ -1,10 +1,10 @@
 /**
- * vendor-hook (P11, variant B): the vendor's hook takes the place of the exchange, instead of being
- * called after it. It freezes the mirror entry, makes the change in the Secure EPT, and writes what
- * came of it; for what goes as for what comes. What message 13 of the thread meant, and what Linux
- * 7.2 comes close to: one set_external_spte(old, new).
+ * vendor-hook (P11, variant B): the vendor's hook replaces the exchange, instead of being called
+ * after it. It freezes the mirror entry, makes the change in the Secure EPT, and writes the result;
+ * for a zap as for a fault. Message 13 of the thread proposes it, and Linux 7.2 is close to it: one
+ * set_external_spte(old, new).
  *
- * It holds every rule: seen from outside it is the frozen window (P4), also around a removal.
+ * It satisfies every rule: it is the frozen window (P4), also around a zap.
  */
 import { EMPTY, FROZEN } from '../../spec/kvm/spte.ts';
 import { faultUnder, retryLocally, throughFrozen } from '../blocks/fault.ts';
@@ -12,7 +12,7 @@ import { removePage, type ZapLeaf, zappingBy } from '../blocks/zap.ts';
 import type { Policy } from '../vm/policy.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 
-/** Nothing becomes of a leaf: it is FROZEN until the Secure EPT has lost the page. */
+/** Zaps a leaf that is FROZEN until the Secure EPT has lost its page. */
 export const zapThroughHook: ZapLeaf = function* (vm, place, gfn) {
   yield* vm.mirror.write(place.table, place.index, FROZEN);
   yield* removePage(vm, place, gfn);

@@ -13,7 +13,7 @@ export const zapAllLeaves: Policy = {
   ...frozenMirror,
   name: 'zap-all-leaves',
   group: 'superseded',
-  title: 'every private page is zapped when a memslot is deleted',
+  title: 'zap every private page when a memslot is deleted',
   proposed:
     'KVM_X86_QUIRK_SLOT_ZAP_ALL, before the patch "Force TDX VMs to zap leafs" (Linux 6.14)',
   breaks: [
