@@ -1,10 +1,10 @@
-/** B-03: the flag is assigned, not added to. */
+/** B-03: the flush flag is assigned, not accumulated. */
 import { MOST_RECOVERED } from '../tdp-mmu/nx.ts';
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-03',
-  title: 'A flush owed for one table is forgotten when the next needs none',
+  title: 'A flush pending for one table is lost when the next table needs none',
   source: 'Linux, commit 315f02c60d94',
   breaks: ['K20'],
   change: {

@@ -1,10 +1,10 @@
-/** B-04: what the caller owes is not passed down, and so not paid at a yield. */
+/** B-04: the caller's pending flush is not passed down, so a yield does not flush. */
 import { tdpMmu } from '../tdp-mmu/index.ts';
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-04',
-  title: 'A zap that may yield does not know of the flush that its caller owes',
+  title: "A zap that yields does not do its caller's pending flush",
   source: 'Linux, commit 33a3164161fc',
   breaks: ['K20', 'K30'],
   change: {

@@ -1,10 +1,10 @@
-/** B-06: where the walk last yielded is forgotten, so that it may yield there again. */
+/** B-06: the walk forgets where it last yielded, so that it may yield there again. */
 import { tdpMmu } from '../tdp-mmu/index.ts';
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-06',
-  title: 'A walk yields without having got further since it last did',
+  title: 'A walk yields again without progress since it last yielded',
   source: 'Linux, commit ed5e484b79e8',
   breaks: ['K27'],
   change: {

@@ -5,7 +5,7 @@ import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-07',
-  title: 'Yielding is considered only at entries that are worth changing',
+  title: 'A walk considers yielding only at entries that it changes',
   source: 'Linux, commit 1af4a96025b3',
   breaks: ['K27'],
   change: {

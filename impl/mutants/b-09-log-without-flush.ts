@@ -1,9 +1,9 @@
-/** B-09: what aging took W from without a flush is passed over, and stays writable in TLBs. */
+/** B-09: aging cleared W without a flush; such entries are skipped, and stay writable in TLBs. */
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-09',
-  title: 'Logging begins without a flush when no entry was changed',
+  title: 'Dirty logging begins without a flush if no entry was changed',
   source: 'Linux, commit b64d740ea7dd',
   breaks: ['K24'],
   change: {

@@ -1,10 +1,10 @@
-/** B-10: nothing keeps the root that the walk is in while mmu_lock is dropped. */
+/** B-10: no reference keeps the root that the walk is in while mmu_lock is dropped. */
 import { NO_PAGE } from '../../spec/machine/pages.ts';
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-10',
-  title: 'A notifier that may yield goes over the roots without references',
+  title: 'A notifier that may yield walks the roots without references',
   source: 'Linux, commit 7533377215b6',
   breaks: ['K29', 'K31'],
   change: {

@@ -4,7 +4,7 @@ import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-11',
-  title: 'A notifier takes nothing from roots that are invalid but not zapped yet',
+  title: 'A notifier skips roots that are invalid but not zapped yet',
   source: 'Linux, commit d62007edf01f',
   breaks: ['K22', 'K34'],
   change: {

@@ -1,10 +1,10 @@
-/** B-13: that a vCPU may be on a special root is forgotten. */
+/** B-13: a vCPU can be on a special root, which has no page. */
 import { NO_MEMSLOT } from '../../spec/kvm/memslots.ts';
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-13',
-  title: 'A root without a page is asked whether it is obsolete',
+  title: 'A fault checks whether a root without a page is obsolete',
   source: 'Linux, commit 18c841e1f411',
   breaks: ['K33'],
   change: {

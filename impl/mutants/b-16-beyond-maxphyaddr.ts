@@ -1,11 +1,11 @@
-/** B-16: an access beyond host.MAXPHYADDR gets an MMIO entry. */
+/** B-16: an access beyond host.MAXPHYADDR installs an MMIO entry. */
 import { RET_CONTINUE, RET_EMULATE } from '../../spec/kvm/kvm.ts';
 import { tdpMmu } from '../tdp-mmu/index.ts';
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-16',
-  title: 'Entries are made for GFNs that zapping everything does not reach',
+  title: 'A fault installs entries for GFNs that zap-all does not reach',
   source: 'Linux, commit 86931ff7207b',
   breaks: ['K36', 'K22'],
   change: {

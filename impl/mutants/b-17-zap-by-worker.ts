@@ -4,7 +4,7 @@ import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-17',
-  title: 'Invalid roots are left to a worker that nobody waits for',
+  title: 'A worker zaps invalid roots, and the memslot update does not wait for it',
   source: 'Linux, commit 22b94c4b63eb, reverted by 0df9dab891ff',
   breaks: ['K32', 'K31'],
   change: {

@@ -1,9 +1,9 @@
-/** B-19: the read section is missing. */
+/** B-19: the RCU read section is missing. */
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-19',
-  title: 'A walk with mmu_lock held for read keeps table pointers outside RCU',
+  title: 'A walk with mmu_lock held for read uses tables outside an RCU read section',
   source: 'derived from Linux commits 14f6fec2e8e0 and 70fb3e41a97a',
   breaks: ['K5'],
   change: {

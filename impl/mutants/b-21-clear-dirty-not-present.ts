@@ -1,4 +1,4 @@
-/** B-21: only the bit is looked at, which FROZEN and MMIO entries have as well. */
+/** B-21: only the bit is checked, which FROZEN and MMIO entries can have as well. */
 import { Walk } from '../../spec/kvm/iterator.ts';
 import { NO_PAGE } from '../../spec/machine/pages.ts';
 import { reportingBit } from '../tdp-mmu/dirty-log.ts';
@@ -23,7 +23,7 @@ export default directMutant({
         });
         while (yield* walk.next()) {
           if (yield* this.condResched(kvm, walk, false, true)) continue;
-          // whether the entry is a leaf at all is not asked
+          // no check that the entry is a leaf
           const bit = reportingBit(kvm, walk);
           while (
             (walk.spte & bit) !== 0 &&

@@ -3,7 +3,7 @@ import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-22',
-  title: 'Entries that the hardware and fast page faults change are written by plain stores',
+  title: 'Plain stores write entries that hardware and fast page faults change',
   source: 'Linux, commit ba3a6120a4e7',
   breaks: ['K3'],
   change: {

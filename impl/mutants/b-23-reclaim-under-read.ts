@@ -4,7 +4,7 @@ import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-23',
-  title: 'Shadow pages are reclaimed from a fault that holds mmu_lock for read',
+  title: 'A fault with mmu_lock held for read reclaims shadow pages',
   source: 'Linux, commit 47b0c2e4c220',
   breaks: ['K7'],
   change: {

@@ -1,10 +1,10 @@
-/** B-24: of two faults that count at once one is lost. */
+/** B-24: if two faults count at the same time, one increment is lost. */
 import { tdpMmu } from '../tdp-mmu/index.ts';
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-24',
-  title: 'Unsync pages are counted from a fault that holds mmu_lock for read',
+  title: 'A fault with mmu_lock held for read counts unsync pages',
   source: 'Linux, commit ce25681d59ff',
   breaks: ['K7'],
   change: {

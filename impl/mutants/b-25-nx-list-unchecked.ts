@@ -1,9 +1,9 @@
-/** B-25: the mark, which the zapper has cleared, is not looked at again. */
+/** B-25: the mark, which the zapper has cleared, is not checked again. */
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-25',
-  title: 'A table that was zapped meanwhile enters the list of possible huge pages',
+  title: 'A table that was zapped meanwhile enters the list of possible NX huge pages',
   source: 'Linux, commit 21a36ac6b6c7',
   breaks: ['K14', 'K5'],
   change: {

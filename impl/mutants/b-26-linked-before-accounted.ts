@@ -1,4 +1,4 @@
-/** B-26: what has to be in order first is done afterwards. */
+/** B-26: the initialization of a table runs after it is linked. */
 import { tdpMmu } from '../tdp-mmu/index.ts';
 import { directMutant } from './mutant.ts';
 

@@ -1,9 +1,9 @@
-/** B-29: the decision is taken by the flags of another slot. */
+/** B-29: another slot's flags decide. */
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-29',
-  title: 'NX recovery looks a table of SMM up among the ordinary memslots',
+  title: "NX recovery looks up a table of SMM's address space among the ordinary memslots",
   source: 'Linux 6.4, kvm_recover_nx_huge_pages()',
   breaks: ['K22'],
   change: {

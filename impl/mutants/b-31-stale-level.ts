@@ -4,7 +4,7 @@ import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-31',
-  title: 'The mapping level is looked up before the fault can be known to be stale',
+  title: 'The mapping level is looked up before the check for a stale fault',
   source: 'Linux 5.18, host_pfn_mapping_level()',
   breaks: ['K37', 'K12'],
   change: {

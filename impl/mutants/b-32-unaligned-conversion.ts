@@ -1,10 +1,9 @@
-/** B-32: a fault on the neighbour maps a huge page over the page that is changing. */
+/** B-32: a fault on the neighbour maps a huge page over the page that changes. */
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-32',
-  title:
-    'A conversion invalidates only what changes, not the huge pages that could be installed over it',
+  title: 'A conversion does not invalidate huge pages that could cover the GFN',
   source: 'Linux 6.8 to 6.15, commit 9129633d568e',
   breaks: ['K40', 'K43'],
   change: {

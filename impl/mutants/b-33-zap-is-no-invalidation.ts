@@ -3,7 +3,7 @@ import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-33',
-  title: 'A zap inside KVM does not count as an invalidation',
+  title: 'A zap inside KVM is not an invalidation',
   source: 'Linux 5.15, kvm_zap_gfn_range(); fixed by edb298c663fc',
   breaks: ['K39'],
   change: {

@@ -1,4 +1,4 @@
-/** B-37: it is inside the SRCU read section for which the deletion waits. */
+/** B-37: it runs inside the SRCU read section that the deletion waits for. */
 import { RET_EXIT, RET_RETRY } from '../../spec/kvm/kvm.ts';
 import { SLOT_INVALID } from '../../spec/kvm/memslots.ts';
 import { tdpMmu } from '../tdp-mmu/index.ts';
@@ -6,7 +6,7 @@ import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-37',
-  title: 'Prefault goes on retrying while its memslot is going away',
+  title: 'A prefault keeps retrying while its memslot is being deleted',
   source: 'Linux, commit 3ccbf6f47098',
   breaks: ['K42'],
   change: {

@@ -4,7 +4,7 @@ import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-38',
-  title: 'Deleting a slot takes its leaves and leaves what else refers to it',
+  title: 'Deleting a memslot zaps its leaves, and no other reference to it',
   source: 'Linux 5.3 and 6.12-rc',
   breaks: ['K50', 'K22'],
   change: {

@@ -3,7 +3,7 @@ import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-39',
-  title: "The page that is put is the huge page's first, not the one that was got",
+  title: 'A fault puts the first page of the huge page, not the page that it got',
   source: 'Linux 6.12, kvm_tdp_mmu_page_fault()',
   breaks: ['K37'],
   change: {

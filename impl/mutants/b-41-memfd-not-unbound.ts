@@ -1,9 +1,9 @@
-/** B-41: the release of the file writes to the slot that is gone. */
+/** B-41: releasing the file writes to the freed slot. */
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-41',
-  title: 'A slot whose guest_memfd is being closed keeps its binding',
+  title: 'A memslot stays bound to a guest_memfd that is being closed',
   source: 'Linux 6.8 to 6.18-rc, kvm_gmem_unbind()',
   breaks: ['K22'],
   change: {

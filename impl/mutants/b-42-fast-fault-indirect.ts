@@ -1,11 +1,11 @@
-/** B-42: by the time of the exchange the entry can be of another GFN, and look the same. */
+/** B-42: by the time of the cmpxchg the entry can map another GFN, and look the same. */
 import { isLeafSpte, MMU_WRITABLE, WRITABLE } from '../../spec/kvm/spte.ts';
 import { tdpMmu } from '../tdp-mmu/index.ts';
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-42',
-  title: 'A fast page fault gives W back to an entry of an indirect table',
+  title: 'A fast page fault sets W in an entry of an indirect table',
   source: 'Linux, fast_page_fault() (locking.rst §2: direct shadow pages only)',
   breaks: ['K1', 'K3'],
   change: {

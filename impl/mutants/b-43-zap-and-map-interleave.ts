@@ -1,4 +1,4 @@
-/** Two changes of one entry, and nothing orders the module's calls like the mirror's. */
+/** B-43: two changes of one entry; the order of the SEAMCALLs can differ from the mirror's. */
 import { faultUnder, retryLocally } from '../blocks/fault.ts';
 import { zapLeaf } from '../blocks/zap.ts';
 import { frozenMirror } from '../policies/frozen-mirror.ts';
@@ -8,7 +8,7 @@ import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-43',
-  title: 'mirror and Secure EPT diverge when zap and map of one entry interleave',
+  title: 'Mirror and Secure EPT diverge if zap and map of one entry interleave',
   source: 'thread, message 3 (Y8m34OEVBfL7Q4Ns@google.com); TDX series v1 to v10',
   base: frozenMirror,
   breaks: ['K44', 'K46'],

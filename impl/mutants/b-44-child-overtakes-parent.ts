@@ -1,4 +1,7 @@
-/** A table is visible in the mirror before the module has it, and somebody walks through. */
+/**
+ * B-44: a table is visible in the mirror before the module has it, and another vCPU walks through
+ * it.
+ */
 import { faultUnder, retryLocally } from '../blocks/fault.ts';
 import { frozenMirror } from '../policies/frozen-mirror.ts';
 import { mirrorFirst } from '../policies/mirror-naive.ts';
@@ -6,9 +9,8 @@ import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-44',
-  title: 'a call for a child overtakes the call for its parent',
-  source:
-    'thread, message 10 (3951e178bc38191074f5cccadc442212ff15c737.camel@intel.com); before the freeze',
+  title: 'A SEAMCALL for a child overtakes the one for its parent',
+  source: 'thread, message 10 (3951e178bc38191074f5cccadc442212ff15c737.camel@intel.com)',
   base: frozenMirror,
   breaks: ['K45', 'K44'],
   change: {

@@ -1,4 +1,4 @@
-/** What is below a blocked table is out of the module's reach, too. */
+/** B-46: the module cannot walk below a blocked table either. */
 import { TABLE, kindOfSpte } from '../../spec/kvm/spte.ts';
 import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
 import { demotePage } from '../blocks/resize.ts';
@@ -10,8 +10,8 @@ import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-46',
-  title: 'the table is blocked first, and its children can no longer be removed',
-  source: 'thread, message 11 ("RANGE.BLOCK to make the parent !PRESENT"); module notes §2 (walk)',
+  title: 'A table is blocked before its children, which can then not be removed',
+  source: 'thread, message 11 ("RANGE.BLOCK to make the parent !PRESENT")',
   base: exclusive,
   breaks: ['K48'],
   change: {

@@ -1,4 +1,4 @@
-/** TRACK needs the epoch, which whoever enters the TD has shared; and nobody is told to stay out. */
+/** B-49: TRACK needs the epoch lock, which every vCPU that enters the TD shares; no vCPU is kicked. */
 import { withoutVcpus } from '../blocks/seamcalls.ts';
 import { zapLeaf, zappingBy } from '../blocks/zap.ts';
 import { frozenMirror } from '../policies/frozen-mirror.ts';
@@ -7,9 +7,8 @@ import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-49',
-  title: 'TRACK is repeated for as long as it is busy, with mmu_lock held for write',
-  source:
-    'commit 4b2abc49712b (kick off vCPUs when a SEAMCALL is busy during TD page removal), which ends it',
+  title: 'TRACK is repeated as long as it is busy, with mmu_lock held for write',
+  source: 'fixed by commit 4b2abc49712b (kick vCPUs when a SEAMCALL is busy during page removal)',
   base: frozenMirror,
   breaks: ['K55', 'K56'],
   change: zappingBy((vm, place, gfn) =>

@@ -1,6 +1,6 @@
 /**
- * B-50: a fault that has to be taken again goes back into the TD for that. Six violations at one
- * RIP arm zero-step mitigation, and the next TDH.VP.ENTER takes the tree exclusively.
+ * B-50: a fault to be retried re-enters the TD first. Six violations at one RIP arm zero-step
+ * mitigation, and the next TDH.VP.ENTER takes the tree lock exclusively.
  */
 import { faultUnder, NO_SLOT, throughFrozen } from '../blocks/fault.ts';
 import { upstream616 } from '../policies/upstream-6.16.ts';
@@ -8,7 +8,7 @@ import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-50',
-  title: 'Zero-step mitigation is fed: the TD is entered again before the fault is resolved',
+  title: 'A fault is retried through the TD, which counts towards zero-step mitigation',
   source: 'fixed by commit b0327bb2e7e0 (6.16); Zw/KElXSOf1xqLE7@yzhao56-desk.sh.intel.com',
   base: upstream616,
   breaks: ['K58', 'K53'],

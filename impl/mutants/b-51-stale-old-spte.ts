@@ -1,4 +1,4 @@
-/** The exchange is repeated with the value that just turned out to be wrong. */
+/** B-51: the cmpxchg is repeated with the value that has just turned out to be stale. */
 import { FROZEN } from '../../spec/kvm/spte.ts';
 import { OPERAND_BUSY } from '../../spec/tdx/status.ts';
 import { faultUnder, retryLocally, type Install } from '../blocks/fault.ts';
@@ -6,7 +6,7 @@ import { frozenMirror } from '../policies/frozen-mirror.ts';
 import { succeeded } from '../vm/vm.ts';
 import { mutant } from './mutant.ts';
 
-/** The frozen window; who loses the exchange tries again with what it has read before. */
+/** The frozen window, whose cmpxchg is repeated with the value read before. */
 const throughFrozenAgain: Install = function* (vm, { place, to, fn, operands }) {
   while (!(yield* vm.mirror.cmpxchg(place.table, place.index, place.spte, FROZEN)))
     yield* vm.m.relax(vm.noEntry);
@@ -17,7 +17,7 @@ const throughFrozenAgain: Install = function* (vm, { place, to, fn, operands }) 
 
 export default mutant({
   id: 'B-51',
-  title: 'a failed exchange of a mirror entry does not refresh the old value',
+  title: 'A failed cmpxchg of a mirror entry does not reread the old value',
   source: 'commit 02eaaffdd865 (fixes 77ac7079e66d); Linux 6.14 to 7.0',
   base: frozenMirror,
   breaks: ['K2'],

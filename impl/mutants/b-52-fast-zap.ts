@@ -1,5 +1,5 @@
 /**
- * B-52: a memslot is deleted as an ordinary VM's is, by invalidating direct roots; the mirror keeps
+ * B-52: a memslot is deleted as in an ordinary VM, by invalidating direct roots; the mirror keeps
  * its leaves.
  */
 import { removeSlotUnder } from '../blocks/zap.ts';
@@ -8,8 +8,7 @@ import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-52',
-  title:
-    'Fast zap on memslot deletion leaves private mappings: the page is freed while the TD maps it',
+  title: 'A memslot deletion leaves private pages mapped, and frees them',
   source: 'fixed by "KVM: x86/mmu: force TDX VMs to zap leafs" (before 6.14)',
   base: upstream616,
   breaks: ['K50', 'K22', 'K43'],

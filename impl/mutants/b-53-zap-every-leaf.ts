@@ -1,6 +1,6 @@
 /**
- * B-53: every private leaf goes with a memslot. The guest finds pages of other slots pending, and
- * empty.
+ * B-53: a memslot deletion zaps every private leaf. The guest finds pages of other slots pending,
+ * and empty.
  */
 import { demotePage } from '../blocks/resize.ts';
 import { removeSlotUnder, zapLeaves } from '../blocks/zap.ts';
@@ -10,8 +10,7 @@ import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-53',
-  title:
-    'Zapping all private leaves on memslot deletion makes the guest accept pages of other slots again',
+  title: 'A memslot deletion zaps private pages of other memslots',
   source: 'KVM_X86_QUIRK_SLOT_ZAP_ALL by default on TDs (design before 6.14)',
   base: upstream616,
   breaks: ['K50'],

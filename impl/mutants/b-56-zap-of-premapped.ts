@@ -1,6 +1,6 @@
 /**
- * B-56: PAGE.ADD failed, the mirror leaf stayed, and the zap of that leaf takes the module's
- * refusal for a bug.
+ * B-56: PAGE.ADD failed and the mirror leaf stayed; the zap of that leaf takes the module's refusal
+ * for a bug.
  */
 import { zapLeaf } from '../blocks/zap.ts';
 import { premapThenAdd, takingAway } from '../policies/premap-then-add.ts';

@@ -1,5 +1,5 @@
 /**
- * B-57: INIT_VCPU holds its own vcpu->mutex only; other ioctls' calls take the TDR exclusively
+ * B-57: INIT_VCPU holds only its vcpu->mutex; SEAMCALLs of other ioctls take the TDR exclusively
  * meanwhile.
  */
 import { createVcpu, holding } from '../blocks/build.ts';
@@ -8,7 +8,7 @@ import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-57',
-  title: 'VP.CREATE meets MR.EXTEND or MR.FINALIZE: BUSY ends the VM',
+  title: 'VP.CREATE meets MR.EXTEND or MR.FINALIZE, and its BUSY kills the VM',
   source: 'fixed by commit 15945e9ec195 (6.19); aLFiPq1smdzN3Ary@yzhao56-desk.sh.intel.com',
   base: upstream619,
   breaks: ['K63'],

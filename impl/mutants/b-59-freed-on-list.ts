@@ -1,14 +1,11 @@
-/**
- * B-59: KVM_CREATE_VCPU fails after the vCPU was loaded; it is freed, and stays on its processor's
- * list.
- */
+/** B-59: KVM_CREATE_VCPU fails after the vCPU was loaded; the vCPU is freed, and stays on the list. */
 import { freeStruct } from '../blocks/vcpu-list.ts';
 import { upstream616 } from '../policies/upstream-6.16.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-59',
-  title: 'A vCPU is freed while it is on the list of associated vCPUs',
+  title: "A vCPU is freed while it is on its processor's list of vCPUs",
   source: 'fixed by commit 1e3a825c9ec9 (6.19)',
   base: upstream616,
   breaks: ['K62'],

@@ -1,7 +1,4 @@
-/**
- * B-61: the removal of a page failed and the VM is ended for it, but the page goes back to the host
- * all the same.
- */
+/** B-61: a page's removal failed and the VM is killed, but the page is returned to the host. */
 import { EMPTY } from '../../spec/kvm/spte.ts';
 import type { SptePlace } from '../../spec/kvm/tables.ts';
 import type { Steps } from '../../spec/machine/step.ts';

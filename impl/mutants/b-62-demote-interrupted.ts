@@ -1,4 +1,4 @@
-/** DEMOTE looks for interrupts before it commits; this caller does not expect that. */
+/** B-62: DEMOTE checks for interrupts before it commits; this caller does not expect that. */
 import { pageDemote } from '../../spec/tdx/functions/page-demote.ts';
 import { demoteUnder, splitEdges, splitFolioUnder } from '../blocks/huge-pages.ts';
 import { demotePage, SPLIT, type Resize } from '../blocks/resize.ts';
@@ -20,9 +20,8 @@ const FATAL_WHEN_INTERRUPTED: Resize = {
 
 export default mutant({
   id: 'B-62',
-  title: 'a DEMOTE that was interrupted is taken for failed',
-  source:
-    'huge page series for TDX, RFC v1 and v2 (2025), review; v3 asks for ENHANCED_DEMOTE_INTERRUPTIBILITY',
+  title: 'An interrupted DEMOTE is taken for a failed one',
+  source: 'huge page series for TDX, RFC v1 and v2 (2025), review; v3 refuses such modules',
   base: hugePagesV5,
   breaks: ['K66', 'K65'],
   change: {

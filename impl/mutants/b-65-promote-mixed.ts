@@ -1,4 +1,4 @@
-/** PROMOTE wants all pages in one state; what was blocked for it stays blocked. */
+/** B-65: PROMOTE requires all pages in one state; the blocked table is not unblocked. */
 import { promoteUnder } from '../blocks/huge-pages.ts';
 import { MERGE } from '../blocks/resize.ts';
 import { exclusive } from '../policies/exclusive.ts';
@@ -7,7 +7,7 @@ import { mutant } from './mutant.ts';
 export default mutant({
   id: 'B-65',
   title:
-    'a table whose pages are not all accepted is blocked for PROMOTE, and stays so when that is refused',
+    'A table with pending pages is blocked for PROMOTE, and stays blocked when that is refused',
   source: 'huge page merge series for TDX, 2023; dropped in RFC v1 (2025)',
   base: exclusive,
   breaks: ['K67'],

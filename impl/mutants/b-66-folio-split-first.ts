@@ -1,10 +1,10 @@
-/** guest_memfd splits the folio, and tells KVM afterwards. */
+/** B-66: guest_memfd splits the folio first, and notifies KVM afterwards. */
 import { hugePagesV5 } from '../policies/huge-pages-v5.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-66',
-  title: 'the folio is split while it is still mapped large',
+  title: 'A folio is split while it is still mapped large',
   source: 'guest_memfd: "Zap mappings before splitting backend folios" (fixup, 2025)',
   base: hugePagesV5,
   breaks: ['K67', 'K22'],

@@ -1,4 +1,4 @@
-/** What was in the cache when it was looked at is not there when it is taken. */
+/** B-67: other actors empty the cache between the check and the use. */
 import { VM_CACHE } from '../../spec/kvm/dynamic-pamt.ts';
 import {
   COVERED_SPLIT,

@@ -1,6 +1,6 @@
 /**
- * B-68: the protocol of v5 and v6, kick and then TRACK, without the flag on which the kicked vCPUs
- * waited.
+ * B-68: the protocol of series v5 and v6, a kick and then TRACK, without the flag on which kicked
+ * vCPUs waited.
  */
 import { memTrack } from '../../spec/tdx/functions/mem-track.ts';
 import { demotePage } from '../blocks/resize.ts';
@@ -19,7 +19,7 @@ const KICK_THEN_TRACK: Zap = {
 
 export default mutant({
   id: 'B-68',
-  title: 'vCPUs are kicked before TRACK: one is back in the old epoch when PAGE.REMOVE comes',
+  title: 'vCPUs are kicked before TRACK, and one re-enters in the old epoch before PAGE.REMOVE',
   source: 'TDX series v5 and v6: tdx_sept_tlb_remote_flush(), without its spin flag',
   base: upstream616,
   breaks: ['K54', 'K55'],

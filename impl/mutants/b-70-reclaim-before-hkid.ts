@@ -1,4 +1,4 @@
-/** B-70: pages of the TD are reclaimed while its HKID is assigned and its lines are in the caches. */
+/** B-70: the TD's HKID is still assigned, and caches hold its lines. */
 import { demotePage } from '../blocks/resize.ts';
 import {
   flushVcpus,
@@ -13,8 +13,7 @@ import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-70',
-  title:
-    'S-EPT and control pages are reclaimed before the caches are written back and the HKID is freed',
+  title: 'Pages of the TD are reclaimed before caches are written back and the HKID is freed',
   source:
     'Linux, arch/x86/kvm/vmx/tdx.c: tdx_sept_free_private_spt(), KVM_BUG_ON(is_hkid_assigned())',
   base: upstream616,

@@ -1,11 +1,11 @@
-/** B-72: an entry that is given up for wait_for_sept_zap leaves the exit reason of the one before. */
+/** B-72: an entry abandoned because of wait_for_sept_zap leaves the previous exit reason behind. */
 import { callEnter } from '../blocks/entry.ts';
 import { upstream616 } from '../policies/upstream-6.16.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-72',
-  title: 'An early return before TDH.VP.ENTER lets KVM handle the last exit twice',
+  title: 'An early return before TDH.VP.ENTER makes KVM handle the last exit twice',
   source: 'fixed by commit e5f1d62c59ae (2026); Linux 6.16, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_run()',
   base: upstream616,
   breaks: ['K57'],

@@ -1,7 +1,4 @@
-/**
- * B-73: two zappers share wait_for_sept_zap without mmu_lock held for write; the first to end
- * clears it for both.
- */
+/** B-73: two zappers without mmu_lock held for write share wait_for_sept_zap; the first clears it. */
 import { demotePage } from '../blocks/resize.ts';
 import { returnPages, zapLeaves } from '../blocks/zap.ts';
 import { upstream616 } from '../policies/upstream-6.16.ts';
@@ -9,7 +6,7 @@ import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-73',
-  title: 'wait_for_sept_zap is not serialized: vCPUs are let in while another zapper still retries',
+  title: 'wait_for_sept_zap is not serialized, so vCPUs enter while another zapper retries',
   source: 'the macro of commit 3d626ce5a8cc; lockdep assertions of 6.18',
   base: upstream616,
   breaks: ['K56', 'K57'],

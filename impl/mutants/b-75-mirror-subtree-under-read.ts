@@ -1,7 +1,4 @@
-/**
- * A subtree of the mirror is zapped as one of a direct root is: atomically, with mmu_lock held for
- * read.
- */
+/** B-75: a subtree of the mirror is zapped like one of a direct root, with mmu_lock held for read. */
 import { EMPTY, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 import { freeTable } from '../blocks/resize.ts';
 import { removePage, returnPages } from '../blocks/zap.ts';
@@ -10,9 +7,8 @@ import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-75',
-  title: 'a subtree of the mirror is removed with mmu_lock held for read',
-  source:
-    'Linux, tdp_mmu.c: KVM_BUG_ON in __tdp_mmu_set_spte_atomic() and handle_removed_pt(), taken away',
+  title: 'A subtree of the mirror is removed with mmu_lock held for read',
+  source: 'Linux without KVM_BUG_ON in __tdp_mmu_set_spte_atomic() and handle_removed_pt()',
   base: exclusive,
   breaks: ['K46', 'K48'],
   change: {

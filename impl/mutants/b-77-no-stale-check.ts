@@ -3,7 +3,7 @@ import { directMutant } from './mutant.ts';
 
 export default directMutant({
   id: 'B-77',
-  title: 'A fault maps the page that it found, whatever has happened since',
+  title: 'A fault maps the page that it looked up, whatever was invalidated since',
   source: 'derived from handle_changed_spte()',
   breaks: ['K8', 'K15', 'K37'],
   change: {

@@ -1,4 +1,5 @@
-/** B-78: a fault that stands in the table can still install a leaf. */
+/** B-78: a fault that is inside the table can still install a leaf. */
+import { EMPTY } from '../../spec/kvm/spte.ts';
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
@@ -11,7 +12,7 @@ export default directMutant({
       yield* this.unlinkTable(kvm, table);
       for (let i = 0; i < kvm.tables.fanout; i++) {
         const before = yield* kvm.tables.read(table, i);
-        yield* this.handleChanged(kvm, before, 0, true);
+        yield* this.handleChanged(kvm, before, EMPTY, true);
       }
       yield* kvm.rcu.call('rcu', () => kvm.pages.free(table));
     },

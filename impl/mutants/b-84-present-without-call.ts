@@ -1,4 +1,4 @@
-/** The setter that is used with mmu_lock held for write tells the module of removals only. */
+/** B-84: the setter for mmu_lock held for write calls the module for removals only. */
 import { demoteUnder } from '../blocks/huge-pages.ts';
 import { SPLIT } from '../blocks/resize.ts';
 import { hugePagesV5 } from '../policies/huge-pages-v5.ts';
@@ -6,10 +6,8 @@ import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-84',
-  title:
-    'a mirror entry is made to point to a table, and the module is not asked to split the page',
-  source:
-    'Linux, tdp_mmu.c: tdp_mmu_set_spte(), KVM_BUG_ON(is_mirror_sptep && present), taken away',
+  title: 'A mirror entry is changed to a table without a DEMOTE in the module',
+  source: 'Linux without KVM_BUG_ON(is_mirror_sptep && present) in tdp_mmu_set_spte()',
   base: hugePagesV5,
   breaks: ['K49', 'K44'],
   change: {

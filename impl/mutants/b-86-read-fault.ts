@@ -1,6 +1,6 @@
 /**
- * B-86: a read fault resolves its page for reading; the Secure EPT maps it writable, and the TD
- * owns it.
+ * B-86: a read fault resolves its page for reading; the Secure EPT maps the page writable, and the
+ * TD owns it.
  */
 import { EXIT_WRITE } from '../../spec/kvm/vcpu-exit.ts';
 import { faultUnder, retryLocally, throughFrozen } from '../blocks/fault.ts';
@@ -9,9 +9,8 @@ import { mutant } from './mutant.ts';
 
 export default mutant({
   id: 'B-86',
-  title: 'A private read fault maps a page that others may read, too, writable',
-  source:
-    'Linux, arch/x86/kvm/vmx/tdx.c: tdx_handle_ept_violation(), which makes it a write; derived',
+  title: 'A private read fault maps a page writable that other users can read',
+  source: 'derived from Linux, tdx.c: tdx_handle_ept_violation(), which makes it a write',
   base: upstream616,
   breaks: ['K61'],
   change: {
