@@ -3,7 +3,7 @@
  * that it maps.
  *
  * Source: intel/tdx-module 1.5.01, src/vmm_dispatcher/api_calls/tdh_mem_rd_wr.c: tdh_mem_rd_wr();
- * order of the checks measured: recordings/sequential.jsonl.gz.
+ * docs/module-notes.md#walks.
  */
 import { PAGE_BYTES } from '../machine/memory.ts';
 import type { Steps } from '../machine/step.ts';

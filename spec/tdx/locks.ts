@@ -15,8 +15,7 @@
  *
  * Source: intel/tdx-module 1.5.01, src/common/helpers/tdx_locks.h: acquire_sharex_lock_sh(),
  * acquire_sharex_lock_ex(), acquire_sharex_lock_hp(), promote_sharex_lock_hp(),
- * acquire_mutex_lock(); docs/module-notes.md#locks; lock words measured: recordings/conflicts.json,
- * experiments.
+ * acquire_mutex_lock(); lock words measured: docs/module-notes.md#locks.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { RELEASE, TRY, type Steps, access } from '../machine/step.ts';

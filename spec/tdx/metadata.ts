@@ -6,7 +6,7 @@
  * reading it returns the status of an unknown id.
  *
  * Source: intel/tdx-module 1.5.01, include/auto_gen/tdr_tdcs_fields_lookup.c: tdr_tdcs_lookup;
- * src/common/metadata_handlers/metadata_td.c: md_td_read_element(); recordings/lifecycle.jsonl.gz.
+ * src/common/metadata_handlers/metadata_td.c: md_td_read_element().
  */
 import { TD } from './td.ts';
 

@@ -94,8 +94,7 @@ export function* walkPamt(
 /**
  * Releases the PAMT walk of a refused operand at once, before whatever else the call holds.
  *
- * Source: measured, the calls of recordings/stepwise.jsonl.gz that end with
- * PAGE_METADATA_INCORRECT.
+ * Source: measured: docs/module-notes.md#operand-checks.
  */
 export function* refuseWalked(
   tdx: TdxModule,

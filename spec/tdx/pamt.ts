@@ -5,7 +5,7 @@
  * Page numbers count 4K pages from the TDMR's base.
  *
  * Source: intel/tdx-module 1.5.01, src/common/memory_handlers/pamt_manager.h: pamt_entry_t,
- * page_type_t; `final.pamt` of recordings/sequential.jsonl.gz.
+ * page_type_t; docs/module-notes.md#new-pages.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import type { Geometry } from './geometry.ts';

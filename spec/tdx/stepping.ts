@@ -10,7 +10,7 @@
  *
  * Source: intel/tdx-module 1.5.01, src/td_transitions/td_exit_stepping.c:
  * td_exit_epf_stepping_log(), td_entry_stepping_filter(); src/td_transitions/tdh_vp_enter.c:
- * handle_stepping_filter(); docs/module-notes.md#zero-step.
+ * handle_stepping_filter(); docs/module-notes.md#zero-step-mitigation.
  */
 import { PAGE_BYTES } from '../machine/memory.ts';
 import type { Steps } from '../machine/step.ts';

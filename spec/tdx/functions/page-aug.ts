@@ -8,7 +8,7 @@
  *
  * Source: ABI Reference 348551, TDH.MEM.PAGE.AUG leaf (leaf 6); intel/tdx-module 1.5.01,
  * src/vmm_dispatcher/api_calls/tdh_mem_page_aug.c: tdh_mem_page_aug();
- * docs/module-notes.md#non-atomic.
+ * docs/module-notes.md#non-atomic-behaviour.
  */
 import { entry, FREE, PENDING, REMOVED, setOf } from '../entry.ts';
 import { SHARED } from '../locks.ts';

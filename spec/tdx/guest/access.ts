@@ -5,8 +5,7 @@
  *
  * Source: intel/tdx-module 1.5.01, src/common/helpers/helpers.c:
  * check_walk_and_map_guest_side_gpa(); src/td_dispatcher/vm_exits/td_ept_violation.c:
- * td_ept_violation_exit(); `HW.GUEST.ACCESS` of recordings/sequential.jsonl.gz
- * (docs/module-notes.md#how-it-was-measured).
+ * td_ept_violation_exit(); docs/module-notes.md#how-it-was-measured.
  */
 import { PAGE_BYTES } from '../../machine/memory.ts';
 import { isGuestAccessible, pageOf, PENDING, stateOf } from '../entry.ts';

@@ -3,7 +3,7 @@
  * exit.
  *
  * Source: intel/tdx-module 1.5.01, src/td_dispatcher/vm_exits/td_other_exits.c:
- * async_tdexit_ept_violation(); TD_EXIT rows of recordings/sequential.jsonl.gz.
+ * async_tdexit_ept_violation(); docs/module-notes.md#accept.
  */
 import { PAGE_BYTES } from '../../machine/memory.ts';
 import type { Steps } from '../../machine/step.ts';

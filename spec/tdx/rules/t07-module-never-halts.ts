@@ -8,7 +8,8 @@ const rule: TdxRule = {
   statement: 'No interleaving of legal calls halts the module.',
   source:
     'intel/tdx-module 1.5.01, src/common/memory_handlers/pamt_manager.c: pamt_implicit_get(); ' +
-    'docs/module-notes.md#non-atomic; finding F2 (module 1.5 breaks it when PAGE.AUG races)',
+    'docs/module-notes.md#non-atomic-behaviour; finding F2 (module 1.5 breaks it when PAGE.AUG ' +
+    'races)',
   intent: 'A halt of the module ends every TD of the platform.',
   hint:
     'Look for PAGE.REMOVE, RELOCATE or DEMOTE that overlaps PAGE.AUG of the same GPA; mmu_lock ' +

@@ -11,8 +11,7 @@ const rule: TdxRule = {
     'took, except those that a vCPU in the guest keeps.',
   source:
     'intel/tdx-module 1.5.01, src/common/helpers/tdx_locks.h: acquire_sharex_lock_sh(), ' +
-    'acquire_sharex_lock_ex(), acquire_sharex_lock_hp(); conflicts.json; ' +
-    'docs/module-notes.md#locks',
+    'acquire_sharex_lock_ex(), acquire_sharex_lock_hp(); docs/module-notes.md#locks',
   intent:
     'Every other guarantee of the module rests on its locks; a lock that is never released makes ' +
     'the TD unusable.',

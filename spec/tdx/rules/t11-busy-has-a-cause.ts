@@ -17,7 +17,7 @@ const rule: TdxRule = {
     'has changed the entry meanwhile.',
   source:
     'intel/tdx-module 1.5.01, src/common/helpers/tdx_locks.h: acquire_sharex_lock_hp(), ' +
-    'sept_lock_acquire_host(); conflicts.json (yFailedLock); docs/module-notes.md#locks',
+    'sept_lock_acquire_host(); docs/module-notes.md#locks',
   intent: 'A VMM that excludes the conflicting calls and repeats a busy call has to succeed.',
   hint:
     'Find which lock refused the call, and why its word says "held": a missed release, or a ' +

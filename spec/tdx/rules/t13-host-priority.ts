@@ -13,7 +13,7 @@ const rule: TdxRule = {
     'takes the lock or the entry changes, no guest takes it.',
   source:
     'intel/tdx-module 1.5.01, src/common/helpers/tdx_locks.h: sept_lock_acquire_host(), ' +
-    'sept_lock_acquire_guest(); conflicts.json, experiments; docs/module-notes.md#entry-locks',
+    'sept_lock_acquire_guest(); docs/module-notes.md#entry-locks',
   intent:
     'Without priority a guest that repeats ACCEPT keeps the VMM from a page for as long as it ' +
     'wants.',
