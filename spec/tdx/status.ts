@@ -145,7 +145,7 @@ export const OPERANDS = {
   TDR: 128,
   SEPT_TREE: 146,
   TD_EPOCH: 169,
-  OP_STATE: 170,
+  OP_STATE: 172,
   KOT: 186,
   KET: 187,
   WBCACHE: 188,
