@@ -4,7 +4,7 @@
  */
 import { Command } from 'commander';
 import { replayFile, type Difference } from '../../properties/module/recordings/replay/replay.ts';
-import { Summing, type Summary } from '../../properties/module/recordings/replay/summary.ts';
+import { SummaryBuilder, type Summary } from '../../properties/module/recordings/replay/summary.ts';
 import { Universes } from '../../properties/module/recordings/universe/universe.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import { jsonOption, limitOption, moduleOption, type Knobs } from '../options.ts';
@@ -41,20 +41,20 @@ Exit code: 0 no difference, 1 differences, 2 unusable input.`,
     });
 
 async function replayAll(files: readonly string[], { limit, module }: Options): Promise<Summary> {
-  const summing = new Summing(limit);
+  const builder = new SummaryBuilder(limit);
   const universes = new Universes(module);
   const progress = new Progress();
   try {
     for (const file of files) {
       for await (const replayed of replayFile(file, universes)) {
-        summing.add(replayed);
-        progress.show(() => `${file}: ${countsOf(summing.summary)}`);
+        builder.add(replayed);
+        progress.show(() => `${file}: ${countsOf(builder.summary)}`);
       }
     }
   } finally {
     progress.clear();
   }
-  return summing.summary;
+  return builder.summary;
 }
 
 const countsOf = ({ scenarios, steps, differing }: Summary): string =>

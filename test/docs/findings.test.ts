@@ -8,7 +8,7 @@ import { readLines } from '../../properties/files/lines.ts';
 import type { Beginning } from '../../properties/module/hunt/beginnings.ts';
 import { Hunter } from '../../properties/module/hunt/hunt.ts';
 import { FINDINGS_OF_HUNTS, knownCause } from '../../properties/module/hunt/known.ts';
-import { parseScenario as parseRecorded } from '../../properties/module/recordings/format/format.ts';
+import { parseRecordedScenario } from '../../properties/module/recordings/format/scenario.ts';
 import { followStep } from '../../properties/module/recordings/replay/harness.ts';
 import { hostWalk } from '../../properties/module/recordings/replay/observe.ts';
 import { perform } from '../../properties/module/recordings/replay/perform.ts';
@@ -96,7 +96,7 @@ testWith(
     const veDisabled = [0, 0];
     let violations = 0;
     for await (const line of readLines(path)) {
-      const { config, steps } = parseRecorded(line);
+      const { config, steps } = parseRecordedScenario(line);
       const u = universes.build(config);
       for (const step of steps) {
         const slot = u.slots.get(step.in.td) as Slot; // the recording replays, so it is there

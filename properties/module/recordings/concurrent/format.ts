@@ -1,18 +1,19 @@
 /**
- * The format of recorded concurrent histories: one JSON object a line, with the calls that set the
- * scene (`prefix`), those that raced (`events`, by the order in which they began), and the state at
- * the end.
+ * The format of recorded concurrent histories: one JSON object a line, with the calls before the
+ * race (`prefix`), the calls that raced (`events`, in the order in which they began), and the state
+ * at the end.
  */
 import * as v from 'valibot';
 import { InputError } from '../../../files/input.ts';
 import type { ParsedLine } from '../../../files/lines.ts';
-import { count, sequentialConfig } from '../format/config.ts';
-import { finalDump } from '../format/format.ts';
+import { sequentialConfig } from '../format/config.ts';
+import { finalDump } from '../format/scenario.ts';
 import { isObject, wrongField, type RecordedStep } from '../format/step.ts';
+import { count } from '../format/values.ts';
 import { isKnownOp, needsVcpu } from '../replay/perform.ts';
 import { isKnownSetting } from '../replay/pseudo.ts';
 
-const HISTORY_HINT = 'judge takes concurrent recordings, one history a line';
+const ADVICE = 'judge takes concurrent recordings, one history a line';
 
 const timed = v.looseObject({ t: count, inv: count, ret: count });
 const history = v.object({
@@ -24,11 +25,11 @@ const history = v.object({
   final: finalDump,
 });
 
-/** A call of a thread, among calls of others. */
+/** A call of a thread, among calls of other threads. */
 export interface RecordedEvent extends RecordedStep {
   /** Thread. */
   readonly t: number;
-  /** When it began and ended, as places in one sequence of all beginnings and ends. */
+  /** Begin and end, as positions in one sequence of all begins and ends. */
   readonly inv: number;
   readonly ret: number;
 }
@@ -37,19 +38,15 @@ export interface RecordedHistory extends Omit<v.InferOutput<typeof history>, 'ev
   readonly events: readonly RecordedEvent[];
 }
 
-/** The history on a line, or an InputError that says where it is not one. */
+/** Returns the history on a line. @throws InputError that names the first invalid field */
 export function parseRecordedHistory({ where, value }: ParsedLine): RecordedHistory {
   const parsed = v.safeParse(history, value, { abortEarly: true });
   if (!parsed.success) {
     const [issue] = parsed.issues;
-    throw new InputError(
-      where,
-      `${v.getDotPath(issue) ?? 'the line'}: ${issue.message}`,
-      HISTORY_HINT,
-    );
+    throw new InputError(where, `${v.getDotPath(issue) ?? 'the line'}: ${issue.message}`, ADVICE);
   }
   const { output } = parsed;
-  // faultOf() looks at what the schema does not
+  // faultOf() checks what the schema does not
   const events = output.events.map(
     (event, i): RecordedEvent => ({ ...event, i }) as unknown as RecordedEvent,
   );
@@ -58,9 +55,9 @@ export function parseRecordedHistory({ where, value }: ParsedLine): RecordedHist
     faultOf('prefix', output.prefix, vcpus) ??
     faultOf('events', events, vcpus) ??
     events.find(({ inv, ret }) => ret < inv);
-  if (typeof fault === 'string') throw new InputError(where, fault, HISTORY_HINT);
+  if (typeof fault === 'string') throw new InputError(where, fault, ADVICE);
   if (fault !== undefined)
-    throw new InputError(where, `event ${fault.i} ends before it begins`, HISTORY_HINT);
+    throw new InputError(where, `event ${fault.i} ends before it begins`, ADVICE);
   return { ...output, events };
 }
 
@@ -78,11 +75,11 @@ function faultOf(
     } = step;
     if (!isKnownOp(op)) return `${name}.${at} has an unknown operation ${op}`;
     const known = vcpus.get(td);
-    if (known === undefined) return `${name}.${at} speaks of TD ${td}, which config does not list`;
+    if (known === undefined) return `${name}.${at} uses TD ${td}, which config does not list`;
     if (needsVcpu(op) && vcpu === undefined)
       return `${name}.${at} does not say which vCPU makes it`;
     if ((vcpu ?? 0) >= Math.max(known, 1))
-      return `${name}.${at} speaks of vCPU ${vcpu}, which config does not list`;
+      return `${name}.${at} uses vCPU ${vcpu}, which config does not list`;
     if (!isKnownSetting(step)) return `${name}.${at} sets an unknown life-cycle state`;
   }
   return null;

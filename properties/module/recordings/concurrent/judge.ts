@@ -1,7 +1,7 @@
 /**
- * The judge of concurrent histories: is there an order of the calls, respecting real time, in which
- * every result and the final state are the specification's, and has every refusal for a lock a
- * cause?
+ * The judge of concurrent histories. It looks for an order of the calls that respects real time and
+ * in which the specification gives every result and the final state, and for a cause of every
+ * refusal for a lock.
  */
 import type { ModuleVersion } from '../../../../spec/tdx/versions.ts';
 import { InputError } from '../../../files/input.ts';
@@ -16,23 +16,20 @@ import { compareStep } from '../replay/compare-step.ts';
 import { followStep } from '../replay/harness.ts';
 import { perform } from '../replay/perform.ts';
 import { Universes, type Slot, type Universe } from '../universe/universe.ts';
-import { BusyCauses } from './busy.ts';
-import { comparable, impossible } from './final.ts';
+import { BusyCauses } from './busy-causes.ts';
+import { comparable, impossible } from './final-state.ts';
 import { parseRecordedHistory, type RecordedEvent, type RecordedHistory } from './format.ts';
-import { knownFinding } from './known.ts';
+import { knownFinding } from './known-finding.ts';
 import { ModuleSpecification, operationOf, type EventOp } from './specification.ts';
 
 export interface JudgedHistory {
   readonly id: string;
   readonly verdict: 'explained' | 'unexplained' | 'unknown';
-  /**
-   * The known finding of the module (docs/findings.md) that alone keeps it from being explained, or
-   * null.
-   */
+  /** The finding of the module (docs/findings.md) without which it would be explained, or null. */
   readonly finding: string | null;
-  /** What cannot be explained, what would have been allowed, what shows it; null when explained. */
+  /** The call that nothing explains, and what the specification allows; null when explained. */
   readonly why: string | null;
-  /** The shortest prefix that shows it, as places in `events`; null when there is none to show. */
+  /** The shortest prefix that nothing explains, as indexes of `events`; null if there is none. */
   readonly prefix: readonly number[] | null;
 }
 
@@ -48,7 +45,7 @@ export class HistoryJudge {
     this.limits = limits;
   }
 
-  /** Judges the history on a line. Throws an InputError when it is none. */
+  /** Judges the history on a line. @throws InputError if it is none */
   line(line: ParsedLine): JudgedHistory {
     return this.judge(parseRecordedHistory(line));
   }
@@ -111,15 +108,15 @@ export class HistoryJudge {
   }
 }
 
-/** Every event that began before a time, in the order of beginning. */
+/** Indexes of the events that began before a time, in the order in which they began. */
 const beginningBefore = (events: readonly RecordedEvent[], time: number): number[] =>
   events.filter(({ inv }) => inv <= time).map(({ i }) => i);
 
-/** Performs the calls that set the scene; how the specification differs there, or null. */
+/** Performs the calls before the race. Returns the first difference, or null. */
 function replayPrefix(u: Universe, { prefix }: RecordedHistory): string | null {
   let first: string | null = null;
   for (const step of prefix) {
-    const slot = u.slots.get(step.in.td) as Slot; // looked up on reading
+    const slot = u.slots.get(step.in.td) as Slot; // checked on reading
     const done = perform(u, slot, step);
     followStep(u, slot, step, done);
     compareStep({
@@ -128,17 +125,16 @@ function replayPrefix(u: Universe, { prefix }: RecordedHistory): string | null {
       step,
       done,
       report: (field, recorded, ours) => {
-        first ??= `prefix step ${step.i} (${step.op}): ${field} is ${recorded}, and may be ${ours}`;
+        first ??=
+          `prefix step ${step.i} (${step.op}): ` +
+          `${field} is ${recorded}; the specification allows ${ours}`;
       },
     });
   }
   return first;
 }
 
-/**
- * Judges each history of a file, plain or gzipped. Throws an InputError at the first line that is
- * none.
- */
+/** Judges each history of a file, plain or gzipped. @throws InputError at the first invalid line */
 export async function* judgeHistories(
   file: string,
   judgeLine: (line: ParsedLine) => JudgedHistory,

@@ -1,9 +1,8 @@
 /**
- * The atomic specification of the module, as the checker of linearizability asks for it: an event
- * may happen in a state when the specification, asked there, answers as recorded. Compared are how
- * the call ended, RAX, every output register that the recording has, and whether it was
- * interrupted; of a call that was refused for a lock nothing but that, as in the recordings' own
- * search.
+ * The atomic specification of the module, for the checker of linearizability: an event is allowed
+ * in a state if the specification gives the recorded result there. Compared are the kind of result,
+ * RAX, every recorded output register, and whether the call was interrupted. A call that was
+ * refused for a lock is allowed in any state.
  */
 import type { Call } from '../../../../spec/tdx/call.ts';
 import { describeStatus, fromRax, MODULE_HALT } from '../../../../spec/tdx/status.ts';
@@ -11,13 +10,13 @@ import { advanceRip } from '../../../../spec/tdx/stepping.ts';
 import { VCPU_ACTIVE, VP } from '../../../../spec/tdx/td.ts';
 import type { Specification, Timed } from '../../../linearizability/specification.ts';
 import { keyOf, MachineStates, type MachineState } from '../../machine-states.ts';
-import type { FinalDump } from '../format/format.ts';
 import { outputOf, type OutputName } from '../format/registers.ts';
+import type { FinalDump } from '../format/scenario.ts';
 import { followStep } from '../replay/harness.ts';
 import { needsVcpu, perform, type Performed } from '../replay/perform.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';
-import { refusalOf } from './busy.ts';
-import { firstDifference } from './final.ts';
+import { refusalOf } from './busy-causes.ts';
+import { firstDifference } from './final-state.ts';
 import type { RecordedEvent } from './format.ts';
 
 /** An event as an operation of a history. */
@@ -31,8 +30,8 @@ export const operationOf = (event: RecordedEvent): EventOp => ({
   returned: event.ret,
 });
 
-/** Functions that only look. */
-const LOOKS: ReadonlySet<string> = new Set([
+/** Functions that change nothing. */
+const READS: ReadonlySet<string> = new Set([
   'TDH.MEM.SEPT.RD',
   'TDH.MEM.RD',
   'TDH.PHYMEM.PAGE.RDMD',
@@ -40,7 +39,7 @@ const LOOKS: ReadonlySet<string> = new Set([
 const OUTPUTS: readonly OutputName[] = ['rcx', 'rdx', 'r8', 'r9'];
 const NOT_INSIDE = 'the vCPU is not in the guest';
 
-/** A recorded status by its name, or as it is when it has none. */
+/** The name of a recorded status; the number itself if it has none. */
 function nameOf(recorded: string): string {
   const status = fromRax(BigInt(recorded));
   return status === null ? recorded : describeStatus(status);
@@ -53,7 +52,7 @@ export class ModuleSpecification implements Specification<MachineState, EventOp>
   private readonly states: MachineStates;
   private readonly end: FinalDump;
 
-  /** `u` as the prefix left it; `end` made comparable. */
+  /** `u` is in the state after the prefix; `end` has been through comparable(). */
   constructor(u: Universe, end: FinalDump) {
     this.u = u;
     this.end = end;
@@ -65,12 +64,9 @@ export class ModuleSpecification implements Specification<MachineState, EventOp>
     this.states.close();
   }
 
-  /**
-   * A call that was refused for a lock did nothing, but that a guest goes on to its next
-   * instruction.
-   */
+  /** A call that was refused for a lock did nothing, but a guest advances to its next instruction. */
   silent({ event }: EventOp): boolean {
-    return LOOKS.has(event.op) || (refusalOf(event) !== null && !needsVcpu(event.op));
+    return READS.has(event.op) || (refusalOf(event) !== null && !needsVcpu(event.op));
   }
 
   step(state: MachineState, { event }: EventOp, allow: (next: MachineState) => void): void {
@@ -80,13 +76,13 @@ export class ModuleSpecification implements Specification<MachineState, EventOp>
       if (!needsVcpu(event.op)) return allow(state);
       return allow(this.states.after(state, () => advanceRip(this.u.tdx, tdvpr)).state);
     }
-    const { result, state: next } = this.states.after(state, () => this.ask(slot, event));
+    const { result, state: next } = this.states.after(state, () => this.perform(slot, event));
     if (result !== null && this.difference(result, event) === null)
-      allow(LOOKS.has(event.op) ? state : next);
+      allow(READS.has(event.op) ? state : next);
   }
 
   refusal(state: MachineState, { event }: EventOp): string {
-    const { result } = this.states.after(state, () => this.ask(this.slotOf(event), event));
+    const { result } = this.states.after(state, () => this.perform(this.slotOf(event), event));
     return result === null ? NOT_INSIDE : (this.difference(result, event) ?? 'it is refused');
   }
 
@@ -94,8 +90,8 @@ export class ModuleSpecification implements Specification<MachineState, EventOp>
     return this.states.look(state, () => firstDifference(this.u, this.end));
   }
 
-  /** Performs the event on the present state; null when there is nobody to perform it. */
-  private ask(slot: Slot, event: RecordedEvent): Performed | null {
+  /** Performs the event on the current state; null if its vCPU is not in the guest. */
+  private perform(slot: Slot, event: RecordedEvent): Performed | null {
     const tdvpr = slot.tdvpr[event.in.vcpu ?? -1] ?? -1;
     if (needsVcpu(event.op) && word(this.u, tdvpr, VP.STATE) !== VCPU_ACTIVE) return null;
     const done = perform(this.u, slot, event);
@@ -128,6 +124,6 @@ export class ModuleSpecification implements Specification<MachineState, EventOp>
   }
 
   private slotOf({ in: { td } }: RecordedEvent): Slot {
-    return this.u.slots.get(td) as Slot; // looked up on reading
+    return this.u.slots.get(td) as Slot; // checked on reading
   }
 }

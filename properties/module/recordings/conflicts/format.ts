@@ -7,12 +7,8 @@
 import * as v from 'valibot';
 import { InputError } from '../../../files/input.ts';
 import { textLines } from '../../../files/lines.ts';
+import { count, hex } from '../format/values.ts';
 
-const hex = v.pipe(
-  v.string(),
-  v.regex(/^0x[0-9a-f]{1,16}$/, 'expected hexadecimal digits after 0x'),
-);
-const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const entry = v.nullish(
   v.pipe(
     v.string(),

@@ -1,22 +1,16 @@
 /**
- * The `config` of a recording: the platform and where its TDs are kept. Sequential and life-cycle
+ * The `config` of a recording: the platform, and the pages of its TDs. Sequential and life-cycle
  * recordings differ.
  */
 import * as v from 'valibot';
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
-
-export const hex = v.pipe(
-  v.string(),
-  v.regex(/^0x[0-9a-f]{1,16}$/, 'expected hexadecimal digits after 0x'),
-);
-export const count = v.pipe(v.number(), v.integer(), v.minValue(0));
-export const pair = v.strictTuple([count, count]);
+import { count, hex, pair } from './values.ts';
 
 const PAGE = BigInt(PAGE_BYTES);
 const GIB = 1n << 30n;
-/** Largest TDMR. Its table is built in full, so this is about memory. */
+/** Largest TDMR. A table of all its pages is built, so this limits memory. */
 const MAX_TDMR = 16n * GIB;
-/** Pages that may follow a TDVPR or the first TDCX page. */
+/** Bytes of the pages that may follow a TDVPR or the first TDCX page. */
 const ROOM = 16n * PAGE;
 
 const tdmr = v.pipe(
@@ -39,13 +33,16 @@ const platform = {
   reservedPage: hex,
 };
 
-interface Placed {
+interface PlatformPages {
   readonly tdmr: { readonly base: string; readonly size: string };
   readonly reservedPage: string;
 }
 
-/** Do all the pages lie inside the TDMR? */
-function fits({ tdmr: { base, size }, reservedPage }: Placed, pages: readonly string[]): boolean {
+/** All pages are inside the TDMR. */
+function fits(
+  { tdmr: { base, size }, reservedPage }: PlatformPages,
+  pages: readonly string[],
+): boolean {
   const first = BigInt(base);
   const last = first + BigInt(size) - PAGE;
   const inside = (hpa: bigint): boolean => hpa >= first && hpa <= last && hpa % PAGE === 0n;
@@ -57,7 +54,7 @@ function fits({ tdmr: { base, size }, reservedPage }: Placed, pages: readonly st
 
 const DOES_NOT_FIT = 'names a page outside the TDMR';
 
-/** TDs made by direct initialisation, as the life-cycle functions would leave them. */
+/** TDs that the recorder initialised directly, in the state that the life-cycle functions leave. */
 export const sequentialConfig = v.pipe(
   v.object({
     ...platform,

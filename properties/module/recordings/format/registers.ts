@@ -1,4 +1,4 @@
-/** Between the 64-bit registers of a recording and the small numbers of the specification. */
+/** Converts between the 64-bit registers of a recording and the numbers of the specification. */
 import { ALL_ONES, HUGE, type Call, type Register } from '../../../../spec/tdx/call.ts';
 import { toArchitectural } from '../../../../spec/tdx/entry.ts';
 import type { TdxModule } from '../../../../spec/tdx/module.ts';
@@ -6,10 +6,7 @@ import type { Registers } from './step.ts';
 
 const MAX = (1n << 64n) - 1n;
 
-/**
- * A register operand from its hexadecimal text, moved on by `offset` (the stride of a repeated
- * call).
- */
+/** A register operand from its hexadecimal text, plus `offset` (the stride of a repeated call). */
 export function toRegister(hex: string | undefined, offset = 0): Register {
   if (hex === undefined) return 0;
   if (hex.length <= 15) return Number(hex) + offset; // 0x and 13 digits: exact
@@ -23,7 +20,7 @@ export function toRegister(hex: string | undefined, offset = 0): Register {
 export const fromRegister = (register: Register): bigint =>
   register === ALL_ONES ? MAX : BigInt(register);
 
-/** Stands 64-bit data for small integers, which is all that memory holds. Zero is zero. */
+/** Represents 64-bit data by small integers, because memory holds no others. Zero is zero. */
 export class Tokens {
   private readonly values: bigint[] = [0n];
   private readonly numbers = new Map<bigint, number>([[0n, 0]]);
@@ -48,8 +45,8 @@ export const movesData = (op: string): boolean => MOVES_DATA.has(op);
 export type OutputName = 'rcx' | 'rdx' | 'r8' | 'r9';
 
 /**
- * The outputs that a function leaves alone: software finds there what it passed. Every other
- * function begins by zeroing RCX and RDX. Source: `out` against `in.regs` of all recorded calls.
+ * The outputs that a function does not write: software finds its own operand there. Every other
+ * function begins by zeroing RCX and RDX. Source: `out` and `in.regs` of all recorded calls.
  */
 const UNTOUCHED: ReadonlyMap<string, readonly OutputName[]> = new Map<
   string,
@@ -76,13 +73,12 @@ const UNTOUCHED: ReadonlyMap<string, readonly OutputName[]> = new Map<
   ['TDH.PHYMEM.PAGE.WBINVD', ['rcx', 'rdx']],
 ]);
 
-/** Inputs that a recording does not list are zero; of this one it does not tell. */
-const UNTOLD: OutputName = 'r8';
+/** An input that a recording does not list is zero. This one is unknown then. */
+const UNRECORDED: OutputName = 'r8';
 
 /**
- * The 64 bits of an output register, or null when the function leaves it as it was and the
- * recording does not tell what that is. `passed` are the registers as the last call of the step had
- * them.
+ * The 64 bits of an output register. Null if the function does not write it and the recording does
+ * not list the input. `passed` are the inputs of the step's first call.
  */
 export function outputOf(
   tdx: TdxModule,
@@ -96,7 +92,7 @@ export function outputOf(
   if (wide !== undefined) return wide;
   if (call.exitReason < 0 && UNTOUCHED.get(call.name)?.includes(name) === true) {
     const input = passed[name];
-    if (input === undefined) return name === UNTOLD ? null : 0n;
+    if (input === undefined) return name === UNRECORDED ? null : 0n;
     return BigInt(input) + BigInt(name === 'rcx' ? stride : 0);
   }
   if (name === 'rcx' && call.rcxEntry !== null) return toArchitectural(call.rcxEntry, tdx.base);

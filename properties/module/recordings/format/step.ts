@@ -1,14 +1,13 @@
 /**
- * The steps of a recording. They are checked by hand instead of by a schema: there are tens of
- * thousands a second.
- *
- * Nearly every field may be left out; what a step does say is compared.
+ * The steps of a recording. Their shape is checked by hand, not by a schema, because tens of
+ * thousands are read in a second. Nearly every field is optional; replay compares those that are
+ * there.
  */
 export type Registers = Readonly<
   Partial<Record<'rcx' | 'rdx' | 'r8' | 'r9' | 'r10' | 'r11', string>>
 >;
 
-/** What went into a step. `regs` are authoritative; the rest says what they mean. */
+/** The inputs of a step. `regs` are authoritative; the other fields explain them. */
 export interface StepInput {
   readonly td: number;
   readonly vcpu?: number;
@@ -22,10 +21,7 @@ export interface StepInput {
   readonly tdParams?: Readonly<Record<string, string | number>>;
 }
 
-/**
- * An S-EPT entry as a host walk sees it: at the level asked for, or where the walk stopped above
- * it.
- */
+/** An S-EPT entry as a host walk sees it: at the wanted level, or where the walk stopped above it. */
 export interface SeptView {
   readonly level?: number;
   readonly walkStoppedAt?: number;
@@ -33,7 +29,7 @@ export interface SeptView {
   readonly raw: string;
 }
 
-/** The same call again, with RCX and R8 moved on by a stride, until one does not succeed. */
+/** Repeats a call, with RCX and R8 advanced by a stride, until one does not succeed. */
 export interface Repeat {
   readonly count: number;
   readonly gpaStride: string;
@@ -41,10 +37,7 @@ export interface Repeat {
   readonly executed: number;
 }
 
-/**
- * A recorded call and what came of it. The fields that describe the TD afterwards vary by kind of
- * recording.
- */
+/** A recorded call and its result. The fields about the TD afterwards vary by kind of recording. */
 export interface RecordedStep {
   readonly i: number;
   readonly op: string;
@@ -126,7 +119,7 @@ const REPEAT: Checks = [
   ['hpaStride', isStride],
 ];
 
-/** The first field of a step that has the wrong shape, or null. */
+/** Returns the first field of a step that has the wrong shape, or null. */
 export function wrongField(step: RecordedStep): string | null {
   return (
     wrong(step, STEP, '') ??
@@ -137,7 +130,7 @@ export function wrongField(step: RecordedStep): string | null {
 
 function wrong(object: object, checks: Checks, prefix: string): string | null {
   for (const [field, check] of checks) {
-    if (!check((object as Readonly<Record<string, unknown>>)[field])) return prefix + field; // any object may be asked
+    if (!check((object as Readonly<Record<string, unknown>>)[field])) return prefix + field; // any object can be read
   }
   return null;
 }

@@ -4,7 +4,7 @@
  */
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import type { StepInput } from '../format/step.ts';
-import { hexOf } from '../replay/compare-step.ts';
+import { hexOf } from '../format/values.ts';
 import { needsVcpu } from '../replay/perform.ts';
 import { slip } from './invalid-operands.ts';
 import type { Asked } from './record-step.ts';

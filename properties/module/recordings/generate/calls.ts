@@ -3,7 +3,7 @@ import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { METADATA, NULL_FIELD } from '../../../../spec/tdx/metadata.ts';
 import { NDA } from '../../../../spec/tdx/pamt.ts';
 import { MIN_TDCX, TD, VCPU_READY, VCPU_UNINITIALIZED, VP } from '../../../../spec/tdx/td.ts';
-import { hexOf } from '../replay/compare-step.ts';
+import { hexOf } from '../format/values.ts';
 import { hostWalk } from '../replay/observe.ts';
 import type { Asked } from './record-step.ts';
 import { OTHER_TD_PARAMS, TD_PARAM_SLIPS, USUAL_TD_PARAMS } from './td-params.ts';

@@ -6,8 +6,8 @@ import type { Choices } from '../../../../spec/machine/choices.ts';
 import { run } from '../../../../spec/machine/run.ts';
 import type { Steps } from '../../../../spec/machine/step.ts';
 import { VCPU_ACTIVE, VP } from '../../../../spec/tdx/td.ts';
-import { hexOf } from '../replay/compare-step.ts';
-import { performing } from '../replay/perform.ts';
+import { hexOf } from '../format/values.ts';
+import { performStepwise } from '../replay/perform.ts';
 import { word, type Universes } from '../universe/universe.ts';
 import { Author } from './call-writer.ts';
 import { BEGINNINGS, STORIES } from './entry-scenarios.ts';
@@ -124,7 +124,7 @@ class Race {
     const slot = this.recorder.slot(0);
     const inv = this.clock++;
     const step = { i: 0, op: asked.op, lp: asked.lp, in: asked.in, result: '', status: '0x0' };
-    const done = yield* performing(u, slot, step);
+    const done = yield* performStepwise(u, slot, step);
     if (done.result === 'HALT') this.halted = true;
     const made = {
       t,

@@ -6,7 +6,7 @@
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { isGuestAccessible } from '../../../../spec/tdx/entry.ts';
 import { NDA } from '../../../../spec/tdx/pamt.ts';
-import { hexOf } from '../replay/compare-step.ts';
+import { hexOf } from '../format/values.ts';
 import type { Author } from './call-writer.ts';
 import { type Place } from './td-view.ts';
 import {

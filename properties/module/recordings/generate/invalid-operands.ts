@@ -1,5 +1,5 @@
 /** Bad operands: what a VMM that slips would pass instead of the page, GPA or TD that it means. */
-import { hexOf } from '../replay/compare-step.ts';
+import { hexOf } from '../format/values.ts';
 import type { Asked } from './record-step.ts';
 import type { Dice } from './rng.ts';
 

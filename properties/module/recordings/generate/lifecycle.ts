@@ -5,7 +5,7 @@
 import type { Injection } from '../../../../spec/tdx/call.ts';
 import { VCPU_UNINITIALIZED, VP } from '../../../../spec/tdx/td.ts';
 import type { LifecycleConfig } from '../format/config.ts';
-import { hexOf } from '../replay/compare-step.ts';
+import { hexOf } from '../format/values.ts';
 import type { Universes } from '../universe/universe.ts';
 import { CALLS } from './calls.ts';
 import { slip } from './invalid-operands.ts';

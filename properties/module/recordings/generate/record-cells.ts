@@ -3,6 +3,7 @@ import type { CallEvent } from '../conflicts/call-trace.ts';
 import type { ConflictCell, LifecycleCell, StepCell, SummaryCell } from '../conflicts/format.ts';
 import { PairMeasurement, type PausedOutcome } from '../conflicts/measurement.ts';
 import { RecordedNames } from '../conflicts/recorded-names.ts';
+import { paddedHex } from '../format/values.ts';
 import { setUpLifecyclePair, type LifecyclePairName } from '../setups/lifecycle.ts';
 import { RUNNING_VCPU, type PairSetup } from '../setups/pair-setup.ts';
 import { setUpPair, type PairName } from '../setups/pairs.ts';
@@ -66,8 +67,6 @@ function withUndo<T>(testbed: Testbed, make: () => T): T | null {
   }
 }
 
-const padded = (value: bigint): string => `0x${value.toString(16).padStart(16, '0')}`;
-
 /** The fields about a suspended X, in the order of the recordings. */
 function suspended(
   measured: PairMeasurement,
@@ -98,12 +97,15 @@ function conflictCell(pair: Pair, setup: PairSetup, measured: PairMeasurement): 
   return {
     ...pair,
     ...before,
-    yStatusRaw: padded(paused.yRax),
+    yStatusRaw: paddedHex(paused.yRax),
     ...failed,
-    ...(setup.y.operands.vcpu < 0 ? {} : { guestRax: padded(paused.yRax) }),
+    ...(setup.y.operands.vcpu < 0 ? {} : { guestRax: paddedHex(paused.yRax) }),
     ...after,
     ...(watches
-      ? { entryWhilePaused: padded(paused.entryWhilePaused), entryAfter: padded(paused.entryAfter) }
+      ? {
+          entryWhilePaused: paddedHex(paused.entryWhilePaused),
+          entryAfter: paddedHex(paused.entryAfter),
+        }
       : {}),
   };
 }
@@ -159,8 +161,8 @@ function stepCell(
       event: event.event,
       what: event.what,
       ...(kind === undefined ? {} : { kind }),
-      ...(old === undefined ? {} : { old: padded(old) }),
-      ...(now === undefined ? {} : { new: padded(now) }),
+      ...(old === undefined ? {} : { old: paddedHex(old) }),
+      ...(now === undefined ? {} : { new: paddedHex(now) }),
     },
     yStatus: paused.yStatus,
     ...(paused.yFailedLock === null ? {} : { yFailedLock: paused.yFailedLock }),
@@ -169,9 +171,9 @@ function stepCell(
     yAfterX: measured.yAfterX,
     xAlone: measured.xAlone,
     xAfterY: measured.xAfterY,
-    entryAtPause: padded(paused.entryAtPause),
-    entryBefore: padded(measured.entryBefore),
-    entryAfter: padded(paused.entryAfter),
+    entryAtPause: paddedHex(paused.entryAtPause),
+    entryBefore: paddedHex(measured.entryBefore),
+    entryAfter: paddedHex(paused.entryAfter),
     linearizable: paused.linearizable,
     lockLeak: paused.lockLeak,
   };

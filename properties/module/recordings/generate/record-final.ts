@@ -6,9 +6,15 @@
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { pageOf, stateName, stateOf, toRaw } from '../../../../spec/tdx/entry.ts';
 import { NDA, SIZES } from '../../../../spec/tdx/pamt.ts';
-import { forEachEntry, PAMT_FIELDS, TD_LOCKS } from '../replay/compare-final.ts';
-import { hexOf } from '../replay/compare-step.ts';
-import { kotRows, TD_FIELDS, wbtRows } from '../replay/observe.ts';
+import { hexOf } from '../format/values.ts';
+import {
+  forEachEntry,
+  kotRows,
+  PAMT_FIELDS,
+  TD_FIELDS,
+  TD_LOCKS,
+  wbtRows,
+} from '../replay/observe.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';
 import { epochField, hasTdcs, tdState, vcpuFields, vcpuInfo } from './record-step.ts';
 

@@ -4,10 +4,10 @@
  */
 import { stateName, stateOf, toRaw } from '../../../../spec/tdx/entry.ts';
 import { operandName, operandOf, statusName, SUCCESS } from '../../../../spec/tdx/status.ts';
-import type { Scalar } from '../format/format.ts';
 import { outputOf, type OutputName } from '../format/registers.ts';
+import type { Scalar } from '../format/scenario.ts';
 import type { RecordedStep, Repeat, SeptView, StepInput } from '../format/step.ts';
-import { hexOf } from '../replay/compare-step.ts';
+import { hexOf, paddedHex } from '../format/values.ts';
 import { dumpLevel, followStep } from '../replay/harness.ts';
 import {
   epochOf,
@@ -70,22 +70,20 @@ export const answerFields = (
 const repeated = ({ repeat }: Asked, executed: number): { repeat?: Repeat } =>
   repeat === undefined ? {} : { repeat: { ...repeat, executed } };
 
-const padded = (value: bigint): string => `0x${value.toString(16).padStart(16, '0')}`;
-
 /** A TD exit puts its reason where statuses are. */
 function statusOf({ call, result, rax }: Performed): Fields & { result: string; status: string } {
   const left = call.exitReason >= 0;
   const operandId = left ? 0 : operandOf(call.status);
   return {
     result,
-    status: padded(rax),
+    status: paddedHex(rax),
     statusName: statusName(left ? SUCCESS : call.status),
     operandId: operandId || null,
     ...(operandId === 0 ? {} : { operandName: operandName(call.status) }),
     ...(left ? { vmExitReason: call.exitReason } : {}),
     ...(call.interrupted ? { interrupted: true } : {}),
     ...(call.injectedVe ? { guestVE: true } : {}),
-    ...(isGuestAnswer(call.name) && !left && !call.interrupted ? { guestRax: padded(rax) } : {}),
+    ...(isGuestAnswer(call.name) && !left && !call.interrupted ? { guestRax: paddedHex(rax) } : {}),
   };
 }
 

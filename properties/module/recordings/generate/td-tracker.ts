@@ -13,7 +13,7 @@ import {
   VP,
 } from '../../../../spec/tdx/td.ts';
 import type { LifecycleConfig } from '../format/config.ts';
-import { hexOf } from '../replay/compare-step.ts';
+import { hexOf } from '../format/values.ts';
 import { isTdvpr, TD_FIELDS } from '../replay/observe.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';
 import type { Recorder } from './record.ts';

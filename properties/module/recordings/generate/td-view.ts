@@ -7,8 +7,7 @@ import { pageOf, stateName, stateOf, type Entry } from '../../../../spec/tdx/ent
 import { NDA } from '../../../../spec/tdx/pamt.ts';
 import { RUNNABLE, TD, VCPU_ACTIVE, VP } from '../../../../spec/tdx/td.ts';
 import type { SequentialConfig } from '../format/config.ts';
-import { forEachEntry } from '../replay/compare-final.ts';
-import { hostWalk } from '../replay/observe.ts';
+import { forEachEntry, hostWalk } from '../replay/observe.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';
 import type { Recorder } from './record.ts';
 import type { Dice } from './rng.ts';

@@ -4,7 +4,7 @@
  */
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { stateName, stateOf } from '../../../../spec/tdx/entry.ts';
-import { hexOf } from '../replay/compare-step.ts';
+import { hexOf } from '../format/values.ts';
 import type { Author } from './call-writer.ts';
 import { type Place } from './td-view.ts';
 

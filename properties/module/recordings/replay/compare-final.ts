@@ -3,7 +3,7 @@
  * is not FREE, every PAMT entry that is not NDA or whose lock word is not zero, every TD and vCPU,
  * key ownership and write-back state.
  *
- * A row with a `count` stands for that many consecutive entries at consecutive addresses.
+ * A row with a `count` is a run of consecutive entries at consecutive addresses.
  */
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import {
@@ -11,39 +11,42 @@ import {
   ENTRY_LOCK,
   FREE,
   HOST_PRIORITY,
-  isTable,
-  pageOf,
   stateName,
   stateOf,
   toRaw,
-  type Entry,
 } from '../../../../spec/tdx/entry.ts';
-import { NDA, NO_OWNER, Pamt, pageTypeName, SIZES } from '../../../../spec/tdx/pamt.ts';
-import { TD } from '../../../../spec/tdx/td.ts';
-import type { FinalDump, PamtRow, Scalar, SeptRow } from '../format/format.ts';
+import { NDA, Pamt, SIZES } from '../../../../spec/tdx/pamt.ts';
+import type { FinalDump, PamtRow, SeptRow } from '../format/scenario.ts';
+import { hexOf } from '../format/values.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';
 import {
   compareEpoch,
   compareRows,
   compareScalar,
   compareVcpu,
-  hexOf,
-  type Report,
+  type ReportDifference,
 } from './compare-step.ts';
-import { dumpLevel } from './harness.ts';
-import { kotRows, TD_FIELDS, VCPU_FIELDS, wbtRows } from './observe.ts';
+import {
+  forEachEntry,
+  kotRows,
+  PAMT_FIELDS,
+  TD_FIELDS,
+  TD_LOCKS,
+  VCPU_FIELDS,
+  wbtRows,
+} from './observe.ts';
 
 type FinalTd = FinalDump['tds'][number];
 
 /**
  * Reports every part of the dump in which the specification differs from the recording.
- * `ignoresLocks`: entries are compared without lock and host-priority bits, and lock words of the
- * PAMT are not looked at.
+ * `ignoresLocks`: entries are compared without lock and host-priority bits, and PAMT entries
+ * without lock words.
  */
 export function compareFinal(
   u: Universe,
   dump: FinalDump,
-  report: Report,
+  report: ReportDifference,
   ignoresLocks = false,
 ): void {
   for (const td of dump.tds) {
@@ -66,18 +69,11 @@ export function compareFinal(
   if (dump.wbt !== undefined) compareRows(report, 'wbt', dump.wbt, wbtRows(u));
 }
 
-/** Lock words of the TDCS, by name. */
-export const TD_LOCKS = [
-  ['septTree', TD.SEPT_LOCK],
-  ['opState', TD.OP_STATE_LOCK],
-  ['epoch', TD.EPOCH_LOCK],
-] as const;
-
 function compareTd(
   u: Universe,
   slot: Slot,
   td: FinalTd,
-  report: Report,
+  report: ReportDifference,
   ignoresLocks: boolean,
 ): void {
   for (const [field, read] of TD_FIELDS) {
@@ -107,7 +103,7 @@ const PAGE = BigInt(PAGE_BYTES);
 /** An entry that the recording lists. */
 interface Expected<Row> {
   readonly row: Row;
-  /** How far into the row's run. */
+  /** Index in the row's run. */
   readonly nth: number;
 }
 
@@ -119,7 +115,7 @@ function compareTree(
   u: Universe,
   slot: Slot,
   rows: readonly SeptRow[],
-  report: Report,
+  report: ReportDifference,
   ignored: number,
 ): void {
   const { geometry } = u.tdx;
@@ -150,55 +146,12 @@ function compareTree(
   }
 }
 
-/**
- * Visits every entry that is not FREE, tables before what is below them, also below a blocked
- * table.
- */
-export function forEachEntry(
-  u: Universe,
-  slot: Slot,
-  visit: (gfn: number, level: number, entry: Entry) => void,
-): void {
-  const { geometry, memory, m } = u.tdx;
-  const descend = (table: number, firstGfn: number, level: number): void => {
-    for (let i = 0; i < geometry.fanout; i++) {
-      const entry = m.peek(memory.word(table, i));
-      if (entry === FREE) continue;
-      const gfn = firstGfn + i * geometry.span(level);
-      visit(gfn, level, entry);
-      if (isTable(entry) && level > 0) descend(pageOf(entry), gfn, level - 1);
-    }
-  };
-  descend(word(u, slot.tdr, TD.SEPT_ROOT), 0, dumpLevel(u, slot));
-}
-
-/** An entry of the PAMT, as dumps show it. */
-export const PAMT_FIELDS: ReadonlyMap<
-  keyof PamtRow & ('type' | 'owner' | 'bepoch' | 'lockRaw'),
-  PamtField
-> = new Map([
-  [
-    'type',
-    (u: Universe, page: number, size: number): Scalar => pageTypeName(u.tdx.pamt.type(page, size)),
-  ],
-  ['owner', ownerHpa],
-  ['bepoch', (u, page, size) => u.tdx.m.peek(u.tdx.pamt.bepoch(page, size))],
-  ['lockRaw', (u, page, size) => u.tdx.m.peek(u.tdx.pamt.lock(page, size))],
-]);
-
-type PamtField = (u: Universe, page: number, size: number) => Scalar;
-
-function ownerHpa(u: Universe, page: number, size: number): string {
-  const owner = u.tdx.pamt.owner(page, size);
-  return owner === NO_OWNER ? '0x0' : hexOf(u.tdx.base + BigInt(owner) * PAGE);
-}
-
 const pamtKey = (page: number, size: number): number => page * 4 + size;
 
 function comparePamt(
   u: Universe,
   rows: readonly PamtRow[],
-  report: Report,
+  report: ReportDifference,
   ignoresLocks: boolean,
 ): void {
   const { geometry, pamt, m } = u.tdx;

@@ -1,34 +1,31 @@
-/**
- * Compares a step with what the specification makes of it: whatever the recording says about the
- * step, and nothing it does not say.
- */
+/** Compares the fields that a recording has of a step with the specification's run of the step. */
 import { stateName, stateOf, toRaw, type Entry } from '../../../../spec/tdx/entry.ts';
 import { MODULE_HALT, operandName, operandOf, statusName } from '../../../../spec/tdx/status.ts';
-import type { KotRow, Scalar, WbtRow } from '../format/format.ts';
 import { outputOf, type OutputName } from '../format/registers.ts';
+import type { KotRow, Scalar, WbtRow } from '../format/scenario.ts';
 import type { RecordedStep, SeptView } from '../format/step.ts';
+import { hexOf } from '../format/values.ts';
 import type { Slot, Universe } from '../universe/universe.ts';
 import { epochOf, hostWalk, isTdvpr, kotRows, TD_FIELDS, VCPU_FIELDS, wbtRows } from './observe.ts';
 import type { Performed } from './perform.ts';
 
-/** Takes the fields that differ. */
-export type Report = (field: string, recorded: string, ours: string) => void;
+/** Reports a field that differs. `ours` is the specification's value. */
+export type ReportDifference = (field: string, recorded: string, ours: string) => void;
 
-/** What is compared, and with what. */
-export interface Compared {
+/** A recorded step, and its run on the specification. */
+interface Compared {
   readonly u: Universe;
   readonly slot: Slot;
   readonly step: RecordedStep;
   readonly done: Performed;
-  readonly report: Report;
+  readonly report: ReportDifference;
 }
 
 const show = (value: unknown): string =>
   typeof value === 'string' ? value : (JSON.stringify(value) ?? 'absent');
-export const hexOf = (value: bigint): string => `0x${value.toString(16)}`;
 
 export function compareScalar(
-  report: Report,
+  report: ReportDifference,
   field: string,
   recorded: unknown,
   ours: Scalar,
@@ -36,24 +33,26 @@ export function compareScalar(
   if (recorded !== ours) report(field, show(recorded), show(ours));
 }
 
-function compareBits(report: Report, field: string, recorded: string, ours: bigint): void {
+function compareBits(
+  report: ReportDifference,
+  field: string,
+  recorded: string,
+  ours: bigint,
+): void {
   if (BigInt(recorded) !== ours) report(field, recorded, hexOf(ours));
 }
 
-/**
- * The entry at the step's GPA and level, now: `septBefore` when called before the step, else
- * `sept`.
- */
+/** Compares the entry at the step's GPA and level: `septBefore` before the step, `sept` after it. */
 export function compareSept(
   u: Universe,
   slot: Slot,
   step: RecordedStep,
   field: 'septBefore' | 'sept',
-  report: Report,
+  report: ReportDifference,
 ): void {
-  const view = step[field] as SeptView | undefined; // shape checked by parseScenario
+  const view = step[field] as SeptView | undefined; // shape checked by parseRecordedScenario
   if (view === undefined || step.in.gpa === undefined) return;
-  // functions without a level operand were looked up at a level that only the answer tells
+  // for functions without a level operand, only the view shows at which level the recorder looked
   const wanted = step.in.level ?? view.level ?? 0;
   const { entry, at } = hostWalk(u, slot, Number(step.in.gpa), wanted);
   const reached = at === wanted;
@@ -62,10 +61,10 @@ export function compareSept(
   compareEntry(u, report, field, view, entry);
 }
 
-/** State and raw value of an entry. */
-export function compareEntry(
+/** Compares state and raw value of an entry. */
+function compareEntry(
   u: Universe,
-  report: Report,
+  report: ReportDifference,
   field: string,
   recorded: { readonly state: string; readonly raw: string },
   ours: Entry,
@@ -74,7 +73,12 @@ export function compareEntry(
   compareBits(report, `${field}.raw`, recorded.raw, toRaw(ours, u.tdx.base));
 }
 
-export function compareEpoch(u: Universe, slot: Slot, report: Report, recorded: unknown): void {
+export function compareEpoch(
+  u: Universe,
+  slot: Slot,
+  report: ReportDifference,
+  recorded: unknown,
+): void {
   const { tdEpoch, refcount } = recorded as { tdEpoch: number; refcount: readonly number[] }; // checked on reading
   const [epoch, even, odd] = epochOf(u, slot);
   compareScalar(report, 'epoch.tdEpoch', tdEpoch, epoch);
@@ -82,11 +86,11 @@ export function compareEpoch(u: Universe, slot: Slot, report: Report, recorded: 
   compareScalar(report, 'epoch.refcount[1]', refcount[1], odd);
 }
 
-/** The vCPU of a slot: `null` when its TDVPR page is none. */
+/** Compares a vCPU; `recorded` is null if the page is no TDVPR. */
 export function compareVcpu(
   u: Universe,
   tdvpr: number,
-  report: Report,
+  report: ReportDifference,
   field: string,
   recorded: unknown,
 ): void {
@@ -100,15 +104,15 @@ export function compareVcpu(
     );
     return;
   }
+  // shape checked on reading
   for (const [name, value] of Object.entries(recorded as object)) {
-    // shape checked on reading
     const read = VCPU_FIELDS.get(name);
     if (read !== undefined) compareScalar(report, `${field}.${name}`, value, read(u, tdvpr));
   }
 }
 
 export function compareRows(
-  report: Report,
+  report: ReportDifference,
   field: string,
   recorded: readonly (KotRow | WbtRow)[],
   ours: readonly unknown[],
@@ -134,7 +138,7 @@ const scalar = (
 const exitReasonOf = ({ done }: Compared): number | null =>
   done.call.exitReason < 0 ? null : done.call.exitReason;
 
-/** Statuses of the ABI; a TD exit puts its reason where they are. */
+/** RAX is a status of the ABI, not the reason of a TD exit. */
 const isAbiStatus = ({ done }: Compared): boolean => done.call.exitReason < 0;
 
 const operandIdOf = (compared: Compared): number | null =>
@@ -146,7 +150,7 @@ const COMPARERS: ReadonlyMap<string, Comparer> = new Map<string, Comparer>([
     'status',
     ({ report, done }, recorded) => {
       if (done.call.status !== MODULE_HALT)
-        compareBits(report, 'status', recorded as string, done.rax); // see format
+        compareBits(report, 'status', recorded as string, done.rax); // shape checked on reading
     },
   ],
   scalar('statusName', (compared) =>
@@ -160,7 +164,7 @@ const COMPARERS: ReadonlyMap<string, Comparer> = new Map<string, Comparer>([
   [
     'guestRax',
     ({ report, done }, recorded) => {
-      compareBits(report, 'guestRax', recorded as string, done.rax); // see format
+      compareBits(report, 'guestRax', recorded as string, done.rax); // shape checked on reading
     },
   ],
   [
@@ -174,8 +178,8 @@ const COMPARERS: ReadonlyMap<string, Comparer> = new Map<string, Comparer>([
     ({ u, step, done, report }, recorded) => {
       const stride =
         step.repeat === undefined ? 0 : Number(step.repeat.gpaStride) * (done.executed - 1);
+      // shape checked on reading
       for (const [name, bits] of Object.entries(recorded as Record<string, string>)) {
-        // see format
         const ours = outputOf(
           u.tdx,
           u.tokens,
@@ -192,7 +196,7 @@ const COMPARERS: ReadonlyMap<string, Comparer> = new Map<string, Comparer>([
     'outR8',
     ({ u, done, report }, recorded) => {
       const ours = outputOf(u.tdx, u.tokens, done.call, 'r8', {}, 0) ?? 0n;
-      compareBits(report, 'outR8', recorded as string, ours); // see format
+      compareBits(report, 'outR8', recorded as string, ours); // shape checked on reading
     },
   ],
   ['sept', ({ u, slot, step, report }) => compareSept(u, slot, step, 'sept', report)],
@@ -206,15 +210,15 @@ const COMPARERS: ReadonlyMap<string, Comparer> = new Map<string, Comparer>([
   [
     'kot',
     ({ u, report }, recorded) => compareRows(report, 'kot', recorded as KotRow[], kotRows(u)),
-  ], // see format
+  ], // shape checked on reading
   [
     'wbt',
     ({ u, report }, recorded) => compareRows(report, 'wbt', recorded as WbtRow[], wbtRows(u)),
-  ], // see format
+  ], // shape checked on reading
   ...[...TD_FIELDS].map(([field, read]) => scalar(field, ({ u, slot }) => read(u, slot))),
 ]);
 
-/** What happens only now and then is recorded only then: its absence says that it did not happen. */
+/** Fields that are recorded only if something happened: their absence means that it did not. */
 const ABSENT_MEANS: readonly (readonly [
   field: string,
   value: Scalar,

@@ -1,7 +1,7 @@
 /**
- * What the harness that made the recordings shows of itself. It looked at a TD's memory from
- * outside, so its dumps tell things that no interface function does: nothing here says anything
- * about the module.
+ * Reproduces how the harness that made the recordings reads memory. It reads a TD's memory from
+ * outside, so its dumps show more than any interface function does. Nothing here is about the
+ * module.
  */
 import { TDCX } from '../../../../spec/tdx/pamt.ts';
 import { SUCCESS } from '../../../../spec/tdx/status.ts';
@@ -12,7 +12,7 @@ import type { Performed } from './perform.ts';
 
 const FOUR_LEVELS = 4;
 
-/** To be called after each step, before it is compared. */
+/** Call this after each step, before the step is compared. */
 export function followStep(u: Universe, slot: Slot, step: RecordedStep, { call }: Performed): void {
   if (u.isSequential) return;
   if (step.op === 'TDH.MNG.CREATE') u.dumpLevels.delete(slot.td);
@@ -23,18 +23,18 @@ export function followStep(u: Universe, slot: Slot, step: RecordedStep, { call }
 }
 
 /**
- * Level of the root in dumps. In life-cycle recordings the harness remembered it per TD: from the
- * last successful TDH.MNG.INIT on, and four levels from the last attempt of TDH.MNG.CREATE on, even
- * one that was refused.
+ * Level of the root in dumps. For life-cycle recordings, the harness remembered it for each TD:
+ * four levels from the last attempt of TDH.MNG.CREATE on, even one that was refused; the TD's own
+ * from the last successful TDH.MNG.INIT on.
  */
 export const dumpLevel = (u: Universe, { td, tdr }: Slot): number =>
   u.isSequential ? word(u, tdr, TD.ROOT_LEVEL) : (u.dumpLevels.get(td) ?? FOUR_LEVELS - 1);
 
 /**
- * The harness read the TDCS where it lies, on the TDCX pages; the specification keeps it on the TDR
- * page. That shows when a TD that is torn down has lost its first TDCX page to somebody who zeroed
- * it. So the page is marked, at an offset that nothing else uses, and the mark goes when the
- * contents go.
+ * The harness read the TDCS where it is, on the TDCX pages; the specification keeps it on the TDR
+ * page. The difference shows when the first TDCX page of a TD in teardown is reclaimed and zeroed.
+ * So that page gets a mark, at an offset that nothing else uses; the mark disappears with the
+ * content.
  */
 const markOf = (u: Universe, slot: Slot): number =>
   u.tdx.memory.word(slot.tdcx, u.tdx.memory.wordsPerPage - 1);
@@ -45,6 +45,6 @@ function markTdcs(u: Universe, slot: Slot): void {
     m.poke(markOf(u, slot), 1);
 }
 
-/** Is the TDCS still there? */
+/** The content of the TDCS is still on its pages. */
 export const holdsTdcs = (u: Universe, slot: Slot): boolean =>
   u.isSequential || u.tdx.m.peek(markOf(u, slot)) === 1;

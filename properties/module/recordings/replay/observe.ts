@@ -1,10 +1,11 @@
-/** What a recording says about a TD, a vCPU or an entry, read from the specification's state. */
+/** The recorded fields of a TD, a vCPU or an entry, read from the specification's state. */
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
-import { isWalkable, pageOf, type Entry } from '../../../../spec/tdx/entry.ts';
+import { FREE, isTable, isWalkable, pageOf, type Entry } from '../../../../spec/tdx/entry.ts';
 import { KOT_STATES } from '../../../../spec/tdx/keys.ts';
-import { TDR, TDVPR } from '../../../../spec/tdx/pamt.ts';
+import { NO_OWNER, pageTypeName, TDR, TDVPR } from '../../../../spec/tdx/pamt.ts';
 import { OP_STATES, LIFECYCLES, MIN_TDCX, TD, UNINITIALIZED, VP } from '../../../../spec/tdx/td.ts';
-import type { KotRow, Scalar, WbtRow } from '../format/format.ts';
+import type { KotRow, PamtRow, Scalar, WbtRow } from '../format/scenario.ts';
+import { hexOf } from '../format/values.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';
 import { dumpLevel, holdsTdcs } from './harness.ts';
 
@@ -16,7 +17,7 @@ const tdWord =
   (field: number): TdField =>
   (u, slot) =>
     word(u, slot.tdr, field);
-/** A word that life-cycle recordings do not give once the TDR page is no TDR. */
+/** A word that life-cycle recordings list only as long as the TDR page is a TDR. */
 const whileTdr =
   (read: TdField): TdField =>
   (u, slot) =>
@@ -33,13 +34,13 @@ const kotState = (u: Universe, hkid: number): string =>
 const wbinvdBitmap = (u: Universe, hkid: number): number =>
   u.tdx.m.peek(u.tdx.keys.wbinvdBitmap(hkid));
 
-/** OP_STATE is kept in the TDCS, so there is none before the sixth TDCX page. */
+/** OP_STATE is a field of the TDCS, which exists from the sixth TDCX page on. */
 const opState: TdField = (u, slot) => {
   if (word(u, slot.tdr, TD.NUM_TDCX) < MIN_TDCX) return null;
   return OP_STATES[holdsTdcs(u, slot) ? word(u, slot.tdr, TD.OP_STATE) : UNINITIALIZED] ?? null;
 };
 
-/** By the name that recordings give it. */
+/** The fields of a TD, by recorded name. */
 export const TD_FIELDS: ReadonlyMap<string, TdField> = new Map<string, TdField>([
   ['tdrExists', tdrExists],
   ['lifecycle', whileTdr((u, slot) => LIFECYCLES[word(u, slot.tdr, TD.LIFECYCLE)] ?? null)],
@@ -57,7 +58,14 @@ export const TD_FIELDS: ReadonlyMap<string, TdField> = new Map<string, TdField>(
   ['numL2Vms', tdWord(TD.NUM_L2_VMS)],
 ]);
 
-/** By name, from the TDVPR page number. */
+/** Lock words of the TDCS, by recorded name. */
+export const TD_LOCKS = [
+  ['septTree', TD.SEPT_LOCK],
+  ['opState', TD.OP_STATE_LOCK],
+  ['epoch', TD.EPOCH_LOCK],
+] as const;
+
+/** The fields of a vCPU, by recorded name, from the page number of its TDVPR. */
 export const VCPU_FIELDS: ReadonlyMap<string, (u: Universe, tdvpr: number) => Scalar> = new Map([
   ['state', (u: Universe, tdvpr: number) => word(u, tdvpr, VP.STATE)],
   ['pages', (u, tdvpr) => word(u, tdvpr, VP.NUM_PAGES)],
@@ -75,7 +83,7 @@ export const epochOf = (u: Universe, { tdr }: Slot): readonly [number, number, n
   word(u, tdr, TD.REFCOUNT_ODD),
 ];
 
-/** The entry that a host walk to `level` finds for `gpa` (bytes), and the level where it is. */
+/** The entry that a host walk to `level` finds for `gpa` (bytes), and its level. */
 export function hostWalk(
   u: Universe,
   slot: Slot,
@@ -90,6 +98,46 @@ export function hostWalk(
     if (at <= level || !isWalkable(entry)) return { entry, at };
     table = pageOf(entry);
   }
+}
+
+/** Visits every entry that is not FREE, parents first, also below a blocked table. */
+export function forEachEntry(
+  u: Universe,
+  slot: Slot,
+  visit: (gfn: number, level: number, entry: Entry) => void,
+): void {
+  const { geometry, memory, m } = u.tdx;
+  const descend = (table: number, firstGfn: number, level: number): void => {
+    for (let i = 0; i < geometry.fanout; i++) {
+      const entry = m.peek(memory.word(table, i));
+      if (entry === FREE) continue;
+      const gfn = firstGfn + i * geometry.span(level);
+      visit(gfn, level, entry);
+      if (isTable(entry) && level > 0) descend(pageOf(entry), gfn, level - 1);
+    }
+  };
+  descend(word(u, slot.tdr, TD.SEPT_ROOT), 0, dumpLevel(u, slot));
+}
+
+type PamtField = (u: Universe, page: number, size: number) => Scalar;
+
+/** The fields of an entry of the PAMT, as dumps show them. */
+export const PAMT_FIELDS: ReadonlyMap<
+  keyof PamtRow & ('type' | 'owner' | 'bepoch' | 'lockRaw'),
+  PamtField
+> = new Map([
+  [
+    'type',
+    (u: Universe, page: number, size: number): Scalar => pageTypeName(u.tdx.pamt.type(page, size)),
+  ],
+  ['owner', ownerHpa],
+  ['bepoch', (u, page, size) => u.tdx.m.peek(u.tdx.pamt.bepoch(page, size))],
+  ['lockRaw', (u, page, size) => u.tdx.m.peek(u.tdx.pamt.lock(page, size))],
+]);
+
+function ownerHpa(u: Universe, page: number, size: number): string {
+  const owner = u.tdx.pamt.owner(page, size);
+  return owner === NO_OWNER ? '0x0' : hexOf(u.tdx.base + BigInt(owner * PAGE_BYTES));
 }
 
 /** The key ownership table. */

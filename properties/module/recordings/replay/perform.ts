@@ -1,4 +1,4 @@
-/** Performs a recorded step on the specification: once, or as often as its `repeat` says. */
+/** Performs a recorded step on the specification, once or as often as its `repeat` says. */
 import { atomically, type Steps } from '../../../../spec/machine/step.ts';
 import type { Call, Injection, Operands, TdParams } from '../../../../spec/tdx/call.ts';
 import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
@@ -9,27 +9,24 @@ import type { Slot, Universe } from '../universe/universe.ts';
 import { PSEUDO_OPS } from './pseudo.ts';
 
 /** How a step ended, as recordings name it. */
-export type Result = 'RETURN' | 'TD_ENTERED' | 'TD_EXIT' | 'HALT';
+type Result = 'RETURN' | 'TD_ENTERED' | 'TD_EXIT' | 'HALT';
 
 export interface Performed {
   /** The last call of the step. */
   readonly call: Call;
-  /** How many calls there were. */
+  /** Number of calls. */
   readonly executed: number;
   readonly result: Result;
-  /** What RAX says, of a host call or of the TD exit. */
+  /** RAX: the status of a call, or the reason of a TD exit. */
   readonly rax: bigint;
 }
 
-/** The look at the pending-interrupt state never finds one. */
+/** No check finds a pending interrupt. */
 const NEVER = -1;
 
 export const isKnownOp = (op: string): boolean => FUNCTIONS.has(op) || PSEUDO_OPS.has(op);
 
-/**
- * Steps of the guest: the functions of its side of the interface, and what the hardware does to a
- * running vCPU.
- */
+/** The step is the guest's: a function of its side of the interface, or an event of the hardware. */
 export const needsVcpu = (op: string): boolean => op.startsWith('TDG.') || op.startsWith('HW.');
 
 /** Performs `step`, whose operation must be known. */
@@ -46,20 +43,20 @@ export function perform(u: Universe, slot: Slot, step: RecordedStep): Performed 
   }
 }
 
-/** The same without a `repeat`, step by step; what the harness or the hardware does is one step. */
-export function* performing(u: Universe, slot: Slot, step: RecordedStep): Steps<Performed> {
-  const call = yield* making(u, slot, step, operandsOf(u, slot, step, 0, 0));
+/** Performs a step without `repeat`, step by step; an action of harness or hardware is one step. */
+export function* performStepwise(u: Universe, slot: Slot, step: RecordedStep): Steps<Performed> {
+  const call = yield* invoke(u, slot, step, operandsOf(u, slot, step, 0, 0));
   return { call, executed: 1, result: resultOf(call), rax: raxOf(call) };
 }
 
 const once = (u: Universe, slot: Slot, step: RecordedStep, operands: Operands): Call =>
-  atomically(making(u, slot, step, operands));
+  atomically(invoke(u, slot, step, operands));
 
-function* making(u: Universe, slot: Slot, step: RecordedStep, operands: Operands): Steps<Call> {
+function* invoke(u: Universe, slot: Slot, step: RecordedStep, operands: Operands): Steps<Call> {
   const pseudo = PSEUDO_OPS.get(step.op);
   if (pseudo !== undefined) return pseudo(u, slot, step, operands);
   const fn = FUNCTIONS.get(step.op);
-  if (fn === undefined) throw new Error(`unknown operation ${step.op}`); // the caller has asked isKnownOp
+  if (fn === undefined) throw new Error(`unknown operation ${step.op}`); // the caller has checked isKnownOp
   return yield* u.tdx.invoke(fn, operands);
 }
 
@@ -89,9 +86,9 @@ function operandsOf(
   };
 }
 
-/** The function whose RDX is a field's id. */
+/** The function whose RDX is the id of a field. */
 const READS_FIELD = 'TDH.MNG.RD';
-/** Failures that the platform can be made to show. */
+/** Failures that a recording can inject. */
 const INJECTIONS: readonly Injection[] = [
   'rdseedFails',
   'pconfigDeviceBusy',
@@ -103,7 +100,7 @@ const INJECTIONS: readonly Injection[] = [
 export const isKnownInjection = (inject: string): boolean =>
   INJECTIONS.some((known) => known === inject);
 
-/** What the harness left in the registers that it does not record. */
+/** The value of the registers that the harness does not record. */
 const NULL_REGISTER = '0xffffffffffffffff';
 
 function tdParamsOf(recorded: Readonly<Record<string, string | number>>): TdParams {

@@ -1,6 +1,6 @@
 /**
- * Steps of a recording that are no interface functions: what the harness does behind the module's
- * back, and what the hardware does. (`HW.GUEST.ACCESS` is specified with the guest's functions, in
+ * Steps of a recording that are no interface functions: actions of the harness, which the module
+ * does not see, and of the hardware. (`HW.GUEST.ACCESS` is specified with the guest's functions, in
  * spec/tdx/guest.)
  */
 import { atomically } from '../../../../spec/machine/step.ts';
@@ -11,8 +11,8 @@ import { TD } from '../../../../spec/tdx/td.ts';
 import type { RecordedStep } from '../format/step.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';
 
-/** Performs a step that is no interface function; the call that comes of it has status SUCCESS. */
-export type PseudoOp = (u: Universe, slot: Slot, step: RecordedStep, operands: Operands) => Call;
+/** Performs a step that is no interface function. The status of the resulting call is SUCCESS. */
+type PseudoOp = (u: Universe, slot: Slot, step: RecordedStep, operands: Operands) => Call;
 
 const SET_LIFECYCLE = 'HARNESS.SET_LIFECYCLE';
 
@@ -25,10 +25,7 @@ const set =
   (u, tdr) =>
     poke(u, tdr, field, value);
 
-/**
- * `data` of HARNESS.SET_LIFECYCLE: a life-cycle state, or a field set for a while. Source: README,
- * deviation 8.
- */
+/** `data` of HARNESS.SET_LIFECYCLE: a life-cycle state, or a field that is set for some steps. */
 const SETTINGS: ReadonlyMap<number, Setting> = new Map<number, Setting>([
   [0, set(TD.LIFECYCLE, 0)],
   [1, set(TD.LIFECYCLE, 1)],
@@ -52,7 +49,7 @@ const SETTINGS: ReadonlyMap<number, Setting> = new Map<number, Setting>([
 const settingOf = (step: RecordedStep): Setting | undefined =>
   SETTINGS.get(Number(step.in.data ?? NaN));
 
-/** Does the step, if it is a HARNESS.SET_LIFECYCLE, set something that is known? */
+/** The step is no HARNESS.SET_LIFECYCLE, or its setting is known. */
 export const isKnownSetting = (step: RecordedStep): boolean =>
   step.op !== SET_LIFECYCLE || settingOf(step) !== undefined;
 
@@ -61,7 +58,7 @@ const setLifecycle: PseudoOp = (u, slot, step, operands) => {
   return new Call(step.op, operands);
 };
 
-/** An external interrupt takes the vCPU out of the TD. */
+/** The vCPU leaves the TD for an external interrupt. */
 const hardwareExit: PseudoOp = (u, _slot, step, operands) => {
   const call = new Call(step.op, operands);
   atomically(tdExit(u.tdx, operands.vcpu));

@@ -1,20 +1,19 @@
 /**
- * The judge of sequential recordings: replays every recorded call on the specification and compares
- * all that the recording says about it.
+ * The judge of sequential and life-cycle recordings. It replays every recorded call on the
+ * specification and compares every recorded field.
  *
  * A step counts as differing once, however many of its fields differ. A final dump that differs
- * counts as one more differing step of its scenario. After a difference the replay goes on from the
- * specification's own state, so one cause may make later steps differ, too: read the first
- * difference of a scenario first.
+ * counts as one more step. After a difference, the replay continues from the specification's own
+ * state, so one cause can make later steps differ: read the first difference of a scenario first.
  */
 import { InputError } from '../../../files/input.ts';
 import { readLines, type ParsedLine } from '../../../files/lines.ts';
 import { isSequential } from '../format/config.ts';
-import { parseScenario, type Scenario } from '../format/format.ts';
+import { parseRecordedScenario, type RecordedScenario } from '../format/scenario.ts';
 import type { RecordedStep } from '../format/step.ts';
 import { Universes, type Slot, type Universe } from '../universe/universe.ts';
 import { compareFinal } from './compare-final.ts';
-import { compareSept, compareStep, type Report } from './compare-step.ts';
+import { compareSept, compareStep, type ReportDifference } from './compare-step.ts';
 import { followStep } from './harness.ts';
 import { isKnownInjection, isKnownOp, needsVcpu, perform } from './perform.ts';
 import { isKnownSetting } from './pseudo.ts';
@@ -30,27 +29,24 @@ export interface Difference {
   readonly ours: string;
 }
 
-/** How often an operation was recorded with a status. */
+/** An operation, a status, and the number of steps with both. */
 export interface Pair {
   readonly op: string;
   readonly status: string;
   readonly count: number;
 }
 
-/** What came of one scenario. */
+/** The result of one scenario. */
 export interface Replayed {
   readonly scenario: string;
   readonly steps: number;
-  /** Steps that differ, the final dump counted as one. */
+  /** Number of steps that differ, the final dump counted as one. */
   readonly differing: number;
   readonly differences: readonly Difference[];
   readonly pairs: readonly Pair[];
 }
 
-/**
- * Replays each scenario of a file, plain or gzipped. Throws an InputError at the first line that is
- * none.
- */
+/** Replays each scenario of a file, plain or gzipped. @throws InputError at the first invalid line */
 export async function* replayFile(
   file: string,
   universes = new Universes(),
@@ -66,7 +62,7 @@ export async function* replayFile(
 
 /** Replays the scenario on a line. */
 export function replayLine(line: ParsedLine, universes = new Universes()): Replayed {
-  const scenario = parseScenario(line);
+  const scenario = parseRecordedScenario(line);
   const fault = unknownPart(scenario);
   if (fault !== null)
     throw new InputError(
@@ -77,8 +73,8 @@ export function replayLine(line: ParsedLine, universes = new Universes()): Repla
   return replayScenario(scenario, universes);
 }
 
-/** An operation, TD or vCPU that the scenario uses without its being known. */
-function unknownPart({ config, steps }: Scenario): string | null {
+/** Names the first operation, TD, vCPU, setting or failure that is unknown; null if all are known. */
+function unknownPart({ config, steps }: RecordedScenario): string | null {
   const slots = isSequential(config) ? config.tds : config.tdSlots;
   const vcpus = new Map(slots.map((slot) => [slot.td, slot.tdvpr.length]));
   for (const step of steps) {
@@ -89,10 +85,10 @@ function unknownPart({ config, steps }: Scenario): string | null {
     } = step;
     if (!isKnownOp(op)) return `step ${i} has an unknown operation ${op}`;
     const count = vcpus.get(td);
-    if (count === undefined) return `step ${i} speaks of TD ${td}, which config does not list`;
+    if (count === undefined) return `step ${i} uses TD ${td}, which config does not list`;
     if (needsVcpu(op) && vcpu === undefined) return `step ${i} does not say which vCPU makes it`;
     if ((vcpu ?? 0) >= Math.max(count, 1))
-      return `step ${i} speaks of vCPU ${vcpu}, which config does not list`;
+      return `step ${i} uses vCPU ${vcpu}, which config does not list`;
     if (!isKnownSetting(step))
       return `step ${i} sets an unknown life-cycle state ${data ?? ''}`.trim();
     if (inject !== undefined && !isKnownInjection(inject))
@@ -101,11 +97,15 @@ function unknownPart({ config, steps }: Scenario): string | null {
   return null;
 }
 
-function replayScenario(scenario: Scenario, universes: Universes): Replayed {
+function replayScenario(scenario: RecordedScenario, universes: Universes): Replayed {
   const u = universes.build(scenario.config);
   const differences: Difference[] = [];
   let differing = 0;
-  const judge = (step: number | 'final', op: string, compare: (report: Report) => void): void => {
+  const judge = (
+    step: number | 'final',
+    op: string,
+    compare: (report: ReportDifference) => void,
+  ): void => {
     const before = differences.length;
     compare((field, recorded, ours) => {
       differences.push({ scenario: scenario.id, step, op, field, recorded, ours });
@@ -115,7 +115,7 @@ function replayScenario(scenario: Scenario, universes: Universes): Replayed {
   let halted = false;
   for (const step of scenario.steps) {
     judge(step.i, step.op, (report) => {
-      halted = replayStep(u, u.slots.get(step.in.td) as Slot, step, report); // unknownPart() has looked
+      halted = replayStep(u, u.slots.get(step.in.td) as Slot, step, report); // unknownPart() has checked
     });
     if (halted) break;
   }
@@ -124,8 +124,13 @@ function replayScenario(scenario: Scenario, universes: Universes): Replayed {
   return { scenario: id, steps: steps.length, differing, differences, pairs: pairsOf(steps) };
 }
 
-/** Replays one step; true when the module stopped the platform. */
-function replayStep(u: Universe, slot: Slot, step: RecordedStep, report: Report): boolean {
+/** Replays one step. Returns true if the module stopped the platform. */
+function replayStep(
+  u: Universe,
+  slot: Slot,
+  step: RecordedStep,
+  report: ReportDifference,
+): boolean {
   compareSept(u, slot, step, 'septBefore', report);
   const done = perform(u, slot, step);
   followStep(u, slot, step, done);

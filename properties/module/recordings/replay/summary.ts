@@ -1,19 +1,19 @@
-/** What came of a replay of many scenarios. */
+/** Adds up the results of many replayed scenarios. */
 import type { Difference, Pair, Replayed } from './replay.ts';
 
 export interface Summary {
   readonly scenarios: number;
   readonly steps: number;
-  /** Differing steps; a final dump that differs counts as one. */
+  /** Number of differing steps; a final dump that differs counts as one. */
   readonly differing: number;
-  /** Operations and statuses as recorded, most frequent operation first within the alphabet. */
+  /** Recorded operations with their statuses, in alphabetical order. */
   readonly pairs: readonly Pair[];
-  /** The first differences, as many as were asked for. */
+  /** The first differences, up to the requested number. */
   readonly differences: readonly Difference[];
 }
 
-/** Adds up replayed scenarios and keeps the first `limit` differences. */
-export class Summing {
+/** Keeps the first `limit` differences. */
+export class SummaryBuilder {
   private scenarios = 0;
   private steps = 0;
   private differing = 0;

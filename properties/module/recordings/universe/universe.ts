@@ -1,10 +1,10 @@
 /**
- * The platform that a recording was made on, built from its `config`.
+ * The platform on which a recording was made, built from its `config`.
  *
- * A sequential recording starts with TDs made by direct initialisation: what CREATE, KEY.CONFIG,
- * ADDCX, INIT, VP.CREATE, VP.ADDCX and VP.INIT would leave, except that no vCPU is associated with
- * an LP. A life-cycle recording starts with an empty platform. Source: README of the recordings,
- * deviation 8, and the states that the first steps report.
+ * A sequential recording starts with TDs that the recorder initialised directly, in the state that
+ * CREATE, KEY.CONFIG, ADDCX, INIT, VP.CREATE, VP.ADDCX and VP.INIT leave, except that no vCPU is
+ * associated with an LP. A life-cycle recording starts with an empty platform. Source: the states
+ * that the first steps of the recordings report.
  */
 import { Machine } from '../../../../spec/machine/machine.ts';
 import { Memory } from '../../../../spec/machine/memory.ts';
@@ -31,7 +31,7 @@ import type { ModuleVersion } from '../../../../spec/tdx/versions.ts';
 import { isSequential, type Config, type SequentialConfig } from '../format/config.ts';
 import { Tokens } from '../format/registers.ts';
 
-/** Where a recording keeps a TD. Page numbers count from the start of the TDMR. */
+/** The pages of a TD. Page numbers count from the start of the TDMR. */
 export interface Slot {
   readonly td: number;
   readonly tdr: number;
@@ -42,12 +42,9 @@ export interface Slot {
 }
 
 const PAGE_SHIFT = 12n;
-/**
- * Private HKIDs of the sequential recordings, which report none of their states; the first is the
- * module's.
- */
+/** Private HKIDs of sequential recordings, which do not list them. The first is the module's. */
 const SEQUENTIAL_HKIDS = [32, 63] as const;
-/** The module's own memory. Recordings show only that 0x40001000 is in it and 0x10000000 is not. */
+/** Pages of the module's own memory. Recordings show that 0x40001000 is in it, 0x10000000 is not. */
 const SEAMRR = [0x40000, 0x2000] as const;
 /** More EPT violations than this at one guest RIP arm the zero-step filter. */
 const STEPPING_THRESHOLD = 6;
@@ -57,15 +54,15 @@ const WORDS_PER_PAGE = 1 << INDEX_BITS;
 export class Universe {
   readonly tdx: TdxModule;
   readonly slots: ReadonlyMap<number, Slot>;
-  /** Stands in for 64-bit data. */
+  /** Represents 64-bit data. */
   readonly tokens = new Tokens();
-  /** What HARNESS.SET_LIFECYCLE has to put back, by TDR. */
+  /** NUM_VCPUS that HARNESS.SET_LIFECYCLE has to restore, by TDR. */
   readonly vcpuCounts = new Map<number, number>();
-  /** See harness.ts: levels of the S-EPT by TD. */
+  /** Level of the root in dumps, by TD; see replay/harness.ts. */
   readonly dumpLevels = new Map<number, number>();
   private readonly config: Config;
 
-  /** Is this a sequential recording? Else it is a life-cycle recording. */
+  /** The recording is sequential, not a life-cycle recording. */
   get isSequential(): boolean {
     return isSequential(this.config);
   }
@@ -94,7 +91,7 @@ export class Universe {
     return Number((BigInt(hpa) - this.tdx.base) >> PAGE_SHIFT);
   }
 
-  /** Initialises memory, once the machine has been reset. */
+  /** Initialises memory. The machine must have been reset. */
   initialise(): void {
     const { m, keys } = this.tdx;
     m.poke(keys.state(keys.first), HKID_RESERVED);
@@ -149,7 +146,7 @@ export class Universe {
   }
 }
 
-/** A word of a TDR or TDVPR page. */
+/** Reads a word of a TDR or TDVPR page. */
 export const word = (u: Universe, page: number, field: number): number =>
   u.tdx.m.peek(u.tdx.memory.word(page, field));
 
@@ -169,8 +166,8 @@ function platformOf(config: Config, version: ModuleVersion): Platform {
 }
 
 /**
- * Builds universes one after the other on one machine: a TDMR's table of a million entries is made
- * once, and reset between scenarios. Only the universe built last is valid.
+ * Builds universes one after the other on one machine: the table of a million entries for a TDMR is
+ * built once, and reset between scenarios. Only the universe built last is valid.
  */
 export class Universes {
   private memory: Memory | null = null;

@@ -1,6 +1,6 @@
 /**
- * A short recording in the format of the real ones: a TD gets its tables and a page, which is
- * blocked, tracked and unblocked.
+ * A short sequential recording: a TD gets its tables and a page; the page is blocked, tracked and
+ * unblocked.
  */
 type Fields = Record<string, unknown>;
 /** A scenario that tests may alter. */
@@ -200,3 +200,10 @@ export const fixture = (): Fixture => ({
     ],
   },
 });
+
+/** The item of a list. @throws Error if there is none */
+export function at<T>(list: readonly T[], index: number): T {
+  const item = list[index];
+  if (item === undefined) throw new Error(`no item ${index}`);
+  return item;
+}

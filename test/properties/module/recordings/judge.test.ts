@@ -1,6 +1,6 @@
 /**
- * The judge of concurrent histories: on a small one of our own in every clone, and on all recorded
- * and altered ones where they are.
+ * The judge of concurrent histories: on a small hand-made history, on the shipped recordings, and
+ * on the recorded and altered histories of the real module if they are there.
  */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
@@ -32,8 +32,8 @@ interface Concurrent {
 }
 
 /**
- * One thread blocks and unblocks a page, another tracks in between: what the fixture does in
- * sequence, overlapping.
+ * A history of the fixture's last three calls, overlapping: one thread blocks and unblocks a page,
+ * another one tracks in between.
  */
 function concurrent(): Concurrent {
   const { id, config, steps, final } = fixture();
@@ -68,8 +68,8 @@ const altered = (change: (history: Concurrent) => void): JudgedHistory => {
 };
 const eventOf = (history: Concurrent, at: number): Event => history.events[at] as Event;
 
-describe('a history of our own', () => {
-  test('is explained by an order that respects time', () => {
+describe('a small history', () => {
+  test('the judge explains a history by an order that respects time', () => {
     expect(judged(concurrent())).toEqual({
       id: 'own-0',
       verdict: 'explained',
@@ -79,7 +79,7 @@ describe('a history of our own', () => {
     });
   });
 
-  test('is not when a status is another', () => {
+  test('the judge names the call whose status no order explains', () => {
     const result = altered((history) => {
       eventOf(history, 2).status = '0xc0000b0800000092';
     });
@@ -89,7 +89,7 @@ describe('a history of our own', () => {
     );
   });
 
-  test('is not when an output is another', () => {
+  test('the judge names the call and the register that no order explains', () => {
     expect(
       altered((history) => {
         eventOf(history, 0).out = { rcx: '0x1', rdx: '0x0' };
@@ -97,12 +97,12 @@ describe('a history of our own', () => {
     ).toContain('event 0 (TDH.MEM.RANGE.BLOCK): rcx may be 0x0, not 0x1');
   });
 
-  test('is not when the final state is another, but for lock and priority bits', () => {
+  test('the judge names a field of the final state, and ignores lock and priority bits', () => {
     expect(
       altered(({ final }) => {
         Object.assign(final.tds[0] ?? {}, { chldcnt: 17 });
       }).why,
-    ).toContain('the final state: tds[0].chldcnt is 17, and may be 16');
+    ).toContain('the final state: tds[0].chldcnt is 17; the specification allows 16');
     const locked = altered(({ final }) => {
       const rows = final.tds[0]?.['sept'] as Fields[];
       Object.assign(rows[3] ?? {}, { raw: '0x80100001002038f7' });
@@ -110,7 +110,7 @@ describe('a history of our own', () => {
     expect(locked.verdict).toBe('explained');
   });
 
-  test('is not when a call is missing', () => {
+  test('the judge explains no history of which a call is missing', () => {
     expect(
       altered((history) => {
         history.events.splice(1, 1);
@@ -118,33 +118,35 @@ describe('a history of our own', () => {
     ).toBe('unexplained');
   });
 
-  test('is not when it needs an order against real time', () => {
-    // BLOCK began after TRACK had ended, so that BEPOCH would have to be another
+  test('the judge tries no order against real time', () => {
+    // BLOCK began after TRACK had ended, so BEPOCH would have to differ
     const { why } = altered((history) => {
       Object.assign(eventOf(history, 0), { inv: 6, ret: 7 });
       Object.assign(eventOf(history, 2), { inv: 8, ret: 9 });
     });
-    expect(why).toBe('the final state: pamt[0x100203000 4K].bepoch is 1, and may be 2');
+    expect(why).toBe(
+      'the final state: pamt[0x100203000 4K].bepoch is 1; the specification allows 2',
+    );
   });
 
   const busy = { status: '0x8000020000000092', out: { rcx: '0x0', rdx: '0x0' } };
   const again = (history: Concurrent, inv: number, ret: number, status = busy.status): void => {
     history.events.push({ ...eventOf(history, 0), ...busy, status, i: 3, inv, ret, t: 2 });
   };
-  test('may have calls that were refused a lock which another call could hold', () => {
+  test('the judge explains a refusal for a lock that another call can have held', () => {
     expect(altered((history) => again(history, 2, 5)).verdict).toBe('explained');
   });
 
-  test('may not have one that was refused a lock which nobody could hold', () => {
+  test('the judge explains no refusal for a lock that no call can have held', () => {
     expect(altered((history) => again(history, 9, 10)).why).toBe(
-      'event 3 (TDH.MEM.RANGE.BLOCK) was refused a lock that nobody could hold at the time (operand 146)',
+      'event 3 (TDH.MEM.RANGE.BLOCK) was refused a lock that no call or vCPU can have held (operand 146)',
     );
     expect(altered((history) => again(history, 2, 5, '0x80000200000000a9')).why).toBe(
-      'event 3 (TDH.MEM.RANGE.BLOCK) tries no lock that it would be refused with operand 169',
+      'event 3 (TDH.MEM.RANGE.BLOCK) tries no lock for which it is refused with operand 169',
     );
   });
 
-  test('that cannot be decided within the limits is unknown', () => {
+  test('the verdict is unknown if the limits do not suffice', () => {
     const judge = new HistoryJudge('1.5', { steps: 1, memory: 1000 });
     expect(judge.line({ where: 'own:1', value: concurrent() }).verdict).toBe('unknown');
   });
@@ -168,7 +170,7 @@ describe('a history of our own', () => {
         eventOf(h, 0).inv = 4;
       },
     ],
-  ])('that is none is refused with one line: %s', (message, change) => {
+  ])('the judge refuses an invalid history: %s', (message, change) => {
     expect(() => altered(change)).toThrow(message);
   });
 });
@@ -183,13 +185,13 @@ const linesOf = (path: string): Labelled[] =>
     .split('\n')
     .map((line) => JSON.parse(line) as Labelled);
 
-describe('recordings of our own', () => {
+describe('the shipped recordings', () => {
   const path = pathOf('recordings/concurrent.jsonl.gz');
   const judge = new HistoryJudge();
   const lines = linesOf(path);
   const verdictOf = (value: unknown): string => judge.line({ where: path, value }).verdict;
 
-  test('are explained, calls that were refused for a lock included', () => {
+  test('the judge explains every shipped history, with its refusals for locks', () => {
     const busy = lines
       .flatMap(({ events }) => events)
       .filter(({ status }) => status.startsWith('0x80000200'));
@@ -198,7 +200,7 @@ describe('recordings of our own', () => {
     expect(busy.length).toBeGreaterThan(50);
   });
 
-  test('are not explained with another CHLDCNT at the end, nor with a call refused that was not', () => {
+  test('the judge explains no shipped history with a different CHLDCNT, or an invented refusal', () => {
     for (const line of lines) {
       const [td] = line.final.tds;
       const count = {
@@ -218,7 +220,7 @@ describe('recordings of our own', () => {
 describe('the real module', () => {
   testWith(
     'concurrent.jsonl.gz',
-    'does what the specification explains, but for the finding F1',
+    'the judge explains every history of the real module but the one that shows F1',
     (path) => {
       const judge = new HistoryJudge();
       const results = linesOf(path).map((value, i) =>
@@ -228,12 +230,12 @@ describe('the real module', () => {
       expect(results.length).toBeGreaterThan(300);
       expect(unexplained.map(({ finding }) => finding)).toEqual(['F1']);
       console.log(
-        `${results.length} recorded histories, ${unexplained.length} of them a known finding`,
+        `${results.length} recorded histories, ${unexplained.length} of them with a known finding`,
       );
     },
   );
 
-  testWith('tampered.jsonl.gz', 'altered, is found out, and only then', (path) => {
+  testWith('tampered.jsonl.gz', 'the judge explains exactly the harmless alterations', (path) => {
     const judge = new HistoryJudge();
     const rows = linesOf(path);
     const wrong = rows

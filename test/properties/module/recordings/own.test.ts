@@ -15,7 +15,7 @@ import {
   readCells,
   type RecordedCell,
 } from '../../../../properties/module/recordings/conflicts/format.ts';
-import { parseScenario } from '../../../../properties/module/recordings/format/format.ts';
+import { parseRecordedScenario } from '../../../../properties/module/recordings/format/scenario.ts';
 import {
   isObject,
   type RecordedStep,
@@ -28,7 +28,7 @@ import { CellRecorder } from '../../../../properties/module/recordings/generate/
 import type { Asked } from '../../../../properties/module/recordings/generate/record-step.ts';
 import { Recorder } from '../../../../properties/module/recordings/generate/record.ts';
 import { replayFile, replayLine } from '../../../../properties/module/recordings/replay/replay.ts';
-import { Summing } from '../../../../properties/module/recordings/replay/summary.ts';
+import { SummaryBuilder } from '../../../../properties/module/recordings/replay/summary.ts';
 import { Universes } from '../../../../properties/module/recordings/universe/universe.ts';
 import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
 import { sept } from '../../../cli/run.ts';
@@ -57,9 +57,9 @@ const scenariosOf = (path: string): Fixture[] =>
 
 describe('recordings of our own', () => {
   test.each(SCENARIOS)('%s replays without a difference', async (name) => {
-    const summing = new Summing(5);
-    for await (const replayed of replayFile(FOLDER + name, universes)) summing.add(replayed);
-    const { scenarios, steps, pairs, differing, differences } = summing.summary;
+    const builder = new SummaryBuilder(5);
+    for await (const replayed of replayFile(FOLDER + name, universes)) builder.add(replayed);
+    const { scenarios, steps, pairs, differing, differences } = builder.summary;
     console.log(
       `own ${name}: ${scenarios} scenarios, ${steps} steps, ${pairs.length} (operation, status) pairs`,
     );
@@ -197,7 +197,7 @@ describe('the recorder, asked what the real module was asked', () => {
       const lines = linesOf(path).slice(0, MOST_SCENARIOS);
       for (const line of lines) {
         const real = JSON.parse(line) as Fixture; // parsed properly here
-        const { config, steps } = parseScenario({ where: path, value: real });
+        const { config, steps } = parseRecordedScenario({ where: path, value: real });
         const recorder = new Recorder(config, universes);
         for (const step of steps)
           expect(comparable(recorder.ask(askedBy(step)))).toBe(comparable(step));

@@ -1,25 +1,16 @@
-/**
- * The judge of sequential recordings: it finds nothing in what the real module did, and everything
- * that was altered.
- */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { InputError } from '../../../../properties/files/input.ts';
+/** The judge of sequential recordings: it reports nothing for the real module, and every alteration. */
+import { describe, expect, test } from 'vitest';
 import {
   replayFile,
   replayLine,
   type Replayed,
 } from '../../../../properties/module/recordings/replay/replay.ts';
-import { Summing } from '../../../../properties/module/recordings/replay/summary.ts';
+import { SummaryBuilder } from '../../../../properties/module/recordings/replay/summary.ts';
 import { Universes } from '../../../../properties/module/recordings/universe/universe.ts';
-import { fixture, type Fixture } from './fixture.ts';
+import { at, fixture, type Fixture } from './fixture.ts';
 import { testWith } from './recorded.ts';
 
 const universes = new Universes();
-const ADVICE = 'replay takes recordings of the functions it specifies';
 const replay = (value: unknown): Replayed => replayLine({ where: 'own:1', value }, universes);
 const altered = (change: (scenario: Fixture) => void): Replayed => {
   const scenario = fixture();
@@ -31,10 +22,10 @@ const found = ({ differences }: Replayed): string[] =>
 
 describe('recordings of the real module', () => {
   for (const name of ['sequential.jsonl.gz', 'lifecycle.jsonl.gz']) {
-    testWith(name, `${name} replays without a difference`, async (path) => {
-      const summing = new Summing(5);
-      for await (const replayed of replayFile(path)) summing.add(replayed);
-      const { scenarios, steps, differing, differences, pairs } = summing.summary;
+    testWith(name, `replaying ${name} of the real module shows no difference`, async (path) => {
+      const builder = new SummaryBuilder(5);
+      for await (const replayed of replayFile(path)) builder.add(replayed);
+      const { scenarios, steps, differing, differences, pairs } = builder.summary;
       console.log(
         `${name}: ${scenarios} scenarios, ${steps} steps, ${pairs.length} (operation, status) pairs`,
       );
@@ -47,7 +38,7 @@ describe('recordings of the real module', () => {
 });
 
 describe('an altered recording', () => {
-  test('unaltered, differs nowhere', () => {
+  test('replaying the unaltered fixture shows no difference', () => {
     expect(replay(fixture())).toMatchObject({
       scenario: 'own-0',
       steps: 7,
@@ -219,13 +210,16 @@ describe('an altered recording', () => {
       ['final tds[0].locks.septTree: 2 / 0'],
     ],
   ];
-  test.each(ALTERATIONS)('in %s: exactly that is found', (_what, change, expected) => {
-    const replayed = altered(change);
-    expect(found(replayed)).toEqual(expected);
-    expect(replayed.differing).toBe(1);
-  });
+  test.each(ALTERATIONS)(
+    'replay reports exactly the altered field: %s',
+    (_what, change, expected) => {
+      const replayed = altered(change);
+      expect(found(replayed)).toEqual(expected);
+      expect(replayed.differing).toBe(1);
+    },
+  );
 
-  test('counts a step once and the final dump as one more', () => {
+  test('replay counts a step once, and the final dump as one more', () => {
     const replayed = altered((s) => {
       at(s.steps, 1)['opState'] = 'RUNNABLE';
       at(s.steps, 1)['chldcnt'] = 15;
@@ -235,12 +229,12 @@ describe('an altered recording', () => {
     expect(replayed.differing).toBe(2);
   });
 
-  test('a repeated call stops where the recording stops, and says so otherwise', () => {
+  test('replay reports a different number of repeated calls', () => {
     const replayed = altered((s) => {
       const add = at(s.steps, 3);
       add['repeat'] = { count: 2, gpaStride: '0x1000', hpaStride: '0x0', executed: 1 };
     });
-    // the second call finds its page in use, so the specification makes two calls and ends with that status
+    // the second call finds its page in use, so it is the last one
     expect(found(replayed).slice(0, 2)).toEqual([
       '3 status: 0x0000000000000000 / 0xc000030000000008',
       '3 statusName: TDX_SUCCESS / TDX_PAGE_METADATA_INCORRECT',
@@ -248,154 +242,3 @@ describe('an altered recording', () => {
     expect(found(replayed)).toContain('3 repeat.executed: 1 / 2');
   });
 });
-
-describe('a file that is no recording', () => {
-  let folder = '';
-  beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), 'sept-'));
-  });
-  afterAll(() => rmSync(folder, { recursive: true }));
-
-  const whyNot = async (content: string | Uint8Array): Promise<string> => {
-    const file = join(folder, 'file');
-    writeFileSync(file, content);
-    try {
-      for await (const replayed of replayFile(file, universes)) expect(replayed.differing).toBe(0);
-    } catch (error) {
-      if (error instanceof InputError) return error.message.replace(folder, '');
-      throw error;
-    }
-    return 'nothing wrong';
-  };
-
-  test('plain and gzipped lines are told apart by their content', async () => {
-    expect(await whyNot(`${line()}\n${line()}\n`)).toBe('nothing wrong');
-    expect(await whyNot(gzipSync(`${line()}\n\n${line()}`))).toBe('nothing wrong');
-  });
-
-  test('a missing file or a folder', async () => {
-    await expect(replayFile(join(folder, 'nosuch')).next()).rejects.toThrow(
-      /no such file; check the path/,
-    );
-    await expect(replayFile(folder).next()).rejects.toThrow(/a directory; name the files in it/);
-  });
-
-  const UNUSABLE: [string, string | Uint8Array, string][] = [
-    ['empty', '', '/file: holds no scenario; give a recording, one scenario a line'],
-    [
-      'no JSON',
-      'hello\n',
-      '/file:1: not a line of JSON; give JSON Lines, one scenario a line, from a file that is whole',
-    ],
-    [
-      'cut off in a line',
-      `${line()}\n${line().slice(0, 500)}`,
-      '/file:2: not a line of JSON; give JSON Lines, one scenario a line, from a file that is whole',
-    ],
-    [
-      'cut off in the gzip data',
-      gzipSync(line()).subarray(0, 300),
-      '/file: the gzip data ends too early; copy the file again',
-    ],
-    [
-      'damaged in the gzip data',
-      Uint8Array.of(0x1f, 0x8b, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12),
-      '/file: the gzip data is damaged; copy the file again',
-    ],
-    [
-      'another kind of recording',
-      JSON.stringify({ id: 'conc-1', threads: [], config: {} }),
-      '/file:1: config: neither a sequential nor a life-cycle configuration; ' +
-        'this is a concurrent history, replay takes sequential recordings',
-    ],
-    [
-      'a number',
-      '17',
-      '/file:1: the line: Invalid type: Expected Object but received 17; ' +
-        'replay takes sequential and life-cycle recordings, one scenario a line',
-    ],
-    [
-      'a step without a status',
-      line((s) => {
-        delete at(s.steps, 2)['status'];
-      }),
-      '/file:1: steps.2.status has the wrong shape; compare it with the recording format',
-    ],
-    [
-      'a register that is no number',
-      line((s) => {
-        at(s.steps, 2).in['regs'] = { rcx: '12' };
-      }),
-      '/file:1: steps.2.in.regs has the wrong shape; compare it with the recording format',
-    ],
-    [
-      'an operation that nobody knows',
-      line((s) => {
-        at(s.steps, 2)['op'] = 'TDH.MEM.PAGE.FLY';
-      }),
-      `/file:1: step 2 has an unknown operation TDH.MEM.PAGE.FLY; ${ADVICE}`,
-    ],
-    [
-      'a TD that config does not list',
-      line((s) => {
-        at(s.steps, 2).in['td'] = 5;
-      }),
-      `/file:1: step 2 speaks of TD 5, which config does not list; ${ADVICE}`,
-    ],
-    [
-      'a vCPU that config does not list',
-      line((s) => {
-        at(s.steps, 2).in['vcpu'] = 1;
-      }),
-      `/file:1: step 2 speaks of vCPU 1, which config does not list; ${ADVICE}`,
-    ],
-    [
-      'a guest step without a vCPU',
-      line((s) => {
-        at(s.steps, 2)['op'] = 'HW.TD.EXIT';
-      }),
-      `/file:1: step 2 does not say which vCPU makes it; ${ADVICE}`,
-    ],
-    [
-      'a setting that nobody knows',
-      line((s) => {
-        Object.assign(at(s.steps, 2), { op: 'HARNESS.SET_LIFECYCLE' }).in['data'] = '0x77';
-      }),
-      `/file:1: step 2 sets an unknown life-cycle state 0x77; ${ADVICE}`,
-    ],
-    [
-      'a failure that nobody knows',
-      line((s) => {
-        at(s.steps, 2).in['inject'] = 'sunspot';
-      }),
-      `/file:1: step 2 injects an unknown failure sunspot; ${ADVICE}`,
-    ],
-    [
-      'a TD outside the TDMR',
-      line((s) => {
-        s.config['reservedPage'] = '0x1000';
-      }),
-      '/file:1: config: names a page outside the TDMR; ' +
-        'replay takes sequential and life-cycle recordings, one scenario a line',
-    ],
-  ];
-  test.each(UNUSABLE)(
-    '%s: one line says where, what, and what to do',
-    async (_what, content, expected) => {
-      const message = await whyNot(content);
-      expect(message).toBe(expected);
-    },
-  );
-});
-
-function line(change: (scenario: Fixture) => void = () => {}): string {
-  const scenario = fixture();
-  change(scenario);
-  return JSON.stringify(scenario);
-}
-
-function at<T>(list: readonly T[], index: number): T {
-  const item = list[index];
-  if (item === undefined) throw new Error(`no item ${index}`);
-  return item;
-}

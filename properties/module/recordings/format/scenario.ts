@@ -1,14 +1,13 @@
 /**
- * The format of recorded scenarios: one JSON object a line, `sequential` or `lifecycle`, which
- * differ in `config` and in what is said about the TD after each step.
+ * The format of recorded scenarios: one JSON object a line. Sequential and life-cycle recordings
+ * differ in `config` and in the fields about the TD after each step.
  */
 import * as v from 'valibot';
 import { InputError } from '../../../files/input.ts';
 import type { ParsedLine } from '../../../files/lines.ts';
-import { count, hex, lifecycleConfig, pair, sequentialConfig, type Config } from './config.ts';
+import { lifecycleConfig, sequentialConfig, type Config } from './config.ts';
 import { isObject, wrongField, type RecordedStep } from './step.ts';
-
-export type { Config, LifecycleConfig, SequentialConfig } from './config.ts';
+import { count, hex, pair } from './values.ts';
 
 /** Longest run in a dump: no table of a recording has more entries. */
 const MAX_RUN = 1 << 22;
@@ -51,7 +50,7 @@ export const finalDump = v.object({
 });
 export type FinalDump = v.InferOutput<typeof finalDump>;
 
-/** A configuration says by what it lists of which kind it is. */
+/** The kind of a configuration follows from the field that it has. */
 function configSchema(config: unknown): v.GenericSchema<unknown, Config> {
   if (isObject(config) && 'tds' in config) return sequentialConfig;
   if (isObject(config) && 'tdSlots' in config) return lifecycleConfig;
@@ -64,10 +63,10 @@ const scenario = v.object({
   steps: v.array(v.custom<RecordedStep>(isObject, 'expected an object')),
   final: finalDump,
 });
-export type Scenario = v.InferOutput<typeof scenario>;
+export type RecordedScenario = v.InferOutput<typeof scenario>;
 
-/** The scenario on a line, or an InputError that says where it is not one. */
-export function parseScenario({ where, value }: ParsedLine): Scenario {
+/** Returns the scenario on a line. @throws InputError that names the first invalid field */
+export function parseRecordedScenario({ where, value }: ParsedLine): RecordedScenario {
   const parsed = v.safeParse(scenario, value, { abortEarly: true });
   if (!parsed.success) {
     const [issue] = parsed.issues;
@@ -89,9 +88,9 @@ export function parseScenario({ where, value }: ParsedLine): Scenario {
   return parsed.output;
 }
 
-/** The other recordings look similar; say which one this is. */
+/** Names the kind of recording: the kinds look similar. */
 function adviceFor(value: unknown): string {
   if (isObject(value) && 'threads' in value)
-    return 'this is a concurrent history, replay takes sequential recordings';
+    return 'replay takes sequential recordings, judge takes concurrent histories like this one';
   return 'replay takes sequential and life-cycle recordings, one scenario a line';
 }

@@ -1,9 +1,8 @@
 /**
- * The finding of the module that makes a history unexplained (docs/findings.md, F1): ACCEPT is told
- * of a wrong size because PAGE.AUG completed between its walk and its lock. It is recognised by all
- * that makes it up, and by nothing less: that ACCEPT was answered PAGE_SIZE_MISMATCH with the very
- * level that it asked for, that a PAGE.AUG of that GPA and level succeeded while it was under way,
- * and that without that one answer the history is explained.
+ * Recognises the finding of the module that leaves a history unexplained (docs/findings.md, F1):
+ * ACCEPT reports a wrong size because PAGE.AUG completed between its walk and its lock. All of this
+ * must hold: ACCEPT returned PAGE_SIZE_MISMATCH with the level that it asked for, a PAGE.AUG of
+ * that GPA and level succeeded at the same time, and without that ACCEPT the history is explained.
  */
 import type { RecordedEvent } from './format.ts';
 
@@ -29,7 +28,7 @@ const adds =
     event.in.level === accept.in.level &&
     overlap(event, accept);
 
-/** The finding that `refused` shows, or null. `isExplained` searches again, without it. */
+/** Returns the finding that `refused` shows, or null. `isExplained` searches again without it. */
 export function knownFinding(
   events: readonly RecordedEvent[],
   refused: RecordedEvent | null,
@@ -38,6 +37,7 @@ export function knownFinding(
   if (refused === null || !isRefusedForSize(refused)) return null;
   const aug = events.find(adds(refused));
   if (aug === undefined || !isExplained(events.filter((event) => event !== refused))) return null;
-  const why = `event ${refused.i} (${ACCEPT}) is told of a wrong size while event ${aug.i} (${AUG}) adds the page`;
+  const accept = `event ${refused.i} (${ACCEPT})`;
+  const why = `${accept} reports a wrong size while event ${aug.i} (${AUG}) adds the page`;
   return { finding: 'F1', why: `known finding F1: ${why}` };
 }

@@ -1,28 +1,28 @@
 /**
- * Does a refused attempt at a lock have a cause: a call under way at the same time, or a vCPU that
- * was in the guest, that could have held that lock? A request for priority has one when a host call
- * was refused that entry before.
+ * Checks that a refused attempt at a lock has a cause: a call at the same time, or a vCPU in the
+ * guest, that can have held the lock. A refusal for host priority has a cause if a host call was
+ * refused that entry before.
  *
- * Whether that other call got as far as the lock is not asked, not even when it was refused itself:
- * PROMOTE that is refused a child has held the entry. So a missing cause is certain, and one that
- * is there is possible. The labels of the altered recordings (`explainableStrictBusy`) mean the
- * same.
+ * The check does not ask whether the other call reached the lock, not even if that call was refused
+ * as well: a PROMOTE that is refused a child has held the parent entry. So a missing cause is
+ * certain; a cause that is there is only possible. See docs/module-notes.md#locks and
+ * docs/module-notes.md#refused-calls.
  */
 import { VCPU_ACTIVE } from '../../../../spec/tdx/td.ts';
 import type { ModuleVersion } from '../../../../spec/tdx/versions.ts';
 import type { SequentialConfig } from '../format/config.ts';
 import type { RecordedEvent, RecordedHistory } from './format.ts';
-import { conflict, isPage, LockTable, type Attempt } from './locks.ts';
+import { conflict, isPage, LockTable, type Attempt } from './lock-table.ts';
 
 const BUSY = 0x80000200n;
 const BUSY_HOST_PRIORITY = 0x80000204n;
 const HOST_PRIORITY_BIT = 1n << 52n;
-/** Calls of guests, by the beginning of their names. */
+/** The names of calls of guests begin so. */
 const GUEST = 'TDG.';
 const WORD = 32n;
 const LOW = (1n << WORD) - 1n;
 
-/** Was the call refused for a lock, or for somebody's priority? A vCPU's exit reason is no status. */
+/** The call was refused for a lock, or for host priority. A vCPU's exit reason is no status. */
 export function refusalOf({ status, result }: RecordedEvent): 'busy' | 'priority' | null {
   if (result !== 'RETURN') return null;
   const code = BigInt(status) >> WORD;
@@ -32,7 +32,7 @@ export function refusalOf({ status, result }: RecordedEvent): 'busy' | 'priority
 const operandOf = ({ status }: RecordedEvent): number => Number(BigInt(status) & LOW);
 const names = (event: RecordedEvent): string => `event ${event.i} (${event.op})`;
 
-/** Something that held locks for a time. */
+/** A call, or a vCPU in the guest, that can hold locks for a time. */
 interface Holder {
   readonly from: number;
   readonly to: number;
@@ -67,17 +67,17 @@ export class BusyCauses {
     ];
   }
 
-  /** Why the refusal of `event` has no cause, or null when it has one, or is none. */
+  /** Returns why the refusal of `event` has no cause; null if it has one, or is no refusal. */
   missing(event: RecordedEvent): string | null {
     const refusal = refusalOf(event);
     if (refusal === null) return null;
     const operand = operandOf(event);
     if (refusal === 'priority' && !event.op.startsWith(GUEST)) {
-      return `${names(event)} is a call of the host, which is not refused for a priority`;
+      return `${names(event)} is a host call, and host priority refuses only guests`;
     }
     const tried = this.table.attempts(event).filter((attempt) => attempt.operand === operand);
     if (tried.length === 0)
-      return `${names(event)} tries no lock that it would be refused with operand ${operand}`;
+      return `${names(event)} tries no lock for which it is refused with operand ${operand}`;
     if (refusal === 'priority') return this.missingRequest(event, tried);
     const isCause = ({ from, to, held }: Holder): boolean =>
       from < event.ret &&
@@ -85,13 +85,10 @@ export class BusyCauses {
       held.some((attempt) => tried.some((own) => conflict(own, attempt)));
     if (this.holders.some((holder) => holder.event !== event && isCause(holder))) return null;
     if (this.refusesItself(event, tried)) return null;
-    return `${names(event)} was refused a lock that nobody could hold at the time (operand ${operand})`;
+    return `${names(event)} was refused a lock that no call or vCPU can have held (operand ${operand})`;
   }
 
-  /**
-   * The page in R8 may be one that the call itself has locked: the TD's own TDR, or a range around
-   * it.
-   */
+  /** The call itself has locked the page in R8: it is the TD's own TDR, or in a range around it. */
   private refusesItself(event: RecordedEvent, tried: readonly Attempt[]): boolean {
     const attempts = this.table.attempts(event);
     const before = attempts.slice(
@@ -101,7 +98,7 @@ export class BusyCauses {
     return before.some((attempt) => tried.some((own) => isPage(own) && conflict(own, attempt)));
   }
 
-  /** A request for priority stays until a host call has had the entry: any earlier one will do. */
+  /** Host priority stays until a host call has locked the entry: any earlier request is a cause. */
   private missingRequest(event: RecordedEvent, tried: readonly Attempt[]): string | null {
     const asks = (other: RecordedEvent): boolean =>
       other.inv < event.ret &&
@@ -120,11 +117,11 @@ export class BusyCauses {
         sept.some(({ raw }) => (BigInt(raw) & HOST_PRIORITY_BIT) !== 0n),
       ) === true;
     if (isSet || this.events.some(asks)) return null;
-    return `${names(event)} was refused for a priority that no host call had asked for`;
+    return `${names(event)} was refused for host priority, which no host call had requested`;
   }
 }
 
-/** From when to when each vCPU was in the guest: VP.ENTER to the exit. */
+/** The times during which each vCPU was in the guest: from VP.ENTER to the exit. */
 function residents(
   { initial, prefix, events }: RecordedHistory,
   config: SequentialConfig,
@@ -150,7 +147,7 @@ function residents(
   return stays;
 }
 
-/** Do these steps of a vCPU leave it in the guest? */
+/** These steps of a vCPU leave it in the guest. */
 const enters = (steps: readonly { readonly result: string }[]): boolean =>
   steps.findLast(({ result }) => result === 'TD_ENTERED' || result === 'TD_EXIT')?.result ===
   'TD_ENTERED';

@@ -1,8 +1,7 @@
 /**
- * Which locks each call tries, in which mode, in which order, and what it would be refused with:
- * the lock table of the module, by what a recording says of a call. How the tree and its entries
- * are locked differs by module version and comes from the specification's table
- * (spec/tdx/versions.ts). Source: module notes, sections 2 to 5; `locks.json`.
+ * The locks that each recorded call tries, in order: the mode, and the operand of the status if the
+ * lock refuses. The locks of the tree and its entries differ by module version; they come from the
+ * specification's table (spec/tdx/versions.ts). Source: docs/module-notes.md#locks.
  */
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { EXCLUSIVE, SHARED, type Mode } from '../../../../spec/tdx/locks.ts';
@@ -17,22 +16,22 @@ import type { SequentialConfig } from '../format/config.ts';
 import type { RecordedStep } from '../format/step.ts';
 
 /**
- * What a lock guards. `control`, `given`: an entry of the PAMT of one size, for a page of the TD's
- * control structures or one that an operand names; `found`: one of a page that is found in the
- * tree, so that a recording does not tell which.
+ * The object that a lock guards. `control`, `given`: an entry of the PAMT of one size, for a page
+ * of the TD's control structures, or for a page that an operand names. `found`: for a page that the
+ * call finds in the tree; a recording does not show which.
  */
-export type Guarded = 'control' | 'given' | 'found' | 'tree' | 'opState' | 'epoch' | 'entry';
+type Guarded = 'control' | 'given' | 'found' | 'tree' | 'opState' | 'epoch' | 'entry';
 
 /** An attempt at a lock. */
 export interface Attempt {
   readonly guards: Guarded;
   readonly mode: Mode;
-  /** Operand of the BUSY status when it is refused. */
+  /** Operand of the BUSY status if the lock refuses. */
   readonly operand: number;
-  /** The range that is guarded, in pages: of physical memory, or for an entry of guest memory. */
+  /** The guarded range, in pages: of guest memory for an entry, else of physical memory. */
   readonly from: number;
   readonly to: number;
-  /** Size of the page, or level of the entry; -1: any. */
+  /** Size of the page, or level of the entry; -1 for any. */
   readonly size: number;
   /** TDR page of the TD that the lock belongs to; for PAMT entries 0. */
   readonly td: number;
@@ -49,7 +48,7 @@ function pamt(guards: Guarded, page: number, size: number, mode: Mode, operand: 
   return { guards, mode, operand, from, to: from + spanOf(size), size, td: 0 };
 }
 
-/** A walk to a page: its parents shared, itself in `mode`. */
+/** A walk of the PAMT to a page: the parents are locked shared, the page itself in `mode`. */
 function walkTo(guards: Guarded, page: number, mode: Mode, operand: number, size = 0): Attempt[] {
   const parents = Array.from({ length: LARGEST - size }, (_, i) =>
     pamt(guards, page, LARGEST - i, SHARED, operand),
@@ -60,18 +59,19 @@ function walkTo(guards: Guarded, page: number, mode: Mode, operand: number, size
 const pageOf = (hpa: string | undefined): number =>
   hpa === undefined ? -1 : Number(BigInt(hpa) / PAGE);
 
-/** How a function names its TD, and takes the page of the TDR and OP_STATE. */
+/** The locks of a function. */
 interface Row {
+  /** The register that names the TDR, and the mode in which its page is locked. */
   readonly tdr?: readonly ['rdx' | 'rcx', Mode];
   readonly opState?: boolean;
   readonly epoch?: Mode;
-  /** Takes pages that it finds in the tree. */
+  /** The function locks pages that it finds in the tree. */
   readonly implicit?: boolean;
-  /** R8 is a page that the TD gets; `level`: of the size of the level operand. */
+  /** R8 is a page that the TD gets: of 4K, or of the size of the level operand. */
   readonly page?: 'small' | 'level';
-  /** Takes the entries of the table below, too. */
+  /** The function also locks the entries of the table below. */
   readonly children?: boolean;
-  /** The level that it asks for is -1: the leaf, wherever it is. */
+  /** The function locks the leaf, at any level. */
   readonly anyLevel?: boolean;
 }
 
@@ -96,7 +96,7 @@ const TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['TDH.MR.FINALIZE', { tdr: ['rcx', EXCLUSIVE] }],
 ]);
 
-/** What a call tries to take, in order. */
+/** The locks that a call tries, in order. */
 export class LockTable {
   private readonly tdrs: ReadonlyMap<number, SequentialConfig['tds'][number]>;
   private readonly version: ModuleVersion;
@@ -151,10 +151,10 @@ export class LockTable {
     return attempts;
   }
 
-  /** The tree lock and the entry lock, as the version has them. */
+  /** The tree lock and the entry lock, by module version. */
   private tree({ op, in: { gpa, level, regs } }: RecordedStep, td: number, row: Row): Attempt[] {
     if (!SEPT_FUNCTIONS.some((name) => name === op)) return [];
-    const { tree, entryLock } = septLocking(this.version, op as SeptFunction); // it is one, just asked
+    const { tree, entryLock } = septLocking(this.version, op as SeptFunction); // checked on the line before
     const attempts: Attempt[] = [];
     if (tree !== null) {
       attempts.push({
@@ -185,8 +185,8 @@ export class LockTable {
   }
 
   /**
-   * VP.ENTER takes the tree only while zero-step mitigation is armed, which a recording does not
-   * tell.
+   * VP.ENTER locks the tree only while zero-step mitigation is armed. A recording does not show
+   * when, so the tree is always in the list.
    */
   private vcpu(op: string, tdr: number, tdvpr: number): Attempt[] {
     const walked = walkTo(
@@ -208,7 +208,7 @@ export class LockTable {
     ];
   }
 
-  /** What a vCPU holds as long as it is in the guest. */
+  /** The locks that a vCPU holds as long as it is in the guest. */
   resident(td: number, vcpu: number): Attempt[] {
     const slot = this.tdrs.get(td);
     const tdvpr = walkTo('control', pageOf(slot?.tdvpr[vcpu]), SHARED, OPERANDS.RCX);
@@ -216,7 +216,7 @@ export class LockTable {
   }
 }
 
-/** May one of the two be refused because the other holds its lock? */
+/** One of the two attempts can be refused because the other one holds the lock. */
 export function conflict(a: Attempt, b: Attempt): boolean {
   if (a.mode === SHARED && b.mode === SHARED) return false;
   if (a.guards === 'found' || b.guards === 'found')

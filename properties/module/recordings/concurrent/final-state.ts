@@ -1,42 +1,39 @@
 /**
- * The state at the end of a concurrent history. Locks and requests for priority are left out, as in
- * the recordings' own search: refused calls are free to leave them.
+ * Compares the state at the end of a concurrent history. Lock bits and host priority are left out:
+ * refused calls may leave them (docs/module-notes.md#refused-calls).
  */
-import type { FinalDump } from '../format/format.ts';
+import type { FinalDump } from '../format/scenario.ts';
 import { compareFinal } from '../replay/compare-final.ts';
 import type { Universe } from '../universe/universe.ts';
-import { refusalOf } from './busy.ts';
+import { refusalOf } from './busy-causes.ts';
 import type { RecordedHistory } from './format.ts';
 
 /** Bit 11, the entry lock, and bit 52, host priority. */
 const TRANSIENT_BITS = (1n << 11n) | (1n << 52n);
 
-/** Of a TD, what is compared. */
+/** The fields of a TD that are compared. */
 const TD_PARTS = ['td', 'epoch', 'opState', 'lifecycle', 'chldcnt', 'sept'] as const;
-/**
- * Of a vCPU, what is compared: always, and unless a VP.ENTER of it was refused, which leaves these
- * half-way.
- */
+/** The fields of a vCPU that are compared. A refused VP.ENTER may have written the latter two. */
 const VCPU_PARTS = ['state'] as const;
-const PARTS_OF_ENTRY = ['vcpuEpoch', 'assocLp'] as const;
+const PARTS_OF_ENTER = ['vcpuEpoch', 'assocLp'] as const;
 const ENTER = 'TDH.VP.ENTER';
-/** Locks that nobody holds beyond a call. */
-const AT_REST = ['septTree', 'epoch'] as const;
+/** Locks that no call holds beyond its end. */
+const FREE_AT_END = ['septTree', 'epoch'] as const;
 const PAGE = 0xf_ffff_ffff_f000n;
 
-/** The dump at the end of a history, without what is not compared. */
+/** Returns the dump at the end of a history, reduced to what is compared. */
 export function comparable({ final: { tds, pamt }, events }: RecordedHistory): FinalDump {
   return {
     tds: tds.map((td) => {
       const vcpus = td.vcpus.map((vcpu, index) => {
-        const isHalfWay = events.some(
+        const isEnterRefused = events.some(
           (event) =>
             event.op === ENTER &&
             event.in.td === td.td &&
             event.in.vcpu === index &&
             refusalOf(event) !== null,
         );
-        return picked(vcpu, isHalfWay ? VCPU_PARTS : [...VCPU_PARTS, ...PARTS_OF_ENTRY]);
+        return picked(vcpu, isEnterRefused ? VCPU_PARTS : [...VCPU_PARTS, ...PARTS_OF_ENTER]);
       });
       const kept: FinalDump['tds'][number] = { td: td.td, vcpus, ...picked(td, TD_PARTS) };
       if (td.sept !== undefined) {
@@ -56,29 +53,31 @@ const picked = <T extends object>(all: T, names: readonly (keyof T & string)[]):
   ) as Partial<T>;
 
 /**
- * What no module could leave, whatever was called: a lock that is held, an entry that is not what
- * it says; or null.
+ * Returns a part of the dump that no calls can lead to: a lock that is held, an entry whose address
+ * contradicts its raw value. Null if there is none.
  */
 export function impossible({ tds }: FinalDump): string | null {
   for (const { td, locks, sept = [] } of tds) {
-    const held = AT_REST.find((name) => locks !== undefined && locks[name] !== 0);
-    if (held !== undefined) return `tds[${td}].locks.${held} is ${locks?.[held]}, and may be 0`;
+    const held = FREE_AT_END.find((name) => locks !== undefined && locks[name] !== 0);
+    if (held !== undefined)
+      return `tds[${td}].locks.${held} is ${locks?.[held]}; the specification allows 0`;
     const row = sept.find(({ raw, hpa }) => (BigInt(raw) & PAGE) !== BigInt(hpa));
     if (row !== undefined) {
-      return `tds[${td}].sept[${row.gpa} level ${row.level}].hpa is ${row.hpa}, and may be that of ${row.raw}`;
+      const where = `tds[${td}].sept[${row.gpa} level ${row.level}].hpa`;
+      return `${where} is ${row.hpa}; the specification allows that of ${row.raw}`;
     }
   }
   return null;
 }
 
-/** The first way in which the universe differs from a comparable dump, or null. */
+/** Returns the first difference between the universe and a comparable dump, or null. */
 export function firstDifference(u: Universe, dump: FinalDump): string | null {
   let first: string | null = null;
   compareFinal(
     u,
     dump,
     (field, recorded, ours) => {
-      first ??= `${field} is ${recorded}, and may be ${ours}`;
+      first ??= `${field} is ${recorded}; the specification allows ${ours}`;
     },
     true,
   );
