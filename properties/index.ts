@@ -33,9 +33,14 @@ export { catalogue, type CatalogueEntry } from './checker/reports/catalogue.ts';
 export { story, type Report } from './checker/reports/report.ts';
 export { timelineOf, type Row, type Timeline } from './checker/reports/timeline.ts';
 // what rules about TDs are made of
-export * from './rules/state/pending.ts';
+export * from './rules/state/blocked-entries.ts';
+export * from './rules/state/calls.ts';
 export * from './rules/state/entries.ts';
-export * from './rules/state/ghosts.ts';
+export * from './rules/state/entry-keys.ts';
+export * from './rules/state/mmu-lock.ts';
+export * from './rules/state/numbers-per-run.ts';
+export * from './rules/state/pending-entries.ts';
+export * from './rules/state/td-state.ts';
 export * as linearizability from './linearizability/index.ts';
 export { SYSTEM_RULES } from './rules/index.ts';
 export type { VmRule } from './rules/rule.ts';

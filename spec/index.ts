@@ -33,9 +33,6 @@ export * from './kvm/spte.ts';
 export * from './kvm/tables.ts';
 export * from './kvm/td-vm.ts';
 export * from './kvm/vcpu-exit.ts';
-// texts of rules that are watched in ordinary VMs and in TDs
-export { K2_TEXT } from './kvm/rules/k02-cmpxchg-under-read.ts';
-export { K42_TEXT } from './kvm/rules/k42-retry-ends-with-memslot.ts';
 
 export * from './tdx/call.ts';
 export * from './tdx/entry.ts';

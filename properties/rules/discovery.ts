@@ -1,21 +1,19 @@
 /**
- * Rules are found by the files that they are in: every file in properties/rules/ besides index.ts
- * and rule.ts, and every file in properties/ itself that has a default export (nothing else there
- * has one). Nobody keeps a list.
+ * Finds the rules about a VM by their files. A file in properties/rules/ whose name begins with an
+ * id has one rule as its default export, or a monitor for TDs of a rule of spec/kvm/rules. A file
+ * in properties/ itself is found when it has a default export.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { nearly } from '../../impl/did-you-mean.ts';
+import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
 import { FAULTS } from '../../spec/machine/faults.ts';
-import type { Level, RuleText } from '../../spec/machine/rule.ts';
+import { compareIds, type Level, type RuleText } from '../../spec/machine/rule.ts';
 import { TDX_RULES } from '../../spec/tdx/rules/index.ts';
 import type { VmRule } from './rule.ts';
 
-/**
- * Something that is no rule, or a rule that there is already; the message is one line that says
- * which and where.
- */
+/** No rule, or a rule with an id that another has. The message is one line: what, where. */
 export class NoRule extends Error {
   override readonly name = 'NoRule';
 }
@@ -26,54 +24,93 @@ interface Found<Kind extends RuleText = VmRule> {
   readonly file: string;
 }
 
-/** In a clone rules are TypeScript, in a package what became of it. */
+/** Rules are TypeScript in a clone, and compiled in a package. */
 const EXTENSION = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
 
-/** Files of `folder` that may hold rules, in order of their names. */
-const sources = (folder: URL): URL[] =>
+/** Modules of `folder`, in order of their names. */
+const modulesIn = (folder: URL): URL[] =>
   readdirSync(folder)
     .toSorted()
-    .filter(
-      (name) =>
-        name.endsWith(EXTENSION) &&
-        !/\.(d|test)\.ts$/.test(name) &&
-        !NOT_RULES.has(basename(name, EXTENSION)),
-    )
+    .filter((name) => name.endsWith(EXTENSION) && !/\.(d|test)\.ts$/.test(name))
     .map((name) => new URL(name, folder));
-
-const NOT_RULES = new Set(['index', 'rule', 'discovery']);
 
 const hasDefault = (file: URL): boolean =>
   /^export (default\b|\{[^}]*\bas default\b)/m.test(readFileSync(file, 'utf8'));
 
-/** Imports every file that holds rules, and sorts those by id. @throws NoRule */
+/** The id with which a file's name begins, e.g. `k43-mirror-private-only.ts`. */
+const ID_FIRST = /^([a-z]+)(\d+)(?:-[a-z\d-]+)?\.(?:ts|js)$/;
+
+/** Imports every file that has a rule. Returns the rules in order of their ids. @throws NoRule */
 export async function discoverRules(properties: URL): Promise<readonly VmRule[]> {
-  const files = [
-    ...sources(new URL('rules/', properties)),
-    ...sources(properties).filter(hasDefault),
-  ];
-  const found = await Promise.all(
-    files.map(async (url) => {
-      const file = fileURLToPath(url);
-      const loaded: unknown = await settled(import(/* @vite-ignore */ url.href), file);
-      return rulesIn(
-        file,
-        typeof loaded === 'object' && loaded !== null ? Object.values(loaded) : [],
+  const named = modulesIn(new URL('rules/', properties)).filter((url) => {
+    if (ID_FIRST.test(nameOf(url))) return true;
+    if (hasDefault(url))
+      throw new NoRule(
+        `${fileURLToPath(url)} has a default export, but its name does not begin with ` +
+          "a rule's id, as k43-mirror-private-only.ts does; rename it",
       );
-    }),
-  );
-  return unique(found.flat(), ELSEWHERE)
+    return false;
+  });
+  const others = modulesIn(properties).filter(hasDefault);
+  const [inRules, inProperties] = [
+    await Promise.all(named.map(ruleNamedByFile)),
+    await Promise.all(others.map(async (url) => rulesIn(fileURLToPath(url), [await load(url)]))),
+  ];
+  const monitors = inRules.filter(({ isMonitor }) => isMonitor);
+  const rules = [...inRules.filter(({ isMonitor }) => !isMonitor), ...inProperties.flat()];
+  return [...unique(monitors, []), ...unique(rules, ELSEWHERE)]
     .map(({ rule }) => rule)
-    .toSorted((a, b) => (a.id < b.id ? -1 : 1));
+    .toSorted((a, b) => compareIds(a.id, b.id));
 }
 
-/** Rules that are not found but listed: their ids are taken. */
+const nameOf = (url: URL): string => basename(fileURLToPath(url));
+
+/** The default export of a module, or undefined. */
+async function load(url: URL): Promise<unknown> {
+  const loaded: unknown = await settled(import(/* @vite-ignore */ url.href), fileURLToPath(url));
+  return typeof loaded === 'object' && loaded !== null && 'default' in loaded
+    ? loaded.default
+    : undefined;
+}
+
+/** The one rule of a file whose name begins with its id. @throws NoRule */
+async function ruleNamedByFile(url: URL): Promise<Found & { readonly isMonitor: boolean }> {
+  const file = fileURLToPath(url);
+  const exported = await load(url);
+  const text = textOfMonitor(exported);
+  const [found, second] = rulesIn(file, [withText(text, exported)]);
+  if (found === undefined || second !== undefined)
+    throw new NoRule(`${file} exports several rules: give each a file of its own`);
+  const [, letters = '', digits] = ID_FIRST.exec(nameOf(url)) ?? [];
+  const named = `${letters.toUpperCase()}${digits}`;
+  if (compareIds(named, found.rule.id) !== 0)
+    throw new NoRule(
+      `${file} exports rule ${found.rule.id}, but its name begins with ${named}; rename it`,
+    );
+  return { ...found, isMonitor: text !== undefined };
+}
+
+/** The rule of spec/kvm/rules for which an object without a statement is a monitor. */
+function textOfMonitor(value: unknown): RuleText | undefined {
+  if (typeof value !== 'object' || value === null || 'statement' in value) return undefined;
+  return 'id' in value ? KVM_RULES.find(({ id }) => id === value.id) : undefined;
+}
+
+/** A monitor with the text of its rule. */
+function withText(text: RuleText | undefined, value: unknown): unknown {
+  if (text === undefined || typeof value !== 'object') return value;
+  const { id, statement, source, intent, hint, level, versions } = text;
+  return { id, statement, source, intent, hint, level, versions, ...value };
+}
+
+/** Rules of the other judges: their ids are taken. */
 const ELSEWHERE: readonly Found<RuleText>[] = [
   ...TDX_RULES.map((rule) => ({ rule, file: 'spec/tdx/rules/' })),
+  ...KVM_RULES.map((rule) => ({ rule, file: 'spec/kvm/rules/' })),
   ...FAULTS.map((rule) => ({ rule, file: 'spec/machine/faults.ts' })),
 ];
 
-/** Rules once each. @throws NoRule when two have one id, or one that is `taken` */
+/** Rules once each. @throws NoRule when two have one id, or when an id is `taken` */
 export function unique(
   found: readonly Found[],
   taken: readonly Found<RuleText>[],
@@ -89,19 +126,16 @@ export function unique(
   });
 }
 
-const PATIENCE_MS = 20_000;
+const TIME_LIMIT_MS = 20_000;
 
-/**
- * `loading`, unless it takes for ever: a file that waits for what waits for it never ends. @throws
- * NoRule
- */
+/** `loading`, with a time limit: a file may wait for a file that waits for it. @throws NoRule */
 export async function settled<T>(loading: Promise<T>, file: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(
-      () => reject(new NoRule(`${file} does not end to load: what does it wait for?`)),
-      PATIENCE_MS,
-    );
+    timer = setTimeout(() => {
+      const seconds = TIME_LIMIT_MS / 1000;
+      reject(new NoRule(`${file} did not finish loading within ${seconds} s (top-level await?)`));
+    }, TIME_LIMIT_MS);
   });
   return await Promise.race([loading, late]).finally(() => clearTimeout(timer));
 }
@@ -127,12 +161,13 @@ export function rulesIn(file: string, values: readonly unknown[]): Found[] {
 const LEVELS: readonly Level[] = ['required', 'stochastic', 'untested'];
 const TEXTS = ['id', 'level', 'statement', 'source'];
 const CHECKS = ['watch', 'atRest', 'atEnd'];
-const KNOWN = [...TEXTS, ...CHECKS, 'versions', 'faults', 'finding', 'reason'];
+const OPTIONAL = ['intent', 'hint', 'versions', 'faults', 'finding', 'reason', 'vms'];
+const KNOWN = [...TEXTS, ...CHECKS, ...OPTIONAL];
 
 const isRule = (value: unknown): value is VmRule =>
   typeof value === 'object' && value !== null && problemOf(value) === null;
 
-/** Why an object is no rule; null when it is one. */
+/** The reason why an object is no rule; null when it is one. */
 function problemOf(value: object): string | null {
   const fields = new Map<string, unknown>(Object.entries(value));
   const id = fields.get('id');
@@ -146,7 +181,7 @@ function problemOf(value: object): string | null {
   for (const [key, field] of fields) {
     if (CHECKS.includes(key) && typeof field !== 'function') return `${of}${key} is no function`;
     const meant = KNOWN.includes(key) ? undefined : KNOWN.find((known) => nearly(key, known));
-    if (meant !== undefined) return `${of}there is no ${key}; is ${meant} meant?`;
+    if (meant !== undefined) return `${of}unknown member "${key}"; did you mean "${meant}"?`;
   }
   return null;
 }

@@ -89,8 +89,8 @@ export const BLIND_SPOTS: readonly Row[] = [
   },
   {
     rule: 'K67',
-    says: /split before a part of it is taken$/,
-    why: 'what an operation is asked to take is not told',
+    says: /split before a part of it is zapped$/,
+    why: 'what an operation is asked to zap is not told',
   },
   {
     rule: 'K67',

@@ -38,3 +38,16 @@ export interface Violation {
   readonly expected: string;
   readonly seen: string;
 }
+
+/** Orders ids by family, then by number: K9 before K10, K68 before S01. K2 and K02 are equal. */
+export function compareIds(a: string, b: string): number {
+  const [familyA, numberA] = partsOf(a);
+  const [familyB, numberB] = partsOf(b);
+  return familyA === familyB ? numberA - numberB : familyA < familyB ? -1 : 1;
+}
+
+/** The letters and the number of an id. */
+function partsOf(id: string): readonly [family: string, number: number] {
+  const [, family = '', digits] = /^(\D*)(\d*)/.exec(id) ?? [];
+  return [family, Number(digits)];
+}

@@ -431,7 +431,7 @@ describe('rules from files', () => {
     [
       'slip',
       { ...WHOLE, atrest() {} },
-      'exports no rule: X01: there is no atrest; is atRest meant?',
+      'exports no rule: X01: unknown member "atrest"; did you mean "atRest"?',
     ],
   ])('%s is refused', (name, value, message) => {
     expect(() => rulesIn(name, [value])).toThrow(new NoRule(`${name} ${message}`));

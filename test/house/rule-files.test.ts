@@ -25,7 +25,7 @@ const idsOf = (rules: readonly RuleText[]): string[] => rules.map(({ id }) => id
 const FOLDERS: readonly Folder[] = [
   { name: 'spec/kvm/rules', ids: idsOf(KVM_RULES), texts: KVM_RULES },
   { name: 'spec/tdx/rules', ids: idsOf(TDX_RULES), texts: TDX_RULES },
-  { name: 'properties/rules', ids: idsOf(SYSTEM_RULES), texts: [] },
+  { name: 'properties/rules', ids: idsOf(SYSTEM_RULES), texts: SYSTEM_RULES },
   { name: 'properties/traces/rules', ids: [...TRACE_RULE_IDS, ...TDX_TRACE_RULE_IDS], texts: [] },
 ];
 

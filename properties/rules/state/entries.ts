@@ -1,7 +1,4 @@
-/**
- * What the rules about mirror and Secure EPT look at: the entry of either table for a GFN at a
- * level, as it is now.
- */
+/** Entries of the mirror and of the Secure EPT as they are now. Reading them takes no step. */
 import type { Vm } from '../../../impl/vm/vm.ts';
 import {
   describeSpte,
@@ -12,12 +9,12 @@ import {
   TABLE,
   type Spte,
 } from '../../../spec/kvm/spte.ts';
-import { entryAt } from '../../../spec/machine/levels.ts';
-import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 import { pageNumberOf, type PageRef } from '../../../spec/machine/pages.ts';
-import type { Call } from '../../../spec/tdx/call.ts';
 import {
+  describeEntry,
   FREE,
+  isLeaf,
+  isTable,
   isWalkable,
   MAPPED,
   NL_BLOCKED,
@@ -28,22 +25,10 @@ import {
   withoutLocks,
   type Entry,
 } from '../../../spec/tdx/entry.ts';
-import { KEYS_CONFIGURED, TD } from '../../../spec/tdx/td.ts';
+import { TD } from '../../../spec/tdx/td.ts';
+import { gfnOfKey, levelOfKey, type Key } from './entry-keys.ts';
 
-/** A GFN and a level in one number. */
-export type Key = number;
-export const keyOf = (gfn: number, level: number): Key => gfn * 8 + level;
-export const nameOfKey = (key: Key): string => entryAt(Math.floor(key / 8), key % 8);
-
-/** The entry that a call's RCX names. */
-export const keyOfCall = (call: Call): Key =>
-  keyOf(Math.floor(call.in.rcx / PAGE_BYTES), call.in.rcx % 8);
-
-/** The entry of a mirror table that a write is about. */
-export const keyOfPlace = ({ mirror }: Vm, table: PageRef, index: number): Key =>
-  keyOf(mirror.gfnOf(table, index), mirror.levelOf(table));
-
-/** No entry: the walk ended above the level. */
+/** No entry: the walk ends above the level. */
 export const UNREACHED = -1;
 
 /** The mirror's entry for `gfn` at `level`, or UNREACHED. */
@@ -58,10 +43,19 @@ export function spteAt(vm: Vm, gfn: number, level: number): Spte | typeof UNREAC
   }
 }
 
-/**
- * Does the mirror's tree reach this table? One that is being filled, or was pruned, is nobody's
- * concern.
- */
+/** The mirror's entry where a walk for `gfn` ends, if it is a leaf; otherwise EMPTY. */
+export function mirrorLeaf(vm: Vm, gfn: number): Spte {
+  let table = vm.mirror.root;
+  for (let level = vm.mirror.rootLevel; level >= 0; level--) {
+    const spte = vm.m.peek(vm.pages.word(table, vm.mirror.index(gfn, level)));
+    if (kindOfSpte(spte) === LEAF) return spte;
+    if (kindOfSpte(spte) !== TABLE) return EMPTY;
+    table = pageOfSpte(spte);
+  }
+  return EMPTY;
+}
+
+/** The mirror's tree reaches the table: it is neither still being filled nor already pruned. */
 export function isLinked(vm: Vm, table: PageRef): boolean {
   if (table === vm.mirror.root) return true;
   const parent = spteAt(vm, vm.mirror.gfnOf(table, 0), vm.mirror.levelOf(table) + 1);
@@ -69,8 +63,8 @@ export function isLinked(vm: Vm, table: PageRef): boolean {
 }
 
 /**
- * The Secure EPT's entry for `gfn` at `level` without its locks, or UNREACHED; blocked tables are
- * walked through.
+ * The Secure EPT's entry for `gfn` at `level` without its lock bits, or UNREACHED. The walk passes
+ * through blocked tables.
  */
 export function septAt(vm: Vm, gfn: number, level: number): Entry | typeof UNREACHED {
   const { m, memory, tdx, mirror } = vm;
@@ -83,7 +77,25 @@ export function septAt(vm: Vm, gfn: number, level: number): Entry | typeof UNREA
   }
 }
 
-/** Does the Secure EPT have what a mirror entry says? */
+/** The Secure EPT has a page or a table at the entry, in whatever state. */
+export function isInSept(vm: Vm, key: Key): boolean {
+  const entry = septAt(vm, gfnOfKey(key), levelOfKey(key));
+  return entry !== UNREACHED && stateOf(entry) !== FREE;
+}
+
+/** The Secure EPT has a leaf for `gfn`, usable by the guest or not. */
+export function hasSeptLeaf(vm: Vm, gfn: number): boolean {
+  let table = vm.m.peek(vm.memory.word(vm.tdr, TD.SEPT_ROOT));
+  for (let level = vm.mirror.rootLevel; level >= 0; level--) {
+    const entry: Entry = vm.m.peek(vm.memory.word(table, vm.mirror.index(gfn, level)));
+    if (isLeaf(entry)) return true;
+    if (!isTable(entry)) return false;
+    table = pageOf(entry);
+  }
+  return false;
+}
+
+/** A mirror entry and its twin in the Secure EPT have the same page or table, or both nothing. */
 export function agrees(vm: Vm, spte: Spte, entry: Entry | typeof UNREACHED): boolean {
   if (entry === UNREACHED) return spte === EMPTY;
   const state = stateOf(entry);
@@ -94,10 +106,10 @@ export function agrees(vm: Vm, spte: Spte, entry: Entry | typeof UNREACHED): boo
   return pageNumberOf(vm.mirror.externalOf(pageOfSpte(spte))) === pageOf(entry);
 }
 
-/** The TD may still run: its HKID has not been released. */
-export const isAlive = (vm: Vm): boolean =>
-  vm.m.peek(vm.memory.word(vm.tdr, TD.LIFECYCLE)) === KEYS_CONFIGURED;
-
-/** What mirror and entry are called in reports. */
+/** A mirror entry in reports. */
 export const describeMirror = (spte: Spte | typeof UNREACHED): string =>
   spte === UNREACHED ? 'no table' : describeSpte(spte);
+
+/** An entry of the Secure EPT in reports. */
+export const describeSept = (entry: Entry | typeof UNREACHED): string =>
+  entry === UNREACHED ? 'no table' : describeEntry(entry);

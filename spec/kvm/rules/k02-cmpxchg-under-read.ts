@@ -1,13 +1,12 @@
 import { pageNumberOf } from '../../machine/pages.ts';
 import { PerActor } from '../../machine/per-actor.ts';
-import type { RuleText } from '../../machine/rule.ts';
 import { describeSpte, FROZEN } from '../spte.ts';
 import { CLEARED, COMPARED, EXCHANGED, UNLINKED } from '../tables.ts';
 import { isLocklessChange } from './lockless-changes.ts';
 import { isReachable } from './reachable-tables.ts';
 import type { KvmRule } from './rule.ts';
 
-export const K2_TEXT = {
+export default {
   id: 'K2',
   level: 'required',
   statement:
@@ -23,10 +22,6 @@ export const K2_TEXT = {
     'Look at the writes under mmu_lock held for read: each needs cmpxchg, and a failed one has ' +
     'to reload the old value, as tdp_mmu_set_spte_atomic() does.',
   versions: ['*'],
-} satisfies RuleText;
-
-export default {
-  ...K2_TEXT,
   watch: ({ m, mmuLock, tables }, report) => {
     /** Key of the entry whose cmpxchg failed and which the actor has not reread since; or 0. */
     const lost = new PerActor(m);

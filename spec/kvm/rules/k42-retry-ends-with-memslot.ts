@@ -1,9 +1,12 @@
 import { PerActor } from '../../machine/per-actor.ts';
-import type { RuleText } from '../../machine/rule.ts';
 import { NO_MEMSLOT, SLOT_INVALID } from '../memslots.ts';
 import type { KvmRule } from './rule.ts';
 
-export const K42_TEXT = {
+/** What has happened in the actor's current read section: nothing (0), a fault, a retry is due. */
+const BEGUN = 1;
+const FOUND_INVALID = 2;
+
+export default {
   id: 'K42',
   level: 'required',
   statement:
@@ -18,14 +21,6 @@ export const K42_TEXT = {
     'Look at the retry loop: on KVM_MEMSLOT_INVALID it has to return to its caller, and not ' +
     'fault again under the same kvm->srcu.',
   versions: ['*'],
-} satisfies RuleText;
-
-/** What has happened in the actor's current read section: nothing (0), a fault, a retry is due. */
-const BEGUN = 1;
-const FOUND_INVALID = 2;
-
-export default {
-  ...K42_TEXT,
   watch: ({ invalidation, m, slots, srcu }, report) => {
     const stage = new PerActor(m);
     srcu.onLeave.push(() => {
