@@ -39,7 +39,9 @@ export function* faultLarge(
   return mapped ? MAPPED_NOW : RETRY;
 }
 
-/** A neighbour in the same large page is shared. A conversion invalidates, so that this is stable. */
+/**
+ * A neighbour in the same large page is shared. A conversion invalidates, so that this is stable.
+ */
 function isPartlyShared(vm: Vm, gfn: number): boolean {
   const first = vm.mirror.align(gfn, 1);
   for (let at = first; at < first + vm.mirror.span(1); at++) if (vm.td.isShared(at)) return true;
@@ -72,7 +74,9 @@ export function* splitEdges(vm: Vm, gfn: number, pages: number, how: Resize = SP
   }
 }
 
-/** Splits what maps `gfn` large, and retries until that succeeds; drops mmu_lock between attempts. */
+/**
+ * Splits what maps `gfn` large, and retries until that succeeds; drops mmu_lock between attempts.
+ */
 function* splitSurely(vm: Vm, gfn: number, how: Resize): Steps<void> {
   while (!(yield* demotePage(vm, gfn, how))) {
     yield* vm.mmuLock.writeUnlock();

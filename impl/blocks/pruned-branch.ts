@@ -102,7 +102,7 @@ export function* removeBranchLeaves(
   }
 }
 
-/** Removes the branch bottom-up, with every ancestor mapped until its children are gone. */
+/** Removes the branch bottom-up, with every ancestor mapped until its children are removed. */
 export function* removeBranchBottomUp(vm: Vm, branch: PrunedBranch): Steps<void> {
   yield* removeBranchLeaves(vm, branch, expectSuccess, true);
   yield* expectSuccess(vm, rangeBlock, mapping(vm, branch.gfn, 1));

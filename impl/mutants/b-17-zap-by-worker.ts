@@ -1,4 +1,4 @@
-/** B-17: the memslot update goes on while the old root still maps the slot. */
+/** B-17: the memslot update completes while the old root still maps the slot. */
 import { tdpMmu } from '../tdp-mmu/index.ts';
 import { directMutant } from './mutant.ts';
 

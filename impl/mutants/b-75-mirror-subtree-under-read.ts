@@ -1,4 +1,6 @@
-/** B-75: a subtree of the mirror is zapped like one of a direct root, with mmu_lock held for read. */
+/**
+ * B-75: a subtree of the mirror is zapped like one of a direct root, with mmu_lock held for read.
+ */
 import { EMPTY, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 import { freeTable } from '../blocks/resize.ts';
 import { removePage, returnPages } from '../blocks/zap.ts';

@@ -1,29 +1,33 @@
-/** A known bug, as a policy: one that is good, with one thing changed. */
+/** Known bugs: a mutant is a policy that passes, with one change that makes it break a rule. */
 import { upstream7 } from '../policies/upstream-7.ts';
 import type { TdpMmu } from '../tdp-mmu/tdp-mmu.ts';
 import type { Policy } from '../vm/policy.ts';
 
+/** A known bug as a policy. */
 export interface Mutant {
-  /** The file that it is in. */
+  /** Name of its file in impl/mutants/. */
   readonly file: string;
   /** The bug's id, e.g. `B-45`. */
   readonly id: string;
+  /** What is wrong, in one sentence. */
   readonly title: string;
-  /** The commit, the thread, or the proposal that had it. */
+  /** The commit, the message or the proposal with the bug, or the commit that fixed it. */
   readonly source: string;
-  /** The policy without the bug: it passes wherever the mutant is caught. */
+  /** The policy without the bug; it satisfies the rules that catch the mutant. */
   readonly base: Policy;
-  /** The rules that it breaks: one of them has to catch it. */
+  /** Ids of the rules that the bug breaks; at least one of them catches it. */
   readonly breaks: readonly string[];
+  /** `base` with the bug, named by the id in lower case: `b-45`. */
   readonly policy: Policy;
 }
 
-/** What a mutant's file says; `change` is what differs from `base`. */
+/** A mutant as its file defines it. */
 export interface MutantText extends Omit<Mutant, 'policy' | 'file'> {
+  /** Members of the policy that differ from `base`. */
   readonly change: Partial<Policy>;
 }
 
-/** The mutant, whose policy is called like the bug: `b-45`. */
+/** Makes a mutant of a policy. */
 export function mutant({ change, ...text }: MutantText): Omit<Mutant, 'file'> {
   const { id, title, source, base, breaks } = text;
   const { group: _, ...inherited } = base;
@@ -38,7 +42,7 @@ export function mutant({ change, ...text }: MutantText): Omit<Mutant, 'file'> {
   return { ...text, policy };
 }
 
-/** A mutant of the direct roots' MMU; `change` is what differs in it. */
+/** Makes a mutant of the MMU of direct roots; `base` defaults to upstream-7. */
 export function directMutant({
   change,
   base = upstream7,

@@ -76,7 +76,9 @@ function* endInvalidation(kvm: Kvm, hva: number, pages: number): Steps<void> {
   yield* kvm.srcu.readUnlock();
 }
 
-/** Clears the accessed state of a leaf. No flush: a page that looks older than it is does no harm. */
+/**
+ * Clears the accessed state of a leaf. No flush: a page that looks older than it is does no harm.
+ */
 function* age(kvm: Kvm, walk: Walk, adDisabled: boolean): Steps<void> {
   const { table, index, spte } = walk;
   if (!isLeafSpte(spte)) return;

@@ -1,9 +1,8 @@
 /**
- * What an MMU policy is: the entry points through which the rest of KVM, and the guest, make the
- * MMU work. A policy is an object; one that differs from another in one point is that other one,
- * spread, with the point replaced.
+ * MMU policies: entry points that the rest of KVM, and the guest, call. A policy is an object; one
+ * that differs from another in one member spreads the other and replaces that member.
  *
- *     export default { ...frozenMirror, name: 'my-policy', *unmap(vm, gfn, pages) { … } } satisfies Policy;
+ *     const mine: Policy = { ...frozenMirror, name: 'my-policy', *unmap(vm, gfn, pages) { … } };
  */
 import type { PageRef } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
@@ -13,7 +12,9 @@ import type { Vm, VmKind, VmVcpu } from './vm.ts';
 
 /** A rule that a faulty policy is expected to break, and why. */
 export interface Breach {
+  /** The rule's id. */
   readonly rule: string;
+  /** One line. */
   readonly why: string;
   /**
    * Random scenarios rarely break it: the survey leaves it out, and the verdict rests on the
@@ -48,9 +49,9 @@ export const TABLES_STAY: readonly NotApplicable[] = ['T03', 'K48'].map((rule) =
 }));
 
 /**
- * What the shipped policies are in the history of the question, in the order in which they are
- * listed: the yardstick for the others; what Linux ships; proposals that satisfy every rule; the
- * question and what preceded its answer; what was rejected, or mended since.
+ * Groups of shipped policies, in the order in which they are listed: the yardstick for the others;
+ * code that Linux ships; proposals that satisfy every rule; the question of January 2023 and the
+ * proposals before its answer; code that was rejected, or fixed since.
  */
 export const POLICY_GROUPS = ['baseline', 'linux', 'proposal', 'question', 'superseded'] as const;
 export type PolicyGroup = (typeof POLICY_GROUPS)[number];
@@ -89,7 +90,9 @@ export interface Policy {
    * host.
    */
   unmap(vm: Vm, gfn: number, pages: number): Steps<void>;
-  /** Zaps all below the 2M entry of `gfn`, and removes the table if the policy ever frees tables. */
+  /**
+   * Zaps all below the 2M entry of `gfn`, and removes the table if the policy ever frees tables.
+   */
   removeTable(vm: Vm, gfn: number): Steps<void>;
   /** Merges the table that maps `gfn` into one large page, if possible. */
   promote(vm: Vm, gfn: number): Steps<void>;

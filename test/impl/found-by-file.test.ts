@@ -21,13 +21,13 @@ describe('impl/policies', () => {
     );
   });
 
-  test('every policy is the same object in POLICIES as under its own name in the entry point', () => {
+  test('the entry point exports every policy of POLICIES by name, as the same object', () => {
     const exported = new Set<unknown>(Object.values(impl));
 
     expect(POLICIES.filter((policy) => !exported.has(policy))).toEqual([]);
   });
 
-  test('POLICIES lists the groups one after the other, and names are in order within a group', () => {
+  test('POLICIES is sorted by group, and by name within a group', () => {
     const places = POLICIES.map(
       ({ group, name }) => [POLICY_GROUPS.findIndex((one) => one === group), name] as const,
     );
@@ -47,7 +47,7 @@ describe('impl/policies', () => {
   });
 });
 
-test('every file b-*.ts of impl/mutants is a known bug whose id begins the name of the file', () => {
+test('every file b-*.ts of impl/mutants is a known bug, and its name begins with the id', () => {
   const names = filesIn('impl/mutants').filter((name) => name !== 'mutant');
 
   expect(MUTANTS.map(({ file }) => basename(file, '.ts'))).toEqual(names.toSorted());

@@ -1,4 +1,4 @@
-/** The tests of known bugs, for some of them: vitest runs files side by side. */
+/** Tests of known bugs, for a subset of them: vitest runs files in parallel. */
 import { describe, expect, test } from 'vitest';
 import type { Mutant } from '../../../impl/mutants/mutant.ts';
 import type { Policy } from '../../../impl/vm/policy.ts';
@@ -11,10 +11,10 @@ import { textOf } from '../../support/repository.ts';
 const SEEDS = [1, 2, 3];
 const BUDGET = 20_000;
 const MOST_ROWS = 14;
-/** What the policy without the bug passes at least. */
+/** Least number of scenarios that the policy without the bug passes. */
 const LEAST_OF_BASE = 1500;
 
-/** Registers the tests of these bugs. */
+/** Registers the tests of some bugs. */
 export function describeCaught(mutants: readonly Mutant[]): void {
   const found = mutants.map((mutant) =>
     SEEDS.map((seed) => verdictOf(mutant.policy, seed, BUDGET, mutant.breaks)),
@@ -28,7 +28,7 @@ export function describeCaught(mutants: readonly Mutant[]): void {
   }
   const passed = new Map<Policy, Verdict>();
   const verdictOfBase = (base: Policy): Verdict => {
-    // a base may have faults of its own that its header names; what matters is the rules that catch the bugs
+    // a base may break other rules, which its header names: only those that catch the bugs count
     const rules = mutants.filter((mutant) => mutant.base === base).flatMap(({ breaks }) => breaks);
     const verdict =
       passed.get(base) ?? verdictOf(base, 1, longest.get(base) ?? LEAST_OF_BASE, rules);
@@ -42,7 +42,7 @@ export function describeCaught(mutants: readonly Mutant[]): void {
       const { base, breaks, verdicts } = mutant;
       const counterexamples = verdicts.flatMap((verdict) => verdict.counterexamples);
 
-      test(`is caught by ${breaks.join(' or ')} from every seed, in at most ${MOST_ROWS} rows at the median`, () => {
+      test(`${breaks.join(' or ')} catches it from every seed, within ${MOST_ROWS} rows`, () => {
         expect(counterexamples.map(({ violation }) => breaks.includes(violation.rule))).toEqual(
           SEEDS.map(() => true),
         );
@@ -52,19 +52,18 @@ export function describeCaught(mutants: readonly Mutant[]): void {
         expect(rows[1]).toBeLessThanOrEqual(MOST_ROWS);
       });
 
-      test(`is not there in ${base.name}, which puts the rule to the test in as many scenarios`, () => {
+      test(`${base.name} passes, and exercises the rule, within as many scenarios`, () => {
         const verdict = verdictOfBase(base);
         expect(verdict.counterexamples.map(({ report }) => report.text).join('\n\n')).toBe('');
         for (const { violation } of counterexamples)
           expect(verdict.exercised[violation.rule], violation.rule).toBeGreaterThan(0);
       });
 
-      test('has its row in docs/mutants.md', () => {
+      test('docs/mutants.md has a counterexample that still breaks the rule', () => {
         const [row = ''] = textOf('docs/mutants.md')
           .split('\n')
           .filter((line) => line.startsWith(`| [${mutant.id}]`));
         expect(row).toContain(headOf(mutant));
-        // its shortest counterexample is one still
         const scenario = parseScenario(/`(.*)` \|$/.exec(row)?.[1]?.replaceAll('\\|', '|') ?? '');
         const engine = new Engine({
           policy: mutant.policy,

@@ -1,4 +1,4 @@
-/** The known bugs of ordinary VMs are caught; what is good but for them passes. */
+/** The known bugs of ordinary VMs are caught; the policies without them pass. */
 import { MUTANTS } from '../../../impl/mutants/index.ts';
 import { describeCaught } from './caught.ts';
 

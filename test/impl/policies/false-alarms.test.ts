@@ -1,7 +1,4 @@
-/**
- * Scenarios by which a rule once blamed a policy for what was not its doing: long campaigns found
- * them.
- */
+/** Scenarios for which a rule once reported a violation wrongly; long campaigns found them. */
 import { describe, expect, test } from 'vitest';
 import { exclusive, upstream616, upstream7 } from '../../../impl/index.ts';
 import { tdpMmu } from '../../../impl/tdp-mmu/index.ts';
@@ -11,10 +8,7 @@ import { timelineOf } from '../../../properties/checker/reports/timeline.ts';
 import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
 import { NO_PAGE } from '../../../spec/machine/pages.ts';
 
-/**
- * upstream 7 as it was modelled at first: one flush for all roots, when their read sections are
- * over.
- */
+/** The first model of upstream-7: one flush for all roots, after their read sections. */
 const FLUSHES_LATE: Policy = {
   ...upstream7,
   name: 'flushes-late',
@@ -36,11 +30,11 @@ const FLUSHES_LATE: Policy = {
 describe.each([exclusive, upstream616])('$name', (policy) => {
   test.each([
     [
-      'S08: a guest waits for a host that asked for priority and whose memslot went away before it came back',
+      'S08: a guest waits for a host call with priority whose memslot is deleted before the retry',
       'v0: accept 0; accept-huge 2 | v1: read 2 | h0: remove-slot 0 | @v0.1.4>1',
     ],
     [
-      'S09: PROMOTE met BUSY, and was not possible when it was repeated',
+      'S09: PROMOTE meets BUSY, and is not possible any more when it is repeated',
       'v0: accept-huge 1; idle 0 | h0: promote 0 | v1: accept-huge 0 | @v1.0.14>1',
     ],
   ])('%s', (_what, text) => {
@@ -50,19 +44,19 @@ describe.each([exclusive, upstream616])('$name', (policy) => {
 
 test.each([
   [
-    'K19: lockless aging leaves W as it finds it, while somebody else is about to take it away',
+    'K19: lockless aging writes W as it read it, while another actor is about to clear it',
     'vm | h0: age 0 | v0: shadow-touch 0; exec 0 | h1: track 0 | @h1.0.2>1 @h0.0.1>1',
   ],
   [
-    'K5: what a vCPU remembers of a root that is invalid, and that it has unloaded, serves no walk',
-    'vm | v0: touch 3; smm-touch 0; shadow-touch 0; nested-touch 0 | h0: merge-folio 0 | v1: touch 0 | h1: zap-all 0 | ' +
-      '@v0.3.26>1 @h0.0.0>2 @v0.3.0?1 @h1.0.2>1',
+    'K5: no walk uses cached entries of an invalid root that the vCPU has unloaded',
+    'vm | v0: touch 3; smm-touch 0; shadow-touch 0; nested-touch 0 | h0: merge-folio 0 | ' +
+      'v1: touch 0 | h1: zap-all 0 | @v0.3.26>1 @h0.0.0>2 @v0.3.0?1 @h1.0.2>1',
   ],
 ])('%s', (_what, text) => {
   expect(new Engine({ policy: upstream7, module: '1.5' }).run(parseScenario(text))).toBeNull();
 });
 
-test('what vCPUs remember of a table is flushed before it can be freed (K5): in upstream 7 as in Linux 6.13', () => {
+test('upstream-7 flushes cached entries of a table before it is freed, as Linux 6.13 does', () => {
   const text = 'vm | v0: touch 0; read 0 | h0: log 0; unlog 0 | @v0.1.0>1 @h0.1.0>1';
 
   expect(new Engine({ policy: upstream7, module: '1.5' }).run(parseScenario(text))).toBeNull();
@@ -71,7 +65,7 @@ test('what vCPUs remember of a table is flushed before it can be freed (K5): in 
   );
 });
 
-test('such a guest leaves when the module has refused it for long enough', () => {
+test('a guest that the module has refused 500 times for a host call leaves the TD', () => {
   const scenario = parseScenario(
     'v0: accept 0; accept-huge 2; touch 0 | v1: read 2 | h0: remove-slot 0 | @v0.1.4>1',
   );

@@ -1,4 +1,4 @@
-/** What Linux 6.19 does not keep out while a TD is finalized (docs/findings.md, F7). */
+/** Linux 6.19 does not exclude hole punching while a TD is finalized (docs/findings.md, F7). */
 import { expect, test } from 'vitest';
 import { finalizeUnlocked, upstream619 } from '../../../impl/index.ts';
 import type { Policy } from '../../../impl/vm/policy.ts';
@@ -8,7 +8,7 @@ import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
 const seen = (policy: Policy, text: string): string | undefined =>
   new Engine({ policy, kind: 'new-td', module: '1.5' }).run(parseScenario(text))?.seen;
 
-test('a hole punched during FINALIZE meets a module that is busy, or ahead of KVM, unless mmu_lock keeps it out', () => {
+test('a hole punched during FINALIZE makes a zap fail, unless FINALIZE holds mmu_lock', () => {
   const texts = Array.from(
     { length: 60 },
     (_, step) => `new-td | h0: finalize 0 | h1: unmap 0 | @h0.0.${step}>1`,

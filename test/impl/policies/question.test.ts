@@ -1,7 +1,7 @@
 /**
- * The question of January 2023, answered: may KVM zap a branch and let an RCU callback, which then
- * holds the only reference, dispose of it, when the table is a Secure EPT? Each test is a scenario,
- * short enough to read.
+ * The question of January 2023: can KVM prune a branch of a Secure EPT and let an RCU callback,
+ * which then holds the only reference, remove it? The tests answer it by scenarios that are short
+ * enough to read.
  */
 import { describe, expect, test } from 'vitest';
 import {
@@ -27,37 +27,37 @@ const callsOf = (policy: Policy, module: ModuleVersion, text: string): string[] 
     .filter((call) => call !== '');
 
 describe.each(MODULE_VERSIONS)('under module %s', (module) => {
-  test('without anybody else, the callback cannot reach the children of the table that was blocked', () => {
+  test('even alone, the callback cannot reach the children of the blocked table', () => {
     expect(seen(rcuBranchFree, module, 'v0: read 0 | h0: remove-table 0')).toBe(
       'TDX_EPT_WALK_FAILED|RCX',
     );
   });
 
-  test('nor does retrying while the module is busy make them visible', () => {
+  test('retrying while the module is busy does not make the children visible', () => {
     expect(seen(rcuBranchFreeRetry, module, 'v0: read 0 | h0: remove-table 0')).toBe(
       'TDX_EPT_WALK_FAILED|RCX',
     );
   });
 
-  test('nor can it remove the table above them', () => {
+  test('the callback cannot remove the table before its children', () => {
     expect(seen(rcuBranchFreeTableFirst, module, 'v0: read 0 | h0: remove-table 0')).toBe(
       'TDX_EPT_PAGE_NOT_FREE|RCX',
     );
   });
 
-  test('with every ancestor mapped until it is gone, the same branch can be removed bottom-up', () => {
+  test('the same branch can be removed bottom-up, with every ancestor mapped until then', () => {
     const text = 'v0: read 0 | h0: remove-table 0';
     expect(seen(exclusive, module, text)).toBeUndefined();
     expect(callsOf(exclusive, module, text)).toContain('SEPT.REMOVE 0@2M -> SUCCESS');
   });
 
-  test('a fault elsewhere in the tree makes the callback meet BUSY, where nobody can be told to wait', () => {
+  test('a fault elsewhere in the tree makes the callback meet BUSY', () => {
     expect(
       seen(rcuBranchFree, module, 'v0: accept 0 | h0: remove-table 0 | v1: accept 4 | @v1.0.50>1'),
     ).toBe('TDX_OPERAND_BUSY|SEPT_TREE');
   });
 
-  test('a large page is split and merged again while the TD runs: block, track, resize; no unblock', () => {
+  test('a large page is split and merged while the TD runs, without an unblock', () => {
     const text = 'v0: touch 0; touch 1; idle 0; read 0; read 1 | h0: promote 0; demote 0';
 
     expect(seen(exclusive, module, text)).toBeUndefined();
@@ -70,8 +70,8 @@ describe.each(MODULE_VERSIONS)('under module %s', (module) => {
     ]);
   });
 
-  test('PROMOTE needs every page of the table to be in one state; else the table is unblocked as it was', () => {
-    // v1 leaves its page pending: it is preempted between the fault that adds it and the ACCEPT
+  test('PROMOTE is refused unless all pages are in one state, and the table is unblocked', () => {
+    // v1 is preempted between the fault that adds its page and the ACCEPT: the page is pending
     const text = 'v0: accept 0 | v1: accept 1 | h0: promote 0 | @v1.0.STEP>1';
     const answers = Array.from({ length: 160 }, (_, step) =>
       callsOf(exclusive, module, text.replace('STEP', String(step))),
@@ -89,7 +89,7 @@ describe.each(MODULE_VERSIONS)('under module %s', (module) => {
     ).toBe('TDX_EPT_ENTRY_STATE_INCORRECT|RCX');
   });
 
-  test('frozen-mirror keeps its tables, so the same scenarios leave nothing to find', () => {
+  test('frozen-mirror keeps its tables, and passes the same scenarios', () => {
     for (const text of [
       'v0: read 0 | h0: remove-table 0',
       'v0: touch 1 | h0: remove-table 0 | v1: touch 0',
@@ -99,7 +99,7 @@ describe.each(MODULE_VERSIONS)('under module %s', (module) => {
   });
 });
 
-test('an allocation that fails sends the fault back, and a split that has to be is tried again', () => {
+test('a fault whose allocation fails is retried, and so is a split that is necessary', () => {
   const texts = Array.from({ length: 160 }, (_, step) => [
     `v0: touch 0 | @v0.0.${step}?1`,
     `v0: touch 0; touch 1; idle 0 | h0: promote 0; unmap 0 | @h0.1.${step}?1`,

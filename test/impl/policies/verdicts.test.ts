@@ -1,6 +1,6 @@
 /**
- * Every policy gets the verdict that its header claims, under every module version, from fixed
- * seeds: rule by rule, as for anybody's policy. The environment can name other policies
+ * Every shipped policy gets the verdict that its `breaks` claims, under every module version, from
+ * fixed seeds: rule by rule, like any other policy. The environment can name other policies
  * (POLICY=./my-policy.ts), rules, versions, seeds and budgets: see README, "Knobs".
  */
 import { conformance } from '../../../properties/testing.ts';
