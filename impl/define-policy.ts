@@ -62,9 +62,7 @@ export function policyFrom(value: unknown, base: Policy = frozenMirror): Policy 
   };
 }
 
-/**
- * Returns `base` with the members of `own`, each of the same type as the base's. @throws NoPolicy
- */
+/** `base` with the members of `own`, each of the same type as the base's. @throws NoPolicy */
 function mergedWith<Base extends object>(
   base: Base,
   own: Readonly<Record<string, unknown>>,
@@ -134,9 +132,7 @@ function mistyped(key: string, member: unknown, expected: unknown): string | nul
   return `${key} is ${kindOf(member)}, not ${kindOf(expected)}${remedy}`;
 }
 
-/**
- * What is wrong with a member that the base does not have, or null: it may be a helper or a typo.
- */
+/** What is wrong with a member that the base does not have, or null if it is a helper. */
 function misspelt(key: string, known: Iterable<string>): string | null {
   const meant = [...known].find((name) => nearly(key, name));
   return meant === undefined

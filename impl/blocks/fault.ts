@@ -162,18 +162,14 @@ export function* retryLocally(
  */
 export type Leave = (vm: Vm, vcpu: number, gfn: number) => boolean;
 
-/**
- * An event or a signal is pending, the VM is dead, or the deletion of the slot waits (K42, K58).
- */
+/** An event or a signal is pending, the VM is dead, or the slot is being deleted (K42, K58). */
 export const isWanted: Leave = (vm, vcpu, gfn) => hasRequests(vm, vcpu) || isSlotGoing(vm, gfn);
 
 /** An event or a signal is pending, or the VM is dead. */
 export const hasRequests = (vm: Vm, vcpu: number): boolean =>
   (vm.vcpus[vcpu]?.kvm.requests() ?? 0) !== 0;
 
-/**
- * The slot of `gfn` is KVM_MEMSLOT_INVALID: its deletion waits for the SRCU section of every fault.
- */
+/** The slot of `gfn` is KVM_MEMSLOT_INVALID: its deletion waits for every SRCU section. */
 export const isSlotGoing = (vm: Vm, gfn: number): boolean =>
   gfn < vm.td.slotPages && vm.m.peek(vm.slot) === SLOT_INVALID;
 

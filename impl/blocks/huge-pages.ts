@@ -39,9 +39,7 @@ export function* faultLarge(
   return mapped ? MAPPED_NOW : RETRY;
 }
 
-/**
- * A neighbour in the same large page is shared. A conversion invalidates, so that this is stable.
- */
+/** A neighbour in the same large page is shared. A conversion that changes this invalidates. */
 function isPartlyShared(vm: Vm, gfn: number): boolean {
   const first = vm.mirror.align(gfn, 1);
   for (let at = first; at < first + vm.mirror.span(1); at++) if (vm.td.isShared(at)) return true;
@@ -74,9 +72,7 @@ export function* splitEdges(vm: Vm, gfn: number, pages: number, how: Resize = SP
   }
 }
 
-/**
- * Splits what maps `gfn` large, and retries until that succeeds; drops mmu_lock between attempts.
- */
+/** Retries to split what maps `gfn` large until that succeeds; drops mmu_lock in between. */
 function* splitSurely(vm: Vm, gfn: number, how: Resize): Steps<void> {
   while (!(yield* demotePage(vm, gfn, how))) {
     yield* vm.mmuLock.writeUnlock();

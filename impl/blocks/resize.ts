@@ -37,15 +37,11 @@ function* restartable(
 
 /** Steps of a resize in the Secure EPT; a policy may replace any of them. */
 export interface Resize {
-  /**
-   * Allocates what the resize needs, before mmu_lock is taken, and again after a failed attempt.
-   */
+  /** Allocates what the resize needs, before mmu_lock is taken, and again before a retry. */
   prepare?(vm: Vm): Steps<void>;
   /** Blocks the range; when it returns, no vCPU uses the range. */
   block(vm: Vm, gfn: number): Steps<void>;
-  /**
-   * Resizes; for a split, `external` is the page of the new table. Returns false if that failed.
-   */
+  /** Resizes; of a split `external` is the page of the new table. Returns false if that failed. */
   resize(vm: Vm, gfn: number, external: number): Steps<boolean>;
   /** Makes the range visible again after a failed resize. */
   unblock(vm: Vm, gfn: number): Steps<void>;
@@ -104,9 +100,7 @@ export function* promoteTable(vm: Vm, gfn: number, how: Resize = MERGE): Steps<v
   yield* freeTable(vm, table);
 }
 
-/**
- * First page of the range that a mirror table's children map, or -1 if it is not one aligned range.
- */
+/** First page of the aligned range that a mirror table's children map, or -1 if there is none. */
 function* contiguousRange(vm: Vm, table: PageRef): Steps<number> {
   let first = -1;
   for (let i = 0; i < vm.mirror.fanout; i++) {

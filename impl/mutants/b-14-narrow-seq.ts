@@ -1,6 +1,4 @@
-/**
- * B-14: from 2^31 invalidations on the sample never equals the counter, and every fault is stale.
- */
+/** B-14: after 2^31 invalidations no sample equals the counter, and every fault is stale. */
 import { tdpMmu } from '../tdp-mmu/index.ts';
 import { directMutant } from './mutant.ts';
 

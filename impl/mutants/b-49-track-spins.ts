@@ -1,6 +1,4 @@
-/**
- * B-49: TRACK needs the epoch lock, which every vCPU that enters the TD shares; no vCPU is kicked.
- */
+/** B-49: TRACK needs the epoch lock, which a vCPU that enters the TD shares; none is kicked. */
 import { withoutVcpus } from '../blocks/seamcalls.ts';
 import { zapLeaf, zappingBy } from '../blocks/zap.ts';
 import { frozenMirror } from '../policies/frozen-mirror.ts';

@@ -1,6 +1,4 @@
-/**
- * B-59: KVM_CREATE_VCPU fails after the vCPU was loaded; the vCPU is freed, and stays on the list.
- */
+/** B-59: KVM_CREATE_VCPU fails after it has loaded the vCPU, which stays on the list when freed. */
 import { freeStruct } from '../blocks/vcpu-list.ts';
 import { upstream616 } from '../policies/upstream-6.16.ts';
 import { mutant } from './mutant.ts';

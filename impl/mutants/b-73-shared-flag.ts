@@ -1,6 +1,4 @@
-/**
- * B-73: two zappers without mmu_lock held for write share wait_for_sept_zap; the first clears it.
- */
+/** B-73: two zappers that hold mmu_lock for read share wait_for_sept_zap; the first clears it. */
 import { demotePage } from '../blocks/resize.ts';
 import { returnPages, zapLeaves } from '../blocks/zap.ts';
 import { upstream616 } from '../policies/upstream-6.16.ts';

@@ -1,6 +1,4 @@
-/**
- * B-75: a subtree of the mirror is zapped like one of a direct root, with mmu_lock held for read.
- */
+/** B-75: it is zapped like a subtree of a direct root, by one exchange of the entry above it. */
 import { EMPTY, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
 import { freeTable } from '../blocks/resize.ts';
 import { removePage, returnPages } from '../blocks/zap.ts';

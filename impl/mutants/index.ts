@@ -1,6 +1,4 @@
-/**
- * The known bugs: every file `b-*.ts` beside this one is a mutant, whose id the name begins with.
- */
+/** The known bugs: every file `b-*.ts` beside this one is a mutant, named by its id. */
 import { defaultExportsIn } from '../found-by-file.ts';
 import type { Mutant } from './mutant.ts';
 

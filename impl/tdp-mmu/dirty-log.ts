@@ -27,9 +27,7 @@ const over = (kvm: Kvm, slot: Slot, root: PageRef, minLevel = 0): Walk => {
   return new Walk(kvm.tables, { root, first, end: first + kvm.slots.place(slot).pages, minLevel });
 };
 
-/**
- * The bit that must be clear so that the hardware or a fault logs the next write through a leaf.
- */
+/** The bit that must be clear so that hardware or a fault logs the next write through a leaf. */
 export const reportingBit = (kvm: Kvm, { root, level }: Walk): number =>
   kvm.roots.adDisabled(root) || level > 0 ? WRITABLE : DIRTY;
 

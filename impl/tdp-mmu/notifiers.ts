@@ -76,9 +76,7 @@ function* endInvalidation(kvm: Kvm, hva: number, pages: number): Steps<void> {
   yield* kvm.srcu.readUnlock();
 }
 
-/**
- * Clears the accessed state of a leaf. No flush: a page that looks older than it is does no harm.
- */
+/** Clears the accessed state of a leaf, without a flush: a page may look older than it is. */
 function* age(kvm: Kvm, walk: Walk, adDisabled: boolean): Steps<void> {
   const { table, index, spte } = walk;
   if (!isLeafSpte(spte)) return;

@@ -90,9 +90,7 @@ export interface DirectSteps {
   mapTargetLevel(kvm: Kvm, fault: Fault, walk: Walk): Steps<FaultAnswer>;
   /** Returns the leaf that a fault installs at `level`. */
   makeLeaf(kvm: Kvm, fault: Fault, level: number): Spte;
-  /**
-   * Adds a table below the entry that the walk is at; returns false if there is no memory for it.
-   */
+  /** Adds a table below the entry that the walk is at; returns false if out of memory. */
   addTable(kvm: Kvm, fault: Fault, walk: Walk): Steps<boolean>;
   /** Initializes a table before it is linked. */
   prepareTable(kvm: Kvm, fault: Fault, walk: Walk, table: PageRef): Steps<void>;
@@ -119,9 +117,7 @@ export interface DirectSteps {
   /** Removes a table from KVM's lists. */
   unlinkTable(kvm: Kvm, table: PageRef): Steps<void>;
 
-  /**
-   * Yields mmu_lock if it is contended or the processor is needed; returns true if it was dropped.
-   */
+  /** Yields mmu_lock if it or the processor is contended; returns true if it was dropped. */
   condResched(kvm: Kvm, walk: Walk, flush: boolean, shared: boolean): Steps<boolean>;
   /**
    * Returns the root after `previous` with a reference, or NO_PAGE; drops the reference to
@@ -165,13 +161,9 @@ export interface DirectSteps {
   endZap(kvm: Kvm): Steps<void>;
   /** Prepares a slot for logging: splits huge pages, and makes the next writes be logged. */
   applyLog(kvm: Kvm, slot: Slot): Steps<void>;
-  /**
-   * Makes the next write to a page be logged, in every root. The caller holds mmu_lock for write.
-   */
+  /** Arms logging of a page in every root. The caller holds mmu_lock for write. */
   makeReport(kvm: Kvm, asId: number, gfn: number): Steps<void>;
-  /**
-   * Makes the next write through each of a slot's leaves be logged; returns true if one changed.
-   */
+  /** Arms logging of a slot's leaves; returns true if one changed. */
   writeProtectSlot(kvm: Kvm, slot: Slot): Steps<boolean>;
   /** Splits a slot's huge pages. */
   splitHugePages(kvm: Kvm, slot: Slot): Steps<void>;

@@ -90,9 +90,7 @@ export interface Policy {
    * host.
    */
   unmap(vm: Vm, gfn: number, pages: number): Steps<void>;
-  /**
-   * Zaps all below the 2M entry of `gfn`, and removes the table if the policy ever frees tables.
-   */
+  /** Zaps all below the 2M entry of `gfn`, and removes the table if the policy frees tables. */
   removeTable(vm: Vm, gfn: number): Steps<void>;
   /** Merges the table that maps `gfn` into one large page, if possible. */
   promote(vm: Vm, gfn: number): Steps<void>;

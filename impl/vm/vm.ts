@@ -48,9 +48,7 @@ export interface VmVcpu {
 export interface VmListener {
   /** A SEAMCALL has ended; `tolerated` are the statuses that its caller handles. */
   answered?(call: Call, tolerated: readonly Status[]): void;
-  /**
-   * The policy begins to handle a fault of a vCPU; `acceptLevel` is that of {@link Policy.fault}.
-   */
+  /** The policy begins to handle a fault; `acceptLevel` is that of {@link Policy.fault}. */
   faultBegan?(vcpu: number, gfn: number, acceptLevel: number): void;
   /** The policy has handled the fault, and returned `mayRetry`. */
   faultEnded?(vcpu: number, gfn: number, acceptLevel: number, mayRetry: boolean): void;

@@ -44,7 +44,8 @@ export class Project {
     const tarball = /"filename": "([^"]+)"/.exec(packed.output)?.[1];
     if (packed.code !== 0 || tarball === undefined)
       throw new Error(`npm pack failed: ${packed.output}`);
-    const { packages } = jsonOf(join(ROOT, 'package-lock.json')) as { packages: Lock }; // npm's own format
+    // npm's own format
+    const { packages } = jsonOf(join(ROOT, 'package-lock.json')) as { packages: Lock };
     const { dependencies, peerDependencies, peerDependenciesMeta, bin, version } = jsonOf(
       join(ROOT, 'package.json'),
     ) as Record<string, unknown>; // ours, as npm reads it
@@ -66,7 +67,8 @@ export class Project {
       peerDependenciesMeta,
       bin,
     };
-    const needed = neededBy([...Object.keys(dependencies as object), ...others], packages); // an object in ours
+    // an object in our package.json
+    const needed = neededBy([...Object.keys(dependencies as object), ...others], packages);
     const lock = { '': { dependencies: wanted }, [`node_modules/${NAME}`]: ours, ...needed };
     this.write('package.json', JSON.stringify({ private: true, dependencies: wanted }));
     this.write(

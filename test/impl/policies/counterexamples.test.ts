@@ -1,6 +1,4 @@
-/**
- * Counterexamples are short, as docs/counterexamples.md claims: half of its survey is run again.
- */
+/** Counterexamples are as short as docs/counterexamples.md claims: half of its survey runs. */
 import { expect, test } from 'vitest';
 import { rowOf, surveyQuestion } from '../../../properties/checker/surveys/question.ts';
 import { textOf } from '../../support/repository.ts';
