@@ -146,7 +146,7 @@ export class TraceJudge {
 
   /** The verdict, when the last line was read. */
   end(): TraceVerdict {
-    for (const listener of this.world.listeners.ending) listener();
+    for (const listener of this.world.listeners.ending.all) listener();
     for (const tally of this.tallies) this.discountUnrecorded(tally);
     const { lines, events, unreadable, lost } = this;
     return {

@@ -1,4 +1,4 @@
-/** Addresses of tables and of their entries, and what a role is packed of, as events give them. */
+/** Decodes what events carry: addresses of tables and of their entries, and roles of tables. */
 import { halvesOf } from '../../../spec/kvm/layouts/halves.ts';
 import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 import { DIRECT_MAP, MIRROR_ROLE } from '../kernels/kernel.ts';
@@ -8,24 +8,24 @@ const ENTRY_BYTES = 8;
 const DIRECT_MAP_NUMBER =
   (halvesOf(DIRECT_MAP).hi & 0x1f_ffff) * 2 ** 32 + (halvesOf(DIRECT_MAP).lo >>> 0);
 
-/** A root has at least so many levels below it and itself. */
+/** Lowest level that a root has. */
 export const ROOT_LEVEL = 4;
 
-/** Frame of the page that a virtual address of physical memory lies in. */
+/** Frame that a virtual address of the direct map lies in. */
 export const frameOfAddress = (address: number): number =>
   Math.floor((address - DIRECT_MAP_NUMBER) / PAGE_BYTES);
 
 /** Frame of a physical address. */
 export const frameOfPhysical = (address: number): number => Math.floor(address / PAGE_BYTES);
 
-/** Which entry of its table is at an address. */
+/** Index, in its table, of the entry at an address. */
 export const indexOfAddress = (address: number): number => (address % PAGE_BYTES) / ENTRY_BYTES;
 
 const AS_ID_SHIFT = 24;
 
-/** Address space and level of a table, from its role. */
+/** Address space and level of a table, from its role. Levels count from 1. */
 export const asIdOf = (e: TraceEvent): number => (e.low('role') >>> AS_ID_SHIFT) & 0xff;
 export const levelOf = (e: TraceEvent): number => e.low('role') & 0xf;
 
-/** It belongs to a mirror. */
+/** Whether the table belongs to a mirror. */
 export const isOfMirror = (e: TraceEvent): boolean => (e.low('role') & MIRROR_ROLE) !== 0;

@@ -1,8 +1,9 @@
 /**
- * Whether an SPTE still had the value that was last written to it. Explained are: A and D, which
- * the hardware sets; the permission to execute of what a split filled in; and the order of events,
- * since who writes tells of it afterwards, when another one who was not kept out by the lock may
- * have told of a later write. So what does not fit may wait for an event that explains it.
+ * Checks that the old value of an SPTE is the value last written to it. Three differences are
+ * explained: A and D, which the hardware sets; the permission to execute, in entries that a split
+ * filled in; and the order of events. A task emits its event after the write, and a task that the
+ * lock does not exclude may have emitted the event of a later write by then. A change that does not
+ * fit can therefore wait for an event that explains it.
  */
 import type { Halves } from '../../../spec/kvm/layouts/halves.ts';
 import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
@@ -12,27 +13,28 @@ import { PREFILLED, UNKNOWN } from './table.ts';
 import { SHARED } from './task.ts';
 import type { World } from './world.ts';
 
-/** Within so many lines the event of a write that came before another one has to come. */
+/** Number of lines within which the event of an earlier write has to follow. */
 const LATENESS = 16_384;
 const NOTHING: Halves = { hi: 0, lo: 0 };
 
-interface Open extends BrokenChain {
+interface OpenChain extends BrokenChain {
+  /** Last line at which an event can explain it. */
   readonly until: number;
 }
 
 export class Chains {
   private readonly world: World;
-  private open: Open[] = [];
+  private open: OpenChain[] = [];
 
   constructor(world: World) {
     this.world = world;
-    world.listeners.ending.push(() => this.giveUp(Number.POSITIVE_INFINITY));
-    world.listeners.forgetting.push(() => {
+    world.listeners.ending.pushState(() => this.giveUp(Number.POSITIVE_INFINITY));
+    world.listeners.forgetting.pushState(() => {
       this.open = [];
     });
   }
 
-  /** Decides how `c` fits; to be asked before anybody else is told of it. */
+  /** Decides how `c` fits, before any listener hears of `c`. */
   fit(c: Change, layout: SpteLayout): Fit {
     const { open } = this;
     if (open.length > 0) {
@@ -49,10 +51,10 @@ export class Chains {
     return 'open';
   }
 
-  /** What there is to say of a change that does not fit. */
+  /** Describes a change that does not fit. */
   broken(c: Change): BrokenChain {
     const { vm, task, line, table, index, level, mode, direct, known } = c;
-    if (table === null) throw new Error('a change of no table cannot break a chain');
+    if (table === null) throw new Error('a change in an unknown table cannot break a chain');
     return {
       line,
       text: this.world.e.text(),
@@ -73,7 +75,7 @@ export class Chains {
   }
 
   private isLate(c: Change): boolean {
-    // whoever was seen to do something else since then wrote after that
+    // a task with an event after the open change wrote later than it, and does not explain it
     const found = this.open.findIndex(
       (o) =>
         o.table === c.table &&
@@ -105,7 +107,7 @@ export class Chains {
     );
   }
 
-  /** Whether somebody could have written meanwhile, and not told of it yet. */
+  /** Whether another task may have written meanwhile, with its event still to come. */
   private mayBeExplained(c: Change, layout: SpteLayout): boolean {
     const kind = kindOf(layout, c.level, c.modelHi, c.modelLo);
     if (kind === LEAF && c.oldKind === LEAF) {
@@ -125,11 +127,11 @@ export class Chains {
     return false;
   }
 
-  /** What should have been explained before `line`, and was not. */
+  /** Reports the open chains that no event before `line` explained. */
   private giveUp(line: number): void {
     const late = this.open.filter(({ until }) => until < line);
     this.open = this.open.filter(({ until }) => until >= line);
     for (const broken of late)
-      for (const listener of this.world.listeners.chainBroken) listener(broken);
+      for (const listener of this.world.listeners.chainBroken.all) listener(broken);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * A change of an SPTE, as an event tells of it and as the account of the tables sees it. There is
- * one object.
+ * A change of an SPTE: the values that its event carries, and the value that the tables hold. One
+ * object is reused for every change.
  */
 import { EMPTY, hexOf, type Kind } from './spte.ts';
 import { UNKNOWN, type Table } from './table.ts';
@@ -8,11 +8,13 @@ import type { Mode, Task } from './task.ts';
 import type { Vm } from './vm.ts';
 
 /**
- * - `fits`: the old value is what was last written.
- * - `late`: the event of a write that came before one that was told of earlier.
- * - `open`: it does not fit, and an event that is still to come may explain it.
- * - `odd`: it does not fit.
- * - `unknown`: what was last written is not known.
+ * How the old value of a change relates to the value last written:
+ *
+ * - `fits`: they agree.
+ * - `late`: the event of a write that preceded one whose event came first.
+ * - `open`: they differ, and a later event may explain it.
+ * - `odd`: they differ.
+ * - `unknown`: the value last written is not known.
  */
 export type Fit = 'fits' | 'late' | 'open' | 'odd' | 'unknown';
 
@@ -20,7 +22,7 @@ export class Change {
   vm!: Vm;
   task!: Task;
   line = 0;
-  /** Null when it cannot be told in which. */
+  /** Null when the table is not known. */
   table: Table | null = null;
   index = 0;
   asId = 0;
@@ -32,25 +34,25 @@ export class Change {
   newLo = 0;
   oldKind: Kind = EMPTY;
   newKind: Kind = EMPTY;
-  /** What the kernel says about the lock; null when it does not say. */
+  /** Mode of mmu_lock that the event states; null when it states none. */
   mode: Mode | null = null;
   /** Written without the function that every other change goes through. */
-  direct: boolean = false;
-  /** A fast page fault, of which the old value is known and the new one follows. */
+  direct = false;
+  /** A fast page fault: its event has the old value, from which the new one follows. */
   fast = false;
   fit: Fit = 'unknown';
-  /** Of the entry, before the change. */
+  /** How much was known of the entry before the change, its value, and the line that wrote it. */
   known: number = UNKNOWN;
   modelHi = 0;
   modelLo = 0;
   modelLine = 0;
 }
 
-/** As reports show it. */
+/** Text of a change in violations. */
 export const valuesOf = (c: Change): string =>
   `GFN 0x${c.gfn.toString(16)} at level ${c.level}: ${hexOf(c.oldHi, c.oldLo)} became ${hexOf(c.newHi, c.newLo)}`;
 
-/** A chain that does not fit, and was not explained. */
+/** A change whose old value is not the value last written, without an explanation. */
 export interface BrokenChain {
   readonly line: number;
   readonly text: string;
@@ -62,11 +64,11 @@ export interface BrokenChain {
   readonly mode: Mode | null;
   readonly direct: boolean;
   readonly known: number;
-  /** What was last written, and where. */
+  /** Value last written, and its line. */
   readonly fromHi: number;
   readonly fromLo: number;
   readonly fromLine: number;
-  /** What was found. */
+  /** Old value of the change. */
   readonly toHi: number;
   readonly toLo: number;
 }

@@ -1,4 +1,4 @@
-/** Reads changes of SPTEs from the events that tell of them, has them judged, and keeps the tables. */
+/** Reads changes of SPTEs from events, passes them to listeners, and updates the tables. */
 import type { TraceEvent } from '../reader/event.ts';
 import { asIdOf, frameOfAddress, indexOfAddress, isOfMirror, levelOf } from './addresses.ts';
 import { Chains } from './chains.ts';
@@ -14,23 +14,23 @@ import type { World } from './world.ts';
 
 /** GFN and level of a change, as one number. */
 const LEVELS = 8;
-const placeOf = (gfn: number, level: number): number => gfn * LEVELS + level;
+const entryKeyOf = (gfn: number, level: number): number => gfn * LEVELS + level;
 
 class Changes {
   private readonly world: World;
   private readonly chains: Chains;
   private readonly c = new Change();
-  /** Places of changes that `chg` told of, and whose tracepoint is still to come. */
+  /** Keys of changes that `chg` has reported and whose tracepoint is still to come. */
   private readonly announced = new Map<Task, number[]>();
 
   constructor(world: World) {
     this.world = world;
     this.chains = new Chains(world);
-    world.on('chg', (e, task) => this.onChange(e, task));
-    world.on('kvm_tdp_mmu_spte_changed', (e, task) => this.onTracepoint(e, task));
-    world.on('fast_page_fault', (e, task) => this.onFastPageFault(e, task));
-    world.listeners.releasing.push((task) => this.announced.delete(task));
-    world.listeners.forgetting.push(() => this.announced.clear());
+    world.onState('chg', (e, task) => this.onChange(e, task));
+    world.onState('kvm_tdp_mmu_spte_changed', (e, task) => this.onTracepoint(e, task));
+    world.onState('fast_page_fault', (e, task) => this.onFastPageFault(e, task));
+    world.listeners.releasing.pushState((task) => this.announced.delete(task));
+    world.listeners.forgetting.pushState(() => this.announced.clear());
   }
 
   private onChange(e: TraceEvent, task: Task): void {
@@ -46,7 +46,7 @@ class Changes {
     this.announce(task);
     if (e.has('spt')) {
       const at = indexOf(c.gfn, c.level);
-      c.table = world.found(
+      c.table = world.tableAt(
         frameOfAddress(e.number('spt')),
         vm,
         c.asId,
@@ -56,25 +56,22 @@ class Changes {
       c.index = at;
       if (isOfMirror(e)) c.table.mirror = true;
     } else this.resolve();
-    this.tell();
+    this.apply();
   }
 
   private announce(task: Task): void {
-    const place = placeOf(this.c.gfn, this.c.level);
+    const key = entryKeyOf(this.c.gfn, this.c.level);
     const known = this.announced.get(task);
-    if (known === undefined) this.announced.set(task, [place]);
-    else known.push(place);
+    if (known === undefined) this.announced.set(task, [key]);
+    else known.push(key);
   }
 
-  /**
-   * Of changes that `chg` did not tell of: aging and the clearing of W for the dirty log write by
-   * themselves.
-   */
+  /** Handles changes that bypass `chg`: aging, and write-protection for the dirty log. */
   private onTracepoint(e: TraceEvent, task: Task): void {
     const { c, world } = this;
     const [gfn, level] = [e.number('gfn'), e.number('level')];
     const announced = this.announced.get(task);
-    const at = announced?.lastIndexOf(placeOf(gfn, level)) ?? -1;
+    const at = announced?.lastIndexOf(entryKeyOf(gfn, level)) ?? -1;
     if (at >= 0) {
       announced?.splice(at, 1);
       return;
@@ -92,7 +89,7 @@ class Changes {
     }
     c.vm = task.vm;
     this.resolve();
-    this.tell();
+    this.apply();
   }
 
   private onFastPageFault(e: TraceEvent, task: Task): void {
@@ -116,16 +113,16 @@ class Changes {
     c.fast = true;
     c.oldHi = e.high('old');
     c.oldLo = e.low('old');
-    // what the event says of the new value was read later
-    const givesBack = isTracked(layout, c.oldHi, c.oldLo);
-    const { hi, lo } = givesBack
+    // the event's new value was read after the write, and may be a later one
+    const isRestored = isTracked(layout, c.oldHi, c.oldLo);
+    const { hi, lo } = isRestored
       ? restored(layout, c.oldHi, c.oldLo)
       : { hi: c.oldHi, lo: c.oldLo };
-    const gives = !givesBack || has(writable, e.high('new'), e.low('new'));
-    c.newHi = gives ? hi | writable.hi : hi;
-    c.newLo = gives ? lo | writable.lo : lo;
+    const setsWritable = !isRestored || has(writable, e.high('new'), e.low('new'));
+    c.newHi = setsWritable ? hi | writable.hi : hi;
+    c.newLo = setsWritable ? lo | writable.lo : lo;
     this.kinds();
-    this.tell();
+    this.apply();
   }
 
   private begin(e: TraceEvent, task: Task): void {
@@ -163,7 +160,7 @@ class Changes {
     c.table = resolve(this.world, c);
   }
 
-  private tell(): void {
+  private apply(): void {
     const { c, world, chains } = this;
     const { table, index } = c;
     if (world.kernel === null) return;
@@ -172,13 +169,13 @@ class Changes {
     c.modelLo = table?.lo[index] ?? 0;
     c.modelLine = table?.lines[index] ?? 0;
     c.fit = chains.fit(c, world.kernel.layout);
-    for (const listener of world.listeners.changing) listener(c);
+    for (const listener of world.listeners.changing.all) listener(c);
     if (c.fit === 'odd')
-      for (const listener of world.listeners.chainBroken) listener(chains.broken(c));
-    if (c.fit !== 'late') this.keep(table);
+      for (const listener of world.listeners.chainBroken.all) listener(chains.broken(c));
+    if (c.fit !== 'late') this.update(table);
   }
 
-  private keep(table: Change['table']): void {
+  private update(table: Change['table']): void {
     const { c, world } = this;
     if (
       c.newKind === TABLE &&
@@ -191,7 +188,7 @@ class Changes {
     else table.set(c.index, c.newHi, c.newLo, c.line);
   }
 
-  /** A change that may have been in any table of these VMs. */
+  /** Forgets the entry in every table of these VMs that the change may have been in. */
   private forgetIn(vms: Iterable<Vm>): void {
     const { c } = this;
     for (const { tables } of vms) {
@@ -203,5 +200,5 @@ class Changes {
   }
 }
 
-/** Keeps the tables of a world, and tells of what changes in them. */
+/** Follows the changes of SPTEs in a world. */
 export const followChanges = (world: World): Changes => new Changes(world);

@@ -17,10 +17,7 @@ export interface InvalidatedRange {
   end: number;
 }
 
-/**
- * Follows the ranges of VMs with an invalidation under way. A rule reads the range before the
- * present event changes it.
- */
+/** Follows the ranges of VMs with an invalidation under way. */
 export function followInvalidatedRanges(
   world: World,
   notifiers: Notifiers,
@@ -40,14 +37,14 @@ export function followInvalidatedRanges(
     known.end = Math.max(known.end, e.number('end'));
     ranges.set(vm, known);
   };
-  world.on(['unmap_gfn_range', 'inv_add'], add);
-  world.on('inv_end', (e, task) => {
+  world.onState(['unmap_gfn_range', 'inv_add'], add);
+  world.onState('inv_end', (e, task) => {
     const vm = world.vmOf(e, task);
     const known = ranges.get(vm);
     known?.begun.delete(task);
     if (known?.begun.size === 0) ranges.delete(vm);
   });
-  world.on(['zap_all', 'vm_uninit'], (e, task) => ranges.delete(world.vmOf(e, task)));
-  world.listeners.forgetting.push(() => ranges.clear());
+  world.onState(['zap_all', 'vm_uninit'], (e, task) => ranges.delete(world.vmOf(e, task)));
+  world.listeners.forgetting.pushState(() => ranges.clear());
   return ranges;
 }

@@ -1,11 +1,11 @@
-/** What maps GFNs. */
+/** Searches tables for the leaves that map a range of GFNs. */
 import { frameOf, kindOf, LEAF, TABLE } from './spte.ts';
 import { UNKNOWN, type Table } from './table.ts';
 import type { World } from './world.ts';
 
 /**
- * Calls `visit` with each leaf that maps GFNs from `start` up to `end` under `table`, until it
- * answers true.
+ * Calls `visit` with each leaf under `table` that maps a GFN of [start, end) until `visit` returns
+ * true. Returns whether it did.
  */
 export function someLeaf(
   world: World,

@@ -1,4 +1,4 @@
-/** Who holds which lock. */
+/** Follows which tasks hold mmu_lock, and how. */
 import type { TraceEvent } from '../reader/event.ts';
 import { hashOfText } from '../reader/keys.ts';
 import { EXCLUSIVE, SHARED, type Hold, type Mode, type Task } from './task.ts';
@@ -8,7 +8,7 @@ const YIELDS = new Set(
   ['__cond_resched_rwlock_read', '__cond_resched_rwlock_write'].map(hashOfText),
 );
 
-/** The lock was acquired by who had let it go only to let others have it. */
+/** Whether the task acquired the lock again after yielding it. */
 export const isYield = ({ caller }: Hold): boolean => YIELDS.has(caller);
 
 export function followLocks(world: World): void {
@@ -17,15 +17,15 @@ export function followLocks(world: World): void {
     (e: TraceEvent, task: Task): void => {
       const lock = e.has('lock') ? e.number('lock') : task.attempt;
       task.attempt = 0;
-      // the attempt came before the trace
+      // the attempt is older than the trace
       if (lock === 0) return;
       world.noteLocksOf(task);
       const hold: Hold = { lock, mode, line: e.line, caller: e.caller };
-      // who acquires it has it no more, whether or not that was told
+      // a task that acquires the lock has released it before, whether or not an event showed that
       const before = task.holds.findIndex((other) => other.lock === lock);
       if (before >= 0) task.holds.splice(before, 1);
       task.holds.push(hold);
-      for (const listener of world.listeners.acquired) listener(task, hold);
+      for (const listener of world.listeners.acquired.all) listener(task, hold);
       const holders = world.holders.get(lock);
       if (holders === undefined) world.holders.set(lock, new Set([task]));
       else holders.add(task);
@@ -36,18 +36,18 @@ export function followLocks(world: World): void {
     const at = task.holds.findLastIndex((hold) => hold.lock === lock);
     const hold = task.holds[at];
     if (hold === undefined) return;
-    for (const listener of world.listeners.releasing) listener(task, hold);
+    for (const listener of world.listeners.releasing.all) listener(task, hold);
     task.holds.splice(at, 1);
     const holders = world.holders.get(lock);
     holders?.delete(task);
     if (holders?.size === 0) world.holders.delete(lock);
     if (world.vms.has(lock)) task.removing.length = 0;
   };
-  world.on(['rl', 'wl'], (e, task) => {
+  world.onState(['rl', 'wl'], (e, task) => {
     world.noteLocksOf(task);
     task.attempt = e.number('lock');
   });
-  world.on('rl_ret', acquired(SHARED));
-  world.on('wl_ret', acquired(EXCLUSIVE));
-  world.on(['ru', 'wu'], released);
+  world.onState('rl_ret', acquired(SHARED));
+  world.onState('wl_ret', acquired(EXCLUSIVE));
+  world.onState(['ru', 'wu'], released);
 }

@@ -1,23 +1,24 @@
 /**
- * Invalidations: what the primary MMU takes back, and until when. One begins with mmu_lock held for
- * write, which the kernel does not tell of by itself: it has begun when the first range is
- * unmapped; and ends with `inv_end`, or, where that is not probed, with the lock that its end
- * takes.
+ * Invalidations by MMU notifiers: the ranges that the primary MMU reclaims, and until when. An
+ * invalidation begins under mmu_lock held for write, which no event shows: it counts as begun when
+ * its first range is unmapped. It ends with `inv_end` or, where that is not probed, when its second
+ * half acquires mmu_lock.
  */
 import type { TraceEvent } from '../reader/event.ts';
 import { hashOfText } from '../reader/keys.ts';
+import { Handlers } from './handlers.ts';
 import type { Hold, Task } from './task.ts';
 import type { Vm } from './vm.ts';
 import type { World } from './world.ts';
 
 export interface Range {
   readonly start: number;
-  /** The first GFN behind it. */
+  /** The first GFN after the range. */
   readonly end: number;
   readonly line: number;
-  /** The address space that it is of, where that is told; those whose roots were walked for it. */
+  /** Address spaces: that of the slot, where its event has it, and those of the roots walked. */
   readonly asIds: Set<number>;
-  /** The addresses of those roots, as far as they are told. */
+  /** Addresses of the struct kvm_mmu_page of those roots, where events have them. */
   readonly sps: Set<number>;
 }
 
@@ -33,36 +34,38 @@ const [STARTS, ENDS] = ['start', 'end'].map((which) =>
 );
 
 export class Notifiers {
-  /** By VM, those that are going on. */
-  private readonly going = new Map<Vm, Invalidation[]>();
+  /** Invalidations under way, by VM. */
+  private readonly active = new Map<Vm, Invalidation[]>();
   private readonly starting = new Set<Task>();
-  /** It is still among those that are going on. */
-  readonly ending: ((invalidation: Invalidation, e: TraceEvent) => void)[] = [];
+  /** Called when an invalidation ends, while it still counts as under way. */
+  readonly ending = new Handlers<(invalidation: Invalidation, e: TraceEvent) => void>();
 
   constructor(world: World) {
-    world.listeners.acquired.push((task, hold) => this.onAcquired(world, task, hold));
-    world.on('unmap_gfn_range', (e, task) => this.onRange(world, e, task));
-    world.on('zap_leafs', (e, task) => {
-      // 6.1 does not tell of the range, but of each walk through a root for it
+    world.listeners.acquired.pushState((task, hold) => this.onAcquired(world, task, hold));
+    world.onState('unmap_gfn_range', (e, task) => this.onRange(world, e, task));
+    world.onState('zap_leafs', (e, task) => {
+      // 6.1 has no event of the range, but one of each walk of a root for it
       if (!world.hasSeen('unmap_gfn_range')) this.onRange(world, e, task);
       const root = task.walk;
       const range = root === null ? undefined : this.of(root.vm, task)?.ranges.at(-1);
       if (root !== null) range?.asIds.add(root.asId);
       if (task.vm !== null) this.of(task.vm, task)?.ranges.at(-1)?.sps.add(task.walkSp);
     });
-    world.on('inv_end', (e, task) => this.onEnd(world.vmOf(e, task), task, e));
-    world.listeners.forgetting.push(() => {
-      this.going.clear();
+    world.onState('inv_end', (e, task) => this.onEnd(world.vmOf(e, task), task, e));
+    world.listeners.forgetting.pushState(() => {
+      this.active.clear();
       this.starting.clear();
     });
   }
 
+  /** Invalidations of `vm` that are under way. */
   activeIn(vm: Vm): readonly Invalidation[] {
-    return this.going.get(vm) ?? [];
+    return this.active.get(vm) ?? [];
   }
 
+  /** The invalidation of `vm` that `task` performs. */
   of(vm: Vm, task: Task): Invalidation | undefined {
-    return this.going.get(vm)?.find((invalidation) => invalidation.task === task);
+    return this.active.get(vm)?.find((invalidation) => invalidation.task === task);
   }
 
   private onAcquired(world: World, task: Task, { caller, lock }: Hold): void {
@@ -91,16 +94,16 @@ export class Notifiers {
       return;
     }
     const invalidation = { vm, task, line: e.line, ranges: [range] };
-    const going = this.going.get(vm);
-    if (going === undefined) this.going.set(vm, [invalidation]);
-    else going.push(invalidation);
+    const active = this.active.get(vm);
+    if (active === undefined) this.active.set(vm, [invalidation]);
+    else active.push(invalidation);
   }
 
   private onEnd(vm: Vm, task: Task, e: TraceEvent): void {
     const invalidation = this.of(vm, task);
     if (invalidation === undefined) return;
-    for (const listener of this.ending) listener(invalidation, e);
-    this.going.set(
+    for (const listener of this.ending.all) listener(invalidation, e);
+    this.active.set(
       vm,
       this.activeIn(vm).filter((other) => other !== invalidation),
     );

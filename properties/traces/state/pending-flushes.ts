@@ -79,24 +79,24 @@ export class PendingFlushes {
   constructor(world: World, mayDefer: (task: Task, flush: RequiredFlush) => boolean) {
     this.world = world;
     this.mayDefer = mayDefer;
-    world.on('flush', (_, task) => {
+    world.onState('flush', (_, task) => {
       // a task never flushes while it yields mmu_lock, so the walk had already ended
       if (this.deferred.has(task)) this.expireDeferred(task);
       this.ranges.delete(task);
       this.pending.delete(task);
     });
-    world.on('flush_range', (e, task) => {
+    world.onState('flush_range', (e, task) => {
       const [start, n] = [e.number('gfn'), e.number('n')];
       for (const flush of this.pending.get(task) ?? [])
         for (const listener of this.listeners.rangeBegan) listener(flush.vm);
       this.ranges.set(task, { line: e.line, text: e.text(), start, end: start + n });
     });
-    world.on('flush_range_ret', (_, task) => this.endRange(task));
+    world.onState('flush_range_ret', (_, task) => this.endRange(task));
     // when a VM is destroyed, no task still works on it
-    world.on(['zap_all', 'vm_uninit'], (e, task) => this.onEnd(world.vmOf(e, task)));
-    world.listeners.releasing.push((task, hold) => this.onRelease(task, hold));
-    world.listeners.acquired.push((task, hold) => this.onAcquired(task, hold));
-    world.listeners.forgetting.push(() => {
+    world.onState(['zap_all', 'vm_uninit'], (e, task) => this.onEnd(world.vmOf(e, task)));
+    world.listeners.releasing.pushState((task, hold) => this.onRelease(task, hold));
+    world.listeners.acquired.pushState((task, hold) => this.onAcquired(task, hold));
+    world.listeners.forgetting.pushState(() => {
       this.pending.clear();
       this.ranges.clear();
       this.deferred.clear();

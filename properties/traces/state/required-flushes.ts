@@ -67,15 +67,15 @@ export function followRequiredFlushes(world: World, notifiers: Notifiers): Pendi
   );
   for (const [name, operation] of Object.entries(OPERATIONS)) {
     // Object.entries widens the keys of OPERATIONS to string
-    world.on(name as keyof typeof OPERATIONS, (_, task) => operations.set(task, operation));
+    world.onState(name as keyof typeof OPERATIONS, (_, task) => operations.set(task, operation));
   }
-  world.on(ENDS, (_, task) => operations.delete(task));
-  world.listeners.acquired.push((task, hold) => {
+  world.onState(ENDS, (_, task) => operations.delete(task));
+  world.listeners.acquired.pushState((task, hold) => {
     if (hold.caller === CHANGE_PTE) operations.set(task, REPLACE);
   });
-  world.listeners.forgetting.push(() => operations.clear());
+  world.listeners.forgetting.pushState(() => operations.clear());
   // both write-protect, and require a flush whether or not they changed an entry
-  world.on(['wrprot_slot', 'cleardirty_pt'], (e, task) => {
+  world.onState(['wrprot_slot', 'cleardirty_pt'], (e, task) => {
     const vm = world.vmOf(e, task);
     const [start, n] = e.has('n') ? [e.number('base'), e.number('n')] : [e.number('gfn'), 0];
     if (!e.has('n') && !e.has('mask')) return;
@@ -91,7 +91,7 @@ export function followRequiredFlushes(world: World, notifiers: Notifiers): Pendi
     } as const;
     flushes.require(task, flush, () => 'took W away for the dirty log');
   });
-  world.listeners.changing.push((c) => {
+  world.listeners.changing.pushState((c) => {
     const operation = operations.get(c.task);
     if (operation === undefined || c.vm.dying || !operation.needsFlush(c, world)) return;
     // a vCPU that leaves an invalid root flushes by itself; which root it is may not be known
@@ -112,6 +112,6 @@ export function followRequiredFlushes(world: World, notifiers: Notifiers): Pendi
       () => valuesOf(c),
     );
   });
-  notifiers.ending.push(({ vm, task }) => flushes.endInvalidation(task, vm));
+  notifiers.ending.pushState(({ vm, task }) => flushes.endInvalidation(task, vm));
   return flushes;
 }

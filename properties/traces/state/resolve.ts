@@ -1,11 +1,11 @@
-/** Which table a change is in, where the kernel does not say. */
+/** Finds the table of a change whose event does not name it. */
 import { ROOT_LEVEL } from './addresses.ts';
 import type { Change } from './change.ts';
 import { EMPTY, FROZEN, frameOf, indexOf, kindOf, TABLE } from './spte.ts';
 import { Table, UNKNOWN } from './table.ts';
 import type { World } from './world.ts';
 
-/** The table of `level` that `gfn` is reached through from `root`; null when that is not known. */
+/** Returns the table of `level` that the walk from `root` for `gfn` passes; null when not known. */
 export function tableIn(world: World, root: Table, gfn: number, level: number): Table | null {
   let table: Table | null = root;
   while (table !== null && table.level > level) {
@@ -24,7 +24,7 @@ export function tableIn(world: World, root: Table, gfn: number, level: number): 
   return table?.level === level ? table : null;
 }
 
-/** The table that `c` is in; null when that cannot be told. */
+/** Returns the table that `c` is in; null when it is not known. */
 export function resolve(world: World, c: Change): Table | null {
   const { task, vm, gfn, level, asId } = c;
   const removed = task.removing.findLast((table) => table.level === level && table.covers(gfn));
@@ -33,10 +33,10 @@ export function resolve(world: World, c: Change): Table | null {
     const table = tableIn(world, task.walk, gfn, level);
     if (table !== null || !vm.seenFromStart) return table;
   }
-  // what is not found is in a table that the task takes apart, and does not treat as it should
+  // otherwise the table is one that the task has removed, and from which it does not zap to FROZEN
   const best =
     bestOf(world, c) ?? newRoot(world, c) ?? (vm.seenFromStart ? (removed ?? null) : null);
-  // where roots have no names, this is how their addresses become known
+  // where no event names the tables of roots, this links their addresses to them
   if (task.walkSp !== 0 && c.oldKind !== EMPTY && best?.root != null) {
     vm.rootsBySp.set(task.walkSp, best.root);
     task.walk = best.root;
@@ -45,8 +45,8 @@ export function resolve(world: World, c: Change): Table | null {
 }
 
 /**
- * Of the roots of the address space the one whose entry has the old value; the newest when several
- * or none have.
+ * Returns the table under the root of the address space whose entry has the old value; under the
+ * newest root when several or none have it.
  */
 function bestOf(world: World, c: Change): Table | null {
   const faulting = c.task.mapLine > 0;
@@ -56,15 +56,20 @@ function bestOf(world: World, c: Change): Table | null {
     if (root.asId !== c.asId || (faulting && root.invalid)) continue;
     const table = tableIn(world, root, c.gfn, c.level);
     if (table === null) continue;
-    const score = likeness(table, indexOf(c.gfn, c.level), c, world.kernel?.layout.adType.hi ?? 0);
+    const score = similarity(
+      table,
+      indexOf(c.gfn, c.level),
+      c,
+      world.kernel?.layout.adType.hi ?? 0,
+    );
     if (score > bestScore) [best, bestScore] = [table, score];
   }
   return best;
 }
 
 /**
- * A VM that was there before the trace may have roots that are not known; but a fault goes to the
- * newest.
+ * Returns the table under the newest valid root, which faults walk. A VM that is older than the
+ * trace may have roots that are not known, so null unless the newest one is.
  */
 function newestOf(world: World, c: Change): Table | null {
   const root = c.vm.roots.find(({ asId, invalid }) => asId === c.asId && !invalid);
@@ -73,8 +78,11 @@ function newestOf(world: World, c: Change): Table | null {
     : tableIn(world, root, c.gfn, c.level);
 }
 
-/** `adType`: the bits of the upper half that say how A and D are kept. */
-function likeness(table: Table, i: number, c: Change, adType: number): number {
+/**
+ * Rates how well an entry matches the old value of `c`, 0 to 3. `adType`: bits of the upper half
+ * that encode how A and D are kept.
+ */
+function similarity(table: Table, i: number, c: Change, adType: number): number {
   if (table.known[i] === UNKNOWN) return 1;
   if (table.hi[i] === c.oldHi && table.lo[i] === c.oldLo) return 3;
   if (
@@ -82,11 +90,11 @@ function likeness(table: Table, i: number, c: Change, adType: number): number {
     frameOf(table.hi[i] ?? 0, table.lo[i] ?? 0) !== frameOf(c.oldHi, c.oldLo)
   )
     return 0;
-  // two roots of an address space may differ in whether the hardware keeps A and D bits in their tables
+  // two roots of an address space may differ in whether the hardware keeps A and D in their tables
   return (((table.hi[i] ?? 0) ^ c.oldHi) & adType) === 0 ? 2 : 0;
 }
 
-/** Where tables have no names, a root is known from its first entry. */
+/** Adds a root at the change of its first entry, where no event names tables. */
 function newRoot(world: World, c: Change): Table | null {
   const { kernel } = world;
   if (kernel === null || kernel.namesTables || c.level < ROOT_LEVEL || c.oldKind !== EMPTY)
@@ -94,8 +102,8 @@ function newRoot(world: World, c: Change): Table | null {
   if (c.vm.roots.some((root) => root.asId === c.asId && !root.invalid)) return null;
   const root = world.add(new Table(world.namelessFrame(), c.vm, c.asId, c.level, 0));
   root.fill(kernel.layout.empty);
-  root.life = 'linked';
-  root.initialisedLine = c.line;
+  root.initialise(c.line);
+  root.link();
   world.makeRoot(root);
   return root;
 }

@@ -1,55 +1,120 @@
-/**
- * A table of SPTEs as the trace tells of it: its place, what is known of its entries, and where it
- * is in its life.
- */
+/** A table of SPTEs: its position, its entries as far as they are known, and its life. */
 import type { Halves } from '../../../spec/kvm/layouts/halves.ts';
 import { ENTRIES, indexOf, pagesAt } from './spte.ts';
 import type { Task } from './task.ts';
 import type { Vm } from './vm.ts';
 
 /**
- * How much is known of an entry: nothing, its value, or its value but for the permission to
- * execute, as a split has filled it in.
+ * How much is known of an entry: nothing; its value; or its value except for the permission to
+ * execute, after a split filled it in.
  */
 export const UNKNOWN = 0;
 export const KNOWN = 1;
 export const PREFILLED = 2;
 
-/** `found`: it was there when the trace began. */
+/** `found`: the table is older than the trace. */
 export type Life = 'found' | 'initialised' | 'linked' | 'removed' | 'freed';
 
 const NOTHING = new Int32Array(0);
 const NO_KNOWLEDGE = new Uint8Array(0);
 const NO_LINES = new Float64Array(0);
 
-export class Table {
-  /** Number of the physical page; negative where it cannot be known. */
+/** How far a table is in its life, and the lines at which it got there, or 0. */
+class TableLife {
+  private current: Life = 'found';
+  private initialised = 0;
+  private linked = 0;
+  private removed = 0;
+  private remover: Task | null = null;
+  private isRemovalShared = false;
+  private invalidated: number | null = null;
+
+  get life(): Life {
+    return this.current;
+  }
+
+  /** Whether its entries can be in use: it is neither removed nor freed. */
+  get isLive(): boolean {
+    return this.current !== 'removed' && this.current !== 'freed';
+  }
+
+  get initialisedLine(): number {
+    return this.initialised;
+  }
+
+  get linkedLine(): number {
+    return this.linked;
+  }
+
+  get removedLine(): number {
+    return this.removed;
+  }
+
+  /** Task that unlinked it. */
+  get removedBy(): Task | null {
+    return this.remover;
+  }
+
+  /** Whether it was unlinked under mmu_lock held for read. */
+  get removedShared(): boolean {
+    return this.isRemovalShared;
+  }
+
+  /** Roots only: marked invalid. */
+  get invalid(): boolean {
+    return this.invalidated !== null;
+  }
+
+  get invalidLine(): number {
+    return this.invalidated ?? 0;
+  }
+
+  initialise(line: number): void {
+    this.current = 'initialised';
+    this.initialised = line;
+  }
+
+  /** Roots have no line at which they are linked. */
+  link(line = this.linked): void {
+    this.current = 'linked';
+    this.linked = line;
+  }
+
+  remove(line: number, task: Task, isShared: boolean): void {
+    this.current = 'removed';
+    this.removed = line;
+    this.remover = task;
+    this.isRemovalShared = isShared;
+  }
+
+  free(): void {
+    this.current = 'freed';
+  }
+
+  invalidate(line: number): void {
+    this.invalidated ??= line;
+  }
+}
+
+export class Table extends TableLife {
+  /** Frame of the table's page; negative when it is not known. */
   readonly frame: number;
   readonly vm: Vm;
   asId: number;
   level: number;
-  /** The first GFN that it is about; NaN as long as nothing says. */
+  /** The first GFN that it covers; NaN while that is not known. */
   base: number;
   root: Table | null = null;
-  life: Life = 'found';
-  /** It says what the Secure EPT holds, and the hardware does not walk it. */
+  /** It mirrors the Secure EPT, and the hardware does not walk it. */
   mirror = false;
-  /** Of a root: nobody is to use it any more, */
-  invalid = false;
-  /** since this line. */
-  invalidLine = 0;
   hi = new Int32Array(ENTRIES);
   lo = new Int32Array(ENTRIES);
   known = new Uint8Array(ENTRIES);
   /** Lines at which the entries were last written. */
   lines = new Float64Array(ENTRIES);
-  initialisedLine = 0;
-  linkedLine = 0;
-  removedLine = 0;
-  removedBy: Task | null = null;
-  removedShared = false;
 
   constructor(frame: number, vm: Vm, asId: number, level: number, base: number) {
+    super();
     this.frame = frame;
     this.vm = vm;
     this.asId = asId;
@@ -61,11 +126,7 @@ export class Table {
     return this.root === this;
   }
 
-  /** Its entries have a present or a future: it is neither removed nor freed. */
-  get isLive(): boolean {
-    return this.life !== 'removed' && this.life !== 'freed';
-  }
-
+  /** Sets every entry to one value. */
   fill({ hi, lo }: Halves): void {
     this.hi.fill(hi);
     this.lo.fill(lo);
@@ -80,13 +141,14 @@ export class Table {
     this.lines[index] = line;
   }
 
+  /** Forgets the values of its entries. */
   forget(): void {
     this.known.fill(UNKNOWN);
   }
 
-  /** Its memory was given back: nothing is kept of the entries. */
+  /** Its memory is freed: its entries are dropped. */
   release(): void {
-    this.life = 'freed';
+    this.free();
     this.hi = NOTHING;
     this.lo = NOTHING;
     this.known = NO_KNOWLEDGE;
@@ -101,10 +163,7 @@ export class Table {
     return gfn >= this.base && gfn < this.base + ENTRIES * pagesAt(this.level);
   }
 
-  /**
-   * First and last index of the entries that map GFNs from `start` up to `end`; last < first when
-   * there is none.
-   */
+  /** First and last index of the entries that map a GFN of [start, end); last < first if none. */
   span(start: number, end: number): readonly [number, number] {
     const past = this.base + ENTRIES * pagesAt(this.level);
     if (Number.isNaN(this.base) || start >= past || end <= this.base) return [0, -1];

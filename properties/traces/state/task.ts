@@ -1,4 +1,4 @@
-/** A task as the trace tells of it: the locks that it holds, and what it is about. */
+/** A task: the locks that it holds, the VM that it works on, and the walk that it is in. */
 import type { Table } from './table.ts';
 import type { Vm } from './vm.ts';
 
@@ -10,9 +10,9 @@ export interface Hold {
   /** Address of the lock, which is that of the VM. */
   readonly lock: number;
   readonly mode: Mode;
-  /** Where it was acquired. */
+  /** Line at which the task acquired it. */
   readonly line: number;
-  /** The hash of the name of the function that acquired it. */
+  /** Hash of the name of the function that acquired it. */
   readonly caller: number;
 }
 
@@ -21,29 +21,26 @@ export class Task {
   /** Name and id. */
   readonly name: string;
   readonly holds: Hold[] = [];
-  /** The lock that it waits for; some kernels do not repeat the address when it is acquired. */
+  /** Lock that it waits for: some kernels do not repeat the address when it is acquired. */
   attempt = 0;
-  /** Events of locks are recorded for this task: without them, holding none means nothing. */
+  /** Whether lock events are recorded for this task. If not, no hold does not mean no lock. */
   locksSeen = false;
-  /** Its last event before the present one. */
+  /** Line of its last event before the present one. */
   lastLine = 0;
-  /** The VM that it was last seen to work on. */
+  /** VM that its last event is about. */
   vm: Vm | null = null;
-  /** The VM that it runs a vCPU of; what it does may be about another one that the same process has. */
+  /** VM that it runs a vCPU of. Its events can be about another VM of the same process. */
   runs: Vm | null = null;
-  /** Root of the walk that it is in. */
+  /** Root that it walks. */
   walk: Table | null = null;
-  /**
-   * Address of that root's struct kvm_mmu_page, where roots are known by it; 0 when it does not
-   * say.
-   */
+  /** Address of that root's struct kvm_mmu_page, where events have it, or 0. */
   walkSp = 0;
-  /** Tables that it has unlinked and is going through. */
+  /** Tables that it has unlinked and walks. */
   readonly removing: Table[] = [];
-  /** Since when it maps a page for a fault, or 0. */
+  /** Line at which it began to map a page for a fault, or 0. */
   mapLine = 0;
 
-  /** Name without id, by which events are filtered. */
+  /** Name without the id, by which ftrace can filter events. */
   get comm(): string {
     return this.name.slice(0, this.name.lastIndexOf('-'));
   }

@@ -1,7 +1,7 @@
 /**
- * Leaves in tables that the hardware keeps no A bits in: aging takes all permissions from one and
- * saves them in bits that nobody looks at, and the next fault gives them back, both without
- * mmu_lock. Source: spte.c, mark_spte_for_access_track; spte.h, restore_acc_track_spte.
+ * Access tracking of leaves in tables without A bits: aging moves all permissions of a leaf to bits
+ * that the hardware ignores, and the next fault restores them, both without mmu_lock. Source:
+ * spte.c, mark_spte_for_access_track; spte.h, restore_acc_track_spte.
  */
 import type { Halves } from '../../../spec/kvm/layouts/halves.ts';
 import type { Permissions, SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
@@ -15,7 +15,7 @@ const NAMES = [
 
 const isSet = ({ hi, lo }: Halves): boolean => hi !== 0 || lo !== 0;
 
-/** The SPTE with the permissions that are in `from` moved to where `to` has them. */
+/** Returns the SPTE with its permissions moved from the bits of `from` to those of `to`. */
 function moved(from: Permissions, to: Permissions, { hi, lo }: Halves): Halves {
   let word = { hi, lo };
   for (const name of NAMES) {
@@ -26,7 +26,7 @@ function moved(from: Permissions, to: Permissions, { hi, lo }: Halves): Halves {
   return word;
 }
 
-/** All permissions of the leaf are taken away, and saved. */
+/** Whether all permissions of the leaf are saved, and none is granted. */
 export const isTracked = (
   { granted, saved, writable }: SpteLayout,
   hi: number,
@@ -37,7 +37,7 @@ export const isTracked = (
   !has(granted.readable, hi, lo) &&
   !has(writable, hi, lo);
 
-/** What aging makes of a leaf. */
+/** Returns a leaf as aging leaves it. */
 export function tracked(
   { accessed, granted, saved, writable }: SpteLayout,
   hi: number,
@@ -47,13 +47,13 @@ export function tracked(
   return { hi: word.hi & ~(writable.hi | accessed.hi), lo: word.lo & ~(writable.lo | accessed.lo) };
 }
 
-/** What a fault makes of such a leaf, but for W. */
+/** Returns such a leaf as a fault restores it, without W. */
 export function restored({ accessed, granted, saved }: SpteLayout, hi: number, lo: number): Halves {
   const word = moved(saved, granted, { hi, lo });
   return { hi: word.hi | accessed.hi, lo: word.lo | accessed.lo };
 }
 
-/** A change that aging may make where there is no A bit. */
+/** Whether aging may make this change in a table without A bits. */
 export function isTracking(
   layout: SpteLayout,
   oldHi: number,

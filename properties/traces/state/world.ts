@@ -1,37 +1,44 @@
 /**
- * What a trace has told so far: VMs, tasks, tables. Whoever wants to know of events subscribes, the
- * account of state before the rules, so that a rule finds the state as it is after the event,
- * unless it says otherwise.
+ * All that a trace has shown so far: VMs, tasks, tables. It passes each event first to the handlers
+ * that keep state, then to those of rules, so that a rule finds the state as the event leaves it.
  */
 import { kernelOfChange, type TracedKernel } from '../kernels/kernel.ts';
 import { EVENT_KINDS, type EventName } from '../reader/event-table.ts';
 import type { TraceEvent } from '../reader/event.ts';
 import { frameOfPhysical, ROOT_LEVEL } from './addresses.ts';
 import type { BrokenChain, Change } from './change.ts';
+import { Handlers } from './handlers.ts';
 import { ENTRIES } from './spte.ts';
 import { Table } from './table.ts';
 import { Task, type Hold } from './task.ts';
 import { Vm } from './vm.ts';
 
-export type OnEvent = (e: TraceEvent, task: Task) => void;
+type KeepState = (e: TraceEvent, task: Task) => void;
+/** Handler of a rule, which does not change the task. */
+type OnEvent = (e: TraceEvent, task: Readonly<Task>) => void;
 
-export interface Listeners {
-  readonly created: ((vm: Vm) => void)[];
+class Listeners {
+  readonly created = new Handlers<(vm: Vm) => void, (vm: Readonly<Vm>) => void>();
   /** An SPTE changes; the table does not have the new value yet. */
-  readonly changing: ((c: Change) => void)[];
-  /** The value that an SPTE had is not what was last written, and nothing explains it. */
-  readonly chainBroken: ((b: BrokenChain) => void)[];
-  readonly acquired: ((task: Task, hold: Hold) => void)[];
-  /** The hold is still there. */
-  readonly releasing: ((task: Task, hold: Hold) => void)[];
-  /** A table's memory is given back; what it was is still there. */
-  readonly freeing: ((table: Table, task: Task) => void)[];
+  readonly changing = new Handlers<(c: Change) => void, (c: Readonly<Change>) => void>();
+  /** The old value of an SPTE is not the value last written, and nothing explains it. */
+  readonly chainBroken = new Handlers<(b: BrokenChain) => void>();
+  readonly acquired = new Handlers<OnHold, OnHoldOfRule>();
+  /** The task still holds the lock. */
+  readonly releasing = new Handlers<OnHold, OnHoldOfRule>();
+  /** A table's memory is freed; the table still has its entries. */
+  readonly freeing = new Handlers<OnTable>();
   /** A table's page becomes another table's. */
-  readonly reusing: ((table: Table, task: Task) => void)[];
-  /** Events were lost, or the trace is over: what is pending comes to nothing. */
-  readonly forgetting: (() => void)[];
-  readonly ending: (() => void)[];
+  readonly reusing = new Handlers<OnTable>();
+  /** Events were lost: what is pending is dropped. */
+  readonly forgetting = new Handlers<() => void>();
+  /** The trace is over. */
+  readonly ending = new Handlers<() => void>();
 }
+
+type OnHold = (task: Task, hold: Hold) => void;
+type OnHoldOfRule = (task: Readonly<Task>, hold: Hold) => void;
+type OnTable = (table: Table, task: Task) => void;
 
 export class World {
   readonly e: TraceEvent;
@@ -40,32 +47,22 @@ export class World {
   readonly tasks = new Map<number, Task>();
   /** Tables by the number of their page. */
   readonly tables = new Map<number, Table>();
-  readonly listeners: Listeners = {
-    created: [],
-    changing: [],
-    chainBroken: [],
-    acquired: [],
-    releasing: [],
-    freeing: [],
-    reusing: [],
-    forgetting: [],
-    ending: [],
-  };
-  /** Who holds which lock. */
+  readonly listeners = new Listeners();
+  /** Tasks that hold each lock. */
   readonly holders = new Map<number, Set<Task>>();
-  /** How often each kind of event was seen. */
-  readonly seen: Float64Array = new Float64Array(EVENT_KINDS.length);
+  /** Number of events of each kind so far. */
+  private readonly seen: Float64Array = new Float64Array(EVENT_KINDS.length);
   /** Events were lost. */
   hasForgotten = false;
-  /** Entries of a table; a model's are fewer than the hardware's. */
+  /** Number of entries of a table; a model has fewer than the hardware. */
   entries = ENTRIES;
-  /** Who holds mmu_lock can be preempted (PREEMPT_RT), so that RCU does not wait for him. */
+  /** PREEMPT_RT: holders of mmu_lock are preemptible, and do not delay a grace period. */
   locksArePreempted = false;
   private readonly declared = new Set<string>();
-  /** Events of locks are recorded for tasks of these names. */
+  /** Names of the tasks for which lock events are recorded. */
   private readonly lockComms = new Set<string>();
   private nameless = 0;
-  private readonly handlers: OnEvent[][] = EVENT_KINDS.map(() => []);
+  private readonly handlers = EVENT_KINDS.map(() => new Handlers<KeepState, OnEvent>());
   private readonly ids = new Map<EventName, number>(EVENT_KINDS.map(({ name, id }) => [name, id]));
 
   constructor(e: TraceEvent, kernel: TracedKernel | null) {
@@ -73,17 +70,28 @@ export class World {
     this.kernel = kernel;
   }
 
+  /** Subscribes a rule to events of these names. */
   on(names: EventName | readonly EventName[], handler: OnEvent): void {
-    for (const name of typeof names === 'string' ? [names] : names)
-      this.handlers[this.ids.get(name) ?? -1]?.push(handler);
+    for (const handlers of this.handlersOf(names)) handlers.push(handler);
   }
 
-  /** Events of that name were seen, or would have been if there had been any. */
+  /** Subscribes a handler that keeps state, and runs before those of rules. */
+  onState(names: EventName | readonly EventName[], handler: KeepState): void {
+    for (const handlers of this.handlersOf(names)) handlers.pushState(handler);
+  }
+
+  private handlersOf(names: EventName | readonly EventName[]): Handlers<KeepState, OnEvent>[] {
+    return (typeof names === 'string' ? [names] : names).flatMap(
+      (name) => this.handlers[this.ids.get(name) ?? -1] ?? [],
+    );
+  }
+
+  /** Whether events of that name are recorded: one was seen, or the trace declares their probe. */
   hasSeen(name: EventName): boolean {
     return (this.seen[this.ids.get(name) ?? -1] ?? 0) > 0 || this.declared.has(name);
   }
 
-  /** The comment that was read into `e` may say something of the trace. */
+  /** Reads the declarations of the comment in `e`. */
   declare(): void {
     const { e } = this;
     for (const name of e.declared('probes')) this.declared.add(name);
@@ -92,14 +100,14 @@ export class World {
     if (e.declared('preemption').includes('rt')) this.locksArePreempted = true;
   }
 
-  /** The event that was read into `e`. */
+  /** Handles the event in `e`. */
   handle(): void {
     const { e } = this;
     if (e.kind === null) return;
     this.seen[e.kind.id] = (this.seen[e.kind.id] ?? 0) + 1;
     if (this.kernel === null && e.kind.name === 'chg') this.recognise();
-    const handlers = this.handlers[e.kind.id] ?? [];
-    if (handlers.length === 0) return;
+    const handlers = this.handlers[e.kind.id]?.all;
+    if (handlers === undefined || handlers.length === 0) return;
     const task = this.taskOf(e);
     for (const handler of handlers) handler(e, task);
     task.lastLine = e.line;
@@ -111,7 +119,7 @@ export class World {
       if (table.initialisedLine > 0) table.fill(this.kernel.layout.empty);
   }
 
-  /** Who emitted an event; what an interrupt does, the task that it interrupts does not. */
+  /** The task that emitted an event; those in interrupt context are not the interrupted task's. */
   private taskOf(e: TraceEvent): Task {
     const ofCpu = e.inInterrupt || e.pid === 0;
     const key = ofCpu ? -1 - e.cpu : e.pid;
@@ -122,19 +130,20 @@ export class World {
     return task;
   }
 
+  /** Notes that lock events are recorded for tasks of this name. */
   noteLocksOf(task: Task): void {
     if (task.locksSeen) return;
     task.locksSeen = true;
     this.lockComms.add(task.comm);
   }
 
-  /** Whether the task would be known to hold the VM's lock, if it did. */
+  /** Whether an event would show that the task holds the VM's lock. */
   recordsLocksOf(task: Task, vm: Vm): boolean {
     const areDeclared = this.declared.has('rl_ret') && this.declared.has('wl_ret');
     return task.locksSeen || (vm.seenFromStart && (areDeclared || this.lockComms.has(task.comm)));
   }
 
-  /** The VM that an event names. */
+  /** Returns the VM that an event names, and notes that the task works on it. */
   vmOf(e: TraceEvent, task: Task): Vm {
     const id = e.number('kvm');
     const vm = this.vms.get(id) ?? this.newVm(id);
@@ -147,38 +156,38 @@ export class World {
     return this.holders.get(lock) ?? [];
   }
 
-  /** Also where another VM was before. */
+  /** Adds a VM, in place of another one at the same address. */
   newVm(id: number): Vm {
     const before = this.vms.get(id);
     if (before !== undefined) for (const table of before.tables) this.drop(table);
     const vm = new Vm(id);
     this.vms.set(id, vm);
-    for (const listener of this.listeners.created) listener(vm);
+    for (const listener of this.listeners.created.all) listener(vm);
     return vm;
   }
 
-  /** The VM that is where `before` was, which was seen to be taken down. */
+  /** Adds a VM at the address of `before`, whose teardown the trace has shown. */
   nextVm(before: Vm): Vm {
     const vm = this.newVm(before.id);
     vm.seenFromStart = true;
     return vm;
   }
 
-  /** A table that was there before the trace told of it. */
-  found(frame: number, vm: Vm, asId: number, level: number, base: number): Table {
+  /** Returns the table at `frame`; adds it if it is older than the trace. */
+  tableAt(frame: number, vm: Vm, asId: number, level: number, base: number): Table {
     const known = this.tables.get(frame);
     if (known !== undefined) return known;
     return this.add(new Table(frame, vm, asId, level, base));
   }
 
-  /** A root by its physical address. */
+  /** Returns the root at a physical address; adds it if it is older than the trace. */
   rootAt(address: number, vm: Vm, asId: number): Table {
-    const root = this.found(frameOfPhysical(address), vm, asId, ROOT_LEVEL, 0);
+    const root = this.tableAt(frameOfPhysical(address), vm, asId, ROOT_LEVEL, 0);
     if (root.root === null) this.makeRoot(root);
     return root;
   }
 
-  /** For a table whose page is not known. */
+  /** Returns a frame for a table whose page is not known. */
   namelessFrame(): number {
     this.nameless--;
     return this.nameless;
@@ -195,16 +204,16 @@ export class World {
     return table;
   }
 
-  /** A table that nothing more can be said of. */
+  /** Removes a table. */
   drop(table: Table): void {
     if (this.tables.get(table.frame) === table) this.tables.delete(table.frame);
     table.vm.tables.delete(table);
     if (table.isRoot) table.vm.roots = table.vm.roots.filter((root) => root !== table);
   }
 
-  /** Events were lost: nothing of what was known may be relied on. */
+  /** Discards all state, because events were lost. */
   forget(): void {
-    for (const listener of this.listeners.forgetting) listener();
+    for (const listener of this.listeners.forgetting.all) listener();
     this.hasForgotten = true;
     this.vms.clear();
     this.tasks.clear();

@@ -44,42 +44,42 @@ export class Tds {
     this.world = world;
     for (const name of CALL_NAMES) {
       if (name === 'tdh_vp_enter') continue; // it is as long as the vCPU is inside
-      world.on(name, (e, task) => this.begin(name, e, task));
-      world.on(`${name}_ret`, (e, task) => this.end(name, e, task));
+      world.onState(name, (e, task) => this.begin(name, e, task));
+      world.onState(`${name}_ret`, (e, task) => this.end(name, e, task));
     }
-    world.on('bar', (e, task) => {
+    world.onState('bar', (e, task) => {
       this.of(world.vmOf(e, task)).barred = { task, line: e.line };
     });
-    world.on('unbar', (e, task) => {
+    world.onState('unbar', (e, task) => {
       this.of(world.vmOf(e, task)).barred = null;
     });
-    world.on('request', (e, task) => {
+    world.onState('request', (e, task) => {
       if ((e.low('req') & 0xff) === VM_DEAD) this.of(world.vmOf(e, task)).isDead = true;
     });
-    world.on('kvm_entry', (e, task) => {
+    world.onState('kvm_entry', (e, task) => {
       const td = this.tds.size === 0 ? null : this.ofTask(task);
       td?.inside.set(task, e.line);
     });
-    world.on('kvm_exit', (_, task) => {
+    world.onState('kvm_exit', (_, task) => {
       for (const td of this.tds.values()) td.inside.delete(task);
     });
-    world.on('slot', (e, task) => {
+    world.onState('slot', (e, task) => {
       const [start, n] = [e.number('gfn'), e.number('n')];
       this.of(world.vmOf(e, task)).slots.push({ task, start, end: start + n, over: false });
     });
-    world.on('slot_ret', (_, task) => {
+    world.onState('slot_ret', (_, task) => {
       for (const td of this.tds.values())
         for (const slot of td.slots) if (slot.task === task) slot.over = true;
     });
-    world.on('reset_page', (e, task) => {
+    world.onState('reset_page', (e, task) => {
       for (const listener of this.pageUsed) listener(frameOfPage(e), task, e.line);
     });
-    world.on('init_sp', (e) => {
+    world.onState('init_sp', (e) => {
       const table =
         e.number('sptep') === 0 ? world.tables.get(frameOfAddress(e.number('spt'))) : undefined;
       if (table?.mirror === true) this.of(table.vm).root = table;
     });
-    world.listeners.forgetting.push(() => {
+    world.listeners.forgetting.pushState(() => {
       this.tds = new Map();
       this.vms.clear();
       this.calls.clear();
