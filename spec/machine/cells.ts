@@ -1,9 +1,10 @@
+/** The machine's state: words of 32 bits, in named segments. */
 import { cellOf, independent, kindOf, READ, type Access } from './step.ts';
 
-/** A word of the machine's state, named by its index. Everything that actors share lives in cells. */
+/** A word of the machine's state, named by its index. All state that actors share is in cells. */
 export type Cell = number;
 
-/** What the recorder of a replayed run is told. Nothing of this happens on the fast path. */
+/** What a replayed run records. Other runs have no recorder, which keeps them fast. */
 export interface Recorder {
   wrote(cell: Cell, before: number, after: number): void;
   note(text: string): void;
@@ -18,29 +19,26 @@ interface Segment {
 const CHUNK_SHIFT = 6;
 const CHUNK = 1 << CHUNK_SHIFT;
 
-/**
- * The machine's state: words of 32 bits, in named segments. It is reset, not reallocated, between
- * runs: only the chunks that a run has touched are restored.
- */
+/** Reset, not reallocated, between runs: only the chunks that a run has touched are restored. */
 export class Cells {
-  /** The words; the array moves when segments are added. */
+  /** The words; a new array replaces this one when segments outgrow it. */
   private cells = new Int32Array(1 << 10);
   private sealed: Int32Array | null = null;
   private used = 0;
   private readonly segments: Segment[] = [];
-  /** For each cell the cell that decides over it, plus one; see {@link guard}. */
+  /** For each cell, the cell that guards it, plus one; see {@link guard}. */
   private guards = new Int32Array(1 << 10);
   private touched = new Uint8Array(1 << (10 - CHUNK_SHIFT));
   private readonly touchedChunks: number[] = [];
 
   recorder: Recorder | null = null;
 
-  /** Called for each write of a cell that changes it. Empty unless a rule listens. */
+  /** Called for each write that changes a cell. Empty unless a rule listens. */
   readonly onWrite: ((cell: Cell, before: number, after: number) => void)[] = [];
 
   /**
-   * Reserves `length` cells, all zero. `describe` names a cell in reports, given its offset. Only
-   * before {@link seal}, or from code that grows a sparse space (see Memory).
+   * Reserves `length` cells, all zero. `describe` names a cell in reports, given its offset. Called
+   * only before {@link seal}, or by code that grows a sparse space (see Memory).
    */
   segment(
     name: string,
@@ -59,33 +57,34 @@ export class Cells {
     return base;
   }
 
-  /** A cell called `name`, followed by one for each of its parts: `name.part`. */
+  /** Reserves a cell called `name`, followed by one for each of its parts: `name.part`. */
   record(name: string, ...parts: string[]): Cell {
     return this.segment(name, parts.length + 1, (i) =>
       i === 0 ? name : `${name}.${parts[i - 1]}`,
     );
   }
 
-  /** The field's name of a cell, e.g. `PAMT_4K[0x100200000].lock`. */
+  /** Name of a cell in reports, e.g. `PAMT_4K[0x100200000].lock`. */
   nameOf(cell: Cell): string {
     const segment = this.segments.find((s) => cell >= s.base && cell < s.base + s.length);
     return segment === undefined ? `cell ${cell}` : segment.describe(cell - segment.base);
   }
 
   /**
-   * Changing `by` decides what a step on any of the `length` cells from `first` finds, as freeing a
-   * page does to its words. So the two do not commute, though they announce different cells.
+   * Declares that a change of `by` affects steps on any of the `length` cells from `first`, as
+   * freeing a page affects its words: the two do not commute, though they announce different
+   * cells.
    */
   guard(first: Cell, length: number, by: Cell): void {
     this.guards.fill(by + 1, first, first + length);
   }
 
-  /** Two announced steps commute: neither order can be told from the other. */
+  /** Whether two announced steps commute: both orders have the same result. */
   independent(a: Access, b: Access): boolean {
-    return independent(a, b) && !this.decides(a, b) && !this.decides(b, a);
+    return independent(a, b) && !this.guardsAgainst(a, b) && !this.guardsAgainst(b, a);
   }
 
-  private decides(a: Access, b: Access): boolean {
+  private guardsAgainst(a: Access, b: Access): boolean {
     return kindOf(a) !== READ && this.guards[cellOf(b)] === cellOf(a) + 1;
   }
 
@@ -108,19 +107,19 @@ export class Cells {
     if (this.recorder !== null) this.recorder.wrote(cell, before, value);
   }
 
-  /** The present state becomes the one that a reset returns to. */
+  /** Makes the current state the one that a reset returns to. */
   seal(): void {
     this.sealed = this.cells.slice();
     this.forgetTouched();
   }
 
-  /** Back to the sealed state. */
+  /** Returns to the sealed state. */
   protected restore(): void {
     const { cells, sealed } = this;
     for (const chunk of this.touchedChunks) {
       const from = chunk << CHUNK_SHIFT;
       if (sealed === null) cells.fill(0, from, from + CHUNK);
-      else for (let i = from; i < from + CHUNK; i++) cells[i] = sealed[i] as number; // same length as cells
+      else for (let i = from; i < from + CHUNK; i++) cells[i] = sealed[i] as number; // same length
     }
     this.forgetTouched();
   }

@@ -1,4 +1,4 @@
-/** Levels of a page table by the size that one entry maps, as x86 names them. */
+/** Names of page-table levels, by the size that one entry maps. */
 const SIZES = ['4K', '2M', '1G', '512G', '256T'] as const;
 
 /** Size that an entry maps at `level`, counted from 0 for the lowest: `4K`, `2M`, `1G`. */
@@ -7,5 +7,5 @@ export const sizeAt = (level: number): string => SIZES[level] ?? `level ${level}
 /** Name of the entry that maps `gfn` at `level` (from 0), e.g. `0@2M`. */
 export const entryAt = (gfn: number, level: number): string => `${gfn}@${sizeAt(level)}`;
 
-/** Matches what {@link entryAt} writes. */
+/** Matches the names that {@link entryAt} returns. */
 export const ENTRY_NAME = new RegExp(`\\d+@(?:${SIZES.join('|')})`, 'g');

@@ -1,3 +1,4 @@
+/** The machine: actors that step over shared cells, and the one place for a violation. */
 import { Cells, type Cell } from './cells.ts';
 import type { Choices } from './choices.ts';
 import { ORDINARY, OUTCOME } from './choices.ts';
@@ -6,18 +7,12 @@ import { PAUSE, READ, RMW, WAIT, WRITE, type Access, type Steps, access } from '
 
 export type { Cell, Recorder } from './cells.ts';
 
-/**
- * Whether an announced step of `actor` may be performed now. One closure serves every actor that
- * waits.
- */
+/** Whether an announced step of `actor` may be performed now. Waiting actors share the closure. */
 export type Condition = (actor: number) => boolean;
 
-/**
- * Something that an actor holds while others wait for it: a lock, a read section, a vCPU that is in
- * the guest.
- */
+/** A resource that an actor holds while others wait: a lock, read section, or vCPU in the guest. */
 export interface Holdable {
-  /** What the waiting ones announce. */
+  /** The cell that waiting actors announce. */
   readonly cell: Cell;
   holds(actor: number): boolean;
 }
@@ -25,14 +20,14 @@ export interface Holdable {
 /** An actor: a thread of execution (vCPU, host thread, RCU callback, page walker). */
 export interface Actor {
   readonly name: string;
-  /** Its place in {@link Machine.actors}. */
+  /** Index into {@link Machine.actors}. */
   readonly index: number;
   readonly steps: Steps<void>;
   /** The announced next step, or -1 before the first and after the last. */
   next: Access;
-  /** Which of its operations the actor is in, for actors that run a program; else 0. */
+  /** Index of the operation of its program that the actor is in; 0 if it runs no program. */
   op: number;
-  /** Steps taken since that operation began, the one under way included. */
+  /** Steps taken since that operation began, the current one included. */
   taken: number;
   done: boolean;
   /** When set, the announced step is not enabled until this holds. */
@@ -42,11 +37,7 @@ export interface Actor {
 /** Actors in one run, RCU callbacks included. */
 export const MAX_ACTORS = 128;
 
-/**
- * The machine: cells of 32 bits, actors that step, and one place where a rule's violation is put.
- *
- * A run is a deterministic function of the program, the choices and the sealed initial state.
- */
+/** A run is a deterministic function of the program, the choices and the sealed initial state. */
 export class Machine extends Cells {
   private readonly resets: (() => void)[] = [];
 
@@ -58,11 +49,11 @@ export class Machine extends Cells {
   violation: Violation | null = null;
   choices: Choices = ORDINARY;
 
-  /** What actors can keep each other waiting with; deadlock reports name its holders. */
+  /** Resources that actors can wait for; deadlock reports name their holders. */
   readonly holdables: Holdable[] = [];
 
   /**
-   * A cell for each actor: that of `actor` is the result plus `actor`, and -1 stands for code that
+   * Reserves a cell for each actor. The cell of `actor` is the result plus `actor`; -1 is code that
    * no actor runs.
    */
   perActor(name: string): Cell {
@@ -71,22 +62,19 @@ export class Machine extends Cells {
     );
   }
 
-  /** Registers what else must happen at {@link reset}, for the few structures that are not cells. */
+  /** Registers an action for {@link reset}, for structures whose state is not in cells. */
   onReset(action: () => void): void {
     this.resets.push(action);
   }
 
-  /**
-   * Empties a collection at {@link reset}, if anything is in it: clearing an empty one allocates it
-   * anew.
-   */
+  /** Empties a collection at {@link reset}. Only if it has members: clear() allocates. */
   clearOnReset(collection: { readonly size: number; clear(): void }): void {
     this.onReset(() => {
       if (collection.size > 0) collection.clear();
     });
   }
 
-  /** Back to the sealed state, with no actors. */
+  /** Returns to the sealed state, with no actors. */
   reset(): void {
     this.restore();
     this.actors.length = 0;
@@ -108,7 +96,7 @@ export class Machine extends Cells {
     this.poke(cell, value);
   }
 
-  /** Compare-and-exchange in one step; true when `cell` held `expected`. */
+  /** Compares and exchanges in one step; true when `cell` held `expected`. */
   *cmpxchg(cell: Cell, expected: number, value: number): Steps<boolean> {
     yield access(cell, RMW);
     if (this.peek(cell) !== expected) return false;
@@ -116,7 +104,7 @@ export class Machine extends Cells {
     return true;
   }
 
-  /** Exchange in one step; the value before. */
+  /** Exchanges in one step; returns the value before. */
   *xchg(cell: Cell, value: number): Steps<number> {
     yield access(cell, RMW);
     const before = this.peek(cell);
@@ -124,7 +112,7 @@ export class Machine extends Cells {
     return before;
   }
 
-  /** Atomic add in one step; the value after. */
+  /** Adds atomically in one step; returns the value after. */
   *add(cell: Cell, delta: number): Steps<number> {
     yield access(cell, RMW);
     const after = this.peek(cell) + delta;
@@ -132,31 +120,35 @@ export class Machine extends Cells {
     return after;
   }
 
-  /** Waits until `condition` holds; `cell` is what it depends on. */
+  /** Waits until `condition`, which depends on `cell`, holds. */
   *waitUntil(cell: Cell, condition: Condition): Steps<void> {
     this.blockOn(condition);
     yield access(cell, WAIT);
   }
 
-  /** A spin hint on `cell` (cpu_relax). */
+  /** Gives a spin hint on `cell` (cpu_relax). */
   *relax(cell: Cell): Steps<void> {
     yield access(cell, PAUSE);
   }
 
-  /** The current actor's next announced step is not enabled until `condition` holds. */
+  /**
+   * Disables the current actor's next announced step until `condition` holds.
+   *
+   * @throws Error when no actor runs (see {@link atomically}) and the condition does not hold.
+   */
   blockOn(condition: Condition): void {
     const actor = this.actors[this.current];
     if (actor !== undefined) actor.ready = condition;
-    else if (!condition(-1)) throw new Error('an atomic run would wait for ever');
+    else if (!condition(-1)) throw new Error('code that no actor runs cannot wait');
   }
 
-  /** Asks for a choice on behalf of the running actor; 0 is the ordinary outcome. */
+  /** Asks for one of `n` outcomes on behalf of the running actor; 0 is the ordinary one. */
   choose(n: number): number {
     const actor = this.actors[this.current];
     return this.choices.pick(n, this.current, actor === undefined ? 0 : actor.taken, OUTCOME);
   }
 
-  /** The running actor begins the next operation of its program: its steps count from 0 again. */
+  /** Begins operation `op` of the running actor's program: its steps count from 0 again. */
   beginOp(op: number): void {
     const actor = this.actors[this.current];
     if (actor === undefined) return;
@@ -164,7 +156,7 @@ export class Machine extends Cells {
     actor.taken = 0;
   }
 
-  /** Adds an actor that takes part from now on; its index. */
+  /** Adds an actor and returns its index. @throws Error when there are too many. */
   spawn(name: string, steps: Steps<void>): number {
     const index = this.actors.length;
     if (index === MAX_ACTORS) throw new Error(`a run has at most ${MAX_ACTORS} actors`);
@@ -172,10 +164,7 @@ export class Machine extends Cells {
     return index;
   }
 
-  /**
-   * Reports that `rule` is broken at this step. The first violation of a run is the one that
-   * counts.
-   */
+  /** Reports that `rule` is broken at this step. Only the first violation of a run is kept. */
   violate(rule: string, expected: string, seen: string): void {
     this.violation ??= { rule, step: this.now, actor: this.current, expected, seen };
   }

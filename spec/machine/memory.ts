@@ -1,12 +1,13 @@
+/** Physical memory of the modelled host. */
 import type { Cell, Machine } from './machine.ts';
 
 /** Bytes of a 4K page. */
 export const PAGE_BYTES = 4096;
 
 /**
- * Physical memory: pages of words. A page's words become cells when it is first touched, so a
- * universe of a million pages costs what its touched pages cost. Page numbers count 4 KiB pages
- * from the start of the modelled range.
+ * Pages of words. The words of a page become cells at its first access, so that a million pages
+ * cost no more than those that are used. Page numbers count 4 KiB pages from the start of the
+ * modelled range.
  */
 export class Memory {
   readonly m: Machine;
@@ -21,7 +22,7 @@ export class Memory {
     this.firstWord = new Int32Array(pages).fill(-1);
   }
 
-  /** The cell of word `index` of `page`. */
+  /** Cell of word `index` of `page`. */
   word(page: number, index: number): Cell {
     const first = this.firstWord[page] as number; // callers pass pages of this memory
     return (first >= 0 ? first : this.map(page)) + index;

@@ -1,31 +1,33 @@
+/** Rules with their monitors, and the book that counts how often a campaign exercises each rule. */
 import type { Machine } from './machine.ts';
 import type { RuleText } from './rule.ts';
 
-/** What a rule's monitor says. Counting is cheap; texts are made only when the rule is broken. */
+/** What a monitor calls. Counting is cheap; texts are made only when the rule is broken. */
 export interface Reporter {
-  /** The rule's premise held: it was put to the test. */
+  /** The rule's premise held at this step. */
   exercised(): void;
+  /** The rule is broken at this step: what it demands, and what was observed. */
   violated(expected: string, seen: string): void;
 }
 
-/** A rule with its check. */
+/** A rule with its monitor. */
 export interface Rule<Subject> extends RuleText {
-  /** Subscribes to what the rule needs to see of the subject; called once, before any run. */
+  /** Subscribes to the events that the rule is about; called once, before any run. */
   watch?(subject: Subject, report: Reporter): void;
-  /** Looks at the subject when every actor has ended and nothing is in flight. */
+  /** Checks the subject when every actor has ended and nothing is in flight. */
   atRest?(subject: Subject, report: Reporter): void;
-  /** Looks at the subject when everything has been torn down. */
+  /** Checks the subject when everything has been torn down. */
   atEnd?(subject: Subject, report: Reporter): void;
   /** Faults of the machine (H rules) that break this rule: they are reported under its id. */
   readonly faults?: readonly string[];
   /**
-   * The real module of these versions breaks the rule by itself (docs/findings.md): no VMM is
-   * judged by it there.
+   * Finding (docs/findings.md) by which the real module of these versions breaks the rule itself:
+   * no policy is judged by the rule there.
    */
   readonly finding?: { readonly id: string; readonly versions: readonly string[] };
 }
 
-/** A rule about a part of a world, as a rule about the world. */
+/** Turns a rule about a part of a subject into a rule about the subject. */
 export function about<Subject, Part>(
   rule: Rule<Part>,
   part: (subject: Subject) => Part,
@@ -41,19 +43,16 @@ export function about<Subject, Part>(
   };
 }
 
-/** K rules say how KVM goes about it, and are broken before anything has come of that. */
+/** K rules are about KVM's protocol, and break before the breach has had a consequence. */
 export const isProtocol = (id: string): boolean => id.startsWith('K');
 
-/** The rules that watch one world, and how often each has been put to the test. */
+/** The rules that watch one subject, and how often each has been exercised. */
 export class RuleBook<Subject> {
   readonly rules: readonly Rule<Subject>[];
   private readonly subject: Subject;
   private readonly counts: Float64Array;
   private readonly reporters: readonly Reporter[];
-  /**
-   * While true, rules about how something is done (K) do not speak up: only what comes of it
-   * counts.
-   */
+  /** While true, protocol rules (K) report no violation: only consequences count. */
   onlyOutcomes = false;
 
   constructor(m: Machine, subject: Subject, rules: readonly Rule<Subject>[]) {
@@ -76,27 +75,24 @@ export class RuleBook<Subject> {
     return this.reporters[index] as Reporter; // one a rule
   }
 
-  /** Every actor has ended. */
+  /** Runs the rules' checks for the moment when every actor has ended. */
   atRest(): void {
     for (const [index, rule] of this.rules.entries())
       rule.atRest?.(this.subject, this.reporter(index));
   }
 
-  /** Everything has been torn down. */
+  /** Runs the rules' checks for the moment when everything has been torn down. */
   atEnd(): void {
     for (const [index, rule] of this.rules.entries())
       rule.atEnd?.(this.subject, this.reporter(index));
   }
 
-  /**
-   * The rule under whose id a violation is reported: a fault of the machine belongs to the rule
-   * that names it.
-   */
+  /** Id under which a violation is reported: a rule may claim faults of the machine (H rules). */
   reportedAs(id: string): string {
     return this.rules.find((rule) => rule.faults?.includes(id) === true)?.id ?? id;
   }
 
-  /** Times the rule's premise held since the book was opened or {@link clear}ed. */
+  /** Number of times the rule's premise has held since the book was made or {@link clear}ed. */
   timesExercised(id: string): number {
     const index = this.rules.findIndex((rule) => rule.id === id);
     return this.counts[index] ?? 0;

@@ -1,7 +1,7 @@
 /**
- * The kernel's page allocator. Each of its pages has a kind, an owner and a generation; a
- * {@link PageRef} carries the generation at which it was given out, so that touching, or freeing, a
- * page through a reference that is no longer good is seen at the very step that does it.
+ * The kernel's page allocator. Each page has a kind, an owner and a generation. A {@link PageRef}
+ * carries the generation at which it was made, so that an access through a stale reference, or a
+ * free, is reported at the step that makes it.
  */
 import { DOUBLE_FREE, fault, LEAK, USE_AFTER_FREE } from './faults.ts';
 import type { Cell, Machine } from './machine.ts';
@@ -9,9 +9,9 @@ import type { Memory } from './memory.ts';
 import { RMW, WRITE, type Steps, access } from './step.ts';
 
 /**
- * A page with its generation, in 22 bits: the page number below, the generation above. Fits, with
- * ten bits to spare, into an entry of a table. A generation returns after 512 allocations of the
- * same page; no run is that long.
+ * A page number (low bits) with a generation (above it), in 22 bits: an entry of a table has ten
+ * bits left for flags. A generation recurs after 512 allocations of the same page; no run is that
+ * long.
  */
 export type PageRef = number;
 
@@ -22,41 +22,44 @@ const PAGE_BITS = 12;
 const PAGE_MASK = (1 << PAGE_BITS) - 1;
 const GENERATION_MASK = (1 << 10) - 1;
 
-/** The page number of a reference. */
+/** Page number of a reference. */
 export const pageNumberOf = (ref: PageRef): number => ref & PAGE_MASK;
-/**
- * The generation of a reference: odd for an allocation, even for what was free when the reference
- * was made.
- */
+/** Generation of a reference: odd if the page was allocated when it was made, even if free. */
 export const generationOf = (ref: PageRef): number => ref >>> PAGE_BITS;
 
 export interface PagesOptions {
-  /** What pages can be, for reports; a kind is an index into this list. */
+  /** Names of the kinds of pages, for reports; a kind is an index into this list. */
   readonly kinds: readonly string[];
   /**
-   * Give out the page that was freed last, instead of the lowest: so that reuse too early meets its
-   * victim.
+   * Allocates the page that was freed last instead of the lowest, so that a page that is freed too
+   * early is reused while it is still referred to.
    */
   readonly reuseLast?: boolean;
+}
+
+/** `generation 1`, `generation 0 (free)`: the generation at which a reference was made. */
+function describeGeneration(ref: PageRef): string {
+  const generation = generationOf(ref);
+  return `generation ${generation}${(generation & 1) === 0 ? ' (free)' : ''}`;
 }
 
 /** Cells per page. */
 const GENERATION = 0;
 const KIND = 1;
 const OWNER = 2;
-/** When it came back to the allocator, counted in frees; 0 is never, -1 while it is on its way. */
+/** Number of the free that returned the page; 0 for none, -1 between the two steps of a free. */
 const RETURNED = 3;
 const CELLS_PER_PAGE = 4;
 const FIELDS = ['generation', 'kind', 'owner', 'returned'] as const;
 
 export class Pages {
-  /** How many pages are allocated. Every allocation announces this cell. */
+  /** Number of pages that are allocated. Every allocation announces this cell. */
   readonly cell: Cell;
-  /** Whether an allocation fails is a choice; else it fails only when no page is left. */
+  /** Makes the failure of an allocation a choice; else one fails only when no page is left. */
   mayFail = false;
-  /** Told of each allocation that failed. */
+  /** Called for each allocation that fails. */
   readonly onFailure: (() => void)[] = [];
-  /** Told of each page that is freed. */
+  /** Called for each page that is freed, before it is. */
   readonly onFree: ((ref: PageRef) => void)[] = [];
   private readonly m: Machine;
   private readonly memory: Memory;
@@ -66,7 +69,11 @@ export class Pages {
   private readonly frees: Cell;
   private readonly meta: Cell;
 
-  /** Manages the pages `first` to `first + count - 1` of `memory`, all free. Page numbers stay below 4096. */
+  /**
+   * Manages `count` pages of `memory` from page `first` on, all free.
+   *
+   * @throws Error when a page number does not fit into a {@link PageRef}.
+   */
   constructor(memory: Memory, first: number, count: number, options: PagesOptions) {
     const { m } = memory;
     if (first + count > PAGE_MASK + 1)
@@ -92,7 +99,7 @@ export class Pages {
     return this.meta + (page - this.first) * CELLS_PER_PAGE + field;
   }
 
-  /** The page as it is now: what somebody who knows only its number can touch. */
+  /** Reference to a page in its current generation, for code that knows only the page's number. */
   refTo(page: number): PageRef {
     return (this.m.peek(this.field(page, GENERATION)) << PAGE_BITS) | page;
   }
@@ -101,7 +108,7 @@ export class Pages {
     return (this.m.peek(this.field(page, GENERATION)) & 1) === 1;
   }
 
-  /** The page is still allocated to whoever got the reference. */
+  /** The reference is to the page's current allocation. */
   isLive(ref: PageRef): boolean {
     const page = pageNumberOf(ref);
     return (
@@ -117,12 +124,12 @@ export class Pages {
     return this.m.peek(this.field(page, OWNER));
   }
 
-  /** Hands a page over, within the current step. */
+  /** Changes the owner of a page, within the current step. */
   setOwner(page: number, owner: number): void {
     this.m.poke(this.field(page, OWNER), owner);
   }
 
-  /** Allocates a zeroed page in one step, or NO_PAGE. */
+  /** Allocates a zeroed page in one step; NO_PAGE when that fails. */
   *alloc(kind: number, owner = 0): Steps<PageRef> {
     yield access(this.cell, RMW);
     const page = this.mayFail && this.m.choose(2) === 1 ? NO_PAGE : this.allocNow(kind, owner);
@@ -130,14 +137,11 @@ export class Pages {
     return page;
   }
 
-  /**
-   * Allocates a zeroed page within the current step, or while a run is set up. It fails only when
-   * no page is left.
-   */
+  /** {@link alloc} within the current step or during set-up; fails only when no page is left. */
   allocNow(kind: number, owner = 0): PageRef {
     const page = this.pick();
     if (page < 0) return NO_PAGE;
-    this.turn(page);
+    this.beginGeneration(page);
     this.m.poke(this.field(page, KIND), kind);
     this.m.poke(this.field(page, OWNER), owner);
     this.m.poke(this.cell, this.m.peek(this.cell) + 1);
@@ -159,16 +163,13 @@ export class Pages {
     return this.m.peek(this.field(page, RETURNED));
   }
 
-  /** The next generation begins: an allocated page becomes free, a free one allocated. */
-  private turn(page: number): void {
+  /** Begins a page's next generation: an allocated page becomes free, a free one allocated. */
+  private beginGeneration(page: number): void {
     const cell = this.field(page, GENERATION);
     this.m.poke(cell, (this.m.peek(cell) + 1) & GENERATION_MASK);
   }
 
-  /**
-   * Frees a page: one step from which on references to it are stale, and one that makes it
-   * allocatable.
-   */
+  /** Frees a page in two steps: the first makes references stale, the second allows reuse. */
   *free(ref: PageRef): Steps<void> {
     const page = pageNumberOf(ref);
     yield access(this.field(page, GENERATION), WRITE);
@@ -176,13 +177,13 @@ export class Pages {
       fault(
         this.m,
         DOUBLE_FREE,
-        `page ${page} is freed while it is the ${this.describe(ref)}`,
-        this.present(page),
+        `page ${page} freed in ${describeGeneration(ref)}`,
+        this.describeNow(page),
       );
       return;
     }
     for (const listener of this.onFree) listener(ref);
-    this.turn(page);
+    this.beginGeneration(page);
     this.m.poke(this.field(page, RETURNED), -1);
     yield access(this.cell, RMW);
     this.m.poke(this.frees, this.m.peek(this.frees) + 1);
@@ -190,30 +191,24 @@ export class Pages {
     this.m.poke(this.cell, this.m.peek(this.cell) - 1);
   }
 
-  /** The cell of a word, to be announced. Whoever then touches it calls {@link touch} in that step. */
+  /** Cell of a word, to be announced. The step that accesses it has to call {@link touch}. */
   word(ref: PageRef, index: number): Cell {
     return this.memory.word(pageNumberOf(ref), index);
   }
 
-  /** Reports the use of a page through a reference that is no longer good. */
+  /** Reports an access to a page through a stale reference. */
   touch(ref: PageRef): void {
     if (this.isLive(ref)) return;
     const page = pageNumberOf(ref);
     fault(
       this.m,
       USE_AFTER_FREE,
-      `page ${page} is touched while it is the ${this.describe(ref)}`,
-      this.present(page),
+      `page ${page} accessed in ${describeGeneration(ref)}`,
+      this.describeNow(page),
     );
   }
 
-  private describe(ref: PageRef): string {
-    const generation = generationOf(ref);
-    if ((generation & 1) === 0) return 'free page that the reference was made of';
-    return `allocation of generation ${generation}`;
-  }
-
-  private present(page: number): string {
+  private describeNow(page: number): string {
     const generation = this.m.peek(this.field(page, GENERATION));
     if (!this.isAllocated(page)) return `free, generation ${generation}`;
     return `${this.options.kinds[this.kindOf(page)]} page, generation ${generation}`;
@@ -232,21 +227,21 @@ export class Pages {
     this.touch(ref);
   }
 
-  /** Compare-and-exchange of a word of a page in one step. */
+  /** Compares and exchanges a word of a page in one step; true when it held `expected`. */
   *cmpxchgAt(ref: PageRef, index: number, expected: number, value: number): Steps<boolean> {
     const done = yield* this.m.cmpxchg(this.word(ref, index), expected, value);
     this.touch(ref);
     return done;
   }
 
-  /** Exchange of a word of a page in one step; the value before. */
+  /** Exchanges a word of a page in one step; returns the value before. */
   *xchgAt(ref: PageRef, index: number, value: number): Steps<number> {
     const before = yield* this.m.xchg(this.word(ref, index), value);
     this.touch(ref);
     return before;
   }
 
-  /** The pages that are allocated. */
+  /** Numbers of the pages that are allocated. */
   leaks(): number[] {
     const pages: number[] = [];
     for (let page = this.first; page < this.end; page++)
@@ -254,9 +249,9 @@ export class Pages {
     return pages;
   }
 
-  /** Reports the pages that are still allocated, once a program has torn everything down. */
+  /** Reports the pages that are still allocated, once everything has been torn down. */
   reportLeaks(): void {
-    const leaked = this.leaks().map((page) => `page ${page} (${this.present(page)})`);
+    const leaked = this.leaks().map((page) => `page ${page} (${this.describeNow(page)})`);
     if (leaked.length > 0) fault(this.m, LEAK, 'every page has been freed', leaked.join(', '));
   }
 }

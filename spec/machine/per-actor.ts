@@ -1,7 +1,7 @@
-/** What rules remember of each actor. It is not state of the machine: nobody but the rule sees it. */
+/** Numbers that rules keep for each actor: no state of the machine, as no actor reads them. */
 import { MAX_ACTORS, type Machine } from './machine.ts';
 
-/** A number for each actor, and one for code that no actor runs; `initial` when a run begins. */
+/** A number for each actor, and for code that no actor runs; `initial` at the start of a run. */
 export class PerActor {
   private readonly m: Machine;
   private readonly values = new Int32Array(MAX_ACTORS + 1);
@@ -18,7 +18,7 @@ export class PerActor {
     });
   }
 
-  /** That of the current actor. */
+  /** The current actor's number. */
   get mine(): number {
     return this.of(this.m.current);
   }
@@ -36,13 +36,13 @@ export class PerActor {
     this.isChanged = true;
   }
 
-  /** The same for everybody. */
+  /** Sets the number of every actor. */
   fill(value: number): void {
     this.values.fill(value);
     this.isChanged = true;
   }
 
-  /** For everybody but the current actor. */
+  /** Sets the number of every actor but the current one. */
   fillOthers(value: number): void {
     const { mine } = this;
     this.fill(value);

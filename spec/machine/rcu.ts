@@ -2,17 +2,17 @@
  * Read-copy-update: read sections, callbacks after a grace period, and the two ways to wait. Each
  * object is a domain of its own, so a second one serves as SRCU.
  *
- * A grace period ends when every actor that was inside a read section when it was asked for has
- * left that section; sections that began later do not matter. Source: Linux,
+ * A grace period ends when every actor that was inside a read section at the request has left that
+ * section; sections that began later do not matter. Source: Linux,
  * Documentation/RCU/whatisRCU.rst.
  *
- * Each callback is an actor of its own. One softirq actor for all would run them in order, one at a
- * time; the kernel promises neither, because callbacks queued on different processors run at once.
- * An actor each admits every order, has its own name in reports, and ends, where an idle softirq
- * would have to be told from a deadlocked one.
+ * Each callback is an actor. A single softirq actor would run callbacks in order, one at a time,
+ * and the kernel guarantees neither: callbacks queued on different processors run concurrently. An
+ * actor for each admits every order, has its own name in reports, and ends; an idle softirq actor
+ * would look like a deadlocked one.
  *
- * Sections announce a _read_ of the one RCU cell, everything else a change: so sections commute
- * with each other, and with nothing that looks at them.
+ * Read sections announce a _read_ of the one RCU cell, all other steps a change of it: so sections
+ * commute with each other, and with no step that depends on them.
  */
 import { actorName, BAD_UNLOCK, fault } from './faults.ts';
 import type { Cell, Condition, Holdable, Machine } from './machine.ts';
@@ -21,29 +21,26 @@ import { READ, RMW, WAIT, type Steps, access } from './step.ts';
 const NEVER = 0x7fff_ffff;
 
 export class Rcu implements Holdable {
-  /** How many grace periods have been asked for. Every step on RCU announces this cell. */
+  /** Number of grace periods requested so far. Every step on RCU announces this cell. */
   readonly cell: Cell;
-  /** Told when the current actor has left its outermost read section. */
+  /** Called when the current actor has left its outermost read section. */
   readonly onLeave: (() => void)[] = [];
   private readonly m: Machine;
   /**
-   * Number of the oldest grace period that an open section holds up, and of the oldest callback
-   * that has not ended.
+   * Number of the oldest grace period that an open section delays, and of the oldest one whose
+   * callback has not ended.
    */
   private readonly oldestReader: Cell;
   private readonly oldestCallback: Cell;
   /**
-   * Per actor: nesting of its section; grace periods asked for when it began, plus one, or 0
-   * outside.
+   * Per actor: nesting depth of its section; number of grace periods requested when the section
+   * began, plus one, or 0 outside.
    */
   private readonly nesting: Cell;
   private readonly entered: Cell;
-  /**
-   * Per actor: number of the grace period that it waits for, or before which it waits for the
-   * callbacks.
-   */
+  /** Per actor: the grace period that it waits for, or up to which it waits for callbacks. */
   private readonly awaited: Cell;
-  /** Per actor: number of the grace period whose callback it is, plus one, or 0 once that has ended. */
+  /** Per actor: the grace period whose callback it runs, plus one; 0 once that has ended. */
   private readonly callback: Cell;
   private readonly graceEnded: Condition;
   private readonly callbacksEnded: Condition;
@@ -69,7 +66,7 @@ export class Rcu implements Holdable {
     return this.m.peek(this.nesting + actor) > 0;
   }
 
-  /** Whether `actor` is a callback that runs. */
+  /** Whether `actor` is a callback that has not ended. */
   isCallback(actor: number): boolean {
     return this.m.peek(this.callback + actor) > 0;
   }
@@ -105,10 +102,10 @@ export class Rcu implements Holdable {
     if (this.holds(m.current)) return;
     m.poke(this.entered + m.current, 0);
     m.poke(this.oldestReader, this.oldest(this.entered));
-    for (const told of this.onLeave) told();
+    for (const listener of this.onLeave) listener();
   }
 
-  /** The lowest number in the per-actor cells that hold one, code that no actor runs included. */
+  /** The lowest number in per-actor cells that hold one, code that no actor runs included. */
   private oldest(numbers: Cell): number {
     let lowest = NEVER;
     for (let actor = -1; actor < this.m.actors.length; actor++) {
@@ -124,14 +121,15 @@ export class Rcu implements Holdable {
    */
   *call(name: string, steps: () => Steps<void>): Steps<void> {
     yield access(this.cell, RMW);
-    const number = this.ask();
+    const number = this.requestGrace();
     const actor = this.m.spawn(name, this.afterGrace(steps));
     this.m.poke(this.awaited + actor, number);
     this.m.poke(this.callback + actor, number + 1);
     this.m.poke(this.oldestCallback, this.oldest(this.callback));
   }
 
-  private ask(): number {
+  /** Requests a grace period within the current step; returns its number. */
+  private requestGrace(): number {
     const number = this.m.peek(this.cell);
     this.m.poke(this.cell, number + 1);
     return number;
@@ -146,15 +144,15 @@ export class Rcu implements Holdable {
     this.m.poke(this.oldestCallback, this.oldest(this.callback));
   }
 
-  /** Waits for a grace period (synchronize_rcu). From inside a read section it waits for ever. */
+  /** Waits for a grace period (synchronize_rcu). From inside a read section that is a deadlock. */
   *synchronize(): Steps<void> {
     yield access(this.cell, RMW);
-    this.m.poke(this.awaited + this.m.current, this.ask());
+    this.m.poke(this.awaited + this.m.current, this.requestGrace());
     this.m.blockOn(this.graceEnded);
     yield access(this.cell, WAIT);
   }
 
-  /** Waits until every callback queued before has ended (rcu_barrier). It is no grace period. */
+  /** Waits until every callback queued before has ended (rcu_barrier), not for a grace period. */
   *barrier(): Steps<void> {
     yield access(this.cell, READ);
     this.m.poke(this.awaited + this.m.current, this.m.peek(this.cell));

@@ -1,39 +1,39 @@
 /**
- * Rules are data with a check. A rule's object is read by the monitor that enforces it, by test
- * titles, by reports and by the catalogue in docs/: nothing about a rule is written twice.
+ * Rules are data with a monitor. Test titles, reports and the catalogue in docs/ read the rule's
+ * object: nothing about a rule is written twice.
  */
 
 /**
- * - `required`: every run must obey it, and a campaign that never exercised it did not pass it.
- * - `stochastic`: must hold, but whether a campaign meets its premise is a matter of chance.
- * - `untested`: known and listed; `reason` says why no monitor judges it.
+ * - `required`: every run must obey the rule, and a campaign has to exercise it to pass.
+ * - `stochastic`: every run must obey the rule; whether a campaign exercises it is left to chance.
+ * - `untested`: the rule is listed, and `reason` states why no monitor judges it.
  */
 export type Level = 'required' | 'stochastic' | 'untested';
 
 export interface RuleText {
-  /** Stable id: T.. for the TDX module, K.. for KVM, S.. for the system as a whole. */
+  /** Stable id: H for hardware and primitives, T for the module, K for KVM, S for the system. */
   readonly id: string;
   readonly level: Level;
   /** One sentence that a maintainer can agree or disagree with. */
   readonly statement: string;
-  /** Document and section, or file and function, or the recording that shows it. */
+  /** Document and section, file and function, or commit; and what was measured. */
   readonly source: string;
-  /** Why the rule exists, in one sentence. Every shipped rule has one. */
+  /** Why the rule exists: what goes wrong otherwise. One sentence; every shipped rule has one. */
   readonly intent?: string;
-  /** What to look at when the rule breaks, in one sentence. Every shipped rule has one. */
+  /** What to inspect when the rule breaks. One sentence; every shipped rule has one. */
   readonly hint?: string;
-  /** The versions it holds for, e.g. module versions; `['*']` for all. */
+  /** Versions of the module for which the rule holds; `['*']` for all. */
   readonly versions: readonly string[];
-  /** Only for `untested`: why. */
+  /** Why no monitor judges the rule; only for `untested`. */
   readonly reason?: string;
 }
 
-/** What a monitor reports: a value, never a bare throw. */
+/** One rule broken in one run, at one step. */
 export interface Violation {
   readonly rule: string;
-  /** The run's step at which the rule fired, counted from 0. */
+  /** Step of the run at which the rule broke, counted from 0. */
   readonly step: number;
-  /** Index of the acting actor, or -1 when nobody was (the end of the run). */
+  /** Index of the actor that took the step, or -1 at the end of the run. */
   readonly actor: number;
   readonly expected: string;
   readonly seen: string;

@@ -1,18 +1,19 @@
+/** The scheduler: runs the actors of a machine, one announced step at a time. */
 import { SWITCH } from './choices.ts';
 import { DEADLOCK, ENDED_HOLDING, fault, LIVELOCK } from './faults.ts';
 import type { Actor, Machine } from './machine.ts';
 import { cellOf, kindOf, PAUSE } from './step.ts';
 
-/** How a run ended. Every ending but `finished` has put its violation into `machine.violation`. */
+/** How a run ended. For every ending but `finished`, `machine.violation` holds the violation. */
 export type Ending = 'finished' | 'violated' | 'deadlock' | 'livelock';
 
 /**
  * Runs the machine's actors to the end under `machine.choices`.
  *
  * The running actor stays until it blocks, pauses or ends, unless a choice says otherwise; the next
- * one is the first enabled in a fixed rotation. Once the choices are all ordinary this is a fair
- * schedule of everybody who does not spin without a spin hint, so `maxSteps` without an end is a
- * livelock, not bad luck.
+ * one is the first enabled in a fixed rotation. Once all choices are ordinary, this is a fair
+ * schedule of all actors that give spin hints when they spin, so that a run that does not end
+ * within `maxSteps` is a livelock, not bad luck.
  */
 export function run(m: Machine, maxSteps: number): Ending {
   const { actors } = m;
@@ -31,9 +32,9 @@ export function run(m: Machine, maxSteps: number): Ending {
   }
 }
 
-/** Performs the announced step of actor `index` and takes its next announcement. */
+/** Performs the announced step of actor `index`, up to its next announcement. */
 export function perform(m: Machine, index: number): void {
-  const actor = m.actors[index] as Actor; // an index that pickActor or the caller took from the list
+  const actor = m.actors[index] as Actor; // pickActor or the caller took the index from the list
   actor.ready = null;
   m.current = index;
   actor.taken++;
@@ -42,7 +43,7 @@ export function perform(m: Machine, index: number): void {
   m.current = -1;
 }
 
-/** Runs the actors from `first` on, which are fresh, up to their first announcements. */
+/** Runs the new actors, from index `first` on, up to their first announcements. */
 export function announceFrom(m: Machine, first: number): void {
   for (let i = first; i < m.actors.length; i++) {
     m.current = i;
@@ -61,7 +62,7 @@ function resume(m: Machine, actor: Actor): void {
       fault(
         m,
         ENDED_HOLDING,
-        `${actor.name} lets go before it ends`,
+        `${actor.name} releases what it holds before it ends`,
         `it holds ${m.nameOf(thing.cell)}`,
       );
     }
@@ -69,7 +70,7 @@ function resume(m: Machine, actor: Actor): void {
   }
   if (result.value >>> 0 !== result.value) {
     throw new TypeError(
-      `it yielded ${String(result.value)}, which announces no step: it takes \`yield*\` to run one`,
+      `it yielded ${String(result.value)}, not a step: use \`yield*\` to run steps`,
     );
   }
   actor.next = result.value;
@@ -112,14 +113,14 @@ function livelock(m: Machine, maxSteps: number): Ending {
 }
 
 /**
- * The actor that steps next, or -1 when nobody can. Candidates are listed in rotation from the
- * running one, which comes last instead of first when it has announced a spin hint; the choice is
- * an index into that list.
+ * Index of the actor that steps next, or -1 when none is enabled. Candidates are listed in rotation
+ * from the running one, which comes last instead of first when it has announced a spin hint; the
+ * choice is an index into that list.
  */
 function pickActor(m: Machine, running: number): number {
   const { actors } = m;
   const current = actors[running];
-  if (current === undefined) return -1; // nobody is there
+  if (current === undefined) return -1; // a machine without actors
   const goesOn = isEnabled(current) && !isPausing(current);
   if (goesOn && m.choices.stays?.(running, current.taken) === true) return running;
   const start = isPausing(current) ? running + 1 : running;
@@ -141,10 +142,7 @@ function pickActor(m: Machine, running: number): number {
   return first;
 }
 
-/**
- * Actor `i`, counting on from the first one after the last. `i` is less than twice the number of
- * actors.
- */
+/** Actor `i` modulo the number of actors; `i` is less than twice that number. */
 const inRotation = (actors: readonly Actor[], i: number): Actor =>
   actors[i < actors.length ? i : i - actors.length] as Actor; // in range either way
 

@@ -1,14 +1,13 @@
 /**
- * A lock for one writer or any number of readers, as the kernel's queued rwlock behaves for its
- * users.
+ * A lock for one writer or any number of readers, as users of the kernel's queued rwlock see it.
  *
- * An actor that finds the lock free of what excludes it, and nobody queued, takes it in one step.
- * Otherwise that step queues it, which the holder can see (`isContended`), and a second step waits.
- * In a fair lock the queue is served in order of arrival, so a waiting writer keeps new readers
- * out; in an unfair one whoever can enter may.
+ * An actor takes the lock in one step if no holder excludes it and the queue is empty. Otherwise
+ * that step queues it, which the holder can see (`isContended`), and a second step waits. A fair
+ * lock serves its queue in order of arrival, so that a waiting writer keeps new readers out; an
+ * unfair one admits any queued actor that no holder excludes.
  *
- * One approximation: in the kernel a reader may still overtake a writer that is queued but not yet
- * first in the queue. Here it never does. Source: Linux, kernel/locking/qrwlock.c.
+ * One approximation: in the kernel a reader may overtake a writer that is queued but not yet first
+ * in the queue. Here it never does. Source: Linux, kernel/locking/qrwlock.c.
  */
 import { actorName, BAD_UNLOCK, fault } from './faults.ts';
 import type { Cell, Condition, Holdable, Machine } from './machine.ts';
@@ -16,7 +15,7 @@ import { ACQUIRE, READ, RELEASE, TRY, type Steps, access } from './step.ts';
 
 const WRITER = -1;
 
-/** What a rule may learn of a lock: the current actor has got it, or is about to let it go. */
+/** Events of a lock: the current actor has taken it, or is about to release it. */
 export interface RwLockListener {
   acquired?(): void;
   releasing?(): void;
@@ -34,12 +33,12 @@ export class RwLock implements Holdable {
   /** Index of the writer plus two, or 0. */
   private readonly writer: Cell;
   /**
-   * The next ticket to give, and how many have left the queue: the one to be served, when the lock
-   * is fair.
+   * The next ticket, and the number of actors that have left the queue: in a fair lock, the ticket
+   * that is served next.
    */
   private readonly arrivals: Cell;
   private readonly departures: Cell;
-  /** Per actor: read holds, and the ticket while it waits. */
+  /** Per actor: number of its read holds, and its ticket while it waits. */
   private readonly readHolds: Cell;
   private readonly tickets: Cell;
   private readonly mayRead: Condition;
@@ -71,7 +70,7 @@ export class RwLock implements Holdable {
     return this.m.peek(this.writer) === actor + 2;
   }
 
-  /** Somebody holds it for write. */
+  /** Any actor holds the lock for write. */
   isWriteHeld(): boolean {
     return this.m.peek(this.cell) === WRITER;
   }
@@ -80,10 +79,7 @@ export class RwLock implements Holdable {
     return this.heldForWrite(actor) || this.heldForRead(actor);
   }
 
-  /**
-   * Somebody is queued, so a holder that can yield should. For use inside a step on this lock; see
-   * {@link contended}.
-   */
+  /** An actor is queued, so that a holder should yield if it can. Within a step on this lock. */
   isContended(): boolean {
     return this.m.peek(this.arrivals) !== this.m.peek(this.departures);
   }
@@ -145,7 +141,7 @@ export class RwLock implements Holdable {
     fault(
       this.m,
       BAD_UNLOCK,
-      `${this.m.nameOf(this.cell)} is released for ${mode} by an actor that holds it so`,
+      `${this.m.nameOf(this.cell)} released for ${mode} by an actor that holds it for ${mode}`,
       `${actorName(this.m, this.m.current)} releases it`,
     );
   }

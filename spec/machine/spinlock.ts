@@ -1,14 +1,14 @@
+/** Spinlocks whose users wait for them. */
 import { actorName, BAD_UNLOCK, fault } from './faults.ts';
 import type { Cell, Condition, Holdable, Machine } from './machine.ts';
 import { ACQUIRE, RELEASE, type Steps, access } from './step.ts';
 
 /**
- * A spinlock that its user waits for. Who takes it next is the scheduler's choice, not the order of
- * arrival: that admits every order a queued spinlock has, and more. Taking it twice is a deadlock,
- * and shows as one.
+ * The scheduler chooses which waiting actor takes the lock next, whatever the order of arrival:
+ * that admits every order of a queued spinlock, and more. An actor that takes it twice deadlocks.
  */
 export class SpinLock implements Holdable {
-  /** 0 when free, else the holder's index plus two (plus one: code that no actor runs). */
+  /** 0 when free, else the holder's index plus two; 1 for code that no actor runs. */
   readonly cell: Cell;
   private readonly m: Machine;
   private readonly isFree: Condition;
@@ -33,13 +33,13 @@ export class SpinLock implements Holdable {
   *unlock(): Steps<void> {
     yield access(this.cell, RELEASE);
     if (!this.holds(this.m.current)) {
-      const holder =
-        this.m.peek(this.cell) === 0 ? 'nobody' : actorName(this.m, this.m.peek(this.cell) - 2);
+      const holder = this.m.peek(this.cell);
+      const state = holder === 0 ? 'it is free' : `${actorName(this.m, holder - 2)} holds it`;
       fault(
         this.m,
         BAD_UNLOCK,
-        `${this.m.nameOf(this.cell)} is released by its holder, ${holder}`,
-        `${actorName(this.m, this.m.current)} releases it`,
+        `${this.m.nameOf(this.cell)} released by the actor that holds it`,
+        `${actorName(this.m, this.m.current)} releases it, and ${state}`,
       );
       return;
     }

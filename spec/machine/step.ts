@@ -1,23 +1,23 @@
 /**
  * A step is the machine's unit of atomicity. An actor is a synchronous generator that _announces_
- * its next step by yielding what the step will touch and how, and performs it when it is resumed.
- * So the scheduler always knows every actor's next access: blocking, deadlock detection and
- * partial-order reduction all follow from that one fact.
+ * its next step, by yielding the cell that the step will access and how, and performs it when it is
+ * resumed. So the scheduler always knows every actor's next access: blocking, deadlock detection
+ * and partial-order reduction all follow from that one fact.
  */
 
-/** How an announced step touches its cell. */
+/** How an announced step accesses its cell. */
 export const READ = 0;
 export const WRITE = 1;
 /** Atomic read-modify-write: cmpxchg, xchg, atomic add, bit test-and-set. */
 export const RMW = 2;
-/** A lock attempt that never waits. */
+/** An attempt to take a lock that never waits. */
 export const TRY = 3;
-/** A lock attempt that waits: the actor is not enabled until the lock can be taken. */
+/** Takes a lock, and waits for it: the actor is not enabled until the lock can be taken. */
 export const ACQUIRE = 4;
 export const RELEASE = 5;
 /** Waits for a condition (an ack, a grace period): not enabled until it holds. */
 export const WAIT = 6;
-/** A spin hint: the actor makes no progress by itself, so the scheduler turns to the others first. */
+/** A spin hint: the actor makes no progress by itself, so the scheduler prefers the others. */
 export const PAUSE = 7;
 
 export type Kind = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7;
@@ -37,17 +37,17 @@ export const KIND_NAMES = [
 export type Access = number;
 
 export const access = (cell: number, kind: Kind): Access => cell * 8 + kind;
-export const kindOf = (announced: Access): Kind => (announced & 7) as Kind; // three bits, all eight values are kinds
+export const kindOf = (announced: Access): Kind => (announced & 7) as Kind; // all are kinds
 export const cellOf = (announced: Access): number => announced >>> 3;
 
-/** Two announced steps commute unless they touch the same cell and one of them changes it. */
+/** Whether two announced steps commute: they access different cells, or only read the same one. */
 export const independent = (a: Access, b: Access): boolean =>
   cellOf(a) !== cellOf(b) || (kindOf(a) === READ && kindOf(b) === READ);
 
-/** Code that runs step by step and ends with a `T`. */
+/** Code that runs step by step and returns a `T`. */
 export type Steps<T> = Generator<Access, T, void>;
 
-/** Runs `steps` to the end with nobody in between: the atomic reading of the same code. */
+/** Runs `steps` to the end without interleaving, as one atomic operation. */
 export function atomically<T>(steps: Steps<T>): T {
   for (;;) {
     const next = steps.next();

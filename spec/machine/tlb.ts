@@ -1,16 +1,16 @@
 /**
- * What one vCPU's hardware remembers of page tables: translations, and paging-structure entries,
- * from which a later walk starts below the root. Both stay until flushed or evicted, whatever
- * becomes of the tables they came from.
+ * The caches of one vCPU's hardware: translations, and paging-structure entries, from which a later
+ * walk starts below the root. Both stay until they are flushed or evicted, whatever happens to the
+ * tables that they come from.
  *
- * A TLB belongs to the actor that runs its vCPU: that actor fills it, and flushes it between two of
- * its guest's steps. Anybody else may flush it only while the vCPU is outside the guest. Source:
+ * A TLB belongs to the actor that runs its vCPU: that actor fills it, and flushes it between two
+ * steps of its guest. Other actors may flush it only while the vCPU is outside the guest. Source:
  * Intel SDM volume 3, "Caching Translation Information" for VMX.
  */
 import type { Cell, Machine } from './machine.ts';
 import { WRITE, type Steps, access } from './step.ts';
 
-/** How much an entry maps, in 4 KiB pages, by level. */
+/** Number of 4 KiB pages that an entry maps, by level. */
 export interface Spans {
   span(level: number): number;
 }
@@ -22,10 +22,7 @@ export const EXECUTE_ACCESS = 4;
 export const ALL_ACCESS = READ_ACCESS | WRITE_ACCESS | EXECUTE_ACCESS;
 export type Permissions = number;
 
-/**
- * Cells per slot: which tables (a root, plus one; 0 is an empty slot), from which GFN, at which
- * level, what.
- */
+/** Cells per slot. SPACE is the root of the tables plus one, or 0 for an empty slot. */
 const SPACE = 0;
 const GFN = 1;
 const LEVEL = 2;
@@ -38,10 +35,7 @@ const FIELDS = ['space', 'gfn', 'level', 'permissions', 'dirty', 'target'] as co
 /** A slot of a cache, or -1. */
 export type Slot = number;
 
-/**
- * A small cache of table entries, by root, GFN and level; the slots are filled in turn when none is
- * empty.
- */
+/** A small cache of table entries, by root, GFN and level; when full it replaces slots in turn. */
 export class EntryCache {
   private readonly m: Machine;
   private readonly spans: Spans;
@@ -92,7 +86,7 @@ export class EntryCache {
     return this.get(slot, PERMISSIONS);
   }
 
-  /** A write through this entry need not set D any more. */
+  /** The D bit is set: a write through this entry does not have to set it. */
   isDirty(slot: Slot): boolean {
     return this.get(slot, DIRTY) !== 0;
   }
@@ -102,7 +96,7 @@ export class EntryCache {
     return this.get(slot, TARGET);
   }
 
-  /** Remembers an entry, in the place of one for the same range. */
+  /** Caches an entry; it replaces an entry for the same range. */
   put(
     root: number,
     gfn: number,
@@ -139,14 +133,14 @@ export class EntryCache {
     return slot;
   }
 
-  /** Forgets the entries that map any of `pages` pages from `gfn`, of every root or of one. */
+  /** Drops the entries that map any of `pages` pages from `gfn`, of every root or of one. */
   dropRange(gfn: number, pages: number, root = -1): void {
     for (let slot = 0; slot < this.capacity; slot++) {
       if (this.isOf(slot, root) && this.overlaps(slot, gfn, pages)) this.set(slot, SPACE, 0);
     }
   }
 
-  /** Forgets everything, or everything of one root. */
+  /** Drops all entries, of every root or of one. */
   drop(root = -1): void {
     for (let slot = 0; slot < this.capacity; slot++)
       if (this.isOf(slot, root)) this.set(slot, SPACE, 0);
@@ -157,7 +151,7 @@ export class EntryCache {
     return space !== 0 && (root < 0 || space === root + 1);
   }
 
-  /** Whether any entry points to `target`, whatever root and range it belongs to. */
+  /** Whether any entry, of whatever root and range, points to `target`. */
   pointsTo(target: number): boolean {
     for (let slot = 0; slot < this.capacity; slot++) {
       if (this.get(slot, SPACE) !== 0 && this.target(slot) === target) return true;
@@ -166,23 +160,20 @@ export class EntryCache {
   }
 }
 
-/**
- * What a flush takes away: INVEPT forgets both, a leaf-only range flush keeps the paging-structure
- * entries.
- */
+/** Extent of a flush: INVEPT drops both caches, a leaf-only flush only the translations. */
 export interface FlushOptions {
   /** Only entries of this root. */
   readonly root?: number;
-  /** Keep the paging-structure entries. */
+  /** Keeps the paging-structure entries. */
   readonly leavesOnly?: boolean;
 }
 
 export class Tlb {
-  /** Every step on the TLB announces this cell; it counts the flushes. */
+  /** Number of flushes. Every step on the TLB announces this cell. */
   readonly cell: Cell;
   readonly translations: EntryCache;
   readonly tables: EntryCache;
-  /** Told when the vCPU that it belongs to flushes it. */
+  /** Called when the TLB's own vCPU flushes it. */
   readonly onFlush: (() => void)[] = [];
   private readonly m: Machine;
 
@@ -193,11 +184,11 @@ export class Tlb {
     this.tables = new EntryCache(m, `${name}.tables`, spans, capacity);
   }
 
-  /** Forgets everything (of one root), in one step. */
+  /** Drops all entries that `options` select, in one step. */
   *flush(options: FlushOptions = {}): Steps<void> {
     yield access(this.cell, WRITE);
     this.flushNow(options);
-    for (const told of this.onFlush) told();
+    for (const listener of this.onFlush) listener();
   }
 
   /** {@link flush} within the current step. */
@@ -207,12 +198,12 @@ export class Tlb {
     this.m.poke(this.cell, this.m.peek(this.cell) + 1);
   }
 
-  /** Forgets what maps any of `pages` pages from `gfn`, in one step. */
+  /** Drops the entries that map any of `pages` pages from `gfn`, in one step. */
   *flushRange(gfn: number, pages: number, options: FlushOptions = {}): Steps<void> {
     yield access(this.cell, WRITE);
     this.translations.dropRange(gfn, pages, options.root);
     if (options.leavesOnly !== true) this.tables.dropRange(gfn, pages, options.root);
     this.m.poke(this.cell, this.m.peek(this.cell) + 1);
-    for (const told of this.onFlush) told();
+    for (const listener of this.onFlush) listener();
   }
 }

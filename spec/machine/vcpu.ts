@@ -1,11 +1,10 @@
 /**
- * vCPUs as the rest of the kernel sees them: whether they are in the guest, what is requested of
- * them, and interrupts that make them leave it. Source: Linux,
- * Documentation/virt/kvm/vcpu-requests.rst.
+ * vCPUs as the rest of the kernel sees them: their mode, their pending requests, and interrupts
+ * that make them leave the guest. Source: Linux, Documentation/virt/kvm/vcpu-requests.rst.
  *
- * The two halves of the handshake: who asks sets the request _before_ looking at the mode; the vCPU
- * sets its mode _before_ looking at its requests. So either the vCPU sees the request, or it is
- * sent an interrupt.
+ * The two halves of the handshake: the requester sets the request _before_ it reads the mode; the
+ * vCPU sets its mode _before_ it reads its requests. So either the vCPU sees the request, or the
+ * requester sends it an interrupt.
  *
  * All words of a vCPU are one resource: every step on it announces the same cell.
  */
@@ -13,30 +12,30 @@ import { actorName, BAD_GUEST_ENTRY, fault } from './faults.ts';
 import type { Cell, Condition, Holdable, Machine } from './machine.ts';
 import { READ, RMW, WAIT, WRITE, type Steps, access } from './step.ts';
 
-/** Where a vCPU is. Exiting: in the guest, and somebody has already told it to leave. */
+/** Mode of a vCPU. EXITING_GUEST: it is in the guest, and has been kicked. */
 export const OUTSIDE_GUEST = 0;
 export const IN_GUEST = 1;
 export const EXITING_GUEST = 2;
 export const GUEST_MODES = ['outside guest', 'in guest', 'exiting guest'] as const;
 export type GuestMode = 0 | 1 | 2;
 
-/** A set of requests, a bit each. What they mean is the user's affair. */
+/** A set of requests, one bit each. Their meaning is up to the user. */
 export type Requests = number;
 
 export class Vcpu implements Holdable {
   readonly name: string;
-  /** The mode. */
+  /** The vCPU's mode. */
   readonly cell: Cell;
-  /** Told when it leaves the guest; it is outside by the end of that step. */
+  /** Called when the vCPU leaves the guest; it is outside by the end of that step. */
   readonly onLeave: (() => void)[] = [];
   private readonly m: Machine;
   private readonly pending: Cell;
-  /** Interrupts sent, and the number up to which they were taken. */
+  /** Number of interrupts sent, and of those taken. */
   private readonly sent: Cell;
   private readonly taken: Cell;
-  /** Index of the actor that runs it, plus two, while it is in the guest. */
+  /** Index of the actor that runs the vCPU, plus two, while it is in the guest. */
   private readonly runner: Cell;
-  /** Per actor: the interrupt whose taking it waits for. */
+  /** Per actor: number of the interrupt that it waits for the vCPU to take. */
   private readonly awaited: Cell;
   private readonly hasTaken: Condition;
 
@@ -57,20 +56,17 @@ export class Vcpu implements Holdable {
     return this.m.peek(this.cell) as GuestMode; // written by this file only
   }
 
-  /** Requests that are pending, within the current step. */
+  /** Pending requests, within the current step. */
   requests(): Requests {
     return this.m.peek(this.pending);
   }
 
-  /** Whether `actor` keeps the vCPU in the guest. */
+  /** Whether `actor` runs the vCPU, in the guest. */
   holds(actor: number): boolean {
     return this.m.peek(this.runner) === actor + 2;
   }
 
-  /**
-   * Sets the mode to IN_GUEST. Interrupts that arrive from here on make the guest leave at its
-   * first step.
-   */
+  /** Sets the mode to IN_GUEST. Later interrupts make the guest exit at its first step. */
   *enter(): Steps<void> {
     yield access(this.cell, WRITE);
     if (this.mode() !== OUTSIDE_GUEST) {
@@ -94,16 +90,16 @@ export class Vcpu implements Holdable {
         m,
         BAD_GUEST_ENTRY,
         `${this.name} leaves the guest by the thread that entered`,
-        actorName(m, m.current),
+        `${actorName(m, m.current)} makes it leave`,
       );
     }
     m.poke(this.cell, OUTSIDE_GUEST);
     m.poke(this.runner, 0);
     m.poke(this.taken, m.peek(this.sent));
-    for (const told of this.onLeave) told();
+    for (const listener of this.onLeave) listener();
   }
 
-  /** Enters, and leaves at once when something is requested; true when the vCPU is in the guest. */
+  /** Enters, and leaves at once when a request is pending; true when the vCPU is in the guest. */
   *enterUnlessRequested(): Steps<boolean> {
     yield* this.enter();
     if ((yield* this.checkRequests()) === 0) return true;
@@ -111,13 +107,13 @@ export class Vcpu implements Holdable {
     return false;
   }
 
-  /** The pending requests, in one step. */
+  /** Reads the pending requests, in one step. */
   *checkRequests(): Steps<Requests> {
     yield access(this.cell, READ);
     return this.requests();
   }
 
-  /** Takes the requests among `wanted`; those that were pending. */
+  /** Clears the requests `wanted`, in one step; returns those of them that were pending. */
   *takeRequests(wanted: Requests): Steps<Requests> {
     yield access(this.cell, RMW);
     const found = this.requests() & wanted;
@@ -125,29 +121,23 @@ export class Vcpu implements Holdable {
     return found;
   }
 
-  /** Takes every request, within the current step. */
+  /** Clears every request, within the current step. */
   clearRequests(): void {
     this.m.poke(this.pending, 0);
   }
 
-  /**
-   * An interrupt waits to be taken: the guest must leave. Within the current step; see
-   * {@link notices}.
-   */
+  /** An interrupt is pending, and the guest must exit. Within the current step. */
   isInterrupted(): boolean {
     return this.m.peek(this.sent) !== this.m.peek(this.taken);
   }
 
-  /** What a guest asks between two of its instructions: {@link isInterrupted} as a step. */
+  /** The check between two instructions of the guest: {@link isInterrupted} as a step. */
   *notices(): Steps<boolean> {
     yield access(this.cell, READ);
     return this.isInterrupted();
   }
 
-  /**
-   * Sends an interrupt, in one step: a device's, or a timer's. Outside the guest the host takes it
-   * at once.
-   */
+  /** Sends a device's or timer's interrupt, in one step. Outside the guest the host takes it. */
   *interrupt(): Steps<void> {
     yield access(this.cell, RMW);
     if (this.mode() !== OUTSIDE_GUEST) this.send();
@@ -157,13 +147,13 @@ export class Vcpu implements Holdable {
     this.m.poke(this.sent, this.m.peek(this.sent) + 1);
   }
 
-  /** Makes requests of the vCPU, in one step. It learns of them before it next enters the guest. */
+  /** Makes requests of the vCPU, in one step. It checks them before it next enters the guest. */
   *request(wanted: Requests): Steps<void> {
     yield access(this.cell, RMW);
     this.m.poke(this.pending, this.requests() | wanted);
   }
 
-  /** Makes the vCPU leave the guest if it is there, and goes on without waiting. */
+  /** Makes the vCPU leave the guest if it is in it, without waiting. */
   *kick(): Steps<void> {
     yield access(this.cell, RMW);
     if (this.mode() !== IN_GUEST) return;
@@ -171,7 +161,7 @@ export class Vcpu implements Holdable {
     this.send();
   }
 
-  /** The first half of {@link kickAndWait}: true when there is something to wait for. */
+  /** First half of {@link kickAndWait}: true when {@link waitForExit} has to follow. */
   *kickForWait(): Steps<boolean> {
     yield access(this.cell, RMW);
     if (this.mode() === OUTSIDE_GUEST) return false;
@@ -181,28 +171,19 @@ export class Vcpu implements Holdable {
     return true;
   }
 
-  /**
-   * Waits until the vCPU has taken the interrupt that the current actor sent it, hence was outside
-   * the guest.
-   */
+  /** Waits until the vCPU has taken the current actor's interrupt, and so has left the guest. */
   *waitForExit(): Steps<void> {
     this.m.blockOn(this.hasTaken);
     yield access(this.cell, WAIT);
   }
 
-  /**
-   * Makes the vCPU leave the guest if it is there, and waits until it has been outside. It may be
-   * back since.
-   */
+  /** Makes the vCPU leave the guest if it is in it, and waits until it has. It may re-enter. */
   *kickAndWait(): Steps<void> {
     if (yield* this.kickForWait()) yield* this.waitForExit();
   }
 }
 
-/**
- * Requests `wanted` of every vCPU (31 at most) and kicks them all, then waits until each has been
- * outside the guest.
- */
+/** Makes requests of all vCPUs (31 at most), kicks them, and waits until each left the guest. */
 export function* requestAllAndWait(vcpus: readonly Vcpu[], wanted: Requests): Steps<void> {
   let waited = 0;
   for (const [i, vcpu] of vcpus.entries()) {

@@ -1,10 +1,10 @@
 /**
- * The hardware's page walk, as the steps that other actors can come between: the look into the TLB,
+ * The hardware's page walk, in steps that interleave with those of other actors: the TLB lookup,
  * one read per level from the deepest paging-structure entry down, and the update of accessed and
  * dirty bits.
  *
- * What an entry means is the table format's affair, so the same walker serves an EPT that KVM
- * writes and a Secure EPT. Nothing keeps a table alive for the hardware: whoever frees one has to
+ * The table format defines what an entry means, so the same walker serves an EPT that KVM writes
+ * and a Secure EPT. Nothing keeps a table alive for the hardware: an actor that frees one has to
  * flush first. Source: Intel SDM volume 3, "EPT Translation Mechanism", "Accessed and Dirty Flags
  * for EPT", "Operations that Invalidate Cached Mappings".
  */
@@ -12,28 +12,28 @@ import type { Cell, Machine } from './machine.ts';
 import { READ, RMW, type Steps, access } from './step.ts';
 import { ALL_ACCESS, WRITE_ACCESS, type Permissions, type Spans, type Tlb } from './tlb.ts';
 
-/** A table or a page, as entries name it. */
+/** A table or a page, as an entry encodes it. */
 export type Target = number;
 
-/** What the hardware has to know of a table format. Entries are cells; GFNs and levels are numbers. */
+/** A table format, as the hardware needs it. Entries are cells; GFNs and levels are numbers. */
 export interface TableFormat extends Spans {
-  /** Level of the root's entries, and of those that can only be leaves. */
+  /** Level of the root's entries, and the level at which every entry is a leaf. */
   readonly rootLevel: number;
   readonly leafLevel: number;
-  /** The cell of the entry for `gfn` in `table`, to be announced. */
+  /** Cell of the entry for `gfn` in `table`, to be announced. */
   cell(table: Target, gfn: number, level: number): Cell;
-  /** Called in each step that touches `table`, to report one that is no longer a table. */
+  /** Called in each step that reads or writes `table`, to report a table that has been freed. */
   touch(table: Target): void;
-  /** What the entry permits; 0 when it is not present. */
+  /** Accesses that the entry permits; 0 when it is not present. */
   permissions(entry: number): Permissions;
   isLeaf(entry: number, level: number): boolean;
-  /** The entry is present and breaks the format: reserved bits, a write-only mapping. */
+  /** The entry is present and invalid: reserved bits are set, or it is write-only. */
   isMisconfigured(entry: number, level: number): boolean;
   /** The table or page that the entry points to. */
   target(entry: number): Target;
-  /** The entry with its A bit, and for a write its D bit, set; itself where the format has none. */
+  /** The entry with its A bit set, and for a write its D bit, where the format has such bits. */
   marked(entry: number, level: number, isWrite: boolean): number;
-  /** The hardware is setting bits in the entry through which it reaches `gfn`. */
+  /** Called when the hardware sets A or D in the entry through which it reaches `gfn`. */
   marking?(before: number, after: number, gfn: number): void;
 }
 
@@ -41,7 +41,7 @@ export interface TableFormat extends Spans {
 export const TRANSLATED = 0;
 /** An entry is not present. */
 export const ABSENT = 1;
-/** The entries, or what the TLB remembers of them, do not permit the access. */
+/** The entries, or their copies in the TLB, do not permit the access. */
 export const FORBIDDEN = 2;
 export const MISCONFIGURED = 3;
 export const WALK_ENDS = ['translated', 'absent', 'forbidden', 'misconfigured'] as const;
@@ -49,9 +49,9 @@ export type WalkEnd = 0 | 1 | 2 | 3;
 
 /** The page walker of one vCPU. It holds the outcome of its last walk. */
 export class Walker {
-  /** The page that the leaf points to; its first, when the leaf maps several. */
+  /** The page that the leaf points to; the first page when the leaf maps several. */
   page: Target = -1;
-  /** Which of them `gfn` is. */
+  /** Index of `gfn`'s page among them. */
   offset = 0;
   /** Level of the leaf, or of the entry that stopped the walk. */
   level = 0;
@@ -127,7 +127,7 @@ export class Walker {
       if (marked !== entry) {
         yield access(cell, RMW);
         format.touch(table);
-        if (m.peek(cell) !== entry) continue; // somebody came between: look at the entry again
+        if (m.peek(cell) !== entry) continue; // another actor changed the entry: read it again
         m.poke(cell, marked);
         format.marking?.(entry, marked, gfn);
       }
@@ -149,7 +149,7 @@ export class Walker {
     return TRANSLATED;
   }
 
-  /** A fault makes the hardware forget what it had cached for the address. */
+  /** Ends the walk with a fault, by which the hardware drops what it has cached for the address. */
   private fault(end: WalkEnd, root: Target, gfn: number): WalkEnd {
     this.page = -1;
     this.tlb.translations.dropRange(gfn, 1, root);

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Machine, MAX_ACTORS } from '../../../spec/machine/machine.ts';
 import { perform } from '../../../spec/machine/run.ts';
 import {
@@ -15,7 +15,7 @@ import { play, Scripted, Seeded } from './support.ts';
 function* nothing() {}
 
 describe('the state of a machine', () => {
-  it('goes back to the sealed state, whatever a run has changed', () => {
+  test('a reset restores the sealed state, whatever a run has changed', () => {
     const m = new Machine();
     const base = m.segment('words', 5_000);
     for (let i = 0; i < 5_000; i += 7) m.poke(base + i, i);
@@ -28,7 +28,7 @@ describe('the state of a machine', () => {
     }
   });
 
-  it('goes back to zeroes when it was never sealed', () => {
+  test('a reset zeroes a machine that was never sealed', () => {
     const m = new Machine();
     const base = m.segment('words', 200);
     m.poke(base + 199, 3);
@@ -36,7 +36,7 @@ describe('the state of a machine', () => {
     expect(m.peek(base + 199)).toBe(0);
   });
 
-  it('keeps what was written before the array had to grow', () => {
+  test('cells keep their values when the array grows', () => {
     const m = new Machine();
     const early = m.segment('early', 10);
     m.poke(early + 3, 33);
@@ -49,7 +49,7 @@ describe('the state of a machine', () => {
     expect([m.peek(early + 3), m.peek(late + 9_999)]).toEqual([33, 0]);
   });
 
-  it('names as touched only the neighbourhoods that a run has written', () => {
+  test('only chunks that a run has written count as touched', () => {
     const m = new Machine();
     const base = m.segment('words', 1_000);
     m.seal();
@@ -66,12 +66,12 @@ describe('the state of a machine', () => {
     m.forEachTouched(() => expect.unreachable('nothing is touched after a reset'));
   });
 
-  it('forgets actors, time, violation and what is not a cell', () => {
+  test('a reset clears actors, time, violation and state outside cells', () => {
     const m = new Machine();
     let resets = 0;
     m.onReset(() => resets++);
     m.seal();
-    m.spawn('somebody', nothing());
+    m.spawn('actor', nothing());
     m.now = 7;
     m.violate('X01', 'peace', 'war');
     m.reset();
@@ -80,7 +80,7 @@ describe('the state of a machine', () => {
 });
 
 describe('cells', () => {
-  it("have the field's own names", () => {
+  test('cells have the names of their fields', () => {
     const m = new Machine();
     const plain = m.segment('plain', 2);
     const table = m.segment('table', 4, (i) => `table entry ${i}`);
@@ -98,7 +98,7 @@ describe('cells', () => {
     expect(m.nameOf(1_000_000)).toBe('cell 1000000');
   });
 
-  it('tell listeners and recorder of changes, and only of changes', () => {
+  test('a write that changes a cell reaches listeners and recorder; another does not', () => {
     const m = new Machine();
     const cell = m.segment('word', 1);
     const heard: number[][] = [];
@@ -115,7 +115,7 @@ describe('cells', () => {
     expect(recorded).toEqual(heard);
   });
 
-  it('announce what a step will do before it does it', () => {
+  test('an operation announces each step before it performs it', () => {
     const m = new Machine();
     const cell = m.segment('word', 1);
     const seen: [number, number][] = [];
@@ -143,7 +143,7 @@ describe('cells', () => {
 });
 
 describe('steps that commute', () => {
-  it('touch different cells, or only read', () => {
+  test('steps commute when they access different cells, or only read', () => {
     const m = new Machine();
     const [a, b] = [m.segment('a', 1), m.segment('b', 1)];
     expect(m.independent(access(a, WRITE), access(b, WRITE))).toBe(true);
@@ -151,7 +151,7 @@ describe('steps that commute', () => {
     expect(m.independent(access(a, READ), access(a, WRITE))).toBe(false);
   });
 
-  it('do not include the change of a cell that decides over the other', () => {
+  test('a change of a guard cell does not commute with steps on the cells that it guards', () => {
     const m = new Machine();
     const words = m.segment('words', 3);
     const [life, other] = [m.segment('life', 1), m.segment('other', 1)];
@@ -167,7 +167,7 @@ describe('steps that commute', () => {
 });
 
 describe('waiting', () => {
-  it('takes a step only when the condition holds', () => {
+  test('a waiting actor steps only when its condition holds', () => {
     const m = new Machine();
     const flag = m.segment('flag', 1);
     const order: string[] = [];
@@ -186,14 +186,14 @@ describe('waiting', () => {
     expect([ending, ...order]).toEqual(['finished', 'sets', 'went on']);
   });
 
-  it('is an error in an atomic run, unless there is nothing to wait for', () => {
+  test('code that no actor runs cannot wait, unless the condition holds already', () => {
     const m = new Machine();
     const flag = m.segment('flag', 1);
-    expect(() => atomically(m.waitUntil(flag, () => false))).toThrow('would wait for ever');
+    expect(() => atomically(m.waitUntil(flag, () => false))).toThrow('cannot wait');
     expect(atomically(m.waitUntil(flag, (actor) => actor === -1))).toBeUndefined();
   });
 
-  it('tells the condition which actor waits', () => {
+  test('a condition gets the index of the actor that waits', () => {
     const m = new Machine();
     const gate = m.segment('gate', 1, () => 'gate');
     m.seal();
@@ -212,7 +212,7 @@ describe('waiting', () => {
 });
 
 describe('actors', () => {
-  it('ask for outcomes by the step of their operation', () => {
+  test('an actor asks for outcomes by the step of its operation', () => {
     const m = new Machine();
     const cell = m.segment('word', 1);
     const script = new Scripted(1);
@@ -236,7 +236,7 @@ describe('actors', () => {
     expect(m.actors[0]?.op).toBe(4);
   });
 
-  it('need not exist: code that nobody runs chooses and begins operations too', () => {
+  test('code that no actor runs can choose outcomes and begin operations', () => {
     const m = new Machine();
     const script = new Scripted(1);
     m.choices = script;
@@ -245,7 +245,7 @@ describe('actors', () => {
     expect(script.asked).toEqual([{ n: 2, actor: -1, at: 0, what: 1 }]);
   });
 
-  it('report the first violation, and no other', () => {
+  test('a machine keeps the first violation of a run', () => {
     const m = new Machine();
     m.spawn(
       'a',
@@ -258,7 +258,7 @@ describe('actors', () => {
     expect(m.violation).toEqual({ rule: 'X01', step: 0, actor: 0, expected: 'one', seen: 'two' });
   });
 
-  it('are limited in number', () => {
+  test('a machine refuses more than 128 actors', () => {
     const m = new Machine();
     for (let i = 0; i < MAX_ACTORS; i++) expect(m.spawn('a', nothing())).toBe(i);
     expect(() => m.spawn('one too many', nothing())).toThrow('at most 128 actors');

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { Memory } from '../../../spec/machine/memory.ts';
 
@@ -8,7 +8,7 @@ function memory() {
 }
 
 describe('physical memory', () => {
-  it('costs cells only for pages that are touched', () => {
+  test('only pages that are accessed take up cells', () => {
     const { m, memory: ram } = memory();
     const before = m.segment('before', 1);
     const word = ram.word(999_999, 3);
@@ -16,12 +16,12 @@ describe('physical memory', () => {
     expect(ram.word(999_999, 0)).toBe(word - 3);
   });
 
-  it('names its words', () => {
+  test('a word of memory is named by page and index', () => {
     const { m, memory: ram } = memory();
     expect(m.nameOf(ram.word(77, 5))).toBe('page 77 word 5');
   });
 
-  it('zeroes a page, touched or not', () => {
+  test('memory zeroes a page, accessed before or not', () => {
     const { m, memory: ram } = memory();
     m.poke(ram.word(3, 7), 9);
     m.poke(ram.word(4, 7), 9);
@@ -32,7 +32,7 @@ describe('physical memory', () => {
     ]);
   });
 
-  it('copies a page, touched or not', () => {
+  test('memory copies a page, accessed before or not', () => {
     const { m, memory: ram } = memory();
     for (let i = 0; i < 8; i++) m.poke(ram.word(1, i), i + 1);
     ram.copy(1, 2);
@@ -41,7 +41,7 @@ describe('physical memory', () => {
     expect([0, 7].map((i) => m.peek(ram.word(2, i)))).toEqual([0, 0]);
   });
 
-  it('is as it was sealed after a reset, also pages that a run was the first to touch', () => {
+  test('a reset restores memory, including pages that the run accessed first', () => {
     const { m, memory: ram } = memory();
     m.poke(ram.word(1, 1), 11);
     m.seal();

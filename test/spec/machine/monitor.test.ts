@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Machine, type Cell } from '../../../spec/machine/machine.ts';
 import { about, RuleBook, type Rule } from '../../../spec/machine/monitor.ts';
 import { play } from './support.ts';
@@ -48,7 +48,7 @@ function stage() {
 }
 
 describe('a book of rules', () => {
-  it('judges each step, and ends the run at the one that breaks a rule', () => {
+  test('a run ends at the first step that breaks a rule', () => {
     const { m, cell } = stage();
     const writes = function* () {
       for (const value of [1, -1, 2]) yield* m.write(cell, value);
@@ -63,7 +63,7 @@ describe('a book of rules', () => {
     });
   });
 
-  it('judges what is left at rest and at the end', () => {
+  test('rules check the state at rest and after teardown', () => {
     const { m, cell, book } = stage();
     m.poke(cell, 3);
     book.atRest();
@@ -77,7 +77,7 @@ describe('a book of rules', () => {
     expect(m.violation?.rule).toBe('X03');
   });
 
-  it('counts how often each rule was put to the test, over all runs, until it is cleared', () => {
+  test('a book counts how often each rule is exercised, over all runs, until it is cleared', () => {
     const { m, cell, book } = stage();
     for (let round = 0; round < 3; round++)
       play(m, {
@@ -92,7 +92,7 @@ describe('a book of rules', () => {
     expect(book.timesExercised('X01')).toBe(0);
   });
 
-  it('takes rules about a part of its world', () => {
+  test('about() applies a rule to a part of the subject', () => {
     const m = new Machine();
     const cell = m.segment('word', 1);
     const whole = [NEVER_NEGATIVE, EVEN_AT_REST, ZERO_AT_END, rule('X04', {})].map((r) =>
@@ -115,7 +115,7 @@ describe('a book of rules', () => {
     expect(m.violation).toMatchObject({ rule: 'X03', seen: '1' });
   });
 
-  it('reports a fault of the machine under the rule that names it', () => {
+  test('a fault of the machine is reported under the rule that claims it', () => {
     const { book } = stage();
     expect(['H04', 'H01', 'X01'].map((id) => book.reportedAs(id))).toEqual(['X02', 'H01', 'X01']);
   });

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { DOUBLE_FREE, LEAK, USE_AFTER_FREE } from '../../../spec/machine/faults.ts';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { Memory } from '../../../spec/machine/memory.ts';
@@ -34,7 +34,7 @@ function stage(reuseLast = false) {
 const numbers = (refs: PageRef[]): number[] => refs.map(pageNumberOf);
 
 describe('the allocator', () => {
-  it('gives the lowest free page', () => {
+  test('the allocator returns the lowest free page', () => {
     const { pages } = stage();
     const [a, b, c] = [pages.allocNow(TABLE), pages.allocNow(TABLE), pages.allocNow(GUEST)];
     expect(numbers([a, b, c])).toEqual([10, 11, 12]);
@@ -44,7 +44,7 @@ describe('the allocator', () => {
     expect(numbers([pages.allocNow(TABLE), pages.allocNow(TABLE)])).toEqual([10, 12]);
   });
 
-  it('or the one freed last, when reuse is to be met early', () => {
+  test('the allocator with reuseLast returns the page that was freed last', () => {
     const { pages } = stage(true);
     const [a, b] = [pages.allocNow(TABLE), pages.allocNow(TABLE)];
     atomically(pages.free(a));
@@ -55,7 +55,7 @@ describe('the allocator', () => {
     expect(pages.allocNow(TABLE)).toBe(NO_PAGE);
   });
 
-  it('gives zeroed pages, with kind, owner and a new generation', () => {
+  test('an allocated page is zeroed, and has a kind, an owner and a new generation', () => {
     const { m, pages } = stage();
     const first = pages.allocNow(TABLE, 7);
     expect([pages.kindOf(10), pages.ownerOf(10), generationOf(first)]).toEqual([TABLE, 7, 1]);
@@ -74,7 +74,7 @@ describe('the allocator', () => {
     expect(m.violation).toBeNull();
   });
 
-  it('fails by choice only where failures are asked for', () => {
+  test('an allocation fails by choice only with mayFail', () => {
     const { m, pages } = stage();
     const got: PageRef[] = [];
     const cast = {
@@ -91,7 +91,7 @@ describe('the allocator', () => {
     expect(got.slice(1)).toEqual([NO_PAGE, got[0]]);
   });
 
-  it('never gives a page to two, under any choices', () => {
+  test('no page is allocated twice, under any choices', () => {
     const { m, pages } = stage(true);
     const uses = function* () {
       const ref = yield* pages.alloc(TABLE);
@@ -104,7 +104,7 @@ describe('the allocator', () => {
     expect(m.peek(pages.cell)).toBe(0);
   });
 
-  it('does not give a page again that is still on its way back', () => {
+  test('a page is not reused between the two steps of its free', () => {
     const { m, pages } = stage();
     const refs = [pages.allocNow(TABLE), pages.allocNow(TABLE), pages.allocNow(TABLE)];
     m.seal();
@@ -128,12 +128,12 @@ describe('the allocator', () => {
     ).toEqual([11, 'none']);
   });
 
-  it('takes page numbers that a reference can hold', () => {
+  test('the allocator refuses page numbers that a reference cannot hold', () => {
     const { memory } = stage();
     expect(() => new Pages(memory, 4_090, 7, { kinds: [] })).toThrow('do not fit');
   });
 
-  it('names its cells', () => {
+  test("the allocator's cells have names", () => {
     const { m, pages } = stage();
     expect([0, 1].map((i) => m.nameOf(pages.cell + i))).toEqual([
       'page allocator',
@@ -151,15 +151,18 @@ describe('a reference to a page', () => {
     'an exchange': (pages, ref) => pages.xchgAt(ref, 1, 5),
   };
 
-  it.each(Object.entries(uses))('is good for %s while the page lives', (_name, use) => {
-    const { m, pages } = stage();
-    const ref = pages.allocNow(TABLE);
-    atomically(use(pages, ref));
-    expect(m.violation).toBeNull();
-  });
+  test.each(Object.entries(uses))(
+    'a reference is good for %s while the page is allocated',
+    (_name, use) => {
+      const { m, pages } = stage();
+      const ref = pages.allocNow(TABLE);
+      atomically(use(pages, ref));
+      expect(m.violation).toBeNull();
+    },
+  );
 
-  it.each(Object.entries(uses))(
-    'makes %s after the page was freed a fault, also when it was reused',
+  test.each(Object.entries(uses))(
+    '%s through a reference to a freed page is reported, also when the page is reused',
     (_n, use) => {
       const { m, pages } = stage();
       const ref = pages.allocNow(TABLE);
@@ -174,7 +177,7 @@ describe('a reference to a page', () => {
       expect(m.violation).toMatchObject({
         rule: USE_AFTER_FREE.id,
         actor: 0,
-        expected: 'page 10 is touched while it is the allocation of generation 1',
+        expected: 'page 10 accessed in generation 1',
         seen: 'free, generation 2',
       });
       pages.allocNow(GUEST);
@@ -184,7 +187,7 @@ describe('a reference to a page', () => {
     },
   );
 
-  it('is judged at the moment of the access, not when it was announced', () => {
+  test('a reference is checked at the access, not at its announcement', () => {
     const { m, pages, word } = stage();
     const ref = pages.allocNow(TABLE);
     m.seal();
@@ -211,7 +214,7 @@ describe('a reference to a page', () => {
     });
   });
 
-  it('made of a free page is never good', () => {
+  test('a reference to a free page is never good', () => {
     const { m, pages } = stage();
     const dangling = pages.refTo(10);
     pages.allocNow(TABLE);
@@ -223,12 +226,12 @@ describe('a reference to a page', () => {
     });
     expect(m.violation).toMatchObject({
       rule: USE_AFTER_FREE.id,
-      expected: 'page 10 is touched while it is the free page that the reference was made of',
+      expected: 'page 10 accessed in generation 0 (free)',
       seen: 'table page, generation 1',
     });
   });
 
-  it('frees once', () => {
+  test('a second free through the same reference is reported', () => {
     const { m, pages } = stage();
     const ref = pages.allocNow(TABLE);
     m.seal();
@@ -240,12 +243,12 @@ describe('a reference to a page', () => {
     });
     expect(m.violation).toMatchObject({
       rule: DOUBLE_FREE.id,
-      expected: 'page 10 is freed while it is the allocation of generation 1',
+      expected: 'page 10 freed in generation 1',
       seen: 'free, generation 2',
     });
   });
 
-  it('freed by two at once is a double free in every schedule', () => {
+  test('two actors that free one page cause a double free in every schedule', () => {
     const { m, pages } = stage();
     const ref = pages.allocNow(TABLE);
     m.seal();
@@ -255,7 +258,7 @@ describe('a reference to a page', () => {
     playAll(m, { a: frees, b: frees }, () => expect(m.violation?.rule).toBe(DOUBLE_FREE.id));
   });
 
-  it('does not commute with the freeing of its page', () => {
+  test('an access does not commute with the free of its page', () => {
     const { m, pages } = stage();
     const [ref, other] = [pages.allocNow(TABLE), pages.allocNow(TABLE)];
     const freeing = pages.free(ref).next().value as Access; // freeing has a step
@@ -264,8 +267,8 @@ describe('a reference to a page', () => {
   });
 });
 
-describe('pages that nobody has freed', () => {
-  it('are listed, and reported as leaks', () => {
+describe('pages that were not freed', () => {
+  test('pages that are still allocated are listed, and reported as leaks', () => {
     const { m, pages } = stage();
     const [a, b] = [pages.allocNow(TABLE), pages.allocNow(GUEST)];
     expect(pages.leaks()).toEqual([10, 11]);

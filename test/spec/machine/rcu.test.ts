@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import {
   BAD_UNLOCK,
   DEADLOCK,
@@ -12,8 +12,8 @@ import { Rcu } from '../../../spec/machine/rcu.ts';
 import { atomically, cellOf, independent, type Access } from '../../../spec/machine/step.ts';
 import { lockstep, play, playAll, tally } from './support.ts';
 
-/** The first step that `steps` announce. */
-const first = (steps: Generator<Access, unknown, void>): Access => steps.next().value as Access; // they all have one
+/** First step that `steps` announce. */
+const first = (steps: Generator<Access, unknown, void>): Access => steps.next().value as Access; // all have one
 
 function stage() {
   const m = new Machine();
@@ -24,7 +24,7 @@ function stage() {
 }
 
 describe('a grace period', () => {
-  it('ends only when every section that was open has been left, in every schedule', () => {
+  test('a grace period ends only after every open section has been left, in every schedule', () => {
     const { m, rcu, word } = stage();
     const inside = new Set<string>();
     let owed: string[] = [];
@@ -59,7 +59,7 @@ describe('a grace period', () => {
     expect(waited).toBeLessThan(runs);
   });
 
-  it('is not held up by sections that began later', () => {
+  test('sections that begin later do not delay a grace period', () => {
     const { m, rcu, word } = stage();
     const log: string[] = [];
     const late = function* () {
@@ -91,7 +91,7 @@ describe('a grace period', () => {
     expect(log).toEqual(['late in', 'early out', 'callback', 'late out']);
   });
 
-  it('waits for the outermost end of nested sections', () => {
+  test('a grace period waits for the outermost section of a nest', () => {
     const { m, rcu, word } = stage();
     const log: string[] = [];
     play(m, {
@@ -113,7 +113,7 @@ describe('a grace period', () => {
     expect(log).toEqual(['inner', 'outer', 'grace']);
   });
 
-  it('is not ended by a section that the reader nests in the one that was open', () => {
+  test('leaving a nested section does not end a grace period', () => {
     const { m, rcu, word } = stage();
     let inside = false;
     playAll(
@@ -139,7 +139,7 @@ describe('a grace period', () => {
     );
   });
 
-  it('is waited for by the callback of a table that a reader still walks, so no use after free', () => {
+  test('an RCU callback frees a table only after its readers, so no use after free occurs', () => {
     const m = new Machine();
     const rcu = new Rcu(m);
     const pages = new Pages(new Memory(m, 4, 2), 0, 4, { kinds: ['table'], reuseLast: true });
@@ -169,7 +169,7 @@ describe('a grace period', () => {
 });
 
 describe('callbacks', () => {
-  it('are actors of their own, that run in any order', () => {
+  test('callbacks are actors, and run in any order', () => {
     const { m, rcu } = stage();
     const orders = new Set<string>();
     let log = '';
@@ -195,7 +195,7 @@ describe('callbacks', () => {
     expect(m.actors.map((actor) => actor.name)).toEqual(['c', 'first', 'second']);
   });
 
-  it('queued before a barrier have ended when it returns', () => {
+  test('a barrier returns after the callbacks queued before it have ended', () => {
     const { m, rcu, word } = stage();
     const writes = (cell: number) =>
       function* () {
@@ -221,7 +221,7 @@ describe('callbacks', () => {
     expect(counts).toEqual({ finished: 200 });
   });
 
-  it('queued after a barrier do not hold it up', () => {
+  test('callbacks queued after a barrier do not delay it', () => {
     const { m, rcu, word } = stage();
     const never = function* () {
       yield* m.waitUntil(word, () => m.peek(word) === 1);
@@ -244,7 +244,7 @@ describe('callbacks', () => {
     ).toBe('finished');
   });
 
-  it('may wait for a grace period and queue callbacks themselves', () => {
+  test('a callback may wait for a grace period and queue callbacks', () => {
     const { m, rcu, word } = stage();
     const counts = tally(m, {
       *a() {
@@ -263,7 +263,7 @@ describe('callbacks', () => {
     expect(counts).toEqual({ finished: 200 });
   });
 
-  it('that wait for all callbacks wait for themselves', () => {
+  test('a callback that waits for all callbacks deadlocks', () => {
     const { m, rcu } = stage();
     play(m, {
       *a() {
@@ -273,7 +273,7 @@ describe('callbacks', () => {
     expect(m.violation).toMatchObject({ rule: DEADLOCK.id, seen: 'callback waits for RCU' });
   });
 
-  it('start empty again after a reset', () => {
+  test('a reset clears the queue of callbacks', () => {
     const { m, rcu, word } = stage();
     const cast = {
       *a() {
@@ -288,7 +288,7 @@ describe('callbacks', () => {
 });
 
 describe('read sections', () => {
-  it('that wait for a grace period wait for ever, and say so', () => {
+  test('an actor that waits for a grace period inside its section deadlocks, and is named', () => {
     const { m, rcu } = stage();
     expect(
       play(m, {
@@ -301,7 +301,7 @@ describe('read sections', () => {
     expect(m.violation).toMatchObject({ rule: DEADLOCK.id, seen: 'a waits for RCU, held by a' });
   });
 
-  it('left by an actor that is in none are a bad unlock', () => {
+  test('leaving a section without having entered one is a bad unlock', () => {
     const { m, rcu, word } = stage();
     play(m, {
       *a() {
@@ -316,7 +316,7 @@ describe('read sections', () => {
     expect(m.violation).toMatchObject({ rule: BAD_UNLOCK.id, actor: 1, seen: 'b leaves' });
   });
 
-  it('belong to one domain: another does not wait for them', () => {
+  test('a grace period does not wait for sections of another domain', () => {
     const { m, rcu } = stage();
     const srcu = new Rcu(m, 'SRCU');
     m.seal();
@@ -332,7 +332,7 @@ describe('read sections', () => {
     expect(m.violation?.seen).toBe('a waits for SRCU, held by a');
   });
 
-  it('left open by an actor that ends are reported', () => {
+  test('a section that is open when its actor ends is reported', () => {
     const { m, rcu } = stage();
     play(m, {
       *a() {
@@ -342,7 +342,7 @@ describe('read sections', () => {
     expect(m.violation).toMatchObject({ rule: ENDED_HOLDING.id, seen: 'it holds RCU' });
   });
 
-  it('commute with each other, and with nothing that looks at them', () => {
+  test('sections commute with each other, and with no step that depends on them', () => {
     const { rcu, m } = stage();
     const section = first(rcu.readLock());
     expect(cellOf(section)).toBe(rcu.cell);
@@ -351,10 +351,10 @@ describe('read sections', () => {
     expect(independent(section, first(rcu.synchronize()))).toBe(false);
   });
 
-  it('work in an atomic run', () => {
+  test('sections work in code that no actor runs', () => {
     const { rcu, m } = stage();
     atomically(rcu.readLock());
-    expect(() => atomically(rcu.synchronize())).toThrow('would wait for ever');
+    expect(() => atomically(rcu.synchronize())).toThrow('cannot wait');
     atomically(rcu.readUnlock());
     atomically(rcu.synchronize());
     expect(m.nameOf(rcu.cell + 1)).toBe('RCU.oldestReader');

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Choices } from '../../../spec/machine/choices.ts';
 import { OUTCOME, SWITCH } from '../../../spec/machine/choices.ts';
 import { DEADLOCK, FAULTS, LIVELOCK } from '../../../spec/machine/faults.ts';
@@ -6,7 +6,7 @@ import { Machine } from '../../../spec/machine/machine.ts';
 import { SpinLock } from '../../../spec/machine/spinlock.ts';
 import { lockstep, play, playAll, Scripted } from './support.ts';
 
-/** Machine with a word, and actors that write their name into a log, a step each. */
+/** A machine with a word, and actors that write their names to a log in each step. */
 function stage() {
   const m = new Machine();
   const word = m.segment('word', 1, () => 'word');
@@ -22,7 +22,7 @@ function stage() {
   return { m, word, log, writes };
 }
 
-/** An actor that takes two locks, one inside the other. */
+/** Actor that takes two locks, one inside the other. */
 const takes = (x: SpinLock, y: SpinLock) =>
   function* () {
     yield* x.lock();
@@ -32,14 +32,14 @@ const takes = (x: SpinLock, y: SpinLock) =>
   };
 
 describe('the ordinary schedule', () => {
-  it('runs each actor until it ends, in order', () => {
+  test('each actor runs until it ends, in order', () => {
     const { m, log, writes } = stage();
     expect(play(m, { a: writes('a', 3), b: writes('b', 2) })).toBe('finished');
     expect(log.join('')).toBe('aaabb');
     expect(m.now).toBe(5);
   });
 
-  it('leaves an actor that pauses for the next one, and comes back in rotation', () => {
+  test('an actor that pauses gives way to the next, and resumes in rotation', () => {
     const { m, word, log, writes } = stage();
     const pauses = (name: string) =>
       function* () {
@@ -52,7 +52,7 @@ describe('the ordinary schedule', () => {
     expect(log.join('')).toBe('bccababa');
   });
 
-  it('lets an actor that pauses go on when nobody else can', () => {
+  test('an actor that pauses continues when no other actor is enabled', () => {
     const { m, word } = stage();
     const ending = play(m, {
       *a() {
@@ -66,7 +66,7 @@ describe('the ordinary schedule', () => {
     expect([ending, m.now]).toEqual(['finished', 3]);
   });
 
-  it('finishes at once when no actor has a step', () => {
+  test('a run without any step finishes at once', () => {
     const { m } = stage();
     expect(play(m, {})).toBe('finished');
     expect(play(m, { *a() {} })).toBe('finished');
@@ -75,7 +75,7 @@ describe('the ordinary schedule', () => {
 });
 
 describe('a choice', () => {
-  it('switches to the n-th other enabled actor', () => {
+  test('choice n switches to the n-th other enabled actor', () => {
     const { m, log, writes } = stage();
     const script = new Scripted(2, 0, 1);
     play(m, { a: writes('a', 2), b: writes('b', 2), c: writes('c', 2) }, script);
@@ -84,7 +84,7 @@ describe('a choice', () => {
     expect(script.asked[1]).toMatchObject({ n: 3, actor: 2, at: 1 });
   });
 
-  it('is not asked for when only one actor can step', () => {
+  test('no choice is requested when only one actor is enabled', () => {
     const { m, word, writes } = stage();
     const script = new Scripted();
     play(
@@ -100,7 +100,7 @@ describe('a choice', () => {
     expect(script.asked).toEqual([]);
   });
 
-  it('passes over actors that cannot step', () => {
+  test('a choice skips actors that are not enabled', () => {
     const { m, word, log, writes } = stage();
     const blocked = function* () {
       yield* m.waitUntil(word, () => m.now >= 2);
@@ -110,13 +110,13 @@ describe('a choice', () => {
     expect(log.join('')).toBe('ccab');
   });
 
-  it('beyond the number of enabled actors is the ordinary one', () => {
+  test('a choice beyond the number of enabled actors is the ordinary one', () => {
     const { m, log, writes } = stage();
     play(m, { a: writes('a', 1), b: writes('b', 1) }, new Scripted(7));
     expect(log.join('')).toBe('ab');
   });
 
-  it('reaches every interleaving, and none twice', () => {
+  test('choices reach every interleaving, each once', () => {
     const { m, log, writes } = stage();
     const seen = new Set<string>();
     const count = playAll(m, { a: writes('a', 3), b: writes('b', 3) }, () =>
@@ -125,7 +125,7 @@ describe('a choice', () => {
     expect([count, seen.size]).toEqual([20, 20]);
   });
 
-  it('of an outcome names the step that asks', () => {
+  test('a choice of an outcome names the step that asks', () => {
     const { m, word } = stage();
     const asked: string[] = [];
     const choices: Choices = {
@@ -150,7 +150,7 @@ describe('a choice', () => {
 });
 
 describe('actors that start while a run is going on', () => {
-  it('take part from the next step', () => {
+  test('an actor that is spawned during a run takes part from the next step', () => {
     const { m, word, log, writes } = stage();
     play(m, {
       *a() {
@@ -164,7 +164,7 @@ describe('actors that start while a run is going on', () => {
     expect([m.now, m.actors[1]?.taken]).toEqual([4, 2]);
   });
 
-  it('may be started by an actor that has not stepped yet', () => {
+  test('an actor may spawn another before its own first step', () => {
     const { m, log, writes } = stage();
     play(m, {
       *a() {
@@ -176,7 +176,7 @@ describe('actors that start while a run is going on', () => {
 });
 
 describe('a run', () => {
-  it('ends with the step that breaks a rule', () => {
+  test('a run ends with the step that breaks a rule', () => {
     const { m, word, log, writes } = stage();
     const ending = play(m, {
       a: writes('a', 2),
@@ -191,7 +191,7 @@ describe('a run', () => {
     expect(m.violation).toEqual({ rule: 'X01', step: 2, actor: 1, expected: 'this', seen: 'that' });
   });
 
-  it('ends before its first step when an actor breaks a rule on the way there', () => {
+  test('a run ends before its first step when an actor breaks a rule before announcing it', () => {
     const { m } = stage();
     expect(
       play(m, {
@@ -203,7 +203,7 @@ describe('a run', () => {
     expect(m.now).toBe(0);
   });
 
-  it('of actors that wait for each other is a deadlock, and says who waits for what held by whom', () => {
+  test('actors that wait for each other deadlock; the report names actors, locks and holders', () => {
     const { m } = stage();
     const [first, second] = [new SpinLock(m, 'first'), new SpinLock(m, 'second')];
     m.seal();
@@ -228,7 +228,7 @@ describe('a run', () => {
     );
   });
 
-  it('of actors that give way to each other for ever is a livelock', () => {
+  test('actors that always give way to each other livelock', () => {
     const { m } = stage();
     const wants = [
       m.segment('a wants', 1, () => 'a wants'),
@@ -259,7 +259,7 @@ describe('a run', () => {
     expect(play(m, { a: cast.a }, undefined, 500)).toBe('finished');
   });
 
-  it('of actors that spin on each other with a spin hint is a livelock too', () => {
+  test('actors that spin on each other with a spin hint livelock', () => {
     const { m } = stage();
     const [x, y] = [m.segment('x', 1), m.segment('y', 1)];
     m.seal();
@@ -273,7 +273,7 @@ describe('a run', () => {
 });
 
 describe('the table of faults', () => {
-  it('has ids in order, each once, and says where each rule comes from', () => {
+  test('every H rule has an id in order, a source, an intent and a hint', () => {
     expect(FAULTS.map((rule) => rule.id)).toEqual([
       'H01',
       'H02',
@@ -285,7 +285,8 @@ describe('the table of faults', () => {
       'H08',
     ]);
     for (const rule of FAULTS) {
-      expect(rule.statement).toMatch(/\.$/);
+      for (const sentence of [rule.statement, rule.intent, rule.hint])
+        expect(sentence).toMatch(/^[A-Z].{20,158}\.$/);
       expect(rule.source).toContain('Documentation/');
     }
   });

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { BAD_UNLOCK, LIVELOCK } from '../../../spec/machine/faults.ts';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { RwLock } from '../../../spec/machine/rwlock.ts';
@@ -27,7 +27,7 @@ describe.each([
   ['fair', true],
   ['unfair', false],
 ] as const)('a %s rwlock', (_name, fair) => {
-  it('never lets a writer in with anybody else, and lets readers in together', () => {
+  test('a rwlock excludes a writer from all others, and admits readers together', () => {
     const { m, lock, word } = stage(fair);
     let together = 0;
     const check = () => {
@@ -54,7 +54,7 @@ describe.each([
     expect(together).toBeGreaterThan(20);
   });
 
-  it('ends in every schedule of a reader and two writers', () => {
+  test('a reader and two writers finish in every schedule', () => {
     const { m, reader, writer } = stage(fair);
     const runs = playAll(m, { a: reader, b: writer, c: writer }, (ending) =>
       expect(ending).toBe('finished'),
@@ -62,7 +62,7 @@ describe.each([
     expect(runs).toBe(fair ? 84 : 102);
   });
 
-  it('shows the holder that somebody waits, from when he has come until he is in', () => {
+  test("a rwlock is contended from an actor's arrival until it takes the lock", () => {
     const { m, lock, word } = stage(fair);
     const seen: boolean[] = [];
     play(m, {
@@ -84,7 +84,7 @@ describe.each([
     expect(seen).toEqual([false, true, false]);
   });
 
-  it('counts the read holds of an actor', () => {
+  test('a rwlock counts the read holds of an actor', () => {
     const { m, lock } = stage(fair);
     const held: boolean[] = [];
     expect(
@@ -102,7 +102,7 @@ describe.each([
     expect(held).toEqual([true, false, false]);
   });
 
-  it('taken for write by an actor that reads is a deadlock of that actor with itself', () => {
+  test('a reader that takes the lock for write deadlocks with itself', () => {
     const { m, lock } = stage(fair);
     expect(
       play(m, {
@@ -131,7 +131,7 @@ describe.each([
     ).toBe('deadlock');
   });
 
-  it('names every reader that a writer waits for', () => {
+  test('a deadlock report names every reader that a writer waits for', () => {
     const { m, lock, word } = stage(fair);
     const stuck = function* () {
       yield* lock.readLock();
@@ -149,7 +149,7 @@ describe.each([
     );
   });
 
-  it('released by an actor that does not hold it so is a bad unlock', () => {
+  test('an unlock in a mode that the actor does not hold is a bad unlock', () => {
     const { m, lock } = stage(fair);
     const cases = [
       [
@@ -183,17 +183,17 @@ describe.each([
       expect(play(m, { a })).toBe('violated');
       expect(m.violation).toMatchObject({
         rule: BAD_UNLOCK.id,
-        expected: `mmu_lock is released for ${mode} by an actor that holds it so`,
+        expected: `mmu_lock released for ${mode} by an actor that holds it for ${mode}`,
         seen: 'a releases it',
       });
     }
   });
 
-  it('does not wait in an atomic run', () => {
+  test('code that no actor runs cannot wait for a rwlock', () => {
     const { m, lock } = stage(fair);
     atomically(lock.writeLock());
     expect([lock.holds(-1), lock.holds(0)]).toEqual([true, false]);
-    expect(() => atomically(lock.readLock())).toThrow('would wait for ever');
+    expect(() => atomically(lock.readLock())).toThrow('cannot wait');
     m.reset();
     atomically(lock.readLock());
     expect(m.peek(lock.cell)).toBe(1);
@@ -201,7 +201,7 @@ describe.each([
   });
 });
 
-/** Two readers whose sections overlap for ever, until a writer has been in. */
+/** Two readers whose sections overlap without end, until a writer has held the lock. */
 function endlessReaders(fair: boolean) {
   const { m, lock, word } = stage(fair);
   const reads = function* () {
@@ -229,8 +229,8 @@ function endlessReaders(fair: boolean) {
 }
 
 /**
- * In which order a holder's three waiters get in, when they arrive as named; the choices then try
- * the last first.
+ * Order in which three actors that wait take the lock. They arrive as they are named; the choices
+ * then try the last one first.
  */
 function order(fair: boolean) {
   const { m, lock, word } = stage(fair);
@@ -275,45 +275,48 @@ function order(fair: boolean) {
 }
 
 describe('fairness', () => {
-  it('keeps new readers out while a writer waits', () => {
+  test('a fair rwlock keeps new readers out while a writer waits', () => {
     expect(endlessReaders(true)).toEqual({ ending: 'finished', rule: undefined });
   });
 
-  it('is what keeps a writer from starving', () => {
+  test('readers that overlap starve a writer of an unfair rwlock', () => {
     expect(endlessReaders(false)).toEqual({ ending: 'livelock', rule: LIVELOCK.id });
   });
 
-  it.each([
+  test.each([
     [true, 'first waiter first'],
     [false, 'first first waiter'],
-  ])('keeps a writer from overtaking those who wait: %s', (fair, expected) => {
-    const { m, lock, word } = stage(fair);
-    const log: string[] = [];
-    play(m, {
-      *first() {
-        for (let i = 0; i < 2; i++) {
+  ])(
+    'a writer that takes a rwlock again (fair: %s) and one that waits hold it in this order: %s',
+    (fair, expected) => {
+      const { m, lock, word } = stage(fair);
+      const log: string[] = [];
+      play(m, {
+        *first() {
+          for (let i = 0; i < 2; i++) {
+            yield* lock.writeLock();
+            log.push('first');
+            yield* m.relax(word);
+            yield* lock.writeUnlock();
+          }
+        },
+        *waiter() {
           yield* lock.writeLock();
-          log.push('first');
-          yield* m.relax(word);
+          log.push('waiter');
           yield* lock.writeUnlock();
-        }
-      },
-      *waiter() {
-        yield* lock.writeLock();
-        log.push('waiter');
-        yield* lock.writeUnlock();
-      },
-    });
-    expect(log.join(' ')).toBe(expected);
-  });
+        },
+      });
+      expect(log.join(' ')).toBe(expected);
+    },
+  );
 
-  it('serves those who wait in the order of their arrival', () => {
+  test('a fair rwlock serves its queue in order of arrival', () => {
     const { all, afterArrival } = order(true);
     expect(afterArrival).toBe('wrx');
     expect(all).toEqual(['rwx', 'rxw', 'wrx', 'wxr', 'xrw', 'xwr']);
   });
 
-  it('or not at all: in an unfair lock the schedule decides', () => {
+  test('an unfair rwlock serves its queue in the order of the schedule', () => {
     const { all, afterArrival } = order(false);
     expect(afterArrival).not.toBe('wrx');
     expect(all).toHaveLength(6);

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { BAD_UNLOCK, ENDED_HOLDING } from '../../../spec/machine/faults.ts';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { SpinLock } from '../../../spec/machine/spinlock.ts';
@@ -14,7 +14,7 @@ function stage() {
 }
 
 describe('a spinlock', () => {
-  it('makes what it protects atomic, where without it an update is lost', () => {
+  test('a spinlock protects an update that is lost without it', () => {
     const { m, lock, word } = stage();
     const adds = (locked: boolean) =>
       function* () {
@@ -34,7 +34,7 @@ describe('a spinlock', () => {
     expect(lost(true).lost).toBe(0);
   });
 
-  it('is held by one actor at a time, under any choices', () => {
+  test('a spinlock has one holder at a time, under any choices', () => {
     const { m, lock, word } = stage();
     const inside = function* () {
       yield* lock.lock();
@@ -45,7 +45,7 @@ describe('a spinlock', () => {
     expect(tally(m, { a: inside, b: inside, c: inside })).toEqual({ finished: 200 });
   });
 
-  it('taken twice by one actor is a deadlock of that actor with itself', () => {
+  test('an actor that takes a spinlock twice deadlocks with itself', () => {
     const { m, lock } = stage();
     expect(
       play(m, {
@@ -58,7 +58,7 @@ describe('a spinlock', () => {
     expect(m.violation?.seen).toBe('a waits for pages_lock, held by a');
   });
 
-  it('released while it is free is a bad unlock', () => {
+  test('an unlock of a free spinlock is a bad unlock', () => {
     const { m, lock } = stage();
     play(m, {
       *a() {
@@ -67,12 +67,12 @@ describe('a spinlock', () => {
     });
     expect(m.violation).toMatchObject({
       rule: BAD_UNLOCK.id,
-      expected: 'pages_lock is released by its holder, nobody',
-      seen: 'a releases it',
+      expected: 'pages_lock released by the actor that holds it',
+      seen: 'a releases it, and it is free',
     });
   });
 
-  it('released by another than its holder is a bad unlock', () => {
+  test('an unlock by an actor that is not the holder is a bad unlock', () => {
     const { m, lock, word } = stage();
     play(m, {
       *a() {
@@ -87,12 +87,12 @@ describe('a spinlock', () => {
     expect(m.violation).toMatchObject({
       rule: BAD_UNLOCK.id,
       actor: 1,
-      expected: 'pages_lock is released by its holder, a',
-      seen: 'b releases it',
+      expected: 'pages_lock released by the actor that holds it',
+      seen: 'b releases it, and a holds it',
     });
   });
 
-  it('still held by an actor that ends is reported', () => {
+  test('a spinlock that is held when its actor ends is reported', () => {
     const { m, lock } = stage();
     play(m, {
       *a() {
@@ -102,12 +102,12 @@ describe('a spinlock', () => {
     expect(m.violation).toMatchObject({
       rule: ENDED_HOLDING.id,
       actor: 0,
-      expected: 'a lets go before it ends',
+      expected: 'a releases what it holds before it ends',
       seen: 'it holds pages_lock',
     });
   });
 
-  it('is free again after a reset', () => {
+  test('a reset frees a spinlock', () => {
     const { m, lock } = stage();
     play(m, {
       *a() {
@@ -124,18 +124,18 @@ describe('a spinlock', () => {
     ).toBe('finished');
   });
 
-  it('works in an atomic run, and does not wait there', () => {
+  test('code that no actor runs can take a free spinlock, and cannot wait for one', () => {
     const { m, lock } = stage();
     atomically(lock.lock());
     expect(lock.holds(-1)).toBe(true);
-    expect(() => atomically(lock.lock())).toThrow('would wait for ever');
+    expect(() => atomically(lock.lock())).toThrow('cannot wait');
     atomically(lock.unlock());
     expect(m.peek(lock.cell)).toBe(0);
     atomically(lock.unlock());
     expect(m.violation).toMatchObject({
       rule: BAD_UNLOCK.id,
       actor: -1,
-      seen: 'nobody releases it',
+      seen: 'no actor releases it, and it is free',
     });
   });
 });

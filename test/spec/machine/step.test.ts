@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ORDINARY } from '../../../spec/machine/choices.ts';
 import {
   access,
@@ -21,7 +21,7 @@ import {
 const KINDS = [READ, WRITE, RMW, TRY, ACQUIRE, RELEASE, WAIT, PAUSE] as const;
 
 describe('an announced step', () => {
-  it('gives back its cell and kind', () => {
+  test('an access packs a cell and a kind, and both can be unpacked', () => {
     for (const kind of KINDS) {
       for (const cell of [0, 1, 63, 1 << 20, (1 << 28) - 1]) {
         expect([cellOf(access(cell, kind)), kindOf(access(cell, kind))]).toEqual([cell, kind]);
@@ -29,7 +29,7 @@ describe('an announced step', () => {
     }
   });
 
-  it('has a name for each kind', () => {
+  test('every kind of access has a name', () => {
     expect(KINDS.map((kind) => KIND_NAMES[kind])).toEqual([
       'read',
       'write',
@@ -42,7 +42,7 @@ describe('an announced step', () => {
     ]);
   });
 
-  it('commutes with another unless both touch one cell and one changes it', () => {
+  test('two accesses commute unless both are of one cell and one changes it', () => {
     for (const a of KINDS) {
       for (const b of KINDS) {
         expect(independent(access(1, a), access(2, b))).toBe(true);
@@ -53,7 +53,7 @@ describe('an announced step', () => {
 });
 
 describe('an atomic run', () => {
-  it('gives what the steps end with, having performed them all', () => {
+  test('atomically() performs all steps and returns their result', () => {
     const done: number[] = [];
     function* count(): Steps<string> {
       for (let i = 0; i < 3; i++) {
@@ -68,7 +68,7 @@ describe('an atomic run', () => {
 });
 
 describe('the ordinary choices', () => {
-  it('always take option 0', () => {
+  test('the ordinary choices always take option 0', () => {
     expect(ORDINARY.pick(5, 1, 2, 0)).toBe(0);
   });
 });

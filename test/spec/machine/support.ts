@@ -1,10 +1,10 @@
-/** What the tests of the machine share: small actors under several kinds of choices. */
+/** Runs of small actors under several kinds of choices, for the tests of the machine. */
 import { ORDINARY, SWITCH, type Choices, type What } from '../../../spec/machine/choices.ts';
 import type { Machine } from '../../../spec/machine/machine.ts';
 import { run, type Ending } from '../../../spec/machine/run.ts';
 import type { Steps } from '../../../spec/machine/step.ts';
 
-/** Pseudo-random choices: the same for the same seed. */
+/** Pseudo-random choices, determined by the seed. */
 export class Seeded implements Choices {
   private state: number;
 
@@ -20,7 +20,7 @@ export class Seeded implements Choices {
   }
 }
 
-/** The listed picks, then the ordinary ones; and what it was asked. */
+/** The listed picks, then ordinary ones. Records the requests for choices. */
 export class Scripted implements Choices {
   readonly asked: { n: number; actor: number; at: number; what: What }[] = [];
   private readonly picks: readonly number[];
@@ -35,17 +35,14 @@ export class Scripted implements Choices {
   }
 }
 
-/**
- * After each step the next actor in rotation that can step, so the second one begins; outcomes are
- * ordinary.
- */
+/** Switches to the next enabled actor after each step; the second one begins. Ordinary outcomes. */
 export const lockstep: Choices = {
   pick: (n, _actor, _at, what) => (what === SWITCH && n > 1 ? 1 : 0),
 };
 
 export type Cast = Record<string, () => Steps<void>>;
 
-/** One run of `cast` from the sealed state. */
+/** Runs `cast` once from the sealed state. */
 export function play(
   m: Machine,
   cast: Cast,
@@ -58,7 +55,7 @@ export function play(
   return run(m, maxSteps);
 }
 
-/** Runs `cast` under every sequence of choices, and tells how many there are. */
+/** Runs `cast` under every sequence of choices, and returns their number. */
 export function playAll(
   m: Machine,
   cast: Cast,
@@ -88,7 +85,7 @@ export function playAll(
   }
 }
 
-/** How often each ending (or the rule that was broken) comes up over `seeds` pseudo-random runs. */
+/** Number of `seeds` pseudo-random runs by their ending, or by the rule that they broke. */
 export function tally(
   m: Machine,
   cast: Cast,

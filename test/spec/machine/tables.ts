@@ -1,7 +1,4 @@
-/**
- * A small table format for the tests of TLB and walker: four entries a table, three levels,
- * allocated pages.
- */
+/** A small table format for the tests of TLB and walker: four entries a table, three levels. */
 import type { Machine } from '../../../spec/machine/machine.ts';
 import { Memory } from '../../../spec/machine/memory.ts';
 import { Pages, type PageRef } from '../../../spec/machine/pages.ts';
@@ -27,7 +24,7 @@ export const brokenEntry = (target: PageRef): number => leafEntry(target) | BROK
 export const span = (level: number): number => FANOUT ** level;
 export const index = (gfn: number, level: number): number => Math.floor(gfn / span(level)) % FANOUT;
 
-/** The format over pages of `pages`; `marks`: it has A and D bits. */
+/** The format over tables from `pages`, with A and D bits if `marks`. */
 export const format = (pages: Pages, marks: boolean): TableFormat => ({
   rootLevel: 2,
   leafLevel: 0,
@@ -41,7 +38,7 @@ export const format = (pages: Pages, marks: boolean): TableFormat => ({
   marked: (entry, _level, isWrite) => (marks ? entry | ACCESSED | (isWrite ? DIRTY : 0) : entry),
 });
 
-/** A machine's pages with a root, a table of each lower level for GFN 0, and a walker with its TLB. */
+/** Pages with a root, a table of each lower level for GFN 0, and a walker with its TLB. */
 export function tables(m: Machine, marks = false) {
   const pages = new Pages(new Memory(m, 12, FANOUT), 0, 12, {
     kinds: ['table', 'guest'],

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { atomically } from '../../../spec/machine/step.ts';
 import {
@@ -24,7 +24,7 @@ function stage(capacity = 4) {
 }
 
 describe('a cache of entries', () => {
-  it('finds an entry for every GFN that it maps, under its root only', () => {
+  test('a cache finds an entry for every GFN that it maps, under its root only', () => {
     const { cache } = stage();
     cache.put(ROOT, 21, 1, READ_ACCESS | EXECUTE_ACCESS, false, 77);
     for (let gfn = 0; gfn < 40; gfn++)
@@ -35,7 +35,7 @@ describe('a cache of entries', () => {
     expect(cache.isDirty(slot)).toBe(false);
   });
 
-  it('prefers the entry of the lowest level', () => {
+  test('a cache prefers the entry of the lowest level', () => {
     const { cache } = stage();
     cache.put(ROOT, 0, 1, ALL_ACCESS, false, 10);
     cache.put(ROOT, 0, 0, ALL_ACCESS, false, 11);
@@ -43,7 +43,7 @@ describe('a cache of entries', () => {
     expect([0, 1, 4].map((gfn) => cache.target(cache.find(ROOT, gfn)))).toEqual([11, 10, 12]);
   });
 
-  it('replaces the entry for the same range, and fills empty slots before it evicts', () => {
+  test('a cache replaces an entry for the same range, and fills empty slots before it evicts', () => {
     const { cache } = stage(2);
     cache.put(ROOT, 1, 0, READ_ACCESS, false, 10);
     cache.put(ROOT, 1, 0, WRITE_ACCESS, true, 11);
@@ -58,7 +58,7 @@ describe('a cache of entries', () => {
     expect(cache.pointsTo(12)).toBe(true);
   });
 
-  it('evicts in turn, the same way in every run', () => {
+  test('a full cache evicts its slots in turn, the same in every run', () => {
     const { m, cache } = stage(3);
     const fill = (): number[] => {
       m.reset();
@@ -69,7 +69,7 @@ describe('a cache of entries', () => {
     expect(fill()).toEqual([5, 6, 7]);
   });
 
-  it('drops what overlaps a range, of one root or of all', () => {
+  test('a cache drops the entries that overlap a range, of one root or of all', () => {
     const { cache } = stage(8);
     const fill = () => {
       for (const root of [ROOT, OTHER_ROOT]) {
@@ -98,7 +98,7 @@ describe('a cache of entries', () => {
     expect([left(OTHER_ROOT), cache.pointsTo(1)]).toEqual([[], false]);
   });
 
-  it('never finds more than was put, and after a flush of a range nothing of it', () => {
+  test('a cache finds only entries that were put and not flushed since', () => {
     const { cache } = stage();
     const random = new Seeded(5);
     const truth = new Map<number, number>();
@@ -122,7 +122,7 @@ describe('a cache of entries', () => {
     }
   });
 
-  it('names its cells, and is empty again after a reset', () => {
+  test('a cache names its cells, and a reset empties it', () => {
     const { m, cache } = stage();
     cache.put(ROOT, 1, 0, ALL_ACCESS, false, 1);
     m.reset();
@@ -135,7 +135,7 @@ describe('a cache of entries', () => {
   });
 });
 
-/** Three translations with their paging-structure entries, and one of another root. */
+/** TLB with three translations, their paging-structure entries, and one of another root. */
 const fillTlb = (tlb: Tlb) => {
   for (const gfn of [0, 1, 20]) {
     tlb.translations.put(ROOT, gfn, 0, ALL_ACCESS, false, 50 + gfn);
@@ -150,7 +150,7 @@ const leftIn = (tlb: Tlb) => ({
 });
 
 describe('a TLB', () => {
-  it('flushes everything, or everything of one root', () => {
+  test('a flush drops all entries, or those of one root', () => {
     const { m, tlb } = stage();
     fillTlb(tlb);
     atomically(tlb.flush({ root: ROOT }));
@@ -161,7 +161,7 @@ describe('a TLB', () => {
     expect([m.peek(tlb.cell), m.nameOf(tlb.cell)]).toEqual([2, 'tlb']);
   });
 
-  it('flushes translations and keeps the paging-structure entries when only leaves are meant', () => {
+  test('a leaf-only flush keeps the paging-structure entries', () => {
     const { tlb } = stage();
     fillTlb(tlb);
     atomically(tlb.flushRange(0, 1, { leavesOnly: true }));
@@ -170,7 +170,7 @@ describe('a TLB', () => {
     expect(leftIn(tlb)).toEqual({ pages: [], tables: [0, 1, 20], other: false });
   });
 
-  it('flushes a range with the paging-structure entries above it', () => {
+  test('a ranged flush drops the paging-structure entries above the range', () => {
     const { tlb } = stage();
     fillTlb(tlb);
     atomically(tlb.flushRange(0, 1, { root: ROOT }));

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { BAD_GUEST_ENTRY, ENDED_HOLDING } from '../../../spec/machine/faults.ts';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { atomically } from '../../../spec/machine/step.ts';
@@ -21,8 +21,8 @@ function stage(count = 1) {
   const word = m.segment('word', 2, (i) => `word ${i}`);
   m.seal();
   /**
-   * Runs its guest `rounds` times, a guest access each, and leaves when it notices an interrupt or
-   * after `steps`.
+   * Runs the guest `rounds` times; each time it makes up to `steps` accesses, until it notices an
+   * interrupt.
    */
   const guest = (v: Vcpu, rounds: number, steps = 3) =>
     function* () {
@@ -37,7 +37,7 @@ function stage(count = 1) {
 }
 
 describe('a vCPU', () => {
-  it('is outside the guest, in it, or told to leave it', () => {
+  test('a vCPU is outside the guest, in it, or exiting after a kick', () => {
     const { m, vcpu } = stage();
     const modes: number[] = [vcpu.mode()];
     play(m, {
@@ -53,7 +53,7 @@ describe('a vCPU', () => {
     expect(modes).toEqual([OUTSIDE_GUEST, IN_GUEST, EXITING_GUEST, OUTSIDE_GUEST]);
   });
 
-  it('that enters twice, or is taken out by another thread, breaks a rule', () => {
+  test('a vCPU that enters twice, or leaves by another thread, breaks H08', () => {
     const { m, vcpu, word } = stage();
     play(m, {
       *a() {
@@ -76,10 +76,14 @@ describe('a vCPU', () => {
         yield* vcpu.leave();
       },
     });
-    expect(m.violation).toMatchObject({ rule: BAD_GUEST_ENTRY.id, actor: 1, seen: 'b' });
+    expect(m.violation).toMatchObject({
+      rule: BAD_GUEST_ENTRY.id,
+      actor: 1,
+      seen: 'b makes it leave',
+    });
   });
 
-  it('left in the guest by a thread that ends is reported', () => {
+  test('a vCPU that is in the guest when its thread ends is reported', () => {
     const { m, vcpu } = stage();
     play(m, {
       *a() {
@@ -89,7 +93,7 @@ describe('a vCPU', () => {
     expect(m.violation).toMatchObject({ rule: ENDED_HOLDING.id, seen: 'it holds vcpu0' });
   });
 
-  it('takes the requests it asks for, and keeps the others', () => {
+  test('takeRequests() clears the wanted requests and keeps the others', () => {
     const { vcpu } = stage();
     atomically(vcpu.request(FLUSH));
     atomically(vcpu.request(OTHER));
@@ -97,7 +101,7 @@ describe('a vCPU', () => {
     expect([vcpu.requests(), atomically(vcpu.checkRequests())]).toEqual([OTHER, OTHER]);
   });
 
-  it('does not stay in the guest with a request pending', () => {
+  test('a vCPU with a pending request does not stay in the guest', () => {
     const { vcpu } = stage();
     atomically(vcpu.request(FLUSH));
     expect([atomically(vcpu.enterUnlessRequested()), vcpu.mode()]).toEqual([false, OUTSIDE_GUEST]);
@@ -105,14 +109,14 @@ describe('a vCPU', () => {
     expect([atomically(vcpu.enterUnlessRequested()), vcpu.mode()]).toEqual([true, IN_GUEST]);
   });
 
-  it('names its words', () => {
+  test("a vCPU's cells have names", () => {
     const { m, vcpu } = stage();
     expect([m.nameOf(vcpu.cell), m.nameOf(vcpu.cell + 1)]).toEqual(['vcpu0', 'vcpu0.requests']);
   });
 });
 
 describe('an interrupt', () => {
-  it("is noticed by the guest's next step, and taken by leaving", () => {
+  test('the guest notices an interrupt at its next step, and leaving takes it', () => {
     const { vcpu } = stage();
     atomically(vcpu.enter());
     expect(atomically(vcpu.notices())).toBe(false);
@@ -122,7 +126,7 @@ describe('an interrupt', () => {
     expect(vcpu.isInterrupted()).toBe(false);
   });
 
-  it('is taken by the host at once while the vCPU is outside', () => {
+  test('the host takes an interrupt at once while the vCPU is outside', () => {
     const { vcpu } = stage();
     atomically(vcpu.interrupt());
     atomically(vcpu.enter());
@@ -131,22 +135,22 @@ describe('an interrupt', () => {
 });
 
 describe('a kick', () => {
-  it('interrupts a guest, once, and leaves a vCPU that is outside alone', () => {
+  test('a kick interrupts a guest once, and does not affect a vCPU that is outside', () => {
     const { m, vcpu } = stage();
     atomically(vcpu.kick());
     expect(vcpu.isInterrupted()).toBe(false);
     atomically(vcpu.enter());
     atomically(vcpu.kick());
-    const told = m.peek(vcpu.cell + 2);
+    const sent = m.peek(vcpu.cell + 2);
     atomically(vcpu.kick());
     expect([vcpu.isInterrupted(), vcpu.mode(), m.peek(vcpu.cell + 2)]).toEqual([
       true,
       EXITING_GUEST,
-      told,
+      sent,
     ]);
   });
 
-  it('that waits returns only after the guest it found has left, in every schedule', () => {
+  test('kickAndWait() returns only after the vCPU has left the guest, in every schedule', () => {
     const { m, vcpu, guest } = stage();
     let found = 0;
     const runs = playAll(
@@ -167,7 +171,7 @@ describe('a kick', () => {
     expect(found).toBeLessThan(runs);
   });
 
-  it('without waiting does return while the guest is still there', () => {
+  test('kick() can return while the vCPU is still in the guest', () => {
     const { m, vcpu, guest } = stage();
     const modes = new Set<number>();
     playAll(
@@ -184,7 +188,7 @@ describe('a kick', () => {
     expect([...modes].toSorted()).toEqual([OUTSIDE_GUEST, EXITING_GUEST]);
   });
 
-  it('that waits is content with one exit, though the vCPU be back in the guest', () => {
+  test('kickAndWait() returns after one exit, even if the vCPU is in the guest again', () => {
     const { m, vcpu, word } = stage();
     let mode = -1;
     const ending = play(m, {
@@ -206,7 +210,7 @@ describe('a kick', () => {
     expect([ending, mode]).toEqual(['finished', IN_GUEST]);
   });
 
-  it('by several that wait ends for all of them', () => {
+  test('kickAndWait() returns for several actors at once', () => {
     const { m, vcpu, guest } = stage();
     const kicks = function* () {
       yield* vcpu.kickAndWait();
@@ -216,7 +220,7 @@ describe('a kick', () => {
     });
   });
 
-  it('that waits does so also for a vCPU that somebody else has kicked', () => {
+  test('kickAndWait() waits also for a vCPU that another actor has kicked', () => {
     const { m, vcpu, word } = stage();
     const log: string[] = [];
     play(m, {
@@ -235,7 +239,7 @@ describe('a kick', () => {
     expect(log).toEqual(['left', 'waited']);
   });
 
-  it('of a guest that notices nothing is a deadlock, and says who is in the guest', () => {
+  test('a kick of a guest that ignores interrupts deadlocks; the report names its thread', () => {
     const { m, vcpu, word } = stage();
     const ending = play(m, {
       *thread() {
@@ -254,8 +258,8 @@ describe('a kick', () => {
 });
 
 /**
- * The host clears `word` and makes every vCPU see it: no guest access after that may find the old
- * value.
+ * The host clears `word` and kicks every vCPU: no later guest access may use the old value. Counts
+ * those that do, and the runs.
  */
 function shootdown(check: 'mode first' | 'requests first') {
   const { m, vcpu, word } = stage();
@@ -295,15 +299,15 @@ function shootdown(check: 'mode first' | 'requests first') {
 }
 
 describe('the handshake of requests', () => {
-  it('leaves no vCPU with what was cached before', () => {
+  test('after requestAllAndWait() no vCPU uses a value that it cached before', () => {
     expect(shootdown('mode first').late).toBe(0);
   });
 
-  it('fails when the vCPU looks at its requests only before it enters', () => {
+  test('a vCPU that checks its requests only before it enters uses a stale value', () => {
     expect(shootdown('requests first').late).toBeGreaterThan(0);
   });
 
-  it('reaches all vCPUs, whether they are in the guest or not', () => {
+  test('requestAllAndWait() reaches all vCPUs, in the guest or not', () => {
     const { m, vcpus, guest, word } = stage(3);
     const cast = Object.fromEntries(vcpus.map((v, i) => [`thread${i}`, guest(v, 2)]));
     const counts = tally(m, {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { USE_AFTER_FREE } from '../../../spec/machine/faults.ts';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { Memory } from '../../../spec/machine/memory.ts';
@@ -57,7 +57,7 @@ function stage(marks = false) {
 }
 
 describe('a page walk', () => {
-  it('looks into the TLB, then reads an entry per level, each as a step', () => {
+  test('a walk looks up the TLB, then reads an entry per level, each in one step', () => {
     const { walker, page, stepsOf } = stage();
     expect(stepsOf(0)).toEqual([
       'read tlb',
@@ -68,14 +68,14 @@ describe('a page walk', () => {
     expect([walker.page, walker.level, walker.offset, walker.hit]).toEqual([page, 0, 0, false]);
   });
 
-  it('remembers the translation: the next one is a step', () => {
+  test('a cached translation takes one step', () => {
     const { walker, page, stepsOf } = stage();
     stepsOf(0);
     expect(stepsOf(0)).toEqual(['read tlb']);
     expect([walker.page, walker.hit]).toEqual([page, true]);
   });
 
-  it('starts from the deepest paging-structure entry that covers the GFN', () => {
+  test('a walk starts from the deepest paging-structure entry that covers the GFN', () => {
     const { m, stepsOf, translate } = stage();
     translate(0);
     m.seal();
@@ -86,7 +86,7 @@ describe('a page walk', () => {
     expect(stepsOf(16)).toEqual(['read tlb', 'read page 0 word 1']);
   });
 
-  it('ends at a leaf of any level, and tells which page of it the GFN is', () => {
+  test('a walk ends at a leaf of any level, and computes the page within it', () => {
     const { m, pages, middle, walker, page, translate } = stage();
     m.poke(pages.word(middle, 1), leafEntry(page));
     expect(translate(6)).toBe(TRANSLATED);
@@ -95,7 +95,7 @@ describe('a page walk', () => {
     expect([walker.hit, walker.offset]).toEqual([true, 3]);
   });
 
-  it('stops at what is not present, misconfigured or forbidden, at the level where that is', () => {
+  test('a walk stops at the level of an absent, misconfigured or forbidden entry', () => {
     const { m, pages, root, middle, last, page, walker, translate } = stage();
     m.poke(pages.word(middle, 1), brokenEntry(page));
     m.poke(pages.word(last, 1), leafEntry(page, READ_ACCESS));
@@ -126,7 +126,7 @@ describe('a page walk', () => {
     ]);
   });
 
-  it('grants what every level grants, also from the middle of the tree', () => {
+  test('a walk grants what every level permits, also when it starts below the root', () => {
     const { m, pages, root, middle, translate } = stage();
     m.poke(pages.word(root, 0), tableEntry(middle, READ_ACCESS | EXECUTE_ACCESS));
     expect(translate(0, EXECUTE_ACCESS)).toBe(TRANSLATED);
@@ -136,7 +136,7 @@ describe('a page walk', () => {
     expect(translate(1, WRITE_ACCESS)).toBe(FORBIDDEN);
   });
 
-  it('that faults makes the hardware forget what it had cached for the GFN', () => {
+  test('a walk that faults drops what is cached for the GFN', () => {
     const { m, tlb, entries, page, root, translate } = stage();
     m.poke(entries.last, leafEntry(page, READ_ACCESS));
     expect(translate(0, READ_ACCESS)).toBe(TRANSLATED);
@@ -148,7 +148,7 @@ describe('a page walk', () => {
 });
 
 describe('accessed and dirty bits', () => {
-  it('are set by an atomic step of their own, and not again', () => {
+  test('A and D bits are set in one atomic step, and only once', () => {
     const { m, entries, stepsOf } = stage(true);
     expect(stepsOf(0)).toEqual([
       'read tlb',
@@ -167,7 +167,7 @@ describe('accessed and dirty bits', () => {
     expect(stepsOf(0, RW)).toEqual(['read tlb']);
   });
 
-  it('are never set in an entry that somebody has changed in between', () => {
+  test('A and D bits are not set in an entry that has changed since the walk read it', () => {
     const { m, entries, walker, root } = stage(true);
     const ends = new Set<string>();
     playAll(
@@ -185,7 +185,7 @@ describe('accessed and dirty bits', () => {
     expect([...ends].toSorted()).toEqual(['absent', 'translated']);
   });
 
-  it('are lost to a plain write, and kept by an exchange', () => {
+  test('A plain write loses A and D bits, and an exchange returns them', () => {
     const { m, entries, walker, root, page } = stage(true);
     const lost = (atomic: boolean): number => {
       let count = 0;
@@ -196,7 +196,7 @@ describe('accessed and dirty bits', () => {
             yield* walker.translate(root, 0, RW);
           },
           *cpu() {
-            // takes away the permission to write
+            // clears the permission to write
             const old = yield* m.read(entries.last);
             const rest = old & ~WRITE_ACCESS;
             if (atomic) yield* m.cmpxchg(entries.last, old, rest);
@@ -215,10 +215,7 @@ describe('accessed and dirty bits', () => {
   });
 });
 
-/**
- * Unlinks and frees the last table after the hardware has walked through it, with or without
- * flushing it.
- */
+/** Unlinks and frees the last table after a walk through it, with or without a flush. */
 function freedTable(flush: 'nothing' | 'leaves' | 'all') {
   const { m, pages, entries, last, tlb, walker, root } = stage();
   const ending = play(m, {
@@ -235,7 +232,7 @@ function freedTable(flush: 'nothing' | 'leaves' | 'all') {
 }
 
 describe('stale translations', () => {
-  it('are used after the entry has changed, until they are flushed', () => {
+  test('a cached translation is used after its entry changed, until it is flushed', () => {
     const { m, entries, tlb, page, walker, translate } = stage();
     translate(0);
     m.poke(entries.last, 0);
@@ -244,7 +241,7 @@ describe('stale translations', () => {
     expect(translate(0)).toBe(ABSENT);
   });
 
-  it('reach a page that has been freed, unless the vCPU was made to flush before', () => {
+  test('a cached translation reaches a freed page unless the vCPU has flushed before', () => {
     const { m, pages, entries, tlb, page, walker, root } = stage();
     const vcpu = new Vcpu(m, 'vcpu');
     atomically(walker.translate(root, 0, READ_ACCESS));
@@ -275,19 +272,19 @@ describe('stale translations', () => {
     expect(rules(false)).toEqual([USE_AFTER_FREE.id, 'finished']);
   });
 
-  it('of the paging structure reach a table that has been freed', () => {
+  test('a cached paging-structure entry reaches a freed table', () => {
     expect(freedTable('nothing')).toMatchObject({ ending: 'violated', rule: USE_AFTER_FREE.id });
   });
 
-  it('of the paging structure survive a flush of leaves only', () => {
+  test('a paging-structure entry survives a leaf-only flush', () => {
     expect(freedTable('leaves')).toMatchObject({ ending: 'violated', rule: USE_AFTER_FREE.id });
   });
 
-  it('of the paging structure are gone after a flush of the range', () => {
+  test('a ranged flush drops the paging-structure entries of the range', () => {
     expect(freedTable('all')).toEqual({ ending: 'finished', rule: undefined, level: 1 });
   });
 
-  it('of a table in use again are seen as what they are, though the new table has an entry there', () => {
+  test('a walk through a table that was freed and reused is reported as a use after free', () => {
     const { m, pages, entries, last, walker, root, page } = stage();
     play(m, {
       *vcpu() {
@@ -307,7 +304,7 @@ describe('stale translations', () => {
 });
 
 describe('the walker over a Secure EPT', () => {
-  it('translates through mapped tables and permitting leaves only', () => {
+  test('a walk over the S-EPT translates only through mapped tables and permitting leaves', () => {
     const m = new Machine();
     const memory = new Memory(m, 32, 4);
     const geometry = new Geometry(2);
