@@ -118,7 +118,7 @@ export class TraceJudge {
       exercised: (vm) => {
         if (this.isAbout(vm)) tally.exercised++;
       },
-      unjudged: (why) => {
+      notJudged: (why) => {
         tally.notJudged.set(why, (tally.notJudged.get(why) ?? 0) + 1);
       },
       violated: ({ line, task, vm, text, unless = [] }, seen, causes = []) => {
@@ -208,7 +208,7 @@ export class TraceJudge {
 }
 
 const missingText = (names: readonly string[]): string =>
-  `no event ${names.join(', ')} in the trace`;
+  `no event ${[...new Set(names)].join(', ')} in the trace`;
 
 function sumOf(tallies: readonly RuleTally[]): RuleCount {
   const notJudged = new Map<string, number>();

@@ -40,9 +40,9 @@ describe('sept trace', () => {
       K20: SPTEs zapped under a valid root are flushed before mmu_lock is released; a notifier that spans
       several memslots may flush later, but before it returns.
       FILE
-        513  GFN 0x13a0 at level 1: 224d825 became 8000000000000000
-      ! 518  kw-527: lets go of mmu_lock, or ends the invalidation, and has not flushed since GFNs 0x13a0
-             up to 0x13a1 changed
+        513  GFN 0x13a0 at 4K: 224d825 became 8000000000000000
+      ! 518  kw-527: releases mmu_lock (or ends the invalidation) without a TLB flush after zapping GFNs
+             [0x13a0, 0x13a1)
              kw-527     [000] ...1.          514: wu: (_raw_write_unlock+0x4/0x30) lock=0xffff888102d16000
       "
     `);

@@ -1,13 +1,13 @@
 /** Rules about chains: an SPTE still has the value that was last written to it. */
 import type { EventName } from '../reader/event-table.ts';
 import type { BrokenChain, Change } from '../state/change.ts';
-import { FROZEN, hexOf, kindOf } from '../state/spte.ts';
+import { entryName, FROZEN, hexOf, kindOf } from '../state/spte.ts';
 import { PREFILLED } from '../state/table.ts';
 import { EXCLUSIVE } from '../state/task.ts';
 import type { World } from '../state/world.ts';
 import type { TraceRule } from './rule.ts';
 
-/** The events of those who write by themselves, where it could have been one of them. */
+/** Events of lockless writers, if the difference consists of bits that they write. */
 function lockless(world: World, { fromHi, fromLo, toHi, toLo }: BrokenChain): EventName[] {
   const layout = world.kernel?.layout;
   const theirs =
@@ -19,7 +19,7 @@ function lockless(world: World, { fromHi, fromLo, toHi, toLo }: BrokenChain): Ev
   ];
 }
 
-/** The rule that a broken chain is against. */
+/** Id of the rule that a broken chain violates. */
 function ruleOf(world: World, { fromHi, fromLo, level, known, mode, direct }: BrokenChain): string {
   const layout = world.kernel?.layout;
   if (known === PREFILLED) return 'K13';
@@ -28,9 +28,9 @@ function ruleOf(world: World, { fromHi, fromLo, level, known, mode, direct }: Br
 }
 
 /**
- * Events without which a broken chain may be none: those of who writes by himself; where tables
- * have no names, those of faults, which say in which table they are by being one; and of FROZEN,
- * which stays until its page is another table's, that of its becoming one.
+ * Events without which a broken chain proves nothing: those of lockless writers; `map`, if tables
+ * have no names, because only a fault shows which table it is in; `init_sp` after FROZEN, which
+ * stays until the page becomes another table.
  */
 const explaining = (world: World, b: BrokenChain): EventName[] => [
   ...lockless(world, b),
@@ -41,7 +41,8 @@ const explaining = (world: World, b: BrokenChain): EventName[] => [
       : []),
 ];
 
-export const broken = (id: string, premise: (c: Change) => boolean): TraceRule => ({
+/** Reports the broken chains that violate rule `id`; changes that satisfy `premise` exercise it. */
+export const brokenChainRule = (id: string, premise: (c: Change) => boolean): TraceRule => ({
   id,
   needs: ['chg'],
   watch: (world, report) => {
@@ -50,11 +51,10 @@ export const broken = (id: string, premise: (c: Change) => boolean): TraceRule =
     });
     world.listeners.chainBroken.push((b) => {
       if (ruleOf(world, b) !== id) return;
-      const gfn = b.table.gfnOf(b.index).toString(16);
       report.violated(
         { ...b, unless: explaining(world, b) },
-        `GFN 0x${gfn} at level ${b.level} was ${hexOf(b.toHi, b.toLo)}, ` +
-          `where ${hexOf(b.fromHi, b.fromLo)} was written last`,
+        `${entryName(b.table.gfnOf(b.index), b.level)} was ${hexOf(b.toHi, b.toLo)}, ` +
+          `but the last value written was ${hexOf(b.fromHi, b.fromLo)}`,
         b.fromLine === 0
           ? []
           : [{ line: b.fromLine, what: `${hexOf(b.fromHi, b.fromLo)} was written` }],

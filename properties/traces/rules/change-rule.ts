@@ -7,10 +7,10 @@ import type { World } from '../state/world.ts';
 import type { TraceReporter, TraceRule } from './rule.ts';
 
 /**
- * A rule about each change that `premise` holds for; `named` where it is about what tables are said
- * to be.
+ * Reports each change that satisfies `premise` and for which `wrong` returns a text. `named`: the
+ * rule depends on the place of the table, which `init_sp` shows if tables have names.
  */
-export function onChange(
+export function changeRule(
   id: string,
   premise: (c: Change) => boolean,
   wrong: (c: Change, layout: SpteLayout) => string | null,
@@ -29,5 +29,6 @@ export function onChange(
   return { id, needs: ['chg'], watch };
 }
 
-export const sameFrame = (c: Change): boolean =>
+/** The entry points to the same page before and after the change. */
+export const keepsFrame = (c: Change): boolean =>
   frameOf(c.oldHi, c.oldLo) === frameOf(c.newHi, c.newLo);

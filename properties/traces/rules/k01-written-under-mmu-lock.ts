@@ -1,8 +1,9 @@
+/** K1 in a trace: the lock that a task holds as it writes an SPTE, and what is written without. */
 import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
 import type { EventName } from '../reader/event-table.ts';
 import { valuesOf, type Change } from '../state/change.ts';
 import { has, LEAF } from '../state/spte.ts';
-import { EXCLUSIVE, SHARED, type Hold, type Mode } from '../state/task.ts';
+import { EXCLUSIVE, SHARED, type Hold, type Mode, type Task } from '../state/task.ts';
 import { isTracking } from '../state/tracking.ts';
 import type { World } from '../state/world.ts';
 import { LOCK_PAIRS, type TraceReporter, type TraceRule } from './rule.ts';
@@ -14,8 +15,8 @@ const ACQUIRED: Readonly<Record<Mode, EventName>> = { [SHARED]: 'rl_ret', [EXCLU
 const ages = (layout: SpteLayout, c: Change): boolean =>
   isTracking(layout, c.oldHi, c.oldLo, c.newHi, c.newLo);
 
-/** Which mode the change needs; null when none. */
-function needed(world: World, c: Change): Mode | null {
+/** Mode of mmu_lock that the change needs, or null. */
+function neededMode(world: World, c: Change): Mode | null {
   if (!c.direct) return c.mode;
   if (c.fast) return null;
   const layout = world.kernel?.layout;
@@ -27,10 +28,10 @@ function needed(world: World, c: Change): Mode | null {
 }
 
 function judgeLock(world: World, report: TraceReporter, c: Change): void {
-  const mode = needed(world, c);
+  const mode = neededMode(world, c);
   if (mode === null) return;
   if (!world.recordsLocksOf(c.task, c.vm)) {
-    report.unjudged(`no event of a lock is recorded for ${c.task.name}`);
+    report.notJudged(`no lock event is recorded for ${c.task.name}`);
     return;
   }
   report.exercised(c.vm);
@@ -40,47 +41,66 @@ function judgeLock(world: World, report: TraceReporter, c: Change): void {
   const held = hold === null ? 'without mmu_lock' : `with mmu_lock held for ${MODES[hold.mode]}`;
   report.violated(
     at,
-    `changed ${held}, and not with it held for ${MODES[mode]}: ${valuesOf(c)}`,
+    `changes an SPTE ${held}, which must be held for ${MODES[mode]}: ${valuesOf(c)}`,
     hold === null
       ? []
       : [{ line: hold.line, what: `${c.task.name} acquired mmu_lock for ${MODES[hold.mode]}` }],
   );
 }
 
-/**
- * What may be written without the lock: W by a fast page fault, where the MMU lets it; A taken by
- * aging.
- */
+/** Text for a change that is not allowed without the lock; null if it is allowed. */
+function whyNotLockless(c: Change, layout: SpteLayout): string | null {
+  if (c.oldKind !== LEAF || c.newKind !== LEAF)
+    return 'writes an entry that is not a leaf outside the handler of SPTE changes';
+  if (c.fast) {
+    return has(layout.mmuWritable, c.oldHi, c.oldLo) || !has(layout.writable, c.newHi, c.newLo)
+      ? null
+      : 'a fast page fault makes a leaf writable that is not MMU-writable';
+  }
+  const clearable = layout.accessed.lo | layout.writable.lo | layout.dirty.lo;
+  const onlyClears =
+    (c.newLo & ~c.oldLo) === 0 && ((c.oldLo ^ c.newLo) & ~clearable) === 0 && c.oldHi === c.newHi;
+  return onlyClears || ages(layout, c)
+    ? null
+    : 'changes more than A, D and W outside the handler of SPTE changes';
+}
+
+/** A fast page fault may set W of an MMU-writable leaf; aging and dirty logging clear A, D or W. */
 function judgeLockless(world: World, report: TraceReporter, c: Change): void {
   const layout = world.kernel?.layout;
   if (!c.direct || layout === undefined) return;
   report.exercised(c.vm);
-  if (c.oldKind !== LEAF || c.newKind !== LEAF) {
-    report.violated(c, `written past everything that keeps account of entries: ${valuesOf(c)}`);
-    return;
-  }
-  const taken = layout.accessed.lo | layout.writable.lo | layout.dirty.lo;
-  if (
-    !c.fast &&
-    (c.newLo & ~c.oldLo) === 0 &&
-    ((c.oldLo ^ c.newLo) & ~taken) === 0 &&
-    c.oldHi === c.newHi
-  )
-    return;
-  if (!c.fast && ages(layout, c)) return;
-  if (
-    c.fast &&
-    (has(layout.mmuWritable, c.oldHi, c.oldLo) || !has(layout.writable, c.newHi, c.newLo))
-  )
-    return;
-  report.violated(
-    c,
-    `${c.fast ? 'a fast page fault gave W, which is not its to give' : 'written without an account of it'}: ` +
-      valuesOf(c),
-  );
+  const what = whyNotLockless(c, layout);
+  if (what !== null) report.violated(c, `${what}: ${valuesOf(c)}`);
 }
 
-const K1: TraceRule = {
+/** Reports tasks that acquire mmu_lock while another task's hold excludes that. */
+function judgeExclusion(world: World, report: TraceReporter): (task: Task, hold: Hold) => void {
+  /** Holds for which this was reported: once for each is enough. */
+  const reported = new WeakSet<Hold>();
+  return (task, hold) => {
+    const vm = world.vms.get(hold.lock);
+    if (vm === undefined) return;
+    for (const other of world.holdersOf(hold.lock)) {
+      const theirs = other === task ? null : other.holdOn(hold.lock);
+      if (
+        theirs === null ||
+        (theirs.mode === SHARED && hold.mode === SHARED) ||
+        reported.has(theirs)
+      )
+        continue;
+      reported.add(theirs);
+      report.violated(
+        { line: hold.line, task, vm },
+        `acquires mmu_lock for ${MODES[hold.mode]} while ${other.name} holds it for ` +
+          MODES[theirs.mode],
+        [{ line: theirs.line, what: `${other.name} acquired mmu_lock` }],
+      );
+    }
+  };
+}
+
+const rule: TraceRule = {
   id: 'K1',
   needs: ['chg'],
   pairs: LOCK_PAIRS,
@@ -89,29 +109,8 @@ const K1: TraceRule = {
       judgeLock(world, report, c);
       judgeLockless(world, report, c);
     });
-    /** Holds that somebody else was seen inside of: once is enough. */
-    const disturbed = new WeakSet<Hold>();
-    // nobody else is inside while somebody holds it for write
-    world.listeners.acquired.push((task, hold) => {
-      const vm = world.vms.get(hold.lock);
-      if (vm === undefined) return;
-      for (const other of world.holdersOf(hold.lock)) {
-        const theirs = other === task ? null : other.holdOn(hold.lock);
-        if (
-          theirs === null ||
-          (theirs.mode === SHARED && hold.mode === SHARED) ||
-          disturbed.has(theirs)
-        )
-          continue;
-        disturbed.add(theirs);
-        report.violated(
-          { line: hold.line, task, vm },
-          `acquired mmu_lock for ${MODES[hold.mode]} while ${other.name} holds it for ${MODES[theirs.mode]}`,
-          [{ line: theirs.line, what: `${other.name} acquired it` }],
-        );
-      }
-    });
+    world.listeners.acquired.push(judgeExclusion(world, report));
   },
 };
 
-export default K1 satisfies TraceRule;
+export default rule;

@@ -1,7 +1,5 @@
+/** K2 in a trace: no write is lost between two changes under mmu_lock held for read. */
 import { EXCLUSIVE } from '../state/task.ts';
-import { broken } from './broken-chains.ts';
-import type { TraceRule } from './rule.ts';
+import { brokenChainRule } from './broken-chains.ts';
 
-const K2 = broken('K2', (c) => c.direct || c.mode !== EXCLUSIVE);
-
-export default K2 satisfies TraceRule;
+export default brokenChainRule('K2', (c) => c.direct || c.mode !== EXCLUSIVE);

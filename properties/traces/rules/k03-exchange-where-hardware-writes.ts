@@ -1,7 +1,5 @@
+/** K3 in a trace: no write is lost between two changes under mmu_lock held for write. */
 import { EXCLUSIVE } from '../state/task.ts';
-import { broken } from './broken-chains.ts';
-import type { TraceRule } from './rule.ts';
+import { brokenChainRule } from './broken-chains.ts';
 
-const K3 = broken('K3', (c) => c.mode === EXCLUSIVE);
-
-export default K3 satisfies TraceRule;
+export default brokenChainRule('K3', (c) => c.mode === EXCLUSIVE);

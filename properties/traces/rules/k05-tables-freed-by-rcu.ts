@@ -1,3 +1,4 @@
+/** K5 in a trace: when a table is freed, by which task, and whether it is freed at all. */
 import type { EventName } from '../reader/event-table.ts';
 import { valuesOf } from '../state/change.ts';
 import type { Table } from '../state/table.ts';
@@ -5,31 +6,34 @@ import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
 import type { Cause, TraceRule } from './rule.ts';
-import { at, BATCH, missesNone, nameOf, placeOf, removal } from './tables.ts';
+import { BATCH, hasEveryCallback, nameOf, placeOf, unlinkedAt, whereOf } from './tables.ts';
 
-/** Why a table may not be freed now; null when it may. */
+/** Why a table may not be freed now, with causes; null if it may. */
 function tooEarly(
   world: World,
   table: Table,
   task: Task,
 ): readonly [string, readonly Cause[]] | null {
-  if (table.life === 'freed') return ['is freed a second time', removal(table)];
+  if (table.life === 'freed') return ['is freed a second time', unlinkedAt(table)];
   if (table.life === 'linked' && !table.isRoot) {
     return [
       'is freed while an entry points to it',
-      [{ line: table.linkedLine, what: 'it was linked' }],
+      [{ line: table.linkedLine, what: 'the table was linked' }],
     ];
   }
   if (task.holds.length > 0)
-    return ['is freed by a task that holds a lock, not by an RCU callback', removal(table)];
+    return ['is freed by a task that holds a lock, not by an RCU callback', unlinkedAt(table)];
   if (world.locksArePreempted) return null;
   for (const reader of world.holdersOf(table.vm.id)) {
     const hold = reader.holdOn(table.vm.id);
     if (table.removedLine === 0 || hold === null || hold.line >= table.removedLine) continue;
-    const since = { line: hold.line, what: `${reader.name} acquired mmu_lock, and has it still` };
+    const since = {
+      line: hold.line,
+      what: `${reader.name} acquired mmu_lock, and still holds it`,
+    };
     return [
-      `is freed before ${reader.name} is through, which may have met it`,
-      [since, ...removal(table)],
+      `is freed although ${reader.name} has held mmu_lock since before it was unlinked`,
+      [since, ...unlinkedAt(table)],
     ];
   }
   return null;
@@ -47,7 +51,7 @@ const FREED: TraceRule = {
       report.exercised(table.vm);
       const why = tooEarly(world, table, task);
       if (why === null) return;
-      // a page that was freed may be a table again, of which that tells
+      // a page that was freed may have become a table again, which these events show
       const unless: EventName[] =
         table.life === 'freed' ? [world.kernel?.namesTables === true ? 'init_sp' : 'zap_pass'] : [];
       report.violated(
@@ -59,9 +63,9 @@ const FREED: TraceRule = {
     world.listeners.changing.push((c) => {
       if (c.table?.life !== 'freed' || c.fit === 'late') return;
       report.violated(
-        at(world, c),
-        `an entry of a table that was freed was written: ${valuesOf(c)}`,
-        removal(c.table),
+        whereOf(world, c),
+        `writes an entry of a table that was freed: ${valuesOf(c)}`,
+        unlinkedAt(c.table),
       );
     });
   },
@@ -89,15 +93,15 @@ const REUSED: TraceRule = {
         task,
         vm: table.vm,
         removed: table.removedLine,
-        seen: `the page of ${placeOf(table)} is used again, and no RCU callback freed it`,
+        seen: `the page of ${placeOf(table)} is reused, and no RCU callback freed it`,
       });
     });
     world.listeners.forgetting.push(() => reused.splice(0));
     world.listeners.ending.push(() => {
-      if (!missesNone(world)) return;
+      if (!hasEveryCallback(world)) return;
       for (const { seen, removed, ...where } of reused) {
         if (where.vm.frees === 0) continue;
-        report.violated(where, seen, [{ line: removed, what: 'it was unlinked' }]);
+        report.violated(where, seen, [{ line: removed, what: 'the table was unlinked' }]);
       }
     });
   },

@@ -1,11 +1,9 @@
+/** K8 in a trace: pages of leaves before and after a change. */
 import { LEAF } from '../state/spte.ts';
-import { onChange, sameFrame } from './change-rule.ts';
-import type { TraceRule } from './rule.ts';
+import { changeRule, keepsFrame } from './change-rule.ts';
 
-const K8 = onChange(
+export default changeRule(
   'K8',
   (c) => c.oldKind === LEAF && c.newKind === LEAF,
-  (c) => (sameFrame(c) ? null : 'a leaf became one of another page'),
+  (c) => (keepsFrame(c) ? null : 'a leaf becomes a leaf of another page'),
 );
-
-export default K8 satisfies TraceRule;

@@ -1,30 +1,31 @@
+/** K9 in a trace: changes between entries that are not present, and where MMIO comes from. */
 import { valuesOf } from '../state/change.ts';
 import { FROZEN, isPresent, MMIO } from '../state/spte.ts';
-import { onChange } from './change-rule.ts';
+import { changeRule } from './change-rule.ts';
 import type { TraceRule } from './rule.ts';
 
-const K9 = onChange(
+const NON_PRESENT = changeRule(
   'K9',
   (c) => !isPresent(c.oldKind) && !isPresent(c.newKind),
   (c) =>
     c.newKind === FROZEN || c.oldKind === MMIO || c.newKind === MMIO || c.oldKind === FROZEN
       ? null
-      : 'nothing became nothing',
+      : 'an empty entry is rewritten as empty',
 );
 
-/** Only a fault can find that there is no memory. */
-const K9_MMIO: TraceRule = {
+/** Only a fault can find that a GFN has no memslot. */
+const MMIO_BY_FAULT: TraceRule = {
   id: 'K9',
   needs: ['chg', 'map', 'map_ret'],
   watch: (world, report) => {
     world.listeners.changing.push((c) => {
       if (c.newKind !== MMIO || c.fit === 'late') return;
       report.exercised(c.vm);
-      // whose lock was not seen to be acquired may be in a fault since before
+      // a task without a hold may have begun its fault before the trace
       if (c.task.mapLine > 0 || c.task.holdOn(c.vm.id) === null) return;
-      report.violated(c, `an entry became MMIO, and no fault is being handled: ${valuesOf(c)}`);
+      report.violated(c, `an entry becomes MMIO outside a page fault: ${valuesOf(c)}`);
     });
   },
 };
 
-export default [K9, K9_MMIO] satisfies readonly TraceRule[];
+export default [NON_PRESENT, MMIO_BY_FAULT] satisfies readonly TraceRule[];

@@ -1,8 +1,9 @@
+/** K10 in a trace: which task changes a FROZEN entry. */
 import { valuesOf, type Change } from '../state/change.ts';
 import { FROZEN } from '../state/spte.ts';
 import type { Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
-import { broken } from './broken-chains.ts';
+import { brokenChainRule } from './broken-chains.ts';
 import type { TraceRule } from './rule.ts';
 
 const CHANGED: TraceRule = {
@@ -10,8 +11,8 @@ const CHANGED: TraceRule = {
   needs: ['chg'],
   watch: (world, report) => {
     /**
-     * Who froze entries of mirrors: they thaw them by a write that is traced, where direct roots
-     * have none.
+     * Tasks that froze entries of mirrors. Their writes that end FROZEN have an event; those in
+     * direct roots have none.
      */
     const owners = new WeakMap<Table, Map<number, Task>>();
     const isOwners = ({ table, index, task }: Change): boolean =>
@@ -20,13 +21,13 @@ const CHANGED: TraceRule = {
       if (c.newKind !== FROZEN && c.oldKind !== FROZEN) return;
       report.exercised(c.vm);
       if (c.oldKind === FROZEN && !isOwners(c))
-        report.violated(c, `a FROZEN entry was changed: ${valuesOf(c)}`);
+        report.violated(c, `changes a FROZEN entry: ${valuesOf(c)}`);
       if (c.newKind !== FROZEN || c.table?.mirror !== true) return;
       owners.set(c.table, (owners.get(c.table) ?? new Map<number, Task>()).set(c.index, c.task));
     });
   },
 };
 
-const BROKEN = broken('K10', () => false);
+const CHAIN = brokenChainRule('K10', () => false);
 
-export default [CHANGED, BROKEN] satisfies readonly TraceRule[];
+export default [CHANGED, CHAIN] satisfies readonly TraceRule[];

@@ -1,11 +1,16 @@
+/** K16 in a trace: entries of a table that is freed, and writes to a table that was unlinked. */
 import { valuesOf, type Change } from '../state/change.ts';
 import { FROZEN, hexOf, isPresent, kindOf } from '../state/spte.ts';
 import { KNOWN, UNKNOWN, type Table } from '../state/table.ts';
 import type { World } from '../state/world.ts';
+import { gfnText } from './gfns.ts';
 import type { TraceReporter, TraceRule } from './rule.ts';
-import { at, nameOf, removal } from './tables.ts';
+import { nameOf, unlinkedAt, whereOf } from './tables.ts';
 
-/** An entry that should not be as it is in a table that is freed; -1 when there is none. */
+/**
+ * Index of an entry that a table may not hold when it is freed, or -1: one that is present, or, if
+ * the table was unlinked under mmu_lock held for read, one that is not FROZEN.
+ */
 function leftOver(world: World, table: Table): number {
   const layout = world.kernel?.layout;
   if (layout === undefined) return -1;
@@ -18,20 +23,20 @@ function leftOver(world: World, table: Table): number {
   return -1;
 }
 
-/** A write to a table that was unlinked, by somebody who cannot have met it before. */
-function tooLate(world: World, report: TraceReporter, c: Change): void {
+/** Reports writes to an unlinked table by tasks that cannot have reached it before. */
+function judgeWrite(world: World, report: TraceReporter, c: Change): void {
   const { table } = c;
   if (table?.life !== 'removed' || c.newKind === FROZEN || c.direct || c.fit === 'late') return;
   const hold = c.task.holdOn(c.vm.id);
   if (table.removedShared && (hold === null || hold.line < table.removedLine)) return;
   report.violated(
-    at(world, c),
-    `an entry of a table that was unlinked was written: ${valuesOf(c)}`,
-    removal(table),
+    whereOf(world, c),
+    `writes an entry of a table that was unlinked: ${valuesOf(c)}`,
+    unlinkedAt(table),
   );
 }
 
-const K16: TraceRule = {
+const rule: TraceRule = {
   id: 'K16',
   needs: ['free_rcu'],
   watch: (world, report) => {
@@ -43,14 +48,14 @@ const K16: TraceRule = {
       const value = hexOf(table.hi[i] ?? 0, table.lo[i] ?? 0);
       report.violated(
         { line: world.e.line, task, vm: table.vm },
-        `${nameOf(table)} is freed with ${value} for GFN 0x${table.gfnOf(i).toString(16)}`,
-        [...removal(table), { line: table.lines[i] ?? 0, what: `${value} was written` }].filter(
+        `${nameOf(table)} is freed with ${value} for ${gfnText(table.gfnOf(i))}`,
+        [...unlinkedAt(table), { line: table.lines[i] ?? 0, what: `${value} was written` }].filter(
           ({ line }) => line > 0,
         ),
       );
     });
-    world.listeners.changing.push((c) => tooLate(world, report, c));
+    world.listeners.changing.push((c) => judgeWrite(world, report, c));
   },
 };
 
-export default K16 satisfies TraceRule;
+export default rule;

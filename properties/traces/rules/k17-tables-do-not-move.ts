@@ -1,11 +1,9 @@
+/** K17 in a trace: tables that an entry points to before and after a change. */
 import { TABLE } from '../state/spte.ts';
-import { onChange, sameFrame } from './change-rule.ts';
-import type { TraceRule } from './rule.ts';
+import { changeRule, keepsFrame } from './change-rule.ts';
 
-const K17 = onChange(
+export default changeRule(
   'K17',
   (c) => c.oldKind === TABLE,
-  (c) => (c.newKind !== TABLE || sameFrame(c) ? null : 'an entry came to point to another table'),
+  (c) => (c.newKind !== TABLE || keepsFrame(c) ? null : 'an entry is redirected to another table'),
 );
-
-export default K17 satisfies TraceRule;

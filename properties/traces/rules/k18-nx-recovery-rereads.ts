@@ -1,18 +1,19 @@
+/** K18 in a trace: which entry NX recovery zaps. */
 import { frameOfAddress, indexOfAddress } from '../state/addresses.ts';
 import { valuesOf } from '../state/change.ts';
 import { frameOf, FROZEN, TABLE } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
 import type { TraceRule } from './rule.ts';
 
+/** A table that is being recovered, and the entry that KVM expects to point to it. */
 interface Recovery {
   readonly line: number;
-  /** The table that is to be taken back, and the entry that it is reached through. */
   readonly frame: number;
   readonly parent: number;
   readonly index: number;
 }
 
-const K18: TraceRule = {
+const rule: TraceRule = {
   id: 'K18',
   needs: ['nxzap'],
   watch: (world, report) => {
@@ -33,30 +34,19 @@ const K18: TraceRule = {
       const recovery = recovering.get(c.task);
       if (recovery === undefined || c.table === null) return;
       const isMeant = c.table.frame === recovery.parent && c.index === recovery.index;
-      // what is below the table is frozen
+      // the tables below it are frozen as well
       if (!isMeant && (c.oldKind !== TABLE || c.newKind === FROZEN)) return;
       report.exercised(c.vm);
-      if (!isMeant) {
-        report.violated(
-          c,
-          `another entry than that of the table that is to be taken back: ${valuesOf(c)}`,
-          [
-            {
-              line: recovery.line,
-              what: `${c.task.name} takes back the table on page 0x${recovery.frame.toString(16)}`,
-            },
-          ],
-        );
-        return;
-      }
-      if (c.oldKind === TABLE && frameOf(c.oldHi, c.oldLo) === recovery.frame) return;
+      if (isMeant && c.oldKind === TABLE && frameOf(c.oldHi, c.oldLo) === recovery.frame) return;
       report.violated(
         c,
-        `the entry does not point to the table that is to be taken back: ${valuesOf(c)}`,
+        isMeant
+          ? `zaps an entry that does not point to the table to recover: ${valuesOf(c)}`
+          : `zaps another entry than that of the table to recover: ${valuesOf(c)}`,
         [
           {
             line: recovery.line,
-            what: `${c.task.name} takes back the table on page 0x${recovery.frame.toString(16)}`,
+            what: `${c.task.name} recovers the table on page 0x${recovery.frame.toString(16)}`,
           },
         ],
       );
@@ -64,4 +54,4 @@ const K18: TraceRule = {
   },
 };
 
-export default K18 satisfies TraceRule;
+export default rule;

@@ -1,17 +1,15 @@
+/** K19 in a trace: the bits of a leaf that permit writes agree. */
 import { has, LEAF } from '../state/spte.ts';
-import { onChange } from './change-rule.ts';
-import type { TraceRule } from './rule.ts';
+import { changeRule } from './change-rule.ts';
 
-const K19 = onChange(
+export default changeRule(
   'K19',
   (c) => c.newKind === LEAF,
   (c, { writable, mmuWritable, hostWritable }) => {
     if (has(writable, c.newHi, c.newLo) && !has(mmuWritable, c.newHi, c.newLo))
-      return 'W without MMU-writable';
+      return 'a leaf is writable, and not MMU-writable';
     return has(mmuWritable, c.newHi, c.newLo) && !has(hostWritable, c.newHi, c.newLo)
-      ? 'MMU-writable without host-writable'
+      ? 'a leaf is MMU-writable, and not host-writable'
       : null;
   },
 );
-
-export default K19 satisfies TraceRule;

@@ -1,18 +1,19 @@
+/** K20 in a trace: flushes after zaps, and vCPUs that run in the guest although KVM flushed. */
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
 import { flushRule } from './flush-rule.ts';
 import type { TraceReporter, TraceRule } from './rule.ts';
 
+/** A flush that has returned. */
 interface Flush {
   readonly begin: number;
   readonly by: Task;
 }
 
-/** What a vCPU's thread has done, by line; 0 for never. */
+/** Lines of a vCPU's last entry, its entry if it is in the guest, and its last flush; or 0. */
 interface Guest {
   entered: number;
-  /** It is in the guest since then, or 0. */
   inside: number;
   flushed: number;
 }
@@ -20,7 +21,7 @@ interface Guest {
 class Guests {
   private readonly guests = new Map<Task, Guest>();
   private readonly begun = new Map<Task, { readonly line: number; readonly vm: Vm }>();
-  /** The last one that has returned. */
+  /** Last flush of each VM that has returned. */
   private readonly done = new Map<Vm, Flush>();
   private readonly report: TraceReporter;
 
@@ -61,10 +62,10 @@ class Guests {
       if (guest.flushed < flush.begin) {
         this.report.violated(
           { line, task, vm: task.runs },
-          'a vCPU enters the guest with a TLB that was to be flushed',
+          'a vCPU enters the guest without the TLB flush that KVM requested',
           [
             { line: flush.begin, what: `${flush.by.name} flushes` },
-            { line: guest.entered, what: `${task.name} entered the guest` },
+            { line: guest.entered, what: `${task.name} entered the guest before` },
           ],
         );
       }
@@ -84,7 +85,7 @@ class Guests {
       if (inside >= begin) continue;
       this.report.violated(
         { line, task: by, vm },
-        `the flush has returned, and ${task.name} is still in the guest`,
+        `the flush returns while ${task.name} is still in the guest`,
         [
           { line: begin, what: `${by.name} flushes` },
           { line: inside, what: `${task.name} entered the guest` },
@@ -101,4 +102,4 @@ const GUESTS: TraceRule = {
   watch: (world, report) => new Guests(world, report),
 };
 
-export default [flushRule('K20'), GUESTS] satisfies readonly TraceRule[];
+export default [flushRule('K20', 'zapping'), GUESTS] satisfies readonly TraceRule[];

@@ -1,6 +1,8 @@
+/** K21 in a trace: the range of a flush and the GFNs that changed. */
+import { rangeText } from './gfns.ts';
 import type { TraceRule } from './rule.ts';
 
-const K21: TraceRule = {
+const rule: TraceRule = {
   id: 'K21',
   needs: ['flush_range', 'flush_range_ret'],
   watch: (_world, report, { flushes: { listeners } }) => {
@@ -8,12 +10,11 @@ const K21: TraceRule = {
     listeners.uncovered.push((flush, task, { line, text, start, end }) => {
       report.violated(
         { line, task, vm: flush.vm, text },
-        `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)} are flushed, and 0x${flush.start.toString(16)} up to ` +
-          `0x${flush.end.toString(16)} changed`,
+        `flushes ${rangeText({ start, end })}, which do not cover the changed ${rangeText(flush)}`,
         [{ line: flush.line, what: flush.what }],
       );
     });
   },
 };
 
-export default K21 satisfies TraceRule;
+export default rule;

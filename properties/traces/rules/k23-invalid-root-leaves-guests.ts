@@ -1,16 +1,19 @@
+/** K23 in a trace: vCPUs that enter or stay in the guest with an invalid root. */
 import { frameOfPhysical } from '../state/addresses.ts';
 import type { Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
-import { invalidation } from './roots.ts';
+import { invalidSince } from './roots.ts';
 import type { TraceRule } from './rule.ts';
 
 const ENTRIES: TraceRule = {
   id: 'K23',
   needs: ['kvm_entry', 'inval_roots', 'map', 'loadmmu'],
   watch: (world, report) => {
-    /** Roots that vCPUs use, and roots that whoever made them invalid has done with. */
+    /** Root that each vCPU uses. */
     const used = new Map<Task, Table>();
-    const making = new Map<Task, Table[]>();
+    /** Roots that each task makes invalid while it holds mmu_lock. */
+    const invalidating = new Map<Task, Table[]>();
+    /** Roots whose invalidation has ended, and where. */
     const settled = new Map<Table, number>();
     world.on(['map', 'fpf'], (e, task) => {
       const root = world.tables.get(frameOfPhysical(e.number('root')));
@@ -21,52 +24,52 @@ const ENTRIES: TraceRule = {
       used.delete(task);
     });
     world.on('inval_roots', (_, task) => {
-      making.set(task, task.vm?.roots.filter(({ invalid }) => invalid) ?? []);
+      invalidating.set(task, task.vm?.roots.filter(({ invalid }) => invalid) ?? []);
     });
     world.listeners.releasing.push((task, { lock }) => {
       if (lock !== task.vm?.id) return;
-      for (const root of making.get(task) ?? []) settled.set(root, world.e.line);
-      making.delete(task);
+      for (const root of invalidating.get(task) ?? []) settled.set(root, world.e.line);
+      invalidating.delete(task);
     });
     world.listeners.freeing.push((table) => settled.delete(table));
-    world.listeners.forgetting.push(() => [used, making, settled].forEach((map) => map.clear()));
+    world.listeners.forgetting.push(() =>
+      [used, invalidating, settled].forEach((map) => map.clear()),
+    );
     world.on('kvm_entry', (e, task) => {
       const root = used.get(task);
       if (root === undefined || !settled.has(root)) return;
       report.violated(
         { line: e.line, task, vm: root.vm },
-        'a vCPU enters the guest with a root that is invalid',
-        invalidation(root),
+        'a vCPU enters the guest with an invalid root',
+        invalidSince(root),
       );
     });
   },
 };
 
-/**
- * The other half of it: whoever makes roots invalid gets everybody out of the guest before he lets
- * go of mmu_lock.
- */
+/** A task that makes roots invalid kicks all vCPUs out of the guest before it drops mmu_lock. */
 const GUESTS: TraceRule = {
   id: 'K23',
   needs: ['kvm_entry', 'kvm_exit', 'inval_roots'],
   watch: (world, report) => {
-    /** Since when vCPUs are in the guest, and since when roots are made invalid. */
+    /** Line at which each vCPU entered the guest. */
     const inside = new Map<Task, number>();
-    const making = new Map<Task, number>();
+    /** Line at which each task began to make roots invalid. */
+    const invalidating = new Map<Task, number>();
     world.on('kvm_entry', ({ line }, task) => inside.set(task, line));
     world.on('kvm_exit', (_, task) => inside.delete(task));
-    world.on('inval_roots', ({ line }, task) => making.set(task, line));
-    world.listeners.forgetting.push(() => [inside, making].forEach((map) => map.clear()));
+    world.on('inval_roots', ({ line }, task) => invalidating.set(task, line));
+    world.listeners.forgetting.push(() => [inside, invalidating].forEach((map) => map.clear()));
     world.listeners.releasing.push((task, { lock }) => {
-      const since = making.get(task);
+      const since = invalidating.get(task);
       if (since === undefined || lock !== task.vm?.id) return;
-      making.delete(task);
+      invalidating.delete(task);
       report.exercised(task.vm);
       for (const [vcpu, entered] of inside) {
         if (vcpu.runs !== task.vm || entered >= since) continue;
         report.violated(
           { line: world.e.line, task, vm: task.vm },
-          `roots are invalid, and ${vcpu.name} is still in the guest`,
+          `releases mmu_lock with roots invalid while ${vcpu.name} is still in the guest`,
           [
             { line: since, what: `${task.name} makes roots invalid` },
             { line: entered, what: `${vcpu.name} entered the guest` },

@@ -1,33 +1,33 @@
+/** K24 in a trace: write-protection for the dirty log, its flushes, and huge leaves meanwhile. */
 import type { TraceEvent } from '../reader/event.ts';
-import { valuesOf } from '../state/change.ts';
 import { someLeaf } from '../state/leaves.ts';
 import { isYield } from '../state/locks.ts';
-import { has, hexOf, LEAF, LEAF_LEVEL, pagesAt } from '../state/spte.ts';
+import { entryName, has, hexOf, pagesAt } from '../state/spte.ts';
 import type { Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
 import { flushRule } from './flush-rule.ts';
-import type { Suspect } from './huge-leaves.ts';
+import { onHugeLeaf, suspectOf, type Suspect } from './huge-leaves.ts';
 import type { TraceReporter, TraceRule } from './rule.ts';
 
 const MASK_BITS = 32;
 
-/** Pages that are being write-protected. */
-interface Protecting {
+/** A range that a task write-protects. */
+interface Protection {
   readonly vm: Vm;
-  /** The address space; null where that is not told. */
+  /** Address space; null if the event does not show it. */
   readonly asId: number | null;
   readonly line: number;
   readonly start: number;
   readonly end: number;
-  /** Leaves below are left as they are, */
+  /** Leaves below this level keep their permission. */
   readonly minLevel: number;
-  /** and so are those whose bit is clear here; null when none is. */
+  /** Leaves of 4K whose bit is clear keep their permission; null if no leaf does. */
   readonly mask: readonly [low: number, high: number] | null;
 }
 
-const inMask = ({ mask, start }: Protecting, gfn: number): boolean => {
+const inMask = ({ mask, start }: Protection, gfn: number): boolean => {
   if (mask === null) return true;
   const bit = gfn - start;
   return (((bit < MASK_BITS ? mask[0] : mask[1]) >>> (bit % MASK_BITS)) & 1) !== 0;
@@ -35,22 +35,23 @@ const inMask = ({ mask, start }: Protecting, gfn: number): boolean => {
 
 const asIdOf = (e: TraceEvent): number | null => (e.has('as_id') ? e.number('as_id') : null);
 
-/** Looks for a leaf that was writable before the protection began and is so still. */
-function check(world: World, report: TraceReporter, task: Task, protecting: Protecting): void {
-  const { vm, start, end, line, minLevel } = protecting;
+/** Reports a leaf that was writable before the protection began, and still is. */
+function check(world: World, report: TraceReporter, task: Task, protection: Protection): void {
+  const { vm, start, end, line, minLevel } = protection;
   const layout = world.kernel?.layout;
   const spaces = new Set(vm.roots.map(({ asId }) => asId));
-  const asId = protecting.asId ?? (spaces.size === 1 ? vm.roots[0]?.asId : undefined);
+  const asId = protection.asId ?? (spaces.size === 1 ? vm.roots[0]?.asId : undefined);
   if (layout === undefined || asId === undefined) return;
   report.exercised(vm);
   const wrong = (table: Table, i: number): boolean => {
     const [hi, lo] = [table.hi[i] ?? 0, table.lo[i] ?? 0];
     if (table.level < minLevel || (table.lines[i] ?? 0) >= line || !has(layout.writable, hi, lo))
       return false;
-    if (table.level === 1 && !inMask(protecting, table.gfnOf(i))) return false;
+    if (table.level === 1 && !inMask(protection, table.gfnOf(i))) return false;
     report.violated(
       { line: world.e.line, task, vm },
-      `GFN 0x${table.gfnOf(i).toString(16)} at level ${table.level} is writable by ${hexOf(hi, lo)}, so that the log misses writes`,
+      `${entryName(table.gfnOf(i), table.level)} is still writable (${hexOf(hi, lo)}), so the ` +
+        'dirty log misses writes',
       [{ line, what: `${task.name} write-protects` }],
     );
     return true;
@@ -63,18 +64,18 @@ const PROTECTED: TraceRule = {
   id: 'K24',
   needs: ['chg', 'kvm_tdp_mmu_spte_changed'],
   watch: (world, report) => {
-    const protecting = new Map<Task, Protecting>();
+    const protections = new Map<Task, Protection>();
     const settle = (task: Task): void => {
-      const what = protecting.get(task);
-      if (what === undefined) return;
-      protecting.delete(task);
-      check(world, report, task, what);
+      const protection = protections.get(task);
+      if (protection === undefined) return;
+      protections.delete(task);
+      check(world, report, task, protection);
     };
     world.on('wrprot_slot', (e, task) => {
       settle(task);
       if (!e.has('n')) return;
       const [vm, start] = [world.vmOf(e, task), e.number('base')];
-      protecting.set(task, {
+      protections.set(task, {
         vm,
         asId: asIdOf(e),
         line: e.line,
@@ -88,7 +89,7 @@ const PROTECTED: TraceRule = {
       settle(task);
       if (e.has('wrprot') && e.low('wrprot') === 0) return;
       const [vm, start] = [world.vmOf(e, task), e.number('gfn')];
-      protecting.set(task, {
+      protections.set(task, {
         vm,
         asId: asIdOf(e),
         line: e.line,
@@ -98,15 +99,15 @@ const PROTECTED: TraceRule = {
         mask: [e.low('mask'), e.high('mask')],
       });
     });
-    // a walk that yields is not through
     world.on('flush_slot', (_, task) => settle(task));
     world.listeners.acquired.push((task, hold) => {
+      // a walk that yields has not ended
       if (!isYield(hold)) settle(task);
     });
     world.listeners.releasing.push((task) => {
-      if (protecting.get(task)?.mask != null) settle(task);
+      if (protections.get(task)?.mask != null) settle(task);
     });
-    world.listeners.forgetting.push(() => protecting.clear());
+    world.listeners.forgetting.push(() => protections.clear());
   },
 };
 
@@ -119,8 +120,9 @@ interface Logged {
 }
 
 /**
- * When logging ends the trace does not say: before large pages are made again, and large ones may
- * be mapped already. So one that is mapped was wrong if the log is read once more.
+ * While a slot is logged, no leaf above 4K becomes writable: the log would miss its writes. A trace
+ * does not show when logging ends, which may be before KVM recovers huge pages. So a huge leaf that
+ * a fault installs was wrong if the log is read again afterwards.
  */
 const HUGE: TraceRule = {
   id: 'K24',
@@ -145,34 +147,27 @@ const HUGE: TraceRule = {
     world.on('recover_slot', (e, task) => {
       drop(world.vmOf(e, task), e.number('base'), e.number('base') + e.number('n'));
     });
-    // a slot that is deleted is logged no more
+    // a zap outside a notifier deletes its slot, which ends logging
     world.on('zap_leafs', (e, task) => {
       const vm = world.vmOf(e, task);
       if (notifiers.of(vm, task) === undefined) drop(vm, e.number('start'), e.number('end'));
     });
     world.on(['inval_roots', 'zap_inval'], (e, task) => logged.delete(world.vmOf(e, task)));
-    // a root has a successor when it was made invalid
+    // a new root means that the one before was made invalid
     world.on('init_sp', (e, { vm }) => {
       if (vm !== null && e.number('sptep') === 0) logged.delete(vm);
     });
     world.listeners.forgetting.push(() => logged.clear());
-    world.listeners.changing.push((c) => {
-      const layout = world.kernel?.layout;
-      if (
-        layout === undefined ||
-        c.newKind !== LEAF ||
-        c.level === LEAF_LEVEL ||
-        c.task.mapLine === 0
-      )
-        return;
+    onHugeLeaf(world, (c, layout) => {
       if (!has(layout.writable, c.newHi, c.newLo)) return;
       const slot = of(c.vm).find(
         ({ start, end }) => c.gfn < end && c.gfn + pagesAt(c.level) > start,
       );
-      // which address space the slot is of is not told
+      // the events do not show the address space of the slot
       if (slot === undefined || new Set(c.vm.roots.map(({ asId }) => asId)).size !== 1) return;
-      const seen = `a page above level 1 became writable, while its writes are logged: ${valuesOf(c)}`;
-      slot.suspects.push({ line: c.line, text: world.e.text(), task: c.task, seen });
+      slot.suspects.push(
+        suspectOf(world, c, 'a huge leaf becomes writable while its slot is logged'),
+      );
     });
     world.on('cleardirty_pt', (e, task) => {
       const [vm, gfn] = [world.vmOf(e, task), e.number('gfn')];
@@ -186,4 +181,8 @@ const HUGE: TraceRule = {
   },
 };
 
-export default [flushRule('K24'), PROTECTED, HUGE] satisfies readonly TraceRule[];
+export default [
+  flushRule('K24', 'write-protecting'),
+  PROTECTED,
+  HUGE,
+] satisfies readonly TraceRule[];

@@ -1,4 +1,4 @@
+/** K25 in a trace: flushes after a huge page replaces a table. */
 import { flushRule } from './flush-rule.ts';
-import type { TraceRule } from './rule.ts';
 
-export default flushRule('K25') satisfies TraceRule;
+export default flushRule('K25', 'replacing a table of');

@@ -1,10 +1,11 @@
+/** K26 in a trace: entries of a root after all of it was zapped. */
 import { frameOfAddress } from '../state/addresses.ts';
 import type { Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
-import { entryText, present } from './roots.ts';
+import { entryText, presentEntry } from './roots.ts';
 import type { TraceRule } from './rule.ts';
 
-const K26: TraceRule = {
+const rule: TraceRule = {
   id: 'K26',
   needs: ['zap_root', 'zap_root_ret'],
   watch: (world, report) => {
@@ -18,16 +19,16 @@ const K26: TraceRule = {
       if (root === undefined) return;
       zapping.delete(task);
       report.exercised(root.vm);
-      const i = present(world, root);
-      // a root that is valid may be filled again
+      const i = presentEntry(world, root);
+      // faults may fill a valid root again
       if (i < 0 || (!root.invalid && !root.vm.dying)) return;
       report.violated(
         { line: e.line, task, vm: root.vm },
-        `all of a root was zapped, but it has ${entryText(root, i)}`,
+        `ends the zap of a root that still has ${entryText(root, i)}`,
         [{ line: root.lines[i] ?? 0, what: 'the entry was written' }],
       );
     });
   },
 };
 
-export default K26 satisfies TraceRule;
+export default rule;

@@ -1,7 +1,8 @@
+/** K31 in a trace: references of a root when one is put. */
 import { frameOfAddress } from '../state/addresses.ts';
 import type { TraceRule } from './rule.ts';
 
-const K31: TraceRule = {
+const rule: TraceRule = {
   id: 'K31',
   needs: ['put_root'],
   watch: (world, report) => {
@@ -11,15 +12,15 @@ const K31: TraceRule = {
       report.exercised(root.vm);
       const rc = e.low('rc');
       if (rc < 1)
-        report.violated({ line: e.line, task, vm: root.vm }, `a root is put with ${rc} references`);
+        report.violated({ line: e.line, task, vm: root.vm }, `puts a root with ${rc} references`);
       if (rc === 1 && !root.invalid) {
         report.violated(
           { line: e.line, task, vm: root.vm },
-          'the last reference of a root is put that is valid',
+          'puts the last reference of a valid root',
         );
       }
     });
   },
 };
 
-export default K31 satisfies TraceRule;
+export default rule;

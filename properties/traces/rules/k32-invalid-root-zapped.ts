@@ -1,25 +1,24 @@
+/** K32 in a trace: how roots become invalid, and what an invalid root holds when it goes. */
 import type { EventName } from '../reader/event-table.ts';
 import { frameOfAddress } from '../state/addresses.ts';
 import type { Table } from '../state/table.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
-import { entryText, invalidation, present } from './roots.ts';
+import { entryText, invalidSince, presentEntry } from './roots.ts';
 import { LOCK_PAIRS, type TraceRule, type Where } from './rule.ts';
 
-const INVALIDATED: TraceRule = {
+/** Roots become invalid under mmu_lock held for write, unless the VM is going down. */
+const LOCKED: TraceRule = {
   id: 'K32',
   needs: ['inval_roots', 'wl_ret'],
   pairs: LOCK_PAIRS,
   watch: (world, report) => {
-    /**
-     * Roots that were made invalid without the lock, which is right only where the VM does not live
-     * on.
-     */
+    /** VMs whose roots became invalid without the lock: a violation if the VM lives on. */
     const suspects = new Map<Vm, Where & { readonly runners: ReadonlySet<Task> }>();
-    const seen = 'roots are made invalid without mmu_lock held for write';
+    const seen = 'makes roots invalid without mmu_lock held for write';
     world.on('inval_roots', (e, task) => {
       const { vm } = task;
-      // where nothing runs any more nobody has to be kept out
+      // without running vCPUs the lock excludes nothing
       if (vm === null || vm.dying || vm.uninitialised > 0 || !world.recordsLocksOf(task, vm))
         return;
       report.exercised(vm);
@@ -32,7 +31,7 @@ const INVALIDATED: TraceRule = {
       suspects.delete(vm);
       if (suspect !== undefined) report.violated({ ...suspect, unless }, seen);
     };
-    // it lives on if a vCPU does; what is at the same address may be another one
+    // it lives on if one of its vCPUs has a fault; another VM may reuse the address
     world.on('map', (_, task) => {
       const { vm } = task;
       if (vm !== null && suspects.get(vm)?.runners.has(task) === true) settle(vm, []);
@@ -48,12 +47,12 @@ const INVALIDATED: TraceRule = {
     );
     world.on('zap_inval_ret', (e, task) => {
       for (const root of zapping.get(task) ?? []) {
-        const i = root.life === 'freed' ? -1 : present(world, root);
+        const i = root.life === 'freed' ? -1 : presentEntry(world, root);
         if (i < 0) continue;
         report.violated(
           { line: e.line, task, vm: root.vm },
-          `invalid roots are zapped, but one has ${entryText(root, i)}`,
-          invalidation(root),
+          `ends the zap of invalid roots, and one still has ${entryText(root, i)}`,
+          invalidSince(root),
         );
       }
       zapping.delete(task);
@@ -61,7 +60,7 @@ const INVALIDATED: TraceRule = {
   },
 };
 
-/** A root goes when it is empty. */
+/** A root is empty when its last reference goes. */
 const EMPTIED: TraceRule = {
   id: 'K32',
   needs: ['chg'],
@@ -70,27 +69,27 @@ const EMPTIED: TraceRule = {
       const root = world.tables.get(frameOfAddress(e.number('spt')));
       if (e.low('rc') !== 1 || root === undefined) return;
       report.exercised(root.vm);
-      const i = present(world, root);
+      const i = presentEntry(world, root);
       if (i < 0) return;
       report.violated(
         { line: e.line, task, vm: root.vm },
-        `the last reference of a root is put while it has ${entryText(root, i)}`,
-        invalidation(root),
+        `puts the last reference of a root that has ${entryText(root, i)}`,
+        invalidSince(root),
       );
     });
-    // where putting it is not told
+    // for traces without put_root
     world.listeners.freeing.push((root, task) => {
       if (!root.isRoot || root.life === 'freed') return;
       report.exercised(root.vm);
-      const i = present(world, root);
+      const i = presentEntry(world, root);
       if (i < 0) return;
       report.violated(
         { line: world.e.line, task, vm: root.vm },
-        `a root is freed with ${entryText(root, i)}`,
-        invalidation(root),
+        `frees a root that has ${entryText(root, i)}`,
+        invalidSince(root),
       );
     });
   },
 };
 
-export default [INVALIDATED, EMPTIED] satisfies readonly TraceRule[];
+export default [LOCKED, EMPTIED] satisfies readonly TraceRule[];

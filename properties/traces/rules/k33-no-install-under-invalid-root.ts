@@ -1,7 +1,9 @@
-import { invalidation } from './roots.ts';
+/** K33 in a trace: root of a fault that is about to install an SPTE. */
+import { gfnText } from './gfns.ts';
+import { invalidSince } from './roots.ts';
 import type { TraceRule } from './rule.ts';
 
-const K33: TraceRule = {
+const rule: TraceRule = {
   id: 'K33',
   needs: ['map'],
   watch: (world, report) => {
@@ -12,11 +14,11 @@ const K33: TraceRule = {
       if (!root.invalid) return;
       report.violated(
         { line: e.line, task, vm: root.vm },
-        `GFN 0x${e.number('gfn').toString(16)} is about to be mapped under a root that is invalid`,
-        invalidation(root),
+        `begins to map ${gfnText(e.number('gfn'))} under an invalid root`,
+        invalidSince(root),
       );
     });
   },
 };
 
-export default K33 satisfies TraceRule;
+export default rule;

@@ -1,19 +1,20 @@
+/** K34 in a trace: roots that vCPUs load, and what notifiers leave behind in invalid roots. */
 import { hashOfText } from '../reader/keys.ts';
 import { frameOfPhysical } from '../state/addresses.ts';
 import type { Task } from '../state/task.ts';
 import { nothingLeft } from './nothing-left.ts';
-import { invalidation } from './roots.ts';
+import { invalidSince } from './roots.ts';
 import type { TraceRule } from './rule.ts';
 
-const LOADED = hashOfText('kvm_mmu_load');
+const KVM_MMU_LOAD = hashOfText('kvm_mmu_load');
 
-const GIVEN: TraceRule = {
+const LOADED: TraceRule = {
   id: 'K34',
   needs: ['loadmmu', 'map'],
   watch: (world, report) => {
     const loaded = new Map<Task, number>();
     world.on('loadmmu', (e, task) => {
-      if (e.caller === LOADED) loaded.set(task, e.line);
+      if (e.caller === KVM_MMU_LOAD) loaded.set(task, e.line);
     });
     world.listeners.forgetting.push(() => loaded.clear());
     world.on(['map', 'fpf'], (e, task) => {
@@ -23,15 +24,14 @@ const GIVEN: TraceRule = {
       loaded.delete(task);
       report.exercised(root.vm);
       if (!root.invalid || root.invalidLine > at) return;
-      report.violated(
-        { line: e.line, task, vm: root.vm },
-        'a vCPU was given a root that is invalid',
-        [...invalidation(root), { line: at, what: `${task.name} loads a root` }],
-      );
+      report.violated({ line: e.line, task, vm: root.vm }, 'a vCPU loaded an invalid root', [
+        ...invalidSince(root),
+        { line: at, what: `${task.name} loads a root` },
+      ]);
     });
   },
 };
 
-const LEFT = nothingLeft('K34', ['inv_end'], true, ({ invalid }) => invalid);
+const INVALIDATED = nothingLeft('K34', ['inv_end'], true, ({ invalid }) => invalid);
 
-export default [GIVEN, LEFT] satisfies readonly TraceRule[];
+export default [LOADED, INVALIDATED] satisfies readonly TraceRule[];

@@ -1,17 +1,9 @@
+/** K35 in a trace: tables that are linked, or never freed, when the MMU of a VM is gone. */
 import type { Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { TraceRule } from './rule.ts';
-import { BATCH, missesNone, placeOf } from './tables.ts';
-
-interface Gone {
-  readonly vm: Vm;
-  readonly task: Task;
-  /** Where its root was freed. */
-  readonly line: number;
-  readonly text: string;
-  readonly tables: readonly Table[];
-}
+import { BATCH, hasEveryCallback, placeOf } from './tables.ts';
 
 const LINKED: TraceRule = {
   id: 'K35',
@@ -25,19 +17,28 @@ const LINKED: TraceRule = {
       if (linked === undefined) return;
       report.violated(
         { line: e.line, task, vm },
-        `the MMU is gone, and ${placeOf(linked)} is linked`,
-        [{ line: linked.linkedLine, what: 'it was linked' }],
+        `the MMU is gone, and ${placeOf(linked)} is still linked`,
+        [{ line: linked.linkedLine, what: 'the table was linked' }],
       );
     });
   },
 };
 
-/** A table that is never freed: known when its root is. */
-const LEAK: TraceRule = {
+/** Tables under a root that was freed, with the event of that. */
+interface FreedRoot {
+  readonly vm: Vm;
+  readonly task: Task;
+  readonly line: number;
+  readonly text: string;
+  readonly tables: readonly Table[];
+}
+
+/** A table has leaked if it is not freed by the time its root is. */
+const LEAKED: TraceRule = {
   id: 'K35',
   needs: ['chg', 'free_rcu'],
   watch: (world, report) => {
-    let gone: Gone[] = [];
+    let freed: FreedRoot[] = [];
     world.listeners.freeing.push((root, task) => {
       const { vm } = root;
       if (!root.isRoot || root.life === 'freed') return;
@@ -45,27 +46,27 @@ const LEAK: TraceRule = {
       const tables = [...vm.tables].filter(
         (table) => table.life === 'removed' && table.root === root,
       );
-      gone = gone.filter((each) => each.tables.some(({ life }) => life !== 'freed'));
+      freed = freed.filter((each) => each.tables.some(({ life }) => life !== 'freed'));
       if (tables.length > 0)
-        gone.push({ vm, task, line: world.e.line, text: world.e.text(), tables });
+        freed.push({ vm, task, line: world.e.line, text: world.e.text(), tables });
     });
     world.listeners.forgetting.push(() => {
-      gone = [];
+      freed = [];
     });
     world.listeners.ending.push(() => {
-      if (!missesNone(world)) return;
-      for (const { vm, task, line, text, tables } of gone) {
+      if (!hasEveryCallback(world)) return;
+      for (const { vm, task, line, text, tables } of freed) {
         const leaked =
           world.e.line - line < BATCH ? undefined : tables.find(({ life }) => life !== 'freed');
         if (leaked === undefined) continue;
         report.violated(
           { line, task, vm, text },
-          `the root is gone, and ${placeOf(leaked)} was never freed`,
-          [{ line: leaked.removedLine, what: 'it was unlinked' }],
+          `the root is freed, and ${placeOf(leaked)} never is`,
+          [{ line: leaked.removedLine, what: 'the table was unlinked' }],
         );
       }
     });
   },
 };
 
-export default [LINKED, LEAK] satisfies readonly TraceRule[];
+export default [LINKED, LEAKED] satisfies readonly TraceRule[];

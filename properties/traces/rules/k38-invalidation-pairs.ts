@@ -1,10 +1,11 @@
+/** K38 in a trace: numbers of invalidations, begun and ended, and the lock at their end. */
 import type { TraceEvent } from '../reader/event.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
-import { began, Sequence } from './invalidations.ts';
+import { invalidationCause, Sequence } from './invalidations.ts';
 import { LOCK_PAIRS, type TraceRule } from './rule.ts';
 
-const K38: TraceRule = {
+const rule: TraceRule = {
   id: 'K38',
   needs: ['inv_end', 'wl_ret'],
   pairs: LOCK_PAIRS,
@@ -17,32 +18,32 @@ const K38: TraceRule = {
       if (expected !== null && seq !== expected) {
         report.violated(
           { line: e.line, task, vm },
-          `the sequence number is ${seq}, where ${expected} invalidations have ended`,
+          `the sequence number is ${seq}, but ${expected} invalidations have ended`,
         );
       }
-      sequence.is(vm, seq);
+      sequence.set(vm, seq);
     });
     const count = (vm: Vm, task: Task, e: TraceEvent): void => {
-      const going = notifiers.activeIn(vm);
-      if (!e.has('inprog') || e.low('inprog') >= going.length) return;
+      const active = notifiers.activeIn(vm);
+      if (!e.has('inprog') || e.low('inprog') >= active.length) return;
       report.violated(
         { line: e.line, task, vm },
-        `${e.low('inprog')} invalidations are said to be going on, and ${going.length} are`,
-        going.map(began),
+        `KVM counts ${e.low('inprog')} active invalidations, but ${active.length} are active`,
+        active.map(invalidationCause),
       );
     };
     world.on('unmap_gfn_range', (e, task) => count(world.vmOf(e, task), task, e));
     notifiers.ending.push(({ vm, task }, e) => count(vm, task, e));
     world.on('inv_end', (e, task) => {
       const vm = world.vmOf(e, task);
-      sequence.is(vm, e.number('seq') + 1);
+      sequence.set(vm, e.number('seq') + 1);
       if (!world.recordsLocksOf(task, vm) || task.holdOn(vm.id)?.mode === EXCLUSIVE) return;
       report.violated(
         { line: e.line, task, vm },
-        'an invalidation ends without mmu_lock held for write',
+        'ends an invalidation without mmu_lock held for write',
       );
     });
   },
 };
 
-export default K38 satisfies TraceRule;
+export default rule;

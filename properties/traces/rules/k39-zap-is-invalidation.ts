@@ -1,5 +1,7 @@
+/** K39 in a trace: zaps and the invalidations that must count them. */
 import { isYield } from '../state/locks.ts';
 import type { Task } from '../state/task.ts';
+import { rangeText } from './gfns.ts';
 import type { TraceRule } from './rule.ts';
 
 const NOTIFIERS: TraceRule = {
@@ -13,16 +15,13 @@ const NOTIFIERS: TraceRule = {
       if (e.low('inprog') > 0) return;
       report.violated(
         { line: e.line, task, vm },
-        'a range is taken away while no invalidation counts as going on',
+        'unmaps a range while KVM counts no active invalidation',
       );
     });
   },
 };
 
-/**
- * The other half of it: a zap that no notifier asked for is an invalidation, too, of all that it
- * takes away.
- */
+/** A zap outside a notifier is an invalidation of all GFNs that it zaps. */
 const ZAPS: TraceRule = {
   id: 'K39',
   needs: ['zap_leafs', 'unmap_range', 'unmap_range_ret', 'inv_add'],
@@ -47,7 +46,7 @@ const ZAPS: TraceRule = {
       if (ranges.some((range) => range.start <= start && range.end >= end)) return;
       report.violated(
         { line: e.line, task, vm },
-        `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)} are zapped, and do not count as being invalidated`,
+        `zaps ${rangeText({ start, end })} outside an invalidation of that range`,
       );
     });
   },

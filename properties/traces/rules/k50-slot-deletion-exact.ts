@@ -1,24 +1,25 @@
+/** K50 in a trace: leaves of the mirror that the deletion of a memslot zaps, and leaves behind. */
 import { valuesOf, type Change } from '../state/change.ts';
 import { isPresent, LEAF, pagesAt } from '../state/spte.ts';
 import { nameOfKey } from '../tdx/td.ts';
-import { leafIn, onMirror } from './mirror.ts';
+import { mirrorLeafIn, onMirrorChange } from './mirror.ts';
 import type { TraceRule } from './rule.ts';
 
-/** A change that reaches out of a range. */
+/** The changed entry maps a GFN outside a range. */
 const isOutside = (c: Change, start: number, end: number): boolean =>
   c.gfn < start || c.gfn + pagesAt(c.level) > end;
 
-const K50: TraceRule = {
+const rule: TraceRule = {
   id: 'K50',
   needs: ['chg', 'slot', 'slot_ret'],
   watch: (world, report, { tds }) => {
-    onMirror(tds, (c, td) => {
+    onMirrorChange(tds, (c, td) => {
       if (c.oldKind !== LEAF || isPresent(c.newKind)) return;
       const slot = td.slots.find(({ task, over }) => task === c.task && !over);
       if (slot === undefined || !isOutside(c, slot.start, slot.end)) return;
       report.violated(
         c,
-        `a leaf of another memslot goes with the one that is deleted: ${valuesOf(c)}`,
+        `zaps a leaf of another memslot than the one being deleted: ${valuesOf(c)}`,
       );
     });
     world.on('slot_ret', (e, task) => {
@@ -26,15 +27,15 @@ const K50: TraceRule = {
         const slot = td.slots.findLast((each) => each.task === task);
         if (slot === undefined) continue;
         report.exercised(td.vm);
-        const left = leafIn(tds, td, slot.start, slot.end);
+        const left = mirrorLeafIn(tds, td, slot.start, slot.end);
         if (left === null) continue;
         report.violated(
           { line: e.line, task, vm: td.vm },
-          `the memslot is gone, and the mirror still maps ${nameOfKey(left)}`,
+          `ends the deletion of a memslot while the mirror still maps ${nameOfKey(left)}`,
         );
       }
     });
   },
 };
 
-export default K50 satisfies TraceRule;
+export default rule;

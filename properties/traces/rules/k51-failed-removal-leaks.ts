@@ -1,16 +1,17 @@
+/** K51 in a trace: pages that the host uses although the module did not remove them. */
 import { eventsOf, type TracedCall } from '../tdx/call.ts';
-import { hex, REMOVE, removed } from './removals.ts';
+import { hostUses, PAGE_REMOVE, removedFrames } from './removed-frames.ts';
 import type { TraceRule } from './rule.ts';
 
-const K51: TraceRule = {
+const rule: TraceRule = {
   id: 'K51',
-  needs: [...eventsOf(REMOVE), 'reset_page'],
+  needs: [...eventsOf(PAGE_REMOVE), 'reset_page'],
   watch: (world, report, { tds }) => {
     const failed = new Map<number, TracedCall>();
     tds.ended.push((td, _task, call) => {
-      if (call.name !== REMOVE || call.isBusy) return;
+      if (call.name !== PAGE_REMOVE || call.isBusy) return;
       if (!call.succeeded) report.exercised(td.vm);
-      for (const frame of removed(call))
+      for (const frame of removedFrames(call))
         if (call.succeeded) failed.delete(frame);
         else failed.set(frame, call);
     });
@@ -19,12 +20,12 @@ const K51: TraceRule = {
       if (call === undefined) return;
       report.violated(
         { line, task, vm: task.vm },
-        `the host uses page ${hex(frame)}, which the module did not let go of`,
-        [{ line: call.line, what: `${call.name}, which answered ${call.status}` }],
+        hostUses(frame, 'which the module still holds'),
+        [{ line: call.line, what: `${call.name} failed with ${call.status}` }],
       );
     });
     world.listeners.forgetting.push(() => failed.clear());
   },
 };
 
-export default K51 satisfies TraceRule;
+export default rule;

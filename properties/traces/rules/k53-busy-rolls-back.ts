@@ -1,29 +1,28 @@
+/** K53 in a trace: what a fault does with the entry whose call was refused as busy. */
 import { valuesOf } from '../state/change.ts';
 import { isPresent } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
 import type { TracedCall } from '../tdx/call.ts';
 import { keyOf, nameOfKey, type Key } from '../tdx/td.ts';
-import { ADDS, HOOKS, HOOKS_END, onMirror } from './mirror.ts';
+import { ADDS, HOOKS, HOOKS_END, onMirrorChange } from './mirror.ts';
 import type { TraceRule } from './rule.ts';
 
-const K53: TraceRule = {
+const rule: TraceRule = {
   id: 'K53',
   needs: ['chg', 'tdh_mem_page_aug', 'tdh_mem_page_aug_ret'],
   watch: (world, report, { tds }) => {
-    /**
-     * By task: the call that was refused, and the entry that the task has changed ahead of its
-     * call.
-     */
+    /** Call of each task that was refused. */
     const refused = new Map<Task, TracedCall>();
+    /** Entry that each task changed before its call. */
     const changed = new Map<Task, Key>();
-    const over = (line: number, task: Task): void => {
+    const endFault = (line: number, task: Task): void => {
       const call = refused.get(task);
       refused.delete(task);
       if (call === undefined || changed.get(task) !== call.key) return;
       report.violated(
         { line, task, vm: task.vm },
-        `the fault is over, and ${nameOfKey(call.key)} was not put back in the mirror`,
-        [{ line: call.line, what: `${call.name} was refused` }],
+        `ends the fault without restoring ${nameOfKey(call.key)} in the mirror`,
+        [{ line: call.line, what: `${call.name} was refused as busy` }],
       );
     };
     tds.ended.push((_td, task, call) => {
@@ -41,23 +40,25 @@ const K53: TraceRule = {
       if (e.low('ret') !== 0) return;
       report.violated(
         { line: e.line, task, vm: task.vm },
-        `${call.name} was refused, and KVM goes on as if it were done`,
+        `continues as if ${call.name} had succeeded, which was refused as busy`,
         [{ line: call.line, what: 'the call' }],
       );
     });
-    onMirror(tds, (c) => {
+    onMirrorChange(tds, (c) => {
       const key = keyOf(c.gfn, c.level);
       const call = refused.get(c.task);
       if (call?.key === key && isPresent(c.newKind)) {
-        report.violated(c, `it becomes present after ${call.name} was refused: ${valuesOf(c)}`, [
-          { line: call.line, what: 'the call' },
-        ]);
+        report.violated(
+          c,
+          `makes an entry present after ${call.name} was refused as busy: ${valuesOf(c)}`,
+          [{ line: call.line, what: 'the call' }],
+        );
       }
       if (isPresent(c.newKind)) changed.set(c.task, key);
       else if (changed.get(c.task) === key) changed.delete(c.task);
     });
     world.on(['tdp_fault', 'tdx_handle_exit_ret', 'kvm_entry'], (e, task) => {
-      if (refused.size > 0) over(e.line, task);
+      if (refused.size > 0) endFault(e.line, task);
     });
     world.listeners.forgetting.push(() => {
       refused.clear();
@@ -66,4 +67,4 @@ const K53: TraceRule = {
   },
 };
 
-export default K53 satisfies TraceRule;
+export default rule;

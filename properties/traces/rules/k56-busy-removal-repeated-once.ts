@@ -1,11 +1,12 @@
+/** K56 in a trace: how a call of a removal is repeated after the module refused it as busy. */
 import type { CallName } from '../reader/event-table.ts';
 import type { Task } from '../state/task.ts';
 import { eventsOf, type TracedCall } from '../tdx/call.ts';
 import { LOCK_MODE_PAIRS } from '../tdx/follow.ts';
-import { REMOVE } from './removals.ts';
+import { PAGE_REMOVE } from './removed-frames.ts';
 import type { TraceRule } from './rule.ts';
 
-/** Calls that may not be given up: they take away what the mirror has given up already. */
+/** Calls that must succeed, because the mirror has already changed. */
 const MUST_SUCCEED: ReadonlySet<CallName> = new Set([
   'tdh_mem_range_block',
   'tdh_mem_track',
@@ -16,9 +17,13 @@ const MUST_SUCCEED: ReadonlySet<CallName> = new Set([
   'tdh_mem_page_promote',
 ]);
 
-const K56: TraceRule = {
+const rule: TraceRule = {
   id: 'K56',
-  needs: [...eventsOf('tdh_mem_range_block'), ...eventsOf('tdh_mem_track'), ...eventsOf(REMOVE)],
+  needs: [
+    ...eventsOf('tdh_mem_range_block'),
+    ...eventsOf('tdh_mem_track'),
+    ...eventsOf(PAGE_REMOVE),
+  ],
   pairs: [...LOCK_MODE_PAIRS, ['kvm_entry', 'kvm_exit'], ['bar', 'unbar']],
   watch: (world, report, { tds }) => {
     const refused = new Map<Task, TracedCall>();
@@ -29,11 +34,11 @@ const K56: TraceRule = {
     tds.began.push((td, task, call) => {
       if (!isSecond(task, call)) return;
       report.exercised(td.vm);
-      const causes = [{ line: refused.get(task)?.line ?? 0, what: 'it was refused' }];
+      const causes = [{ line: refused.get(task)?.line ?? 0, what: 'it was refused as busy' }];
       if (td.barred === null) {
         report.violated(
           { line: call.line, task, vm: td.vm, unless: ['bar'] },
-          `${call.name} is tried again, and entries are not barred`,
+          `repeats ${call.name} without barring vCPUs from the guest`,
           causes,
         );
       }
@@ -41,8 +46,8 @@ const K56: TraceRule = {
       if (inside !== undefined) {
         report.violated(
           { line: call.line, task, vm: td.vm },
-          `${call.name} is tried again, and ${inside[0].name} is inside`,
-          [...causes, { line: inside[1], what: 'it entered' }],
+          `repeats ${call.name} while ${inside[0].name} is in the guest`,
+          [...causes, { line: inside[1], what: 'the vCPU entered the guest' }],
         );
       }
     });
@@ -50,13 +55,14 @@ const K56: TraceRule = {
       if (!MUST_SUCCEED.has(call.name)) return;
       const where = { line: world.e.line, task, vm: td.vm };
       if (call.isBusy && isSecond(task, call)) {
-        report.violated(where, `${call.name} was refused again`, [
+        report.violated(where, `${call.name} was refused as busy again`, [
           { line: refused.get(task)?.line ?? 0, what: 'the first time' },
         ]);
       } else if (call.isBusy && !tds.mayWrite(td, task)) {
         report.violated(
           where,
-          `${call.name} was refused, and who has to get others out does not hold mmu_lock for write`,
+          `${call.name} was refused as busy, and its caller cannot kick vCPUs: it does not hold ` +
+            'mmu_lock for write',
         );
       }
       if (call.isBusy) refused.set(task, call);
@@ -67,7 +73,7 @@ const K56: TraceRule = {
       if (td?.barred?.task !== task) return;
       report.violated(
         { line: world.e.line, task, vm: td.vm },
-        'mmu_lock is released, and entries are still barred',
+        'releases mmu_lock while vCPUs are barred from the guest',
         [{ line: td.barred.line, what: 'they were barred' }],
       );
     });
@@ -75,4 +81,4 @@ const K56: TraceRule = {
   },
 };
 
-export default K56 satisfies TraceRule;
+export default rule;

@@ -1,16 +1,17 @@
+/** K57 in a trace: exits that a vCPU handles, and its entries between them. */
 import type { Task } from '../state/task.ts';
 import type { TraceRule } from './rule.ts';
-import { BUSY } from './vcpu-entries.ts';
+import { isBusyEntry } from './vcpu-entries.ts';
 
-const K57: TraceRule = {
+const rule: TraceRule = {
   id: 'K57',
   needs: ['kvm_exit', 'tdx_handle_exit'],
   watch: (world, report) => {
-    /** Where tasks handled an exit, and have had none since. */
+    /** Line at which each task handled an exit, until its next exit. */
     const handled = new Map<Task, number>();
     let isRefused = false;
     world.on('tdh_vp_enter_ret', (e) => {
-      isRefused = e.high('status') === BUSY;
+      isRefused = isBusyEntry(e);
     });
     world.on('kvm_exit', (_, task) => {
       if (!isRefused) handled.delete(task);
@@ -23,7 +24,7 @@ const K57: TraceRule = {
       if (before === undefined) return;
       report.violated(
         { line: e.line, task, vm: task.runs },
-        'an exit is handled a second time: the vCPU was not inside since',
+        'handles an exit again without having entered the guest',
         [{ line: before, what: 'the first time' }],
       );
     });
@@ -31,4 +32,4 @@ const K57: TraceRule = {
   },
 };
 
-export default K57 satisfies TraceRule;
+export default rule;

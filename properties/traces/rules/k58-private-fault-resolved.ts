@@ -1,7 +1,9 @@
+/** K58 in a trace: what the handler of a private fault leaves behind, and when it retries. */
 import { isPresent, LEAF } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
 import { mirrorAt, type Td } from '../tdx/td.ts';
-import { covers, onMirror } from './mirror.ts';
+import { gfnText } from './gfns.ts';
+import { covers, onMirrorChange } from './mirror.ts';
 import type { TraceRule } from './rule.ts';
 
 /** A fault that is being handled. */
@@ -9,12 +11,12 @@ interface Fault {
   readonly gfn: number;
   readonly line: number;
   resolved: boolean;
-  /** Something else wants the vCPU. */
+  /** A pending event or signal wants the vCPU. */
   wanted: boolean;
 }
 
-/** A fault that was left as it was: where that was told. */
-interface Left {
+/** A fault whose handler returned to the guest without resolving it, and the event of that. */
+interface Unresolved {
   readonly fault: Fault;
   readonly td: Td;
   readonly task: Task;
@@ -25,27 +27,27 @@ interface Left {
 const isSlotGoing = (td: Td, gfn: number): boolean =>
   td.slots.some(({ start, end }) => gfn >= start && gfn < end);
 
-const K58: TraceRule = {
+const rule: TraceRule = {
   id: 'K58',
   needs: ['chg', 'tdp_fault', 'tdx_handle_exit', 'tdx_handle_exit_ret', 'has_events_ret'],
   watch: (world, report, { tds }) => {
     const faults = new Map<Task, Fault>();
     /**
-     * A memslot that goes is marked first, which faults see, and told of when all that saw it
-     * otherwise are over.
+     * A fault may see that its memslot is being deleted before an event shows the deletion, which
+     * waits for the faults that did not see it. So a violation is reported later.
      */
-    let left: Left[] = [];
-    const close = ({ fault, td, ...where }: Left): void => {
+    let unresolved: Unresolved[] = [];
+    const close = ({ fault, td, ...where }: Unresolved): void => {
       report.violated(
         { ...where, vm: td.vm, unless: ['slot', 'request'] },
-        `the vCPU goes back to the guest, and GFN 0x${fault.gfn.toString(16)} is not mapped: the same fault is ahead of it`,
+        `re-enters the guest with ${gfnText(fault.gfn)} unmapped, so the same fault follows`,
         [{ line: fault.line, what: 'the fault' }],
       );
     };
     world.on('slot', () => {
-      left = left.filter(({ td, fault }) => !isSlotGoing(td, fault.gfn));
+      unresolved = unresolved.filter(({ td, fault }) => !isSlotGoing(td, fault.gfn));
     });
-    world.listeners.ending.push(() => left.forEach(close));
+    world.listeners.ending.push(() => unresolved.forEach(close));
     world.on('tdx_handle_exit', (_, task) => faults.delete(task));
     world.on('tdp_fault', (e, task) => {
       const td = tds.of(world.vmOf(e, task));
@@ -62,7 +64,7 @@ const K58: TraceRule = {
       } else if (fault.wanted) {
         report.violated(
           { line: e.line, task, vm: td.vm },
-          'the fault is taken once more, and something else wants the vCPU',
+          'retries the fault although a pending event or signal wants the vCPU',
           [{ line: fault.line, what: 'the first time' }],
         );
       }
@@ -71,12 +73,12 @@ const K58: TraceRule = {
       const fault = faults.get(task);
       if (fault !== undefined && e.low('ret') !== 0) fault.wanted = true;
     });
-    onMirror(tds, (c) => {
+    onMirrorChange(tds, (c) => {
       if (c.newKind !== LEAF) return;
       for (const fault of faults.values()) if (covers(c, fault.gfn)) fault.resolved = true;
-      // the slot was there
-      for (const each of left) if (covers(c, each.fault.gfn)) close(each);
-      left = left.filter(({ fault }) => !covers(c, fault.gfn));
+      // a new mapping shows that the memslot was not being deleted
+      for (const each of unresolved) if (covers(c, each.fault.gfn)) close(each);
+      unresolved = unresolved.filter(({ fault }) => !covers(c, fault.gfn));
     });
     world.on('tdx_handle_exit_ret', (e, task) => {
       const fault = faults.get(task);
@@ -92,13 +94,13 @@ const K58: TraceRule = {
         isSlotGoing(td, fault.gfn)
       )
         return;
-      left.push({ fault, td, task, line: e.line, text: e.text() });
+      unresolved.push({ fault, td, task, line: e.line, text: e.text() });
     });
     world.listeners.forgetting.push(() => {
       faults.clear();
-      left = [];
+      unresolved = [];
     });
   },
 };
 
-export default K58 satisfies TraceRule;
+export default rule;

@@ -1,3 +1,4 @@
+/** K62 in a trace: order of the calls that take a TD down. */
 import {
   FLUSHVP_NOT_DONE,
   TD_ASSOCIATED_PAGES_EXIST,
@@ -7,56 +8,56 @@ import type { CallName } from '../reader/event-table.ts';
 import { eventsOf } from '../tdx/call.ts';
 import type { Tds } from '../tdx/follow.ts';
 import { nameOfKey, type Td } from '../tdx/td.ts';
-import { leafIn } from './mirror.ts';
+import { mirrorLeafIn } from './mirror.ts';
 import type { TraceRule } from './rule.ts';
 
-/** What each call at a TD's end needs from the ones before it; null when that is there. */
-const MISSING: readonly (readonly [
+/**
+ * Calls of the teardown, with a check of what must come before and the calls that do that. A check
+ * returns what is wrong, or null.
+ */
+const PRECONDITIONS: readonly (readonly [
   RegExp,
   (tds: Tds, td: Td) => string | null,
   ...by: CallName[],
 ])[] = [
-  [/^tdh_mem_/, (_, td) => (td.isFlushed ? 'and VPFLUSHDONE has ended that' : null)],
+  [/^tdh_mem_/, (_, td) => (td.isFlushed ? 'after tdh_mng_vpflushdone' : null)],
   [
     /^tdh_mng_vpflushdone$/,
     (tds, td) => {
-      const leaf = leafIn(tds, td, 0, Number.MAX_SAFE_INTEGER);
-      return leaf === null ? null : `and the mirror still maps ${nameOfKey(leaf)}`;
+      const leaf = mirrorLeafIn(tds, td, 0, Number.MAX_SAFE_INTEGER);
+      return leaf === null ? null : `while the mirror still maps ${nameOfKey(leaf)}`;
     },
   ],
   [
     /^tdh_mng_key_freeid$/,
-    (_, td) => (td.isWrittenBack ? null : 'and caches were not written back since VPFLUSHDONE'),
+    (_, td) => (td.isWrittenBack ? null : 'before tdh_phymem_cache_wb has written caches back'),
     'tdh_phymem_cache_wb',
   ],
   [
     /^tdh_phymem_page_reclaim$/,
-    (_, td) => (td.isFreed ? null : 'and the HKID is not free: lines of the page may be dirty'),
+    (_, td) =>
+      td.isFreed ? null : 'before the HKID is free: lines of the page in a cache may be dirty',
     'tdh_mng_key_freeid',
   ],
 ];
 
-/** Answers that say that something should have come before. */
+/** Statuses by which the module says that a call came too early. */
 const TOO_EARLY: readonly (readonly [CallName, Status, string])[] = [
   ['tdh_mng_vpflushdone', FLUSHVP_NOT_DONE, 'a vCPU is still associated with a processor'],
-  [
-    'tdh_phymem_page_reclaim',
-    TD_ASSOCIATED_PAGES_EXIST,
-    'the TDR is to come back, and the TD has other pages',
-  ],
+  ['tdh_phymem_page_reclaim', TD_ASSOCIATED_PAGES_EXIST, 'it is the TDR, and other pages remain'],
 ];
 
-const K62: TraceRule = {
+const rule: TraceRule = {
   id: 'K62',
   needs: eventsOf('tdh_mng_vpflushdone'),
   watch: (_, report, { tds }) => {
     tds.began.push((td, task, call) => {
-      for (const [name, missing, ...by] of MISSING) {
+      for (const [name, check, ...by] of PRECONDITIONS) {
         if (!name.test(call.name) || !td.isSeenFromStart) continue;
         report.exercised(td.vm);
-        const what = missing(tds, td);
+        const what = check(tds, td);
         const where = { line: call.line, task, vm: td.vm, unless: by.flatMap(eventsOf) };
-        if (what !== null) report.violated(where, `${call.name} is called, ${what}`);
+        if (what !== null) report.violated(where, `calls ${call.name} ${what}`);
       }
     });
     tds.ended.push((td, task, call) => {
@@ -70,4 +71,4 @@ const K62: TraceRule = {
   },
 };
 
-export default K62 satisfies TraceRule;
+export default rule;

@@ -1,3 +1,4 @@
+/** K65 in a trace: lock and preparation of a split, and large pages that stay blocked. */
 import { GPA_RANGE_NOT_BLOCKED, TLB_TRACKING_NOT_DONE } from '../../../spec/tdx/status.ts';
 import { eventsOf } from '../tdx/call.ts';
 import { LOCK_MODE_PAIRS } from '../tdx/follow.ts';
@@ -5,7 +6,7 @@ import { nameOfKey } from '../tdx/td.ts';
 import { DEMOTE, watchBlocked } from './resizes.ts';
 import type { TraceRule } from './rule.ts';
 
-const K65: TraceRule = {
+const rule: TraceRule = {
   id: 'K65',
   needs: eventsOf(DEMOTE),
   pairs: LOCK_MODE_PAIRS,
@@ -16,7 +17,7 @@ const K65: TraceRule = {
       if (tds.mayWrite(td, task)) return;
       report.violated(
         { line: call.line, task, vm: td.vm },
-        `${nameOfKey(call.key)} is split, and mmu_lock is not held for write`,
+        `splits ${nameOfKey(call.key)} without mmu_lock held for write`,
       );
     });
     tds.ended.push((td, task, call) => {
@@ -27,11 +28,13 @@ const K65: TraceRule = {
         return;
       report.violated(
         { line: world.e.line, task, vm: td.vm },
-        `${nameOfKey(call.key)} is split, and is not blocked, or a vCPU is inside since before`,
+        call.is(GPA_RANGE_NOT_BLOCKED)
+          ? `splits ${nameOfKey(call.key)} without blocking it`
+          : `splits ${nameOfKey(call.key)} while a vCPU is in the guest since before tdh_mem_track`,
       );
     });
-    watchBlocked(tds, report, 'leaf', 'page');
+    watchBlocked(tds, report, 'leaf');
   },
 };
 
-export default K65 satisfies TraceRule;
+export default rule;

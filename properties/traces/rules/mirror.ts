@@ -7,31 +7,35 @@ import type { Task } from '../state/task.ts';
 import type { Tds } from '../tdx/follow.ts';
 import { keyOf, type Entry, type Key, type Td } from '../tdx/td.ts';
 
-/** Calls that make an entry present. */
+/** Calls that make an entry of the Secure EPT present. */
 export const ADDS: ReadonlySet<CallName> = new Set([
   'tdh_mem_sept_add',
   'tdh_mem_page_aug',
   'tdh_mem_page_add',
 ]);
 
-/** KVM's hook: one since 7.2, two before. */
+/** KVM's hooks that make such a call: one hook since 7.2, two before. */
 export const HOOKS = ['tdx_sept_set_private_spte', 'tdx_sept_link_private_spt'] as const;
 
+/** Returns of the hooks. */
 export const HOOKS_END = [
   'tdx_sept_set_private_spte_ret',
   'tdx_sept_link_private_spt_ret',
 ] as const;
 
-/** Tells of changes of mirrors. */
-export function onMirror(tds: Tds, listener: (c: Change, td: Td) => void): void {
+/** Why a rule is not judged that compares the mirror with the Secure EPT. */
+export const ENTRY_UNKNOWN = 'the trace does not show what the Secure EPT held at its start';
+
+/** Calls `listener` for each change of a mirror that is not reported late. */
+export function onMirrorChange(tds: Tds, listener: (c: Change, td: Td) => void): void {
   tds.world.listeners.changing.push((c) => {
     if (c.table?.mirror === true && c.fit !== 'late') listener(c, tds.of(c.vm));
   });
 }
 
 /**
- * Follows for which entry of the mirror each task is in KVM's hook: it is FROZEN meanwhile, or
- * mmu_lock is its own.
+ * Entry of the mirror for which each task is in a hook of KVM. Meanwhile the entry is FROZEN, or
+ * the task holds mmu_lock for write.
  */
 export function followHooks({ world }: Tds): ReadonlyMap<Task, Key> {
   const inHook = new Map<Task, Key>();
@@ -41,22 +45,19 @@ export function followHooks({ world }: Tds): ReadonlyMap<Task, Key> {
   return inHook;
 }
 
-/** Does the Secure EPT have what the mirror is to say? */
+/** The entry of the Secure EPT holds what the change writes to the mirror. */
 export function agrees(c: Change, { holds, frame, blockedIn }: Entry): boolean {
   if (blockedIn >= 0) return false;
   if (c.newKind === TABLE) return holds === 'table';
   return holds === 'leaf' && (frame < 0 || frame === frameOf(c.newHi, c.newLo));
 }
 
-/** GFNs that a change of the mirror is about. */
+/** The changed entry maps `gfn`. */
 export const covers = (c: Change, gfn: number): boolean =>
   gfn >= c.gfn && gfn < c.gfn + pagesAt(c.level);
 
-/**
- * A leaf of the mirror in a range, or null. What a split has filled in, and nobody wrote since, is
- * not looked at.
- */
-export function leafIn({ world }: Tds, td: Td, start: number, end: number): Key | null {
+/** A leaf of the mirror in a range, or null. Leaves that only a split filled in do not count. */
+export function mirrorLeafIn({ world }: Tds, td: Td, start: number, end: number): Key | null {
   const layout = world.kernel?.layout;
   if (layout === undefined) return null;
   for (const table of td.vm.tables) {

@@ -5,22 +5,20 @@ import { hexOf } from '../state/spte.ts';
 import type { Table } from '../state/table.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
-import { began } from './invalidations.ts';
+import { gfnText, rangeText } from './gfns.ts';
+import { invalidationCause } from './invalidations.ts';
 import type { TraceRule } from './rule.ts';
 
-const rangeText = ({ start, end }: Range): string =>
-  `GFNs 0x${start.toString(16)} up to 0x${end.toString(16)}`;
-
 /**
- * Roots that a range is about: those of the address spaces that were walked, or of the only one
- * that there is. Where no event tells of the whole range, a walk that was not done is not known,
- * and it is those that were.
+ * Roots that an invalidated range concerns: those of the address spaces that were walked, or the
+ * only address space. A kernel whose tables have no names reports walks and not the whole range, so
+ * that a missing walk does not show: there, the roots that were walked.
  */
 function rootsFor(world: World, vm: Vm, { asIds, sps }: Range): Table[] {
   if (world.kernel?.namesTables !== true) {
     const named = new Set(vm.rootsBySp.values());
     const others = vm.roots.filter((root) => !named.has(root));
-    // an address that nothing was found under yet is that of the only root without one
+    // an address under which no entry was seen yet belongs to the only root without an address
     return [...sps].flatMap((sp) => vm.rootsBySp.get(sp) ?? (others.length === 1 ? others : []));
   }
   const only = new Set(vm.roots.map(({ asId }) => asId)).size === 1;
@@ -28,8 +26,8 @@ function rootsFor(world: World, vm: Vm, { asIds, sps }: Range): Table[] {
 }
 
 /**
- * Looks for leaves of a range that an invalidation leaves behind, in roots that `premise` holds
- * for.
+ * Looks for leaves of an invalidated range, in roots that satisfy `premise`, when the invalidation
+ * ends. `named` selects the kernels whose tables have names, or the others.
  */
 export const nothingLeft = (
   id: string,
@@ -49,9 +47,13 @@ export const nothingLeft = (
           someLeaf(world, root, range.start, range.end, (table, i) => {
             report.violated(
               { line: e.line, task: invalidation.task, vm: root.vm },
-              `${rangeText(range)} were to be given up, and ${hexOf(table.hi[i] ?? 0, table.lo[i] ?? 0)} still maps ` +
-                `0x${table.gfnOf(i).toString(16)} under a${root.invalid ? 'n invalid' : ' valid'} root`,
-              [began(invalidation), { line: table.lines[i] ?? 0, what: 'the leaf was written' }],
+              `ends the invalidation of ${rangeText(range)}, but ` +
+                `${hexOf(table.hi[i] ?? 0, table.lo[i] ?? 0)} still maps ` +
+                `${gfnText(table.gfnOf(i))} under a${root.invalid ? 'n invalid' : ' valid'} root`,
+              [
+                invalidationCause(invalidation),
+                { line: table.lines[i] ?? 0, what: 'the leaf was written' },
+              ],
             );
             return true;
           });

@@ -20,7 +20,7 @@ export const DEMOTE: CallName = 'tdh_mem_page_demote';
 
 export const PROMOTE: CallName = 'tdh_mem_page_promote';
 
-/** Calls after which an entry that was blocked no longer is. */
+/** Calls after which a blocked entry is no longer blocked. */
 const UNBLOCKS: ReadonlySet<CallName> = new Set([
   'tdh_mem_range_unblock',
   'tdh_mem_page_remove',
@@ -29,61 +29,61 @@ const UNBLOCKS: ReadonlySet<CallName> = new Set([
   PROMOTE,
 ]);
 
-export const ENDED_BY = [...UNBLOCKS].flatMap(eventsOf);
+/** Events of those calls. */
+export const UNBLOCK_EVENTS = [...UNBLOCKS].flatMap(eventsOf);
+
+/** Where a task leaves an entry unsettled, and the line since which it had to settle it. */
+interface Unsettled {
+  readonly line: number;
+  readonly task: Task;
+  readonly since: number;
+}
 
 /**
- * Entries that somebody has to settle before it releases mmu_lock: `owes` says when that is so,
- * `left` that it did not.
+ * Follows entries that a task must settle, by a call of UNBLOCKS, before it releases mmu_lock:
+ * `begins` selects the calls that begin this, and `unsettled` is called for entries that are left.
  */
-export function watchOwed(
+export function watchUnsettled(
   { world, ended }: Tds,
-  owes: (call: TracedCall) => boolean,
-  left: (
-    key: Key,
-    td: Td,
-    where: { readonly line: number; readonly task: Task; readonly since: number },
-  ) => void,
+  begins: (call: TracedCall) => boolean,
+  unsettled: (key: Key, td: Td, where: Unsettled) => void,
 ): void {
-  const owed = new Map<Key, { readonly td: Td; readonly task: Task; readonly line: number }>();
+  const pending = new Map<Key, { readonly td: Td; readonly task: Task; readonly line: number }>();
   ended.push((td, task, call) => {
-    if (call.succeeded && UNBLOCKS.has(call.name)) owed.delete(call.key);
-    else if (owes(call)) owed.set(call.key, { td, task, line: call.line });
+    if (call.succeeded && UNBLOCKS.has(call.name)) pending.delete(call.key);
+    else if (begins(call)) pending.set(call.key, { td, task, line: call.line });
   });
   world.listeners.releasing.push((task, { lock }) => {
-    for (const [key, debt] of owed) {
-      if (debt.task !== task || debt.td.vm.id !== lock) continue;
-      owed.delete(key);
-      if (!debt.td.isDead) left(key, debt.td, { line: world.e.line, task, since: debt.line });
+    for (const [key, begun] of pending) {
+      if (begun.task !== task || begun.td.vm.id !== lock) continue;
+      pending.delete(key);
+      if (!begun.td.isDead)
+        unsettled(key, begun.td, { line: world.e.line, task, since: begun.line });
     }
   });
-  world.listeners.forgetting.push(() => owed.clear());
+  world.listeners.forgetting.push(() => pending.clear());
 }
 
 const blocksLarge = ({ name, succeeded, level }: TracedCall): boolean =>
   name === 'tdh_mem_range_block' && succeeded && level > 1;
 
-/** Asks of whoever blocks a large entry not to leave it so, while the mirror still maps it. */
-export function watchBlocked(
-  tds: Tds,
-  report: TraceReporter,
-  of: Entry['holds'],
-  what: string,
-): void {
-  watchOwed(tds, blocksLarge, (key, td, { since, ...where }) => {
+/** Reports large entries of a kind that stay blocked while the mirror still maps them. */
+export function watchBlocked(tds: Tds, report: TraceReporter, kind: Entry['holds']): void {
+  watchUnsettled(tds, blocksLarge, (key, td, { since, ...where }) => {
     const [gfn, level] = [gfnOf(key), levelOf(key)];
     const entry = td.at(gfn, level);
     const spte = mirrorAt(td, tds.world, gfn, level);
     if (
-      entry?.holds !== of ||
+      entry?.holds !== kind ||
       entry.blockedIn < 0 ||
       spte?.level !== level ||
       !isPresent(spte.kind)
     )
       return;
     report.violated(
-      { ...where, vm: td.vm, unless: ENDED_BY },
-      `mmu_lock is released, and the ${what} at ${nameOfKey(key)}, which the mirror maps, stays ${describe(entry)}`,
-      [{ line: since, what: 'it was blocked' }],
+      { ...where, vm: td.vm, unless: UNBLOCK_EVENTS },
+      `releases mmu_lock while ${nameOfKey(key)}, which the mirror maps, is a ${describe(entry)}`,
+      [{ line: since, what: 'the entry was blocked' }],
     );
   });
 }

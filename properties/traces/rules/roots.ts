@@ -2,13 +2,15 @@
 import { hexOf, isPresent, kindOf } from '../state/spte.ts';
 import { UNKNOWN, type Table } from '../state/table.ts';
 import type { World } from '../state/world.ts';
+import { gfnText } from './gfns.ts';
 import type { Cause } from './rule.ts';
 
-export const invalidation = (root: Table): Cause[] =>
+/** Event that made a root invalid, if the trace has it. */
+export const invalidSince = (root: Table): Cause[] =>
   root.invalidLine === 0 ? [] : [{ line: root.invalidLine, what: 'the root was made invalid' }];
 
-/** An entry of a root that is present, or -1. */
-export function present(world: World, root: Table): number {
+/** Index of a present entry of a root, or -1. */
+export function presentEntry(world: World, root: Table): number {
   const layout = world.kernel?.layout;
   if (layout === undefined) return -1;
   return root.lo.findIndex(
@@ -17,5 +19,6 @@ export function present(world: World, root: Table): number {
   );
 }
 
+/** Value and GFN of an entry. */
 export const entryText = (root: Table, i: number): string =>
-  `${hexOf(root.hi[i] ?? 0, root.lo[i] ?? 0)} for GFN 0x${root.gfnOf(i).toString(16)}`;
+  `${hexOf(root.hi[i] ?? 0, root.lo[i] ?? 0)} for ${gfnText(root.gfnOf(i))}`;

@@ -1,4 +1,4 @@
-/** Rules as traces are judged by them. What a rule says is said once, by the K rule of the same id. */
+/** Monitors of traces. The K rule of the same id, in spec/kvm or properties/rules, has the text. */
 import type { EventName } from '../reader/event-table.ts';
 import type { InvalidatedRange } from '../state/invalidated-range.ts';
 import type { Notifiers } from '../state/notifiers.ts';
@@ -8,30 +8,33 @@ import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
 import type { Tds } from '../tdx/follow.ts';
 
-/** An earlier event that matters. */
+/** An earlier event that explains a violation. */
 export interface Cause {
   readonly line: number;
   readonly what: string;
 }
 
-/** Of a violation. */
+/** Where a trace shows a violation. */
 export interface Where {
   readonly line: number;
   readonly task: Task;
   readonly vm: Vm | null;
-  /** The event, where it is not the present one. */
+  /** Text of the event, if it is not the present event. */
   readonly text?: string;
-  /** Events that would have shown that all is well: it is none if they are not in the trace at all. */
+  /**
+   * Events that could have justified what was seen. If the trace has no event of one of these kinds
+   * at all, the violation is dropped, and the rule is reported as not judged.
+   */
   readonly unless?: readonly EventName[];
 }
 
-/** What a rule calls. */
+/** What a monitor calls. */
 export interface TraceReporter {
-  /** The premise of the rule held, in `vm`. */
+  /** The rule's precondition held in `vm`. */
   exercised(vm: Vm | null): void;
   violated(where: Where, seen: string, causes?: readonly Cause[]): void;
-  /** The premise may have held; `why` it cannot be told whether the rule was kept. */
-  unjudged(why: string): void;
+  /** The precondition may have held, and the trace does not show whether the rule was obeyed. */
+  notJudged(why: string): void;
 }
 
 /** State derived from events that several rules read. */
@@ -42,7 +45,7 @@ export interface DerivedState {
   readonly tds: Tds;
 }
 
-/** What tells of holds; with one of them missing, who holds a lock is not known. */
+/** Lock events are recorded in pairs; without either half, lock ownership is unknown. */
 export const LOCK_PAIRS: readonly (readonly [EventName, EventName])[] = [
   ['rl', 'rl_ret'],
   ['rl_ret', 'rl'],
@@ -54,14 +57,15 @@ export const LOCK_PAIRS: readonly (readonly [EventName, EventName])[] = [
   ['wu', 'wl_ret'],
 ];
 
+/** One monitor of a rule. A rule may have several, each with the events that it needs. */
 export interface TraceRule {
-  /** Of the K rule that is judged. */
+  /** Id of the K rule. */
   readonly id: string;
-  /** Events without which there is nothing to report. */
+  /** Kinds of events without which the monitor reports nothing. */
   readonly needs: readonly EventName[];
-  /** Events of which one has to be there. */
+  /** Kinds of events of which the trace must have at least one. */
   readonly needsOne?: readonly EventName[];
-  /** Events of which there cannot be the first without the second. */
+  /** Kinds of events that belong together: a trace that has the first must have the second. */
   readonly pairs?: readonly (readonly [EventName, EventName])[];
   watch(world: World, report: TraceReporter, state: DerivedState): void;
 }

@@ -2,7 +2,7 @@
  * A change of an SPTE: the values that its event carries, and the value that the tables hold. One
  * object is reused for every change.
  */
-import { EMPTY, hexOf, type Kind } from './spte.ts';
+import { EMPTY, entryName, hexOf, type Kind } from './spte.ts';
 import { UNKNOWN, type Table } from './table.ts';
 import type { Mode, Task } from './task.ts';
 import type { Vm } from './vm.ts';
@@ -50,7 +50,7 @@ export class Change {
 
 /** Text of a change in violations. */
 export const valuesOf = (c: Change): string =>
-  `GFN 0x${c.gfn.toString(16)} at level ${c.level}: ${hexOf(c.oldHi, c.oldLo)} became ${hexOf(c.newHi, c.newLo)}`;
+  `${entryName(c.gfn, c.level)}: ${hexOf(c.oldHi, c.oldLo)} became ${hexOf(c.newHi, c.newLo)}`;
 
 /** A change whose old value is not the value last written, without an explanation. */
 export interface BrokenChain {

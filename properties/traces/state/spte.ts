@@ -1,6 +1,7 @@
 /** Raw SPTEs, as two signed halves of 32 bits, and the kinds that rules distinguish. */
 import type { Halves } from '../../../spec/kvm/layouts/halves.ts';
 import { MMU_PRESENT, type SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
+import { sizeAt } from '../../../spec/machine/levels.ts';
 
 export const EMPTY = 0;
 export const FROZEN = 1;
@@ -41,6 +42,10 @@ export const pagesAt = (level: number): number => 2 ** (INDEX_BITS * (level - 1)
 
 export const indexOf = (gfn: number, level: number): number =>
   Math.floor(gfn / pagesAt(level)) % ENTRIES;
+
+/** Name of an entry in violations, e.g. `GFN 0x13a0 at 4K`. Traces count levels from 1. */
+export const entryName = (gfn: number, level: number): string =>
+  `GFN 0x${gfn.toString(16)} at ${sizeAt(level - 1)}`;
 
 /** Text of a value, as tracepoints print it. */
 export const hexOf = (hi: number, lo: number): string =>

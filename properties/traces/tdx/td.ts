@@ -2,7 +2,7 @@
  * A TD as a trace tells of it: what its Secure EPT holds at each GPA, as far as the answers of the
  * module say.
  */
-import { frameOf, indexOf, kindOf, pagesAt, TABLE, type Kind } from '../state/spte.ts';
+import { entryName, frameOf, indexOf, kindOf, pagesAt, TABLE, type Kind } from '../state/spte.ts';
 import { UNKNOWN, type Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
@@ -37,8 +37,7 @@ export const levelOf = (key: Key): number => key % LEVELS;
 export const alignTo = (gfn: number, level: number): number => gfn - (gfn % pagesAt(level));
 
 /** As violations name it. */
-export const nameOfKey = (key: Key): string =>
-  `GFN 0x${gfnOf(key).toString(16)} at level ${levelOf(key)}`;
+export const nameOfKey = (key: Key): string => entryName(gfnOf(key), levelOf(key));
 
 export const describe = (entry: Entry | null): string => {
   if (entry === null) return 'not known';
