@@ -20,7 +20,7 @@ function altered(): [name: string, text: string] {
 const clone = new Clone([altered()]);
 afterAll(() => clone.remove());
 
-test('every console block shows what its commands print now', async () => {
+test('every console block of capture.md shows what its commands print now', async () => {
   const { text, unusable } = await refreshed(DOCUMENT, clone);
 
   expect(unusable.filter((line) => !/: [01] \S+: \d+ lines, of the scenario/.test(line))).toEqual(

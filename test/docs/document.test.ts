@@ -15,7 +15,7 @@ test('a paragraph that claims the verdict of the block after it is right', () =>
   );
 });
 
-test('a verdict that the paragraph does not claim is wrong, and so is a claim without a verdict', () => {
+test('a verdict without a claim is wrong, and so is a claim without a verdict', () => {
   expect(wrongClaims(`And mine passes:\n\n${block(FAILS)}`)).toEqual([
     '"And mine passes:" claims [passes], the output says [fails]',
   ]);

@@ -7,7 +7,7 @@ const GUIDE = textOf('docs/guide.md');
 const clone = new Clone([]);
 afterAll(() => clone.remove());
 
-test('every console block shows what its commands print now, with the files written so far', async () => {
+test('every console block of the guide shows what its commands print now', async () => {
   const { text, unusable } = await refreshed(GUIDE, clone);
 
   expect(unusable).toEqual([]);

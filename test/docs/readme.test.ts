@@ -18,7 +18,7 @@ afterAll(() => clone.remove());
 
 const unquoted = (cell = ''): string => cell.replaceAll('`', '');
 
-test('every console block shows what its commands print now', async () => {
+test('every console block of README shows what its commands print now', async () => {
   const { text, unusable } = await refreshed(README, clone);
 
   expect(unusable).toEqual([]);
@@ -29,7 +29,7 @@ test('the text claims the verdicts that the console blocks show', () => {
   expect(wrongClaims(README)).toEqual([]);
 });
 
-test('the compiler accepts the files that the reader writes, with the settings of this repository', async () => {
+test('the compiler accepts the files that README has its reader write', async () => {
   expect(await clone.compile()).toEqual({ failed: 0, stdout: '', stderr: '' });
 });
 

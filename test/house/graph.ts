@@ -59,7 +59,7 @@ export const positionsIn = (text: string): ReadonlyMap<string, number> =>
       ),
   );
 
-/** Whether `positions` let one part import another; parts at one position do not know each other. */
+/** Whether a part may import another one: parts at one position do not know each other. */
 export function isDownward(
   positions: ReadonlyMap<string, number>,
   from: string,

@@ -1,0 +1,76 @@
+/** The checks of style, on small samples: each has to be able to fail. */
+import { expect, test } from 'vitest';
+import {
+  AVOIDED_NAMES,
+  AVOIDED_WORDS,
+  avoidedWords,
+  isKebabCase,
+  longFunctions,
+  MAX_FUNCTION_LINES,
+  notes,
+  wideCode,
+  wideProse,
+} from './style.ts';
+
+const [word = ''] = AVOIDED_WORDS;
+const phrase = AVOIDED_WORDS.find((term) => term.includes(' ')) ?? '';
+const lines = (count: number): string => 'x();\n'.repeat(count);
+
+test('STYLE.md has words to avoid, of one word and of many', () => {
+  expect(AVOIDED_WORDS.length).toBeGreaterThan(20);
+  expect(AVOIDED_NAMES.length).toBeGreaterThan(5);
+  expect(phrase).not.toBe('');
+});
+
+test('an avoided word is found with its line, also with a capital or over two lines', () => {
+  const capital = word.charAt(0).toUpperCase() + word.slice(1);
+  expect(avoidedWords(`a\nthe task ${word} waits`, AVOIDED_WORDS)).toEqual([`2: ${word}`]);
+  expect(avoidedWords(`${capital} waits`, AVOIDED_WORDS)).toEqual([`1: ${capital}`]);
+  expect(
+    avoidedWords(`/**\n * It is ${phrase.replaceAll(' ', '\n * ')}. */`, AVOIDED_WORDS),
+  ).toEqual([`2: ${phrase}`]);
+  expect(avoidedWords(`${word}le, a-${word}, x${word}, \`vCPU\``, AVOIDED_WORDS)).toEqual([]);
+});
+
+test('a wide line is found, but not in a table, a fence, or verbatim text', () => {
+  const long = 'x'.repeat(101);
+  expect(wideCode(`const a = 1;\n// ${long}`)).toEqual(['2: 104 wide']);
+  expect(wideCode(`const text = \`\n${long}\n\`;\n${long}`)).toEqual(['4: 101 wide']);
+  expect(wideCode(`// https://example.org/${long}`)).toEqual([]);
+  expect(wideProse(`${long}\n| ${long} |\n\`\`\`console\n${long}\n\`\`\`\n`)).toEqual([
+    '1: 101 wide',
+  ]);
+  expect(wideCode('µ'.repeat(100))).toEqual([]);
+});
+
+test.each([
+  'function f(): void {',
+  'export const f = (a: number): void => {',
+  '  *run(tdx, call) {',
+  "  test('a title', () => {",
+])('a long function that begins with `%s` is found', (head) => {
+  const indent = /^ */.exec(head)?.[0] ?? '';
+  const text = (count: number): string => `${head}\n${lines(count)}${indent}}`;
+  expect(longFunctions(text(MAX_FUNCTION_LINES - 2))).toEqual([]);
+  expect(longFunctions(text(MAX_FUNCTION_LINES - 1))).toEqual(['1: a function of 71 lines']);
+});
+
+test('a long describe, if or class is no long function', () => {
+  for (const head of ["describe('what', () => {", 'if (a) {', 'class A {'])
+    expect(longFunctions(`${head}\n${lines(80)}}`)).toEqual([]);
+});
+
+test.each([
+  ['frozen-mirror.ts', true],
+  ['upstream-6.16.ts', true],
+  ['check.test.ts', true],
+  ['frozenMirror.ts', false],
+  ['frozen_mirror.ts', false],
+  ['Frozen.ts', false],
+])('the name %s is kebab-case: %s', (name, expected) => {
+  expect(isKebabCase(name)).toBe(expected);
+});
+
+test('a note is found', () => {
+  expect(notes(`a();\n// ${'TO'}DO: later`)).toEqual([`2: // ${'TO'}DO: later`]);
+});

@@ -1,0 +1,101 @@
+/**
+ * The part of STYLE.md that a program can check. Each check lists the places in a text that break
+ * it, as `line: what is wrong`.
+ */
+
+import { tableIn } from '../docs/document.ts';
+import { textOf } from '../support/repository.ts';
+
+const termsIn = (head: string): string[] =>
+  tableIn(textOf('STYLE.md'), head).flatMap(([cell = '']) =>
+    [...cell.matchAll(/`([^`]+)`/g)].map(([, term = '']) => term),
+  );
+
+/** The terms that STYLE.md avoids, and the words that it avoids in the names of files. */
+export const AVOIDED_WORDS = termsIn('avoid');
+export const AVOIDED_NAMES = termsIn('name to avoid');
+
+const MAX_COLUMNS = 100;
+export const MAX_FUNCTION_LINES = 70;
+export const MAX_FILE_LINES = 300;
+
+/** Separates the words of a phrase: spaces, or the beginning of the next line of a comment. */
+const BETWEEN_WORDS = String.raw`[\s*/]+`;
+
+/** A term as a pattern; one that begins in lower case also matches with a capital. */
+function patternOf(term: string): string {
+  const first = term.charAt(0);
+  const head = /[a-z]/.test(first) ? `[${first}${first.toUpperCase()}]` : first;
+  return head + term.slice(1).replaceAll(' ', BETWEEN_WORDS);
+}
+
+/** The terms that occur in a text as whole words. */
+export function avoidedWords(text: string, terms: readonly string[]): string[] {
+  const any = terms.map(patternOf).join('|');
+  return [...text.matchAll(new RegExp(String.raw`(?<![\w-])(?:${any})(?![\w-])`, 'g'))].map(
+    ({ 0: found, index }) => `${lineAt(text, index)}: ${found.replaceAll(/[\s*/]+/g, ' ')}`,
+  );
+}
+
+const lineAt = (text: string, offset: number): number => text.slice(0, offset).split('\n').length;
+
+/** Lines that are too wide, of those that `isExempt` does not excuse. */
+function wide(text: string, isExempt: (line: string) => boolean): string[] {
+  return text.split('\n').flatMap((line, i) => {
+    const exempt = isExempt(line) || line.includes('://');
+    return exempt || [...line].length <= MAX_COLUMNS ? [] : [`${i + 1}: ${[...line].length} wide`];
+  });
+}
+
+/**
+ * Lines of TypeScript that are too wide. Lines inside a template literal are verbatim, and an
+ * import of one name cannot be broken.
+ */
+export function wideCode(text: string): string[] {
+  let inside = false;
+  return wide(text, (line) => {
+    const was = inside;
+    if ((line.match(/(?<!\\)`/g) ?? []).length % 2 === 1) inside = !inside;
+    return was || /^import .* from '.*';$/.test(line);
+  });
+}
+
+/** Lines of Markdown prose that are too wide: tables and fenced blocks are excepted. */
+export function wideProse(text: string): string[] {
+  let fenced = false;
+  return wide(text, (line) => {
+    if (line.trimStart().startsWith('```')) fenced = !fenced;
+    return fenced || line.startsWith('|');
+  });
+}
+
+/** Markdown without its code spans, line by line as it was. */
+export const withoutCode = (text: string): string => text.replaceAll(/`[^`\n]+`/g, '``');
+
+/** Begins a function: a line that ends in `{` and is no statement, class, or `describe`. */
+const isFunction = (line: string): boolean =>
+  (/(=>|\)(: .+)?) \{$/.test(line) || /\bfunction\b.*\{$/.test(line)) &&
+  !/^\s*(\} )?(if|for|while|switch|catch|else|do|try|describe(\.each)?)\b/.test(line);
+
+/** Functions that are too long, in code that the formatter has indented. */
+export function longFunctions(text: string): string[] {
+  const lines = text.split('\n');
+  return lines.flatMap((line, start) => {
+    if (!isFunction(line)) return [];
+    const indent = /^\s*/.exec(line)?.[0] ?? '';
+    const length = lines.slice(start).findIndex((end) => end.startsWith(`${indent}}`)) + 1;
+    return length > MAX_FUNCTION_LINES ? [`${start + 1}: a function of ${length} lines`] : [];
+  });
+}
+
+/** Whether a source file's name is made of words in small letters, with versions as they are. */
+export const isKebabCase = (name: string): boolean =>
+  /^[a-z0-9]+(\.\d+)*(-[a-z0-9]+(\.\d+)*)*(\.test)?\.(ts|mjs)$/.test(name);
+
+/** Notes of work that is left. */
+export const notes = (text: string): string[] =>
+  text
+    .split('\n')
+    .flatMap((line, i) =>
+      /\b(?:TO(?:DO)|FIX(?:ME)|XX(?:X))\b/.test(line) ? [`${i + 1}: ${line}`] : [],
+    );
