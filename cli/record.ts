@@ -1,6 +1,6 @@
 /**
- * `npm run record`: writes the recordings of our own, recordings/. With `--folder` and `--seed` it
- * records others, as many scenarios as `--scenarios` says.
+ * `npm run record`: generates the recordings in recordings/. With `--folder`, `--seed` and
+ * `--scenarios` it generates others.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import {
-  OWN_FILES,
-  OWN_SEEDS,
+  GENERATED_FILES,
+  SHIPPED_SEEDS,
   type Seeds,
 } from '../properties/module/recordings/generate/generate.ts';
 import { print } from './output.ts';
@@ -30,7 +30,7 @@ function whole(text: string): number {
   return number;
 }
 
-/** From a seed on, one after the other; half as many life cycles as sequences. */
+/** Consecutive seeds; half as many life-cycle scenarios as sequential ones. */
 function seedsFrom(first: number, count: number): Seeds {
   const from = (length: number): number[] => Array.from({ length }, (_, i) => first + i);
   return {
@@ -43,26 +43,26 @@ function seedsFrom(first: number, count: number): Seeds {
 
 const { folder, seed, scenarios } = new Command('record')
   .description(
-    'record scenarios of our own: what this specification does, in the formats that sept replays',
+    'generate recordings: what this specification does, in the formats that sept replays',
   )
   .option('--folder <path>', 'where to write', OWN_FOLDER)
   .addOption(
     new Option(
       '--seed <number>',
-      'first seed; without it, those of the recordings in this repository',
+      'first seed (default: the seeds of the recordings in this repository)',
     ).argParser(whole),
   )
   .addOption(
-    new Option('--scenarios <number>', 'sequential scenarios, with --seed')
+    new Option('--scenarios <number>', 'number of sequential scenarios, with --seed')
       .argParser(whole)
       .default(40),
   )
   .parse()
   .opts<Options>();
 
-const seeds = seed === undefined ? OWN_SEEDS : seedsFrom(seed, scenarios);
+const seeds = seed === undefined ? SHIPPED_SEEDS : seedsFrom(seed, scenarios);
 mkdirSync(join(folder, 'traces'), { recursive: true });
-for (const [name, make] of OWN_FILES) {
+for (const [name, make] of GENERATED_FILES) {
   const text = make(seeds);
   const bytes = name.endsWith('.gz') ? gzipSync(text, COMPRESSION) : Buffer.from(text);
   writeFileSync(join(folder, name), bytes);

@@ -7,7 +7,7 @@
 import type { KeyValueOp } from '../../properties/linearizability/key-value.ts';
 import type { Content, RegisterOp } from '../../properties/linearizability/register.ts';
 import type { Timed } from '../../properties/linearizability/specification.ts';
-import { Dice, withDice } from '../../properties/module/recordings/generate/rng.ts';
+import { Rng, withRng } from '../../properties/module/recordings/generate/rng.ts';
 
 type Untimed<Op> = Op extends Timed ? Omit<Op, keyof Timed> : never;
 
@@ -30,13 +30,13 @@ interface Recipe<Op> {
   readonly operations: number;
   /** Of a hundred operations how many never return. */
   readonly lost: number;
-  draw(dice: Dice, client: number, nth: number): Untimed<Op>;
+  draw(rng: Rng, client: number, nth: number): Untimed<Op>;
   /** Performs an operation, now; what it is with its answer. */
   perform(op: Untimed<Op>): Untimed<Op>;
 }
 
 function history<Op extends Timed>(
-  dice: Dice,
+  rng: Rng,
   { clients, operations, lost, draw, perform }: Recipe<Op>,
 ): Op[] {
   const all = Array.from({ length: clients }, (): Client<Op> => ({
@@ -52,15 +52,15 @@ function history<Op extends Timed>(
   let drawn = 0;
   let index = 0;
   for (let now = 1; drawn < operations || all.some(({ op }) => op !== null); now++) {
-    if (!dice.percent(STAYS) || (drawn === operations && all[index]?.op === null))
-      index = dice.below(clients);
+    if (!rng.percent(STAYS) || (drawn === operations && all[index]?.op === null))
+      index = rng.below(clients);
     const client = all[index] as Client<Op>; // below() stays within
     if (client.op === null) {
       if (drawn === operations) continue;
-      Object.assign(client, { op: draw(dice, index, drawn++), invoked: now, done: false });
+      Object.assign(client, { op: draw(rng, index, drawn++), invoked: now, done: false });
     } else if (!client.done) {
-      if (dice.percent(lost)) {
-        if (dice.percent(50)) perform(client.op);
+      if (rng.percent(lost)) {
+        if (rng.percent(50)) perform(client.op);
         end(client, Infinity);
       } else Object.assign(client, { op: perform(client.op), done: true });
     } else end(client, now);
@@ -70,11 +70,11 @@ function history<Op extends Timed>(
 
 /** Like a log of Jepsen: reads, writes and compare-and-sets of 0 to 4 by five clients. */
 export const registerHistory = (seed: number): RegisterOp[] =>
-  withDice(seed, (dice) => {
+  withRng(seed, (rng) => {
     let state: Content = null;
-    return history<RegisterOp>(dice, {
+    return history<RegisterOp>(rng, {
       clients: 5,
-      operations: 73 + dice.below(18),
+      operations: 73 + rng.below(18),
       lost: 15,
       draw: (d) =>
         d.pick<Untimed<RegisterOp>>([
@@ -96,9 +96,9 @@ export const registerHistory = (seed: number): RegisterOp[] =>
 
 /** Clients append to ten keys and look at them. */
 export const keyValueHistory = (seed: number, clients: number, operations: number): KeyValueOp[] =>
-  withDice(seed, (dice) => {
+  withRng(seed, (rng) => {
     const store = new Map<string, string>();
-    return history<KeyValueOp>(dice, {
+    return history<KeyValueOp>(rng, {
       clients,
       operations,
       lost: 0,

@@ -1,65 +1,66 @@
 /**
- * Who writes a sequential scenario: makes calls about what the TD has, now and then forgets one,
- * and often slips in an operand first.
+ * Writes the calls of a sequential scenario. It makes calls about what the TD has, skips some, and
+ * makes some with an invalid operand first.
  */
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import type { StepInput } from '../format/step.ts';
 import { hexOf } from '../format/values.ts';
 import { needsVcpu } from '../replay/perform.ts';
-import { slip } from './invalid-operands.ts';
-import type { Asked } from './record-step.ts';
-import { TdView, type Place } from './td-view.ts';
+import { withInvalidOperand } from './invalid-operands.ts';
+import type { CallRequest } from './record-step.ts';
+import { TdView, type Location } from './td-view.ts';
 
-/** What a call may be given beyond its place. */
-export type Given = Omit<StepInput, 'td'> & Readonly<Record<string, unknown>>;
+/** The inputs of a call beyond the location of its entry. */
+type CallInput = Omit<StepInput, 'td'> & Readonly<Record<string, unknown>>;
 
 const MANAGING_LPS = [4, 5, 6, 7];
-/**
- * In a hundred calls: how many are forgotten, how many are tried with a bad operand first, and only
- * so.
- */
-const FORGOTTEN = 5;
-const SLIPS = 20;
-const GIVES_UP = 20;
-/** How often a call goes wrong while the author is confused. */
-const CONFUSED = 3;
+/** Percentage of calls that are skipped. */
+const SKIPPED = 5;
+/** Percentage of calls that are made with an invalid operand first. */
+const INVALID_FIRST = 20;
+/** Percentage of those that are not made correctly afterwards. */
+const INVALID_ONLY = 20;
+/** Number of invalid calls before each call in withInvalidOperands(). */
+const INVALID_IN_A_ROW = 3;
 
-export class Author extends TdView {
-  private confusion = 0;
+export class CallWriter extends TdView {
+  private invalidCalls = 0;
 
-  /** Makes a call of a managing function, unless it is forgotten; perhaps with a bad operand. */
-  host(op: string, given: Given, repeat?: Asked['repeat']): void {
-    if (this.dice.percent(FORGOTTEN)) return;
-    const lp = this.dice.pick(MANAGING_LPS);
-    const asked: Asked = {
+  /** Makes a call of a host function, perhaps with an invalid operand first; skips some calls. */
+  host(op: string, input: CallInput, repeat?: CallRequest['repeat']): void {
+    if (this.rng.percent(SKIPPED)) return;
+    const lp = this.rng.pick(MANAGING_LPS);
+    const request: CallRequest = {
       op,
       lp,
-      in: { td: 0, ...given },
+      in: { td: 0, ...input },
       ...(repeat === undefined ? {} : { repeat }),
     };
-    this.tryAsking(asked, SLIPS);
+    this.attempt(request, INVALID_FIRST);
   }
 
-  /**
-   * Makes a call; so many times in a hundred with a bad operand, which as a rule is noticed and put
-   * right.
-   */
-  private tryAsking(asked: Asked, slips: number): void {
+  /** Makes a call; `percentage` of the calls are made with an invalid operand first. */
+  private attempt(request: CallRequest, percentage: number): void {
     const times =
-      asked.repeat !== undefined ? 0 : this.confusion + (this.dice.percent(slips) ? 1 : 0);
-    for (let i = 0; i < times; i++) this.ask(this.slipped(asked));
-    if (times === 0 || !this.dice.percent(GIVES_UP)) this.ask(asked);
+      request.repeat !== undefined ? 0 : this.invalidCalls + (this.rng.percent(percentage) ? 1 : 0);
+    for (let i = 0; i < times; i++) this.call(this.invalidated(request));
+    if (times === 0 || !this.rng.percent(INVALID_ONLY)) this.call(request);
   }
 
-  /** Tells a story in which every call goes wrong a few times. */
-  confused(story: () => void): void {
-    this.confusion = CONFUSED;
-    story();
-    this.confusion = 0;
+  /** Writes a fragment in which every call is made with invalid operands a few times first. */
+  withInvalidOperands(fragment: () => void): void {
+    this.invalidCalls = INVALID_IN_A_ROW;
+    fragment();
+    this.invalidCalls = 0;
   }
 
-  /** A call about an entry: RCX its GPA and level, RDX the TD, then what else there is. */
-  about(op: string, { gpa, level }: Place, more: Given = {}, repeat?: Asked['repeat']): void {
+  /** Makes a call about an entry: RCX holds GPA and level, RDX the TD. */
+  onEntry(
+    op: string,
+    { gpa, level }: Location,
+    more: CallInput = {},
+    repeat?: CallRequest['repeat'],
+  ): void {
     const { regs, ...rest } = more;
     const rcx = hexOf(BigInt(gpa + level));
     this.host(
@@ -69,74 +70,83 @@ export class Author extends TdView {
     );
   }
 
-  /** Adds a page of any size, in R8. */
-  adding(op: string, place: Place, hpa: string, more: Given = {}, repeat?: Asked['repeat']): void {
+  /** Makes a call about an entry and a page of any size, in R8. */
+  withPage(
+    op: string,
+    location: Location,
+    hpa: string,
+    more: CallInput = {},
+    repeat?: CallRequest['repeat'],
+  ): void {
     const { regs, ...rest } = more;
-    this.about(op, place, { hpa, ...rest, regs: { r8: hpa, ...regs } }, repeat);
+    this.onEntry(op, location, { hpa, ...rest, regs: { r8: hpa, ...regs } }, repeat);
   }
 
-  /** Version 0 as a rule, of functions that have others. */
+  /** A version of a function that has several; mostly 0. */
   version(): number {
-    return this.dice.weighted([
+    return this.rng.weighted([
       [88, 0],
       [9, 1],
       [3, 2],
     ]);
   }
 
-  /**
-   * Makes a call as it is, if there is somebody to make it: what a guest does needs a vCPU that is
-   * inside.
-   */
-  ask(asked: Asked): void {
+  /** Makes a call; a guest's call only if its vCPU is in the guest. */
+  call(request: CallRequest): void {
     const {
       op,
       in: { vcpu = -1 },
-    } = asked;
-    if (!this.recorder.halted && (!needsVcpu(op) || this.isInside(vcpu))) this.recorder.ask(asked);
+    } = request;
+    if (!this.recorder.halted && (!needsVcpu(op) || this.isInside(vcpu)))
+      this.recorder.call(request);
   }
 
-  private slipped(asked: Asked): Asked {
+  private invalidated(request: CallRequest): CallRequest {
     const [own, other] = this.config.tds;
     const used = this.entryIn(['MAPPED', 'PENDING', 'NL_MAPPED', 'BLOCKED'], [0, 1, 2, 3]);
     const { base } = this.u.tdx;
-    return slip(asked, this.dice, {
+    return withInvalidOperand(request, this.rng, {
       tdr: BigInt(own?.tdr ?? 0),
       tdvprs: own?.tdvpr ?? [],
       otherTdr: BigInt(other?.tdr ?? 0),
       reservedPage: BigInt(this.config.reservedPage),
-      somePage: BigInt(this.dice.pick(this.pools.small)),
+      somePage: BigInt(this.rng.pick(this.pools.small)),
       usedPage: used === null ? base : base + BigInt(this.pageUnder(used) * PAGE_BYTES),
-      largePage: BigInt(this.dice.pick(this.pools.large)),
+      largePage: BigInt(this.rng.pick(this.pools.large)),
       sharedBit: this.config.gpaw === 1 ? 1n << 51n : 1n << 47n,
     });
   }
 
-  /** A call about a vCPU: on its own LP, once in a while on another. */
-  vcpuCall(op: string, vcpu: number): void {
-    if (this.dice.percent(FORGOTTEN)) return;
-    const lp = this.dice.percent(8) ? this.dice.pick(MANAGING_LPS) : vcpu;
+  /** Makes a call about a vCPU, mostly on its own LP. */
+  onVcpu(op: string, vcpu: number): void {
+    if (this.rng.percent(SKIPPED)) return;
+    const lp = this.rng.percent(8) ? this.rng.pick(MANAGING_LPS) : vcpu;
     const rcx = this.config.tds[0]?.tdvpr[vcpu] ?? '0x0'; // one of `vcpus`
-    this.tryAsking({ op, lp, in: { vcpu, td: 0, regs: { rcx } } }, SLIPS / 2);
+    this.attempt({ op, lp, in: { vcpu, td: 0, regs: { rcx } } }, INVALID_FIRST / 2);
   }
 
-  /** Has a vCPU in the guest, if the module lets it. */
+  /** Makes a vCPU enter unless it is in the guest. Returns whether it is there afterwards. */
   enter(vcpu: number): boolean {
-    if (!this.isInside(vcpu)) this.vcpuCall('TDH.VP.ENTER', vcpu);
+    if (!this.isInside(vcpu)) this.onVcpu('TDH.VP.ENTER', vcpu);
     return this.isInside(vcpu);
   }
 
-  /** An external interrupt takes a vCPU out. */
+  /** A vCPU leaves for an external interrupt. */
   leave(vcpu: number): void {
-    this.ask({ op: 'HW.TD.EXIT', lp: vcpu, in: { vcpu, td: 0 } });
+    this.call({ op: 'HW.TD.EXIT', lp: vcpu, in: { vcpu, td: 0 } });
   }
 
   leaveAll(): void {
     for (const vcpu of this.inside) this.leave(vcpu);
   }
 
-  /** TDG.MEM.PAGE.ACCEPT by a vCPU that can be brought inside. */
-  accept(vcpu: number, { gpa, level }: Place, more: Given = {}, repeat?: Asked['repeat']): void {
+  /** Makes a vCPU enter and call TDG.MEM.PAGE.ACCEPT. */
+  accept(
+    vcpu: number,
+    { gpa, level }: Location,
+    more: CallInput = {},
+    repeat?: CallRequest['repeat'],
+  ): void {
     if (!this.enter(vcpu)) return;
     const input = {
       vcpu,
@@ -147,12 +157,13 @@ export class Author extends TdView {
       regs: { rcx: hexOf(BigInt(gpa + level)) },
     };
     const repeated = repeat === undefined ? {} : { repeat };
-    this.tryAsking({ op: 'TDG.MEM.PAGE.ACCEPT', lp: vcpu, in: input, ...repeated }, SLIPS / 2);
+    const request = { op: 'TDG.MEM.PAGE.ACCEPT', lp: vcpu, in: input, ...repeated };
+    this.attempt(request, INVALID_FIRST / 2);
   }
 
-  /** The guest touches a GPA (bytes). */
+  /** Makes a vCPU enter and access a GPA (bytes). */
   touch(vcpu: number, gpa: number): void {
     if (this.enter(vcpu))
-      this.ask({ op: 'HW.GUEST.ACCESS', lp: vcpu, in: { vcpu, td: 0, gpa: hexOf(BigInt(gpa)) } });
+      this.call({ op: 'HW.GUEST.ACCESS', lp: vcpu, in: { vcpu, td: 0, gpa: hexOf(BigInt(gpa)) } });
   }
 }

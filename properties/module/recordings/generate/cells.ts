@@ -1,20 +1,18 @@
 /**
- * Pairs of calls of our own. Every function meets every other, set up in a few ways; of what comes
- * out, all that is new is kept, and some of the rest.
+ * Generates pairs of calls. Every function meets every other one, in a few set-ups. All cells with
+ * a new outcome are kept, and some of the others.
  */
 import type { ConflictCell, StepCell, SummaryCell } from '../conflicts/format.ts';
 import { FUNCTION_NAMES, functionRow, hasEntry, usualEntry } from '../setups/functions.ts';
 import { LIFECYCLE_FUNCTION_NAMES } from '../setups/lifecycle.ts';
 import { RUNNING_VCPU } from '../setups/pair-setup.ts';
 import { STAGE_NAMES } from '../setups/stages.ts';
-import { CellRecorder, type OwnLifecycleCell, type Pair } from './record-cells.ts';
-import { withDice, type Dice } from './rng.ts';
+import { CellRecorder, type GeneratedLifecycleCell, type Pair } from './record-cells.ts';
+import { withRng, type Rng } from './rng.ts';
 
-/**
- * In a hundred set-ups that show nothing new, so many are kept; and never more than so many cells,
- * or lines.
- */
+/** Percentage of the cells without a new outcome that are kept. */
 const KEPT = 6;
+/** Maximal numbers of cells, and of lines of `stepwise.jsonl`. */
 const MOST_CELLS = 220;
 const MOST_LINES = 1000;
 const CONFLICT_DRAWS = 3;
@@ -47,7 +45,7 @@ const LIFECYCLE_RELATIONS: Weighted = [
   [1, 'sameVCPU'],
   [1, 'sameHKID'],
 ];
-const PLACES: ReadonlyMap<string, string> = new Map([
+const POSITIONS: ReadonlyMap<string, string> = new Map([
   ['yOnParentEntryOfX', 'L1 parent'],
   ['yOnParentEntry', 'L1 parent'],
   ['yOnChildEntryOfX', 'L0 child'],
@@ -56,56 +54,56 @@ const PLACES: ReadonlyMap<string, string> = new Map([
 
 /** Cells of `conflicts.json`. */
 export const conflictCells = (seed: number): ConflictCell[] =>
-  withDice(seed, (dice) => {
+  withRng(seed, (rng) => {
     const recorder = new CellRecorder();
-    const keeper = new Novelties<ConflictCell>(dice, MOST_CELLS);
-    for (const [x, y] of dice.shuffled(pairsOf(FUNCTION_NAMES))) {
+    const novelties = new Novelties<ConflictCell>(rng, MOST_CELLS);
+    for (const [x, y] of rng.shuffled(pairsOf(FUNCTION_NAMES))) {
       for (let i = 0; i < CONFLICT_DRAWS; i++) {
-        const cell = recorder.conflict(drawPair(dice, x, y, CONFLICT_RELATIONS));
+        const cell = recorder.conflict(drawPair(rng, x, y, CONFLICT_RELATIONS));
         if (cell !== null)
-          keeper.offer(cell, [
+          novelties.offer(cell, [
             `${y} ${cell.yStatus} ${lockClass(cell.yFailedLock)} ${cell.blockedByX}`,
           ]);
       }
     }
-    return keeper.kept;
+    return novelties.kept;
   });
 
 /** Cells of `lifecycle-conflicts.json`. */
-export const lifecycleCells = (seed: number): OwnLifecycleCell[] =>
-  withDice(seed, (dice) => {
+export const lifecycleCells = (seed: number): GeneratedLifecycleCell[] =>
+  withRng(seed, (rng) => {
     const recorder = new CellRecorder();
-    const keeper = new Novelties<OwnLifecycleCell>(dice, MOST_CELLS);
-    for (const [x, y] of dice.shuffled(pairsOf(LIFECYCLE_FUNCTION_NAMES))) {
-      const relation = dice.weighted(LIFECYCLE_RELATIONS);
+    const novelties = new Novelties<GeneratedLifecycleCell>(rng, MOST_CELLS);
+    for (const [x, y] of rng.shuffled(pairsOf(LIFECYCLE_FUNCTION_NAMES))) {
+      const relation = rng.weighted(LIFECYCLE_RELATIONS);
       const isOther = relation === 'otherTD' || relation === 'sameHKID';
-      const tdStageX = dice.pick(STAGE_NAMES);
+      const tdStageX = rng.pick(STAGE_NAMES);
       const cell = recorder.lifecycle({
         x,
         y,
         relation,
         tdStageX,
-        tdStageY: isOther ? dice.pick(STAGE_NAMES) : null,
+        tdStageY: isOther ? rng.pick(STAGE_NAMES) : null,
       });
       if (cell !== null)
-        keeper.offer(cell, [
+        novelties.offer(cell, [
           `${y} ${cell.yStatus} ${lockClass(cell.yFailedLock)}`,
           `${x} ${tdStageX}`,
         ]);
     }
-    return keeper.kept;
+    return novelties.kept;
   });
 
-/** Lines of `stepwise.jsonl`. All rows of a pair are kept, or none. */
+/** Lines of `stepwise.jsonl`. Either all rows of a pair are kept, or none. */
 export const stepLines = (seed: number): (SummaryCell | StepCell)[] =>
-  withDice(seed, (dice) => {
+  withRng(seed, (rng) => {
     const recorder = new CellRecorder();
     const seen = new Set<string>();
     const lines: (SummaryCell | StepCell)[] = [];
-    for (const [x, y] of dice
+    for (const [x, y] of rng
       .shuffled(pairsOf(FUNCTION_NAMES))
-      .filter(() => dice.percent(STEP_CHANCE))) {
-      const cells = recorder.steps(drawPair(dice, x, y, STEP_RELATIONS)) ?? [];
+      .filter(() => rng.percent(STEP_CHANCE))) {
+      const cells = recorder.steps(drawPair(rng, x, y, STEP_RELATIONS)) ?? [];
       const news = cells.map((cell) =>
         'xEvent' in cell ? `${y} ${cell.yStatus} ${cell.linearizable}` : `${x} as X`,
       );
@@ -116,20 +114,20 @@ export const stepLines = (seed: number): (SummaryCell | StepCell)[] =>
     return lines;
   });
 
-/** X with Y; a vCPU that merely runs is no Y. */
+/** All pairs of X and Y. A vCPU that only runs is never Y. */
 const pairsOf = (names: readonly string[]): (readonly [x: string, y: string])[] =>
   names.flatMap((x) => names.filter((y) => y !== RUNNING_VCPU).map((y) => [x, y] as const));
 
-/** A way to set up X and Y, whether or not it can be built. */
-function drawPair(dice: Dice, x: string, y: string, relations: Weighted): Pair {
-  const relation = dice.weighted(relations);
-  const opState = dice.percent(75) ? 'RUNNABLE' : 'INITIALIZED';
+/** Draws a set-up of X and Y, which may be one that cannot be built. */
+function drawPair(rng: Rng, x: string, y: string, relations: Weighted): Pair {
+  const relation = rng.weighted(relations);
+  const opState = rng.percent(75) ? 'RUNNABLE' : 'INITIALIZED';
   const entryOf = (name: string): string | null => {
     const row = functionRow(name);
     return hasEntry(row) ? usualEntry(row, opState) : null;
   };
   const own = { x: entryOf(x), y: entryOf(y) };
-  const shared = dice.percent(60) ? (own.x ?? own.y) : (own.y ?? own.x);
+  const shared = rng.percent(60) ? (own.x ?? own.y) : (own.y ?? own.x);
   if (relation === 'sameEntry') {
     return {
       x,
@@ -140,29 +138,29 @@ function drawPair(dice: Dice, x: string, y: string, relations: Weighted): Pair {
       yEntry: own.y === null ? null : shared,
     };
   }
-  return { x, y, relation, opState, xEntry: own.x, yEntry: PLACES.get(relation) ?? own.y };
+  return { x, y, relation, opState, xEntry: own.x, yEntry: POSITIONS.get(relation) ?? own.y };
 }
 
 /** A lock without its address. */
 const lockClass = (lock: string | null | undefined): string =>
   (lock ?? 'none').replace(/[[(0-9].*$/, '');
 
-/** Keeps what shows something new. */
+/** Keeps the items that show something new. */
 class Novelties<T> {
   readonly kept: T[] = [];
   private readonly seen = new Set<string>();
-  private readonly dice: Dice;
+  private readonly rng: Rng;
   private readonly most: number;
 
-  constructor(dice: Dice, most: number) {
-    this.dice = dice;
+  constructor(rng: Rng, most: number) {
+    this.rng = rng;
     this.most = most;
   }
 
-  /** `shows`: what there is to see, in words. */
+  /** Keeps an item if one of `shows`, which describe it, is new; keeps some others, too. */
   offer(item: T, shows: readonly string[]): void {
     const isNew = shows.some((what) => !this.seen.has(what));
     for (const what of shows) this.seen.add(what);
-    if (this.kept.length < this.most && (isNew || this.dice.percent(KEPT))) this.kept.push(item);
+    if (this.kept.length < this.most && (isNew || this.rng.percent(KEPT))) this.kept.push(item);
   }
 }

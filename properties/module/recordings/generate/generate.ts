@@ -1,7 +1,4 @@
-/**
- * The recordings of our own, as files: what each is made of, and its text. Equal seeds give equal
- * text.
- */
+/** The generated recordings, as files with their text. Equal seeds give equal text. */
 import { hugePagesV5, upstream616, upstream7 } from '../../../../impl/index.ts';
 import b03 from '../../../../impl/mutants/b-03-flush-overwritten.ts';
 import b11 from '../../../../impl/mutants/b-11-notifier-skips-invalid-roots.ts';
@@ -13,10 +10,10 @@ import { Universes } from '../universe/universe.ts';
 import { conflictCells, lifecycleCells, stepLines } from './cells.ts';
 import { concurrentHistory } from './concurrent.ts';
 import { lifecycleScenario } from './lifecycle.ts';
-import { OWN_MODULE } from './record.ts';
+import { MODULE_NAME } from './record.ts';
 import { sequentialScenario } from './sequential.ts';
 
-/** Seeds of the scenarios, and of each of the pair recordings. */
+/** Seeds of the scenarios, and the seed of the pair recordings. */
 export interface Seeds {
   readonly sequential: readonly number[];
   readonly lifecycle: readonly number[];
@@ -25,10 +22,10 @@ export interface Seeds {
 }
 
 /**
- * Of the seeds below 400, those whose scenarios together make the functions answer in the most
- * ways: operation, status, operand and kind of result. Any others would do, and reach less.
+ * The seeds of the shipped recordings: those below 400 whose scenarios together lead to the most
+ * combinations of operation, status, operand and kind of result.
  */
-export const OWN_SEEDS: Seeds = {
+export const SHIPPED_SEEDS: Seeds = {
   sequential: [
     9, 19, 20, 31, 38, 55, 56, 57, 61, 64, 67, 68, 83, 88, 104, 112, 120, 126, 129, 149, 154, 159,
     162, 174, 178, 186, 198, 203, 222, 234, 235, 240, 257, 324, 327, 332, 362, 380, 383, 399,
@@ -36,7 +33,7 @@ export const OWN_SEEDS: Seeds = {
   lifecycle: [
     20, 64, 76, 92, 141, 147, 160, 181, 224, 238, 264, 301, 309, 322, 327, 347, 351, 364, 381, 394,
   ],
-  // the first that no known finding shows in, and in which three calls or more are refused a lock
+  // the first whose histories show no known finding, and in which locks refuse three calls or more
   concurrent: [
     0, 8, 9, 10, 11, 12, 16, 19, 28, 32, 33, 34, 35, 37, 39, 40, 41, 42, 43, 51, 52, 55, 56, 58,
   ],
@@ -53,16 +50,15 @@ const lines = (values: Iterable<unknown>): string =>
 /** One object, with a result on each line. */
 const results = (cells: readonly unknown[]): string => {
   const rows = cells.map((cell) => JSON.stringify(cell)).join(',\n');
-  return `{"module":${JSON.stringify(OWN_MODULE)},"method":${JSON.stringify(METHOD)},\n"results":[\n${rows}\n]}\n`;
+  return `{"module":${JSON.stringify(MODULE_NAME)},"method":${JSON.stringify(METHOD)},\n"results":[\n${rows}\n]}\n`;
 };
 
 /**
- * Runs of TDs as a host of TDX would have told them: BUSY, a kick and a second try; a split; a
- * table taken away too early. Runs of ordinary VMs on EPT: faults, aging and logging, in all
- * address spaces; a notifier that does not look at roots that are invalid; a flush that is owed and
- * forgotten.
+ * Traces of TDs, as a TDX host emits them: BUSY, a kick and a retry; a split; a table removed too
+ * early. Traces of ordinary VMs on EPT: faults, aging and dirty logging in all address spaces; a
+ * notifier that skips invalid roots; a missing flush.
  */
-const OWN_TRACES: readonly (readonly [name: string, policy: Policy, history: string])[] = [
+const GENERATED_TRACES: readonly (readonly [name: string, policy: Policy, scenario: string])[] = [
   [
     'tdx-busy',
     upstream616,
@@ -86,7 +82,7 @@ const OWN_TRACES: readonly (readonly [name: string, policy: Policy, history: str
 
 type File = readonly [name: string, make: (seeds: Seeds) => string];
 
-/** Scenarios share a platform: it takes longer to build than to use. */
+/** All scenarios share a platform, which takes longer to build than to use. */
 const scenarios = (
   seeds: readonly number[],
   scenario: (seed: number, universes: Universes) => unknown,
@@ -95,21 +91,21 @@ const scenarios = (
   return lines(seeds.map((seed) => scenario(seed, universes)));
 };
 
-/** Files by name; those that end in `.gz` are to be compressed. */
-export const OWN_FILES: readonly File[] = [
+/** The files by name. Write those that end in `.gz` compressed. */
+export const GENERATED_FILES: readonly File[] = [
   ['sequential.jsonl.gz', ({ sequential }) => scenarios(sequential, sequentialScenario)],
   ['lifecycle.jsonl.gz', ({ lifecycle }) => scenarios(lifecycle, lifecycleScenario)],
   ['concurrent.jsonl.gz', ({ concurrent }) => scenarios(concurrent, concurrentHistory)],
   ['conflicts.json', ({ pairs }) => results(conflictCells(pairs))],
   ['lifecycle-conflicts.json', ({ pairs }) => results(lifecycleCells(pairs))],
   ['stepwise.jsonl.gz', ({ pairs }) => lines(stepLines(pairs))],
-  ...OWN_TRACES.map(([name, policy, history]): File => [
+  ...GENERATED_TRACES.map(([name, policy, scenario]): File => [
     `traces/${name}.trace.gz`,
-    () => emitted(policy, history),
+    () => emitted(policy, scenario),
   ]),
 ];
 
-/** A run as `sept show --emit-trace` writes it. */
-function emitted(policy: Policy, history: string): string {
-  return `${new Emitter({ policy, module: '1.5', rules: false }).emit(parseScenario(history)).lines.join('\n')}\n`;
+/** The trace of a run, as `sept show --emit-trace` writes it. */
+function emitted(policy: Policy, scenario: string): string {
+  return `${new Emitter({ policy, module: '1.5', rules: false }).emit(parseScenario(scenario)).lines.join('\n')}\n`;
 }

@@ -1,25 +1,25 @@
-/** Bad operands: what a VMM that slips would pass instead of the page, GPA or TD that it means. */
+/** Invalid operands that a faulty VMM can pass instead of a page, GPA or TD. */
 import { hexOf } from '../format/values.ts';
-import type { Asked } from './record-step.ts';
-import type { Dice } from './rng.ts';
+import type { CallRequest } from './record-step.ts';
+import type { Rng } from './rng.ts';
 
-/** What the operands of a call may be confused with. Addresses are HPAs. */
-export interface Surroundings {
+/** The values from which invalid operands are made. Addresses are HPAs. */
+interface OperandContext {
   readonly tdr: bigint;
   /** In hexadecimal digits. */
   readonly tdvprs: readonly string[];
   readonly otherTdr: bigint;
   readonly reservedPage: bigint;
-  /** Some 4 KiB page that may or may not be in use, and one that is. */
+  /** A 4K page that may be in use, and one that is in use. */
   readonly somePage: bigint;
   readonly usedPage: bigint;
   readonly largePage: bigint;
-  /** The GPA bit that says "shared". */
+  /** The GPA bit that means "shared". */
   readonly sharedBit: bigint;
 }
 
 type Kind = 'gpa' | 'rcx' | 'tdr' | 'page' | 'source';
-type Change = (value: bigint, around: Surroundings) => bigint;
+type Change = (value: bigint, context: OperandContext) => bigint;
 
 const MAX_PA = 1n << 52n;
 const HKID = 33n << 46n;
@@ -28,7 +28,7 @@ const OUTSIDE = 0x2_1000_0000n;
 const BELOW = 0x2000_0000n;
 const MODULE_RANGE = 0x4000_1000n;
 
-const SLIPS: Readonly<Record<Kind, readonly (readonly [note: string, change: Change])[]>> = {
+const CHANGES: Readonly<Record<Kind, readonly (readonly [note: string, change: Change])[]>> = {
   gpa: [
     ['gpa misaligned', (gpa) => gpa + 0x40n],
     ['gpa shared bit', (gpa, { sharedBit }) => gpa | sharedBit],
@@ -70,21 +70,25 @@ const SLIPS: Readonly<Record<Kind, readonly (readonly [note: string, change: Cha
   ],
 };
 
-/** The same call with one bad operand, and a note that says which. */
-export function slip(asked: Asked, dice: Dice, around: Surroundings): Asked {
-  const possible = operandsOf(asked, around).flatMap(([kind, value]) =>
-    SLIPS[kind].map(([note, change]) => ({ kind, value, note, change })),
+/** Returns the same call with one invalid operand, and a note that names it. */
+export function withInvalidOperand(
+  request: CallRequest,
+  rng: Rng,
+  context: OperandContext,
+): CallRequest {
+  const possible = operandsOf(request, context).flatMap(([kind, value]) =>
+    CHANGES[kind].map(([note, change]) => ({ kind, value, note, change })),
   );
-  const chosen = dice.pickOrNull(possible);
-  if (chosen === null) return asked;
+  const chosen = rng.pickOrNull(possible);
+  if (chosen === null) return request;
   const { kind, value, note, change } = chosen;
-  return { ...asked, in: { ...replaced(asked.in, kind, value, change(value, around)), note } };
+  return { ...request, in: { ...replaced(request.in, kind, value, change(value, context)), note } };
 }
 
-/** The operands that a call has, with their kinds. A TDVPR is a page, too. */
+/** The operands of a call, with their kinds. A TDVPR counts as a page. */
 function operandsOf(
-  { in: input }: Asked,
-  { tdr, tdvprs }: Surroundings,
+  { in: input }: CallRequest,
+  { tdr, tdvprs }: OperandContext,
 ): (readonly [Kind, bigint])[] {
   const { gpa, regs = {}, hpa, source } = input;
   const registers = Object.values(regs);
@@ -101,8 +105,13 @@ function operandsOf(
   );
 }
 
-/** `hpa` and `source` say in words what a register holds; RCX holds a GPA with its level. */
-function replaced(input: Asked['in'], kind: Kind, before: bigint, after: bigint): Asked['in'] {
+/** Replaces a value in the registers, and in `gpa`, `hpa` and `source`, which explain them. */
+function replaced(
+  input: CallRequest['in'],
+  kind: Kind,
+  before: bigint,
+  after: bigint,
+): CallRequest['in'] {
   const { regs = {} } = input;
   const to = hexOf(after);
   if (kind === 'rcx') return { ...input, regs: { ...regs, rcx: to } };

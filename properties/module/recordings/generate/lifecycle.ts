@@ -1,6 +1,7 @@
 /**
- * Life-cycle scenarios: three TDs are created, built, run and taken down at the same time, each by
- * the call that is due, by one that is not, with a bad operand, or on hardware that fails.
+ * Generates life-cycle scenarios: three TDs are created, built, run and torn down at the same time.
+ * Each call is the next one of the TD's stage or any other one; some have an invalid operand, some
+ * meet failing hardware.
  */
 import type { Injection } from '../../../../spec/tdx/call.ts';
 import { VCPU_UNINITIALIZED, VP } from '../../../../spec/tdx/td.ts';
@@ -8,18 +9,18 @@ import type { LifecycleConfig } from '../format/config.ts';
 import { hexOf } from '../format/values.ts';
 import type { Universes } from '../universe/universe.ts';
 import { CALLS } from './calls.ts';
-import { slip } from './invalid-operands.ts';
-import type { Asked } from './record-step.ts';
-import { OWN_MODULE, Recorder, type OwnScenario } from './record.ts';
-import { withDice, type Dice } from './rng.ts';
-import { Keeper, type Stage } from './td-tracker.ts';
+import { withInvalidOperand } from './invalid-operands.ts';
+import type { CallRequest } from './record-step.ts';
+import { MODULE_NAME, Recorder, type GeneratedScenario } from './record.ts';
+import { withRng, type Rng } from './rng.ts';
+import { TdTracker, type Stage } from './td-tracker.ts';
 
 const FIRST_TDR = 0x100000000n;
 const MODULE_HKID = 32;
 
-const configOf = (dice: Dice): LifecycleConfig & Readonly<Record<string, unknown>> => ({
-  module: OWN_MODULE,
-  packages: dice.percent(25) ? 2 : 1,
+const configOf = (rng: Rng): LifecycleConfig & Readonly<Record<string, unknown>> => ({
+  module: MODULE_NAME,
+  packages: rng.percent(25) ? 2 : 1,
   lpPackage: 'lp % packages',
   privateHkids: [MODULE_HKID, MODULE_HKID + 4],
   moduleHkid: MODULE_HKID,
@@ -36,8 +37,8 @@ const configOf = (dice: Dice): LifecycleConfig & Readonly<Record<string, unknown
   pool4k: '0x100200000',
 });
 
-/** What brings a TD on, by how far it is. */
-const DUE: Readonly<Record<Stage, readonly (readonly [weight: number, op: string])[]>> = {
+/** The calls that lead a TD to its next stage, by stage. */
+const NEXT_CALLS: Readonly<Record<Stage, readonly (readonly [weight: number, op: string])[]>> = {
   none: [
     [12, 'TDH.MNG.CREATE'],
     [1, 'TDH.PHYMEM.PAGE.WBINVD'],
@@ -86,7 +87,7 @@ const DUE: Readonly<Record<Stage, readonly (readonly [weight: number, op: string
   ],
 };
 
-/** What hardware can be made to fail at. */
+/** Failures of the hardware that can be injected, by function. */
 const FAILURES: ReadonlyMap<string, readonly Injection[]> = new Map<string, readonly Injection[]>([
   ['TDH.MNG.CREATE', ['rdseedFails']],
   ['TDH.MNG.ADDCX', ['rdseedFails']],
@@ -95,85 +96,87 @@ const FAILURES: ReadonlyMap<string, readonly Injection[]> = new Map<string, read
   ['TDH.VP.INIT', ['tscAdjustMsrChanged']],
 ]);
 
-/** Most happens to the first TD. */
+/** TDs in proportion to their numbers of calls. */
 const TDS = [0, 0, 0, 0, 1, 1, 2];
-/** In a hundred calls: those that are not due, that have a bad operand, that meet failing hardware. */
-const NOT_DUE = 22;
-const SLIPS = 14;
-const FAILS = 10;
-const LEAVES = 15;
-const URGENT = 35;
+/** Percentages of calls: any function, an invalid operand, failing hardware, after an exit. */
+const ANY_CALL = 22;
+const INVALID = 14;
+const FAILING = 10;
+const AFTER_EXIT = 15;
+/** Percentage of calls that build the first vCPU of a TD that is being built. */
+const FIRST_VCPU = 35;
 const SHORTEST = 60;
 const LONGEST = 120;
 
 /** The scenario of a seed. */
-export const lifecycleScenario = (seed: number, universes: Universes): OwnScenario =>
-  withDice(seed, (dice) => {
-    const config = configOf(dice);
-    const keeper = new Keeper(new Recorder(config, universes), dice, config);
+export const lifecycleScenario = (seed: number, universes: Universes): GeneratedScenario =>
+  withRng(seed, (rng) => {
+    const config = configOf(rng);
+    const keeper = new TdTracker(new Recorder(config, universes), rng, config);
     const { recorder } = keeper;
-    const length = SHORTEST + dice.below(LONGEST - SHORTEST);
-    while (recorder.length < length && !recorder.halted) step(keeper, dice.pick(TDS));
+    const length = SHORTEST + rng.below(LONGEST - SHORTEST);
+    while (recorder.length < length && !recorder.halted) step(keeper, rng.pick(TDS));
     return recorder.finish(`own-life-${seed}`, seed);
   });
 
-/** Something happens to a TD. */
-function step(k: Keeper, td: number): void {
-  const { dice, recorder } = k;
-  if (dice.percent(LEAVES)) leave(k, td);
-  if (dice.percent(1)) return fail(k, td);
-  const op = dice.percent(NOT_DUE) ? dice.pick([...CALLS.keys()]) : dueOp(k, td);
-  recorder.ask(spoiled(k, td, callOf(k, td, op)));
+/** Makes a call about a TD. */
+function step(tds: TdTracker, td: number): void {
+  const { rng, recorder } = tds;
+  if (rng.percent(AFTER_EXIT)) leave(tds, td);
+  if (rng.percent(1)) return whileFatal(tds, td);
+  const op = rng.percent(ANY_CALL) ? rng.pick([...CALLS.keys()]) : nextOp(tds, td);
+  recorder.call(changed(tds, td, callOf(tds, td, op)));
 }
 
-/** While a TD is built, its first vCPU is urgent. */
-function dueOp(k: Keeper, td: number): string {
-  const stage = k.stage(td);
-  if (stage !== 'INITIALIZED' || !k.dice.percent(URGENT)) return k.dice.weighted(DUE[stage]);
-  if (!k.exists(td, 0)) return 'TDH.VP.CREATE';
-  if (k.lacking(td, 0) > 0) return 'TDH.VP.ADDCX';
-  return k.vp(td, 0, VP.STATE) === VCPU_UNINITIALIZED ? 'TDH.VP.INIT' : 'TDH.MR.FINALIZE';
+/** A function that leads the TD to its next stage. */
+function nextOp(tds: TdTracker, td: number): string {
+  const stage = tds.stage(td);
+  if (stage !== 'INITIALIZED' || !tds.rng.percent(FIRST_VCPU))
+    return tds.rng.weighted(NEXT_CALLS[stage]);
+  if (!tds.exists(td, 0)) return 'TDH.VP.CREATE';
+  if (tds.missingPages(td, 0) > 0) return 'TDH.VP.ADDCX';
+  return tds.vp(td, 0, VP.STATE) === VCPU_UNINITIALIZED ? 'TDH.VP.INIT' : 'TDH.MR.FINALIZE';
 }
 
-const callOf = (k: Keeper, td: number, op: string): Asked => {
+const callOf = (tds: TdTracker, td: number, op: string): CallRequest => {
   const build = CALLS.get(op);
   if (build === undefined) throw new Error(`there is no call of ${op}`);
-  return build(k, td);
+  return build(tds, td);
 };
 
-/** A vCPU that is in the guest comes out of it. */
-function leave(k: Keeper, td: number): void {
-  const vcpu = k.vcpuThat(td, (v) => k.isInside(td, v));
-  if (k.isInside(td, vcpu)) k.recorder.ask({ op: 'HW.TD.EXIT', lp: vcpu, in: { vcpu, td } });
+/** A vCPU that is in the guest leaves it. */
+function leave(tds: TdTracker, td: number): void {
+  const vcpu = tds.vcpuThat(td, (v) => tds.isInside(td, v));
+  if (tds.isInside(td, vcpu)) tds.recorder.call({ op: 'HW.TD.EXIT', lp: vcpu, in: { vcpu, td } });
 }
 
-/** The TD is fatal for a while. */
-function fail(k: Keeper, td: number): void {
+/** Makes the TD fatal for some calls. */
+function whileFatal(tds: TdTracker, td: number): void {
   const setting = (data: string, note: string): unknown =>
-    k.recorder.ask({ op: 'HARNESS.SET_LIFECYCLE', lp: k.lp(), in: { td, data, note } });
-  if (k.stage(td) === 'none') return;
+    tds.recorder.call({ op: 'HARNESS.SET_LIFECYCLE', lp: tds.lp(), in: { td, data, note } });
+  if (tds.stage(td) === 'none') return;
   setting('0x100', 'TDR.FATAL=1');
-  for (const op of k.dice.shuffled([...CALLS.keys()]).slice(0, 8))
-    k.recorder.ask(callOf(k, td, op));
+  for (const op of tds.rng.shuffled([...CALLS.keys()]).slice(0, 8))
+    tds.recorder.call(callOf(tds, td, op));
   setting('0x101', 'TDR.FATAL=0');
 }
 
-/** The call as it is, with a bad operand, or on hardware that fails. */
-function spoiled(k: Keeper, td: number, asked: Asked): Asked {
-  const { dice } = k;
-  const failure = dice.pickOrNull(FAILURES.get(asked.op) ?? []);
-  if (failure !== null && dice.percent(FAILS))
-    return { ...asked, in: { ...asked.in, inject: failure } };
-  if (!dice.percent(SLIPS)) return asked;
-  const { repeat: _, ...once } = asked;
-  const { tdr, tdcx, tdvpr } = k.slot(td);
-  return slip(once, dice, {
-    tdr: BigInt(k.hpa(tdr)),
-    tdvprs: tdvpr.map((page) => k.hpa(page)),
-    otherTdr: BigInt(k.tdr((td + 1) % 3)),
-    reservedPage: BigInt(k.config.reservedPage),
-    somePage: BigInt(dice.pick(k.spare)),
-    usedPage: BigInt(k.hpa(tdcx)),
+/** Returns the call unchanged, with an invalid operand, or on failing hardware. */
+function changed(tds: TdTracker, td: number, request: CallRequest): CallRequest {
+  const { rng } = tds;
+  const failure = rng.pickOrNull(FAILURES.get(request.op) ?? []);
+  if (failure !== null && rng.percent(FAILING))
+    return { ...request, in: { ...request.in, inject: failure } };
+  if (!rng.percent(INVALID)) return request;
+  const { repeat: _, ...once } = request;
+  const { tdr, tdcx, tdvpr } = tds.slot(td);
+  return withInvalidOperand(once, rng, {
+    tdr: BigInt(tds.hpa(tdr)),
+    tdvprs: tdvpr.map((page) => tds.hpa(page)),
+    otherTdr: BigInt(tds.tdr((td + 1) % 3)),
+    reservedPage: BigInt(tds.config.reservedPage),
+    somePage: BigInt(rng.pick(tds.spare)),
+    usedPage: BigInt(tds.hpa(tdcx)),
     largePage: 0x100800000n,
     sharedBit: 1n << 47n,
   });

@@ -13,7 +13,9 @@ import { BUILT_TDS, EMPTY_SLOTS, SetupError, Testbed } from '../setups/testbed.t
 export type Pair = Omit<PairName, 'recorder'>;
 
 /** A cell has `tdStageY` only if Y is about another TD. */
-export type OwnLifecycleCell = Omit<LifecycleCell, 'tdStageY'> & { readonly tdStageY?: string };
+export type GeneratedLifecycleCell = Omit<LifecycleCell, 'tdStageY'> & {
+  readonly tdStageY?: string;
+};
 
 /** Number of locks that the recorders report for a vCPU that only runs in the guest: they differ. */
 const RUNNING_LOCKS = { conflict: 1, lifecycle: 0 } as const;
@@ -34,7 +36,7 @@ export class CellRecorder {
   }
 
   /** The cell of `lifecycle-conflicts.json`, or null if the set-up cannot be built. */
-  lifecycle(pair: LifecyclePairName): OwnLifecycleCell | null {
+  lifecycle(pair: LifecyclePairName): GeneratedLifecycleCell | null {
     return withUndo(this.empty, () => {
       const setup = setUpLifecyclePair(this.empty, pair);
       return lifecycleCell(pair, new PairMeasurement(setup, this.emptyNames));
@@ -110,7 +112,7 @@ function conflictCell(pair: Pair, setup: PairSetup, measured: PairMeasurement): 
   };
 }
 
-function lifecycleCell(pair: LifecyclePairName, measured: PairMeasurement): OwnLifecycleCell {
+function lifecycleCell(pair: LifecyclePairName, measured: PairMeasurement): GeneratedLifecycleCell {
   const trace = ON_GUEST_SIDE.has(pair.x) ? null : measured.trace;
   const paused = measured.pausedAt(trace?.lastAcquire ?? 0);
   const { before, failed, after } = suspended(

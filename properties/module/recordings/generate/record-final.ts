@@ -1,7 +1,7 @@
 /**
- * Writes down the state at the end of a scenario: every S-EPT entry that is not FREE, every PAMT
- * entry that is not NDA or is locked, every TD and vCPU, and for life-cycle recordings key
- * ownership and write-back state.
+ * Records the state at the end of a scenario: every S-EPT entry that is not FREE, every PAMT entry
+ * that is not NDA or is locked, every TD and vCPU, and for life-cycle recordings key ownership and
+ * write-back state.
  */
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { pageOf, stateName, stateOf, toRaw } from '../../../../spec/tdx/entry.ts';
@@ -21,7 +21,7 @@ import { epochField, hasTdcs, tdState, vcpuFields, vcpuInfo } from './record-ste
 type Fields = Readonly<Record<string, unknown>>;
 const PAGE = BigInt(PAGE_BYTES);
 
-/** The dump of the universe as it is now. */
+/** The dump of the current state of the universe. */
 export function recordFinal(u: Universe): Fields {
   const slots = [...u.slots.values()];
   if (u.isSequential) return { tds: slots.map((slot) => sequentialTd(u, slot)), pamt: pamtRows(u) };
@@ -49,7 +49,7 @@ const sequentialTd = (u: Universe, slot: Slot): Fields => ({
   sept: septRows(u, slot),
 });
 
-/** The tree is dumped only as long as the TD has its keys. */
+/** A life-cycle dump has the tree only as long as the TD has its keys. */
 const lifecycleTd = (u: Universe, slot: Slot): Fields => ({
   td: slot.td,
   ...tdState(u, slot),
@@ -59,10 +59,11 @@ const lifecycleTd = (u: Universe, slot: Slot): Fields => ({
     : {}),
 });
 
-/** A row that may stand for several: how it goes on, so that what follows can be counted in. */
+/** A run of consecutive rows. */
 interface Run {
+  /** The first row. */
   readonly fields: Fields;
-  /** Equal to the next row's `is` when that one continues this row. */
+  /** The key of the row that continues the run. */
   next: string;
   count: number;
 }
@@ -70,10 +71,10 @@ interface Run {
 class Runs {
   private readonly runs: Run[] = [];
 
-  /** Adds a row that is described by `is`, or counts it in if it is what the last one goes on with. */
-  add(is: string, next: string, fields: Fields): void {
+  /** Adds a row: it continues the last run if `key` is the one expected there, else begins a run. */
+  add(key: string, next: string, fields: Fields): void {
     const last = this.runs.at(-1);
-    if (last?.next === is) {
+    if (last?.next === key) {
       last.count++;
       last.next = next;
     } else this.runs.push({ fields, next, count: 1 });
@@ -101,15 +102,15 @@ function septRows(u: Universe, slot: Slot): Fields[] {
   return runs.rows;
 }
 
-/** Small pages first. A locked entry is never counted into a run. */
+/** The rows of the PAMT, small pages first. A locked entry is never part of a run. */
 function pamtRows(u: Universe): Fields[] {
   const { pamt, geometry, base } = u.tdx;
   const runs = new Runs();
   for (const [page, size] of usedEntries(u)) {
-    const told = Object.fromEntries(
+    const recorded = Object.fromEntries(
       [...PAMT_FIELDS].map(([name, read]) => [name, read(u, page, size)]),
     );
-    const { lockRaw, ...fields } = told;
+    const { lockRaw, ...fields } = recorded;
     const row = { hpa: hexOf(base + BigInt(page) * PAGE), size: SIZES[size], ...fields };
     if (lockRaw !== 0) runs.add('locked', 'nothing', { ...row, lockRaw });
     else if (pamt.type(page, size) !== NDA) {
@@ -120,7 +121,7 @@ function pamtRows(u: Universe): Fields[] {
   return runs.rows;
 }
 
-/** Page and size of every PAMT entry that was ever written, small sizes first, ascending. */
+/** Page and size of every PAMT entry that was written, in ascending order of size and page. */
 function usedEntries(u: Universe): (readonly [page: number, size: number])[] {
   const { m, pamt } = u.tdx;
   const found = new Set<number>();

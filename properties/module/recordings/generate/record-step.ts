@@ -1,6 +1,6 @@
 /**
- * Writes down one call: what was asked, what the specification answers, and what the TD looks like
- * afterwards, with the fields of the recordings in their order.
+ * Records one call: its inputs, the specification's result, and the state of the TD afterwards,
+ * with the fields of the recordings in their order.
  */
 import { stateName, stateOf, toRaw } from '../../../../spec/tdx/entry.ts';
 import { operandName, operandOf, statusName, SUCCESS } from '../../../../spec/tdx/status.ts';
@@ -21,11 +21,8 @@ import {
 import { perform, type Performed } from '../replay/perform.ts';
 import type { Slot, Universe } from '../universe/universe.ts';
 
-/**
- * A call before it is made. Beyond what the judge reads, `in` may say in words what the registers
- * mean.
- */
-export interface Asked {
+/** A call before it is made. `in` can have fields that only explain the registers. */
+export interface CallRequest {
   readonly op: string;
   readonly lp: number;
   readonly in: StepInput & Readonly<Record<string, unknown>>;
@@ -34,11 +31,11 @@ export interface Asked {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Makes the call that is asked for, as step number `i`. */
-export function recordStep(u: Universe, slot: Slot, i: number, asked: Asked): RecordedStep {
-  const { op, lp, in: input } = asked;
+/** Makes the call as step number `i`, and records it. */
+export function recordStep(u: Universe, slot: Slot, i: number, request: CallRequest): RecordedStep {
+  const { op, lp, in: input } = request;
   const made = { i, op, lp, vcpu: input.vcpu ?? null, in: input };
-  const unanswered = { ...made, result: '', status: '0x0', ...repeated(asked, 0) };
+  const unanswered = { ...made, result: '', status: '0x0', ...repeated(request, 0) };
   const septBefore = septView(u, slot, input);
   const done = perform(u, slot, unanswered);
   followStep(u, slot, unanswered, done);
@@ -46,31 +43,28 @@ export function recordStep(u: Universe, slot: Slot, i: number, asked: Asked): Re
   return {
     ...made,
     ...statusOf(done),
-    ...repeated(asked, done.executed),
-    ...outputsOf(u, asked, done),
+    ...repeated(request, done.executed),
+    ...outputsOf(u, request, done),
     ...(septBefore === null ? {} : { septBefore }),
     ...(sept === null ? {} : { sept }),
-    ...(u.isSequential ? sequentialState(u, slot) : lifecycleState(u, slot, asked)),
+    ...(u.isSequential ? sequentialState(u, slot) : lifecycleState(u, slot, request)),
   };
 }
 
-/**
- * What an answer is written down as, without the state of the TD: nobody knows that while others
- * are at work.
- */
+/** The fields of a result without the state of the TD, which is unknown during other calls. */
 export const answerFields = (
   u: Universe,
-  asked: Asked,
+  request: CallRequest,
   done: Performed,
 ): Fields & { result: string; status: string } => ({
   ...statusOf(done),
-  ...outputsOf(u, asked, done),
+  ...outputsOf(u, request, done),
 });
 
-const repeated = ({ repeat }: Asked, executed: number): { repeat?: Repeat } =>
+const repeated = ({ repeat }: CallRequest, executed: number): { repeat?: Repeat } =>
   repeat === undefined ? {} : { repeat: { ...repeat, executed } };
 
-/** A TD exit puts its reason where statuses are. */
+/** The fields about RAX: a status, or the reason of a TD exit. */
 function statusOf({ call, result, rax }: Performed): Fields & { result: string; status: string } {
   const left = call.exitReason >= 0;
   const operandId = left ? 0 : operandOf(call.status);
@@ -87,14 +81,14 @@ function statusOf({ call, result, rax }: Performed): Fields & { result: string; 
   };
 }
 
-/** Functions of the guest answer in its RAX alone, unless the TD is left. */
+/** A function of the guest returns its status in the guest's RAX, unless the vCPU exits. */
 const isGuestAnswer = (op: string): boolean => op.startsWith('TDG.');
 
 const TWO: readonly OutputName[] = ['rcx', 'rdx'];
 const THREE: readonly OutputName[] = ['rcx', 'rdx', 'r8'];
 const FOUR: readonly OutputName[] = ['rcx', 'rdx', 'r8', 'r9'];
 
-/** Functions that answer in more registers than two. */
+/** Functions with more than two output registers. */
 const OUTPUTS: ReadonlyMap<string, readonly OutputName[]> = new Map([
   ['TDH.MEM.RD', THREE],
   ['TDH.MEM.WR', THREE],
@@ -103,20 +97,23 @@ const OUTPUTS: ReadonlyMap<string, readonly OutputName[]> = new Map([
   ['TDH.PHYMEM.PAGE.RDMD', FOUR],
 ]);
 
-function outputNames({ op, in: { version } }: Asked, { result }: Performed): readonly OutputName[] {
+function outputNames(
+  { op, in: { version } }: CallRequest,
+  { result }: Performed,
+): readonly OutputName[] {
   if (result === 'TD_EXIT') return THREE;
   if (isGuestAnswer(op)) return [];
   return (version ?? 0) > 0 ? FOUR : (OUTPUTS.get(op) ?? TWO);
 }
 
-function outputsOf(u: Universe, asked: Asked, done: Performed): Fields {
+function outputsOf(u: Universe, request: CallRequest, done: Performed): Fields {
   const {
     op,
     in: { regs = {} },
     repeat,
-  } = asked;
+  } = request;
   const stride = repeat === undefined ? 0 : Number(repeat.gpaStride) * (done.executed - 1);
-  const names = outputNames(asked, done);
+  const names = outputNames(request, done);
   const out = Object.fromEntries(
     names.flatMap((name): [string, string][] => {
       const value = outputOf(u.tdx, u.tokens, done.call, name, regs, stride);
@@ -130,10 +127,7 @@ function outputsOf(u: Universe, asked: Asked, done: Performed): Fields {
   };
 }
 
-/**
- * The entry that the step is about, as a host walk sees it; null when there is no such level, or no
- * tree.
- */
+/** The step's entry, as a host walk sees it; null if there is no such level, or no tree. */
 function septView(u: Universe, slot: Slot, { gpa, level = 0 }: StepInput): SeptView | null {
   if (gpa === undefined || level > dumpLevel(u, slot) || !hasTdcs(u, slot)) return null;
   const { entry, at } = hostWalk(u, slot, Number(gpa), level);
@@ -141,7 +135,7 @@ function septView(u: Universe, slot: Slot, { gpa, level = 0 }: StepInput): SeptV
   return { ...where, state: stateName(stateOf(entry)), raw: hexOf(toRaw(entry, u.tdx.base)) };
 }
 
-/** Are there control structures to look at? Sequential recordings have them from the beginning. */
+/** The TD has a TDCS. In sequential recordings every TD has one from the beginning. */
 export function hasTdcs(u: Universe, slot: Slot): boolean {
   const opState = TD_FIELDS.get('opState')?.(u, slot);
   return u.isSequential || (opState !== null && opState !== 'UNINITIALIZED');
@@ -174,7 +168,7 @@ const OF_TDR = [
 ];
 const OF_TDCS = ['numVcpus', 'numAssocVcpus', 'maxVcpus', 'numL2Vms'];
 
-/** What is said about a TD depends on how much of it there is. */
+/** The fields about a TD, which depend on the structures that it has. */
 export function tdState(u: Universe, slot: Slot): Fields {
   if (TD_FIELDS.get('tdrExists')?.(u, slot) !== true) {
     return tdFields(u, slot, ['tdrExists', 'lifecycle', 'opState', 'chldcnt']);
@@ -185,7 +179,7 @@ export function tdState(u: Universe, slot: Slot): Fields {
   return { ...tdFields(u, slot, OF_TDR), ...ofTdcs };
 }
 
-/** The vCPU at a TDVPR page, or null when that is none. */
+/** Fields of the vCPU at a TDVPR page. */
 export const vcpuFields = (
   u: Universe,
   tdvpr: number,
@@ -198,7 +192,7 @@ export const vcpuInfo = (u: Universe, tdvpr: number): Fields | null =>
 
 const WRITES_BACK = 'TDH.PHYMEM.CACHE.WB';
 
-function lifecycleState(u: Universe, slot: Slot, { op, in: { vcpu } }: Asked): Fields {
+function lifecycleState(u: Universe, slot: Slot, { op, in: { vcpu } }: CallRequest): Fields {
   return {
     ...tdState(u, slot),
     ...(vcpu === undefined ? {} : { vcpuInfo: vcpuInfo(u, slot.tdvpr[vcpu] ?? -1) }),

@@ -1,21 +1,21 @@
 /**
- * Records scenarios of our own, in the format of the recordings of the real module: what a scenario
- * asks is given call by call, the specification answers.
+ * Records generated scenarios on the specification, in the format of the recordings of the real
+ * module.
  *
- * Such a recording says what this specification does. It guards against change; it is no evidence
- * of what the module does.
+ * Such a recording shows what this specification does. It guards against change; it is no evidence
+ * about the module.
  */
 import type { Config } from '../format/config.ts';
 import type { RecordedStep } from '../format/step.ts';
 import { Universes, type Slot, type Universe } from '../universe/universe.ts';
 import { recordFinal } from './record-final.ts';
-import { recordStep, type Asked } from './record-step.ts';
+import { recordStep, type CallRequest } from './record-step.ts';
 
-/** What stands where recordings name the module that answered. */
-export const OWN_MODULE = 'this specification, version 1.5';
+/** Recordings of the real module name its version here. */
+export const MODULE_NAME = 'this specification, version 1.5';
 
-/** A scenario as a line of a recording has it. */
-export interface OwnScenario {
+/** A scenario, as a line of a recording. */
+export interface GeneratedScenario {
   readonly id: string;
   readonly seed: number;
   readonly config: Config;
@@ -46,20 +46,20 @@ export class Recorder {
     return this.steps.length;
   }
 
-  /** Has the module stopped the platform? Then there is nothing left to ask. */
+  /** The module has stopped the platform: no further call is possible. */
   get halted(): boolean {
     return this.steps.at(-1)?.result === 'HALT';
   }
 
-  /** Makes a call and writes it down. */
-  ask(asked: Asked): RecordedStep {
-    const step = recordStep(this.u, this.slot(asked.in.td), this.steps.length, asked);
+  /** Makes a call and records it. */
+  call(request: CallRequest): RecordedStep {
+    const step = recordStep(this.u, this.slot(request.in.td), this.steps.length, request);
     this.steps.push(step);
     return step;
   }
 
-  /** The scenario so far, with the state at its end. */
-  finish(id: string, seed: number): OwnScenario {
+  /** Returns the scenario so far, with the state at its end. */
+  finish(id: string, seed: number): GeneratedScenario {
     const { config, steps, halted } = this;
     return { id, seed, config, steps, halted, final: recordFinal(this.u) };
   }

@@ -1,7 +1,7 @@
-/** Random decisions that depend on a seed alone. */
+/** Random numbers that depend on a seed alone. */
 import fc from 'fast-check';
 
-export class Dice {
+export class Rng {
   private readonly random: fc.Random;
 
   constructor(random: fc.Random) {
@@ -13,23 +13,23 @@ export class Dice {
     return n <= 1 ? 0 : this.random.nextInt(0, n - 1);
   }
 
-  /** True so many times in a hundred. */
+  /** True with a probability of `chance` percent. */
   percent(chance: number): boolean {
     return this.below(100) < chance;
   }
 
-  /** One of a list that is not empty. */
+  /** One item of a list. @throws Error if the list is empty */
   pick<T>(list: readonly T[]): T {
     if (list.length === 0) throw new Error('nothing to pick from');
     return list[this.below(list.length)] as T; // below() stays within
   }
 
-  /** One of a list, or null when it is empty. */
+  /** One item of a list, or null if the list is empty. */
   pickOrNull<T>(list: readonly T[]): T | null {
     return list.length === 0 ? null : this.pick(list);
   }
 
-  /** One of the rows, each as likely as its weight says. */
+  /** The value of one of the rows, with a probability in proportion to its weight. */
   weighted<T>(rows: readonly (readonly [weight: number, value: T])[]): T {
     let left = this.below(rows.reduce((sum, [weight]) => sum + weight, 0));
     for (const [weight, value] of rows) {
@@ -39,29 +39,29 @@ export class Dice {
     throw new Error('nothing to pick from');
   }
 
-  /** The list in any order. */
+  /** The list in a random order. */
   shuffled<T>(list: readonly T[]): T[] {
     const rest = [...list];
     return Array.from(list, () => rest.splice(this.below(rest.length), 1)[0] as T); // one is left for each
   }
 }
 
-/** What `make` makes of the dice of a seed. */
-export function withDice<T>(seed: number, make: (dice: Dice) => T): T {
-  return fc.sample(new Made(make), { seed, numRuns: 1 })[0] as T; // one run, one value
+/** Returns what `make` returns for the generator of a seed. */
+export function withRng<T>(seed: number, make: (rng: Rng) => T): T {
+  return fc.sample(new RngArbitrary(make), { seed, numRuns: 1 })[0] as T; // one run, one value
 }
 
-/** Draws from fast-check's generator; nothing is ever shrunk. */
-class Made<T> extends fc.Arbitrary<T> {
-  private readonly make: (dice: Dice) => T;
+/** Gives access to fast-check's generator. Nothing is shrunk. */
+class RngArbitrary<T> extends fc.Arbitrary<T> {
+  private readonly make: (rng: Rng) => T;
 
-  constructor(make: (dice: Dice) => T) {
+  constructor(make: (rng: Rng) => T) {
     super();
     this.make = make;
   }
 
   override generate(random: fc.Random): fc.Value<T> {
-    return new fc.Value(this.make(new Dice(random)), undefined);
+    return new fc.Value(this.make(new Rng(random)), undefined);
   }
 
   override canShrinkWithoutContext(_value: unknown): _value is T {

@@ -1,10 +1,10 @@
-/** Sequential scenarios: one TD is built, run and torn down beside another that does nothing. */
+/** Generates sequential scenarios: one TD is built, run and torn down; another one does nothing. */
 import type { SequentialConfig } from '../format/config.ts';
 import type { Universes } from '../universe/universe.ts';
-import { Author } from './call-writer.ts';
-import { BEGINNINGS, STORIES, tearDown } from './entry-scenarios.ts';
-import { OWN_MODULE, Recorder, type OwnScenario } from './record.ts';
-import { withDice, type Dice } from './rng.ts';
+import { CallWriter } from './call-writer.ts';
+import { OPENING, FRAGMENTS, tearDown } from './entry-fragments.ts';
+import { MODULE_NAME, Recorder, type GeneratedScenario } from './record.ts';
+import { withRng, type Rng } from './rng.ts';
 import type { Pools } from './td-view.ts';
 
 const pages = (first: number, count: number, bytes: number): string[] =>
@@ -17,17 +17,17 @@ export const POOLS: Pools = {
 };
 
 /**
- * The platform, and whether the TD has five levels, a wide GPA, a debugger, and no #VE for pending
+ * Draws the platform: whether the TD has five levels, a wide GPA, a debugger, #VE for pending
  * pages.
  */
-export function configOf(dice: Dice): SequentialConfig {
-  const septLevels = dice.percent(15) ? 5 : 4;
+export function configOf(rng: Rng): SequentialConfig {
+  const septLevels = rng.percent(15) ? 5 : 4;
   const config = {
-    module: OWN_MODULE,
+    module: MODULE_NAME,
     septLevels,
-    gpaw: septLevels === 5 && dice.percent(50) ? 1 : 0,
-    debug: dice.percent(50) ? 1 : 0,
-    septVeDisable: dice.percent(70) ? 1 : 0,
+    gpaw: septLevels === 5 && rng.percent(50) ? 1 : 0,
+    debug: rng.percent(50) ? 1 : 0,
+    septVeDisable: rng.percent(70) ? 1 : 0,
     numL2Vms: 0,
     tdmr: { base: '0x100000000', size: '0x100000000' },
     hkidBits: [46, 51],
@@ -39,7 +39,7 @@ export function configOf(dice: Dice): SequentialConfig {
         tdcx: ['0x100001000', 6],
         septRoot: '0x100004000',
         hkid: 34,
-        tdvpr: ['0x100010000', '0x100020000', '0x100030000'].slice(0, 2 + dice.below(2)),
+        tdvpr: ['0x100010000', '0x100020000', '0x100030000'].slice(0, 2 + rng.below(2)),
       },
       {
         td: 1,
@@ -62,14 +62,14 @@ const SHORTEST = 50;
 const LONGEST = 130;
 
 /** The scenario of a seed. */
-export const sequentialScenario = (seed: number, universes: Universes): OwnScenario =>
-  withDice(seed, (dice) => {
-    const config = configOf(dice);
+export const sequentialScenario = (seed: number, universes: Universes): GeneratedScenario =>
+  withRng(seed, (rng) => {
+    const config = configOf(rng);
     const recorder = new Recorder(config, universes);
-    const author = new Author(recorder, dice, config, POOLS);
-    const length = SHORTEST + dice.below(LONGEST - SHORTEST);
-    for (const story of BEGINNINGS) story(author);
-    while (recorder.length < length && !recorder.halted) dice.weighted(STORIES)(author);
-    if (dice.percent(40)) tearDown(author);
+    const writer = new CallWriter(recorder, rng, config, POOLS);
+    const length = SHORTEST + rng.below(LONGEST - SHORTEST);
+    for (const fragment of OPENING) fragment(writer);
+    while (recorder.length < length && !recorder.halted) rng.weighted(FRAGMENTS)(writer);
+    if (rng.percent(40)) tearDown(writer);
     return recorder.finish(`own-seq-${seed}`, seed);
   });

@@ -1,4 +1,4 @@
-/** TD_PARAMS for TDH.MNG.INIT: what a VMM usually asks for, and what it may get wrong. */
+/** TD_PARAMS for TDH.MNG.INIT: usual, other valid, and invalid ones. */
 type Params = Readonly<Record<string, string | number>>;
 
 export const USUAL_TD_PARAMS: Params = {
@@ -15,8 +15,8 @@ export const USUAL_TD_PARAMS: Params = {
   cpuidConfig: 0,
 };
 
-/** Other good parameters. */
-export const OTHER_TD_PARAMS: readonly Params[] = [
+/** Other valid parameters. */
+export const VALID_TD_PARAMS: readonly Params[] = [
   { xfam: '0x7' },
   { maxVcpus: 1 },
   { maxVcpus: 3 },
@@ -26,13 +26,13 @@ export const OTHER_TD_PARAMS: readonly Params[] = [
   { numL2Vms: 1 },
 ];
 
-/** What is wrong, and the fields that make it so. */
-export const TD_PARAM_SLIPS: readonly (readonly [note: string, fields: Params])[] = [
+/** Invalid parameters: a note that says what is wrong, and the fields. */
+export const INVALID_TD_PARAMS: readonly (readonly [note: string, fields: Params])[] = [
   ['ATTRIBUTES reserved bits', { attributes: '0x10010000001' }],
   ['MIGRATABLE+DEBUG', { attributes: '0x30000001' }],
   ['XFAM without SSE', { xfam: '0x1' }],
   ['XFAM reserved bits', { xfam: '0x10000000003' }],
-  ['no vCPUs', { maxVcpus: 0 }],
+  ['no VCPUs', { maxVcpus: 0 }], // the shipped recordings spell it so
   ['too many L2 VMs', { numL2Vms: 4 }],
   ['more L2 VMs than TDCX pages', { numL2Vms: 3 }],
   ['MIGRATABLE with L2 VMs', { attributes: '0x20000000', numL2Vms: 1 }],

@@ -1,6 +1,6 @@
 /**
- * Who keeps the TDs of a life-cycle scenario: sees how far each of them is, and which pages and
- * keys are free.
+ * Tracks the TDs of a life-cycle scenario: the stage of each, and the pages and HKIDs that are
+ * free.
  */
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { HKID_FREE } from '../../../../spec/tdx/keys.ts';
@@ -17,12 +17,12 @@ import { hexOf } from '../format/values.ts';
 import { isTdvpr, TD_FIELDS } from '../replay/observe.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';
 import type { Recorder } from './record.ts';
-import type { Dice } from './rng.ts';
+import type { Rng } from './rng.ts';
 
 const MANAGING_LPS = [4, 5, 6, 7];
 const SPARE_PAGES = 24;
 
-/** How far a TD is. */
+/** The stage of a TD's life. */
 export type Stage =
   | 'none'
   | 'HKID_ASSIGNED'
@@ -32,14 +32,14 @@ export type Stage =
   | 'BLOCKED'
   | 'TEARDOWN';
 
-export class Keeper {
+export class TdTracker {
   readonly recorder: Recorder;
-  readonly dice: Dice;
+  readonly rng: Rng;
   readonly config: LifecycleConfig;
 
-  constructor(recorder: Recorder, dice: Dice, config: LifecycleConfig) {
+  constructor(recorder: Recorder, rng: Rng, config: LifecycleConfig) {
     this.recorder = recorder;
-    this.dice = dice;
+    this.rng = rng;
     this.config = config;
   }
 
@@ -61,7 +61,7 @@ export class Keeper {
     const lifecycle = read('lifecycle');
     const stage =
       lifecycle === 'KEYS_CONFIGURED' ? (read('opState') ?? 'UNINITIALIZED') : lifecycle;
-    return stage as Stage; // the names of both tables
+    return stage as Stage; // both tables have only these names
   }
 
   // Addresses
@@ -74,7 +74,7 @@ export class Keeper {
     return this.hpa(this.slot(td).tdr);
   }
 
-  /** Pages that are for nothing in particular. */
+  /** HPAs of the pages that are free at first. */
   get spare(): readonly string[] {
     const first = this.u.page('0x100200000');
     return Array.from({ length: SPARE_PAGES }, (_, i) => this.hpa(first + i));
@@ -82,17 +82,17 @@ export class Keeper {
 
   freePage(): string {
     const free = this.spare.filter((hpa) => this.u.tdx.pamt.type(this.u.page(hpa), 0) === NDA);
-    return this.dice.pick(free.length > 0 ? free : this.spare);
+    return this.rng.pick(free.length > 0 ? free : this.spare);
   }
 
   lp(): number {
-    return this.dice.pick(MANAGING_LPS);
+    return this.rng.pick(MANAGING_LPS);
   }
 
   freeHkid(): number {
     const { keys, m } = this.u.tdx;
     const free = keys.hkids.filter((hkid) => m.peek(keys.state(hkid)) === HKID_FREE);
-    return this.dice.pick(free.length > 0 ? free : keys.hkids);
+    return this.rng.pick(free.length > 0 ? free : keys.hkids);
   }
 
   // vCPUs
@@ -113,16 +113,16 @@ export class Keeper {
     return this.exists(td, vcpu) && this.vp(td, vcpu, VP.STATE) === VCPU_ACTIVE;
   }
 
-  /** Pages that a vCPU of the TD needs beyond those it has. */
-  lacking(td: number, vcpu: number): number {
+  /** Number of pages that a vCPU still needs. */
+  missingPages(td: number, vcpu: number): number {
     const needed = MIN_TDVPS_PAGES + TDVPS_PAGES_PER_L2_VM * this.field(td, TD.NUM_L2_VMS);
     return needed - this.vp(td, vcpu, VP.NUM_PAGES);
   }
 
-  /** A vCPU that is as wanted, if there is one, else any. */
+  /** A vCPU that is `wanted`; any if there is none. */
   vcpuThat(td: number, wanted: (vcpu: number) => boolean): number {
     const all = [...this.slot(td).tdvpr.keys()];
     const fitting = all.filter(wanted);
-    return this.dice.pick(fitting.length > 0 ? fitting : all);
+    return this.rng.pick(fitting.length > 0 ? fitting : all);
   }
 }

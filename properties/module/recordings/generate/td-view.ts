@@ -1,7 +1,4 @@
-/**
- * A TD as the author of a scenario sees it: entries to write about, pages to give away, vCPUs and
- * where they are.
- */
+/** Selects entries, free pages and vCPUs of a TD for the calls of a scenario. */
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { pageOf, stateName, stateOf, type Entry } from '../../../../spec/tdx/entry.ts';
 import { NDA } from '../../../../spec/tdx/pamt.ts';
@@ -10,15 +7,15 @@ import type { SequentialConfig } from '../format/config.ts';
 import { forEachEntry, hostWalk } from '../replay/observe.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';
 import type { Recorder } from './record.ts';
-import type { Dice } from './rng.ts';
+import type { Rng } from './rng.ts';
 
-/** An entry of the tree: GPA in bytes. */
-export interface Place {
+/** The location of an entry in the tree: GPA in bytes. */
+export interface Location {
   readonly gpa: number;
   readonly level: number;
 }
 
-/** Where new pages come from: HPAs. */
+/** HPAs of the pages that can be added. */
 export interface Pools {
   readonly small: readonly string[];
   readonly large: readonly string[];
@@ -26,25 +23,25 @@ export interface Pools {
   readonly huge: string;
 }
 
-/** GPAs that scenarios are about: neighbours in a table, in a directory, and far apart. */
+/** GPAs of scenarios: neighbours in one table, in two tables of one parent, and far apart. */
 const GPAS = [
   0x0, 0x40000000, 0x40001000, 0x40002000, 0x401ff000, 0x40200000, 0x40400000, 0x80000000,
   0x80003000, 0x1000000000000,
 ];
 
-/** Entries of a table, as there are no others while it is not full. */
+/** Indexes of the entries that are selected: all of a table that is not full, some of a full one. */
 const COUNTED: ReadonlySet<number> = new Set([0, 1, 2, 3, 511]);
 
 export class TdView {
   readonly recorder: Recorder;
-  readonly dice: Dice;
+  readonly rng: Rng;
   readonly config: SequentialConfig;
   readonly slot: Slot;
   protected readonly pools: Pools;
 
-  constructor(recorder: Recorder, dice: Dice, config: SequentialConfig, pools: Pools) {
+  constructor(recorder: Recorder, rng: Rng, config: SequentialConfig, pools: Pools) {
     this.recorder = recorder;
-    this.dice = dice;
+    this.rng = rng;
     this.config = config;
     this.pools = pools;
     this.slot = recorder.slot(0);
@@ -75,49 +72,46 @@ export class TdView {
     return this.u.tdx.geometry.span(level) * PAGE_BYTES;
   }
 
-  /** Any place at a level. */
-  anywhere(level: number): Place {
+  /** The location of any entry at a level. */
+  anyLocation(level: number): Location {
     const known = GPAS.filter(
       (gpa) => gpa < this.bytesAt(this.rootLevel) * this.u.tdx.geometry.fanout,
     );
-    return this.at(this.dice.pick(known), level);
+    return this.at(this.rng.pick(known), level);
   }
 
-  /** The place at a level above or below a GPA. */
-  at(gpa: number, level: number): Place {
+  /** The location of the entry at a level for a GPA. */
+  at(gpa: number, level: number): Location {
     return { gpa: gpa - (gpa % this.bytesAt(level)), level };
   }
 
-  /**
-   * An entry that is as wanted, or null when there is none. Of a full table only the first and the
-   * last count.
-   */
-  entry(wanted: (state: string, place: Place, entry: Entry) => boolean): Place | null {
-    const found: Place[] = [];
+  /** Any entry that is `wanted`, or null. Of a full table, only a few entries are considered. */
+  entry(wanted: (state: string, location: Location, entry: Entry) => boolean): Location | null {
+    const found: Location[] = [];
     forEachEntry(this.u, this.slot, (gfn, level, entry) => {
-      const place = { gpa: gfn * PAGE_BYTES, level };
-      if (COUNTED.has(gfn % 512) && wanted(stateName(stateOf(entry)), place, entry))
-        found.push(place);
+      const location = { gpa: gfn * PAGE_BYTES, level };
+      if (COUNTED.has(gfn % 512) && wanted(stateName(stateOf(entry)), location, entry))
+        found.push(location);
     });
-    return this.dice.pickOrNull(found);
+    return this.rng.pickOrNull(found);
   }
 
   /** An entry in one of these states, at one of these levels. */
-  entryIn(states: readonly string[], levels: readonly number[]): Place | null {
+  entryIn(states: readonly string[], levels: readonly number[]): Location | null {
     return this.entry((state, { level }) => states.includes(state) && levels.includes(level));
   }
 
-  /** Where a host's walk to a place ends. */
-  walk({ gpa, level }: Place): { readonly at: number; readonly entry: Entry } {
+  /** The entry at which a host walk to a location ends. */
+  walk({ gpa, level }: Location): { readonly at: number; readonly entry: Entry } {
     return hostWalk(this.u, this.slot, gpa, level);
   }
 
-  /** A 4 KiB page that nobody has, if there is one; HPA. */
+  /** HPA of a 4K page that is free; of any page if none is. */
   freePage(): string {
     return this.freeOf(this.pools.small);
   }
 
-  /** A 2 MiB page of which nobody has the beginning, if there is one; HPA. */
+  /** HPA of a 2M page whose first 4K are free; of any page if there is none. */
   freeLargePage(): string {
     return this.freeOf(this.pools.large);
   }
@@ -132,12 +126,12 @@ export class TdView {
       const page = this.u.page(hpa);
       return pamt.sizeOf(page) === 0 && pamt.type(page, 0) === NDA;
     });
-    return this.dice.pick(free.length > 0 ? free : pool);
+    return this.rng.pick(free.length > 0 ? free : pool);
   }
 
-  /** The page that an entry leads to. */
-  pageUnder(place: Place): number {
-    return pageOf(this.walk(place).entry);
+  /** The page that an entry points to. */
+  pageUnder(location: Location): number {
+    return pageOf(this.walk(location).entry);
   }
 
   get vcpus(): readonly number[] {
