@@ -6,8 +6,8 @@ const ROOT = new URL('./', import.meta.url);
 const { exports } = JSON.parse(readFileSync(new URL('package.json', ROOT), 'utf8'));
 
 /**
- * `sept-conformance/impl` and its like are the sources of this clone, also in a policy that lives
- * elsewhere.
+ * `sept-conformance/impl` and the other entry points are the sources of this clone, also for a
+ * policy in another folder.
  */
 const alias = Object.entries<{ 'sept-source'?: string }>(exports).flatMap(
   ([name, { 'sept-source': source }]) =>
@@ -21,7 +21,7 @@ const alias = Object.entries<{ 'sept-source'?: string }>(exports).flatMap(
         ],
 );
 
-/** Whoever names a policy wants its verdict; the other tests are not about it. */
+/** With a policy named, only the tests of its verdict run: the others are not about it. */
 const isAboutPolicy = (process.env['POLICY'] ?? process.env['SEPT_POLICY'] ?? '') !== '';
 
 export default defineConfig({
