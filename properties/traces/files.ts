@@ -1,4 +1,4 @@
-/** Traces in files: of any size, in the memory of what they tell of. */
+/** Traces in files. Memory depends on the VMs in a trace, not on its size. */
 import { readBytes } from '../files/bytes.ts';
 import { InputError } from '../files/input.ts';
 import { TraceJudge } from './judge.ts';
@@ -6,9 +6,11 @@ import { LineSplitter } from './reader/lines.ts';
 import type { TraceOptions, TraceVerdict } from './verdict.ts';
 
 /**
- * Judges the trace in `file` (`-` is standard input), plain or gzipped; `progress` hears of it once
- * for each piece that was read. Throws an InputError when it cannot be read, holds no event, or
- * nothing of the VM that was asked for.
+ * Judges the trace in `file` (`-` is standard input), plain or gzipped, and calls `progress` after
+ * each piece that is read.
+ *
+ * @throws InputError if the file cannot be read, has no event, or has no event of the VM in
+ *   `options`.
  */
 export async function judgeTraceFile(
   file: string,
@@ -26,14 +28,14 @@ export async function judgeTraceFile(
   if (verdict.events === 0) {
     throw new InputError(
       file,
-      'no event of ftrace in it',
-      'give the text that the file `trace` of tracefs has',
+      'no ftrace event in it',
+      'give the text of the file `trace` in tracefs',
     );
   }
   if (options.vm !== undefined && !verdict.vms.includes(options.vm)) {
     throw new InputError(
       file,
-      `nothing of a VM ${options.vm}`,
+      `no event of VM ${options.vm}`,
       `--vm takes one of ${verdict.vms.join(', ') || 'none'}`,
     );
   }

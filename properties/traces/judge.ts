@@ -5,7 +5,7 @@ import { TRACED_KERNELS } from './kernels/kernel.ts';
 import { CALL_NAMES, type EventName } from './reader/event-table.ts';
 import { TraceEvent } from './reader/event.ts';
 import { TDX_TRACE_RULE_IDS, TDX_TRACE_RULES, TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
-import type { TraceReporter, TraceRule } from './rules/rule.ts';
+import type { TraceReporter } from './rules/rule.ts';
 import { followChanges } from './state/changes.ts';
 import { followInvalidatedRanges } from './state/invalidated-range.ts';
 import { followLife, followWalks } from './state/life.ts';
@@ -14,44 +14,29 @@ import { Notifiers } from './state/notifiers.ts';
 import { followRequiredFlushes } from './state/required-flushes.ts';
 import type { Vm } from './state/vm.ts';
 import { World } from './state/world.ts';
+import { sumOf, Tally } from './tally.ts';
 import { Tds } from './tdx/follow.ts';
-import type { RuleCount, TraceOptions, TraceVerdict, TraceViolation } from './verdict.ts';
+import type { TraceOptions, TraceVerdict } from './verdict.ts';
 
 const LIMIT = 1000;
 const STATEMENTS: ReadonlyMap<string, string> = new Map(
   [...SYSTEM_RULES, ...KVM_RULES].map(({ id, statement }) => [id, statement]),
 );
 
-/** What one object that judges a rule has found. Several may judge one rule. */
-class RuleTally {
-  exercised = 0;
-  violated = 0;
-  readonly notJudged = new Map<string, number>();
-  readonly violations: {
-    readonly violation: TraceViolation;
-    readonly unless: readonly EventName[];
-  }[] = [];
-  /** How many of them are none if there is no such event. */
-  readonly conditional = new Map<EventName, number>();
-  readonly rule: TraceRule;
-
-  constructor(rule: TraceRule) {
-    this.rule = rule;
-  }
-}
-
+/** Judges one trace, line by line. */
 export class TraceJudge {
   private readonly e = new TraceEvent();
   private readonly world: World;
   private readonly options: TraceOptions;
-  private readonly tallies: readonly RuleTally[];
+  private readonly tallies: readonly Tally[];
   private readonly unknown = new Map<string, number>();
   private readonly vms = new Set<string>();
   private lines = 0;
   private unreadable = 0;
   private lost = 0;
-  /** Events read so far. */
+  /** Number of events read so far. */
   events = 0;
+  private readonly hasSeen = (name: EventName): boolean => this.world.hasSeen(name);
 
   constructor(options: TraceOptions = {}) {
     this.options = options;
@@ -72,19 +57,19 @@ export class TraceJudge {
     };
     this.tallies = [...TRACE_RULES, ...TDX_TRACE_RULES]
       .filter(({ id }) => options.rules?.includes(id) ?? true)
-      .map((rule) => new RuleTally(rule));
+      .map((rule) => new Tally(rule));
     this.world.listeners.created.push(({ name }) => this.vms.add(name));
-    for (const tally of this.tallies) tally.rule.watch(this.world, this.judgeOf(tally), state);
+    for (const tally of this.tallies) tally.rule.watch(this.world, this.reporterOf(tally), state);
   }
 
-  /** How many violations were found so far. */
+  /** Number of violations found so far. */
   get violated(): number {
     let sum = 0;
     for (const { violated } of this.tallies) sum += violated;
     return sum;
   }
 
-  /** The next line: the bytes from `from` up to its newline at `to`. */
+  /** Reads the next line: the bytes from `from` to its newline at `to`. */
   line(bytes: Uint8Array, from: number, to: number): void {
     const { e } = this;
     this.lines++;
@@ -112,7 +97,7 @@ export class TraceJudge {
     return this.options.vm === undefined || vm?.name === this.options.vm;
   }
 
-  private judgeOf(tally: RuleTally): TraceReporter {
+  private reporterOf(tally: Tally): TraceReporter {
     const { id } = tally.rule;
     return {
       exercised: (vm) => {
@@ -123,12 +108,8 @@ export class TraceJudge {
       },
       violated: ({ line, task, vm, text, unless = [] }, seen, causes = []) => {
         if (!this.isAbout(vm)) return;
-        tally.violated++;
-        // an event that comes later will do
-        const missing = unless.find((name) => !this.world.hasSeen(name));
-        if (missing !== undefined)
-          tally.conditional.set(missing, (tally.conditional.get(missing) ?? 0) + 1);
-        if (tally.violations.length >= (this.options.limit ?? LIMIT)) return;
+        tally.count(unless, this.hasSeen);
+        if (tally.reported.length >= (this.options.limit ?? LIMIT)) return;
         const violation = {
           rule: id,
           statement: STATEMENTS.get(id) ?? '',
@@ -139,15 +120,15 @@ export class TraceJudge {
           event: text ?? this.e.text(),
           causes,
         };
-        tally.violations.push({ violation, unless });
+        tally.reported.push({ violation, unless });
       },
     };
   }
 
-  /** The verdict, when the last line was read. */
+  /** The verdict, after the last line. */
   end(): TraceVerdict {
     for (const listener of this.world.listeners.ending.all) listener();
-    for (const tally of this.tallies) this.discountUnrecorded(tally);
+    for (const tally of this.tallies) tally.discount(this.hasSeen);
     const { lines, events, unreadable, lost } = this;
     return {
       kernel: this.world.kernel?.version ?? null,
@@ -158,7 +139,7 @@ export class TraceJudge {
       vms: [...this.vms],
       unknown: Object.fromEntries(this.unknown),
       violations: this.tallies
-        .flatMap((tally) => this.violationsOf(tally))
+        .flatMap((tally) => tally.violations(this.hasSeen))
         .toSorted((a, b) => a.line - b.line)
         .slice(0, this.options.limit ?? LIMIT),
       violated: this.violated,
@@ -171,68 +152,21 @@ export class TraceJudge {
     };
   }
 
-  /** Where no TD is, nothing is said of the rules about TDs, unless somebody has asked for them. */
+  /** Rules about TDs are left out if the trace has no TD, unless the options name them. */
   private judgedIds(): readonly string[] {
     const { rules } = this.options;
     const hasTds = rules !== undefined || CALL_NAMES.some((name) => this.world.hasSeen(name));
     return hasTds ? [...TRACE_RULE_IDS, ...TDX_TRACE_RULE_IDS] : TRACE_RULE_IDS;
   }
-
-  private violationsOf({ violations }: RuleTally): TraceViolation[] {
-    return violations
-      .filter(({ unless }) => unless.every((name) => this.world.hasSeen(name)))
-      .map(({ violation }) => violation);
-  }
-
-  /** What was found without events that it takes to find anything is nothing. */
-  private discountUnrecorded(tally: RuleTally): void {
-    const { needs, needsOne = [], pairs = [] } = tally.rule;
-    const missing = [
-      ...needs.filter((name) => !this.world.hasSeen(name)),
-      ...(needsOne.some((name) => this.world.hasSeen(name)) ? [] : needsOne),
-      ...pairs.flatMap(([one, other]) =>
-        this.world.hasSeen(one) && !this.world.hasSeen(other) ? [other] : [],
-      ),
-    ];
-    for (const [name, times] of tally.conditional) {
-      if (this.world.hasSeen(name)) continue;
-      tally.violated -= times;
-      tally.notJudged.set(missingText([name]), times);
-    }
-    if (missing.length === 0) return;
-    tally.exercised = 0;
-    tally.violated = 0;
-    tally.violations.length = 0;
-    tally.notJudged.set(missingText(missing), 1);
-  }
-}
-
-const missingText = (names: readonly string[]): string =>
-  `no event ${[...new Set(names)].join(', ')} in the trace`;
-
-function sumOf(tallies: readonly RuleTally[]): RuleCount {
-  const notJudged = new Map<string, number>();
-  for (const tally of tallies) {
-    for (const [why, times] of tally.notJudged)
-      notJudged.set(why, (notJudged.get(why) ?? 0) + times);
-  }
-  const exercised = tallies.reduce((sum, tally) => sum + tally.exercised, 0);
-  if (exercised === 0 && notJudged.size === 0)
-    notJudged.set('the trace has nothing that it is about', 1);
-  return {
-    exercised,
-    violated: tallies.reduce((sum, { violated }) => sum + violated, 0),
-    notJudged: Object.fromEntries(notJudged),
-  };
 }
 
 /**
- * Judges a trace that is in memory, line by line, in the words of `sept trace --json`: which rules
- * were put to the test, which were violated where, and which cannot be told without a probe that is
- * not in it. Never throws: what is no event is counted. A trace in a file, of any size, is for
+ * Judges a trace in memory, line by line. The verdict has the fields of `sept trace --json`: which
+ * rules were exercised, which were violated and where, and which are not judged because a probe is
+ * missing. Never throws; lines that are not events are counted. For a file of any size, use
  * `judgeTraceFile`.
  *
- * @param lines of the file `trace` of tracefs, without their newlines.
+ * @param lines Lines of the file `trace` of tracefs, without their newlines.
  */
 export function judgeTrace(lines: Iterable<string>, options: TraceOptions = {}): TraceVerdict {
   const judge = new TraceJudge(options);

@@ -1,25 +1,25 @@
-/**
- * How to make a kernel tell what a trace is judged by: definitions of probes as text, each with the
- * rules that need it.
- */
+/** Definitions of the probes that a trace needs, as text, each with the rules that need it. */
 import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { PROBES, type Probe } from './kernels/probes.ts';
 import { TDX_NOTES, TDX_PROBES } from './kernels/tdx-probes.ts';
 import { TDX_EVENTS, type EventName } from './reader/event-table.ts';
 import { TDX_TRACE_RULE_IDS, TDX_TRACE_RULES, TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
 
-/** What belongs together; an event that no rule names tells the others of what they are about. */
+/** Events that are printed together. Those that no rule needs show the context of the others. */
 interface Group {
   readonly what: string;
   readonly events: readonly EventName[];
 }
 
 const GROUPS: readonly Group[] = [
-  { what: 'what becomes of SPTEs', events: ['chg'] },
-  { what: 'who holds which lock, and how', events: ['rl', 'rl_ret', 'ru', 'wl', 'wl_ret', 'wu'] },
-  { what: 'what faults install', events: ['map', 'map_ret', 'fpf', 'fpf_ret'] },
+  { what: 'changes of SPTEs', events: ['chg'] },
   {
-    what: 'the life of tables and roots',
+    what: 'acquisition and release of locks',
+    events: ['rl', 'rl_ret', 'ru', 'wl', 'wl_ret', 'wu'],
+  },
+  { what: 'faults that install SPTEs', events: ['map', 'map_ret', 'fpf', 'fpf_ret'] },
+  {
+    what: 'tables and roots, from allocation to free',
     events: [
       'init_sp',
       'link_sp',
@@ -40,7 +40,7 @@ const GROUPS: readonly Group[] = [
     ],
   },
   {
-    what: 'invalidations, and their sequence numbers',
+    what: 'invalidations and their sequence numbers',
     events: [
       'unmap_gfn_range',
       'unmap_range',
@@ -58,11 +58,11 @@ const GROUPS: readonly Group[] = [
     ],
   },
   {
-    what: 'flushes of TLBs',
+    what: 'TLB flushes',
     events: ['flush', 'flush_ret', 'flush_range', 'flush_range_ret', 'flush_slot'],
   },
   {
-    what: 'dirty logging, splitting, merging, NX recovery',
+    what: 'dirty logging, splits, merges, NX recovery',
     events: [
       'wrprot_slot',
       'cleardirty_slot',
@@ -74,22 +74,25 @@ const GROUPS: readonly Group[] = [
       'nxzap',
     ],
   },
-  { what: 'what vCPUs load and flush', events: ['hwflush', 'loadmmu', 'freeobs'] },
+  {
+    what: 'roots that vCPUs load, and TLBs that they flush',
+    events: ['hwflush', 'loadmmu', 'freeobs'],
+  },
 ];
 
-/** The same, of hosts of TDX. */
+/** Groups for TDX hosts. */
 const TDX_GROUPS: readonly Group[] = [
   {
-    what: 'calls of the TDX module, and their statuses',
+    what: 'calls of the TDX module and their statuses',
     events: TDX_EVENTS.filter((name) => name.startsWith('tdh_')),
   },
   {
-    what: 'what KVM does around them',
+    what: 'KVM around these calls',
     events: TDX_EVENTS.filter((name) => !name.startsWith('tdh_')),
   },
 ];
 
-/** Tracepoints that KVM has without any probe. */
+/** Tracepoints of KVM that need no probe. */
 export const TRACEPOINTS = [
   'kvmmu:kvm_tdp_mmu_spte_changed',
   'kvmmu:fast_page_fault',
@@ -99,19 +102,19 @@ export const TRACEPOINTS = [
   'kvm:kvm_userspace_exit',
 ] as const;
 
-/** How many calls of a function may be under way when its return is probed. */
+/** Maximum number of calls of a function that are active when its return is probed. */
 const MAX_ACTIVE = 64;
 const PREFIX = { entry: 'p', return: `r${MAX_ACTIVE}`, fprobe: 'f' } as const;
 const LOCKS: ReadonlySet<EventName> = new Set(['rl', 'rl_ret', 'ru', 'wl', 'wl_ret', 'wu']);
 
 /**
- * One line for `dynamic_events` of tracefs. Locks are a group of their own: they are many, and can
- * be filtered.
+ * One line for `dynamic_events` of tracefs. Lock events have their own group: there are many, and a
+ * user may filter them.
  */
 export const definitionOf = ({ name, at, symbol, args }: Probe): string =>
   `${PREFIX[at]}:${LOCKS.has(name) ? 'lk' : 'kv'}/${name} ${symbol} ${args}`.trimEnd();
 
-/** The rules that cannot be judged without an event. */
+/** Ids of the rules that cannot be judged without an event. */
 export const rulesThatNeed = (name: EventName): readonly string[] =>
   [...TRACE_RULE_IDS, ...TDX_TRACE_RULE_IDS].filter((id) =>
     [...TRACE_RULES, ...TDX_TRACE_RULES].some(
@@ -123,16 +126,18 @@ export const PROBE_FORMATS = ['tracefs', 'trace-cmd'] as const;
 export type ProbeFormat = (typeof PROBE_FORMATS)[number];
 
 /**
- * For `tracefs`, lines to be appended to its file `dynamic_events`, which takes lines that begin
- * with # for comments; for `trace-cmd`, a script that defines the same and starts it. `tdx`: of a
- * host of TDX.
+ * Text of the probes for `kernel`. Format `tracefs` is lines to append to its file
+ * `dynamic_events`, which ignores lines that begin with #. Format `trace-cmd` is a script that
+ * defines the same probes and starts tracing. `tdx` adds the probes of a TDX host.
  */
 export function probesFor(kernel: KernelVersion, format: ProbeFormat, tdx = false): string {
-  const head = `# Linux ${kernel}, for sept trace. Before a probe: the rules that cannot be judged without it.`;
-  const ofTdx = tdx
+  const head =
+    `# Linux ${kernel}, for sept trace. ` +
+    'The comment before a probe lists the rules that need it.';
+  const tdxLines = tdx
     ? [...definitionsOf(TDX_GROUPS, TDX_PROBES), ...TDX_NOTES.map((note) => `# ${note}`)]
     : [];
-  const definitions = [...definitionsOf(GROUPS, PROBES[kernel]), ...ofTdx];
+  const definitions = [...definitionsOf(GROUPS, PROBES[kernel]), ...tdxLines];
   return [head, ...(format === 'tracefs' ? definitions : scriptOf(definitions))].join('\n');
 }
 
@@ -152,13 +157,14 @@ function linesOf(probe: Probe): string[] {
 }
 
 /**
- * `trace-cmd show` prints what tracefs has, as it is; `trace-cmd report` would print it in another
- * way.
+ * Script for trace-cmd. `trace-cmd show` prints tracefs text; `trace-cmd report` has another
+ * format.
  */
 const scriptOf = (definitions: readonly string[]): string[] => [
   "cat >> /sys/kernel/tracing/dynamic_events <<'END'",
   ...definitions,
   'END',
-  `trace-cmd start -C counter -b 65536 -e kv -e lk ${TRACEPOINTS.map((name) => `-e ${name}`).join(' ')}`,
-  '# then what is to be judged, and: trace-cmd stop; trace-cmd show > kvm.trace',
+  'trace-cmd start -C counter -b 65536 -e kv -e lk ' +
+    TRACEPOINTS.map((name) => `-e ${name}`).join(' '),
+  '# now run the workload, then: trace-cmd stop; trace-cmd show > kvm.trace',
 ];

@@ -1,4 +1,4 @@
-/** The verdicts of several traces, taken together. */
+/** Summary of the verdicts of several traces. */
 import type { RuleCount, TraceVerdict, TraceViolation } from './verdict.ts';
 
 const MS = 1000;
@@ -14,7 +14,7 @@ export class TraceSummary {
   readonly traces: JudgedTrace[] = [];
   private spent = 0;
 
-  /** @param ms how long it took. */
+  /** @param ms Time that judging took. */
   add(file: string, verdict: TraceVerdict, ms: number): void {
     this.traces.push({ file, verdict });
     this.spent += ms;
@@ -28,7 +28,7 @@ export class TraceSummary {
     return this.traces.reduce((sum, { verdict }) => sum + verdict.violated, 0);
   }
 
-  /** Events a second. */
+  /** Number of events judged per second. */
   get rate(): number {
     return Math.round((this.events * MS) / Math.max(this.spent, 1));
   }
@@ -39,7 +39,7 @@ export class TraceSummary {
     );
   }
 
-  /** By rule, over all traces. */
+  /** Counts of each rule over all traces, by id. */
   get rules(): ReadonlyMap<string, RuleCount> {
     const sums = new Map<string, RuleCount>();
     for (const { verdict } of this.traces) {

@@ -1,55 +1,56 @@
-/** What judging a trace takes and answers. */
+/** Options and verdict of judging a trace. */
 import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import type { Cause } from './rules/rule.ts';
 
 export interface TraceOptions {
-  /** Of which kernel the trace is; recognised by its first change of an SPTE when absent. */
+  /** Version of the traced kernel. By default, its first change of an SPTE shows it. */
   readonly kernel?: KernelVersion;
-  /** Only these rules, by id. */
+  /** Ids of the rules to judge by; all by default. */
   readonly rules?: readonly string[];
-  /** Only the VM at this address, hexadecimal. */
+  /** Hexadecimal address of the only VM to judge. */
   readonly vm?: string;
-  /** How many violations are kept with what belongs to them; all are counted. */
+  /** Maximum number of violations in the verdict; all are counted. */
   readonly limit?: number;
 }
 
 export interface TraceViolation {
+  /** Id of the rule. */
   readonly rule: string;
-  /** What the rule says. */
+  /** The rule's statement. */
   readonly statement: string;
-  /** 1-based line at which it shows. */
+  /** Line, from 1, at which the violation shows. */
   readonly line: number;
   readonly task: string;
-  /** Address of the VM; empty when there is none. */
+  /** Address of the VM; empty if the event names none. */
   readonly vm: string;
   readonly seen: string;
-  /** The event of that line. */
+  /** The event in that line. */
   readonly event: string;
-  /** Earlier events that matter. */
+  /** Earlier events that explain the violation. */
   readonly causes: readonly Cause[];
 }
 
 export interface RuleCount {
   readonly exercised: number;
   readonly violated: number;
-  /** Why it could not be judged, as often as that was; or why not at all. */
+  /** Reasons why the rule, or some of its violations, were not judged, and how often. */
   readonly notJudged: Readonly<Record<string, number>>;
 }
 
 export interface TraceVerdict {
-  /** Null when no event tells. */
+  /** Null if no event shows it. */
   readonly kernel: KernelVersion | null;
   readonly lines: number;
   readonly events: number;
-  /** Events of kinds that are not known, by name. */
+  /** Number of events of each unknown kind, by name. */
   readonly unknown: Readonly<Record<string, number>>;
-  /** Lines that are no events. */
+  /** Number of lines that are not events. */
   readonly unreadable: number;
-  /** How often the kernel said that it lost events. */
+  /** Number of times that the kernel reported lost events. */
   readonly lost: number;
-  /** Addresses of the VMs that it tells of. */
+  /** Addresses of the VMs in the trace. */
   readonly vms: readonly string[];
-  /** By line. The first `limit`. */
+  /** The first `limit` violations, by line. */
   readonly violations: readonly TraceViolation[];
   readonly violated: number;
   readonly rules: Readonly<Record<string, RuleCount>>;

@@ -66,7 +66,7 @@ describe('sept trace', () => {
     expect(await sept('trace', GOOD, '--vm', '0x1')).toEqual({
       code: 2,
       stdout: '',
-      stderr: `sept: ${GOOD}: nothing of a VM 0x1; --vm takes one of ${VM}\n`,
+      stderr: `sept: ${GOOD}: no event of VM 0x1; --vm takes one of ${VM}\n`,
     });
   });
 
@@ -82,7 +82,7 @@ describe('sept trace', () => {
     expect(await sept('trace', text)).toEqual({
       code: 2,
       stdout: '',
-      stderr: `sept: ${text}: no event of ftrace in it; give the text that the file \`trace\` of tracefs has\n`,
+      stderr: `sept: ${text}: no ftrace event in it; give the text of the file \`trace\` in tracefs\n`,
     });
     expect(await sept('trace', 'nowhere')).toEqual({
       code: 2,
