@@ -166,7 +166,7 @@ export class Call {
   tdvpr = -1;
   /** The level in RCX, once the operand has been checked. */
   askedLevel = 0;
-  /** Where the walk ended: the table, the entry's cell, the value last read there, its level. */
+  /** The end of the walk: table, entry's cell, value last read there, level. */
   table = -1;
   entryCell: Cell = -1;
   entry: Entry = 0;

@@ -1,6 +1,6 @@
 /**
- * In which order functions take locks, write and let go: what two calls at the same time see of
- * each other.
+ * The order in which functions take locks, write and release: what two calls at the same time can
+ * see of each other. Source: docs/module-notes.md#release-order.
  */
 import { describe, expect, test } from 'vitest';
 import {
@@ -21,7 +21,7 @@ const names = new RecordedNames(testbed.u);
 
 const hex = (word: bigint): string => `0x${word.toString(16).padStart(16, '0')}`;
 
-/** An event as `commit-order.jsonl` writes it. */
+/** An event as recordings of a call's order write it. */
 const written = ({ index, event, what, kind, ...word }: CallEvent): object => ({
   i: index,
   event,
@@ -33,7 +33,7 @@ const written = ({ index, event, what, kind, ...word }: CallEvent): object => ({
 
 testWith(
   'commit-order.jsonl.gz',
-  'every recorded call takes, writes and lets go in the same order',
+  'every recorded call acquires, writes and releases in the same order',
   async (path) => {
     let events = 0;
     const cells = await readCells(path);
@@ -55,10 +55,7 @@ testWith(
   },
 );
 
-/**
- * What each event is called below; the part in brackets says which page, and the tests say that
- * themselves.
- */
+/** Verbs for events. The expectations below leave out the part in brackets, which is the page. */
 const VERBS = new Map([
   ['afterAcquire', 'takes'],
   ['afterWrite', 'writes'],
@@ -73,7 +70,7 @@ const inWords = (events: readonly CallEvent[]): string[] =>
 const whole = (x: string, entry: string, opState = 'RUNNABLE'): string[] =>
   withPair(testbed, { x, y: 'TDH.MEM.SEPT.RD', entry, opState }, ({ tried }) => inWords(tried));
 
-/** The words the call writes, and the locks it lets go between them. */
+/** The words that the call writes, and the locks that it releases between them. */
 function commit(x: string, entry: string): string[] {
   const events = whole(x, entry);
   const writes = events.map((event) => event.startsWith('writes'));
@@ -85,21 +82,21 @@ const COUNT = 'writes TDR.CHLDCNT';
 const ENTRY = 'writes SEPT_ENTRY';
 
 describe('a call that commits', () => {
-  test('PAGE.AUG: the entry says PENDING and is unlocked before PAMT knows the page', () => {
+  test('PAGE.AUG writes and unlocks the entry before it writes PAMT', () => {
     expect(commit('TDH.MEM.PAGE.AUG', 'FREE@L0')).toEqual([ENTRY, COUNT, PAMT, PAMT]);
     expect(whole('TDH.MEM.PAGE.AUG', 'FREE@L0')).not.toContain('frees SEPT_ENTRY');
   });
 
-  test('SEPT.ADD: the table is linked when PAMT and count know it, and unlocked after that', () => {
+  test('SEPT.ADD links the table after PAMT and CHLDCNT, and unlocks the entry after that', () => {
     expect(commit('TDH.MEM.SEPT.ADD', 'FREE@L1')).toEqual([PAMT, COUNT, ENTRY]);
     expect(whole('TDH.MEM.SEPT.ADD', 'FREE@L1')).toContain('frees SEPT_ENTRY');
   });
 
-  test('PAGE.REMOVE: the entry is free before the page is', () => {
+  test('PAGE.REMOVE frees the entry before the page', () => {
     expect(commit('TDH.MEM.PAGE.REMOVE', 'BLOCKED(tracked)@L0')).toEqual([ENTRY, COUNT, PAMT]);
   });
 
-  test('PAGE.RELOCATE: the old page is free and the new one taken before the entry moves', () => {
+  test('PAGE.RELOCATE frees the old page and assigns the new one before it sets the entry', () => {
     expect(commit('TDH.MEM.PAGE.RELOCATE', 'BLOCKED(tracked)@L0')).toEqual([
       PAMT,
       PAMT,
@@ -108,7 +105,7 @@ describe('a call that commits', () => {
     ]);
   });
 
-  test('PAGE.DEMOTE: the parts, then the range, are let go before the entry points to the table', () => {
+  test('PAGE.DEMOTE writes the parts and releases the range before it writes the entry', () => {
     expect(commit('TDH.MEM.PAGE.DEMOTE', 'BLOCKED(tracked)@L1')).toEqual([
       PAMT,
       PAMT,
@@ -123,7 +120,7 @@ describe('a call that commits', () => {
     ]);
   });
 
-  test('PAGE.PROMOTE: the range is let go before the entry is the leaf, and the table is free last', () => {
+  test('PAGE.PROMOTE releases the range before it sets the entry, and frees the table last', () => {
     expect(commit('TDH.MEM.PAGE.PROMOTE', 'NL_BLOCKED(tracked,512xMAPPED)@L1')).toEqual([
       'writes PAMT_2M.type/owner',
       'writes PAMT_2M.type/owner',
@@ -136,7 +133,7 @@ describe('a call that commits', () => {
     ]);
   });
 
-  test('RANGE.BLOCK: the entry is blocked before its epoch is written', () => {
+  test('RANGE.BLOCK blocks the entry before it writes BEPOCH', () => {
     expect(commit('TDH.MEM.RANGE.BLOCK', 'MAPPED@L0')).toEqual([ENTRY, 'writes PAMT_4K.bepoch']);
   });
 });
@@ -145,14 +142,14 @@ const WALK_OF_TDR = ['PAMT_1G', 'PAMT_2M', 'PAMT_4K'];
 const TAKEN = [...WALK_OF_TDR, 'TD0.OP_STATE', 'TD0.SEPT_TREE', 'SEPT_ENTRY'];
 
 describe('a call that is refused', () => {
-  test('for its entry lets go of all it took, last first, and writes nothing', () => {
+  test('a call refused for its entry releases its locks, last first, and writes nothing', () => {
     expect(whole('TDH.MEM.PAGE.AUG', 'MAPPED@L0')).toEqual([
       ...TAKEN.map((lock) => `takes ${lock}`),
       ...TAKEN.toReversed().map((lock) => `frees ${lock}`),
     ]);
   });
 
-  test('for the new page lets go of the page at once, from the leaf up', () => {
+  test('a call that is refused for its new page releases the page at once, leaf first', () => {
     withPair(
       testbed,
       { x: 'TDH.MEM.PAGE.AUG', y: 'TDH.MEM.SEPT.RD', entry: 'FREE@L0' },
@@ -170,11 +167,11 @@ describe('a call that is refused', () => {
   });
 });
 
-/** Bit 52 of an entry: a host call found it locked, and guests have to wait. */
+/** Bit 52 of an entry: a host call found it locked. */
 const HOST_PRIORITY = 1n << 52n;
 
-describe('host priority that another call asks for', () => {
-  test('of the first child while PAGE.PROMOTE holds it is in the merged leaf', () => {
+describe('host priority that another call requests', () => {
+  test('a priority bit on the first child during PAGE.PROMOTE ends in the merged leaf', () => {
     const pair = {
       x: 'TDH.MEM.PAGE.PROMOTE',
       y: 'TDH.MEM.PAGE.AUG',
@@ -190,7 +187,7 @@ describe('host priority that another call asks for', () => {
     });
   });
 
-  test('of the entry that PAGE.RELOCATE holds stays in it when it came before the second read of the entry', () => {
+  test('a priority bit during PAGE.RELOCATE stays only if it came before the reread', () => {
     const pair = {
       x: 'TDH.MEM.PAGE.RELOCATE',
       y: 'TDH.MEM.PAGE.AUG',

@@ -31,7 +31,7 @@ const PAGE = 0x200;
 const HPA = BASE + 0x20_0000n;
 const SUPPRESS_VE = 1n << 63n;
 
-/** Name, the raw entry without its page, the code that RDX reports. Source: module notes §1. */
+/** Name, raw entry without its page, code in RDX. Source: docs/module-notes.md#entry-states. */
 const RAW: readonly (readonly [string, bigint, number])[] = [
   ['FREE', 0x80e0_0000_0000_0000n, 0],
   ['REMOVED', 0x80c0_0000_0000_0000n, 5],
@@ -51,8 +51,8 @@ const RAW: readonly (readonly [string, bigint, number])[] = [
   ['PENDING_EXPORTED_DIRTY_BLOCKEDW', 0x8160_0000_0000_02f0n, 20],
 ];
 
-describe('an entry as it lies in memory', () => {
-  test('there are sixteen states', () =>
+describe('an entry in memory', () => {
+  test('STATES lists the sixteen states', () =>
     expect(STATES.map(({ name }) => name)).toEqual(RAW.map(([name]) => name)));
 
   describe.for(RAW.map((row, state) => [...row, state] as const))(
@@ -62,7 +62,7 @@ describe('an entry as it lies in memory', () => {
       const packed = entry(state, hasPage ? PAGE : 0);
       const raw = hasPage ? bits | HPA : bits;
 
-      test('has the raw value, and the raw value has it', () => {
+      test(`${name} converts to its raw value and back`, () => {
         expect(toRaw(packed, BASE)).toBe(raw);
         expect(fromRaw(raw, BASE)).toBe(packed);
         expect([stateName(state), stateCode(state), pageOf(packed)]).toEqual([
@@ -71,7 +71,7 @@ describe('an entry as it lies in memory', () => {
           hasPage ? PAGE : 0,
         ]);
       });
-      test('keeps its lock and its host priority in bits 11 and 52', () => {
+      test(`${name} has its lock and host-priority bits at 11 and 52`, () => {
         const [lock11, lock52] = [1n << 11n, 1n << 52n];
         const both = [ENTRY_LOCK | HOST_PRIORITY, lock11 | lock52] as const;
         const locks = [[ENTRY_LOCK, lock11], [HOST_PRIORITY, lock52], both] as const;
@@ -81,7 +81,7 @@ describe('an entry as it lies in memory', () => {
           expect(withoutLocks(packed | lock)).toBe(packed);
         }
       });
-      test('is reported as its architectural bits', () => {
+      test(`${name} is reported with its architectural bits only`, () => {
         const expected =
           name === 'FREE'
             ? SUPPRESS_VE
@@ -90,7 +90,7 @@ describe('an entry as it lies in memory', () => {
               : raw & 7n;
         expect(toArchitectural(packed | ENTRY_LOCK, BASE)).toBe(expected);
       });
-      test('permits what its bits 2:0 say', () => {
+      test(`${name} grants the permissions of its bits 2:0`, () => {
         expect(BigInt(permissionsOf(packed))).toBe(raw & 7n);
         expect(isGuestAccessible(packed)).toBe(isLeaf(packed) && (raw & 7n) !== 0n);
         expect(isWalkable(packed)).toBe(name === 'NL_MAPPED');
@@ -99,16 +99,16 @@ describe('an entry as it lies in memory', () => {
   );
 
   test.for([
-    ['a state that there is not: exported and dirty without D', 0x8020_0000_0000_00f7n | HPA],
-    ['a table that may not be walked', 0x8000_0000_0000_0000n | HPA],
-    ['no suppress-#VE bit', 0x0000_0000_0000_00f7n | HPA],
+    ['an unknown state: exported and dirty without D', 0x8020_0000_0000_00f7n | HPA],
+    ['a table without permissions', 0x8000_0000_0000_0000n | HPA],
+    ['a leaf without suppress-#VE', 0x0000_0000_0000_00f7n | HPA],
     ['a free entry with a page', 0x80e0_0000_0000_0000n | HPA],
-    ['a mapped page that may not be read', 0x8000_0000_0000_00f0n | HPA],
-    ['another memory type', 0x8000_0000_0000_00c7n | HPA],
+    ['a mapped page without permissions', 0x8000_0000_0000_00f0n | HPA],
+    ['a leaf with another memory type', 0x8000_0000_0000_00c7n | HPA],
     ['a page below the TDMR', 0x8000_0000_0000_00f7n],
-  ] as const)('%s: no state has that', ([, raw]) => expect(fromRaw(raw, BASE)).toBeNull());
+  ] as const)('fromRaw() refuses %s', ([, raw]) => expect(fromRaw(raw, BASE)).toBeNull());
 
-  test('a pending 2 MiB page counts in the low bits of its page number, which SEPT.RD shows', () => {
+  test('a pending 2M page has its ACCEPT counter in its low page bits, also in RCX', () => {
     const halfway = entry(PENDING, PAGE + 7);
     expect(toRaw(halfway, BASE)).toBe(0x8100_0000_0000_00f0n | HPA | (7n << 12n));
     expect(toArchitectural(halfway, BASE)).toBe(SUPPRESS_VE | 0xf0n | HPA | (7n << 12n));
@@ -116,7 +116,7 @@ describe('an entry as it lies in memory', () => {
   });
 });
 
-test('reports show state, page and locks', () => {
+test('describeEntry() shows state, page and locks', () => {
   expect([
     describeEntry(FREE),
     describeEntry(entry(MAPPED, PAGE), BASE),
@@ -126,27 +126,30 @@ test('reports show state, page and locks', () => {
 });
 
 test('SEPT.RD returns the architectural view in RCX, and level and state code in RDX', () => {
-  const w = new TdRig({ module: '1.5' });
-  w.addTables(0);
-  w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(0, 0), r8: w.address(w.pageOf(0)) });
+  const rig = new TdRig({ module: '1.5' });
+  rig.addTables(0);
+  rig.must('TDH.MEM.PAGE.AUG', { ...rig.mapping(0, 0), r8: rig.address(rig.pageOf(0)) });
   const read = (gfn: number, level: number): (bigint | number)[] => {
-    const { rcxEntry, rdx } = w.must('TDH.MEM.SEPT.RD', w.mapping(gfn, level));
-    return [toArchitectural(rcxEntry ?? 0, w.tdx.base), rdx];
+    const { rcxEntry, rdx } = rig.must('TDH.MEM.SEPT.RD', rig.mapping(gfn, level));
+    return [toArchitectural(rcxEntry ?? 0, rig.tdx.base), rdx];
   };
-  expect(read(0, 0)).toEqual([SUPPRESS_VE | 0xf0n | BigInt(w.address(w.pageOf(0))), 0 | (2 << 8)]);
+  expect(read(0, 0)).toEqual([
+    SUPPRESS_VE | 0xf0n | BigInt(rig.address(rig.pageOf(0))),
+    0 | (2 << 8),
+  ]);
   expect(read(1, 0)).toEqual([SUPPRESS_VE, 0]);
   expect(read(0, 1)).toEqual([7n, 1 | (132 << 8)]);
 });
 
 describe('the hardware walker', () => {
-  test('sees states as permissions, never sets A or D, and tells of each table it reads', () => {
-    const w = new TdRig({ module: '1.5' });
+  test('septFormat() maps states to permissions, never sets A or D, and reports tables', () => {
+    const rig = new TdRig({ module: '1.5' });
     const touched: number[] = [];
-    const format = septFormat(w.tdx, 3, (page) => touched.push(page));
+    const format = septFormat(rig.tdx, 3, (page) => touched.push(page));
     format.touch(5);
     expect(touched).toEqual([5]);
     expect([format.rootLevel, format.leafLevel, format.span(1)]).toEqual([3, 0, 2]);
-    expect(format.cell(TDR, 3, 1)).toBe(w.memory.word(TDR, 1));
+    expect(format.cell(TDR, 3, 1)).toBe(rig.memory.word(TDR, 1));
     expect([format.permissions(entry(MAPPED, 1)), format.permissions(entry(PENDING, 1))]).toEqual([
       7, 0,
     ]);

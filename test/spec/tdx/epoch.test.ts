@@ -1,4 +1,4 @@
-/** TLB tracking. Source: epoch notes of the recordings. */
+/** TLB tracking. Source: docs/module-notes.md#tlb-tracking. */
 import { describe, expect, test } from 'vitest';
 import { atomically } from '../../../spec/machine/step.ts';
 import { stateName, stateOf } from '../../../spec/tdx/entry.ts';
@@ -7,25 +7,27 @@ import { describeStatus } from '../../../spec/tdx/status.ts';
 import { TD, VP } from '../../../spec/tdx/td.ts';
 import { TDR, TdRig } from '../../support/td-rig.ts';
 
-/** A TD that can run, with a page at GFN 0. */
-function world(finalize = true): TdRig {
-  const w = new TdRig({ module: '1.5', finalize });
-  w.addTables(0);
-  w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(0, 0), r8: w.address(w.pageOf(0)) });
-  return w;
+/** A TD with a page at GFN 0, by default one that can run. */
+function newRig(finalize = true): TdRig {
+  const rig = new TdRig({ module: '1.5', finalize });
+  rig.addTables(0);
+  rig.must('TDH.MEM.PAGE.AUG', { ...rig.mapping(0, 0), r8: rig.address(rig.pageOf(0)) });
+  return rig;
 }
 
-const status = (w: TdRig, name: string, level = 0): string =>
-  describeStatus(w.call(name, { ...w.mapping(0, level), r8: w.address(w.sparePage(0)) }).status);
-const track = (w: TdRig): string =>
-  describeStatus(w.call('TDH.MEM.TRACK', { rcx: w.address(TDR) }).status);
-const enter = (w: TdRig, vcpu: number): string =>
-  describeStatus(w.call('TDH.VP.ENTER', { rcx: w.address(w.tdvpr(vcpu)), lp: vcpu }).status);
-const set = (w: TdRig, field: number, value: number): void =>
-  w.m.poke(w.memory.word(TDR, field), value);
-const get = (w: TdRig, field: number): number => w.m.peek(w.memory.word(TDR, field));
+const status = (rig: TdRig, name: string, level = 0): string =>
+  describeStatus(
+    rig.call(name, { ...rig.mapping(0, level), r8: rig.address(rig.sparePage(0)) }).status,
+  );
+const track = (rig: TdRig): string =>
+  describeStatus(rig.call('TDH.MEM.TRACK', { rcx: rig.address(TDR) }).status);
+const enter = (rig: TdRig, vcpu: number): string =>
+  describeStatus(rig.call('TDH.VP.ENTER', { rcx: rig.address(rig.tdvpr(vcpu)), lp: vcpu }).status);
+const set = (rig: TdRig, field: number, value: number): void =>
+  rig.m.poke(rig.memory.word(TDR, field), value);
+const get = (rig: TdRig, field: number): number => rig.m.peek(rig.memory.word(TDR, field));
 
-describe('a blocked page is tracked', () => {
+describe('the tracking check', () => {
   const EPOCH = 10;
   /** BEPOCH, REFCOUNT of even and odd epochs, tracked? */
   test.for([
@@ -38,21 +40,21 @@ describe('a blocked page is tracked', () => {
     [8, 3, 3, true],
     [0, 1, 1, true],
   ] as const)(
-    'in epoch 10: blocked in %i, REFCOUNT %i and %i: %s',
+    'a page blocked in epoch %i, with REFCOUNT %i and %i, is tracked in epoch 10: %s',
     ([bepoch, even, odd, tracked]) => {
       for (const name of [
         'TDH.MEM.PAGE.REMOVE',
         'TDH.MEM.PAGE.RELOCATE',
         'TDH.MEM.RANGE.UNBLOCK',
       ]) {
-        const w = world();
-        w.must('TDH.MEM.RANGE.BLOCK', w.mapping(0, 0));
-        set(w, TD.TD_EPOCH, EPOCH);
-        set(w, TD.REFCOUNT_EVEN, even);
-        set(w, TD.REFCOUNT_ODD, odd);
-        w.m.poke(w.tdx.pamt.bepoch(w.pageOf(0), 0), bepoch);
+        const rig = newRig();
+        rig.must('TDH.MEM.RANGE.BLOCK', rig.mapping(0, 0));
+        set(rig, TD.TD_EPOCH, EPOCH);
+        set(rig, TD.REFCOUNT_EVEN, even);
+        set(rig, TD.REFCOUNT_ODD, odd);
+        rig.m.poke(rig.tdx.pamt.bepoch(rig.pageOf(0), 0), bepoch);
         const operand = name.endsWith('UNBLOCK') ? 'SEPT_TREE' : 'RCX';
-        expect(status(w, name)).toBe(
+        expect(status(rig, name)).toBe(
           tracked ? 'TDX_SUCCESS' : `TDX_TLB_TRACKING_NOT_DONE|${operand}`,
         );
       }
@@ -60,86 +62,91 @@ describe('a blocked page is tracked', () => {
   );
 });
 
-describe('in a TD that can run', () => {
-  test('nothing is taken away that is not blocked', () => {
+describe('a TD that can run', () => {
+  test('no call removes, moves or merges a page that is not blocked', () => {
     for (const name of ['TDH.MEM.PAGE.REMOVE', 'TDH.MEM.PAGE.RELOCATE']) {
-      expect(status(world(), name)).toBe('TDX_GPA_RANGE_NOT_BLOCKED|RCX');
+      expect(status(newRig(), name)).toBe('TDX_GPA_RANGE_NOT_BLOCKED|RCX');
     }
     for (const name of ['TDH.MEM.SEPT.REMOVE', 'TDH.MEM.PAGE.PROMOTE']) {
-      expect(status(world(), name, 1)).toBe('TDX_GPA_RANGE_NOT_BLOCKED|RCX');
+      expect(status(newRig(), name, 1)).toBe('TDX_GPA_RANGE_NOT_BLOCKED|RCX');
     }
   });
-  test('blocking stamps the epoch, blocking again says so, unblocking wants tracking', () => {
-    const w = world();
-    expect([track(w), track(w), get(w, TD.TD_EPOCH)]).toEqual(['TDX_SUCCESS', 'TDX_SUCCESS', 3]);
-    expect(status(w, 'TDH.MEM.RANGE.BLOCK')).toBe('TDX_SUCCESS');
-    expect(w.m.peek(w.tdx.pamt.bepoch(w.pageOf(0), 0))).toBe(3);
-    expect(status(w, 'TDH.MEM.RANGE.BLOCK')).toBe('TDX_GPA_RANGE_ALREADY_BLOCKED|RCX');
-    expect(status(w, 'TDH.MEM.RANGE.UNBLOCK')).toBe('TDX_TLB_TRACKING_NOT_DONE|SEPT_TREE');
-    track(w);
-    expect(status(w, 'TDH.MEM.RANGE.UNBLOCK')).toBe('TDX_SUCCESS');
+  test('RANGE.BLOCK stamps TD_EPOCH once, and RANGE.UNBLOCK requires tracking', () => {
+    const rig = newRig();
+    expect([track(rig), track(rig), get(rig, TD.TD_EPOCH)]).toEqual([
+      'TDX_SUCCESS',
+      'TDX_SUCCESS',
+      3,
+    ]);
+    expect(status(rig, 'TDH.MEM.RANGE.BLOCK')).toBe('TDX_SUCCESS');
+    expect(rig.m.peek(rig.tdx.pamt.bepoch(rig.pageOf(0), 0))).toBe(3);
+    expect(status(rig, 'TDH.MEM.RANGE.BLOCK')).toBe('TDX_GPA_RANGE_ALREADY_BLOCKED|RCX');
+    expect(status(rig, 'TDH.MEM.RANGE.UNBLOCK')).toBe('TDX_TLB_TRACKING_NOT_DONE|SEPT_TREE');
+    track(rig);
+    expect(status(rig, 'TDH.MEM.RANGE.UNBLOCK')).toBe('TDX_SUCCESS');
   });
-  test('a table is stamped in the PAMT entry of its page, its children are not, and cannot be reached', () => {
-    const w = world();
-    track(w);
-    expect(status(w, 'TDH.MEM.RANGE.BLOCK', 1)).toBe('TDX_SUCCESS');
+  test('RANGE.BLOCK of a table stamps the PAMT entry of its page, and hides its children', () => {
+    const rig = newRig();
+    track(rig);
+    expect(status(rig, 'TDH.MEM.RANGE.BLOCK', 1)).toBe('TDX_SUCCESS');
     expect(
-      [w.tablePage(0, 1), w.pageOf(0)].map((page) => w.m.peek(w.tdx.pamt.bepoch(page, 0))),
+      [rig.tablePage(0, 1), rig.pageOf(0)].map((page) => rig.m.peek(rig.tdx.pamt.bepoch(page, 0))),
     ).toEqual([2, 0]);
     for (const name of ['TDH.MEM.SEPT.RD', 'TDH.MEM.RANGE.BLOCK', 'TDH.MEM.PAGE.REMOVE']) {
-      expect(status(w, name)).toBe('TDX_EPT_WALK_FAILED|RCX');
+      expect(status(rig, name)).toBe('TDX_EPT_WALK_FAILED|RCX');
     }
-    track(w);
-    expect(status(w, 'TDH.MEM.SEPT.REMOVE', 1)).toBe('TDX_EPT_PAGE_NOT_FREE|RCX');
+    track(rig);
+    expect(status(rig, 'TDH.MEM.SEPT.REMOVE', 1)).toBe('TDX_EPT_PAGE_NOT_FREE|RCX');
   });
 });
 
 describe('TRACK', () => {
-  test('waits for the vCPUs of the previous epoch, not for those of the current one', () => {
-    const w = world();
-    expect([enter(w, 0), track(w), track(w)]).toEqual([
+  test('TRACK waits for the vCPUs of the previous epoch only', () => {
+    const rig = newRig();
+    expect([enter(rig, 0), track(rig), track(rig)]).toEqual([
       'TDX_SUCCESS',
       'TDX_SUCCESS',
       'TDX_PREVIOUS_TLB_EPOCH_BUSY',
     ]);
-    expect([get(w, TD.REFCOUNT_EVEN), get(w, TD.REFCOUNT_ODD)], 'it entered in epoch 1').toEqual([
-      0, 1,
-    ]);
-    expect(enter(w, 1)).toBe('TDX_SUCCESS');
-    expect([get(w, TD.REFCOUNT_EVEN), get(w, TD.REFCOUNT_ODD)]).toEqual([1, 1]);
-    atomically(w.exit(0));
-    expect([track(w), track(w)]).toEqual(['TDX_SUCCESS', 'TDX_PREVIOUS_TLB_EPOCH_BUSY']);
+    expect(
+      [get(rig, TD.REFCOUNT_EVEN), get(rig, TD.REFCOUNT_ODD)],
+      'the vCPU entered in epoch 1',
+    ).toEqual([0, 1]);
+    expect(enter(rig, 1)).toBe('TDX_SUCCESS');
+    expect([get(rig, TD.REFCOUNT_EVEN), get(rig, TD.REFCOUNT_ODD)]).toEqual([1, 1]);
+    atomically(rig.exit(0));
+    expect([track(rig), track(rig)]).toEqual(['TDX_SUCCESS', 'TDX_PREVIOUS_TLB_EPOCH_BUSY']);
   });
-  test('is refused while somebody samples the epoch', () => {
-    const w = world();
-    set(w, TD.EPOCH_LOCK, 2);
-    expect(track(w)).toBe('TDX_OPERAND_BUSY|TD_EPOCH');
+  test('TRACK is OPERAND_BUSY while a vCPU samples the epoch', () => {
+    const rig = newRig();
+    set(rig, TD.EPOCH_LOCK, 2);
+    expect(track(rig)).toBe('TDX_OPERAND_BUSY|TD_EPOCH');
   });
-  test('a vCPU flushes when the epoch has moved on since it last entered, and only then', () => {
-    const w = world();
+  test('VP.ENTER flushes exactly when TD_EPOCH has changed since the vCPU last entered', () => {
+    const rig = newRig();
     const flushed: number[] = [];
-    w.tdx.listeners.push({ tlbFlushed: (tdvpr) => flushed.push(tdvpr) });
+    rig.tdx.listeners.push({ tlbFlushed: (tdvpr) => flushed.push(tdvpr) });
     const reenter = (): number => {
-      atomically(w.exit(0));
-      enter(w, 0);
+      atomically(rig.exit(0));
+      enter(rig, 0);
       return flushed.length;
     };
-    enter(w, 0);
+    enter(rig, 0);
     const first = flushed.length;
     expect(reenter()).toBe(first);
-    track(w);
+    track(rig);
     expect(reenter()).toBe(first + 1);
-    expect(w.m.peek(w.memory.word(w.tdvpr(0), VP.VCPU_EPOCH))).toBe(2);
+    expect(rig.m.peek(rig.memory.word(rig.tdvpr(0), VP.VCPU_EPOCH))).toBe(2);
   });
 });
 
-test('while the TD is being built nothing has to be blocked or tracked', () => {
-  const w = world(false);
-  expect(status(w, 'TDH.MEM.PAGE.RELOCATE')).toBe('TDX_SUCCESS');
-  expect(status(w, 'TDH.MEM.RANGE.BLOCK')).toBe('TDX_SUCCESS');
-  expect(status(w, 'TDH.MEM.RANGE.UNBLOCK')).toBe('TDX_SUCCESS');
-  expect(status(w, 'TDH.MEM.PAGE.REMOVE')).toBe('TDX_SUCCESS');
-  const cell = w.memory.word(tableAt(w.tdx, TDR, 0, 0), 0);
-  expect(stateName(stateOf(w.m.peek(cell)))).toBe('FREE');
-  expect(status(w, 'TDH.MEM.SEPT.REMOVE', 1)).toBe('TDX_SUCCESS');
+test('calls need no block and no tracking while the TD is being built', () => {
+  const rig = newRig(false);
+  expect(status(rig, 'TDH.MEM.PAGE.RELOCATE')).toBe('TDX_SUCCESS');
+  expect(status(rig, 'TDH.MEM.RANGE.BLOCK')).toBe('TDX_SUCCESS');
+  expect(status(rig, 'TDH.MEM.RANGE.UNBLOCK')).toBe('TDX_SUCCESS');
+  expect(status(rig, 'TDH.MEM.PAGE.REMOVE')).toBe('TDX_SUCCESS');
+  const cell = rig.memory.word(tableAt(rig.tdx, TDR, 0, 0), 0);
+  expect(stateName(stateOf(rig.m.peek(cell)))).toBe('FREE');
+  expect(status(rig, 'TDH.MEM.SEPT.REMOVE', 1)).toBe('TDX_SUCCESS');
 });

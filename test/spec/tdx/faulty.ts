@@ -1,6 +1,6 @@
 /**
  * Modules with one thing changed, each of which breaks one rule. A faulty function is the correct
- * one, run on a view of the module in which one of its parts behaves otherwise, or with its answer
+ * one, run on a view of the module in which one part behaves otherwise, or with its status
  * changed.
  */
 import type { Cell, Machine } from '../../../spec/machine/machine.ts';
@@ -51,13 +51,13 @@ const through = (fn: InterfaceFunction, view: View): InterfaceFunction => ({
   run: (tdx, call) => fn.run(withParts(tdx, view(tdx, call)), call),
 });
 
-/** The same for a view of the machine alone. */
+/** The function, run on a view of the machine alone. */
 const onMachine = (
   fn: InterfaceFunction,
   view: (m: Machine, tdx: TdxModule, call: Call) => Partial<Machine>,
 ) => through(fn, (tdx, call) => ({ m: withParts(tdx.m, view(tdx.m, tdx, call)) }));
 
-/** The function, with another answer. */
+/** The function, with its status changed. */
 const answering = (
   fn: InterfaceFunction,
   change: (status: S.Status, call: Call, tdx: TdxModule) => S.Status,
@@ -81,18 +81,18 @@ export const blockAcceptsPages = through(rangeBlock, (tdx) => ({
     ),
 }));
 
-/** PAGE.REMOVE does not ask whether the page is blocked. */
+/** PAGE.REMOVE does not require that the page is blocked. */
 export const removeIgnoresBlocking = onMachine(pageRemove, (m, tdx, call) => ({
   peek: (cell) =>
     call.entryCell >= 0 && cell === tdWord(tdx, call, TD.OP_STATE) ? 1 : m.peek(cell),
 }));
 
-/** RANGE.BLOCK writes into the entry beside its own. */
+/** RANGE.BLOCK writes the entry beside its own. */
 export const blockHitsNeighbour = through(rangeBlock, (tdx) => ({
   writeEntry: (call, cell, value) => tdx.writeEntry(call, cell + 1, value),
 }));
 
-/** SEPT.RD leaves its mark on what it reads. */
+/** SEPT.RD changes the entry that it reads. */
 export const readMarksEntry: InterfaceFunction = {
   ...septRd,
   *run(tdx, call) {
@@ -109,7 +109,7 @@ class OtherTable extends Geometry {
   }
 }
 
-/** PAGE.AUG takes a wrong turn on its way to the entry. */
+/** PAGE.AUG walks into another table on its way to the entry. */
 export const augInOtherTable = through(pageAug, (tdx) => ({
   geometry: new OtherTable(Math.log2(tdx.geometry.fanout)),
 }));
@@ -126,7 +126,7 @@ export const promoteUnlocksChildren = answering(
   },
 );
 
-/** SEPT.REMOVE sees FREE entries only. */
+/** SEPT.REMOVE reads every child as FREE. */
 export const septRemoveIgnoresChildren = onMachine(septRemove, (m, tdx, call) => ({
   peek: (cell) => {
     const first = isTable(call.entry) ? tdx.memory.word(pageOf(call.entry), 0) : cell + 1;
@@ -135,7 +135,7 @@ export const septRemoveIgnoresChildren = onMachine(septRemove, (m, tdx, call) =>
   },
 }));
 
-/** PAGE.AUG forgets to say who owns the page. */
+/** PAGE.AUG writes another owner of the page. */
 export const augForgetsOwner = answering(pageAug, (status, call, tdx) => {
   if (status === S.SUCCESS)
     tdx.m.poke(tdx.pamt.meta(call.page, call.level), Pamt.pack(REG, call.tdr + 1));
@@ -149,14 +149,14 @@ export const augTakesAnyPage = through(pageAug, ({ pamt }) => ({
   }),
 }));
 
-/** PAGE.RELOCATE forgets to give the old page up. */
+/** PAGE.RELOCATE does not free the old page. */
 export const relocateKeepsOldPage = answering(pageRelocate, (status, call, tdx) => {
   const old = call.rcx / 4096 - tdx.platform.tdmrBase;
   if (status === S.SUCCESS) tdx.m.poke(tdx.pamt.meta(old, 0), Pamt.pack(REG, call.tdr));
   return status;
 });
 
-/** PAGE.REMOVE takes any blocked page for tracked: TD_EPOCH seems to be two further than it is. */
+/** PAGE.REMOVE treats any blocked page as tracked: it reads a TD_EPOCH that is two too high. */
 export const removeSkipsTracking = onMachine(pageRemove, (m, tdx, call) => ({
   *read(cell) {
     const value = yield* m.read(cell);
@@ -164,10 +164,10 @@ export const removeSkipsTracking = onMachine(pageRemove, (m, tdx, call) => ({
   },
 }));
 
-/** TDH.VP.ENTER forgets to flush. */
+/** TDH.VP.ENTER does not flush. */
 export const enterForgetsFlush = through(vpEnter, () => ({ listeners: [] }));
 
-/** TRACK does not wait for vCPUs: both REFCOUNTs seem to be 0. */
+/** TRACK does not wait for vCPUs: it reads both REFCOUNTs as 0. */
 export const trackDoesNotWait = onMachine(memTrack, (m, tdx, call) => ({
   peek: (cell) => {
     const isCount =
@@ -185,22 +185,22 @@ export const enterDoesNotCount = onMachine(vpEnter, (m, tdx, call) => ({
   },
 }));
 
-/** PAGE.REMOVE stops the platform where it should answer that the entry is in the wrong state. */
+/** PAGE.REMOVE halts the module where it should return EPT_ENTRY_STATE_INCORRECT. */
 export const removeHalts = answering(pageRemove, (status) =>
   S.classOf(status) === S.EPT_ENTRY_STATE_INCORRECT ? S.MODULE_HALT : status,
 );
 
-/** PAGE.REMOVE does not count the page out. */
+/** PAGE.REMOVE does not decrement CHLDCNT. */
 export const removeDoesNotCount = onMachine(pageRemove, (m) => ({
   add: (cell) => m.add(cell, 0),
 }));
 
-/** PAGE.RECLAIM does not count the page out. */
+/** PAGE.RECLAIM does not decrement CHLDCNT. */
 export const reclaimDoesNotCount = onMachine(phymemPageReclaim, (m) => ({
   add: (cell) => m.add(cell, 0),
 }));
 
-/** Locks that let everybody in. */
+/** Locks that admit every attempt. */
 class OpenLocks extends Locks {
   override tryNow(cell: Cell, kind: LockKind, mode: Mode): boolean {
     if (!super.tryNow(cell, kind, mode)) this.notify('taken', cell, mode);
@@ -208,7 +208,7 @@ class OpenLocks extends Locks {
   }
 }
 
-/** Plain locks that keep the count which a refused reader has raised. */
+/** Plain locks whose count keeps refused readers. */
 class StickyLocks extends Locks {
   private readonly machine: Machine;
 
@@ -229,12 +229,12 @@ const withLocks =
   (memory: Memory, platform: Platform): TdxModule =>
     withParts(new TdxModule(memory, platform), { locks: create(memory.m) });
 
-/** No lock excludes anybody. */
-export const nobodyExcluded = withLocks((m) => new OpenLocks(m));
-/** The tree, once a reader was refused, is never free for a writer again. */
-export const readersNeverForgotten = withLocks((m) => new StickyLocks(m));
+/** No lock excludes another actor. */
+export const nothingExcluded = withLocks((m) => new OpenLocks(m));
+/** Once the tree has refused a reader, it is never free for a writer again. */
+export const refusedReadersCounted = withLocks((m) => new StickyLocks(m));
 
-/** PAGE.AUG ends with the tree in its hands. */
+/** PAGE.AUG does not release the tree. */
 export const augKeepsTree: InterfaceFunction = {
   ...pageAug,
   release: pageAug.release.filter((role) => role !== HELD_TREE),
@@ -254,28 +254,28 @@ export const addSharesTdr = through(pageAdd, (tdx) => ({
   acquireNow: (call, role, cell) => tdx.acquireNow(call, role, cell, SHARED),
 }));
 
-/** RANGE.BLOCK says that somebody was in its way, always. */
+/** RANGE.BLOCK returns OPERAND_BUSY instead of SUCCESS. */
 export const blockIsAlwaysBusy = answering(rangeBlock, (status) =>
   status === S.SUCCESS ? S.on(S.OPERAND_BUSY, S.OPERANDS.RCX) : status,
 );
 
-/** ACCEPT acts on what it read before it had the lock. */
+/** ACCEPT does not reread the entry under the lock. */
 export const acceptActsOnOldEntry = onMachine(pageAccept, (m, _tdx, call) => ({
   *read(cell) {
     const now = yield* m.read(cell);
     return call.modeOf(HELD_ENTRY) !== 0 && cell === call.entryCell ? call.entry : now;
   },
 }));
-/** ACCEPT reports success where its transaction has failed. */
+/** ACCEPT reports success when its transaction has failed. */
 export const acceptLosesUpdate = answering(pageAccept, (status) =>
   S.classOf(status) === S.OPERAND_BUSY ? S.SUCCESS : status,
 );
 
-/** ACCEPT does not see that a host asks for priority. */
+/** ACCEPT ignores the host-priority bit. */
 export const acceptIgnoresPriority = onMachine(pageAccept, (m, _tdx, call) => ({
   peek: (cell) => (cell === call.entryCell ? m.peek(cell) & ~HOST_PRIORITY : m.peek(cell)),
 }));
-/** A refused PAGE.REMOVE does not ask for priority. */
+/** A refused PAGE.REMOVE does not set the host-priority bit. */
 export const removeDoesNotAsk = onMachine(pageRemove, (m) => ({
   poke: (cell, value) => {
     if (value !== (m.peek(cell) | HOST_PRIORITY)) m.poke(cell, value);
@@ -287,14 +287,14 @@ export const acceptDoesNotZero = through(pageAccept, ({ memory }) => ({
   memory: withParts(memory, { zero: () => {} }),
 }));
 
-/** ACCEPT takes a page that is accepted already for one of another size. */
+/** ACCEPT reports an accepted page as a size mismatch. */
 export const acceptMistakesSize = answering(pageAccept, (status) =>
   S.classOf(status) === S.PAGE_ALREADY_ACCEPTED
     ? S.on(S.PAGE_SIZE_MISMATCH, S.operandOf(status))
     : status,
 );
 
-/** MEM.RD takes every TD for a debug TD. */
+/** MEM.RD treats every TD as a debug TD. */
 export const readOfProductionTd = onMachine(memRd, (m, tdx, call) => ({
   peek: (cell) => (call.tdr >= 0 && cell === tdWord(tdx, call, TD.DEBUG) ? 1 : m.peek(cell)),
 }));

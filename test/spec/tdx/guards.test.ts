@@ -1,4 +1,7 @@
-/** What every function refuses, and in which words: its operands, the state of its TD, its locks. */
+/**
+ * What every function refuses, and with which status: its operands, the state of its TD, its locks.
+ * Source: docs/module-notes.md#operand-checks.
+ */
 import { describe, expect, test } from 'vitest';
 import { ALL_ONES, HUGE, type Operands } from '../../../spec/tdx/call.ts';
 import { ENTRY_LOCK } from '../../../spec/tdx/entry.ts';
@@ -12,54 +15,55 @@ type Register = 'rcx' | 'rdx' | 'r8';
 
 interface Row {
   readonly name: string;
-  /** Operands with which the call gets past the guards that are tested here. */
-  readonly operands: (w: TdRig) => Partial<Operands>;
-  /** Registers with a page, which is then looked up in PAMT. */
+  /** Operands with which the call passes the guards that are tested here. */
+  readonly operands: (rig: TdRig) => Partial<Operands>;
+  /** Registers that hold a page operand, which is looked up in PAMT. */
   readonly pages: readonly Register[];
-  /**
-   * How far the TD is looked at: not at all, up to its TDCS, up to OP_STATE, or OP_STATE under its
-   * lock.
-   */
+  /** The last check of the TD: none, its TDCS, OP_STATE, or OP_STATE under its lock. */
   readonly td: 'none' | 'tdcs' | 'opState' | 'locked';
-  /** Levels of the GPA operand, when it has one. */
+  /** Levels of the GPA operand, if the function has one. */
   readonly levels?: readonly [number, number];
 }
 
 /**
- * GFN 0 is free, 1 is a page, 2 and 3 are a huge one, 4 lacks its last table, 8 all of them; the TD
- * is being built, so that every call may be made.
+ * A TD that is being built, so that every function is legal. GFN 0 is free, 1 is a page, 2 and 3
+ * are a huge one, 4 lacks its last table, 8 all of them.
  */
-function world(): TdRig {
-  const w = new TdRig({ module: '1.5', finalize: false, params: { attributes: 1n } });
-  w.addTables(0);
-  w.must('TDH.MEM.SEPT.ADD', { ...w.mapping(4, 2), r8: w.address(w.tablePage(4, 2)) });
-  w.must('TDH.MEM.PAGE.ADD', { ...w.mapping(1, 0), r8: w.address(w.pageOf(1)), r9: SOURCE });
-  w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(2, 1), r8: w.address(w.pageOf(2)) });
-  return w;
+function newRig(): TdRig {
+  const rig = new TdRig({ module: '1.5', finalize: false, params: { attributes: 1n } });
+  rig.addTables(0);
+  rig.must('TDH.MEM.SEPT.ADD', { ...rig.mapping(4, 2), r8: rig.address(rig.tablePage(4, 2)) });
+  rig.must('TDH.MEM.PAGE.ADD', {
+    ...rig.mapping(1, 0),
+    r8: rig.address(rig.pageOf(1)),
+    r9: SOURCE,
+  });
+  rig.must('TDH.MEM.PAGE.AUG', { ...rig.mapping(2, 1), r8: rig.address(rig.pageOf(2)) });
+  return rig;
 }
 const SOURCE = 0x1000_0000;
 
-const tdr = (w: TdRig): number => w.address(TDR);
-const spare = (w: TdRig): number => w.address(w.sparePage(0));
+const tdr = (rig: TdRig): number => rig.address(TDR);
+const spare = (rig: TdRig): number => rig.address(rig.sparePage(0));
 const onEntry = (name: string, gfn: number, levels: readonly [number, number]): Row => ({
   name,
-  operands: (w) => w.mapping(gfn, levels[0]),
+  operands: (rig) => rig.mapping(gfn, levels[0]),
   pages: ['rdx'],
   td: 'locked',
   levels,
 });
 const withPage = (row: Row): Row => ({
   ...row,
-  operands: (w) => ({ ...row.operands(w), r8: spare(w), r9: SOURCE }),
+  operands: (rig) => ({ ...row.operands(rig), r8: spare(rig), r9: SOURCE }),
   pages: ['rdx', 'r8'],
 });
-const onPage = (name: string, td: Row['td'], operand: (w: TdRig) => number): Row => ({
+const onPage = (name: string, td: Row['td'], operand: (rig: TdRig) => number): Row => ({
   name,
-  operands: (w) => ({ rcx: operand(w) }),
+  operands: (rig) => ({ rcx: operand(rig) }),
   pages: ['rcx'],
   td,
 });
-const tdvpr = (w: TdRig): number => w.address(w.tdvpr(0));
+const tdvpr = (rig: TdRig): number => rig.address(rig.tdvpr(0));
 
 const ROWS: readonly Row[] = [
   withPage(onEntry('TDH.MEM.SEPT.ADD', 4, [1, 3])),
@@ -73,9 +77,9 @@ const ROWS: readonly Row[] = [
   withPage(onEntry('TDH.MEM.PAGE.RELOCATE', 1, [0, 0])),
   onEntry('TDH.MEM.RANGE.BLOCK', 1, [0, 3]),
   onEntry('TDH.MEM.RANGE.UNBLOCK', 1, [0, 3]),
-  { name: 'TDH.MEM.RD', operands: (w) => w.mapping(1, 0), pages: ['rdx'], td: 'locked' },
-  { name: 'TDH.MEM.WR', operands: (w) => w.mapping(1, 0), pages: ['rdx'], td: 'locked' },
-  { name: 'TDH.MR.EXTEND', operands: (w) => w.mapping(1, 0), pages: ['rdx'], td: 'opState' },
+  { name: 'TDH.MEM.RD', operands: (rig) => rig.mapping(1, 0), pages: ['rdx'], td: 'locked' },
+  { name: 'TDH.MEM.WR', operands: (rig) => rig.mapping(1, 0), pages: ['rdx'], td: 'locked' },
+  { name: 'TDH.MR.EXTEND', operands: (rig) => rig.mapping(1, 0), pages: ['rdx'], td: 'opState' },
   onPage('TDH.MEM.TRACK', 'locked', tdr),
   onPage('TDH.MR.FINALIZE', 'opState', tdr),
   onPage('TDH.MNG.KEY.CONFIG', 'none', tdr),
@@ -83,22 +87,22 @@ const ROWS: readonly Row[] = [
   onPage('TDH.MNG.VPFLUSHDONE', 'none', tdr),
   onPage('TDH.MNG.KEY.FREEID', 'none', tdr),
   onPage('TDH.MNG.RD', 'locked', tdr),
-  { ...onPage('TDH.MNG.CREATE', 'none', spare), operands: (w) => ({ rcx: spare(w), rdx: 33 }) },
+  { ...onPage('TDH.MNG.CREATE', 'none', spare), operands: (rig) => ({ rcx: spare(rig), rdx: 33 }) },
   {
     name: 'TDH.MNG.ADDCX',
-    operands: (w) => ({ rcx: spare(w), rdx: tdr(w) }),
+    operands: (rig) => ({ rcx: spare(rig), rdx: tdr(rig) }),
     pages: ['rdx', 'rcx'],
     td: 'none',
   },
   {
     name: 'TDH.VP.CREATE',
-    operands: (w) => ({ rcx: spare(w), rdx: tdr(w) }),
+    operands: (rig) => ({ rcx: spare(rig), rdx: tdr(rig) }),
     pages: ['rdx', 'rcx'],
     td: 'locked',
   },
   {
     name: 'TDH.VP.ADDCX',
-    operands: (w) => ({ rcx: spare(w), rdx: tdvpr(w) }),
+    operands: (rig) => ({ rcx: spare(rig), rdx: tdvpr(rig) }),
     pages: ['rdx'],
     td: 'locked',
   },
@@ -110,20 +114,20 @@ const ROWS: readonly Row[] = [
   onPage('TDH.PHYMEM.PAGE.WBINVD', 'none', spare),
 ];
 
-const status = (w: TdRig, row: Row, change: Partial<Operands> = {}): string =>
-  describeStatus(w.call(row.name, { ...row.operands(w), ...change }).status);
-const page = (w: TdRig, row: Row, register: Register): number =>
-  (row.operands(w)[register] ?? 0) / 4096;
-const setTd = (w: TdRig, field: number, value: number): void =>
-  w.m.poke(w.memory.word(TDR, field), value);
+const status = (rig: TdRig, row: Row, change: Partial<Operands> = {}): string =>
+  describeStatus(rig.call(row.name, { ...row.operands(rig), ...change }).status);
+const page = (rig: TdRig, row: Row, register: Register): number =>
+  (row.operands(rig)[register] ?? 0) / 4096;
+const setTd = (rig: TdRig, field: number, value: number): void =>
+  rig.m.poke(rig.memory.word(TDR, field), value);
 
-/** Its page may be of any type. */
+/** It accepts a page of any type. */
 const TAKES_ANY_TYPE = 'TDH.PHYMEM.PAGE.RDMD';
 /** It strips HKID bits instead of refusing them. */
 const STRIPS_HKID = 'TDH.PHYMEM.PAGE.WBINVD';
-/** It takes pages of any size. */
+/** It accepts pages of any size. */
 const TAKES_ANY_SIZE = 'TDH.PHYMEM.PAGE.RECLAIM';
-/** It has the TD to itself, and locks neither tree nor entry. */
+/** It holds the TDR exclusively, and locks neither tree nor entry. */
 const TAKES_NO_ENTRY_LOCK = 'TDH.MEM.PAGE.ADD';
 
 describe.for(ROWS.flatMap((row) => row.pages.map((register) => ({ ...row, register }))))(
@@ -131,45 +135,50 @@ describe.for(ROWS.flatMap((row) => row.pages.map((register) => ({ ...row, regist
   (row) => {
     const { name, register } = row;
     const operand = register.toUpperCase();
-    const refused = (w: TdRig, value: number): string => status(w, row, { [register]: value });
+    const refused = (rig: TdRig, value: number): string => status(rig, row, { [register]: value });
 
-    test('is 4 KiB aligned, without HKID, and below 2^52', () => {
-      const w = world();
-      const hpa = row.operands(w)[register] ?? 0;
+    test(`${name} refuses a page in ${operand} that is misaligned, too high or has an HKID`, () => {
+      const rig = newRig();
+      const hpa = row.operands(rig)[register] ?? 0;
       const bad = [hpa + 0x800, HUGE, ALL_ONES, ...(name === STRIPS_HKID ? [] : [hpa + 2 ** 46])];
-      for (const value of bad) expect(refused(w, value)).toBe(`TDX_OPERAND_INVALID|${operand}`);
+      for (const value of bad) expect(refused(rig, value)).toBe(`TDX_OPERAND_INVALID|${operand}`);
     });
-    test('is covered by the TDMR', () => {
-      const w = world();
-      expect(refused(w, w.address(w.memory.pages))).toBe(`TDX_OPERAND_ADDR_RANGE_ERROR|${operand}`);
+    test(`${name} refuses a page in ${operand} outside the TDMR`, () => {
+      const rig = newRig();
+      expect(refused(rig, rig.address(rig.memory.pages))).toBe(
+        `TDX_OPERAND_ADDR_RANGE_ERROR|${operand}`,
+      );
     });
-    test.for([0, 1, 2])('is not locked by somebody else, at size %i', (size) => {
-      const w = world();
-      const lock = w.tdx.pamt.lock(page(w, row, register), size);
-      w.m.poke(lock, 1);
-      expect(status(w, row)).toBe(`TDX_OPERAND_BUSY|${operand}`);
-      expect(w.m.peek(lock) & 3, 'a refused host asks for priority').toBe(3);
-    });
+    test.for([0, 1, 2])(
+      `${name} is busy when the page in ${operand} is locked at size %i`,
+      (size) => {
+        const rig = newRig();
+        const lock = rig.tdx.pamt.lock(page(rig, row, register), size);
+        rig.m.poke(lock, 1);
+        expect(status(rig, row)).toBe(`TDX_OPERAND_BUSY|${operand}`);
+        expect(rig.m.peek(lock) & 3, 'a refused host sets the flag').toBe(3);
+      },
+    );
     if (name !== TAKES_ANY_TYPE)
-      test('is of the right type and size', () => {
-        const w = world();
-        const { pamt } = w.tdx;
-        const number = page(w, row, register);
-        w.m.poke(pamt.meta(number, 0), Pamt.pack(RSVD, TDR));
-        expect(status(w, row)).toBe(`TDX_PAGE_METADATA_INCORRECT|${operand}`);
-        w.m.poke(pamt.meta(number, 0), Pamt.pack(NDA, TDR));
-        w.m.poke(pamt.meta(number, 1), Pamt.pack(REG, TDR));
-        expect(status(w, row)).toBe(
+      test(`${name} refuses a page in ${operand} of another type or size`, () => {
+        const rig = newRig();
+        const { pamt } = rig.tdx;
+        const number = page(rig, row, register);
+        rig.m.poke(pamt.meta(number, 0), Pamt.pack(RSVD, TDR));
+        expect(status(rig, row)).toBe(`TDX_PAGE_METADATA_INCORRECT|${operand}`);
+        rig.m.poke(pamt.meta(number, 0), Pamt.pack(NDA, TDR));
+        rig.m.poke(pamt.meta(number, 1), Pamt.pack(REG, TDR));
+        expect(status(rig, row)).toBe(
           name === TAKES_ANY_SIZE
             ? 'TDX_LIFECYCLE_STATE_INCORRECT'
             : `TDX_PAGE_METADATA_INCORRECT|${operand}`,
         );
-        expect(w.m.peek(pamt.lock(number, 1)), 'it lets go of its walk').toBe(0);
+        expect(rig.m.peek(pamt.lock(number, 1)), 'it releases its walk').toBe(0);
       });
   },
 );
 
-/** What a TD can be wrong in: how, the answer, and how far a function has to look to see it. */
+/** Faults of a TD: the status, the field and value, and the kinds of check that find it. */
 const TD_FAULTS: readonly (readonly [string, number, number, readonly Row['td'][]])[] = [
   ['TDX_TD_FATAL', TD.FATAL, 1, ['tdcs', 'opState', 'locked']],
   ['TDX_TD_KEYS_NOT_CONFIGURED', TD.LIFECYCLE, HKID_ASSIGNED, ['tdcs', 'opState', 'locked']],
@@ -179,19 +188,19 @@ const TD_FAULTS: readonly (readonly [string, number, number, readonly Row['td'][
 ];
 
 describe.for(TD_FAULTS)('%s', ([answer, field, value, seenBy]) => {
-  test.for(ROWS.filter(({ td }) => seenBy.includes(td)))('$name', (row) => {
-    const w = world();
-    setTd(w, field, value);
-    expect(status(w, row)).toBe(answer);
+  test.for(ROWS.filter(({ td }) => seenBy.includes(td)))(`$name returns ${answer}`, (row) => {
+    const rig = newRig();
+    setTd(rig, field, value);
+    expect(status(rig, row)).toBe(answer);
   });
 });
 
 describe.for(ROWS.filter(({ levels }) => levels !== undefined))('$name: the GPA', (row) => {
   const [lowest, highest] = row.levels ?? [0, 0];
 
-  test('has a level that the function takes, no reserved bits, and is aligned, private and below 2^52', () => {
-    const w = world();
-    const { rcx = 0 } = row.operands(w);
+  test(`${row.name} refuses a GPA with a bad level, bits or alignment, and a shared one`, () => {
+    const rig = newRig();
+    const { rcx = 0 } = row.operands(rig);
     const bad = [
       rcx - lowest + highest + 1,
       rcx + 8,
@@ -200,24 +209,25 @@ describe.for(ROWS.filter(({ levels }) => levels !== undefined))('$name: the GPA'
       rcx + 2 ** 47,
       ...(lowest > 0 ? [rcx - 1, rcx + 4096] : []),
     ];
-    for (const value of bad) expect(status(w, row, { rcx: value })).toBe('TDX_OPERAND_INVALID|RCX');
+    for (const value of bad)
+      expect(status(rig, row, { rcx: value })).toBe('TDX_OPERAND_INVALID|RCX');
   });
-  test('is reached by the tree', () => {
-    const w = world();
-    const far = w.mapping(8, 0).rcx + lowest;
-    expect(status(w, row, { rcx: far })).toBe('TDX_EPT_WALK_FAILED|RCX');
+  test(`${row.name} refuses a GPA that the tree does not reach`, () => {
+    const rig = newRig();
+    const far = rig.mapping(8, 0).rcx + lowest;
+    expect(status(rig, row, { rcx: far })).toBe('TDX_EPT_WALK_FAILED|RCX');
   });
   if (row.name !== TAKES_NO_ENTRY_LOCK)
-    test('has an entry and a tree that nobody has locked', () => {
-      const w = world();
-      const gfn = Math.floor((row.operands(w).rcx ?? 0) / 4096);
-      const cell = w.memory.word(
-        tableAt(w.tdx, TDR, gfn, lowest),
-        w.tdx.geometry.index(gfn, lowest),
+    test(`${row.name} is busy when the entry or the tree is locked`, () => {
+      const rig = newRig();
+      const gfn = Math.floor((row.operands(rig).rcx ?? 0) / 4096);
+      const cell = rig.memory.word(
+        tableAt(rig.tdx, TDR, gfn, lowest),
+        rig.tdx.geometry.index(gfn, lowest),
       );
-      w.m.poke(cell, w.m.peek(cell) | ENTRY_LOCK);
-      expect(status(w, row)).toBe('TDX_OPERAND_BUSY|RCX');
-      setTd(w, TD.SEPT_LOCK, 1);
-      expect(status(w, row)).toBe('TDX_OPERAND_BUSY|SEPT_TREE');
+      rig.m.poke(cell, rig.m.peek(cell) | ENTRY_LOCK);
+      expect(status(rig, row)).toBe('TDX_OPERAND_BUSY|RCX');
+      setTd(rig, TD.SEPT_LOCK, 1);
+      expect(status(rig, row)).toBe('TDX_OPERAND_BUSY|SEPT_TREE');
     });
 });

@@ -1,4 +1,4 @@
-/** Entry locks between host and guest. Source: module notes §5; `conflicts.json`, experiments. */
+/** Entry locks between host and guest. Source: docs/module-notes.md#entry-locks. */
 import { describe, expect, test } from 'vitest';
 import {
   atomically,
@@ -18,37 +18,35 @@ import { TDR, TdRig } from '../../support/td-rig.ts';
 import { runUntil } from './schedules.ts';
 
 /** A running TD with both vCPUs inside and a pending page at GFN 0. */
-function world() {
-  const w = new TdRig({ module: '1.5' });
-  w.addTables(0);
-  w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(0, 0), r8: w.address(w.pageOf(0)) });
-  for (const vcpu of [0, 1]) w.must('TDH.VP.ENTER', { rcx: w.address(w.tdvpr(vcpu)), lp: vcpu });
-  const entry = w.memory.word(tableAt(w.tdx, TDR, 0, 0), 0);
+function newRig() {
+  const rig = new TdRig({ module: '1.5' });
+  rig.addTables(0);
+  rig.must('TDH.MEM.PAGE.AUG', { ...rig.mapping(0, 0), r8: rig.address(rig.pageOf(0)) });
+  for (const vcpu of [0, 1])
+    rig.must('TDH.VP.ENTER', { rcx: rig.address(rig.tdvpr(vcpu)), lp: vcpu });
+  const entry = rig.memory.word(tableAt(rig.tdx, TDR, 0, 0), 0);
   const accepting = (vcpu: number): Steps<Call> =>
-    w.invoke('TDG.MEM.PAGE.ACCEPT', { rcx: 0, vcpu: w.tdvpr(vcpu), interruptAfter: -1 });
-  /**
-   * An ACCEPT of vCPU 0 that has come to its next `kind` of step on the entry, with the lock in
-   * hand.
-   */
+    rig.invoke('TDG.MEM.PAGE.ACCEPT', { rcx: 0, vcpu: rig.tdvpr(vcpu), interruptAfter: -1 });
+  /** An ACCEPT of vCPU 0 that holds the entry lock and announces a step of `kind` on the entry. */
   const acceptingUntil = (kind: number): Steps<Call> => {
     const accept = accepting(0);
     runUntil(
       accept,
       (announced) =>
-        (w.m.peek(entry) & ENTRY_LOCK) !== 0 &&
+        (rig.m.peek(entry) & ENTRY_LOCK) !== 0 &&
         kindOf(announced) === kind &&
         cellOf(announced) === entry,
     );
     return accept;
   };
   return {
-    w,
+    rig,
     acceptingUntil,
     accept: (vcpu: number): string => describeStatus(atomically(accepting(vcpu)).status),
-    host: (name: string): string => describeStatus(w.call(name, w.mapping(0, 0)).status),
-    /** State, locked?, priority asked for? */
+    host: (name: string): string => describeStatus(rig.call(name, rig.mapping(0, 0)).status),
+    /** The entry's state, lock bit and host-priority bit. */
     now: (): [string, boolean, boolean] => {
-      const e = w.m.peek(entry);
+      const e = rig.m.peek(entry);
       return [stateName(stateOf(e)), (e & ENTRY_LOCK) !== 0, (e & HOST_PRIORITY) !== 0];
     },
   };
@@ -63,35 +61,31 @@ const HOST_CALLS = [
 
 describe('a host call that meets an ACCEPT', () => {
   test.for(HOST_CALLS)(
-    '%s is refused, asks for priority, and holds no more than before',
+    '%s that meets an ACCEPT is refused, sets the priority bit, and releases its locks',
     (name) => {
-      const { w, acceptingUntil, host, now } = world();
+      const { rig, acceptingUntil, host, now } = newRig();
       acceptingUntil(READ);
       expect(host(name)).toBe('TDX_OPERAND_BUSY|RCX');
       expect(now()).toEqual(['PENDING', true, true]);
-      expect(w.m.peek(w.memory.word(TDR, TD.SEPT_LOCK)), 'the tree is free').toBe(0);
+      expect(rig.m.peek(rig.memory.word(TDR, TD.SEPT_LOCK)), 'the tree is free').toBe(0);
     },
   );
 
-  test('before it has read the entry again: the request stays, and the next guest is refused for it', () => {
-    const { acceptingUntil, host, accept, now } = world();
+  test('a request before ACCEPT rereads the entry survives, and refuses the next guest', () => {
+    const { acceptingUntil, host, accept, now } = newRig();
     const first = acceptingUntil(READ);
     host('TDH.MEM.SEPT.RD');
     expect(accept(1), 'the lock is held').toBe('TDX_OPERAND_BUSY|RCX');
     expect(describeStatus(atomically(first).status)).toBe('TDX_SUCCESS');
-    expect(now(), 'the value that ACCEPT writes has the bit that it read').toEqual([
-      'MAPPED',
-      false,
-      true,
-    ]);
+    expect(now(), 'ACCEPT writes the bit that it read').toEqual(['MAPPED', false, true]);
     expect(accept(1)).toBe('TDX_OPERAND_BUSY_HOST_PRIORITY|RCX');
-    expect(host('TDH.MEM.SEPT.RD'), 'the host is let in').toBe('TDX_SUCCESS');
+    expect(host('TDH.MEM.SEPT.RD'), 'the host call succeeds').toBe('TDX_SUCCESS');
     expect(now()).toEqual(['MAPPED', false, false]);
     expect(accept(1)).toBe('TDX_PAGE_ALREADY_ACCEPTED|level 0');
   });
 
-  test('after it has read the entry: the request is lost with the whole-entry write', () => {
-    const { acceptingUntil, host, accept, now } = world();
+  test('a request after ACCEPT has reread the entry is lost with the whole-entry write', () => {
+    const { acceptingUntil, host, accept, now } = newRig();
     const first = acceptingUntil(WRITE);
     host('TDH.MEM.SEPT.RD');
     expect(now()).toEqual(['PENDING', true, true]);
@@ -100,8 +94,8 @@ describe('a host call that meets an ACCEPT', () => {
     expect(accept(1)).toBe('TDX_PAGE_ALREADY_ACCEPTED|level 0');
   });
 
-  test('after it has written the entry: the request stays', () => {
-    const { acceptingUntil, host, accept, now } = world();
+  test('a request after ACCEPT has written the entry survives', () => {
+    const { acceptingUntil, host, accept, now } = newRig();
     const first = acceptingUntil(RELEASE);
     expect(host('TDH.MEM.RANGE.BLOCK')).toBe('TDX_OPERAND_BUSY|RCX');
     atomically(first);
@@ -113,8 +107,8 @@ describe('a host call that meets an ACCEPT', () => {
     expect(now()).toEqual(['BLOCKED', false, false]);
   });
 
-  test('overtakes at most one guest: the one that holds the lock', () => {
-    const { acceptingUntil, host, accept } = world();
+  test('a request waits for at most one guest, the one that holds the lock', () => {
+    const { acceptingUntil, host, accept } = newRig();
     const first = acceptingUntil(READ);
     host('TDH.MEM.SEPT.RD');
     atomically(first);
@@ -124,8 +118,8 @@ describe('a host call that meets an ACCEPT', () => {
   });
 });
 
-test('two guests exclude each other, and ask for nothing', () => {
-  const { acceptingUntil, accept, now } = world();
+test('two guests exclude each other, and set no priority bit', () => {
+  const { acceptingUntil, accept, now } = newRig();
   const first = acceptingUntil(WRITE);
   expect([accept(1), now()]).toEqual(['TDX_OPERAND_BUSY|RCX', ['PENDING', true, false]]);
   expect(describeStatus(atomically(first).status)).toBe('TDX_SUCCESS');

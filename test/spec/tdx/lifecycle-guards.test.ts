@@ -1,4 +1,4 @@
-/** What the functions of the life cycle refuse. Source: life-cycle notes §2. */
+/** Refusals of the life-cycle functions. Source: docs/module-notes.md#life-cycle. */
 import { describe, expect, test } from 'vitest';
 import type { Operands } from '../../../spec/tdx/call.ts';
 import { HKID_FREE } from '../../../spec/tdx/keys.ts';
@@ -12,58 +12,58 @@ import {
   VCPU_READY,
   VP,
 } from '../../../spec/tdx/td.ts';
-import { FREE_PAGE, HKID, hpa, Stage, TD_PARAMS, TDR, VCPUS } from './stage.ts';
+import { FREE_PAGE, HKID, hpa, Testbed, TD_PARAMS, TDR, VCPUS } from './testbed.ts';
 
 const vCPU = VCPUS[0];
 const OTHER = 30;
 
-/** How far a TD has come. */
-type Progress = 'nothing' | 'created' | 'keyed' | 'initialised' | 'runnable';
+/** The stage of the TD. */
+type Stage = 'nothing' | 'created' | 'keyed' | 'initialised' | 'runnable';
 
-function stage(progress: Progress): Stage {
-  const it = new Stage();
-  if (progress === 'nothing') return it;
-  if (progress === 'runnable') {
-    it.build();
-    return it;
+function testbed(stage: Stage): Testbed {
+  const bed = new Testbed();
+  if (stage === 'nothing') return bed;
+  if (stage === 'runnable') {
+    bed.build();
+    return bed;
   }
-  if (progress === 'created') {
-    it.ok('TDH.MNG.CREATE', { rcx: hpa(TDR), rdx: HKID });
-    return it;
+  if (stage === 'created') {
+    bed.ok('TDH.MNG.CREATE', { rcx: hpa(TDR), rdx: HKID });
+    return bed;
   }
-  it.create();
-  if (progress === 'keyed') return it;
-  it.ok('TDH.MNG.INIT', { rcx: hpa(TDR), rdx: 0, tdParams: TD_PARAMS });
-  it.createVcpu(vCPU);
-  return it;
+  bed.create();
+  if (stage === 'keyed') return bed;
+  bed.ok('TDH.MNG.INIT', { rcx: hpa(TDR), rdx: 0, tdParams: TD_PARAMS });
+  bed.createVcpu(vCPU);
+  return bed;
 }
 
 interface Row {
   readonly name: string;
-  readonly progress: Progress;
+  readonly stage: Stage;
   readonly operands: Partial<Operands>;
   readonly answer: string;
-  /** What is otherwise than it should be. */
-  readonly spoil?: (it: Stage) => void;
+  /** Makes the fault. */
+  readonly spoil?: (bed: Testbed) => void;
 }
 
-const setVcpu = (it: Stage, field: number, value: number): void =>
-  it.tdx.m.poke(it.tdx.memory.word(vCPU, field), value);
+const setVcpu = (bed: Testbed, field: number, value: number): void =>
+  bed.tdx.m.poke(bed.tdx.memory.word(vCPU, field), value);
 const setTd =
   (field: number, value: number) =>
-  (it: Stage): void =>
-    it.setTd(field, value);
-const lockWbt = (it: Stage): void => it.tdx.m.poke(it.tdx.keys.wbtLock(0), 1);
-const lockKot = (it: Stage): void => it.tdx.m.poke(it.tdx.keys.lock, 1);
-const lockTdr = (it: Stage): void => it.tdx.m.poke(it.tdx.pamt.lock(TDR, 0), 1);
+  (bed: Testbed): void =>
+    bed.setTd(field, value);
+const lockWbt = (bed: Testbed): void => bed.tdx.m.poke(bed.tdx.keys.wbtLock(0), 1);
+const lockKot = (bed: Testbed): void => bed.tdx.m.poke(bed.tdx.keys.lock, 1);
+const lockTdr = (bed: Testbed): void => bed.tdx.m.poke(bed.tdx.pamt.lock(TDR, 0), 1);
 const fatal = setTd(TD.FATAL, 1);
 const row = (
   name: string,
-  progress: Progress,
+  stage: Stage,
   operands: Partial<Operands>,
   answer: string,
-  spoil?: (it: Stage) => void,
-): Row => ({ name, progress, operands, answer, ...(spoil && { spoil }) });
+  spoil?: (bed: Testbed) => void,
+): Row => ({ name, stage, operands, answer, ...(spoil && { spoil }) });
 
 const CREATE = { rcx: hpa(TDR), rdx: HKID };
 const ADDCX = { rcx: hpa(FREE_PAGE), rdx: hpa(TDR) };
@@ -90,8 +90,8 @@ const ROWS: readonly Row[] = [
     'TDX_KEY_CONFIGURED',
     setTd(TD.PKG_CONFIG_BITMAP, 1),
   ),
-  row('TDH.MNG.KEY.CONFIG', 'created', TD_ONLY, 'TDX_OPERAND_BUSY|KET', (it) =>
-    it.tdx.m.poke(it.tdx.keys.ketLock, 1),
+  row('TDH.MNG.KEY.CONFIG', 'created', TD_ONLY, 'TDX_OPERAND_BUSY|KET', (bed) =>
+    bed.tdx.m.poke(bed.tdx.keys.ketLock, 1),
   ),
   row(
     'TDH.MNG.KEY.CONFIG',
@@ -146,9 +146,9 @@ const ROWS: readonly Row[] = [
   ),
   row('TDH.MNG.VPFLUSHDONE', 'runnable', TD_ONLY, 'TDX_FLUSHVP_NOT_DONE'),
   row('TDH.MNG.KEY.FREEID', 'created', TD_ONLY, 'TDX_LIFECYCLE_STATE_INCORRECT'),
-  row('TDH.MNG.KEY.FREEID', 'created', TD_ONLY, 'TDX_OPERAND_BUSY|KOT', (it) => {
-    it.setTd(TD.LIFECYCLE, TD_BLOCKED);
-    lockKot(it);
+  row('TDH.MNG.KEY.FREEID', 'created', TD_ONLY, 'TDX_OPERAND_BUSY|KOT', (bed) => {
+    bed.setTd(TD.LIFECYCLE, TD_BLOCKED);
+    lockKot(bed);
   }),
   row('TDH.MNG.KEY.RECLAIMID', 'nothing', { rcx: 1 }, 'TDX_SUCCESS'),
 
@@ -157,19 +157,19 @@ const ROWS: readonly Row[] = [
   row('TDH.PHYMEM.CACHE.WB', 'nothing', {}, 'TDX_OPERAND_BUSY|KOT', lockKot),
 
   row('TDH.VP.ADDCX', 'initialised', VP_ADDCX, 'TDX_OPERAND_BUSY|TDR', lockTdr),
-  row('TDH.VP.ADDCX', 'initialised', VP_ADDCX, 'TDX_VCPU_STATE_INCORRECT', (it) =>
-    setVcpu(it, VP.STATE, VCPU_READY),
+  row('TDH.VP.ADDCX', 'initialised', VP_ADDCX, 'TDX_VCPU_STATE_INCORRECT', (bed) =>
+    setVcpu(bed, VP.STATE, VCPU_READY),
   ),
-  row('TDH.VP.ADDCX', 'initialised', VP_ADDCX, 'TDX_TDCX_NUM_INCORRECT', (it) =>
-    setVcpu(it, VP.NUM_PAGES, 15),
+  row('TDH.VP.ADDCX', 'initialised', VP_ADDCX, 'TDX_TDCX_NUM_INCORRECT', (bed) =>
+    setVcpu(bed, VP.NUM_PAGES, 15),
   ),
   row('TDH.VP.ADDCX', 'initialised', { ...VP_ADDCX, rcx: 1 }, 'TDX_OPERAND_INVALID|RCX'),
   row('TDH.VP.INIT', 'initialised', VCPU_ONLY, 'TDX_OPERAND_BUSY|TDR', lockTdr),
-  row('TDH.VP.INIT', 'initialised', VCPU_ONLY, 'TDX_TDCX_NUM_INCORRECT', (it) =>
-    setVcpu(it, VP.NUM_PAGES, 5),
+  row('TDH.VP.INIT', 'initialised', VCPU_ONLY, 'TDX_TDCX_NUM_INCORRECT', (bed) =>
+    setVcpu(bed, VP.NUM_PAGES, 5),
   ),
-  row('TDH.VP.INIT', 'initialised', VCPU_ONLY, 'TDX_VCPU_STATE_INCORRECT', (it) =>
-    setVcpu(it, VP.STATE, VCPU_READY),
+  row('TDH.VP.INIT', 'initialised', VCPU_ONLY, 'TDX_VCPU_STATE_INCORRECT', (bed) =>
+    setVcpu(bed, VP.STATE, VCPU_READY),
   ),
   row('TDH.VP.FLUSH', 'runnable', VCPU_ONLY, 'TDX_OPERAND_BUSY|TDR', lockTdr),
   row(
@@ -182,8 +182,8 @@ const ROWS: readonly Row[] = [
   row('TDH.VP.FLUSH', 'runnable', VCPU_ONLY, 'TDX_TDCX_NUM_INCORRECT', setTd(TD.NUM_L2_VMS, 1)),
   row('TDH.VP.FLUSH', 'runnable', { ...VCPU_ONLY, lp: 7 }, 'TDX_VCPU_NOT_ASSOCIATED'),
   row('TDH.VP.ENTER', 'runnable', VCPU_ONLY, 'TDX_OPERAND_BUSY|TDR', lockTdr),
-  row('TDH.VP.ENTER', 'runnable', VCPU_ONLY, 'TDX_TDCX_NUM_INCORRECT', (it) =>
-    setVcpu(it, VP.NUM_PAGES, 5),
+  row('TDH.VP.ENTER', 'runnable', VCPU_ONLY, 'TDX_TDCX_NUM_INCORRECT', (bed) =>
+    setVcpu(bed, VP.NUM_PAGES, 5),
   ),
   row('TDH.VP.ENTER', 'runnable', { rcx: hpa(vCPU) + 2 ** 52 }, 'TDX_OPERAND_INVALID|RCX'),
   row('TDH.VP.ENTER', 'runnable', { rcx: 2 ** 54 }, 'TDX_OPERAND_INVALID|RCX'),
@@ -206,7 +206,7 @@ const ROWS: readonly Row[] = [
     'runnable',
     { rcx: hpa(FREE_PAGE + 1) },
     'TDX_OPERAND_INVALID|RCX',
-    (it) => it.tdx.m.poke(it.tdx.pamt.meta(FREE_PAGE, 1), Pamt.pack(REG, TDR)),
+    (bed) => bed.tdx.m.poke(bed.tdx.pamt.meta(FREE_PAGE, 1), Pamt.pack(REG, TDR)),
   ),
   row(
     'TDH.PHYMEM.PAGE.RECLAIM',
@@ -217,48 +217,45 @@ const ROWS: readonly Row[] = [
   ),
 ];
 
-describe.for(ROWS)(
-  '$name of a TD that is $progress',
-  ({ name, progress, operands, answer, spoil }) => {
-    test(`answers ${answer}`, () => {
-      const it = stage(progress);
-      spoil?.(it);
-      expect(it.status(name, operands)).toBe(answer);
-    });
-  },
-);
+describe.for(ROWS)('$name, stage $stage', ({ name, stage, operands, answer, spoil }) => {
+  test(`${name} at stage "${stage}" returns ${answer}`, () => {
+    const bed = testbed(stage);
+    spoil?.(bed);
+    expect(bed.status(name, operands)).toBe(answer);
+  });
+});
 
 test('a refused MNG.CREATE leaves the HKID free', () => {
-  const it = stage('nothing');
-  it.call('TDH.MNG.CREATE', { ...CREATE, inject: 'rdseedFails' });
-  expect(it.tdx.m.peek(it.tdx.keys.state(HKID))).toBe(HKID_FREE);
+  const bed = testbed('nothing');
+  bed.call('TDH.MNG.CREATE', { ...CREATE, inject: 'rdseedFails' });
+  expect(bed.tdx.m.peek(bed.tdx.keys.state(HKID))).toBe(HKID_FREE);
 });
 
-test('MNG.INIT names the CPUID leaf that is wrong, and can be repeated', () => {
-  const it = stage('keyed');
-  const wrong = it.call('TDH.MNG.INIT', { ...INIT, tdParams: WRONG_CPUID });
-  expect([wrong.wide?.rcx, it.td(TD.OP_STATE)]).toEqual([0xffff_ffff_0000_0001n, UNINITIALIZED]);
-  expect(it.status('TDH.MNG.INIT', INIT)).toBe('TDX_SUCCESS');
+test('MNG.INIT returns the CPUID leaf that is wrong, and can be repeated', () => {
+  const bed = testbed('keyed');
+  const wrong = bed.call('TDH.MNG.INIT', { ...INIT, tdParams: WRONG_CPUID });
+  expect([wrong.wide?.rcx, bed.td(TD.OP_STATE)]).toEqual([0xffff_ffff_0000_0001n, UNINITIALIZED]);
+  expect(bed.status('TDH.MNG.INIT', INIT)).toBe('TDX_SUCCESS');
 });
 
-test('PAGE.RDMD tells when a page of the guest or of its tree was blocked, and of other pages nothing', () => {
-  const it = stage('runnable');
-  const { m, pamt } = it.tdx;
+test('PAGE.RDMD returns BEPOCH for private memory and S-EPT pages only', () => {
+  const bed = testbed('runnable');
+  const { m, pamt } = bed.tdx;
   m.poke(pamt.bepoch(FREE_PAGE, 0), 9);
   const bepochAs = (type: number): number => {
     m.poke(pamt.meta(FREE_PAGE, 0), Pamt.pack(type, TDR));
-    return it.call('TDH.PHYMEM.PAGE.RDMD', { rcx: hpa(FREE_PAGE) }).r9;
+    return bed.call('TDH.PHYMEM.PAGE.RDMD', { rcx: hpa(FREE_PAGE) }).r9;
   };
   expect([REG, EPT, 0].map(bepochAs)).toEqual([9, 9, 0]);
 });
 
-test('MNG.RD version 1 goes from field to field, from the null field on; wide fields take two words', () => {
-  const it = stage('initialised');
+test('MNG.RD version 1 goes from field to field, and returns wide fields whole', () => {
+  const bed = testbed('initialised');
   const read = (field: bigint, version: number) =>
-    it.call('TDH.MNG.RD', { ...TD_ONLY, field, version });
+    bed.call('TDH.MNG.RD', { ...TD_ONLY, field, version });
   const first = read(0xffff_ffff_ffff_ffffn, 1);
   expect([
-    it.status('TDH.MNG.RD', { ...TD_ONLY, field: 0xffff_ffff_ffff_ffffn, version: 1 }),
+    bed.status('TDH.MNG.RD', { ...TD_ONLY, field: 0xffff_ffff_ffff_ffffn, version: 1 }),
     first.wide?.rdx,
   ]).toEqual(['TDX_METADATA_FIRST_FIELD_ID_IN_CONTEXT', 0x8010_0000_0000_0001n]);
   const XFAM = 0x1110_0003_0000_0001n;

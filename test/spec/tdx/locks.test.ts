@@ -1,23 +1,23 @@
-/** The lock words, bit by bit. Source: module notes §5; `conflicts.json`, experiments. */
+/** The lock words, bit by bit. Source: docs/module-notes.md#locks. */
 import { describe, expect, test } from 'vitest';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { atomically } from '../../../spec/machine/step.ts';
 import { EXCLUSIVE, Locks, SHARED, type LockKind, type Mode } from '../../../spec/tdx/locks.ts';
 
-/** A lock whose word starts as `word`, and what it tells its listeners. */
+/** A lock whose word starts as `word`, and what its listeners heard. */
 function lock(kind: LockKind, word = 0) {
   const m = new Machine();
   const locks = new Locks(m);
   const cell = m.segment('lock', 1);
   m.poke(cell, word);
-  const told: string[] = [];
+  const heard: string[] = [];
   locks.listeners.push({
-    taken: (_cell, mode) => told.push(`taken ${mode}`),
-    refused: (_cell, mode) => told.push(`refused ${mode}`),
-    released: (_cell, mode) => told.push(`released ${mode}`),
+    taken: (_cell, mode) => heard.push(`taken ${mode}`),
+    refused: (_cell, mode) => heard.push(`refused ${mode}`),
+    released: (_cell, mode) => heard.push(`released ${mode}`),
   });
   return {
-    told,
+    heard,
     word: () => m.peek(cell),
     attempt: (mode: Mode) => atomically(locks.try(cell, kind, mode)),
     release: (mode: Mode) => atomically(locks.release(cell, kind, mode)),
@@ -27,7 +27,7 @@ function lock(kind: LockKind, word = 0) {
 
 type Row = readonly [LockKind, Mode, number, boolean, number];
 
-/** Kind, mode, word before, taken?, word after. */
+/** Kind, mode, word before, whether the lock is taken, word after. */
 const ATTEMPTS: readonly Row[] = [
   // bit 0 exclusive, readers in steps of 2
   ['sharex', SHARED, 0, true, 2],
@@ -52,10 +52,12 @@ const ATTEMPTS: readonly Row[] = [
 const modeName = (mode: Mode): string => (mode === SHARED ? 'shared' : 'exclusive');
 
 describe.for(ATTEMPTS)('%s, mode %i, on word %i', ([kind, mode, before, taken, after]) => {
-  test(`${modeName(mode)} is ${taken ? 'taken' : 'refused'} and leaves ${after}`, () => {
-    const it = lock(kind, before);
-    expect([it.attempt(mode), it.word()]).toEqual([taken, after]);
-    expect(it.told).toEqual([`${taken ? 'taken' : 'refused'} ${mode}`]);
+  const result = taken ? 'taken' : 'refused';
+  const attempt = `a ${modeName(mode)} attempt at a ${kind}`;
+  test(`${attempt} of word ${before} is ${result} and leaves ${after}`, () => {
+    const tried = lock(kind, before);
+    expect([tried.attempt(mode), tried.word()]).toEqual([taken, after]);
+    expect(tried.heard).toEqual([`${taken ? 'taken' : 'refused'} ${mode}`]);
   });
 });
 
@@ -64,23 +66,26 @@ describe('release', () => {
     ['sharex', SHARED, 4, 2],
     ['sharexHp', SHARED, 8, 4],
     ['sharexHp', SHARED, 6, 2],
-    // the count that refused readers have raised goes with the exclusive holder
+    // the exclusive holder's release resets the count that refused readers have raised
     ['sharex', EXCLUSIVE, 3, 0],
     ['sharexHp', EXCLUSIVE, 7, 2],
     ['sharexHp', EXCLUSIVE, 1, 0],
     ['mutex', EXCLUSIVE, 1, 0],
-  ] as const)('of %s, mode %i, takes %i to %i', ([kind, mode, before, after]) => {
-    const it = lock(kind, before);
-    it.release(mode);
-    expect(it.word()).toBe(after);
-    expect(it.told).toEqual([`released ${mode}`]);
-  });
+  ] as const)(
+    'the release of a %s, mode %i, changes word %i to %i',
+    ([kind, mode, before, after]) => {
+      const tried = lock(kind, before);
+      tried.release(mode);
+      expect(tried.word()).toBe(after);
+      expect(tried.heard).toEqual([`released ${mode}`]);
+    },
+  );
 
-  test('a reader that was refused does not keep a writer out, once the holder is gone', () => {
-    const it = lock('sharex');
-    expect([it.attempt(EXCLUSIVE), it.attempt(SHARED)]).toEqual([true, false]);
-    it.release(EXCLUSIVE);
-    expect(it.attempt(EXCLUSIVE)).toBe(true);
+  test('a refused reader does not keep a writer out once the holder has released', () => {
+    const tried = lock('sharex');
+    expect([tried.attempt(EXCLUSIVE), tried.attempt(SHARED)]).toEqual([true, false]);
+    tried.release(EXCLUSIVE);
+    expect(tried.attempt(EXCLUSIVE)).toBe(true);
   });
 });
 
@@ -90,9 +95,9 @@ describe('promotion of a shared hold', () => {
     [6, true, 1],
     [8, false, 10],
     [10, false, 10],
-  ] as const)('of word %i: %s, and leaves %i', ([before, taken, after]) => {
-    const it = lock('sharexHp', before);
-    expect([it.promote(), it.word()]).toEqual([taken, after]);
-    expect(it.told).toEqual(taken ? ['released 1', 'taken 2'] : ['refused 2']);
+  ] as const)('a promotion on word %i succeeds: %s, and leaves %i', ([before, taken, after]) => {
+    const tried = lock('sharexHp', before);
+    expect([tried.promote(), tried.word()]).toEqual([taken, after]);
+    expect(tried.heard).toEqual(taken ? ['released 1', 'taken 2'] : ['refused 2']);
   });
 });

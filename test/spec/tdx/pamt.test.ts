@@ -11,7 +11,7 @@ function table(): { m: Machine; pamt: Pamt } {
 }
 
 describe('PAMT', () => {
-  test('has an entry for each page of each size, and knows of a cell whose it is', () => {
+  test('PAMT has an entry for each page of each size, and maps a cell to its entry', () => {
     const { m, pamt } = table();
     expect(pamt.entryOf(pamt.meta(100, 0))).toEqual({ page: 100, size: 0 });
     expect(pamt.entryOf(pamt.bepoch(100, 1))).toEqual({ page: 96, size: 1 });
@@ -26,14 +26,14 @@ describe('PAMT', () => {
     expect(new Set(cells).size).toBe(9);
   });
 
-  test('names its cells by size, page and field', () => {
+  test('PAMT names its cells by size, page and field', () => {
     const { m, pamt } = table();
     expect(
       [pamt.meta(100, 0), pamt.bepoch(100, 1), pamt.lock(100, 2)].map((cell) => m.nameOf(cell)),
     ).toEqual(['PAMT_4K[page 100]', 'PAMT_2M[page 96].bepoch', 'PAMT_1G[page 64].lock']);
   });
 
-  test('packs type and owner into one word, the owner that nobody is included', () => {
+  test('Pamt.pack() packs type and owner into one word, NO_OWNER included', () => {
     for (const owner of [NO_OWNER, 0, 77]) {
       const meta = Pamt.pack(REG, owner);
       expect([Pamt.typeOf(meta), Pamt.ownerOf(meta)]).toEqual([REG, owner]);
@@ -41,7 +41,7 @@ describe('PAMT', () => {
     expect(Pamt.pack(NDA, NO_OWNER), 'a page that was never used is 0').toBe(0);
   });
 
-  test('a page has the size of the largest entry that is assigned', () => {
+  test('Pamt.sizeOf() is the size of the largest assigned entry of a page', () => {
     const { m, pamt } = table();
     expect(pamt.sizeOf(70)).toBe(0);
     m.poke(pamt.meta(70, 0), Pamt.pack(EPT, 0));
@@ -54,7 +54,7 @@ describe('PAMT', () => {
     expect([pamt.sizeOf(70), pamt.sizeOf(80)]).toEqual([2, 2]);
   });
 
-  test('types have names', () => {
+  test('pageTypeName() names known and unknown page types', () => {
     expect([TDR, REG, 2].map(pageTypeName)).toEqual(['TDR', 'REG', 'type 2']);
   });
 });

@@ -1,7 +1,6 @@
 /**
- * The non-atomic behaviours of module 1.5 come out of random programs of raw calls by themselves:
- * nothing below aims at them. Both are measured on the real module (`races.json` of the
- * recordings): F1 is rule T15, F2 is rule T07.
+ * The non-atomic behaviours of module 1.5 (docs/module-notes.md#non-atomic-behaviour), which random
+ * programs of raw calls find without being aimed at them: F1 breaks rule T15, F2 breaks rule T07.
  */
 import { describe, expect, test } from 'vitest';
 import { operationCount } from '../../../properties/checker/scenarios/scenario.ts';
@@ -25,12 +24,9 @@ interface Race {
   readonly calls: RegExp;
 }
 
-/** ACCEPT decides "is it a leaf?" on what it read before it had the lock; PAGE.AUG came between. */
+/** ACCEPT decides "is it a leaf?" on the value from before its lock; PAGE.AUG ran in between. */
 const F1: Race = { rule: 'T15', seen: /^PENDING/, calls: /accept \d.*aug|aug.*accept \d/ };
-/**
- * PAGE.AUG publishes the entry, unlocked, before PAMT says REG; a call that trusts the entry halts
- * the module.
- */
+/** PAGE.AUG publishes the entry, unlocked, before PAMT; a call that trusts the entry halts. */
 const F2: Race = { rule: 'T07', seen: /halted/, calls: /aug.*(remove|relocate|demote)/ };
 
 const EXPECTED: readonly (readonly [ModuleVersion, string, readonly Race[]])[] = [
@@ -42,7 +38,7 @@ const EXPECTED: readonly (readonly [ModuleVersion, string, readonly Race[]])[] =
 
 describe.for(SEEDS)('random raw calls, seed %i', (seed) => {
   test.for(EXPECTED)(
-    'module %s, TD %s: the known races, and nothing else',
+    'random raw calls find only the known races in module %s, TD %s',
     ([module, opState, races]) => {
       const counterexamples = explore({
         module,
@@ -65,41 +61,41 @@ describe.for(SEEDS)('random raw calls, seed %i', (seed) => {
 });
 
 /** The entry of GFN 0 at a level. */
-const entryOf = (w: TdRig, level: number): number => {
-  const table = tableAt(w.tdx, TDR, 0, level);
-  return w.m.peek(w.memory.word(table, 0));
+const entryOf = (rig: TdRig, level: number): number => {
+  const table = tableAt(rig.tdx, TDR, 0, level);
+  return rig.m.peek(rig.memory.word(table, 0));
 };
 
 const statusOf = (call: Call): string => describeStatus(call.status);
 
 describe('F1, step by step', () => {
   test.for([0, 1])(
-    'ACCEPT at level %i of a page added meanwhile: PAGE_SIZE_MISMATCH, then SUCCESS',
+    'ACCEPT at level %i that races PAGE.AUG gets PAGE_SIZE_MISMATCH, and succeeds when repeated',
     (level) => {
-      const w = new TdRig({ module: '1.5' });
-      w.addTables(0, level + 1);
-      w.must('TDH.VP.ENTER', { rcx: w.address(w.tdvpr(0)) });
-      const operands = { rcx: w.mapping(0, level).rcx, vcpu: w.tdvpr(0), interruptAfter: -1 };
-      const accept = w.invoke('TDG.MEM.PAGE.ACCEPT', operands);
+      const rig = new TdRig({ module: '1.5' });
+      rig.addTables(0, level + 1);
+      rig.must('TDH.VP.ENTER', { rcx: rig.address(rig.tdvpr(0)) });
+      const operands = { rcx: rig.mapping(0, level).rcx, vcpu: rig.tdvpr(0), interruptAfter: -1 };
+      const accept = rig.invoke('TDG.MEM.PAGE.ACCEPT', operands);
       runUntil(accept, (announced) => kindOf(announced) === TRY);
-      w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(0, level), r8: w.address(w.pageOf(0)) });
+      rig.must('TDH.MEM.PAGE.AUG', { ...rig.mapping(0, level), r8: rig.address(rig.pageOf(0)) });
       expect(statusOf(atomically(accept))).toBe(`TDX_PAGE_SIZE_MISMATCH|level ${level}`);
-      expect(stateName(stateOf(entryOf(w, level)))).toBe('PENDING');
-      expect(statusOf(w.call('TDG.MEM.PAGE.ACCEPT', operands))).toBe('TDX_SUCCESS');
+      expect(stateName(stateOf(entryOf(rig, level)))).toBe('PENDING');
+      expect(statusOf(rig.call('TDG.MEM.PAGE.ACCEPT', operands))).toBe('TDX_SUCCESS');
     },
   );
 });
 
 describe('F2, step by step', () => {
-  /** What a call on the same GPA says while PAGE.AUG has written the entry and not yet PAMT. */
-  const during = (w: TdRig, level: number, name: string, page: number): [string, string] => {
-    w.addTables(0, level + 1);
-    const aug = w.invoke('TDH.MEM.PAGE.AUG', {
-      ...w.mapping(0, level),
-      r8: w.address(w.pageOf(0)),
+  /** The status of a call on the same GPA after PAGE.AUG has written the entry and before PAMT. */
+  const during = (rig: TdRig, level: number, name: string, page: number): [string, string] => {
+    rig.addTables(0, level + 1);
+    const aug = rig.invoke('TDH.MEM.PAGE.AUG', {
+      ...rig.mapping(0, level),
+      r8: rig.address(rig.pageOf(0)),
     });
-    runUntil(aug, () => stateOf(entryOf(w, level)) === PENDING);
-    const other = w.call(name, { ...w.mapping(0, level), r8: w.address(page) });
+    runUntil(aug, () => stateOf(entryOf(rig, level)) === PENDING);
+    const other = rig.call(name, { ...rig.mapping(0, level), r8: rig.address(page) });
     return [statusOf(other), statusOf(atomically(aug))];
   };
 
@@ -111,24 +107,27 @@ describe('F2, step by step', () => {
     ['TDH.MEM.RANGE.BLOCK', 0, 'TDX_OPERAND_BUSY|SEPT_TREE'],
   ];
   describe.for([false, true])('finalized: %s', (finalize) => {
-    test.for(ANSWERS)('%s at level %i answers %s', ([name, level, answer]) => {
-      const w = new TdRig({ module: '1.5', finalize });
-      expect(during(w, level, name, w.sparePage(0))).toEqual([answer, 'TDX_SUCCESS']);
+    test.for(ANSWERS)('%s at level %i during PAGE.AUG returns %s', ([name, level, answer]) => {
+      const rig = new TdRig({ module: '1.5', finalize });
+      expect(during(rig, level, name, rig.sparePage(0))).toEqual([answer, 'TDX_SUCCESS']);
     });
-    test.for(ANSWERS)('in version 1.0, %s at level %i finds the tree locked', ([name, level]) => {
-      const w = new TdRig({ module: '1.0', finalize });
-      expect(during(w, level, name, w.sparePage(0))).toEqual([
-        'TDX_OPERAND_BUSY|SEPT_TREE',
-        'TDX_SUCCESS',
-      ]);
-    });
+    test.for(ANSWERS)(
+      '%s at level %i during PAGE.AUG of version 1.0 finds the tree locked',
+      ([name, level]) => {
+        const rig = new TdRig({ module: '1.0', finalize });
+        expect(during(rig, level, name, rig.sparePage(0))).toEqual([
+          'TDX_OPERAND_BUSY|SEPT_TREE',
+          'TDX_SUCCESS',
+        ]);
+      },
+    );
   });
 });
 
 /**
- * Not measured, but a consequence of what is: while the TD is being built PROMOTE asks for no
- * tracking, so that it frees a table with a call still on its way through it. The entries of the
- * freed table stay locked, until SEPT.ADD uses its page again.
+ * Finding F6, a consequence of measured facts: while the TD is being built PROMOTE requires no
+ * tracking, so it can free a table that another call has already walked to. The entries of the
+ * freed table stay locked until SEPT.ADD reuses the page.
  */
 describe('a call on its way through a table that PROMOTE frees', () => {
   const rulesBroken = (module: ModuleVersion, finalize: boolean, text: string): string[] => {
@@ -147,14 +146,14 @@ describe('a call on its way through a table that PROMOTE frees', () => {
   };
   const reused = 'h0: aug 0; aug 1; remove 0 | h1: promote 0; sept-add-other 2; aug 2';
 
-  test('is refused as long as the page is nothing else', () => {
+  test('a call into a freed table is refused while the page is unused', () => {
     expect(rulesBroken('1.5', false, 'h0: aug 0; aug 1; remove 0 | h1: promote 0')).toEqual([]);
   });
-  test('removes a page elsewhere in the tree once the page is a table again: T02, in 1.5 only', () => {
+  test('a call into a freed table breaks T02 in 1.5 once the page is a table again', () => {
     expect(rulesBroken('1.5', false, reused)).toEqual(['T02']);
     expect(rulesBroken('1.0', false, reused)).toEqual([]);
   });
-  test('is not possible once the TD runs: RANGE.BLOCK, which has to come first, waits for the call', () => {
+  test('a running TD excludes it: RANGE.BLOCK, which must come first, finds the tree busy', () => {
     const blocked = reused.replace('promote 0', 'block-huge 0; track 0; promote 0');
     expect(rulesBroken('1.5', true, blocked)).toEqual([]);
   });

@@ -2,10 +2,10 @@
 import type { Scenario } from '../../../properties/checker/scenarios/scenario.ts';
 import type { Access, Steps } from '../../../spec/machine/step.ts';
 
-/** No call of a test's program takes more steps. */
+/** An upper bound for the steps of a call in these tests. */
 const LONGEST = 40;
 
-/** The scenario with one preemption, once for each place that there can be one. */
+/** The scenario with one preemption, at each place where there can be one. */
 export function* onePreemption({ vm, actors }: Scenario): Generator<Scenario> {
   for (const [actor, { operations }] of actors.entries()) {
     for (const operation of operations.keys()) {
@@ -16,14 +16,11 @@ export function* onePreemption({ vm, actors }: Scenario): Generator<Scenario> {
   }
 }
 
-/**
- * Performs the steps of an actor until one is announced, or has been done, after which `here`
- * holds.
- */
+/** Runs the steps of an actor until `here` holds for the announced step. */
 export function runUntil<T>(steps: Steps<T>, here: (announced: Access) => boolean): void {
   for (;;) {
     const next = steps.next();
-    if (next.done === true) throw new Error('the actor has ended before it came there');
+    if (next.done === true) throw new Error('the actor ended before that step');
     if (here(next.value)) return;
   }
 }

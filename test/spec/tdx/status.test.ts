@@ -33,7 +33,7 @@ describe('a completion status', () => {
     ],
     [S.on(S.OPERAND_INVALID, 999), 0xc000_0100_0000_03e7n, 'TDX_OPERAND_INVALID|999', null],
     [S.VMEXIT_EPT_VIOLATION, 48n, 'VMEXIT_EPT_VIOLATION', null],
-  ] as const)('%s is %s in RAX', ([status, rax, text, operand]) => {
+  ] as const)('toRax() of status %s is %s', ([status, rax, text, operand]) => {
     expect(S.toRax(status)).toBe(rax);
     expect(S.describeStatus(status)).toBe(text);
     expect(S.operandName(status)).toBe(operand);
@@ -41,7 +41,7 @@ describe('a completion status', () => {
     expect(text.startsWith(S.statusName(status))).toBe(true);
   });
 
-  test('is a success when bit 63 is clear, which includes what was done already', () => {
+  test('isSuccessClass() holds for statuses with bit 63 clear', () => {
     const blocked = S.on(S.GPA_RANGE_ALREADY_BLOCKED, S.OPERANDS.RCX);
     const success = [S.SUCCESS, blocked, S.PAGE_ALREADY_ACCEPTED, S.KEY_CONFIGURED];
     expect(success.map(S.isSuccessClass)).toEqual([true, true, true, true]);

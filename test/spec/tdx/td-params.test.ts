@@ -1,9 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { TdParams } from '../../../spec/tdx/call.ts';
 import { describeStatus, INCONSISTENT_MSR, on, OPERANDS } from '../../../spec/tdx/status.ts';
 import { checkTdParams, fieldsOf } from '../../../spec/tdx/td-params.ts';
 import { TD } from '../../../spec/tdx/td.ts';
-import { hpa, Stage, TD_PARAMS, TDR } from './stage.ts';
+import { hpa, Testbed, TD_PARAMS, TDR } from './testbed.ts';
 
 const answer = (changed: Partial<TdParams>, numTdcx = 6, tscAdjustChanged = false): string =>
   describeStatus(checkTdParams({ ...TD_PARAMS, ...changed }, { numTdcx, tscAdjustChanged }));
@@ -15,7 +15,7 @@ const MIGRATABLE = 1n << 29n;
 const PERFMON = 1n << 63n;
 
 describe('TD_PARAMS', () => {
-  it.each<[string, Partial<TdParams>]>([
+  test.each<[string, Partial<TdParams>]>([
     ['ATTRIBUTES', { attributes: 1n << 40n }],
     ['ATTRIBUTES', { attributes: MIGRATABLE | DEBUG }],
     ['ATTRIBUTES', { attributes: MIGRATABLE | PERFMON }],
@@ -33,29 +33,29 @@ describe('TD_PARAMS', () => {
     ['CPUID_CONFIG', { cpuidConfig: 1 }],
     ['CPUID_CONFIG', { cpuidConfig: 2 }],
     ['IA32_ARCH_CAPABILITIES_CONFIG', { archCapConfig: 1n }],
-  ])('are refused for %s: %o', (operand, changed) => {
+  ])('MNG.INIT refuses TD_PARAMS with a bad %s: %o', (operand, changed) => {
     expect(answer(changed)).toBe(`TDX_OPERAND_INVALID|${operand}`);
   });
 
-  it.each<[string, Partial<TdParams>]>([
+  test.each<[string, Partial<TdParams>]>([
     ['a debug TD', { attributes: DEBUG | PERFMON }],
     ['CET for user and supervisor', { xfam: 0x1803n }],
     ['a wide GPA in a 5-level tree', { configFlags: 1n, eptpControls: 0x26n }],
     [
-      'another family, model and stepping for a TD that migrates',
+      'another family, model and stepping for a migratable TD',
       { attributes: MIGRATABLE, cpuidConfig: 2 },
     ],
-  ])('may ask for %s', (_, changed) => {
+  ])('MNG.INIT accepts %s', (_, changed) => {
     expect(answer(changed)).toBe('TDX_SUCCESS');
   });
 
-  it('need a TDCX page more for each L2 VM, which a TD that migrates cannot have', () => {
+  test('TD_PARAMS need one more TDCX page for each L2 VM, and a migratable TD has none', () => {
     expect(answer({ numL2Vms: 2 }, 7)).toBe('TDX_TDCS_NOT_ALLOCATED');
     expect(answer({ numL2Vms: 2 }, 8)).toBe('TDX_SUCCESS');
     expect(answer({ numL2Vms: 2, attributes: MIGRATABLE }, 8)).toBe('TDX_OPERAND_INVALID|RDX');
   });
 
-  it('are checked from the first field to the last, IA32_TSC_ADJUST in between', () => {
+  test('TD_PARAMS are checked in order, and IA32_TSC_ADJUST between them', () => {
     expect(answer({ ...reserved(1), configFlags: 0x20n })).toBe('TDX_OPERAND_INVALID|RDX');
     expect(answer({ ...reserved(2), tscFrequency: 3 })).toBe('TDX_OPERAND_INVALID|TSC_FREQUENCY');
     const changed = checkTdParams(
@@ -68,40 +68,40 @@ describe('TD_PARAMS', () => {
     expect(answer({ ...reserved(4), archCapConfig: 1n })).toBe('TDX_OPERAND_INVALID|RDX');
   });
 
-  it('decide over depth and width of the Secure EPT', () => {
+  test('TD_PARAMS determine the depth of the Secure EPT and the GPA width', () => {
     const fields = new Map(fieldsOf({ ...TD_PARAMS, configFlags: 1n, eptpControls: 0x26n }));
     expect([fields.get(TD.ROOT_LEVEL), fields.get(TD.GPAW)]).toEqual([4, 1]);
   });
 });
 
-function initialised(): Stage {
-  const stage = new Stage();
-  stage.create();
-  stage.ok('TDH.MNG.INIT', {
+function initialised(): Testbed {
+  const bed = new Testbed();
+  bed.create();
+  bed.ok('TDH.MNG.INIT', {
     rcx: hpa(TDR),
     rdx: 0,
     tdParams: { ...TD_PARAMS, attributes: DEBUG | PERFMON },
   });
-  return stage;
+  return bed;
 }
 
 describe('TDH.MNG.RD', () => {
   const FATAL = 0x8010_0000_0000_0001n;
   const ATTRIBUTES = 0x1110_0003_0000_0000n;
 
-  it('reads all 64 bits, and in version 1 names the next field', () => {
-    const stage = initialised();
+  test('MNG.RD returns all 64 bits, and in version 1 the id of the next field', () => {
+    const bed = initialised();
     const read = (version: number) =>
-      stage.call('TDH.MNG.RD', { rcx: hpa(TDR), field: ATTRIBUTES, version }).wide;
+      bed.call('TDH.MNG.RD', { rcx: hpa(TDR), field: ATTRIBUTES, version }).wide;
     expect(read(0)).toEqual({ r8: PERFMON | DEBUG, rdx: ATTRIBUTES });
     expect(read(1)).toEqual({ r8: PERFMON | DEBUG, rdx: ATTRIBUTES + 1n });
   });
 
-  it('answers a null id with the first field in version 1 only, and no unknown id at all', () => {
-    const stage = initialised();
+  test('MNG.RD of a null id returns the first field in version 1 only', () => {
+    const bed = initialised();
     const nothing = (1n << 64n) - 1n;
     const read = (field: bigint, version: number) => {
-      const call = stage.call('TDH.MNG.RD', { rcx: hpa(TDR), field, version });
+      const call = bed.call('TDH.MNG.RD', { rcx: hpa(TDR), field, version });
       return [describeStatus(call.status), call.wide?.rdx];
     };
     expect(read(nothing, 1)).toEqual(['TDX_METADATA_FIRST_FIELD_ID_IN_CONTEXT', FATAL]);

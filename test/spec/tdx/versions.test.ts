@@ -1,7 +1,4 @@
-/**
- * How each version of the module locks the Secure EPT: the table, and that the functions do as it
- * says.
- */
+/** The lock table of each module version, and whether the functions follow it. */
 import { describe, expect, test } from 'vitest';
 import type { Operands } from '../../../spec/tdx/call.ts';
 import { EXCLUSIVE, SHARED } from '../../../spec/tdx/locks.ts';
@@ -18,7 +15,7 @@ import { TDR, TdRig } from '../../support/td-rig.ts';
 
 type Locks = 'none' | 'tree X' | 'tree S' | 'tree X + entry' | 'tree S + entry' | 'entry';
 
-/** What module 1.5.01 was seen to take (`locks.json`), and what the wording of 1.0 asks for. */
+/** Locks of module 1.5.01 (docs/module-notes.md#lock-table), and of the wording of 1.0. */
 const EXPECTED: Readonly<Record<SeptFunction, readonly [Locks, Locks]>> = {
   'TDH.MEM.SEPT.ADD': ['tree S + entry', 'tree X'],
   'TDH.MEM.SEPT.REMOVE': ['tree X + entry', 'tree X'],
@@ -38,82 +35,86 @@ const EXPECTED: Readonly<Record<SeptFunction, readonly [Locks, Locks]>> = {
   'TDH.VP.ENTER': ['tree X', 'tree X'],
 };
 
-/** What makes each function succeed, once there are the tables for GFN 0 and a page at GFN 1. */
-const page = (w: TdRig): Partial<Operands> => ({
-  r8: w.address(w.sparePage(0)),
+/** Operands with which each function succeeds, after tables for GFN 0 and a page at GFN 1. */
+const page = (rig: TdRig): Partial<Operands> => ({
+  r8: rig.address(rig.sparePage(0)),
   r9: 0x1000_0000,
 });
-const CALLS: readonly (readonly [SeptFunction, (w: TdRig) => Partial<Operands>])[] = [
-  ['TDH.MEM.SEPT.ADD', (w) => ({ ...w.mapping(2, 1), ...page(w) })],
+const CALLS: readonly (readonly [SeptFunction, (rig: TdRig) => Partial<Operands>])[] = [
+  ['TDH.MEM.SEPT.ADD', (rig) => ({ ...rig.mapping(2, 1), ...page(rig) })],
   [
     'TDH.MEM.SEPT.REMOVE',
-    (w) => {
-      w.must('TDH.MEM.PAGE.REMOVE', w.mapping(1, 0));
-      return w.mapping(0, 1);
+    (rig) => {
+      rig.must('TDH.MEM.PAGE.REMOVE', rig.mapping(1, 0));
+      return rig.mapping(0, 1);
     },
   ],
-  ['TDH.MEM.SEPT.RD', (w) => w.mapping(0, 0)],
-  ['TDH.MEM.PAGE.ADD', (w) => ({ ...w.mapping(0, 0), ...page(w) })],
-  ['TDH.MEM.PAGE.AUG', (w) => ({ ...w.mapping(0, 0), ...page(w) })],
-  ['TDH.MEM.PAGE.REMOVE', (w) => w.mapping(1, 0)],
+  ['TDH.MEM.SEPT.RD', (rig) => rig.mapping(0, 0)],
+  ['TDH.MEM.PAGE.ADD', (rig) => ({ ...rig.mapping(0, 0), ...page(rig) })],
+  ['TDH.MEM.PAGE.AUG', (rig) => ({ ...rig.mapping(0, 0), ...page(rig) })],
+  ['TDH.MEM.PAGE.REMOVE', (rig) => rig.mapping(1, 0)],
   [
     'TDH.MEM.PAGE.PROMOTE',
-    (w) => {
-      w.must('TDH.MEM.PAGE.ADD', {
-        ...w.mapping(0, 0),
-        r8: w.address(w.pageOf(0)),
+    (rig) => {
+      rig.must('TDH.MEM.PAGE.ADD', {
+        ...rig.mapping(0, 0),
+        r8: rig.address(rig.pageOf(0)),
         r9: 0x1000_0000,
       });
-      return w.mapping(0, 1);
+      return rig.mapping(0, 1);
     },
   ],
   [
     'TDH.MEM.PAGE.DEMOTE',
-    (w) => {
-      w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(2, 1), r8: w.address(w.pageOf(2)) });
-      return { ...w.mapping(2, 1), ...page(w) };
+    (rig) => {
+      rig.must('TDH.MEM.PAGE.AUG', { ...rig.mapping(2, 1), r8: rig.address(rig.pageOf(2)) });
+      return { ...rig.mapping(2, 1), ...page(rig) };
     },
   ],
-  ['TDH.MEM.PAGE.RELOCATE', (w) => ({ ...w.mapping(1, 0), ...page(w) })],
-  ['TDH.MEM.RANGE.BLOCK', (w) => w.mapping(1, 0)],
+  ['TDH.MEM.PAGE.RELOCATE', (rig) => ({ ...rig.mapping(1, 0), ...page(rig) })],
+  ['TDH.MEM.RANGE.BLOCK', (rig) => rig.mapping(1, 0)],
   [
     'TDH.MEM.RANGE.UNBLOCK',
-    (w) => {
-      w.must('TDH.MEM.RANGE.BLOCK', w.mapping(1, 0));
-      return w.mapping(1, 0);
+    (rig) => {
+      rig.must('TDH.MEM.RANGE.BLOCK', rig.mapping(1, 0));
+      return rig.mapping(1, 0);
     },
   ],
-  ['TDH.MEM.RD', (w) => w.mapping(1, 0)],
-  ['TDH.MEM.WR', (w) => w.mapping(1, 0)],
-  ['TDH.MR.EXTEND', (w) => w.mapping(1, 0)],
+  ['TDH.MEM.RD', (rig) => rig.mapping(1, 0)],
+  ['TDH.MEM.WR', (rig) => rig.mapping(1, 0)],
+  ['TDH.MR.EXTEND', (rig) => rig.mapping(1, 0)],
   [
     'TDG.MEM.PAGE.ACCEPT',
-    (w) => {
-      w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(0, 0), ...page(w) });
-      return { ...w.mapping(0, 0), vcpu: w.tdvpr(0) };
+    (rig) => {
+      rig.must('TDH.MEM.PAGE.AUG', { ...rig.mapping(0, 0), ...page(rig) });
+      return { ...rig.mapping(0, 0), vcpu: rig.tdvpr(0) };
     },
   ],
 ];
 
-/** Which of tree and entry were taken during a call, as the table writes it. */
+/** The locks of tree and entry that a call took, as the table writes them. */
 function taken(
   module: ModuleVersion,
   name: SeptFunction,
-  prepare: (w: TdRig) => Partial<Operands>,
+  prepare: (rig: TdRig) => Partial<Operands>,
 ): string {
-  const w = new TdRig({ module, finalize: false, params: { attributes: 1n } });
-  w.addTables(0);
-  w.must('TDH.MEM.PAGE.ADD', { ...w.mapping(1, 0), r8: w.address(w.pageOf(1)), r9: 0x1000_0000 });
-  const operands = prepare(w);
-  const tree = w.memory.word(TDR, TD.SEPT_LOCK);
+  const rig = new TdRig({ module, finalize: false, params: { attributes: 1n } });
+  rig.addTables(0);
+  rig.must('TDH.MEM.PAGE.ADD', {
+    ...rig.mapping(1, 0),
+    r8: rig.address(rig.pageOf(1)),
+    r9: 0x1000_0000,
+  });
+  const operands = prepare(rig);
+  const tree = rig.memory.word(TDR, TD.SEPT_LOCK);
   const { rcx = 0 } = operands;
   const gfn = Math.floor(rcx / 4096);
-  const entry = w.memory.word(
-    tableAt(w.tdx, TDR, gfn, rcx % 4096),
-    w.tdx.geometry.index(gfn, rcx % 4096),
+  const entry = rig.memory.word(
+    tableAt(rig.tdx, TDR, gfn, rcx % 4096),
+    rig.tdx.geometry.index(gfn, rcx % 4096),
   );
   const seen: string[] = [];
-  w.tdx.locks.listeners.push({
+  rig.tdx.locks.listeners.push({
     taken: (cell, mode) => {
       if (cell === tree) seen.push(`tree ${mode === EXCLUSIVE ? 'X' : 'S'}`);
       if (cell === entry) seen.push('entry');
@@ -121,18 +122,18 @@ function taken(
     refused: () => {},
     released: () => {},
   });
-  w.must(name, operands);
+  rig.must(name, operands);
   return seen.length === 0 ? 'none' : seen.join(' + ');
 }
 
 describe.for(MODULE_VERSIONS.map((module, column) => [module, column] as const))(
   'module %s',
   ([module, column]) => {
-    test.for(CALLS)('%s', ([name, prepare]) => {
+    test.for(CALLS)(`%s of module ${module} takes the locks of the table`, ([name, prepare]) => {
       expect(taken(module, name, prepare)).toBe(EXPECTED[name][column]);
     });
 
-    test('the table says what the functions do', () => {
+    test(`septLocking() of module ${module} is the expected table`, () => {
       const named = SEPT_FUNCTIONS.map((name): [SeptFunction, string] => {
         const { tree, entryLock } = septLocking(module, name);
         const trees = tree === null ? [] : [tree === SHARED ? 'tree S' : 'tree X'];

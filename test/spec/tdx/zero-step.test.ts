@@ -1,4 +1,4 @@
-/** Zero-step mitigation. Source: module notes §3 (VP.ENTER). */
+/** Zero-step mitigation. Source: docs/module-notes.md#zero-step-mitigation. */
 import { describe, expect, test } from 'vitest';
 import { atomically } from '../../../spec/machine/step.ts';
 import type { Call } from '../../../spec/tdx/call.ts';
@@ -7,42 +7,43 @@ import { listGpa } from '../../../spec/tdx/stepping.ts';
 import { MAX_LISTED, TD, VP } from '../../../spec/tdx/td.ts';
 import { TDR, TdRig } from '../../support/td-rig.ts';
 
-/** EPT violations at one RIP that are let pass. */
+/** Number of EPT violations at one RIP before GPAs are listed. */
 const THRESHOLD = 6;
 
-function world() {
-  const w = new TdRig({ module: '1.5' });
-  w.addTables(0);
-  const tdvpr = w.tdvpr(0);
-  const enter = (): Call => w.call('TDH.VP.ENTER', { rcx: w.address(tdvpr) });
-  const access = (gfn: number): Call => w.call('HW.GUEST.ACCESS', { rcx: gfn * 4096, vcpu: tdvpr });
+function newRig() {
+  const rig = new TdRig({ module: '1.5' });
+  rig.addTables(0);
+  const tdvpr = rig.tdvpr(0);
+  const enter = (): Call => rig.call('TDH.VP.ENTER', { rcx: rig.address(tdvpr) });
+  const access = (gfn: number): Call =>
+    rig.call('HW.GUEST.ACCESS', { rcx: gfn * 4096, vcpu: tdvpr });
   return {
-    w,
+    rig,
     tdvpr,
     enter,
     access,
-    /** Enters and faults `times` times at `gfn`, without getting on. */
+    /** Enters and faults `times` times at `gfn`, at one RIP. */
     fault: (times: number, gfn = 0): void => {
       for (let i = 0; i < times; i++) {
         enter();
         access(gfn);
       }
     },
-    listed: (): number => w.m.peek(w.memory.word(tdvpr, VP.LISTED)),
-    /** Adds and accepts a page, by the other vCPU. */
+    listed: (): number => rig.m.peek(rig.memory.word(tdvpr, VP.LISTED)),
+    /** Adds a page, and accepts it on the other vCPU. */
     map: (gfn: number): void => {
-      w.must('TDH.MEM.PAGE.AUG', { ...w.mapping(gfn, 0), r8: w.address(w.pageOf(gfn)) });
-      w.must('TDH.VP.ENTER', { rcx: w.address(w.tdvpr(1)), lp: 1 });
-      w.must('TDG.MEM.PAGE.ACCEPT', { rcx: w.mapping(gfn, 0).rcx, vcpu: w.tdvpr(1), lp: 1 });
-      atomically(w.exit(1));
+      rig.must('TDH.MEM.PAGE.AUG', { ...rig.mapping(gfn, 0), r8: rig.address(rig.pageOf(gfn)) });
+      rig.must('TDH.VP.ENTER', { rcx: rig.address(rig.tdvpr(1)), lp: 1 });
+      rig.must('TDG.MEM.PAGE.ACCEPT', { rcx: rig.mapping(gfn, 0).rcx, vcpu: rig.tdvpr(1), lp: 1 });
+      atomically(rig.exit(1));
     },
   };
 }
 const text = (call: Call): string => describeStatus(call.status);
 
 describe('a vCPU that faults at one RIP', () => {
-  test('enters as often as the threshold says, and from then on only when what it faulted at is there', () => {
-    const { w, enter, fault, listed, map, access } = world();
+  test('VP.ENTER succeeds up to the threshold, then only once the listed page is mapped', () => {
+    const { rig, enter, fault, listed, map, access } = newRig();
     fault(THRESHOLD);
     expect([listed(), text(enter())]).toEqual([0, 'TDX_SUCCESS']);
     access(0);
@@ -55,53 +56,56 @@ describe('a vCPU that faults at one RIP', () => {
       0,
     ]);
     expect([
-      w.isInside(0),
-      w.m.peek(w.memory.word(TDR, TD.REFCOUNT_ODD)),
-      w.m.peek(w.memory.word(TDR, TD.SEPT_LOCK)),
+      rig.isInside(0),
+      rig.m.peek(rig.memory.word(TDR, TD.REFCOUNT_ODD)),
+      rig.m.peek(rig.memory.word(TDR, TD.SEPT_LOCK)),
     ]).toEqual([false, 0, 0]);
     map(0);
     expect(text(enter())).toBe('TDX_SUCCESS');
-    expect(w.m.peek(w.memory.word(TDR, TD.SEPT_LOCK)), 'it does not keep the tree').toBe(0);
+    expect(rig.m.peek(rig.memory.word(TDR, TD.SEPT_LOCK)), 'the tree is free again').toBe(0);
   });
 
-  test('needs the tree to itself to look, and is refused and taken out of the epoch when it has not', () => {
-    const { w, enter, fault } = world();
+  test('VP.ENTER with listed GPAs is refused while the tree is locked, and not counted', () => {
+    const { rig, enter, fault } = newRig();
     fault(THRESHOLD + 1);
-    w.m.poke(w.memory.word(TDR, TD.SEPT_LOCK), 2);
+    rig.m.poke(rig.memory.word(TDR, TD.SEPT_LOCK), 2);
     expect(text(enter())).toBe('TDX_OPERAND_BUSY|SEPT_TREE');
-    expect([w.isInside(0), w.m.peek(w.memory.word(TDR, TD.REFCOUNT_ODD))]).toEqual([false, 0]);
+    expect([rig.isInside(0), rig.m.peek(rig.memory.word(TDR, TD.REFCOUNT_ODD))]).toEqual([
+      false,
+      0,
+    ]);
   });
 
-  test('is forgiven once its RIP has moved on since it entered', () => {
-    const { w, enter, fault, listed, access, map } = world();
+  test('a guest that makes progress empties the list', () => {
+    const { rig, enter, fault, listed, access, map } = newRig();
     fault(THRESHOLD + 2);
     map(0);
     enter();
     expect(access(0).exitReason).toBe(-1);
     access(1);
-    expect([listed(), w.m.peek(w.memory.word(w.tdvpr(0), VP.VIOLATIONS))]).toEqual([0, 1]);
+    expect([listed(), rig.m.peek(rig.memory.word(rig.tdvpr(0), VP.VIOLATIONS))]).toEqual([0, 1]);
   });
 
-  test('has each GPA listed once, the last that there is room for included, and no more', () => {
-    const { w, tdvpr, listed } = world();
+  test('the list holds each GPA once, up to its capacity', () => {
+    const { rig, tdvpr, listed } = newRig();
     for (let i = 0; i < MAX_LISTED + 3; i++) {
-      for (const gpa of [i * 4096, i * 4096 + 8]) listGpa(w.tdx, tdvpr, gpa);
+      for (const gpa of [i * 4096, i * 4096 + 8]) listGpa(rig.tdx, tdvpr, gpa);
       expect(listed()).toBe(Math.min(i + 1, MAX_LISTED));
     }
   });
 
-  test('has all of the listed GPAs looked at, the high ones too', () => {
-    const { w, tdvpr, enter, map } = world();
+  test('VP.ENTER walks to all listed GPAs, also beyond 32 bits of GFN', () => {
+    const { rig, tdvpr, enter, map } = newRig();
     const far = (2 ** 30 + 1) * 4096; // GFN 1, as far as the small tree is concerned
     map(0);
-    listGpa(w.tdx, tdvpr, 0);
-    listGpa(w.tdx, tdvpr, far);
+    listGpa(rig.tdx, tdvpr, 0);
+    listGpa(rig.tdx, tdvpr, far);
     const refused = enter();
     expect([text(refused), refused.r8]).toEqual(['VMEXIT_EPT_VIOLATION', far]);
   });
 });
 
-test('in both module versions the filter takes the tree exclusively', () => {
+test('the zero-step filter takes the tree exclusively in both module versions', () => {
   for (const module of ['1.5', '1.0'] as const) {
     const { locking } = new TdRig({ module }).tdx;
     expect(locking.call(new TdRig({ module }).tdx, 'TDH.VP.ENTER')).toEqual({

@@ -1,4 +1,4 @@
-/** A small platform on which tests call the module's functions one after the other. */
+/** A small platform for tests that call the module's functions one after the other. */
 import { Machine } from '../../../spec/machine/machine.ts';
 import { Memory } from '../../../spec/machine/memory.ts';
 import { atomically } from '../../../spec/machine/step.ts';
@@ -14,7 +14,7 @@ const PAGES = 64;
 const WORDS = 128;
 const NEVER = -1;
 
-/** Page numbers: the TDR with its TDCX pages behind it, two vCPUs with theirs, free pages. */
+/** Page numbers: the TDR followed by its TDCX pages, two vCPUs with theirs, a free page. */
 export const TDR = 0;
 export const VCPUS = [12, 20] as const;
 export const FREE_PAGE = 40;
@@ -36,7 +36,7 @@ export const TD_PARAMS: TdParams = {
 
 export const hpa = (page: number): number => (FIRST_PAGE + page) * 4096;
 
-export class Stage {
+export class Testbed {
   readonly tdx: TdxModule;
 
   constructor(packages = 1, cacheSubBlocks = 1) {
@@ -61,18 +61,18 @@ export class Stage {
     );
   }
 
-  /** Status of a call, as text. */
+  /** The status of a call, as text. */
   status(name: string, operands: Partial<Operands> = {}): string {
     return describeStatus(this.call(name, operands).status);
   }
 
-  /** Calls that must succeed. */
+  /** Makes a call; throws if it does not succeed. */
   ok(name: string, operands: Partial<Operands> = {}): void {
     const status = this.status(name, operands);
     if (status !== 'TDX_SUCCESS') throw new Error(`${name}: ${status}`);
   }
 
-  /** A TD with all its TDCX pages. */
+  /** Creates a TD with all its TDCX pages. */
   create(tdr = TDR, hkid = HKID): void {
     this.ok('TDH.MNG.CREATE', { rcx: hpa(tdr), rdx: hkid });
     for (let lp = 0; lp < this.tdx.platform.packages; lp++)
@@ -81,14 +81,14 @@ export class Stage {
       this.ok('TDH.MNG.ADDCX', { rcx: hpa(tdr + i), rdx: hpa(tdr) });
   }
 
-  /** A vCPU with all its pages, not yet initialised. */
+  /** Creates a vCPU with all its pages, not yet initialised. */
   createVcpu(tdvpr: number): void {
     this.ok('TDH.VP.CREATE', { rcx: hpa(tdvpr), rdx: hpa(TDR) });
     for (let i = 1; i < MIN_TDVPS_PAGES; i++)
       this.ok('TDH.VP.ADDCX', { rcx: hpa(tdvpr + i), rdx: hpa(tdvpr) });
   }
 
-  /** A TD that can run, whose vCPUs are associated with LP 0 and LP 1. */
+  /** Builds a TD that can run, with vCPUs associated with LP 0 and LP 1. */
   build(): void {
     this.create();
     this.ok('TDH.MNG.INIT', { rcx: hpa(TDR), rdx: 0, tdParams: TD_PARAMS });
@@ -111,7 +111,7 @@ export class Stage {
     atomically(tdExit(this.tdx, VCPUS[vcpu] ?? TDR));
   }
 
-  /** Reclaims `count` pages from `page` on; the statuses, each once. */
+  /** Reclaims `count` pages from `page` on; returns the distinct statuses. */
   reclaim(page: number, count: number): string[] {
     const pages = Array.from({ length: count }, (_, i) => page + i);
     return [...new Set(pages.map((p) => this.status('TDH.PHYMEM.PAGE.RECLAIM', { rcx: hpa(p) })))];
@@ -129,7 +129,7 @@ export class Stage {
     return this.tdx.m.peek(this.tdx.memory.word(VCPUS[index] ?? TDR, field));
   }
 
-  /** Both REFCOUNTs and how many vCPUs are associated. */
+  /** Both REFCOUNTs, and the number of associated vCPUs. */
   counts(): { even: number; odd: number; associated: number } {
     return {
       even: this.td(TD.REFCOUNT_EVEN),
