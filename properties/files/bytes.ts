@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { InputError } from './input.ts';
 
-/** Stands for standard input where a file is named. */
+/** Name of a file that stands for standard input. */
 export const STANDARD_INPUT = '-';
 
 const CHUNK = 1 << 20;
@@ -15,7 +15,8 @@ const CHUNK = 1 << 20;
  */
 export async function* readBytes(file: string): AsyncGenerator<Buffer> {
   try {
-    for await (const chunk of await open(file)) yield chunk as Buffer; // a stream without an encoding yields buffers
+    // a stream without an encoding yields buffers
+    for await (const chunk of await open(file)) yield chunk as Buffer;
   } catch (error) {
     throw unreadable(file, error);
   }

@@ -1,4 +1,4 @@
-/** What is wrong with somebody's input, said in one line: what, and what to do about it. */
+/** An error in an input, as one line: what is wrong, where, and what to do. */
 export class InputError extends Error {
   override readonly name = 'InputError';
 

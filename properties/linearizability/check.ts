@@ -1,6 +1,6 @@
 /**
- * Is there an order of the operations, each somewhere between its call and its return, that a
- * sequential specification allows? (Linearizability: Herlihy and Wing 1990.)
+ * Decides whether an order of the operations, each between its call and its return, agrees with a
+ * sequential specification (linearizability: Herlihy and Wing 1990).
  */
 import { Search } from './search.ts';
 import {
@@ -12,9 +12,8 @@ import {
 } from './specification.ts';
 
 /**
- * Judges a history, each partition of it by itself. Deterministic: the same history gives the same
- * answer, the same order, the same reasons. One partition that is unexplained decides; else one
- * that is unknown does.
+ * Judges a history, one partition at a time. Deterministic: the same history gives the same answer,
+ * order and reasons. An unexplained partition decides, otherwise an unknown one.
  */
 export function check<State, Op extends Timed>(
   spec: Specification<State, Op>,

@@ -1,7 +1,7 @@
 /**
- * The text formats that porcupine's example histories come in, so that both can judge the same
- * files: Jepsen's log of an etcd register, and a key-value history of one record a line. Time is
- * the number of the line.
+ * The text formats of porcupine's example histories, so that both checkers can judge the same
+ * files: Jepsen's log of an etcd register, and a key-value history with one record a line. The time
+ * of an event is its line number.
  */
 import { InputError } from '../files/input.ts';
 import { textLines } from '../files/lines.ts';
@@ -10,8 +10,8 @@ import type { RegisterOp } from './register.ts';
 import type { Timed } from './specification.ts';
 
 /**
- * What a line says of an operation: which process, whether it began or ended it, and what is known
- * of it.
+ * The part of an operation in one line: its process, whether it began or ended, and its known
+ * fields.
  */
 interface Event<Op> {
   readonly process: string;
@@ -19,10 +19,10 @@ interface Event<Op> {
   readonly op: Untimed<Op>;
 }
 
-/** An operation without its times; of a union each member. */
+/** An operation without its times; of a union, each member without them. */
 type Untimed<Op> = (Op extends Timed ? Omit<Op, keyof Timed> : never) & { readonly kind: string };
 
-/** A kind of line: its form, and what the groups of the form say. */
+/** A kind of line: its pattern, and the meaning of the groups. */
 type Form<Op> = readonly [RegExp, (...groups: string[]) => Event<Op>];
 
 const JEPSEN = String.raw`^INFO\s+jepsen\.util\s+-\s+(\d+)\s+`;
@@ -74,7 +74,7 @@ const REGISTER_FORMS: readonly Form<RegisterOp>[] = [
       op: { kind: 'cas', from: Number(from), to: Number(to), ok: how === 'ok' },
     }),
   ],
-  // whatever a read would have answered, it changed nothing
+  // a read changes nothing, whatever its answer
   [
     jepsen(String.raw`:fail\s+:read\s+:timed-out`),
     (process = '') => ({ process, begins: false, op: { kind: 'read' } }),
@@ -109,10 +109,10 @@ const KEY_VALUE_FORMS: readonly Form<KeyValueOp>[] = [
   ),
 ];
 
-/** Every line of a log that is not about an operation is skipped: Jepsen's logs tell of much else. */
+/** Skips lines without an operation, of which Jepsen's logs have many. */
 export const readRegisterLog = (file: string): Promise<RegisterOp[]> =>
   read(file, REGISTER_FORMS, true);
-/** Every line that is not blank is about an operation. */
+/** Requires an operation in every line that is not blank. */
 export const readKeyValueHistory = (file: string): Promise<KeyValueOp[]> =>
   read(file, KEY_VALUE_FORMS, false);
 
@@ -164,13 +164,13 @@ async function read<Op extends Timed>(
   return ops;
 }
 
-/** Is the end of an operation that of this beginning: the same kind, the same arguments? */
+/** Whether an end belongs to a beginning: the same kind, the same arguments. */
 const answers = <Op>({ op: end }: Event<Op>, { op: begun }: Event<Op>): boolean =>
   Object.entries(begun).every(([name, value]) =>
     Object.entries(end).some(([other, its]) => other === name && its === value),
   );
 
-/** An operation of a form, with its times, is an operation again. */
+/** An operation made of its fields and its times. */
 const timed = <Op extends Timed>(op: Untimed<Op>, invoked: number, returned: number): Op =>
   ({ ...op, invoked, returned }) as unknown as Op; // Untimed took these two away
 

@@ -1,5 +1,5 @@
 /**
- * A checker of linearizability: for any specification that is a pure function of state and
+ * A checker of linearizability, for any specification that is a pure function of state and
  * operation.
  */
 export { check } from './check.ts';

@@ -1,6 +1,6 @@
 /**
- * A store of texts by key: get, put, append. The example of a specification that falls into
- * partitions: what is done to one key says nothing about another.
+ * A store of texts by key: get, put, append. An example of a specification with partitions:
+ * operations on different keys do not interact.
  */
 import type { Specification, Timed } from './specification.ts';
 
@@ -8,7 +8,7 @@ import type { Specification, Timed } from './specification.ts';
 export interface KeyValueOp extends Timed {
   readonly kind: 'get' | 'put' | 'append';
   readonly key: string;
-  /** What is put or appended; of a get what it answered, absent when it never returned. */
+  /** The text that is put or appended; for a get its answer, absent if it never returned. */
   readonly value?: string;
 }
 

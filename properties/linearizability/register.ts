@@ -1,13 +1,13 @@
 /**
- * A register that holds a number, or nothing: read, write, compare-and-set. The first example of a
- * specification, and what Jepsen's etcd logs are about.
+ * A register that holds a number, or nothing: read, write, compare-and-set. A simple example of a
+ * specification, for Jepsen's etcd logs.
  */
 import type { Specification, Timed } from './specification.ts';
 
-/** `null`: nothing was written yet. */
+/** `null`: not written yet. */
 export type Content = number | null;
 
-/** An operation of a process. What it answered is absent when it never returned. */
+/** An operation of a process. Its answer is absent if it never returned. */
 export type RegisterOp = Timed &
   (
     | { readonly kind: 'read'; /** What was read. */ readonly value?: Content }
@@ -34,7 +34,8 @@ export const REGISTER: Specification<Content, RegisterOp> = {
     const holds = `the register holds ${state ?? 'nothing'}`;
     if (op.kind === 'read')
       return `${holds}: a read may answer only that, not ${op.value ?? 'nothing'}`;
-    return `${holds}: ${describe(op)} may ${op.kind === 'cas' && op.from === state ? 'not be refused' : 'not be done'}`;
+    const must = op.kind === 'cas' && op.from === state ? 'not be refused' : 'not be done';
+    return `${holds}: ${describe(op)} may ${must}`;
   },
 };
 
@@ -43,5 +44,6 @@ export function describe(op: RegisterOp): string {
   if (op.kind === 'read')
     return `read: ${op.value === undefined ? 'no answer' : (op.value ?? 'nothing')}`;
   if (op.kind === 'write') return `write ${op.value}`;
-  return `cas ${op.from} to ${op.to}: ${op.ok === undefined ? 'no answer' : op.ok ? 'done' : 'refused'}`;
+  const answer = op.ok === undefined ? 'no answer' : op.ok ? 'done' : 'refused';
+  return `cas ${op.from} to ${op.to}: ${answer}`;
 }

@@ -1,18 +1,18 @@
 /**
- * The search for an order of operations that do interact: the algorithm of Wing and Gong, with
- * Lowe's memory of configurations. One operation after the other is chosen among those that began
- * before the first pending return; where none will do, the last choice is taken back.
+ * The search for an order of the operations of one partition: the algorithm of Wing and Gong, with
+ * Lowe's memory of configurations. It chooses one operation at a time among those that began before
+ * the first pending return, and takes back the last choice where none fits.
  *
- * One reduction on top: an operation that never changes anything, and may happen now, happens now.
- * Whatever explains the rest with it happening later explains it with it happening now, as nobody
- * but itself can tell; so this choice is never taken back for another.
+ * One reduction: an operation that never changes anything, and may happen now, happens now. An
+ * order in which it happens later stays an order if it happens now, as no other operation depends
+ * on it; so this choice is never taken back for another.
  */
 import { Memo, scatter } from './memo.ts';
 import type { Limits, Outcome, Specification, Timed, Unexplained } from './specification.ts';
 import { REFUSED, States } from './states.ts';
 import { Timeline } from './timeline.ts';
 
-/** How many states in front of the unexplained return are asked for a reason. */
+/** Number of states before the unexplained return that give a reason. */
 const REASONS = 64;
 /** Steps between two looks at the clock. */
 const PATIENCE = 0x3ff;
@@ -34,8 +34,8 @@ export class Search<State, Op extends Timed> {
   private depth = 0;
 
   /**
-   * The furthest return that held the search up (-1: none, 2n: the end), and the states in which it
-   * did.
+   * The furthest return at which the search got stuck (-1: none, 2n: the end), and the states at
+   * it.
    */
   private furthest = -1;
   private readonly stuck = new Set<number>();
@@ -74,7 +74,7 @@ export class Search<State, Op extends Timed> {
         return { verdict: 'unknown', why: 'not decided in the time given' };
       }
       if (entry < this.ops.length) {
-        // a call: done next, unless that is refused or leads to where the search has been
+        // a call: done next, unless it is refused or leads to a known configuration
         const after = this.states.after(state, entry, branch);
         if (after === REFUSED) {
           entry = this.time.next[entry] as number; // a call has one
@@ -113,7 +113,7 @@ export class Search<State, Op extends Timed> {
   }
 
   /**
-   * Where to begin in a new configuration: at an operation that never changes anything, if one is
+   * First entry to try in a new configuration: an operation that never changes anything, if one is
    * possible.
    */
   private start(state: number): number {
@@ -163,7 +163,8 @@ export class Search<State, Op extends Timed> {
 
   private failure(): Unexplained<Op> {
     const atEnd = this.furthest === this.time.head;
-    const op = atEnd ? null : (this.ops[this.furthest - this.ops.length] as Op); // a return, see noteStuck()
+    // a return, see noteStuck()
+    const op = atEnd ? null : (this.ops[this.furthest - this.ops.length] as Op);
     const reasons = [...this.stuck].map((state) => {
       const at = this.states.at(state);
       return op === null ? (this.spec.final?.(at) ?? '') : this.spec.refusal(at, op);

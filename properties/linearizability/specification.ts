@@ -1,9 +1,10 @@
 /**
- * What a history is judged by, and what it consists of. Nothing here knows what the operations are
- * about: a register, a key-value store and the TDX module are three of many specifications.
+ * The types of a history and of the specification that judges it. Nothing here depends on what the
+ * operations are: a register, a key-value store and the TDX module are three of many
+ * specifications.
  */
 
-/** An operation as it was seen from outside. Times are of any unit; only their order counts. */
+/** An operation as observed from outside. Times have any unit; only their order counts. */
 export interface Timed {
   readonly invoked: number;
   /** Not before `invoked`. `Infinity`: it never returned, so it may have taken effect or not. */
@@ -11,7 +12,7 @@ export interface Timed {
 }
 
 /**
- * A sequential specification: which results an operation may have in which state.
+ * A sequential specification: the results that an operation may have in each state.
  *
  * `Op` is an operation together with its recorded result. Every method must be a pure function of
  * its arguments, and a state must never be changed once it was handed out.
@@ -19,33 +20,32 @@ export interface Timed {
 export interface Specification<State, Op extends Timed> {
   readonly initial: State;
   /**
-   * Hands `allow` each state in which the operation, with the result that it has, may leave
-   * `state`. When it hands over none the operation is refused there.
+   * Calls `allow` with each state to which the operation, with its result, may lead from `state`.
+   * If it calls it with none, the operation is refused there.
    */
   step(state: State, op: Op, allow: (next: State) => void): void;
-  /** Why `op` is refused in `state`, and what would have been allowed. Asked for reports only. */
+  /** Why `op` is refused in `state`, and what would have been allowed. Called for reports only. */
   refusal(state: State, op: Op): string;
-  /** What tells states apart; the state itself when absent. */
+  /** Key that distinguishes states; the state itself if absent. */
   key?(state: State): string | number | null;
   /**
-   * Does the operation, with the result that it has, leave every state as it is in which it is
-   * allowed? Absent: none is known to. The search is quicker for knowing, and would come to the
-   * same verdict without.
+   * Whether the operation, with its result, leaves every state unchanged in which it is allowed.
+   * Absent: unknown. This makes the search faster and does not change its verdict.
    */
   silent?(op: Op): boolean;
   /** Operations of different partitions do not interact. Absent: all of them may. */
   partition?(op: Op): string | number;
-  /** Why a history must not end in `state`, or null when it may. Absent: it may end anywhere. */
+  /** Why a history must not end in `state`, or null if it may. Absent: it may end in any state. */
   final?(state: State): string | null;
 }
 
-/** How much a search may take; past that the answer is `unknown`, never a guess. */
+/** Limits of a search; past them the answer is `unknown`, never a guess. */
 export interface Limits {
   /** Steps of the search. */
   readonly steps: number;
   /** Configurations that are remembered: each takes 8 bytes, and one bit for each operation. */
   readonly memory: number;
-  /** Asked every now and then; true ends the search. For callers that have a clock. */
+  /** Called now and then; true ends the search. For callers that have a clock. */
   readonly expired?: () => boolean;
 }
 
@@ -53,21 +53,21 @@ export const DEFAULT_LIMITS: Limits = { steps: 50_000_000, memory: 4_000_000 };
 
 /** The part of a history that nothing explains. */
 export interface Unexplained<Op> {
-  /** The operation by whose return the trouble shows; null when only the final state is wrong. */
+  /** The operation at whose return no order is left; null if only the final state is wrong. */
   readonly op: Op | null;
   /**
-   * Why `op` is refused, or the end is, in each state that the operations before may have led to;
+   * Why `op`, or the end, is refused in each state to which the earlier operations may have led;
    * without repeats.
    */
   readonly refusals: readonly string[];
   /**
    * The shortest prefix that cannot be explained: every operation that began before `op` returned,
-   * in the order of beginning. Those still under way count with the result they had later.
+   * in the order of beginning. Pending ones count with their later results.
    */
   readonly prefix: readonly Op[];
 }
 
-/** What a check comes to. */
+/** Result of a check. */
 export type Outcome<Op> =
   | {
       readonly verdict: 'explained';

@@ -1,6 +1,6 @@
 /**
- * The states that a search meets, numbered, and where each operation leads from each of them: the
- * specification is asked once for every pair, however often the search comes by.
+ * The states of a search, numbered, and the successors of each by each operation. The specification
+ * is called once for every pair, however often the search needs it.
  */
 import type { Specification, Timed } from './specification.ts';
 
@@ -37,15 +37,12 @@ export class States<State, Op extends Timed> {
     return this.states.push(state) - 1;
   }
 
-  /** The state of that number. */
+  /** The state with a number. */
   at(number: number): State {
     return this.states[number] as State; // numbers come from numberOf()
   }
 
-  /**
-   * The `branch`-th state that operation `op` may lead to from `from`, or {@link REFUSED} when there
-   * is none.
-   */
+  /** The `branch`-th successor of `from` by operation `op`, or {@link REFUSED}. */
   after(from: number, op: number, branch: number): number {
     const next = this.next(from, op);
     if (next > SEVERAL) return branch === 0 ? next : REFUSED;

@@ -1,24 +1,21 @@
 /**
- * Calls and returns in order of time, as a list from which the operations that are done are taken
- * out, and into which they are put back in the opposite order.
+ * Calls and returns in order of time, as a linked list from which operations that are done are
+ * removed, and into which they are put back in the opposite order.
  */
 import type { Timed } from './specification.ts';
 
 export class Timeline {
-  /**
-   * An operation's call is the entry of its number, its return that plus how many there are; the
-   * head is both ends.
-   */
+  /** Entry i is the call of operation i of n, entry n + i its return; 2n is the head, both ends. */
   readonly next: Int32Array;
   readonly head: number;
-  /** Operations that have returned and are not taken out. */
+  /** Number of operations that have returned and are in the list. */
   required = 0;
   private readonly previous: Int32Array;
   private readonly places: Int32Array;
   private readonly hasReturned: Uint8Array;
   private readonly count: number;
 
-  /** At the same time calls come first, so that intervals which touch overlap. */
+  /** Calls come first among equal times, so that intervals that touch overlap. */
   constructor(ops: readonly Timed[]) {
     const n = ops.length;
     this.count = n;
@@ -49,7 +46,7 @@ export class Timeline {
     return this.places[entry] as number; // every entry has one
   }
 
-  /** Takes out the call of an operation, and its return if there is one. */
+  /** Removes the call of an operation, and its return if there is one. */
   take(op: number): void {
     this.unlink(op);
     if (this.hasReturned[op] === 0) return;
@@ -57,7 +54,7 @@ export class Timeline {
     this.required--;
   }
 
-  /** Puts back what was taken out last. */
+  /** Puts back the operation that was removed last. */
   putBack(op: number): void {
     if (this.hasReturned[op] === 1) {
       this.relink(this.count + op);
@@ -67,7 +64,8 @@ export class Timeline {
   }
 
   private unlink(entry: number): void {
-    this.join(this.previous[entry] as number, this.next[entry] as number); // every entry has neighbours
+    // every entry has neighbours
+    this.join(this.previous[entry] as number, this.next[entry] as number);
   }
 
   private relink(entry: number): void {

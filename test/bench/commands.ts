@@ -61,7 +61,7 @@ export const scheduledCommands = (stage: Stage): Contender => ({
             perform(stage.m, actor);
           }
         };
-        // a command starts its operation and does not wait for it; those of one actor follow each other
+        // a command starts its operation and does not wait; those of one actor follow each other
         const last = Array.from({ length: ACTORS }, () => Promise.resolve());
         const next = async (actor: number): Promise<void> => {
           last[actor] = (last[actor] ?? Promise.resolve()).then(() => operate(actor));

@@ -46,7 +46,8 @@ function history<Op extends Timed>(
   }));
   const ops: Op[] = [];
   const end = (client: Client<Op>, returned: number): void => {
-    ops.push({ ...client.op, invoked: client.invoked, returned } as unknown as Op); // what Untimed took away is back
+    // the times that Untimed removed are back
+    ops.push({ ...client.op, invoked: client.invoked, returned } as unknown as Op);
     client.op = null;
   };
   let drawn = 0;

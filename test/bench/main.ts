@@ -38,7 +38,8 @@ if (unknown !== undefined) {
 const { plan, seeds, passes } = flags.has('--smoke') ? SMOKE : FULL;
 
 print(
-  'The same actors under this engine and under fast-check (reference: 3 actors, 30 steps a scenario)',
+  'The same actors under this engine and under fast-check ' +
+    '(reference: 3 actors, 30 steps a scenario)',
 );
 const reference = referenceStage();
 const schedulers = await inTurns(
@@ -99,7 +100,8 @@ print('\nReplay of recorded calls');
 const replay = await replaying(passes);
 if (replay === null) {
   print(
-    'skipped: there is neither ../shared/recordings/tdx/sequential.jsonl.gz nor recordings/sequential.jsonl.gz',
+    'skipped: neither ../shared/recordings/tdx/sequential.jsonl.gz ' +
+      'nor recordings/sequential.jsonl.gz exists',
   );
 } else {
   const { source, stepsPerSecond, steps, differing } = replay;
@@ -109,7 +111,8 @@ if (replay === null) {
 print('\nJudging traces of real kernels');
 const traced = await tracing(passes);
 print(
-  `${traced.source}: ${rounded(traced.eventsPerSecond)} events/s, ${traced.events} events, ${traced.violated} violations, ` +
+  `${traced.source}: ${rounded(traced.eventsPerSecond)} events/s, ${traced.events} events, ` +
+    `${traced.violated} violations, ` +
     `${rounded(traced.peakMegabytes)} MB at most`,
 );
 

@@ -45,7 +45,7 @@ const orderOfStates = (keys: Cell): Rule<Machine> => ({
   },
 });
 
-/** The machine of the reference configuration, run by the parts that every engine here is made of. */
+/** The machine of the reference configuration, run by the same parts as every engine here. */
 export function referenceStage(): Stage {
   const m = new Machine();
   const keys = m.segment('key', KEYS);

@@ -17,7 +17,7 @@ export interface Replaying {
   readonly differing: number;
 }
 
-/** The first that is there is replayed: those of the real module are not part of this repository. */
+/** The first that exists is replayed: those of the real module are not in this repository. */
 const RECORDINGS = [
   ['recordings of the real module', '../../../shared/recordings/tdx/sequential.jsonl.gz'],
   ['recordings of our own', '../../recordings/sequential.jsonl.gz'],

@@ -18,7 +18,7 @@ const DRAINS: ReadonlyMap<string, Drain> = new Map<string, Drain>([
   [
     'fc.scheduler, waitAll (deprecated)',
     async (s, session) => {
-      // waitAll ends when nothing is scheduled, though somebody may be about to
+      // waitAll ends when nothing is scheduled, although an actor may be about to schedule
       while (!session.hasEnded) await s.waitAll();
     },
   ],
@@ -98,7 +98,7 @@ class Session {
     }
   }
 
-  /** An actor that cannot step asks the scheduler for nothing until somebody else has stepped. */
+  /** An actor that cannot step schedules nothing until another actor has stepped. */
   private async drive(actor: Actor): Promise<void> {
     while (!actor.done && this.m.violation === null) {
       if (isEnabled(actor)) await this.s.schedule(Promise.resolve(), actor.name);

@@ -1,7 +1,4 @@
-/**
- * What is compared: something that scenarios run on, under our engine or under somebody else's
- * scheduler.
- */
+/** What the bench compares: a machine on which scenarios run, under any engine or scheduler. */
 import fc from 'fast-check';
 import type { Engine } from '../../properties/checker/engine.ts';
 import type { Scenario } from '../../properties/checker/scenarios/scenario.ts';
@@ -13,20 +10,17 @@ export interface Stage {
   readonly m: Machine;
   /** Programs with the schedules that our engine follows. */
   readonly scheduled: fc.Arbitrary<Scenario>;
-  /** Programs alone, for those who bring schedules of their own. */
+  /** Programs alone, for schedulers that make their own schedules. */
   readonly programs: fc.Arbitrary<Scenario>;
   /** Runs a scenario under our engine. */
   run(scenario: Scenario): Violation | null;
-  /** Resets the machine and gives it the actors of a scenario, for somebody else to step. */
+  /** Resets the machine and adds the actors of a scenario, for another scheduler to step. */
   prepare(scenario: Scenario): void;
-  /** Every actor has ended: the rules look at what is left. */
+  /** Every actor has ended: the rules check the final state. */
   atRest(): void;
 }
 
-/**
- * An engine as a stage, on which everybody runs the same scenarios. It should be one that does not
- * destroy its VM.
- */
+/** An engine, which must not destroy its VM, as a stage: all contenders run the same scenarios. */
 export const stageOf = (engine: Engine, scenarios: fc.Arbitrary<Scenario>): Stage => ({
   m: engine.vm.m,
   scheduled: scenarios,
@@ -51,17 +45,14 @@ export const ourContender = (stage: Stage): Contender => ({
     ),
 });
 
-/**
- * The verdict on what somebody else's scheduler has run: every actor has ended, and no rule is
- * broken.
- */
+/** The verdict on a run of another scheduler: every actor has ended, and no rule is broken. */
 export function judged(stage: Stage, ended: boolean, count: (steps: number) => void): boolean {
   if (ended) stage.atRest();
   count(stage.m.now);
   return ended && stage.m.violation === null;
 }
 
-/** Runs a property of which no run may fail. */
+/** Runs a property that must hold in every run. @throws Error if it does not */
 export async function checked(
   numRuns: number,
   seed: number,

@@ -154,7 +154,7 @@ interface Refreshed {
 }
 
 /**
- * The document with every `console` block as it would look now, to a reader who has written the
+ * The document with the present output in every `console` block, for a reader that has written the
  * files above it.
  */
 export async function refreshed(text: string, clone: Clone): Promise<Refreshed> {

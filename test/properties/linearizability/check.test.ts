@@ -14,7 +14,7 @@ import {
 } from '../../../properties/linearizability/index.ts';
 import { keyValueHistory, registerHistory } from '../../bench/histories.ts';
 
-/** Every order that respects time, one after the other: slow, and obviously right. */
+/** Every order that respects time, one after the other: slow, and simple enough to trust. */
 function explains<State, Op extends Timed>(
   spec: Specification<State, Op>,
   state: State,
@@ -74,7 +74,7 @@ test.each([
       seen[outcome.verdict]++;
       expect(outcome.verdict === 'explained').toBe(explains(spec, spec.initial, ops));
       if (outcome.verdict !== 'unexplained' || outcome.failure.op === null) return;
-      // the prefix shows it, and it is the shortest that does: without the return at its end all is well
+      // the prefix is the shortest that shows it: without the return at its end an order exists
       const { op: last, prefix } = outcome.failure;
       const free: Specification<number | null, RegisterOp> = { ...spec, final: () => null };
       const upTo = (until: number): RegisterOp[] =>
