@@ -34,7 +34,7 @@ export default {
     'and removed, all before mmu_lock, held for write, is released.',
   source:
     'Linux 6.14, tdp_mmu.c: handle_removed_pt(); thread, messages 11 to 16; ' +
-    'docs/module-notes.md#entry-states',
+    'docs/module-notes.md#walks',
   intent: 'Under a blocked table the module finds no child: pages there can no longer be removed.',
   hint:
     'Check the order of the removal: leaves first, then BLOCK and SEPT.REMOVE of their table, ' +

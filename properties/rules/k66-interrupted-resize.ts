@@ -15,7 +15,7 @@ export default {
     'its range is unblocked; it is not restarted for ever with mmu_lock held.',
   source:
     'huge page series v3 (ENHANCED_DEMOTE_INTERRUPTIBILITY); ' +
-    'docs/module-notes.md#non-atomic-behaviour (PROMOTE, DEMOTE)',
+    'docs/module-notes.md#refused-calls (PROMOTE, DEMOTE)',
   intent:
     'A range left blocked stops the guest; endless restarts keep every fault waiting for mmu_lock.',
   hint: 'Check the loop around DEMOTE or PROMOTE: its bound, and UNBLOCK when it gives up.',
