@@ -55,9 +55,15 @@ test.each([
   expect(longFunctions(text(MAX_FUNCTION_LINES - 1))).toEqual(['1: a function of 71 lines']);
 });
 
-test('a long describe, if or class is no long function', () => {
-  for (const head of ["describe('what', () => {", 'if (a) {', 'class A {'])
-    expect(longFunctions(`${head}\n${lines(80)}}`)).toEqual([]);
+test.each([
+  "describe('what', () => {",
+  "describe.each([\n  'a',\n  'b',\n] as const)('a %s', (name) => {",
+  "describe.each(NAMES)(\n  'a %s',\n  (name) => {",
+  'if (a) {',
+  'class A {',
+])('what begins with %s is no long function', (head) => {
+  const indent = ' '.repeat(head.endsWith('\n  (name) => {') ? 2 : 0);
+  expect(longFunctions(`${head}\n${lines(80)}${indent}}`)).toEqual([]);
 });
 
 test.each([

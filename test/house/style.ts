@@ -72,18 +72,32 @@ export function wideProse(text: string): string[] {
 /** Markdown without its code spans, line by line as it was. */
 export const withoutCode = (text: string): string => text.replaceAll(/`[^`\n]+`/g, '``');
 
-/** Begins a function: a line that ends in `{` and is no statement, class, or `describe`. */
+/** Whether a line begins a function: it ends in `{` and is no statement or class. */
 const isFunction = (line: string): boolean =>
   (/(=>|\)(: .+)?) \{$/.test(line) || /\bfunction\b.*\{$/.test(line)) &&
-  !/^\s*(\} )?(if|for|while|switch|catch|else|do|try|describe(\.each)?)\b/.test(line);
+  !/^\s*(\} )?(if|for|while|switch|catch|else|do|try)\b/.test(line);
 
-/** Functions that are too long, in code that the formatter has indented. */
+const indentOf = (line: string): number => line.length - line.trimStart().length;
+
+/** The first line of the statement that a line is part of. */
+function headOf(lines: readonly string[], at: number): string {
+  let i = at;
+  let line = lines[i] ?? '';
+  while (i > 0 && /^\s*([\])('"`]|async \()/.test(line)) {
+    const most = /^\s*[\])]/.test(line) ? indentOf(line) : indentOf(line) - 1;
+    do line = lines[--i] ?? '';
+    while (i > 0 && (line === '' || indentOf(line) > most));
+  }
+  return line;
+}
+
+/** Functions that are too long, in code that the formatter has indented; a `describe` is none. */
 export function longFunctions(text: string): string[] {
   const lines = text.split('\n');
   return lines.flatMap((line, start) => {
-    if (!isFunction(line)) return [];
-    const indent = /^\s*/.exec(line)?.[0] ?? '';
-    const length = lines.slice(start).findIndex((end) => end.startsWith(`${indent}}`)) + 1;
+    if (!isFunction(line) || /^\s*describe\b/.test(headOf(lines, start))) return [];
+    const end = `${' '.repeat(indentOf(line))}}`;
+    const length = lines.slice(start).findIndex((later) => later.startsWith(end)) + 1;
     return length > MAX_FUNCTION_LINES ? [`${start + 1}: a function of ${length} lines`] : [];
   });
 }

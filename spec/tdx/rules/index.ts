@@ -1,5 +1,5 @@
-import type { TdxRule } from './rule.ts';
 /** The T rules: what the module guarantees, whatever the VMM does. */
+import type { TdxRule } from './rule.ts';
 import t01 from './t01-legal-transitions.ts';
 import t02 from './t02-entries-reachable.ts';
 import t03 from './t03-removed-table-empty.ts';

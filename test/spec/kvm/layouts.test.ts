@@ -1,3 +1,4 @@
+/** SPTE layouts of kernels and vendors: decoding and encoding. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decodeSpte } from '../../../spec/kvm/layouts/decode.ts';

@@ -1,3 +1,4 @@
+/** Machines: cells, reset, steps that commute, waiting and actors. */
 import { describe, expect, test } from 'vitest';
 import { Machine, MAX_ACTORS } from '../../../spec/machine/machine.ts';
 import { perform } from '../../../spec/machine/run.ts';

@@ -1,3 +1,4 @@
+/** Physical memory: pages become cells when they are touched. */
 import { describe, expect, test } from 'vitest';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { Memory } from '../../../spec/machine/memory.ts';

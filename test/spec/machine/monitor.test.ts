@@ -1,3 +1,4 @@
+/** Books of rules: watching, exercised counts, violations. */
 import { describe, expect, test } from 'vitest';
 import { Machine, type Cell } from '../../../spec/machine/machine.ts';
 import { about, RuleBook, type Rule } from '../../../spec/machine/monitor.ts';

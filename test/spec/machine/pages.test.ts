@@ -1,3 +1,4 @@
+/** The page allocator: generations, stale references, leaks. */
 import { describe, expect, test } from 'vitest';
 import { DOUBLE_FREE, LEAK, USE_AFTER_FREE } from '../../../spec/machine/faults.ts';
 import { Machine } from '../../../spec/machine/machine.ts';

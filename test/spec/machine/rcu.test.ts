@@ -1,3 +1,4 @@
+/** RCU: read sections, grace periods and callbacks. */
 import { describe, expect, test } from 'vitest';
 import {
   BAD_UNLOCK,

@@ -1,3 +1,4 @@
+/** Runs: the ordinary schedule, choices, deadlocks and livelocks. */
 import { describe, expect, test } from 'vitest';
 import type { Choices } from '../../../spec/machine/choices.ts';
 import { OUTCOME, SWITCH } from '../../../spec/machine/choices.ts';

@@ -1,3 +1,4 @@
+/** Read-write locks: exclusion, the queue, and the order in which it is served. */
 import { describe, expect, test } from 'vitest';
 import { BAD_UNLOCK, LIVELOCK } from '../../../spec/machine/faults.ts';
 import { Machine } from '../../../spec/machine/machine.ts';

@@ -1,3 +1,4 @@
+/** Spinlocks. */
 import { describe, expect, test } from 'vitest';
 import { BAD_UNLOCK, ENDED_HOLDING } from '../../../spec/machine/faults.ts';
 import { Machine } from '../../../spec/machine/machine.ts';

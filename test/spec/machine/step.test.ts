@@ -1,3 +1,4 @@
+/** Steps: how accesses are announced, and atomic runs. */
 import { describe, expect, test } from 'vitest';
 import { ORDINARY } from '../../../spec/machine/choices.ts';
 import {

@@ -1,3 +1,4 @@
+/** TLBs: cached translations and paging-structure entries, and flushes. */
 import { describe, expect, test } from 'vitest';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { atomically } from '../../../spec/machine/step.ts';

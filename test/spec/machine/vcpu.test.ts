@@ -1,3 +1,4 @@
+/** vCPUs: entry and exit, interrupts, kicks and requests. */
 import { describe, expect, test } from 'vitest';
 import { BAD_GUEST_ENTRY, ENDED_HOLDING } from '../../../spec/machine/faults.ts';
 import { Machine } from '../../../spec/machine/machine.ts';

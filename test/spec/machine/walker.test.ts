@@ -1,3 +1,4 @@
+/** Page walkers: walks, A and D bits, stale translations. */
 import { describe, expect, test } from 'vitest';
 import { USE_AFTER_FREE } from '../../../spec/machine/faults.ts';
 import { Machine } from '../../../spec/machine/machine.ts';

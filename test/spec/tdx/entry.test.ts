@@ -1,3 +1,4 @@
+/** Secure EPT entries: states, locks, and both of their forms. */
 import { describe, expect, test } from 'vitest';
 import {
   describeEntry,

@@ -1,3 +1,4 @@
+/** PAMT: owners, types and sizes of pages. */
 import { describe, expect, test } from 'vitest';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { Geometry } from '../../../spec/tdx/geometry.ts';

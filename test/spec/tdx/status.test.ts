@@ -1,3 +1,4 @@
+/** Completion statuses and their operands. */
 import { describe, expect, test } from 'vitest';
 import * as S from '../../../spec/tdx/status.ts';
 

@@ -1,3 +1,4 @@
+/** TD_PARAMS of MNG.INIT, and the fields that MNG.RD reads. */
 import { describe, expect, test } from 'vitest';
 import type { TdParams } from '../../../spec/tdx/call.ts';
 import { describeStatus, INCONSISTENT_MSR, on, OPERANDS } from '../../../spec/tdx/status.ts';

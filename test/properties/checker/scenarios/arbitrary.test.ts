@@ -1,3 +1,4 @@
+/** Random scenarios: drawn from tapes, within their shapes. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {

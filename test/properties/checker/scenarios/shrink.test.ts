@@ -1,3 +1,4 @@
+/** Shrinking of scenarios. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ScenarioArbitrary } from '../../../../properties/checker/scenarios/arbitrary.ts';

@@ -1,3 +1,4 @@
+/** Scenarios as text, and errors in it. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ScenarioArbitrary } from '../../../../properties/checker/scenarios/arbitrary.ts';

@@ -1,3 +1,4 @@
+/** All alterations of traces, by subject. */
 import type { Alteration } from './edits.ts';
 import { ENTRIES } from './entries.ts';
 import { INVALIDATIONS } from './invalidations.ts';
