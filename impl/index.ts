@@ -20,7 +20,7 @@ export { rcuBranchFreeBottomUp } from './policies/rcu-branch-free-bottom-up.ts';
 export { rcuBranchFreeRetry } from './policies/rcu-branch-free-retry.ts';
 export { rcuBranchFreeTableFirst } from './policies/rcu-branch-free-table-first.ts';
 export { rcuBranchFreeUnblock } from './policies/rcu-branch-free-unblock.ts';
-export { RETRYING, retryN } from './policies/retry-n.ts';
+export { RETRYING_ON_BUSY, retryN } from './policies/retry-n.ts';
 export { retryNZapUnderRead } from './policies/retry-n-zap-under-read.ts';
 export { seamcallFirst } from './policies/seamcall-first.ts';
 export { seamcallSpinlock } from './policies/seamcall-spinlock.ts';

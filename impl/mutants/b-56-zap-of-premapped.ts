@@ -3,7 +3,7 @@
  * for a bug.
  */
 import { zapLeaf } from '../blocks/zap.ts';
-import { premapThenAdd, takingAway } from '../policies/premap-then-add.ts';
+import { premapThenAdd, zappingEverything } from '../policies/premap-then-add.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({
@@ -12,5 +12,5 @@ export default mutant({
   source: 'fixed by "Handle SEPT zap error due to page add error in premap" (6.16)',
   base: premapThenAdd,
   breaks: ['K64'],
-  change: takingAway(zapLeaf),
+  change: zappingEverything(zapLeaf),
 });

@@ -3,10 +3,10 @@ import { VM_CACHE } from '../../spec/kvm/dynamic-pamt.ts';
 import {
   COVERED_SPLIT,
   dynamicPamt,
-  FOR_SPLIT,
-  getForSplit,
+  PAMT_PAGES_OF_SPLIT,
+  getPagesForSplit,
   pamtEntryPoints,
-  resizeCovered,
+  splitCovered,
 } from '../policies/dynamic-pamt.ts';
 import { mutant } from './mutant.ts';
 
@@ -19,13 +19,14 @@ export default mutant({
   change: pamtEntryPoints({
     ...COVERED_SPLIT,
     *prepare(vm) {
-      while ((yield* vm.pamt.available(VM_CACHE)) < FOR_SPLIT) yield* vm.pamt.topUp(VM_CACHE);
+      while ((yield* vm.pamt.available(VM_CACHE)) < PAMT_PAGES_OF_SPLIT)
+        yield* vm.pamt.topUp(VM_CACHE);
     },
     *resize(vm, gfn, external) {
       yield* vm.pamt.lock.lock();
-      yield* getForSplit(vm, gfn, external);
+      yield* getPagesForSplit(vm, gfn, external);
       yield* vm.pamt.lock.unlock();
-      return yield* resizeCovered(vm, gfn, external);
+      return yield* splitCovered(vm, gfn, external);
     },
   }),
 });

@@ -53,7 +53,7 @@ const BOUND_SLOT = 0;
 const FIRST_SLOTS = [0, 1, 2];
 
 /** Parts of the VM that {@link createKvm} builds on. */
-export interface KvmOptions {
+interface KvmOptions {
   readonly m: Machine;
   readonly memory: Memory;
   readonly pages: Pages;

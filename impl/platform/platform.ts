@@ -45,7 +45,7 @@ import { guestOperation, leaveTd } from './guest.ts';
 import { BACKING_PAGES, createKvm } from './kvm-platform.ts';
 
 /** Options of {@link createVm}. */
-export interface VmOptions {
+interface VmOptions {
   readonly kind: VmKind;
   readonly policy: Policy;
   readonly module: ModuleVersion;

@@ -29,7 +29,7 @@ import { newFault } from '../tdp-mmu/fault.ts';
 import type { TdpMmu } from '../tdp-mmu/tdp-mmu.ts';
 
 /** Kinds of a guest's access. */
-export type GuestAccess = 'read' | 'write' | 'exec';
+type GuestAccess = 'read' | 'write' | 'exec';
 
 const WANTED: Readonly<Record<GuestAccess, Permissions>> = {
   read: READ_ACCESS,
@@ -38,7 +38,7 @@ const WANTED: Readonly<Record<GuestAccess, Permissions>> = {
 };
 
 /** The vCPU is in the guest. */
-export const isRunning = ({ vcpu }: KvmVcpu): boolean => vcpu.mode() !== OUTSIDE_GUEST;
+const isRunning = ({ vcpu }: KvmVcpu): boolean => vcpu.mode() !== OUTSIDE_GUEST;
 
 /** Executes one access of the guest in a context; a write writes `value`. */
 export function* guestAccess(

@@ -48,7 +48,7 @@ export const coveredFrom = (cache: PamtCache): Install =>
   };
 
 /** Largest number of PAMT pages that a split takes: for the table, and for the range. */
-export const FOR_SPLIT = 2;
+export const PAMT_PAGES_OF_SPLIT = 2;
 
 /**
  * A split with PAMT pages from the VM's cache, which it checks and takes in one section of the
@@ -61,10 +61,10 @@ export const COVERED_SPLIT: Resize = {
   },
   *resize(vm, gfn, external) {
     yield* vm.pamt.lock.lock();
-    const enough = (yield* vm.pamt.available(VM_CACHE)) >= FOR_SPLIT;
-    if (enough) yield* getForSplit(vm, gfn, external);
+    const enough = (yield* vm.pamt.available(VM_CACHE)) >= PAMT_PAGES_OF_SPLIT;
+    if (enough) yield* getPagesForSplit(vm, gfn, external);
     yield* vm.pamt.lock.unlock();
-    return enough && (yield* resizeCovered(vm, gfn, external));
+    return enough && (yield* splitCovered(vm, gfn, external));
   },
 };
 
@@ -72,12 +72,12 @@ export const COVERED_SPLIT: Resize = {
  * Gets the PAMT pages of a split: for its small pages and its table. The caller holds the cache's
  * lock.
  */
-export function* getForSplit(vm: Vm, gfn: number, external: number): Steps<void> {
+export function* getPagesForSplit(vm: Vm, gfn: number, external: number): Steps<void> {
   for (const page of [external, ...(yield* partsOf(vm, gfn))]) yield* vm.pamt.get(page, VM_CACHE);
 }
 
 /** Splits, and puts the split's PAMT pages back if that fails. */
-export function* resizeCovered(vm: Vm, gfn: number, external: number): Steps<boolean> {
+export function* splitCovered(vm: Vm, gfn: number, external: number): Steps<boolean> {
   const parts = yield* partsOf(vm, gfn);
   if (yield* SPLIT.resize(vm, gfn, external)) return true;
   for (const page of [external, ...parts]) yield* vm.pamt.put(page);

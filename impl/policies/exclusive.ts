@@ -71,7 +71,7 @@ export const exclusive: Policy = {
 };
 
 /** Removes the empty table that maps `gfn` from mirror and Secure EPT. */
-export function* removeEmptyTable(vm: Vm, gfn: number): Steps<void> {
+function* removeEmptyTable(vm: Vm, gfn: number): Steps<void> {
   const place = yield* vm.mirror.walk(gfn, 1);
   if (place.level !== 1 || kindOfSpte(place.spte) !== TABLE) return;
   yield* vm.mirror.write(place.table, place.index, EMPTY);

@@ -52,7 +52,7 @@ export function* addPremapped(vm: Vm, gfn: number): Steps<void> {
 }
 
 /** Zaps a leaf; uncounts it if the Secure EPT does not have it. */
-export function* zapPremapped(vm: Vm, place: SptePlace, gfn: number): Steps<void> {
+function* zapPremapped(vm: Vm, place: SptePlace, gfn: number): Steps<void> {
   if (vm.td.isRunnable()) return yield* zapLeaf(vm, place, gfn);
   yield* vm.mirror.write(place.table, place.index, EMPTY);
   const call = yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, place.level), [
@@ -63,7 +63,7 @@ export function* zapPremapped(vm: Vm, place: SptePlace, gfn: number): Steps<void
 }
 
 /** Entry points that zap, with `zap` for each leaf. */
-export const takingAway = (
+export const zappingEverything = (
   zap: typeof zapPremapped,
 ): Pick<Policy, 'unmap' | 'removeSlot' | 'destroy'> => ({
   *unmap(vm, gfn, pages) {
@@ -100,7 +100,7 @@ export const premapThenAdd: Policy = {
     },
     { rule: 'S02', why: 'a PAGE.ADD that fails leaves the mirror leaf behind' },
   ],
-  ...takingAway(zapPremapped),
+  ...zappingEverything(zapPremapped),
   *initVcpu(vm, vcpu) {
     const mutex = vm.td.vcpuMutexes.filter((_, i) => i === vcpu.index);
     yield* holding(mutex, () => createVcpu(vm, vcpu));

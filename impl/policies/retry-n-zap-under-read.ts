@@ -10,7 +10,7 @@ import type { Steps } from '../../spec/machine/step.ts';
 import { removePage, returnPages, type ZapLeaf } from '../blocks/zap.ts';
 import type { Policy } from '../vm/policy.ts';
 import type { Vm } from '../vm/vm.ts';
-import { RETRYING, retryN } from './retry-n.ts';
+import { RETRYING_ON_BUSY, retryN } from './retry-n.ts';
 
 /**
  * Freezes the leaf, removes it from the Secure EPT, and only then empties the entry, all with
@@ -18,7 +18,7 @@ import { RETRYING, retryN } from './retry-n.ts';
  */
 const zapFrozen: ZapLeaf = function* (vm, place, gfn) {
   if (!(yield* vm.mirror.cmpxchg(place.table, place.index, place.spte, FROZEN))) return;
-  yield* removePage(vm, place, gfn, RETRYING);
+  yield* removePage(vm, place, gfn, RETRYING_ON_BUSY);
   yield* vm.mirror.write(place.table, place.index, EMPTY);
 };
 

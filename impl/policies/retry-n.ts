@@ -57,7 +57,7 @@ export function* trackSpinning(vm: Vm): Steps<void> {
 }
 
 /** A zap by repeated calls. */
-export const RETRYING: Zap = { call: retryBounded, track: trackSpinning };
+export const RETRYING_ON_BUSY: Zap = { call: retryBounded, track: trackSpinning };
 
 export const retryN: Policy = {
   ...frozenMirror,
@@ -75,7 +75,7 @@ export const retryN: Policy = {
   *fault(vm, vcpu, gfn) {
     return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'read', throughFrozenRetrying));
   },
-  ...zappingBy((vm, place, at) => zapLeaf(vm, place, at, RETRYING)),
+  ...zappingBy((vm, place, at) => zapLeaf(vm, place, at, RETRYING_ON_BUSY)),
 };
 
 export default retryN;

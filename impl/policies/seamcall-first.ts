@@ -12,7 +12,7 @@ import { succeeded } from '../vm/vm.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 
 /** Calls the module, then makes the mirror entry present if it has not changed. */
-export const moduleFirst: Install = function* (vm, { place, to, fn, operands }) {
+const moduleFirst: Install = function* (vm, { place, to, fn, operands }) {
   // another actor's call may have been first
   const call = yield* vm.seamcall(fn, operands, [OPERAND_BUSY, EPT_ENTRY_STATE_INCORRECT]);
   return succeeded(call) && (yield* vm.mirror.cmpxchg(place.table, place.index, place.spte, to));

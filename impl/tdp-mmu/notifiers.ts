@@ -8,7 +8,7 @@ import type { Steps } from '../../spec/machine/step.ts';
 import type { Part } from './tdp-mmu.ts';
 
 /** The part of a slot that a range of user addresses meets, in GFNs. */
-export interface SlotRange {
+interface SlotRange {
   readonly slot: Slot;
   readonly gfn: number;
   readonly pages: number;

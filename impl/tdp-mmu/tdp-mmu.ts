@@ -13,7 +13,7 @@ import type { PageRef } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 
 /** Entry points that KVM calls. GFNs and user addresses (HVA) are in pages. */
-export interface DirectOperations {
+interface DirectOperations {
   /** Handles a fault of a guest access. */
   pageFault(kvm: Kvm, vcpu: KvmVcpu, fault: Fault): Steps<FaultAnswer>;
   /** Maps a range before the guest needs it (KVM_PRE_FAULT_MEMORY). */
@@ -73,7 +73,7 @@ export interface ZapOptions {
 }
 
 /** Steps that the entry points consist of. */
-export interface DirectSteps {
+interface DirectSteps {
   /** Resolves memslot and page of a fault, and takes a reference to the page. */
   faultinPfn(kvm: Kvm, vcpu: KvmVcpu, fault: Fault): Steps<FaultAnswer>;
   /** Drops the reference to the page that {@link faultinPfn} got. */

@@ -44,7 +44,7 @@ export const initOperands = (
 });
 
 /** What differs from a production TD that can run. */
-export interface BuildOptions {
+interface BuildOptions {
   readonly params?: Partial<TdParams>;
   /** False: the build stops before MR.FINALIZE, so that pages can still be added. */
   readonly finalize?: boolean;

@@ -77,7 +77,7 @@ export interface VmListener {
 }
 
 /** The parts of a VM, as its platform puts them together. */
-export type VmParts = Omit<
+type VmParts = Omit<
   Vm,
   'listeners' | 'address' | 'keyedAddress' | 'seamcall' | 'findSlot' | 'kill'
 >;
