@@ -30,7 +30,7 @@ import type { Scenario } from './checker/scenarios/scenario.ts';
 import { watchdog } from './checker/watchdog.ts';
 import type { VmRule } from './rules/rule.ts';
 
-/** How much is run, from where, and by what it is judged. */
+/** Budget, seed and rules of {@link conformance}. @public @since 0.1.0 */
 export interface ConformanceOptions extends Pick<CheckOptions, 'handle' | 'only'> {
   /** Versions of the TDX module; all that are specified when absent. */
   readonly modules?: readonly ModuleVersion[];
@@ -55,8 +55,11 @@ const RUNS_OF_FAULTY = 500;
 const UNLIMITED = 2 ** 31 - 1;
 
 /**
- * Registers the tests. A policy that names rules in `breaks` is held to breaking those. @throws
- * NoPolicy
+ * Registers a test for each rule. A policy that names rules in `breaks` must break those.
+ *
+ * @since 0.1.0
+ * @throws NoPolicy
+ * @public
  */
 export function conformance(own: PartialPolicy, options: ConformanceOptions = {}): void {
   const ours = POLICIES.find((policy) => policy === own);

@@ -101,6 +101,7 @@ export const MAPPED_NOW = 0;
 export const RETRY = 1;
 /** There is no memslot, or the GFN is shared: the vCPU exits to user space. */
 export const NO_SLOT = 2;
+/** Results of a fault. */
 export type FaultResult = typeof MAPPED_NOW | typeof RETRY | typeof NO_SLOT;
 
 /**

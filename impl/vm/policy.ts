@@ -54,6 +54,7 @@ export const TABLES_STAY: readonly NotApplicable[] = ['T03', 'K48'].map((rule) =
  * proposals before its answer; code that was rejected, or fixed since.
  */
 export const POLICY_GROUPS = ['baseline', 'linux', 'proposal', 'question', 'superseded'] as const;
+/** One of {@link POLICY_GROUPS}. */
 export type PolicyGroup = (typeof POLICY_GROUPS)[number];
 
 /** An MMU under test: its entry points, and what it claims about itself. */

@@ -31,6 +31,7 @@ import type { Policy } from './policy.ts';
  * ordinary VM, whose tables are KVM's own.
  */
 export const VM_KINDS = ['td', 'new-td', 'vm'] as const;
+/** One of {@link VM_KINDS}. */
 export type VmKind = (typeof VM_KINDS)[number];
 
 /** A vCPU: KVM's side, the module's side, and the hardware it runs on. */
@@ -82,6 +83,7 @@ type VmParts = Omit<
   'listeners' | 'address' | 'keyedAddress' | 'seamcall' | 'findSlot' | 'kill'
 >;
 
+/** A virtual machine: all that a policy works with. */
 export class Vm {
   readonly kind: VmKind;
   readonly m: Machine;

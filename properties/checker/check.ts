@@ -16,6 +16,7 @@ import { shrink } from './scenarios/shrink.ts';
 import { formatScenario } from './scenarios/text.ts';
 import { shapesOf } from './shapes.ts';
 
+/** Options of {@link check}. */
 export interface CheckOptions extends Pick<
   EngineOptions,
   'policy' | 'module' | 'only' | 'extra' | 'guard'
@@ -34,6 +35,7 @@ export interface CheckOptions extends Pick<
   readonly handle?: string;
 }
 
+/** A scenario, shrunk and confirmed, in which a policy breaks a rule. */
 export interface Counterexample {
   readonly violation: Violation;
   readonly scenario: Scenario;
@@ -44,6 +46,7 @@ export interface Counterexample {
   readonly report: Report;
 }
 
+/** Result of {@link check}. */
 export interface Verdict {
   readonly policy: string;
   readonly module: ModuleVersion;
@@ -66,6 +69,7 @@ export class NotDeterministic extends Error {
   override readonly name = 'NotDeterministic';
 }
 
+/** Runs scenarios on a policy, and shrinks those that break a rule. */
 export function check(options: CheckOptions): Verdict {
   const engines = new Engines(options);
   const found = new Map<string, { scenario: Scenario; foundAfter: number }>();
@@ -186,6 +190,7 @@ export function explain(
   return report(ruleOf(rules, violation.rule), timelineOf(options, scenario), scenario, command);
 }
 
+/** Options of {@link explain}. */
 export type ExplainOptions = EngineOptions & { readonly handle?: string };
 
 /** The text of a rule; a fault of the machine has one, too. */

@@ -34,6 +34,7 @@ import {
 } from './scenarios/scenario.ts';
 import { formatScenario } from './scenarios/text.ts';
 
+/** Policy, kind of VM, module version and rules of an {@link Engine}. */
 export interface EngineOptions {
   readonly policy: Policy;
   /** The kind of VM; the first that the policy runs when absent. */
@@ -60,6 +61,7 @@ const DEFAULT_MAX_STEPS = 20_000;
 /** A scenario takes some 800 steps. */
 const OUTCOME_STEPS = 5000;
 
+/** Runs scenarios on a policy, one at a time, on one VM. */
 export class Engine {
   readonly vm: Vm;
   readonly book: RuleBook<Vm>;

@@ -2,6 +2,7 @@
 import type { Vm, VmKind } from '../../impl/vm/vm.ts';
 import type { Rule } from '../../spec/machine/monitor.ts';
 
+/** A rule about a VM, with its monitor. */
 export interface VmRule extends Rule<Vm> {
   /** The kinds of VM that the rule is about; TDs when absent. */
   readonly vms?: readonly VmKind[];

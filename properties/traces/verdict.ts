@@ -2,6 +2,7 @@
 import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import type { Cause } from './rules/rule.ts';
 
+/** Options of the judge of traces. */
 export interface TraceOptions {
   /** Version of the traced kernel. By default, its first change of an SPTE shows it. */
   readonly kernel?: KernelVersion;
@@ -13,6 +14,7 @@ export interface TraceOptions {
   readonly limit?: number;
 }
 
+/** A rule violated at a line of a trace. */
 export interface TraceViolation {
   /** Id of the rule. */
   readonly rule: string;
@@ -30,6 +32,7 @@ export interface TraceViolation {
   readonly causes: readonly Cause[];
 }
 
+/** How often a rule was exercised and violated. */
 export interface RuleCount {
   readonly exercised: number;
   readonly violated: number;
@@ -37,6 +40,7 @@ export interface RuleCount {
   readonly notJudged: Readonly<Record<string, number>>;
 }
 
+/** Result of judging a trace. */
 export interface TraceVerdict {
   /** Null if no event shows it. */
   readonly kernel: KernelVersion | null;

@@ -7,6 +7,7 @@ import type { Cell, Machine } from '../machine/machine.ts';
 import { READ, WRITE, type Steps, access } from '../machine/step.ts';
 import { PrimaryMmu } from './primary-mmu.ts';
 
+/** Memory attributes of a VM: which GFNs are private. */
 export class Attributes {
   /** What backs private GFNs; its addresses are GFNs. */
   readonly memory: PrimaryMmu;

@@ -31,6 +31,7 @@ export interface PamtListener {
  */
 export const FULL_CACHE = 3;
 
+/** PAMT pages of a VM: caches, and pages in use. */
 export class DynamicPamt {
   readonly listeners: PamtListener[] = [];
   /** Guards the VM's cache. */

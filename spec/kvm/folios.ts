@@ -7,6 +7,7 @@
 import type { Cell, Machine } from '../machine/machine.ts';
 import { READ, RMW, type Steps, access } from '../machine/step.ts';
 
+/** Folios of guest_memfd: sizes, and splits. */
 export class Folios {
   /** Told of the first GFN of a folio at the step that splits it. */
   readonly listeners: ((gfn: number) => void)[] = [];

@@ -8,6 +8,7 @@ import type { Cell, Machine } from '../machine/machine.ts';
 import { READ, RMW, WRITE, type Steps, access } from '../machine/step.ts';
 import type { Memslots, Slot } from './memslots.ts';
 
+/** A guest_memfd file, and the memslots that are bound to it. */
 export class GuestMemfd {
   private readonly m: Machine;
   private readonly slots: Memslots;

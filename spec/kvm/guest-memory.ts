@@ -16,6 +16,7 @@ const BANKS = 2;
 const FOR_WRITING = 1;
 const LEAKED = 2;
 
+/** Private pages of a TD, by GFN. */
 export class GuestMemory {
   private readonly m: Machine;
   readonly gfns: number;

@@ -24,6 +24,7 @@ export interface InvalidationListener {
   ended?(): void;
 }
 
+/** KVM's invalidation sequence number and range. */
 export class Invalidation {
   readonly listeners: InvalidationListener[] = [];
   private readonly m: Machine;

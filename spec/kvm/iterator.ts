@@ -22,6 +22,7 @@ export interface WalkRange {
   readonly minLevel?: number;
 }
 
+/** An iterator over the entries of a range. */
 export class Walk {
   readonly root: PageRef;
   readonly first: number;

@@ -44,6 +44,7 @@ export const RET_EMULATE = 3;
 export const RET_CONTINUE = 4;
 /** The slot does not permit it, or is going away: user space has to see to it. */
 export const RET_EXIT = 5;
+/** Results of a fault: RET_RETRY to RET_EXIT. */
 export type FaultAnswer = 0 | 1 | 2 | 3 | 4 | 5;
 export const FAULT_ANSWERS = ['RETRY', 'FIXED', 'SPURIOUS', 'EMULATE', 'CONTINUE', 'EXIT'] as const;
 
@@ -85,6 +86,7 @@ export const CONTEXTS: readonly RootRole[] = [
   { asId: 0, adDisabled: true },
 ];
 
+/** KVM's state of a vCPU. */
 export interface KvmVcpu {
   readonly index: number;
   readonly vcpu: Vcpu;
@@ -160,11 +162,13 @@ export type Promised =
   | 'zap-all'
   | 'convert';
 
+/** Parts of a {@link Kvm}, as its platform provides them. */
 export type KvmParts = Omit<
   Kvm,
   'listeners' | 'flushAll' | 'flushRange' | 'promise' | 'keep' | 'rootOf' | 'setRoot' | 'freeTable'
 >;
 
+/** KVM's state of a VM. */
 export class Kvm {
   readonly m: Machine;
   readonly memory: Memory;

@@ -7,6 +7,7 @@
 import type { Cell, Machine } from '../machine/machine.ts';
 import type { Steps } from '../machine/step.ts';
 
+/** Ranges in which large pages are inhibited. */
 export class LargePages {
   private readonly m: Machine;
   private readonly span: number;

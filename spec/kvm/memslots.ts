@@ -26,10 +26,12 @@ export const SLOT_ABSENT = 0;
 export const SLOT_VALID = 1;
 /** KVM_MEMSLOT_INVALID: being deleted or moved; no fault may use it any more. */
 export const SLOT_INVALID = 2;
+/** SLOT_ABSENT, SLOT_VALID or SLOT_INVALID. */
 export type SlotState = 0 | 1 | 2;
 
 export const READ_ONLY = 1;
 export const LOG_DIRTY = 2;
+/** A set of READ_ONLY and LOG_DIRTY. */
 export type SlotFlags = number;
 
 /** Cells per slot. */
@@ -40,6 +42,7 @@ const DATA = 3;
 const CELLS_PER_SLOT = 4;
 const FIELDS = ['state', 'gfn', 'flags', 'data'] as const;
 
+/** Events of memslots. */
 export interface SlotListener {
   /** Somebody has looked up the slot of a GFN. */
   lookedUp?(asId: number, gfn: number, slot: Slot): void;
@@ -51,6 +54,7 @@ export interface SlotListener {
   taken?(slot: Slot, gfn: number): void;
 }
 
+/** Memslots of a VM: states, flags, dirty bitmaps. */
 export class Memslots {
   readonly listeners: SlotListener[] = [];
   readonly places: readonly SlotPlace[];

@@ -7,6 +7,7 @@ import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
 import type { Steps } from '../machine/step.ts';
 import { MIRROR_TABLE, SEPT_PAGE, Tables, type SptePlace } from './tables.ts';
 
+/** The mirror of the Secure EPT: KVM's copy of its tables. */
 export class Mirror extends Tables {
   /** NO_PAGE where the VM is no TD. */
   readonly root: PageRef;

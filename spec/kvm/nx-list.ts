@@ -13,6 +13,7 @@ import { NX_DISALLOWED, NX_NEXT, type Tables } from './tables.ts';
 /** In the list, as the last one: there is no next. */
 const LAST = -1;
 
+/** Events of the list. */
 export interface NxListener {
   /** Somebody has looked whether a table is marked. */
   asked?(table: PageRef): void;
@@ -25,6 +26,7 @@ export interface NxListener {
   recovered?(table: PageRef): void;
 }
 
+/** The list of possible NX huge pages. */
 export class NxList {
   readonly listeners: NxListener[] = [];
   private readonly tables: Tables;

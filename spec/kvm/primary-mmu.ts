@@ -19,6 +19,7 @@ const WRITABLE = 2;
 const HUGE = 4;
 const TIMES_SHIFT = 3;
 
+/** Events of the primary MMU. */
 export interface PrimaryListener {
   /** The page that backed `hva` has just been given back to the host. */
   released?(hva: number, page: number): void;
@@ -29,6 +30,7 @@ export interface PrimaryListener {
   put?(page: number): void;
 }
 
+/** The primary MMU: pages behind user addresses, and their references. */
 export class PrimaryMmu {
   readonly listeners: PrimaryListener[] = [];
   /** Whoever makes huge folios of small ones holds it for write; who takes pages away, for read. */

@@ -27,6 +27,7 @@ const SCHEDULED = 8;
 /** A root that has no page of its own (PAE, real mode): there is nothing to ask it. */
 export const SPECIAL_ROOT: PageRef = -2;
 
+/** Events of roots. */
 export interface RootListener {
   linked?(root: PageRef, references: number): void;
   unlinked?(root: PageRef): void;
@@ -37,6 +38,7 @@ export interface RootListener {
   askedInVain?(root: PageRef): void;
 }
 
+/** Roots of a VM: list, roles, reference counts, validity. */
 export class Roots {
   readonly listeners: RootListener[] = [];
   private readonly m: Machine;

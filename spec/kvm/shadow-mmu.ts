@@ -12,6 +12,7 @@ import type { Slot } from './memslots.ts';
 import { EMPTY, isLeafSpte, WRITABLE, type Spte } from './spte.ts';
 import { SHADOW_TABLE, Tables } from './tables.ts';
 
+/** Events of the shadow MMU. */
 export interface ShadowListener {
   /** Something was done that needs mmu_lock held for write. */
   used?(what: string): void;
@@ -20,6 +21,7 @@ export interface ShadowListener {
 /** Shadow pages that there may be. */
 const LIMIT = 2;
 
+/** The shadow MMU: one table for nested guests. */
 export class ShadowMmu {
   readonly listeners: ShadowListener[] = [];
   readonly tables: Tables;

@@ -10,6 +10,7 @@
  */
 export type Spte = number;
 
+/** NONE, FROZEN_KIND, MMIO, TABLE or LEAF. */
 export type SpteKind = 0 | 1 | 2 | 3 | 4;
 export const NONE = 0;
 export const FROZEN_KIND = 1;
@@ -61,6 +62,7 @@ export const EMPTY: Spte = 0;
  */
 export const FROZEN: Spte = (FROZEN_KIND << KIND_SHIFT) | ACCESSED | DIRTY;
 
+/** SPTE that points to a table. */
 export const tableSpte = (page: number): Spte => (TABLE << KIND_SHIFT) | page;
 /** A leaf that maps `page`; of a mirror root, unless flags say otherwise. */
 export const leafSpte = (page: number, flags = MIRRORED): Spte =>
@@ -75,10 +77,15 @@ export const isNonPresentSpte = (spte: Spte): boolean =>
   spte === FROZEN ||
   (kindOfSpte(spte) === MMIO && spte === mmioSpte(pageOfSpte(spte)));
 
+/** Kind of an SPTE. */
 export const kindOfSpte = (spte: Spte): SpteKind => ((spte >>> KIND_SHIFT) & KIND_MASK) as SpteKind; // made by this file
+/** Page of an SPTE: a table, a mapped page, or an MMIO generation. */
 export const pageOfSpte = (spte: Spte): number => spte & PAGE_MASK;
+/** Flags of an SPTE. */
 export const flagsOfSpte = (spte: Spte): number => spte & FLAGS_MASK;
+/** The SPTE points to a table or maps a page. */
 export const isPresent = (spte: Spte): boolean => kindOfSpte(spte) >= TABLE;
+/** The SPTE maps a page. */
 export const isLeafSpte = (spte: Spte): boolean => kindOfSpte(spte) === LEAF;
 
 /**

@@ -81,8 +81,10 @@ export const READY = 1;
 export const LINKED = 2;
 /** No entry points to it any more; it is on its way to be freed. */
 export const UNLINKED = 3;
+/** Stages of a table: FRESH to UNLINKED. */
 export type Stage = 0 | 1 | 2 | 3;
 
+/** Page tables of a VM, entry by entry. */
 export class Tables {
   readonly m: Machine;
   readonly pages: Pages;

@@ -22,6 +22,7 @@ export const REQ_EVENT = 1;
 export const REQ_SIGNAL = 2;
 export const REQ_VM_DEAD = 4;
 
+/** Sizes of a TD. */
 export interface TdVmOptions {
   readonly vcpus: number;
   readonly gfns: number;
@@ -29,6 +30,7 @@ export interface TdVmOptions {
   readonly slotPages: number;
 }
 
+/** KVM's state of a TD. */
 export class TdVm {
   readonly slotPages: number;
   /** TD_INITIALIZED or TD_RUNNABLE. */

@@ -15,6 +15,7 @@ export const EXIT_WRITE = 1;
 /** The page is there and the guest has not accepted it (extended exit qualification). */
 export const EXIT_PENDING = 2;
 
+/** The last exit of a vCPU, as KVM's handlers see it. */
 export class VcpuExit {
   private readonly m: Machine;
   private readonly reason: Cell;

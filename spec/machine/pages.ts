@@ -27,6 +27,7 @@ export const pageNumberOf = (ref: PageRef): number => ref & PAGE_MASK;
 /** Generation of a reference: odd if the page was allocated when it was made, even if free. */
 export const generationOf = (ref: PageRef): number => ref >>> PAGE_BITS;
 
+/** Options of {@link Pages}. */
 export interface PagesOptions {
   /** Names of the kinds of pages, for reports; a kind is an index into this list. */
   readonly kinds: readonly string[];
@@ -52,6 +53,7 @@ const RETURNED = 3;
 const CELLS_PER_PAGE = 4;
 const FIELDS = ['generation', 'kind', 'owner', 'returned'] as const;
 
+/** Allocator of pages, with generations that reveal use after free. */
 export class Pages {
   /** Number of pages that are allocated. Every allocation announces this cell. */
   readonly cell: Cell;

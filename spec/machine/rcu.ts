@@ -20,6 +20,7 @@ import { READ, RMW, WAIT, type Steps, access } from './step.ts';
 
 const NEVER = 0x7fff_ffff;
 
+/** RCU: read sections, grace periods, callbacks. */
 export class Rcu implements Holdable {
   /** Number of grace periods requested so far. Every step on RCU announces this cell. */
   readonly cell: Cell;

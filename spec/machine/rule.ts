@@ -10,6 +10,7 @@
  */
 export type Level = 'required' | 'stochastic' | 'untested';
 
+/** What a rule says, apart from its monitor. */
 export interface RuleText {
   /** Stable id: H for hardware and primitives, T for the module, K for KVM, S for the system. */
   readonly id: string;

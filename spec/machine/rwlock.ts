@@ -21,6 +21,7 @@ export interface RwLockListener {
   releasing?(): void;
 }
 
+/** A fair reader-writer lock. */
 export class RwLock implements Holdable {
   /**
    * 0 when free, the number of read holds, or -1 for a writer. Every step on the lock announces

@@ -20,6 +20,7 @@ export const WAIT = 6;
 /** A spin hint: the actor makes no progress by itself, so the scheduler prefers the others. */
 export const PAUSE = 7;
 
+/** Kinds of access: READ to PAUSE. */
 export type Kind = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7;
 
 export const KIND_NAMES = [
@@ -36,8 +37,11 @@ export const KIND_NAMES = [
 /** An announced step, packed: `cell * 8 + kind`. */
 export type Access = number;
 
+/** Announces an access of a cell. */
 export const access = (cell: number, kind: Kind): Access => cell * 8 + kind;
+/** Kind of an announced access. */
 export const kindOf = (announced: Access): Kind => (announced & 7) as Kind; // all are kinds
+/** Cell of an announced access. */
 export const cellOf = (announced: Access): number => announced >>> 3;
 
 /** Whether two announced steps commute: they access different cells, or only read the same one. */

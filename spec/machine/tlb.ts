@@ -168,6 +168,7 @@ export interface FlushOptions {
   readonly leavesOnly?: boolean;
 }
 
+/** A TLB: cached translations and paging-structure entries. */
 export class Tlb {
   /** Number of flushes. Every step on the TLB announces this cell. */
   readonly cell: Cell;

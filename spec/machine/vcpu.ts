@@ -17,11 +17,13 @@ export const OUTSIDE_GUEST = 0;
 export const IN_GUEST = 1;
 export const EXITING_GUEST = 2;
 export const GUEST_MODES = ['outside guest', 'in guest', 'exiting guest'] as const;
+/** OUTSIDE_GUEST, IN_GUEST or EXITING_GUEST. */
 export type GuestMode = 0 | 1 | 2;
 
 /** A set of requests, one bit each. Their meaning is up to the user. */
 export type Requests = number;
 
+/** A vCPU thread's mode and requests. */
 export class Vcpu implements Holdable {
   readonly name: string;
   /** The vCPU's mode. */

@@ -37,7 +37,9 @@ const ROLE_KINDS = [
   ['ENTRY', 'entry'],
 ] as const satisfies readonly (readonly [string, LockKind | 'entry'])[];
 
+/** Names of the roles. */
 export type RoleName = (typeof ROLE_KINDS)[number][0];
+/** Role that a held lock plays in a call. */
 export type Role = number;
 
 const role = (name: RoleName): Role => ROLE_KINDS.findIndex(([n]) => n === name);
@@ -96,6 +98,7 @@ export interface Operands {
   readonly field: bigint;
 }
 
+/** Failures that the platform can inject into a call. */
 export type Injection =
   | 'rdseedFails'
   | 'pconfigDeviceBusy'
@@ -136,6 +139,7 @@ export const OPERANDS_ZERO: Operands = {
   field: 0n,
 };
 
+/** A call of an interface function: operands, locks, result. */
 export class Call {
   /** Name of the function, e.g. `TDH.MEM.SEPT.ADD`. */
   readonly name: string;

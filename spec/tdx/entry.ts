@@ -30,6 +30,7 @@ export const PENDING_EXPORTED_BLOCKEDW = 13;
 export const PENDING_EXPORTED_DIRTY = 14;
 export const PENDING_EXPORTED_DIRTY_BLOCKEDW = 15;
 
+/** State of a Secure EPT entry: FREE to PENDING_EXPORTED_DIRTY_BLOCKEDW. */
 export type EntryState = number;
 
 /** The kind of entry that a state makes. */
@@ -98,10 +99,13 @@ const LOCK_BITS = ENTRY_LOCK | HOST_PRIORITY;
 /** An unlocked entry in `state`, pointing at `page` (a page number, not an address). */
 export const entry = (state: EntryState, page: number): Entry => (state << STATE_SHIFT) | page;
 
+/** State of an entry. */
 export const stateOf = (e: Entry): EntryState => (e >>> STATE_SHIFT) & 15;
+/** Page number of an entry. */
 export const pageOf = (e: Entry): number => e & PAGE_MASK;
 /** The entry without its lock and host-priority bits. */
 export const withoutLocks = (e: Entry): Entry => e & ~LOCK_BITS;
+/** The entry in another state. */
 export const withState = (e: Entry, state: EntryState): Entry =>
   (e & ~(15 << STATE_SHIFT)) | (state << STATE_SHIFT);
 
@@ -113,6 +117,7 @@ const maskOf = (has: (r: StateRow) => boolean): number =>
 export type StateSet = number;
 export const setOf = (...states: EntryState[]): StateSet =>
   states.reduce((mask, s) => mask | (1 << s), 0);
+/** The entry's state is in the set. */
 export const among = (states: StateSet, e: Entry): boolean => (states & (1 << stateOf(e))) !== 0;
 
 export const LEAVES: StateSet = maskOf((r) => r.shape === 'leaf');
@@ -124,15 +129,19 @@ export const ALL_BLOCKED: StateSet = setOf(NL_BLOCKED, BLOCKED, PENDING_BLOCKED)
 /** States for which those functions require TLB tracking. */
 export const TRACKED: StateSet = maskOf((r) => r.tracked);
 
+/** The entry has a page, blocked or not. */
 export const isLeaf = (e: Entry): boolean => among(LEAVES, e);
+/** The entry points to a table, blocked or not. */
 export const isTable = (e: Entry): boolean => among(TABLES, e);
 /** Whether a walk continues below this entry. */
 export const isWalkable = (e: Entry): boolean => stateOf(e) === NL_MAPPED;
 /** Whether this entry translates a guest access. */
 export const isGuestAccessible = (e: Entry): boolean => isLeaf(e) && among(PERMITTING, e);
+/** The guest has not accepted the page. */
 export const isPending = (e: Entry): boolean =>
   stateOf(e) === PENDING || stateOf(e) === PENDING_BLOCKED;
 
+/** Name of a state. */
 export const stateName = (state: EntryState): string => rowOf(state).name;
 /** Code of a state in RDX bits 15:8. */
 export const stateCode = (state: EntryState): number => rowOf(state).code;

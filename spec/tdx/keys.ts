@@ -23,6 +23,7 @@ interface KeyPlatform {
   readonly packages: number;
 }
 
+/** The key ownership table: states of HKIDs. */
 export class KeyOwnership {
   readonly first: number;
   readonly last: number;

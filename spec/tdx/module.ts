@@ -65,6 +65,7 @@ export interface ModuleListener {
   entryWritten?(cell: Cell, before: Entry, after: Entry, call: Call): void;
 }
 
+/** The TDX module: state, versions and calls. */
 export class TdxModule {
   readonly m: Machine;
   readonly memory: Memory;

@@ -18,6 +18,7 @@ export const TDR = 4;
 export const TDCX = 5;
 export const TDVPR = 6;
 export const EPT = 8;
+/** Type of a page in the PAMT: NDA to EPT. */
 export type PageType = number;
 
 const TYPE_NAMES = new Map([
@@ -29,6 +30,7 @@ const TYPE_NAMES = new Map([
   [TDVPR, 'TDVPR'],
   [EPT, 'EPT'],
 ]);
+/** Name of a page type. */
 export const pageTypeName = (type: PageType): string => TYPE_NAMES.get(type) ?? `type ${type}`;
 
 /** The owner of a page that no TD owns, such as a TDR. */
@@ -44,6 +46,7 @@ const CELLS_PER_ENTRY = 3;
 /** Their names in reports. */
 const FIELDS = ['', '.bepoch', '.lock'] as const;
 
+/** The PAMT: type, owner and lock of each page. */
 export class Pamt {
   private readonly m: Machine;
   private readonly geometry: Geometry;

@@ -64,6 +64,7 @@ const CODES = [
   ['MODULE_HALT', 0xffffffff],
 ] as const;
 
+/** Names of statuses. */
 export type StatusName = (typeof CODES)[number][0];
 
 const INDEX = new Map<string, number>(CODES.map(([name], index) => [name, index]));
@@ -156,12 +157,14 @@ export const on = (status: Status, operand: number): Status => status | (operand
 
 /** The status without its operand. */
 export const classOf = (status: Status): Status => status & 0xff;
+/** Operand id of a status. */
 export const operandOf = (status: Status): number => status >>> 8;
 
 // code() makes every status, so each has a row
 const rowOf = (status: Status): (typeof CODES)[number] =>
   CODES[classOf(status)] as (typeof CODES)[number];
 
+/** Name of a status. */
 export const statusName = (status: Status): StatusName => rowOf(status)[0];
 
 /** VMX exit reasons that RAX holds instead of a status. */

@@ -18,6 +18,7 @@
  */
 import { EXCLUSIVE, SHARED, type Mode } from './locks.ts';
 
+/** How a function locks the Secure EPT. */
 export interface SeptLocking {
   /** The mode in which the function takes the tree lock; null if it does not. */
   readonly tree: Mode | null;
@@ -58,12 +59,15 @@ const TABLE = {
   ],
 } as const satisfies Record<string, readonly [SeptLocking, SeptLocking]>;
 
+/** Functions that lock the Secure EPT. */
 export type SeptFunction = keyof typeof TABLE;
 // the keys of a literal are its type
 export const SEPT_FUNCTIONS = Object.keys(TABLE) as SeptFunction[];
 
 export const MODULE_VERSIONS = ['1.5', '1.0'] as const;
+/** Versions of the module: 1.5 and 1.0. */
 export type ModuleVersion = (typeof MODULE_VERSIONS)[number];
 
+/** How `fn` locks the Secure EPT in `version`. */
 export const septLocking = (version: ModuleVersion, fn: SeptFunction): SeptLocking =>
   TABLE[fn][version === '1.5' ? 0 : 1];

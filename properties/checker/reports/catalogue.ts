@@ -6,6 +6,7 @@ import type { RuleText } from '../../../spec/machine/rule.ts';
 import { TDX_RULES } from '../../../spec/tdx/rules/index.ts';
 import { SYSTEM_RULES } from '../../rules/index.ts';
 
+/** A rule as the catalogue lists it. */
 export interface CatalogueEntry extends RuleText {
   /** What the letter of the id stands for. */
   readonly family: string;

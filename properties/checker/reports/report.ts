@@ -9,6 +9,7 @@ import { formatScenario } from '../scenarios/text.ts';
 import { contextSwitches, rowsThatMatter } from './slice.ts';
 import { DESTROYER, type Row, type Timeline } from './timeline.ts';
 
+/** A counterexample as text. */
 export interface Report {
   readonly rule: RuleText;
   readonly rows: readonly Row[];

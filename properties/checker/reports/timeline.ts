@@ -57,6 +57,7 @@ interface Change {
   after: string;
 }
 
+/** The rows of a run, and the violation that ended it, if any. */
 export interface Timeline {
   readonly rows: readonly Row[];
   /** Names of the actors, by index. */

@@ -15,8 +15,10 @@ export interface Operation {
   readonly pages: number;
 }
 
+/** Kinds of actors: vCPUs and host threads. */
 export type ActorRole = 'vcpu' | 'host';
 
+/** Operations of one actor. */
 export interface ActorProgram {
   readonly role: ActorRole;
   readonly operations: readonly Operation[];
@@ -36,6 +38,7 @@ export interface Deviation {
   readonly value: number;
 }
 
+/** A program and a schedule: a run is a function of them. */
 export interface Scenario {
   /** The VM that it is about. */
   readonly vm: VmKind;

@@ -17,6 +17,7 @@ import {
   type Operation,
 } from './scenario.ts';
 
+/** Text form of a scenario. */
 export function formatScenario(scenario: Scenario): string {
   const actors = scenario.actors.map((actor, index) => {
     const operations = actor.operations.map(formatOperation).join('; ');

@@ -10,8 +10,11 @@ export type Key = number;
 
 const LEVELS = 8;
 
+/** Key of the entry of `gfn` at `level`. */
 export const keyOf = (gfn: number, level: number): Key => gfn * LEVELS + level;
+/** First GFN of an entry. */
 export const gfnOfKey = (key: Key): number => Math.floor(key / LEVELS);
+/** Level of an entry. */
 export const levelOfKey = (key: Key): number => key % LEVELS;
 
 /** The entry's name in reports, e.g. `0@2M`. */
