@@ -1,9 +1,10 @@
 /**
- * `sept hunt`: random programs of raw calls on the specified module, looked through for halts,
- * locks that are left behind and histories that no order of the calls explains.
+ * `sept hunt`: runs random raw calls on the specified module, and reports halts, locks that are
+ * left behind, and histories that no order of the calls explains.
  */
 import { Command } from 'commander';
-import { hunt, type Hunt } from '../../properties/module/hunt/hunt.ts';
+import { hunt, type Cause, type HuntResult } from '../../properties/module/hunt/hunt.ts';
+import { KNOWN_FINDINGS } from '../../properties/module/hunt/known-findings.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import {
   deadline,
@@ -21,7 +22,7 @@ const DEFAULT_RUNS = 100_000;
 
 type Options = Pick<Knobs, 'json' | 'module' | 'seed' | 'runs' | 'time'>;
 
-/** The command; it answers with the exit code. */
+/** The command. It calls `exit` with the exit status. */
 export const huntCommand = (exit: (code: number) => void): Command =>
   new Command('hunt')
     .description(
@@ -35,32 +36,47 @@ export const huntCommand = (exit: (code: number) => void): Command =>
     .addHelpText(
       'after',
       `
-Without --time and --runs it is ${DEFAULT_RUNS} histories. A history is a function of the seed and its number; what was
-found is shown as the shortest history that was found for each cause. docs/findings.md says which are known.
-Exit code: 0 nothing found, 1 findings, 2 unusable command line.`,
+Without --time and --runs, the hunt runs ${DEFAULT_RUNS} scenarios. A scenario depends on the seed and its number
+alone. The hunt prints the shortest scenario that it found for each cause, and the finding of docs/findings.md that
+the cause belongs to: ${KNOWN_FINDINGS.join(', ')}, or new.
+Exit code: 0 no cause found, 1 one or more found, 2 unusable command line.`,
     )
     .action(({ module, time, runs, seed = DEFAULT_SEED, json }: Options) => {
       const progress = new Progress();
-      const found = hunt({
+      const result = hunt({
         module,
         seed,
         runs: runs ?? (time === undefined ? DEFAULT_RUNS : Infinity),
         expired: deadline(time),
-        progress: (histories, findings) =>
-          progress.show(`${histories} histories, ${findings} findings`),
+        progress: (scenarios, anomalies) =>
+          progress.show(`${scenarios} scenarios, ${anomalies} anomalies`),
       });
       progress.clear();
-      if (json === true) printJson(found);
-      else printHunt(found);
-      exit(found.findings.length === 0 ? EXIT_CLEAN : EXIT_FINDINGS);
+      if (json === true) printJson(jsonOf(result));
+      else printResult(result);
+      exit(result.causes.length === 0 ? EXIT_CLEAN : EXIT_FINDINGS);
     });
 
-function printHunt({ histories, undecided, findings }: Hunt): void {
-  print(`${histories} histories, ${undecided} of them undecided, ${findings.length} findings`);
-  for (const { cause, known, state, states, calls, history } of findings) {
+/** The result with the field names of --json. */
+const jsonOf = ({ scenarios, undecided, causes }: HuntResult): object => ({
+  histories: scenarios,
+  undecided,
+  findings: causes.map(({ title, finding, stage, stages, calls, scenario }: Cause) => ({
+    cause: title,
+    known: finding,
+    state: stage,
+    states: stages,
+    calls,
+    history: scenario,
+  })),
+});
+
+function printResult({ scenarios, undecided, causes }: HuntResult): void {
+  print(`${scenarios} scenarios, ${undecided} of them undecided, ${causes.length} causes`);
+  for (const { title, finding, stage, stages, calls, scenario } of causes) {
     print('');
-    print(`${known ?? 'new'}: ${cause}; TD ${states.join(', ')}`);
-    print(`  TD ${state}: ${history}`);
+    print(`${finding ?? 'new'}: ${title}; TD ${stages.join(', ')}`);
+    print(`  TD ${stage}: ${scenario}`);
     for (const call of calls) print(`    ${call}`);
   }
 }

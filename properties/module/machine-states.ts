@@ -1,18 +1,17 @@
 /**
  * States of a machine as values: a tree of differences, and one machine that is moved from state to
- * state. A search that takes its choices back moves to a neighbour nearly always, so that is what
- * is cheap.
+ * state. A backtracking search nearly always moves to a neighbour, which costs few writes.
  */
 import type { Cell, Machine } from '../../spec/machine/machine.ts';
 import { scatter } from '../linearizability/memo.ts';
 
-/** A state that the machine has been in; never changed once made. */
+/** A state that the machine has been in. Immutable. */
 export interface MachineState {
   readonly parent: MachineState | null;
   readonly depth: number;
-  /** What was written since the parent, in order: cell, before, after. */
+  /** The writes since the parent, in order: cell, before, after. */
   readonly writes: readonly number[];
-  /** Two hashes of what is different from the first state. */
+  /** Two hashes of the difference from the first state. */
   readonly hash: number;
   readonly hash2: number;
 }
@@ -23,7 +22,7 @@ const WORD = 3;
 const TWO_21 = 2 ** 21;
 const LOW_BITS = 11;
 
-/** Keeps track of the states of one machine, from its present state on. */
+/** The states of one machine, from its current state on. */
 export class MachineStates {
   readonly first: MachineState = { parent: null, depth: 0, writes: NOTHING, hash: 0, hash2: 0 };
   private readonly m: Machine;
@@ -39,7 +38,7 @@ export class MachineStates {
     m.onWrite.push(this.listener);
   }
 
-  /** To be called when the machine is used for something else. */
+  /** Call this before the machine is used for anything else. */
   close(): void {
     const at = this.m.onWrite.indexOf(this.listener);
     if (at >= 0) this.m.onWrite.splice(at, 1);
@@ -63,10 +62,7 @@ export class MachineStates {
     this.at = to;
   }
 
-  /**
-   * What `action` makes of a state; the machine stays in the state before, whatever the action
-   * does.
-   */
+  /** Runs `action` in a state and returns the resulting state. The machine stays in `from`. */
   after<T>(
     from: MachineState,
     action: () => T,
@@ -84,7 +80,7 @@ export class MachineStates {
     }
   }
 
-  /** Looks at a state without changing it. */
+  /** Reads a state without changing it. */
   look<T>(at: MachineState, read: () => T): T {
     this.move(at);
     return read();
@@ -117,7 +113,7 @@ const hashOf = (cell: number, value: number): number =>
   scatter(scatter(cell) ^ Math.imul(value, 0x2c1b3c6d));
 
 /**
- * Tells states apart by 53 bits of hash: two of a million states share them once in twenty thousand
+ * Identifies a state by 53 bits of hash: two of a million states share them once in twenty thousand
  * searches.
  */
 export const keyOf = ({ hash, hash2 }: MachineState): number =>

@@ -5,9 +5,9 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { parseScenario } from '../../properties/checker/scenarios/text.ts';
 import { readLines } from '../../properties/files/lines.ts';
-import type { Beginning } from '../../properties/module/hunt/beginnings.ts';
-import { Hunter } from '../../properties/module/hunt/hunt.ts';
-import { FINDINGS_OF_HUNTS, knownCause } from '../../properties/module/hunt/known.ts';
+import { Hunter } from '../../properties/module/hunt/hunter.ts';
+import { KNOWN_FINDINGS, knownFinding } from '../../properties/module/hunt/known-findings.ts';
+import type { TdStage } from '../../properties/module/hunt/td-stages.ts';
 import { parseRecordedScenario } from '../../properties/module/recordings/format/scenario.ts';
 import { followStep } from '../../properties/module/recordings/replay/harness.ts';
 import { hostWalk } from '../../properties/module/recordings/replay/observe.ts';
@@ -59,18 +59,18 @@ describe('findings.md, scenarios of the life cycle', () => {
   test.each(tableIn(FINDINGS, 'hunted'))(
     '%s, TD %s: %s: %s',
     (finding, state, scenario = '', unexplained) => {
-      const trouble = new Hunter('1.5', state as Beginning).judge(
+      const anomaly = new Hunter('1.5', state as TdStage).judge(
         parseScenario(scenario.replaceAll('`', '')),
       );
-      const found = trouble === 'undecided' ? null : trouble;
+      const found = anomaly === 'undecided' ? null : anomaly;
       expect(found?.symptom).toBe(`no order explains ${unexplained}`);
-      expect(knownCause(found?.symptom ?? '', found?.functions ?? [])).toBe(finding);
+      expect(knownFinding(found?.symptom ?? '', found?.functions ?? [])).toBe(finding);
     },
   );
 });
 
 test('findings.md has a section for each cause that a hunt knows', () => {
-  for (const id of FINDINGS_OF_HUNTS) expect(FINDINGS).toMatch(new RegExp(`^## ${id}: `, 'm'));
+  for (const id of KNOWN_FINDINGS) expect(FINDINGS).toMatch(new RegExp(`^## ${id}: `, 'm'));
 });
 
 test('findings.md has a section for each finding that a rule names', () => {

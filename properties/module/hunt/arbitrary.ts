@@ -1,6 +1,6 @@
 /**
- * Histories for a hunt: always of two actors or more, of whom one at least is preempted in the
- * middle of something. What runs one call after the other is what the judge does itself.
+ * Draws the scenarios of a hunt: two actors or more, at least one of them preempted within an
+ * operation. (A history of calls one after the other is not judged.)
  */
 import {
   decodeOperation,
@@ -11,7 +11,7 @@ import {
 import type { ActorProgram, Deviation, Scenario } from '../../checker/scenarios/scenario.ts';
 
 const MIN_ACTORS = 2;
-/** One deviation in so many makes an interrupt pending, but never the first. */
+/** One deviation in five makes an interrupt pending, but never the first. */
 const INTERRUPTS = 5;
 
 export class HuntArbitrary extends ScenarioArbitrary {
@@ -37,12 +37,12 @@ function deviation(
   tape: Tape,
   actors: readonly ActorProgram[],
   { maxStep }: Shape,
-  place: number,
+  index: number,
 ): Deviation {
   const actor = tape.below(actors.length);
   const operation = tape.below(actors[actor]?.operations.length ?? 1);
   const step = tape.below(maxStep);
-  const isInterrupt = tape.below(INTERRUPTS) === 0 && place > 0;
+  const isInterrupt = tape.below(INTERRUPTS) === 0 && index > 0;
   if (isInterrupt) return { actor, operation, step: 0, what: 'outcome', value: 1 + tape.below(2) };
   return { actor, operation, step, what: 'switch', value: 1 + tape.below(actors.length - 1) };
 }

@@ -1,9 +1,7 @@
 /**
- * The calls of the life cycle of a TD and of its vCPUs, by the names that histories give them: the
- * next ones of a TD that is half built or half torn down, some of another TD, and some that are
- * refused.
- *
- * The number behind a name picks what it is about: which vCPU, page or package.
+ * The life-cycle calls of a TD and its vCPUs, by the names of operations in scenarios: the next
+ * calls of a TD that is being built or torn down, calls about another TD, and calls that are
+ * refused. The number of an operation selects the vCPU, page or package.
  */
 import { NULL_FIELD } from '../../../spec/tdx/metadata.ts';
 import type { HostCall } from '../rig/calls.ts';
@@ -16,14 +14,14 @@ import {
   missingPage,
   tdParams,
   unfinishedVcpu,
-} from './beginnings.ts';
+} from './td-stages.ts';
 
 type PageOf = (rig: ModuleRig, i: number) => number;
 
 const tdr: PageOf = () => TDR;
 const tdvpr: PageOf = (_w, i) => TDVPRS[i % TDVPRS.length] ?? TDVPRS[0];
 
-/** A call with a page in RCX; with two, the other in RDX. */
+/** A call with a page in RCX, and perhaps another one in RDX. */
 const on =
   (name: string, rcx: PageOf, rdx?: PageOf): HostCall =>
   (rig, i) => [
@@ -33,10 +31,7 @@ const on =
       ...(rdx === undefined ? {} : { rdx: rig.address(rdx(rig, i)) }),
     },
   ];
-/**
- * A call on the LP with which the vCPU of that number is associated at first: as many LPs as vCPUs,
- * one a package.
- */
+/** A call on the LP of the vCPU of that number. There is one LP for each vCPU and package. */
 const onLp =
   (call: HostCall): HostCall =>
   (rig, i) => {
@@ -48,7 +43,7 @@ const field =
   (id: bigint, version = 0): HostCall =>
   (rig) => ['TDH.MNG.RD', { rcx: rig.address(TDR), field: id, version }];
 
-/** Of a TD that is being built. */
+/** Calls about a TD that is being built. */
 const BUILDING: readonly (readonly [string, HostCall])[] = [
   ['key-config', onLp(on('TDH.MNG.KEY.CONFIG', tdr))],
   ['addcx', on('TDH.MNG.ADDCX', () => LAST_TDCX, tdr)],
@@ -60,7 +55,7 @@ const BUILDING: readonly (readonly [string, HostCall])[] = [
   ['vp-init', on('TDH.VP.INIT', unfinishedVcpu)],
 ];
 
-/** Of a TD that comes to its end; a vCPU enters on another LP, once it may. */
+/** Calls about a TD in teardown. `enter`: on another LP than before. */
 const ENDING: readonly (readonly [string, HostCall])[] = [
   ['flush', onLp(on('TDH.VP.FLUSH', tdvpr))],
   ['enter', on('TDH.VP.ENTER', tdvpr)],
@@ -79,7 +74,7 @@ const ENDING: readonly (readonly [string, HostCall])[] = [
   ['wbinvd-page', on('TDH.PHYMEM.PAGE.WBINVD', (rig, i) => rig.pageOf(i))],
 ];
 
-/** Of another TD, whose TDR is a free page, or was one of the first TD's. */
+/** Calls about another TD, whose TDR is a free page, or a reclaimed page of the first TD. */
 const ANOTHER: readonly (readonly [string, HostCall])[] = [
   [
     'create',
@@ -100,7 +95,7 @@ const ANOTHER: readonly (readonly [string, HostCall])[] = [
   ['reclaim-other', on('TDH.PHYMEM.PAGE.RECLAIM', freePage)],
 ];
 
-/** Those that only look; fields of the TD by their ids (spec/tdx/metadata.ts). */
+/** Calls that change nothing. The ids of fields are those of spec/tdx/metadata.ts. */
 const LOOKING: readonly (readonly [string, HostCall])[] = [
   ['rdmd', on('TDH.PHYMEM.PAGE.RDMD', (rig, i) => rig.pageOf(i))],
   ['rdmd-free', on('TDH.PHYMEM.PAGE.RDMD', freePage)],

@@ -1,17 +1,17 @@
 /**
- * The least history that still shows something. Shrinking alone goes step by step, and gets stuck
- * where an operation matters only as the place of a preemption; so a history with several is tried
- * with any single one, too.
+ * Shrinks a scenario further than shrink() does, which keeps an operation that only hosts a
+ * preemption: a scenario with several preemptions is also tried with each single one.
  */
 import type { Deviation, Scenario } from '../../checker/scenarios/scenario.ts';
 import { shrink } from '../../checker/scenarios/shrink.ts';
 
 const SHRINK_BUDGET = 600;
-/** More steps than any call of a hunt takes before it has done what it does. */
+/** A call of a hunt has had its effect before this step. */
 const STEPS = 32;
 
-export function minimal(history: Scenario, isStill: (candidate: Scenario) => boolean): Scenario {
-  let best = shrink(history, isStill, SHRINK_BUDGET).scenario;
+/** Returns a minimal scenario for which `isStill` holds, as it does for `scenario`. */
+export function minimal(scenario: Scenario, isStill: (candidate: Scenario) => boolean): Scenario {
+  let best = shrink(scenario, isStill, SHRINK_BUDGET).scenario;
   while (best.deviations.length > 1) {
     const simpler = firstOf(preemptedOnce(best), isStill);
     if (simpler === null) break;
@@ -28,7 +28,7 @@ function firstOf(
   return null;
 }
 
-/** The same program, with one operation less if it can be, and one preemption anywhere. */
+/** The same program with one preemption anywhere: first without each operation, then complete. */
 function* preemptedOnce({ vm, actors }: Scenario): Generator<Scenario> {
   const programs = actors.flatMap((actor, i) =>
     actor.operations.map((_, gone) =>

@@ -1,15 +1,16 @@
 /**
- * What a hunt tries, and where: calls on the tables and pages of a tiny TD, and those of its life
- * cycle; with pages that somebody else has just freed, and with operands that are refused.
+ * The scenarios of a hunt, by the stage in which they begin: calls on the tables and pages of a
+ * tiny TD, and calls of its life cycle; with pages that another call has just freed, and with
+ * operands that are refused.
  */
 import type { Shape } from '../../checker/scenarios/arbitrary.ts';
 import { HOST_CALLS, IDLE, LEAVE, type HostCall } from '../rig/calls.ts';
 import { TDR } from '../rig/rig.ts';
-import type { Beginning } from './beginnings.ts';
 import { BUILD_CALLS, END_CALLS, LIFE_CYCLE, LOOK_CALLS, OTHER_CALLS } from './life-cycle.ts';
+import type { TdStage } from './td-stages.ts';
 
-/** Pages that are refused, or that were something else before. */
-const ODD: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
+/** Calls with pages that are refused, or had another use before. */
+const UNUSUAL_PAGES: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
   ['aug-tdr', (rig, gfn) => ['TDH.MEM.PAGE.AUG', { ...rig.mapping(gfn, 0), r8: rig.address(TDR) }]],
   [
     'aug-table',
@@ -39,12 +40,12 @@ const ODD: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
 export const HUNT_CALLS: ReadonlyMap<string, HostCall> = new Map([
   ...HOST_CALLS,
   ...LIFE_CYCLE,
-  ...ODD,
+  ...UNUSUAL_PAGES,
 ]);
 
 const GUEST = ['accept', 'accept', 'accept-huge', 'touch', IDLE, LEAVE];
 
-/** A few operations that meet, by a few actors: races need the right two calls at the right step. */
+/** A few operations by a few actors: a race needs two certain calls at a certain step. */
 const shape = (
   roles: Shape['roles'],
   host: readonly string[],
@@ -60,7 +61,7 @@ const shape = (
   maxStep: 28,
 });
 
-/** Each is drawn as often as the others; the last one may do anything. */
+/** Each shape is equally likely. The last one has all operations. */
 const MEMORY_SHAPES: readonly Shape[] = [
   shape(['host', 'host'], ['aug', 'aug', 'remove', 'relocate'], 1, 2),
   shape(['host', 'vcpu'], ['aug', 'aug', 'aug-huge', 'block', 'track'], 1, 2),
@@ -102,7 +103,7 @@ const MEMORY_SHAPES: readonly Shape[] = [
   ),
 ];
 
-/** A TD that is being built: keys, TDCS, vCPUs, its first pages. */
+/** Scenarios of a TD that is being built: keys, TDCS, vCPUs, its first pages. */
 const BUILD_SHAPES: readonly Shape[] = [
   shape(['host', 'host'], BUILD_CALLS, 2),
   shape(
@@ -124,10 +125,7 @@ const BUILD_SHAPES: readonly Shape[] = [
   ),
 ];
 
-/**
- * A TD that comes to its end: vCPUs, caches, keys, pages; and another one that is made of what is
- * left.
- */
+/** Scenarios of a TD in teardown: vCPUs, caches, keys, pages; and another TD of freed pages. */
 const END_SHAPES: readonly Shape[] = [
   shape(['host', 'host'], END_CALLS, 2),
   shape(
@@ -144,14 +142,14 @@ const END_SHAPES: readonly Shape[] = [
   shape(['host', 'host', 'host'], [...END_CALLS, ...OTHER_CALLS, ...LOOK_CALLS], 2),
 ];
 
-/** Which histories begin where. */
-export interface Ground {
-  readonly beginnings: readonly Beginning[];
+/** The shapes of scenarios, and the stages in which they begin. */
+interface Plan {
+  readonly stages: readonly TdStage[];
   readonly shapes: readonly Shape[];
 }
 
-export const GROUNDS: readonly Ground[] = [
-  { beginnings: ['RUNNABLE', 'INITIALIZED'], shapes: MEMORY_SHAPES },
-  { beginnings: ['HKID_ASSIGNED', 'UNINITIALIZED', 'INITIALIZED'], shapes: BUILD_SHAPES },
-  { beginnings: ['RUNNABLE', 'BLOCKED', 'TEARDOWN'], shapes: END_SHAPES },
+export const PLANS: readonly Plan[] = [
+  { stages: ['RUNNABLE', 'INITIALIZED'], shapes: MEMORY_SHAPES },
+  { stages: ['HKID_ASSIGNED', 'UNINITIALIZED', 'INITIALIZED'], shapes: BUILD_SHAPES },
+  { stages: ['RUNNABLE', 'BLOCKED', 'TEARDOWN'], shapes: END_SHAPES },
 ];

@@ -1,7 +1,7 @@
 /**
- * Runs a history of raw calls step by step and writes down, of each call, when it began and ended
- * and what it answered, as recordings of the real module do; further, which lock refused it and
- * whether anybody held that lock.
+ * Runs a scenario of raw calls step by step and records its history: when each call began and
+ * returned, and its answer, as in recordings of the real module; and whether the lock that refused
+ * it was held.
  */
 import type { Cell } from '../../../spec/machine/machine.ts';
 import type { Steps } from '../../../spec/machine/step.ts';
@@ -14,56 +14,53 @@ import type { Scenario } from '../../checker/scenarios/scenario.ts';
 import type { Timed } from '../../linearizability/specification.ts';
 import type { ModuleRig } from '../rig/rig.ts';
 import { Threads } from '../rig/threads.ts';
-import { begin, type Beginning } from './beginnings.ts';
-import { stateOf } from './final.ts';
 import { HUNT_CALLS } from './programs.ts';
+import { rigAtStage, type TdStage } from './td-stages.ts';
+import { visibleState } from './visible-state.ts';
 
-/** The name under which a vCPU's exit for an interrupt is a call. */
+/** The name of a vCPU's exit for an interrupt, which counts as a call. */
 export const EXIT = 'HW.TD.EXIT';
 
-/** A call that was made, with its answer. */
-export interface MadeCall extends Timed {
+/** A call with its answer. */
+export interface RecordedCall extends Timed {
   readonly actor: string;
   readonly name: string;
   readonly operands: Operands;
   readonly call: Call;
-  /** The lock that refused it was held by nobody. */
-  readonly isRefusedByNobody: boolean;
+  /** The lock that refused the call was not held. */
+  readonly isRefusedWithoutHolder: boolean;
 }
 
-export interface Recorded {
-  readonly calls: readonly MadeCall[];
+export interface RecordedHistory {
+  readonly calls: readonly RecordedCall[];
   /** The call that stopped the platform, or null. */
-  readonly halted: MadeCall | null;
+  readonly halted: RecordedCall | null;
   /** Locks that are still held at the end, by name. */
   readonly leaked: readonly string[];
-  /** What the run left: see final.ts. */
+  /** The state at the end; see visible-state.ts. */
   readonly end: readonly number[];
 }
 
-/** Records histories of one module, which begin in one state of the TD. */
+/** Records histories of one module that begin in one stage of the TD. */
 export class HistoryRecorder {
   readonly rig: ModuleRig;
   private readonly threads: Threads;
   private readonly choices: DeviationChoices;
   private readonly holders = new Map<Cell, number>();
-  /** By actor: whether nobody held the lock that refused it last. */
-  private readonly refusedByNobody: boolean[] = [];
-  private calls: MadeCall[] = [];
+  /** By actor: the lock that refused it last was not held. */
+  private readonly refusedWithoutHolder: boolean[] = [];
+  private calls: RecordedCall[] = [];
   private clock = 0;
 
-  constructor(
-    module: ModuleVersion,
-    beginning: Beginning,
-    functions: readonly InterfaceFunction[] = [],
-  ) {
-    this.rig = begin(module, beginning, functions);
+  constructor(module: ModuleVersion, stage: TdStage, functions: readonly InterfaceFunction[] = []) {
+    this.rig = rigAtStage(module, stage, functions);
     const { m, memory, tdx } = this.rig;
-    for (let page = 0; page < memory.pages; page++) memory.word(page, 0); // every page is mapped before the seal
+    // every page must have its cells before the seal
+    for (let page = 0; page < memory.pages; page++) memory.word(page, 0);
     m.seal();
     this.choices = new DeviationChoices(m);
     this.threads = new Threads(this.rig, HUNT_CALLS, {
-      call: (actor, name, operands) => this.made(actor, name, operands),
+      call: (actor, name, operands) => this.call(actor, name, operands),
       exit: (actor, vcpu, lp) => this.exit(actor, vcpu, lp),
     });
     tdx.locks.listeners.push({
@@ -74,12 +71,12 @@ export class HistoryRecorder {
         this.holders.set(cell, (this.holders.get(cell) ?? 0) - 1);
       },
       refused: (cell) => {
-        this.refusedByNobody[m.current] = (this.holders.get(cell) ?? 0) <= 0;
+        this.refusedWithoutHolder[m.current] = (this.holders.get(cell) ?? 0) <= 0;
       },
     });
   }
 
-  record({ actors, deviations }: Scenario): Recorded {
+  record({ actors, deviations }: Scenario): RecordedHistory {
     const { m } = this.rig;
     m.reset();
     m.choices = this.choices;
@@ -93,7 +90,7 @@ export class HistoryRecorder {
       halted !== null
         ? []
         : [...this.holders].filter(([, n]) => n > 0).map(([cell]) => m.nameOf(cell));
-    return { calls: this.calls, halted, leaked, end: stateOf(this.rig) };
+    return { calls: this.calls, halted, leaked, end: visibleState(this.rig) };
   }
 
   private *exit(actor: string, vcpu: number, lp: number): Steps<void> {
@@ -105,35 +102,32 @@ export class HistoryRecorder {
       name: EXIT,
       operands,
       call,
-      isRefusedByNobody: false,
+      isRefusedWithoutHolder: false,
       invoked,
       returned: this.clock++,
     });
   }
 
-  private *made(actor: string, name: string, given: Partial<Operands>): Steps<Call> {
+  private *call(actor: string, name: string, given: Partial<Operands>): Steps<Call> {
     const operands = { ...OPERANDS_ZERO, ...given };
     const { invoked, result: call } = yield* this.timed(this.rig.invoke(name, operands));
-    const isRefusedByNobody =
+    const isRefusedWithoutHolder =
       classOf(call.status) === OPERAND_BUSY &&
       call.busyLock >= 0 &&
-      this.refusedByNobody[this.rig.m.current] === true;
+      this.refusedWithoutHolder[this.rig.m.current] === true;
     this.calls.push({
       actor,
       name,
       operands,
       call,
-      isRefusedByNobody,
+      isRefusedWithoutHolder,
       invoked,
       returned: this.clock++,
     });
     return call;
   }
 
-  /**
-   * A call begins with its first step, not when its thread announces that step, which may have to
-   * wait.
-   */
+  /** A call begins with its first step, not when its thread announces that step. */
   private *timed<T>(steps: Steps<T>): Steps<{ readonly invoked: number; readonly result: T }> {
     const first = steps.next();
     if (first.done === true) return { invoked: this.clock++, result: first.value };

@@ -1,12 +1,11 @@
 /**
- * The same module, one call at a time: what a history of calls that raced is judged by.
+ * The same module, one call at a time: the specification that judges a history of calls that raced.
  *
- * A call that was refused a lock is asked again with that lock held, so that what such a call
- * leaves behind (findings, "Refused calls that leave something behind") is what it leaves here.
- * Where it would not have come to that lock, it did nothing.
+ * A call that was refused a lock is made again with that lock held, so that it leaves the same
+ * changes (docs/module-notes.md#refused-calls). If it does not reach that lock, it did nothing.
  *
- * Whether an interrupt is pending is nobody's call to say: one that was interrupted may have been
- * so at any look, one that was not saw none.
+ * Interrupts come from outside: a call that was interrupted can have been so at any of its checks;
+ * one that was not found none pending.
  */
 import { atomically } from '../../../spec/machine/step.ts';
 import type { Call } from '../../../spec/tdx/call.ts';
@@ -26,26 +25,26 @@ import { VCPU_ACTIVE, VP } from '../../../spec/tdx/td.ts';
 import type { Specification } from '../../linearizability/specification.ts';
 import { keyOf, MachineStates, type MachineState } from '../machine-states.ts';
 import type { ModuleRig } from '../rig/rig.ts';
-import { isSame, stateOf } from './final.ts';
-import { EXIT, type MadeCall } from './recorder.ts';
+import { EXIT, type RecordedCall } from './recorder.ts';
+import { isSame, visibleState } from './visible-state.ts';
 
-/** For `interruptAfter`: no look finds an interrupt pending. */
+/** For `interruptAfter`: no check finds a pending interrupt. */
 const NEVER = -1;
-/** A lock word, or an S-EPT entry, that says it is held. */
+/** A lock word that is held. */
 const HELD = 1;
 
-export const isBusy = ({ call }: MadeCall): boolean =>
+const isBusy = ({ call }: RecordedCall): boolean =>
   call.exitReason < 0 &&
   (classOf(call.status) === OPERAND_BUSY || classOf(call.status) === OPERAND_BUSY_HOST_PRIORITY);
 
-export class AtomicModule implements Specification<MachineState, MadeCall> {
+export class AtomicModule implements Specification<MachineState, RecordedCall> {
   readonly initial: MachineState;
   readonly key = keyOf;
   private readonly rig: ModuleRig;
   private readonly states: MachineStates;
   private readonly end: readonly number[];
 
-  /** The rig has to be in the state in which the history began; `end` is how it ended. */
+  /** The rig must be in the state in which the history began; `end` is the state at its end. */
   constructor(rig: ModuleRig, end: readonly number[]) {
     this.rig = rig;
     this.end = end;
@@ -57,41 +56,41 @@ export class AtomicModule implements Specification<MachineState, MadeCall> {
     this.states.close();
   }
 
-  step(state: MachineState, made: MadeCall, allow: (next: MachineState) => void): void {
+  step(state: MachineState, made: RecordedCall, allow: (next: MachineState) => void): void {
     if (isBusy(made)) return this.stepRefused(state, made, allow);
-    // one that was interrupted looked at least once; at which look is not known
-    const looks = isInterrupted(made.call) ? made.call.interruptLooks : NEVER;
-    for (let look = looks > 0 ? 1 : NEVER; look <= looks; look++) {
-      const { result, state: next } = this.states.after(state, () => this.ask(made, look));
+    // an interrupted call has checked at least once; at which check it was interrupted is unknown
+    const checks = isInterrupted(made.call) ? made.call.interruptLooks : NEVER;
+    for (let check = checks > 0 ? 1 : NEVER; check <= checks; check++) {
+      const { result, state: next } = this.states.after(state, () => this.repeat(made, check));
       if (result !== null && isSameAnswer(made.call, result)) allow(next);
     }
   }
 
   private stepRefused(
     state: MachineState,
-    made: MadeCall,
+    made: RecordedCall,
     allow: (next: MachineState) => void,
   ): void {
-    const { result, state: next } = this.states.after(state, () => this.refused(made));
+    const { result, state: next } = this.states.after(state, () => this.repeatRefused(made));
     if (result !== null && isSameAnswer(made.call, result)) return allow(next);
-    const free = this.states.after(state, () => this.ask(made));
+    const free = this.states.after(state, () => this.repeat(made));
     if (free.result !== null && isSameAnswer(made.call, free.result)) allow(free.state);
     else allow(state);
   }
 
-  refusal(state: MachineState, made: MadeCall): string {
-    const { result } = this.states.after(state, () => this.ask(made));
+  refusal(state: MachineState, made: RecordedCall): string {
+    const { result } = this.states.after(state, () => this.repeat(made));
     return `may answer ${result === null ? 'nothing, with the vCPU outside' : answerOf(result)}`;
   }
 
   final(state: MachineState): string | null {
     return this.states.look(state, () =>
-      isSame(stateOf(this.rig), this.end) ? null : 'no order ends in that state',
+      isSame(visibleState(this.rig), this.end) ? null : 'no order ends in that state',
     );
   }
 
-  /** Makes the call, nobody in between; null when its vCPU is not in the guest. */
-  private ask({ name, operands, call }: MadeCall, interruptAfter = NEVER): Call | null {
+  /** Makes the call again, in one go; null if its vCPU is not in the guest. */
+  private repeat({ name, operands, call }: RecordedCall, interruptAfter = NEVER): Call | null {
     const { m, memory } = this.rig;
     if (operands.vcpu >= 0 && m.peek(memory.word(operands.vcpu, VP.STATE)) !== VCPU_ACTIVE)
       return null;
@@ -100,8 +99,8 @@ export class AtomicModule implements Specification<MachineState, MadeCall> {
     return call;
   }
 
-  /** Makes the call while somebody holds the lock that refused it. */
-  private refused(made: MadeCall): Call | null {
+  /** Makes the call again while the lock that refused it is held. */
+  private repeatRefused(made: RecordedCall): Call | null {
     const { m } = this.rig;
     const { busyLock, status } = made.call;
     const before = m.peek(busyLock);
@@ -110,13 +109,13 @@ export class AtomicModule implements Specification<MachineState, MadeCall> {
       busyLock,
       isPriority ? before | HOST_PRIORITY : this.isEntry(made) ? before | ENTRY_LOCK : HELD,
     );
-    const answer = this.ask(made);
+    const answer = this.repeat(made);
     m.poke(busyLock, before);
     return answer;
   }
 
-  /** Entries are in pages, as the locks of the TD are, whose names in a status are their own. */
-  private isEntry({ call }: MadeCall): boolean {
+  /** The lock is an entry's. A TD's locks are in pages as well, but have other operands. */
+  private isEntry({ call }: RecordedCall): boolean {
     return (
       operandOf(call.status) === OPERANDS.RCX && this.rig.m.nameOf(call.busyLock).startsWith('page')
     );
@@ -128,7 +127,7 @@ const isInterrupted = ({ status, interrupted }: Call): boolean =>
   classOf(status) === INTERRUPTED_RESTARTABLE ||
   classOf(status) === INTERRUPTED_RESUMABLE;
 
-/** Everything that software is told. An EPT violation's details are of several looks at the tree. */
+/** Compares all that software sees, without the details of an EPT violation (several reads). */
 function isSameAnswer(a: Call, b: Call): boolean {
   if (a.status !== b.status || a.exitReason !== b.exitReason || a.injectedVe !== b.injectedVe)
     return false;
@@ -138,13 +137,13 @@ function isSameAnswer(a: Call, b: Call): boolean {
   return a.rcx === b.rcx && a.rdx === b.rdx && a.r8 === b.r8 && viewOf(a) === viewOf(b);
 }
 
-/** A refused call tells what the entry was before. */
+/** A refused call returns the entry as it was before. */
 const isTransient = ({ status }: Call): boolean =>
   classOf(status) === OPERAND_BUSY || classOf(status) === OPERAND_BUSY_HOST_PRIORITY;
 
 const viewOf = ({ rcxEntry }: Call): number =>
   rcxEntry === null ? -1 : rcxEntry & ~(ENTRY_LOCK | HOST_PRIORITY);
 
-/** What a call answered, as reports have it. */
+/** The answer of a call, for reports. */
 export const answerOf = ({ status, exitReason, interrupted }: Call): string =>
   exitReason >= 0 ? `TD exit ${exitReason}` : interrupted ? 'interrupted' : describeStatus(status);

@@ -1,27 +1,24 @@
-/** The raw calls that threads of a VMM and guests make, by the names that histories give them. */
+/** The raw calls of VMM threads and guests, by the names of operations in scenarios. */
 import type { Operands } from '../../../spec/tdx/call.ts';
 import type { ModuleRig } from './rig.ts';
 
-/** Some page in shared memory. */
+/** HPA of a page in shared memory. */
 const SOURCE = 0x1000_0000;
 
-/**
- * The function that is called, and with what; on the thread's own LP unless the operands name
- * another.
- */
+/** Returns a function and its operands. The LP is the thread's own, unless the operands name one. */
 export type HostCall = (rig: ModuleRig, gfn: number) => readonly [string, Partial<Operands>];
 
 /** A call with a GPA and a level. */
 const onEntry =
   (name: string, level: number): HostCall =>
   (rig, gfn) => [name, rig.mapping(gfn, level)];
-/** The same with a page in R8. */
+/** A call with a GPA, a level, and a page in R8. */
 const withPage =
   (name: string, level: number, page: (rig: ModuleRig, gfn: number) => number): HostCall =>
   (rig, gfn) => [name, { ...rig.mapping(gfn, level), r8: rig.address(page(rig, gfn)), r9: SOURCE }];
 
 const own = (rig: ModuleRig, gfn: number): number => rig.pageOf(gfn);
-/** The page of the GFN beside it, which may be in use. */
+/** The page of the neighbouring GFN, which may be in use. */
 const others = (rig: ModuleRig, gfn: number): number => rig.pageOf(gfn ^ 1);
 const table = (rig: ModuleRig, gfn: number): number => rig.tablePage(gfn, 1);
 
@@ -49,15 +46,15 @@ export const HOST_CALLS: ReadonlyMap<string, HostCall> = new Map<string, HostCal
   ['finalize', (rig) => ['TDH.MR.FINALIZE', { rcx: rig.mapping(0, 0).rdx }]],
 ]);
 
-/** The operation with which the guest writes to a page. */
+/** The operation that writes to a page in the guest. */
 export const TOUCH = 'touch';
-/** What a guest executes, by operation: the call that the module makes of it, and its level. */
+/** The guest's operations: the function of the module for each, and its level. */
 export const GUEST_CALLS: ReadonlyMap<string, readonly [string, number]> = new Map([
   ['accept', ['TDG.MEM.PAGE.ACCEPT', 0]],
   ['accept-huge', ['TDG.MEM.PAGE.ACCEPT', 1]],
   [TOUCH, ['HW.GUEST.ACCESS', 0]],
 ]);
-/** The operation with which a vCPU leaves the TD. */
+/** The operation that makes a vCPU leave the TD. */
 export const LEAVE = 'leave';
-/** The operation that lets the others go on. */
+/** The operation that yields to the other actors. */
 export const IDLE = 'idle';

@@ -1,6 +1,6 @@
 /**
- * The threads of a history of raw calls: what each operation of a program comes to on the module,
- * call by call. Who watches says how a call is made; here is only which, and in which order.
+ * Runs the programs of a scenario of raw calls: each operation becomes calls of the module. A
+ * `Caller` makes the calls, so that it can record them.
  */
 import { run, type Ending } from '../../../spec/machine/run.ts';
 import type { Steps } from '../../../spec/machine/step.ts';
@@ -12,24 +12,23 @@ import { GUEST_CALLS, IDLE, LEAVE, TOUCH, type HostCall } from './calls.ts';
 import { TDVPRS, type ModuleRig } from './rig.ts';
 
 const ENTER = 'TDH.VP.ENTER';
-/** More than any program takes: nothing here retries. */
+/** No program takes as many steps: nothing retries here. */
 const MAX_STEPS = 5_000;
-/** To no operation of the program do an entry and an exit belong, so that no deviation names them. */
+/** An entry or exit belongs to no operation of the program, so no deviation names it. */
 const BETWEEN = -1;
 
-/** How a thread makes a call, and how a vCPU leaves the TD for an interrupt. */
-export interface Caller {
+/** Makes a thread's call, and a vCPU's exit for an interrupt. */
+interface Caller {
   call(actor: string, name: string, operands: Partial<Operands>): Steps<Call>;
   exit(actor: string, vcpu: number, lp: number): Steps<void>;
 }
 
-/** Runs programs on one rig. */
 export class Threads {
   private readonly rig: ModuleRig;
   private readonly hostCalls: ReadonlyMap<string, HostCall>;
   private readonly caller: Caller;
-  /** LPs that make a call, or are in the guest. */
-  private readonly atWork = new Set<number>();
+  /** LPs on which a call or a guest runs. */
+  private readonly busyLps = new Set<number>();
 
   constructor(rig: ModuleRig, hostCalls: ReadonlyMap<string, HostCall>, caller: Caller) {
     this.rig = rig;
@@ -37,20 +36,20 @@ export class Threads {
     this.caller = caller;
   }
 
-  /** Runs them all, each on an LP of its own. */
+  /** Runs all programs, each on an LP of its own. */
   run(actors: readonly ActorProgram[]): Ending {
     const { m } = this.rig;
-    this.atWork.clear();
-    const places = new Map<ActorRole, number>();
+    this.busyLps.clear();
+    const counts = new Map<ActorRole, number>();
     for (const actor of actors) {
-      const place = places.get(actor.role) ?? 0;
-      places.set(actor.role, place + 1);
-      const name = `${actor.role === 'vcpu' ? 'v' : 'h'}${place}`;
+      const index = counts.get(actor.role) ?? 0;
+      counts.set(actor.role, index + 1);
+      const name = `${actor.role === 'vcpu' ? 'v' : 'h'}${index}`;
       m.spawn(
         name,
         actor.role === 'vcpu'
-          ? this.vcpu(name, actor, place)
-          : this.host(name, actor, hostLp(place)),
+          ? this.vcpu(name, actor, index)
+          : this.host(name, actor, hostLp(index)),
       );
     }
     return run(m, MAX_STEPS);
@@ -58,27 +57,27 @@ export class Threads {
 
   private *host(actor: string, { operations }: ActorProgram, lp: number): Steps<void> {
     const { m } = this.rig;
-    for (const [place, { name, gfn }] of operations.entries()) {
-      m.beginOp(place);
+    for (const [index, { name, gfn }] of operations.entries()) {
+      m.beginOp(index);
       if (name === IDLE) {
         yield* m.relax(0);
         continue;
       }
       const [fn, operands] = (this.hostCalls.get(name) ?? unknown(name))(this.rig, gfn);
       const at = operands.lp ?? lp;
-      if (this.atWork.has(at)) yield* this.awaitLp(at);
-      this.atWork.add(at);
+      if (this.busyLps.has(at)) yield* this.awaitLp(at);
+      this.busyLps.add(at);
       const call = yield* this.caller.call(actor, fn, { ...operands, lp: at });
-      // a thread that gets into the guest has nothing to do there
+      // a host thread that enters the guest has nothing to do there
       if (fn === ENTER && call.status === SUCCESS)
         yield* this.caller.exit(actor, gfn % TDVPRS.length, at);
-      this.atWork.delete(at);
+      this.busyLps.delete(at);
     }
   }
 
-  /** An LP does one thing at a time. */
+  /** Waits until the LP is free. */
   private *awaitLp(lp: number): Steps<void> {
-    while (this.atWork.has(lp)) yield* this.rig.m.waitUntil(0, () => !this.atWork.has(lp));
+    while (this.busyLps.has(lp)) yield* this.rig.m.waitUntil(0, () => !this.busyLps.has(lp));
   }
 
   private *vcpu(actor: string, { operations }: ActorProgram, vcpu: number): Steps<void> {
@@ -97,21 +96,21 @@ export class Threads {
 
   private *leave(actor: string, vcpu: number): Steps<void> {
     yield* this.caller.exit(actor, vcpu, vcpu);
-    this.atWork.delete(vcpu);
+    this.busyLps.delete(vcpu);
   }
 
-  /** Makes the vCPU enter; false when the module refuses. */
+  /** Makes the vCPU enter. Returns false if the module refuses. */
   private *enter(actor: string, vcpu: number): Steps<boolean> {
     const { rig } = this;
-    if (this.atWork.has(vcpu)) yield* this.awaitLp(vcpu);
-    this.atWork.add(vcpu);
+    if (this.busyLps.has(vcpu)) yield* this.awaitLp(vcpu);
+    this.busyLps.add(vcpu);
     const operands = { rcx: rig.address(rig.tdvpr(vcpu)), lp: vcpu };
     const { status } = yield* this.caller.call(actor, ENTER, operands);
-    if (status !== SUCCESS) this.atWork.delete(vcpu);
+    if (status !== SUCCESS) this.busyLps.delete(vcpu);
     return status === SUCCESS;
   }
 
-  /** One instruction of the guest; is it still inside? An interrupt takes it out. */
+  /** Executes one instruction of the guest. Returns whether the vCPU is still inside. */
   private *instruction(
     actor: string,
     operation: string,
@@ -125,7 +124,7 @@ export class Threads {
       const { rcx } = rig.mapping(gfn, level);
       const call = yield* caller.call(actor, name, { rcx, vcpu: rig.tdvpr(vcpu), lp: vcpu });
       if (call.exitReason >= 0) {
-        this.atWork.delete(vcpu);
+        this.busyLps.delete(vcpu);
         return false;
       }
       if (operation === TOUCH && !call.injectedVe) rig.use(pageNumber(rig.tdx, call.rcx));
@@ -137,7 +136,7 @@ export class Threads {
 }
 
 /** The LPs behind those of the vCPUs. */
-export const hostLp = (place: number): number => TDVPRS.length + place;
+const hostLp = (index: number): number => TDVPRS.length + index;
 
 function unknown(operation: string): never {
   throw new Error(`unknown operation "${operation}"`);

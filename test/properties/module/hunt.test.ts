@@ -1,12 +1,12 @@
 /**
- * The hunt for races: what is known of the real module comes out of random calls by itself, the
- * histories of docs/findings.md are judged as they say there, and calls one after the other are all
- * explained.
+ * The hunt for races of the module: random calls lead to all that is known of the real module and
+ * to nothing new, and a hunt of a faulty module meets its fault.
  */
 import { describe, expect, test } from 'vitest';
 import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
-import type { Beginning } from '../../../properties/module/hunt/beginnings.ts';
-import { hunt, Hunter, type Trouble } from '../../../properties/module/hunt/hunt.ts';
+import { hunt } from '../../../properties/module/hunt/hunt.ts';
+import { Hunter, type Anomaly } from '../../../properties/module/hunt/hunter.ts';
+import type { TdStage } from '../../../properties/module/hunt/td-stages.ts';
 import { HELD_EPOCH } from '../../../spec/tdx/call.ts';
 import { memTrack } from '../../../spec/tdx/functions/index.ts';
 import type { InterfaceFunction } from '../../../spec/tdx/module.ts';
@@ -14,48 +14,47 @@ import { SUCCESS } from '../../../spec/tdx/status.ts';
 import { TD } from '../../../spec/tdx/td.ts';
 import { sept } from '../../cli/run.ts';
 
-/** What a history shows; it is decided. */
-function troubleOf(state: Beginning, history: string): Trouble | null {
-  const trouble = new Hunter('1.5', state).judge(parseScenario(history));
-  if (trouble === 'undecided') throw new Error(`${history} is undecided`);
-  return trouble;
+/** The anomaly of a scenario. @throws Error if it is undecided */
+function anomalyOf(stage: TdStage, scenario: string): Anomaly | null {
+  const anomaly = new Hunter('1.5', stage).judge(parseScenario(scenario));
+  if (anomaly === 'undecided') throw new Error(`${scenario} is undecided`);
+  return anomaly;
 }
 
 describe('a hunt on module 1.5', () => {
-  const { findings, histories, undecided } = hunt({ module: '1.5', seed: 1, runs: 12_000 });
-  const known = findings.map((finding) => finding.known);
+  const { causes, scenarios, undecided } = hunt({ module: '1.5', seed: 1, runs: 12_000 });
 
-  test('comes upon both races that were measured on the real module', () => {
-    expect({ histories, undecided }).toEqual({ histories: 12_000, undecided: 0 });
-    expect(known).toContain('F1');
-    expect(
-      findings.find(({ cause }) => cause.startsWith('TDH.MEM.PAGE.REMOVE stops the platform'))
-        ?.states,
-    ).toEqual(['RUNNABLE', 'INITIALIZED']);
+  test('the hunt meets both races that were measured on the real module', () => {
+    expect({ scenarios, undecided }).toEqual({ scenarios: 12_000, undecided: 0 });
+    expect(causes.map(({ finding }) => finding)).toContain('F1');
+    const f2 = causes.find(({ title }) =>
+      title.startsWith('TDH.MEM.PAGE.REMOVE stops the platform'),
+    );
+    expect(f2?.stages).toEqual(['RUNNABLE', 'INITIALIZED']);
   });
 
-  test('comes upon nothing that is not written down', () => {
-    expect(findings.filter((finding) => finding.known === null)).toEqual([]);
+  test('the hunt meets no cause that docs/findings.md does not have', () => {
+    expect(causes.filter(({ finding }) => finding === null)).toEqual([]);
   });
 
-  test('shrinks each to a history that shows it again', () => {
-    for (const { cause, state, states, history, calls } of findings) {
-      const trouble = troubleOf(state, history);
-      expect(cause.startsWith(trouble?.symptom ?? 'nothing')).toBe(true);
-      expect(trouble?.calls).toEqual(calls);
+  test('the shrunk scenario of each cause shows the same symptom and the same calls', () => {
+    for (const { title, stage, stages, scenario, calls } of causes) {
+      const anomaly = anomalyOf(stage, scenario);
+      expect(title.startsWith(anomaly?.symptom ?? 'nothing')).toBe(true);
+      expect(anomaly?.calls).toEqual(calls);
       expect(calls.length).toBeLessThanOrEqual(8);
-      expect(states).toContain(state);
+      expect(stages).toContain(stage);
     }
   });
 
-  test('finds the same again from the same seed', () => {
+  test('two hunts from one seed have the same result', () => {
     const options = { module: '1.5', seed: 9, runs: 2000 } as const;
     expect(hunt(options)).toEqual(hunt(options));
   });
 });
 
-describe('a history', () => {
-  const KNOWN: [Beginning, string, string | null][] = [
+describe('a single scenario', () => {
+  const KNOWN: [TdStage, string, string | null][] = [
     [
       'RUNNABLE',
       'v0: accept 0 | h0: aug 0 | @v0.0.3>1',
@@ -81,14 +80,14 @@ describe('a history', () => {
       'h0: aug 0; remove 0; aug-tdr 0; flush 0; reclaim 0; rdmd 0 | h1: promote 0; sept-remove 0',
       null,
     ],
-    // an interrupt may be pending whenever a call looks for one
+    // an interrupt can be pending at any check
     [
       'INITIALIZED',
       'h0: aug-huge 2; demote 2; demote 2 | h1: sept-rd 2 | @h0.1.12>1 @h0.1.0?1',
       null,
     ],
     ['RUNNABLE', 'h0: aug-huge 2 | v0: accept-huge 2; accept-huge 2 | @v0.0.0?1', null],
-    // refused for TD_EPOCH, VP.ENTER leaves its vCPU associated
+    // VP.ENTER that is refused for TD_EPOCH leaves its vCPU associated
     ['RUNNABLE', 'h0: flush 0; track 0 | v0: idle 0 | @h0.1.5>1', null],
     [
       'BLOCKED',
@@ -102,23 +101,23 @@ describe('a history', () => {
     ],
     ['UNINITIALIZED', 'h0: addcx 0; init 0; vp-create 0 | h1: addcx 0; init 0 | @h0.0.9>1', null],
   ];
-  test.each(KNOWN)('TD %s, %s: %s', (state, history, symptom) => {
-    expect(troubleOf(state, history)?.symptom ?? null).toBe(symptom);
+  test.each(KNOWN)('TD %s, scenario %s: the symptom is %s', (stage, scenario, symptom) => {
+    expect(anomalyOf(stage, scenario)?.symptom ?? null).toBe(symptom);
   });
 });
 
-describe('a module with a mistake', () => {
-  const causes = (wrong: InterfaceFunction, runs: number): string[] =>
-    hunt({ module: '1.0', functions: [wrong], seed: 1, runs }).findings.map(({ cause }) => cause);
+describe('a hunt on a faulty module', () => {
+  const titles = (faulty: InterfaceFunction, runs: number): string[] =>
+    hunt({ module: '1.0', functions: [faulty], seed: 1, runs }).causes.map(({ title }) => title);
 
-  test('that keeps a lock is found out', () => {
+  test('the hunt reports a TRACK that keeps a lock', () => {
     const keeps = { ...memTrack, release: memTrack.release.filter((role) => role !== HELD_EPOCH) };
-    expect(causes(keeps, 1500)).toContain(
-      'a lock is left behind: of an S-EPT entry or TD (TDH.MEM.TRACK)',
+    expect(titles(keeps, 1500)).toContain(
+      'a lock is left behind: S-EPT entry or TD (TDH.MEM.TRACK)',
     );
   });
 
-  test('that changes what it read, without a lock, is found out', () => {
+  test('the hunt reports a TRACK that changes the epoch without a lock', () => {
     const unlocked: InterfaceFunction = {
       ...memTrack,
       *run({ m, memory }, { in: { rcx } }) {
@@ -127,13 +126,13 @@ describe('a module with a mistake', () => {
         return SUCCESS;
       },
     };
-    expect(causes(unlocked, 20_000)).toContain('no order ends in that state (TDH.MEM.TRACK)');
+    expect(titles(unlocked, 20_000)).toContain('no order ends in that state (TDH.MEM.TRACK)');
   });
 });
 
-test('sept hunt prints one object with --json, and ends with 1 when something was found', async () => {
+test('sept hunt --json prints one object, and exits with 1 if it found a cause', async () => {
   const { code, stdout } = await sept('hunt', '--runs', '4000', '--seed', '2', '--json');
-  const found = JSON.parse(stdout) as { findings: unknown[]; histories: number };
+  const found = JSON.parse(stdout) as { findings: unknown[] };
   expect(found).toMatchObject({ histories: 4_000, undecided: 0 });
   expect(found.findings.length).toBeGreaterThan(0);
   expect(code).toBe(1);

@@ -104,7 +104,7 @@ const SCHEMAS = {
   order: orderCell,
 } as const;
 
-export type CellKind = keyof typeof SCHEMAS;
+type CellKind = keyof typeof SCHEMAS;
 export type ConflictCell = v.InferOutput<typeof conflictCell>;
 export type LifecycleCell = v.InferOutput<typeof lifecycleCell>;
 export type StepCell = v.InferOutput<typeof stepCell>;

@@ -156,7 +156,7 @@ export function accept(testbed: Testbed, td: number, gpa: number, level: number)
 }
 
 /** An entry's private pages: its leaf, and the first of the 512 below a table. HPAs in bytes. */
-export interface PrivatePages {
+interface PrivatePages {
   readonly leaf: number;
   readonly children: number;
 }

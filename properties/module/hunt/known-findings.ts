@@ -1,6 +1,6 @@
 /**
- * Which finding of docs/findings.md a symptom is of: by what is wrong, and a function that has to
- * be in it.
+ * The findings of docs/findings.md that a hunt can meet, each recognised by its symptom and by
+ * functions that must be called.
  */
 interface Known {
   readonly finding: string;
@@ -26,7 +26,7 @@ const KNOWN: readonly Known[] = [
     symptom: /PAGE\.PROMOTE answering TDX_EPT_INVALID_PROMOTE_CONDITIONS/,
     functions: [],
   },
-  { finding: 'F6', symptom: /is refused a lock that nobody holds/, functions: BY_PROMOTE },
+  { finding: 'F6', symptom: /is refused a lock that is not held/, functions: BY_PROMOTE },
   { finding: 'F6', symptom: /MEM\..* answering/, functions: [...BY_PROMOTE, /SEPT\.ADD/] },
   { finding: 'F10', symptom: /answering TD exit 48/, functions: [/PAGE\.AUG/] },
   { finding: 'F10', symptom: /MEM\.TRACK answering TDX_PREVIOUS_TLB_EPOCH_BUSY/, functions: [] },
@@ -34,15 +34,13 @@ const KNOWN: readonly Known[] = [
   { finding: 'F12', symptom: /VP\.ENTER answering TDX_VCPU_ASSOCIATED/, functions: [] },
 ];
 
-/** Every finding that a hunt tells from others. */
-export const FINDINGS_OF_HUNTS: readonly string[] = [
-  ...new Set(KNOWN.map(({ finding }) => finding)),
-];
+/** The id of every finding that a hunt recognises. */
+export const KNOWN_FINDINGS: readonly string[] = [...new Set(KNOWN.map(({ finding }) => finding))];
 
-/** The finding's id, or null for something new. */
-export function knownCause(symptom: string, functions: readonly string[]): string | null {
-  const isOf = (known: Known): boolean =>
+/** Returns the id of the finding, or null for a new one. */
+export function knownFinding(symptom: string, functions: readonly string[]): string | null {
+  const fits = (known: Known): boolean =>
     known.symptom.test(symptom) &&
     known.functions.every((wanted) => functions.some((name) => wanted.test(name)));
-  return KNOWN.find(isOf)?.finding ?? null;
+  return KNOWN.find(fits)?.finding ?? null;
 }

@@ -1,11 +1,11 @@
 /**
- * The states of a TD in which histories begin: every stage of its life in which calls of its life
- * cycle can meet, with as little left to be done as makes a short history matter (one page, one
- * package, one vCPU).
+ * The stages of a TD's life in which scenarios begin: every stage in which life-cycle calls can
+ * overlap. Each is one page, one package or one vCPU short of the next, so that a short scenario
+ * reaches it.
  *
  * The platform has two packages and caches of two parts, so that CACHE.WB can be interrupted; an
- * HKID that is free; and pages of which somebody may make another TD. Two vCPUs are initialised,
- * two only have their pages, one lacks the last of them; three may be initialised.
+ * HKID that is free; and pages for another TD. Two vCPUs are initialised, two only have their
+ * pages, one lacks the last page; the TD allows three initialised ones.
  */
 import { initOperands, TDVPR_PAGES } from '../../../impl/vm/build-td.ts';
 import type { Operands } from '../../../spec/tdx/call.ts';
@@ -14,8 +14,8 @@ import { MIN_TDCX, TD } from '../../../spec/tdx/td.ts';
 import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
 import { ModuleRig, ROOT_LEVEL, TDR, TDVPRS } from '../rig/rig.ts';
 
-/** The TD, by OP_STATE as long as it has keys, else by life-cycle state. */
-export const BEGINNINGS = [
+/** OP_STATE of a TD that has keys, else its life-cycle state. */
+export const TD_STAGES = [
   'RUNNABLE',
   'INITIALIZED',
   'UNINITIALIZED',
@@ -23,34 +23,34 @@ export const BEGINNINGS = [
   'BLOCKED',
   'TEARDOWN',
 ] as const;
-export type Beginning = (typeof BEGINNINGS)[number];
+export type TdStage = (typeof TD_STAGES)[number];
 
 const PACKAGES = 2;
-/** vCPUs that are not initialised. The last of them lacks a page. */
+/** Number of vCPUs that are not initialised. The last of them lacks a page. */
 const UNFINISHED = 3;
 const MAX_VCPUS = 3;
-/** Behind the pages of the unfinished vCPUs: free ones, of which a TD or a part of one can be made. */
+/** Number of free pages behind those of the unfinished vCPUs: for another TD, or a part of one. */
 const FREE_PAGES = 4;
 
 /** TDVPR of a vCPU that is not initialised. */
 export const unfinishedVcpu = (rig: ModuleRig, i: number): number =>
   rig.extraPage((i % UNFINISHED) * TDVPR_PAGES);
-/** TDVPR of the one that lacks a page, and that page. */
+/** TDVPR of the vCPU that lacks a page, and that page. */
 export const lackingVcpu = (rig: ModuleRig): number => unfinishedVcpu(rig, UNFINISHED - 1);
 export const missingPage = (rig: ModuleRig): number => lackingVcpu(rig) + TDVPR_PAGES - 1;
 /** The last page of the TD's TDCS, which is free in UNINITIALIZED. */
 export const LAST_TDCX = TDR + MIN_TDCX;
-/** A page that is nobody's at first. */
+/** A page that is free at first. */
 export const freePage = (rig: ModuleRig, i: number): number =>
   rig.extraPage(UNFINISHED * TDVPR_PAGES + (i % FREE_PAGES));
-/** An HKID that is nobody's at first. */
+/** An HKID that is free at first. */
 export const freeHkid = (rig: ModuleRig): number => rig.tdx.keys.first + 2;
-/** How the TD is initialised. */
+/** The parameters of TDH.MNG.INIT. */
 export const tdParams = (): Pick<Operands, 'rdx' | 'tdParams'> =>
   initOperands({ maxVcpus: MAX_VCPUS });
 
-/** What has been done to the TD when it has come to a state, after what was done before. */
-const STAGES: readonly (readonly [Beginning, (rig: ModuleRig, tdr: number) => void])[] = [
+/** The calls that lead from one stage to the next, in the order of the stages. */
+const TRANSITIONS: readonly (readonly [TdStage, (rig: ModuleRig, tdr: number) => void])[] = [
   [
     'HKID_ASSIGNED',
     (rig, tdr) => {
@@ -112,13 +112,10 @@ function createVcpu(rig: ModuleRig, tdvpr: number, pages: number): void {
     rig.must('TDH.VP.ADDCX', { rcx: rig.address(tdvpr + i), rdx: rig.address(tdvpr) });
 }
 
-/**
- * A world in which the TD has come so far; with other functions than the module's, if any are
- * given.
- */
-export function begin(
+/** A rig with a TD in that stage. `functions` replace the module's functions of the same names. */
+export function rigAtStage(
   module: ModuleVersion,
-  beginning: Beginning,
+  stage: TdStage,
   functions: readonly InterfaceFunction[] = [],
 ): ModuleRig {
   const world = new ModuleRig({
@@ -127,9 +124,9 @@ export function begin(
     extraPages: UNFINISHED * TDVPR_PAGES + FREE_PAGES,
     platform: { packages: PACKAGES, cacheSubBlocks: 2, privateHkids: [32, 34] },
   });
-  for (const [name, advance] of STAGES) {
+  for (const [name, advance] of TRANSITIONS) {
     advance(world, world.address(TDR));
-    if (name === beginning) break;
+    if (name === stage) break;
   }
   return world;
 }

@@ -1,7 +1,7 @@
 /**
- * What a run leaves that software can tell: TDs and vCPUs, keys, the trees, the pages in use. As a
- * list of numbers, which is as long as the trees are; without locks, requests for priority, and
- * what is in pages that nobody owns.
+ * The state of a rig that software can observe: TDs and vCPUs, keys, the trees, the pages in use. A
+ * list of numbers, whose length depends on the trees. Lock bits, host priority and the contents of
+ * pages without an owner are left out.
  */
 import { ENTRY_LOCK, HOST_PRIORITY, isTable, pageOf } from '../../../spec/tdx/entry.ts';
 import { NDA, Pamt, SIZES, TDR, TDVPR } from '../../../spec/tdx/pamt.ts';
@@ -23,8 +23,8 @@ const TD_WORDS = [
 ] as const;
 const VP_WORDS = [VP.STATE, VP.ASSOC_LPID, VP.NUM_PAGES, VP.VCPU_INDEX] as const;
 
-/** The state that the rig is in now. */
-export function stateOf(rig: ModuleRig): number[] {
+/** The current state of the rig. */
+export function visibleState(rig: ModuleRig): number[] {
   const {
     m,
     memory,
@@ -52,7 +52,7 @@ export function stateOf(rig: ModuleRig): number[] {
 function tdState({ m, memory, tdx: { geometry } }: ModuleRig, tdr: number, state: number[]): void {
   const field = (word: number): number => m.peek(memory.word(tdr, word));
   for (const word of TD_WORDS) state.push(field(word));
-  // nobody walks the tree of a TD without keys, and its tables may be somebody else's
+  // no call walks the tree of a TD without keys, and its tables may belong to another TD
   if (field(TD.LIFECYCLE) !== KEYS_CONFIGURED || field(TD.NUM_TDCX) < MIN_TDCX) return;
   const descend = (table: number, level: number): void => {
     for (let i = 0; i < geometry.fanout; i++) {
@@ -64,6 +64,5 @@ function tdState({ m, memory, tdx: { geometry } }: ModuleRig, tdr: number, state
   descend(field(TD.SEPT_ROOT), field(TD.ROOT_LEVEL));
 }
 
-/** Are two states the same? */
 export const isSame = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((value, i) => value === b[i]);

@@ -1,0 +1,90 @@
+/**
+ * Runs a scenario of raw calls step by step, and judges the recorded history by the atomic module:
+ * a halt, a lock that is left behind, a refusal without a holder, a history that no order
+ * explains.
+ */
+import type { InterfaceFunction } from '../../../spec/tdx/module.ts';
+import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
+import type { Scenario } from '../../checker/scenarios/scenario.ts';
+import { check } from '../../linearizability/check.ts';
+import type { Limits } from '../../linearizability/specification.ts';
+import { EXIT, HistoryRecorder, type RecordedCall, type RecordedHistory } from './recorder.ts';
+import { answerOf, AtomicModule } from './specification.ts';
+import type { TdStage } from './td-stages.ts';
+
+/** What is wrong with a history. */
+export interface Anomaly {
+  /** The effect, without its cause: a shrunk scenario must show the same symptom. */
+  readonly symptom: string;
+  /** Every call of the history with its answer, in the order in which the calls began. */
+  readonly calls: readonly string[];
+  /** The functions that were called, each once, without those of a vCPU's entry and exit. */
+  readonly functions: readonly string[];
+}
+
+export const UNDECIDED = 'undecided';
+/** A history has few calls on a tiny TD: one that takes longer counts as undecided. */
+const LIMITS: Limits = { steps: 200_000, memory: 50_000 };
+/** Every vCPU enters and leaves, in histories with and without an anomaly. */
+const ENTRY_AND_EXIT: ReadonlySet<string> = new Set(['TDH.VP.ENTER', EXIT]);
+
+/** Judges scenarios that begin in one stage of a TD's life. */
+export class Hunter {
+  private readonly recorder: HistoryRecorder;
+
+  constructor(module: ModuleVersion, stage: TdStage, functions: readonly InterfaceFunction[] = []) {
+    this.recorder = new HistoryRecorder(module, stage, functions);
+  }
+
+  /** Runs a scenario. Returns its anomaly, null if it has none, or `undecided`. */
+  judge(scenario: Scenario): Anomaly | typeof UNDECIDED | null {
+    const history = this.recorder.record(scenario);
+    const symptom = this.symptomOf(history);
+    if (symptom === null || symptom === UNDECIDED) return symptom;
+    const { calls } = history;
+    return {
+      symptom,
+      calls: calls
+        .toSorted((a, b) => a.invoked - b.invoked)
+        .map(({ actor, name, call }) => `${actor}: ${name} ${answerOf(call)}`),
+      functions: [...new Set(calls.map(({ name }) => name))]
+        .filter((name) => !ENTRY_AND_EXIT.has(name))
+        .toSorted(),
+    };
+  }
+
+  private symptomOf({ calls, halted, leaked, end }: RecordedHistory): string | null {
+    if (halted !== null) return `${halted.name} stops the platform`;
+    if (leaked.length > 0) return `a lock is left behind: ${kindOfLock(leaked[0] ?? '')}`;
+    const refused = calls.find(({ isRefusedWithoutHolder }) => isRefusedWithoutHolder);
+    if (refused !== undefined) return `${refused.name} is refused a lock that is not held`;
+    if (!overlaps(calls)) return null;
+    const { rig } = this.recorder;
+    rig.m.reset();
+    const atomic = new AtomicModule(rig, end);
+    try {
+      const outcome = check(atomic, calls, LIMITS);
+      if (outcome.verdict === 'explained') return null;
+      if (outcome.verdict === 'unknown') return UNDECIDED;
+      return unexplained(outcome.failure.op);
+    } finally {
+      atomic.close();
+    }
+  }
+}
+
+/**
+ * Two calls overlap. `calls` are in the order in which they returned. A history without overlap is
+ * not judged: the atomic module would be compared with itself.
+ */
+const overlaps = (calls: readonly RecordedCall[]): boolean =>
+  calls.some(({ invoked }, i) => i > 0 && invoked < (calls[i - 1]?.returned ?? 0));
+
+const unexplained = (call: RecordedCall | null): string =>
+  call === null
+    ? 'no order ends in that state'
+    : `no order explains ${call.name} answering ${answerOf(call.call)}`;
+
+/** `page 36 word 0` is an entry, `PAMT_4K[36].lock` a lock of the PAMT; the number is irrelevant. */
+const kindOfLock = (name: string): string =>
+  name.startsWith('page') ? 'S-EPT entry or TD' : name.replace(/\[.*/, '');
