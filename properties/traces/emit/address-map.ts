@@ -1,7 +1,7 @@
 /**
- * Where things of a model would be on a real machine. A model's tables have a few entries and its
- * VM a few pages; each index of a GFN becomes an index of nine bits, so that an entry spans at each
- * level what it spans in hardware.
+ * Addresses on a real machine for the pages, tables and structures of a model. A model's tables
+ * have few entries. Each index of a GFN becomes an index of nine bits, so that an entry spans as
+ * much at each level as it does in hardware.
  */
 import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 import { pageNumberOf, type PageRef } from '../../../spec/machine/pages.ts';
@@ -10,17 +10,14 @@ import { pageNumberOf, type PageRef } from '../../../spec/machine/pages.ts';
 const INDEX_BITS = 9;
 const ENTRIES = 2 ** INDEX_BITS;
 const ENTRY_BYTES = 8;
-/**
- * Virtual addresses of physical memory begin here, and structures of a model are put from these
- * addresses on.
- */
+/** Base of the direct map, and bases of the structures of a model. */
 const DIRECT_MAP = 0xffff_8880_0000_0000n;
 const FIRST_FRAME = 0x10_0000;
 const STRUCT_VM = 0xffff_8881_0000_0000n;
 const STRUCT_VCPU = 0xffff_8881_0010_0000n;
 const STRUCT_TABLE = 0xffff_8881_0020_0000n;
 const STRUCT_BYTES = 0x1000n;
-/** Where a struct kvm_mmu_page of 7.3 has it. */
+/** Offset of the rcu_head in struct kvm_mmu_page of 7.3. */
 const RCU_HEAD = 0xa8n;
 
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
@@ -28,30 +25,28 @@ const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 export class AddressMap {
   private readonly indexBits: number;
 
-  /** `indexBits` of the model's tables. */
+  /** @param indexBits Bits of an index of the model's tables. */
   constructor(indexBits: number) {
     this.indexBits = indexBits;
   }
 
-  /** A GFN, or the end of a range of GFNs. */
+  /** GFN for a model's GFN, or for the end of a range of them. */
   gfn(modelled: number): number {
-    let [rest, at, place] = [modelled, 0, 1];
-    for (
-      const fanout = 2 ** this.indexBits;
-      rest > 0;
-      rest = Math.floor(rest / fanout), place *= ENTRIES
-    ) {
-      at += (rest % fanout) * place;
+    const fanout = 2 ** this.indexBits;
+    let [gfn, weight] = [0, 1];
+    for (let rest = modelled; rest > 0; rest = Math.floor(rest / fanout)) {
+      gfn += (rest % fanout) * weight;
+      weight *= ENTRIES;
     }
-    return at;
+    return gfn;
   }
 
-  /** How the level of a model, whose lowest is 0, is called by KVM. */
+  /** KVM's number of a model's level, whose lowest is 0. */
   level(modelled: number): number {
     return modelled + 1;
   }
 
-  /** Frame of a page of the guest: those of a large page are one range. */
+  /** Frame of a page of the guest. The frames of a large page are contiguous. */
   frame(page: number): number {
     const fanout = 2 ** this.indexBits;
     return FIRST_FRAME + Math.floor(page / fanout) * ENTRIES + (page % fanout);
@@ -62,7 +57,7 @@ export class AddressMap {
     return this.frame(pageNumberOf(table));
   }
 
-  /** Virtual address of a table's memory, of its entry when `index` is given. */
+  /** Virtual address of an entry of a table. */
   table(table: PageRef, index = 0): string {
     return hex(DIRECT_MAP + BigInt(this.frameOfTable(table) * PAGE_BYTES + index * ENTRY_BYTES));
   }
@@ -77,15 +72,15 @@ export class AddressMap {
     return hex(STRUCT_TABLE + BigInt(pageNumberOf(table)) * STRUCT_BYTES);
   }
 
-  /** Address of its head for RCU, in that structure. */
+  /** Address of the rcu_head in that structure. */
   head(table: PageRef): string {
     return hex(STRUCT_TABLE + BigInt(pageNumberOf(table)) * STRUCT_BYTES + RCU_HEAD);
   }
 
-  /** Address of struct kvm, where mmu_lock is. */
+  /** Address of struct kvm, which is that of mmu_lock. */
   readonly vm: string = hex(STRUCT_VM);
 
-  /** The struct tdx_td, which lies in KVM's own structure, as probes print it. */
+  /** Argument `td` of probes: the struct tdx_td inside KVM's structure of the VM. */
   readonly td: string = `td=${hex(STRUCT_VM + 0xb000n)}`;
 
   /** Address of a struct kvm_vcpu. */

@@ -1,4 +1,4 @@
-/** Writes down the calls that KVM makes of the TDX module, as probes of its wrappers tell of them. */
+/** Emits the calls of the TDX module, as probes of KVM's wrappers show them. */
 import type { Vm } from '../../../impl/vm/vm.ts';
 import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 import type { Call } from '../../../spec/tdx/call.ts';
@@ -7,19 +7,18 @@ import { CALL_NAMES } from '../reader/event-table.ts';
 import type { AddressMap } from './address-map.ts';
 import type { TraceLog } from './log.ts';
 
-/** Of struct page, in an array that begins here. */
+/** Base of the array of struct page, and the size of one in bytes. */
 const VMEMMAP = 0xffff_ea00_0000_0000n;
 const STRUCT_PAGE = 64n;
 
-/**
- * Functions whose RCX is a GPA with a level; whose R8 is a page that is mapped, which is named by
- * its frame; a table.
- */
+/** Functions whose RCX is a GPA with a level. */
 const ABOUT_ENTRY = /^TDH\.MEM\.(SEPT|PAGE|RANGE)\./;
+/** Functions whose R8 is a page to map, which the event names by its frame. */
 const MAPS_PAGE: ReadonlySet<string> = new Set(['TDH.MEM.PAGE.ADD', 'TDH.MEM.PAGE.AUG']);
-const GIVES_TABLE: ReadonlySet<string> = new Set(['TDH.MEM.SEPT.ADD', 'TDH.MEM.PAGE.DEMOTE']);
+/** Functions whose R8 is a table to add, which the event names by its struct page. */
+const ADDS_TABLE: ReadonlySet<string> = new Set(['TDH.MEM.SEPT.ADD', 'TDH.MEM.PAGE.DEMOTE']);
 
-/** KVM's wrapper of a function, or null where none is probed. */
+/** Returns KVM's wrapper of a function, or null if it has no probe. */
 export function wrapperOf(name: string): string | null {
   const wrapper = name.toLowerCase().replaceAll('.', '_');
   return CALL_NAMES.find((known) => known === wrapper) ?? null;
@@ -65,7 +64,7 @@ export class CallWriter {
     if (!ABOUT_ENTRY.test(name)) return addresses.td;
     const page = MAPS_PAGE.has(name)
       ? ` ${this.frame(this.pageNumber(r8))}`
-      : GIVES_TABLE.has(name)
+      : ADDS_TABLE.has(name)
         ? ` page=${this.page(this.pageNumber(r8))}`
         : '';
     const source =
@@ -77,7 +76,8 @@ export class CallWriter {
 
   private entry(gfn: number, level: number): string {
     const { addresses } = this;
-    return `${addresses.td} gpa=0x${(addresses.gfn(gfn) * PAGE_BYTES).toString(16)} level=${addresses.level(level)}`;
+    const gpa = addresses.gfn(gfn) * PAGE_BYTES;
+    return `${addresses.td} gpa=0x${gpa.toString(16)} level=${addresses.level(level)}`;
   }
 
   private frame(page: number): string {
@@ -97,7 +97,7 @@ export class CallWriter {
     return `0x${(VMEMMAP + frame * STRUCT_PAGE).toString(16)}`;
   }
 
-  /** A call that succeeded before the scenario began. */
+  /** Emits a call that succeeded before the scenario began. */
   past(name: string, operands: string): void {
     const wrapper = wrapperOf(name);
     if (wrapper === null) return;
@@ -105,7 +105,7 @@ export class CallWriter {
     this.ended(wrapper, 0n);
   }
 
-  /** A table or a page that was added before the scenario began. */
+  /** Emits the call that added a table or a page before the scenario began. */
   added(isTable: boolean, gfn: number, level: number, page: number): void {
     const given = isTable
       ? `page=${this.page(page)}`
@@ -117,5 +117,5 @@ export class CallWriter {
   }
 }
 
-/** It ends when the vCPU comes out of the TD. */
+/** Not emitted here, since it ends when the vCPU leaves the TD. */
 const ENTERS = 'TDH.VP.ENTER';

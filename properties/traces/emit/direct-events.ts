@@ -1,4 +1,4 @@
-/** Writes down what an ordinary VM tells by itself: locks, flushes, invalidations, guests, tables. */
+/** Emits what listeners of an ordinary VM report: locks, flushes, invalidations, guests, tables. */
 import type { Vm } from '../../../impl/vm/vm.ts';
 import type { Slot } from '../../../spec/kvm/memslots.ts';
 import type { EventName } from '../reader/event-table.ts';
@@ -11,10 +11,7 @@ import { Tasks } from './tasks.ts';
 
 export const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 
-/**
- * What the writer of functions stands on: events, the values that they carry, and all that is told
- * by listeners.
- */
+/** Base of the writer of functions: events, their values, and all that listeners report. */
 export class DirectEvents {
   protected vm!: Vm;
   protected log!: TraceLog;
@@ -22,7 +19,7 @@ export class DirectEvents {
   protected tasks!: Tasks;
   protected tables!: TableWriter;
 
-  /** Subscribes to what the VM tells besides. */
+  /** Subscribes to the listeners of the VM. */
   attach(vm: Vm, log: TraceLog, addresses: AddressMap): void {
     const { kvm, m } = vm;
     Object.assign(this, { vm, log, addresses, tasks: new Tasks(m) });
@@ -42,7 +39,7 @@ export class DirectEvents {
         this.event('inv_add', 'kvm_mmu_invalidate_range_add', this.range(gfn, pages)),
       extended: (gfn, pages) =>
         this.event('inv_add', 'kvm_mmu_invalidate_range_add', this.range(gfn, pages)),
-      // the function tells how things are when it begins
+      // the probe is at the function's entry, and fetches the values before the change
       ended: () =>
         this.event(
           'inv_end',
@@ -75,7 +72,7 @@ export class DirectEvents {
       : `kvm_mmu_notifier_invalidate_range_${mine.notifier}`;
   }
 
-  /** All that the tables reach is as far as a range is told. */
+  /** Values of a range of GFNs, which is cut off at the end of what the tables can map. */
   protected range(gfn: number, pages: number): string {
     const {
       addresses,

@@ -1,6 +1,9 @@
 /**
- * Writes down in which functions of KVM the run of an ordinary VM is, and with what they were
- * called.
+ * Emits calls of KVM's functions in the run of an ordinary VM, with their arguments.
+ *
+ * One value is emitted that the recordings' probes do not fetch: the address space of the slot that
+ * a range belongs to (range->slot->as_id, slot->as_id). Without it, a range for which no root was
+ * walked may belong to SMM.
  */
 import { slotsAt } from '../../../impl/tdp-mmu/notifiers.ts';
 import type { ZapOptions } from '../../../impl/tdp-mmu/tdp-mmu.ts';
@@ -21,12 +24,7 @@ import type { PageRef } from '../../../spec/machine/pages.ts';
 import { DirectEvents, hex } from './direct-events.ts';
 import type { FunctionListener } from './functions.ts';
 
-/*
- * One value is told that the recordings' probes do not fetch: the address space of the slot that a range is of
- * (range->slot->as_id, slot->as_id). Without it a range that no root was walked for may be SMM's.
- */
-
-/** What 7.3 calls the answers to a fault. */
+/** Numbers of the results of a fault in 7.3: enum RET_PF_*. */
 const RET_PF: Readonly<Record<FaultAnswer, number>> = {
   [RET_CONTINUE]: 0,
   [RET_RETRY]: 1,
@@ -37,16 +35,19 @@ const RET_PF: Readonly<Record<FaultAnswer, number>> = {
 };
 /** KVM_PFN_NOSLOT. */
 const NO_SLOT = 1n << 63n;
-/** Leaves from this level on lose W when logging begins; those below lose D. */
+/** Leaves from this level on lose W when dirty logging begins; lower ones lose D. */
 const LARGE_LEVEL = 2;
 
 const bit = (value: boolean): number => (value ? 1 : 0);
 
-/** Made before the VM is, since the VM's policy is to tell it: see {@link probed}. */
+/** Created before the VM, whose policy reports to it: see {@link probed}. */
 export class DirectWriter extends DirectEvents implements FunctionListener {
   private fault({ index }: KvmVcpu, { gfn, root }: Fault): string {
     const { addresses } = this;
-    return `vcpu=${addresses.vcpu(index)} kvm=${addresses.vm} root=${addresses.physical(root)} gfn=${hex(addresses.gfn(gfn))}`;
+    return (
+      `vcpu=${addresses.vcpu(index)} kvm=${addresses.vm} ` +
+      `root=${addresses.physical(root)} gfn=${hex(addresses.gfn(gfn))}`
+    );
   }
 
   fastFault(vcpu: KvmVcpu, fault: Fault): void {
@@ -131,7 +132,8 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
     this.event(
       'zap_leafs',
       'tdp_mmu_zap_leafs',
-      `${this.root(root)} ${this.range(gfn, end - gfn)} can_yield=${bit(mayYield)} flush=${bit(flush)}`,
+      `${this.root(root)} ${this.range(gfn, end - gfn)} ` +
+        `can_yield=${bit(mayYield)} flush=${bit(flush)}`,
     );
   }
 
@@ -243,7 +245,8 @@ export class DirectWriter extends DirectEvents implements FunctionListener {
     this.event(
       'nxzap',
       'kvm_tdp_mmu_zap_possible_nx_huge_page',
-      `sp=${this.addresses.sp(table)} spt=${this.addresses.table(table)} ptep=${ptep} gfn=${hex(this.addresses.gfn(gfn))}`,
+      `sp=${this.addresses.sp(table)} spt=${this.addresses.table(table)} ` +
+        `ptep=${ptep} gfn=${hex(this.addresses.gfn(gfn))}`,
     );
   }
 

@@ -1,7 +1,4 @@
-/**
- * A run of a policy, as a trace of the kernel that it is a model of: what the events of
- * docs/capture.md would have told.
- */
+/** Emits the run of a policy as a trace of a kernel, with the events of docs/capture.md. */
 import type { Vm, VmKind } from '../../../impl/vm/vm.ts';
 import type { Violation } from '../../../spec/machine/rule.ts';
 import { Engine, type EngineOptions } from '../../checker/engine.ts';
@@ -17,22 +14,22 @@ import { writeSecure } from './secure.ts';
 export interface Emission {
   /** Lines of ftrace text, without newlines. */
   readonly lines: readonly string[];
-  /** What the monitors say of the same run; it ends with the step that breaks a rule. */
+  /** The monitors' violation in the same run, which ends with the step that breaks the rule. */
   readonly violation: Violation | null;
 }
 
-/** What has to be known of a model before its events can be understood. */
+/** Comments that declare how the model differs from a real kernel. */
 const declarations = (kind: VmKind, { kvm: { tables } }: Vm): string[] => [
   `${DECLARATIONS.probes} ${EMITTED_EVENTS[kind].join(' ')}`,
   `${DECLARATIONS.entries} ${tables.fanout}`,
-  // a grace period waits for read sections only, not for who holds a lock
+  // a grace period of the model waits for read sections only, not for holders of a lock
   `${DECLARATIONS.preemption} rt`,
 ];
 
-/** Subscribes to what the events tell of. */
+/** Subscribes a log to a VM. */
 export type Writer = (vm: Vm, log: TraceLog, addresses: AddressMap) => void;
 
-/** Runs scenarios and writes them down; its VMs are built once. */
+/** Runs scenarios and emits their traces. It builds its VMs once. */
 export class Emitter {
   private readonly options: EngineOptions;
   private readonly byKind = new Map<VmKind, { readonly engine: Engine; readonly log: TraceLog }>();

@@ -1,9 +1,9 @@
-/** The events by which the run of a VM is told, by its kind. */
+/** Events that are emitted for a run, by the kind of VM. */
 import type { VmKind } from '../../../impl/vm/vm.ts';
 import { TDX_EVENTS, type EventName } from '../reader/event-table.ts';
 
-/** All but the hook that tables had of their own before 7.2. */
-const OF_TDS: readonly EventName[] = [
+/** Without the separate hook for tables, which kernels before 7.2 have. */
+const TD_EVENTS: readonly EventName[] = [
   ...TDX_EVENTS.filter((name) => !name.startsWith('tdx_sept_link')),
   'chg',
   'init_sp',
@@ -21,8 +21,8 @@ const OF_TDS: readonly EventName[] = [
 ];
 
 export const EMITTED_EVENTS: Readonly<Record<VmKind, readonly EventName[]>> = {
-  td: OF_TDS,
-  'new-td': OF_TDS,
+  td: TD_EVENTS,
+  'new-td': TD_EVENTS,
   vm: [
     'vm_init',
     'vm_uninit',

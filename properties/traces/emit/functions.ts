@@ -1,6 +1,6 @@
 /**
- * The functions of a policy that a kernel would have probes on: who calls one is told of, and when
- * it returns. As with a probe, nothing of the policy is changed: it takes the same steps.
+ * Probes on the functions of a policy: each call, and each return, is reported to a listener. As
+ * with a kernel's probes, the policy takes the same steps as without them.
  */
 import type { TdpMmu, ZapOptions } from '../../../impl/tdp-mmu/tdp-mmu.ts';
 import type { Fault, FaultAnswer, KvmVcpu } from '../../../spec/kvm/kvm.ts';
@@ -9,7 +9,7 @@ import { kindOfSpte, pageOfSpte, TABLE } from '../../../spec/kvm/spte.ts';
 import type { PageRef } from '../../../spec/machine/pages.ts';
 import type { Steps } from '../../../spec/machine/step.ts';
 
-/** What is told, in the current step of whoever calls. */
+/** Called in the caller's current step. */
 export interface FunctionListener {
   fastFault(vcpu: KvmVcpu, fault: Fault): void;
   fastFaultEnded(answer: FaultAnswer): void;
@@ -29,7 +29,7 @@ export interface FunctionListener {
   unmapRange(slot: Slot, gfn: number, pages: number): void;
   unmapRangeEnded(flush: boolean): void;
   notifierStarts(hva: number, pages: number): void;
-  /** The host has its pages: what follows is the notifier's second half. */
+  /** The host has reclaimed its pages, and the notifier's second half begins. */
   notifierEnds(hva: number, pages: number): void;
   notifierEnded(): void;
   age(hva: number, pages: number): void;
@@ -43,16 +43,13 @@ export interface FunctionListener {
   recoverTable(table: PageRef): void;
   link(parent: PageRef, index: number, table: PageRef): void;
   destroy(): void;
-  /**
-   * The function that the task is in now changes entries as those do that hold mmu_lock for read,
-   * or for write.
-   */
+  /** The task enters a function that changes entries in the mode of mmu_lock that it assumes. */
   changes(shared: boolean): void;
-  /** It is not in that function any more. */
+  /** The task leaves that function. */
   changed(): void;
 }
 
-/** Steps, and what is told before and after them. */
+/** Runs `steps` between two calls of the listener. */
 function* around<Result>(
   begin: () => void,
   steps: Steps<Result>,
@@ -66,7 +63,7 @@ function* around<Result>(
 
 const nothing = (): void => {};
 
-/** `mmu`, whose functions tell `to`. */
+/** Returns `mmu` with functions that report to `to`. */
 export function probed(mmu: TdpMmu, to: FunctionListener): TdpMmu {
   return {
     ...mmu,
@@ -80,7 +77,7 @@ export function probed(mmu: TdpMmu, to: FunctionListener): TdpMmu {
 
 type Probed = Partial<TdpMmu> & ThisType<TdpMmu>;
 
-/** Where a fault's root has no page of its own, the shadow MMU handles it. */
+/** Skips faults whose root has no page, which the shadow MMU handles. */
 const faults = (mmu: TdpMmu, to: FunctionListener): Probed => ({
   fastPageFault(kvm, vcpu, fault) {
     const steps = mmu.fastPageFault.call(this, kvm, vcpu, fault);
@@ -200,7 +197,7 @@ const slots = (mmu: TdpMmu, to: FunctionListener): Probed => ({
   },
 });
 
-/** What a change is told with: in which mode it thinks that mmu_lock is held. */
+/** Reports the mode in which a change assumes that mmu_lock is held. */
 const changes = (mmu: TdpMmu, to: FunctionListener): Probed => {
   const inMode = <Result>(shared: boolean, steps: Steps<Result>): Steps<Result> =>
     around(

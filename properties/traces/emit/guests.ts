@@ -1,4 +1,4 @@
-/** Writes down when the vCPUs of an ordinary VM are in the guest, and when they flush their TLBs. */
+/** Emits entries, exits and TLB flushes of the vCPUs of an ordinary VM. */
 import type { Kvm } from '../../../spec/kvm/kvm.ts';
 import type { AddressMap } from './address-map.ts';
 import type { TraceLog } from './log.ts';
@@ -8,7 +8,7 @@ export function writeGuests(
   log: TraceLog,
   addresses: AddressMap,
 ): void {
-  /** Those that are in the guest: one that finds a request on its way does not get there. */
+  /** vCPUs in the guest. A vCPU that finds a request while entering does not get there. */
   const inside = new Set<number>();
   m.clearOnReset(inside);
   listeners.push({

@@ -1,11 +1,11 @@
-/** Writes down who gets mmu_lock and lets it go. */
+/** Emits acquisitions and releases of mmu_lock. */
 import type { Machine } from '../../../spec/machine/machine.ts';
 import type { RwLock } from '../../../spec/machine/rwlock.ts';
 import type { TraceLog } from './log.ts';
 
 /**
- * `address` is that of the lock, which is that of its struct kvm; `caller` names the function that
- * gets it.
+ * Subscribes to a lock. `address` is that of the lock and of its struct kvm; `caller` names the
+ * function that acquires it.
  */
 export function writeLock(
   lock: RwLock,

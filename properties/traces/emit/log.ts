@@ -1,13 +1,7 @@
-/**
- * Writes down a run of ours as ftrace would write down a kernel's: a line an event, in the order of
- * the run's steps.
- */
+/** Lines of a run's trace in ftrace's text form: one per event, in the order of the run's steps. */
 import type { Machine, Recorder } from '../../../spec/machine/machine.ts';
 
-/**
- * Process ids: those of a scenario's actors, and of who makes the VM before them and destroys it
- * afterwards.
- */
+/** Process ids of the scenario's actors, and of the owner that creates and destroys the VM. */
 const FIRST_PID = 1000;
 const OWNER_PID = 900;
 const NAME_COLUMNS = 16;
@@ -15,8 +9,8 @@ const PID_COLUMNS = 7;
 const STEP_COLUMNS = 12;
 
 /**
- * As ftrace prints them, in this order: interrupts off, need to reschedule, interrupt, preemption,
- * migration.
+ * Flags as ftrace prints them, in this order: interrupts off, need to reschedule, interrupt
+ * context, preemption, migration.
  */
 export type Flags = '.....' | '..s1.';
 /** An RCU callback, in a softirq. */
@@ -35,15 +29,12 @@ export class TraceLog implements Recorder {
     });
   }
 
-  /**
-   * `name` is the event, `at` the function that a probe is in (of a return: who called), `values`
-   * what follows.
-   */
+  /** Adds a probe's event. `at` is the probed function; for a return probe, also the caller. */
   event(name: string, at: string, values: string, flags: Flags = '.....'): void {
     this.write(name, `(${at}) ${values}`, flags);
   }
 
-  /** A tracepoint, whose values are words. */
+  /** Adds a tracepoint's event, whose values follow words. */
   tracepoint(name: string, values: string): void {
     this.write(name, values, '.....');
   }
@@ -54,12 +45,11 @@ export class TraceLog implements Recorder {
     const task = (actor?.name ?? 'owner').padStart(NAME_COLUMNS);
     const pid = String(actor === null ? OWNER_PID : FIRST_PID + actor.index).padEnd(PID_COLUMNS);
     const cpu = String((actor?.index ?? -1) + 1).padStart(3, '0');
-    this.lines.push(
-      `${task}-${pid} [${cpu}] ${flags} ${String(m.now).padStart(STEP_COLUMNS)}: ${name}: ${text}`.trimEnd(),
-    );
+    const step = String(m.now).padStart(STEP_COLUMNS);
+    this.lines.push(`${task}-${pid} [${cpu}] ${flags} ${step}: ${name}: ${text}`.trimEnd());
   }
 
-  /** The engine says when it begins to destroy the VM. */
+  /** The engine begins to destroy the VM. */
   note(): void {
     this.isDestroying = true;
   }

@@ -1,7 +1,6 @@
 /**
- * Writes a TD's run down: what becomes of its mirror, under which lock, which calls the module gets
- * and answers, and when its vCPUs are inside. What a policy does under the name of FROZEN is told
- * by the hook that KVM calls meanwhile.
+ * Emits a TD's run: changes of its mirror, locks, calls of the module, entries and exits of vCPUs.
+ * A policy that holds an entry FROZEN is shown by the hook that KVM calls meanwhile.
  */
 import type { Vm } from '../../../impl/vm/vm.ts';
 import {
@@ -30,14 +29,14 @@ const RETRIED = -16;
 export function writeSecure(vm: Vm, log: TraceLog, addresses: AddressMap): void {
   const calls = new CallWriter(vm, log, addresses);
   const mirror = new MirrorWriter(vm, log, addresses);
-  vm.m.onReset(() => tellOfBeginning(vm, log, addresses, mirror, calls));
+  vm.m.onReset(() => emitInitialState(vm, log, addresses, mirror, calls));
   writeLock(vm.mmuLock, vm.m, log, addresses.vm);
   writeVmState(vm, log, addresses);
   writeVcpus(vm, log, addresses);
 }
 
-/** What the VM consists of before its scenario begins, as if its owner had just made it. */
-function tellOfBeginning(
+/** Emits the state of the VM before its scenario, as if its owner had just created it. */
+function emitInitialState(
   vm: Vm,
   log: TraceLog,
   addresses: AddressMap,
@@ -53,12 +52,12 @@ function tellOfBeginning(
     `vcpu=${addresses.vcpu(0)} kvm=${addresses.vm}`,
   );
   mirror.born(vm.mirror.root);
-  tellOfTable(vm, vm.mirror.root, mirror, calls);
+  emitInitialTable(vm, vm.mirror.root, mirror, calls);
   log.event('wu', '_raw_write_unlock+0x4', `lock=${addresses.vm}`);
   if (vm.td.isRunnable()) calls.past('TDH.MR.FINALIZE', '');
 }
 
-function tellOfTable(vm: Vm, table: PageRef, mirror: MirrorWriter, calls: CallWriter): void {
+function emitInitialTable(vm: Vm, table: PageRef, mirror: MirrorWriter, calls: CallWriter): void {
   for (let i = 0; i < vm.mirror.fanout; i++) {
     const spte = vm.m.peek(vm.pages.word(table, i));
     if (!isPresent(spte)) continue;
@@ -66,17 +65,17 @@ function tellOfTable(vm: Vm, table: PageRef, mirror: MirrorWriter, calls: CallWr
     const page = isTable ? vm.mirror.externalOf(pageOfSpte(spte)) & 0xfff : pageOfSpte(spte);
     calls.added(isTable, vm.mirror.gfnOf(table, i), vm.mirror.levelOf(table), page);
     mirror.changed(table, i, 0, spte);
-    if (isTable) tellOfTable(vm, pageOfSpte(spte), mirror, calls);
+    if (isTable) emitInitialTable(vm, pageOfSpte(spte), mirror, calls);
   }
 }
 
-/** Changes of the mirror, and the life of its tables. */
+/** Emits changes of the mirror, and the life of its tables. */
 class MirrorWriter {
   private readonly vm: Vm;
   private readonly log: TraceLog;
   private readonly addresses: AddressMap;
   private readonly known = new Set<PageRef>();
-  /** Entries that were empty and are FROZEN, by cell. */
+  /** Cells of FROZEN entries that were empty before. */
   private readonly frozen = new Set<number>();
 
   constructor(vm: Vm, log: TraceLog, addresses: AddressMap) {
@@ -89,7 +88,7 @@ class MirrorWriter {
       this.written(table, index, before, after),
     );
     vm.pages.onFree.push((page) => {
-      // no other way to free a table is told of
+      // only the RCU callback has a probe
       if (!this.known.delete(page) || !vm.rcu.isCallback(vm.m.current)) return;
       log.event(
         'free_rcu',
@@ -103,7 +102,7 @@ class MirrorWriter {
   private written(table: PageRef, index: number, before: Spte, after: Spte): void {
     const { vm } = this;
     const cell = vm.pages.word(table, index);
-    // filled before anybody can see it: no function that tells of changes is called
+    // entries of a table that is not linked are filled without the function that has the probe
     if (!isLinked(vm, table) || before === after) return;
     if (this.frozen.delete(cell)) this.thawed(table, index, after);
     else if (after === FROZEN && !isPresent(before)) {
@@ -142,18 +141,20 @@ class MirrorWriter {
       this.born(pageOfSpte(after), addresses.table(table, index));
     const level = addresses.level(vm.mirror.levelOf(table));
     const isShared = vm.m.current >= 0 && !vm.mmuLock.heldForWrite(vm.m.current);
+    const gfn = addresses.gfn(vm.mirror.gfnOf(table, index));
     log.event(
       'chg',
       '__handle_changed_spte+0x0',
       `kvm=${addresses.vm} sp=${addresses.sp(table)} spt=${addresses.table(table)} ` +
-        `role=${this.role(table)} gfn=0x${addresses.gfn(vm.mirror.gfnOf(table, index)).toString(16)} level=${level} ` +
-        `old=${spteText(before, level, addresses)} new=${spteText(after, level, addresses)} shared=${isShared ? 1 : 0}`,
+        `role=${this.role(table)} gfn=0x${gfn.toString(16)} level=${level} ` +
+        `old=${spteText(before, level, addresses)} new=${spteText(after, level, addresses)} ` +
+        `shared=${isShared ? 1 : 0}`,
     );
     if (kindOfSpte(before) === LEAF && kindOfSpte(after) === TABLE)
       this.known.add(pageOfSpte(after));
   }
 
-  /** A table is initialised; once, however often it is linked. */
+  /** Emits that a table is initialised: once, however often it is linked. */
   born(table: PageRef, sptep = '0x0'): void {
     if (this.known.has(table)) return;
     this.known.add(table);

@@ -1,4 +1,4 @@
-/** Entries of a model's tables as a kernel would have written them, in 64 bits. */
+/** Converts entries of a model's tables to the 64 bits that a kernel would write. */
 import { encodeSpte } from '../../../spec/kvm/layouts/encode.ts';
 import { NO_SPTE, type SpteFields } from '../../../spec/kvm/layouts/fields.ts';
 import { LAYOUTS } from '../../../spec/kvm/layouts/table.ts';
@@ -20,7 +20,7 @@ import {
 } from '../../../spec/kvm/spte.ts';
 import type { AddressMap } from './address-map.ts';
 
-/** Runs are told as the newest kernel would, on a processor that can have TDX. */
+/** Layout of the newest kernel, on a processor that can have TDX. */
 export const LAYOUT = LAYOUTS['7.3'].ept;
 
 const WRITE_BACK = 6;
@@ -33,8 +33,8 @@ const PERMISSIVE = {
 } as const;
 
 /**
- * `level` as KVM counts, from 1; `adDisabled`: of a root whose entries the hardware keeps no A and
- * D bits in.
+ * Returns an entry in hexadecimal. `level` counts from 1. `adDisabled`: the hardware keeps no A and
+ * D bits in the tables of the entry's root.
  */
 export function spteText(
   spte: Spte,

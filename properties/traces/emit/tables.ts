@@ -1,7 +1,4 @@
-/**
- * Writes down the life of an ordinary VM's tables and every change of their entries, by the event
- * that tells of it.
- */
+/** Emits the life of an ordinary VM's tables, and every change of their entries. */
 import type { Kvm } from '../../../spec/kvm/kvm.ts';
 import type { Spte } from '../../../spec/kvm/spte.ts';
 import { DIRECT_TABLE, LINKED } from '../../../spec/kvm/tables.ts';
@@ -11,13 +8,13 @@ import { SOFTIRQ, type TraceLog } from './log.ts';
 import { spteText } from './sptes.ts';
 import type { Lockless, Tasks } from './tasks.ts';
 
-/** A direct table's, with all access, on a processor with NX, as the recordings have it. */
+/** Role of a direct table with all access, on a processor with NX, as in the recordings. */
 const ROLE = 0x6f80;
 const INVALID = 1 << 12;
 const AS_ID_SHIFT = 24;
 const HEX_PREFIX = 2;
 
-/** A change of an entry, in the words of events. */
+/** A change of an entry, with its values as text. */
 interface EmittedChange {
   readonly table: PageRef;
   readonly index: number;
@@ -46,7 +43,7 @@ export class TableWriter {
       this.born(table, addresses.table(parent, tables.index(gfn, tables.levelOf(table) + 1)));
     });
     roots.listeners.push({ linked: (root) => this.born(root, '0x0') });
-    // what was read is what its writer goes by, and tells as the old value
+    // the event's old value is the one that the writer read, not the one that it replaced
     tables.listeners.push((table, index, _found, after, _how, before) =>
       this.written(table, index, before, after),
     );
@@ -66,7 +63,7 @@ export class TableWriter {
     });
   }
 
-  /** Somebody but its maker can know of the table. */
+  /** Whether tasks other than its creator can reach the table. */
   private isKnown(table: PageRef): boolean {
     const { tables } = this.kvm;
     return tables.stageOf(table) >= LINKED || tables.levelOf(table) === tables.rootLevel;
@@ -103,7 +100,7 @@ export class TableWriter {
     const text = (spte: Spte): string =>
       spteText(spte, level, addresses, roots.adDisabled(tables.rootOf(table)));
     const { lockless } = this.tasks.mine;
-    const told = {
+    const change = {
       table,
       index,
       gfn: this.gfn(table, index),
@@ -111,8 +108,8 @@ export class TableWriter {
       before: text(before),
       after: text(after),
     };
-    if (lockless === null) this.changed(told);
-    else this.past(lockless, told);
+    if (lockless === null) this.changed(change);
+    else this.bypassed(lockless, change);
   }
 
   private changed({ table, gfn, level, before, after }: EmittedChange): void {
@@ -125,12 +122,16 @@ export class TableWriter {
       'chg',
       '__handle_changed_spte+0x0',
       `kvm=${addresses.vm} sp=${addresses.sp(table)} spt=${addresses.table(table)} ` +
-        `role=${this.role(table)} gfn=${gfn} level=${level} old=${before} new=${after} shared=${shared ? 1 : 0}`,
+        `role=${this.role(table)} gfn=${gfn} level=${level} ` +
+        `old=${before} new=${after} shared=${shared ? 1 : 0}`,
     );
   }
 
-  /** Changes that the function does not hear of. */
-  private past(writer: Lockless, { table, index, gfn, level, before, after }: EmittedChange): void {
+  /** Emits a change that bypasses the function with the probe `chg`. */
+  private bypassed(
+    writer: Lockless,
+    { table, index, gfn, level, before, after }: EmittedChange,
+  ): void {
     const {
       kvm: { roots, tables },
       addresses,
@@ -139,7 +140,8 @@ export class TableWriter {
       this.log.tracepoint(
         'fast_page_fault',
         `vcpu 0 gva ${bare(gfn)}000 error_code P|W|U|0x100000000 ` +
-          `sptep ${bare(addresses.table(table, index))} old ${before} new ${bare(after)} spurious 0 fixed 1`,
+          `sptep ${bare(addresses.table(table, index))} old ${before} new ${bare(after)} ` +
+          'spurious 0 fixed 1',
       );
       return;
     }

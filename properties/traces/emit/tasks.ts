@@ -1,19 +1,16 @@
-/** What each task of a run is doing, as far as the events that it causes depend on it. */
+/** State of each task of a run that its events depend on. */
 import type { Machine } from '../../../spec/machine/machine.ts';
 
-/** Those who change entries past the function that tells of changes, each with an event of its own. */
+/** Writers that bypass the function with the probe `chg`. Each has its own event. */
 export type Lockless = 'fault' | 'age' | 'report';
 
 export class TaskState {
-  /**
-   * The modes of mmu_lock that the functions that it is in rely on, the innermost last: true is
-   * read.
-   */
+  /** Modes of mmu_lock that its functions assume, innermost last: true for read. */
   readonly shared: boolean[] = [];
   lockless: Lockless | null = null;
-  /** Which half of a notifier it is in. */
+  /** Half of a notifier that it is in. */
   notifier: 'start' | 'end' | null = null;
-  /** It has let mmu_lock go for others, and will take it again. */
+  /** It yields mmu_lock, and will acquire it again. */
   yields = false;
 }
 
@@ -26,7 +23,7 @@ export class Tasks {
     m.clearOnReset(this.tasks);
   }
 
-  /** The current one. */
+  /** State of the current task. */
   get mine(): TaskState {
     const known = this.tasks.get(this.m.current) ?? new TaskState();
     this.tasks.set(this.m.current, known);

@@ -1,4 +1,4 @@
-/** Writes down when a TD's vCPUs are inside, and which exits and faults KVM handles. */
+/** Emits entries and exits of a TD's vCPUs, and the exits and faults that KVM handles. */
 import type { Vm } from '../../../impl/vm/vm.ts';
 import { SUCCESS, toRax } from '../../../spec/tdx/status.ts';
 import { VCPU_ACTIVE, VP } from '../../../spec/tdx/td.ts';
@@ -6,16 +6,16 @@ import type { AddressMap } from './address-map.ts';
 import type { TraceLog } from './log.ts';
 
 const ENTERS = 'TDH.VP.ENTER';
-/** What the tracepoints of entries and exits print besides, which nobody looks at. */
+/** Other values of the tracepoints of entries and exits, which no rule reads. */
 const REGISTERS = 'rip 0x0 info1 0x0 info2 0x0 intr_info 0x0 error_code 0x0 requests 0x0';
 
 class VcpuWriter {
   private readonly vm: Vm;
   private readonly log: TraceLog;
   private readonly addresses: AddressMap;
-  /** By actor: the vCPU that it runs, from when it first enters. */
+  /** vCPU that each actor runs, since its first entry. */
   private readonly running = new Map<number, number>();
-  /** By actor: the vCPU whose fault it handles. */
+  /** vCPU whose fault each actor handles. */
   private readonly faulting = new Map<number, number>();
 
   constructor(vm: Vm, log: TraceLog, addresses: AddressMap) {
@@ -59,7 +59,7 @@ class VcpuWriter {
       running,
       vm: { m },
     } = this;
-    // its MMU is seen to before it first enters
+    // KVM loads its MMU before it first enters
     if (!running.has(m.current))
       log.event(
         'alloc_root',
@@ -80,7 +80,7 @@ class VcpuWriter {
     this.log.tracepoint('kvm_exit', `vcpu ${index} reason UNKNOWN ${REGISTERS}`);
   }
 
-  /** A try at a fault; those of no guest are not told of. */
+  /** Emits an attempt to resolve a fault of a guest. */
   private faults(gfn: number): void {
     const vcpu = this.faulting.get(this.vm.m.current);
     if (vcpu === undefined) return;
@@ -103,10 +103,7 @@ class VcpuWriter {
     );
   }
 
-  /**
-   * Whether anything else wants the vCPU; a signal, which the kernel asks for by itself, is told in
-   * the same way.
-   */
+  /** Emits whether an event is pending for the vCPU. A signal is emitted in the same way. */
   private askForEvents(vcpu: number): void {
     if (this.vm.vcpus[vcpu]?.kvm.requests() === 0) return;
     this.log.event(
@@ -116,7 +113,7 @@ class VcpuWriter {
     );
   }
 
-  /** A vCPU that is outside when its operation is over has left KVM_RUN. */
+  /** Emits the exit to user space of a vCPU that is outside when its operation ends. */
   private ended(): void {
     const {
       vm: { m, memory, vcpus },

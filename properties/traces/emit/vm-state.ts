@@ -1,9 +1,9 @@
-/** Writes down what else KVM does about a TD: bars entries, gives it up, deletes memslots. */
+/** Emits what else KVM does to a TD: bar entries, mark it dead, delete memslots. */
 import type { Vm } from '../../../impl/vm/vm.ts';
 import type { AddressMap } from './address-map.ts';
 import type { TraceLog } from './log.ts';
 
-/** KVM_REQ_VM_DEAD, with the bits that say that it is waited for and wakes nobody up. */
+/** KVM_REQ_VM_DEAD, with the bits KVM_REQUEST_WAIT and KVM_REQUEST_NO_WAKEUP. */
 const REQ_VM_DEAD = 0x301;
 
 const hex = (value: number): string => `0x${value.toString(16)}`;

@@ -1,6 +1,6 @@
 /**
- * What differs between the kernels whose traces are judged. A kernel is a row; code looks at the
- * row, not at a version.
+ * Differences between the kernels whose traces are judged. Code reads a kernel's row, not its
+ * version.
  */
 import { MMU_PRESENT, type SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
 import { LAYOUTS, type KernelVersion } from '../../../spec/kvm/layouts/table.ts';
@@ -11,36 +11,32 @@ export interface TracedKernel {
   readonly version: KernelVersion;
   readonly layout: SpteLayout;
   /**
-   * `chg` names the table that the entry is in; else it follows from VM, address space, GFN and old
-   * value.
+   * Whether `chg` names the entry's table. If not, the table follows from the VM, the address
+   * space, the GFN and the old value.
    */
   readonly changesNameTables: boolean;
   /**
-   * `init_sp` tells of every table; else a table is known from the entry that points to it, and
-   * roots from their use.
+   * Whether `init_sp` shows every new table. If not, a table is known from the entry that points to
+   * it, and a root from its use.
    */
   readonly namesTables: boolean;
-  /** Aging clears A without mmu_lock; else it holds mmu_lock for write. */
+  /** Whether aging clears A without mmu_lock. If not, it holds mmu_lock for write. */
   readonly agesWithoutLock: boolean;
   /**
-   * Whoever zaps an entry under the shared lock freezes it first, traced, and makes it empty
-   * afterwards, untraced.
+   * Whether a zap under mmu_lock held for read freezes the entry with an event, and then empties it
+   * without one.
    */
   readonly thawsUntraced: boolean;
-  /** The bit of a root's role that says that it is invalid; 0 where roles are not told. */
+  /** Bit of a role that marks a root invalid; 0 where events have no role. */
   readonly invalidRole: number;
 }
 
-/**
- * Virtual addresses of physical memory begin here where KASLR is off, as it has to be for tracing
- * by probes.
- */
+/** Base of the direct map. KASLR has to be off in a traced kernel. */
 export const DIRECT_MAP = 0xffff_8880_0000_0000n;
 
 /**
- * The bit of a role that says that the table belongs to a mirror: the same in all kernels that have
- * mirrors, 0 in those before. Source: kvm_host.h, union kvm_mmu_page_role; no recording has a
- * mirror.
+ * Bit of a role that marks a mirror's table: the same in all kernels with mirrors, and 0 in earlier
+ * ones. Source: kvm_host.h, union kvm_mmu_page_role; no recording has a mirror.
  */
 export const MIRROR_ROLE = 1 << 19;
 
@@ -76,16 +72,16 @@ const ROWS: Readonly<Record<KernelVersion, TracedKernel>> = {
 
 export const TRACED_KERNELS = ROWS;
 
-/** The upper bit of the memory type that memory has on EPT, and that no leaf of NPT has. */
+/** Upper bit of the write-back memory type in a leaf of EPT. No leaf of NPT has it. */
 const WRITE_BACK = 1 << 4;
 const CHANGED_6_12 = hashOfText('handle_changed_spte');
 
-/** The same kernels on processors whose tables are EPTs. */
+/** The same kernels on processors with EPT. */
 const ON_INTEL = new Map(
   Object.values(ROWS).map((row) => [row, { ...row, layout: LAYOUTS[row.version].ept }]),
 );
 
-/** The kernel whose `chg` looks so. */
+/** Recognises the kernel, and whether it uses EPT, by an event `chg`. */
 export function kernelOfChange(e: TraceEvent): TracedKernel {
   const kernel = e.has('spt')
     ? ROWS['7.3']
@@ -98,9 +94,9 @@ export function kernelOfChange(e: TraceEvent): TracedKernel {
 const isPresent = (lo: number): boolean => (lo & MMU_PRESENT) !== 0;
 
 /**
- * The row for the processor that an SPTE is written for. Bit 5 is NPT's A, which KVM sets in every
- * table's entry, where EPT has nothing; of a leaf, bits 5:3 are EPT's memory type, which is
- * write-back where there is memory, and zero on NPT.
+ * Returns the row for the processor that an SPTE is written for. In an entry that points to a
+ * table, KVM sets bit 5 on NPT (A) and not on EPT. In a leaf, bits 5:3 are the memory type on EPT,
+ * which is write-back for memory, and zero on NPT.
  */
 function onProcessorOf(e: TraceEvent, kernel: TracedKernel): TracedKernel {
   const lo = isPresent(e.low('new')) ? e.low('new') : e.low('old');

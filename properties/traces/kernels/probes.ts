@@ -1,7 +1,7 @@
 /**
- * The probes with which a kernel's KVM tells of itself, as the captures were made with them: 7.3
- * and 6.12 have BTF, so that arguments go by their names; 6.1 is told by registers. Source: the
- * probe lists of the recordings, which say of each that it took.
+ * The probes of each kernel's KVM that the captures were made with. 7.3 and 6.12 have BTF, so that
+ * arguments are fetched by name; on 6.1 they are fetched from registers. Source: the probe lists of
+ * the recordings, which say of each probe that it could be installed.
  */
 import type { KernelVersion } from '../../../spec/kvm/layouts/table.ts';
 import type { EventName } from '../reader/event-table.ts';
@@ -9,13 +9,10 @@ import type { EventName } from '../reader/event-table.ts';
 export interface Probe {
   /** Name of the event. */
   readonly name: EventName;
-  /**
-   * Where the function begins, where it returns, or where it begins by way of an fprobe, which an
-   * interrupt cannot miss.
-   */
+  /** Place of the probe in the function. An fprobe is at the entry, and works in interrupts. */
   readonly at: 'entry' | 'return' | 'fprobe';
   readonly symbol: string;
-  /** What is fetched, in the words of the kernel's Documentation/trace/kprobetrace.rst. */
+  /** Fetched values, in the syntax of the kernel's Documentation/trace/kprobetrace.rst. */
   readonly args: string;
 }
 
@@ -39,7 +36,9 @@ const COMMON: readonly Probe[] = [
     name: 'map',
     at: 'entry',
     symbol: 'kvm_tdp_mmu_map',
-    args: `${FAULT} pfn=fault->pfn:x64 ec=fault->error_code:x64 req=fault->req_level:u8 mmu_seq=fault->mmu_seq:u64`,
+    args:
+      `${FAULT} pfn=fault->pfn:x64 ec=fault->error_code:x64 ` +
+      'req=fault->req_level:u8 mmu_seq=fault->mmu_seq:u64',
   },
   { name: 'map_ret', at: 'return', symbol: 'kvm_tdp_mmu_map', args: 'ret=$retval:s32' },
   {
@@ -255,7 +254,9 @@ const ALL_6_1: readonly Probe[] = [
     name: 'chg',
     at: 'entry',
     symbol: '__handle_changed_spte',
-    args: 'kvm=%di:x64 as_id=%si:s32 gfn=%dx:x64 old=%cx:x64 new=%r8:x64 level=%r9:s32 shared=+8(%sp):u8',
+    args:
+      'kvm=%di:x64 as_id=%si:s32 gfn=%dx:x64 old=%cx:x64 new=%r8:x64 ' +
+      'level=%r9:s32 shared=+8(%sp):u8',
   },
   { name: 'rl', at: 'entry', symbol: '_raw_read_lock', args: 'lock=%di:x64' },
   { name: 'rl_ret', at: 'return', symbol: '_raw_read_lock', args: '' },
@@ -345,7 +346,7 @@ const ALL_6_1: readonly Probe[] = [
   },
 ];
 
-/** A kernel's probes. */
+/** Probes by kernel. */
 export const PROBES: Readonly<Record<KernelVersion, readonly Probe[]>> = {
   '6.1': ALL_6_1,
   '6.12': [...ONLY_6_12, ...COMMON],

@@ -1,8 +1,7 @@
 /**
- * The probes of a host with TDs, besides those that every host has: KVM's wrappers of the module's
- * calls, its hook that changes the Secure EPT, and exits and faults of vCPUs. Source:
- * arch/x86/virt/vmx/tdx/tdx.c and arch/x86/kvm/vmx/tdx.c of a 7.x tree, read and not tried: no
- * recording is of such a host.
+ * Additional probes of a host with TDs: KVM's wrappers of the module's calls, its hook that changes
+ * the Secure EPT, and exits and faults of vCPUs. Source: arch/x86/virt/vmx/tdx/tdx.c and
+ * arch/x86/kvm/vmx/tdx.c of Linux 7.x, by reading; no recording is of such a host.
  */
 import type { CallName } from '../reader/event-table.ts';
 import type { Probe } from './probes.ts';
@@ -10,10 +9,7 @@ import type { Probe } from './probes.ts';
 const TD = 'td=td:x64';
 const ENTRY = `${TD} gpa=gpa:x64 level=level:s32`;
 
-/**
- * KVM's wrapper of a call: its name where that is not the event's, and what is fetched where it
- * begins.
- */
+/** KVM's wrappers: event, values fetched at the entry, and the function if its name differs. */
 const WRAPPERS: readonly (readonly [name: CallName, args: string, symbol?: string])[] = [
   ['tdh_mem_sept_add', `${ENTRY} page=page:x64`],
   ['tdh_mem_page_add', `${TD} gpa=gpa:x64 pfn=pfn:x64 source=source:x64`],
@@ -29,7 +25,7 @@ const WRAPPERS: readonly (readonly [name: CallName, args: string, symbol?: strin
   ['tdh_phymem_page_reclaim', 'page=page:x64'],
 ];
 
-const vCPU = 'vcpu=vcpu:x64';
+const VCPU = 'vcpu=vcpu:x64';
 
 export const TDX_PROBES: readonly Probe[] = [
   ...WRAPPERS.flatMap(([name, args, symbol = name]): Probe[] => [
@@ -54,13 +50,13 @@ export const TDX_PROBES: readonly Probe[] = [
     symbol: 'kvm_make_all_cpus_request',
     args: 'kvm=kvm:x64 req=req:x32',
   },
-  { name: 'tdx_handle_exit', at: 'entry', symbol: 'tdx_handle_exit', args: vCPU },
+  { name: 'tdx_handle_exit', at: 'entry', symbol: 'tdx_handle_exit', args: VCPU },
   { name: 'tdx_handle_exit_ret', at: 'return', symbol: 'tdx_handle_exit', args: 'ret=$retval:s32' },
   {
     name: 'tdp_fault',
     at: 'entry',
     symbol: 'kvm_tdp_page_fault',
-    args: `${vCPU} kvm=vcpu->kvm:x64 gfn=fault->gfn:x64`,
+    args: `${VCPU} kvm=vcpu->kvm:x64 gfn=fault->gfn:x64`,
   },
   { name: 'has_events_ret', at: 'return', symbol: 'kvm_vcpu_has_events', args: 'ret=$retval:u8' },
   {
@@ -73,11 +69,11 @@ export const TDX_PROBES: readonly Probe[] = [
   { name: 'reset_page', at: 'entry', symbol: 'tdx_quirk_reset_page', args: 'page=page:x64' },
 ];
 
-/** What cannot be probed, or is in other kernels only: why, for whoever looks for it. */
+/** Notes for `sept probes`: events that cannot be probed, or that only some kernels have. */
 export const TDX_NOTES: readonly string[] = [
-  'tdh_vp_enter is noinstr and takes no probe: kvm_entry and kvm_exit tell when a vCPU may be inside',
-  'no kernel splits or merges large pages of TDs yet; where one does: tdh_mem_page_demote, tdh_mem_page_promote',
-  'that entries are barred is told by functions in 6.16 to 6.18 only: bar is tdx_no_vcpus_enter_start, unbar ..._stop',
-  'before 7.2, tables have a hook of their own: tdx_sept_link_private_spt',
-  'before 7.0, the level of the wrappers counts from 0 (tdx_level=level:s32), and pages go by page=page:x64',
+  'tdh_vp_enter takes no probe (noinstr): kvm_entry and kvm_exit show when a vCPU may be inside',
+  'if the kernel splits or merges large pages of TDs: tdh_mem_page_demote, tdh_mem_page_promote',
+  '6.16 to 6.18 only: bar is tdx_no_vcpus_enter_start, and unbar is tdx_no_vcpus_enter_stop',
+  'before 7.2, a separate hook links tables: tdx_sept_link_private_spt',
+  'before 7.0, the wrappers count levels from 0 (tdx_level=level:s32), and take page=page:x64',
 ];

@@ -1,19 +1,16 @@
 /**
- * The events that are understood, whichever kernel has them. All others are counted and passed
- * over.
+ * The events that judges of traces read, of all kernels. Other events are counted and skipped. The
+ * names are those of docs/capture.md.
  */
 import { hashOfText } from './keys.ts';
 
 /**
- * How the text after the name is written: `(function) key=value …`, words with values, or not
- * looked at.
+ * Form of the text after the name: `(function) key=value …`, words followed by values, or text that
+ * is not read.
  */
 type Form = 'probe' | 'words' | 'ignored';
 
-/**
- * Calls of the TDX module, as KVM's wrappers of them are probed: each has an event where it begins
- * and one where it ends.
- */
+/** Calls of the TDX module by KVM's wrappers. Each has an event at its beginning and its end. */
 const CALLS = [
   'tdh_mem_sept_add',
   'tdh_mem_page_add',
@@ -36,23 +33,23 @@ const CALLS = [
 export type CallName = (typeof CALLS)[number];
 export const CALL_NAMES: readonly CallName[] = CALLS;
 
-/** What else a host with TDs tells, besides what every host does. */
+/** Other events of hosts with TDs only. */
 const OF_TDX_HOSTS = {
-  // KVM's hook that changes the Secure EPT, while the mirror entry is FROZEN or mmu_lock is held for write
+  // KVM's hook that changes the Secure EPT; the mirror entry is FROZEN, or mmu_lock held for write
   tdx_sept_set_private_spte: 'probe',
   tdx_sept_set_private_spte_ret: 'probe',
   tdx_sept_link_private_spt: 'probe',
   tdx_sept_link_private_spt_ret: 'probe',
-  // entries barred and allowed again
+  // vCPUs barred from entering, and allowed again
   bar: 'probe',
   unbar: 'probe',
-  // exits, and the faults among them
+  // exits and faults
   tdx_handle_exit: 'probe',
   tdx_handle_exit_ret: 'probe',
   tdp_fault: 'probe',
   has_events_ret: 'probe',
   kvm_userspace_exit: 'words',
-  // requests of all vCPUs, deletions of memslots, pages that the host takes for itself
+  // requests to all vCPUs, deletions of memslots, pages that the host uses as its own memory
   request: 'probe',
   slot: 'probe',
   slot_ret: 'probe',
@@ -60,7 +57,7 @@ const OF_TDX_HOSTS = {
 } as const satisfies Record<string, Form>;
 
 const EVENTS = {
-  // a probe or tracepoint at each place where KVM changes an SPTE
+  // changes of SPTEs: a probe or tracepoint wherever KVM writes one
   chg: 'probe',
   kvm_tdp_mmu_spte_changed: 'words',
   fast_page_fault: 'words',
@@ -136,7 +133,7 @@ const EVENTS = {
   collapse_slot: 'probe',
   nxzap: 'probe',
   kvm_mmu_split_huge_page: 'ignored',
-  // known, and nothing follows from them
+  // known, but no rule and no state needs them
   kvm_mmu_spte_requested: 'ignored',
   mark_mmio_spte: 'ignored',
   check_mmio_spte: 'ignored',
@@ -159,21 +156,21 @@ export interface EventKind {
   readonly id: number;
 }
 
-/** Events that there are only where there are TDs. */
+/** Events of hosts with TDs only. */
 export const TDX_EVENTS: readonly EventName[] = [
   ...CALLS,
   ...CALLS.map((name) => `${name}_ret` as const),
-  ...(Object.keys(OF_TDX_HOSTS) as (keyof typeof OF_TDX_HOSTS)[]), // that is what its keys are
+  ...(Object.keys(OF_TDX_HOSTS) as (keyof typeof OF_TDX_HOSTS)[]), // Object.keys returns strings
 ];
 
 const FORMS: Readonly<Record<string, Form>> = { ...EVENTS, ...OF_TDX_HOSTS };
 
 export const EVENT_KINDS: readonly EventKind[] = [
-  ...(Object.keys(EVENTS) as EventName[]),
+  ...(Object.keys(EVENTS) as EventName[]), // Object.keys returns strings
   ...TDX_EVENTS,
-].map((name, id) => ({ name, form: FORMS[name] ?? 'probe', id })); // the keys of EVENTS are names of events
+].map((name, id) => ({ name, form: FORMS[name] ?? 'probe', id }));
 
-/** By the hash of the name. */
+/** Kinds by the hash of their name. */
 export const KIND_BY_HASH: ReadonlyMap<number, EventKind> = new Map(
   EVENT_KINDS.map((kind) => [hashOfText(kind.name), kind]),
 );

@@ -1,15 +1,12 @@
-/**
- * One event of a trace, read from the bytes of its line. There is one object, which every line is
- * read into.
- */
+/** One event of a trace, read from the bytes of its line. One object is reused for every line. */
 import { KIND_BY_HASH, type EventKind } from './event-table.ts';
 import { hashOf, PROBE_SLOTS, SLOT, SLOTS, WORD_SLOTS, type Key } from './keys.ts';
 
 const [SPACE, MINUS, COLON, EQUALS, COMMA] = [0x20, 0x2d, 0x3a, 0x3d, 0x2c];
 const [OPEN, CLOSE, BRACKET, UNBRACKET, PLUS, LETTER_X] = [0x28, 0x29, 0x5b, 0x5d, 0x2b, 0x78];
-/** Column at which the process id begins: the name of the task before it is padded to 16. */
+/** Column at which the process id begins: the task's name before it is padded to 16 columns. */
 const PID_COLUMN = 17;
-/** Soft and hard interrupts, as the third of the flags. */
+/** Values of the third flag for events in soft and hard interrupts. */
 const INTERRUPTS = new Set([...'sShHzZ'].map((letter) => letter.charCodeAt(0)));
 
 const DIGIT = Uint8Array.from({ length: 256 }, (_, code) => {
@@ -18,9 +15,9 @@ const DIGIT = Uint8Array.from({ length: 256 }, (_, code) => {
 });
 
 /**
- * What comments can say of a trace, each as the beginning of one: which events were recorded, so
- * that one that never came is told from one that was not asked for; how many entries a table has,
- * where a model is told of; how the kernel is preempted.
+ * Beginnings of the comments that declare something about a trace: the events that were recorded,
+ * to distinguish an event that never happened from one without a probe; the number of entries of a
+ * table, for a model; the kernel's preemption mode.
  */
 export const DECLARATIONS = {
   probes: '# probes:',
@@ -29,10 +26,10 @@ export const DECLARATIONS = {
 } as const;
 export type Declaration = keyof typeof DECLARATIONS;
 
-/** What a line was. */
+/** Kind of a line. */
 export type LineKind = 'event' | 'unknown' | 'comment' | 'lost' | 'unreadable';
 
-/** Addresses of the kernel have their upper bits set; 53 bits tell them apart, and are a number. */
+/** Lower 53 bits of an address, which fit a number. Kernel addresses have all upper bits set. */
 const address = (hi: number, lo: number): number => (hi & 0x1f_ffff) * 2 ** 32 + (lo >>> 0);
 
 export class TraceEvent {
@@ -41,14 +38,11 @@ export class TraceEvent {
   kind: EventKind | null = null;
   pid = 0;
   cpu = 0;
-  /** Emitted in an interrupt: it is not the task that does it. */
+  /** Emitted in interrupt context, and therefore not by the task of the line. */
   inInterrupt = false;
-  /** Hash of the function in the parentheses of a probe: of a return probe, who called. */
+  /** Hash of the function in a probe's parentheses; for a return probe, that is the caller. */
   caller = 0;
-  /**
-   * Where in the bytes the event goes on after its header, and where another begins on the same
-   * line, or -1.
-   */
+  /** Offset in the bytes at which another event begins on the same line, or -1. */
   next = -1;
   private readonly hi = new Int32Array(SLOTS);
   private readonly lo = new Int32Array(SLOTS);
@@ -96,7 +90,7 @@ export class TraceEvent {
     return Buffer.from(this.bytes.subarray(this.nameFrom, this.nameTo)).toString('latin1');
   }
 
-  /** The words of a comment that declares `what`; none when it does not. */
+  /** Words of the comment, if it declares `what`; otherwise none. */
   declared(what: Declaration): readonly string[] {
     const text = this.text();
     const begins = DECLARATIONS[what];
@@ -108,7 +102,7 @@ export class TraceEvent {
       : [];
   }
 
-  /** Reads the line in `bytes` from `from` up to `to`, which is where its newline is. */
+  /** Reads the line in `bytes` from offset `from` to that of its newline, `to`. */
   read(bytes: Uint8Array, from: number, to: number, line: number): LineKind {
     this.bytes = bytes;
     this.from = from;
@@ -128,7 +122,7 @@ export class TraceEvent {
     return 'event';
   }
 
-  /** `TASK-PID [CPU] FLAGS TIME: NAME:`; answers what comes after it, or -1. */
+  /** Reads `TASK-PID [CPU] FLAGS TIME: NAME:`. Returns the offset after it, or -1. */
   private readHeader(): number {
     const { bytes, from, to } = this;
     let i = this.findCpu();
@@ -148,7 +142,7 @@ export class TraceEvent {
     return i >= to || this.nameFrom <= from ? -1 : i + 1;
   }
 
-  /** Where ` [CPU]` begins, with the process id before it read; -1 when the line has none. */
+  /** Reads the process id. Returns the offset of the `[CPU]` after it, or -1. */
   private findCpu(): number {
     const { bytes, from, to } = this;
     let i = bytes[from + PID_COLUMN - 1] === MINUS ? from + PID_COLUMN : from;
@@ -159,7 +153,7 @@ export class TraceEvent {
     if (i >= to) return -1;
     let end = i - 1;
     while (end > from && bytes[end] === SPACE) end--;
-    // the thread group, where it is recorded
+    // skip the thread group id, if it is recorded
     if (bytes[end] === CLOSE) {
       while (end > from && bytes[end] !== OPEN) end--;
       for (end--; end > from && bytes[end] === SPACE;) end--;
@@ -179,7 +173,7 @@ export class TraceEvent {
     return /^CPU:\d+ \[LOST .*EVENTS\]$/.test(text) ? 'lost' : 'unreadable';
   }
 
-  /** ` (function+0x1/0x2 [module]) key=value …` */
+  /** Reads ` (function+0x1/0x2 [module]) key=value …`. */
   private readProbe(body: number): void {
     const { bytes, to } = this;
     let i = body + 2;
@@ -199,7 +193,7 @@ export class TraceEvent {
     }
   }
 
-  /** ` word value word: value, …`; words that are not known are passed over. */
+  /** Reads ` word value word: value, …`, and skips unknown words. */
   private readWords(body: number): void {
     const { bytes, to } = this;
     let i = body + 1;
@@ -213,8 +207,8 @@ export class TraceEvent {
   }
 
   /**
-   * Reads digits at `i` into a slot; a 0x makes them hexadecimal whatever `base` says. Answers
-   * where they end.
+   * Reads the digits at `i` into a slot. A prefix 0x makes them hexadecimal, whatever `base` is.
+   * Returns the offset after them.
    */
   private readNumber(slot: number, i: number, base: number): number {
     const { bytes, to } = this;
@@ -249,14 +243,14 @@ export class TraceEvent {
   }
 
   /**
-   * Linux 6.1 prints some events without body and newline, so that the next one follows: finds
-   * where.
+   * Finds the next event on the line: Linux 6.1 prints some events without their body and without a
+   * newline.
    */
   private findNext(body: number): void {
     const { bytes, to } = this;
     let i = body;
     while (i < to && bytes[i] === SPACE) i++;
-    // one space before a body, more before a header, whose task is padded
+    // a body follows one space; a header follows more, because its task's name is padded
     if (i - body < 2 || i >= to) return;
     this.next = body + 1;
   }

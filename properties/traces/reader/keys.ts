@@ -1,11 +1,9 @@
-/**
- * What events carry: a slot for each name that a value goes by in any event, and how its digits are
- * to be read.
- */
+/** Names of the values that events carry: a slot for each, and the base of its digits. */
 
 /**
- * Values of probes say their base themselves (0x or not). For the words of tracepoints it is here:
- * 16 or 10; 0 is for names that only probes use, which are ordinary words elsewhere ("access f").
+ * Base of the digits after a word of a tracepoint: 16 or 10. 0 stands for names that only probes
+ * use, and that are ordinary words in tracepoints ("access f"). Values of probes have a prefix 0x
+ * if they are hexadecimal.
  */
 const BASES = {
   kvm: 0,
@@ -61,7 +59,7 @@ const ALIASES: ReadonlyMap<string, Key> = new Map([
 ]);
 const ALIAS_BASE = { old: 16, new: 16, as_id: 10 } as const;
 
-const NAMES = Object.keys(BASES).map((name) => name as Key); // the keys of BASES are what Key is
+const NAMES = Object.keys(BASES).map((name) => name as Key); // Object.keys returns strings
 
 export const SLOTS = NAMES.length;
 /** The slot of each name. */
@@ -69,7 +67,7 @@ export const SLOT = Object.fromEntries(NAMES.map((name, slot) => [name, slot])) 
   Record<Key, number>
 >;
 
-/** A hash of the bytes of a name; names that are looked up are compared by it alone. */
+/** Hash of the bytes of a name. Names are looked up by their hash alone. */
 export function hashOf(bytes: Uint8Array, from: number, to: number): number {
   let hash = 0;
   for (let i = from; i < to; i++) hash = (Math.imul(hash, 31) + (bytes[i] ?? 0)) | 0;
@@ -81,12 +79,12 @@ export function hashOfText(text: string): number {
   return hashOf(bytes, 0, bytes.length);
 }
 
-/** Slot by hash of `key=` in a probe's event. */
+/** Slots by the hash of the key in a probe's `key=value`. */
 export const PROBE_SLOTS: ReadonlyMap<number, number> = new Map(
   NAMES.map((name) => [hashOfText(name), SLOT[name]]),
 );
 
-/** Slot and base, packed as slot * 32 + base, by hash of a tracepoint's word. */
+/** Slot and base, packed as slot * 32 + base, by the hash of a tracepoint's word. */
 export const WORD_SLOTS: ReadonlyMap<number, number> = new Map([
   ...NAMES.filter((name) => BASES[name] > 0).map(
     (name) => [hashOfText(name), SLOT[name] * 32 + BASES[name]] as const,

@@ -1,7 +1,7 @@
-/** Lines of a stream of bytes, without making strings of them. */
+/** Splits a stream of bytes into lines, without converting them to strings. */
 const NEWLINE = 0x0a;
 
-/** What is done with a line: its bytes, from where to where. They are valid during the call only. */
+/** Handles a line: `bytes` from `from` to `to`, which are valid during the call only. */
 export type OnLine = (bytes: Uint8Array, from: number, to: number) => void;
 
 export class LineSplitter {

@@ -1,10 +1,10 @@
-/** What the calls of the module change, when they succeed. */
+/** Effects of the module's calls on a TD. */
 import { CALL_NAMES, type CallName } from '../reader/event-table.ts';
 import { pagesAt } from '../state/spte.ts';
 import type { TracedCall } from './call.ts';
 import type { Td } from './td.ts';
 
-/** What a call that succeeded has changed. */
+/** Applies the effect of a call that succeeded. */
 export const EFFECTS: Partial<Record<CallName, (td: Td, call: TracedCall, line: number) => void>> =
   {
     tdh_mem_sept_add: (td, { gfn, level, frame }, line) =>
@@ -47,12 +47,12 @@ export const EFFECTS: Partial<Record<CallName, (td: Td, call: TracedCall, line: 
     },
   };
 
-/** Calls that name an entry. */
+/** Calls that name an entry of the Secure EPT. */
 export const ABOUT_ENTRY: ReadonlySet<CallName> = new Set(
   CALL_NAMES.filter((name) => /^tdh_mem_(sept|page|range)_/.test(name)),
 );
 
-/** Frames of what an entry at `level` maps. */
+/** Frames that an entry at `level` maps. */
 export function* framesOf(frame: number, level: number): Iterable<number> {
   for (let i = 0; i < pagesAt(level); i++) yield frame + i;
 }

@@ -1,7 +1,4 @@
-/**
- * Keeps the account of TDs: calls of the module and what they changed, vCPUs inside, entries
- * barred.
- */
+/** Follows TDs: calls of the module and their effects, vCPUs inside, whether entries are barred. */
 import { CALL_NAMES, type CallName, type EventName } from '../reader/event-table.ts';
 import type { TraceEvent } from '../reader/event.ts';
 import { frameOfAddress } from '../state/addresses.ts';
@@ -12,10 +9,10 @@ import { frameOfPage, TracedCall } from './call.ts';
 import { ABOUT_ENTRY, EFFECTS } from './effects.ts';
 import { Td } from './td.ts';
 
-/** KVM_REQ_VM_DEAD, in the byte of a request that says which it is. */
+/** KVM_REQ_VM_DEAD, in the byte of a request that holds its number. */
 const VM_DEAD = 1;
 
-/** What has to be recorded for it to be told how a task holds mmu_lock. */
+/** Events that have to be recorded in pairs for the mode in which a task holds mmu_lock. */
 export const LOCK_MODE_PAIRS: readonly (readonly [EventName, EventName])[] = [
   ['rl', 'rl_ret'],
   ['rl_ret', 'rl'],
@@ -30,20 +27,21 @@ type OnCall = (td: Td, task: Task, call: TracedCall) => void;
 
 export class Tds {
   readonly world: World;
+  /** The call has not changed anything yet. */
   readonly began: OnCall[] = [];
-  /** The account has taken it in. */
+  /** The effect of the call has been applied. */
   readonly ended: OnCall[] = [];
   /** The host uses the page of a frame as memory of its own. */
   readonly pageUsed: ((frame: number, task: Task, line: number) => void)[] = [];
   private tds = new Map<Vm, Td>();
-  /** Which VM a struct tdx_td is of. */
+  /** VMs by the address of their struct tdx_td. */
   private readonly vms = new Map<number, Vm>();
   private readonly calls = new Map<Task, { readonly td: Td; readonly call: TracedCall }>();
 
   constructor(world: World) {
     this.world = world;
     for (const name of CALL_NAMES) {
-      if (name === 'tdh_vp_enter') continue; // it is as long as the vCPU is inside
+      if (name === 'tdh_vp_enter') continue; // it lasts as long as the vCPU is inside
       world.onState(name, (e, task) => this.begin(name, e, task));
       world.onState(`${name}_ret`, (e, task) => this.end(name, e, task));
     }
@@ -86,11 +84,12 @@ export class Tds {
     });
   }
 
-  /** There are TDs. */
+  /** Whether the trace has shown any TD. */
   get any(): boolean {
     return this.tds.size > 0;
   }
 
+  /** Returns the TD of a VM, which it adds if it is new. */
   of(vm: Vm): Td {
     const known = this.tds.get(vm);
     if (known !== undefined) return known;
@@ -103,26 +102,26 @@ export class Tds {
     return this.tds.values();
   }
 
-  /** The TD whose mmu_lock is at an address, or null. */
+  /** Returns the TD whose mmu_lock is at an address, or null. */
   ofLock(lock: number): Td | null {
     const vm = this.world.vms.get(lock);
     return vm === undefined ? null : (this.tds.get(vm) ?? null);
   }
 
-  /** A task has the mmu_lock of a TD's VM for write, or it cannot be told that it has not. */
+  /** Whether a task may hold mmu_lock of the TD's VM for write, as far as events show. */
   mayWrite({ vm }: Td, task: Task): boolean {
     return !this.world.recordsLocksOf(task, vm) || task.holdOn(vm.id)?.mode === EXCLUSIVE;
   }
 
-  /** The TD that a task was last seen to work for, or null. */
+  /** Returns the TD that a task last worked for, or null. */
   ofTask(task: Task): Td | null {
     const vm = task.runs ?? task.vm;
     return vm === null ? null : (this.tds.get(vm) ?? null);
   }
 
   /**
-   * Whose `struct tdx_td` a call names: that of the VM whose lock its caller holds, or that it
-   * works for.
+   * Returns the TD whose `struct tdx_td` a call names. A new address belongs to the VM whose lock
+   * the caller holds, or that it works for.
    */
   private tdOf(e: TraceEvent, task: Task): Td | null {
     const id = e.number('td');
@@ -147,7 +146,7 @@ export class Tds {
   private end(name: CallName, e: TraceEvent, task: Task): void {
     const begun = this.calls.get(task);
     this.calls.delete(task);
-    // the call began before the trace
+    // the call is older than the trace
     if (begun === undefined || begun.call.name !== name) return;
     const { td, call } = begun;
     call.end(e);

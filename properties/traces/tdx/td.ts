@@ -1,7 +1,4 @@
-/**
- * A TD as a trace tells of it: what its Secure EPT holds at each GPA, as far as the answers of the
- * module say.
- */
+/** A TD: the entries of its Secure EPT, as far as the results of the module's calls show them. */
 import { entryName, frameOf, indexOf, kindOf, pagesAt, TABLE, type Kind } from '../state/spte.ts';
 import { UNKNOWN, type Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
@@ -10,24 +7,21 @@ import type { World } from '../state/world.ts';
 
 export type Holds = 'free' | 'table' | 'leaf';
 
-/**
- * An entry of the Secure EPT. Whether the guest has accepted a page is no affair of the host's, and
- * not told.
- */
+/** An entry of the Secure EPT. No event shows whether the guest has accepted a page. */
 export interface Entry {
   readonly holds: Holds;
-  /** Of the page or table; -1 when it is not known. */
+  /** Frame of the page or table; -1 when it is not known. */
   readonly frame: number;
-  /** TD_EPOCH when it was blocked; -1: it is not. */
+  /** TD_EPOCH when it was blocked; -1 when it is not blocked. */
   readonly blockedIn: number;
-  /** A split has filled the table: its entries are leaves until something else is said of them. */
+  /** A split filled the table: its entries are leaves until a call changes them. */
   readonly split: boolean;
   readonly line: number;
 }
 
 const FREE: Entry = { holds: 'free', frame: -1, blockedIn: -1, split: false, line: 0 };
 
-/** Levels are fewer than this. */
+/** Upper bound of levels, exclusive. */
 const LEVELS = 8;
 export type Key = number;
 export const keyOf = (gfn: number, level: number): Key => gfn * LEVELS + level;
@@ -36,7 +30,7 @@ export const levelOf = (key: Key): number => key % LEVELS;
 
 export const alignTo = (gfn: number, level: number): number => gfn - (gfn % pagesAt(level));
 
-/** As violations name it. */
+/** Name of an entry in violations. */
 export const nameOfKey = (key: Key): string => entryName(gfnOf(key), levelOf(key));
 
 export const describe = (entry: Entry | null): string => {
@@ -48,26 +42,27 @@ export const describe = (entry: Entry | null): string => {
 export class Td {
   readonly vm: Vm;
   private readonly entries = new Map<Key, Entry>();
-  /** The mirror's root, from when on it is known. */
+  /** Root of the mirror; null while it is not known. */
   root: Table | null = null;
-  /** Counted from where the trace begins. */
+  /** TD_EPOCH, counted from the beginning of the trace. */
   epoch = 0;
-  /** Where TRACK was called last, or 0. */
+  /** Line of the last TRACK, or 0. */
   trackLine = 0;
-  /** Where MR.FINALIZE succeeded, or 0. */
+  /** Line at which MR.FINALIZE succeeded, or 0. */
   finalLine = 0;
-  /** No call about its memory is to come any more: VPFLUSHDONE succeeded. */
+  /** VPFLUSHDONE succeeded, so that no call on its memory may follow. */
   isFlushed = false;
-  /** Since then caches were written back; and the HKID is free. */
+  /** Caches were written back after that. */
   isWrittenBack = false;
+  /** Its HKID is free. */
   isFreed = false;
-  /** KVM has given it up. */
+  /** KVM has marked it dead. */
   isDead = false;
-  /** Who has barred entries, and where. */
+  /** Task that has barred vCPUs from entering, and the line; null when none has. */
   barred: { readonly task: Task; readonly line: number } | null = null;
-  /** vCPUs that are, or may be, inside: since which line. */
+  /** Tasks whose vCPUs are, or may be, inside, with the line of their entry. */
   readonly inside = new Map<Task, number>();
-  /** Memslots that are being deleted, or were, by first GFN and the one after the last. */
+  /** Memslots that are being deleted, or were: [start, end) in GFNs. */
   readonly slots: {
     readonly task: Task;
     readonly start: number;
@@ -79,12 +74,12 @@ export class Td {
     this.vm = vm;
   }
 
-  /** All that ever happened to it is in the trace. */
+  /** Its creation is in the trace, so that all of its entries are known. */
   get isSeenFromStart(): boolean {
     return this.vm.seenFromStart && this.root !== null;
   }
 
-  /** Null when it cannot be told. */
+  /** Returns the entry of a GFN at `level`; null when it is not known. */
   at(gfn: number, level: number): Entry | null {
     const known = this.entries.get(keyOf(gfn, level));
     if (known !== undefined) return known;
@@ -105,10 +100,7 @@ export class Td {
     this.entries.set(keyOf(gfn, level), { split: false, blockedIn: -1, ...entry });
   }
 
-  /**
-   * What is known of the entries of the table at an entry: how many, and the first that holds
-   * something.
-   */
+  /** Returns the first entry that is known not to be free, in the table that an entry points to. */
   childOf(gfn: number, level: number): Key | null {
     const step = pagesAt(level - 1);
     for (let at = gfn; at < gfn + pagesAt(level); at += step) {
@@ -118,14 +110,14 @@ export class Td {
     return null;
   }
 
-  /** The entries of a table that was merged are no more. */
+  /** Removes the entries of a table that was merged. */
   merge(gfn: number, level: number): void {
     const step = pagesAt(level - 1);
     for (let at = gfn; at < gfn + pagesAt(level); at += step)
       this.entries.delete(keyOf(at, level - 1));
   }
 
-  /** The blocked table above an entry, or null. */
+  /** Returns the blocked entry that points to a table above an entry, or null. */
   blockedAbove(gfn: number, level: number): Key | null {
     for (let above = level + 1; above < LEVELS; above++) {
       const key = keyOf(alignTo(gfn, above), above);
@@ -143,8 +135,8 @@ interface MirrorEntry {
 }
 
 /**
- * Where the walk for a GFN ends in the mirror, at level `lowest` at the latest; null when that is
- * not known.
+ * Returns the entry at which the walk for a GFN ends in the mirror, or null when it is not known.
+ * The walk stops at level `lowest` at the latest.
  */
 export function mirrorAt({ root }: Td, world: World, gfn: number, lowest = 1): MirrorEntry | null {
   const layout = world.kernel?.layout;
