@@ -5,7 +5,7 @@ import { TRACED_KERNELS } from './kernels/kernel.ts';
 import { CALL_NAMES, type EventName } from './reader/event-table.ts';
 import { TraceEvent } from './reader/event.ts';
 import { TDX_TRACE_RULE_IDS, TDX_TRACE_RULES, TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
-import type { TraceReporter } from './rules/rule.ts';
+import type { DerivedState, TraceReporter } from './rules/rule.ts';
 import { followChanges } from './state/changes.ts';
 import { followInvalidatedRanges } from './state/invalidated-range.ts';
 import { followLife, followWalks } from './state/life.ts';
@@ -22,6 +22,18 @@ const LIMIT = 1000;
 const STATEMENTS: ReadonlyMap<string, string> = new Map(
   [...SYSTEM_RULES, ...KVM_RULES].map(({ id, statement }) => [id, statement]),
 );
+
+/** Follows all state of a trace. A handler finds the state that those before it here keep. */
+function followState(world: World): DerivedState {
+  followLife(world);
+  followWalks(world);
+  followChanges(world);
+  followLocks(world);
+  const notifiers = new Notifiers(world);
+  const invalidated = followInvalidatedRanges(world, notifiers);
+  const flushes = followRequiredFlushes(world, notifiers);
+  return { notifiers, invalidated, flushes, tds: new Tds(world) };
+}
 
 /** Judges one trace, line by line. */
 export class TraceJudge {
@@ -44,17 +56,7 @@ export class TraceJudge {
       this.e,
       options.kernel === undefined ? null : TRACED_KERNELS[options.kernel],
     );
-    followLife(this.world);
-    followWalks(this.world);
-    followChanges(this.world);
-    followLocks(this.world);
-    const notifiers = new Notifiers(this.world);
-    const state = {
-      notifiers,
-      invalidated: followInvalidatedRanges(this.world, notifiers),
-      flushes: followRequiredFlushes(this.world, notifiers),
-      tds: new Tds(this.world),
-    };
+    const state = followState(this.world);
     this.tallies = [...TRACE_RULES, ...TDX_TRACE_RULES]
       .filter(({ id }) => options.rules?.includes(id) ?? true)
       .map((rule) => new Tally(rule));

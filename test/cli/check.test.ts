@@ -73,7 +73,7 @@ describe('--emit-trace', () => {
     const file = join(folder, 'b-55.trace');
     const { stderr } = await sept('show', 'b-55', 'v0: touch-no-ve 0', '--emit-trace', file);
     expect(stderr).toContain(
-      `${file}: sept trace will not name K60: traces are not judged by this rule\n`,
+      `${file}: sept trace will not name K60: no event shows which pages a guest has accepted\n`,
     );
     expect(await sept('trace', file)).toMatchObject({ code: 0 });
   });
