@@ -10,7 +10,7 @@ export default {
     /** Per actor: the entry whose cmpxchg failed, as a cell, until the actor reads it. */
     const failedAt = new Map<number, number>();
     vm.m.clearOnReset(failedAt);
-    vm.mirror.losers.push((table, index) => {
+    vm.mirror.onCmpxchgFailed.push((table, index) => {
       report.exercised();
       const cell = vm.pages.word(table, index);
       const name = nameOfKey(keyOfPlace(vm, table, index));

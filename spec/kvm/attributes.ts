@@ -1,7 +1,7 @@
 /**
- * Memory attributes: a GFN is shared, and then the primary MMU backs it, or private, and then
- * guest_memfd does. A huge page is of one kind. Source: Linux, virt/kvm/kvm_main.c
- * (kvm_vm_set_mem_attributes); K40, K43.
+ * Memory attributes: the primary MMU backs a shared GFN, guest_memfd a private one. A huge page
+ * maps GFNs of one attribute. Source: Linux, virt/kvm/kvm_main.c: kvm_vm_set_mem_attributes(); K40,
+ * K43.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { READ, WRITE, type Steps, access } from '../machine/step.ts';
@@ -9,15 +9,12 @@ import { PrimaryMmu } from './primary-mmu.ts';
 
 /** Memory attributes of a VM: which GFNs are private. */
 export class Attributes {
-  /** What backs private GFNs; its addresses are GFNs. */
+  /** Memory that backs private GFNs; its addresses are GFNs. */
   readonly memory: PrimaryMmu;
   private readonly m: Machine;
   private readonly cells: Cell;
 
-  /**
-   * All of `gfns` GFNs are shared at first; `first` is the first page that can back them when they
-   * are private.
-   */
+  /** All `gfns` GFNs start shared; `first` is the first page that can back them once private. */
   constructor(m: Machine, gfns: number, first: number) {
     this.m = m;
     this.cells = m.segment('memory attributes', gfns, (gfn) => `attributes[GFN ${gfn}]`);
@@ -39,7 +36,7 @@ export class Attributes {
     this.m.poke(this.cells + gfn, isPrivate ? 1 : 0);
   }
 
-  /** Not all GFNs of a range are of one kind. */
+  /** Some GFNs of a range are private and others shared. */
   isMixed(gfn: number, pages: number): boolean {
     for (let at = gfn + 1; at < gfn + pages; at++)
       if (this.isPrivate(at) !== this.isPrivate(gfn)) return true;

@@ -1,34 +1,31 @@
 /**
- * Dynamic PAMT: the module keeps metadata for 4 KiB pages only where some are in use, in pages that
- * KVM has to give it before, one for each range of a large page, and gets back when the last 4 KiB
- * page of the range has left the TD.
+ * Dynamic PAMT: the module keeps metadata of 4 KiB pages only for ranges (of a large page's size)
+ * in which some are in use. KVM has to give it a page for each such range first, and gets the page
+ * back when the last 4 KiB page of the range has left the TD.
  *
- * The pages come from caches that are filled where one may sleep, before mmu_lock is taken: one for
- * each vCPU, which only its own thread uses, and one for the VM, under a lock of its own, for what
- * no vCPU does. Pages are counted, not named. Source: dynamic PAMT series v6, patch 9/11 (May
- * 2026); K68.
+ * The pages come from caches, which are filled before mmu_lock is taken, where sleeping is allowed:
+ * one for each vCPU, which only its own thread uses, and one for the VM, under its own lock, for
+ * operations that no vCPU performs. Pages are counted, not named. Source: dynamic PAMT series v6,
+ * patch 9/11 (May 2026); K68.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { SpinLock } from '../machine/spinlock.ts';
 import { RMW, type Steps, access } from '../machine/step.ts';
 
-/** A cache: that of a vCPU by its index, or the VM's. */
+/** Index of the vCPU whose cache it is, or VM_CACHE. */
 export type PamtCache = number;
 export const VM_CACHE: PamtCache = -1;
 
-/** What rules may learn of it. */
+/** Events of the caches and counts. */
 export interface PamtListener {
-  /** A page was wanted from `cache`; `found` is false when it was empty. */
+  /** A page was requested from `cache`; `found` is false when the cache was empty. */
   taken?(cache: PamtCache, found: boolean): void;
-  /** `page` may be given to the module from now on, or no more. */
+  /** `page` may be given to the module from now on; it may no longer. */
   got?(page: number): void;
   put?(page: number): void;
 }
 
-/**
- * Entries that a cache is filled up to: a fault adds two tables and a leaf at most, a split a table
- * and a range.
- */
+/** Pages in a full cache: a fault adds up to two tables and a leaf, a split a table and a range. */
 export const FULL_CACHE = 3;
 
 /** PAMT pages of a VM: caches, and pages in use. */
@@ -38,9 +35,9 @@ export class DynamicPamt {
   readonly lock: SpinLock;
   private readonly m: Machine;
   private readonly span: number;
-  /** The VM's cache, then those of the vCPUs. */
+  /** The VM's cache, then the vCPUs' caches. */
   private readonly caches: Cell;
-  /** Per range: how many 4 KiB pages of it may be with the module. */
+  /** Per range: number of its 4 KiB pages that the module may own. */
   private readonly uses: Cell;
 
   constructor(m: Machine, pages: number, span: number, vcpus: number) {
@@ -65,12 +62,12 @@ export class DynamicPamt {
     return this.uses + Math.floor(page / this.span);
   }
 
-  /** How many 4 KiB pages of the range of `page` may be with the module. */
+  /** Number of 4 KiB pages in the range of `page` that the module may own. */
   usesOf(page: number): number {
     return this.m.peek(this.range(page));
   }
 
-  /** Fills a cache up, in one step; false when there is no memory. Where one may sleep. */
+  /** Fills a cache, in one step; false when no memory is left. Called where sleeping is allowed. */
   *topUp(cache: PamtCache): Steps<boolean> {
     yield access(this.cache(cache), RMW);
     if (this.m.choose(2) === 1) return false;
@@ -78,15 +75,15 @@ export class DynamicPamt {
     return true;
   }
 
-  /** What is in a cache, in one step. */
+  /** Number of pages in a cache, in one step. */
   *available(cache: PamtCache): Steps<number> {
     return yield* this.m.read(this.cache(cache));
   }
 
   /**
-   * Makes sure that `page` can be given to the module as a 4 KiB page; false when that took a page
-   * and none was there. (Of two that find a range unused, both take a page; the kernel frees the
-   * second.)
+   * Makes sure that `page` can be given to the module as a 4 KiB page; false when its range needed
+   * a page and the cache was empty. (Two actors that find a range unused both take a page; the
+   * kernel frees the second one.)
    */
   *get(page: number, cache: PamtCache): Steps<boolean> {
     const used = (yield* this.m.read(this.range(page))) > 0;
@@ -105,7 +102,7 @@ export class DynamicPamt {
     return left > 0;
   }
 
-  /** The module has given `page` back. */
+  /** Records that the module has given `page` back, in one step. */
   *put(page: number): Steps<void> {
     yield access(this.range(page), RMW);
     this.m.poke(this.range(page), this.usesOf(page) - 1);

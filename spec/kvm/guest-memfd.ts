@@ -1,8 +1,7 @@
 /**
- * The file behind a slot's private memory, as far as its life meets the slot's: a binding in both
- * directions. A file that is closed clears what the slot knows of it; a slot that goes takes its
- * binding back, whatever state the file is in. Source: Linux, virt/kvm/guest_memfd.c
- * (kvm_gmem_release, kvm_gmem_unbind); B-41.
+ * The binding between a memslot and the file behind its private memory. A file that is closed
+ * clears its pointer in the slot; a slot that is deleted removes its binding, whatever state the
+ * file is in. Source: Linux, virt/kvm/guest_memfd.c: kvm_gmem_release(), kvm_gmem_unbind(); B-41.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { READ, RMW, WRITE, type Steps, access } from '../machine/step.ts';
@@ -22,7 +21,7 @@ export class GuestMemfd {
     this.bound = m.segment('guest_memfd bindings', slots.places.length);
   }
 
-  /** Binds a slot while a VM is set up: the file is open. */
+  /** Opens the file and binds a slot to it, while a VM is set up. */
   bindNow(slot: Slot): void {
     this.m.poke(this.references, 1);
     this.m.poke(this.bound + slot, 1);
@@ -32,19 +31,19 @@ export class GuestMemfd {
     return this.m.peek(this.bound + slot) !== 0;
   }
 
-  /** The file has users still, in one step; a file without any is being released. */
+  /** Whether the file still has users, in one step; a file without any is being released. */
   *isOpen(): Steps<boolean> {
     yield access(this.references, READ);
     return this.m.peek(this.references) > 0;
   }
 
-  /** The file forgets a slot, in one step. */
+  /** Removes the binding of a slot, in one step. */
   *unbind(slot: Slot): Steps<void> {
     yield access(this.bound, WRITE);
     this.m.poke(this.bound + slot, 0);
   }
 
-  /** The last user closes the file, in one step; whether he was the last. */
+  /** Closes the file, in one step; true if it was open. */
   *close(): Steps<boolean> {
     yield access(this.references, RMW);
     const before = this.m.peek(this.references);
@@ -52,7 +51,7 @@ export class GuestMemfd {
     return before === 1;
   }
 
-  /** Clears what a bound slot knows of the file, in one step, and forgets it. Under slots_lock. */
+  /** Clears the file's pointer in a bound slot, and the binding, in one step. Under slots_lock. */
   *release(slot: Slot): Steps<void> {
     yield access(this.bound, RMW);
     if (!this.isBound(slot)) return;

@@ -1,10 +1,9 @@
 /**
- * The primary MMU's side of a guest's private memory (guest_memfd): which host page backs a GFN,
- * and since when.
+ * The host pages behind a TD's private memory (guest_memfd).
  *
- * A GFN whose page was given back gets another page next time, so that a translation kept too long
- * is seen to reach memory that is no longer the guest's. Pages of neighbouring GFNs are neighbours,
- * so that huge mappings are possible.
+ * A GFN whose page was released gets another page next time, so that a stale translation visibly
+ * reaches memory that no longer belongs to the guest. Neighbouring GFNs have neighbouring pages, so
+ * that huge mappings are possible.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { RMW, type Steps, access } from '../machine/step.ts';
@@ -23,12 +22,12 @@ export class GuestMemory {
   readonly folios: Folios;
   /** First page of the range that backs the guest: {@link BANKS} banks of `gfns` pages. */
   private readonly first: number;
-  /** Per GFN: how often it was given back, times two, plus one while it is backed. */
+  /** Per GFN: number of times its page was released, times two, plus one while it is backed. */
   private readonly state: Cell;
-  /** Per GFN: bit 0, its page was looked up for writing; bit 1, its page is lost to the host (K51). */
+  /** Per GFN: bit 0, its page was looked up for writing; bit 1, its page is leaked (K51). */
   private readonly marks: Cell;
 
-  /** `span`: GFNs of a large folio. */
+  /** @param span number of GFNs of a large folio. */
   constructor(m: Machine, gfns: number, first: number, span: number) {
     this.m = m;
     this.gfns = gfns;
@@ -39,15 +38,15 @@ export class GuestMemory {
     for (let gfn = 0; gfn < gfns; gfn++) m.guard(this.state + gfn, 1, this.folios.cell(gfn));
   }
 
-  /** The pages of the host that can back the guest. */
+  /** Number of host pages that can back the guest. */
   get pages(): number {
     return this.gfns * BANKS;
   }
 
   /**
-   * The page that backs `gfn`, allocated if there was none, in one step. Looked up for reading
-   * only, it may be one that others read, too (the zero page, one to be copied on write), until
-   * somebody looks it up for writing (K61).
+   * Returns the page that backs `gfn`, and allocates it if there was none, in one step. Until it is
+   * looked up for writing it may be shared with other readers: the zero page, or one to be copied
+   * on write (K61).
    */
   *fault(gfn: number, forWriting = true): Steps<number> {
     yield access(this.state + gfn, RMW);
@@ -55,12 +54,12 @@ export class GuestMemory {
     return this.pageOf(gfn);
   }
 
-  /** Its page was looked up for writing: nobody else reads it. */
+  /** The page of `gfn` was looked up for writing, and so is not shared. */
   isWritable(gfn: number): boolean {
     return (this.m.peek(this.marks + gfn) & FOR_WRITING) !== 0;
   }
 
-  /** The host gives up the page of `gfn`, within the current step: the module may still own it. */
+  /** Leaks the page of `gfn`, within the current step: the module may still own it. */
   leak(gfn: number): void {
     this.m.poke(this.marks + gfn, this.m.peek(this.marks + gfn) | LEAKED);
   }
@@ -70,8 +69,8 @@ export class GuestMemory {
   }
 
   /**
-   * The page that backs `gfn`, and with it those of its folio, in one step. Where nothing is behind
-   * the range a large folio is allocated, if pages in a row are to be had.
+   * Returns the page that backs `gfn`, and allocates it with its folio, in one step. An unbacked
+   * range gets a large folio if contiguous pages are available.
    */
   *faultFolio(gfn: number): Steps<number> {
     const { folios } = this;
@@ -92,18 +91,18 @@ export class GuestMemory {
     return Array.from({ length: this.folios.span }, (_, i) => this.folios.first(gfn) + i);
   }
 
-  /** The pages of the range of `gfn` are, or would be, in a row. */
+  /** The pages of the range of `gfn` are, or would be, contiguous. */
   private isContiguous(gfn: number): boolean {
     const first = this.folios.first(gfn);
     return this.rangeOf(gfn).every((at) => this.pageOf(at) - this.pageOf(first) === at - first);
   }
 
-  /** The page that backs `gfn`, or would. */
+  /** The page that backs `gfn`, or would back it. */
   pageOf(gfn: number): number {
     return this.first + (this.timesReturned(gfn) % BANKS) * this.gfns + gfn;
   }
 
-  /** How often a page of `gfn` was given back. */
+  /** Number of times a page of `gfn` was released. */
   timesReturned(gfn: number): number {
     return this.m.peek(this.state + gfn) >> 1;
   }
@@ -112,20 +111,20 @@ export class GuestMemory {
     return (this.m.peek(this.state + gfn) & 1) === 1;
   }
 
-  /** Does `page` back `gfn` now? */
+  /** `page` backs `gfn` now. */
   backs(page: number, gfn: number): boolean {
     return this.isBacked(gfn) && this.pageOf(gfn) === page;
   }
 
   /**
-   * Gives the page of `gfn` back to the host; the page, or -1 when there was none, or it is lost. A
-   * folio that stays is split first.
+   * Releases the page of `gfn` to the host; returns the page, or -1 when there was none or it is
+   * leaked. A large folio of which other pages are in use is split first.
    */
   *release(gfn: number): Steps<number> {
     do {
       if (this.isPartOfMore(gfn)) yield* this.folios.split(gfn);
       yield access(this.state + gfn, RMW);
-      // a fault may have made a folio of it meanwhile
+      // a fault may have made it part of a large folio meanwhile
     } while (this.isPartOfMore(gfn));
     if (!this.isBacked(gfn) || this.isLeaked(gfn)) return -1;
     this.m.poke(this.marks + gfn, 0);
@@ -141,7 +140,7 @@ export class GuestMemory {
     );
   }
 
-  /** Makes one folio of the pages behind the range of `gfn`, if they are in a row, in one step. */
+  /** Merges the pages of the range of `gfn` into one folio if they are contiguous, in one step. */
   *mergeFolio(gfn: number): Steps<void> {
     yield access(this.folios.cell(gfn), RMW);
     if (this.isContiguous(gfn)) this.folios.setLarge(gfn, true);

@@ -1,7 +1,8 @@
 /**
  * Direct page tables as the hardware walks them. It sets A when it uses a leaf and D when it writes
- * through one, unless the root's role is without such bits, and logs the page when it sets D (PML).
- * Source: Intel SDM volume 3, "Accessed and Dirty Flags for EPT", "Page-Modification Logging".
+ * through one, unless A and D are disabled in the root's role, and logs the page when it sets D
+ * (PML). Source: Intel SDM volume 3, "Accessed and Dirty Flags for EPT", "Page-Modification
+ * Logging".
  */
 import { ALL_ACCESS, EXECUTE_ACCESS, READ_ACCESS, WRITE_ACCESS } from '../machine/tlb.ts';
 import type { TableFormat } from '../machine/walker.ts';
@@ -30,8 +31,10 @@ function permissionsOf(spte: Spte): number {
 }
 
 /**
- * `adDisabled`: the hardware leaves A and D alone. `logged` is told of the GFN of each D that it
- * sets.
+ * Format of direct tables.
+ *
+ * @param adDisabled The hardware does not set A and D.
+ * @param logged Called with the GFN of each leaf in which the hardware sets D.
  */
 export function directFormat(
   tables: Tables,

@@ -1,22 +1,19 @@
 /**
- * The invalidation protocol between whoever takes pages away and a fault that is installing one: a
- * sequence number, a count of invalidations under way, and the GFNs that they are about. Changed
- * under mmu_lock held for write; a fault samples the number before it looks anything up and checks
- * it again under mmu_lock. Source: K37, K38.
+ * The protocol between actors that unmap pages and faults that install them: a sequence number, a
+ * count of invalidations in progress, and their range of GFNs. All are changed under mmu_lock held
+ * for write; a fault samples the number before it looks anything up and checks it again under
+ * mmu_lock. Source: Linux, include/linux/kvm_host.h: mmu_invalidate_retry_gfn(); K37, K38.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { WRITE, type Steps, access } from '../machine/step.ts';
 
-/**
- * Where the number starts: so that it soon needs bit 31, which is where a narrow copy of it goes
- * wrong (B-14).
- */
+/** First sequence number: it soon needs bit 31, and a narrow copy of it then goes wrong (B-14). */
 const FIRST_SEQ = 0x7fff_fffe;
 
-/** Beyond every GFN. */
+/** Number of pages from GFN 0 that includes every GFN. */
 const ALL = 1 << 20;
 
-/** What a rule may learn of invalidations. GFNs are pages. */
+/** Events of the protocol. A fault samples the number; an invalidation begins, grows and ends. */
 export interface InvalidationListener {
   sampled?(): void;
   began?(gfn: number, pages: number): void;
@@ -42,50 +39,44 @@ export class Invalidation {
     m.poke(this.seq, FIRST_SEQ);
   }
 
-  /** What a fault remembers before it looks up its page: an unsigned number. */
+  /** Reads the sequence number, unsigned, for a fault that is about to look up its page. */
   *sample(): Steps<number> {
     const seq = yield* this.m.read(this.seq);
     for (const listener of this.listeners) listener.sampled?.();
     return seq >>> 0;
   }
 
-  /** The number, within the current step. */
+  /** The sequence number, unsigned, within the current step. */
   now(): number {
     return this.m.peek(this.seq) >>> 0;
   }
 
-  /** How many invalidations are under way, within the current step. */
+  /** Number of invalidations in progress, within the current step. */
   underWay(): number {
     return this.m.peek(this.inProgress);
   }
 
-  /**
-   * An invalidation that is under way is about `gfn`; several are taken together, with what lies
-   * between them.
-   */
+  /** An invalidation in progress covers `gfn`; several form one range, gaps included. */
   covers(gfn: number): boolean {
     return this.underWay() > 0 && gfn >= this.m.peek(this.first) && gfn < this.m.peek(this.past);
   }
 
-  /**
-   * Without mmu_lock: is `gfn` being invalidated? Good for giving up early and for nothing else
-   * (K41).
-   */
+  /** Whether `gfn` seems to be invalidated, without mmu_lock: only a hint to retry early (K41). */
   *seemsUnderWay(gfn: number): Steps<boolean> {
     yield* this.m.read(this.inProgress);
     return this.covers(gfn);
   }
 
   /**
-   * Under mmu_lock: was anything invalidated since `sampled`, or is `gfn` being invalidated now
-   * (any GFN when absent)? Then the fault has to start over.
+   * Whether the fault has to be retried: an invalidation has ended since `sampled`, or one in
+   * progress covers `gfn` (any GFN when absent). Under mmu_lock.
    */
   *isStale(sampled: number, gfn = -1): Steps<boolean> {
     const now = (yield* this.m.read(this.seq)) >>> 0;
     return now !== sampled || (gfn < 0 ? this.underWay() !== 0 : this.covers(gfn));
   }
 
-  /** Under mmu_lock for write, before anything of `pages` pages from `gfn` on is zapped. */
+  /** Begins an invalidation, before the first zap in the range. Under mmu_lock for write. */
   *begin(gfn = 0, pages = ALL): Steps<void> {
     const { m } = this;
     const others = (yield* m.add(this.inProgress, 1)) - 1;
@@ -94,7 +85,7 @@ export class Invalidation {
     for (const listener of this.listeners) listener.began?.(gfn, pages);
   }
 
-  /** Under mmu_lock for write: the invalidation that the caller began is about these GFNs as well. */
+  /** Adds GFNs to the invalidation that the caller has begun. Under mmu_lock for write. */
   *extend(gfn: number, pages: number): Steps<void> {
     yield access(this.first, WRITE);
     this.m.poke(this.first, Math.min(gfn, this.m.peek(this.first)));
@@ -102,7 +93,7 @@ export class Invalidation {
     for (const listener of this.listeners) listener.extended?.(gfn, pages);
   }
 
-  /** Under mmu_lock for write, after the zap: the number first, then the count. */
+  /** Ends an invalidation: changes the number, then the count. Under mmu_lock for write. */
   *end(): Steps<void> {
     yield* this.m.add(this.seq, 1);
     yield* this.m.add(this.inProgress, -1);

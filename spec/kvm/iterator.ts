@@ -1,8 +1,7 @@
 /**
- * A walk over the entries of a root, in order of GFNs, upper levels first. It looks at an entry
- * again before it steps down, so that it never descends into a table that is no longer linked, and
- * it starts over at the root when mmu_lock was dropped on the way. Source: Linux,
- * arch/x86/kvm/mmu/tdp_iter.c; K6, K27, K28.
+ * A walk over the entries of a root, in order of GFNs, upper levels first. It rereads an entry
+ * before it steps down, so that it does not descend into an unlinked table, and it restarts at the
+ * root after mmu_lock was dropped. Source: Linux, arch/x86/kvm/mmu/tdp_iter.c; K6, K27, K28.
  */
 import type { PageRef } from '../machine/pages.ts';
 import type { Steps } from '../machine/step.ts';
@@ -12,13 +11,13 @@ import type { Tables } from './tables.ts';
 /** The lowest level of entries. */
 export const LEVEL_4K = 0;
 
-/** What a walk may do and covers. */
+/** Extent of a walk. */
 export interface WalkRange {
   readonly root: PageRef;
-  /** First GFN, and the one after the last. */
+  /** First GFN, and the GFN after the last. */
   readonly first: number;
   readonly end: number;
-  /** Entries below this level are not visited. */
+  /** The lowest level whose entries are visited; {@link LEVEL_4K} by default. */
   readonly minLevel?: number;
 }
 
@@ -27,18 +26,15 @@ export class Walk {
   readonly root: PageRef;
   readonly first: number;
   readonly end: number;
-  /**
-   * The entry that the walk is at: its table, index, level, first GFN and the value that was read
-   * there.
-   */
+  /** The current entry: its table, index, level, first GFN and the value that was read. */
   table: PageRef = -1;
   index = 0;
   level = 0;
   gfn = 0;
   spte: Spte = 0;
-  /** mmu_lock was dropped since the entry was read: nothing about it can be relied on. */
+  /** mmu_lock was dropped since the entry was read: the current entry is no longer valid. */
   yielded = false;
-  /** GFN from which the walk goes on, and where it was when it last yielded. */
+  /** GFN at which the walk resumes, and that at which it last yielded. */
   nextGfn: number;
   yieldedGfn = -1;
 
@@ -56,7 +52,7 @@ export class Walk {
     this.minLevel = minLevel;
   }
 
-  /** Goes to the next entry; false when there is none. */
+  /** Moves to the next entry; false when there is none. */
   *next(): Steps<boolean> {
     if (!this.started || this.yielded) return yield* this.start();
     if (this.level > this.minLevel && (yield* this.stepDown())) return this.gfn < this.end;
@@ -74,7 +70,7 @@ export class Walk {
     return this.gfn < this.end;
   }
 
-  /** From the root to the highest entry that maps the GFN at which the walk is to go on. */
+  /** Moves to the root's entry for the GFN at which the walk resumes. */
   private *start(): Steps<boolean> {
     this.started = true;
     this.yielded = false;
@@ -88,7 +84,7 @@ export class Walk {
     return true;
   }
 
-  /** Into the table that the entry points to, if it still does. */
+  /** Moves into the table that the entry points to; false if it no longer points to one. */
   private *stepDown(): Steps<boolean> {
     this.spte = yield* this.tables.read(this.table, this.index);
     if (kindOfSpte(this.spte) !== TABLE) return false;
@@ -113,7 +109,7 @@ export class Walk {
     this.gfn = base + index * this.tables.span(level);
   }
 
-  /** Reads the entry again, after somebody else won the race to change it. */
+  /** Reads the entry again, after another actor has changed it first. */
   *reread(): Steps<Spte> {
     this.spte = yield* this.tables.read(this.table, this.index);
     return this.spte;

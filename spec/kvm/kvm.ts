@@ -1,7 +1,6 @@
 /**
- * A virtual machine as KVM sees it, without anything of TDX: locks, roots and their tables,
- * memslots, the primary MMU, the invalidation protocol, vCPUs. Policies work with it; the K rules
- * watch it.
+ * A virtual machine as KVM sees it, without TDX: locks, roots and their tables, memslots, the
+ * primary MMU, the invalidation protocol, vCPUs. Policies operate on it; K rules watch it.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import type { Memory } from '../machine/memory.ts';
@@ -25,47 +24,44 @@ import type { ShadowMmu } from './shadow-mmu.ts';
 import { ACCESS_TRACKED, EXECUTABLE, isLeafSpte, WRITABLE, type Spte } from './spte.ts';
 import type { Tables } from './tables.ts';
 
-/** Requests to a vCPU. */
+/** Requests to a vCPU: flush its TLB. */
 export const REQ_TLB_FLUSH = 1;
-/**
- * KVM_REQ_MMU_FREE_OBSOLETE_ROOTS: drop a root that has become invalid before entering the guest
- * again.
- */
+/** KVM_REQ_MMU_FREE_OBSOLETE_ROOTS: drop invalid roots before the next entry. */
 export const REQ_FREE_OBSOLETE_ROOTS = 2;
 
-/** What a fault came to (RET_PF_*). */
+/** Results of a fault (RET_PF_*). */
 export const RET_RETRY = 0;
 export const RET_FIXED = 1;
 /** The access is permitted already. */
 export const RET_SPURIOUS = 2;
-/** There is no memory: the access is emulated. */
+/** No memory backs the GFN: the access is emulated. */
 export const RET_EMULATE = 3;
-/** Not for the path that was tried: go on with the next one. */
+/** This path does not handle the fault: try the next one. */
 export const RET_CONTINUE = 4;
-/** The slot does not permit it, or is going away: user space has to see to it. */
+/** The memslot does not permit the access, or is being deleted: user space has to handle it. */
 export const RET_EXIT = 5;
 /** Results of a fault: RET_RETRY to RET_EXIT. */
 export type FaultAnswer = 0 | 1 | 2 | 3 | 4 | 5;
 export const FAULT_ANSWERS = ['RETRY', 'FIXED', 'SPURIOUS', 'EMULATE', 'CONTINUE', 'EXIT'] as const;
 
-/** A fault, with what has been found out about it so far. GFNs and user addresses are pages. */
+/** A fault, with the results of its lookups so far. GFNs and user addresses are pages. */
 export interface Fault {
   readonly gfn: number;
   readonly write: boolean;
   readonly exec: boolean;
   readonly asId: 0 | 1;
   readonly root: PageRef;
-  /** Taken by KVM on its own account (KVM_PRE_FAULT_MEMORY). */
+  /** KVM itself causes the fault (KVM_PRE_FAULT_MEMORY). */
   readonly prefetch: boolean;
-  /** The invalidation number before anything was looked up. */
+  /** The invalidation sequence number, sampled before any lookup. */
   seq: number;
   slot: Slot;
-  /** The GFN was private when the fault looked. */
+  /** The GFN was private at the lookup. */
   isPrivate: boolean;
-  /** The page that was got, with a reference; or -1. */
+  /** The page that was looked up, with a reference; or -1. */
   page: number;
   hostWritable: boolean;
-  /** Level at which it is to be mapped. */
+  /** Level at which the page is to be mapped. */
   goal: number;
 }
 
@@ -76,10 +72,10 @@ export const permits = (spte: Spte, { write, exec }: Fault): boolean =>
   (!write || (spte & WRITABLE) !== 0) &&
   (!exec || (spte & EXECUTABLE) !== 0);
 
-/** In what a vCPU executes, and so by which root: the guest itself, its SMM, a nested guest. */
+/** Index into {@link CONTEXTS}: the guest itself, its SMM, or a nested guest. */
 export type Context = 0 | 1 | 2;
 
-/** What the root of each context is. For a nested guest the hardware keeps no A and D bits. */
+/** Role of each context's root. The hardware sets no A and D bits for the nested guest. */
 export const CONTEXTS: readonly RootRole[] = [
   { asId: 0, adDisabled: false },
   { asId: 1, adDisabled: false },
@@ -90,45 +86,36 @@ export const CONTEXTS: readonly RootRole[] = [
 export interface KvmVcpu {
   readonly index: number;
   readonly vcpu: Vcpu;
-  /** The hardware's page walker as each context has it; they share the TLB. */
+  /** The hardware's page walker for each context; they share the TLB. */
   readonly walkers: readonly Walker[];
   readonly tlb: Tlb;
-  /** A cell for each context: the root that is loaded in it, plus one. */
+  /** A cell for each context: the loaded root plus one, or 0. */
   readonly roots: Cell;
-  /**
-   * The range that a flush request is about: first GFN, and the one after the last; nothing while
-   * they are equal.
-   */
+  /** Range of the flush request: first GFN, and the GFN after the last; empty while equal. */
   readonly flush: Cell;
-  /** A signal is pending: whoever loops on behalf of the vCPU has to leave. */
+  /** Not 0 while a signal is pending: loops on behalf of the vCPU have to end. */
   readonly signal: Cell;
 }
 
-/** What rules may learn beyond what the parts tell. */
+/** Events of the VM as a whole; the parts have listeners for their own. */
 export interface KvmListener {
-  /**
-   * A task begins, or ends, something that promises a result; `what` names it. GFNs are of address
-   * space `asId`.
-   */
+  /** Operation `what` begins on a range of GFNs of address space `asId`. */
   promised?(what: Promised, asId: number, gfn: number, pages: number): void;
+  /** Operation `what` returns; its postcondition, see {@link Promised}, holds. */
   kept?(what: Promised, asId: number, gfn: number, pages: number): void;
   faultBegan?(vcpu: number, fault: Fault): void;
   faultEnded?(vcpu: number, fault: Fault, result: FaultAnswer): void;
-  /** A task begins to make every vCPU forget what it knows of these GFNs. */
+  /** A flush of these GFNs begins on all vCPUs; it is complete. */
   flushing?(gfn: number, pages: number): void;
-  /** Every vCPU has forgotten what it knew of these GFNs. */
   flushed?(gfn: number, pages: number): void;
-  /** A walk asks whether it should yield; it does so. */
+  /** A walk checks whether it should yield; it yields. */
   offered?(): void;
   yielding?(walk: Walk): void;
-  /** A vCPU gets a root, or lets go of the one that it has (NO_PAGE). */
+  /** A vCPU loads a root, or drops the one that it has (NO_PAGE). */
   loaded?(vcpu: number, root: PageRef): void;
-  /** A vCPU goes into the guest with that root. */
+  /** A vCPU enters the guest with a root. */
   entered?(vcpu: number, root: PageRef): void;
-  /**
-   * The guest has reached `page` at `gfn`, found `value` and, unless `written` is null, written
-   * that.
-   */
+  /** The guest has accessed `page` at `gfn`: read `value`, and written `written` if not null. */
   accessed?(
     vcpu: number,
     asId: number,
@@ -137,18 +124,23 @@ export interface KvmListener {
     value: number,
     written: number | null,
   ): void;
-  /** Every actor has ended; nothing is in flight. */
+  /** Every actor has ended, and nothing is in flight. */
   atRest?(): void;
   /** The host uses a page as memory of its own. */
   hostUsed?(page: number): void;
 }
 
 /**
- * Results that somebody relies on: that nothing maps the range any more (`unmap` by a notifier,
- * `unmap-atomic` by one that may not wait, `zap` inside KVM), that a slot is gone, that writes are
- * logged from now on, or no longer, that the log has been read; that the guest cannot write a page
- * that KVM shadows; that a root is zapped; that GFNs are private, or shared, and no longer what
- * they were.
+ * Operations with a postcondition on which their callers rely:
+ *
+ * - `unmap` (a notifier), `unmap-atomic` (one that may not sleep), `zap` (inside KVM): nothing maps
+ *   the range.
+ * - `delete`: the memslot is gone.
+ * - `log`, `unlog`: writes are logged from now on, or no longer.
+ * - `collect`: the dirty log has been read.
+ * - `track`: the guest cannot write the page, which KVM shadows.
+ * - `zap-all`: the invalidated roots are zapped.
+ * - `convert`: the GFNs have their new attribute, and nothing maps them with the old one.
  */
 export type Promised =
   | 'unmap'
@@ -185,19 +177,16 @@ export class Kvm {
   readonly slots: Memslots;
   readonly primary: PrimaryMmu;
   readonly invalidation: Invalidation;
-  /** mn_active_invalidate_count: notifiers between start and end. */
+  /** mn_active_invalidate_count: number of notifiers between their start and their end. */
   readonly activeNotifiers: Cell;
   readonly vcpus: readonly KvmVcpu[];
   readonly shadow: ShadowMmu;
   readonly memfd: GuestMemfd;
-  /**
-   * Memory attributes: which GFNs of address space 0 are private, and the pages that back them
-   * then.
-   */
+  /** Memory attributes: which GFNs of address space 0 are private, and the pages behind those. */
   readonly attributes: Attributes;
-  /** Per GFN of address space 0: whether KVM shadows it, so that the guest must not write it unseen. */
+  /** Per GFN of address space 0: not 0 if KVM shadows the page and must see the guest's writes. */
   readonly tracked: Cell;
-  /** One past the last GFN that the host can address: nothing is to be mapped from there on. */
+  /** GFN after the last one that the host can address: no SPTE is to be created from there on. */
   readonly maxGfn: number;
   readonly listeners: KvmListener[] = [];
 
@@ -225,34 +214,35 @@ export class Kvm {
     this.maxGfn = parts.maxGfn;
   }
 
-  /** Tells rules that a task begins something whose result is relied on. */
+  /** Reports that operation `what` begins. Its postcondition is described at {@link Promised}. */
   promise(what: Promised, asId: number, gfn: number, pages: number): void {
     for (const listener of this.listeners) listener.promised?.(what, asId, gfn, pages);
   }
 
-  /** Tells rules that it is done. */
+  /** Reports that operation `what` returns, and that its postcondition holds. */
   keep(what: Promised, asId: number, gfn: number, pages: number): void {
     for (const listener of this.listeners) listener.kept?.(what, asId, gfn, pages);
   }
 
-  /** The root that a vCPU has loaded for a context, in one step; or NO_PAGE. */
+  /** Reads the root that a vCPU has loaded for a context, in one step; NO_PAGE for none. */
   *rootOf({ roots }: KvmVcpu, context: number): Steps<PageRef> {
     yield access(roots + context, READ);
     return this.m.peek(roots + context) - 1;
   }
 
+  /** Loads a root for a context, in one step; NO_PAGE drops it. */
   *setRoot({ roots, index }: KvmVcpu, context: number, root: PageRef): Steps<void> {
     yield access(roots + context, WRITE);
     this.m.poke(roots + context, root + 1);
     for (const listener of this.listeners) listener.loaded?.(index, root);
   }
 
-  /** Makes every vCPU forget all translations, and waits until none can use one any more. */
+  /** Flushes the TLB of every vCPU, and waits until no vCPU can use an old translation. */
   *flushAll(): Steps<void> {
     yield* this.flushRange(0, this.tables.span(this.tables.rootLevel + 1));
   }
 
-  /** The same for `pages` pages from `gfn` on. */
+  /** {@link flushAll} for `pages` pages from `gfn` on. */
   *flushRange(gfn: number, pages: number): Steps<void> {
     for (const listener of this.listeners) listener.flushing?.(gfn, pages);
     for (const { flush } of this.vcpus) {

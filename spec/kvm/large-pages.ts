@@ -1,8 +1,8 @@
 /**
- * Where KVM must not map large (the disallow_lpage counts of a memslot), of which a TD needs one
- * reason: the guest has accepted a page of the range by itself. It goes one way: a range that was
- * inhibited stays so. Source: huge page series v3 (Jan 2026), GUEST_INHIBIT; K67. Changed under
- * mmu_lock held for write, read under it.
+ * Ranges that KVM must not map large (disallow_lpage of a memslot), for the one reason that a TD
+ * needs: the guest has accepted a small page of the range. An inhibited range stays inhibited.
+ * Written under mmu_lock held for write, read under mmu_lock. Source: huge page series v3 (Jan
+ * 2026), GUEST_INHIBIT; K67.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import type { Steps } from '../machine/step.ts';

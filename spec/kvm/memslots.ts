@@ -1,20 +1,20 @@
 /**
- * Memslots: which guest frames have memory behind them, in which address space (1 is SMM's), and at
- * which user address. A slot is replaced as a whole, under slots_lock, and readers are inside SRCU
- * read sections; so whoever takes one away marks it invalid first, waits for readers, and only then
- * frees what belongs to it. The generation grows with every change; MMIO entries remember it.
- * Source: Linux, virt/kvm/kvm_main.c (kvm_set_memslot), K42, K50.
+ * Memslots: the guest frames that memory backs, their address space (1 is SMM) and user address. A
+ * slot is replaced as a whole, under slots_lock; readers are inside SRCU read sections. A deletion
+ * therefore marks the slot invalid, waits for readers, and only then frees the slot's data. Every
+ * change increments the generation, which MMIO SPTEs contain. Source: Linux, virt/kvm/kvm_main.c:
+ * kvm_set_memslot(); K42, K50.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
 import { READ, WRITE, type Steps, access } from '../machine/step.ts';
 import { MEMSLOT_DATA } from './tables.ts';
 
-/** A slot's index, or -1 for none. */
+/** Index of a slot, or NO_MEMSLOT. */
 export type Slot = number;
 export const NO_MEMSLOT: Slot = -1;
 
-/** Where a slot lies when it is there. `hva` is the user address (in pages) of its first page. */
+/** Place of a valid slot. `hva` is the user address (in pages) of its first page. */
 export interface SlotPlace {
   readonly asId: 0 | 1;
   readonly gfn: number;
@@ -44,13 +44,13 @@ const FIELDS = ['state', 'gfn', 'flags', 'data'] as const;
 
 /** Events of memslots. */
 export interface SlotListener {
-  /** Somebody has looked up the slot of a GFN. */
+  /** An actor has looked up the slot of a GFN. */
   lookedUp?(asId: number, gfn: number, slot: Slot): void;
   installed?(slot: Slot, state: SlotState, flags: SlotFlags): void;
-  /** What belonged to a slot is about to be freed. */
+  /** The data of a slot is about to be freed. */
   freeing?(slot: Slot): void;
+  /** The dirty bit of `gfn` was set; a reader of the log has taken it. */
   marked?(slot: Slot, gfn: number): void;
-  /** The dirty bit of `gfn` was taken by a reader of the log. */
   taken?(slot: Slot, gfn: number): void;
 }
 
@@ -60,7 +60,7 @@ export class Memslots {
   readonly places: readonly SlotPlace[];
   private readonly m: Machine;
   readonly pages: Pages;
-  /** Every step on slots announces it. */
+  /** Number of changes. Every step on slots announces this cell. */
   readonly generation: Cell;
   private readonly cells: Cell;
 
@@ -76,7 +76,7 @@ export class Memslots {
     );
   }
 
-  /** Makes a slot valid while a VM is set up. */
+  /** Makes a slot valid, while a VM is set up. */
   installNow(slot: Slot): void {
     this.set(slot, DATA, this.pages.allocNow(MEMSLOT_DATA) + 1);
     this.set(slot, GFN, this.place(slot).gfn);
@@ -93,7 +93,8 @@ export class Memslots {
 
   place(slot: Slot): SlotPlace {
     const place = this.places[slot];
-    if (place === undefined) throw new Error(`there is no memslot ${slot}`);
+    if (place === undefined)
+      throw new Error(`no memslot ${slot}: the VM has ${this.places.length}`);
     return place;
   }
 
@@ -105,7 +106,7 @@ export class Memslots {
     return this.get(slot, FLAGS);
   }
 
-  /** First GFN of a slot; slots can move. */
+  /** First GFN of a slot, which can move. */
   gfnOf(slot: Slot): number {
     return this.get(slot, GFN);
   }
@@ -119,7 +120,7 @@ export class Memslots {
     return (this.flagsOf(slot) & LOG_DIRTY) !== 0;
   }
 
-  /** The slot that has `gfn`, valid or not, within the current step. */
+  /** The slot that contains `gfn`, valid or invalid, within the current step. */
   find(asId: number, gfn: number): Slot {
     for (let slot = 0; slot < this.places.length; slot++) {
       const first = this.gfnOf(slot);
@@ -130,10 +131,7 @@ export class Memslots {
     return NO_MEMSLOT;
   }
 
-  /**
-   * The slot that has `gfn`, in one step; from inside an SRCU read section, for as long as that
-   * lasts.
-   */
+  /** {@link find} in one step. The result is valid until the caller ends its SRCU read section. */
   *lookup(asId: number, gfn: number): Steps<Slot> {
     yield access(this.generation, READ);
     const slot = this.find(asId, gfn);
@@ -156,10 +154,7 @@ export class Memslots {
     for (const listener of this.listeners) listener.installed?.(slot, state, flags);
   }
 
-  /**
-   * The page that holds what belongs to a slot: its dirty bitmap, the counts that forbid huge
-   * pages.
-   */
+  /** Page with a slot's data: its dirty bitmap, and the counts that forbid huge pages. */
   dataOf(slot: Slot): PageRef {
     return this.get(slot, DATA) - 1;
   }
@@ -177,19 +172,19 @@ export class Memslots {
     yield* this.pages.free(data);
   }
 
-  /** The cell of a GFN's dirty bit. */
+  /** Cell of a GFN's dirty bit. */
   private bit(slot: Slot, gfn: number): Cell {
     return this.pages.word(this.dataOf(slot), gfn - this.gfnOf(slot));
   }
 
-  /** Marks a page dirty in the log, in one step; nothing happens where nothing is logged. */
+  /** Marks a page dirty in the log, in one step; no effect if the slot is not logged. */
   *markDirty(slot: Slot, gfn: number): Steps<void> {
     if (!this.isLogged(slot)) return;
     yield access(this.bit(slot, gfn), WRITE);
     this.markNow(slot, gfn);
   }
 
-  /** {@link markDirty} within the current step, as the hardware does it (PML). */
+  /** {@link markDirty} within the current step, as by the hardware (PML). */
   markNow(slot: Slot, gfn: number): void {
     if (!this.isLogged(slot)) return;
     this.pages.touch(this.dataOf(slot));
@@ -201,7 +196,7 @@ export class Memslots {
     return this.m.peek(this.bit(slot, gfn)) !== 0;
   }
 
-  /** Takes a page's bit out of the log for the reader, in one step; whether it was set. */
+  /** Clears a page's bit for a reader of the log, in one step; true if it was set. */
   *takeDirty(slot: Slot, gfn: number): Steps<boolean> {
     const before = yield* this.m.xchg(this.bit(slot, gfn), 0);
     this.pages.touch(this.dataOf(slot));

@@ -1,6 +1,6 @@
 /**
- * The mirror root: KVM's own copy of the Secure EPT, in ordinary pages. A mirror table also
- * remembers the external page that holds the same table for the module. Source: K43 to K51.
+ * The mirror root: KVM's own copy of the Secure EPT, in ordinary pages. A mirror table also holds
+ * the number of the external page in which the module has the same table. Source: K43 to K51.
  */
 import type { Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
@@ -9,7 +9,7 @@ import { MIRROR_TABLE, SEPT_PAGE, Tables, type SptePlace } from './tables.ts';
 
 /** The mirror of the Secure EPT: KVM's copy of its tables. */
 export class Mirror extends Tables {
-  /** NO_PAGE where the VM is no TD. */
+  /** The root table, or NO_PAGE if the VM is no TD. */
   readonly root: PageRef;
 
   constructor(m: Machine, pages: Pages, indexBits: number, rootLevel: number, exists = true) {
@@ -17,7 +17,7 @@ export class Mirror extends Tables {
     this.root = exists ? this.allocNow(MIRROR_TABLE, rootLevel, 0) : NO_PAGE;
   }
 
-  /** Allocates a mirror table with the external page it will stand for; NO_PAGE when either fails. */
+  /** Allocates a mirror table and its external page; NO_PAGE when either allocation fails. */
   *allocTable(level: number, gfn: number): Steps<PageRef> {
     const external = yield* this.pages.alloc(SEPT_PAGE);
     if (external === NO_PAGE) return NO_PAGE;

@@ -1,27 +1,27 @@
 /**
  * The list of tables that exist only because huge pages may not be executable (the iTLB multihit
- * mitigation). A worker takes them back, so that what they map can be huge again. Two words of a
- * table belong to it: whether the table is one of those, set before the table is linked, and its
- * place in the list. Source: K14, K18; Linux, arch/x86/kvm/mmu/tdp_mmu.c (kvm_tdp_mmu_map,
- * tdp_mmu_unlink_sp).
+ * mitigation). A worker zaps them, so that huge pages can return. Two words of a table belong to
+ * the list: the mark that the table is of that kind, set before the table is linked, and the next
+ * table in the list. Source: Linux, arch/x86/kvm/mmu/tdp_mmu.c: kvm_tdp_mmu_map(),
+ * tdp_mmu_unlink_sp(); K14, K18.
  */
 import type { Cell } from '../machine/machine.ts';
 import type { PageRef } from '../machine/pages.ts';
 import { READ, WRITE, type Steps, access } from '../machine/step.ts';
 import { NX_DISALLOWED, NX_NEXT, type Tables } from './tables.ts';
 
-/** In the list, as the last one: there is no next. */
+/** Next table of the last one in the list. */
 const LAST = -1;
 
 /** Events of the list. */
 export interface NxListener {
-  /** Somebody has looked whether a table is marked. */
+  /** An actor has read a table's mark. */
   asked?(table: PageRef): void;
   added?(table: PageRef): void;
   removed?(table: PageRef): void;
-  /** A table that is in no list was taken out of it. */
-  removedInVain?(table: PageRef): void;
-  /** The worker has chosen a table to take back, and is done with it. */
+  /** A table was to be removed, and is not in the list. */
+  removedUnlisted?(table: PageRef): void;
+  /** The worker has chosen a table to zap; it has finished with it. */
   recovering?(table: PageRef): void;
   recovered?(table: PageRef): void;
 }
@@ -37,12 +37,12 @@ export class NxList {
     this.head = tables.m.record('possible_nx_huge_pages');
   }
 
-  /** Marks a table that is not linked yet as one that stands for a huge page, in one step. */
+  /** Sets the mark of a table that is not linked yet, in one step. */
   *disallow(table: PageRef): Steps<void> {
     yield* this.tables.m.write(this.tables.word(table, NX_DISALLOWED), 1);
   }
 
-  /** Whether the mark is set, in one step. */
+  /** Reads the mark, in one step. */
   *isDisallowed(table: PageRef): Steps<boolean> {
     const mark = yield* this.tables.m.read(this.tables.word(table, NX_DISALLOWED));
     for (const listener of this.listeners) listener.asked?.(table);
@@ -54,7 +54,7 @@ export class NxList {
     return this.tables.peekWord(table, NX_DISALLOWED) !== 0;
   }
 
-  /** Clears the mark, in one step; under tdp_mmu_pages_lock. */
+  /** Clears the mark, in one step. Under tdp_mmu_pages_lock. */
   *allow(table: PageRef): Steps<void> {
     yield* this.tables.m.write(this.tables.word(table, NX_DISALLOWED), 0);
   }
@@ -63,7 +63,7 @@ export class NxList {
     return this.tables.peekWord(table, NX_NEXT) !== 0;
   }
 
-  /** The tables in the list, within the current step. */
+  /** Tables in the list, within the current step. */
   all(): PageRef[] {
     const tables: PageRef[] = [];
     const { m } = this.tables;
@@ -72,7 +72,7 @@ export class NxList {
     return tables;
   }
 
-  /** The first table of the list, in one step; or -1. Whoever goes on with it touches it. */
+  /** Reads the first table of the list and accesses it, in one step; -1 if the list is empty. */
   *first(): Steps<PageRef> {
     yield access(this.head, READ);
     const table = this.tables.m.peek(this.head) - 1;
@@ -80,7 +80,7 @@ export class NxList {
     return table;
   }
 
-  /** Puts a table into the list, in one step; under tdp_mmu_pages_lock. */
+  /** Adds a table to the list, in one step. Under tdp_mmu_pages_lock. */
   *add(table: PageRef): Steps<void> {
     yield access(this.head, WRITE);
     const { m } = this.tables;
@@ -90,12 +90,12 @@ export class NxList {
     m.poke(this.head, table + 1);
   }
 
-  /** Takes a table out of the list, in one step; under tdp_mmu_pages_lock. */
+  /** Removes a table from the list, in one step. Under tdp_mmu_pages_lock. */
   *remove(table: PageRef): Steps<void> {
     yield access(this.head, WRITE);
     const { m } = this.tables;
     if (!this.isListed(table)) {
-      for (const listener of this.listeners) listener.removedInVain?.(table);
+      for (const listener of this.listeners) listener.removedUnlisted?.(table);
       return;
     }
     const next = Math.max(0, this.tables.peekWord(table, NX_NEXT));
@@ -106,12 +106,12 @@ export class NxList {
     for (const listener of this.listeners) listener.removed?.(table);
   }
 
-  /** The worker has chosen `table`; rules are told. */
+  /** Reports that the worker has chosen `table`. */
   recovering(table: PageRef): void {
     for (const listener of this.listeners) listener.recovering?.(table);
   }
 
-  /** The worker is done with `table`. */
+  /** Reports that the worker has finished with `table`. */
   recovered(table: PageRef): void {
     for (const listener of this.listeners) listener.recovered?.(table);
   }

@@ -1,27 +1,27 @@
 /**
- * The primary MMU: the page tables of the VMM's own process, from which the guest's shared memory
- * comes. It maps user addresses (HVA, here in pages) to pages of the host, writable or not, small
- * or huge, and takes pages away whenever it likes; KVM learns of it from notifiers.
+ * The primary MMU: the page tables of the VMM's own process, which back the guest's shared memory.
+ * It maps user addresses (HVA, here in pages) to host pages, writable or not, small or huge, and
+ * may unmap them at any time; notifiers inform KVM.
  *
- * An address whose page went away gets another one next time, so that a translation kept too long
- * is seen to reach memory that belongs to somebody else.
+ * An address whose page was unmapped gets another page next time, so that a stale translation
+ * visibly reaches memory that no longer belongs to the guest.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { RwLock } from '../machine/rwlock.ts';
 import { READ, RMW, WRITE, type Steps, access } from '../machine/step.ts';
 
-/** Pages that an address can have, in turn. */
+/** Number of pages that can back an address, in turn. */
 const BANKS = 2;
 
 const BACKED = 1;
 const WRITABLE = 2;
-/** The pair of pages that this is the first one of is backed by one huge folio. */
+/** In the first address of a pair: one huge folio backs the pair. */
 const HUGE = 4;
 const TIMES_SHIFT = 3;
 
 /** Events of the primary MMU. */
 export interface PrimaryListener {
-  /** The page that backed `hva` has just been given back to the host. */
+  /** The page that backed `hva` has just been released to the host. */
   released?(hva: number, page: number): void;
   /** KVM has looked up the level at which an address is mapped. */
   levelAsked?(): void;
@@ -33,17 +33,14 @@ export interface PrimaryListener {
 /** The primary MMU: pages behind user addresses, and their references. */
 export class PrimaryMmu {
   readonly listeners: PrimaryListener[] = [];
-  /** Whoever makes huge folios of small ones holds it for write; who takes pages away, for read. */
+  /** Held for write to merge small pages into huge folios, for read to unmap pages. */
   readonly mmapLock: RwLock;
   private readonly m: Machine;
   readonly addresses: number;
   private readonly first: number;
   private readonly state: Cell;
 
-  /**
-   * User addresses from 0 to `addresses` - 1; `first` is the first of the {@link pages} that can
-   * back them.
-   */
+  /** @param first the first of the {@link pages} that can back the user addresses. */
   constructor(m: Machine, addresses: number, first: number, name = 'primary MMU') {
     this.m = m;
     this.mmapLock = new RwLock(m, `mmap_lock of ${name}`);
@@ -53,7 +50,7 @@ export class PrimaryMmu {
     for (let hva = 0; hva < addresses; hva += 2) m.poke(this.state + hva, HUGE);
   }
 
-  /** Pages of the host that can back addresses. */
+  /** Number of host pages that can back addresses. */
   get pages(): number {
     return this.addresses * BANKS;
   }
@@ -62,7 +59,7 @@ export class PrimaryMmu {
     return this.m.peek(this.state + hva);
   }
 
-  /** The page is one of those that can back addresses. */
+  /** The page is one that can back addresses. */
   owns(page: number): boolean {
     return page >= this.first && page < this.first + this.pages;
   }
@@ -84,12 +81,12 @@ export class PrimaryMmu {
     return this.isBacked(hva) && this.pageOf(hva) === page;
   }
 
-  /** A huge folio backs, or would back, the pair that `hva` belongs to. */
+  /** One huge folio backs, or would back, the pair of addresses that contains `hva`. */
   isHuge(hva: number): boolean {
     return (this.peek(hva & ~1) & HUGE) !== 0;
   }
 
-  /** Level at which the host maps `hva`: 1 when a huge folio backs the pair that it belongs to. */
+  /** Level at which the host maps `hva`: 1 when one huge folio backs its pair of addresses. */
   levelOf(hva: number): number {
     const head = hva & ~1;
     const huge = (this.peek(head) & HUGE) !== 0 && this.isBacked(head) && this.isBacked(head + 1);
@@ -99,10 +96,7 @@ export class PrimaryMmu {
     return huge && alike ? 1 : 0;
   }
 
-  /**
-   * {@link levelOf} in one step; to be relied on only under mmu_lock, once the fault was found not
-   * to be stale.
-   */
+  /** {@link levelOf} in one step. Valid only under mmu_lock, after the check for a stale fault. */
   *mappingLevel(hva: number): Steps<number> {
     yield access(this.state + (hva & ~1), READ);
     for (const listener of this.listeners) listener.levelAsked?.();
@@ -110,9 +104,9 @@ export class PrimaryMmu {
   }
 
   /**
-   * The page that backs `hva`, in one step, with a reference that has to be put. A huge folio comes
-   * in whole; a write makes the mapping writable, a read leaves a fresh one read-only (the zero
-   * page, a page shared after fork).
+   * Returns the page that backs `hva`, with a reference that the caller has to put, in one step. A
+   * huge folio is mapped whole. A write makes the mapping writable; a read leaves a new mapping
+   * read-only (the zero page, a page shared after fork).
    */
   *fault(hva: number, write: boolean): Steps<number> {
     yield access(this.state + hva, RMW);
@@ -126,13 +120,13 @@ export class PrimaryMmu {
     return page;
   }
 
-  /** Drops the reference that {@link fault} took. */
+  /** Puts the reference that {@link fault} took. */
   *put(page: number): Steps<void> {
     yield access(this.state, RMW);
     for (const listener of this.listeners) listener.put?.(page);
   }
 
-  /** Takes the page of `hva` away, in one step: unmapped, migrated, swapped out. The page, or -1. */
+  /** Unmaps the page of `hva` (munmap, migration, swap) in one step; returns it, or -1 for none. */
   *release(hva: number): Steps<number> {
     yield access(this.state + hva, RMW);
     if (!this.isBacked(hva)) return -1;
@@ -151,7 +145,7 @@ export class PrimaryMmu {
     this.m.poke(this.state + hva, this.peek(hva) & ~WRITABLE);
   }
 
-  /** Splits the huge folio at `hva`, or makes the pair one that the next fault backs hugely. */
+  /** Splits the huge folio at `hva`, or lets the next fault back the pair with a huge folio. */
   *setHuge(hva: number, huge: boolean): Steps<void> {
     const head = hva & ~1;
     yield access(this.state + head, WRITE);

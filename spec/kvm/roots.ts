@@ -1,18 +1,15 @@
 /**
- * The roots of direct page tables: a list that vCPUs take roots from and walkers go along. A root
- * is counted: a vCPU that has loaded it holds a reference, so does the MMU itself while the root is
- * valid, and so must a walker that drops mmu_lock on the way. Source: Linux,
- * arch/x86/kvm/mmu/tdp_mmu.c (kvm_tdp_mmu_alloc_root, kvm_tdp_mmu_put_root).
+ * The list of roots of direct page tables, from which vCPUs take roots and along which walkers
+ * iterate. Roots have reference counts: each vCPU that has loaded the root holds a reference, the
+ * MMU itself holds one while the root is valid, and a walker that drops mmu_lock needs its own.
+ * Source: Linux, arch/x86/kvm/mmu/tdp_mmu.c: kvm_tdp_mmu_alloc_root(), kvm_tdp_mmu_put_root().
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef } from '../machine/pages.ts';
 import { READ, RMW, WRITE, type Steps, access } from '../machine/step.ts';
 import { DIRECT_TABLE, NEXT, REFCOUNT, ROLE, type Tables } from './tables.ts';
 
-/**
- * What roots differ in: the address space, and whether the hardware keeps A and D bits in their
- * tables.
- */
+/** Properties in which roots differ. `adDisabled`: the hardware sets no A and D bits. */
 export interface RootRole {
   readonly asId: 0 | 1;
   readonly adDisabled: boolean;
@@ -21,10 +18,10 @@ export interface RootRole {
 const AS_ID = 1;
 const AD_DISABLED = 2;
 const INVALID = 4;
-/** Somebody has taken it on himself to zap the root, and will put the MMU's reference afterwards. */
+/** tdp_mmu_scheduled_root_to_zap: the actor that zaps the root then puts the MMU's reference. */
 const SCHEDULED = 8;
 
-/** A root that has no page of its own (PAE, real mode): there is nothing to ask it. */
+/** A root without a page of its own (PAE, real mode): it has no role that could be read. */
 export const SPECIAL_ROOT: PageRef = -2;
 
 /** Events of roots. */
@@ -34,8 +31,8 @@ export interface RootListener {
   got?(root: PageRef): void;
   dropped?(root: PageRef, left: number): void;
   invalidated?(root: PageRef): void;
-  /** Somebody asked a root that has no page whether it is obsolete. */
-  askedInVain?(root: PageRef): void;
+  /** An actor checked whether a root that has no page is obsolete. */
+  specialRootChecked?(root: PageRef): void;
 }
 
 /** Roots of a VM: list, roles, reference counts, validity. */
@@ -51,10 +48,7 @@ export class Roots {
     this.head = this.m.record('tdp_mmu_roots');
   }
 
-  /**
-   * A root page with its role and no references, in one step; NO_PAGE when that fails. It is in no
-   * list yet.
-   */
+  /** Allocates an unlisted root without references, in one step; NO_PAGE when that fails. */
   *alloc({ asId, adDisabled }: RootRole): Steps<PageRef> {
     const root = yield* this.tables.alloc(DIRECT_TABLE, this.tables.rootLevel, 0);
     if (root === NO_PAGE) return NO_PAGE;
@@ -85,10 +79,10 @@ export class Roots {
     return (this.role(root) & SCHEDULED) !== 0;
   }
 
-  /** Whether a root is obsolete, in one step. To be asked of roots that have a page. */
+  /** Whether a root is obsolete, in one step. Only for roots that have a page (K33). */
   *isObsolete(root: PageRef): Steps<boolean> {
     if (root < 0) {
-      for (const listener of this.listeners) listener.askedInVain?.(root);
+      for (const listener of this.listeners) listener.specialRootChecked?.(root);
       return true;
     }
     yield access(this.tables.word(root, ROLE), READ);
@@ -104,19 +98,19 @@ export class Roots {
     return this.tables.peekWord(root, REFCOUNT);
   }
 
-  /** The first root of the list, or NO_PAGE. */
+  /** Reads the first root of the list, in one step; NO_PAGE if it is empty. */
   *first(): Steps<PageRef> {
     return (yield* this.m.read(this.head)) - 1;
   }
 
-  /** The root after `root`, by what `root` says: it has to be there still. */
+  /** Reads the root after `root`, in one step; `root` has to be allocated still. */
   *after(root: PageRef): Steps<PageRef> {
     const next = yield* this.m.read(this.tables.word(root, NEXT));
     this.tables.pages.touch(root);
     return next - 1;
   }
 
-  /** The roots in the list, within the current step. */
+  /** Roots in the list, within the current step. */
   all(): PageRef[] {
     const roots: PageRef[] = [];
     for (
@@ -128,7 +122,7 @@ export class Roots {
     return roots;
   }
 
-  /** Puts a new root with so many references into the list, in one step; under tdp_mmu_pages_lock. */
+  /** Lists a new root with `references` references, in one step. Under tdp_mmu_pages_lock. */
   *link(root: PageRef, references: number): Steps<void> {
     yield access(this.head, WRITE);
     this.m.poke(this.tables.word(root, REFCOUNT), references);
@@ -138,8 +132,8 @@ export class Roots {
   }
 
   /**
-   * Takes a root out of the list, in one step; under tdp_mmu_pages_lock. Who stands on it can still
-   * go on from it.
+   * Removes a root from the list, in one step; it keeps its pointer to the next root, for walkers
+   * that are at it. Under tdp_mmu_pages_lock.
    */
   *unlink(root: PageRef): Steps<void> {
     yield access(this.head, WRITE);
@@ -150,7 +144,7 @@ export class Roots {
     for (const listener of this.listeners) listener.unlinked?.(root);
   }
 
-  /** Takes a reference unless there is none left, in one step. */
+  /** Takes a reference unless the count is 0, in one step. */
   *tryGet(root: PageRef): Steps<boolean> {
     yield access(this.tables.word(root, REFCOUNT), RMW);
     this.tables.pages.touch(root);
@@ -161,7 +155,7 @@ export class Roots {
     return true;
   }
 
-  /** Drops a reference, in one step; how many are left. */
+  /** Drops a reference, in one step; returns the number that is left. */
   *drop(root: PageRef): Steps<number> {
     yield access(this.tables.word(root, REFCOUNT), RMW);
     this.tables.pages.touch(root);
@@ -171,7 +165,7 @@ export class Roots {
     return left;
   }
 
-  /** Makes a root invalid and schedules it to be zapped, in one step; under mmu_lock held for write. */
+  /** Makes a root invalid and schedules its zap, in one step. Under mmu_lock held for write. */
   *invalidate(root: PageRef): Steps<void> {
     yield access(this.tables.word(root, ROLE), WRITE);
     this.tables.pages.touch(root);
@@ -179,7 +173,7 @@ export class Roots {
     for (const listener of this.listeners) listener.invalidated?.(root);
   }
 
-  /** The root has been zapped; whether it was scheduled to be, so that there is a reference to put. */
+  /** Ends the scheduled zap, in one step; true if the MMU's reference has to be put. */
   *zapped(root: PageRef): Steps<boolean> {
     yield access(this.tables.word(root, ROLE), RMW);
     const was = this.isScheduled(root);

@@ -1,9 +1,9 @@
 /**
- * What the TDP MMU meets of the shadow MMU, which serves nested guests: pages that it reclaims when
- * there are too many, counts of pages that are out of step with the guest's tables, and one shadow
- * table. That table is indirect: what an entry maps is what the guest's own table says, and can
- * become another GFN's under the same address. Nothing of it is protected by anything but mmu_lock
- * held for write. Source: K7; mails of 47b0c2e4c220 and ce25681d59ff; B-42.
+ * The parts of the shadow MMU, which serves nested guests, that the TDP MMU meets: pages that it
+ * reclaims when there are too many, a count of pages that are not in sync with the guest's tables,
+ * and one shadow table. That table is indirect: the guest's own table determines what an entry
+ * maps, and can map another GFN through the same entry later. Only mmu_lock held for write protects
+ * all of this. Source: K7; Linux, commits 47b0c2e4c220 and ce25681d59ff; B-42.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
@@ -14,11 +14,11 @@ import { SHADOW_TABLE, Tables } from './tables.ts';
 
 /** Events of the shadow MMU. */
 export interface ShadowListener {
-  /** Something was done that needs mmu_lock held for write. */
+  /** An operation, which `what` describes, was performed that needs mmu_lock held for write. */
   used?(what: string): void;
 }
 
-/** Shadow pages that there may be. */
+/** Largest number of shadow pages. */
 const LIMIT = 2;
 
 /** The shadow MMU: one table for nested guests. */
@@ -30,7 +30,7 @@ export class ShadowMmu {
   private readonly m: Machine;
   private readonly used: Cell;
   private readonly unsync: Cell;
-  /** Per slot: shadow pages that are accounted in it. */
+  /** Per slot: number of shadow pages that are accounted in it. */
   private readonly inSlot: Cell;
   private readonly slots: number;
   /** Per entry of the table: the GFN that it maps, plus one. */
@@ -47,24 +47,21 @@ export class ShadowMmu {
     this.targets = m.segment('GFN of shadow entry', this.tables.fanout);
   }
 
-  private tell(what: string): void {
+  private notify(what: string): void {
     for (const listener of this.listeners) listener.used?.(what);
   }
 
-  /**
-   * Makes sure that a shadow page can be had, zapping the oldest when there are too many
-   * (make_mmu_pages_available).
-   */
+  /** Makes room for a shadow page: zaps all if there are too many (make_mmu_pages_available). */
   *makeAvailable(): Steps<void> {
     yield access(this.used, RMW);
-    this.tell('shadow pages are reclaimed');
+    this.notify('shadow pages are reclaimed');
     if (this.m.peek(this.used) >= LIMIT) this.forgetAll();
   }
 
-  /** Adds a shadow page, which is accounted in a slot, in one step. */
+  /** Adds a shadow page that is accounted in a slot, in one step. */
   *add(slot: Slot): Steps<void> {
     yield access(this.used, RMW);
-    this.tell('a shadow page is added');
+    this.notify('a shadow page is added');
     this.m.poke(this.used, this.m.peek(this.used) + 1);
     this.m.poke(this.inSlot + slot, this.m.peek(this.inSlot + slot) + 1);
   }
@@ -74,14 +71,14 @@ export class ShadowMmu {
     return this.m.peek(this.inSlot + slot) !== 0;
   }
 
-  /** Counts a page as out of step with the guest's own table: a read and a write, not atomic. */
+  /** Counts a page that is not in sync with the guest's table: a read and a write, not atomic. */
   *markUnsync(): Steps<void> {
     const before = yield* this.m.read(this.unsync);
     yield* this.m.write(this.unsync, before + 1);
-    this.tell('unsync pages are counted');
+    this.notify('unsync pages are counted');
   }
 
-  /** Place of a GFN in the shadow table; every other GFN has the same. */
+  /** Index of the entry for a GFN; GFNs share entries. */
   indexOf(gfn: number): number {
     return gfn % this.tables.fanout;
   }
@@ -91,21 +88,21 @@ export class ShadowMmu {
     return this.m.peek(this.targets + index) - 1;
   }
 
-  /** Makes an entry map `gfn`. */
+  /** Maps `gfn` by its entry. */
   *map(gfn: number, leaf: Spte): Steps<void> {
     const index = this.indexOf(gfn);
     yield* this.tables.write(this.table, index, leaf);
     this.m.poke(this.targets + index, gfn + 1);
   }
 
-  /** Takes entries that map one of these GFNs away. */
+  /** Zaps the entries that map GFNs of a range. */
   *zapRange(gfn: number, pages: number): Steps<void> {
     for (let i = 0; i < this.tables.fanout; i++) {
       if (this.isIn(i, gfn, pages)) yield* this.tables.write(this.table, i, EMPTY);
     }
   }
 
-  /** Takes W from entries that map one of these GFNs. */
+  /** Clears W in the entries that map GFNs of a range. */
   *writeProtect(gfn: number, pages: number): Steps<void> {
     for (let i = 0; i < this.tables.fanout; i++) {
       if (this.isIn(i, gfn, pages)) yield* this.tables.clearBits(this.table, i, WRITABLE);
@@ -121,7 +118,7 @@ export class ShadowMmu {
   /** Zaps all shadow pages. */
   *zapAll(): Steps<void> {
     yield access(this.used, RMW);
-    this.tell('shadow pages are zapped');
+    this.notify('shadow pages are zapped');
     this.forgetAll();
     for (let i = 0; i < this.tables.fanout; i++) yield* this.tables.write(this.table, i, EMPTY);
   }

@@ -1,15 +1,14 @@
 /**
- * Page tables as KVM keeps them: pages of entries, each with what KVM remembers of it (struct
- * kvm_mmu_page): its level, the GFN of its first entry, how far its life has come. Direct roots,
- * which the hardware walks, and mirror roots are made of the same tables. Source: Linux,
- * arch/x86/kvm/mmu/mmu_internal.h, tdp_mmu.c.
+ * Page tables as KVM keeps them: pages of entries, each with its metadata (struct kvm_mmu_page):
+ * level, GFN of the first entry, stage. Direct roots, which the hardware walks, and mirror roots
+ * consist of the same tables. Source: Linux, arch/x86/kvm/mmu/mmu_internal.h, tdp_mmu.c.
  */
 import type { Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
 import { RMW, WRITE, type Steps, access } from '../machine/step.ts';
 import { EMPTY, kindOfSpte, pageOfSpte, TABLE, type Spte } from './spte.ts';
 
-/** Kinds of kernel pages, as the allocator's reports name them. */
+/** Kinds of kernel pages, as reports of the allocator name them. */
 export const PAGE_KINDS = [
   'mirror table',
   'S-EPT',
@@ -28,7 +27,7 @@ export const SHADOW_TABLE = 5;
 
 /** How an entry was written. */
 export type WriteKind = typeof STORED | typeof EXCHANGED | typeof COMPARED | typeof CLEARED;
-/** A plain store: whatever anybody else wrote meanwhile is lost, unseen. */
+/** A plain store: it silently overwrites what others have written since the read. */
 export const STORED = 0;
 export const EXCHANGED = 1;
 export const COMPARED = 2;
@@ -36,8 +35,8 @@ export const COMPARED = 2;
 export const CLEARED = 3;
 
 /**
- * What a rule may learn of the tables. `believed` is what the writer thinks was there: for a plain
- * store what it read some time before, else what there was.
+ * Called for each write of an entry. `believed` is the old value as the writer knows it: for a
+ * plain store the value that it read before, else `before`.
  */
 export type SpteWritten = (
   table: PageRef,
@@ -48,7 +47,7 @@ export type SpteWritten = (
   believed: Spte,
 ) => void;
 
-/** A place in a table: the entry's index, and the value that was read there. */
+/** A place in a table, and the value that was read there. */
 export interface SptePlace {
   readonly table: PageRef;
   readonly index: number;
@@ -60,7 +59,7 @@ export interface SptePlace {
 const LEVEL = 0;
 const GFN = 1;
 const EXTERNAL = 2;
-/** More words, for those who keep something with a table (roots.ts, nx-list.ts). */
+/** Further words, which roots.ts and nx-list.ts use. */
 export const ROLE = 3;
 export const REFCOUNT = 4;
 export const NEXT = 5;
@@ -70,16 +69,16 @@ export const NX_NEXT = 7;
 const PARENT = 8;
 /** The root that this table is below, plus one. */
 const ROOT = 9;
-/** How far the table's life has come. */
+/** The table's {@link Stage}. */
 const STAGE = 10;
 
-/** Allocated; not all that belongs to it is in order yet. */
+/** Allocated, and not accounted yet. */
 export const FRESH = 0;
-/** Its entries are empty and it is accounted: it may be linked. */
+/** Accounted, with its entries set up: it may be linked. */
 export const READY = 1;
-/** An entry points, or pointed, to it. */
+/** An entry points to it. */
 export const LINKED = 2;
-/** No entry points to it any more; it is on its way to be freed. */
+/** No entry points to it any more; it is about to be freed. */
 export const UNLINKED = 3;
 /** Stages of a table: FRESH to UNLINKED. */
 export type Stage = 0 | 1 | 2 | 3;
@@ -91,11 +90,11 @@ export class Tables {
   readonly rootLevel: number;
   readonly indexBits: number;
   readonly listeners: SpteWritten[] = [];
-  /** Told of each compare-and-exchange that failed. */
-  readonly losers: ((table: PageRef, index: number) => void)[] = [];
-  /** Told of each new table that may be linked from now on. */
+  /** Called for each cmpxchg that fails. */
+  readonly onCmpxchgFailed: ((table: PageRef, index: number) => void)[] = [];
+  /** Called for each new table that may be linked from now on. */
   readonly onReady: ((table: PageRef, parent: PageRef) => void)[] = [];
-  /** Told of each entry that KVM reads, and its value. */
+  /** Called for each entry that KVM reads, with its value. */
   readonly readers: ((table: PageRef, index: number, value: Spte) => void)[] = [];
 
   constructor(m: Machine, pages: Pages, indexBits: number, rootLevel: number) {
@@ -109,12 +108,12 @@ export class Tables {
     return 1 << this.indexBits;
   }
 
-  /** How many GFNs an entry at `level` maps. */
+  /** Number of GFNs that an entry at `level` maps. */
   span(level: number): number {
     return 1 << (this.indexBits * level);
   }
 
-  /** First GFN of the range of an entry at `level`. */
+  /** First GFN of the entry at `level` that maps `gfn`. */
   align(gfn: number, level: number): number {
     return gfn & ~(this.span(level) - 1);
   }
@@ -123,12 +122,12 @@ export class Tables {
     return (gfn >> (this.indexBits * level)) & (this.fanout - 1);
   }
 
-  /** The cell of a word that KVM keeps with a table. */
+  /** Cell of a word of a table's metadata. */
   word(table: PageRef, word: number): number {
     return this.pages.word(table, this.fanout + word);
   }
 
-  /** A word that KVM keeps with a table, within the current step. */
+  /** A word of a table's metadata, within the current step. */
   peekWord(table: PageRef, word: number): number {
     return this.m.peek(this.word(table, word));
   }
@@ -138,7 +137,7 @@ export class Tables {
     return this.describe(yield* this.pages.alloc(kind), level, gfn);
   }
 
-  /** {@link alloc} within the current step, or while a VM is set up. */
+  /** {@link alloc} within the current step or during set-up. */
   allocNow(kind: number, level: number, gfn: number): PageRef {
     return this.describe(this.pages.allocNow(kind), level, gfn);
   }
@@ -150,25 +149,25 @@ export class Tables {
     return table;
   }
 
-  /** Accounts for a new table, in one step: from now on it may be linked below `parent`. */
+  /** Accounts a new table, in one step: from now on it may be linked below `parent`. */
   *makeReady(table: PageRef, parent: PageRef): Steps<void> {
     yield access(this.word(table, STAGE), WRITE);
     this.m.poke(this.word(table, PARENT), parent + 1);
     this.m.poke(this.word(table, ROOT), this.rootOf(parent) + 1);
     this.m.poke(this.word(table, STAGE), READY);
-    for (const told of this.onReady) told(table, parent);
+    for (const listener of this.onReady) listener(table, parent);
   }
 
   stageOf(table: PageRef): Stage {
     return this.peekWord(table, STAGE) as Stage; // written by this file only
   }
 
-  /** The table whose entry points, or is going to point, to this one; NO_PAGE for a root. */
+  /** The table whose entry points, or will point, to this one; NO_PAGE for a root. */
   parentOf(table: PageRef): PageRef {
     return this.peekWord(table, PARENT) - 1;
   }
 
-  /** The root that a table is, or is going to be, below; a root itself. */
+  /** The root that a table is, or will be, below; for a root, itself. */
   rootOf(table: PageRef): PageRef {
     const root = this.peekWord(table, ROOT) - 1;
     return root === NO_PAGE ? table : root;
@@ -183,7 +182,7 @@ export class Tables {
     return this.peekWord(table, GFN) + index * this.span(this.levelOf(table));
   }
 
-  /** The external page that a mirror table stands for. */
+  /** The external page with the module's copy of a mirror table. */
   externalOf(table: PageRef): PageRef {
     this.pages.touch(table);
     return this.peekWord(table, EXTERNAL) - 1;
@@ -199,42 +198,42 @@ export class Tables {
     return value;
   }
 
-  /** Exchanges an entry in one step; what was there. */
+  /** Exchanges an entry in one step; returns the old value. */
   *write(table: PageRef, index: number, value: Spte): Steps<Spte> {
     const before = yield* this.pages.xchgAt(table, index, value);
-    this.tell(table, index, before, value, EXCHANGED, before);
+    this.notify(table, index, before, value, EXCHANGED, before);
     return before;
   }
 
-  /** Compares and exchanges in one step; false, and nothing changed, when something else was there. */
+  /** Compares and exchanges an entry in one step; false if it did not hold `expected`. */
   *cmpxchg(table: PageRef, index: number, expected: Spte, value: Spte): Steps<boolean> {
     const done = yield* this.pages.cmpxchgAt(table, index, expected, value);
-    if (done) this.tell(table, index, expected, value, COMPARED, expected);
-    else for (const loser of this.losers) loser(table, index);
+    if (done) this.notify(table, index, expected, value, COMPARED, expected);
+    else for (const listener of this.onCmpxchgFailed) listener(table, index);
     return done;
   }
 
-  /** A plain store in one step, by somebody who has read `believed` there and goes by that (K3). */
+  /** Stores an entry in one step; the writer takes `believed`, which it has read, as old (K3). */
   *store(table: PageRef, index: number, believed: Spte, value: Spte): Steps<void> {
     yield access(this.pages.word(table, index), WRITE);
     const before = this.m.peek(this.pages.word(table, index));
     this.m.poke(this.pages.word(table, index), value);
     this.pages.touch(table);
-    this.tell(table, index, before, value, STORED, believed);
+    this.notify(table, index, before, value, STORED, believed);
   }
 
-  /** Clears bits of an entry atomically, in one step; what was there. */
+  /** Clears bits of an entry atomically, in one step; returns the old value. */
   *clearBits(table: PageRef, index: number, bits: number): Steps<Spte> {
     yield access(this.pages.word(table, index), RMW);
     const cell = this.pages.word(table, index);
     const before = this.m.peek(cell);
     this.m.poke(cell, before & ~bits);
     this.pages.touch(table);
-    this.tell(table, index, before, before & ~bits, CLEARED, before);
+    this.notify(table, index, before, before & ~bits, CLEARED, before);
     return before;
   }
 
-  private tell(
+  private notify(
     table: PageRef,
     index: number,
     before: Spte,
@@ -259,7 +258,7 @@ export class Tables {
     }
   }
 
-  /** Whether a table has no entry but empty ones, within the current step. */
+  /** All entries of a table are empty. Within the current step. */
   isEmpty(table: PageRef): boolean {
     for (let i = 0; i < this.fanout; i++)
       if (this.m.peek(this.pages.word(table, i)) !== EMPTY) return false;

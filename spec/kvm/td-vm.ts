@@ -1,23 +1,20 @@
 /**
- * What KVM keeps of a TD besides its page tables (struct kvm_tdx, and what of struct kvm its ioctls
- * need): how far its life has come, the locks of the ioctls, SRCU, which GFNs are shared. Source:
- * Linux, arch/x86/kvm/vmx/tdx.h, tdx.c; virt/kvm/kvm_main.c for the locks and SRCU.
+ * KVM's state of a TD besides its page tables (struct kvm_tdx, and the parts of struct kvm that its
+ * ioctls use): its stage, the locks of the ioctls, SRCU, and which GFNs are shared. Source: Linux,
+ * arch/x86/kvm/vmx/tdx.h, tdx.c; virt/kvm/kvm_main.c for the locks and SRCU.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { Rcu } from '../machine/rcu.ts';
 import { SpinLock } from '../machine/spinlock.ts';
 
-/** TD_STATE_*: its memory is still being added; it can run. */
+/** TD_STATE_*: the TD's memory is still being added; the TD can run. */
 export const TD_INITIALIZED = 0;
 export const TD_RUNNABLE = 1;
 
-/**
- * States of a memslot: deleted; there; marked KVM_MEMSLOT_INVALID, which faults have to wait out
- * (K42).
- */
+/** States of a memslot: deleted; marked KVM_MEMSLOT_INVALID while it is being deleted; valid. */
 export { SLOT_ABSENT as SLOT_NONE, SLOT_INVALID, SLOT_VALID } from './memslots.ts';
 
-/** Requests of a vCPU: an event (an interrupt to inject), a signal for its thread, KVM_REQ_VM_DEAD. */
+/** Requests to a vCPU: inject an event, handle a signal of its thread, KVM_REQ_VM_DEAD. */
 export const REQ_EVENT = 1;
 export const REQ_SIGNAL = 2;
 export const REQ_VM_DEAD = 4;
@@ -26,7 +23,7 @@ export const REQ_VM_DEAD = 4;
 export interface TdVmOptions {
   readonly vcpus: number;
   readonly gfns: number;
-  /** The memslot that scenarios delete holds the GFNs below this; what is above is another one's. */
+  /** GFNs below this are in the memslot that scenarios delete, the others in a second memslot. */
   readonly slotPages: number;
 }
 
@@ -37,24 +34,18 @@ export class TdVm {
   readonly state: Cell;
   /** KVM_PRE_FAULT_MEMORY may run; published after `state` (K52). */
   readonly preFaultAllowed: Cell;
-  /**
-   * Mirror leaves that the Secure EPT does not have yet, in policies that make the mirror first
-   * (K64).
-   */
+  /** Mirror leaves that the Secure EPT lacks, in policies that populate the mirror first (K64). */
   readonly nrPremapped: Cell;
-  /** KVM_BUG_ON: the VM is dead, and what the module still owns is leaked (K47, K51). */
+  /** KVM_BUG_ON: the VM is dead, and pages that the module still owns are leaked (K47, K51). */
   readonly dead: Cell;
-  /** Not 0: the next call that can be made to fail does (fault injection). */
+  /** Fault injection: if not 0, the next call that supports it fails. */
   readonly failing: Cell;
-  /**
-   * Head of the list of vCPUs that are associated with the hosts' processor: a reference plus one,
-   * or 0.
-   */
+  /** Head of the list of vCPUs associated with the host's processor: a reference plus one, or 0. */
   readonly vcpuList: Cell;
   readonly srcu: Rcu;
   readonly kvmLock: SpinLock;
   readonly slotsLock: SpinLock;
-  /** The guest_memfd file's invalidate lock: population and hole punching exclude each other. */
+  /** filemap_invalidate_lock of guest_memfd: population and hole punching exclude each other. */
   readonly filemapLock: SpinLock;
   readonly vcpuMutexes: readonly SpinLock[];
   private readonly m: Machine;
@@ -100,7 +91,7 @@ export class TdVm {
     return this.m.peek(this.shared + gfn) !== 0;
   }
 
-  /** The cell that says whether `gfn` is shared. */
+  /** Cell that is not 0 while `gfn` is shared. */
   attribute(gfn: number): Cell {
     return this.shared + gfn;
   }
@@ -109,7 +100,7 @@ export class TdVm {
     return this.m.peek(this.ready + vcpu) !== 0;
   }
 
-  /** KVM_TDX_INIT_VCPU has ended, within the current step. */
+  /** Marks KVM_TDX_INIT_VCPU as done, within the current step. */
   setReady(vcpu: number): void {
     this.m.poke(this.ready + vcpu, 1);
   }

@@ -1,18 +1,18 @@
 /**
- * What a vCPU's last exit from the TD was, as KVM keeps it for its exit handlers. Only the vCPU's
- * own thread touches it, so that writing it is no step. Source: Linux, arch/x86/kvm/vmx/tdx.c:
- * tdx_vcpu_run(), tdx_handle_exit().
+ * A vCPU's last exit from the TD, as KVM keeps it for its exit handlers. Only the vCPU's own thread
+ * accesses it, so that a write is no step. Source: Linux, arch/x86/kvm/vmx/tdx.c: tdx_vcpu_run(),
+ * tdx_handle_exit().
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 
-/** There was none, or nothing is left to be done for it. */
+/** No exit, or one that has been handled. */
 export const NO_EXIT = 0;
 export const EPT_VIOLATION = 1;
 export const INTERRUPT = 2;
 
-/** What the exit qualification says of an access. */
+/** Flags of the exit qualification: the access was a write. */
 export const EXIT_WRITE = 1;
-/** The page is there and the guest has not accepted it (extended exit qualification). */
+/** The page is mapped and pending: not accepted by the guest (extended exit qualification). */
 export const EXIT_PENDING = 2;
 
 /** The last exit of a vCPU, as KVM's handlers see it. */
@@ -25,7 +25,7 @@ export class VcpuExit {
     this.reason = m.record(`${name}.exit`, 'gfn', 'flags', 'serial', 'acceptLevel');
   }
 
-  /** There is one to be handled. */
+  /** An exit has to be handled. */
   get isThere(): boolean {
     return this.m.peek(this.reason) !== NO_EXIT;
   }
@@ -43,12 +43,12 @@ export class VcpuExit {
     return this.m.peek(this.reason + 2);
   }
 
-  /** Numbers the exits. */
+  /** Number of exits so far. */
   get serial(): number {
     return this.m.peek(this.reason + 3);
   }
 
-  /** Level at which the guest wanted to ACCEPT; -1 for any other access. */
+  /** Level of the guest's ACCEPT; -1 for any other access. */
   get acceptLevel(): number {
     return this.m.peek(this.reason + 4) - 1;
   }

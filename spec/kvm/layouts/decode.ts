@@ -1,4 +1,4 @@
-/** Raw SPTEs to what they say. */
+/** Decodes raw SPTEs. */
 import { AD_TYPES, NO_SPTE, type SpteFields } from './fields.ts';
 import { halvesOf, halvesOfHex, type Halves } from './halves.ts';
 import {
@@ -24,7 +24,7 @@ const hasOnly = (bits: Halves, hi: number, lo: number): boolean =>
   ((hi & ~bits.hi) | (lo & ~bits.lo)) === 0;
 const is = (word: Halves, hi: number, lo: number): boolean => hi === word.hi && lo === word.lo;
 
-/** The number in bits 51:12, of which the upper half has 20. */
+/** The number in bits 51:12; the upper half has 20 of them. */
 const frameOf = (hi: number, lo: number): number => (hi & PFN.hi) * 2 ** 20 + (lo >>> 12);
 
 function decodeMmio({ mmio, mmioBits }: SpteLayout, hi: number, lo: number): SpteFields | null {
@@ -41,7 +41,7 @@ function decodeMmio({ mmio, mmioBits }: SpteLayout, hi: number, lo: number): Spt
   };
 }
 
-/** @param hi with the inverted bits turned round, as is `lo`. */
+/** @param hi with inverted bits flipped, as in `lo`. */
 function decodeTable(l: SpteLayout, hi: number, lo: number): SpteFields | null {
   const adType = AD_TYPES[(hi & l.adType.hi) >>> l.adTypeShift];
   if (adType === undefined || !hasOnly(l.tableBits, hi, lo)) return null;
@@ -59,7 +59,7 @@ function decodeTable(l: SpteLayout, hi: number, lo: number): SpteFields | null {
   };
 }
 
-/** @param hi with the inverted bits turned round, as is `lo`. */
+/** @param hi with inverted bits flipped, as in `lo`. */
 function decodeLeaf(l: SpteLayout, large: boolean, hi: number, lo: number): SpteFields | null {
   const adType = AD_TYPES[(hi & l.adType.hi) >>> l.adTypeShift];
   const accessTracked = adType === 'disabled' && !has(l.trackedClear, hi, lo);
@@ -90,9 +90,9 @@ function decodeLeaf(l: SpteLayout, large: boolean, hi: number, lo: number): Spte
 }
 
 /**
- * What the SPTE with these halves (signed, as bitwise operators answer) says in a table of `level`
- * (1 maps 4 KiB); null when no SPTE of that kernel and level looks so. Whether the PFN is aligned
- * for its level is not looked at, since that is for whoever judges the kernel.
+ * Decodes the SPTE with these halves (signed, as bitwise operators return them) in a table of
+ * `level` (1 maps 4 KiB); null when no SPTE of that kernel and level has these bits. The alignment
+ * of the PFN is not checked: that is a rule's task.
  */
 export function decodeHalves(
   l: SpteLayout,
@@ -108,16 +108,13 @@ export function decodeHalves(
   const large = has(l.large, hi, lo);
   const mayBeLarge = level > LEVEL_4K && level <= LEVEL_1G;
   if (large && !mayBeLarge) return null;
-  const turned = hi ^ l.inverted.hi;
+  const flipped = hi ^ l.inverted.hi;
   return large || level === LEVEL_4K
-    ? decodeLeaf(l, large, turned, lo)
-    : decodeTable(l, turned, lo);
+    ? decodeLeaf(l, large, flipped, lo)
+    : decodeTable(l, flipped, lo);
 }
 
-/**
- * {@link decodeHalves} of a whole SPTE, or of its hexadecimal text as tracepoints and probes print
- * it.
- */
+/** {@link decodeHalves} of a whole SPTE, or of its hexadecimal text in a trace. */
 export function decodeSpte(l: SpteLayout, level: number, raw: bigint | string): SpteFields | null {
   const halves = typeof raw === 'bigint' ? halvesOf(raw) : halvesOfHex(raw);
   return halves === null ? null : decodeHalves(l, level, halves.hi, halves.lo);

@@ -1,4 +1,4 @@
-/** What SPTEs say to raw SPTEs. */
+/** Encodes raw SPTEs. */
 import { AD_TYPES, type SpteFields, type SpteKind } from './fields.ts';
 import { union, wordOf, type Halves } from './halves.ts';
 import {
@@ -10,7 +10,7 @@ import {
 } from './layout.ts';
 
 const NOTHING: Halves = { hi: 0, lo: 0 };
-const when = (said: boolean, bits: Halves): Halves => (said ? bits : NOTHING);
+const when = (isSet: boolean, bits: Halves): Halves => (isSet ? bits : NOTHING);
 
 /** `frame` in bits 51:12. */
 const frameBits = (frame: number): Halves => ({ hi: Math.floor(frame / 2 ** 20), lo: frame << 12 });
@@ -25,7 +25,7 @@ function encodeMmio({ mmio }: SpteLayout, { gfn, generation, access }: SpteField
   ]);
 }
 
-/** A table, or what tables and leaves have in common. */
+/** Encodes a table, or the fields that tables and leaves have in common. */
 function encodeTable(l: SpteLayout, f: SpteFields): Halves {
   const permissions = f.accessTracked ? l.saved : l.granted;
   const { hi, lo } = union([
@@ -61,9 +61,6 @@ const ENCODERS: Readonly<Record<SpteKind, (l: SpteLayout, f: SpteFields) => Halv
   leaf: encodeLeaf,
 };
 
-/**
- * The SPTE that says `fields`, the one that they were decoded from. What the layout has no bits for
- * is lost.
- */
+/** Encodes `fields`: the inverse of decoding. Fields for which the layout has no bits are lost. */
 export const encodeSpte = (l: SpteLayout, fields: SpteFields): bigint =>
   wordOf(ENCODERS[fields.kind](l, fields));

@@ -1,87 +1,73 @@
-/** What an SPTE says, whatever bits a kernel and a vendor say it with. */
+/** Fields of an SPTE, independent of the bits that a kernel and a vendor use for them. */
 
 /**
  * - `none`: nothing is mapped.
- * - `frozen`: FROZEN_SPTE (REMOVED_SPTE in 6.1): the entry belongs to whoever is changing it.
- * - `mmio`: no memory is behind the GFN; accesses are emulated. Not present to the MMU, though
- *   present to the hardware.
+ * - `frozen`: FROZEN_SPTE (REMOVED_SPTE in 6.1): the entry belongs to the task that changes it.
+ * - `mmio`: no memory backs the GFN; accesses are emulated. Present to the hardware, not to the MMU.
  * - `table`: points to a lower table.
  * - `leaf`: maps memory.
  */
 export type SpteKind = 'none' | 'frozen' | 'mmio' | 'table' | 'leaf';
 
 /**
- * How accesses and writes through an SPTE are noticed: by the hardware's A and D bits; not by them,
- * so that the SPTE is made inaccessible instead; by A and D, but with write protection for the
- * dirty log (an L2's SPTE, PML being L1's).
+ * How KVM detects accesses and writes through an SPTE:
+ *
+ * - `enabled`: by the hardware's A and D bits.
+ * - `disabled`: without them; KVM makes the SPTE inaccessible instead.
+ * - `wrprot-only`: by A and D, but the dirty log uses write protection (an L2's SPTE: PML logs L1).
  */
 export type AdType = 'enabled' | 'disabled' | 'wrprot-only';
 
-/**
- * Indexed by the two type bits; 3 is none. Source: spte.h, SPTE_TDP_AD_*; the numbers are the same
- * in all kernels.
- */
+/** Indexed by the two type bits; 3 is unused. Source: Linux, spte.h: SPTE_TDP_AD_*. */
 export const AD_TYPES: readonly AdType[] = ['enabled', 'disabled', 'wrprot-only'];
 
 /**
- * One shape for every kind, so that code that reads millions of them stays fast. What a kind lacks
- * is 0 or false.
+ * One shape for every kind, so that code that reads millions of them stays fast. Fields that a kind
+ * does not have are 0 or false.
  */
 export interface SpteFields {
   readonly kind: SpteKind;
   /**
-   * Page frame number of the mapped page or of the lower table: HPA bits 51:12. A memory-encryption
-   * bit is in it.
+   * Page frame number of the mapped page or of the lower table: HPA bits 51:12, which may include a
+   * memory-encryption bit.
    */
   readonly pfn: number;
   /** A leaf above level 1. */
   readonly large: boolean;
-  /**
-   * When {@link accessTracked}: what the next access will restore. So are the two permissions to
-   * execute.
-   */
+  /** If {@link accessTracked}: the saved permission. Likewise the two permissions to execute. */
   readonly readable: boolean;
-  /** The hardware lets writes through. */
+  /** The hardware permits writes. */
   readonly writable: boolean;
-  /** In the guest's supervisor mode; in both modes where the layout has no bit for user mode. */
+  /** Execution in supervisor mode; in both modes if the layout has no bit for user mode. */
   readonly executable: boolean;
-  /** EPT's XU, execution in the guest's user mode; false where the layout has no such bit. */
+  /** EPT's XU, execution in user mode; false if the layout has no such bit. */
   readonly userExecutable: boolean;
   /** NPT's U; false on EPT, which has no such bit. */
   readonly user: boolean;
-  /** A, which the hardware sets; where the type is `disabled`, younger kernels use it themselves. */
+  /** A, set by the hardware; by newer kernels themselves if the type is `disabled`. */
   readonly accessed: boolean;
   /** D, likewise. */
   readonly dirty: boolean;
   readonly adType: AdType;
-  /**
-   * All permissions are taken away, and those to read and execute saved elsewhere, so that an
-   * access faults.
-   */
+  /** All permissions are cleared, and those to read and execute saved, so that an access faults. */
   readonly accessTracked: boolean;
   /** HOST_WRITABLE: neither slot nor VMA is read-only. */
   readonly hostWritable: boolean;
-  /**
-   * MMU_WRITABLE: no shadowed guest page table lies there, so a write fault may set W without
-   * mmu_lock.
-   */
+  /** MMU_WRITABLE: the page holds no shadowed table, and a fault may set W without mmu_lock. */
   readonly mmuWritable: boolean;
-  /** EPT memory type, bits 5:3 (6 is write-back). 0 on NPT, where KVM leaves it to the guest. */
+  /** EPT memory type, bits 5:3 (6 is write-back). 0 on NPT, where the guest determines it. */
   readonly memoryType: number;
-  /** EPT bit 6: the guest's PAT does not count. */
+  /** EPT bit 6: the guest's PAT is ignored. */
   readonly ignorePat: boolean;
-  /** Of an MMIO SPTE: the GFN that it is for. */
+  /** MMIO only: the GFN. */
   readonly gfn: number;
-  /** Of an MMIO SPTE: the low bits of the memslots' generation at its making. */
+  /** MMIO only: low bits of the memslot generation at which the SPTE was made. */
   readonly generation: number;
-  /**
-   * Of an MMIO SPTE: the guest's permission, 2 write and 4 user, as `handle_mmio_page_fault`
-   * reports it. 0 on EPT.
-   */
+  /** MMIO only: the guest's permissions, 2 write and 4 user (handle_mmio_page_fault). 0 on EPT. */
   readonly access: number;
 }
 
-/** Nothing is mapped; the other kinds are this one, spread, with what they have. */
+/** Nothing is mapped. SPTEs of other kinds spread this value. */
 export const NO_SPTE: SpteFields = {
   kind: 'none',
   pfn: 0,

@@ -1,6 +1,6 @@
 /**
- * 64-bit words as two signed 32-bit halves. Recordings hold millions of SPTEs, and the detour over
- * a BigInt doubles what it costs to decode one.
+ * 64-bit words as two signed 32-bit halves. Traces contain millions of SPTEs, and decoding by way
+ * of a BigInt takes twice as long.
  */
 export interface Halves {
   /** Bits 63:32. */
@@ -11,13 +11,13 @@ export interface Halves {
 
 const MOST_DIGITS = 16;
 const NO_DIGIT = 255;
-/** What a character is worth, by its code. */
+/** Value of a hexadecimal digit, by its character code. */
 const DIGITS = Uint8Array.from({ length: 128 }, (_, code) => {
   const value = '0123456789abcdef'.indexOf(String.fromCharCode(code));
   return value < 0 ? NO_DIGIT : value;
 });
 
-/** The halves of `word`; bits above 63 are dropped. */
+/** Splits `word`; bits above 63 are dropped. */
 export const halvesOf = (word: bigint): Halves => ({
   hi: Number(BigInt.asIntN(32, word >> 32n)),
   lo: Number(BigInt.asIntN(32, word)),
@@ -27,9 +27,9 @@ export const wordOf = ({ hi, lo }: Halves): bigint =>
   (BigInt.asUintN(32, BigInt(hi)) << 32n) | BigInt.asUintN(32, BigInt(lo));
 
 /**
- * The halves of a word in hexadecimal, with or without 0x, as tracepoints and probes print it; null
- * for other text. Digit by digit, which is five times as fast as a regular expression and two calls
- * of parseInt.
+ * Parses a word in hexadecimal, with or without 0x, as tracepoints and probes print it; null for
+ * other text. Digit by digit: five times as fast as a regular expression and two calls of
+ * parseInt.
  */
 export function halvesOfHex(text: string): Halves | null {
   const first = text.startsWith('0x') ? 2 : 0;
@@ -44,7 +44,7 @@ export function halvesOfHex(text: string): Halves | null {
   return { hi, lo };
 }
 
-/** All bits of `words`. */
+/** Bits that are set in any of `words`. */
 export const union = (words: readonly Halves[]): Halves => ({
   hi: words.reduce((bits, { hi }) => bits | hi, 0),
   lo: words.reduce((bits, { lo }) => bits | lo, 0),

@@ -1,10 +1,7 @@
-/** What a layout of 64-bit SPTEs consists of: which bits say what, and how that is known. */
+/** A layout of 64-bit SPTEs: the meaning of each bit, and the evidence for it. */
 import { halvesOf, union, type Halves } from './halves.ts';
 
-/**
- * `recorded`: SPTEs of a running kernel have it. `source`: read in the kernel's source, not
- * observed.
- */
+/** `recorded`: observed in SPTEs of a running kernel. `source`: only read in its source. */
 export type Evidence = 'recorded' | 'source';
 
 /** Some bits of an SPTE. */
@@ -17,18 +14,18 @@ export const fromSource = (word: bigint): Bits => ({ ...halvesOf(word), evidence
 /** The layout has no such bit. */
 export const ABSENT: Bits = fromSource(0n);
 
-/** The permissions that access tracking takes away and saves; W it takes away and does not save. */
+/** Permissions that access tracking clears and saves. (It clears W too, and does not save it.) */
 export interface Permissions {
   readonly readable: Bits;
   readonly executable: Bits;
   readonly userExecutable: Bits;
 }
 
-/** An MMIO SPTE: `value` in the bits `mask`, and the rest of it. Source: spte.c, make_mmio_spte. */
+/** An MMIO SPTE: `value` under `mask`, and more fields. Source: Linux, spte.c: make_mmio_spte(). */
 export interface MmioLayout {
   readonly mask: Bits;
   readonly value: Bits;
-  /** Which of the guest's permissions are kept. */
+  /** The guest's permissions that the SPTE contains. */
   readonly access: Bits;
   /** The generation's low bits, from bit 3 on. */
   readonly generationLow: Bits;
@@ -37,13 +34,13 @@ export interface MmioLayout {
   readonly generationHigh: Bits;
 }
 
-/** A row of the table. */
+/** A row of the table of layouts. */
 export interface LayoutRow {
   readonly empty: Bits;
   readonly frozen: Bits;
-  /** What every present SPTE has beside MMU_PRESENT. */
+  /** Bits that are set in every present SPTE, besides MMU_PRESENT. */
   readonly always: Bits;
-  /** Bits that say the opposite of the field that they are listed under: NX. */
+  /** Bits with the opposite meaning of the field that lists them: NX. */
   readonly inverted: Bits;
   readonly granted: Permissions;
   readonly saved: Permissions;
@@ -61,34 +58,32 @@ export interface LayoutRow {
   readonly mmio: MmioLayout;
 }
 
-/** A row, and what follows from it: which bits may be set at all, inverted ones turned round. */
+/** A row, with masks derived from it: the bits that may be set, with `inverted` ones flipped. */
 export interface SpteLayout extends LayoutRow {
   readonly leafBits: Halves;
   readonly tableBits: Halves;
   readonly mmioBits: Halves;
-  /** The same for a leaf that is access-tracked, */
+  /** Bits that may be set in an access-tracked leaf. */
   readonly trackedBits: Halves;
-  /** which has none of these. */
+  /** Bits that are clear in an access-tracked leaf. */
   readonly trackedClear: Halves;
-  /** Which say whether a leaf may be executed, tracked or not. */
+  /** Permissions to execute, of a leaf that is access-tracked or not. */
   readonly toExecute: Halves;
-  /** Number of the lower type bit in the upper half. */
+  /** Position of the lower type bit in the upper half. */
   readonly adTypeShift: number;
 }
 
-/**
- * Present to the MMU, whatever the hardware thinks. Source: spte.h, SPTE_MMU_PRESENT_MASK; all
- * recordings.
- */
+/** Present to the MMU. Source: Linux, spte.h: SPTE_MMU_PRESENT_MASK; measured: all captures. */
 export const MMU_PRESENT = 1 << 11;
-/** Bits 51:12 of the word: the page frame number, or an MMIO SPTE's GFN. */
+/** Bits 51:12 of the word: the page frame number, or the GFN of an MMIO SPTE. */
 export const PFN: Halves = halvesOf(0x000f_ffff_ffff_f000n);
 
-/** Where a generation's low bits begin in the lower half, and its further bits in the upper one. */
+/** Position of a generation's low bits in the lower half, and of its further bits in the upper. */
 export const GENERATION_LOW_SHIFT = 3;
 export const GENERATION_HIGH_SHIFT = 20;
 export const MEMORY_TYPE_SHIFT = 3;
 
+/** Derives the masks of a row. */
 export function layout(row: LayoutRow): SpteLayout {
   const { granted, saved, mmio } = row;
   const permissions = [granted.readable, granted.executable, granted.userExecutable, row.writable];

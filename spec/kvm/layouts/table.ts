@@ -1,18 +1,17 @@
 /**
- * SPTE layouts of three kernels on AMD NPT and Intel EPT. A row is the one before it, spread, with
- * what has changed.
+ * SPTE layouts of three kernels on AMD NPT and Intel EPT. A row spreads the row before it, and
+ * lists the differences.
  *
- * `recorded`: SPTEs of VMs on 6.1.192, 6.12.117 and 7.3.4 have the bits set. All of them are on
- * NPT, so that everything about EPT is `fromSource`: in files of the kernel that the row names,
- * arch/x86/kvm/mmu/spte.h (the masks), spte.c (kvm_mmu_reset_all_pte_masks for NPT,
- * kvm_mmu_set_ept_masks for EPT, make_spte, make_nonleaf_spte, make_mmio_spte,
- * mark_spte_for_access_track) and arch/x86/include/asm/vmx.h (VMX_EPT_*). 7.3's were read by
- * whoever made the recordings, and their README is the source here; the mode-based execution
- * patches of 2025 agree where they touch it.
+ * `recorded`: observed in captures of VMs on Debian's Linux 6.1.192, 6.12.117 and 7.3.4, all of
+ * them on NPT. Everything about EPT is `fromSource`: from arch/x86/kvm/mmu/spte.h (the masks),
+ * spte.c (kvm_mmu_reset_all_pte_masks() for NPT, kvm_mmu_set_ept_masks() for EPT, make_spte(),
+ * make_nonleaf_spte(), make_mmio_spte(), mark_spte_for_access_track()) and
+ * arch/x86/include/asm/vmx.h (VMX_EPT_*) of the kernel that the row names. The patches of 2025 for
+ * mode-based execution agree with 7.3's where they overlap.
  *
- * As on the recorded machine: less than 52 physical address bits and no memory encryption (else
- * NPT's MMIO SPTEs have another reserved bit than 51, or there are none), and no L1TF (else EPT's
- * MMIO SPTEs keep part of the GFN elsewhere). A TD's own MMIO value is not here either.
+ * The captured machine has less than 52 physical address bits, no memory encryption (with either,
+ * NPT's MMIO SPTEs use another reserved bit than 51, or do not exist) and no L1TF (with it, EPT's
+ * MMIO SPTEs keep part of the GFN elsewhere). The MMIO value of TDs is not included.
  */
 import { ABSENT, fromSource, layout, recorded, type LayoutRow, type SpteLayout } from './layout.ts';
 
@@ -42,16 +41,16 @@ const NPT_6_1: LayoutRow = {
   hostWritable: recorded(1n << 9n),
   mmuWritable: recorded(1n << 10n),
   large: recorded(1n << 7n),
-  // AMD has A and D bits, and no PML to need a third way: the type bits are always 0, which is `enabled`.
+  // AMD has A and D bits and no PML: the type bits are always 0, which is `enabled`.
   adType: ABSENT,
   memoryType: ABSENT,
   ignorePat: ABSENT,
   mmio: {
     mask: recorded((1n << 51n) | 1n),
     value: recorded((1n << 51n) | 1n),
-    // The guest's permission to execute is not kept, its bit being P: `mark_mmio_spte` says access 7, the SPTE 6.
+    // without the permission to execute, whose bit is P: mark_mmio_spte prints 7, the SPTE has 6
     access: recorded(0x6n),
-    // Bits 10:3; the recordings' README says 9:3, which is 7.3's. Recorded generations end at 0x62, so none decides.
+    // bits 10:3 by the source; captured generations end at 0x62, so bit 10 was not observed
     generationLow: recorded(0x7f8n),
     generationLowBits: 8,
     generationHigh: fromSource(0x7ff0_0000_0000_0000n),
@@ -60,12 +59,12 @@ const NPT_6_1: LayoutRow = {
 
 const NPT_6_12: LayoutRow = {
   ...NPT_6_1,
-  // SHADOW_NONPRESENT_VALUE, here and in FROZEN: suppresses #VE on EPT, means nothing in an NPT entry without P.
+  // SHADOW_NONPRESENT_VALUE, also in FROZEN: suppresses #VE on EPT; ignored by NPT without P
   empty: recorded(1n << 63n),
   frozen: recorded(0x8000_0000_0000_05a0n),
 };
 
-/** The bits that the generation is left with since bit 10 may be EPT's XU. */
+/** The generation's low bits since bit 10 may be EPT's XU. */
 const GENERATION_7_3 = { generationLow: recorded(0x3f8n), generationLowBits: 7 };
 
 const NPT_7_3: LayoutRow = {
@@ -100,7 +99,7 @@ const EPT_6_1: LayoutRow = {
   memoryType: fromSource(7n << 3n),
   ignorePat: fromSource(1n << 6n),
   mmio: {
-    // Write and execute without read: a misconfiguration, so that the access exits as one.
+    // write and execute without read: an EPT misconfiguration, so that every access exits
     mask: fromSource(0x7n),
     value: fromSource(0x6n),
     access: ABSENT,
@@ -114,17 +113,17 @@ const EPT_6_12: LayoutRow = {
   ...EPT_6_1,
   empty: fromSource(1n << 63n),
   frozen: fromSource(0x8000_0000_0000_05a0n),
-  // Suppress #VE; MMIO SPTEs are without it.
+  // suppress #VE, which MMIO SPTEs lack
   always: fromSource(1n << 63n),
   mmio: { ...EPT_6_1.mmio, mask: fromSource((1n << 63n) | 0x7n) },
 };
 
 const EPT_7_3: LayoutRow = {
   ...EPT_6_12,
-  // Without bit 10, which would be XU.
+  // without bit 10, which would be XU
   frozen: fromSource(0x8000_0000_0000_01a0n),
   granted: { ...EPT_6_12.granted, userExecutable: fromSource(1n << 10n) },
-  // The permissions, 52 bits higher.
+  // the permissions, 52 bits higher
   saved: {
     readable: fromSource(1n << 52n),
     executable: fromSource(1n << 54n),

@@ -30,7 +30,7 @@ export default {
     tables.readers.push((table, index) => {
       if (lost.mine === keyOf(table, index)) lost.mine = 0;
     });
-    tables.losers.push((table, index) => {
+    tables.onCmpxchgFailed.push((table, index) => {
       if (lost.mine === keyOf(table, index))
         report.violated('the entry reread after a failed cmpxchg', 'another attempt');
       lost.mine = keyOf(table, index);

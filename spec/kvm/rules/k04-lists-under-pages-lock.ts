@@ -25,6 +25,6 @@ export default {
         report.violated('mmu_lock held', 'only tdp_mmu_pages_lock is');
     };
     roots.listeners.push({ linked: changed, unlinked: changed });
-    nx.listeners.push({ added: changed, removed: changed, removedInVain: changed });
+    nx.listeners.push({ added: changed, removed: changed, removedUnlisted: changed });
   },
 } satisfies KvmRule;

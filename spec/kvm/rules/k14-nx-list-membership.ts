@@ -40,7 +40,7 @@ export default {
         else if (tables.stageOf(table) < LINKED)
           report.violated(`table ${name} linked first`, 'it is not linked');
       },
-      removedInVain: (table) =>
+      removedUnlisted: (table) =>
         report.violated(`table ${tableName(table)} in the list before it is removed`, 'it is not'),
     });
     pages.onFree.push((page) => {

@@ -31,7 +31,7 @@ export default {
       );
     });
     roots.listeners.push({
-      askedInVain: () =>
+      specialRootChecked: () =>
         report.violated(
           'only a root that has a page asked whether it is obsolete',
           'a special root is asked',

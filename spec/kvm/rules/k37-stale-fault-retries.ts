@@ -74,7 +74,7 @@ function reasonsToRetry(kvm: Kvm): PerActor {
     reason.mine = 1;
   };
   const others = (): void => reason.fillOthers(1);
-  kvm.tables.losers.push(mine);
+  kvm.tables.onCmpxchgFailed.push(mine);
   kvm.pages.onFailure.push(mine);
   kvm.tables.readers.push((_table, _index, spte) => {
     if (spte === FROZEN) reason.mine = 1;
