@@ -3,7 +3,7 @@
 /**
  * - `none`: nothing is mapped.
  * - `frozen`: FROZEN_SPTE (REMOVED_SPTE in 6.1): the entry belongs to the task that changes it.
- * - `mmio`: no memory backs the GFN; accesses are emulated. Present to the hardware, not to the MMU.
+ * - `mmio`: no memory backs the GFN; accesses are emulated. Present to the hardware, not to KVM.
  * - `table`: points to a lower table.
  * - `leaf`: maps memory.
  */

@@ -1,3 +1,4 @@
+/** The type of K rules about direct roots. */
 import type { Rule } from '../../machine/monitor.ts';
 import type { Kvm } from '../kvm.ts';
 

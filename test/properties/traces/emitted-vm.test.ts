@@ -113,7 +113,7 @@ const FAULTY_POLICIES: ReadonlyMap<string, Policy> = new Map([
  * does.
  */
 const EXAMPLES: readonly (readonly [rule: string, who: string, scenario: string])[] = [
-  ['K1', 'takes W away without mmu_lock', 'vm | v0: prefault 0 | h0: track 0'],
+  ['K1', 'zaps leaves without mmu_lock', 'vm | v0: prefault 0 | h0: track 0'],
   [
     'K2',
     'stores entries with mmu_lock held for read',
@@ -121,7 +121,7 @@ const EXAMPLES: readonly (readonly [rule: string, who: string, scenario: string]
   ],
   ['K3', 'b-22', 'vm | v0: nested-touch 0 | h0: log 0; split-folio 0 | @h0.1.16>1'],
   ['K5', 'frees tables that entries point to', 'vm | v0: read 0'],
-  ['K8', 'takes nothing away when it is told to', 'vm | v0: prefault 0; touch 0 | h0: unmap 0'],
+  ['K8', 'ignores kvm_unmap_gfn_range()', 'vm | v0: prefault 0; touch 0 | h0: unmap 0'],
   ['K9', 'b-21', 'vm | h0: read-only 0; log 0 | v0: prefault 0+2 | @h0.0.5>1'],
   ['K10', 'empties frozen entries before it frees their table', 'vm | v0: read 0'],
   [
@@ -136,26 +136,26 @@ const EXAMPLES: readonly (readonly [rule: string, who: string, scenario: string]
     'vm | v0: touch 0; exec 0',
   ],
   ['K16', 'b-78', 'vm | v0: read 0'],
-  ['K17', 'puts a fresh table where one is', 'vm | v0: smm-exec 0 | h0: recover-nx 0'],
+  ['K17', 'replaces a table by a new table', 'vm | v0: smm-exec 0 | h0: recover-nx 0'],
   [
     'K18',
-    'takes the neighbour of the table that it means',
+    'zaps the neighbour of the table that it recovers',
     'vm | v0: exec 0 | v1: prefault 2 | h0: recover-nx 0',
   ],
   ['K19', 'makes pages writable that the MMU may not make so', 'vm | v0: touch 0 | h0: track 0'],
   ['K20', 'b-01', 'vm | v0: touch 3; nested-read 0 | h0: merge-folio 0 | @h0.0.0?2'],
   ['K20', 'b-03', 'vm | v0: smm-exec 0 | h0: recover-nx 0'],
   ['K20', 'b-04', 'vm | v0: touch 3; nested-read 0 | h0: merge-folio 0 | @h0.0.0?2'],
-  ['K21', 'flushes one page, whatever it took away', 'vm | v0: smm-touch 0 | h0: zap-range 0'],
+  ['K21', 'flushes one page, however many it zapped', 'vm | v0: smm-touch 0 | h0: zap-range 0'],
   ['K22', 'b-11', 'vm | v0: touch 0 | h0: delete-slot 0 | h1: unmap 0 | @h0.0.0?1'],
-  ['K23', 'makes roots invalid and tells no vCPU', 'vm | v0: touch 0 | h0: zap-all 0'],
+  ['K23', 'invalidates roots without a request to the vCPUs', 'vm | v0: touch 0 | h0: zap-all 0'],
   ['K24', 'b-09', 'vm | h0: log 0'],
   [
     'K25',
     'puts a huge page in the place of a table, and does not flush',
     'vm | v0: exec 0; idle 0; read 0 | v1: nested-touch 0; prefault 0 | h0: recover-nx 0 | h1: read-only 0 | @h0.0.9>1',
   ],
-  ['K26', 'zaps the leaves of a root and leaves its tables', 'vm | v0: read 0'],
+  ['K26', 'zaps the leaves of a root but not its tables', 'vm | v0: read 0'],
   ['K31', 'counts one reference for a new root', 'vm | v0: read 0'],
   ['K32', 'b-17', 'vm | v0: read 0'],
   [
@@ -164,8 +164,8 @@ const EXAMPLES: readonly (readonly [rule: string, who: string, scenario: string]
     'vm | v0: prefault 0; prefault 0 | h0: zap-all 0; unmap 0; zap-all 0 | @v0.1.26>1 @h0.1.0>1',
   ],
   ['K34', 'b-11', 'vm | v0: touch 2 | h0: delete-slot 0 | h1: unmap 2 | @h0.0.0?1'],
-  ['K34', 'gives vCPUs roots that are invalid', 'vm | v0: idle 0; exec 0 | h0: read-only 0'],
-  ['K35', 'zaps the leaves of a root and leaves its tables', 'vm | v0: read 0'],
+  ['K34', 'lets vCPUs load invalid roots', 'vm | v0: idle 0; exec 0 | h0: read-only 0'],
+  ['K35', 'zaps the leaves of a root but not its tables', 'vm | v0: read 0'],
   ['K37', 'b-77', 'vm | h0: punch 2 | v0: nested-read 0 | @h0.0.1>1'],
   ['K38', 'ends invalidations without mmu_lock', 'vm | h0: punch 0'],
   ['K39', 'b-33', 'vm | v0: read 0 | h0: zap-range 0'],

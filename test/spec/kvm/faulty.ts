@@ -1,4 +1,4 @@
-/** For K rules that no known bug breaks: the direct roots' MMU with one thing changed. */
+/** Faulty MMUs for K rules that no known bug breaks: the direct roots' MMU with one change. */
 import { tdpMmu } from '../../../impl/tdp-mmu/index.ts';
 import type { TdpMmu } from '../../../impl/tdp-mmu/tdp-mmu.ts';
 import { Walk } from '../../../spec/kvm/iterator.ts';
@@ -18,11 +18,11 @@ import { NO_PAGE } from '../../../spec/machine/pages.ts';
 
 type Change = Partial<TdpMmu> & ThisType<TdpMmu>;
 
-/** Rule, what the policy does wrong, the change. */
+/** The rule that breaks, the fault as a verb phrase, and the change. */
 export const FAULTY: readonly (readonly [rule: string, fault: string, change: Change])[] = [
   [
     'K1',
-    'takes W away without mmu_lock',
+    'zaps leaves without mmu_lock',
     {
       *trackGfn(kvm, slot, gfn) {
         yield* kvm.rcu.readLock();
@@ -52,7 +52,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, change: Ch
 
   [
     'K5',
-    'leaves its read section before it flushes what it unlinked there',
+    'leaves its read section before it flushes the table that it unlinked',
     {
       *recoverNx(kvm) {
         yield* kvm.mmuLock.readLock();
@@ -68,7 +68,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, change: Ch
 
   [
     'K8',
-    'takes nothing away when it is told to',
+    'ignores kvm_unmap_gfn_range()',
     {
       *unmapGfnRange() {
         return false;
@@ -96,10 +96,10 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, change: Ch
 
   [
     'K11',
-    'takes FROZEN for empty',
+    'treats FROZEN as empty',
     {
       *recoverNx(kvm) {
-        // freezes what it looks at for a while, so that faults meet it
+        // freezes an empty entry for a while, so that faults meet it
         yield* kvm.mmuLock.readLock();
         yield* kvm.rcu.readLock();
         const root = yield* kvm.roots.first();
@@ -133,7 +133,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, change: Ch
 
   [
     'K15',
-    'rewrites what is permitted already, without D',
+    'rewrites leaves that permit the access already, without D',
     {
       *fastPageFault() {
         return RET_CONTINUE;
@@ -149,7 +149,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, change: Ch
 
   [
     'K17',
-    'puts a fresh table where one is',
+    'replaces a table by a new table',
     {
       *zapPossibleNxHugePage(kvm, table) {
         const parent = kvm.tables.parentOf(table);
@@ -164,7 +164,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, change: Ch
 
   [
     'K18',
-    'takes the neighbour of the table that it means',
+    'zaps the neighbour of the table that it recovers',
     {
       *zapPossibleNxHugePage(kvm, table) {
         const parent = kvm.tables.parentOf(table);
@@ -199,7 +199,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, change: Ch
 
   [
     'K21',
-    'flushes one page, whatever it took away',
+    'flushes one page, however many it zapped',
     {
       *zapGfnRange(kvm, gfn, pages) {
         yield* kvm.mmuLock.writeLock();
@@ -216,7 +216,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, change: Ch
 
   [
     'K23',
-    'makes roots invalid and tells no vCPU',
+    'invalidates roots without a request to the vCPUs',
     {
       *zapAllLocked(kvm) {
         yield* kvm.mmuLock.writeLock();
@@ -231,7 +231,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, change: Ch
 
   [
     'K26',
-    'zaps the leaves of a root and leaves its tables',
+    'zaps the leaves of a root but not its tables',
     {
       *zapRoot(kvm, root, shared) {
         yield* this.zapRootLevel(kvm, root, shared, 0);
@@ -241,7 +241,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, change: Ch
 
   [
     'K28',
-    'goes on behind the place at which it yielded',
+    'resumes beyond the GFN at which it yielded',
     {
       *condResched(kvm, walk, flush, shared) {
         const yielded = yield* tdpMmu.condResched.call(this, kvm, walk, flush, shared);
@@ -253,7 +253,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, change: Ch
 
   [
     'K30',
-    'yields although the notifier may not wait',
+    'yields although the notifier may not sleep',
     {
       *unmapGfnRange(kvm, slot, gfn, pages) {
         return yield* tdpMmu.unmapGfnRange.call(this, kvm, slot, gfn, pages, true);
@@ -277,7 +277,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, change: Ch
 
   [
     'K34',
-    'gives vCPUs roots that are invalid',
+    'lets vCPUs load invalid roots',
     {
       *allocRoot(kvm, role) {
         yield* kvm.pagesLock.lock();
@@ -297,7 +297,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, change: Ch
 
   [
     'K35',
-    'leaves everything when the VM is destroyed',
+    'frees nothing when the VM is destroyed',
     {
       *destroyVm() {},
     },

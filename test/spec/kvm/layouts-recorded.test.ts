@@ -1,6 +1,6 @@
 /**
- * The layouts beside what real kernels wrote, and beside what those kernels said of it: the
- * permissions that `kvm_mmu_set_spte` prints, GFN and generation in `mark_mmio_spte`, the
+ * Compares the layouts with SPTEs in captures of real kernels, and with what those kernels print
+ * about them: permissions in `kvm_mmu_set_spte`, GFN and generation in `mark_mmio_spte`, the
  * generation in `check_mmio_spte`.
  */
 import { expect } from 'vitest';
@@ -23,7 +23,7 @@ const TRACES: readonly (readonly [KernelVersion, string])[] = [
   ['6.1', 'linux-6.1.192-fork-cow'],
 ];
 
-/** An event that tells of SPTEs; of a 6.1 line that holds two events, the one that does. */
+/** An event with SPTEs; the one of the two events that a line of 6.1 may hold. */
 const EVENT = new RegExp(
   `: (${[
     'kvm_tdp_mmu_spte_changed',
@@ -38,17 +38,14 @@ const EVENT = new RegExp(
 const VALUE = /\b(?:old_spte|new_spte|spte|old|new)[ =](?:0x)?([0-9a-f]+)\b/g;
 const LEVEL = /\blevel[ =](\d)/;
 
-/**
- * The levels that an event's SPTEs may be of. MMIO events are of level 1; a fast page fault does
- * not say.
- */
+/** Levels that an event's SPTEs may have: 1 for MMIO events; a fast page fault prints no level. */
 function levelsIn(event: string, body: string): readonly number[] {
   const level = LEVEL.exec(body)?.[1];
   return level !== undefined ? [Number(level)] : event === 'fast_page_fault' ? [1, 2] : [1];
 }
 
-/** Reads a kernel's events; answers what is wrong with one. */
-class Reader {
+/** Checks a kernel's events. */
+class EventChecker {
   readonly kinds: Record<SpteFields['kind'], number> = {
     none: 0,
     frozen: 0,
@@ -57,86 +54,79 @@ class Reader {
     leaf: 0,
   };
   private readonly l: SpteLayout;
-  /** GFN and generation of the MMIO SPTEs that the kernel says it made, */
-  private readonly made = new Set<string>();
-  /** and of those that there are. The kernel says so after the SPTE is there. */
-  private readonly there = new Set<string>();
+  /** GFN and generation of each MMIO SPTE that the kernel reports, after it has written it. */
+  private readonly reported = new Set<string>();
+  /** GFN and generation of each MMIO SPTE that was seen. */
+  private readonly seen = new Set<string>();
 
   constructor(l: SpteLayout) {
     this.l = l;
   }
 
-  /** What is wrong with the SPTEs in `line`. */
-  read(line: string): string[] {
+  /** Returns the errors of the SPTEs in `line`. */
+  check(line: string): string[] {
     const [, event = '', body = ''] = EVENT.exec(line) ?? [];
-    if (event === 'mark_mmio_spte') this.made.add(body.slice(body.indexOf('gfn ')).trim());
-    return [...body.matchAll(VALUE)].flatMap(([, text = '']) => this.judge(event, body, text));
+    if (event === 'mark_mmio_spte') this.reported.add(body.slice(body.indexOf('gfn ')).trim());
+    return [...body.matchAll(VALUE)].flatMap(([, text = '']) => this.checkValue(event, body, text));
   }
 
-  /** MMIO SPTEs that the kernel did not say it made. */
-  get neverMade(): string[] {
-    return [...this.there].filter((mmio) => !this.made.has(mmio));
+  /** MMIO SPTEs that the kernel did not report. */
+  get unreported(): string[] {
+    return [...this.seen].filter((mmio) => !this.reported.has(mmio));
   }
 
-  private judge(event: string, body: string, text: string): string[] {
+  private checkValue(event: string, body: string, text: string): string[] {
     const readings = levelsIn(event, body)
       .map((level) => decodeSpte(this.l, level, text))
       .filter((f) => f !== null);
     const [fields] = readings;
-    if (fields === undefined) return ['no SPTE looks so'];
+    if (fields === undefined) return ['not an SPTE'];
     this.kinds[fields.kind]++;
     const wrong = readings
       .filter((each) => encodeSpte(this.l, each).toString(16) !== text)
       .map(({ kind }) => `another encoding as ${kind}`);
-    if (fields.kind === 'mmio') return [...wrong, ...this.judgeMmio(event, body, fields)];
-    // A table that a fast page fault meets at level 2 would be, at level 1, a leaf with W alone.
+    if (fields.kind === 'mmio') return [...wrong, ...this.checkMmio(event, body, fields)];
+    // a table that a fast page fault meets at level 2 would be, at level 1, a leaf with W only
     if (fields.kind === 'leaf' && event !== 'fast_page_fault')
-      return [...wrong, ...judgeLeaf(event, body, fields)];
+      return [...wrong, ...checkLeaf(event, body, fields)];
     return wrong;
   }
 
-  private judgeMmio(event: string, body: string, { gfn, generation }: SpteFields): string[] {
-    this.there.add(`gfn ${gfn.toString(16)} access 7 gen ${generation.toString(16)}`);
-    const said =
+  private checkMmio(event: string, body: string, { gfn, generation }: SpteFields): string[] {
+    this.seen.add(`gfn ${gfn.toString(16)} access 7 gen ${generation.toString(16)}`);
+    const agrees =
       event !== 'check_mmio_spte' || body.includes(` spte-gen ${generation.toString(16)} `);
-    return said ? [] : ['another generation'];
+    return agrees ? [] : ['another generation'];
   }
 }
 
-/**
- * W needs MMU_WRITABLE, which needs HOST_WRITABLE (invariant 4 of the recordings); and what the
- * kernel printed.
- */
-function judgeLeaf(event: string, body: string, fields: SpteFields): string[] {
+/** W requires MMU_WRITABLE, which requires HOST_WRITABLE; and the kernel prints the same flags. */
+function checkLeaf(event: string, body: string, fields: SpteFields): string[] {
   const { writable, executable, user, hostWritable, mmuWritable } = fields;
   const inOrder = (!writable || mmuWritable) && (!mmuWritable || hostWritable);
-  // After the r, which 6.1 does not print.
+  // after the r, which 6.1 does not print
   const printed = `${writable ? 'w' : '-'}${executable ? 'x' : '-'}${user ? 'u' : '-'})`;
-  const said = event !== 'kvm_mmu_set_spte' || body.includes(printed);
+  const agrees = event !== 'kvm_mmu_set_spte' || body.includes(printed);
   return [
-    ...(inOrder ? [] : ['writable without a reason']),
-    ...(said ? [] : [`printed otherwise than ${printed}`]),
+    ...(inOrder ? [] : ['writable without MMU_WRITABLE or HOST_WRITABLE']),
+    ...(agrees ? [] : [`not printed as ${printed}`]),
   ];
 }
 
 for (const [version, name] of TRACES) {
   testWithTrace(
     name,
-    'every SPTE is one, encodes to itself, and says what the kernel says of it',
+    'every SPTE decodes, encodes to itself, and agrees with what the kernel prints about it',
     async (path) => {
-      const reader = new Reader(LAYOUTS[version].npt);
+      const checker = new EventChecker(LAYOUTS[version].npt);
       const wrong: string[] = [];
       for await (const line of linesOfTrace(path))
-        wrong.push(...reader.read(line).map((what) => `${what}: ${line}`));
+        wrong.push(...checker.check(line).map((what) => `${what}: ${line}`));
 
-      console.log(
-        `${name}: ${Object.entries(reader.kinds)
-          .map(([kind, count]) => `${count} ${kind}`)
-          .join(', ')}`,
-      );
+      const { kinds } = checker;
       expect(wrong.slice(0, 5)).toEqual([]);
-      expect(reader.neverMade).toEqual([]);
-      expect(reader.kinds.none * reader.kinds.table * reader.kinds.leaf).toBeGreaterThan(0);
+      expect(checker.unreported).toEqual([]);
+      expect(kinds.none * kinds.table * kinds.leaf).toBeGreaterThan(0);
     },
   );
 }

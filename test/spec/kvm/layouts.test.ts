@@ -20,7 +20,7 @@ const ALL: readonly (readonly [KernelVersion, Vendor, SpteLayout])[] = VERSIONS.
 );
 
 /** Kind, and the fields that are true, as one text. */
-const said = (fields: SpteFields | null): string =>
+const describeFields = (fields: SpteFields | null): string =>
   fields === null
     ? 'nothing'
     : [
@@ -35,10 +35,7 @@ const READ_ONLY = 'readable executable';
 const HOW_WRITABLE = 'hostWritable mmuWritable';
 
 describe('an NPT entry', () => {
-  /**
-   * Raw value, level, what it says; on all three kernels. Source: the recordings' README, which
-   * observed them.
-   */
+  /** Raw value, level and meaning, on all three kernels, as observed in captures of them. */
   test.for([
     [0x1ace_67n, 1, `leaf ${RW} user accessed dirty ${HOW_WRITABLE}`],
     [0x1ace_65n, 1, `leaf ${READ_ONLY} user accessed dirty ${HOW_WRITABLE}`],
@@ -58,15 +55,15 @@ describe('an NPT entry', () => {
     [0x1ac8_27n, 3, `table ${RW} user accessed`],
     [0x1ac8_27n, 4, `table ${RW} user accessed`],
     [0x1ac8_27n, 1, `leaf ${RW} user accessed`],
-  ] as const)('%s at level %s: %s', ([raw, level, what]) => {
+  ] as const)('NPT entry %s decodes at level %s to: %s', ([raw, level, what]) => {
     for (const version of VERSIONS) {
       const fields = decodeSpte(LAYOUTS[version].npt, level, raw);
-      expect(said(fields)).toBe(what);
+      expect(describeFields(fields)).toBe(what);
       expect(fields?.pfn).toBe(Number((raw & 0x000f_ffff_ffff_f000n) >> 12n));
     }
   });
 
-  test('for MMIO keeps GFN, generation, and two of the three permissions', () => {
+  test('an MMIO entry contains GFN, generation, and two of the three permissions', () => {
     for (const version of VERSIONS) {
       const { npt } = LAYOUTS[version];
       const fields: SpteFields = {
@@ -89,11 +86,11 @@ describe('an EPT entry, from source', () => {
   const WRITABLE_BITS = { '6.1': 3n << 57n, '6.12': 3n << 57n, '7.3': 5n << 53n } as const;
 
   test.for(VERSIONS)(
-    'of %s has memory type, PAT bit, A and D, and two bits for who may write',
+    'an EPT entry of %s has memory type, PAT bit, A and D, and two bits about writability',
     (version) => {
       const raw = (version === '6.1' ? 0n : SVE) | WRITABLE_BITS[version] | 0x1a_cb77n;
       const fields = decodeSpte(LAYOUTS[version].ept, 1, raw);
-      expect(said(fields)).toBe(`leaf ${RW} accessed dirty ${HOW_WRITABLE} ignorePat`);
+      expect(describeFields(fields)).toBe(`leaf ${RW} accessed dirty ${HOW_WRITABLE} ignorePat`);
       expect(fields).toMatchObject({ pfn: 0x1ac, memoryType: 6, adType: 'enabled' });
     },
   );
@@ -108,25 +105,23 @@ describe('an EPT entry, from source', () => {
       'leaf readable userExecutable accessTracked',
     ],
   ] as const)(
-    'of %s that is access-tracked has its permissions elsewhere',
+    'an access-tracked EPT entry of %s has its permissions in the saved bits',
     ([version, type, saved, what]) => {
       const { ept } = LAYOUTS[version];
       const fields = decodeSpte(ept, 1, type | saved | 0x1a_c830n);
-      expect(said(fields)).toBe(what);
+      expect(describeFields(fields)).toBe(what);
       expect(fields?.adType).toBe('disabled');
-      // Saved permissions beside granted ones: restoring clears them.
+      // saved permissions beside granted ones are invalid: restoring clears them
       expect(decodeSpte(ept, 1, type | saved | 0x1a_c831n)).toBeNull();
     },
   );
-  test('tells supervisor from user execution from 7.3 on', () => {
+  test('an EPT entry has separate bits for supervisor and user execution since 7.3', () => {
     const raw = SVE | 0x1a_cc31n;
-    expect(VERSIONS.map((version) => said(decodeSpte(LAYOUTS[version].ept, 1, raw)))).toEqual([
-      'nothing',
-      'nothing',
-      'leaf readable userExecutable',
-    ]);
+    expect(
+      VERSIONS.map((version) => describeFields(decodeSpte(LAYOUTS[version].ept, 1, raw))),
+    ).toEqual(['nothing', 'nothing', 'leaf readable userExecutable']);
   });
-  test('for MMIO is a misconfiguration, and suppresses no #VE', () => {
+  test('an EPT entry for MMIO is a misconfiguration, and does not suppress #VE', () => {
     for (const version of VERSIONS) {
       const fields = decodeSpte(LAYOUTS[version].ept, 1, 0x0010_0000_fee0_000en);
       const generation = version === '7.3' ? 0x81 : 0x101;
@@ -134,7 +129,7 @@ describe('an EPT entry, from source', () => {
       expect(decodeSpte(LAYOUTS[version].ept, 1, SVE | 0xfee0_0006n)).toBeNull();
     }
   });
-  test('of type 3 there is none', () => {
+  test('an EPT entry of type 3 is refused', () => {
     expect(decodeSpte(LAYOUTS['7.3'].ept, 1, SVE | (3n << 60n) | 0x1a_c837n)).toBeNull();
     expect(decodeSpte(LAYOUTS['6.1'].ept, 2, (3n << 52n) | 0x1a_c807n)).toBeNull();
   });
@@ -146,7 +141,7 @@ describe.for(ALL)('%s on %s', ([version, vendor, l]) => {
     version
   ];
 
-  test('knows what is empty and what is frozen, at every level', () => {
+  test('the layout decodes empty and FROZEN entries at every level', () => {
     for (const level of [1, 2, 3, 4, 5]) {
       expect([decodeSpte(l, level, empty)?.kind, decodeSpte(l, level, frozen)?.kind]).toEqual([
         'none',
@@ -155,13 +150,15 @@ describe.for(ALL)('%s on %s', ([version, vendor, l]) => {
     }
   });
   test.for([
-    ["another kernel's emptiness", 1, version === '6.1' ? 1n << 63n : 0n],
+    ["another kernel's empty entry", 1, version === '6.1' ? 1n << 63n : 0n],
     ["another kernel's FROZEN", 1, version === '7.3' ? 0x8000_0000_0000_05a0n : 0x1a0n],
     ['a hardware-present entry that is neither MMIO nor present to the MMU', 1, 0x1a_c067n],
     ['bit 7 at level 1', 1, empty | 0x1a_c8a5n],
     ['bit 7 at level 4', 4, empty | 0x1a_c8a5n],
     ['a table that is dirty, or has software bits', 2, empty | 0x1a_ce67n],
-  ] as const)('%s: nothing', ([, level, raw]) => expect(decodeSpte(l, level, raw)).toBeNull());
+  ] as const)('the layout refuses %s', ([, level, raw]) =>
+    expect(decodeSpte(l, level, raw)).toBeNull(),
+  );
 
   const has = (bits: Bits): fc.Arbitrary<boolean> =>
     bits === ABSENT ? fc.constant(false) : fc.boolean();
@@ -211,7 +208,7 @@ describe.for(ALL)('%s on %s', ([version, vendor, l]) => {
     })
     .map((f): SpteFields => ({ ...NO_SPTE, ...f, kind: 'mmio' }));
 
-  test('says what was said, after encoding and decoding', () => {
+  test('decoding an encoded entry returns its fields', () => {
     fc.assert(
       fc.property(fc.oneof(table, leaf, mmio), (fields) => {
         const level = fields.large || fields.kind === 'table' ? 2 : 1;
@@ -221,7 +218,7 @@ describe.for(ALL)('%s on %s', ([version, vendor, l]) => {
     );
   });
 
-  test('has one encoding for what a value says, whatever the value', () => {
+  test('encoding a decoded value returns the value', () => {
     const noise = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n });
     const bit = fc.nat(63).map((n) => 1n << BigInt(n));
     const near = fc
@@ -247,7 +244,7 @@ describe.for(VERSIONS)('real SPTEs of %s', (version) => {
     texts.split(' ').map((text) => ({ kind, level, text })),
   );
 
-  test('decode to their kind, and encode to themselves', () => {
+  test('observed entries decode to their kind, and encode to themselves', () => {
     for (const { kind, level, text } of values) {
       const fields = decodeSpte(l, level, text);
       expect(fields?.kind, text).toBe(kind);
@@ -256,7 +253,7 @@ describe.for(VERSIONS)('real SPTEs of %s', (version) => {
     expect(values.length).toBeGreaterThan(30);
   });
 
-  test('have every bit that the table calls recorded, and none that it does not', () => {
+  test('the observed entries have every bit that the table calls recorded, and no other', () => {
     const isBits = (entry: readonly [string, unknown]): entry is [string, Bits] =>
       typeof entry[1] === 'object' && entry[1] !== null && 'evidence' in entry[1];
     const wordsOf = (...kinds: SpteKind[]): bigint[] =>
@@ -276,7 +273,7 @@ describe.for(VERSIONS)('real SPTEs of %s', (version) => {
         words.some((word) => (word & wordOf(bits)) !== 0n) !== (bits.evidence === 'recorded'),
     );
     expect(cells.length).toBeGreaterThan(12);
-    // README has NX observed on all three kernels; of 6.12 no trace with NX huge pages was kept.
+    // NX was observed on all three kernels; the sample of 6.12 has no NX huge page
     expect(wrong.map(([name]) => name)).toEqual(
       version === '6.12' ? ['inverted', 'executable'] : [],
     );
@@ -286,13 +283,13 @@ describe.for(VERSIONS)('real SPTEs of %s', (version) => {
   });
 });
 
-test('nothing about EPT is called recorded', () => {
+test('no bit of an EPT layout is called recorded', () => {
   for (const version of VERSIONS)
     expect(JSON.stringify(LAYOUTS[version].ept)).not.toContain('recorded');
 });
 
 describe('64-bit words', () => {
-  test('are two halves, and back', () => {
+  test('a word is split into halves and joined again', () => {
     fc.assert(
       fc.property(fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }), (word) => {
         expect(wordOf(halvesOf(word))).toBe(word);
@@ -301,7 +298,7 @@ describe('64-bit words', () => {
       }),
     );
   });
-  test.for(['', '0x', 'spte', '-1', '8é7', '12345678123456781'])('"%s" is none', (text) => {
+  test.for(['', '0x', 'spte', '-1', '8é7', '12345678123456781'])('"%s" is not a word', (text) => {
     expect(halvesOfHex(text)).toBeNull();
     expect(decodeSpte(LAYOUTS['7.3'].npt, 1, text)).toBeNull();
   });

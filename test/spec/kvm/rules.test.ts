@@ -1,7 +1,4 @@
-/**
- * Every K rule about direct roots can be broken, and is seen to be, by a policy with one thing
- * changed.
- */
+/** For every K rule about direct roots, a policy with one change breaks it, and is caught. */
 import { describe, expect, test } from 'vitest';
 import { MUTANTS } from '../../../impl/mutants/index.ts';
 import { upstream7 } from '../../../impl/policies/upstream-7.ts';
@@ -28,19 +25,19 @@ const mutantFor = (rule: string): Policy | undefined =>
     .toSorted((a, b) => a.breaks.indexOf(rule) - b.breaks.indexOf(rule))
     .find(({ breaks }) => breaks.includes(rule))?.policy;
 
-describe('a policy that', () => {
-  test.each(FAULTY)('%s: %s is caught', (rule, fault, change) => {
+describe('faulty policies', () => {
+  test.each(FAULTY)('%s catches a policy that %s', (rule, fault, change) => {
     const policy = { ...upstream7, name: fault, direct: { ...upstream7.direct, ...change } };
 
     expect(caught(policy, rule)).toEqual([rule]);
   });
 });
 
-describe('a known bug breaks', () => {
+describe('known bugs', () => {
   const byFaulty = new Set(FAULTY.map(([rule]) => rule));
   test.each(
     KVM_RULES.filter(({ id }) => !byFaulty.has(id)).map(({ id, statement }) => [id, statement]),
-  )('%s: %s', (rule) => {
+  )('a known bug breaks %s: %s', (rule) => {
     const policy = mutantFor(rule);
 
     expect(policy, `no known bug and no faulty policy breaks ${rule}`).toBeDefined();

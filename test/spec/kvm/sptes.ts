@@ -1,12 +1,11 @@
 /**
- * SPTEs of real kernels, from their traces: a few of each kind of value and each level, and MMIO
- * SPTEs of several generations. Facts only, so that a clone without the recordings tests the same
- * layouts.
+ * SPTEs of real kernels, from captures: some of each kind and level, and MMIO SPTEs of several
+ * generations, so that a clone without the captures tests the same layouts.
  */
 import type { SpteKind } from '../../../spec/kvm/layouts/fields.ts';
 import type { KernelVersion } from '../../../spec/kvm/layouts/table.ts';
 
-/** Kind, level, and values as the tracepoints print them. */
+/** Kind, level, and the values in hexadecimal, as tracepoints print them. */
 export type SampleRow = readonly [kind: SpteKind, level: number, values: string];
 
 export const SAMPLE: Readonly<Record<KernelVersion, readonly SampleRow[]>> = {
@@ -28,7 +27,8 @@ export const SAMPLE: Readonly<Record<KernelVersion, readonly SampleRow[]>> = {
     [
       'mmio',
       1,
-      '8000008042047 80000080060a7 800000c09e0d7 800000c0150e7 800000c113107 800000c01d157 800000c2cc167',
+      '8000008042047 80000080060a7 800000c09e0d7 800000c0150e7 ' +
+        '800000c113107 800000c01d157 800000c2cc167',
     ],
   ],
   '6.12': [
@@ -49,7 +49,8 @@ export const SAMPLE: Readonly<Record<KernelVersion, readonly SampleRow[]>> = {
     [
       'mmio',
       1,
-      '8000008157047 8000008079057 80000080cf077 800000801b087 80000081f1127 800000816e177 800000800e197',
+      '8000008157047 8000008079057 80000080cf077 800000801b087 ' +
+        '80000081f1127 800000816e177 800000800e197',
     ],
   ],
   '7.3': [
@@ -72,7 +73,8 @@ export const SAMPLE: Readonly<Record<KernelVersion, readonly SampleRow[]>> = {
     [
       'mmio',
       1,
-      '800000802a047 80000080590f7 8000008036117 80000081b2187 80000083c31f7 8000008772207 80000082a0307',
+      '800000802a047 80000080590f7 8000008036117 80000081b2187 ' +
+        '80000083c31f7 8000008772207 80000082a0307',
     ],
   ],
 };

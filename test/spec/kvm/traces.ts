@@ -1,10 +1,10 @@
-/** Traces of real KVMs, as lines. */
+/** Captures of real kernels, as lines. */
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
 import { testWithShared } from '../../support/shared.ts';
 
-/** A test on the trace `name`; skipped under a title that says why when the trace is absent. */
+/** Defines a test on the trace `name`; skipped, with the reason in its title, if it is absent. */
 export const testWithTrace = (
   name: string,
   title: string,

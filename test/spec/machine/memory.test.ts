@@ -1,4 +1,4 @@
-/** Physical memory: pages become cells when they are touched. */
+/** Physical memory: pages become cells at their first access. */
 import { describe, expect, test } from 'vitest';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { Memory } from '../../../spec/machine/memory.ts';

@@ -14,7 +14,7 @@ import { atomically, cellOf, independent, type Access } from '../../../spec/mach
 import { lockstep, play, playAll, tally } from './support.ts';
 
 /** First step that `steps` announce. */
-const first = (steps: Generator<Access, unknown, void>): Access => steps.next().value as Access; // all have one
+const first = (steps: Generator<Access, unknown, void>): Access => steps.next().value as Access; // not done: each has a step
 
 function stage() {
   const m = new Machine();

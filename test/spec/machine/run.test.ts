@@ -204,7 +204,7 @@ describe('a run', () => {
     expect(m.now).toBe(0);
   });
 
-  test('actors that wait for each other deadlock; the report names actors, locks and holders', () => {
+  test('actors that wait for each other deadlock; the report names locks and holders', () => {
     const { m } = stage();
     const [first, second] = [new SpinLock(m, 'first'), new SpinLock(m, 'second')];
     m.seal();

@@ -44,7 +44,7 @@ describe('a cache of entries', () => {
     expect([0, 1, 4].map((gfn) => cache.target(cache.find(ROOT, gfn)))).toEqual([11, 10, 12]);
   });
 
-  test('a cache replaces an entry for the same range, and fills empty slots before it evicts', () => {
+  test('a cache replaces an entry for the same range, and evicts only when it is full', () => {
     const { cache } = stage(2);
     cache.put(ROOT, 1, 0, READ_ACCESS, false, 10);
     cache.put(ROOT, 1, 0, WRITE_ACCESS, true, 11);
