@@ -1,4 +1,4 @@
-/** A real capture that was altered is refused, by the rule and at the line that it is about. */
+/** Altered captures of correct kernels are refused by the rule that the alteration breaks. */
 import { readFileSync, readdirSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
@@ -13,24 +13,24 @@ import { hasPlace, Trace } from './altering/trace.ts';
 import { capturesOf, nameOf } from './captures.ts';
 
 const OWN = pathOf('recordings/traces/');
-/** Of kernels that were right; what is altered in traces of TDs is in tdx-alterations.test.ts. */
+/** Captures in recordings/ of correct kernels. Traces of TDs are in tdx-alterations.test.ts. */
 const ours = readdirSync(OWN)
   .filter((name) => /^linux-(?!.*-bug-)/.test(name))
   .map((name) => OWN + name);
 
-/** Those beside this repository. */
+/** Larger captures, which are not in the repository. */
 const theirs = capturesOf('kvm');
-/** The ones that have most to alter, by kernel, and how much of them takes part. */
+/** Captures with most places to alter, by kernel, and the number of lines that are read. */
 const RICH =
   /linux-(6\.1\.192-(nx|mem)|6\.12\.117-b-ee-(dirty|mem)|7\.3\.4-(b-dirty|c-ee-(dirty|mem|mixed|nx)))/;
 const BEGINNING = 8000;
 
-/** Milliseconds: there are many. */
+/** Timeout in milliseconds, for many captures. */
 const LONG = 60_000;
 
-/** So much of what follows is judged, too: nothing there may explain away what is wrong. */
+/** Number of later lines that are judged too: none may revoke the violation. */
 const AFTERMATH = 5000;
-/** What is altered is looked for from here on, as a part of the capture. */
+/** Parts of a capture from which on a place is sought. */
 const PLACES = [0, 0.5];
 
 const traces = new Map<string, Trace>();
@@ -41,7 +41,7 @@ function traceOf(path: string, length: number): Trace {
   const kernel = Object.values(TRACED_KERNELS).find(({ version }) =>
     nameOf(path).startsWith(`linux-${version}.`),
   );
-  if (kernel === undefined) throw new Error(`${path} is of no kernel that is known`);
+  if (kernel === undefined) throw new Error(`${path} is of an unknown kernel`);
   const trace = new Trace(
     kernel.version,
     gunzipSync(readFileSync(path)).toString('latin1').split('\n', length),
@@ -51,8 +51,8 @@ function traceOf(path: string, length: number): Trace {
 }
 
 /**
- * Alters a capture from a part of it on, and judges what comes out; answers false when it has no
- * such place.
+ * Alters a capture at its first place after `part` of it, and checks that the rule is reported
+ * there first. Returns false if the capture has no such place.
  */
 function isRefused(
   { rule, alter, whole = false }: Alteration,
@@ -84,21 +84,21 @@ function isRefused(
 const here = ALTERATIONS.filter((each) => each.elsewhere === undefined);
 const elsewhere = ALTERATIONS.filter((each) => each.elsewhere !== undefined);
 
-test.each(here)('$what: $rule, where it shows', (alteration) => {
+test.each(here)('judgeTrace reports $rule first when $what', (alteration) => {
   expect(
     ours.flatMap((path) => PLACES.filter((part) => isRefused(alteration, path, part))),
   ).not.toEqual([]);
 });
 
-const title = 'in large captures, too';
+const title = 'judgeTrace reports altered rules in large captures as well';
 if (theirs.length === 0) skipWithout('kvm', title);
 else {
   test(
-    `each is refused where it shows ${title}`,
+    title,
     () => {
       const refused = here.flatMap((alteration) =>
         Object.keys(TRACED_KERNELS).filter((kernel) =>
-          // the first that has a place for it
+          // the first capture that has a place
           theirs
             .filter((path) => RICH.test(path) && nameOf(path).startsWith(`linux-${kernel}.`))
             .some((path) => isRefused(alteration, path, 0, BEGINNING)),
@@ -113,7 +113,7 @@ else {
     LONG,
   );
 
-  test.each(elsewhere)('$what: $rule, where it shows in $elsewhere', (alteration) => {
+  test.each(elsewhere)('judgeTrace reports $rule first in $elsewhere when $what', (alteration) => {
     expect(
       theirs.filter(
         (path) => nameOf(path) === alteration.elsewhere && isRefused(alteration, path, 0),
@@ -122,9 +122,9 @@ else {
   });
 }
 
-test('every rule is put to the test by an alteration, or by a capture of a wrong kernel', () => {
-  const wrong = ['K21'];
-  expect([...new Set(ALTERATIONS.map(({ rule }) => rule)), ...wrong].toSorted()).toEqual(
+test('every rule has an alteration that breaks it, or a capture of a buggy kernel', () => {
+  const byCapture = ['K21'];
+  expect([...new Set(ALTERATIONS.map(({ rule }) => rule)), ...byCapture].toSorted()).toEqual(
     TRACE_RULE_IDS.toSorted(),
   );
 });

@@ -1,14 +1,11 @@
-/**
- * Captures of real kernels: what correct ones did is accepted, and what wrong ones did is refused
- * where it shows.
- */
+/** Large captures of correct kernels, and of kernels with one bug put in. */
 import { expect, test } from 'vitest';
 import { judgeTraceFile } from '../../../properties/traces/files.ts';
 import { TRACE_RULE_IDS } from '../../../properties/traces/rules/index.ts';
 import { TraceSummary } from '../../../properties/traces/summary.ts';
 import { capturesOf, metaOf, nameOf, testEach } from './captures.ts';
 
-/** The rules that the bugs of kvm-buggy break, by the number that their captures are named after. */
+/** Rules that the bugs of kvm-buggy break, by the number in the names of their captures. */
 const BROKEN: Readonly<Record<string, readonly string[]>> = {
   bug01: ['K20'],
   bug03: ['K37'],
@@ -20,7 +17,7 @@ const BROKEN: Readonly<Record<string, readonly string[]>> = {
 
 const judged = new TraceSummary();
 
-testEach('kvm', 'no rule is broken', async (path) => {
+testEach('kvm', 'judgeTraceFile reports nothing', async (path) => {
   const verdict = await judgeTraceFile(path, {});
   judged.add(path, verdict, 1);
 
@@ -29,7 +26,7 @@ testEach('kvm', 'no rule is broken', async (path) => {
 });
 
 const whole = capturesOf('kvm').length > 0;
-test.runIf(whole)('the captures put every rule to the test', () => {
+test.runIf(whole)('the captures exercise every rule about any VM', () => {
   const { rules } = judged;
   console.log(
     `${judged.traces.length} captures, ${judged.events} events: ` +
@@ -43,7 +40,7 @@ interface Meta {
   readonly first: { readonly line: number } | null;
 }
 
-/** Where the makers of a capture say that its bug shows first; null for a control. */
+/** Line at which the bug of a capture shows first, by its description; null for a control. */
 function firstLine(path: string): number | null {
   const { first } = metaOf(path) as Meta; // see the README of the captures
   return first === null ? null : first.line;
@@ -51,7 +48,7 @@ function firstLine(path: string): number | null {
 
 testEach(
   'kvm-buggy',
-  'what is wrong is refused from its first line on, and a control is accepted',
+  'judgeTraceFile reports the bug from its first line on, or nothing for a control,',
   async (path) => {
     const verdict = await judgeTraceFile(path, { limit: 100_000 });
     const rules = BROKEN[/-(bug\d+|ctl\d*)-/.exec(nameOf(path))?.[1] ?? ''];

@@ -1,7 +1,4 @@
-/**
- * Captures of real kernels: our own short ones are in recordings/, all of them are beside this
- * repository.
- */
+/** Captures of real kernels that are not in the repository. recordings/ has parts of some. */
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { test } from 'vitest';
@@ -11,21 +8,18 @@ const SUFFIX = '.trace.gz';
 
 export type Collection = 'kvm' | 'kvm-buggy';
 
-/** Paths of a collection's captures; none when it is absent. */
+/** Paths of a collection's captures; none if it is absent. */
 export const capturesOf = (collection: Collection): string[] => sharedFiles(collection, SUFFIX);
 
 export const nameOf = (path: string): string => basename(path, SUFFIX);
 
-/**
- * What a capture's makers say of it; its shape is theirs, so that a test has to look before it
- * takes.
- */
+/** Description that came with a capture. A test has to check its shape. */
 export const metaOf = (path: string): unknown =>
   JSON.parse(readFileSync(path.replace(SUFFIX, '.meta.json'), 'utf8'));
 
 /**
- * A test on each capture of a collection; one that is skipped, under a title that says why, when
- * there are none.
+ * Declares a test for each capture of a collection, or a skipped test whose title says why there
+ * are none.
  */
 export function testEach(
   collection: Collection,
@@ -34,5 +28,5 @@ export function testEach(
 ): void {
   const paths = capturesOf(collection);
   if (paths.length === 0) skipWithout(collection, title);
-  for (const path of paths) test(`${nameOf(path)}: ${title}`, () => body(path));
+  for (const path of paths) test(`${title} in ${nameOf(path)}`, () => body(path));
 }

@@ -1,4 +1,4 @@
-/** Ordinary VMs that do wrong what only a trace's rules, or few runs of the known bugs, tell of. */
+/** Policies for ordinary VMs with faults that the known bugs show in few runs, or in none. */
 import { tdpMmu } from '../../../impl/tdp-mmu/index.ts';
 import type { TdpMmu } from '../../../impl/tdp-mmu/tdp-mmu.ts';
 import { RET_FIXED, RET_SPURIOUS } from '../../../spec/kvm/kvm.ts';

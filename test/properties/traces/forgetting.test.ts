@@ -1,7 +1,4 @@
-/**
- * What a trace does not tell is not judged: of a correct kernel, however little is left of its
- * trace, nothing is refused.
- */
+/** Incomplete traces of correct kernels: judgeTrace reports nothing, however little they show. */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
@@ -21,7 +18,7 @@ const NAMES = [
   'linux-6.1.192-memslot-delete',
 ];
 
-test.each(NAMES)('%s may begin and end anywhere', (name) => {
+test.each(NAMES)('judgeTrace reports nothing for %s from or up to any line', (name) => {
   const lines = linesOf(name);
   for (let part = 1; part < 8; part++) {
     const at = Math.floor((lines.length * part) / 8);
@@ -30,7 +27,7 @@ test.each(NAMES)('%s may begin and end anywhere', (name) => {
   }
 });
 
-test.each(NAMES)('%s may have lost events, as long as it says so', (name) => {
+test.each(NAMES)('judgeTrace reports nothing for %s with a mark where events were lost', (name) => {
   const lines = linesOf(name);
   const at = Math.floor(lines.length / 2);
   const verdict = judgeTrace([
@@ -43,31 +40,36 @@ test.each(NAMES)('%s may have lost events, as long as it says so', (name) => {
   expect(verdict.lost).toBe(1);
 });
 
-/** Without these lines; 6.1 may have two events on one, of which it is the second that counts. */
+/** Lines without these events. A line of 6.1 may have two events, of which the second counts. */
 const without = (lines: readonly string[], names: readonly string[]): string[] =>
   lines.filter((line) => !names.includes(/.*\d: (\w+):/.exec(line)?.[1] ?? ''));
 
-test.each([...NAMES, 'linux-7.3.4-log-read'])('%s may lack any probe', (name) => {
-  const lines = linesOf(name);
-  const probes = new Set(lines.flatMap((line) => /.*\d: (\w+):/.exec(line)?.[1] ?? []));
-  for (const probe of probes) {
-    expect([probe, ...judgeTrace(without(lines, [probe])).violations.slice(0, 2)]).toEqual([probe]);
-  }
-});
+test.each([...NAMES, 'linux-7.3.4-log-read'])(
+  'judgeTrace reports nothing for %s without any one of its probes',
+  (name) => {
+    const lines = linesOf(name);
+    const probes = new Set(lines.flatMap((line) => /.*\d: (\w+):/.exec(line)?.[1] ?? []));
+    for (const probe of probes) {
+      expect([probe, ...judgeTrace(without(lines, [probe])).violations.slice(0, 2)]).toEqual([
+        probe,
+      ]);
+    }
+  },
+);
 
 test.each([
-  // what tells of roots that are made invalid, and of vCPUs that let go of them
+  // events of roots that become invalid, and of vCPUs that drop them
   ['linux-7.3.4-nx-huge', 'put_root', 'inval_roots'],
   ['linux-7.3.4-nx-huge', 'loadmmu', 'freeobs'],
   ['linux-7.3.4-nx-huge', 'free_rcu', 'init_sp'],
   ['linux-6.12.117-mixed', 'put_root', 'inval_roots'],
   ['linux-7.3.4-memslot-delete', 'wl', 'wl_ret'],
   ['linux-7.3.4-memslot-delete', 'wl_ret', 'wu'],
-])('%s may lack %s and %s', (name, ...probes) => {
+])('judgeTrace reports nothing for %s without %s and %s', (name, ...probes) => {
   expect(judgeTrace(without(linesOf(name), probes)).violations.slice(0, 2)).toEqual([]);
 });
 
-test('a rule whose events are not there says which it lacks', () => {
+test('judgeTrace names the missing events of a rule that it does not judge', () => {
   const lines = linesOf('linux-7.3.4-dirty-log').filter((line) => !line.includes(' inv_end: '));
   expect(judgeTrace(lines).rules['K38']).toEqual({
     exercised: 0,
@@ -76,7 +78,7 @@ test('a rule whose events are not there says which it lacks', () => {
   });
 });
 
-test('events that nobody knows are counted', () => {
+test('judgeTrace counts events of unknown kinds and lines that are not events', () => {
   const verdict = judgeTrace([
     '    kw-1     [000] .....    1: sched_waking: comm=a',
     'what is this',

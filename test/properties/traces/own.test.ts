@@ -1,7 +1,4 @@
-/**
- * Our own short captures: pieces of real ones, so that a clone alone can put every rule to the
- * test.
- */
+/** The short captures in recordings/traces: with them, a clone can exercise every rule. */
 import { readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { judgeTraceFile } from '../../../properties/traces/files.ts';
@@ -15,10 +12,7 @@ const PATHS = readdirSync(FOLDER)
   .filter((name) => name.endsWith('.trace.gz'))
   .map((name) => FOLDER + name);
 
-/**
- * What the captures of wrong kernels show first: the rule, and the line. All others are of correct
- * ones.
- */
+/** First violation in each capture of a buggy kernel. The other captures have none. */
 const FIRST: ReadonlyMap<string, readonly [rule: string, line: number]> = new Map([
   ['linux-7.3.4-bug-notifier-without-flush', ['K20', 518]],
   ['linux-7.3.4-bug-split-wrong-pfn', ['K13', 166]],
@@ -34,7 +28,7 @@ const FIRST: ReadonlyMap<string, readonly [rule: string, line: number]> = new Ma
 const judged = new TraceSummary();
 
 test.each(PATHS.map((path) => [nameOf(path), path]))(
-  '%s is judged as it should be',
+  'judgeTraceFile finds the first violation of %s, or none',
   async (name, path) => {
     const verdict = await judgeTraceFile(path, {});
     judged.add(path, verdict, 1);
@@ -45,11 +39,13 @@ test.each(PATHS.map((path) => [nameOf(path), path]))(
   },
 );
 
-/** What no run of three does that goes well: tests of altered traces put these to the test. */
-const RARE = ['K50', 'K53', 'K66', 'K67'];
+/** Rules that these captures do not exercise; tests of altered traces do. */
+const NOT_EXERCISED = ['K50', 'K53', 'K66', 'K67'];
 
-test('they put every rule to the test', () => {
+test('the captures exercise every rule but four', () => {
   const { rules } = judged;
-  expect([...rules].filter(([, { exercised }]) => exercised === 0).map(([id]) => id)).toEqual(RARE);
+  expect([...rules].filter(([, { exercised }]) => exercised === 0).map(([id]) => id)).toEqual(
+    NOT_EXERCISED,
+  );
   expect([...rules.keys()]).toEqual([...TRACE_RULE_IDS, ...TDX_TRACE_RULE_IDS]);
 });

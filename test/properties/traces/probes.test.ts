@@ -1,7 +1,4 @@
-/**
- * Probes for a user's own machine: those with which the captures were made, and what each is good
- * for.
- */
+/** Probes that `sept probes` prints, and the rules that need each. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -14,19 +11,19 @@ import { sept } from '../../cli/run.ts';
 import { skipWithout } from '../../support/shared.ts';
 import { capturesOf } from './captures.ts';
 
-/** The list of probes that goes with the fullest captures of a kernel. */
+/** List of the probes of the captures with most probes, by kernel. */
 const LISTS: readonly (readonly [KernelVersion, string])[] = [
   ['6.1', 'linux-6.1.192.probes.txt'],
   ['6.12', 'linux-6.12.117-b.probes.txt'],
   ['7.3', 'linux-7.3.4-c.probes.txt'],
 ];
 
-describe('the probes of a kernel', () => {
+describe('probesFor', () => {
   const [capture] = capturesOf('kvm');
   if (capture === undefined) {
-    skipWithout('kvm', 'are those of its captures');
+    skipWithout('kvm', 'probesFor prints the probes of captures');
   } else {
-    test.each(LISTS)('%s are those of its captures', (kernel, name) => {
+    test.each(LISTS)('probesFor prints for Linux %s the probes of its captures', (kernel, name) => {
       const recorded = readFileSync(`${dirname(capture)}/${name}`, 'utf8')
         .trimEnd()
         .split('\n');
@@ -37,7 +34,7 @@ describe('the probes of a kernel', () => {
       );
     });
 
-    test('no list is left out', () => {
+    test('every kernel with a list of probes has probes', () => {
       const kernels = readdirSync(dirname(capture)).flatMap(
         (name) => /^linux-(\d+\.\d+).*\.probes\.txt$/.exec(name)?.[1] ?? [],
       );
@@ -47,7 +44,7 @@ describe('the probes of a kernel', () => {
   }
 
   test.each(LISTS.map(([kernel]) => kernel))(
-    '%s are all printed, once each, as events that are understood',
+    'probesFor prints each probe of Linux %s once, as an event that the reader knows',
     (kernel) => {
       const lines = probesFor(kernel, 'tracefs')
         .split('\n')
@@ -64,25 +61,26 @@ describe('the probes of a kernel', () => {
   );
 });
 
-/** Rules for which the probes of 7.3 and its tracepoints lack an event. */
+/** Rules that need an event which the probes and tracepoints of 7.3 lack. */
 function lackingIn(tdx: boolean): readonly string[] {
   const script = probesFor('7.3', 'trace-cmd', tdx);
-  const untold = EVENT_KINDS.map(({ name }) => name).filter(
+  const missing = EVENT_KINDS.map(({ name }) => name).filter(
     (name) => !new RegExp(`[/:]${name}\\b`).test(script),
   );
-  return [...new Set(untold.flatMap(rulesThatNeed))].toSorted();
+  return [...new Set(missing.flatMap(rulesThatNeed))].toSorted();
 }
 
-test('in 7.3, every rule can be judged with the probes and tracepoints that are printed', () => {
+test('the probes of Linux 7.3 suffice for every rule about any VM', () => {
   expect(lackingIn(false).filter((id) => TRACE_RULE_IDS.includes(id))).toEqual([]);
 });
 
-test('on a host of TDX, every rule but that about the status of TDH.VP.ENTER, which takes no probe, and those about large pages', () => {
+test('the probes of a TDX host suffice for every rule but K59 and those about large pages', () => {
+  // TDH.VP.ENTER takes no probe, and no kernel has large pages of TDs yet
   expect(lackingIn(true)).toEqual(['K59', 'K65', 'K66', 'K67']);
 });
 
 describe('sept probes', () => {
-  test('says behind which rules a probe stands', async () => {
+  test('sept probes prints the rules that need a probe', async () => {
     const { code, stdout } = await sept('probes', '--kernel', '6.12');
 
     expect(code).toBe(0);
@@ -98,7 +96,7 @@ describe('sept probes', () => {
       ['--kernel', '5.4'],
       "error: option '--kernel <version>' argument '5.4' is invalid. Allowed choices are 6.1, 6.12, 7.3.\n",
     ],
-  ])('refuses %j with one line', async (args, stderr) => {
+  ])('sept probes refuses %j with one line', async (args, stderr) => {
     expect(await sept('probes', ...args)).toEqual({ code: 2, stdout: '', stderr });
   });
 });

@@ -1,4 +1,4 @@
-/** Traces can be judged by whoever imports the package. */
+/** `judgeTrace` in the public interface of the package. */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { judgeTrace, TRACE_RULE_IDS, type TraceVerdict } from 'sept-conformance/properties';
@@ -11,7 +11,7 @@ const lines = gunzipSync(
   .toString('latin1')
   .split('\n');
 
-test('judgeTrace says which rule is violated, and where', () => {
+test('judgeTrace reports the violated rule and its line', () => {
   const verdict: TraceVerdict = judgeTrace(lines, { rules: ['K37'], limit: 1 });
 
   expect(verdict).toMatchObject({ kernel: '7.3', violations: [{ rule: 'K37', line: 177 }] });

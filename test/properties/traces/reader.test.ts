@@ -1,4 +1,4 @@
-/** The text of events, as kernels print it. */
+/** Events as kernels print them, and as TraceEvent reads them. */
 import { expect, test } from 'vitest';
 import { TraceEvent } from '../../../properties/traces/reader/event.ts';
 import { LineSplitter } from '../../../properties/traces/reader/lines.ts';
@@ -10,7 +10,7 @@ function read(text: string): TraceEvent {
   return e;
 }
 
-test('a probe gives its values by name, whatever their order and base', () => {
+test('TraceEvent reads the values of a probe by name, in any order and base', () => {
   const e = read(
     '              kw-463     [001] ...1.           70: chg: (__handle_changed_spte+0x0/0x830 [kvm]) ' +
       'kvm=0xffff888103788000 role=0x6f81 gfn=0x1 level=1 old=0x8000000000000000 new=0x31ace67 shared=1',
@@ -27,7 +27,7 @@ test('a probe gives its values by name, whatever their order and base', () => {
   expect([e.has('spt'), e.number('spt')]).toEqual([false, 0]);
 });
 
-test('a tracepoint gives its values by the words before them', () => {
+test('TraceEvent reads the values of a tracepoint by the words before them', () => {
   const e = read(
     '    kw-640     [000] .....       528649: fast_page_fault: vcpu 0 gva 1000830 error_code P|W|U|0x100000000 ' +
       'sptep ffff888119476000 old 0x11c000e65 new 11c000e67 spurious 0 fixed 1',
@@ -37,7 +37,7 @@ test('a tracepoint gives its values by the words before them', () => {
   ]);
 });
 
-test('names of tasks may hold blanks, dashes and brackets', () => {
+test('TraceEvent reads names of tasks with blanks, dashes and brackets', () => {
   const e = read(
     'kvm-nx-lpage-re-1177    [000] ...1.      4528548: ru: (_raw_read_unlock+0x4/0x30) lock=0xffff888101c7e000',
   );
@@ -47,7 +47,7 @@ test('names of tasks may hold blanks, dashes and brackets', () => {
   ).toMatchObject({ pid: 7, cpu: 1 });
 });
 
-test('what interrupts do is told apart', () => {
+test('TraceEvent does not attribute events in interrupt context to the interrupted task', () => {
   expect(
     read(
       '          <idle>-0       [000] .Ns1.      1946613: free_rcu: (f+0x4/0x40 [kvm]) head=0x1 spt=0x2',
@@ -55,7 +55,7 @@ test('what interrupts do is told apart', () => {
   ).toBe(true);
 });
 
-test('an event whose newline the kernel forgot leaves the next one to be read', () => {
+test('TraceEvent reads the event after one that lacks its newline', () => {
   const text =
     '              kw-521     [001] ...1.      1189093: kvm_mmu_get_page:               kw-521     [001] ...1.      ' +
     '1189094: wu: (_raw_write_unlock+0x0/0x20) lock=0xffffc900007c9000';
@@ -65,7 +65,7 @@ test('an event whose newline the kernel forgot leaves the next one to be read', 
   expect([e.kind?.name, e.pid]).toEqual(['wu', 521]);
 });
 
-test('what is no event is said to be so', () => {
+test('TraceEvent distinguishes comments, lost events, unknown events and unreadable lines', () => {
   const kinds = [
     '# tracer: nop',
     '',
@@ -76,7 +76,7 @@ test('what is no event is said to be so', () => {
   expect(kinds).toEqual(['comment', 'comment', 'lost', 'unreadable', 'unknown']);
 });
 
-test('lines may be cut anywhere, and the last one need not end', () => {
+test('LineSplitter joins pieces of lines, and ends the last one', () => {
   for (const size of [1, 2, 3, 100]) {
     const lines: string[] = [];
     const splitter = new LineSplitter((bytes, from, to) =>

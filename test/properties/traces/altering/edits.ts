@@ -1,4 +1,4 @@
-/** Alters the text of a capture; the lines keep their places, save for those that are put in. */
+/** Edits the text of a capture. Lines keep their numbers, except after an inserted line. */
 import { type Event, NoPlace, type Trace } from './trace.ts';
 
 const hexOf = (value: bigint): string => `0x${value.toString(16)}`;
@@ -12,12 +12,12 @@ export class Edits {
     this.trace = trace;
   }
 
-  /** It did not happen. */
+  /** Removes events. */
   drop(...events: readonly Event[]): void {
     for (const { at } of events) this.changed.set(at, '#');
   }
 
-  /** A change did not happen: neither its probe nor its tracepoint tell of it. */
+  /** Removes a change: the event of its probe and that of its tracepoint. */
   undo(change: Event): void {
     this.drop(change, this.tracepointOf(change));
   }
@@ -32,7 +32,7 @@ export class Edits {
     );
   }
 
-  /** Gives a value another one. */
+  /** Replaces a value of an event. */
   set(e: Event, key: string, value: bigint | number): void {
     const line = this.changed.get(e.at) ?? e.text;
     const pattern = new RegExp(` ${key}=(0x)?\\w+`);
@@ -46,7 +46,7 @@ export class Edits {
     );
   }
 
-  /** It reads otherwise. */
+  /** Replaces text of an event. */
   rewrite(e: Event, pattern: RegExp, by: string): void {
     const line = this.changed.get(e.at) ?? e.text;
     const rewritten = line.replace(pattern, by);
@@ -54,28 +54,25 @@ export class Edits {
     this.changed.set(e.at, rewritten);
   }
 
-  /** Puts the text of an event in behind another one. */
+  /** Inserts the text of an event after another event. */
   insert(after: Event, text: string): void {
     this.inserted.set(after.at, [...(this.inserted.get(after.at) ?? []), text]);
   }
 
-  /** An event with some of its values changed, as text. */
+  /** Text of an event with some of its values replaced. */
   like(e: Event, values: Readonly<Record<string, bigint | number>>): string {
     const edits = new Edits(this.trace);
     for (const [key, value] of Object.entries(values)) edits.set(e, key, value);
     return edits.changed.get(e.at) ?? e.text;
   }
 
-  /** It happened later. */
+  /** Moves an event to after another. */
   move(e: Event, after: Event): void {
     this.drop(e);
     this.insert(after, e.text);
   }
 
-  /**
-   * Number of the line that an event has in the end; of what was put in behind it when `behind` is
-   * not 0.
-   */
+  /** Line of an event in the edited text, or of the line inserted `behind` lines after it. */
   lineOf({ at }: Event, behind = 0): number {
     let line = at + 1 + behind;
     for (const [after, texts] of this.inserted) if (after < at) line += texts.length;
@@ -90,17 +87,20 @@ export class Edits {
   }
 }
 
-/** One thing made wrong: what a kernel with a bug would have told. */
+/** One edit of a capture, which makes it the trace of a kernel with a bug. */
 export interface Alteration {
+  /** The bug, as a clause after `when`. */
   readonly what: string;
   readonly rule: string;
-  /** It is not known before the trace is over. */
+  /** The violation is reported only at the end of the trace. */
   readonly whole?: boolean;
-  /** Our own captures are too short to have such a place; this one has. */
+  /** Name of a larger capture that has a place for the edit, if those in recordings/ have none. */
   readonly elsewhere?: string;
   /**
-   * Finds a place from a line on, alters it, and answers with the number of the line at which it
-   * shows. Throws NoPlace when there is none.
+   * Finds a place from line index `from` on, edits it, and returns the line, from 1, at which the
+   * bug shows.
+   *
+   * @throws NoPlace if the capture has no such place.
    */
   readonly alter: (edits: Edits, from: number) => number;
 }

@@ -1,13 +1,13 @@
-/** What becomes of an entry, by itself: transitions, chains, levels and bits. */
+/** Alterations of single SPTEs: transitions, chains, levels and bits. */
 import type { Alteration, Edits } from './edits.ts';
 import { type Event, isShared, levelOf, NoPlace, type Trace, valueOf } from './trace.ts';
 
 const PAGE_BITS = 12n;
-/** Another bit of the page. */
+/** A bit of the page's frame. */
 const OTHER_PAGE = 1n << (PAGE_BITS + 2n);
 const OTHER_HUGE = 1n << (PAGE_BITS + 9n + 2n);
 const [W, HOST_WRITABLE, MMU_WRITABLE] = [2n, 0x200n, 0x400n];
-/** GFNs of an entry at level 2. */
+/** Number of GFNs that a 2M entry maps. */
 const HUGE = 512n;
 const RECENT = 2000;
 
@@ -32,7 +32,7 @@ const zaps =
     trace.previous(e, ({ name }) => name !== 'chg' && name !== 'kvm_tdp_mmu_spte_changed').name ===
       'zap_leafs';
 
-/** It was mapped by a fault, not by a split. */
+/** The change zaps a leaf that a fault installed, not a split. */
 const zapsMapped =
   (trace: Trace) =>
   (e: Event): boolean =>
@@ -41,34 +41,34 @@ const zapsMapped =
       .slice(Math.max(0, e.at - RECENT), e.at)
       .some((line) => line.includes(` new=0x${oldOf(e).toString(16)} `));
 
-/** Alters one value of the first change that suits. */
+/** Alters one value of the first change that matches. */
 const change = (
   what: string,
   rule: string,
-  suits: (trace: Trace) => (e: Event) => boolean,
+  matches: (trace: Trace) => (e: Event) => boolean,
   key: string,
   by: (e: Event, trace: Trace) => bigint,
 ): Alteration => ({
   what,
   rule,
   alter: (edits, from) => {
-    const at = edits.trace.first('chg', from, suits(edits.trace));
+    const at = edits.trace.first('chg', from, matches(edits.trace));
     edits.set(at, key, by(at, edits.trace));
     return edits.lineOf(at);
   },
 });
 
-/** What is put in after the first change that suits, made from it. */
-const wrote = (
+/** Inserts a change made from the first one that matches, after it. */
+const insertAfter = (
   what: string,
   rule: string,
-  suits: (trace: Trace) => (e: Event) => boolean,
+  matches: (trace: Trace) => (e: Event) => boolean,
   by: (e: Event, trace: Trace) => Readonly<Record<string, bigint>>,
 ): Alteration => ({
   what,
   rule,
   alter: (edits, from) => {
-    const at = edits.trace.first('chg', from, suits(edits.trace));
+    const at = edits.trace.first('chg', from, matches(edits.trace));
     edits.insert(at, edits.like(at, by(at, edits.trace)));
     return edits.lineOf(at, 1);
   },
@@ -79,11 +79,8 @@ const freezes =
   (e: Event): boolean =>
     levelOf(e) === 1 && trace.isLeaf(oldOf(e), 1) && newOf(e) === trace.frozen;
 
-/**
- * A table under this entry is not unlinked or replaced: any change of it that keeps it present will
- * do.
- */
-function swap(edits: Edits, from: number): number {
+/** Redirects an entry from one table to another. */
+function redirect(edits: Edits, from: number): number {
   const { trace } = edits;
   const linked = trace.first(
     'chg',
@@ -96,46 +93,51 @@ function swap(edits: Edits, from: number): number {
 
 export const ENTRIES: readonly Alteration[] = [
   change(
-    'a leaf that is zapped had another page',
+    'a zap finds another page than the leaf had',
     'K3',
     zapsMapped,
     'old',
     (e) => oldOf(e) ^ OTHER_PAGE,
   ),
   change(
-    'a leaf is mapped over another one',
+    'a fault installs a leaf over another one',
     'K2',
     (trace) => maps(trace, 1),
     'old',
     (e) => newOf(e) ^ (OTHER_PAGE & ~0n),
   ),
-  wrote(
-    'a leaf becomes one of another page',
+  insertAfter(
+    'a leaf becomes a leaf of another page',
     'K8',
     (trace) => maps(trace, 1),
     (e) => ({ old: newOf(e), new: newOf(e) ^ OTHER_PAGE }),
   ),
-  wrote(
-    'a huge leaf becomes one of another page',
+  insertAfter(
+    'a huge leaf becomes a leaf of another page',
     'K8',
     (trace) => maps(trace, 2),
     (e) => ({ old: newOf(e), new: newOf(e) ^ OTHER_HUGE }),
   ),
-  wrote('nothing becomes nothing', 'K9', zaps, (_, trace) => ({
+  insertAfter('an empty entry is rewritten as empty', 'K9', zaps, (_, trace) => ({
     old: trace.empty,
     new: trace.empty,
   })),
-  wrote('a frozen entry becomes a leaf', 'K10', freezes, (e, trace) => ({
+  insertAfter('a FROZEN entry becomes a leaf', 'K10', freezes, (e, trace) => ({
     old: trace.frozen,
     new: oldOf(e),
   })),
-  wrote('a frozen entry is overwritten by one who does not look', 'K10', freezes, (e, trace) => ({
-    old: oldOf(e),
-    new: trace.empty,
-  })),
-  { what: 'an entry comes to point to another table', rule: 'K17', alter: swap },
+  insertAfter(
+    'a task overwrites a FROZEN entry without reading it',
+    'K10',
+    freezes,
+    (e, trace) => ({
+      old: oldOf(e),
+      new: trace.empty,
+    }),
+  ),
+  { what: 'an entry is redirected to another table', rule: 'K17', alter: redirect },
   {
-    what: 'a leaf is put at the wrong level',
+    what: 'a leaf is installed at a level that its GFN is not aligned to',
     rule: 'K12',
     alter: (edits, from) => {
       const { trace } = edits;
@@ -149,14 +151,14 @@ export const ENTRIES: readonly Alteration[] = [
     },
   },
   change(
-    'a huge leaf has a page that is none',
+    'the page of a huge leaf is not aligned',
     'K12',
     (trace) => maps(trace, 2),
     'new',
     (e) => newOf(e) ^ OTHER_PAGE,
   ),
   change(
-    'a huge leaf is for a GFN in its middle',
+    'the GFN of a huge leaf is not aligned',
     'K12',
     (trace) => maps(trace, 2),
     'gfn',
@@ -177,7 +179,7 @@ export const ENTRIES: readonly Alteration[] = [
     (e) => newOf(e) & ~HOST_WRITABLE,
   ),
   {
-    what: 'a fast page fault gives W to who may not have it',
+    what: 'a fast page fault sets W of a leaf that is not MMU-writable',
     rule: 'K1',
     alter: (edits, from) => {
       const at = edits.trace.first('fast_page_fault', from, ({ text }) =>
@@ -188,7 +190,7 @@ export const ENTRIES: readonly Alteration[] = [
     },
   },
   {
-    what: 'a fast page fault makes something of what was empty',
+    what: 'a fast page fault writes an empty entry',
     rule: 'K1',
     alter: (edits, from) => {
       const { trace } = edits;
@@ -200,7 +202,7 @@ export const ENTRIES: readonly Alteration[] = [
     },
   },
   {
-    what: 'a fast page fault brings back what was zapped',
+    what: 'a fast page fault restores a leaf that was zapped',
     rule: 'K2',
     elsewhere: 'linux-6.12.117-two-vms',
     alter: (edits, from) => {
@@ -224,8 +226,8 @@ export const ENTRIES: readonly Alteration[] = [
         );
       });
       const fault = faults.get(valueOf(zapped, 'gfn').toString(16));
-      if (fault === undefined) throw new NoPlace('nobody gave it W');
-      // the zap saw what was there before the fault, which then wrote over it
+      if (fault === undefined) throw new NoPlace('no fast page fault set W');
+      // the zap reads the entry before the fault, which then overwrites it
       const released = trace.next(zapped, ({ name }) => name === 'wu');
       edits.drop(fault);
       edits.set(zapped, 'old', oldOf(zapped) & ~W);
@@ -234,11 +236,11 @@ export const ENTRIES: readonly Alteration[] = [
     },
   },
   {
-    what: 'aging takes back the W that a fast page fault gave',
+    what: 'aging clears the W that a fast page fault set',
     rule: 'K2',
     alter: (edits, from) => {
       const { trace } = edits;
-      if (trace.kernel !== '7.3') throw new NoPlace('who ages has the lock');
+      if (trace.kernel !== '7.3') throw new NoPlace('aging holds mmu_lock');
       const fault = trace.first('fast_page_fault', from, ({ text }) =>
         / old 0x\w+e65 .*fixed 1/.test(text),
       );
@@ -253,7 +255,7 @@ export const ENTRIES: readonly Alteration[] = [
     },
   },
   {
-    what: 'aging writes the page of another entry',
+    what: 'aging changes the page of a leaf',
     rule: 'K1',
     elsewhere: 'linux-7.3.4-c-ee-aging-lrugen',
     alter: (edits, from) => {
@@ -261,7 +263,8 @@ export const ENTRIES: readonly Alteration[] = [
       const aged = trace.first('kvm_tdp_mmu_spte_changed', from, ({ text }) =>
         / old_spte \w+e6([57]) new_spte \w+e4\1/.test(text),
       );
-      if (trace.previous(aged, () => true).name === 'chg') throw new NoPlace('it is told of twice');
+      if (trace.previous(aged, () => true).name === 'chg')
+        throw new NoPlace('the change has two events');
       edits.rewrite(aged, /(new_spte \w)(\w)/, '$1f');
       return edits.lineOf(aged);
     },

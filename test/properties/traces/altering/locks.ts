@@ -1,8 +1,8 @@
-/** Who holds mmu_lock, and how: what a kernel that gets it wrong would tell. */
+/** Alterations of lock events: how mmu_lock is held, and by which task. */
 import type { Alteration } from './edits.ts';
 import { type Event, hasValue, isShared, levelOf, type Trace, valueOf } from './trace.ts';
 
-/** The lock that an event is about; 6.1 says it only where it is asked for. */
+/** Address of the lock of an event. Linux 6.1 has it only in the event of the attempt. */
 export const lockOf = (trace: Trace, e: Event): bigint =>
   valueOf(
     hasValue(e, 'lock') ? e : trace.previous(e, ({ name }) => name === 'rl' || name === 'wl'),
@@ -14,11 +14,11 @@ const isOf =
   (e: Event): boolean =>
     names.includes(e.name) && lockOf(trace, e) === lock;
 
-/** The lock of the VM that a change is of was acquired here for it. */
+/** Event by which the task of a change acquired the mmu_lock of its VM. */
 export const acquiredFor = (trace: Trace, change: Event): Event =>
   trace.previous(change, isOf(trace, valueOf(change, 'kvm'), ['rl_ret', 'wl_ret']));
 
-/** Where it is let go of. */
+/** Event by which the task releases mmu_lock. */
 export const releasedAfter = (trace: Trace, e: Event): Event =>
   trace.next(e, isOf(trace, valueOf(e, 'kvm'), ['ru', 'wu']));
 
@@ -29,7 +29,7 @@ const mapsPage = (e: Event): boolean => levelOf(e) === 1 && isShared(e) && /e67\
 
 export const LOCKS: readonly Alteration[] = [
   {
-    what: 'an entry is said to be changed with the lock held for write, which is held for read',
+    what: 'an SPTE changes as if under mmu_lock held for write, which is held for read',
     rule: 'K1',
     alter: (edits, from) => {
       const change = edits.trace.first('chg', from, mapsPage);
@@ -38,7 +38,7 @@ export const LOCKS: readonly Alteration[] = [
     },
   },
   {
-    what: 'a notifier zaps with the lock held for read',
+    what: 'a notifier zaps with mmu_lock held for read',
     rule: 'K1',
     alter: (edits, from) => {
       const { trace } = edits;
@@ -58,7 +58,7 @@ export const LOCKS: readonly Alteration[] = [
     },
   },
   {
-    what: 'an entry is mapped without the lock',
+    what: 'a fault installs an SPTE without mmu_lock',
     rule: 'K1',
     alter: (edits, from) => {
       const { trace } = edits;
@@ -69,7 +69,7 @@ export const LOCKS: readonly Alteration[] = [
     },
   },
   {
-    what: 'a notifier zaps without the lock',
+    what: 'a notifier zaps without mmu_lock',
     rule: 'K1',
     alter: (edits, from) => {
       const { trace } = edits;
@@ -79,7 +79,7 @@ export const LOCKS: readonly Alteration[] = [
     },
   },
   {
-    what: 'a writer gets the lock while another has it',
+    what: 'a task acquires mmu_lock for write while another holds it for write',
     rule: 'K1',
     alter: (edits, from) => {
       const { trace } = edits;
@@ -103,11 +103,11 @@ export const LOCKS: readonly Alteration[] = [
     },
   },
   {
-    what: 'a reader is inside still when a writer gets the lock',
+    what: 'a task acquires mmu_lock for write while another holds it for read',
     rule: 'K1',
     alter: (edits, from) => {
       const { trace } = edits;
-      // a writer, and the reader who let go of the lock last before that
+      // a writer, and the reader that released the lock last before it
       for (let at = trace.first('chg', from).at; ;) {
         const writer = trace.first('wl_ret', at, (e) => isVm(trace, lockOf(trace, e)));
         const lock = lockOf(trace, writer);

@@ -1,4 +1,4 @@
-/** Dirty logging, huge pages that are split and merged, NX recovery. */
+/** Alterations of dirty logging, of splits and merges of huge pages, and of NX recovery. */
 import type { Alteration, Edits } from './edits.ts';
 import { releasedAfter } from './locks.ts';
 import { type Event, isShared, levelOf, NoPlace, type Trace, valueOf } from './trace.ts';
@@ -16,7 +16,7 @@ const protects =
     (newOf(e) & W) === 0n &&
     trace.previous(e, ({ name }) => !/chg|spte_changed|rl|ru/.test(name)).name === 'wrprot_slot';
 
-/** All flushes of a task between two of its events. */
+/** Drops every flush of a task between two of its events. */
 function dropFlushes(edits: Edits, from: Event, to: Event): void {
   for (let e = from; ;) {
     e = edits.trace.next(e, ({ name }) => name.startsWith('flush'));
@@ -48,7 +48,7 @@ const PREFILLED = (trace: Trace, from: number): Event => {
 
 export const LOGGING: readonly Alteration[] = [
   {
-    what: 'a child of a split maps another page than the large one did',
+    what: 'a split fills in another page than the huge leaf mapped',
     rule: 'K13',
     alter: (edits, from) => {
       const change = PREFILLED(edits.trace, from);
@@ -58,7 +58,7 @@ export const LOGGING: readonly Alteration[] = [
     },
   },
   {
-    what: 'a leaf is passed over when logging begins',
+    what: 'write-protection skips a leaf when logging begins',
     rule: 'K24',
     alter: (edits, from) => {
       const { trace } = edits;
@@ -68,7 +68,7 @@ export const LOGGING: readonly Alteration[] = [
           ({ name, text }) =>
             name === 'flush_slot' || (/^[rw]l_ret$/.test(name) && !text.includes('__cond_resched')),
         );
-      // nobody gives W back meanwhile, who would not have to if it was not taken
+      // no fault sets W meanwhile, which the altered kernel would not need
       const change = trace.first(
         'chg',
         from,
@@ -99,7 +99,7 @@ export const LOGGING: readonly Alteration[] = [
     },
   },
   {
-    what: 'the log is read and a leaf that it tells of passed over',
+    what: 'reading the log skips a leaf that it reports',
     rule: 'K24',
     alter: (edits, from) => {
       const { trace } = edits;
@@ -128,14 +128,14 @@ export const LOGGING: readonly Alteration[] = [
     },
   },
   {
-    what: 'a huge page is mapped, whose writes are to be logged',
+    what: 'a fault maps a writable huge page in a logged slot',
     rule: 'K24',
     whole: true,
     elsewhere: 'linux-7.3.4-b-dirty-log-toggle-2m',
     alter: (edits, from) => {
       const { trace } = edits;
       for (let at = from; ;) {
-        // a slot that is logged again later: as if it had been so all the time
+        // a slot that is logged again later, as if logging had never ended
         const read = trace.first('cleardirty_pt', at);
         at = read.at + 1;
         const began = trace.previous(read, ({ name }) => name === 'wrprot_slot');
@@ -167,7 +167,7 @@ export const LOGGING: readonly Alteration[] = [
     },
   },
   {
-    what: 'another table is taken back than the one that was meant',
+    what: 'NX recovery zaps another table than the one it selected',
     rule: 'K18',
     alter: (edits, from) => {
       const { trace } = edits;
@@ -177,7 +177,7 @@ export const LOGGING: readonly Alteration[] = [
     },
   },
   {
-    what: 'a table is taken back without a flush',
+    what: 'NX recovery does not flush',
     rule: 'K20',
     alter: (edits, from) => {
       const { trace } = edits;
@@ -188,7 +188,7 @@ export const LOGGING: readonly Alteration[] = [
     },
   },
   {
-    what: 'small pages are merged without a flush',
+    what: 'a collapse into huge pages does not flush',
     rule: 'K25',
     elsewhere: 'linux-7.3.4-c-ee-dirty-log-toggle',
     alter: (edits, from) => {
@@ -204,7 +204,7 @@ export const LOGGING: readonly Alteration[] = [
     },
   },
   {
-    what: 'a fault puts a huge page where a table was, without a flush',
+    what: 'a fault replaces a table by a huge leaf without a flush',
     rule: 'K25',
     alter: (edits, from) => {
       const { trace } = edits;
@@ -223,7 +223,7 @@ export const LOGGING: readonly Alteration[] = [
     },
   },
   {
-    what: 'one huge page may be executed while others may not',
+    what: 'one huge page is executable while others are not',
     whole: true,
     rule: 'K12',
     alter: (edits, from) => {
@@ -238,7 +238,7 @@ export const LOGGING: readonly Alteration[] = [
       const second = trace.first('chg', first.at + 1, huge);
       const third = trace.first('chg', second.at + 1, huge);
       if (trace.all('inval_roots').some(({ at }) => at > first.at && at < third.at))
-        throw new NoPlace('it was allowed in between');
+        throw new NoPlace('roots become invalid in between');
       edits.set(second, 'new', newOf(second) & ~NX);
       return edits.lineOf(second);
     },

@@ -1,18 +1,14 @@
-/** Roots: who makes them invalid, who uses them, and what becomes of what they hold. */
+/** Alterations of roots: how they become invalid, which tasks use them, how they are emptied. */
 import type { Alteration, Edits } from './edits.ts';
-import { INVALID } from './invalidations.ts';
 import { acquiredFor, releasedAfter } from './locks.ts';
-import { freed } from './tables.ts';
+import { DIRECT_MAP, freed } from './table-events.ts';
 import { type Event, hasPlace, hasValue, levelOf, NoPlace, type Trace, valueOf } from './trace.ts';
+import { INVALID } from './zaps.ts';
 
-const DIRECT_MAP = 0xffff_8880_0000_0000n;
 const FAR = 50_000;
 const NEAR = 10;
 
-/**
- * Roots of a VM are made invalid while it lives, and goes on living: it has faults before and
- * afterwards.
- */
+/** Event that makes the roots of a VM invalid that has faults before and afterwards. */
 const invalidated = (trace: Trace, from: number): Event =>
   trace.first(
     'inval_roots',
@@ -23,7 +19,7 @@ const invalidated = (trace: Trace, from: number): Event =>
       hasPlace(() => trace.first('map', e.at)),
   );
 
-/** The entry of a root that is emptied when it is zapped. */
+/** Change that empties an entry of a root that is zapped. */
 const emptied = (trace: Trace, from: number): Event =>
   trace.first(
     'chg',
@@ -35,10 +31,10 @@ const emptied = (trace: Trace, from: number): Event =>
   );
 
 /**
- * Takes away all that is told of the zapping of a root, and of what it held; answers with its last
- * put.
+ * Removes every event of the zap of a root and of the tables under it. Returns the put of the
+ * root's last reference.
  */
-function unzapped(edits: Edits, from: number): Event {
+function removeZap(edits: Edits, from: number): Event {
   const { trace } = edits;
   const zap = trace.previous(emptied(trace, from), ({ name }) => name === 'zap_root');
   const [kvm, spt] = [valueOf(zap, 'kvm'), valueOf(zap, 'spt')];
@@ -48,9 +44,9 @@ function unzapped(edits: Edits, from: number): Event {
     (e) => valueOf(e, 'rc') === 1n && valueOf(e, 'spt') === spt,
   );
   const between = trace.next(zap, ({ name }) => name === 'zap_leafs' || name === 'put_root');
-  if (between.name === 'zap_leafs') throw new NoPlace('the task does something else meanwhile');
+  if (between.name === 'zap_leafs') throw new NoPlace('the task zaps leaves in between');
   const free = freed(trace, spt - DIRECT_MAP, put.at);
-  // what was there before the trace is not known
+  // entries from before the trace are unknown
   trace.last('init_sp', zap.at, (e) => valueOf(e, 'spt') === spt);
   for (const name of ['chg', 'kvm_tdp_mmu_spte_changed', 'zap_root_ret', 'zap_root']) {
     for (const e of trace.all(name))
@@ -58,7 +54,7 @@ function unzapped(edits: Edits, from: number): Event {
   }
   for (const e of trace.all('free_rcu')) if (e.at > zap.at && e.at < free.at) edits.drop(e);
   if (trace.all('inv_end').some(({ at }) => at > zap.at && at < free.at))
-    throw new NoPlace('something is invalidated meanwhile');
+    throw new NoPlace('an invalidation ends in between');
   if (
     trace.all('zap_root').some((e) => e.at > zap.at && e.at < put.at && valueOf(e, 'kvm') !== kvm)
   )
@@ -68,7 +64,7 @@ function unzapped(edits: Edits, from: number): Event {
 
 export const ROOTS: readonly Alteration[] = [
   {
-    what: 'roots are made invalid without the lock',
+    what: 'roots become invalid without mmu_lock',
     whole: true,
     rule: 'K32',
     alter: (edits, from) => {
@@ -79,7 +75,7 @@ export const ROOTS: readonly Alteration[] = [
     },
   },
   {
-    what: 'roots are made invalid with the lock held for read',
+    what: 'roots become invalid with mmu_lock held for read',
     whole: true,
     rule: 'K32',
     alter: (edits, from) => {
@@ -96,7 +92,7 @@ export const ROOTS: readonly Alteration[] = [
     },
   },
   {
-    what: 'a fault maps under a root that is invalid',
+    what: 'a fault maps under an invalid root',
     rule: 'K33',
     alter: (edits, from) => {
       const { trace } = edits;
@@ -114,7 +110,7 @@ export const ROOTS: readonly Alteration[] = [
     },
   },
   {
-    what: 'a vCPU goes on with a root that is invalid',
+    what: 'a vCPU keeps using an invalid root',
     rule: 'K23',
     alter: (edits, from) => {
       const { trace } = edits;
@@ -132,7 +128,7 @@ export const ROOTS: readonly Alteration[] = [
       );
       const used = trace.previous(loaded, ({ name }) => name === 'fpf' || name === 'map');
       if (used.at < trace.last('alloc_root', made.at, (e) => valueOf(e, 'kvm') === kvm).at)
-        throw new NoPlace('its root is an older one');
+        throw new NoPlace('the vCPU uses an older root');
       const entry = trace.next(loaded, ({ name }) => name === 'kvm_entry');
       for (const name of ['loadmmu', 'freeobs', 'alloc_root']) {
         for (const e of trace.all(name))
@@ -150,17 +146,17 @@ export const ROOTS: readonly Alteration[] = [
     what: 'a root is freed before it is zapped',
     rule: 'K32',
     alter: (edits, from) => {
-      const put = unzapped(edits, from);
+      const put = removeZap(edits, from);
       return edits.lineOf(put);
     },
   },
   {
-    what: 'a root is freed before it is zapped, and nobody said that it was put, or that zapping was over',
+    what: 'a root is freed before it is zapped, in a trace without put_root and zap_inval_ret',
     rule: 'K32',
     elsewhere: 'linux-7.3.4-memslot-delete-quirkoff',
     alter: (edits, from) => {
       const { trace } = edits;
-      const put = unzapped(edits, from);
+      const put = removeZap(edits, from);
       if (trace.all('vm_uninit').some(({ at }) => at > put.at - 100 && at < put.at))
         throw new NoPlace('the VM ends');
       for (const name of ['put_root', 'zap_inval_ret']) {
@@ -170,7 +166,7 @@ export const ROOTS: readonly Alteration[] = [
     },
   },
   {
-    what: 'a root whose address is all that is known of it is freed before it is zapped',
+    what: 'a root that is known only by its address is freed before it is zapped',
     rule: 'K32',
     whole: true,
     elsewhere: 'linux-6.1.192-fork-cow',
@@ -178,7 +174,7 @@ export const ROOTS: readonly Alteration[] = [
       const { trace } = edits;
       const pass = trace.first('zap_pass', from);
       if (hasValue(pass, 'spt') || trace.all('zap_root').length > 0)
-        throw new NoPlace('it has a name');
+        throw new NoPlace('roots have names');
       const sp = valueOf(pass, 'root');
       const free = trace.first(
         'free_rcu',
@@ -194,7 +190,7 @@ export const ROOTS: readonly Alteration[] = [
     },
   },
   {
-    what: 'an entry of a root is passed over when all of it is zapped',
+    what: 'the zap of a whole root skips an entry',
     rule: 'K26',
     alter: (edits, from) => {
       const { trace } = edits;
@@ -207,12 +203,12 @@ export const ROOTS: readonly Alteration[] = [
       edits.undo(entry);
       const returned = trace.next(entry, ({ name }) => name === 'zap_root_ret');
       if (trace.all('free_rcu').some(({ at }) => at > entry.at && at < returned.at))
-        throw new NoPlace('what it held is freed');
+        throw new NoPlace('a table under the root is freed');
       return edits.lineOf(returned);
     },
   },
   {
-    what: 'the last reference of a root is put that is valid',
+    what: 'the last reference of a valid root is put',
     rule: 'K31',
     alter: (edits, from) => {
       const put = edits.trace.first(
@@ -228,7 +224,7 @@ export const ROOTS: readonly Alteration[] = [
     },
   },
   {
-    what: 'a root is put once too often',
+    what: 'a root is put more often than it was got',
     rule: 'K31',
     alter: (edits, from) => {
       const put = edits.trace.first('put_root', from, (e) => hasValue(e, 'rc'));
@@ -237,7 +233,7 @@ export const ROOTS: readonly Alteration[] = [
     },
   },
   {
-    what: 'a vCPU is given a root that is invalid',
+    what: 'a vCPU loads an invalid root',
     rule: 'K34',
     alter: (edits, from) => {
       const { trace } = edits;

@@ -1,13 +1,13 @@
-/** The text of a capture, by events: where something can be altered, and how it reads when it was. */
+/** The text of a capture by events, to find places that can be altered. */
 import { TRACED_KERNELS } from '../../../../properties/traces/kernels/kernel.ts';
 import type { Halves } from '../../../../spec/kvm/layouts/halves.ts';
 import type { SpteLayout } from '../../../../spec/kvm/layouts/layout.ts';
 import type { KernelVersion } from '../../../../spec/kvm/layouts/table.ts';
 
-/** A capture has no such place. */
+/** The capture has no place for an alteration. */
 export class NoPlace extends Error {}
 
-/** Whether there is such a place. */
+/** Whether `place` finds one. */
 export function hasPlace(place: () => unknown): boolean {
   try {
     place();
@@ -27,12 +27,12 @@ export interface Event {
 }
 
 const HEADER = /^\s*(\S.*?-\d+)\s+(?:\(\s*[\d-]+\) +)?\[\d+\] (\S+)\s+[\d.]+: (\w+):/;
-/** What a line of 6.1 may hold before the event proper: one that lost its body and its newline. */
+/** An event of 6.1 that lost its body and its newline, before the next event in the same line. */
 const SWALLOWED = /^.*: kvm_mmu_(?:get_page|prepare_zap_page): +(?=\S.*\[\d+\])/;
 
-const numberOf = ({ hi, lo }: Halves): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
+const bigintOf = ({ hi, lo }: Halves): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
 
-/** The value that an event gives by this name. */
+/** The value of an event by its name. */
 export function valueOf({ text }: Event, key: string): bigint {
   const from = text.indexOf(` ${key}=`);
   if (from < 0) throw new NoPlace(`${text} has no ${key}`);
@@ -58,18 +58,18 @@ export class Trace {
     this.kernel = kernel;
     this.lines = lines;
     this.layout = TRACED_KERNELS[kernel].layout;
-    this.empty = numberOf(this.layout.empty);
-    this.frozen = numberOf(this.layout.frozen);
+    this.empty = bigintOf(this.layout.empty);
+    this.frozen = bigintOf(this.layout.frozen);
     for (const [at, line] of lines.entries()) this.read(at, line);
   }
 
   private read(at: number, line: string): void {
     const [, task = '', flags = '', name = ''] = HEADER.exec(line.replace(SWALLOWED, '')) ?? [];
     if (name === '') return;
-    const who = /^..[shHz]/.test(flags) ? 'interrupt' : task;
-    const event = { at, task: who, name, text: line };
+    const actor = /^..[shHz]/.test(flags) ? 'interrupt' : task;
+    const event = { at, task: actor, name, text: line };
     push(this.events, name, event);
-    push(this.byTask, who, event);
+    push(this.byTask, actor, event);
   }
 
   all(name: string): readonly Event[] {
@@ -77,33 +77,33 @@ export class Trace {
   }
 
   /** The first event of that name from a line on. */
-  first(name: string, from: number, suits: (e: Event) => boolean = () => true): Event {
+  first(name: string, from: number, matches: (e: Event) => boolean = () => true): Event {
     const events = this.all(name);
     for (let i = indexFrom(events, from); i < events.length; i++)
-      if (suits(eventAt(events, i))) return eventAt(events, i);
+      if (matches(eventAt(events, i))) return eventAt(events, i);
     throw new NoPlace(`no ${name} from line ${from + 1} on`);
   }
 
-  last(name: string, before: number, suits: (e: Event) => boolean = () => true): Event {
+  last(name: string, before: number, matches: (e: Event) => boolean = () => true): Event {
     const events = this.all(name);
     for (let i = indexFrom(events, before) - 1; i >= 0; i--)
-      if (suits(eventAt(events, i))) return eventAt(events, i);
+      if (matches(eventAt(events, i))) return eventAt(events, i);
     throw new NoPlace(`no ${name} before line ${before + 1}`);
   }
 
-  /** The next event of the same task that suits. */
-  next(e: Event, suits: (next: Event) => boolean): Event {
+  /** The next event of the same task that matches. */
+  next(e: Event, matches: (next: Event) => boolean): Event {
     const events = this.byTask.get(e.task) ?? [];
     for (let i = indexFrom(events, e.at + 1); i < events.length; i++)
-      if (suits(eventAt(events, i))) return eventAt(events, i);
-    throw new NoPlace(`nothing of ${e.task} after line ${e.at + 1}`);
+      if (matches(eventAt(events, i))) return eventAt(events, i);
+    throw new NoPlace(`no such event of ${e.task} after line ${e.at + 1}`);
   }
 
-  previous(e: Event, suits: (previous: Event) => boolean): Event {
+  previous(e: Event, matches: (previous: Event) => boolean): Event {
     const events = this.byTask.get(e.task) ?? [];
     for (let i = indexFrom(events, e.at) - 1; i >= 0; i--)
-      if (suits(eventAt(events, i))) return eventAt(events, i);
-    throw new NoPlace(`nothing of ${e.task} before line ${e.at + 1}`);
+      if (matches(eventAt(events, i))) return eventAt(events, i);
+    throw new NoPlace(`no such event of ${e.task} before line ${e.at + 1}`);
   }
 
   isPresent(value: bigint): boolean {
@@ -131,7 +131,7 @@ function eventAt(events: readonly Event[], i: number): Event {
   return event;
 }
 
-/** The first event that is not before this line. */
+/** Index of the first event at or after a line. */
 function indexFrom(events: readonly Event[], line: number): number {
   let [low, high] = [0, events.length];
   while (low < high) {
