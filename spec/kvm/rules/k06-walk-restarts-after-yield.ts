@@ -35,7 +35,7 @@ export default {
       if (learned.get(keyOf(table)) === period.mine) return;
       report.violated(
         `table ${tableName(table)} reached from its root since mmu_lock was taken`,
-        'known from before',
+        'it was found before that',
       );
     };
     mmuLock.listeners.push({ acquired: nextPeriod, releasing: nextPeriod });

@@ -11,7 +11,7 @@ import {
   RMW,
   WRITE,
 } from '../../../spec/machine/step.ts';
-import { play, Scripted, Seeded } from './support.ts';
+import { runActors, Scripted, Seeded } from './support.ts';
 
 function* nothing() {}
 
@@ -173,7 +173,7 @@ describe('waiting', () => {
     const flag = m.segment('flag', 1);
     const order: string[] = [];
     m.seal();
-    const ending = play(m, {
+    const ending = runActors(m, {
       *waiter() {
         yield* m.waitUntil(flag, () => m.peek(flag) === 1);
         order.push('went on');
@@ -206,7 +206,7 @@ describe('waiting', () => {
       });
       yield access(gate, ACQUIRE);
     }
-    play(m, { first: pass, second: pass });
+    runActors(m, { first: pass, second: pass });
     expect(m.violation?.seen).toBe('first waits for gate');
     expect(new Set(asked)).toEqual(new Set([0, 1]));
   });
@@ -219,7 +219,7 @@ describe('actors', () => {
     const script = new Scripted(1);
     m.seal();
     let outcome = -1;
-    play(
+    runActors(
       m,
       {
         *only() {

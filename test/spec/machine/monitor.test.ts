@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { Machine, type Cell } from '../../../spec/machine/machine.ts';
 import { about, RuleBook, type Rule } from '../../../spec/machine/monitor.ts';
-import { play } from './support.ts';
+import { runActors } from './support.ts';
 
 interface World {
   readonly m: Machine;
@@ -40,7 +40,7 @@ const ZERO_AT_END = rule('X03', {
   },
 });
 
-function stage() {
+function setUp() {
   const m = new Machine();
   const cell = m.segment('word', 1);
   const book = new RuleBook<World>(m, { m, cell }, [NEVER_NEGATIVE, EVEN_AT_REST, ZERO_AT_END]);
@@ -50,11 +50,11 @@ function stage() {
 
 describe('a book of rules', () => {
   test('a run ends at the first step that breaks a rule', () => {
-    const { m, cell } = stage();
+    const { m, cell } = setUp();
     const writes = function* () {
       for (const value of [1, -1, 2]) yield* m.write(cell, value);
     };
-    expect(play(m, { writes })).toBe('violated');
+    expect(runActors(m, { writes })).toBe('violated');
     expect(m.violation).toEqual({
       rule: 'X01',
       step: 1,
@@ -65,7 +65,7 @@ describe('a book of rules', () => {
   });
 
   test('rules check the state at rest and after teardown', () => {
-    const { m, cell, book } = stage();
+    const { m, cell, book } = setUp();
     m.poke(cell, 3);
     book.atRest();
     expect(m.violation).toMatchObject({ rule: 'X02', expected: 'even', seen: '3' });
@@ -79,9 +79,9 @@ describe('a book of rules', () => {
   });
 
   test('a book counts how often each rule is exercised, over all runs, until it is cleared', () => {
-    const { m, cell, book } = stage();
+    const { m, cell, book } = setUp();
     for (let round = 0; round < 3; round++)
-      play(m, {
+      runActors(m, {
         *a() {
           yield* m.write(cell, 1);
           yield* m.write(cell, 2);
@@ -117,7 +117,7 @@ describe('a book of rules', () => {
   });
 
   test('a fault of the machine is reported under the rule that claims it', () => {
-    const { book } = stage();
+    const { book } = setUp();
     expect(['H04', 'H01', 'X01'].map((id) => book.reportedAs(id))).toEqual(['X02', 'H01', 'X01']);
   });
 });

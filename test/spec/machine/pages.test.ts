@@ -18,12 +18,12 @@ import {
   type Access,
   type Steps,
 } from '../../../spec/machine/step.ts';
-import { play, playAll, Scripted, tally } from './support.ts';
+import { runActors, runAllSchedules, Scripted, tally } from './support.ts';
 
 const TABLE = 0;
 const GUEST = 1;
 
-function stage(reuseLast = false) {
+function setUp(reuseLast = false) {
   const m = new Machine();
   const memory = new Memory(m, 100, 4);
   const pages = new Pages(memory, 10, 3, { kinds: ['table', 'guest'], reuseLast });
@@ -36,7 +36,7 @@ const numbers = (refs: PageRef[]): number[] => refs.map(pageNumberOf);
 
 describe('the allocator', () => {
   test('the allocator returns the lowest free page', () => {
-    const { pages } = stage();
+    const { pages } = setUp();
     const [a, b, c] = [pages.allocNow(TABLE), pages.allocNow(TABLE), pages.allocNow(GUEST)];
     expect(numbers([a, b, c])).toEqual([10, 11, 12]);
     expect(pages.allocNow(TABLE)).toBe(NO_PAGE);
@@ -46,7 +46,7 @@ describe('the allocator', () => {
   });
 
   test('the allocator with reuseLast returns the page that was freed last', () => {
-    const { pages } = stage(true);
+    const { pages } = setUp(true);
     const [a, b] = [pages.allocNow(TABLE), pages.allocNow(TABLE)];
     atomically(pages.free(a));
     atomically(pages.free(b));
@@ -57,7 +57,7 @@ describe('the allocator', () => {
   });
 
   test('an allocated page is zeroed, and has a kind, an owner and a new generation', () => {
-    const { m, pages } = stage();
+    const { m, pages } = setUp();
     const first = pages.allocNow(TABLE, 7);
     expect([pages.kindOf(10), pages.ownerOf(10), generationOf(first)]).toEqual([TABLE, 7, 1]);
     pages.setOwner(10, 8);
@@ -76,24 +76,24 @@ describe('the allocator', () => {
   });
 
   test('an allocation fails by choice only with mayFail', () => {
-    const { m, pages } = stage();
+    const { m, pages } = setUp();
     const got: PageRef[] = [];
-    const cast = {
+    const actors = {
       *a() {
         got.push(yield* pages.alloc(TABLE));
       },
     };
     const script = new Scripted(1);
-    play(m, cast, script);
+    runActors(m, actors, script);
     expect([numbers(got), script.asked.length]).toEqual([[10], 0]);
     pages.mayFail = true;
-    play(m, cast, new Scripted(1));
-    play(m, cast, new Scripted(0));
+    runActors(m, actors, new Scripted(1));
+    runActors(m, actors, new Scripted(0));
     expect(got.slice(1)).toEqual([NO_PAGE, got[0]]);
   });
 
   test('no page is allocated twice, under any choices', () => {
-    const { m, pages } = stage(true);
+    const { m, pages } = setUp(true);
     const uses = function* () {
       const ref = yield* pages.alloc(TABLE);
       if (ref === NO_PAGE) return;
@@ -106,11 +106,11 @@ describe('the allocator', () => {
   });
 
   test('a page is not reused between the two steps of its free', () => {
-    const { m, pages } = stage();
+    const { m, pages } = setUp();
     const refs = [pages.allocNow(TABLE), pages.allocNow(TABLE), pages.allocNow(TABLE)];
     m.seal();
     const got = new Set<PageRef>();
-    playAll(
+    runAllSchedules(
       m,
       {
         *a() {
@@ -130,12 +130,12 @@ describe('the allocator', () => {
   });
 
   test('the allocator refuses page numbers that a reference cannot hold', () => {
-    const { memory } = stage();
+    const { memory } = setUp();
     expect(() => new Pages(memory, 4_090, 7, { kinds: [] })).toThrow('do not fit');
   });
 
   test("the allocator's cells have names", () => {
-    const { m, pages } = stage();
+    const { m, pages } = setUp();
     expect([0, 1].map((i) => m.nameOf(pages.cell + i))).toEqual([
       'page allocator',
       'page allocator.frees',
@@ -155,7 +155,7 @@ describe('a reference to a page', () => {
   test.each(Object.entries(uses))(
     'a reference is good for %s while the page is allocated',
     (_name, use) => {
-      const { m, pages } = stage();
+      const { m, pages } = setUp();
       const ref = pages.allocNow(TABLE);
       atomically(use(pages, ref));
       expect(m.violation).toBeNull();
@@ -165,7 +165,7 @@ describe('a reference to a page', () => {
   test.each(Object.entries(uses))(
     '%s through a reference to a freed page is reported, also when the page is reused',
     (_n, use) => {
-      const { m, pages } = stage();
+      const { m, pages } = setUp();
       const ref = pages.allocNow(TABLE);
       atomically(pages.free(ref));
       m.seal();
@@ -174,7 +174,7 @@ describe('a reference to a page', () => {
           yield* use(pages, ref);
         },
       };
-      play(m, stale);
+      runActors(m, stale);
       expect(m.violation).toMatchObject({
         rule: USE_AFTER_FREE.id,
         actor: 0,
@@ -183,17 +183,17 @@ describe('a reference to a page', () => {
       });
       pages.allocNow(GUEST);
       m.seal();
-      play(m, stale);
+      runActors(m, stale);
       expect(m.violation?.seen).toBe('guest page, generation 3');
     },
   );
 
   test('a reference is checked at the access, not at its announcement', () => {
-    const { m, pages, word } = stage();
+    const { m, pages, word } = setUp();
     const ref = pages.allocNow(TABLE);
     m.seal();
     const outcomes: Record<string, number> = {};
-    const runs = playAll(
+    const runs = runAllSchedules(
       m,
       {
         *walker() {
@@ -216,11 +216,11 @@ describe('a reference to a page', () => {
   });
 
   test('a reference to a free page is never good', () => {
-    const { m, pages } = stage();
+    const { m, pages } = setUp();
     const dangling = pages.refTo(10);
     pages.allocNow(TABLE);
     m.seal();
-    play(m, {
+    runActors(m, {
       *a() {
         yield* pages.readAt(dangling, 0);
       },
@@ -233,10 +233,10 @@ describe('a reference to a page', () => {
   });
 
   test('a second free through the same reference is reported', () => {
-    const { m, pages } = stage();
+    const { m, pages } = setUp();
     const ref = pages.allocNow(TABLE);
     m.seal();
-    play(m, {
+    runActors(m, {
       *a() {
         yield* pages.free(ref);
         yield* pages.free(ref);
@@ -250,17 +250,19 @@ describe('a reference to a page', () => {
   });
 
   test('two actors that free one page cause a double free in every schedule', () => {
-    const { m, pages } = stage();
+    const { m, pages } = setUp();
     const ref = pages.allocNow(TABLE);
     m.seal();
     const frees = function* () {
       yield* pages.free(ref);
     };
-    playAll(m, { a: frees, b: frees }, () => expect(m.violation?.rule).toBe(DOUBLE_FREE.id));
+    runAllSchedules(m, { a: frees, b: frees }, () =>
+      expect(m.violation?.rule).toBe(DOUBLE_FREE.id),
+    );
   });
 
   test('an access does not commute with the free of its page', () => {
-    const { m, pages } = stage();
+    const { m, pages } = setUp();
     const [ref, other] = [pages.allocNow(TABLE), pages.allocNow(TABLE)];
     const freeing = pages.free(ref).next().value as Access; // freeing has a step
     expect(m.independent(freeing, access(pages.word(ref, 3), READ))).toBe(false);
@@ -270,7 +272,7 @@ describe('a reference to a page', () => {
 
 describe('pages that were not freed', () => {
   test('pages that are still allocated are listed, and reported as leaks', () => {
-    const { m, pages } = stage();
+    const { m, pages } = setUp();
     const [a, b] = [pages.allocNow(TABLE), pages.allocNow(GUEST)];
     expect(pages.leaks()).toEqual([10, 11]);
     pages.reportLeaks();

@@ -11,12 +11,14 @@ import { Memory } from '../../../spec/machine/memory.ts';
 import { Pages } from '../../../spec/machine/pages.ts';
 import { Rcu } from '../../../spec/machine/rcu.ts';
 import { atomically, cellOf, independent, type Access } from '../../../spec/machine/step.ts';
-import { lockstep, play, playAll, tally } from './support.ts';
+import { lockstep, runActors, runAllSchedules, tally } from './support.ts';
 
 /** First step that `steps` announce. */
-const first = (steps: Generator<Access, unknown, void>): Access => steps.next().value as Access; // not done: each has a step
+const first = (steps: Generator<Access, unknown, void>): Access =>
+  // not done: each has a step
+  steps.next().value as Access;
 
-function stage() {
+function setUp() {
   const m = new Machine();
   const rcu = new Rcu(m);
   const word = m.segment('word', 4, (i) => `word ${i}`);
@@ -26,7 +28,7 @@ function stage() {
 
 describe('a grace period', () => {
   test('a grace period ends only after every open section has been left, in every schedule', () => {
-    const { m, rcu, word } = stage();
+    const { m, rcu, word } = setUp();
     const inside = new Set<string>();
     let owed: string[] = [];
     let waited = 0;
@@ -37,7 +39,7 @@ describe('a grace period', () => {
         yield* rcu.readUnlock();
         inside.delete(name);
       };
-    const runs = playAll(
+    const runs = runAllSchedules(
       m,
       {
         a: reader('a'),
@@ -61,7 +63,7 @@ describe('a grace period', () => {
   });
 
   test('sections that begin later do not delay a grace period', () => {
-    const { m, rcu, word } = stage();
+    const { m, rcu, word } = setUp();
     const log: string[] = [];
     const late = function* () {
       yield* m.waitUntil(rcu.cell, () => m.peek(rcu.cell) === 1);
@@ -72,7 +74,7 @@ describe('a grace period', () => {
       log.push('late out');
     };
     expect(
-      play(m, {
+      runActors(m, {
         *early() {
           yield* rcu.readLock();
           yield* m.relax(word);
@@ -93,9 +95,9 @@ describe('a grace period', () => {
   });
 
   test('a grace period waits for the outermost section of a nest', () => {
-    const { m, rcu, word } = stage();
+    const { m, rcu, word } = setUp();
     const log: string[] = [];
-    play(m, {
+    runActors(m, {
       *reader() {
         yield* rcu.readLock();
         yield* rcu.readLock();
@@ -115,9 +117,9 @@ describe('a grace period', () => {
   });
 
   test('leaving a nested section does not end a grace period', () => {
-    const { m, rcu, word } = stage();
+    const { m, rcu, word } = setUp();
     let inside = false;
-    playAll(
+    runAllSchedules(
       m,
       {
         *reader() {
@@ -147,7 +149,7 @@ describe('a grace period', () => {
     const parent = m.segment('parent', 1);
     m.poke(parent, pages.allocNow(0));
     m.seal();
-    const cast = (readSide: boolean) => ({
+    const actors = (readSide: boolean) => ({
       *reader() {
         if (readSide) yield* rcu.readLock();
         const table = yield* m.read(parent);
@@ -161,7 +163,7 @@ describe('a grace period', () => {
     });
     const rules = (readSide: boolean) => {
       const broken = new Set<string>();
-      playAll(m, cast(readSide), (ending) => broken.add(m.violation?.rule ?? ending));
+      runAllSchedules(m, actors(readSide), (ending) => broken.add(m.violation?.rule ?? ending));
       return [...broken].toSorted();
     };
     expect(rules(true)).toEqual(['finished']);
@@ -171,7 +173,7 @@ describe('a grace period', () => {
 
 describe('callbacks', () => {
   test('callbacks are actors, and run in any order', () => {
-    const { m, rcu } = stage();
+    const { m, rcu } = setUp();
     const orders = new Set<string>();
     let log = '';
     const writes = (name: string) =>
@@ -179,7 +181,7 @@ describe('callbacks', () => {
         log += name;
         yield* m.read(0);
       };
-    playAll(
+    runAllSchedules(
       m,
       {
         *c() {
@@ -197,7 +199,7 @@ describe('callbacks', () => {
   });
 
   test('a barrier returns after the callbacks queued before it have ended', () => {
-    const { m, rcu, word } = stage();
+    const { m, rcu, word } = setUp();
     const writes = (cell: number) =>
       function* () {
         yield* m.read(cell);
@@ -223,12 +225,12 @@ describe('callbacks', () => {
   });
 
   test('callbacks queued after a barrier do not delay it', () => {
-    const { m, rcu, word } = stage();
+    const { m, rcu, word } = setUp();
     const never = function* () {
       yield* m.waitUntil(word, () => m.peek(word) === 1);
     };
     expect(
-      play(
+      runActors(
         m,
         {
           *b() {
@@ -246,7 +248,7 @@ describe('callbacks', () => {
   });
 
   test('a callback may wait for a grace period and queue callbacks', () => {
-    const { m, rcu, word } = stage();
+    const { m, rcu, word } = setUp();
     const counts = tally(m, {
       *a() {
         yield* rcu.call('outer', function* () {
@@ -265,8 +267,8 @@ describe('callbacks', () => {
   });
 
   test('a callback that waits for all callbacks deadlocks', () => {
-    const { m, rcu } = stage();
-    play(m, {
+    const { m, rcu } = setUp();
+    runActors(m, {
       *a() {
         yield* rcu.call('callback', () => rcu.barrier());
       },
@@ -275,14 +277,14 @@ describe('callbacks', () => {
   });
 
   test('a reset clears the queue of callbacks', () => {
-    const { m, rcu, word } = stage();
-    const cast = {
+    const { m, rcu, word } = setUp();
+    const actors = {
       *a() {
         yield* rcu.call('once', () => m.write(word, m.peek(word) + 1));
       },
     };
     for (let round = 0; round < 3; round++) {
-      expect(play(m, cast)).toBe('finished');
+      expect(runActors(m, actors)).toBe('finished');
       expect([m.peek(word), m.peek(rcu.cell)]).toEqual([1, 1]);
     }
   });
@@ -290,9 +292,9 @@ describe('callbacks', () => {
 
 describe('read sections', () => {
   test('an actor that waits for a grace period inside its section deadlocks, and is named', () => {
-    const { m, rcu } = stage();
+    const { m, rcu } = setUp();
     expect(
-      play(m, {
+      runActors(m, {
         *a() {
           yield* rcu.readLock();
           yield* rcu.synchronize();
@@ -303,8 +305,8 @@ describe('read sections', () => {
   });
 
   test('leaving a section without having entered one is a bad unlock', () => {
-    const { m, rcu, word } = stage();
-    play(m, {
+    const { m, rcu, word } = setUp();
+    runActors(m, {
       *a() {
         yield* rcu.readLock();
         yield* m.relax(word);
@@ -318,7 +320,7 @@ describe('read sections', () => {
   });
 
   test('a grace period does not wait for sections of another domain', () => {
-    const { m, rcu } = stage();
+    const { m, rcu } = setUp();
     const srcu = new Rcu(m, 'SRCU');
     m.seal();
     const waits = (domain: Rcu) => ({
@@ -328,14 +330,14 @@ describe('read sections', () => {
         yield* srcu.readUnlock();
       },
     });
-    expect(play(m, waits(rcu))).toBe('finished');
-    expect(play(m, waits(srcu))).toBe('deadlock');
+    expect(runActors(m, waits(rcu))).toBe('finished');
+    expect(runActors(m, waits(srcu))).toBe('deadlock');
     expect(m.violation?.seen).toBe('a waits for SRCU, held by a');
   });
 
   test('a section that is open when its actor ends is reported', () => {
-    const { m, rcu } = stage();
-    play(m, {
+    const { m, rcu } = setUp();
+    runActors(m, {
       *a() {
         yield* rcu.readLock();
       },
@@ -344,7 +346,7 @@ describe('read sections', () => {
   });
 
   test('sections commute with each other, and with no step that depends on them', () => {
-    const { rcu, m } = stage();
+    const { rcu, m } = setUp();
     const section = first(rcu.readLock());
     expect(cellOf(section)).toBe(rcu.cell);
     expect(independent(section, first(rcu.readUnlock()))).toBe(true);
@@ -353,7 +355,7 @@ describe('read sections', () => {
   });
 
   test('sections work in code that no actor runs', () => {
-    const { rcu, m } = stage();
+    const { rcu, m } = setUp();
     atomically(rcu.readLock());
     expect(() => atomically(rcu.synchronize())).toThrow('cannot wait');
     atomically(rcu.readUnlock());

@@ -5,10 +5,10 @@ import { OUTCOME, SWITCH } from '../../../spec/machine/choices.ts';
 import { DEADLOCK, FAULTS, LIVELOCK } from '../../../spec/machine/faults.ts';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { SpinLock } from '../../../spec/machine/spinlock.ts';
-import { lockstep, play, playAll, Scripted } from './support.ts';
+import { lockstep, runActors, runAllSchedules, Scripted } from './support.ts';
 
 /** A machine with a word, and actors that write their names to a log in each step. */
-function stage() {
+function setUp() {
   const m = new Machine();
   const word = m.segment('word', 1, () => 'word');
   const log: string[] = [];
@@ -34,14 +34,14 @@ const takes = (x: SpinLock, y: SpinLock) =>
 
 describe('the ordinary schedule', () => {
   test('each actor runs until it ends, in order', () => {
-    const { m, log, writes } = stage();
-    expect(play(m, { a: writes('a', 3), b: writes('b', 2) })).toBe('finished');
+    const { m, log, writes } = setUp();
+    expect(runActors(m, { a: writes('a', 3), b: writes('b', 2) })).toBe('finished');
     expect(log.join('')).toBe('aaabb');
     expect(m.now).toBe(5);
   });
 
   test('an actor that pauses gives way to the next, and resumes in rotation', () => {
-    const { m, word, log, writes } = stage();
+    const { m, word, log, writes } = setUp();
     const pauses = (name: string) =>
       function* () {
         for (let i = 0; i < 3; i++) {
@@ -49,13 +49,13 @@ describe('the ordinary schedule', () => {
           log.push(name);
         }
       };
-    play(m, { a: pauses('a'), b: pauses('b'), c: writes('c', 2) });
+    runActors(m, { a: pauses('a'), b: pauses('b'), c: writes('c', 2) });
     expect(log.join('')).toBe('bccababa');
   });
 
   test('an actor that pauses continues when no other actor is enabled', () => {
-    const { m, word } = stage();
-    const ending = play(m, {
+    const { m, word } = setUp();
+    const ending = runActors(m, {
       *a() {
         yield* m.relax(word);
         yield* m.relax(word);
@@ -68,27 +68,27 @@ describe('the ordinary schedule', () => {
   });
 
   test('a run without any step finishes at once', () => {
-    const { m } = stage();
-    expect(play(m, {})).toBe('finished');
-    expect(play(m, { *a() {} })).toBe('finished');
+    const { m } = setUp();
+    expect(runActors(m, {})).toBe('finished');
+    expect(runActors(m, { *a() {} })).toBe('finished');
     expect(m.now).toBe(0);
   });
 });
 
 describe('a choice', () => {
   test('choice n switches to the n-th other enabled actor', () => {
-    const { m, log, writes } = stage();
+    const { m, log, writes } = setUp();
     const script = new Scripted(2, 0, 1);
-    play(m, { a: writes('a', 2), b: writes('b', 2), c: writes('c', 2) }, script);
+    runActors(m, { a: writes('a', 2), b: writes('b', 2), c: writes('c', 2) }, script);
     expect(log.join('')).toBe('ccbbaa');
     expect(script.asked[0]).toEqual({ n: 3, actor: 0, at: 0, what: SWITCH });
     expect(script.asked[1]).toMatchObject({ n: 3, actor: 2, at: 1 });
   });
 
   test('no choice is requested when only one actor is enabled', () => {
-    const { m, word, writes } = stage();
+    const { m, word, writes } = setUp();
     const script = new Scripted();
-    play(
+    runActors(
       m,
       {
         a: writes('a', 3),
@@ -102,32 +102,32 @@ describe('a choice', () => {
   });
 
   test('a choice skips actors that are not enabled', () => {
-    const { m, word, log, writes } = stage();
+    const { m, word, log, writes } = setUp();
     const blocked = function* () {
       yield* m.waitUntil(word, () => m.now >= 2);
       log.push('b');
     };
-    play(m, { a: writes('a', 1), b: blocked, c: writes('c', 2) }, new Scripted(1));
+    runActors(m, { a: writes('a', 1), b: blocked, c: writes('c', 2) }, new Scripted(1));
     expect(log.join('')).toBe('ccab');
   });
 
   test('a choice beyond the number of enabled actors is the ordinary one', () => {
-    const { m, log, writes } = stage();
-    play(m, { a: writes('a', 1), b: writes('b', 1) }, new Scripted(7));
+    const { m, log, writes } = setUp();
+    runActors(m, { a: writes('a', 1), b: writes('b', 1) }, new Scripted(7));
     expect(log.join('')).toBe('ab');
   });
 
   test('choices reach every interleaving, each once', () => {
-    const { m, log, writes } = stage();
+    const { m, log, writes } = setUp();
     const seen = new Set<string>();
-    const count = playAll(m, { a: writes('a', 3), b: writes('b', 3) }, () =>
+    const count = runAllSchedules(m, { a: writes('a', 3), b: writes('b', 3) }, () =>
       seen.add(log.splice(0).join('')),
     );
     expect([count, seen.size]).toEqual([20, 20]);
   });
 
   test('a choice of an outcome names the step that asks', () => {
-    const { m, word } = stage();
+    const { m, word } = setUp();
     const asked: string[] = [];
     const choices: Choices = {
       pick(n, actor, at, what) {
@@ -135,7 +135,7 @@ describe('a choice', () => {
         return 0;
       },
     };
-    play(
+    runActors(
       m,
       {
         *a() {
@@ -152,8 +152,8 @@ describe('a choice', () => {
 
 describe('actors that start while a run is going on', () => {
   test('an actor that is spawned during a run takes part from the next step', () => {
-    const { m, word, log, writes } = stage();
-    play(m, {
+    const { m, word, log, writes } = setUp();
+    runActors(m, {
       *a() {
         yield* m.read(word);
         m.spawn('late', writes('l', 2)());
@@ -166,8 +166,8 @@ describe('actors that start while a run is going on', () => {
   });
 
   test('an actor may spawn another before its own first step', () => {
-    const { m, log, writes } = stage();
-    play(m, {
+    const { m, log, writes } = setUp();
+    runActors(m, {
       *a() {
         m.spawn('late', writes('l', 1)());
       },
@@ -178,8 +178,8 @@ describe('actors that start while a run is going on', () => {
 
 describe('a run', () => {
   test('a run ends with the step that breaks a rule', () => {
-    const { m, word, log, writes } = stage();
-    const ending = play(m, {
+    const { m, word, log, writes } = setUp();
+    const ending = runActors(m, {
       a: writes('a', 2),
       *b() {
         yield* m.read(word);
@@ -193,9 +193,9 @@ describe('a run', () => {
   });
 
   test('a run ends before its first step when an actor breaks a rule before announcing it', () => {
-    const { m } = stage();
+    const { m } = setUp();
     expect(
-      play(m, {
+      runActors(m, {
         *a() {
           m.violate('X01', 'this', 'that');
         },
@@ -205,10 +205,10 @@ describe('a run', () => {
   });
 
   test('actors that wait for each other deadlock; the report names locks and holders', () => {
-    const { m } = stage();
+    const { m } = setUp();
     const [first, second] = [new SpinLock(m, 'first'), new SpinLock(m, 'second')];
     m.seal();
-    expect(play(m, { a: takes(first, second), b: takes(second, first) }, lockstep)).toBe(
+    expect(runActors(m, { a: takes(first, second), b: takes(second, first) }, lockstep)).toBe(
       'deadlock',
     );
     expect(m.violation).toEqual({
@@ -219,18 +219,22 @@ describe('a run', () => {
       seen: 'a waits for second, held by b; b waits for first, held by a',
     });
     let deadlocks = 0;
-    const runs = playAll(m, { a: takes(first, second), b: takes(second, first) }, (ending) => {
-      if (ending === 'deadlock') deadlocks++;
-      else expect(ending).toBe('finished');
-    });
+    const runs = runAllSchedules(
+      m,
+      { a: takes(first, second), b: takes(second, first) },
+      (ending) => {
+        if (ending === 'deadlock') deadlocks++;
+        else expect(ending).toBe('finished');
+      },
+    );
     expect({ runs, deadlocks }).toEqual({ runs: 6, deadlocks: 2 });
-    playAll(m, { a: takes(first, second), b: takes(first, second) }, (ending) =>
+    runAllSchedules(m, { a: takes(first, second), b: takes(first, second) }, (ending) =>
       expect(ending).toBe('finished'),
     );
   });
 
   test('actors that always give way to each other livelock', () => {
-    const { m } = stage();
+    const { m } = setUp();
     const wants = [
       m.segment('a wants', 1, () => 'a wants'),
       m.segment('b wants', 1, () => 'b wants'),
@@ -248,8 +252,8 @@ describe('a run', () => {
           yield* m.relax(mine);
         }
       };
-    const cast = { a: polite(...wants), b: polite(wants[1], wants[0]) };
-    expect(play(m, cast, undefined, 500)).toBe('livelock');
+    const actors = { a: polite(...wants), b: polite(wants[1], wants[0]) };
+    expect(runActors(m, actors, undefined, 500)).toBe('livelock');
     expect(m.violation).toMatchObject({
       rule: LIVELOCK.id,
       step: 500,
@@ -257,11 +261,11 @@ describe('a run', () => {
       expected: 'every actor ends within 500 steps',
       seen: expect.stringMatching(/^still running: a at a wants; b at b wants$/),
     });
-    expect(play(m, { a: cast.a }, undefined, 500)).toBe('finished');
+    expect(runActors(m, { a: actors.a }, undefined, 500)).toBe('finished');
   });
 
   test('actors that spin on each other with a spin hint livelock', () => {
-    const { m } = stage();
+    const { m } = setUp();
     const [x, y] = [m.segment('x', 1), m.segment('y', 1)];
     m.seal();
     const waitsFor = (theirs: number, mine: number) =>
@@ -269,7 +273,7 @@ describe('a run', () => {
         while ((yield* m.read(theirs)) === 0) yield* m.relax(theirs);
         yield* m.write(mine, 1);
       };
-    expect(play(m, { a: waitsFor(x, y), b: waitsFor(y, x) }, undefined, 300)).toBe('livelock');
+    expect(runActors(m, { a: waitsFor(x, y), b: waitsFor(y, x) }, undefined, 300)).toBe('livelock');
   });
 });
 

@@ -4,9 +4,9 @@ import { BAD_UNLOCK, LIVELOCK } from '../../../spec/machine/faults.ts';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { RwLock } from '../../../spec/machine/rwlock.ts';
 import { ACQUIRE, atomically, cellOf, kindOf } from '../../../spec/machine/step.ts';
-import { play, playAll, Scripted, tally } from './support.ts';
+import { runActors, runAllSchedules, Scripted, tally } from './support.ts';
 
-function stage(fair = true) {
+function setUp(fair = true) {
   const m = new Machine();
   const lock = new RwLock(m, 'mmu_lock', fair);
   const word = m.segment('word', 1);
@@ -29,7 +29,7 @@ describe.each([
   ['unfair', false],
 ] as const)('a %s rwlock', (_name, fair) => {
   test('a rwlock excludes a writer from all others, and admits readers together', () => {
-    const { m, lock, word } = stage(fair);
+    const { m, lock, word } = setUp(fair);
     let together = 0;
     const check = () => {
       const readers = [0, 1, 2, 3].filter((actor) => lock.heldForRead(actor));
@@ -56,17 +56,17 @@ describe.each([
   });
 
   test('a reader and two writers finish in every schedule', () => {
-    const { m, reader, writer } = stage(fair);
-    const runs = playAll(m, { a: reader, b: writer, c: writer }, (ending) =>
+    const { m, reader, writer } = setUp(fair);
+    const runs = runAllSchedules(m, { a: reader, b: writer, c: writer }, (ending) =>
       expect(ending).toBe('finished'),
     );
     expect(runs).toBe(fair ? 84 : 102);
   });
 
   test("a rwlock is contended from an actor's arrival until it takes the lock", () => {
-    const { m, lock, word } = stage(fair);
+    const { m, lock, word } = setUp(fair);
     const seen: boolean[] = [];
-    play(m, {
+    runActors(m, {
       *holder() {
         yield* lock.writeLock();
         seen.push(yield* lock.contended());
@@ -86,10 +86,10 @@ describe.each([
   });
 
   test('a rwlock counts the read holds of an actor', () => {
-    const { m, lock } = stage(fair);
+    const { m, lock } = setUp(fair);
     const held: boolean[] = [];
     expect(
-      play(m, {
+      runActors(m, {
         *a() {
           yield* lock.readLock();
           yield* lock.readLock();
@@ -104,9 +104,9 @@ describe.each([
   });
 
   test('a reader that takes the lock for write deadlocks with itself', () => {
-    const { m, lock } = stage(fair);
+    const { m, lock } = setUp(fair);
     expect(
-      play(m, {
+      runActors(m, {
         *a() {
           yield* lock.readLock();
           yield* lock.writeLock();
@@ -115,7 +115,7 @@ describe.each([
     ).toBe('deadlock');
     expect(m.violation?.seen).toBe('a waits for mmu_lock, held by a');
     expect(
-      play(m, {
+      runActors(m, {
         *a() {
           yield* lock.writeLock();
           yield* lock.readLock();
@@ -123,7 +123,7 @@ describe.each([
       }),
     ).toBe('deadlock');
     expect(
-      play(m, {
+      runActors(m, {
         *a() {
           yield* lock.writeLock();
           yield* lock.writeLock();
@@ -133,12 +133,12 @@ describe.each([
   });
 
   test('a deadlock report names every reader that a writer waits for', () => {
-    const { m, lock, word } = stage(fair);
+    const { m, lock, word } = setUp(fair);
     const stuck = function* () {
       yield* lock.readLock();
       yield* m.waitUntil(word, () => false);
     };
-    play(m, {
+    runActors(m, {
       a: stuck,
       b: stuck,
       *c() {
@@ -151,7 +151,7 @@ describe.each([
   });
 
   test('an unlock in a mode that the actor does not hold is a bad unlock', () => {
-    const { m, lock } = stage(fair);
+    const { m, lock } = setUp(fair);
     const cases = [
       [
         function* () {
@@ -181,7 +181,7 @@ describe.each([
       ],
     ] as const;
     for (const [a, mode] of cases) {
-      expect(play(m, { a })).toBe('violated');
+      expect(runActors(m, { a })).toBe('violated');
       expect(m.violation).toMatchObject({
         rule: BAD_UNLOCK.id,
         expected: `mmu_lock released for ${mode} by an actor that holds it for ${mode}`,
@@ -191,7 +191,7 @@ describe.each([
   });
 
   test('code that no actor runs cannot wait for a rwlock', () => {
-    const { m, lock } = stage(fair);
+    const { m, lock } = setUp(fair);
     atomically(lock.writeLock());
     expect([lock.holds(-1), lock.holds(0)]).toEqual([true, false]);
     expect(() => atomically(lock.readLock())).toThrow('cannot wait');
@@ -204,7 +204,7 @@ describe.each([
 
 /** Two readers whose sections overlap without end, until a writer has held the lock. */
 function endlessReaders(fair: boolean) {
-  const { m, lock, word } = stage(fair);
+  const { m, lock, word } = setUp(fair);
   const reads = function* () {
     do {
       yield* lock.readLock();
@@ -212,7 +212,7 @@ function endlessReaders(fair: boolean) {
       yield* lock.readUnlock();
     } while ((yield* m.read(word)) === 0);
   };
-  const ending = play(
+  const ending = runActors(
     m,
     {
       a: reads,
@@ -234,7 +234,7 @@ function endlessReaders(fair: boolean) {
  * then try the last one first.
  */
 function order(fair: boolean) {
-  const { m, lock, word } = stage(fair);
+  const { m, lock, word } = setUp(fair);
   const log: string[] = [];
   const reads = (name: string) =>
     function* () {
@@ -248,7 +248,7 @@ function order(fair: boolean) {
       log.push(name);
       yield* lock.writeUnlock();
     };
-  const cast = {
+  const actors = {
     *holder() {
       yield* lock.writeLock();
       yield* m.relax(word);
@@ -260,11 +260,11 @@ function order(fair: boolean) {
     x: writes('x'),
   };
   const orders = new Set<string>();
-  playAll(m, cast, () => {
+  runAllSchedules(m, actors, () => {
     orders.add(log.splice(0).join(''));
   });
   const arrived = new Scripted();
-  play(m, cast, {
+  runActors(m, actors, {
     pick(n, ...about) {
       const waiting = m.actors.filter(
         (a) => cellOf(a.next) === lock.cell && kindOf(a.next) === ACQUIRE,
@@ -290,9 +290,9 @@ describe('fairness', () => {
   ])(
     'a writer that takes a rwlock again (fair: %s) and one that waits hold it in this order: %s',
     (fair, expected) => {
-      const { m, lock, word } = stage(fair);
+      const { m, lock, word } = setUp(fair);
       const log: string[] = [];
-      play(m, {
+      runActors(m, {
         *first() {
           for (let i = 0; i < 2; i++) {
             yield* lock.writeLock();

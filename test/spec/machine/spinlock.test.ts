@@ -4,9 +4,9 @@ import { BAD_UNLOCK, ENDED_HOLDING } from '../../../spec/machine/faults.ts';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { SpinLock } from '../../../spec/machine/spinlock.ts';
 import { atomically } from '../../../spec/machine/step.ts';
-import { play, playAll, tally } from './support.ts';
+import { runActors, runAllSchedules, tally } from './support.ts';
 
-function stage() {
+function setUp() {
   const m = new Machine();
   const lock = new SpinLock(m, 'pages_lock');
   const word = m.segment('word', 1);
@@ -16,7 +16,7 @@ function stage() {
 
 describe('a spinlock', () => {
   test('a spinlock protects an update that is lost without it', () => {
-    const { m, lock, word } = stage();
+    const { m, lock, word } = setUp();
     const adds = (locked: boolean) =>
       function* () {
         if (locked) yield* lock.lock();
@@ -25,8 +25,8 @@ describe('a spinlock', () => {
       };
     const lost = (locked: boolean) => {
       let count = 0;
-      const cast = { a: adds(locked), b: adds(locked), c: adds(locked) };
-      const runs = playAll(m, cast, () => {
+      const actors = { a: adds(locked), b: adds(locked), c: adds(locked) };
+      const runs = runAllSchedules(m, actors, () => {
         if (m.peek(word) !== 3) count++;
       });
       return { runs, lost: count };
@@ -36,7 +36,7 @@ describe('a spinlock', () => {
   });
 
   test('a spinlock has one holder at a time, under any choices', () => {
-    const { m, lock, word } = stage();
+    const { m, lock, word } = setUp();
     const inside = function* () {
       yield* lock.lock();
       expect([0, 1, 2].filter((actor) => lock.holds(actor))).toEqual([m.current]);
@@ -47,9 +47,9 @@ describe('a spinlock', () => {
   });
 
   test('an actor that takes a spinlock twice deadlocks with itself', () => {
-    const { m, lock } = stage();
+    const { m, lock } = setUp();
     expect(
-      play(m, {
+      runActors(m, {
         *a() {
           yield* lock.lock();
           yield* lock.lock();
@@ -60,8 +60,8 @@ describe('a spinlock', () => {
   });
 
   test('an unlock of a free spinlock is a bad unlock', () => {
-    const { m, lock } = stage();
-    play(m, {
+    const { m, lock } = setUp();
+    runActors(m, {
       *a() {
         yield* lock.unlock();
       },
@@ -74,8 +74,8 @@ describe('a spinlock', () => {
   });
 
   test('an unlock by an actor that is not the holder is a bad unlock', () => {
-    const { m, lock, word } = stage();
-    play(m, {
+    const { m, lock, word } = setUp();
+    runActors(m, {
       *a() {
         yield* lock.lock();
         yield* m.relax(word);
@@ -94,8 +94,8 @@ describe('a spinlock', () => {
   });
 
   test('a spinlock that is held when its actor ends is reported', () => {
-    const { m, lock } = stage();
-    play(m, {
+    const { m, lock } = setUp();
+    runActors(m, {
       *a() {
         yield* lock.lock();
       },
@@ -109,14 +109,14 @@ describe('a spinlock', () => {
   });
 
   test('a reset frees a spinlock', () => {
-    const { m, lock } = stage();
-    play(m, {
+    const { m, lock } = setUp();
+    runActors(m, {
       *a() {
         yield* lock.lock();
       },
     });
     expect(
-      play(m, {
+      runActors(m, {
         *a() {
           yield* lock.lock();
           yield* lock.unlock();
@@ -126,7 +126,7 @@ describe('a spinlock', () => {
   });
 
   test('code that no actor runs can take a free spinlock, and cannot wait for one', () => {
-    const { m, lock } = stage();
+    const { m, lock } = setUp();
     atomically(lock.lock());
     expect(lock.holds(-1)).toBe(true);
     expect(() => atomically(lock.lock())).toThrow('cannot wait');

@@ -40,25 +40,25 @@ export const lockstep: Choices = {
   pick: (n, _actor, _at, what) => (what === SWITCH && n > 1 ? 1 : 0),
 };
 
-export type Cast = Record<string, () => Steps<void>>;
+export type Actors = Record<string, () => Steps<void>>;
 
-/** Runs `cast` once from the sealed state. */
-export function play(
+/** Runs `actors` once from the sealed state. */
+export function runActors(
   m: Machine,
-  cast: Cast,
+  actors: Actors,
   choices: Choices = ORDINARY,
   maxSteps = 2_000,
 ): Ending {
   m.reset();
   m.choices = choices;
-  for (const [name, steps] of Object.entries(cast)) m.spawn(name, steps());
+  for (const [name, steps] of Object.entries(actors)) m.spawn(name, steps());
   return run(m, maxSteps);
 }
 
-/** Runs `cast` under every sequence of choices, and returns their number. */
-export function playAll(
+/** Runs `actors` under every sequence of choices, and returns their number. */
+export function runAllSchedules(
   m: Machine,
-  cast: Cast,
+  actors: Actors,
   visit: (ending: Ending) => void,
   maxSteps = 2_000,
 ): number {
@@ -75,7 +75,7 @@ export function playAll(
         return picks[depth++] ?? 0;
       },
     };
-    visit(play(m, cast, choices, maxSteps));
+    visit(runActors(m, actors, choices, maxSteps));
     while (picks.length > 0 && (picks.at(-1) ?? 0) + 1 === widths.at(-1)) {
       picks.pop();
       widths.pop();
@@ -88,13 +88,13 @@ export function playAll(
 /** Number of `seeds` pseudo-random runs by their ending, or by the rule that they broke. */
 export function tally(
   m: Machine,
-  cast: Cast,
+  actors: Actors,
   seeds = 200,
   maxSteps = 2_000,
 ): Record<string, number> {
   const counts: Record<string, number> = {};
   for (let seed = 0; seed < seeds; seed++) {
-    const ending = play(m, cast, new Seeded(seed), maxSteps);
+    const ending = runActors(m, actors, new Seeded(seed), maxSteps);
     const key = m.violation?.rule ?? ending;
     counts[key] = (counts[key] ?? 0) + 1;
   }

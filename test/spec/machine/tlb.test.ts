@@ -16,7 +16,7 @@ import { span } from './tables.ts';
 const ROOT = 0;
 const OTHER_ROOT = 9;
 
-function stage(capacity = 4) {
+function setUp(capacity = 4) {
   const m = new Machine();
   const cache = new EntryCache(m, 'cache', { span }, capacity);
   const tlb = new Tlb(m, 'tlb', { span }, capacity);
@@ -26,7 +26,7 @@ function stage(capacity = 4) {
 
 describe('a cache of entries', () => {
   test('a cache finds an entry for every GFN that it maps, under its root only', () => {
-    const { cache } = stage();
+    const { cache } = setUp();
     cache.put(ROOT, 21, 1, READ_ACCESS | EXECUTE_ACCESS, false, 77);
     for (let gfn = 0; gfn < 40; gfn++)
       expect(cache.find(ROOT, gfn) >= 0).toBe(gfn >= 20 && gfn < 24);
@@ -37,7 +37,7 @@ describe('a cache of entries', () => {
   });
 
   test('a cache prefers the entry of the lowest level', () => {
-    const { cache } = stage();
+    const { cache } = setUp();
     cache.put(ROOT, 0, 1, ALL_ACCESS, false, 10);
     cache.put(ROOT, 0, 0, ALL_ACCESS, false, 11);
     cache.put(ROOT, 0, 2, ALL_ACCESS, false, 12);
@@ -45,7 +45,7 @@ describe('a cache of entries', () => {
   });
 
   test('a cache replaces an entry for the same range, and evicts only when it is full', () => {
-    const { cache } = stage(2);
+    const { cache } = setUp(2);
     cache.put(ROOT, 1, 0, READ_ACCESS, false, 10);
     cache.put(ROOT, 1, 0, WRITE_ACCESS, true, 11);
     cache.put(OTHER_ROOT, 1, 0, READ_ACCESS, false, 12);
@@ -60,7 +60,7 @@ describe('a cache of entries', () => {
   });
 
   test('a full cache evicts its slots in turn, the same in every run', () => {
-    const { m, cache } = stage(3);
+    const { m, cache } = setUp(3);
     const fill = (): number[] => {
       m.reset();
       for (let gfn = 0; gfn < 8; gfn++) cache.put(ROOT, gfn, 0, ALL_ACCESS, false, 100 + gfn);
@@ -71,7 +71,7 @@ describe('a cache of entries', () => {
   });
 
   test('a cache drops the entries that overlap a range, of one root or of all', () => {
-    const { cache } = stage(8);
+    const { cache } = setUp(8);
     const fill = () => {
       for (const root of [ROOT, OTHER_ROOT]) {
         cache.put(root, 3, 0, ALL_ACCESS, false, 1);
@@ -100,7 +100,7 @@ describe('a cache of entries', () => {
   });
 
   test('a cache finds only entries that were put and not flushed since', () => {
-    const { cache } = stage();
+    const { cache } = setUp();
     const random = new Seeded(5);
     const truth = new Map<number, number>();
     for (let i = 0; i < 2_000; i++) {
@@ -124,7 +124,7 @@ describe('a cache of entries', () => {
   });
 
   test('a cache names its cells, and a reset empties it', () => {
-    const { m, cache } = stage();
+    const { m, cache } = setUp();
     cache.put(ROOT, 1, 0, ALL_ACCESS, false, 1);
     m.reset();
     expect(cache.find(ROOT, 1)).toBe(-1);
@@ -152,7 +152,7 @@ const leftIn = (tlb: Tlb) => ({
 
 describe('a TLB', () => {
   test('a flush drops all entries, or those of one root', () => {
-    const { m, tlb } = stage();
+    const { m, tlb } = setUp();
     fillTlb(tlb);
     atomically(tlb.flush({ root: ROOT }));
     expect(leftIn(tlb)).toEqual({ pages: [], tables: [], other: true });
@@ -163,7 +163,7 @@ describe('a TLB', () => {
   });
 
   test('a leaf-only flush keeps the paging-structure entries', () => {
-    const { tlb } = stage();
+    const { tlb } = setUp();
     fillTlb(tlb);
     atomically(tlb.flushRange(0, 1, { leavesOnly: true }));
     expect(leftIn(tlb)).toEqual({ pages: [1, 20], tables: [0, 1, 20], other: false });
@@ -172,7 +172,7 @@ describe('a TLB', () => {
   });
 
   test('a ranged flush drops the paging-structure entries above the range', () => {
-    const { tlb } = stage();
+    const { tlb } = setUp();
     fillTlb(tlb);
     atomically(tlb.flushRange(0, 1, { root: ROOT }));
     expect(leftIn(tlb)).toEqual({ pages: [1, 20], tables: [20], other: true });

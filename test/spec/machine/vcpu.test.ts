@@ -10,12 +10,12 @@ import {
   requestAllAndWait,
   Vcpu,
 } from '../../../spec/machine/vcpu.ts';
-import { play, playAll, tally } from './support.ts';
+import { runActors, runAllSchedules, tally } from './support.ts';
 
 const FLUSH = 1;
 const OTHER = 2;
 
-function stage(count = 1) {
+function setUp(count = 1) {
   const m = new Machine();
   const vcpus = Array.from({ length: count }, (_, i) => new Vcpu(m, `vcpu${i}`));
   const vcpu = vcpus[0] as Vcpu; // count >= 1
@@ -39,9 +39,9 @@ function stage(count = 1) {
 
 describe('a vCPU', () => {
   test('a vCPU is outside the guest, in it, or exiting after a kick', () => {
-    const { m, vcpu } = stage();
+    const { m, vcpu } = setUp();
     const modes: number[] = [vcpu.mode()];
-    play(m, {
+    runActors(m, {
       *thread() {
         yield* vcpu.enter();
         modes.push(vcpu.mode());
@@ -55,8 +55,8 @@ describe('a vCPU', () => {
   });
 
   test('a vCPU that enters twice, or leaves by another thread, breaks H08', () => {
-    const { m, vcpu, word } = stage();
-    play(m, {
+    const { m, vcpu, word } = setUp();
+    runActors(m, {
       *a() {
         yield* vcpu.enter();
         yield* vcpu.enter();
@@ -67,7 +67,7 @@ describe('a vCPU', () => {
       expected: 'vcpu0 enters from outside the guest',
       seen: 'in guest',
     });
-    play(m, {
+    runActors(m, {
       *a() {
         yield* vcpu.enter();
         yield* m.relax(word);
@@ -85,8 +85,8 @@ describe('a vCPU', () => {
   });
 
   test('a vCPU that is in the guest when its thread ends is reported', () => {
-    const { m, vcpu } = stage();
-    play(m, {
+    const { m, vcpu } = setUp();
+    runActors(m, {
       *a() {
         yield* vcpu.enter();
       },
@@ -95,7 +95,7 @@ describe('a vCPU', () => {
   });
 
   test('takeRequests() clears the wanted requests and keeps the others', () => {
-    const { vcpu } = stage();
+    const { vcpu } = setUp();
     atomically(vcpu.request(FLUSH));
     atomically(vcpu.request(OTHER));
     expect(atomically(vcpu.takeRequests(FLUSH | 4))).toBe(FLUSH);
@@ -103,7 +103,7 @@ describe('a vCPU', () => {
   });
 
   test('a vCPU with a pending request does not stay in the guest', () => {
-    const { vcpu } = stage();
+    const { vcpu } = setUp();
     atomically(vcpu.request(FLUSH));
     expect([atomically(vcpu.enterUnlessRequested()), vcpu.mode()]).toEqual([false, OUTSIDE_GUEST]);
     atomically(vcpu.takeRequests(FLUSH));
@@ -111,14 +111,14 @@ describe('a vCPU', () => {
   });
 
   test("a vCPU's cells have names", () => {
-    const { m, vcpu } = stage();
+    const { m, vcpu } = setUp();
     expect([m.nameOf(vcpu.cell), m.nameOf(vcpu.cell + 1)]).toEqual(['vcpu0', 'vcpu0.requests']);
   });
 });
 
 describe('an interrupt', () => {
   test('the guest notices an interrupt at its next step, and leaving takes it', () => {
-    const { vcpu } = stage();
+    const { vcpu } = setUp();
     atomically(vcpu.enter());
     expect(atomically(vcpu.notices())).toBe(false);
     atomically(vcpu.interrupt());
@@ -128,7 +128,7 @@ describe('an interrupt', () => {
   });
 
   test('the host takes an interrupt at once while the vCPU is outside', () => {
-    const { vcpu } = stage();
+    const { vcpu } = setUp();
     atomically(vcpu.interrupt());
     atomically(vcpu.enter());
     expect(vcpu.isInterrupted()).toBe(false);
@@ -137,7 +137,7 @@ describe('an interrupt', () => {
 
 describe('a kick', () => {
   test('a kick interrupts a guest once, and does not affect a vCPU that is outside', () => {
-    const { m, vcpu } = stage();
+    const { m, vcpu } = setUp();
     atomically(vcpu.kick());
     expect(vcpu.isInterrupted()).toBe(false);
     atomically(vcpu.enter());
@@ -152,9 +152,9 @@ describe('a kick', () => {
   });
 
   test('kickAndWait() returns only after the vCPU has left the guest, in every schedule', () => {
-    const { m, vcpu, guest } = stage();
+    const { m, vcpu, guest } = setUp();
     let found = 0;
-    const runs = playAll(
+    const runs = runAllSchedules(
       m,
       {
         vcpu: guest(vcpu, 1, 1),
@@ -173,9 +173,9 @@ describe('a kick', () => {
   });
 
   test('kick() can return while the vCPU is still in the guest', () => {
-    const { m, vcpu, guest } = stage();
+    const { m, vcpu, guest } = setUp();
     const modes = new Set<number>();
-    playAll(
+    runAllSchedules(
       m,
       {
         vcpu: guest(vcpu, 1, 1),
@@ -190,9 +190,9 @@ describe('a kick', () => {
   });
 
   test('kickAndWait() returns after one exit, even if the vCPU is in the guest again', () => {
-    const { m, vcpu, word } = stage();
+    const { m, vcpu, word } = setUp();
     let mode = -1;
-    const ending = play(m, {
+    const ending = runActors(m, {
       *host() {
         yield* m.waitUntil(vcpu.cell, () => vcpu.mode() === IN_GUEST);
         yield* vcpu.kickAndWait();
@@ -212,7 +212,7 @@ describe('a kick', () => {
   });
 
   test('kickAndWait() returns for several actors at once', () => {
-    const { m, vcpu, guest } = stage();
+    const { m, vcpu, guest } = setUp();
     const kicks = function* () {
       yield* vcpu.kickAndWait();
     };
@@ -222,9 +222,9 @@ describe('a kick', () => {
   });
 
   test('kickAndWait() waits also for a vCPU that another actor has kicked', () => {
-    const { m, vcpu, word } = stage();
+    const { m, vcpu, word } = setUp();
     const log: string[] = [];
-    play(m, {
+    runActors(m, {
       *thread() {
         yield* vcpu.enter();
         yield* m.relax(word);
@@ -241,8 +241,8 @@ describe('a kick', () => {
   });
 
   test('a kick of a guest that ignores interrupts deadlocks; the report names its thread', () => {
-    const { m, vcpu, word } = stage();
-    const ending = play(m, {
+    const { m, vcpu, word } = setUp();
+    const ending = runActors(m, {
       *thread() {
         yield* vcpu.enter();
         yield* m.waitUntil(word, () => m.peek(word) === 1);
@@ -263,7 +263,7 @@ describe('a kick', () => {
  * those that do, and the runs.
  */
 function shootdown(check: 'mode first' | 'requests first') {
-  const { m, vcpu, word } = stage();
+  const { m, vcpu, word } = setUp();
   m.poke(word, 1);
   m.seal();
   let late = 0;
@@ -284,7 +284,7 @@ function shootdown(check: 'mode first' | 'requests first') {
       yield* vcpu.leave();
     }
   };
-  const runs = playAll(
+  const runs = runAllSchedules(
     m,
     {
       guest,
@@ -309,10 +309,10 @@ describe('the handshake of requests', () => {
   });
 
   test('requestAllAndWait() reaches all vCPUs, in the guest or not', () => {
-    const { m, vcpus, guest, word } = stage(3);
-    const cast = Object.fromEntries(vcpus.map((v, i) => [`thread${i}`, guest(v, 2)]));
+    const { m, vcpus, guest, word } = setUp(3);
+    const actors = Object.fromEntries(vcpus.map((v, i) => [`thread${i}`, guest(v, 2)]));
     const counts = tally(m, {
-      ...cast,
+      ...actors,
       *host() {
         yield* requestAllAndWait(vcpus, FLUSH | OTHER);
         yield* m.write(word, 1);

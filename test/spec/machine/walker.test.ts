@@ -27,7 +27,7 @@ import {
   permissionsOf,
 } from '../../../spec/tdx/entry.ts';
 import { Geometry } from '../../../spec/tdx/geometry.ts';
-import { play, playAll } from './support.ts';
+import { runActors, runAllSchedules } from './support.ts';
 import {
   ACCESSED,
   brokenEntry,
@@ -40,7 +40,7 @@ import {
 
 const RW = READ_ACCESS | WRITE_ACCESS;
 
-function stage(marks = false) {
+function setUp(marks = false) {
   const m = new Machine();
   const set = tables(m, marks);
   const translate = (gfn: number, wanted = READ_ACCESS): WalkEnd =>
@@ -59,7 +59,7 @@ function stage(marks = false) {
 
 describe('a page walk', () => {
   test('a walk looks up the TLB, then reads an entry per level, each in one step', () => {
-    const { walker, page, stepsOf } = stage();
+    const { walker, page, stepsOf } = setUp();
     expect(stepsOf(0)).toEqual([
       'read tlb',
       'read page 0 word 0',
@@ -70,14 +70,14 @@ describe('a page walk', () => {
   });
 
   test('a cached translation takes one step', () => {
-    const { walker, page, stepsOf } = stage();
+    const { walker, page, stepsOf } = setUp();
     stepsOf(0);
     expect(stepsOf(0)).toEqual(['read tlb']);
     expect([walker.page, walker.hit]).toEqual([page, true]);
   });
 
   test('a walk starts from the deepest paging-structure entry that covers the GFN', () => {
-    const { m, stepsOf, translate } = stage();
+    const { m, stepsOf, translate } = setUp();
     translate(0);
     m.seal();
     expect(stepsOf(1)).toEqual(['read tlb', 'read page 2 word 1']);
@@ -88,7 +88,7 @@ describe('a page walk', () => {
   });
 
   test('a walk ends at a leaf of any level, and computes the page within it', () => {
-    const { m, pages, middle, walker, page, translate } = stage();
+    const { m, pages, middle, walker, page, translate } = setUp();
     m.poke(pages.word(middle, 1), leafEntry(page));
     expect(translate(6)).toBe(TRANSLATED);
     expect([walker.page, walker.level, walker.offset]).toEqual([page, 1, 2]);
@@ -97,7 +97,7 @@ describe('a page walk', () => {
   });
 
   test('a walk stops at the level of an absent, misconfigured or forbidden entry', () => {
-    const { m, pages, root, middle, last, page, walker, translate } = stage();
+    const { m, pages, root, middle, last, page, walker, translate } = setUp();
     m.poke(pages.word(middle, 1), brokenEntry(page));
     m.poke(pages.word(last, 1), leafEntry(page, READ_ACCESS));
     m.poke(pages.word(root, 2), tableEntry(middle, READ_ACCESS));
@@ -128,7 +128,7 @@ describe('a page walk', () => {
   });
 
   test('a walk grants what every level permits, also when it starts below the root', () => {
-    const { m, pages, root, middle, translate } = stage();
+    const { m, pages, root, middle, translate } = setUp();
     m.poke(pages.word(root, 0), tableEntry(middle, READ_ACCESS | EXECUTE_ACCESS));
     expect(translate(0, EXECUTE_ACCESS)).toBe(TRANSLATED);
     expect(translate(0, RW)).toBe(FORBIDDEN);
@@ -138,7 +138,7 @@ describe('a page walk', () => {
   });
 
   test('a walk that faults drops what is cached for the GFN', () => {
-    const { m, tlb, entries, page, root, translate } = stage();
+    const { m, tlb, entries, page, root, translate } = setUp();
     m.poke(entries.last, leafEntry(page, READ_ACCESS));
     expect(translate(0, READ_ACCESS)).toBe(TRANSLATED);
     m.poke(entries.last, leafEntry(page));
@@ -150,7 +150,7 @@ describe('a page walk', () => {
 
 describe('accessed and dirty bits', () => {
   test('A and D bits are set in one atomic step, and only once', () => {
-    const { m, entries, stepsOf } = stage(true);
+    const { m, entries, stepsOf } = setUp(true);
     expect(stepsOf(0)).toEqual([
       'read tlb',
       'read page 0 word 0',
@@ -169,9 +169,9 @@ describe('accessed and dirty bits', () => {
   });
 
   test('A and D bits are not set in an entry that has changed since the walk read it', () => {
-    const { m, entries, walker, root } = stage(true);
+    const { m, entries, walker, root } = setUp(true);
     const ends = new Set<string>();
-    playAll(
+    runAllSchedules(
       m,
       {
         *guest() {
@@ -187,10 +187,10 @@ describe('accessed and dirty bits', () => {
   });
 
   test('A plain write loses A and D bits, and an exchange returns them', () => {
-    const { m, entries, walker, root, page } = stage(true);
+    const { m, entries, walker, root, page } = setUp(true);
     const lost = (atomic: boolean): number => {
       let count = 0;
-      playAll(
+      runAllSchedules(
         m,
         {
           *guest() {
@@ -218,8 +218,8 @@ describe('accessed and dirty bits', () => {
 
 /** Unlinks and frees the last table after a walk through it, with or without a flush. */
 function freedTable(flush: 'nothing' | 'leaves' | 'all') {
-  const { m, pages, entries, last, tlb, walker, root } = stage();
-  const ending = play(m, {
+  const { m, pages, entries, last, tlb, walker, root } = setUp();
+  const ending = runActors(m, {
     *vcpu() {
       yield* walker.translate(root, 0, READ_ACCESS);
       yield* m.write(entries.middle, 0);
@@ -234,7 +234,7 @@ function freedTable(flush: 'nothing' | 'leaves' | 'all') {
 
 describe('stale translations', () => {
   test('a cached translation is used after its entry changed, until it is flushed', () => {
-    const { m, entries, tlb, page, walker, translate } = stage();
+    const { m, entries, tlb, page, walker, translate } = setUp();
     translate(0);
     m.poke(entries.last, 0);
     expect([translate(0), walker.page]).toEqual([TRANSLATED, page]);
@@ -243,13 +243,13 @@ describe('stale translations', () => {
   });
 
   test('a cached translation reaches a freed page unless the vCPU has flushed before', () => {
-    const { m, pages, entries, tlb, page, walker, root } = stage();
+    const { m, pages, entries, tlb, page, walker, root } = setUp();
     const vcpu = new Vcpu(m, 'vcpu');
     atomically(walker.translate(root, 0, READ_ACCESS));
     m.seal();
     const rules = (kick: boolean) => {
       const broken = new Set<string>();
-      playAll(
+      runAllSchedules(
         m,
         {
           *guest() {
@@ -286,8 +286,8 @@ describe('stale translations', () => {
   });
 
   test('a walk through a table that was freed and reused is reported as a use after free', () => {
-    const { m, pages, entries, last, walker, root, page } = stage();
-    play(m, {
+    const { m, pages, entries, last, walker, root, page } = setUp();
+    runActors(m, {
       *vcpu() {
         yield* walker.translate(root, 0, READ_ACCESS);
         yield* m.write(entries.middle, 0);
