@@ -1,13 +1,14 @@
 /**
- * `sept conflicts FILE...`: sets up recorded pairs of calls again, one suspended inside the other,
- * and shows where the specification answers differently.
+ * `sept conflicts FILE...`: runs recorded pairs of calls on the specification, one suspended while
+ * the other runs, and shows the fields that differ.
  */
 import { Command } from 'commander';
 import {
-  judgeFile,
+  ConflictsJudge,
   type CellDifference,
   type Judgement,
 } from '../../properties/module/recordings/conflicts/conflicts.ts';
+import { readCells } from '../../properties/module/recordings/conflicts/format.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import { jsonOption, limitOption, type Knobs } from '../options.ts';
 import { print, printJson, Progress, table } from '../output.ts';
@@ -16,7 +17,7 @@ const SHOWN = 10;
 
 type Options = Pick<Knobs, 'json' | 'limit'>;
 
-/** The command; it answers with the exit code. */
+/** The command. It calls `exit` with the exit status. */
 export const conflictsCommand = (exit: (code: number) => void): Command =>
   new Command('conflicts')
     .description(
@@ -31,8 +32,9 @@ export const conflictsCommand = (exit: (code: number) => void): Command =>
     .addHelpText(
       'after',
       `
-A cell counts as differing once, however many of its fields differ; one that cannot be set up differs, too.
-The recordings are of module 1.5.01, and are run on that version.
+A cell counts as differing once, however many of its fields differ. A cell that cannot be set up
+differs.
+The recordings are of module 1.5.01; version 1.5 of the specification runs them.
 Exit code: 0 no difference, 1 differences, 2 unusable input.`,
     )
     .action(async (files: string[], options: Options) => {
@@ -43,16 +45,15 @@ Exit code: 0 no difference, 1 differences, 2 unusable input.`,
     });
 
 async function judgeAll(files: readonly string[], limit: number): Promise<Judgement> {
+  const judge = new ConflictsJudge();
   const progress = new Progress();
   let sum: Judgement = { cells: 0, differing: 0, differences: [] };
   try {
     for (const file of files) {
       progress.show(`${file}: after ${countsOf(sum)}`);
       // oxlint-disable-next-line no-await-in-loop -- one file at a time is held in memory
-      const { cells, differing, differences } = await judgeFile(
-        file,
-        limit - sum.differences.length,
-      );
+      const read = await readCells(file);
+      const { cells, differing, differences } = judge.judge(read, limit - sum.differences.length);
       sum = {
         cells: sum.cells + cells,
         differing: sum.differing + differing,

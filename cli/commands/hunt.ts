@@ -36,9 +36,9 @@ export const huntCommand = (exit: (code: number) => void): Command =>
     .addHelpText(
       'after',
       `
-Without --time and --runs, the hunt runs ${DEFAULT_RUNS} scenarios. A scenario depends on the seed and its number
-alone. The hunt prints the shortest scenario that it found for each cause, and the finding of docs/findings.md that
-the cause belongs to: ${KNOWN_FINDINGS.join(', ')}, or new.
+Without --time and --runs, the hunt runs ${DEFAULT_RUNS} scenarios. A scenario depends on the seed and
+its number alone. The hunt prints the shortest scenario that it found for each cause, and the finding
+of docs/findings.md that the cause belongs to: ${KNOWN_FINDINGS.join(', ')}, or new.
 Exit code: 0 no cause found, 1 one or more found, 2 unusable command line.`,
     )
     .action(({ module, time, runs, seed = DEFAULT_SEED, json }: Options) => {

@@ -14,11 +14,11 @@ const SHOWN = 10;
 
 type Options = Pick<Knobs, 'json' | 'limit' | 'module'>;
 
-/** The command; it answers with the exit code. */
+/** The command. It calls `exit` with the exit status. */
 export const judgeCommand = (exit: (code: number) => void): Command =>
   new Command('judge')
     .description(
-      'judge recorded concurrent histories of the TDX module: does an order of the calls explain each',
+      'judge recorded concurrent histories of the TDX module: an order of calls must explain each',
     )
     .argument('<file...>', 'concurrent recordings, JSON Lines, plain or gzipped')
     .addOption(jsonOption())
@@ -27,9 +27,10 @@ export const judgeCommand = (exit: (code: number) => void): Command =>
     .addHelpText(
       'after',
       `
-A history is explained when there is an order of its calls, respecting real time, in which every result and the final
-state are the specification's, and every refusal for a lock has a call at the same time that could have held it. One
-that shows a known finding of the module counts as unexplained and names it.
+A history is explained if there is an order of its calls that respects real time and in which the
+specification gives every result and the final state, and if for every refusal for a lock another
+call can have held that lock. A history that shows a known finding of the module is unexplained; the
+reason names the finding.
 Exit code: 0 all explained, 1 one or more not explained or not decided, 2 unusable input.`,
     )
     .action(async (files: string[], { json, limit, module }: Options) => {
@@ -44,7 +45,7 @@ Exit code: 0 all explained, 1 one or more not explained or not decided, 2 unusab
 
 interface Judged {
   readonly results: readonly JudgedHistory[];
-  /** Milliseconds for each, from the parsed line to the verdict. */
+  /** Milliseconds for each history, from the parsed line to the verdict. */
   readonly times: readonly number[];
 }
 
@@ -87,7 +88,7 @@ function countsOf(
 const HALF = 0.5;
 const NINE_OF_TEN = 0.9;
 
-/** How long a history took: half of them, nine of ten, and all took no more. */
+/** The median, the 90th percentile and the maximum of the times. */
 function pace(
   times: readonly number[],
 ): Readonly<Record<'medianMs' | 'ninetiethMs' | 'longestMs', number>> {
@@ -99,13 +100,15 @@ function pace(
 
 function textOf(results: readonly JudgedHistory[]): string {
   const { histories, explained, unexplained, unknown } = countsOf(results);
-  return `${histories} histories, ${explained} explained, ${unexplained} unexplained, ${unknown} unknown`;
+  const verdicts = `${explained} explained, ${unexplained} unexplained, ${unknown} unknown`;
+  return `${histories} histories, ${verdicts}`;
 }
 
 function printResults({ results, times }: Judged, limit: number): void {
   const { medianMs, ninetiethMs, longestMs } = pace(times);
   print(
-    `${textOf(results)}; median ${medianMs} ms a history (nine of ten: ${ninetiethMs}, longest: ${longestMs})`,
+    `${textOf(results)}; ` +
+      `ms a history: median ${medianMs}, 90th percentile ${ninetiethMs}, maximum ${longestMs}`,
   );
   const others = results.filter(({ verdict }) => verdict !== 'explained');
   for (const { id, verdict, why, prefix } of others.slice(0, limit)) {

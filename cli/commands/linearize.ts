@@ -1,6 +1,6 @@
 /**
- * `sept linearize FILE...`: is there an order of the operations of a history that a register, or a
- * key-value store, explains? Reads the text formats of porcupine's example histories.
+ * `sept linearize FILE...`: judges histories of a register or a key-value store, in the text
+ * formats of porcupine's example histories.
  */
 import { Command, Option } from 'commander';
 import { check } from '../../properties/linearizability/check.ts';
@@ -31,12 +31,12 @@ interface Linearized {
   readonly file: string;
   readonly operations: number;
   readonly verdict: 'explained' | 'unexplained' | 'unknown';
-  /** What cannot be explained and why, or which limit was met; null when explained. */
+  /** The operation that no order explains and why, or the limit reached; null when explained. */
   readonly why: string | null;
   readonly ms: number;
 }
 
-/** How each model reads a file and judges it. */
+/** Reads a file and judges it, by model. */
 const MODELS: Readonly<
   Record<Options['model'], (file: string, limits: Limits) => Promise<Linearized>>
 > = {
@@ -44,13 +44,13 @@ const MODELS: Readonly<
   kv: judge(KEY_VALUE, readKeyValueHistory, describeKeyValueOp),
 };
 
-/** The command; it answers with the exit code. */
+/** The command. It calls `exit` with the exit status. */
 export const linearizeCommand = (exit: (code: number) => void): Command =>
   new Command('linearize')
     .description('judge histories of a register or a key-value store, in the formats of porcupine')
     .argument('<file...>', 'histories, plain or gzipped')
     .addOption(
-      new Option('--model <name>', 'what the history is of')
+      new Option('--model <name>', 'the object that the history is of')
         .choices(Object.keys(MODELS))
         .makeOptionMandatory(),
     )
@@ -59,8 +59,9 @@ export const linearizeCommand = (exit: (code: number) => void): Command =>
     .addHelpText(
       'after',
       `
-register: logs of Jepsen (read, write, cas); kv: one record a line (get, put, append). --time is for each file.
-Exit code: 0 all explained, 1 one or more not explained, or not decided within --time, 2 unusable input.`,
+register: logs of Jepsen (read, write, cas); kv: one record a line (get, put, append).
+--time limits each file.
+Exit code: 0 all explained, 1 one or more not explained or not decided in time, 2 unusable input.`,
     )
     .action(async (files: string[], { model, json, time }: Options) => {
       const results: Linearized[] = [];

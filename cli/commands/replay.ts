@@ -1,6 +1,6 @@
 /**
- * `sept replay FILE...`: replays recordings of the TDX module on the specification and shows where
- * they differ.
+ * `sept replay FILE...`: replays recordings of the TDX module on the specification and shows the
+ * fields that differ.
  */
 import { Command } from 'commander';
 import { replayFile, type Difference } from '../../properties/module/recordings/replay/replay.ts';
@@ -16,7 +16,7 @@ interface Options extends Pick<Knobs, 'json' | 'limit' | 'module'> {
   readonly pairs?: boolean;
 }
 
-/** The command; it answers with the exit code. */
+/** The command. It calls `exit` with the exit status. */
 export const replayCommand = (exit: (code: number) => void): Command =>
   new Command('replay')
     .description(
@@ -26,11 +26,12 @@ export const replayCommand = (exit: (code: number) => void): Command =>
     .addOption(jsonOption())
     .addOption(limitOption('differences', SHOWN))
     .addOption(moduleOption())
-    .option('--pairs', 'list the operations and statuses that were recorded, with counts')
+    .option('--pairs', 'list the recorded operations and statuses, with counts')
     .addHelpText(
       'after',
       `
-A step counts as differing once, however many of its fields differ; a final dump that differs counts as one more.
+A step counts as differing once, however many of its fields differ. A final dump that differs counts
+as one more step.
 Exit code: 0 no difference, 1 differences, 2 unusable input.`,
     )
     .action(async (files: string[], options: Options) => {

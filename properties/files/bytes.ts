@@ -1,4 +1,4 @@
-/** The bytes of a file or of standard input, plain or gzipped, as a stream. */
+/** Reads the bytes of a file or of standard input, plain or gzipped, as a stream. */
 import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
@@ -10,8 +10,9 @@ export const STANDARD_INPUT = '-';
 const CHUNK = 1 << 20;
 
 /**
- * The bytes of `file`, unpacked if its first two say gzip. Throws an InputError when it cannot be
- * read.
+ * Yields the bytes of `file`, unpacked if its first two bytes are those of gzip.
+ *
+ * @throws InputError if the file cannot be read
  */
 export async function* readBytes(file: string): AsyncGenerator<Buffer> {
   try {
@@ -22,7 +23,7 @@ export async function* readBytes(file: string): AsyncGenerator<Buffer> {
   }
 }
 
-/** Also reads pipes, which cannot be read twice. */
+/** Opens a file, which may be a pipe: it is read once. */
 async function open(file: string): Promise<Readable> {
   const from = file === STANDARD_INPUT ? { fd: 0 } : {};
   const source = createReadStream(file, { highWaterMark: CHUNK, ...from });

@@ -1,19 +1,19 @@
 /**
- * JSON Lines, plain or gzipped, as a stream: a recording of any size costs the memory of its
- * longest line.
+ * Reads text and JSON Lines, plain or gzipped, as a stream: a file of any size takes the memory of
+ * its longest line.
  */
 import { StringDecoder } from 'node:string_decoder';
 import { readBytes } from './bytes.ts';
 import { InputError } from './input.ts';
 
-/** A line of a file that is not blank, parsed. */
+/** A parsed line of a file. */
 export interface ParsedLine {
   /** `file:line`, for reports. */
   readonly where: string;
   readonly value: unknown;
 }
 
-/** Every line of `file` that is not blank. Throws an InputError that names the line. */
+/** Yields every line of `file` that is not blank. @throws InputError that names the invalid line */
 export async function* readLines(file: string): AsyncGenerator<ParsedLine> {
   let number = 0;
   for await (const text of textLines(file)) {
@@ -27,12 +27,12 @@ function parse(text: string, where: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    const advice = 'give JSON Lines, one scenario a line, from a file that is whole';
+    const advice = 'give JSON Lines, and check that the file is complete';
     throw new InputError(where, 'not a line of JSON', advice);
   }
 }
 
-/** The lines of a text file, plain or gzipped. Throws an InputError when it cannot be read. */
+/** Yields the lines of a text file. @throws InputError if it cannot be read */
 export async function* textLines(file: string): AsyncGenerator<string> {
   const decoder = new StringDecoder('utf8');
   let rest = '';

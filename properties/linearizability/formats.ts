@@ -27,7 +27,7 @@ type Form<Op> = readonly [RegExp, (...groups: string[]) => Event<Op>];
 
 const JEPSEN = String.raw`^INFO\s+jepsen\.util\s+-\s+(\d+)\s+`;
 const jepsen = (rest: string): RegExp => new RegExp(`${JEPSEN}${rest}\\s*$`);
-const content = (text: string): number | null => (text === 'nil' ? null : Number(text));
+const contentOf = (text: string): number | null => (text === 'nil' ? null : Number(text));
 
 const REGISTER_FORMS: readonly Form<RegisterOp>[] = [
   [
@@ -55,7 +55,7 @@ const REGISTER_FORMS: readonly Form<RegisterOp>[] = [
     (process = '', value = '') => ({
       process,
       begins: false,
-      op: { kind: 'read', value: content(value) },
+      op: { kind: 'read', value: contentOf(value) },
     }),
   ],
   [
@@ -160,7 +160,7 @@ async function read<Op extends Timed>(
   }
   for (const { event, invoked } of open.values()) ops.push(timed(event.op, invoked, Infinity));
   if (ops.length === 0)
-    throw new InputError(file, 'holds no operation', 'say with --model what it is about');
+    throw new InputError(file, 'holds no operation', 'check that --model fits the file');
   return ops;
 }
 
@@ -172,7 +172,7 @@ const answers = <Op>({ op: end }: Event<Op>, { op: begun }: Event<Op>): boolean 
 
 /** An operation made of its fields and its times. */
 const timed = <Op extends Timed>(op: Untimed<Op>, invoked: number, returned: number): Op =>
-  ({ ...op, invoked, returned }) as unknown as Op; // Untimed took these two away
+  ({ ...op, invoked, returned }) as unknown as Op; // these two are what Untimed omits
 
 function eventOf<Op>(text: string, forms: readonly Form<Op>[]): Event<Op> | null {
   for (const [form, meaning] of forms) {

@@ -4,7 +4,7 @@
  */
 import type { Specification, Timed } from './specification.ts';
 
-/** An operation of a client; a key that was never put holds the empty text. */
+/** An operation of a client. A key without a put holds the empty text. */
 export interface KeyValueOp extends Timed {
   readonly kind: 'get' | 'put' | 'append';
   readonly key: string;
@@ -12,7 +12,7 @@ export interface KeyValueOp extends Timed {
   readonly value?: string;
 }
 
-/** The state is the text under the partition's key. */
+/** The state is the text of the partition's key. */
 export const KEY_VALUE: Specification<string, KeyValueOp> = {
   initial: '',
   partition: ({ key }) => key,
@@ -23,7 +23,7 @@ export const KEY_VALUE: Specification<string, KeyValueOp> = {
     else if (value === undefined || value === state) allow(state);
   },
   refusal: (state, { key, value }) =>
-    `"${key}" holds "${state}": a get may answer only that, not "${value ?? ''}"`,
+    `"${key}" holds "${state}", so a get cannot answer "${value ?? ''}"`,
 };
 
 /** For instance `get "4": "ab"`. */

@@ -1,32 +1,32 @@
 /**
- * The configurations that a search has been in: which operations are done, and in which state. An
- * open-addressing table over one array of numbers, so that remembering one costs no object.
+ * The configurations that a search has visited: the set of operations that are done, and the state.
+ * An open-addressing table over one array of numbers, so that a configuration takes no object.
  */
 
 const FIRST_SLOTS = 1 << 10;
-/** Slots for each entry, at least. */
-const ROOM = 2;
+/** Minimal number of slots for each entry. */
+const SLOTS_PER_ENTRY = 2;
 
 export class Memo {
-  /** Words of the set of done operations. */
+  /** Number of words of the set of done operations. */
   private readonly words: number;
   private readonly width: number;
   private slots = new Int32Array(FIRST_SLOTS);
   private entries: Int32Array<ArrayBuffer>;
-  private hashes = new Int32Array(FIRST_SLOTS / ROOM);
+  private hashes = new Int32Array(FIRST_SLOTS / SLOTS_PER_ENTRY);
   private count = 0;
 
   constructor(words: number) {
     this.words = words;
     this.width = words + 1;
-    this.entries = new Int32Array((FIRST_SLOTS / ROOM) * this.width);
+    this.entries = new Int32Array((FIRST_SLOTS / SLOTS_PER_ENTRY) * this.width);
   }
 
   get size(): number {
     return this.count;
   }
 
-  /** Remembers a configuration; false when it was known. `hash` is of both its parts. */
+  /** Adds a configuration. Returns false if it was known. `hash` is that of both parts. */
   add(done: Int32Array, state: number, hash: number): boolean {
     const mask = this.slots.length - 1;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
@@ -52,7 +52,7 @@ export class Memo {
     this.entries.set(done, at + 1);
     this.hashes[this.count] = hash;
     this.slots[slot] = ++this.count;
-    if (this.count * ROOM >= this.slots.length) this.grow();
+    if (this.count * SLOTS_PER_ENTRY >= this.slots.length) this.grow();
   }
 
   private grow(): void {

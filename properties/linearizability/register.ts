@@ -10,13 +10,14 @@ export type Content = number | null;
 /** An operation of a process. Its answer is absent if it never returned. */
 export type RegisterOp = Timed &
   (
-    | { readonly kind: 'read'; /** What was read. */ readonly value?: Content }
+    | { readonly kind: 'read'; readonly value?: Content }
     | { readonly kind: 'write'; readonly value: number }
     | {
         readonly kind: 'cas';
         readonly from: number;
         readonly to: number;
-        /** Whether it was done. */ readonly ok?: boolean;
+        /** The register held `from`. */
+        readonly ok?: boolean;
       }
   );
 
@@ -32,10 +33,9 @@ export const REGISTER: Specification<Content, RegisterOp> = {
   },
   refusal(state, op) {
     const holds = `the register holds ${state ?? 'nothing'}`;
-    if (op.kind === 'read')
-      return `${holds}: a read may answer only that, not ${op.value ?? 'nothing'}`;
-    const must = op.kind === 'cas' && op.from === state ? 'not be refused' : 'not be done';
-    return `${holds}: ${describe(op)} may ${must}`;
+    if (op.kind !== 'cas') return `${holds}, so a read cannot answer ${op.value ?? 'nothing'}`;
+    const answer = op.from === state ? 'be refused' : 'be done';
+    return `${holds}, so cas ${op.from} to ${op.to} cannot ${answer}`;
   },
 };
 

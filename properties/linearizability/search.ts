@@ -12,10 +12,10 @@ import type { Limits, Outcome, Specification, Timed, Unexplained } from './speci
 import { REFUSED, States } from './states.ts';
 import { Timeline } from './timeline.ts';
 
-/** Number of states before the unexplained return that give a reason. */
-const REASONS = 64;
-/** Steps between two looks at the clock. */
-const PATIENCE = 0x3ff;
+/** Maximal number of states before the unexplained return that give a reason. */
+const MAX_REASONS = 64;
+/** The clock is read at steps whose number has none of these bits. */
+const CLOCK_MASK = 0x3ff;
 
 export class Search<State, Op extends Timed> {
   private readonly spec: Specification<State, Op>;
@@ -70,14 +70,14 @@ export class Search<State, Op extends Timed> {
           why: `not decided with ${this.limits.memory} configurations in memory`,
         };
       }
-      if ((steps & PATIENCE) === 0 && this.limits.expired?.() === true) {
+      if ((steps & CLOCK_MASK) === 0 && this.limits.expired?.() === true) {
         return { verdict: 'unknown', why: 'not decided in the time given' };
       }
       if (entry < this.ops.length) {
         // a call: done next, unless it is refused or leads to a known configuration
         const after = this.states.after(state, entry, branch);
         if (after === REFUSED) {
-          entry = this.time.next[entry] as number; // a call has one
+          entry = this.time.next[entry] as number; // a call has a next entry
           branch = 0;
           continue;
         }
@@ -108,7 +108,7 @@ export class Search<State, Op extends Timed> {
         this.mark(entry);
         hash ^= scatter(entry);
         this.time.putBack(entry);
-      } while (this.silent[entry] === 1); // there was no other choice to make
+      } while (this.silent[entry] === 1); // a silent operation has no alternative
     }
   }
 
@@ -147,13 +147,13 @@ export class Search<State, Op extends Timed> {
     return false;
   }
 
-  /** The first return that is still in the list is as far as this configuration goes. */
+  /** Notes that this configuration cannot pass the first return that is still in the list. */
   private noteStuck(entry: number, state: number): void {
     if (entry === this.time.head && this.time.required > 0) return;
-    if (this.furthest >= 0 && this.time.place(entry) < this.time.place(this.furthest)) return;
+    if (this.furthest >= 0 && this.time.position(entry) < this.time.position(this.furthest)) return;
     if (entry !== this.furthest) this.stuck.clear();
     this.furthest = entry;
-    if (this.stuck.size < REASONS) this.stuck.add(state);
+    if (this.stuck.size < MAX_REASONS) this.stuck.add(state);
   }
 
   private explained(): Outcome<Op> {

@@ -7,7 +7,7 @@
 /** An operation as observed from outside. Times have any unit; only their order counts. */
 export interface Timed {
   readonly invoked: number;
-  /** Not before `invoked`. `Infinity`: it never returned, so it may have taken effect or not. */
+  /** At least `invoked`. `Infinity`: it never returned, and may have taken effect or not. */
   readonly returned: number;
 }
 
@@ -33,7 +33,7 @@ export interface Specification<State, Op extends Timed> {
    * Absent: unknown. This makes the search faster and does not change its verdict.
    */
   silent?(op: Op): boolean;
-  /** Operations of different partitions do not interact. Absent: all of them may. */
+  /** Operations of different partitions do not interact (default: one partition). */
   partition?(op: Op): string | number;
   /** Why a history must not end in `state`, or null if it may. Absent: it may end in any state. */
   final?(state: State): string | null;
@@ -51,7 +51,7 @@ export interface Limits {
 
 export const DEFAULT_LIMITS: Limits = { steps: 50_000_000, memory: 4_000_000 };
 
-/** The part of a history that nothing explains. */
+/** The part of a history that no order explains. */
 export interface Unexplained<Op> {
   /** The operation at whose return no order is left; null if only the final state is wrong. */
   readonly op: Op | null;
@@ -71,7 +71,12 @@ export interface Unexplained<Op> {
 export type Outcome<Op> =
   | {
       readonly verdict: 'explained';
-      /** An order that explains the history. */ readonly order: readonly Op[];
+      /** An order that explains the history. */
+      readonly order: readonly Op[];
     }
   | { readonly verdict: 'unexplained'; readonly failure: Unexplained<Op> }
-  | { readonly verdict: 'unknown'; /** Which limit was met. */ readonly why: string };
+  | {
+      readonly verdict: 'unknown';
+      /** The limit that was reached. */
+      readonly why: string;
+    };

@@ -6,7 +6,7 @@ import type { Specification, Timed } from './specification.ts';
 
 /** The operation is refused. */
 export const REFUSED = -1;
-const UNASKED = -2;
+const UNKNOWN = -2;
 /** Several states follow: `SEVERAL - i` is the i-th list of {@link States.lists}. */
 const SEVERAL = -3;
 
@@ -33,13 +33,13 @@ export class States<State, Op extends Timed> {
     const known = this.numbers.get(key);
     if (known !== undefined) return known;
     this.numbers.set(key, this.states.length);
-    this.rows.push(new Int32Array(this.ops.length).fill(UNASKED));
+    this.rows.push(new Int32Array(this.ops.length).fill(UNKNOWN));
     return this.states.push(state) - 1;
   }
 
   /** The state with a number. */
   at(number: number): State {
-    return this.states[number] as State; // numbers come from numberOf()
+    return this.states[number] as State; // numberOf() has returned the number
   }
 
   /** The `branch`-th successor of `from` by operation `op`, or {@link REFUSED}. */
@@ -50,17 +50,17 @@ export class States<State, Op extends Timed> {
   }
 
   private next(from: number, op: number): number {
-    const row = this.rows[from] as Int32Array; // a row for each number
-    const known = row[op] as number; // a column for each operation
-    return known === UNASKED ? (row[op] = this.ask(from, op)) : known;
+    const row = this.rows[from] as Int32Array; // there is a row for each number
+    const known = row[op] as number; // there is a column for each operation
+    return known === UNKNOWN ? (row[op] = this.compute(from, op)) : known;
   }
 
-  private ask(from: number, op: number): number {
+  private compute(from: number, op: number): number {
     this.following = [];
     this.spec.step(this.at(from), this.ops[op] as Op, this.allow); // op is an index of ops
     const { following } = this;
     if (following.length === 0) return REFUSED;
-    if (following.length === 1) return following[0] as number; // there is one
+    if (following.length === 1) return following[0] as number; // the length is 1
     return SEVERAL - (this.lists.push(following) - 1);
   }
 }

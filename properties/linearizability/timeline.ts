@@ -11,7 +11,7 @@ export class Timeline {
   /** Number of operations that have returned and are in the list. */
   required = 0;
   private readonly previous: Int32Array;
-  private readonly places: Int32Array;
+  private readonly positions: Int32Array;
   private readonly hasReturned: Uint8Array;
   private readonly count: number;
 
@@ -22,7 +22,7 @@ export class Timeline {
     this.head = 2 * n;
     this.next = new Int32Array(2 * n + 1);
     this.previous = new Int32Array(2 * n + 1);
-    this.places = new Int32Array(2 * n + 1);
+    this.positions = new Int32Array(2 * n + 1);
     this.hasReturned = Uint8Array.from(ops, ({ returned }) => (returned === Infinity ? 0 : 1));
     const entries = ops.flatMap(({ invoked, returned }, op) =>
       returned === Infinity
@@ -32,18 +32,18 @@ export class Timeline {
     entries.sort(([a, at], [b, bt]) => at - bt || Number(a >= n) - Number(b >= n) || a - b);
     this.required = entries.length - n;
     let last = this.head;
-    for (const [place, [entry]] of entries.entries()) {
-      this.places[entry] = place;
+    for (const [position, [entry]] of entries.entries()) {
+      this.positions[entry] = position;
       this.join(last, entry);
       last = entry;
     }
     this.join(last, this.head);
-    this.places[this.head] = entries.length;
+    this.positions[this.head] = entries.length;
   }
 
-  /** Place of an entry in time; the head is last. */
-  place(entry: number): number {
-    return this.places[entry] as number; // every entry has one
+  /** Position of an entry in time; the head is last. */
+  position(entry: number): number {
+    return this.positions[entry] as number; // every entry has a position
   }
 
   /** Removes the call of an operation, and its return if there is one. */

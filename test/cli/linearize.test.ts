@@ -39,8 +39,8 @@ const FILES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Forty writes and forty compare-and-sets at once, then a read of what nobody wrote: every order
- * has to be tried.
+ * Forty writes and forty compare-and-sets at the same time, then a read of a value that no
+ * operation wrote: the search has to try every order.
  */
 const MANY = Array.from({ length: 40 }, (_, i) => i);
 const HARD = jepsen(
@@ -65,7 +65,7 @@ const shown = (text: string): string =>
   text.replaceAll(`${folder}/`, '').replaceAll(/[\d.]+ ms/g, 'N ms');
 
 describe('sept linearize', () => {
-  test('ends with 0 when an order explains each history', async () => {
+  test('sept linearize exits with 0 if an order explains each history', async () => {
     const { code, stdout } = await sept('linearize', '--model', 'register', path('good.log'));
     expect({ code, stdout: shown(stdout) }).toEqual({
       code: 0,
@@ -74,17 +74,17 @@ describe('sept linearize', () => {
     expect((await sept('linearize', '--model', 'kv', path('good.kv'))).code).toBe(0);
   });
 
-  test('says what cannot be explained and ends with 1', async () => {
+  test('sept linearize names the operation that no order explains, and exits with 1', async () => {
     const { code, stdout } = await sept('linearize', '--model', 'register', path('bad.log'));
     expect(code).toBe(1);
     expect(shown(stdout)).toMatchInlineSnapshot(`
       "bad.log: unexplained, 2 operations, N ms
-        line 3, read: nothing: the register holds 1: a read may answer only that, not nothing (2 operations show it)
+        line 3, read: nothing: the register holds 1, so a read cannot answer nothing (2 operations show it)
       "
     `);
   });
 
-  test('is undecided when the time is over, and ends with 1', async () => {
+  test('sept linearize answers unknown after the time given, and exits with 1', async () => {
     const { code, stdout } = await sept(
       'linearize',
       '--model',
@@ -99,7 +99,7 @@ describe('sept linearize', () => {
     );
   });
 
-  test('prints exactly one object with --json', async () => {
+  test('sept linearize --json prints exactly one object', async () => {
     const { stdout } = await sept(
       'linearize',
       '--json',
@@ -125,7 +125,7 @@ describe('sept linearize', () => {
     [
       'register',
       'empty.log',
-      'sept: empty.log: holds no operation; say with --model what it is about\n',
+      'sept: empty.log: holds no operation; check that --model fits the file\n',
     ],
     [
       'register',
@@ -139,7 +139,7 @@ describe('sept linearize', () => {
     ],
     ['register', 'none.log', 'sept: none.log: no such file; check the path\n'],
   ])(
-    'says in a line that it cannot use %s of %s, and ends with 2',
+    'sept linearize --model %s prints one line about the unusable file %s, and exits with 2',
     async (model, name, message) => {
       const { code, stderr } = await sept('linearize', '--model', model, path(name));
 

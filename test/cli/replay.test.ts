@@ -1,4 +1,4 @@
-/** `sept replay` as its users see it: what is printed where, and with which exit code it ends. */
+/** `sept replay` as its users see it: its output and its exit status. */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -29,7 +29,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('sept replay', () => {
-  test('says how much was replayed and ends with 0 when nothing differs', async () => {
+  test('sept replay counts scenarios and steps, and exits with 0 if nothing differs', async () => {
     expect(await sept('replay', good)).toEqual({
       code: 0,
       stdout: '3 scenarios, 21 steps, 0 differing\n',
@@ -37,7 +37,7 @@ describe('sept replay', () => {
     });
   });
 
-  test('shows the first differences field by field and ends with 1', async () => {
+  test('sept replay shows the first differences field by field, and exits with 1', async () => {
     const { code, stdout, stderr } = await sept('replay', bad, good);
     expect({ code, stderr }).toEqual({ code: 1, stderr: '' });
     expect(stdout).toMatchInlineSnapshot(`
@@ -50,7 +50,7 @@ describe('sept replay', () => {
     `);
   });
 
-  test('shows as many differences as --limit says', async () => {
+  test('sept replay --limit limits the differences that are shown', async () => {
     const { stdout } = await sept('replay', '--limit', '1', bad);
     expect(stdout.trimEnd().split('\n').slice(-1)).toEqual([
       'The first 1 differing fields; --limit shows more.',
@@ -58,7 +58,7 @@ describe('sept replay', () => {
     expect(stdout).not.toContain('0xc000030000000008');
   });
 
-  test('lists operations and statuses with --pairs', async () => {
+  test('sept replay --pairs lists operations and statuses', async () => {
     const { stdout } = await sept('replay', '--pairs', good);
     expect(stdout).toMatchInlineSnapshot(`
       "3 scenarios, 21 steps, 0 differing
@@ -73,7 +73,7 @@ describe('sept replay', () => {
     `);
   });
 
-  test('prints exactly one object with --json', async () => {
+  test('sept replay --json prints exactly one object', async () => {
     const { code, stdout } = await sept('replay', '--json', bad);
     const object: unknown = JSON.parse(stdout);
     expect(code).toBe(1);
@@ -124,11 +124,11 @@ describe('sept replay', () => {
       ['replay', '--module', '2.0', 'x'],
       "error: option '--module <version>' argument '2.0' is invalid. Allowed choices are 1.5, 1.0.\n",
     ],
-  ])('says in a line that it cannot use %s, and ends with 2', async (_what, args, stderr) => {
+  ])('sept prints one line about %s, and exits with 2', async (_what, args, stderr) => {
     expect(await sept(...args)).toEqual({ code: 2, stdout: '', stderr });
   });
 
-  test('says nothing more when its reader has gone', async () => {
+  test('sept replay prints no error if the reader of its output is gone', async () => {
     const main = pathOf('cli/bin.mjs');
     const child = spawn(process.execPath, [main, 'replay', '--pairs', good]);
     let stderr = '';

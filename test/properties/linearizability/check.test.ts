@@ -1,6 +1,6 @@
 /**
- * The checker of linearizability: against an exhaustive one on small histories, and on what it says
- * when it says no.
+ * The checker of linearizability, compared with an exhaustive one on small histories; and its
+ * explanations.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -51,8 +51,8 @@ const op: fc.Arbitrary<RegisterOp> = fc.oneof(
 );
 
 /**
- * A register that may forget a write, so that an operation can lead to several states, and must not
- * end empty.
+ * A register that may forget a write, so an operation has several next states; it must not end
+ * empty.
  */
 const FORGETFUL: Specification<number | null, RegisterOp> = {
   ...REGISTER,
@@ -66,7 +66,7 @@ const FORGETFUL: Specification<number | null, RegisterOp> = {
 test.each([
   ['a register', REGISTER],
   ['several next states and a final state', FORGETFUL],
-])('decides small histories of %s as trying every order does', (_what, spec) => {
+])('the checker agrees with an exhaustive one on small histories: %s', (_what, spec) => {
   const seen = { explained: 0, unexplained: 0, unknown: 0 };
   fc.assert(
     fc.property(fc.array(op, { maxLength: 7 }), (ops) => {
@@ -88,7 +88,7 @@ test.each([
   expect(seen.unknown).toBe(0);
 });
 
-test('the order that it answers is one that the specification allows', () => {
+test('the specification allows the order that the checker returns', () => {
   const outcome = check(REGISTER, registerHistory(1));
   const order = outcome.verdict === 'explained' ? outcome.order : [];
   let state = REGISTER.initial;
@@ -104,7 +104,7 @@ test('the order that it answers is one that the specification allows', () => {
 });
 
 describe('long histories', () => {
-  test('of a register and of a store are explained, and not with one answer changed', () => {
+  test('the checker explains long histories, and none with one answer changed', () => {
     for (let seed = 0; seed < 20; seed++) {
       const good = registerHistory(seed);
       const at = good.findIndex((o) => o.kind === 'read');
@@ -125,7 +125,7 @@ describe('long histories', () => {
     ).toBe('unexplained');
   });
 
-  test('that cannot be decided within the limits are unknown', () => {
+  test('the checker answers unknown beyond its limits', () => {
     const store = keyValueHistory(5, 10, 337);
     expect(check(KEY_VALUE, store, { steps: 20, memory: 1e6 })).toEqual({
       verdict: 'unknown',
@@ -138,7 +138,7 @@ describe('long histories', () => {
   });
 });
 
-test('a refusal says which operation, why, and by when it shows', () => {
+test('an unexplained history comes with the operation, the reasons and the shortest prefix', () => {
   const ops: RegisterOp[] = [
     { kind: 'write', value: 1, invoked: 0, returned: 1 },
     { kind: 'read', value: 2, invoked: 2, returned: 5 },
@@ -150,8 +150,8 @@ test('a refusal says which operation, why, and by when it shows', () => {
     failure: {
       op: ops[1],
       refusals: [
-        'the register holds 3: a read may answer only that, not 2',
-        'the register holds 1: a read may answer only that, not 2',
+        'the register holds 3, so a read cannot answer 2',
+        'the register holds 1, so a read cannot answer 2',
       ],
       prefix: ops.slice(0, 3),
     },

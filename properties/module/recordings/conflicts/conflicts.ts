@@ -10,7 +10,7 @@ import type { PairSetup } from '../setups/pair-setup.ts';
 import { setUpPair } from '../setups/pairs.ts';
 import { BUILT_TDS, EMPTY_SLOTS, SetupError, Testbed } from '../setups/testbed.ts';
 import { compareCell, type FieldDifference } from './compare.ts';
-import { readCells, type RecordedCell } from './format.ts';
+import type { RecordedCell } from './format.ts';
 import { PairMeasurement } from './measurement.ts';
 import { RecordedNames } from './recorded-names.ts';
 
@@ -30,14 +30,11 @@ export interface Judgement {
   readonly differences: readonly CellDifference[];
 }
 
-/** Judges every cell of a file, plain or gzipped. @throws InputError if it is no pair recording */
-export const judgeFile = async (file: string, limit: number): Promise<Judgement> =>
-  new ConflictsJudge().judge(await readCells(file), limit);
-
 export class ConflictsJudge {
   private readonly built = withNames(new Testbed(BUILT_TDS));
   private readonly empty = withNames(new Testbed(EMPTY_SLOTS));
 
+  /** Judges the cells of a recording. Keeps the first `limit` differences. */
   judge(cells: readonly RecordedCell[], limit: number): Judgement {
     const found = new Map<RecordedCell, readonly FieldDifference[]>();
     for (const group of groupsOf(cells)) this.judgeGroup(group, found);

@@ -1,24 +1,12 @@
-/**
- * The judge of pair recordings: it finds nothing in what the real module did, and everything that
- * was altered.
- */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { InputError } from '../../../../properties/files/input.ts';
-import {
-  ConflictsJudge,
-  judgeFile,
-} from '../../../../properties/module/recordings/conflicts/conflicts.ts';
+/** The judge of pair recordings: it reports nothing for the real module, and every alteration. */
+import { describe, expect, test } from 'vitest';
+import { ConflictsJudge } from '../../../../properties/module/recordings/conflicts/conflicts.ts';
 import {
   parseCell,
   readCells,
   type RecordedCell,
 } from '../../../../properties/module/recordings/conflicts/format.ts';
 import { BUILT_TDS, Testbed } from '../../../../properties/module/recordings/setups/testbed.ts';
-import { sept } from '../../../cli/run.ts';
 import { conflict, lifecycle, order, step, summary, type Fields } from './cells.ts';
 import { runExperiment, type Experiment } from './experiments.ts';
 import { withPair } from './pairs.ts';
@@ -35,7 +23,7 @@ describe('recordings of the real module', () => {
     'stepwise.jsonl.gz',
     'commit-order.jsonl.gz',
   ]) {
-    testWith(name, `every cell of ${name} comes out the same`, async (path) => {
+    testWith(name, `the specification agrees with every cell of ${name}`, async (path) => {
       const cells = await readCells(path);
       console.log(`${name}: ${cells.length} cells`);
       expect(cells.length).toBeGreaterThan(0);
@@ -47,9 +35,9 @@ describe('recordings of the real module', () => {
 
   testWith(
     'conflicts.json',
-    'its experiments on host priority and lock words come out the same',
+    'the specification agrees with the experiments on host priority and lock words',
     () => {
-      const { experiments } = recordedJson('conflicts.json') as { experiments: Experiment[] }; // testWith has found it
+      const { experiments } = recordedJson('conflicts.json') as { experiments: Experiment[] }; // testWith has found the file
       for (const experiment of experiments) {
         const mark = testbed.mark();
         const known = withoutTimeout(experiment);
@@ -64,9 +52,9 @@ describe('recordings of the real module', () => {
 
   testWith(
     'races.json',
-    'PAGE.AUG suspended between entry and PAMT: who trusts the entry stops the platform',
+    'a call that trusts the entry of a suspended PAGE.AUG stops the platform',
     () => {
-      const races = recordedJson('races.json') as Races; // testWith has found it
+      const races = recordedJson('races.json') as Races; // testWith has found the file
       for (const race of races.augSuspensionPoint)
         expect(ourRace(testbed, race), `${race.y}, ${race.name}`).toEqual(race);
       expect(races.augSuspensionPoint.length).toBeGreaterThan(0);
@@ -75,9 +63,9 @@ describe('recordings of the real module', () => {
 
   testWith(
     'races.json',
-    'ACCEPT that walked before PAGE.AUG answers with a size that is right',
+    'an ACCEPT that walked before PAGE.AUG reports the right size as a mismatch',
     () => {
-      const { unmodified } = recordedJson('races.json') as Races; // testWith has found it
+      const { unmodified } = recordedJson('races.json') as Races; // testWith has found the file
       const accepts = unmodified.filter((race) => race.acceptStatus !== undefined);
       for (const race of accepts) expect(ourAcceptRace(testbed, race)).toEqual(race);
       expect(accepts.length).toBeGreaterThan(0);
@@ -86,12 +74,12 @@ describe('recordings of the real module', () => {
 
   testWith(
     'races.json',
-    'free-running PAGE.AUG and PAGE.REMOVE can halt exactly where they did',
+    'PAGE.AUG and PAGE.REMOVE can halt exactly where they did on the module',
     () => {
-      const { unmodified } = recordedJson('races.json') as Races; // testWith has found it
+      const { unmodified } = recordedJson('races.json') as Races; // testWith has found the file
       const running = unmodified.filter((race) => race.moduleHalt !== undefined);
       for (const { name, moduleHalt, haltIn } of running) {
-        // Two threads at full speed met the window only while the TD was INITIALIZED; with a pause it is there in both.
+        // two threads at full speed hit the window only in INITIALIZED; with a pause, in both
         const halts = haltsAtAnyPoint(
           testbed,
           name.endsWith('INITIALIZED') ? 'INITIALIZED' : 'RUNNABLE',
@@ -104,10 +92,7 @@ describe('recordings of the real module', () => {
   );
 });
 
-/**
- * HP_LOCK_TIMEOUT is counted in ticks, and the specification has no clock: the exit that it ends
- * with is left out.
- */
+/** Drops the exit for HP_LOCK_TIMEOUT, which is counted in ticks: the specification has no clock. */
 const withoutTimeout = ({ name, sequence }: Experiment): Experiment => ({
   name,
   sequence: sequence.filter(({ status }) => status !== '(TD_EXIT 0)'),
@@ -126,7 +111,9 @@ describe('an altered cell', () => {
     ['step', step],
     ['summary', summary],
     ['order', order],
-  ])('%s: unaltered, differs nowhere', (_kind, make) => expect(found(make())).toEqual([]));
+  ])('the judge reports nothing for an unaltered cell: %s', (_kind, make) =>
+    expect(found(make())).toEqual([]),
+  );
 
   const ALTERATIONS: [string, Fields, string[]][] = [
     [
@@ -140,7 +127,7 @@ describe('an altered cell', () => {
       ['yFailedLock: TD0.TD_EPOCH / TD0.SEPT_TREE', 'yFailedLockKind: SHARED / EXCLUSIVE'],
     ],
     [
-      'what Y answers alone',
+      'the status of Y alone',
       { ...conflict(), yAlone: 'TDX_SUCCESS' },
       ['yAlone: TDX_SUCCESS / TDX_EPT_ENTRY_STATE_INCORRECT|RCX'],
     ],
@@ -156,7 +143,7 @@ describe('an altered cell', () => {
       ['entryAfter: 0x81000001003810f0 / 0x81000001003800f0'],
     ],
     [
-      'how X ends',
+      'the status of X',
       { ...lifecycle(), xStatusAfterResume: 'TDX_HKID_NOT_FREE', xChanged: true },
       ['xStatusAfterResume: TDX_HKID_NOT_FREE / TDX_SUCCESS', 'xChanged: true / false'],
     ],
@@ -177,7 +164,7 @@ describe('an altered cell', () => {
       ],
     ],
     [
-      'an event that X does not have',
+      'an event beyond the last one of X',
       { ...step(), xEventIndex: 99 },
       [
         'xEvent.event: afterWrite / absent',
@@ -220,17 +207,17 @@ describe('an altered cell', () => {
       ],
     ],
     [
-      'a relation that nobody knows',
+      'an unknown relation',
       { ...conflict(), relation: 'farAway' },
       ['set-up: built / there is no set-up for the relation farAway'],
     ],
     [
-      'a function that nobody knows',
+      'an unknown function',
       { ...conflict(), y: 'TDH.MEM.PAGE.FLY' },
       ['set-up: built / there is no set-up for TDH.MEM.PAGE.FLY'],
     ],
     [
-      'an entry that nobody knows',
+      'an unknown entry',
       { ...conflict(), xEntry: 'EXPORTED_DIRTY@L0' },
       ['set-up: built / there is no set-up for an entry EXPORTED_DIRTY@L0'],
     ],
@@ -240,16 +227,19 @@ describe('an altered cell', () => {
       ['set-up: built / there is no set-up for the stage BORN'],
     ],
     [
-      'a state that cannot be',
+      'an impossible state',
       { ...conflict(), x: ACCEPT, opState: 'INITIALIZED', xEntry: 'PENDING@L0' },
       ['set-up: built / TDH.VP.ENTER answers TDX_OP_STATE_INCORRECT during the set-up'],
     ],
   ];
-  test.each(ALTERATIONS)('in %s: exactly that is found', (_what, fields, expected) => {
-    expect(found(fields)).toEqual(expected);
-  });
+  test.each(ALTERATIONS)(
+    'the judge reports exactly the altered field: %s',
+    (_what, fields, expected) => {
+      expect(found(fields)).toEqual(expected);
+    },
+  );
 
-  test('counts once, however many of its fields differ, and is told apart from its neighbours', () => {
+  test('a cell counts once, however many of its fields differ', () => {
     const cells = [
       conflict(),
       { ...conflict(), yStatus: 'TDX_SUCCESS', yFailedLock: null },
@@ -264,7 +254,7 @@ describe('an altered cell', () => {
   });
 });
 
-describe('set-ups that the recordings at hand do not have', () => {
+describe('a set-up that no recording has', () => {
   test.each([
     ['BLOCKED@L0', 'TDX_TLB_TRACKING_NOT_DONE|RCX'],
     ['BLOCKED(tracked)@L0', 'TDX_SUCCESS'],
@@ -274,7 +264,7 @@ describe('set-ups that the recordings at hand do not have', () => {
     });
   });
 
-  test('leave nothing behind on the testbed', () => {
+  test('a set-up leaves nothing on the testbed', () => {
     const mark = testbed.mark();
     const entry = 'NL_BLOCKED(tracked,512xPENDING)@L1';
     withPair(
@@ -287,114 +277,5 @@ describe('set-ups that the recordings at hand do not have', () => {
       },
     );
     expect(testbed.mark()).toBe(mark);
-  });
-});
-
-const lines = (...cells: Fields[]): string =>
-  cells.map((fields) => `${JSON.stringify(fields)}\n`).join('');
-
-describe('sept conflicts', () => {
-  let folder = '';
-  beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), 'sept-'));
-  });
-  afterAll(() => rmSync(folder, { recursive: true }));
-  const written = (name: string, content: string | Uint8Array): string => {
-    writeFileSync(join(folder, name), content);
-    return join(folder, name);
-  };
-
-  test('says how many cells were judged and ends with 0 when none differs', async () => {
-    const json = written(
-      'good.json',
-      JSON.stringify({ results: [conflict(), conflict()] }, null, 1),
-    );
-    const gzipped = written('good.jsonl.gz', gzipSync(lines(step(), summary())));
-    expect(await sept('conflicts', json, gzipped)).toEqual({
-      code: 0,
-      stdout: '4 cells, 0 differing\n',
-      stderr: '',
-    });
-  });
-
-  test('shows the first differences field by field and ends with 1', async () => {
-    const file = written('bad.jsonl', lines(order(), { ...order(), xEntry: 'NOWHERE@L0' }));
-    const { code, stdout, stderr } = await sept('conflicts', file);
-    expect({ code, stderr }).toEqual({ code: 1, stderr: '' });
-    expect(stdout.replaceAll(folder, '').replaceAll(/ {2,}/g, '  ')).toMatchInlineSnapshot(`
-      "2 cells, 1 differing
-
-      where  pair  field  recorded  specified
-      /bad.jsonl:2  TDH.MR.EXTEND, INITIALIZED, NOWHERE@L0  set-up  built  there is no set-up for an entry NOWHERE@L0
-      "
-    `);
-  });
-
-  test('prints exactly one object with --json', async () => {
-    const file = written(
-      'bad.json',
-      JSON.stringify({ results: [{ ...lifecycle(), xChanged: true }] }),
-    );
-    const { code, stdout } = await sept('conflicts', '--json', '--limit', '1', file);
-    expect(code).toBe(1);
-    expect(JSON.parse(stdout)).toMatchObject({
-      cells: 1,
-      differing: 1,
-      differences: [{ field: 'xChanged', recorded: 'true', ours: 'false' }],
-    });
-  });
-
-  const reason = async (content: string): Promise<string> => {
-    try {
-      await judgeFile(written('file', content), 1);
-    } catch (error) {
-      if (error instanceof InputError) return error.message.replace(folder, '');
-      throw error;
-    }
-    return 'nothing wrong';
-  };
-  const KINDS =
-    'conflicts takes recordings of pairs of calls: conflicts, lifecycle-conflicts, stepwise or commit-order';
-  const UNUSABLE: [string, string, string][] = [
-    ['an empty file', '', `/file: holds no cell; ${KINDS}`],
-    [
-      'no JSON',
-      'hello\n',
-      '/file:1: not a line of JSON; give a whole recording, and check that the file is whole',
-    ],
-    [
-      'a file cut off in a line',
-      `${lines(step())}{"x":`,
-      '/file:2: not a line of JSON; give a whole recording, and check that the file is whole',
-    ],
-    [
-      'another kind of recording',
-      JSON.stringify({ id: 'seq-0', steps: [] }),
-      `/file: no cell of a pair recording; ${KINDS}`,
-    ],
-    [
-      'a cell without a status',
-      lines(step(), { ...step(), yStatus: undefined }),
-      '/file:2: yStatus: Invalid key: Expected "yStatus" but received undefined; compare it with the recording format',
-    ],
-    [
-      'a result that is no object',
-      '{"results":[17]}',
-      `/file: result 1: no cell of a pair recording; ${KINDS}`,
-    ],
-  ];
-  test.each(UNUSABLE)(
-    '%s: one line says where, what, and what to do',
-    async (_what, content, expected) => {
-      expect(await reason(content)).toBe(expected);
-    },
-  );
-
-  test('a missing file ends with 2 and one line', async () => {
-    expect(await sept('conflicts', 'nosuch.json')).toEqual({
-      code: 2,
-      stdout: '',
-      stderr: 'sept: nosuch.json: no such file; check the path\n',
-    });
   });
 });

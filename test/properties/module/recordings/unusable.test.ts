@@ -48,12 +48,12 @@ describe('replay of an unusable file', () => {
     [
       'a text',
       'hello\n',
-      '/file:1: not a line of JSON; give JSON Lines, one scenario a line, from a file that is whole',
+      '/file:1: not a line of JSON; give JSON Lines, and check that the file is complete',
     ],
     [
       'a file cut off in a line',
       `${line()}\n${line().slice(0, 500)}`,
-      '/file:2: not a line of JSON; give JSON Lines, one scenario a line, from a file that is whole',
+      '/file:2: not a line of JSON; give JSON Lines, and check that the file is complete',
     ],
     [
       'gzip data that is cut off',
