@@ -1,6 +1,6 @@
 /**
- * The package as others get it: packed, installed in an empty project outside the repository, and
- * used there in both ways, as a command and as tests of the project's own vitest.
+ * The package as npm would publish it: packed, installed in an empty project outside the
+ * repository, and used there as a command and in tests of the project's own vitest.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -35,7 +35,7 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => project.remove());
 
-test('it has no TypeScript but declarations, and nothing runs when it is installed', () => {
+test('the package has no TypeScript but declarations, and runs nothing when installed', () => {
   const folder = join(project.folder, 'node_modules', 'sept-conformance');
   const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
   const { scripts } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
@@ -47,8 +47,8 @@ test('it has no TypeScript but declarations, and nothing runs when it is install
   expect(Object.keys(scripts).filter((name) => /install|^prepare$/.test(name))).toEqual([]);
 });
 
-describe('as a command', () => {
-  test('a new policy is checked, and passes by a new property', async () => {
+describe('the command of the package', () => {
+  test('sept check passes a new policy with a new rule', async () => {
     expect(
       await sept('check', 'mine.ts', '--runs', '200', '--property', 'S01,under-write.ts'),
     ).toEqual({
@@ -59,7 +59,7 @@ describe('as a command', () => {
     });
   });
 
-  test('a faulty one is caught, and its counterexample runs again', async () => {
+  test('sept check catches a faulty policy, and sept show runs its counterexample again', async () => {
     const { code, output } = await sept(
       'check',
       'zap-under-read.ts',
@@ -72,7 +72,7 @@ describe('as a command', () => {
 
     expect(code).toBe(1);
     expect(output).toContain(
-      'S01: Every call of the module succeeds, or fails in a way that its caller has an answer to.',
+      'S01: Every SEAMCALL succeeds or returns a status that its caller handles.',
     );
     expect(await sept('show', replay?.[1] ?? '', replay?.[2] ?? '')).toMatchObject({
       code: 1,
@@ -80,7 +80,7 @@ describe('as a command', () => {
     });
   });
 
-  test('it finds its rules and its recordings', async () => {
+  test('sept finds the rules and the recordings of the package', async () => {
     const { output } = await sept('rules');
 
     expect(output).toMatch(/^S11 /m);
@@ -92,7 +92,7 @@ describe('as a command', () => {
     });
   });
 
-  test('what cannot be used is refused with one line', async () => {
+  test('sept refuses a value that is not a policy with one line', async () => {
     project.write('typo.ts', "export default { name: 'typo', *unmpa() {} };");
 
     expect(await sept('check', 'typo.ts')).toEqual({
@@ -104,8 +104,8 @@ describe('as a command', () => {
   });
 });
 
-describe('as tests', () => {
-  test('each rule is one, and those that are broken fail with the counterexample', async () => {
+describe('the tests of the package', () => {
+  test('each rule is a test, and fails with the counterexample if it is broken', async () => {
     project.write(
       'mine.test.ts',
       `
@@ -172,7 +172,7 @@ describe('as tests', () => {
   });
 });
 
-test('its types are what a strict project needs', async () => {
+test('a strict project compiles against the types of the package', async () => {
   project.write(
     'tsconfig.json',
     JSON.stringify({

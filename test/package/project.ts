@@ -1,7 +1,7 @@
 /**
- * An empty project outside the repository, with the package as npm would publish it. What it
- * depends on is installed by npm from the versions in this repository's package-lock.json: from
- * npm's cache where `npm ci` has left it, else from the registry.
+ * An empty project outside the repository, with the package as npm would publish it. npm installs
+ * the dependencies in the versions of this repository's package-lock.json, from its cache if `npm
+ * ci` has left them there, else from the registry.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -18,7 +18,7 @@ export interface Ran {
   readonly output: string;
 }
 
-/** A package in a lock file, as far as it matters here. */
+/** The fields of a package in a lock file that are used here. */
 interface Locked {
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly peerDependencies?: Readonly<Record<string, string>>;
@@ -87,12 +87,12 @@ export class Project {
     return readFileSync(join(this.folder, name), 'utf8');
   }
 
-  /** Runs a command that was installed here. */
+  /** Runs a command that is installed in the project. */
   bin(name: string, ...args: string[]): Promise<Ran> {
     return this.run(join(this.folder, 'node_modules', '.bin', name), args);
   }
 
-  /** Runs a command here, without what this test run has in its environment. */
+  /** Runs a command in the project, without the environment of this test run. */
   run(command: string, args: readonly string[]): Promise<Ran> {
     const { PATH, HOME } = process.env;
     return new Promise((resolve) => {
@@ -111,7 +111,7 @@ export class Project {
   }
 }
 
-/** The entries of a lock file that some packages come to, with all that they need. */
+/** Entries of a lock file for some packages and all their dependencies. */
 function neededBy(names: readonly string[], lock: Lock): Lock {
   const found = new Map<string, Locked>();
   const add = (name: string, from: string): void => {
@@ -131,10 +131,7 @@ function neededBy(names: readonly string[], lock: Lock): Lock {
   return Object.fromEntries(found);
 }
 
-/**
- * Where Node finds package `name` when the one at `from` imports it: the innermost node_modules
- * that has it.
- */
+/** Path at which Node finds package `name` for the package at `from`: the innermost node_modules. */
 function pathOf(name: string, from: string, lock: Lock): string {
   const path = `${from === '' ? '' : `${from}/`}node_modules/${name}`;
   if (from === '' || path in lock) return path;

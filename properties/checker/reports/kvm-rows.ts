@@ -3,6 +3,7 @@
  * depended on.
  */
 import type { Kvm } from '../../../spec/kvm/kvm.ts';
+import { LOG_DIRTY } from '../../../spec/kvm/memslots.ts';
 import {
   describeSpte,
   isLeafSpte,
@@ -82,8 +83,8 @@ export function watchKvm(kvm: Kvm, add: AddRow): void {
   });
   kvm.slots.listeners.push({
     installed: (slot, state, flags) => {
-      const text = `slot ${slot} ${['absent', 'valid', 'INVALID'][state]}${(flags & 2) === 0 ? '' : ', logged'}`;
-      add(text, [`slot ${slot}`], []);
+      const logged = (flags & LOG_DIRTY) === 0 ? '' : ', logged';
+      add(`slot ${slot} ${['absent', 'valid', 'INVALID'][state]}${logged}`, [`slot ${slot}`], []);
     },
     marked: (_slot, gfn) => add(`marks GFN ${gfn} dirty`, [`dirty ${gfn}`], []),
     taken: (_slot, gfn) =>
