@@ -26,7 +26,7 @@ export interface PamtListener {
 }
 
 /** Pages in a full cache: a fault adds up to two tables and a leaf, a split a table and a range. */
-export const FULL_CACHE = 3;
+const FULL_CACHE = 3;
 
 /** PAMT pages of a VM: caches, and pages in use. */
 export class DynamicPamt {

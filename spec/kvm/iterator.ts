@@ -9,7 +9,7 @@ import { kindOfSpte, pageOfSpte, TABLE, type Spte } from './spte.ts';
 import type { Tables } from './tables.ts';
 
 /** The lowest level of entries. */
-export const LEVEL_4K = 0;
+const LEVEL_4K = 0;
 
 /** Extent of a walk. */
 export interface WalkRange {

@@ -72,15 +72,13 @@ const ROOT = 9;
 /** The table's {@link Stage}. */
 const STAGE = 10;
 
-/** Allocated, and not accounted yet. */
-export const FRESH = 0;
 /** Accounted, with its entries set up: it may be linked. */
 export const READY = 1;
 /** An entry points to it. */
 export const LINKED = 2;
 /** No entry points to it any more; it is about to be freed. */
 export const UNLINKED = 3;
-/** Stages of a table: FRESH to UNLINKED. */
+/** Stages of a table: READY, LINKED, UNLINKED; 0 is allocated, and not accounted yet. */
 export type Stage = 0 | 1 | 2 | 3;
 
 /** Page tables of a VM, entry by entry. */

@@ -6,9 +6,9 @@
 import type { Cell, Machine } from '../machine/machine.ts';
 
 /** No exit, or one that has been handled. */
-export const NO_EXIT = 0;
-export const EPT_VIOLATION = 1;
-export const INTERRUPT = 2;
+const NO_EXIT = 0;
+const EPT_VIOLATION = 1;
+const INTERRUPT = 2;
 
 /** Flags of the exit qualification: the access was a write. */
 export const EXIT_WRITE = 1;

@@ -16,7 +16,7 @@ import { READ, RMW, WAIT, WRITE, type Steps, access } from './step.ts';
 export const OUTSIDE_GUEST = 0;
 export const IN_GUEST = 1;
 export const EXITING_GUEST = 2;
-export const GUEST_MODES = ['outside guest', 'in guest', 'exiting guest'] as const;
+const GUEST_MODES = ['outside guest', 'in guest', 'exiting guest'] as const;
 /** OUTSIDE_GUEST, IN_GUEST or EXITING_GUEST. */
 export type GuestMode = 0 | 1 | 2;
 
