@@ -14,7 +14,8 @@ export interface Knobs {
   readonly runs?: number;
   /** Milliseconds. */
   readonly time?: number;
-  readonly property?: readonly string[];
+  /** Names of rules, by id or file. */
+  readonly rules?: readonly string[];
   readonly emitTrace?: string;
 }
 
@@ -95,12 +96,29 @@ export const runsOption = (): Option =>
 export const timeOption = (): Option =>
   new Option('--time <duration>', 'how long to go on, e.g. 30s, 5m, 2h').argParser(parseDuration);
 
-/** `--property`: which rules, by id or file. */
-export const propertyOption = (): Option =>
-  new Option(
-    '--property <names>',
-    'only these rules, by id; a file adds its own; separated by commas',
-  ).argParser(list);
+/** `--property` and `--rule` mean the same: both add to one value, `rules`. */
+class RulesOption extends Option {
+  override attributeName(): string {
+    return 'rules';
+  }
+}
+
+const RULES_OR_FILES = 'only these rules, by id; a file adds its own; separated by commas';
+
+/** `--property`: the rules to judge by. */
+export const propertyOption = (what = RULES_OR_FILES): Option =>
+  new RulesOption('--property <names>', what).argParser(added);
+
+/** `--rule`: the same as `--property`. */
+export const ruleOption = (): Option =>
+  new RulesOption('--rule <names>', 'the same as --property').argParser(added);
+
+/** A list after those that earlier flags gave. */
+function added(text: string, earlier: readonly string[] = []): readonly string[] {
+  const names = list(text);
+  if (names.length === 0) throw new InvalidArgumentError('Name a rule, such as S01 or K20.');
+  return [...earlier, ...names];
+}
 
 /** `--emit-trace`: write a run down as a kernel would have told it. */
 export const emitTraceOption = (what: string): Option =>

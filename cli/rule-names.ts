@@ -1,10 +1,12 @@
-/** Rules that a command line names: shipped ones by id, anybody's by file. */
+/** Rules that a command line names: shipped ones by id, others by file. */
 import { existsSync } from 'node:fs';
+import { nearly } from '../impl/did-you-mean.ts';
 import type { Vm } from '../impl/vm/vm.ts';
 import { catalogue } from '../properties/checker/reports/catalogue.ts';
 import { rulesIn, unique } from '../properties/rules/discovery.ts';
 import { SYSTEM_RULES } from '../properties/rules/index.ts';
 import type { Rule } from '../spec/machine/monitor.ts';
+import { compareIds } from '../spec/machine/rule.ts';
 import { UsageError } from './errors.ts';
 import { defaultExportOf } from './load-module.ts';
 
@@ -18,12 +20,14 @@ export interface ChosenRules {
 export async function rulesNamed(names: readonly string[] | undefined): Promise<ChosenRules> {
   if (names === undefined) return {};
   const shipped = catalogue();
-  const ids = names.filter((name) => shipped.some((rule) => rule.id === name));
-  const files = names.filter((name) => !ids.includes(name));
+  const known = shipped.map(({ id }) => id);
+  const ids = names.flatMap((name) => idIn(known, name) ?? []);
+  const files = names.filter((name) => idIn(known, name) === undefined);
   const absent = files.find((name) => !existsSync(name));
   if (absent !== undefined) {
     throw new UsageError(
-      `there is no rule and no file "${absent}"; \`sept rules\` lists the rules`,
+      `there is no rule and no file "${absent}"${didYouMean(known, absent)}; ` +
+        '`sept rules` lists the rules',
     );
   }
   const found = await Promise.all(
@@ -39,15 +43,37 @@ export async function rulesNamed(names: readonly string[] | undefined): Promise<
   return { extra, ...(isChoice ? { only: [...ids, ...chosen.map((rule) => rule.id)] } : {}) };
 }
 
-/**
- * What names a policy in a replay command: with the files of rules that judged it, if there were
- * any.
- */
+/** The id among `known` that `name` means, in any case and with or without zeros: k2, K02. */
+export const idIn = (known: readonly string[], name: string): string | undefined =>
+  /^[a-z]+\d+$/i.test(name)
+    ? known.find((id) => compareIds(id, name.toUpperCase()) === 0)
+    : undefined;
+
+/** The largest number of ids that are suggested. */
+const SUGGESTIONS = 3;
+
+/** ` (did you mean K20 or K21?)`, with ids that differ from `name` by a typing error, or ''. */
+export function didYouMean(known: readonly string[], name: string): string {
+  const upper = name.toUpperCase();
+  const near = known
+    .filter((id) => nearly(id, upper))
+    .toSorted((a, b) => distance(a, upper) - distance(b, upper))
+    .slice(0, SUGGESTIONS);
+  return near.length === 0 ? '' : ` (did you mean ${near.join(' or ')}?)`;
+}
+
+/** Ids of the same family come first, the nearest number before the others. */
+function distance(id: string, name: string): number {
+  const difference = Math.abs(Number(id.slice(1)) - Number(name.slice(1)));
+  return (id[0] === name[0] ? 0 : 1000) + (Number.isNaN(difference) ? 0 : difference);
+}
+
+/** A policy's name in a replay command, with the files of rules that judged it. */
 export const withRules = (
   handle: string,
   { extra = [] }: ChosenRules,
   names: readonly string[] = [],
 ): string => (extra.length === 0 ? handle : `${handle} --property ${names.join(',')}`);
 
-/** A file in properties/ has been found by itself already: naming it chooses its rules. */
+/** A file in properties/ was found without being named: naming it chooses its rules. */
 const isShipped = (rule: Rule<Vm>): boolean => SYSTEM_RULES.includes(rule);

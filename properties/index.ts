@@ -29,6 +29,7 @@ export type { CatalogueEntry } from './checker/reports/catalogue.ts';
 
 /** Rules about KVM and the module together. @public @since 0.1.0 */
 export { SYSTEM_RULES } from './rules/index.ts';
+export { TD_KINDS } from './rules/rule.ts';
 export type { TdMonitor, VmRule } from './rules/rule.ts';
 
 /** State that monitors of such rules keep or read. @public @since 0.1.0 */

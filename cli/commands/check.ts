@@ -1,6 +1,6 @@
 /**
- * `sept check POLICY`: random concurrent scenarios on a policy, every rule watching; a verdict, and
- * for each broken rule its shortest counterexample.
+ * `sept check POLICY`: runs random concurrent scenarios on a policy and prints the verdict, with
+ * the shrunk counterexample of each broken rule.
  */
 import { Command } from 'commander';
 import { check, type Verdict } from '../../properties/checker/check.ts';
@@ -12,6 +12,7 @@ import {
   jsonOption,
   moduleOption,
   propertyOption,
+  ruleOption,
   runsOption,
   seedOption,
   timeOption,
@@ -22,11 +23,11 @@ import { policyNamed } from '../policy-names.ts';
 import { rulesNamed, withRules } from '../rule-names.ts';
 import { assertWritable, writeTrace } from '../writing-traces.ts';
 
-type Options = Pick<Knobs, 'json' | 'module' | 'seed' | 'runs' | 'time' | 'property' | 'emitTrace'>;
+type Options = Pick<Knobs, 'json' | 'module' | 'seed' | 'runs' | 'time' | 'rules' | 'emitTrace'>;
 
 const DEFAULT_SEED = 1;
 const DEFAULT_RUNS = 20_000;
-/** With a time budget, runs are not the limit. */
+/** With a time budget, the time is the limit. */
 const UNLIMITED_RUNS = 2 ** 31 - 1;
 
 /** The command; it answers with the exit code. */
@@ -40,43 +41,38 @@ export const checkCommand = (exit: (code: number) => void): Command =>
     .addOption(runsOption())
     .addOption(timeOption())
     .addOption(propertyOption())
+    .addOption(ruleOption())
     .addOption(emitTraceOption('the first counterexample, or the longest run where there is none,'))
     .addHelpText(
       'after',
       `
-The verdict is "passes" when no rule was broken and every required rule was put to the test within the budget.
+The verdict is "passes" when no rule was broken and every required rule was exercised within the budget.
 Exit code: 0 passes, 1 fails or inconclusive, 2 unusable input.`,
     )
-    .action(
-      async (name: string, { json, module, seed, runs, time, property, emitTrace }: Options) => {
-        assertWritable(emitTrace);
-        const [chosen, rules] = [await policyNamed(name), await rulesNamed(property)];
-        const options = {
-          ...chosen,
-          ...rules,
-          handle: withRules(chosen.handle, rules, property),
-          module,
-        };
-        const verdict = (chosen.guard === undefined ? check : checkForeign)({
-          ...options,
-          corpus: CORPUS,
-          seed: seed ?? DEFAULT_SEED,
-          runs: runs ?? (time === undefined ? DEFAULT_RUNS : UNLIMITED_RUNS),
-          ...(time === undefined ? {} : { timeLimit: time }),
-        });
-        if (json === true) printJson(jsonOf(verdict));
-        else printVerdict(verdict);
-        const [first] = verdict.counterexamples;
-        if (emitTrace !== undefined)
-          writeTrace(
-            emitTrace,
-            options,
-            first?.scenario ?? verdict.longest,
-            first?.violation ?? null,
-          );
-        exit(verdict.verdict === 'passes' ? EXIT_CLEAN : EXIT_FINDINGS);
-      },
-    );
+    .action(async (name: string, { json, module, seed, runs, time, rules, emitTrace }: Options) => {
+      assertWritable(emitTrace);
+      const [policy, judges] = [await policyNamed(name), await rulesNamed(rules)];
+      const handle = withRules(policy.handle, judges, rules);
+      const options = { ...policy, ...judges, handle, module };
+      const verdict = (policy.guard === undefined ? check : checkForeign)({
+        ...options,
+        corpus: CORPUS,
+        seed: seed ?? DEFAULT_SEED,
+        runs: runs ?? (time === undefined ? DEFAULT_RUNS : UNLIMITED_RUNS),
+        ...(time === undefined ? {} : { timeLimit: time }),
+      });
+      if (json === true) printJson(jsonOf(verdict));
+      else printVerdict(verdict);
+      const [first] = verdict.counterexamples;
+      if (emitTrace !== undefined)
+        writeTrace(
+          emitTrace,
+          options,
+          first?.scenario ?? verdict.longest,
+          first?.violation ?? null,
+        );
+      exit(verdict.verdict === 'passes' ? EXIT_CLEAN : EXIT_FINDINGS);
+    });
 
 const jsonOf = ({
   policy,
@@ -116,7 +112,7 @@ function printVerdict({
   print(
     `${policy}, module ${module}: ${painted(verdict)} (${scenarios} scenarios, ${steps} steps, seed ${seed})`,
   );
-  if (unexercised.length > 0) print(`never put to the test: ${unexercised.join(', ')}`);
+  if (unexercised.length > 0) print(`not exercised: ${unexercised.join(', ')}`);
   if (notApplicable.length > 0) print(`not applicable: ${notApplicable.join(', ')}`);
   for (const { report, foundAfter } of counterexamples) {
     print('');

@@ -1,4 +1,4 @@
-/** `sept show POLICY 'HISTORY'`: runs one scenario and shows what happened in it. */
+/** `sept show POLICY 'SCENARIO'`: runs one scenario and shows what happened in it. */
 import { Command } from 'commander';
 import { explain } from '../../properties/checker/check.ts';
 import { Engine, type EngineOptions } from '../../properties/checker/engine.ts';
@@ -12,6 +12,7 @@ import {
   jsonOption,
   moduleOption,
   propertyOption,
+  ruleOption,
   type Knobs,
 } from '../options.ts';
 import { emphasised, print, printJson } from '../output.ts';
@@ -19,7 +20,7 @@ import { policyNamed } from '../policy-names.ts';
 import { rulesNamed, withRules } from '../rule-names.ts';
 import { assertWritable, writeTrace } from '../writing-traces.ts';
 
-type Options = Pick<Knobs, 'json' | 'module' | 'property' | 'emitTrace'>;
+type Options = Pick<Knobs, 'json' | 'module' | 'rules' | 'emitTrace'>;
 
 /** The command; it answers with the exit code. */
 export const showCommand = (exit: (code: number) => void): Command =>
@@ -30,17 +31,14 @@ export const showCommand = (exit: (code: number) => void): Command =>
     .addOption(jsonOption())
     .addOption(moduleOption())
     .addOption(propertyOption())
+    .addOption(ruleOption())
     .addOption(emitTraceOption('the run'))
     .addHelpText('after', '\nExit code: 0 no rule broken, 1 a rule broken, 2 unusable input.')
-    .action(async (name: string, text: string, { json, module, property, emitTrace }: Options) => {
+    .action(async (name: string, text: string, { json, module, rules, emitTrace }: Options) => {
       assertWritable(emitTrace);
-      const [chosen, rules] = [await policyNamed(name), await rulesNamed(property)];
-      const options = {
-        ...chosen,
-        ...rules,
-        handle: withRules(chosen.handle, rules, property),
-        module,
-      };
+      const [policy, judges] = [await policyNamed(name), await rulesNamed(rules)];
+      const handle = withRules(policy.handle, judges, rules);
+      const options = { ...policy, ...judges, handle, module };
       const scenario = parseScenario(text);
       const violation = new Engine({ ...options, kind: scenario.vm }).run(scenario);
       const report = violation === null ? null : explain(options, scenario, violation);
@@ -56,6 +54,6 @@ export const showCommand = (exit: (code: number) => void): Command =>
       exit(violation === null ? EXIT_CLEAN : EXIT_FINDINGS);
     });
 
-/** What happened in a run that broke nothing. */
+/** The timeline of a run that broke no rule. */
 const unbroken = (options: EngineOptions, scenario: Scenario): string =>
   `${options.policy.name}, module ${options.module}: no rule is broken by this scenario\n\n${story(timelineOf(options, scenario))}`;

@@ -10,16 +10,16 @@ import { TraceSummary, type FiledViolation } from '../../properties/traces/summa
 import type { TraceOptions } from '../../properties/traces/verdict.ts';
 import { LAYOUTS, type KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS, UsageError } from '../errors.ts';
-import { jsonOption, limitOption, type Knobs } from '../options.ts';
+import { jsonOption, limitOption, propertyOption, ruleOption, type Knobs } from '../options.ts';
 import { emphasised, print, printJson, Progress, table } from '../output.ts';
+import { idIn } from '../rule-names.ts';
 
 const SHOWN = 10;
 /** With --json, so many unless told otherwise. */
 const LISTED = 1000;
 const MS = 1000;
 
-interface Options extends Pick<Knobs, 'json' | 'limit'> {
-  readonly rule?: readonly string[];
+interface Options extends Pick<Knobs, 'json' | 'limit' | 'rules'> {
   readonly vm?: string;
   readonly kernel?: KernelVersion;
 }
@@ -32,7 +32,8 @@ export const traceCommand = (exit: (code: number) => void): Command => {
     .argument('<file...>', 'text of traces, plain or gzipped; - is standard input')
     .addOption(jsonOption())
     .addOption(limitOption('violations', SHOWN))
-    .addOption(new Option('--rule <ids>', 'only these rules, e.g. K1,K20').argParser(ruleIds))
+    .addOption(propertyOption('only these rules, e.g. K1,K20'))
+    .addOption(ruleOption())
     .addOption(
       new Option(
         '--vm <address>',
@@ -59,24 +60,23 @@ Exit code: 0 no rule is broken, 1 some are, 2 unusable input.`,
     });
 };
 
-function ruleIds(text: string): string[] {
-  const ids = text
-    .split(',')
-    .map((id) => id.trim())
-    .filter((id) => id !== '');
+/** Ids of rules as traces are judged by them. @throws UsageError */
+function idsOf(names: readonly string[]): readonly string[] {
   const known = [...TRACE_RULE_IDS, ...TDX_TRACE_RULE_IDS];
-  const wrong = ids.find((id) => !known.includes(id));
-  if (wrong === undefined && ids.length > 0) return ids;
-  throw new UsageError(`no rule ${wrong ?? ''} for traces; there are ${known.join(', ')}`);
+  return names.map((name) => {
+    const id = idIn(known, name);
+    if (id !== undefined) return id;
+    throw new UsageError(`no rule ${name} for traces; there are ${known.join(', ')}`);
+  });
 }
 
 async function judgeAll(
   files: readonly string[],
-  { rule, vm, kernel, limit }: Options,
+  { rules, vm, kernel, limit }: Options,
 ): Promise<TraceSummary> {
   const options: TraceOptions = {
     limit,
-    ...(rule && { rules: rule }),
+    ...(rules && { rules: idsOf(rules) }),
     ...(vm !== undefined && { vm }),
     ...(kernel && { kernel }),
   };

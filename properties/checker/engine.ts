@@ -18,7 +18,7 @@ import { OUTSIDE_GUEST } from '../../spec/machine/vcpu.ts';
 import { TDX_RULES } from '../../spec/tdx/rules/index.ts';
 import type { ModuleVersion } from '../../spec/tdx/versions.ts';
 import { SYSTEM_RULES } from '../rules/index.ts';
-import type { VmRule } from '../rules/rule.ts';
+import { TD_KINDS, type VmRule } from '../rules/rule.ts';
 import { GUEST_OPERATIONS, HOST_OPERATIONS } from './operations/td.ts';
 import {
   GUEST_OPERATIONS_OF_A_VM,
@@ -288,11 +288,8 @@ export function rulesFor(version: ModuleVersion, kind?: VmKind): VmRule[] {
   }));
   return [...module, ...kvm, ...SYSTEM_RULES].filter(
     (rule: VmRule) =>
-      (kind === undefined || (rule.vms ?? ABOUT_TDS).includes(kind)) &&
+      (kind === undefined || (rule.vms ?? TD_KINDS).includes(kind)) &&
       (rule.versions.includes('*') || rule.versions.includes(version)) &&
       rule.finding?.versions.includes(version) !== true,
   );
 }
-
-/** What rules are about unless they say otherwise. */
-const ABOUT_TDS: readonly VmKind[] = ['td', 'new-td'];

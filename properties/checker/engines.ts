@@ -4,7 +4,7 @@
  */
 import type { Vm, VmKind } from '../../impl/vm/vm.ts';
 import type { Rule } from '../../spec/machine/monitor.ts';
-import type { Violation } from '../../spec/machine/rule.ts';
+import { compareIds, type Violation } from '../../spec/machine/rule.ts';
 import { Engine, type EngineOptions } from './engine.ts';
 import type { Scenario } from './scenarios/scenario.ts';
 
@@ -39,7 +39,7 @@ export class Engines {
   get rules(): readonly Rule<Vm>[] {
     const all = this.options.policy.vms.flatMap((kind) => this.engine(kind).book.rules);
     return [...new Map(all.map((rule) => [rule.id, rule])).values()].toSorted((a, b) =>
-      a.id < b.id ? -1 : 1,
+      compareIds(a.id, b.id),
     );
   }
 

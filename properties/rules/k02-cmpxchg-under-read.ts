@@ -1,11 +1,11 @@
 /** K2 about the mirror, where an entry changes by way of FROZEN: a failed cmpxchg rereads it. */
-import type { TdMonitor } from './rule.ts';
+import { TD_KINDS, type TdMonitor } from './rule.ts';
 import { keyOfPlace, nameOfKey } from './state/entry-keys.ts';
 
 export default {
   id: 'K2',
   level: 'stochastic',
-  vms: ['td', 'new-td'],
+  vms: TD_KINDS,
   watch: (vm, report) => {
     /** Per actor: the entry whose cmpxchg failed, as a cell, until the actor reads it. */
     const failedAt = new Map<number, number>();

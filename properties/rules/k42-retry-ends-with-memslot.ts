@@ -1,12 +1,12 @@
 /** K42 about the faults of a TD, whose memslot and SRCU are its own. */
 import { SLOT_INVALID } from '../../spec/kvm/td-vm.ts';
 import { PerActor } from '../../spec/machine/per-actor.ts';
-import type { TdMonitor } from './rule.ts';
+import { TD_KINDS, type TdMonitor } from './rule.ts';
 
 export default {
   id: 'K42',
   level: 'stochastic',
-  vms: ['td', 'new-td'],
+  vms: TD_KINDS,
   watch: (vm, report) => {
     const foundInvalid = new PerActor(vm.m);
     const forget = (): void => {
