@@ -1,6 +1,6 @@
 /**
- * Checking a policy: random scenarios for a budget, each judged by every rule; what fails is
- * shrunk, executed again to make sure that it fails the same way, and reported.
+ * Checks a policy: runs random scenarios for a budget, each judged by every rule, and shrinks what
+ * fails. The shrunk scenario is run twice more, to confirm that it fails the same way.
  */
 import fc from 'fast-check';
 import { FAULTS } from '../../spec/machine/faults.ts';
@@ -23,15 +23,15 @@ export interface CheckOptions extends Pick<
 > {
   readonly seed: number;
   readonly runs: number;
-  /** Stop at this many milliseconds, whatever the runs; none when absent. */
+  /** Time limit in milliseconds, whatever the runs; none when absent. */
   readonly timeLimit?: number;
-  /** What scenarios are drawn from; those of the policy's kinds of VM when absent. */
+  /** Shapes of the random scenarios; those of the policy's kinds of VM when absent. */
   readonly shapes?: readonly Shape[];
-  /** Scenarios that are run before the random ones: what was ever found. */
+  /** Scenarios that run before the random ones. */
   readonly corpus?: readonly Scenario[];
-  /** Stop when so many rules are broken. */
+  /** Number of broken rules at which the check stops. */
   readonly stopAfter?: number;
-  /** How the policy is named in the replay command. */
+  /** The policy's name in the replay command. */
   readonly handle?: string;
 }
 
@@ -40,7 +40,7 @@ export interface Counterexample {
   readonly violation: Violation;
   readonly scenario: Scenario;
   readonly text: string;
-  /** Scenarios run until it was found. */
+  /** Number of scenarios run until it was found. */
   readonly foundAfter: number;
   readonly shrinkExecutions: number;
   readonly report: Report;
@@ -50,7 +50,7 @@ export interface Counterexample {
 export interface Verdict {
   readonly policy: string;
   readonly module: ModuleVersion;
-  /** `inconclusive`: no rule was broken, but a required one was never put to the test. */
+  /** `inconclusive`: no rule was broken, but a required rule was never exercised. */
   readonly verdict: 'passes' | 'fails' | 'inconclusive';
   readonly scenarios: number;
   readonly steps: number;
@@ -58,7 +58,9 @@ export interface Verdict {
   readonly counterexamples: readonly Counterexample[];
   /** The scenario that took the most steps. */
   readonly longest: Scenario;
+  /** Times that each rule was exercised. */
   readonly exercised: Readonly<Record<string, number>>;
+  /** Required rules that were never exercised, though the policy can meet their premise. */
   readonly unexercised: readonly string[];
   /** Required rules whose premise the policy never meets. */
   readonly notApplicable: readonly string[];
@@ -69,84 +71,110 @@ export class NotDeterministic extends Error {
   override readonly name = 'NotDeterministic';
 }
 
-/** Runs scenarios on a policy, and shrinks those that break a rule. */
+/** Checks a policy. @throws NotDeterministic, PolicyError, UnusableScenario */
 export function check(options: CheckOptions): Verdict {
   const engines = new Engines(options);
-  const found = new Map<string, { scenario: Scenario; foundAfter: number }>();
-  const { stopAfter = Infinity } = options;
-  let scenarios = 0;
-  let longest: Scenario = { vm: options.policy.vms[0] ?? 'td', actors: [], deviations: [] };
-  let most = 0;
-  let thrown: unknown = null;
-  const judge = (scenario: Scenario): boolean => {
-    scenarios++;
-    const before = engines.steps;
-    let violation: Violation | null;
-    try {
-      violation = engines.run(scenario);
-    } catch (error) {
-      thrown = error; // fast-check would take it for a counterexample
-      return false;
-    }
-    if (engines.steps - before > most) {
-      most = engines.steps - before;
-      longest = scenario;
-    }
-    // faults of the machine are always seen; whoever asks for certain rules asks for nothing else
-    if (violation !== null && options.only?.includes(violation.rule) === false) return true;
-    if (violation !== null && !found.has(violation.rule))
-      found.set(violation.rule, { scenario, foundAfter: scenarios });
-    return found.size < stopAfter;
-  };
-  const goOn = (options.corpus ?? [])
-    .filter(({ vm }) => options.policy.vms.includes(vm))
-    .every(judge);
-  if (goOn)
-    fc.check(
-      fc.property(new ScenarioArbitrary(...(options.shapes ?? shapesOf(options.policy))), judge),
-      {
-        seed: options.seed,
-        numRuns: options.runs,
-        endOnFailure: true,
-        ...(options.timeLimit === undefined ? {} : { interruptAfterTimeLimit: options.timeLimit }),
-      },
-    );
-  if (thrown !== null) throw thrown;
+  const search = new Search(options, engines);
+  search.run();
   const { rules } = engines;
   const exercised = Object.fromEntries(
     rules.map((rule) => [rule.id, engines.timesExercised(rule.id)]),
   );
   const idle = rules
-    .filter((r) => r.level === 'required' && exercised[r.id] === 0)
-    .map((r) => r.id);
+    .filter((rule) => rule.level === 'required' && exercised[rule.id] === 0)
+    .map((rule) => rule.id);
   const never = new Set(options.policy.never?.map(({ rule }) => rule));
   const unexercised = idle.filter((id) => !never.has(id));
-  const counterexamples = [...found].map(([rule, { scenario, foundAfter: after }]) =>
-    find(options, engines, rule, scenario, after),
+  const counterexamples = [...search.failures].map(([rule, failure]) =>
+    counterexample(options, engines, rule, failure),
   );
   return {
     policy: options.policy.name,
     module: options.module,
     verdict:
       counterexamples.length > 0 ? 'fails' : unexercised.length > 0 ? 'inconclusive' : 'passes',
-    scenarios,
+    scenarios: search.scenarios,
     steps: engines.steps,
     seed: options.seed,
     counterexamples,
-    longest,
+    longest: search.longest,
     exercised,
     unexercised,
     notApplicable: idle.filter((id) => never.has(id)),
   };
 }
 
-/** Shrinks a failing scenario, executes the result twice more, and reports it. */
-function find(
+/** The first scenario that broke a rule. */
+interface Failure {
+  readonly scenario: Scenario;
+  readonly foundAfter: number;
+}
+
+/** Runs the corpus, then random scenarios, until the budget ends or enough rules are broken. */
+class Search {
+  /** By rule, in the order in which the rules were first broken. */
+  readonly failures = new Map<string, Failure>();
+  scenarios = 0;
+  /** The scenario that took the most steps. */
+  longest: Scenario;
+  private mostSteps = 0;
+  private error: unknown = null;
+  private readonly options: CheckOptions;
+  private readonly engines: Engines;
+
+  constructor(options: CheckOptions, engines: Engines) {
+    this.options = options;
+    this.engines = engines;
+    this.longest = { vm: options.policy.vms[0] ?? 'td', actors: [], deviations: [] };
+  }
+
+  run(): void {
+    const { corpus = [], policy, shapes = shapesOf(policy), seed, runs, timeLimit } = this.options;
+    const goesOn = corpus.filter(({ vm }) => policy.vms.includes(vm)).every(this.judge);
+    if (goesOn) {
+      fc.check(fc.property(new ScenarioArbitrary(...shapes), this.judge), {
+        seed,
+        numRuns: runs,
+        endOnFailure: true,
+        ...(timeLimit === undefined ? {} : { interruptAfterTimeLimit: timeLimit }),
+      });
+    }
+    if (this.error !== null) throw this.error;
+  }
+
+  /** Runs one scenario. False ends the search. */
+  private readonly judge = (scenario: Scenario): boolean => {
+    const { only, stopAfter = Infinity } = this.options;
+    this.scenarios++;
+    const before = this.engines.steps;
+    let violation: Violation | null;
+    try {
+      violation = this.engines.run(scenario);
+    } catch (error) {
+      this.error = error; // fast-check would take it for a counterexample
+      return false;
+    }
+    this.noteLength(scenario, this.engines.steps - before);
+    // faults of the machine are always seen: they count only if they were asked for
+    if (violation !== null && only?.includes(violation.rule) === false) return true;
+    if (violation !== null && !this.failures.has(violation.rule))
+      this.failures.set(violation.rule, { scenario, foundAfter: this.scenarios });
+    return this.failures.size < stopAfter;
+  };
+
+  private noteLength(scenario: Scenario, steps: number): void {
+    if (steps <= this.mostSteps) return;
+    this.mostSteps = steps;
+    this.longest = scenario;
+  }
+}
+
+/** Shrinks a failing scenario, confirms the result and reports it. */
+function counterexample(
   options: CheckOptions,
   engines: Engines,
   rule: string,
-  scenario: Scenario,
-  foundAfter: number,
+  { scenario, foundAfter }: Failure,
 ): Counterexample {
   const shrunk = shrink(scenario, (candidate) => engines.run(candidate)?.rule === rule);
   const violation = confirm(options, shrunk.scenario, rule);
@@ -161,23 +189,25 @@ function find(
 }
 
 /**
- * Two more executions, each on a VM of its own: the same violation, or the policy keeps state
- * between runs.
+ * Runs a scenario twice more, each time on a new VM. @throws NotDeterministic unless both runs end
+ * in the same violation of `rule`
  */
 function confirm(options: EngineOptions, scenario: Scenario, rule: string): Violation {
-  const afresh = (): Violation | null =>
+  const runAgain = (): Violation | null =>
     new Engine({ ...options, kind: scenario.vm }).run(scenario);
-  const [first, second] = [afresh(), afresh()];
-  if (first === null || first.rule !== rule || JSON.stringify(first) !== JSON.stringify(second)) {
-    throw new NotDeterministic(
-      `policy ${options.policy.name} is not deterministic: ${formatScenario(scenario)} broke ${rule}, and then ` +
-        `${first?.rule ?? 'nothing'} and ${second?.rule ?? 'nothing'}`,
-    );
-  }
-  return first;
+  const [first, second] = [runAgain(), runAgain()];
+  if (first !== null && first.rule === rule && JSON.stringify(first) === JSON.stringify(second))
+    return first;
+  const [firstly, secondly] = [first, second].map((violation) =>
+    violation === null ? 'no rule' : `${violation.rule} at step ${violation.step}`,
+  );
+  throw new NotDeterministic(
+    `policy "${options.policy.name}" is not deterministic: scenario '${formatScenario(scenario)}' ` +
+      `broke ${rule}; run twice more, it broke ${firstly}, then ${secondly}`,
+  );
 }
 
-/** The report of a violation. */
+/** Reports a violation. */
 export function explain(
   options: CheckOptions | ExplainOptions,
   scenario: Scenario,
@@ -193,9 +223,9 @@ export function explain(
 /** Options of {@link explain}. */
 export type ExplainOptions = EngineOptions & { readonly handle?: string };
 
-/** The text of a rule; a fault of the machine has one, too. */
+/** The text of a rule, or of a fault of the machine. */
 function ruleOf(rules: readonly RuleText[], id: string): RuleText {
   const known = [...rules, ...FAULTS].find((rule) => rule.id === id);
-  if (known === undefined) throw new Error(`a run broke ${id}, which is no rule`);
+  if (known === undefined) throw new Error(`a run broke ${id}, which is not a rule`);
   return known;
 }

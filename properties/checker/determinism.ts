@@ -1,8 +1,7 @@
 /**
- * Is a run a function of its scenario? A policy that keeps state of its own between runs can pass
- * by luck, and what it fails by cannot be replayed. So scenarios are run twice, one after the other
- * and then in the opposite order, on one VM, and every write of the second run has to be that of
- * the first.
+ * Checks that a run is a function of its scenario. A policy that keeps state between runs can pass
+ * by chance, and its failures cannot be replayed. So scenarios run twice on one VM, the second time
+ * in the opposite order, and the second run has to repeat every write of the first.
  */
 import fc from 'fast-check';
 import { check, NotDeterministic, type CheckOptions, type Verdict } from './check.ts';
@@ -13,12 +12,12 @@ import type { Scenario } from './scenarios/scenario.ts';
 import { formatScenario } from './scenarios/text.ts';
 import { shapesOf } from './shapes.ts';
 
-/** Scenarios that are run twice, besides the corpus: a fraction of a second. */
+/** Number of random scenarios that run twice, besides the corpus: a fraction of a second. */
 const SAMPLE = 200;
 
 /**
- * {@link check} for a policy that is not ours. One that fails has had its counterexamples confirmed
- * already.
+ * {@link check} for a policy from outside the package. If it fails, its counterexamples have been
+ * confirmed already; otherwise its runs are compared.
  *
  * @throws NotDeterministic, PolicyError
  */
@@ -31,16 +30,13 @@ export function checkForeign(options: CheckOptions): Verdict {
   });
   if (verdict.counterexamples.length === 0) {
     const corpus = CORPUS.filter(({ vm }) => options.policy.vms.includes(vm));
-    assertSteady(options, [...corpus, ...random]);
+    assertDeterministic(options, [...corpus, ...random]);
   }
   return verdict;
 }
 
-/**
- * Runs each scenario twice. @throws NotDeterministic at the first step that is another one the
- * second time
- */
-export function assertSteady(
+/** Runs each scenario twice. @throws NotDeterministic at the first write that differs */
+function assertDeterministic(
   { policy, module, guard }: EngineOptions,
   scenarios: readonly Scenario[],
 ): void {
@@ -48,28 +44,28 @@ export function assertSteady(
   const engines = new Map(policy.vms.map((kind) => [kind, new Engine({ ...options, kind })]));
   const runs = scenarios.map((scenario) => {
     const engine = engines.get(scenario.vm) as Engine; // one for each kind
-    return { scenario, engine, before: writesOf(engine, scenario) };
+    return { scenario, engine, first: writesOf(engine, scenario) };
   });
-  for (const { scenario, engine, before } of runs.toReversed()) {
-    const difference = differenceOf(engine, before, writesOf(engine, scenario));
+  for (const { scenario, engine, first } of runs.toReversed()) {
+    const difference = differenceOf(engine, first, writesOf(engine, scenario));
     if (difference === null) continue;
     throw new NotDeterministic(
-      `policy ${policy.name} is not deterministic: run again, '${formatScenario(scenario)}' parts at ${difference}; ` +
-        'a policy keeps no state of its own between runs',
+      `policy "${policy.name}" is not deterministic: two runs of '${formatScenario(scenario)}' ` +
+        `differ at ${difference}; a policy must not keep state between runs`,
     );
   }
 }
 
-/** What a run writes, in order: numbers, as each write costs. */
+/** The writes of a run, in order, as numbers: a run has many. */
 interface Writes {
-  /** The step, the cell and its new value of each write, as one row. */
+  /** For each write the step, the cell and its new value. */
   readonly rows: readonly number[];
-  /** Who wrote it. */
+  /** For each write the actor. */
   readonly actors: readonly string[];
 }
 
 const ROW = 3;
-/** In the place of a cell: the run is over. */
+/** Takes the place of a cell at the end of the run. */
 const THE_END = -1;
 
 function writesOf(engine: Engine, scenario: Scenario): Writes {
@@ -78,26 +74,28 @@ function writesOf(engine: Engine, scenario: Scenario): Writes {
   const actors: string[] = [];
   const wrote = (cell: number, _: number, after: number): void => {
     rows.push(m.now, cell, after);
-    actors.push(m.actors[m.current]?.name ?? 'nobody');
+    actors.push(m.actors[m.current]?.name ?? 'no actor');
   };
   engine.run(scenario, { wrote, note: () => {} });
   wrote(THE_END, 0, 0);
   return { rows, actors };
 }
 
-/** Where two runs part, or null where they do not. */
-function differenceOf(engine: Engine, before: Writes, now: Writes): string | null {
-  const at = now.rows.findIndex((number, i) => number !== before.rows[i]);
-  if (at < 0 || at >= before.rows.length) return null; // both have an end, so neither is a part of the other
+/** The first difference between two runs, or null. */
+function differenceOf(engine: Engine, first: Writes, second: Writes): string | null {
+  const at = second.rows.findIndex((number, i) => number !== first.rows[i]);
+  // both runs have an end, so neither is a prefix of the other
+  if (at < 0 || at >= first.rows.length) return null;
   const write = Math.floor(at / ROW);
   const stepOf = ({ rows }: Writes): number => rows[write * ROW] ?? 0;
   const textOf = ({ rows }: Writes): string => {
     const [, cell = THE_END, after] = rows.slice(write * ROW);
     return cell === THE_END ? 'the end' : `${engine.vm.m.nameOf(cell)} = ${after}`;
   };
-  const first = stepOf(before) < stepOf(now) ? before : now;
+  const earlier = stepOf(first) < stepOf(second) ? first : second;
   return (
-    `step ${stepOf(first)} (${first.actors[write]}): first ${textOf(before)} at step ${stepOf(before)}, ` +
-    `then ${textOf(now)} at step ${stepOf(now)}`
+    `step ${stepOf(earlier)} (${earlier.actors[write]}): ` +
+    `first ${textOf(first)} at step ${stepOf(first)}, ` +
+    `then ${textOf(second)} at step ${stepOf(second)}`
   );
 }

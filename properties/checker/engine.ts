@@ -1,6 +1,6 @@
 /**
- * Runs scenarios: program and schedule go in, a policy runs on the machine, rules watch every step,
- * a violation or null comes out. The VM is built once; a run resets it.
+ * Runs scenarios: a policy runs the program of a scenario by its schedule, rules watch every step,
+ * and the first violation ends the run. The VM is built once; each run resets it.
  */
 import { isInside, leaveTd } from '../../impl/platform/guest.ts';
 import { createVm } from '../../impl/platform/platform.ts';
@@ -40,7 +40,7 @@ export interface EngineOptions {
   /** The kind of VM; the first that the policy runs when absent. */
   readonly kind?: VmKind;
   readonly module: ModuleVersion;
-  /** Off: nothing is watched, for measuring what the rules cost. */
+  /** False: no rule watches, to measure what the rules cost. */
   readonly rules?: boolean;
   /** Only rules whose id is here; all when absent. */
   readonly only?: readonly string[];
@@ -48,17 +48,17 @@ export interface EngineOptions {
   readonly extra?: readonly Rule<Vm>[];
   /** Wraps each run: a watchdog for policies that may never yield. */
   readonly guard?: (run: () => void) => void;
-  /** A run that takes more steps is a livelock. */
+  /** Number of steps after which a run is a livelock. */
   readonly maxSteps?: number;
-  /** Destroy the VM at the end of each run and look at what is left (default: yes). */
+  /** Destroy the VM at the end of each run and check what is left; true when absent. */
   readonly teardown?: boolean;
 }
 
-/** vCPUs of the VM, and so the vCPU actors that a scenario can have. */
+/** Number of vCPUs of the VM, and so of the vCPU actors that a scenario can have. */
 export const VCPUS = 2;
 
 const DEFAULT_MAX_STEPS = 20_000;
-/** A scenario takes some 800 steps. */
+/** An ordinary scenario takes about 800 steps. */
 const OUTCOME_STEPS = 5000;
 
 /** Runs scenarios on a policy, one at a time, on one VM. */
@@ -69,7 +69,7 @@ export class Engine {
   steps = 0;
   private readonly choices: DeviationChoices;
   private readonly maxSteps: number;
-  /** Steps of the run under way. */
+  /** Number of steps that the current run may take. */
   private limit: number;
   private readonly teardown: boolean;
   private readonly guard: (run: () => void) => void;
@@ -104,10 +104,12 @@ export class Engine {
   }
 
   /**
-   * Runs one scenario. What it answers is a function of the scenario and of nothing else. A run
-   * that breaks a K rule is run again without these: what comes of it, if anything does, says more
-   * than how it came about. Unless that is only that it goes on for ever; so a shorter run will
-   * do.
+   * Runs one scenario. The result is a function of the scenario alone. If a run breaks a K rule,
+   * the scenario is run again without K rules: the outcome that another rule sees says more than
+   * the protocol that was broken, unless the outcome is only a livelock. So a shorter run is
+   * enough.
+   *
+   * @throws UnusableScenario, PolicyError
    */
   run(scenario: Scenario, recorder: Recorder | null = null): Violation | null {
     this.book.onlyOutcomes = false;
@@ -122,7 +124,7 @@ export class Engine {
     )
       return outcome;
     this.book.onlyOutcomes = false;
-    // the recorder is to have seen the run that is answered for
+    // the recorder has to see the run whose violation is returned
     return recorder === null ? violation : this.runOnce(scenario, recorder);
   }
 
@@ -141,7 +143,7 @@ export class Engine {
     try {
       this.guard(this.performing);
     } catch (error) {
-      throw this.blame(error, scenario);
+      throw this.errorOf(error, scenario);
     }
     m.recorder = null;
     const { violation } = m;
@@ -149,8 +151,8 @@ export class Engine {
   }
 
   /**
-   * Resets the VM and gives it the actors of `scenario`, for {@link run} or for another scheduler to
-   * step.
+   * Resets the VM and spawns the actors of `scenario`, which {@link run} or another scheduler then
+   * steps.
    */
   prepare(scenario: Scenario, recorder: Recorder | null = null): void {
     const { m } = this.vm;
@@ -163,7 +165,7 @@ export class Engine {
     }
   }
 
-  /** The run proper: the program, what it leaves, and the end of the VM. */
+  /** Runs the program, then checks what it leaves, then destroys the VM. */
   private perform(): void {
     const { m } = this.vm;
     if (run(m, this.limit) === 'finished') this.rest();
@@ -171,10 +173,7 @@ export class Engine {
     if (m.violation === null && this.teardown && !this.vm.td.isDead()) this.destroy();
   }
 
-  /**
-   * Every actor of the program has ended. Of a VM that KVM has given up (KVM_BUG_ON) nothing more
-   * is asked.
-   */
+  /** Calls the rules when every actor has ended, unless KVM has given the VM up (KVM_BUG_ON). */
   private rest(): void {
     if (this.vm.td.isDead()) return;
     for (const listener of this.vm.listeners) listener.atRest?.();
@@ -182,18 +181,15 @@ export class Engine {
     this.book.atRest();
   }
 
-  /**
-   * Who made a run throw: the policy, with the place at which it did; or the scenario, which no VM
-   * can run.
-   */
-  private blame(error: unknown, scenario: Scenario): unknown {
+  /** The error to report when a run throws: the policy's, with its step, or the scenario's. */
+  private errorOf(error: unknown, scenario: Scenario): unknown {
     if (error instanceof UnusableScenario || error instanceof PolicyError) return error;
     const { m, policy } = this.vm;
     const reason = error instanceof Error ? error.message : String(error);
-    const actor = m.actors[m.current]?.name ?? 'nobody';
+    const actor = m.actors[m.current]?.name ?? 'no actor';
     return new PolicyError(
-      `policy ${policy.name} failed at step ${m.now} (${actor}): ${reason}; replay it with the scenario ` +
-        `'${formatScenario(scenario)}'`,
+      `policy "${policy.name}" failed at step ${m.now} (${actor}): ${reason}; ` +
+        `replay it with the scenario '${formatScenario(scenario)}'`,
       { cause: error },
     );
   }
@@ -215,24 +211,24 @@ export class Engine {
 
   private *program(scenario: Scenario, actor: ActorProgram, index: number): Steps<void> {
     const vcpu = actor.role === 'vcpu' ? this.vcpuOf(scenario, index) : null;
-    // small on purpose: a generator's variables are saved and restored at every step inside it
+    // few variables: a generator saves and restores them at every step
     for (let at = 0; at < actor.operations.length; at++) {
-      // a step of its own, so that what an operation does at once happens while the run is under way
+      // a step of its own: what an operation does before its first step then belongs to the run
       yield access(this.vm.slot, READ);
       yield* this.begin(vcpu, at, actor.operations[at] as Operation); // at < length
       this.end();
     }
-    if (vcpu !== null) yield* this.comeOut(vcpu);
+    if (vcpu !== null) yield* this.leaveGuest(vcpu);
   }
 
-  /** The vCPU's program has ended: it comes out of the guest, if it is there. */
-  private *comeOut(vcpu: VmVcpu): Steps<void> {
+  /** Makes a vCPU whose program has ended leave the guest, if it is inside. */
+  private *leaveGuest(vcpu: VmVcpu): Steps<void> {
     if (this.vm.kind !== 'vm') {
       if (isInside(this.vm, vcpu)) yield* leaveTd(this.vm, vcpu);
     } else if (vcpu.kvm.mode() !== OUTSIDE_GUEST) yield* vcpu.kvm.leave();
   }
 
-  /** The steps of an operation, which begins now. */
+  /** Begins an operation and returns its steps. */
   private begin(vcpu: VmVcpu | null, at: number, operation: Operation): Steps<void> {
     const { vm } = this;
     vm.m.beginOp(at);
@@ -247,7 +243,7 @@ export class Engine {
     return GUEST_OPERATIONS.get(name)?.(vm, vcpu, operation) ?? unknown(name, GUEST_OPERATIONS);
   }
 
-  /** The operation under way has ended. */
+  /** Ends the current operation. */
   private end(): void {
     for (const listener of this.vm.listeners) listener.operationEnded?.();
   }
@@ -255,7 +251,7 @@ export class Engine {
   private vcpuOf(scenario: Scenario, index: number): VmVcpu {
     const place = scenario.actors.slice(0, index).filter((a) => a.role === 'vcpu').length;
     const vcpu = this.vm.vcpus[place];
-    if (vcpu === undefined) throw new UnusableScenario(`it has more than ${VCPUS} vCPUs`);
+    if (vcpu === undefined) throw new UnusableScenario(`the scenario has more than ${VCPUS} vCPUs`);
     return vcpu;
   }
 }
@@ -265,21 +261,18 @@ export class UnusableScenario extends Error {
   override readonly name = 'UnusableScenario';
 }
 
-/** A policy that threw, or that did what no policy can do. */
+/** A policy that threw, or that yielded or returned what no policy can. */
 export class PolicyError extends Error {
   override readonly name = 'PolicyError';
 }
 
 function unknown(name: string, known: ReadonlyMap<string, unknown>): never {
   throw new UnusableScenario(
-    `there is no operation "${name}" here; there are ${[...known.keys()].join(', ')}`,
+    `unknown operation "${name}"; this actor has ${[...known.keys()].join(', ')}`,
   );
 }
 
-/**
- * The rules that judge a VM of that kind on a module of that version; of every kind when none is
- * given.
- */
+/** Rules that judge VMs of a kind, or of any kind, on a version of the TDX module. */
 export function rulesFor(version: ModuleVersion, kind?: VmKind): VmRule[] {
   const module = TDX_RULES.map((rule) => about(rule, (vm: Vm) => vm.tdx));
   const kvm = KVM_RULES.map((rule): VmRule => ({

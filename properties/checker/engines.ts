@@ -1,7 +1,4 @@
-/**
- * One engine for each kind of VM that a policy runs, made when a scenario asks for it, and what
- * they add up to.
- */
+/** One engine for each kind of VM that a policy runs, and their totals. */
 import type { Vm, VmKind } from '../../impl/vm/vm.ts';
 import type { Rule } from '../../spec/machine/monitor.ts';
 import { compareIds, type Violation } from '../../spec/machine/rule.ts';
@@ -17,13 +14,14 @@ export class Engines {
   }
 
   /**
-   * Runs a scenario on the VM that it is about. @throws UnusableScenario when the policy does not
-   * run such VMs
+   * Runs a scenario on a VM of its kind. @throws UnusableScenario when the policy does not run such
+   * VMs
    */
   run(scenario: Scenario): Violation | null {
     return this.engine(scenario.vm).run(scenario);
   }
 
+  /** The engine for a kind of VM, created at its first use. */
   private engine(kind: VmKind): Engine {
     const engine = this.byKind.get(kind) ?? new Engine({ ...this.options, kind });
     this.byKind.set(kind, engine);
@@ -35,7 +33,7 @@ export class Engines {
     return this.sum((engine) => engine.steps);
   }
 
-  /** The rules that judged, each once, in order of their ids. */
+  /** The rules that judge, each once, in order of their ids. */
   get rules(): readonly Rule<Vm>[] {
     const all = this.options.policy.vms.flatMap((kind) => this.engine(kind).book.rules);
     return [...new Map(all.map((rule) => [rule.id, rule])).values()].toSorted((a, b) =>

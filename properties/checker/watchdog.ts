@@ -1,12 +1,12 @@
 /**
- * A watchdog for policies that are not ours: a loop that never yields would keep the run, and the
- * command, for ever. node:vm can end synchronous code after a time, wherever it is.
+ * A watchdog for policies from outside the package: a loop that never yields would keep the command
+ * running for ever. node:vm can stop synchronous code after a time, wherever it is.
  */
 import { createContext, Script } from 'node:vm';
 
-const PATIENCE_MS = 2000;
+const LIMIT_MS = 2000;
 
-/** For `guard` of the engine's options. */
+/** Wraps a run, as `guard` of the engine's options. */
 export function watchdog(): (run: () => void) => void {
   const script = new Script('run()');
   const globals = { run: (): void => {} };
@@ -14,11 +14,11 @@ export function watchdog(): (run: () => void) => void {
   return (run) => {
     globals.run = run;
     try {
-      script.runInContext(context, { timeout: PATIENCE_MS });
+      script.runInContext(context, { timeout: LIMIT_MS });
     } catch (error) {
       if (!isTimeout(error)) throw error;
-      const seconds = PATIENCE_MS / 1000;
-      throw new Error(`it took no step for ${seconds} s; every loop of a policy has to yield*`, {
+      const seconds = LIMIT_MS / 1000;
+      throw new Error(`it took no step for ${seconds} s; every loop of a policy needs a yield*`, {
         cause: error,
       });
     }

@@ -1,7 +1,7 @@
 /**
- * A failing policy's report: which rule, what it says and where it comes from; a timeline with a
- * column an actor and a row a step, only rows that matter; what was expected and seen; and the text
- * that replays it. At most 100 columns.
+ * The report of a violation: the rule with its source; a timeline with a column for each actor and
+ * a row for each visible action, only rows that matter; what was expected and seen, with the rule's
+ * hint; and the command that replays it. At most 100 columns wide.
  */
 import type { RuleText } from '../../../spec/machine/rule.ts';
 import type { Scenario } from '../scenarios/scenario.ts';
@@ -13,6 +13,7 @@ import { DESTROYER, type Row, type Timeline } from './timeline.ts';
 export interface Report {
   readonly rule: RuleText;
   readonly rows: readonly Row[];
+  /** Number of rows whose actor is another than that of the row before. */
   readonly switches: number;
   /** The whole report, lines of at most {@link COLUMNS} characters. */
   readonly text: string;
@@ -20,12 +21,12 @@ export interface Report {
 
 export const COLUMNS = 100;
 const MARGIN = 4;
+const INDENT = '     ';
 
-const NOTHING_SHOWS =
-  '    (no call of the module, no change of the mirror, no access of the guest)';
-const AT_REST = '     (found when nobody had anything left to do, or nobody could go on)';
+const EMPTY_TIMELINE = '    (no SEAMCALL, no change of the mirror, no access by the guest)';
+const AT_REST = '     (found at the end: all actors finished or are blocked)';
 
-/** `command` replays the scenario, e.g. `sept show mirror-naive --module 1.5 '…'`. */
+/** Reports the violation of `rule`. `command` replays the scenario: `sept show b-46 '…'`. */
 export function report(
   rule: RuleText,
   timeline: Timeline,
@@ -37,27 +38,28 @@ export function report(
   const { violation } = timeline;
   const lines = [
     ...wrap(`${rule.id}: ${rule.statement}`, ''),
-    ...wrap(`source: ${rule.source}`, '     '),
+    ...wrap(`source: ${rule.source}`, INDENT),
     '',
-    ...(rows.length === 0 ? [NOTHING_SHOWS] : table(rows, timeline.actors)),
+    ...(rows.length === 0 ? [EMPTY_TIMELINE] : table(rows, timeline.actors)),
     '',
-    ...wrap(`expected: ${violation?.expected ?? ''}`, '     '),
-    ...wrap(`seen:     ${violation?.seen ?? ''}`, '     '),
+    ...wrap(`expected: ${violation?.expected ?? ''}`, INDENT),
+    ...wrap(`seen:     ${violation?.seen ?? ''}`, INDENT),
     ...(rows.some((row) => row.violating) ? [] : [AT_REST]),
+    ...(rule.hint === undefined ? [] : wrap(`hint: ${rule.hint}`, INDENT)),
     '',
-    ...wrap(`scenario: ${formatScenario(scenario)}`, '     '),
-    ...wrap(`replay: ${command}`, '     '),
+    ...wrap(`scenario: ${formatScenario(scenario)}`, INDENT),
+    ...wrap(`replay: ${command}`, INDENT),
   ];
   return { rule, rows, switches, text: lines.join('\n') };
 }
 
-/** What happened in a run that broke no rule: its whole timeline, without the end of the VM. */
+/** The whole timeline of a run that broke no rule, without the teardown of the VM. */
 export function story({ rows, actors }: Timeline): string {
   const shown = rows.filter((row) => row.actor !== DESTROYER);
-  return (shown.length === 0 ? [NOTHING_SHOWS] : table(shown, actors)).join('\n');
+  return (shown.length === 0 ? [EMPTY_TIMELINE] : table(shown, actors)).join('\n');
 }
 
-/** The timeline: a column an actor; a row a step, numbered; the violating row is marked with `!`. */
+/** The timeline: a column for each actor; rows are numbered, and `!` marks the violating one. */
 function table(rows: readonly Row[], names: readonly string[]): string[] {
   const actors = [...new Set(rows.map((row) => row.actor))].toSorted((a, b) => a - b);
   const width = Math.floor((COLUMNS - MARGIN) / Math.max(1, actors.length)) - 1;
@@ -79,7 +81,7 @@ function table(rows: readonly Row[], names: readonly string[]): string[] {
   return lines.map((line) => line.trimEnd());
 }
 
-/** What a row says: the action, then what it changed, indented. */
+/** The action of a row, then what it changed, indented. */
 function linesOf({ text, sept, mirror, remark, subject }: Row, width: number): string[] {
   const details = [
     ...(sept === null ? [] : [`S-EPT ${sept.before} -> ${sept.after}`]),
@@ -93,7 +95,7 @@ function linesOf({ text, sept, mirror, remark, subject }: Row, width: number): s
   ];
 }
 
-/** Breaks a paragraph at spaces and after bars; only a word longer than a line is broken itself. */
+/** Breaks a paragraph at spaces and after bars. Only a word longer than a line is broken itself. */
 export function wrap(text: string, indent: string, width = COLUMNS): string[] {
   const lines: string[] = [];
   let rest = text;
