@@ -21,7 +21,8 @@ export { shapesOf, TD_SHAPE, VM_SHAPE } from './checker/shapes.ts';
 
 /** Timelines, reports and the catalogue of rules. @public @since 0.1.0 */
 export { timelineOf } from './checker/reports/timeline.ts';
-export type { Row, Timeline } from './checker/reports/timeline.ts';
+export type { Timeline } from './checker/reports/timeline.ts';
+export type { Row } from './checker/reports/row.ts';
 export { story } from './checker/reports/report.ts';
 export type { Report } from './checker/reports/report.ts';
 export { catalogue } from './checker/reports/catalogue.ts';

@@ -1,9 +1,9 @@
-/** What random scenarios of each kind of VM are made of. */
+/** Shapes of the random scenarios of each kind of VM. */
 import type { Policy } from '../../impl/vm/policy.ts';
 import { USED_PAGES } from '../../impl/vm/size.ts';
 import type { Shape } from './scenarios/arbitrary.ts';
 
-/** Three actors, a few operations each, few preemptions: where the races of a page table live. */
+/** Three actors, a few operations each, few preemptions: enough for the races of a page table. */
 export const TD_SHAPE: Shape = {
   vm: 'td',
   roles: ['vcpu', 'vcpu', 'host'],
@@ -43,10 +43,7 @@ export const TD_SHAPE: Shape = {
   maxStep: 160,
 };
 
-/**
- * Two vCPUs and two host threads, and everything that KVM is asked to do about an ordinary VM's
- * memory.
- */
+/** Two vCPUs, two host threads, and every request to KVM about the memory of an ordinary VM. */
 export const VM_SHAPE: Shape = {
   vm: 'vm',
   roles: ['vcpu', 'vcpu', 'host', 'host'],
@@ -114,8 +111,8 @@ export const VM_SHAPE: Shape = {
 };
 
 /**
- * Two vCPUs that accept one page, or the large one around it, while it is taken away: where entry
- * locks are met.
+ * Two vCPUs accept one page, or the large page around it, while the host zaps it: they contend for
+ * entry locks.
  */
 const CONTENDED_TD_SHAPE: Shape = {
   ...TD_SHAPE,
@@ -127,12 +124,12 @@ const CONTENDED_TD_SHAPE: Shape = {
 };
 
 /**
- * What comes to a TD from outside its page tables: events, conversions, a slot that goes, calls
- * that fail.
+ * A TD meets what is outside its page tables: events, signals, conversions, the deletion of its
+ * memslot, SEAMCALLs that fail.
  */
-const TROUBLED_TD_SHAPE: Shape = {
+const DISTURBED_TD_SHAPE: Shape = {
   ...TD_SHAPE,
-  // few pages, so that what is taken away is there
+  // few pages, so that a zap finds what a fault has mapped
   gfns: 2,
   roles: ['vcpu', 'vcpu', 'host', 'host'],
   operations: {
@@ -153,7 +150,7 @@ const TROUBLED_TD_SHAPE: Shape = {
   },
 };
 
-/** A TD that is being built, and may run before the scenario ends. */
+/** A TD is built, and may run before the scenario ends. */
 const NEW_TD_SHAPE: Shape = {
   vm: 'new-td',
   roles: ['host', 'host', 'vcpu', 'vcpu'],
@@ -174,7 +171,7 @@ const NEW_TD_SHAPE: Shape = {
   maxOperations: 3,
   gfns: 3,
   maxDeviations: 3,
-  // the ioctls are short, and each of them matters once
+  // the ioctls are short
   maxStep: 60,
 };
 
@@ -182,11 +179,11 @@ const SHAPES: readonly Shape[] = [
   TD_SHAPE,
   CONTENDED_TD_SHAPE,
   CONTENDED_TD_SHAPE,
-  TROUBLED_TD_SHAPE,
+  DISTURBED_TD_SHAPE,
   NEW_TD_SHAPE,
   VM_SHAPE,
 ];
 
-/** The shapes of the VMs that a policy runs. */
+/** Shapes for the kinds of VM that a policy runs. */
 export const shapesOf = ({ vms }: Policy): readonly Shape[] =>
   SHAPES.filter(({ vm }) => vms.includes(vm));

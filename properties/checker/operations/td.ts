@@ -1,4 +1,4 @@
-/** What the operations of a scenario do: how each name reaches the guest or the policy. */
+/** Operations of a TD's scenarios by name: each calls the guest or an entry point of the policy. */
 import { createVcpuTwice } from '../../../impl/blocks/vcpu-list.ts';
 import { returnPages } from '../../../impl/blocks/zap.ts';
 import {
@@ -18,11 +18,11 @@ import type { Operation } from '../scenarios/scenario.ts';
 type GuestOperation = (vm: Vm, vcpu: VmVcpu, operation: Operation) => Steps<void>;
 type HostOperation = (vm: Vm, operation: Operation) => Steps<void>;
 
-/** A value that no other access of the run writes at that page: who, which operation. */
+/** A value that no other access of the run writes: it encodes the vCPU and the operation. */
 const valueOf = (vm: Vm, vcpu: VmVcpu): number =>
   1 + vcpu.index + 2 * (vm.m.actors[vm.m.current]?.op ?? 0);
 
-/** One access or ACCEPT by the guest. */
+/** Makes the guest access or accept a page. */
 const acting =
   (action: GuestAction): GuestOperation =>
   (vm, vcpu, { gfn }) =>
@@ -39,7 +39,7 @@ export const GUEST_OPERATIONS: ReadonlyMap<string, GuestOperation> = new Map<
   ['read', acting('read')],
   ['accept', acting('accept')],
   ['accept-huge', acting('accept-huge')],
-  // the guest has turned off the #VE that a page gives which it has not accepted
+  // the guest has disabled the #VE that an access to an unaccepted page causes
   ['touch-no-ve', (vm, vcpu, operation) => withoutVe(vm, acting('touch')(vm, vcpu, operation))],
   [
     'pre-fault',
@@ -51,12 +51,18 @@ export const GUEST_OPERATIONS: ReadonlyMap<string, GuestOperation> = new Map<
 export const HOST_OPERATIONS: ReadonlyMap<string, HostOperation> = new Map<string, HostOperation>([
   [
     'unmap',
-    (vm, { gfn, pages }) => taking(vm, gfn, usable(gfn, pages), punch(vm, gfn, usable(gfn, pages))),
+    (vm, { gfn, pages }) =>
+      reclaiming(vm, gfn, usable(gfn, pages), punch(vm, gfn, usable(gfn, pages))),
   ],
   [
     'remove-table',
     (vm, { gfn }) =>
-      taking(vm, vm.tdx.geometry.align(gfn, 1), vm.mirror.span(1), vm.policy.removeTable(vm, gfn)),
+      reclaiming(
+        vm,
+        vm.tdx.geometry.align(gfn, 1),
+        vm.mirror.span(1),
+        vm.policy.removeTable(vm, gfn),
+      ),
   ],
   ['promote', (vm, { gfn }) => vm.policy.promote(vm, gfn)],
   ['demote', (vm, { gfn }) => vm.policy.demote(vm, gfn)],
@@ -65,7 +71,7 @@ export const HOST_OPERATIONS: ReadonlyMap<string, HostOperation> = new Map<strin
     (vm, { gfn }) => vm.policy.splitFolio?.(vm, gfn) ?? vm.guestMemory.folios.split(gfn),
   ],
   ['merge-folio', (vm, { gfn }) => vm.guestMemory.mergeFolio(gfn)],
-  // the processors of the host are about to be interrupted, once or for a while
+  // interrupts become pending on the host's processors, one or many
   ['interrupt', (vm) => vm.m.write(vm.interrupts, 1)],
   ['interrupt-storm', (vm) => vm.m.write(vm.interrupts, STORM)],
   ['remove-slot', removeSlot],
@@ -73,7 +79,7 @@ export const HOST_OPERATIONS: ReadonlyMap<string, HostOperation> = new Map<strin
   ['unshare', (vm, { gfn }) => convert(vm, gfn, false)],
   ['event', (vm, { gfn }) => request(vm, gfn, REQ_EVENT)],
   ['signal', (vm, { gfn }) => request(vm, gfn, REQ_SIGNAL)],
-  // the next call that takes a page from the TD, or adds one with contents, fails for no reason of KVM's
+  // the next call that removes a page, or adds one with contents, fails for no fault of KVM
   ['fail-seamcall', (vm) => vm.m.write(vm.td.failing, 1)],
   ['create-vcpu', (vm) => createVcpuTwice(vm)],
   ['init-vcpu', (vm, { gfn }) => vm.policy.initVcpu?.(vm, vcpuFor(vm, gfn)) ?? nothing()],
@@ -81,11 +87,12 @@ export const HOST_OPERATIONS: ReadonlyMap<string, HostOperation> = new Map<strin
   ['finalize', (vm) => vm.policy.finalize?.(vm) ?? nothing()],
 ]);
 
+/** No steps. */
 function* nothing(): Steps<void> {}
 
 /**
- * KVM_RUN. A TD that is being built refuses it; while one may still be, a vCPU leaves the TD after
- * each operation, so that the ioctls get its mutex.
+ * KVM_RUN. A TD that is being built refuses it. In scenarios that build one, a vCPU leaves the TD
+ * after each operation, so that the ioctls get its mutex.
  */
 function inRun(vm: Vm, vcpu: VmVcpu, run: () => Steps<void>): Steps<void> {
   if (vm.kind !== 'new-td') return run();
@@ -104,7 +111,7 @@ function* holdingMutex(vm: Vm, vcpu: number, body: () => Steps<void>): Steps<voi
   yield* mutex.unlock();
 }
 
-/** The vCPU that an operation on no page means by its number. */
+/** The vCPU for an operation whose GFN is the number of a vCPU. */
 const vcpuFor = (vm: Vm, gfn: number): VmVcpu => vm.vcpus[gfn % vm.vcpus.length] as VmVcpu; // there is at least one
 
 function* request(vm: Vm, gfn: number, wanted: number): Steps<void> {
@@ -114,9 +121,9 @@ function* request(vm: Vm, gfn: number, wanted: number): Steps<void> {
 }
 
 /**
- * A hole is punched into the guest_memfd file. Bound to a memslot, its pages are unmapped first;
- * afterwards there is nobody to ask (B-52). Population of a TD that is being built is kept out by
- * the file's lock.
+ * Punches a hole into the guest_memfd file. While the file is bound to a memslot, KVM unmaps the
+ * pages first; without a memslot they are freed at once (B-52). The lock of the file keeps the
+ * population of a TD that is being built out.
  */
 function* punch(vm: Vm, gfn: number, pages: number): Steps<void> {
   if (vm.kind === 'new-td') yield* vm.td.filemapLock.lock();
@@ -132,15 +139,15 @@ function* removeSlot(vm: Vm): Steps<void> {
 }
 
 /**
- * KVM_SET_MEMORY_ATTRIBUTES: a GFN becomes shared or private. What maps it the other way goes, and
- * the attribute changes, inside one invalidation (K39, K43).
+ * KVM_SET_MEMORY_ATTRIBUTES: a GFN becomes shared or private. Within one invalidation the old
+ * mapping is zapped and the attribute changes (K39, K43).
  */
 function* convert(vm: Vm, gfn: number, toShared: boolean): Steps<void> {
   yield* vm.td.slotsLock.lock();
   yield* vm.mmuLock.writeLock();
   yield* vm.invalidation.begin();
   yield* vm.mmuLock.writeUnlock();
-  if (toShared) yield* taking(vm, gfn, 1, punch(vm, gfn, 1));
+  if (toShared) yield* reclaiming(vm, gfn, 1, punch(vm, gfn, 1));
   yield* vm.m.write(vm.td.attribute(gfn), toShared ? 1 : 0);
   yield* vm.mmuLock.writeLock();
   yield* vm.invalidation.end();
@@ -148,18 +155,15 @@ function* convert(vm: Vm, gfn: number, toShared: boolean): Steps<void> {
   yield* vm.td.slotsLock.unlock();
 }
 
-/**
- * Interrupts that come one after the other: more than anybody should sit out with a lock in hand
- * (K66).
- */
+/** Number of consecutive interrupts: more than a task may tolerate while it holds a lock (K66). */
 const STORM = 24;
 
-/** As many pages from `gfn` on as scenarios use. */
+/** The number of pages from `gfn` on that are within the pages of scenarios. */
 const usable = (gfn: number, pages: number): number =>
   Math.max(0, Math.min(pages, USED_PAGES - gfn));
 
-/** An operation that takes pages from the guest: rules are told which, before and after. */
-function* taking(vm: Vm, gfn: number, pages: number, steps: Steps<void>): Steps<void> {
+/** An operation that reclaims pages of the guest: rules hear which, before and after. */
+function* reclaiming(vm: Vm, gfn: number, pages: number, steps: Steps<void>): Steps<void> {
   for (const listener of vm.listeners) listener.unmapBegan?.(gfn, pages);
   yield* steps;
   for (const listener of vm.listeners) listener.unmapReturned?.(gfn, pages);

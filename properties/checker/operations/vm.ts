@@ -1,6 +1,6 @@
 /**
- * What the operations of an ordinary VM's scenario do. GFNs are of address space 0; those from
- * SMM_GFN on are SMM's.
+ * Operations of an ordinary VM's scenarios by name: each calls the guest or an entry point of the
+ * policy. GFNs are of address space 0, except those of the `smm-` operations.
  */
 import { HVA_BASE } from '../../../impl/platform/kvm-platform.ts';
 import {
@@ -21,11 +21,11 @@ import type { Operation } from '../scenarios/scenario.ts';
 type GuestOperation = (kvm: Kvm, mmu: TdpMmu, vcpu: KvmVcpu, operation: Operation) => Steps<void>;
 type HostOperation = (kvm: Kvm, mmu: TdpMmu, operation: Operation) => Steps<void>;
 
-/** A value that no other access of the run writes at that page: who, which operation. */
+/** A value that no other access of the run writes: it encodes the vCPU and the operation. */
 const valueOf = ({ m }: Kvm, { index }: KvmVcpu): number =>
   1 + index + 2 * (m.actors[m.current]?.op ?? 0);
 
-/** What the host writes into a page that it got back. */
+/** The host writes it into a reclaimed page. */
 const POISON = -1;
 
 export const GUEST_OPERATIONS_OF_A_VM: ReadonlyMap<string, GuestOperation> = new Map<
@@ -55,14 +55,14 @@ export const GUEST_OPERATIONS_OF_A_VM: ReadonlyMap<string, GuestOperation> = new
   ['legacy-read', (kvm, mmu, vcpu, { gfn }) => legacyFault(kvm, mmu, vcpu, gfn)],
 ]);
 
-/** The user address of a GFN: its slot's, or, above address space 0, SMM's. */
+/** The user address of a GFN of address space 0. */
 const hvaOf = (gfn: number): number => HVA_BASE + gfn;
 
-/** An operation on the slot that has a GFN, there now or not. */
+/** Acts on the memslot that has a GFN, or that has it when it exists. */
 const onSlot = (kvm: Kvm, gfn: number, act: (slot: Slot) => Steps<void>): Steps<void> => {
-  const there = kvm.slots.find(0, gfn);
+  const present = kvm.slots.find(0, gfn);
   const slot =
-    there !== NO_MEMSLOT ? there : kvm.slots.places.findIndex((place) => isAt(place, gfn));
+    present !== NO_MEMSLOT ? present : kvm.slots.places.findIndex((place) => isAt(place, gfn));
   return slot === NO_MEMSLOT ? nothing() : act(slot);
 };
 
@@ -71,19 +71,20 @@ const isAt = (
   gfn: number,
 ): boolean => place.asId === 0 && gfn >= place.gfn && gfn < place.gfn + place.pages;
 
+/** No steps. */
 function* nothing(): Steps<void> {}
 
-/** The primary MMU splits the huge folios that a range reaches into, each in a notifier of its own. */
+/** The primary MMU splits the huge folios that cross the bounds of a range, each by a notifier. */
 function* splitAround(kvm: Kvm, mmu: TdpMmu, gfn: number, pages: number): Steps<void> {
   for (const at of new Set([gfn & ~1, (gfn + pages - 1) & ~1])) {
     const isWhole = at >= gfn && at + 2 <= gfn + pages;
     if (!isWhole && kvm.primary.isHuge(hvaOf(at))) {
-      yield* changing(kvm, mmu, at, 2, (hva) => kvm.primary.setHuge(hva, false));
+      yield* withNotifier(kvm, mmu, at, 2, (hva) => kvm.primary.setHuge(hva, false));
     }
   }
 }
 
-/** A notifier of the primary MMU: the pages go, and the host uses them for something else. */
+/** A notifier of the primary MMU: it reclaims pages, and the host reuses them. */
 function* unmap(kvm: Kvm, mmu: TdpMmu, { gfn, pages }: Operation, mayBlock: boolean): Steps<void> {
   const what = mayBlock ? 'unmap' : 'unmap-atomic';
   const hva = hvaOf(gfn);
@@ -91,15 +92,13 @@ function* unmap(kvm: Kvm, mmu: TdpMmu, { gfn, pages }: Operation, mayBlock: bool
   yield* kvm.primary.mmapLock.readLock();
   yield* splitAround(kvm, mmu, gfn, count);
   kvm.promise(what, 0, gfn, count);
-  yield* mmu.invalidateRange(kvm, hva, count, mayBlock, () =>
-    giveBack(kvm, kvm.primary, hva, count),
-  );
+  yield* mmu.invalidateRange(kvm, hva, count, mayBlock, () => reuse(kvm, kvm.primary, hva, count));
   kvm.keep(what, 0, gfn, count);
   yield* kvm.primary.mmapLock.readUnlock();
 }
 
-/** The host has its pages back: it uses them for something else. */
-function* giveBack(kvm: Kvm, memory: PrimaryMmu, first: number, pages: number): Steps<void> {
+/** The host reclaims pages and reuses them. */
+function* reuse(kvm: Kvm, memory: PrimaryMmu, first: number, pages: number): Steps<void> {
   for (let at = first; at < first + pages; at++) {
     const page = yield* memory.release(at);
     if (page < 0) continue;
@@ -112,22 +111,19 @@ function* giveBack(kvm: Kvm, memory: PrimaryMmu, first: number, pages: number): 
 function* protect(kvm: Kvm, mmu: TdpMmu, gfn: number): Steps<void> {
   yield* kvm.primary.mmapLock.readLock();
   yield* splitAround(kvm, mmu, gfn, 1);
-  yield* changing(kvm, mmu, gfn, 1, (hva) => kvm.primary.protect(hva));
+  yield* withNotifier(kvm, mmu, gfn, 1, (hva) => kvm.primary.protect(hva));
   yield* kvm.primary.mmapLock.readUnlock();
 }
 
-/** The primary MMU will back a pair of pages by a huge folio (khugepaged). */
+/** khugepaged: the primary MMU backs a pair of pages by a huge folio. */
 function* merge(kvm: Kvm, mmu: TdpMmu, gfn: number): Steps<void> {
   yield* kvm.primary.mmapLock.writeLock();
-  yield* changing(kvm, mmu, gfn, 2, (hva) => kvm.primary.setHuge(hva, true));
+  yield* withNotifier(kvm, mmu, gfn, 2, (hva) => kvm.primary.setHuge(hva, true));
   yield* kvm.primary.mmapLock.writeUnlock();
 }
 
-/**
- * A notifier around a change of the primary MMU's own mapping, which leaves the pages where they
- * are.
- */
-const changing = (
+/** A notifier around a change of the primary MMU's mapping that keeps the pages. */
+const withNotifier = (
   kvm: Kvm,
   mmu: TdpMmu,
   gfn: number,
@@ -145,7 +141,7 @@ export const HOST_OPERATIONS_OF_A_VM: ReadonlyMap<string, HostOperation> = new M
   [
     'split-folio',
     (kvm, mmu, { gfn }) =>
-      changing(kvm, mmu, gfn & ~1, 2, (hva) => kvm.primary.setHuge(hva, false)),
+      withNotifier(kvm, mmu, gfn & ~1, 2, (hva) => kvm.primary.setHuge(hva, false)),
   ],
   ['merge-folio', (kvm, mmu, { gfn }) => merge(kvm, mmu, gfn & ~1)],
   ['age', (kvm, mmu, { gfn, pages }) => mmu.ageRange(kvm, hvaOf(gfn), pages)],
@@ -165,47 +161,47 @@ export const HOST_OPERATIONS_OF_A_VM: ReadonlyMap<string, HostOperation> = new M
   ['unlog', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.stopLog(kvm, slot))],
   ['recover-nx', (kvm, mmu) => mmu.recoverNx(kvm)],
   ['zap-all', (kvm, mmu) => mmu.zapAllFast(kvm)],
-  // what KVM zaps is whole: all of a slot of one page, or ranges that no huge page reaches across
+  // KVM zaps whole ranges: a slot of one page, or a pair of pages that no huge page crosses
   [
     'zap-range',
     (kvm, mmu, { gfn }) =>
       gfn >= 4 ? mmu.zapGfnRange(kvm, gfn, 1) : mmu.zapGfnRange(kvm, gfn & ~1, 2),
   ],
-  ['track', (kvm, mmu, { gfn }) => tracking(kvm, mmu, gfn, true)],
-  ['untrack', (kvm, mmu, { gfn }) => tracking(kvm, mmu, gfn, false)],
-  ['to-private', (kvm, mmu, { gfn }) => converting(kvm, mmu, gfn, true)],
-  ['to-shared', (kvm, mmu, { gfn }) => converting(kvm, mmu, gfn, false)],
+  ['track', (kvm, mmu, { gfn }) => trackGfn(kvm, mmu, gfn, true)],
+  ['untrack', (kvm, mmu, { gfn }) => trackGfn(kvm, mmu, gfn, false)],
+  ['to-private', (kvm, mmu, { gfn }) => convert(kvm, mmu, gfn, true)],
+  ['to-shared', (kvm, mmu, { gfn }) => convert(kvm, mmu, gfn, false)],
   ['punch', (kvm, mmu, { gfn }) => punch(kvm, mmu, gfn & ~1, 2)],
   ['close-memfd', (kvm, mmu) => mmu.releaseMemfd(kvm)],
   ['signal', (kvm, _mmu, { gfn }) => signal(kvm, gfn)],
 ]);
 
-const tracking = (kvm: Kvm, mmu: TdpMmu, gfn: number, tracked: boolean): Steps<void> => {
+const trackGfn = (kvm: Kvm, mmu: TdpMmu, gfn: number, tracked: boolean): Steps<void> => {
   const slot = kvm.slots.find(0, gfn);
   return slot === NO_MEMSLOT ? nothing() : mmu.trackGfn(kvm, slot, gfn, tracked);
 };
 
-/** guest_memfd gives a folio back: private pages, whole folios only. */
+/** guest_memfd frees private pages, in whole folios. */
 function* punch(kvm: Kvm, mmu: TdpMmu, gfn: number, pages: number): Steps<void> {
   const { memory } = kvm.attributes;
   kvm.promise('unmap', 0, gfn, pages);
-  yield* mmu.punchHole(kvm, gfn, pages, () => giveBack(kvm, memory, gfn, pages));
+  yield* mmu.punchHole(kvm, gfn, pages, () => reuse(kvm, memory, gfn, pages));
   kvm.keep('unmap', 0, gfn, pages);
 }
 
-/** Only what a slot has can be converted. */
-const converting = (kvm: Kvm, mmu: TdpMmu, gfn: number, isPrivate: boolean): Steps<void> =>
+/** Converts a GFN that has a memslot. */
+const convert = (kvm: Kvm, mmu: TdpMmu, gfn: number, isPrivate: boolean): Steps<void> =>
   kvm.slots.find(0, gfn) === NO_MEMSLOT ? nothing() : mmu.convert(kvm, gfn, isPrivate);
 
-/** A signal for a vCPU: whoever loops on its behalf has to come out. */
+/** Sends a signal to a vCPU: a loop on its behalf has to end. */
 function* signal(kvm: Kvm, gfn: number): Steps<void> {
   const vcpu = kvm.vcpus[gfn % kvm.vcpus.length];
   if (vcpu !== undefined) yield* kvm.m.write(vcpu.signal, 1);
 }
 
 /**
- * The steps of an operation on an ordinary VM, by a vCPU (its index) or by the host (-1); undefined
- * for none of its own.
+ * Steps of an operation on an ordinary VM, by a vCPU (its index) or by the host (-1); undefined
+ * when the actor has no such operation.
  */
 export const operationOfAVm = (
   vm: Vm,

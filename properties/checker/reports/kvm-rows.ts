@@ -1,7 +1,4 @@
-/**
- * Rows of a timeline that are about KVM's own tables: what was done, what that changed and what it
- * depended on.
- */
+/** Rows of the timeline of an ordinary VM: changes of KVM's tables, and what guest and host do. */
 import type { Kvm } from '../../../spec/kvm/kvm.ts';
 import { LOG_DIRTY } from '../../../spec/kvm/memslots.ts';
 import {
@@ -18,18 +15,25 @@ import { entryAt } from '../../../spec/machine/levels.ts';
 import { NO_PAGE, pageNumberOf, type PageRef } from '../../../spec/machine/pages.ts';
 
 /** Adds a row: what was done, names of what it changed, names of what it depends on. */
-export type AddRow = (text: string, writes: readonly string[], reads: readonly string[]) => void;
+type AddRow = (text: string, writes: readonly string[], reads: readonly string[]) => void;
 
-/** Subscribes to what is worth a row. */
+/** Adds a row for each visible action in `kvm`. */
 export function watchKvm(kvm: Kvm, add: AddRow): void {
+  watchTables(kvm, add);
+  watchGuest(kvm, add);
+  watchInvalidations(kvm, add);
+  watchSlots(kvm, add);
+  watchRoots(kvm, add);
+}
+
+function watchTables(kvm: Kvm, add: AddRow): void {
   const { tables } = kvm;
-  /** The root that each vCPU last entered the guest with. */
-  const running: PageRef[] = [];
   const nameOf = (table: PageRef, index: number): string =>
     entryName(kvm, tables.rootOf(table), tables.gfnOf(table, index), tables.levelOf(table));
 
   tables.listeners.push((table, index, before, after) => {
-    if (table !== tables.rootOf(table) && !isReachable(kvm, table) && isPresent(after)) return; // filled before it is linked
+    // a table is filled before it is linked
+    if (table !== tables.rootOf(table) && !isReachable(kvm, table) && isPresent(after)) return;
     const name = nameOf(table, index);
     const pages = [before, after].filter(isPresent).map((spte) => targetName(spte));
     add(
@@ -45,6 +49,12 @@ export function watchKvm(kvm: Kvm, add: AddRow): void {
       [`shadow ${index}`],
     );
   });
+}
+
+function watchGuest(kvm: Kvm, add: AddRow): void {
+  const { tables } = kvm;
+  /** The root with which each vCPU last entered the guest. */
+  const running: PageRef[] = [];
   kvm.listeners.push({
     accessed: (vcpu, asId, gfn, page, _value, written) => {
       const root = running[vcpu] ?? NO_PAGE;
@@ -71,16 +81,22 @@ export function watchKvm(kvm: Kvm, add: AddRow): void {
       );
     },
   });
+}
+
+function watchInvalidations(kvm: Kvm, add: AddRow): void {
   kvm.primary.listeners.push({
     got: (page) => add(`gets page ${page}`, [`ref ${page}`], [`page ${page}`]),
     released: (hva, page) =>
-      add(`the host takes page ${page} back`, [`page ${page}`, `hva ${hva}`], [`page ${page}`]),
+      add(`the host reclaims page ${page}`, [`page ${page}`, `hva ${hva}`], [`page ${page}`]),
   });
   kvm.invalidation.listeners.push({
     sampled: () => add('samples mmu_invalidate_seq', [], ['seq']),
     began: (gfn, pages) => add(`invalidation of ${range(gfn, pages)} begins`, ['seq'], []),
     ended: () => add('invalidation ends', ['seq'], []),
   });
+}
+
+function watchSlots(kvm: Kvm, add: AddRow): void {
   kvm.slots.listeners.push({
     installed: (slot, state, flags) => {
       const logged = (flags & LOG_DIRTY) === 0 ? '' : ', logged';
@@ -88,9 +104,12 @@ export function watchKvm(kvm: Kvm, add: AddRow): void {
     },
     marked: (_slot, gfn) => add(`marks GFN ${gfn} dirty`, [`dirty ${gfn}`], []),
     taken: (_slot, gfn) =>
-      add(`takes GFN ${gfn} out of the dirty log`, [`dirty ${gfn}`], [`dirty ${gfn}`]),
+      add(`clears GFN ${gfn} in the dirty log`, [`dirty ${gfn}`], [`dirty ${gfn}`]),
     freeing: (slot) => add(`frees slot ${slot}`, [`slot ${slot}`], []),
   });
+}
+
+function watchRoots(kvm: Kvm, add: AddRow): void {
   kvm.roots.listeners.push({
     linked: (root) => add(`new root ${name(root)}`, [`root ${name(root)}`], []),
     invalidated: (root) => add(`root ${name(root)} becomes invalid`, [`root ${name(root)}`], []),
@@ -122,12 +141,12 @@ const gfns = (what: string, gfn: number, pages: number): string[] =>
 const entryName = (kvm: Kvm, root: PageRef, gfn: number, level: number): string =>
   `entry ${name(root)} ${entryAt(kvm.tables.align(gfn, level), level)}`;
 
-/** An entry of the tables above points to the table. */
+/** An entry above points to the table. */
 function isReachable(kvm: Kvm, table: PageRef): boolean {
   return kvm.tables.stageOf(table) === LINKED;
 }
 
-/** `leaf p48 -mhxa-`, `table p26`. */
+/** An SPTE, e.g. `leaf p48 -mhxa-` or `table p26`. */
 const shortSpte = (spte: Spte): string => {
   const text = describeSpte(spte).replace(/ 0x[0-9a-f]+/, ` p${pageOfSpte(spte) & 0xfff}`);
   return isLeafSpte(spte) || isPresent(spte) ? text : text.replace(/ p0$/, '');

@@ -6,8 +6,9 @@
 import type { RuleText } from '../../../spec/machine/rule.ts';
 import type { Scenario } from '../scenarios/scenario.ts';
 import { formatScenario } from '../scenarios/text.ts';
+import type { Row } from './row.ts';
 import { contextSwitches, rowsThatMatter } from './slice.ts';
-import { DESTROYER, type Row, type Timeline } from './timeline.ts';
+import { DESTROYER, type Timeline } from './timeline.ts';
 
 /** A counterexample as text. */
 export interface Report {

@@ -1,12 +1,14 @@
+/** Slices a timeline: selects the rows on which a violation depends. */
 import { DEADLOCK, LIVELOCK } from '../../../spec/machine/faults.ts';
 import { ENTRY_NAME } from '../../../spec/machine/levels.ts';
-import type { Row, Timeline } from './timeline.ts';
+import type { Row } from './row.ts';
+import type { Timeline } from './timeline.ts';
 
 /**
- * The rows that matter for a violation: the row at which the rule fired (or, when it fired at rest,
- * the rows about what the violation names; when nobody could go on, what each actor did last), and
- * going backwards each row that changed something which a kept row depends on. The beginning of a
- * call in progress matters when it took a lock that a kept row was refused.
+ * The rows that matter for a violation. The slice begins with the violating row; for a violation
+ * found at the end, with the rows that write what it names; when no actor could go on, with the
+ * last rows of each actor. Going backwards it adds each row that changed what a kept row depends
+ * on. The begin of a call matters when the call took a lock that a kept row was refused.
  */
 export function rowsThatMatter({ rows, violation }: Timeline): Row[] {
   if (violation === null) return [...rows];
@@ -24,8 +26,9 @@ export function rowsThatMatter({ rows, violation }: Timeline): Row[] {
   return withLeadUp(rows, kept.toReversed());
 }
 
-/** A slice of so few rows is given what the actor of its last one did before, in the same operation. */
+/** A slice of fewer rows gets earlier rows of the operation of its last row. */
 const FEW = 3;
+/** The largest number of those earlier rows. */
 const LEAD_UP = 4;
 
 function withLeadUp(rows: readonly Row[], kept: readonly Row[]): Row[] {
@@ -43,13 +46,10 @@ const namedIn = (text: string): string[] => [
   ...[...text.matchAll(/page \d+/g)].map(([name]) => name),
 ];
 
-/** Rules that are broken by nobody in particular: somebody waits, or goes on, for ever. */
+/** Rules that no single row breaks: an actor waits, or goes on, for ever. */
 const STUCK = new Set(['S07', 'S08', DEADLOCK.id, LIVELOCK.id]);
 
-/**
- * How much of what each actor did last is shown when nobody can go on: enough to see a retry come
- * round.
- */
+/** Number of rows of each actor that are shown when no actor can go on: enough for one retry. */
 const LAST = 3;
 
 const lastOfEach = (rows: readonly Row[]): Row[] =>
@@ -62,7 +62,7 @@ const intersects = (a: ReadonlySet<string>, b: ReadonlySet<string>): boolean => 
   return false;
 };
 
-/** How often the acting actor changes from one row to the next. */
+/** Number of rows whose actor is another than that of the row before. */
 export function contextSwitches(rows: readonly Row[]): number {
   let switches = 0;
   for (const [i, row] of rows.entries()) if (i > 0 && rows[i - 1]?.actor !== row.actor) switches++;

@@ -1,11 +1,9 @@
 /**
- * What happened in a run, as rows: one for each call of the module, each change of the mirror, each
- * access of the guest. Taken from an execution of the scenario on a VM of its own, with everything
- * watched.
+ * The timeline of a run: a row for each SEAMCALL, each change of the mirror and each access by the
+ * guest. It is recorded from an execution of the scenario on a VM of its own.
  *
- * What one actor does to one entry without anybody coming between is one row: freezing the mirror
- * entry, the call, and thawing it read as the one change that they are. When somebody does come
- * between, they are rows of their own.
+ * If one actor freezes a mirror entry, calls the module and writes the entry, and no other actor
+ * runs in between, this is one row. Otherwise each is a row of its own.
  */
 import type { Vm } from '../../../impl/vm/vm.ts';
 import { describeSpte, isPresent, kindOfSpte, pageOfSpte, TABLE } from '../../../spec/kvm/spte.ts';
@@ -30,32 +28,7 @@ import { Engine, type EngineOptions } from '../engine.ts';
 import type { Scenario } from '../scenarios/scenario.ts';
 import { formatOperation } from '../scenarios/text.ts';
 import { watchKvm } from './kvm-rows.ts';
-
-/** One visible action. */
-export interface Row {
-  readonly actor: number;
-  /** The operation it belongs to, e.g. `unmap 0+2`. */
-  readonly operation: string;
-  /** The entry it is about, e.g. `0@2M`; empty for actions that are about none. */
-  readonly subject: string;
-  /** What was done, e.g. `SEPT.ADD 0@2M -> SUCCESS`; empty when only the mirror changed. */
-  text: string;
-  /** What it changed: `before -> after` in the Secure EPT and in the mirror. */
-  sept: Change | null;
-  mirror: Change | null;
-  /** Anything else worth saying. */
-  readonly remark: string;
-  /** Names of what it changed or took, and of what it depends on: the slice follows them backwards. */
-  readonly writes: Set<string>;
-  readonly reads: Set<string>;
-  /** The row at which the rule fired. */
-  violating: boolean;
-}
-
-interface Change {
-  readonly before: string;
-  after: string;
-}
+import { canMerge, merge, withNames, type Row } from './row.ts';
 
 /** The rows of a run, and the violation that ended it, if any. */
 export interface Timeline {
@@ -65,40 +38,40 @@ export interface Timeline {
   readonly violation: Violation | null;
 }
 
-/** Runs `scenario` and tells what happened. */
+/** Runs `scenario` and records its timeline. */
 export function timelineOf(options: EngineOptions, scenario: Scenario): Timeline {
   const engine = new Engine({ ...options, kind: scenario.vm });
-  const scribe = new Scribe(engine.vm, scenario);
-  const violation = engine.run(scenario, { wrote: () => {}, note: (text) => scribe.phase(text) });
-  return { rows: scribe.finish(violation), actors: scribe.names, violation };
+  const timeline = new TimelineRecorder(engine.vm, scenario);
+  const violation = engine.run(scenario, {
+    wrote: () => {},
+    note: (text) => timeline.beginPhase(text),
+  });
+  return { rows: timeline.finish(violation), actors: timeline.names, violation };
 }
 
-/** A call that has begun; it gets a row of its own for that if somebody comes before its end. */
+/** A call in progress. Its begin gets a row if another actor runs before the call ends. */
 interface OpenCall {
   readonly row: Row;
   readonly position: number;
 }
 
-/**
- * Stands for the actor that destroys the VM: it comes after all those of the program and of the
- * run.
- */
+/** Index of the actor that destroys the VM, after those of the program and of the run. */
 export const DESTROYER = MAX_ACTORS;
 
-class Scribe {
+class TimelineRecorder {
   readonly names: string[] = [];
   private readonly vm: Vm;
   private readonly scenario: Scenario;
   private readonly rows: Row[] = [];
   private readonly open = new Map<number, OpenCall>();
-  /** Where mirror tables hang, for naming their entries. */
+  /** Level and first GFN of each mirror table, to name its entries. */
   private readonly tables = new Map<PageRef, { readonly level: number; readonly gfn: number }>();
   private currentPhase = '';
 
   constructor(vm: Vm, scenario: Scenario) {
     this.vm = vm;
     this.scenario = scenario;
-    this.knowTables(vm.mirror.root, vm.mirror.rootLevel, 0);
+    this.noteTables(vm.mirror.root, vm.mirror.rootLevel, 0);
     vm.m.onReset(() => this.clear());
     vm.tdx.listeners.push({
       began: (call) => this.callBegan(call),
@@ -111,12 +84,16 @@ class Scribe {
       refused: (cell) => this.open.get(this.actor)?.row.reads.add(`lock ${cell}`),
       released: () => {},
     });
-    if (vm.kind === 'vm') {
+    if (vm.kind !== 'vm') this.watchTd();
+    else
       watchKvm(vm.kvm, (text, writes, reads) =>
-        this.push(names(this.row('', text), writes, reads)),
+        this.push(withNames(this.row('', text), writes, reads)),
       );
-      return;
-    }
+  }
+
+  /** Adds rows for changes of the mirror and for what reaches the TD from outside the module. */
+  private watchTd(): void {
+    const { vm } = this;
     vm.mirror.listeners.push((table, index, before, after) =>
       this.mirrorWritten(table, index, before, after),
     );
@@ -125,54 +102,60 @@ class Scribe {
         const text = written === null ? `reads GFN ${gfn}` : `writes ${written} at GFN ${gfn}`;
         const row = this.row('', text, `page ${page}, was ${value}`);
         this.push(
-          names(row, [`data ${gfn}`], [`data ${gfn}`, `page ${page}`, ...entryNames(vm, gfn, 0)]),
+          withNames(
+            row,
+            [`data ${gfn}`],
+            [`data ${gfn}`, `page ${page}`, ...entryNames(vm, gfn, 0)],
+          ),
         );
       },
       slotRemovalBegan: (gfn, pages) => {
         const text = `deletes the memslot of GFNs ${gfn}-${gfn + pages - 1}`;
-        this.push(names(this.row('', text), ['memslot'], []));
+        this.push(withNames(this.row('', text), ['memslot'], []));
       },
       slotFound: (gfn, state) => {
         if (state !== SLOT_INVALID) return;
-        this.push(names(this.row('', `finds the memslot of GFN ${gfn} INVALID`), [], ['memslot']));
+        this.push(
+          withNames(this.row('', `finds the memslot of GFN ${gfn} INVALID`), [], ['memslot']),
+        );
       },
       vcpuFreed: () => this.push(this.row('', 'a vCPU is freed')),
       hostTouched: (page) => {
         const name = `page ${page}`;
-        this.push(names(this.row('', `the host uses ${name}`), [name], [name]));
+        this.push(withNames(this.row('', `the host uses ${name}`), [name], [name]));
       },
     });
   }
 
-  /** Notes where the mirror tables hang that are there from the start. */
-  private knowTables(table: PageRef, level: number, gfn: number): void {
+  /** Notes level and first GFN of a mirror table that exists at the start, and of those below. */
+  private noteTables(table: PageRef, level: number, gfn: number): void {
     const { mirror, pages, m } = this.vm;
     if (table === NO_PAGE) return;
     this.tables.set(table, { level, gfn });
     for (let i = 0; i < mirror.fanout; i++) {
       const spte = m.peek(pages.word(table, i));
       if (kindOfSpte(spte) === TABLE)
-        this.knowTables(pageOfSpte(spte), level - 1, gfn + i * mirror.span(level));
+        this.noteTables(pageOfSpte(spte), level - 1, gfn + i * mirror.span(level));
     }
   }
 
-  /** A run begins. */
+  /** Begins a run. */
   private clear(): void {
     this.names.length = 0;
     this.rows.length = 0;
     this.open.clear();
     this.tables.clear();
-    this.knowTables(this.vm.mirror.root, this.vm.mirror.rootLevel, 0);
+    this.noteTables(this.vm.mirror.root, this.vm.mirror.rootLevel, 0);
     this.currentPhase = '';
   }
 
-  /** Who acts: an actor of the program, or, once everybody has ended, whoever destroys the VM. */
+  /** The current actor: one of the program or of the run, or the one that destroys the VM. */
   private get actor(): number {
     return this.currentPhase === '' ? this.vm.m.current : DESTROYER;
   }
 
-  /** What is now going on, when it is not an operation of the scenario. */
-  phase(text: string): void {
+  /** Begins a phase that is no operation of the scenario, e.g. the teardown. */
+  beginPhase(text: string): void {
     this.currentPhase = text;
   }
 
@@ -201,24 +184,18 @@ class Scribe {
     };
   }
 
-  /** Adds a row, or lets the last one take it in. */
+  /** Adds a row, or merges it into the last one. */
   private push(row: Row): void {
     const last = this.rows.at(-1);
-    if (last === undefined || !absorbs(last, row)) {
+    if (last === undefined || !canMerge(last, row)) {
       this.rows.push(row);
       return;
     }
-    last.text ||= row.text;
-    last.sept ??= row.sept;
-    if (row.mirror !== null) {
-      if (last.mirror === null) last.mirror = row.mirror;
-      else last.mirror.after = row.mirror.after;
-    }
-    names(last, row.writes, row.reads);
+    merge(last, row);
   }
 
   private callBegan(call: Call): void {
-    if (this.vm.m.violation !== null) return; // the rest of the step at which a rule fired
+    if (this.vm.m.violation !== null) return; // the rest of the step at which a rule broke
     const row = this.row('', `${this.nameOf(call)} begins`);
     this.open.set(this.actor, { row, position: this.rows.length });
   }
@@ -248,12 +225,12 @@ class Scribe {
     const changed =
       row.sept === null ? [] : [...(own === undefined ? [] : [own]), ...pagesIn(open.row.writes)];
     const reads = [...(own === undefined ? [] : [own]), ...above, ...epoch, ...open.row.reads];
-    names(row, [...changed, ...(call.status === SUCCESS ? epoch : [])], reads);
+    withNames(row, [...changed, ...(call.status === SUCCESS ? epoch : [])], reads);
     if (open.position < this.rows.length) this.rows.splice(open.position, 0, open.row);
     this.push(row);
   }
 
-  /** The entry that a call is about, and those above it; none for calls that are about no entry. */
+  /** Names of the entry that a call names and of those above it; none for calls without one. */
   private entriesOf(call: Call): string[] {
     if (!HAS_ENTRY.test(call.name)) return [];
     return entryNames(this.vm, Math.floor(call.in.rcx / PAGE_BYTES), call.in.rcx % 8);
@@ -270,12 +247,12 @@ class Scribe {
 
   private mirrorWritten(table: PageRef, index: number, before: number, after: number): void {
     const place = this.tables.get(table);
-    if (place === undefined) return; // a table that is being filled: nobody sees it yet
+    if (place === undefined) return; // a table that is being filled is not visible yet
     const gfn = place.gfn + index * this.vm.mirror.span(place.level);
     const subject = entryAt(gfn, place.level);
     if (kindOfSpte(after) === TABLE)
       this.tables.set(pageOfSpte(after), { level: place.level - 1, gfn });
-    const row = names(
+    const row = withNames(
       this.row(subject, ''),
       [`mirror ${subject}`, `entry ${subject}`],
       [`mirror ${subject}`],
@@ -284,46 +261,24 @@ class Scribe {
     this.push(row);
   }
 
-  /**
-   * The rows, with the beginnings of calls that never ended, and with the row at which the rule
-   * fired marked.
-   */
+  /** The rows, with the begins of calls that never ended, and with the violating row marked. */
   finish(violation: Violation | null): Row[] {
     for (const open of [...this.open.values()].toSorted((a, b) => b.position - a.position)) {
       this.rows.splice(open.position, 0, open.row);
     }
     const actor = this.currentPhase === '' ? violation?.actor : DESTROYER;
     const known = violation !== null && violation.actor >= 0;
-    const culprit = known ? this.rows.findLast((row) => row.actor === actor) : undefined;
-    if (culprit !== undefined) culprit.violating = true;
+    const violating = known ? this.rows.findLast((row) => row.actor === actor) : undefined;
+    if (violating !== undefined) violating.violating = true;
     return this.rows;
   }
 }
 
-/** Calls that move TD_EPOCH or count in it. */
+/** Calls that advance TD_EPOCH or count vCPUs in it. */
 const MOVES_EPOCH = new Set(['TDH.MEM.TRACK', 'TDH.VP.ENTER']);
 
 /** Calls whose RCX names an S-EPT entry. */
 const HAS_ENTRY = /^TDH\.MEM\.(SEPT|PAGE|RANGE)|ACCEPT$|^HW\.GUEST/;
-
-/**
- * May the last row take in the next? The same actor, in the same operation, on the same entry: a
- * call after a change of the mirror, or a change of the mirror that completes one that the row
- * has.
- */
-const absorbs = (last: Row, next: Row): boolean =>
-  last.subject !== '' &&
-  last.subject === next.subject &&
-  last.actor === next.actor &&
-  last.operation === next.operation &&
-  last.mirror !== null &&
-  (last.text === '' || next.text === '');
-
-function names(row: Row, writes: Iterable<string>, reads: Iterable<string>): Row {
-  for (const name of writes) row.writes.add(name);
-  for (const name of reads) row.reads.add(name);
-  return row;
-}
 
 const pagesIn = (all: ReadonlySet<string>): string[] =>
   [...all].filter((name) => name.startsWith('page '));

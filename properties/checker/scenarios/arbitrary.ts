@@ -1,29 +1,29 @@
 /**
- * Random scenarios for fast-check. One tape of bytes is drawn and decoded into program and schedule
- * at once; that costs a fraction of what composing fc.record and fc.array would. Shrinking is in
- * the domain's terms: see smaller.ts.
+ * Random scenarios for fast-check. One tape of bytes is drawn and decoded into program and
+ * schedule, which is several times faster than fc.record and fc.array. Scenarios shrink by
+ * smaller.ts.
  */
 import fc from 'fast-check';
 import type { VmKind } from '../../../impl/vm/vm.ts';
 import type { ActorProgram, ActorRole, Deviation, Scenario, Operation } from './scenario.ts';
 import { smaller } from './smaller.ts';
 
-/** What scenarios may be made of. */
+/** What scenarios are drawn from. */
 export interface Shape {
   readonly vm: VmKind;
-  /** Roles of the actors that there can be: a scenario has some of them, at least one, in any order. */
+  /** Roles of the actors. A scenario has at least one of them, in any order. */
   readonly roles: readonly ActorRole[];
   /** Names of operations by role; a name that occurs twice is drawn twice as often. */
   readonly operations: Readonly<Record<ActorRole, readonly string[]>>;
   readonly maxOperations: number;
-  /** GFNs are below this. */
+  /** Number of GFNs. */
   readonly gfns: number;
   readonly maxDeviations: number;
-  /** Deviations are drawn from the first so many steps of an operation. */
+  /** Number of steps of an operation, from its first, in which deviations are drawn. */
   readonly maxStep: number;
 }
 
-/** Draws numbers from a tape of bytes; past its end everything is 0. */
+/** Draws numbers from a tape of bytes. Past its end all numbers are 0. */
 export class Tape {
   private readonly bytes: Uint8Array;
   private at = 0;
@@ -37,7 +37,7 @@ export class Tape {
   }
 }
 
-/** Decodes a tape. Every tape is a scenario; equal tapes are equal scenarios. */
+/** Decodes a tape. Every tape is a scenario; equal tapes give equal scenarios. */
 export function decode(bytes: Uint8Array, shape: Shape): Scenario {
   const tape = new Tape(bytes);
   const count = 1 + tape.below(shape.roles.length);
@@ -64,7 +64,7 @@ export function decodeOperation(
 ): Operation {
   const names = operations[role];
   const name = names[tape.below(names.length)] ?? '';
-  // Low GFNs more often, so that operations meet.
+  // low GFNs are more frequent, so that operations contend
   const gfn = tape.below(1 + tape.below(gfns));
   return { name, gfn, pages: RANGED.has(name) ? 1 + tape.below(2) : 1 };
 }
@@ -74,20 +74,20 @@ function decodeDeviation(
   actors: readonly ActorProgram[],
   { maxStep }: Shape,
 ): Deviation {
-  // One actor more than the program has: the first that the run starts by itself (an RCU callback).
+  // one actor more than the program has: the first that the run starts, an RCU callback
   const actor = tape.below(actors.length + 1);
   const operation = tape.below(actors[actor]?.operations.length ?? 1);
-  // Early steps more often: most operations are short, and those that are not begin with what they have in common.
+  // early steps are more frequent: most operations are short
   const step = tape.below(1 + tape.below(maxStep));
   const what = tape.below(4) === 0 ? 'outcome' : 'switch';
   return { actor, operation, step, what, value: 1 + tape.below(2) };
 }
 
-/** Longest tape that {@link decode} reads. */
+/** Length of the longest tape that {@link decode} reads. */
 export const tapeLength = ({ roles, maxOperations, maxDeviations }: Shape): number =>
   2 + roles.length * (2 + maxOperations * 4) + maxDeviations * 6;
 
-/** Scenarios of the given shapes, each as often as the others. */
+/** Scenarios of the given shapes, each shape equally often. */
 export class ScenarioArbitrary extends fc.Arbitrary<Scenario> {
   private readonly shapes: readonly Shape[];
   private readonly bytes: Uint8Array;
@@ -113,7 +113,7 @@ export class ScenarioArbitrary extends fc.Arbitrary<Scenario> {
     return new fc.Value(this.meaningOf(bytes, shape), undefined);
   }
 
-  /** What a tape says: every tape is a scenario. */
+  /** The scenario that a tape encodes. */
   protected meaningOf(bytes: Uint8Array, shape: Shape): Scenario {
     return decode(bytes, shape);
   }

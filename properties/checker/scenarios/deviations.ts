@@ -1,4 +1,8 @@
-/** The choices of a scenario: ordinary everywhere except at its deviations. */
+/**
+ * The choices of a scenario: the default everywhere except at its deviations. A deviation is a
+ * delay of delay-bounded scheduling (Emmi, Qadeer, Rakamarić: Delay-Bounded Scheduling, POPL 2011),
+ * at a given step and to a given actor, or an unusual outcome.
+ */
 import { SWITCH, type Choices, type What } from '../../../spec/machine/choices.ts';
 import type { Machine } from '../../../spec/machine/machine.ts';
 import type { Deviation } from './scenario.ts';
@@ -6,15 +10,16 @@ import type { Deviation } from './scenario.ts';
 export class DeviationChoices implements Choices {
   private readonly m: Machine;
   private deviations: readonly Deviation[] = [];
-  /** For each deviation of an outcome: how many choices it has decided. */
+  /** For each deviation of an outcome: number of choices that it has decided. */
   private readonly used: number[] = [];
-  /** How many of the deviations have come to pass in this run. */
+  /** Number of choices that deviations have decided in this run. */
   met = 0;
 
   constructor(m: Machine) {
     this.m = m;
   }
 
+  /** Begins a run with these deviations. */
   follow(deviations: readonly Deviation[]): void {
     this.deviations = deviations;
     this.used.length = 0;

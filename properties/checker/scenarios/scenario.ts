@@ -1,14 +1,13 @@
 /**
- * A scenario is what a run is a function of: a program (who does what) and a schedule (where the
- * ordinary course of things is left). Everything else is decided by the rule "an actor runs until
- * it blocks or ends".
+ * A scenario determines a run: a program (the operations of each actor) and a schedule (the
+ * deviations from the default). By default an actor runs until it blocks or ends.
  *
- * That makes a counterexample short to write, short to read, and stable: a deviation names the
- * operation and the step it happens in, so that dropping another operation does not move it.
+ * Counterexamples are therefore short and stable: a deviation names its operation and its step in
+ * it, so that dropping another operation does not move it.
  */
 import type { VmKind } from '../../../impl/vm/vm.ts';
 
-/** What an operation asks for. `gfn` is the first page, `pages` how many. */
+/** A request to the guest or to the policy: on `pages` pages from `gfn` on. */
 export interface Operation {
   readonly name: string;
   readonly gfn: number;
@@ -25,10 +24,10 @@ export interface ActorProgram {
 }
 
 /**
- * A departure from the ordinary course, at step `step` of operation `operation` of actor `actor`.
- * `switch`: the `value`-th other enabled actor runs next. `outcome`: the next `value` choices of
- * the operation, from that step on, turn out the unusual way (an interrupt is pending, an
- * allocation fails, the scheduler wants the processor).
+ * Departs from the default at step `step` of operation `operation` of actor `actor`. `switch`: the
+ * `value`-th other enabled actor runs next. `outcome`: from that step on, the next `value`
+ * nondeterministic choices of the operation take the outcome that is not the default (an interrupt
+ * is pending, an allocation fails, a reschedule is due).
  */
 export interface Deviation {
   readonly actor: number;
@@ -40,22 +39,16 @@ export interface Deviation {
 
 /** A program and a schedule: a run is a function of them. */
 export interface Scenario {
-  /** The VM that it is about. */
+  /** The kind of VM that it runs. */
   readonly vm: VmKind;
   readonly actors: readonly ActorProgram[];
   readonly deviations: readonly Deviation[];
 }
 
-/**
- * `v0`, `v1`, `h0`: an actor's name, by role and place; actors that the run itself starts are `x0`,
- * `x1`...
- */
+/** An actor's name by role and number: `v0`, `v1`, `h0`; `x0`, `x1` for those that a run starts. */
 export function actorName(scenario: Scenario, index: number): string {
   const actor = scenario.actors[index];
   if (actor === undefined) return `x${index - scenario.actors.length}`;
   const before = scenario.actors.slice(0, index).filter((a) => a.role === actor.role).length;
   return `${actor.role === 'vcpu' ? 'v' : 'h'}${before}`;
 }
-
-export const operationCount = (scenario: Scenario): number =>
-  scenario.actors.reduce((n, actor) => n + actor.operations.length, 0);

@@ -1,18 +1,19 @@
+/** Shrinks failing scenarios. */
 import type { Scenario } from './scenario.ts';
 import { smaller } from './smaller.ts';
 
-/** What shrinking came to. `executions` counts the scenarios that were run for it. */
-export interface Shrunk {
+interface Shrunk {
   readonly scenario: Scenario;
+  /** Number of scenarios run to shrink it. */
   readonly executions: number;
-  /** False when the budget ended before nothing smaller failed. */
+  /** False when the budget ended first: a smaller scenario may fail, too. */
   readonly complete: boolean;
 }
 
 /**
  * Shrinks a failing scenario: takes the first smaller one that `stillFails` and starts over, until
- * none does or `budget` executions are spent. Deterministic: the same failure shrinks to the same
- * text on every machine.
+ * none does or `budget` executions are spent. Deterministic: a failure shrinks to the same text on
+ * every machine.
  */
 export function shrink(
   scenario: Scenario,

@@ -1,18 +1,18 @@
 /**
- * Smaller scenarios, in the domain's terms: without an actor, an operation, a deviation; with the
- * actors in the order in which they start; with one page for many; with two pages merged; with a
- * deviation earlier. Program and schedule shrink together, because a deviation belongs to its
- * operation and goes with it.
+ * Candidates for shrinking a scenario: without an actor, an operation or a deviation; with the
+ * actors in the order in which they start; with one page for many; with two pages merged; with an
+ * earlier deviation. Program and schedule shrink together: a deviation is dropped with its
+ * operation.
  */
 import type { ActorProgram, Deviation, Scenario, Operation } from './scenario.ts';
 
-/** Candidates, the boldest first. None is equal to `scenario`. */
+/** Smaller scenarios, the smallest first. None is equal to `scenario`. */
 export function* smaller(scenario: Scenario): Generator<Scenario> {
   const { vm, actors, deviations } = scenario;
   for (let i = 0; actors.length > 1 && i < actors.length; i++) {
     const fewer = withoutActor(scenario, i);
     yield fewer;
-    if (fewer.deviations.some((d) => d.value > 1)) yield nearer(fewer);
+    if (fewer.deviations.some((d) => d.value > 1)) yield withNearerTargets(fewer);
   }
   for (let i = 0; i < actors.length; i++) {
     for (let j = 0; j < operationsOf(actors[i]).length; j++) yield withoutOperation(scenario, i, j);
@@ -39,8 +39,8 @@ function withoutActor({ vm, actors, deviations }: Scenario, gone: number): Scena
   };
 }
 
-/** With fewer actors to pass over, the one that was meant is nearer. */
-const nearer = ({ vm, actors, deviations }: Scenario): Scenario => ({
+/** With one actor fewer to skip, the target of a switch is one nearer. */
+const withNearerTargets = ({ vm, actors, deviations }: Scenario): Scenario => ({
   vm,
   actors,
   deviations: deviations.map((d) => (d.value > 1 ? { ...d, value: d.value - 1 } : d)),
@@ -64,7 +64,7 @@ function withoutOperation(
   };
 }
 
-/** Where another actor is to begin, it stands first, and needs no deviation. */
+/** Puts the actor that begins first, so that it needs no deviation. */
 function* inOrderOfStart({ vm, actors, deviations }: Scenario): Generator<Scenario> {
   const early = deviations.find(
     (d) => d.what === 'switch' && d.actor === 0 && d.operation === 0 && d.step === 0,
@@ -84,7 +84,7 @@ function* inOrderOfStart({ vm, actors, deviations }: Scenario): Generator<Scenar
   };
 }
 
-/** Two operations at once, for pairs that only make sense together (map and unmap). */
+/** Drops two operations, as some only matter together (map and unmap). */
 function* withoutPairs(scenario: Scenario): Generator<Scenario> {
   const places = scenario.actors.flatMap((a, i) => a.operations.map((_, j) => [i, j] as const));
   for (let x = 0; x < places.length; x++) {
@@ -122,7 +122,7 @@ function* simplerOperations(scenario: Scenario): Generator<Scenario> {
   }
 }
 
-/** All uses of one page become uses of a lower one. */
+/** Replaces all uses of one page by uses of a lower one. */
 function* mergedPages(scenario: Scenario): Generator<Scenario> {
   const used = new Set(scenario.actors.flatMap((a) => a.operations.map((o) => o.gfn)));
   const pages = [...used].toSorted((a, b) => a - b);

@@ -1,12 +1,11 @@
 /**
- * Scenarios as text: the replay handle that a failing run prints, and that tests, corpus and `sept
- * show` accept.
+ * Text form of scenarios: reports print it, and tests, corpus and `sept show` read it.
  *
  *     v0: touch 0; touch 2 | h0: unmap 0+2 | @v0.1.17>1 @h0.0.5?1
  *
- * First the kind of VM, unless it is a TD that runs (`vm`, `new-td`); then the actors in order,
- * each with its operations (`name gfn` or `name gfn+pages`), then the deviations: after `@`, actor,
- * operation and step, and `>n` for a switch or `?n` for an outcome.
+ * First the kind of VM (`vm`, `new-td`), unless it is a running TD; then the actors in order, each
+ * with its operations (`name gfn` or `name gfn+pages`); then the deviations: `@`, actor, operation
+ * and step, then `>n` for a switch or `?n` for an outcome.
  */
 import { VM_KINDS, type VmKind } from '../../../impl/vm/vm.ts';
 import {
@@ -31,13 +30,13 @@ export function formatScenario(scenario: Scenario): string {
   return [...kind, ...actors, ...(deviations.length > 0 ? [deviations.join(' ')] : [])].join(' | ');
 }
 
-/** The VM of a text that names none. */
+/** The kind of VM of a text that names none. */
 const DEFAULT_KIND: VmKind = 'td';
 
 export const formatOperation = ({ name, gfn, pages }: Operation): string =>
   pages === 1 ? `${name} ${gfn}` : `${name} ${gfn}+${pages}`;
 
-/** What is wrong with a text, and where. */
+/** A text that is no scenario. The message has the part that cannot be read, and what it should be. */
 export class ScenarioSyntaxError extends Error {
   constructor(text: string, part: string, expected: string) {
     super(`scenario text: cannot read "${part}" in "${text}": expected ${expected}`);
@@ -49,7 +48,7 @@ const ACTOR = /^([vh])(\d+):\s*(.*)$/;
 const OPERATION = /^([a-z-]+) (\d+)(?:\+(\d+))?$/;
 const DEVIATION = /^@([vhx])(\d+)\.(\d+)\.(\d+)([>?])(\d+)$/;
 
-/** Reads the text form; lines may be broken at any space. @throws ScenarioSyntaxError */
+/** Reads the text form. Lines may break at any space. @throws ScenarioSyntaxError */
 export function parseScenario(text: string): Scenario {
   const parts = text
     .replaceAll(/\s+/g, ' ')
@@ -98,7 +97,7 @@ function parseDeviation(text: string, word: string, actors: readonly ActorProgra
   const indexes = actors.flatMap((a, index) => (a.role === role ? [index] : []));
   const actor = match[1] === 'x' ? actors.length + place : indexes[place];
   if (actor === undefined)
-    throw new ScenarioSyntaxError(text, word, `an actor that the text declares before`);
+    throw new ScenarioSyntaxError(text, word, 'an actor that the text declares before');
   return {
     actor,
     operation: Number(match[3]),

@@ -1,4 +1,4 @@
-/** Reports, golden: what an engineer reads when a policy fails. */
+/** Reports of violations, as inline snapshots. */
 import { describe, expect, test } from 'vitest';
 import { mirrorNaive, POLICIES, rcuBranchFree } from '../../../impl/index.ts';
 import type { Policy } from '../../../impl/vm/policy.ts';
@@ -14,11 +14,11 @@ function reportOf(policy: Policy, text: string): string {
   return violation === null ? 'no rule is broken' : explain(options, scenario, violation).text;
 }
 
-describe('the report of a failing policy', () => {
-  test('shows a child that overtakes its parent', () => {
+describe('reports of failing policies', () => {
+  test('a report shows a child that overtakes its parent', () => {
     expect(reportOf(mirrorNaive, 'v0: touch 0 | v1: accept 0 | @v0.0.62>1')).toMatchInlineSnapshot(`
-      "S01: Every call of the module succeeds, or fails in a way that its caller has an answer to.
-      source: thread, messages 2, 4, 14; K47, K53, K56 (any other error kills the VM)
+      "S01: Every SEAMCALL succeeds or returns a status that its caller handles.
+      source: thread, messages 2, 4 and 14; see K47, K53 and K56 (any other error kills the VM)
 
           v0                                              v1
           [touch 0]
@@ -31,18 +31,20 @@ describe('the report of a failing policy', () => {
       ! 3                                                 PAGE.AUG 0@4K -> EPT_WALK_FAILED|RCX
                                                             mirror none -> leaf p48
 
-      expected: TDH.MEM.PAGE.AUG answers TDX_SUCCESS or TDX_OPERAND_BUSY
+      expected: TDH.MEM.PAGE.AUG returns TDX_SUCCESS or TDX_OPERAND_BUSY
       seen:     TDX_EPT_WALK_FAILED|RCX
+      hint: Find what another actor changed before the call: look for a lock not held, an entry not
+           frozen, or a BUSY that the caller does not handle.
 
       scenario: v0: touch 0 | v1: accept 0 | @v0.0.62>1
       replay: sept show mirror-naive --module 1.5 'v0: touch 0 | v1: accept 0 | @v0.0.62>1'"
     `);
   });
 
-  test('shows a blocked table that hides its children', () => {
+  test('a report shows a blocked table that hides its children', () => {
     expect(reportOf(rcuBranchFree, 'v0: read 0 | h0: remove-table 0')).toMatchInlineSnapshot(`
-      "S01: Every call of the module succeeds, or fails in a way that its caller has an answer to.
-      source: thread, messages 2, 4, 14; K47, K53, K56 (any other error kills the VM)
+      "S01: Every SEAMCALL succeeds or returns a status that its caller handles.
+      source: thread, messages 2, 4 and 14; see K47, K53 and K56 (any other error kills the VM)
 
           v0                              h0                              rcu
           [read 0]
@@ -67,68 +69,72 @@ describe('the report of a failing policy', () => {
       ! 6                                                                 RANGE.BLOCK 0@4K ->
                                                                             EPT_WALK_FAILED|RCX
 
-      expected: TDH.MEM.RANGE.BLOCK answers TDX_SUCCESS
+      expected: TDH.MEM.RANGE.BLOCK returns TDX_SUCCESS
       seen:     TDX_EPT_WALK_FAILED|RCX
+      hint: Find what another actor changed before the call: look for a lock not held, an entry not
+           frozen, or a BUSY that the caller does not handle.
 
       scenario: v0: read 0 | h0: remove-table 0
       replay: sept show rcu-branch-free --module 1.5 'v0: read 0 | h0: remove-table 0'"
     `);
   });
 
-  test('shows who holds the lock that was refused', () => {
+  test('a report shows the call that holds the lock that was refused', () => {
     expect(reportOf(rcuBranchFree, 'v0: accept 0 | h0: remove-table 0 | v1: accept 4 | @v1.0.50>1'))
       .toMatchInlineSnapshot(`
-      "S01: Every call of the module succeeds, or fails in a way that its caller has an answer to.
-      source: thread, messages 2, 4, 14; K47, K53, K56 (any other error kills the VM)
+        "S01: Every SEAMCALL succeeds or returns a status that its caller handles.
+        source: thread, messages 2, 4 and 14; see K47, K53 and K56 (any other error kills the VM)
 
-          v0                      h0                      v1                      rcu
-          [accept 0]
-        1 SEPT.ADD 0@1G ->
-            SUCCESS
-            S-EPT FREE ->
-              NL_MAPPED p25
-            mirror none -> table
-              p26
-        2 SEPT.ADD 0@2M ->
-            SUCCESS
-            S-EPT FREE ->
-              NL_MAPPED p27
-            mirror none -> table
-              p28
-        3 PAGE.AUG 0@4K ->
-            SUCCESS
-            S-EPT FREE -> PENDING
-              p48
-            mirror none -> leaf
-              p48
-        4 PAGE.ACCEPT 0@4K ->
-            SUCCESS
-            S-EPT PENDING p48 ->
-              MAPPED p48
-                                  [remove-table 0]
-        5                         RANGE.BLOCK 0@2M ->
-                                    SUCCESS
-                                    S-EPT NL_MAPPED p27
-                                      -> NL_BLOCKED p27
-                                    mirror table p28 ->
-                                      none
-                                                          [accept 4]
-        6                                                 SEPT.ADD 4@2M begins
-                                                                                  [rcu]
-      ! 7                                                                         RANGE.BLOCK 0@4K ->
-                                                                                    OPERAND_BUSY|
-                                                                                    SEPT_TREE
+            v0                      h0                      v1                      rcu
+            [accept 0]
+          1 SEPT.ADD 0@1G ->
+              SUCCESS
+              S-EPT FREE ->
+                NL_MAPPED p25
+              mirror none -> table
+                p26
+          2 SEPT.ADD 0@2M ->
+              SUCCESS
+              S-EPT FREE ->
+                NL_MAPPED p27
+              mirror none -> table
+                p28
+          3 PAGE.AUG 0@4K ->
+              SUCCESS
+              S-EPT FREE -> PENDING
+                p48
+              mirror none -> leaf
+                p48
+          4 PAGE.ACCEPT 0@4K ->
+              SUCCESS
+              S-EPT PENDING p48 ->
+                MAPPED p48
+                                    [remove-table 0]
+          5                         RANGE.BLOCK 0@2M ->
+                                      SUCCESS
+                                      S-EPT NL_MAPPED p27
+                                        -> NL_BLOCKED p27
+                                      mirror table p28 ->
+                                        none
+                                                            [accept 4]
+          6                                                 SEPT.ADD 4@2M begins
+                                                                                    [rcu]
+        ! 7                                                                         RANGE.BLOCK 0@4K ->
+                                                                                      OPERAND_BUSY|
+                                                                                      SEPT_TREE
 
-      expected: TDH.MEM.RANGE.BLOCK answers TDX_SUCCESS
-      seen:     TDX_OPERAND_BUSY|SEPT_TREE
+        expected: TDH.MEM.RANGE.BLOCK returns TDX_SUCCESS
+        seen:     TDX_OPERAND_BUSY|SEPT_TREE
+        hint: Find what another actor changed before the call: look for a lock not held, an entry not
+             frozen, or a BUSY that the caller does not handle.
 
-      scenario: v0: accept 0 | h0: remove-table 0 | v1: accept 4 | @v1.0.50>1
-      replay: sept show rcu-branch-free --module 1.5 'v0: accept 0 | h0: remove-table 0 | v1: accept 4 |
-           @v1.0.50>1'"
-    `);
+        scenario: v0: accept 0 | h0: remove-table 0 | v1: accept 4 | @v1.0.50>1
+        replay: sept show rcu-branch-free --module 1.5 'v0: accept 0 | h0: remove-table 0 | v1: accept 4 |
+             @v1.0.50>1'"
+      `);
   });
 
-  test('shows a mirror that differs when nobody has anything left to do', () => {
+  test('a report shows a violation that is found when all actors have ended', () => {
     const forgets: Policy = {
       ...mirrorNaive,
       name: 'forgets',
@@ -138,8 +144,8 @@ describe('the report of a failing policy', () => {
       },
     };
     expect(reportOf(forgets, 'v0: read 0 | h0: unmap 0')).toMatchInlineSnapshot(`
-      "S11: What the host has asked back, it has got back when nothing is in flight.
-      source: K22; P6 (the callback may come later, but it has to come)
+      "S11: When no operation is in flight, every page that the host asked back has been returned.
+      source: thread, message 11 (a callback may return it later, but has to); see K22
 
           v0
           [read 0]
@@ -155,16 +161,18 @@ describe('the report of a failing policy', () => {
         4 PAGE.ACCEPT 0@4K -> SUCCESS
             S-EPT PENDING p48 -> MAPPED p48
 
-      expected: the host has page 48 of GFN 0 back, as it asked
+      expected: page 48 of GFN 0 returned to the host, as it asked
       seen:     the guest still has it
-           (found when nobody had anything left to do, or nobody could go on)
+           (found at the end: all actors finished or are blocked)
+      hint: Look for an unmap that ends early: an error ignored, an entry skipped, or a callback that
+           gives up.
 
       scenario: v0: read 0 | h0: unmap 0
       replay: sept show forgets --module 1.5 'v0: read 0 | h0: unmap 0'"
     `);
   });
 
-  test('shows what everybody did last when nobody can go on', () => {
+  test('a report of a deadlock shows the last rows of each actor', () => {
     const keeps: Policy = {
       ...mirrorNaive,
       name: 'keeps',
@@ -174,8 +182,9 @@ describe('the report of a failing policy', () => {
       },
     };
     expect(reportOf(keeps, 'v0: read 0 | h0: unmap 0')).toMatchInlineSnapshot(`
-      "S07: Nobody waits for ever, and nobody ends with a lock in hand.
-      source: K4, K42, K57
+      "S07: No actor waits for ever; locks, read sections and the guest are left by the actor that entered
+      them, before it ends.
+      source: see K4, K42 and K57
 
           v0
           [read 0]
@@ -196,14 +205,16 @@ describe('the report of a failing policy', () => {
 
       expected: some actor can take its next step
       seen:     h0 waits for mmu_lock, held by h0
-           (found when nobody had anything left to do, or nobody could go on)
+           (found at the end: all actors finished or are blocked)
+      hint: Compare the lock order of the actors in the report, and look for a return that skips an
+           unlock, or a wait inside a lock or read section.
 
       scenario: v0: read 0 | h0: unmap 0
       replay: sept show keeps --module 1.5 'v0: read 0 | h0: unmap 0'"
     `);
   });
 
-  test('never has a line of more than 100 columns', () => {
+  test('no line of a report is longer than 100 columns', () => {
     for (const policy of POLICIES.filter(({ breaks }) => breaks.length > 0)) {
       const { counterexamples } = check({ policy, module: '1.5', seed: 2, runs: 120 });
       for (const { report } of counterexamples) {

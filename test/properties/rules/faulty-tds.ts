@@ -1,7 +1,4 @@
-/**
- * Policies about TDs with one thing wrong, for rules that no known bug breaks, or that a bug breaks
- * in one way only.
- */
+/** Policies with one fault each, for rules about TDs that no known bug breaks, or breaks otherwise. */
 import {
   faultUnder,
   hasRequests,
@@ -36,7 +33,7 @@ const leavingFrozen: Install = function* (vm, { place, to, fn, operands }) {
   return succeeded(call);
 };
 
-/** Rule, what the policy does wrong, what it does instead of its base. */
+/** The rule, the fault, the members in which the policy differs from its base, the base. */
 const ROWS: readonly (readonly [
   rule: string,
   fault: string,
@@ -45,7 +42,7 @@ const ROWS: readonly (readonly [
 ])[] = [
   [
     'K43',
-    'looks at attributes before it samples the sequence number',
+    'reads the attributes before it samples the sequence number',
     {
       *fault(vm, vcpu, gfn) {
         return yield* retryLocally(vm, vcpu, function* () {
@@ -64,7 +61,7 @@ const ROWS: readonly (readonly [
   ],
   [
     'K47',
-    'clears the mirror and forgets the Secure EPT',
+    'clears the mirror entry and leaves the Secure EPT as it is',
     {
       *unmap(vm, gfn) {
         yield* vm.mmuLock.writeLock();
@@ -78,7 +75,7 @@ const ROWS: readonly (readonly [
   ],
   [
     'K52',
-    'lets pre-faults in while the TD is built, and adds pages that are pending',
+    'allows pre-faults while the TD is built, and adds pending pages',
     {
       *preFault(vm, vcpu, gfn) {
         if (!vm.td.isDead())
@@ -104,7 +101,7 @@ const ROWS: readonly (readonly [
   ],
   [
     'K54',
-    'removes pages without TRACK, as no vCPU seems to be inside',
+    'removes pages without TRACK',
     {
       *unmap(vm, gfn, pages) {
         yield* unmapUnder(vm, gfn, pages, () =>
@@ -121,7 +118,7 @@ const ROWS: readonly (readonly [
   ],
   [
     'K54',
-    'gives pages back without writing back their cache lines',
+    'returns pages without writing back their cache lines',
     {
       *unmap(vm, gfn, pages) {
         yield* unmapUnder(vm, gfn, pages, () =>
@@ -139,7 +136,7 @@ const ROWS: readonly (readonly [
   ['K55', 'tracks with mmu_lock held for read', { unmap: sharedFlag.policy.unmap }, frozenMirror],
   [
     'K57',
-    'enters the TD before it says that it is in the guest',
+    'enters the TD before it sets IN_GUEST_MODE',
     {
       *enter(vm, vcpu) {
         if ((yield* vm.m.read(vm.noEntry)) !== 0) return false;
@@ -174,7 +171,7 @@ const ROWS: readonly (readonly [
   ],
   [
     'K59',
-    'takes BUSY at entry for another EPT violation',
+    'handles BUSY at entry as an EPT violation',
     {
       *enter(vm, vcpu) {
         yield* vcpu.kvm.enter();
@@ -194,7 +191,7 @@ const ROWS: readonly (readonly [
   ],
   [
     'K64',
-    'forgets that a page could not be added',
+    'ignores that a page could not be added',
     {
       *addMemory(vm, gfn) {
         yield* upstream619.addMemory?.(vm, gfn) ?? [];
@@ -205,7 +202,7 @@ const ROWS: readonly (readonly [
   ],
 ];
 
-/** Rule, what the policy does wrong, the policy. */
+/** The rule, the fault, the policy. */
 export const FAULTY_TDS: readonly (readonly [rule: string, fault: string, policy: Policy])[] =
   ROWS.map(([rule, fault, change, base]) => [
     rule,

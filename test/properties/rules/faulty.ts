@@ -1,4 +1,4 @@
-/** For every S rule a policy that breaks it: a shipped one with one thing changed. */
+/** For every S rule a policy that breaks it: a shipped policy with one fault. */
 import {
   MAPPED_NOW,
   mapPrivate,
@@ -18,13 +18,13 @@ import { pageRemove } from '../../../spec/tdx/functions/page-remove.ts';
 import { rangeBlock } from '../../../spec/tdx/functions/range-block.ts';
 import { OPERAND_BUSY } from '../../../spec/tdx/status.ts';
 
-/** Rule, what the policy does wrong, the policy. */
+/** The rule, the fault, the policy. */
 export const FAULTY: readonly (readonly [rule: string, fault: string, policy: Policy])[] = [
   ['S01', 'makes the mirror entry present before it calls the module', mirrorNaive],
 
   [
     'S02',
-    'clears the mirror and forgets the Secure EPT',
+    'clears the mirror entry and leaves the Secure EPT as it is',
     {
       ...frozenMirror,
       name: 'forgets-the-sept',
@@ -38,7 +38,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, policy: Po
 
   [
     'S03',
-    'destroys the VM without taking its pages back from the module',
+    'destroys the VM without reclaiming its pages from the module',
     {
       ...frozenMirror,
       name: 'leaves-the-td',
@@ -65,10 +65,10 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, policy: Po
 
   [
     'S05',
-    'gives pages back while vCPUs still translate to them',
+    'returns pages while vCPUs have translations to them',
     {
       ...frozenMirror,
-      name: 'gives-back-first',
+      name: 'returns-first',
       *unmap(vm, gfn, pages) {
         yield* returnPages(vm, gfn, pages);
         yield* frozenMirror.unmap(vm, gfn, pages);
@@ -78,10 +78,10 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, policy: Po
 
   [
     'S06',
-    'takes the neighbour of a page as well',
+    'zaps the neighbour of a page as well',
     {
       ...frozenMirror,
-      name: 'takes-too-much',
+      name: 'zaps-too-much',
       *unmap(vm, gfn) {
         yield* frozenMirror.unmap(vm, vm.tdx.geometry.align(gfn, 1), vm.mirror.span(1));
       },
@@ -102,7 +102,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, policy: Po
 
   [
     'S08',
-    'sends the guest back without having mapped anything',
+    'resumes the guest without having mapped anything',
     {
       ...frozenMirror,
       name: 'never-maps',
@@ -116,7 +116,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, policy: Po
 
   [
     'S09',
-    'takes BUSY for an answer',
+    'ignores BUSY',
     {
       ...frozenMirror,
       name: 'ignores-busy',
@@ -150,7 +150,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, policy: Po
 
   [
     'S11',
-    'does nothing when pages are asked back',
+    'does nothing when the host asks pages back',
     {
       ...frozenMirror,
       name: 'does-nothing',
@@ -159,10 +159,7 @@ export const FAULTY: readonly (readonly [rule: string, fault: string, policy: Po
   ],
 ];
 
-/**
- * A policy whose faults are taken without looking at the invalidation sequence (K37), and how it is
- * caught.
- */
+/** A policy whose faults ignore the invalidation sequence (K37). */
 export const STALE_FAULTS: Policy = {
   ...frozenMirror,
   name: 'stale-faults',
@@ -177,7 +174,7 @@ export const STALE_FAULTS: Policy = {
   },
 };
 
-/** A policy that tears the TD down before its leaves are gone. */
+/** A policy that tears the TD down before it has removed the leaves. */
 export const TEARS_DOWN_FIRST: Policy = {
   ...frozenMirror,
   name: 'tears-down-first',

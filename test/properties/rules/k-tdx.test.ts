@@ -1,7 +1,4 @@
-/**
- * Rules about TDs that no known bug breaks, or that a bug breaks in one way only: each can be
- * broken, and is seen to be.
- */
+/** Policies that break rules about TDs which no known bug breaks, or breaks in one way only. */
 import { expect, test } from 'vitest';
 import { enterOnce } from '../../../impl/blocks/entry.ts';
 import { demoteUnder, promoteUnder } from '../../../impl/blocks/huge-pages.ts';
@@ -15,7 +12,7 @@ import { FAULTY_TDS } from './faulty-tds.ts';
 
 const BUDGET = 20_000;
 
-test.each(FAULTY_TDS)('%s: a policy that %s is caught', (rule, _fault, policy) => {
+test.each(FAULTY_TDS)('%s catches a policy that %s', (rule, _fault, policy) => {
   const { counterexamples } = check({
     policy,
     module: '1.5',
@@ -29,7 +26,7 @@ test.each(FAULTY_TDS)('%s: a policy that %s is caught', (rule, _fault, policy) =
   expect(counterexamples.map(({ violation }) => violation.rule)).toEqual([rule]);
 });
 
-test('entering as upstream does breaks none of them', () => {
+test('a policy that enters the TD as upstream does breaks neither K57 nor K59', () => {
   const policy: Policy = {
     ...frozenMirror,
     *enter(vm, vcpu) {
@@ -42,10 +39,7 @@ test('entering as upstream does breaks none of them', () => {
   ).toEqual([]);
 });
 
-/**
- * Keeps the mirror entry FROZEN while it is resized, as a vendor's hook may (P11), and puts it back
- * where that fails.
- */
+/** Keeps the mirror entry FROZEN while it is resized, as a vendor's hook may (P11). */
 const whileFrozen = (how: Resize): Resize => {
   let was = EMPTY;
   return {
@@ -63,7 +57,7 @@ const whileFrozen = (how: Resize): Resize => {
   };
 };
 
-test('what is FROZEN while it is resized under mmu_lock has not left the mirror (K47, K48)', () => {
+test('an entry that is FROZEN while it is resized does not break K47 or K48', () => {
   const policy: Policy = {
     ...exclusive,
     *promote(vm, gfn) {

@@ -1,4 +1,4 @@
-/** Every S rule can be broken, and is seen to be: a rule that no policy breaks is no rule. */
+/** Every S rule catches a policy that breaks it. */
 import { describe, expect, test } from 'vitest';
 import { check } from '../../../properties/checker/check.ts';
 import { SYSTEM_RULES } from '../../../properties/rules/index.ts';
@@ -16,21 +16,21 @@ const caught = (policy: (typeof FAULTY)[number][2], rule: string): string[] =>
     stopAfter: 1,
   }).counterexamples.map(({ violation }) => violation.rule);
 
-describe('a policy that', () => {
-  test.each(FAULTY)('%s: %s is caught', (rule, _fault, policy) => {
+describe('policies that break S rules', () => {
+  test.each(FAULTY)('%s catches a policy that %s', (rule, _fault, policy) => {
     expect(caught(policy, rule)).toEqual([rule]);
   });
 
-  test('S05: installs pages that were taken back meanwhile is caught', () => {
+  test('S05 catches a policy that installs pages that were reclaimed meanwhile', () => {
     expect(caught(STALE_FAULTS, 'S05')).toEqual(['S05']);
   });
 
-  test('S03: tears the TD down before its leaves are gone is caught', () => {
+  test('S03 catches a policy that tears the TD down before its leaves are removed', () => {
     expect(caught(TEARS_DOWN_FIRST, 'S03')).toEqual(['S03']);
   });
 });
 
-test('no S rule is without such a policy', () => {
+test('every S rule has a policy that breaks it', () => {
   const systemIds = SYSTEM_RULES.map((rule) => rule.id).filter((id) => id.startsWith('S'));
   expect(FAULTY.map(([rule]) => rule).toSorted()).toEqual(systemIds);
 });

@@ -3,7 +3,7 @@
  * programs of raw calls find without being aimed at them: F1 breaks rule T15, F2 breaks rule T07.
  */
 import { describe, expect, test } from 'vitest';
-import { operationCount } from '../../../properties/checker/scenarios/scenario.ts';
+import { operationCount } from '../../support/operation-count.ts';
 import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
 import { atomically, kindOf, TRY } from '../../../spec/machine/step.ts';
 import type { Call } from '../../../spec/tdx/call.ts';

@@ -6,12 +6,12 @@ import {
   ScenarioArbitrary,
   tapeLength,
 } from '../../../../properties/checker/scenarios/arbitrary.ts';
-import { operationCount } from '../../../../properties/checker/scenarios/scenario.ts';
 import { formatScenario } from '../../../../properties/checker/scenarios/text.ts';
 import { TD_SHAPE } from '../../../../properties/checker/shapes.ts';
+import { operationCount } from '../../../support/operation-count.ts';
 
 describe('random scenarios', () => {
-  test('are the same for the same seed, on every machine', () => {
+  test('equal seeds give equal scenarios on every machine', () => {
     const texts = fc
       .sample(new ScenarioArbitrary(TD_SHAPE), { seed: 42, numRuns: 4 })
       .map(formatScenario);
@@ -26,7 +26,7 @@ describe('random scenarios', () => {
     `);
   });
 
-  test('stay within their shape', () => {
+  test('a scenario stays within its shape', () => {
     fc.assert(
       fc.property(new ScenarioArbitrary(TD_SHAPE), (scenario) => {
         expect(scenario.actors.length).toBeLessThanOrEqual(TD_SHAPE.roles.length);
@@ -43,14 +43,14 @@ describe('random scenarios', () => {
     );
   });
 
-  test('an empty tape is the simplest scenario', () => {
+  test('an empty tape decodes to the simplest scenario', () => {
     const scenario = decode(new Uint8Array(tapeLength(TD_SHAPE)), TD_SHAPE);
 
     expect(formatScenario(scenario)).toBe('v0: touch 0');
     expect(operationCount(scenario)).toBe(1);
   });
 
-  test("fast-check shrinks them in the domain's terms", () => {
+  test('fast-check shrinks a scenario by its actors, operations and deviations', () => {
     const property = fc.property(
       new ScenarioArbitrary(TD_SHAPE),
       (scenario) => !scenario.actors.some((a) => a.operations.some((o) => o.name === 'demote')),

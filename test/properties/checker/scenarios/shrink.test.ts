@@ -2,20 +2,18 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ScenarioArbitrary } from '../../../../properties/checker/scenarios/arbitrary.ts';
-import {
-  operationCount,
-  type Scenario,
-} from '../../../../properties/checker/scenarios/scenario.ts';
+import type { Scenario } from '../../../../properties/checker/scenarios/scenario.ts';
 import { shrink } from '../../../../properties/checker/scenarios/shrink.ts';
 import { smaller } from '../../../../properties/checker/scenarios/smaller.ts';
 import { formatScenario, parseScenario } from '../../../../properties/checker/scenarios/text.ts';
 import { TD_SHAPE } from '../../../../properties/checker/shapes.ts';
+import { operationCount } from '../../../support/operation-count.ts';
 
 const names = (scenario: Scenario): string[] =>
   scenario.actors.flatMap((a) => a.operations.map((o) => o.name));
 
 describe('shrinking a scenario', () => {
-  test('drops actors, operations and deviations that the failure does not need', () => {
+  test('shrinking drops actors, operations and deviations that the failure does not need', () => {
     const big = parseScenario(
       'v0: touch 3; read 5 | h0: promote 2; unmap 4+2; demote 0 | v1: idle 1 | @v0.1.9>2 @h0.1.3>1',
     );
@@ -25,14 +23,14 @@ describe('shrinking a scenario', () => {
     expect(formatScenario(shrink(big, failing).scenario)).toBe('v0: read 0 | h0: unmap 0');
   });
 
-  test('drops two operations that only make sense together', () => {
+  test('shrinking drops two operations that only matter together', () => {
     const big = parseScenario('v0: touch 0; read 0; touch 0');
     const failing = (scenario: Scenario): boolean => operationCount(scenario) % 2 === 1;
 
     expect(operationCount(shrink(big, failing).scenario)).toBe(1);
   });
 
-  test('keeps a deviation with its operation when another operation goes', () => {
+  test('a deviation stays with its operation when another operation is dropped', () => {
     const big = parseScenario('v0: touch 0; read 1; touch 2 | h0: unmap 0 | @v0.2.20>1');
     const failing = (scenario: Scenario): boolean =>
       scenario.deviations.length === 1 && names(scenario).length >= 2;
@@ -40,7 +38,7 @@ describe('shrinking a scenario', () => {
     expect(formatScenario(shrink(big, failing).scenario)).toBe('v0: read 0; touch 0 | @v0.1.0>1');
   });
 
-  test('brings a switch nearer when an actor that it passed over goes', () => {
+  test('a switch skips one actor fewer when an actor that it skipped is dropped', () => {
     const big = parseScenario('v0: touch 0 | h0: unmap 0 | v1: touch 0 | @v0.0.7>2');
     const failing = (scenario: Scenario): boolean =>
       scenario.actors.length === 2 &&
@@ -52,7 +50,7 @@ describe('shrinking a scenario', () => {
     );
   });
 
-  test('puts the actor first that starts first', () => {
+  test('shrinking puts the actor that starts first at the front', () => {
     const big = parseScenario('h0: unmap 1 | v0: touch 0 | h1: demote 0 | @h0.0.0>2 @h1.0.3>1');
 
     expect([...smaller(big)].map(formatScenario)).toContain(
@@ -60,7 +58,7 @@ describe('shrinking a scenario', () => {
     );
   });
 
-  test('merges pages', () => {
+  test('shrinking merges pages', () => {
     const big = parseScenario('v0: touch 5; touch 3 | h0: unmap 5');
     const failing = (scenario: Scenario): boolean => {
       const [first, , last] = scenario.actors.flatMap((a) => a.operations.map((o) => o.gfn));
@@ -72,14 +70,14 @@ describe('shrinking a scenario', () => {
     );
   });
 
-  test('stops at its budget and says so', () => {
+  test('shrinking stops at its budget and reports that it is incomplete', () => {
     const big = parseScenario('v0: touch 3; read 5 | h0: promote 2; unmap 4+2');
     const result = shrink(big, () => true, 1);
 
     expect(result).toMatchObject({ executions: 1, complete: false });
   });
 
-  test('offers only scenarios that differ from the one it is given', () => {
+  test('every candidate differs from the scenario that is shrunk', () => {
     fc.assert(
       fc.property(new ScenarioArbitrary(TD_SHAPE), (scenario) => {
         const text = formatScenario(scenario);
@@ -89,7 +87,7 @@ describe('shrinking a scenario', () => {
     );
   });
 
-  test('always comes to an end', () => {
+  test('shrinking always ends', () => {
     fc.assert(
       fc.property(new ScenarioArbitrary(TD_SHAPE), (scenario) => {
         expect(shrink(scenario, () => true).complete).toBe(true);

@@ -10,7 +10,7 @@ import {
 import { TD_SHAPE } from '../../../../properties/checker/shapes.ts';
 
 describe('a scenario as text', () => {
-  test('reads as actors, operations and deviations', () => {
+  test('the text of a scenario has its actors, operations and deviations', () => {
     expect(parseScenario('v0: touch 0; read 2 | h0: unmap 0+2 | @v0.1.17>1 @h0.0.5?1')).toEqual({
       vm: 'td',
       actors: [
@@ -30,13 +30,13 @@ describe('a scenario as text', () => {
     });
   });
 
-  test('names the actors that a run starts by itself after those of the program', () => {
+  test('actors that a run starts come after those of the program', () => {
     expect(parseScenario('v0: touch 0 | h0: remove-table 0 | @x0.0.3>1').deviations[0]?.actor).toBe(
       2,
     );
   });
 
-  test('is the same after being written and read, for every scenario', () => {
+  test('every scenario is equal to itself after it is written and read', () => {
     fc.assert(
       fc.property(new ScenarioArbitrary(TD_SHAPE), (scenario) => {
         expect(parseScenario(formatScenario(scenario))).toEqual(scenario);
@@ -52,7 +52,7 @@ describe('a scenario as text', () => {
     ['v0: touch', 'an operation, e.g.'],
     ['v0: touch 0 | @v0.0', 'a deviation, e.g.'],
     ['v0: touch 0 | @h0.0.1>1', 'an actor that the text declares before'],
-  ])('"%s" is refused with what was expected', (text, expected) => {
+  ])('the text "%s" is refused with what was expected', (text, expected) => {
     expect(() => parseScenario(text)).toThrow(ScenarioSyntaxError);
     expect(() => parseScenario(text)).toThrow(expected);
   });
