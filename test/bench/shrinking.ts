@@ -4,9 +4,9 @@ import { mirrorNaive, rcuBranchFree, type Policy } from '../../impl/index.ts';
 import { Engine } from '../../properties/checker/engine.ts';
 import { ScenarioArbitrary } from '../../properties/checker/scenarios/arbitrary.ts';
 import type { Scenario } from '../../properties/checker/scenarios/scenario.ts';
-import { operationCount } from '../support/operation-count.ts';
 import { shrink } from '../../properties/checker/scenarios/shrink.ts';
 import { TD_SHAPE } from '../../properties/checker/shapes.ts';
+import { operationCount } from '../support/operation-count.ts';
 import { median, timed } from './measure.ts';
 
 export interface Shrinking {

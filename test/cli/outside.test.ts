@@ -50,7 +50,7 @@ async function refusal(ran: Promise<Ran>): Promise<string> {
 }
 
 const PASSES = /^mine, module 1\.5: passes /;
-/** Rules that a hundred scenarios put to the test. */
+/** Rules that a hundred scenarios exercise. */
 const RULES = ['--property', 'S01,S02'];
 
 describe('one file is enough', () => {
@@ -229,7 +229,7 @@ describe('a policy that misbehaves is told so, at the step', () => {
       ),
     ).toMatch(
       new RegExp(
-        "^sept: policy throws failed at step \\d+ \\(h0\\): Cannot read properties of undefined \\(reading 'call'\\); " +
+        '^sept: policy "throws" failed at step \\d+ \\(h0\\): Cannot read properties of undefined \\(reading \'call\'\\); ' +
           "replay it with the scenario '.*' \\(at /throws.ts:2:17\\)$",
       ),
     );
@@ -245,7 +245,7 @@ describe('a policy that misbehaves is told so, at the step', () => {
 
     expect(code).toBe(1);
     expect(stdout).toContain(
-      'S08: Under a fair schedule every operation ends: no retry goes on for ever.',
+      'S08: Under a fair schedule every operation ends: no retry loops for ever.',
     );
     expect(stdout).toContain('still running: h0 at wait_for_sept_zap');
   });
@@ -259,7 +259,7 @@ describe('a policy that misbehaves is told so, at the step', () => {
     );
 
     expect(code).toBe(1);
-    expect(stdout).toContain('S07: Nobody waits for ever, and nobody ends with a lock in hand.');
+    expect(stdout).toContain('S07: No actor waits for ever');
     expect(stdout).toMatch(/^seen: {5}it holds mmu_lock$/m);
   });
 
@@ -279,8 +279,8 @@ describe('a policy that misbehaves is told so, at the step', () => {
       ),
     ).toMatch(
       new RegExp(
-        "^sept: policy state is not deterministic: run again, '.*' parts at step \\d+ \\(h0\\): " +
-          'first mmu_lock = -?\\d+ at step \\d+, then mmu_lock = -?\\d+ at step \\d+; a policy keeps no state of its own between runs$',
+        '^sept: policy "state" is not deterministic: two runs of .* differ at step \\d+ \\(h0\\): ' +
+          'first mmu_lock = -?\\d+ at step \\d+, then mmu_lock = -?\\d+ at step \\d+; a policy must not keep state between runs$',
       ),
     );
   });

@@ -166,7 +166,7 @@ describe('the tests of the package', () => {
 
     expect(code).toBe(1);
     expect(output).toMatch(
-      /Failure: policy throws failed at step \d+ \(h0\): boom; replay it with the scenario '/,
+      /Failure: policy "throws" failed at step \d+ \(h0\): boom; replay it with the scenario '/,
     );
     expect(output).toMatch(/Tests {2}1 failed \| 1 skipped/);
   });

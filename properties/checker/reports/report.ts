@@ -25,7 +25,7 @@ const MARGIN = 4;
 const INDENT = '     ';
 
 const EMPTY_TIMELINE = '    (no SEAMCALL, no change of the mirror, no access by the guest)';
-const AT_REST = '     (found at the end: all actors finished or are blocked)';
+const AT_REST = '     (found at the end: all actors have finished, are blocked or loop)';
 
 /** Reports the violation of `rule`. `command` replays the scenario: `sept show b-46 '…'`. */
 export function report(

@@ -3,7 +3,6 @@
  * programs of raw calls find without being aimed at them: F1 breaks rule T15, F2 breaks rule T07.
  */
 import { describe, expect, test } from 'vitest';
-import { operationCount } from '../../support/operation-count.ts';
 import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
 import { atomically, kindOf, TRY } from '../../../spec/machine/step.ts';
 import type { Call } from '../../../spec/tdx/call.ts';
@@ -12,6 +11,7 @@ import { tableAt } from '../../../spec/tdx/rules/tree.ts';
 import { describeStatus, SUCCESS } from '../../../spec/tdx/status.ts';
 import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
 import { CallExplorer, explore } from '../../support/call-explorer.ts';
+import { operationCount } from '../../support/operation-count.ts';
 import { TDR, TdRig } from '../../support/td-rig.ts';
 import { onePreemption, runUntil } from './schedules.ts';
 
