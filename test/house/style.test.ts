@@ -1,5 +1,6 @@
 /** The checks of style, on small samples: each has to be able to fail. */
 import { expect, test } from 'vitest';
+import { wordsOf } from './lexer.ts';
 import {
   AVOIDED_NAMES,
   AVOIDED_WORDS,
@@ -30,6 +31,27 @@ test('an avoided word is found with its line, also with a capital or over two li
     avoidedWords(`/**\n * It is ${phrase.replaceAll(' ', '\n * ')}. */`, AVOIDED_WORDS),
   ).toEqual([`2: ${phrase}`]);
   expect(avoidedWords(`${word}le, a-${word}, x${word}, \`vCPU\``, AVOIDED_WORDS)).toEqual([]);
+});
+
+test('a word that a format spells so is excused by a reason on its line', () => {
+  expect(avoidedWords(`'${word}'; // as recordings spell it\n'${word}'`, AVOIDED_WORDS)).toEqual([
+    `2: ${word}`,
+  ]);
+});
+
+test('words are comments, strings, templates and regular expressions, where they are', () => {
+  const source = [
+    "const a = b / c; // it's here",
+    "f(`to ${x + g({ b: 'up' })} end`, /[/'`]/, 'it\\'s');",
+    'function f() { return /"/.test("x") ? 1 : 2; }',
+  ].join('\n');
+  const words = wordsOf(source);
+  expect(words.split('\n').map((line) => line.trim().split(/ +/))).toEqual([
+    ['//', "it's", 'here'],
+    ['to', "'up'", 'end', "/[/'`]/", "'it\\'s'"],
+    ['/"/', '"x"'],
+  ]);
+  expect(words.indexOf('end')).toBe(source.indexOf('end'));
 });
 
 test('a wide line is found, but not in a table, a fence, or verbatim text', () => {

@@ -29,15 +29,18 @@ function patternOf(term: string): string {
   return head + term.slice(1).replaceAll(' ', BETWEEN_WORDS);
 }
 
+/** Reason on the line of a word that is a format's own: nothing can be done about it. */
+const AS_SPELT = 'as recordings spell it';
+
 /** The terms that occur in a text as whole words. */
 export function avoidedWords(text: string, terms: readonly string[]): string[] {
   const any = terms.map(patternOf).join('|');
-  return [...text.matchAll(new RegExp(String.raw`(?<![\w-])(?:${any})(?![\w-])`, 'g'))].map(
-    ({ 0: found, index }) => `${lineAt(text, index)}: ${found.replaceAll(/[\s*/]+/g, ' ')}`,
-  );
+  const lines = text.split('\n');
+  return [...text.matchAll(new RegExp(String.raw`(?<![\w-])(?:${any})(?![\w-])`, 'g'))]
+    .map(({ 0: found, index }) => ({ found, line: text.slice(0, index).split('\n').length }))
+    .filter(({ line }) => lines[line - 1]?.includes(AS_SPELT) !== true)
+    .map(({ found, line }) => `${line}: ${found.replaceAll(/[\s*/]+/g, ' ')}`);
 }
-
-const lineAt = (text: string, offset: number): number => text.slice(0, offset).split('\n').length;
 
 /** Lines that are too wide, of those that `isExempt` does not excuse. */
 function wide(text: string, isExempt: (line: string) => boolean): string[] {
