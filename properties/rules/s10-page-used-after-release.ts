@@ -6,8 +6,8 @@ export default {
   level: 'required',
   statement: 'The host uses a page only after the module has returned it.',
   source:
-    'docs/module-notes.md#release-order (PAGE.REMOVE), docs/module-notes.md#life-cycle (RECLAIM); ' +
-    'see K51 and K54',
+    'docs/module-notes.md#release-order (PAGE.REMOVE), ' +
+    'docs/module-notes.md#life-cycle (RECLAIM); see K51 and K54',
   intent: 'A host write to a page that the module still owns ends in a machine check.',
   hint: 'Find what frees the page in the report: PAGE.REMOVE or RECLAIM has to succeed before it.',
   versions: ['*'],

@@ -90,7 +90,8 @@ export function publicText(): string {
   });
   return [
     '/**',
-    ' * `sept-conformance`: all names of `sept-conformance/spec`, `/impl` and `/properties`. Written by',
+    ' * `sept-conformance`: all names of `sept-conformance/spec`, `/impl` and `/properties`. ' +
+      'Written by',
     ' * `npx vitest run test/package/exports.test.ts -u`.',
     ' */',
     '',

@@ -6,7 +6,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { test } from 'vitest';
 
-/** A folder of recordings: captures of KVM, captures of wrong ones, recordings of the TDX module. */
+/** A folder of recordings: captures of KVM, of KVM with bugs, recordings of the TDX module. */
 export type Collection = 'kvm' | 'kvm-buggy' | 'tdx';
 
 const folderOf = (collection: Collection): string =>
@@ -28,8 +28,10 @@ export function sharedFiles(collection: Collection, suffix: string): string[] {
 }
 
 /** Stands for a test that cannot run. */
-export const skipWithout = (collection: Collection, title: string, name = ''): void =>
-  test.skip(`${title} (skipped: there is no ../shared/recordings/${collection}${name === '' ? '' : `/${name}`})`, () => {});
+export const skipWithout = (collection: Collection, title: string, name = ''): void => {
+  const path = `../shared/recordings/${collection}${name === '' ? '' : `/${name}`}`;
+  test.skip(`${title} (skipped: there is no ${path})`, () => {});
+};
 
 /** A test on a recording; skipped under a title that says why when it is absent. */
 export function testWithShared(

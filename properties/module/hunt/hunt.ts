@@ -62,7 +62,7 @@ export interface HuntResult {
   readonly causes: readonly Cause[];
 }
 
-/** Hunts in every stage of a TD in turn. The result depends on seed and number of scenarios alone. */
+/** Hunts in every stage of a TD in turn. The result depends on seed and number of runs alone. */
 export function hunt({
   module,
   functions,

@@ -85,6 +85,6 @@ const unexplained = (call: RecordedCall | null): string =>
     ? 'no order ends in that state'
     : `no order explains ${call.name} answering ${answerOf(call.call)}`;
 
-/** `page 36 word 0` is an entry, `PAMT_4K[36].lock` a lock of the PAMT; the number is irrelevant. */
+/** `page 36 word 0` is an entry, `PAMT_4K[36].lock` a lock of the PAMT; the number is ignored. */
 const kindOfLock = (name: string): string =>
   name.startsWith('page') ? 'S-EPT entry or TD' : name.replace(/\[.*/, '');

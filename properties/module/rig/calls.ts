@@ -5,7 +5,7 @@ import type { ModuleRig } from './rig.ts';
 /** HPA of a page in shared memory. */
 const SOURCE = 0x1000_0000;
 
-/** Returns a function and its operands. The LP is the thread's own, unless the operands name one. */
+/** Returns a function and its operands. The LP is the thread's own unless the operands name one. */
 export type HostCall = (rig: ModuleRig, gfn: number) => readonly [string, Partial<Operands>];
 
 /** A call with a GPA and a level. */

@@ -91,12 +91,14 @@ describe('a single scenario', () => {
     ['RUNNABLE', 'h0: flush 0; track 0 | v0: idle 0 | @h0.1.5>1', null],
     [
       'BLOCKED',
-      'h0: cache-wb 1; cache-wb-resume 1; freeid 0 | h1: cache-wb 1; freeid 0 | @h0.0.4>1 @h0.0.0?1',
+      'h0: cache-wb 1; cache-wb-resume 1; freeid 0 | h1: cache-wb 1; freeid 0 | ' +
+        '@h0.0.4>1 @h0.0.0?1',
       null,
     ],
     [
       'TEARDOWN',
-      'h0: reclaim 0; reclaim-tdcx 0; create-of-page 0 | h1: reclaim-tdr 0; create-reclaimed 0 | @h0.0.6>1',
+      'h0: reclaim 0; reclaim-tdcx 0; create-of-page 0 | ' +
+        'h1: reclaim-tdr 0; create-reclaimed 0 | @h0.0.6>1',
       null,
     ],
     ['UNINITIALIZED', 'h0: addcx 0; init 0; vp-create 0 | h1: addcx 0; init 0 | @h0.0.9>1', null],

@@ -94,7 +94,8 @@ describe('sept probes', () => {
     [[], "error: required option '--kernel <version>' not specified\n"],
     [
       ['--kernel', '5.4'],
-      "error: option '--kernel <version>' argument '5.4' is invalid. Allowed choices are 6.1, 6.12, 7.3.\n",
+      "error: option '--kernel <version>' argument '5.4' is invalid. " +
+        'Allowed choices are 6.1, 6.12, 7.3.\n',
     ],
   ])('sept probes refuses %j with one line', async (args, stderr) => {
     expect(await sept('probes', ...args)).toEqual({ code: 2, stdout: '', stderr });

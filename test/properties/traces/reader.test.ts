@@ -12,8 +12,10 @@ function read(text: string): TraceEvent {
 
 test('TraceEvent reads the values of a probe by name, in any order and base', () => {
   const e = read(
-    '              kw-463     [001] ...1.           70: chg: (__handle_changed_spte+0x0/0x830 [kvm]) ' +
-      'kvm=0xffff888103788000 role=0x6f81 gfn=0x1 level=1 old=0x8000000000000000 new=0x31ace67 shared=1',
+    '              kw-463     [001] ...1.           70: chg: ' +
+      '(__handle_changed_spte+0x0/0x830 [kvm]) ' +
+      'kvm=0xffff888103788000 role=0x6f81 gfn=0x1 level=1 old=0x8000000000000000 ' +
+      'new=0x31ace67 shared=1',
   );
   expect([e.kind?.name, e.pid, e.cpu, e.inInterrupt]).toEqual(['chg', 463, 1, false]);
   expect([
@@ -29,7 +31,8 @@ test('TraceEvent reads the values of a probe by name, in any order and base', ()
 
 test('TraceEvent reads the values of a tracepoint by the words before them', () => {
   const e = read(
-    '    kw-640     [000] .....       528649: fast_page_fault: vcpu 0 gva 1000830 error_code P|W|U|0x100000000 ' +
+    '    kw-640     [000] .....       528649: fast_page_fault: vcpu 0 gva 1000830 ' +
+      'error_code P|W|U|0x100000000 ' +
       'sptep ffff888119476000 old 0x11c000e65 new 11c000e67 spurious 0 fixed 1',
   );
   expect([e.high('old'), e.low('old'), e.low('new'), e.number('fixed')]).toEqual([
@@ -39,7 +42,8 @@ test('TraceEvent reads the values of a tracepoint by the words before them', () 
 
 test('TraceEvent reads names of tasks with blanks, dashes and brackets', () => {
   const e = read(
-    'kvm-nx-lpage-re-1177    [000] ...1.      4528548: ru: (_raw_read_unlock+0x4/0x30) lock=0xffff888101c7e000',
+    'kvm-nx-lpage-re-1177    [000] ...1.      4528548: ru: (_raw_read_unlock+0x4/0x30) ' +
+      'lock=0xffff888101c7e000',
   );
   expect([e.pid, e.task(), e.kind?.name]).toEqual([1177, 'kvm-nx-lpage-re-1177', 'ru']);
   expect(
@@ -50,14 +54,16 @@ test('TraceEvent reads names of tasks with blanks, dashes and brackets', () => {
 test('TraceEvent does not attribute events in interrupt context to the interrupted task', () => {
   expect(
     read(
-      '          <idle>-0       [000] .Ns1.      1946613: free_rcu: (f+0x4/0x40 [kvm]) head=0x1 spt=0x2',
+      '          <idle>-0       [000] .Ns1.      1946613: free_rcu: (f+0x4/0x40 [kvm]) ' +
+        'head=0x1 spt=0x2',
     ).inInterrupt,
   ).toBe(true);
 });
 
 test('TraceEvent reads the event after one that lacks its newline', () => {
   const text =
-    '              kw-521     [001] ...1.      1189093: kvm_mmu_get_page:               kw-521     [001] ...1.      ' +
+    '              kw-521     [001] ...1.      1189093: kvm_mmu_get_page:               ' +
+    'kw-521     [001] ...1.      ' +
     '1189094: wu: (_raw_write_unlock+0x0/0x20) lock=0xffffc900007c9000';
   const e = read(text);
   expect(e.kind?.name).toBe('kvm_mmu_get_page');

@@ -4,6 +4,12 @@ import { FUNCTIONS } from '../../../spec/tdx/functions/index.ts';
 import { TDX_RULES } from '../../../spec/tdx/rules/index.ts';
 import { filesBelow, textOf } from '../../support/repository.ts';
 
+/** The citation of a function: its leaf, and the file and function of the module. */
+const SOURCE = new RegExp(
+  String.raw`Source: ABI Reference 348551, (\S+) leaf \(((?:TDCALL )?leaf \d+)\); ` +
+    String.raw`intel/tdx-module 1\.5\.01, \S+\.c: \w+\(\)`,
+);
+
 /** The text without the line breaks of comments. */
 const proseOf = (file: string): string => textOf(file).replaceAll(/\s+(?:\* )?/g, ' ');
 
@@ -13,10 +19,7 @@ function citedLeaves(): Map<string, string> {
   for (const file of filesBelow(['spec/tdx/functions', 'spec/tdx/guest'], '.ts')) {
     const header = /^\/\*\*[\s\S]*?\*\//.exec(textOf(file))?.[0] ?? '';
     const prose = header.replaceAll(/\s+\* /g, ' ');
-    const [, name = '', leaf = ''] =
-      /Source: ABI Reference 348551, (\S+) leaf \(((?:TDCALL )?leaf \d+)\); intel\/tdx-module 1\.5\.01, \S+\.c: \w+\(\)/.exec(
-        prose,
-      ) ?? [];
+    const [, name = '', leaf = ''] = SOURCE.exec(prose) ?? [];
     if (name !== '') leaves.set(name, leaf);
   }
   return leaves;

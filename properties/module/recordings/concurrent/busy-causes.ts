@@ -85,7 +85,8 @@ export class BusyCauses {
       held.some((attempt) => tried.some((own) => conflict(own, attempt)));
     if (this.holders.some((holder) => holder.event !== event && isCause(holder))) return null;
     if (this.refusesItself(event, tried)) return null;
-    return `${names(event)} was refused a lock that no call or vCPU can have held (operand ${operand})`;
+    const refused = `${names(event)} was refused a lock`;
+    return `${refused} that no call or vCPU can have held (operand ${operand})`;
   }
 
   /** The call itself has locked the page in R8: it is the TD's own TDR, or in a range around it. */

@@ -154,7 +154,8 @@ export class LockTable {
   /** The tree lock and the entry lock, by module version. */
   private tree({ op, in: { gpa, level, regs } }: RecordedStep, td: number, row: Row): Attempt[] {
     if (!SEPT_FUNCTIONS.some((name) => name === op)) return [];
-    const { tree, entryLock } = septLocking(this.version, op as SeptFunction); // checked on the line before
+    // checked on the line before
+    const { tree, entryLock } = septLocking(this.version, op as SeptFunction);
     const attempts: Attempt[] = [];
     if (tree !== null) {
       attempts.push({

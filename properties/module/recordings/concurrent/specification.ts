@@ -64,7 +64,7 @@ export class ModuleSpecification implements Specification<MachineState, EventOp>
     this.states.close();
   }
 
-  /** A call that was refused for a lock did nothing, but a guest advances to its next instruction. */
+  /** A call that was refused a lock did nothing, but a guest advances to its next instruction. */
   silent({ event }: EventOp): boolean {
     return READS.has(event.op) || (refusalOf(event) !== null && !needsVcpu(event.op));
   }
@@ -112,7 +112,8 @@ export class ModuleSpecification implements Specification<MachineState, EventOp>
   }
 
   private outputDifference(call: Call, event: RecordedEvent): string | null {
-    const out = event['out'] as Readonly<Record<string, string>> | undefined; // shape checked on reading
+    // shape checked on reading
+    const out = event['out'] as Readonly<Record<string, string>> | undefined;
     for (const name of OUTPUTS) {
       const recorded = out?.[name];
       if (recorded === undefined) continue;

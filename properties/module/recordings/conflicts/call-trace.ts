@@ -140,7 +140,8 @@ class CallTracer {
   private release(cell: Cell): () => void {
     const what = this.names.lock(cell);
     return () => {
-      const kind = (this.observer.last as LockEvent | null)?.kind ?? 'EXCLUSIVE'; // the step has set it
+      // the step has set it
+      const kind = (this.observer.last as LockEvent | null)?.kind ?? 'EXCLUSIVE';
       this.emit('beforeRelease', what, this.steps - 1, { kind });
       this.emit('releasing', what, this.steps, { kind });
     };
@@ -182,7 +183,7 @@ const OUTSIDE: ReadonlySet<EventKind> = new Set<EventKind>([
   'beforeRelease',
 ]);
 
-/** The trace as the recorder has it if it does not step inside: begins and ends of lock functions. */
+/** The trace of a recorder that does not step inside: begins and ends of lock functions. */
 export const withoutInside = (trace: CallTrace): CallTrace => ({
   ...trace,
   events: trace.events

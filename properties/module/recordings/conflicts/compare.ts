@@ -1,4 +1,4 @@
-/** Compares every field of a cell of a pair recording with the specification's run of its set-up. */
+/** Compares each field of a cell of a pair recording with the specification's run of its set-up. */
 import type { PairSetup } from '../setups/pair-setup.ts';
 import { isListed, type CallEvent } from './call-trace.ts';
 import type {

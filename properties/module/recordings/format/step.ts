@@ -21,7 +21,7 @@ export interface StepInput {
   readonly tdParams?: Readonly<Record<string, string | number>>;
 }
 
-/** An S-EPT entry as a host walk sees it: at the wanted level, or where the walk stopped above it. */
+/** An S-EPT entry as a host walk sees it: at the wanted level, or where the walk stopped above. */
 export interface SeptView {
   readonly level?: number;
   readonly walkStoppedAt?: number;
@@ -130,7 +130,8 @@ export function wrongField(step: RecordedStep): string | null {
 
 function wrong(object: object, checks: Checks, prefix: string): string | null {
   for (const [field, check] of checks) {
-    if (!check((object as Readonly<Record<string, unknown>>)[field])) return prefix + field; // any object can be read
+    // any object can be read
+    if (!check((object as Readonly<Record<string, unknown>>)[field])) return prefix + field;
   }
   return null;
 }

@@ -1,4 +1,4 @@
-/** The calls of life-cycle scenarios: the operands of each function, for a TD in its current state. */
+/** The calls of life-cycle scenarios: operands of each function, for a TD in its current state. */
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { METADATA, NULL_FIELD } from '../../../../spec/tdx/metadata.ts';
 import { NDA } from '../../../../spec/tdx/pamt.ts';
@@ -144,7 +144,7 @@ const writeBack: Builder = (tds, td) => {
   return { op: 'TDH.PHYMEM.CACHE.WB', lp: tds.lp(), in: { td, cmd, ...interrupt, regs } };
 };
 
-/** Reclaims a page of the TD and the pages after it in the same structure; the TDR if none is left. */
+/** Reclaims a page of the TD and the ones after it in the same structure; at last the TDR. */
 const reclaim: Builder = (tds, td) => {
   const { pamt } = tds.u.tdx;
   const { tdr, tdcx, tdvpr } = tds.slot(td);

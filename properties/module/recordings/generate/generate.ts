@@ -41,8 +41,9 @@ export const SHIPPED_SEEDS: Seeds = {
 };
 
 const METHOD =
-  'X runs alone up to its last successful lock acquisition; Y then runs to its end; X goes on. xAlone and ' +
-  'yAlone: the same state and operands without the other call. blockedByX: yStatus differs from yAlone.';
+  'X runs alone up to its last successful lock acquisition; Y then runs to its end; X goes on. ' +
+  'xAlone and yAlone: the same state and operands without the other call. ' +
+  'blockedByX: yStatus differs from yAlone.';
 
 const lines = (values: Iterable<unknown>): string =>
   [...values].map((value) => `${JSON.stringify(value)}\n`).join('');
@@ -50,7 +51,8 @@ const lines = (values: Iterable<unknown>): string =>
 /** One object, with a result on each line. */
 const results = (cells: readonly unknown[]): string => {
   const rows = cells.map((cell) => JSON.stringify(cell)).join(',\n');
-  return `{"module":${JSON.stringify(MODULE_NAME)},"method":${JSON.stringify(METHOD)},\n"results":[\n${rows}\n]}\n`;
+  const head = `{"module":${JSON.stringify(MODULE_NAME)},"method":${JSON.stringify(METHOD)}`;
+  return `${head},\n"results":[\n${rows}\n]}\n`;
 };
 
 /**
@@ -62,15 +64,17 @@ const GENERATED_TRACES: readonly (readonly [name: string, policy: Policy, scenar
   [
     'tdx-busy',
     upstream616,
-    'v0: accept-huge 0; accept 0 | h0: unmap 0 | v1: accept-huge 0 | @v1.0.34>1 @v0.1.0>2 @v0.0.37>1',
+    'v0: accept-huge 0; accept 0 | h0: unmap 0 | v1: accept-huge 0 | ' +
+      '@v1.0.34>1 @v0.1.0>2 @v0.0.37>1',
   ],
   ['tdx-split', hugePagesV5, 'v0: accept-huge 0; touch 1 | h0: unmap 0; unmap 0+2'],
   ['tdx-bug-parent-blocked-first', b46.policy, 'v0: read 0 | h0: remove-table 0'],
   [
     'vm-logged',
     upstream7,
-    'vm | v0: touch 0; nested-touch 0; read 2 | v1: smm-touch 0; exec 4 | h0: log 0; age 0+2; collect 0; unlog 0 | ' +
-      'h1: unmap 0+2; recover-nx 0; zap-all 0 | @v0.0.40>2 @h0.1.9>1',
+    'vm | v0: touch 0; nested-touch 0; read 2 | v1: smm-touch 0; exec 4 | ' +
+      'h0: log 0; age 0+2; collect 0; unlog 0 | h1: unmap 0+2; recover-nx 0; zap-all 0 | ' +
+      '@v0.0.40>2 @h0.1.9>1',
   ],
   [
     'vm-bug-notifier-skips-invalid-roots',
@@ -107,5 +111,6 @@ export const GENERATED_FILES: readonly File[] = [
 
 /** The trace of a run, as `sept show --emit-trace` writes it. */
 function emitted(policy: Policy, scenario: string): string {
-  return `${new Emitter({ policy, module: '1.5', rules: false }).emit(parseScenario(scenario)).lines.join('\n')}\n`;
+  const emitter = new Emitter({ policy, module: '1.5', rules: false });
+  return `${emitter.emit(parseScenario(scenario)).lines.join('\n')}\n`;
 }

@@ -1,5 +1,5 @@
-import type { CallEvent } from '../conflicts/call-trace.ts';
 /** Records pairs of calls on the specification, as cells of pair recordings. */
+import type { CallEvent } from '../conflicts/call-trace.ts';
 import type { ConflictCell, LifecycleCell, StepCell, SummaryCell } from '../conflicts/format.ts';
 import { PairMeasurement, type PausedOutcome } from '../conflicts/measurement.ts';
 import { RecordedNames } from '../conflicts/recorded-names.ts';
@@ -17,7 +17,7 @@ export type GeneratedLifecycleCell = Omit<LifecycleCell, 'tdStageY'> & {
   readonly tdStageY?: string;
 };
 
-/** Number of locks that the recorders report for a vCPU that only runs in the guest: they differ. */
+/** Number of locks that each recorder reports for a vCPU that only runs in the guest. */
 const RUNNING_LOCKS = { conflict: 1, lifecycle: 0 } as const;
 const ON_GUEST_SIDE: ReadonlySet<string> = new Set([RUNNING_VCPU, 'TDG.MEM.PAGE.ACCEPT']);
 

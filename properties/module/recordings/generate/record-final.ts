@@ -71,7 +71,7 @@ interface Run {
 class Runs {
   private readonly runs: Run[] = [];
 
-  /** Adds a row: it continues the last run if `key` is the one expected there, else begins a run. */
+  /** Adds a row: it continues the last run if `key` is the one expected there, or begins a run. */
   add(key: string, next: string, fields: Fields): void {
     const last = this.runs.at(-1);
     if (last?.next === key) {

@@ -42,7 +42,8 @@ export class Rng {
   /** The list in a random order. */
   shuffled<T>(list: readonly T[]): T[] {
     const rest = [...list];
-    return Array.from(list, () => rest.splice(this.below(rest.length), 1)[0] as T); // one is left for each
+    // one is left for each
+    return Array.from(list, () => rest.splice(this.below(rest.length), 1)[0] as T);
   }
 }
 

@@ -32,7 +32,7 @@ export const INVALID_TD_PARAMS: readonly (readonly [note: string, fields: Params
   ['MIGRATABLE+DEBUG', { attributes: '0x30000001' }],
   ['XFAM without SSE', { xfam: '0x1' }],
   ['XFAM reserved bits', { xfam: '0x10000000003' }],
-  ['no VCPUs', { maxVcpus: 0 }], // the shipped recordings spell it so
+  ['no VCPUs', { maxVcpus: 0 }], // as recordings spell it
   ['too many L2 VMs', { numL2Vms: 4 }],
   ['more L2 VMs than TDCX pages', { numL2Vms: 3 }],
   ['MIGRATABLE with L2 VMs', { attributes: '0x20000000', numL2Vms: 1 }],

@@ -29,7 +29,7 @@ const GPAS = [
   0x80003000, 0x1000000000000,
 ];
 
-/** Indexes of the entries that are selected: all of a table that is not full, some of a full one. */
+/** Indexes of the selected entries: all of a table that is not full, some of a full one. */
 const COUNTED: ReadonlySet<number> = new Set([0, 1, 2, 3, 511]);
 
 export class TdView {

@@ -1,4 +1,4 @@
-/** Fragments about tables and pages, which are added, accepted, blocked, removed, merged and split. */
+/** Fragments about tables and pages: added, accepted, blocked, removed, merged and split. */
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { stateName, stateOf } from '../../../../spec/tdx/entry.ts';
 import { hexOf } from '../format/values.ts';

@@ -42,7 +42,7 @@ function compareBits(
   if (BigInt(recorded) !== ours) report(field, recorded, hexOf(ours));
 }
 
-/** Compares the entry at the step's GPA and level: `septBefore` before the step, `sept` after it. */
+/** Compares the entry at the step's GPA and level: `septBefore` before it, `sept` after it. */
 export function compareSept(
   u: Universe,
   slot: Slot,
@@ -79,7 +79,8 @@ export function compareEpoch(
   report: ReportDifference,
   recorded: unknown,
 ): void {
-  const { tdEpoch, refcount } = recorded as { tdEpoch: number; refcount: readonly number[] }; // checked on reading
+  // checked on reading
+  const { tdEpoch, refcount } = recorded as { tdEpoch: number; refcount: readonly number[] };
   const [epoch, even, odd] = epochOf(u, slot);
   compareScalar(report, 'epoch.tdEpoch', tdEpoch, epoch);
   compareScalar(report, 'epoch.refcount[0]', refcount[0], even);

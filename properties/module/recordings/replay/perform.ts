@@ -26,7 +26,7 @@ const NEVER = -1;
 
 export const isKnownOp = (op: string): boolean => FUNCTIONS.has(op) || PSEUDO_OPS.has(op);
 
-/** The step is the guest's: a function of its side of the interface, or an event of the hardware. */
+/** The step is the guest's: a function of its side of the interface, or a hardware event. */
 export const needsVcpu = (op: string): boolean => op.startsWith('TDG.') || op.startsWith('HW.');
 
 /** Performs `step`, whose operation must be known. */
@@ -56,7 +56,8 @@ function* invoke(u: Universe, slot: Slot, step: RecordedStep, operands: Operands
   const pseudo = PSEUDO_OPS.get(step.op);
   if (pseudo !== undefined) return pseudo(u, slot, step, operands);
   const fn = FUNCTIONS.get(step.op);
-  if (fn === undefined) throw new Error(`unknown operation ${step.op}`); // the caller has checked isKnownOp
+  // the caller has checked isKnownOp
+  if (fn === undefined) throw new Error(`unknown operation ${step.op}`);
   return yield* u.tdx.invoke(fn, operands);
 }
 

@@ -46,7 +46,7 @@ export interface Replayed {
   readonly pairs: readonly Pair[];
 }
 
-/** Replays each scenario of a file, plain or gzipped. @throws InputError at the first invalid line */
+/** Replays each scenario of a file, plain or gzipped. @throws InputError at an invalid line */
 export async function* replayFile(
   file: string,
   universes = new Universes(),
@@ -73,7 +73,7 @@ export function replayLine(line: ParsedLine, universes = new Universes()): Repla
   return replayScenario(scenario, universes);
 }
 
-/** Names the first operation, TD, vCPU, setting or failure that is unknown; null if all are known. */
+/** Names the first operation, TD, vCPU, setting or failure that is unknown; null if none is. */
 function unknownPart({ config, steps }: RecordedScenario): string | null {
   const slots = isSequential(config) ? config.tds : config.tdSlots;
   const vcpus = new Map(slots.map((slot) => [slot.td, slot.tdvpr.length]));
@@ -115,7 +115,8 @@ function replayScenario(scenario: RecordedScenario, universes: Universes): Repla
   let halted = false;
   for (const step of scenario.steps) {
     judge(step.i, step.op, (report) => {
-      halted = replayStep(u, u.slots.get(step.in.td) as Slot, step, report); // unknownPart() has checked
+      // unknownPart() has checked
+      halted = replayStep(u, u.slots.get(step.in.td) as Slot, step, report);
     });
     if (halted) break;
   }

@@ -177,7 +177,8 @@ export function buildEntry(
   pages: PrivatePages,
 ): void {
   const { level, state, children } = spec;
-  const { adds, isAccepted, isBlocked } = CONSTRUCTIONS.get(state) as Construction; // entrySpec() has checked
+  // entrySpec() has checked
+  const { adds, isAccepted, isBlocked } = CONSTRUCTIONS.get(state) as Construction;
   buildTables(testbed, pool, td, gpa, level);
   if (adds === 'page') addPage(testbed, td, gpa, level, pages.leaf);
   if (adds === 'table') addTable(testbed, pool, td, gpa, level);

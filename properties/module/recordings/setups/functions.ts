@@ -8,7 +8,7 @@
 import { RUNNING_VCPU } from './pair-setup.ts';
 import { SetupError } from './testbed.ts';
 
-/** The operand of a function. `mapping`: GPA and level; `guest`: GPA and level, from inside the TD. */
+/** Operand of a function. `mapping`: GPA and level; `guest`: GPA and level, from inside the TD. */
 type Takes = 'mapping' | 'gpa' | 'td' | 'page' | 'vcpu' | 'guest';
 
 export interface FunctionRow {

@@ -63,7 +63,7 @@ export function pageOperands(
   }
 }
 
-/** One adds, or is about, the page that the other has mapped; otherwise both get the same new page. */
+/** One adds, or is about, the page that the other has mapped; else both get the same new page. */
 function sharedPage(
   testbed: Testbed,
   rows: Pair<FunctionRow>,

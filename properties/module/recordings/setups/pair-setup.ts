@@ -22,7 +22,7 @@ export interface PairSetup {
 }
 
 /** Recordings give this name to a vCPU that is in the guest and makes no call. */
-export const RUNNING_VCPU = '(VCPU running in guest)';
+export const RUNNING_VCPU = '(VCPU running in guest)'; // as recordings spell it
 
 /** The function's own name: recordings append in parentheses how it is set up. */
 export const functionOf = (recorded: string): string => recorded.replace(/\(.*\)$/, '');

@@ -217,7 +217,7 @@ const STAGES: ReadonlyMap<string, StageRow> = new Map<string, StageRow>([
   ['KEYS_CONFIGURED, 6 TDCX, not initialised', { build: TDCX_6 }],
   [INITIALIZED_STAGE, { build: INITIALIZED }],
   ['RUNNABLE (VCPU0 not associated, VCPU1 associated)', { build: RUNNABLE }],
-  ['RUNNABLE, no VCPU associated', { build: NOT_ASSOCIATED }],
+  ['RUNNABLE, no VCPU associated', { build: NOT_ASSOCIATED }], // as recordings spell it
   ['BLOCKED, cache not written back', { build: KEY_BLOCKED }],
   ['BLOCKED, cache written back', { build: WRITTEN_BACK, writesBack: true }],
   ['TEARDOWN', { build: TEARDOWN, writesBack: true }],

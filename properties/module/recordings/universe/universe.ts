@@ -44,7 +44,7 @@ export interface Slot {
 const PAGE_SHIFT = 12n;
 /** Private HKIDs of sequential recordings, which do not list them. The first is the module's. */
 const SEQUENTIAL_HKIDS = [32, 63] as const;
-/** Pages of the module's own memory. Recordings show that 0x40001000 is in it, 0x10000000 is not. */
+/** Pages of the module's own memory. Recordings show 0x40001000 in it, and 0x10000000 outside. */
 const SEAMRR = [0x40000, 0x2000] as const;
 /** More EPT violations than this at one guest RIP arm the zero-step filter. */
 const STEPPING_THRESHOLD = 6;

@@ -88,7 +88,7 @@ export const summary = (): Fields => ({
   nonAtomicRows: 2,
 });
 
-/** MR.EXTEND takes its three locks and lets go of them. */
+/** MR.EXTEND takes its three locks and releases them. */
 export const order = (): Fields => ({
   x: 'TDH.MR.EXTEND',
   opState: 'INITIALIZED',

@@ -1,8 +1,8 @@
-import { traceCall } from '../../../../properties/module/recordings/conflicts/call-trace.ts';
 /**
  * Runs the `experiments` of `conflicts.json`: sequences of calls about one entry, one of which is
  * suspended while it holds its locks. vCPU 0 is in the guest when they begin.
  */
+import { traceCall } from '../../../../properties/module/recordings/conflicts/call-trace.ts';
 import { RecordedNames } from '../../../../properties/module/recordings/conflicts/recorded-names.ts';
 import { guestRax, statusText } from '../../../../properties/module/recordings/conflicts/status.ts';
 import { leafPage } from '../../../../properties/module/recordings/setups/entries.ts';
@@ -66,7 +66,7 @@ export function runExperiment(testbed: Testbed, { name, sequence }: Experiment):
   let suspended: Steps<Call> | null = null;
   let accepted = 0;
 
-  /** Operands of every call of the experiments; interrupts come where the recorded progress says. */
+  /** Operands of each call of the experiments; interrupts at the recorded progress. */
   const operands = (line: Line): Operands => {
     const given = {
       'TDG.MEM.PAGE.ACCEPT': {
@@ -127,14 +127,14 @@ export function runExperiment(testbed: Testbed, { name, sequence }: Experiment):
         : testbed.tdx.invoke(fn, given),
     );
     const seen =
-      line.guestVisibleRax === undefined ? {} : told(line, `0x${guestRax(call).toString(16)}`);
+      line.guestVisibleRax === undefined ? {} : rax(line, `0x${guestRax(call).toString(16)}`);
     return { ...line, ...view(), status: statusText(call), ...seen };
   });
 }
 
-/** RecordedNames RAX as recordings do, if it is what they say. */
-const told = ({ guestVisibleRax }: Line, rax: string): Line => ({
-  guestVisibleRax: RAX.get(rax) ?? `${rax}, not ${guestVisibleRax}`,
+/** The guest's RAX in the recording's words, or the difference. */
+const rax = ({ guestVisibleRax }: Line, seen: string): Line => ({
+  guestVisibleRax: RAX.get(seen) ?? `${seen}, not ${guestVisibleRax}`,
 });
 
 const RAX = new Map([

@@ -198,7 +198,8 @@ function answerTo(
   };
 }
 
-const transitions = recordedJson('transitions.json') as { forced: ForcedRow[] } | null; // the recording's own format
+// the recording's own format
+const transitions = recordedJson('transitions.json') as { forced: ForcedRow[] } | null;
 const epochs = recordedJson('epoch_table.json') as { rows: EpochRow[] } | null; // likewise
 
 describe.skipIf(transitions === null)('with an entry forced to each of the 16 states', () => {

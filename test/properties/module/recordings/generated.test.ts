@@ -47,7 +47,8 @@ describe('the shipped recordings', () => {
     for await (const replayed of replayFile(FOLDER + name, universes)) builder.add(replayed);
     const { scenarios, steps, pairs, differing, differences } = builder.summary;
     console.log(
-      `shipped ${name}: ${scenarios} scenarios, ${steps} steps, ${pairs.length} (operation, status) pairs`,
+      `shipped ${name}: ${scenarios} scenarios, ${steps} steps, ` +
+        `${pairs.length} (operation, status) pairs`,
     );
     expect(differences).toEqual([]);
     expect(differing).toBe(0);

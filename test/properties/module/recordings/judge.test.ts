@@ -85,7 +85,8 @@ describe('a small history', () => {
     });
     expect(result).toMatchObject({ verdict: 'unexplained', finding: null, prefix: [0, 1, 2] });
     expect(result.why).toContain(
-      'event 2 (TDH.MEM.RANGE.UNBLOCK): it may answer TDX_SUCCESS, not TDX_TLB_TRACKING_NOT_DONE|SEPT_TREE',
+      'event 2 (TDH.MEM.RANGE.UNBLOCK): it may answer TDX_SUCCESS, ' +
+        'not TDX_TLB_TRACKING_NOT_DONE|SEPT_TREE',
     );
   });
 
@@ -139,7 +140,8 @@ describe('a small history', () => {
 
   test('the judge explains no refusal for a lock that no call can have held', () => {
     expect(altered((history) => again(history, 9, 10)).why).toBe(
-      'event 3 (TDH.MEM.RANGE.BLOCK) was refused a lock that no call or vCPU can have held (operand 146)',
+      'event 3 (TDH.MEM.RANGE.BLOCK) was refused a lock that no call or vCPU can have held ' +
+        '(operand 146)',
     );
     expect(altered((history) => again(history, 2, 5, '0x80000200000000a9')).why).toBe(
       'event 3 (TDH.MEM.RANGE.BLOCK) tries no lock for which it is refused with operand 169',
@@ -200,7 +202,7 @@ describe('the shipped recordings', () => {
     expect(busy.length).toBeGreaterThan(50);
   });
 
-  test('the judge explains no shipped history with a different CHLDCNT, or an invented refusal', () => {
+  test('the judge explains no history with a different CHLDCNT, or with an invented refusal', () => {
     for (const line of lines) {
       const [td] = line.final.tds;
       const count = {

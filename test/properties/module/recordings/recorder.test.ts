@@ -60,7 +60,8 @@ describe('the recorder, given the calls of the real recordings', () => {
   }
 
   testWith('conflicts.json', 'the recorder writes the same cells as conflicts.json', () => {
-    const { results } = recordedJson('conflicts.json') as { results: Cell[] }; // testWith has found it
+    // testWith has found it
+    const { results } = recordedJson('conflicts.json') as { results: Cell[] };
     for (const real of results) {
       const { x, y, relation, opState, xEntry, yEntry } = real;
       const ours = recorder.conflict({ x, y, relation, opState, xEntry, yEntry });
@@ -76,7 +77,8 @@ describe('the recorder, given the calls of the real recordings', () => {
     'lifecycle-conflicts.json',
     'the recorder writes the same cells as lifecycle-conflicts.json',
     () => {
-      const { results } = recordedJson('lifecycle-conflicts.json') as { results: Stages[] }; // testWith has found it
+      // testWith has found it
+      const { results } = recordedJson('lifecycle-conflicts.json') as { results: Stages[] };
       for (const real of results) {
         const { x, y, relation, tdStageX, tdStageY = null } = real;
         expect(JSON.stringify(recorder.lifecycle({ x, y, relation, tdStageX, tdStageY }))).toBe(

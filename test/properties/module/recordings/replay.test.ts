@@ -1,4 +1,4 @@
-/** The judge of sequential recordings: it reports nothing for the real module, and every alteration. */
+/** The judge of sequential recordings: nothing for the real module, and every alteration. */
 import { describe, expect, test } from 'vitest';
 import {
   replayFile,
@@ -27,7 +27,8 @@ describe('recordings of the real module', () => {
       for await (const replayed of replayFile(path)) builder.add(replayed);
       const { scenarios, steps, differing, differences, pairs } = builder.summary;
       console.log(
-        `${name}: ${scenarios} scenarios, ${steps} steps, ${pairs.length} (operation, status) pairs`,
+        `${name}: ${scenarios} scenarios, ${steps} steps, ` +
+          `${pairs.length} (operation, status) pairs`,
       );
       expect(differences).toEqual([]);
       expect(differing).toBe(0);
@@ -182,10 +183,12 @@ describe('an altered recording', () => {
     [
       'an entry at the end',
       (s) => {
-        at(at(s.final.tds, 0)['sept'] as { raw: string }[], 3).raw = '0x80000001002030f0'; // the fixture has four
+        // the fixture has four
+        at(at(s.final.tds, 0)['sept'] as { raw: string }[], 3).raw = '0x80000001002030f0';
       },
       [
-        'final tds[0].sept[0x40000000 level 0]: MAPPED 0x80000001002030f0 / MAPPED 0x80000001002030f7',
+        'final tds[0].sept[0x40000000 level 0]: MAPPED 0x80000001002030f0 / ' +
+          'MAPPED 0x80000001002030f7',
       ],
     ],
     [

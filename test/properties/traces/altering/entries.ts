@@ -248,7 +248,8 @@ export const ENTRIES: readonly Alteration[] = [
       const gfn = / gva (\w+)\w\w\w /.exec(fault.text)?.[1] ?? '';
       const text = fault.text.replace(
         /fast_page_fault:.*/,
-        `kvm_tdp_mmu_spte_changed: as id 0 gfn ${gfn} level 1 old_spte ${value}e65 new_spte ${value}e45`,
+        `kvm_tdp_mmu_spte_changed: as id 0 gfn ${gfn} level 1 ` +
+          `old_spte ${value}e65 new_spte ${value}e45`,
       );
       edits.insert(fault, text);
       return edits.lineOf(fault, 1);
