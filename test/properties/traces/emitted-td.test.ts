@@ -1,7 +1,6 @@
 /**
- * Runs of TDs, written down as a host of TDX would have told them: what the monitors say of a run,
- * the judge of traces says of its trace, at the place where the run ends, and of what was right it
- * says nothing.
+ * Runs of TDs, emitted as traces of a TDX host: judgeTrace reports for the trace what the monitors
+ * report for the run, at the end of the run, and nothing else.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -21,10 +20,10 @@ import { TDX_TRACE_RULE_IDS } from '../../../properties/traces/rules/index.ts';
 import { FAULTY_TDS } from '../rules/faulty-tds.ts';
 
 const module = '1.5';
-const HISTORIES = 5;
+const RUNS = 5;
 const BUDGET = 20_000;
 
-/** A run ends with the step that breaks a rule, which tells of a few events at most. */
+/** Number of events by which a violation may precede the end of its run. */
 const LAST_EVENTS = 3;
 
 const TDS: readonly Policy[] = [...POLICIES, ...MUTANTS.map(({ policy }) => policy)].filter(
@@ -32,13 +31,10 @@ const TDS: readonly Policy[] = [...POLICIES, ...MUTANTS.map(({ policy }) => poli
 );
 
 interface Opinions {
-  /**
-   * The rule that the monitors say is broken; null when none is, or when no event up to there tells
-   * of it.
-   */
+  /** Rule that the monitors report; null if none, or if no event up to there shows it. */
   readonly monitors: string | null;
   readonly trace: readonly string[];
-  /** How many lines before the end the first violation is. */
+  /** Number of lines from the first violation in the trace to its end. */
   readonly early: number;
 }
 
@@ -56,10 +52,10 @@ function opinionsOf(emitter: Emitter, scenario: Scenario): Opinions {
 }
 
 describe.each(TDS.map((policy) => [policy.name, policy] as const))('%s', (_, policy) => {
-  test('is judged by its traces as by the monitors', () => {
+  test('judgeTrace reports for its traces what the monitors report for its runs', () => {
     const scenarios = fc.sample(
       new ScenarioArbitrary(...shapesOf(policy).filter(({ vm }) => vm !== 'vm')),
-      { seed: 7, numRuns: HISTORIES },
+      { seed: 7, numRuns: RUNS },
     );
     const corpus = CORPUS.filter(({ vm }) => vm !== 'vm' && policy.vms.includes(vm));
     const emitter = new Emitter({ policy, module, only: TDX_TRACE_RULE_IDS });
@@ -73,16 +69,13 @@ describe.each(TDS.map((policy) => [policy.name, policy] as const))('%s', (_, pol
   });
 });
 
-/** Bugs that break a rule which nothing else does, after another one. */
+/** Rules that only these bugs break, after another rule. */
 const SECOND: ReadonlyMap<string, readonly string[]> = new Map([
   ['B-44', ['K45']],
   ['B-62', ['K66']],
 ]);
 
-/**
- * What breaks rules that traces are judged by: the known bugs, and what else is wrong with some
- * policy.
- */
+/** Policies that break rules about TDs: the known bugs, and policies with other faults. */
 const BREAKING: readonly (readonly [name: string, policy: Policy, rules: readonly string[]])[] = [
   ...MUTANTS.map(({ breaks, policy }) => [policy.name, policy, breaks] as const),
   ...MUTANTS.flatMap(({ id, policy }) =>
@@ -96,28 +89,34 @@ const BREAKING: readonly (readonly [name: string, policy: Policy, rules: readonl
     vms[0] !== 'vm' && rules.some((rule) => TDX_TRACE_RULE_IDS.includes(rule)),
 );
 
-/** Rules that a policy was seen to break, in a run and in its trace. */
+/** Rules broken so far, in a run and in its trace. */
 const seen = new Set<string>();
 
-test.each(BREAKING)('%s: its shortest counterexample is refused as a trace', (_, policy, rules) => {
-  const { counterexamples } = check({
-    policy,
-    module,
-    seed: 1,
-    runs: BUDGET,
-    corpus: CORPUS,
-    only: rules,
-    stopAfter: 1,
-  });
-  expect(counterexamples).not.toEqual([]);
-  for (const { scenario } of counterexamples) {
-    const { monitors, trace } = opinionsOf(new Emitter({ policy, module, only: rules }), scenario);
-    if (monitors === null) continue;
-    expect(trace, formatScenario(scenario)).toContain(monitors);
-    seen.add(monitors);
-  }
-});
+test.each(BREAKING)(
+  'judgeTrace refuses the trace of the shortest counterexample of %s',
+  (_, policy, rules) => {
+    const { counterexamples } = check({
+      policy,
+      module,
+      seed: 1,
+      runs: BUDGET,
+      corpus: CORPUS,
+      only: rules,
+      stopAfter: 1,
+    });
+    expect(counterexamples).not.toEqual([]);
+    for (const { scenario } of counterexamples) {
+      const { monitors, trace } = opinionsOf(
+        new Emitter({ policy, module, only: rules }),
+        scenario,
+      );
+      if (monitors === null) continue;
+      expect(trace, formatScenario(scenario)).toContain(monitors);
+      seen.add(monitors);
+    }
+  },
+);
 
-test('every rule about TDs is broken by some run, and refused in its trace', () => {
+test('every rule about TDs is broken by a run and reported in its trace', () => {
   expect([...seen].toSorted()).toEqual([...TDX_TRACE_RULE_IDS].toSorted());
 });

@@ -1,6 +1,6 @@
 /**
- * Runs of ordinary VMs, written down as a kernel would have told them: what the monitors say of a
- * run, the judge of traces says of its trace. Where it cannot, emit/untold.ts says why.
+ * Runs of ordinary VMs, emitted as traces: judgeTrace reports for the trace what the monitors
+ * report for the run, except for the rows of blind-spots.ts.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -12,11 +12,11 @@ import type { Scenario } from '../../../properties/checker/scenarios/scenario.ts
 import { formatScenario, parseScenario } from '../../../properties/checker/scenarios/text.ts';
 import { shapesOf } from '../../../properties/checker/shapes.ts';
 import {
-  SHOWN_EARLIER,
-  isIn,
-  SHOWN_LATER,
-  MAY_SHOW_LATER,
   BLIND_SPOTS,
+  isIn,
+  MAY_SHOW_LATER,
+  SHOWN_EARLIER,
+  SHOWN_LATER,
 } from '../../../properties/traces/blind-spots.ts';
 import { Emitter } from '../../../properties/traces/emit/emit.ts';
 import { judgeTrace } from '../../../properties/traces/judge.ts';
@@ -25,12 +25,15 @@ import { FAULTY } from '../../spec/kvm/faulty.ts';
 import { FAULTY_VMS } from './faulty-vms.ts';
 
 const module = '1.5';
-const HISTORIES = 500;
-const HISTORIES_OF_A_MUTANT = 30;
+const RUNS = 500;
+const RUNS_OF_A_MUTANT = 30;
 const SEED = 7;
 /** Rules that the traces of a known bug break besides its own. */
-const TAKEN_FOR: Readonly<Record<string, readonly string[]>> = { 'b-32': ['K21'], 'b-38': ['K39'] };
-/** A run ends with the step that breaks a rule, which tells of a few events at most. */
+const ALSO_BROKEN: Readonly<Record<string, readonly string[]>> = {
+  'b-32': ['K21'],
+  'b-38': ['K39'],
+};
+/** Number of events by which a violation may precede the end of its run. */
 const LAST_EVENTS = 3;
 const MAX_STEPS = 5000;
 
@@ -46,13 +49,10 @@ const rulesOf = (lines: readonly string[]): string[] =>
 const GOOD = POLICIES.filter(({ breaks, vms }) => breaks.length === 0 && vms.includes('vm'));
 
 describe.each(GOOD.map((policy) => [policy.name, policy] as const))('%s', (_, policy) => {
-  test('obeys the rules, and so do its traces, which put every rule to the test', () => {
+  test('judgeTrace reports nothing for its traces, which exercise every rule', () => {
     const emitter = new Emitter({ policy, module, only: TRACE_RULE_IDS });
     const exercised = new Map<string, number>();
-    for (const scenario of [
-      ...sample(policy, HISTORIES),
-      ...CORPUS.filter(({ vm }) => vm === 'vm'),
-    ]) {
+    for (const scenario of [...sample(policy, RUNS), ...CORPUS.filter(({ vm }) => vm === 'vm')]) {
       const { lines, violation } = emitter.emit(scenario);
       const { rules, unknown, unreadable, violations } = judgeTrace(lines);
 
@@ -72,12 +72,12 @@ describe.each(BUGS.map(({ id, breaks, policy }) => ({ id, breaks, policy })))(
   ({ policy, breaks }) => {
     const watched = new Emitter({ policy, module, only: TRACE_RULE_IDS });
     const whole = new Emitter({ policy, module, rules: false, maxSteps: MAX_STEPS });
-    // a zap that is none of Linux's callers of the walk is one that has to count as an invalidation
-    const known = new Set([...breaks, ...(TAKEN_FOR[policy.name] ?? [])]);
+    // a zap by an unknown caller of the walk must count as an invalidation, so b-38 also breaks K39
+    const known = new Set([...breaks, ...(ALSO_BROKEN[policy.name] ?? [])]);
 
-    test('is judged by its traces as by the monitors', () => {
+    test('judgeTrace reports for its traces what the monitors report for its runs', () => {
       for (const scenario of [
-        ...sample(policy, HISTORIES_OF_A_MUTANT),
+        ...sample(policy, RUNS_OF_A_MUTANT),
         ...CORPUS.filter(({ vm }) => vm === 'vm'),
       ]) {
         const { lines, violation } = watched.emit(scenario);
@@ -86,7 +86,7 @@ describe.each(BUGS.map(({ id, breaks, policy }) => ({ id, breaks, policy })))(
         const text = `${formatScenario(scenario)}: ${violation?.rule} ${violation?.expected}`;
 
         if (first !== undefined) expect([violation?.rule, ...known], text).toContain(first.rule);
-        // what is no rule of a trace is a fault of the machine: a run that never ends, a page that is touched too late
+        // the others are faults of the machine: a run that never ends, a page used after its free
         if (violation === null || !TRACE_RULE_IDS.includes(violation.rule)) continue;
         if (isIn(SHOWN_LATER, violation))
           expect(rulesOf(whole.emit(scenario).lines), text).toContain(violation.rule);
@@ -108,11 +108,8 @@ const FAULTY_POLICIES: ReadonlyMap<string, Policy> = new Map([
   ),
 ]);
 
-/**
- * For each rule that traces are judged by somebody who breaks it, and a short scenario in which he
- * does.
- */
-const EXAMPLES: readonly (readonly [rule: string, who: string, scenario: string])[] = [
+/** A policy that breaks each rule, by its fault or as a known bug, and a short scenario for it. */
+const EXAMPLES: readonly (readonly [rule: string, policy: string, scenario: string])[] = [
   ['K1', 'zaps leaves without mmu_lock', 'vm | v0: prefault 0 | h0: track 0'],
   [
     'K2',
@@ -130,11 +127,7 @@ const EXAMPLES: readonly (readonly [rule: string, who: string, scenario: string]
     'vm | v0: read 0 | h0: to-private 0; unmap 0; to-private 1',
   ],
   ['K13', 'b-26', 'vm | v0: read 0'],
-  [
-    'K13',
-    'splits a huge page into as many pages, all of them its first',
-    'vm | v0: touch 0; exec 0',
-  ],
+  ['K13', 'fills the table of a split with its first page only', 'vm | v0: touch 0; exec 0'],
   ['K16', 'b-78', 'vm | v0: read 0'],
   ['K17', 'replaces a table by a new table', 'vm | v0: smm-exec 0 | h0: recover-nx 0'],
   [
@@ -142,7 +135,7 @@ const EXAMPLES: readonly (readonly [rule: string, who: string, scenario: string]
     'zaps the neighbour of the table that it recovers',
     'vm | v0: exec 0 | v1: prefault 2 | h0: recover-nx 0',
   ],
-  ['K19', 'makes pages writable that the MMU may not make so', 'vm | v0: touch 0 | h0: track 0'],
+  ['K19', 'makes pages writable that are not MMU-writable', 'vm | v0: touch 0 | h0: track 0'],
   ['K20', 'b-01', 'vm | v0: touch 3; nested-read 0 | h0: merge-folio 0 | @h0.0.0?2'],
   ['K20', 'b-03', 'vm | v0: smm-exec 0 | h0: recover-nx 0'],
   ['K20', 'b-04', 'vm | v0: touch 3; nested-read 0 | h0: merge-folio 0 | @h0.0.0?2'],
@@ -152,15 +145,16 @@ const EXAMPLES: readonly (readonly [rule: string, who: string, scenario: string]
   ['K24', 'b-09', 'vm | h0: log 0'],
   [
     'K25',
-    'puts a huge page in the place of a table, and does not flush',
-    'vm | v0: exec 0; idle 0; read 0 | v1: nested-touch 0; prefault 0 | h0: recover-nx 0 | h1: read-only 0 | @h0.0.9>1',
+    'replaces a table by a huge page without a flush',
+    'vm | v0: exec 0; idle 0; read 0 | v1: nested-touch 0; prefault 0 | h0: recover-nx 0 | ' +
+      'h1: read-only 0 | @h0.0.9>1',
   ],
   ['K26', 'zaps the leaves of a root but not its tables', 'vm | v0: read 0'],
   ['K31', 'counts one reference for a new root', 'vm | v0: read 0'],
   ['K32', 'b-17', 'vm | v0: read 0'],
   [
     'K33',
-    'does not look whether the root of a fault is obsolete',
+    'does not check whether the root of a fault is obsolete',
     'vm | v0: prefault 0; prefault 0 | h0: zap-all 0; unmap 0; zap-all 0 | @v0.1.26>1 @h0.1.0>1',
   ],
   ['K34', 'b-11', 'vm | v0: touch 2 | h0: delete-slot 0 | h1: unmap 2 | @h0.0.0?1'],
@@ -172,9 +166,9 @@ const EXAMPLES: readonly (readonly [rule: string, who: string, scenario: string]
   ['K39', 'b-34', 'vm | v0: read 0 | h0: zap-range 0'],
 ];
 
-test.each(EXAMPLES)('%s is broken by who %s, in a run and in its trace', (rule, who, text) => {
-  const policy = FAULTY_POLICIES.get(who);
-  if (policy === undefined) throw new Error(`nobody ${who}`);
+test.each(EXAMPLES)('judgeTrace reports %s for the run of a policy: %s', (rule, name, text) => {
+  const policy = FAULTY_POLICIES.get(name);
+  if (policy === undefined) throw new Error(`no policy ${name}`);
   const scenario = parseScenario(text);
   const { lines, violation } = new Emitter({ policy, module, only: [rule] }).emit(scenario);
 
@@ -186,6 +180,6 @@ test.each(EXAMPLES)('%s is broken by who %s, in a run and in its trace', (rule, 
   ).toBe(true);
 });
 
-test('there is an example of every rule', () => {
+test('every rule about any VM has an example', () => {
   expect([...new Set(EXAMPLES.map(([rule]) => rule))]).toEqual(TRACE_RULE_IDS);
 });

@@ -46,7 +46,7 @@ export const FAULTY_VMS: readonly (readonly [rule: string, fault: string, change
 
   [
     'K19',
-    'makes pages writable that the MMU may not make so',
+    'makes pages writable that are not MMU-writable',
     {
       makeLeaf(kvm, fault, level) {
         return tdpMmu.makeLeaf.call(this, kvm, fault, level) & ~MMU_WRITABLE;
@@ -56,7 +56,7 @@ export const FAULTY_VMS: readonly (readonly [rule: string, fault: string, change
 
   [
     'K25',
-    'puts a huge page in the place of a table, and does not flush',
+    'replaces a table by a huge page without a flush',
     {
       *mapTargetLevel(kvm, fault, walk) {
         const before = walk.spte;
@@ -70,7 +70,7 @@ export const FAULTY_VMS: readonly (readonly [rule: string, fault: string, change
 
   [
     'K33',
-    'does not look whether the root of a fault is obsolete',
+    'does not check whether the root of a fault is obsolete',
     {
       *isPageFaultStale(kvm, _vcpu, fault) {
         return fault.slot !== NO_MEMSLOT && (yield* kvm.invalidation.isStale(fault.seq, fault.gfn));
@@ -97,7 +97,7 @@ export const FAULTY_VMS: readonly (readonly [rule: string, fault: string, change
 
   [
     'K13',
-    'splits a huge page into as many pages, all of them its first',
+    'fills the table of a split with its first page only',
     {
       *fillSplit(kvm, huge, table) {
         yield* tdpMmu.fillSplit.call(this, kvm, huge, table);
