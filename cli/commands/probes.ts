@@ -1,4 +1,4 @@
-/** `sept probes`: the definitions of the probes with which a kernel can be traced for `sept trace`. */
+/** `sept probes`: prints the definitions of the probes that `sept trace` needs in a kernel. */
 import { Command, Option } from 'commander';
 import { TRACED_KERNELS } from '../../properties/traces/kernels/kernel.ts';
 import { PROBE_FORMATS, probesFor, type ProbeFormat } from '../../properties/traces/probes.ts';
@@ -6,15 +6,15 @@ import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { EXIT_CLEAN, UsageError } from '../errors.ts';
 import { print } from '../output.ts';
 
-/** KVM has had TDs since 6.16; this is the only kernel since then whose probes are known. */
+/** KVM has TDs since 6.16. This is the only kernel since then whose probes are known. */
 const WITH_TDS: KernelVersion = '7.3';
 
-/** The command; it answers with the exit code. */
+/** The command. It calls `exit` with the exit status. */
 export const probesCommand = (exit: (code: number) => void): Command =>
   new Command('probes')
-    .description('print the probes with which a kernel tells what `sept trace` judges')
+    .description('print the probes that `sept trace` needs, to define them in a kernel')
     .addOption(
-      new Option('--kernel <version>', 'which kernel')
+      new Option('--kernel <version>', 'version of the kernel')
         .choices(Object.keys(TRACED_KERNELS))
         .makeOptionMandatory(),
     )
@@ -23,8 +23,8 @@ export const probesCommand = (exit: (code: number) => void): Command =>
         .choices(PROBE_FORMATS)
         .default(PROBE_FORMATS[0]),
     )
-    .addOption(new Option('--tdx', 'also those of a host with TDs'))
-    .addHelpText('after', '\nHow to capture with them is in docs/capture.md.')
+    .addOption(new Option('--tdx', 'add the probes of a TDX host'))
+    .addHelpText('after', '\ndocs/capture.md shows how to capture with them.')
     .action(
       ({
         kernel,

@@ -1,7 +1,4 @@
-/**
- * `sept trace FILE...`: judges what a real kernel's TDP MMU did, as ftrace recorded it, by the K
- * rules.
- */
+/** `sept trace FILE...`: judges a kernel's TDP MMU, as ftrace recorded it, by the K rules. */
 import { Command, Option } from 'commander';
 import { wrap } from '../../properties/checker/reports/report.ts';
 import { judgeTraceFile } from '../../properties/traces/files.ts';
@@ -14,8 +11,8 @@ import { jsonOption, limitOption, propertyOption, ruleOption, type Knobs } from 
 import { emphasised, print, printJson, Progress, table } from '../output.ts';
 import { idIn } from '../rule-names.ts';
 
+/** Default of --limit, and its default with --json. */
 const SHOWN = 10;
-/** With --json, so many unless told otherwise. */
 const LISTED = 1000;
 const MS = 1000;
 
@@ -24,12 +21,12 @@ interface Options extends Pick<Knobs, 'json' | 'limit' | 'rules'> {
   readonly kernel?: KernelVersion;
 }
 
-/** The command; it answers with the exit code. */
+/** The command. It calls `exit` with the exit status. */
 export const traceCommand = (exit: (code: number) => void): Command => {
   const command = new Command('trace');
   return command
-    .description("judge a real kernel's TDP MMU, as ftrace recorded it, by the K rules")
-    .argument('<file...>', 'text of traces, plain or gzipped; - is standard input')
+    .description("judge a kernel's TDP MMU, as ftrace recorded it, by the K rules")
+    .argument('<file...>', 'traces as text, plain or gzipped; - is standard input')
     .addOption(jsonOption())
     .addOption(limitOption('violations', SHOWN))
     .addOption(propertyOption('only these rules, e.g. K1,K20'))
@@ -37,19 +34,20 @@ export const traceCommand = (exit: (code: number) => void): Command => {
     .addOption(
       new Option(
         '--vm <address>',
-        'only the VM whose struct kvm is there, e.g. 0xffff888103788000',
+        'only the VM whose struct kvm is at this address, e.g. 0xffff888103788000',
       ).argParser((text) => text.toLowerCase()),
     )
     .addOption(
-      new Option('--kernel <version>', 'which kernel it is (default: what its probes say)').choices(
-        Object.keys(LAYOUTS),
-      ),
+      new Option(
+        '--kernel <version>',
+        'version of the traced kernel (default: as its probes show)',
+      ).choices(Object.keys(LAYOUTS)),
     )
     .addHelpText(
       'after',
       `
-Several files are several traces. A rule whose events a trace does not have is not judged, and says which it lacks.
-Exit code: 0 no rule is broken, 1 some are, 2 unusable input.`,
+Each file is one trace. A rule whose events a trace lacks is reported as not judged.
+Exit code: 0 no rule is violated, 1 a rule is violated, 2 unusable input.`,
     )
     .action(async (files: string[], options: Options) => {
       const listed = options.json === true && command.getOptionValueSource('limit') === 'default';
@@ -108,10 +106,10 @@ function printJudged(judged: TraceSummary, limit: number): void {
         `${verdict.violated} violation${verdict.violated === 1 ? '' : 's'}`,
     );
     const unknown = Object.entries(verdict.unknown).map(([name, count]) => `${name} (${count})`);
-    if (unknown.length > 0) print(`passed over: ${unknown.join(', ')}`);
-    if (verdict.unreadable > 0) print(`${verdict.unreadable} lines are no events`);
+    if (unknown.length > 0) print(`unknown events: ${unknown.join(', ')}`);
+    if (verdict.unreadable > 0) print(`${verdict.unreadable} lines are not events`);
     if (verdict.lost > 0)
-      print(`events were lost ${verdict.lost} times; what was known then was forgotten`);
+      print(`events were lost ${verdict.lost} times; the state until then was discarded`);
   }
   print('');
   print(table(['rule', 'exercised', 'violated', 'not judged'], judged.rows()));

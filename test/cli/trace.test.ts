@@ -1,4 +1,4 @@
-/** `sept trace` as its users see it: what is printed where, and with which exit code it ends. */
+/** `sept trace` from the command line: its output and its exit status. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +13,7 @@ const own = (name: string): string => pathOf(`recordings/traces/${name}.trace.gz
 const GOOD = own('linux-7.3.4-faults-1g');
 const BAD = own('linux-7.3.4-bug-notifier-without-flush');
 const VM = '0xffff8881016c6000';
+const NO_EVENT = 'no ftrace event in it; give the text of the file `trace` in tracefs';
 
 let folder = '';
 beforeAll(() => {
@@ -21,7 +22,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('sept trace', () => {
-  test('lists how often each rule was put to the test, and ends with 0 when none is broken', async () => {
+  test('sept trace lists how often each rule was exercised, and exits with 0', async () => {
     const { code, stdout, stderr } = await sept('trace', GOOD);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toContain(`${GOOD}: Linux 7.3, 254 events, 0 violations\n`);
@@ -29,7 +30,7 @@ describe('sept trace', () => {
     expect(stdout).toMatch(/^K18 +0 +0 +no event nxzap in the trace$/m);
   });
 
-  test('shows where a rule is broken, and since when, and ends with 1', async () => {
+  test('sept trace shows where a rule is violated, and the cause, and exits with 1', async () => {
     const { code, stdout } = await sept('trace', BAD, '--rule', 'K20');
     expect(code).toBe(1);
     expect(stdout.slice(stdout.indexOf('\n') + 1).replaceAll(BAD, 'FILE')).toMatchInlineSnapshot(`
@@ -48,7 +49,7 @@ describe('sept trace', () => {
     `);
   });
 
-  test('prints one object with --json', async () => {
+  test('sept trace --json prints one object', async () => {
     const { code, stdout } = await sept('trace', BAD, GOOD, '--json');
     const verdict = JSON.parse(stdout) as unknown;
     expect(code).toBe(1);
@@ -61,7 +62,7 @@ describe('sept trace', () => {
     expect((verdict as { rate: unknown }).rate).toBeTypeOf('number'); // checked by the line above
   });
 
-  test('judges one VM only with --vm', async () => {
+  test('sept trace --vm judges one VM only', async () => {
     expect((await sept('trace', GOOD, '--vm', VM)).code).toBe(0);
     expect(await sept('trace', GOOD, '--vm', '0x1')).toEqual({
       code: 2,
@@ -70,19 +71,19 @@ describe('sept trace', () => {
     });
   });
 
-  test('reads plain text as well', async () => {
+  test('sept trace reads plain text as well as gzip', async () => {
     const plain = join(folder, 'plain.trace');
     writeFileSync(plain, gunzipSync(readFileSync(GOOD)));
     expect((await sept('trace', plain)).code).toBe(0);
   });
 
-  test('says in one line what is wrong with a file or an option, and ends with 2', async () => {
+  test('sept trace refuses a bad file or option in one line, and exits with 2', async () => {
     const text = join(folder, 'text');
     writeFileSync(text, 'hello\n');
     expect(await sept('trace', text)).toEqual({
       code: 2,
       stdout: '',
-      stderr: `sept: ${text}: no ftrace event in it; give the text of the file \`trace\` in tracefs\n`,
+      stderr: `sept: ${text}: ${NO_EVENT}\n`,
     });
     expect(await sept('trace', 'nowhere')).toEqual({
       code: 2,
