@@ -1,6 +1,7 @@
 /** `sept trace FILE...`: judges a kernel's TDP MMU, as ftrace recorded it, by the K rules. */
 import { Command, Option } from 'commander';
 import { wrap } from '../../properties/checker/reports/report.ts';
+import { NO_MONITOR } from '../../properties/traces/blind-spots.ts';
 import { judgeTraceFile } from '../../properties/traces/files.ts';
 import { TDX_TRACE_RULE_IDS, TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
 import { TraceSummary, type FiledViolation } from '../../properties/traces/summary.ts';
@@ -58,12 +59,15 @@ Exit code: 0 no rule is violated, 1 a rule is violated, 2 unusable input.`,
     });
 };
 
-/** Ids of rules as traces are judged by them. @throws UsageError */
+/** Ids of the named rules. @throws UsageError if traces are not judged by one of them */
 function idsOf(names: readonly string[]): readonly string[] {
   const known = [...TRACE_RULE_IDS, ...TDX_TRACE_RULE_IDS];
   return names.map((name) => {
     const id = idIn(known, name);
     if (id !== undefined) return id;
+    const unseen = NO_MONITOR.find(({ rule }) => rule === name.toUpperCase());
+    if (unseen !== undefined)
+      throw new UsageError(`traces are not judged by ${unseen.rule}: ${unseen.why}`);
     throw new UsageError(`no rule ${name} for traces; there are ${known.join(', ')}`);
   });
 }

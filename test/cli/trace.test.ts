@@ -49,6 +49,12 @@ describe('sept trace', () => {
     `);
   });
 
+  test('sept trace takes --property for --rule, and adds what both name', async () => {
+    const { stdout } = await sept('trace', GOOD, '--property', 'K20', '--rule', 'k1');
+    expect(stdout).toMatch(/^rule .*\nK1 .*\nK20 .*$/m);
+    expect(stdout).not.toContain('K2 ');
+  });
+
   test('sept trace --json prints one object', async () => {
     const { code, stdout } = await sept('trace', BAD, GOOD, '--json');
     const verdict = JSON.parse(stdout) as unknown;
@@ -92,5 +98,10 @@ describe('sept trace', () => {
     });
     const { code, stderr } = await sept('trace', GOOD, '--rule', 'K99');
     expect([code, stderr.split('; ')[0]]).toEqual([2, 'sept: no rule K99 for traces']);
+    expect(await sept('trace', GOOD, '--rule', 'K42')).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'sept: traces are not judged by K42: SRCU read sections have no probes\n',
+    });
   });
 });
