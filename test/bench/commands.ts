@@ -1,16 +1,16 @@
 /**
  * The reference configuration driven by `fc.commands`: a command makes one actor perform its next
  * operation. Under `scheduledModelRun` operations of different actors overlap; `asyncModelRun` runs
- * one after the other and cannot race. How many commands there are is drawn, so that these
- * scenarios are shorter than the others.
+ * one after the other and cannot race. The number of commands is random, so these scenarios are
+ * shorter than the others.
  */
 import fc from 'fast-check';
 import { announceFrom, perform } from '../../spec/machine/run.ts';
 import type { Contender } from './measure.ts';
 import { ACTORS, OPERATIONS, STEPS_PER_OPERATION } from './reference.ts';
-import { checked, judged, type Stage } from './stage.ts';
+import { checked, judged, type Target } from './target.ts';
 
-/** Operations that each actor has left. */
+/** Number of operations that each actor has left. */
 type Model = number[];
 /** Performs the next operation of an actor. */
 type Real = (actor: number) => Promise<void>;
@@ -36,7 +36,7 @@ class Next implements fc.AsyncCommand<Model, Real> {
   }
 }
 
-/** Twice as many as there are operations: half of that are drawn on average. */
+/** Twice the number of operations: on average, half as many commands are drawn. */
 const MAX_COMMANDS = 2 * ACTORS * OPERATIONS;
 
 const commands = (): fc.Arbitrary<Iterable<fc.AsyncCommand<Model, Real>>> =>
@@ -47,18 +47,18 @@ const commands = (): fc.Arbitrary<Iterable<fc.AsyncCommand<Model, Real>>> =>
 
 const fullModel = (): Model => Array.from({ length: ACTORS }, () => OPERATIONS);
 
-/** Under the scheduler. */
-export const scheduledCommands = (stage: Stage): Contender => ({
+/** Operations of different actors overlap. */
+export const scheduledCommands = (target: Target): Contender => ({
   name: 'fc.commands, scheduledModelRun',
   run: (amount, seed) =>
     checked(amount, seed, (count) =>
-      fc.asyncProperty(stage.programs, fc.scheduler(), commands(), async (scenario, s, cmds) => {
-        stage.prepare(scenario);
-        announceFrom(stage.m, 0);
+      fc.asyncProperty(target.programs, fc.scheduler(), commands(), async (scenario, s, cmds) => {
+        target.prepare(scenario);
+        announceFrom(target.m, 0);
         const operate = async (actor: number): Promise<void> => {
           for (let i = 0; i < STEPS_PER_OPERATION; i++) {
             await s.schedule(Promise.resolve());
-            perform(stage.m, actor);
+            perform(target.m, actor);
           }
         };
         // a command starts its operation and does not wait; those of one actor follow each other
@@ -68,24 +68,24 @@ export const scheduledCommands = (stage: Stage): Contender => ({
         };
         await fc.scheduledModelRun(s, () => ({ model: fullModel(), real: next }), cmds);
         await s.waitFor(Promise.all(last));
-        return judged(stage, true, count);
+        return judged(target, true, count);
       }),
     ),
 });
 
-/** One after the other. */
-export const sequentialCommands = (stage: Stage): Contender => ({
+/** Operations run one after the other. */
+export const sequentialCommands = (target: Target): Contender => ({
   name: 'fc.commands, asyncModelRun (cannot race)',
   run: (amount, seed) =>
     checked(amount, seed, (count) =>
-      fc.asyncProperty(stage.programs, commands(), async (scenario, cmds) => {
-        stage.prepare(scenario);
-        announceFrom(stage.m, 0);
+      fc.asyncProperty(target.programs, commands(), async (scenario, cmds) => {
+        target.prepare(scenario);
+        announceFrom(target.m, 0);
         const next = async (actor: number): Promise<void> => {
-          for (let i = 0; i < STEPS_PER_OPERATION; i++) perform(stage.m, actor);
+          for (let i = 0; i < STEPS_PER_OPERATION; i++) perform(target.m, actor);
         };
         await fc.asyncModelRun(() => ({ model: fullModel(), real: next }), cmds);
-        return judged(stage, true, count);
+        return judged(target, true, count);
       }),
     ),
 });

@@ -1,8 +1,8 @@
 /**
- * Histories of a register and of a key-value store, made as those that porcupine was measured on:
- * some eighty operations of five clients with timeouts, and up to two thousand operations of fifty
- * clients on ten keys. Clients take turns at random; an operation takes effect somewhere between
- * its call and its return, and `broken` histories have one answer changed.
+ * Generates histories of a register and of a key-value store, of the sizes that porcupine was
+ * measured on: about eighty operations of five clients with timeouts, and up to two thousand
+ * operations of fifty clients on ten keys. Clients take turns at random; an operation takes effect
+ * between its call and its return.
  */
 import type { KeyValueOp } from '../../properties/linearizability/key-value.ts';
 import type { Content, RegisterOp } from '../../properties/linearizability/register.ts';
@@ -11,27 +11,24 @@ import { Rng, withRng } from '../../properties/module/recordings/generate/rng.ts
 
 type Untimed<Op> = Op extends Timed ? Omit<Op, keyof Timed> : never;
 
-/**
- * Of a hundred steps how many are by the client that made the last: a client runs for a while, and
- * others wait.
- */
+/** Percentage of steps that the client of the previous step makes. */
 const STAYS = 80;
 
-/** What a client is doing. */
+/** The state of a client. */
 interface Client<Op> {
   op: Untimed<Op> | null;
   invoked: number;
-  /** Has it taken effect? */
+  /** The operation has taken effect. */
   done: boolean;
 }
 
 interface Recipe<Op> {
   readonly clients: number;
   readonly operations: number;
-  /** Of a hundred operations how many never return. */
+  /** Percentage of operations that never return. */
   readonly lost: number;
   draw(rng: Rng, client: number, nth: number): Untimed<Op>;
-  /** Performs an operation, now; what it is with its answer. */
+  /** Performs an operation. Returns it with its answer. */
   perform(op: Untimed<Op>): Untimed<Op>;
 }
 
@@ -69,7 +66,7 @@ function history<Op extends Timed>(
   return ops;
 }
 
-/** Like a log of Jepsen: reads, writes and compare-and-sets of 0 to 4 by five clients. */
+/** A history like a log of Jepsen: reads, writes and compare-and-sets of 0 to 4 by five clients. */
 export const registerHistory = (seed: number): RegisterOp[] =>
   withRng(seed, (rng) => {
     let state: Content = null;
@@ -95,7 +92,7 @@ export const registerHistory = (seed: number): RegisterOp[] =>
     }).filter(({ kind, returned }) => kind !== 'read' || returned !== Infinity);
   });
 
-/** Clients append to ten keys and look at them. */
+/** A history of clients that append to ten keys, and read and replace them. */
 export const keyValueHistory = (seed: number, clients: number, operations: number): KeyValueOp[] =>
   withRng(seed, (rng) => {
     const store = new Map<string, string>();

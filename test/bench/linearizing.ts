@@ -1,7 +1,4 @@
-/**
- * How long the checker of linearizability takes on histories like those that porcupine was measured
- * on.
- */
+/** Measures the checker of linearizability on histories like those of porcupine's benchmark. */
 import {
   check,
   KEY_VALUE,
@@ -16,7 +13,7 @@ export interface Linearizing {
   readonly operations: number;
   /** Milliseconds: the median of the passes. */
   readonly milliseconds: number;
-  /** What porcupine (Go) took for its own histories of that kind. */
+  /** Milliseconds that porcupine (Go) took for its own histories of that kind. */
   readonly porcupine: number;
 }
 
@@ -29,7 +26,7 @@ interface Job {
   run(): Outcome<unknown>['verdict'][];
 }
 
-/** The jobs, each with histories that are all explained. */
+/** The jobs. All of their histories are explained. */
 function jobs(): Job[] {
   const logs = Array.from({ length: REGISTER_LOGS }, (_, seed) => registerHistory(seed));
   return [
@@ -56,10 +53,10 @@ function jobs(): Job[] {
   ];
 }
 
-/** Passes before it is measured: the first ones are about compiling. */
+/** Number of passes before the measurement: the first ones are slow because code is compiled. */
 const WARM_UP = 20;
 
-/** Each job so many times. */
+/** Runs each job `passes` times. */
 export const linearizing = (passes: number): Linearizing[] =>
   jobs().map(({ name, porcupine, operations, run }) => {
     for (let i = 0; i < WARM_UP; i++) run();

@@ -1,7 +1,7 @@
 /**
- * `npm run bench`: measures this engine against fast-check's own schedulers, and itself. `--smoke`
- * does less of the same, to show that it runs; `--json` ends with one line of JSON.
- * docs/performance.md says how to read it.
+ * `npm run bench`: measures this engine, also in comparison with fast-check's schedulers. `--smoke`
+ * does the same in less time, to show that it runs; `--json` ends with one line of JSON.
+ * docs/performance.md explains the output.
  */
 import { print, printJson, table } from '../../cli/output.ts';
 import { exclusive } from '../../impl/policies/exclusive.ts';
@@ -11,17 +11,17 @@ import { TD_SHAPE } from '../../properties/checker/shapes.ts';
 import { scheduledCommands, sequentialCommands } from './commands.ts';
 import { linearizing } from './linearizing.ts';
 import { inTurns, median, ratio, type Measured, type Plan } from './measure.ts';
-import { OPERATIONS, referenceStage, STEPS_PER_OPERATION } from './reference.ts';
+import { OPERATIONS, referenceTarget, STEPS_PER_OPERATION } from './reference.ts';
 import { replaying } from './replaying.ts';
 import { schedulerContenders, sequenceContender, WAIT_IDLE } from './schedulers.ts';
 import { shrinkings } from './shrinking.ts';
-import { OURS, ourContender, stageOf } from './stage.ts';
+import { THIS_ENGINE, engineContender, targetOf } from './target.ts';
 import { generationContender, RULES_OFF, RULES_ON, throughputContenders } from './throughput.ts';
 import { tracing } from './tracing.ts';
 
 interface Effort {
   readonly plan: Plan;
-  /** Failures to shrink, passes over the recording. */
+  /** Number of failures to shrink, and of passes over a recording. */
   readonly seeds: number;
   readonly passes: number;
 }
@@ -41,10 +41,10 @@ print(
   'The same actors under this engine and under fast-check ' +
     '(reference: 3 actors, 30 steps a scenario)',
 );
-const reference = referenceStage();
+const reference = referenceTarget();
 const schedulers = await inTurns(
   [
-    ourContender(reference),
+    engineContender(reference),
     ...schedulerContenders(reference),
     sequenceContender(reference, OPERATIONS * STEPS_PER_OPERATION),
     scheduledCommands(reference),
@@ -52,16 +52,14 @@ const schedulers = await inTurns(
   ],
   plan,
 );
-const ours = named(schedulers, OURS);
+const ours = named(schedulers, THIS_ENGINE);
 print(comparison(schedulers, ours));
 
-print(
-  '\nThe same for a policy with every rule on (exclusive, scenarios as `sept check` draws them)',
-);
+print('\nA policy with every rule on, likewise (exclusive, scenarios as `sept check` draws them)');
 const engine = new Engine({ policy: exclusive, module: '1.5', teardown: false });
-const busy = stageOf(engine, new ScenarioArbitrary(TD_SHAPE));
-const policy = await inTurns([ourContender(busy), ...schedulerContenders(busy)], plan);
-print(comparison(policy, named(policy, OURS)));
+const busy = targetOf(engine, new ScenarioArbitrary(TD_SHAPE));
+const policy = await inTurns([engineContender(busy), ...schedulerContenders(busy)], plan);
+print(comparison(policy, named(policy, THIS_ENGINE)));
 
 print('\nThis engine on the shipped policies');
 const throughput = await inTurns(throughputContenders(), plan);
@@ -72,7 +70,7 @@ print(
   ),
 );
 
-print('\nDrawing');
+print('\nDrawing scenarios');
 const drawing = await inTurns([generationContender()], plan);
 print(
   table(
@@ -96,7 +94,7 @@ print(
   ),
 );
 
-print('\nReplay of recorded calls');
+print('\nReplaying recorded calls');
 const replay = await replaying(passes);
 if (replay === null) {
   print(
@@ -116,11 +114,11 @@ print(
     `${rounded(traced.peakMegabytes)} MB at most`,
 );
 
-print('\nLinearizability (porcupine: what it took for its own scenarios of that kind)');
+print('\nLinearizability (porcupine: its time for its own histories of that kind)');
 const linearized = linearizing(passes);
 print(
   table(
-    ['scenario', 'operations', 'ms', 'porcupine, ms'],
+    ['history', 'operations', 'ms', 'porcupine, ms'],
     linearized.map((l) => [
       l.name,
       String(l.operations),
@@ -152,9 +150,9 @@ if (flags.has('--json')) {
   });
 }
 
-/** Those of the others that use fast-check's scheduler: without it nothing can race. */
+/** The contenders that use fast-check's scheduler: without it nothing can race. */
 function racing(measured: readonly Measured[]): Measured[] {
-  const others = new Set([OURS, sequentialCommands(reference).name]);
+  const others = new Set([THIS_ENGINE, sequentialCommands(reference).name]);
   return measured.filter(({ name }) => !others.has(name));
 }
 

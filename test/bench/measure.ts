@@ -1,14 +1,14 @@
 /**
- * Measures several contenders in turns (A B C A B C ...), so that whatever else the machine does
- * hits all of them alike, and answers medians.
+ * Measures several contenders in turns (A B C A B C ...), so that other load on the machine affects
+ * all of them equally, and returns medians.
  */
 
-/** What a slice of work came to. */
+/** The work of one slice. */
 export interface Work {
   readonly steps: number;
 }
 
-/** Something that can be done `amount` times. */
+/** A unit of work that can be repeated. */
 export interface Contender {
   readonly name: string;
   run(amount: number, seed: number): Promise<Work> | Work;
@@ -16,23 +16,23 @@ export interface Contender {
 
 /** Times in milliseconds. */
 export interface Plan {
-  /** About how long a contender runs before it is measured. */
+  /** Approximate time for which a contender runs before it is measured. */
   readonly warmUp: number;
   readonly rounds: number;
-  /** About how long a contender works in each round. */
+  /** Approximate time for which a contender runs in each round. */
   readonly slice: number;
 }
 
-/** The rates of one contender, a number for each round. */
+/** The rates of one contender, one for each round. */
 export interface Measured {
   readonly name: string;
-  /** Units (scenarios, mostly) a second. */
+  /** Units (mostly scenarios) a second. */
   readonly rates: readonly number[];
   /** Steps a second. */
   readonly stepRates: readonly number[];
 }
 
-/** Runs every contender once a round, after a warm-up. */
+/** Runs every contender once in each round, after a warm-up. */
 export async function inTurns(contenders: readonly Contender[], plan: Plan): Promise<Measured[]> {
   const runners: { contender: Contender; amount: number; rates: number[]; stepRates: number[] }[] =
     [];
@@ -54,8 +54,8 @@ export async function inTurns(contenders: readonly Contender[], plan: Plan): Pro
 }
 
 /**
- * Warms a contender up with more and more work, until it gets no faster; answers how much of it
- * fills a slice.
+ * Warms a contender up with more and more work until it gets no faster. Returns the amount of work
+ * that fills a slice.
  */
 async function calibrate(contender: Contender, { warmUp, slice }: Plan): Promise<number> {
   let before = 0;
@@ -68,10 +68,10 @@ async function calibrate(contender: Contender, { warmUp, slice }: Plan): Promise
   }
 }
 
-/** More than that from one run to the next is not yet noise: the code is still being compiled. */
+/** A larger speed-up from one run to the next is no noise: the code is still being compiled. */
 const GETS_FASTER = 1.15;
 
-/** How long it takes. */
+/** Runs `work` and measures its time. */
 export async function timed<T>(
   work: () => Promise<T> | T,
 ): Promise<{ readonly seconds: number; readonly work: T }> {
@@ -87,9 +87,6 @@ export function median(numbers: readonly number[]): number {
   return (upper + lower) / 2;
 }
 
-/**
- * How many times as fast `a` is as `b`: the median over the rounds, in which both ran one after the
- * other.
- */
+/** The rate of `a` divided by that of `b`: the median over the rounds. */
 export const ratio = (a: Measured, b: Measured): number =>
   median(a.rates.map((rate, round) => rate / (b.rates[round] ?? Number.NaN)));

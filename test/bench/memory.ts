@@ -1,11 +1,11 @@
-/** The memory that judging traces takes: in a process of its own, as the command does it. */
+/** Measures the memory that judging traces takes, in a process of its own, like `sept trace`. */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { judgeTraceFile } from '../../properties/traces/files.ts';
 
 const KIB_IN_MB = (1000 / 1024) * 1000;
 
-/** Peak of the resident set, in MB, over all of the files, one after the other. */
+/** Peak of the resident set, in MB, over all files, one after the other. */
 export const peakMemory = (files: readonly string[]): Promise<number> =>
   new Promise((resolve, reject) => {
     const child = fork(fileURLToPath(import.meta.url), files);

@@ -1,8 +1,8 @@
 /**
  * The reference configuration: three actors, five operations each, two steps an operation, so that
- * every scenario has thirty steps. An operation reads one of four words and moves it on, FREE to
- * MAPPED to BLOCKED to FREE, by compare-and-exchange; a rule looks at every write. The steps do
- * next to nothing, on either side: what is compared is the machinery around them.
+ * every scenario has thirty steps. An operation reads one of four words and advances it, from FREE
+ * to MAPPED to BLOCKED to FREE, by compare-and-exchange; a rule checks every write. The steps do
+ * next to nothing, so the measurement compares the machinery around them.
  */
 import fc from 'fast-check';
 import { DeviationChoices } from '../../properties/checker/scenarios/deviations.ts';
@@ -16,7 +16,7 @@ import { Machine, type Cell } from '../../spec/machine/machine.ts';
 import { RuleBook, type Rule } from '../../spec/machine/monitor.ts';
 import { run } from '../../spec/machine/run.ts';
 import { READ, RMW, type Steps, access } from '../../spec/machine/step.ts';
-import type { Stage } from './stage.ts';
+import type { Target } from './target.ts';
 
 export const ACTORS = 3;
 export const OPERATIONS = 5;
@@ -46,7 +46,7 @@ const orderOfStates = (keys: Cell): Rule<Machine> => ({
 });
 
 /** The machine of the reference configuration, run by the same parts as every engine here. */
-export function referenceStage(): Stage {
+export function referenceTarget(): Target {
   const m = new Machine();
   const keys = m.segment('key', KEYS);
   m.seal();
@@ -86,7 +86,7 @@ export function referenceStage(): Stage {
 
 const NAMES = ['h0', 'h1', 'h2'];
 
-/** Programs of exactly the reference's size, with a schedule or without. */
+/** Draws programs of exactly the reference's size, with a schedule or without. */
 class ReferenceArbitrary extends fc.Arbitrary<Scenario> {
   private readonly hasSchedule: boolean;
 

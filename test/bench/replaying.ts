@@ -1,7 +1,4 @@
-/**
- * How many recorded calls a second are replayed and compared, from the compressed file to the
- * verdict.
- */
+/** Measures the replay of recorded calls, from the compressed file to the verdict. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { replayFile } from '../../properties/module/recordings/replay/replay.ts';
@@ -9,7 +6,7 @@ import { Universes } from '../../properties/module/recordings/universe/universe.
 import { median, timed } from './measure.ts';
 
 export interface Replaying {
-  /** What was replayed. */
+  /** The recording that was replayed. */
   readonly source: string;
   /** Recorded calls a second: the median of the passes. */
   readonly stepsPerSecond: number;
@@ -20,10 +17,10 @@ export interface Replaying {
 /** The first that exists is replayed: those of the real module are not in this repository. */
 const RECORDINGS = [
   ['recordings of the real module', '../../../shared/recordings/tdx/sequential.jsonl.gz'],
-  ['recordings of our own', '../../recordings/sequential.jsonl.gz'],
+  ['generated recordings', '../../recordings/sequential.jsonl.gz'],
 ] as const;
 
-/** Replays a recording so many times; null when none is there. */
+/** Replays a recording `passes` times; null if there is none. */
 export async function replaying(passes: number): Promise<Replaying | null> {
   for (const [source, path] of RECORDINGS) {
     const file = fileURLToPath(new URL(path, import.meta.url));

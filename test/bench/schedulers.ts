@@ -1,14 +1,14 @@
 /**
- * The same actors on the same machine under the same rules, driven by fast-check's schedulers: each
- * resume of an actor's generator waits for a scheduled task, labelled with the actor's name.
+ * Drives the same actors, on the same machine and under the same rules, by fast-check's schedulers:
+ * each resume of an actor's generator waits for a scheduled task with the actor's name as label.
  */
 import fc from 'fast-check';
 import type { Actor, Machine } from '../../spec/machine/machine.ts';
 import { announceFrom, isEnabled, perform } from '../../spec/machine/run.ts';
 import type { Contender } from './measure.ts';
-import { checked, judged, type Stage } from './stage.ts';
+import { checked, judged, type Target } from './target.ts';
 
-/** Makes the scheduler run what is scheduled, until the session has ended. */
+/** Makes the scheduler run its tasks until the session has ended. */
 type Drain = (s: fc.Scheduler, session: Session) => Promise<unknown>;
 
 export const WAIT_IDLE = 'fc.scheduler, waitIdle (recommended)';
@@ -27,32 +27,29 @@ const DRAINS: ReadonlyMap<string, Drain> = new Map<string, Drain>([
 ]);
 
 /** One contender for each way to wait. */
-export const schedulerContenders = (stage: Stage): Contender[] =>
+export const schedulerContenders = (target: Target): Contender[] =>
   [...DRAINS].map(([name, drain]) => ({
     name,
     run: (amount, seed) =>
       checked(amount, seed, (count) =>
-        fc.asyncProperty(stage.programs, fc.scheduler(), async (scenario, s) => {
-          stage.prepare(scenario);
-          const session = new Session(stage.m, s);
+        fc.asyncProperty(target.programs, fc.scheduler(), async (scenario, s) => {
+          target.prepare(scenario);
+          const session = new Session(target.m, s);
           session.start();
           await drain(s, session);
-          return judged(stage, session.hasEnded, count);
+          return judged(target, session.hasEnded, count);
         }),
       ),
   }));
 
-/**
- * The same with one sequence of tasks an actor, for programs of which each actor takes `steps`
- * steps.
- */
-export const sequenceContender = (stage: Stage, steps: number): Contender => ({
+/** One sequence of tasks for each actor, for programs in which each actor takes `steps` steps. */
+export const sequenceContender = (target: Target, steps: number): Contender => ({
   name: 'fc.scheduler, scheduleSequence + waitAll',
   run: (amount, seed) =>
     checked(amount, seed, (count) =>
-      fc.asyncProperty(stage.programs, fc.scheduler(), async (scenario, s) => {
-        stage.prepare(scenario);
-        const { m } = stage;
+      fc.asyncProperty(target.programs, fc.scheduler(), async (scenario, s) => {
+        target.prepare(scenario);
+        const { m } = target;
         announceFrom(m, 0);
         for (const { index, name } of m.actors) {
           const task = { builder: async () => perform(m, index), label: name };
@@ -60,7 +57,7 @@ export const sequenceContender = (stage: Stage, steps: number): Contender => ({
         }
         await s.waitAll();
         return judged(
-          stage,
+          target,
           m.actors.every(({ done }) => done),
           count,
         );

@@ -1,4 +1,4 @@
-/** What shrinking costs, and what it comes to, on policies that are known to break a rule. */
+/** Measures shrinking, and its results, on policies that are known to break a rule. */
 import fc from 'fast-check';
 import { mirrorNaive, rcuBranchFree, type Policy } from '../../impl/index.ts';
 import { Engine } from '../../properties/checker/engine.ts';

@@ -1,7 +1,4 @@
-/**
- * How many steps a second our engine takes on the shipped policies that break no rule; how fast it
- * draws scenarios.
- */
+/** Measures this engine on the shipped policies that break no rule, and its drawing of scenarios. */
 import fc from 'fast-check';
 import { POLICIES } from '../../impl/index.ts';
 import type { Policy } from '../../impl/vm/policy.ts';
@@ -10,15 +7,12 @@ import { ScenarioArbitrary } from '../../properties/checker/scenarios/arbitrary.
 import type { Scenario } from '../../properties/checker/scenarios/scenario.ts';
 import { shapesOf, TD_SHAPE } from '../../properties/checker/shapes.ts';
 import type { Contender } from './measure.ts';
-import { checked } from './stage.ts';
+import { checked } from './target.ts';
 
-const HISTORIES = 250;
+const SCENARIOS = 250;
 const SEED = 7;
 
-/**
- * With the rules or without, with the end of the VM or without; a unit is one scenario on one
- * policy.
- */
+/** With and without the rules, with and without the end of the VM. A unit is one scenario. */
 export function throughputContenders(): Contender[] {
   const policies = POLICIES.filter(({ breaks }) => breaks.length === 0);
   const scenarios = policies.map(scenariosFor);
@@ -34,7 +28,7 @@ export function throughputContenders(): Contender[] {
         for (let i = 0; i < amount; i++, next++) {
           const engine = engines[next % engines.length];
           const scenario =
-            scenarios[next % engines.length]?.[Math.floor(next / engines.length) % HISTORIES];
+            scenarios[next % engines.length]?.[Math.floor(next / engines.length) % SCENARIOS];
           if (engine === undefined || scenario === undefined)
             throw new Error('there is nothing to run');
           const before = engine.steps;
@@ -54,17 +48,17 @@ export function throughputContenders(): Contender[] {
   ];
 }
 
-/** What is drawn for a policy's first kind of VM. */
+/** The scenarios for a policy's first kind of VM. */
 const scenariosFor = (policy: Policy): Scenario[] =>
   fc.sample(new ScenarioArbitrary(...shapesOf(policy).filter(({ vm }) => vm === policy.vms[0])), {
-    numRuns: HISTORIES,
+    numRuns: SCENARIOS,
     seed: SEED,
   });
 
 export const RULES_ON = 'rules on';
 export const RULES_OFF = 'rules off';
 
-/** Drawing alone: what `sept check` draws, and nothing is run. */
+/** Draws scenarios as `sept check` does, and runs none. */
 export const generationContender = (): Contender => ({
   name: 'drawing scenarios',
   run: (amount, seed) =>

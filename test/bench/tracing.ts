@@ -1,7 +1,4 @@
-/**
- * How many events of traces a second are judged by every rule, from the compressed files to the
- * verdicts.
- */
+/** Measures the judging of traces by every rule, from the compressed files to the verdicts. */
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { judgeTraceFile } from '../../properties/traces/files.ts';
@@ -9,7 +6,7 @@ import { median, timed } from './measure.ts';
 import { peakMemory } from './memory.ts';
 
 export interface Tracing {
-  /** What was judged. */
+  /** The traces that were judged. */
   readonly source: string;
   /** The median of the passes. */
   readonly eventsPerSecond: number;
@@ -19,13 +16,13 @@ export interface Tracing {
   readonly peakMegabytes: number;
 }
 
-/** The first that are there are judged: those beside this repository are no part of it. */
+/** The first folder that exists is judged. The first in the list is beside this repository. */
 const FOLDERS = [
   ['all captures', '../../../shared/recordings/kvm/'],
-  ['captures of our own', '../../recordings/traces/'],
+  ['shipped captures', '../../recordings/traces/'],
 ] as const;
 
-/** Judges captures so many times. */
+/** Judges the captures `passes` times. */
 export async function tracing(passes: number): Promise<Tracing> {
   const folders = FOLDERS.map(
     ([source, path]) => [source, fileURLToPath(new URL(path, import.meta.url))] as const,

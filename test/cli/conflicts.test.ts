@@ -80,7 +80,7 @@ describe('sept conflicts', () => {
     return 'nothing wrong';
   };
   const KINDS =
-    'conflicts takes recordings of pairs of calls: conflicts, lifecycle-conflicts, stepwise or commit-order';
+    'conflicts takes recorded pairs: conflicts, lifecycle-conflicts, stepwise or commit-order';
   const UNUSABLE: [string, string, string][] = [
     ['an empty file', '', `/file: holds no cell; ${KINDS}`],
     [
@@ -101,7 +101,8 @@ describe('sept conflicts', () => {
     [
       'a cell without a status',
       lines(step(), { ...step(), yStatus: undefined }),
-      '/file:2: yStatus: Invalid key: Expected "yStatus" but received undefined; compare it with the recording format',
+      '/file:2: yStatus: Invalid key: Expected "yStatus" but received undefined; ' +
+        'compare it with the recording format',
     ],
     [
       'a result that is no object',

@@ -55,7 +55,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('sept judge', () => {
-  test('sept judge takes several files, plain and gzipped, and prints the time of a history', async () => {
+  test('sept judge takes plain and gzipped files, and prints the time of a history', async () => {
     const { code, stdout, stderr } = await sept('judge', path('plain.jsonl'), path('one.jsonl.gz'));
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout.replaceAll(/ [\d.]+(?=[,\n])/g, ' N')).toBe(
@@ -64,7 +64,7 @@ describe('sept judge', () => {
     );
   });
 
-  test('sept judge names the call, the answers that the specification allows, and a prefix', async () => {
+  test('sept judge names the call, the answers that are allowed, and a prefix', async () => {
     const { code, stdout } = await sept('judge', path('altered.jsonl'), '--json');
     expect(code).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject({

@@ -117,12 +117,14 @@ describe('sept replay', () => {
     [
       'a bad number',
       ['replay', '--limit', 'many', 'x'],
-      "error: option '--limit <n>' argument 'many' is invalid. Give a whole number from 0 to 1000000.\n",
+      "error: option '--limit <n>' argument 'many' is invalid. " +
+        'Give a whole number from 0 to 1000000.\n',
     ],
     [
       'an unknown module version',
       ['replay', '--module', '2.0', 'x'],
-      "error: option '--module <version>' argument '2.0' is invalid. Allowed choices are 1.5, 1.0.\n",
+      "error: option '--module <version>' argument '2.0' is invalid. " +
+        'Allowed choices are 1.5, 1.0.\n',
     ],
   ])('sept prints one line about %s, and exits with 2', async (_what, args, stderr) => {
     expect(await sept(...args)).toEqual({ code: 2, stdout: '', stderr });

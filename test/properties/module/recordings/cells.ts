@@ -1,7 +1,4 @@
-/**
- * Cells of our own, one of each kind, that the real module also answers in this way. Tests alter
- * them.
- */
+/** Hand-made cells, one of each kind, with the statuses of the real module. Tests alter them. */
 import { AUG } from './races.ts';
 
 export type Fields = Record<string, unknown>;

@@ -37,7 +37,8 @@ describe('recordings of the real module', () => {
     'conflicts.json',
     'the specification agrees with the experiments on host priority and lock words',
     () => {
-      const { experiments } = recordedJson('conflicts.json') as { experiments: Experiment[] }; // testWith has found the file
+      // testWith has found the file
+      const { experiments } = recordedJson('conflicts.json') as { experiments: Experiment[] };
       for (const experiment of experiments) {
         const mark = testbed.mark();
         const known = withoutTimeout(experiment);
@@ -92,7 +93,7 @@ describe('recordings of the real module', () => {
   );
 });
 
-/** Drops the exit for HP_LOCK_TIMEOUT, which is counted in ticks: the specification has no clock. */
+/** Drops the exit for HP_LOCK_TIMEOUT, which counts ticks: the specification has no clock. */
 const withoutTimeout = ({ name, sequence }: Experiment): Experiment => ({
   name,
   sequence: sequence.filter(({ status }) => status !== '(TD_EXIT 0)'),

@@ -1,11 +1,11 @@
 /**
- * The module's answers with one entry, or the epochs, forced to a value that a sequence of calls
- * would hardly reach.
+ * The module's answers with one entry, or the epochs, forced to a value that calls hardly lead to.
+ * The recordings (not shipped) are tables.
  *
- * The tables give the entry, the OP_STATE and whether tracking is done; addresses are those that
- * the rows' raw values show. What the tables do not say and does not matter to any row: the GPA,
- * the child that is mapped when only one is (not the first: reads at the range's GPA do not find
- * it), TD_EPOCH itself, and the data.
+ * A table gives the entry, the OP_STATE and whether tracking is done; addresses follow from the raw
+ * values of a row. Values that no table has, and on which no row depends, are chosen here: the GPA,
+ * the child that is mapped if only one is (not the first: reads at the range's GPA do not find it),
+ * TD_EPOCH, and the data.
  */
 import { describe, expect, test } from 'vitest';
 import type { SequentialConfig } from '../../../../properties/module/recordings/format/config.ts';
@@ -100,7 +100,7 @@ function assign(u: Universe, page: number, size: number, type: number, bepoch: n
   u.tdx.m.poke(u.tdx.pamt.bepoch(page, size), bepoch);
 }
 
-/** A TD with tables down to the level of `raw`, which is put there; answers the entry's cell. */
+/** Builds a TD with tables down to `level`, and puts `raw` there. Returns the entry's cell. */
 function force(
   raw: string,
   level: number,
@@ -212,7 +212,7 @@ describe.skipIf(transitions === null)('with an entry forced to each of the 16 st
     expect(answers).toEqual(asked);
   });
 
-  test('all states and functions of the table were asked', () => {
+  test('the table has all states and functions', () => {
     expect(rows).toHaveLength(1904);
     expect(new Set(rows.map((row) => row.stateBefore)).size).toBe(16);
     expect(ops).toHaveLength(15);
@@ -238,6 +238,6 @@ describe.skipIf(epochs === null)('with TD_EPOCH, REFCOUNT and BEPOCH forced', ()
   });
 });
 
-test('an entry that is FREE is the word 0, so that a new table is empty', () => {
+test('a FREE entry is the word 0, so a new table is empty', () => {
   expect(entry(FREE, 0)).toBe(0);
 });

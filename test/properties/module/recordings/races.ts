@@ -1,6 +1,7 @@
 /**
- * The races of `races.json` on the specification: PAGE.AUG, suspended between its write of the
- * entry and its write of PAMT, and calls that come in between.
+ * Runs the races of `races.json` (recorded on the real module, not shipped) on the specification:
+ * PAGE.AUG is suspended between its write of the entry and its write of PAMT, and another call
+ * runs.
  */
 import type { Testbed } from '../../../../properties/module/recordings/setups/testbed.ts';
 import { withPair } from './pairs.ts';
@@ -65,10 +66,7 @@ export function ourRace(testbed: Testbed, { name, y = '' }: Race): Race {
 const isPending = (raw: bigint): boolean =>
   (raw & 0x01e0_0000_0000_02c0n) === 0x0100_0000_0000_00c0n;
 
-/**
- * ACCEPT, suspended after its walk and before it takes the entry lock, while PAGE.AUG runs; then
- * ACCEPT again.
- */
+/** Suspends ACCEPT between its walk and the entry lock while PAGE.AUG runs; then repeats ACCEPT. */
 export function ourAcceptRace(
   testbed: Testbed,
   { name, level = 0, retryAcceptStatus }: Race,
@@ -89,7 +87,7 @@ export function ourAcceptRace(
   };
 }
 
-/** Which of the two halts, over all points at which one can be suspended while the other runs. */
+/** The functions that halt, over all points at which one can be suspended while the other runs. */
 export function haltsAtAnyPoint(testbed: Testbed, opState: string): string[] {
   const halts = new Set<string>();
   const remove = 'TDH.MEM.PAGE.REMOVE';

@@ -6,13 +6,13 @@ import type { Machine } from '../../spec/machine/machine.ts';
 import type { Violation } from '../../spec/machine/rule.ts';
 import type { Contender, Work } from './measure.ts';
 
-export interface Stage {
+export interface Target {
   readonly m: Machine;
-  /** Programs with the schedules that our engine follows. */
+  /** Programs with the schedules that this engine follows. */
   readonly scheduled: fc.Arbitrary<Scenario>;
   /** Programs alone, for schedulers that make their own schedules. */
   readonly programs: fc.Arbitrary<Scenario>;
-  /** Runs a scenario under our engine. */
+  /** Runs a scenario under this engine. */
   run(scenario: Scenario): Violation | null;
   /** Resets the machine and adds the actors of a scenario, for another scheduler to step. */
   prepare(scenario: Scenario): void;
@@ -20,8 +20,8 @@ export interface Stage {
   atRest(): void;
 }
 
-/** An engine, which must not destroy its VM, as a stage: all contenders run the same scenarios. */
-export const stageOf = (engine: Engine, scenarios: fc.Arbitrary<Scenario>): Stage => ({
+/** An engine, which must not destroy its VM, as a target: all contenders run the same scenarios. */
+export const targetOf = (engine: Engine, scenarios: fc.Arbitrary<Scenario>): Target => ({
   m: engine.vm.m,
   scheduled: scenarios,
   programs: scenarios,
@@ -30,26 +30,26 @@ export const stageOf = (engine: Engine, scenarios: fc.Arbitrary<Scenario>): Stag
   atRest: () => engine.book.atRest(),
 });
 
-export const OURS = 'this engine';
+export const THIS_ENGINE = 'this engine';
 
-/** Our engine in the loop of fc.check, as properties/checker/check.ts runs it. */
-export const ourContender = (stage: Stage): Contender => ({
-  name: OURS,
+/** This engine in the loop of fc.check, as properties/checker/check.ts runs it. */
+export const engineContender = (target: Target): Contender => ({
+  name: THIS_ENGINE,
   run: (amount, seed) =>
     checked(amount, seed, (count) =>
-      fc.property(stage.scheduled, (scenario) => {
-        const violation = stage.run(scenario);
-        count(stage.m.now);
+      fc.property(target.scheduled, (scenario) => {
+        const violation = target.run(scenario);
+        count(target.m.now);
         return violation === null;
       }),
     ),
 });
 
 /** The verdict on a run of another scheduler: every actor has ended, and no rule is broken. */
-export function judged(stage: Stage, ended: boolean, count: (steps: number) => void): boolean {
-  if (ended) stage.atRest();
-  count(stage.m.now);
-  return ended && stage.m.violation === null;
+export function judged(target: Target, ended: boolean, count: (steps: number) => void): boolean {
+  if (ended) target.atRest();
+  count(target.m.now);
+  return ended && target.m.violation === null;
 }
 
 /** Runs a property that must hold in every run. @throws Error if it does not */
