@@ -91,26 +91,7 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
     m.poke(memory.word(tdr, TD.ROOT_LEVEL), ROOT_LEVEL);
   }
 
-  const format = septFormat(tdx, ROOT_LEVEL, (table) => {
-    const type = tdx.pamt.type(table, 0);
-    if (type === EPT || type === TDCX) return;
-    m.violate(
-      'S05',
-      'the hardware walks Secure EPT pages only',
-      `it walks page ${table}, which is not one`,
-    );
-  });
-  const vcpus: VmVcpu[] = tdvprs.map((tdvpr, index) => ({
-    index,
-    kvm: new Vcpu(m, `vcpu${index}`),
-    tdvpr,
-    exit: new VcpuExit(m, `vcpu${index}`),
-    walker: new Walker(m, format, new Tlb(m, `TLB${index}`, format, 4)),
-  }));
-  tdx.listeners.push({
-    tlbFlushed: (tdvpr) => vcpus.find((v) => v.tdvpr === tdvpr)?.walker.tlb.flushNow(),
-  });
-
+  const vcpus = createVcpus(tdx, tdvprs);
   const mmuLock = new RwLock(m, 'mmu_lock');
   const rcu = new Rcu(m);
   const invalidation = new Invalidation(m);
@@ -154,6 +135,31 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
   if (isTd) makeReady(vm);
   m.seal();
   return vm;
+}
+
+/** Creates the vCPUs of a VM, each with a TLB that the module flushes. */
+function createVcpus(tdx: TdxModule, tdvprs: readonly number[]): readonly VmVcpu[] {
+  const { m } = tdx;
+  const format = septFormat(tdx, ROOT_LEVEL, (table) => {
+    const type = tdx.pamt.type(table, 0);
+    if (type === EPT || type === TDCX) return;
+    m.violate(
+      'S05',
+      'the hardware walks Secure EPT pages only',
+      `it walks page ${table}, which is not one`,
+    );
+  });
+  const vcpus: readonly VmVcpu[] = tdvprs.map((tdvpr, index) => ({
+    index,
+    kvm: new Vcpu(m, `vcpu${index}`),
+    tdvpr,
+    exit: new VcpuExit(m, `vcpu${index}`),
+    walker: new Walker(m, format, new Tlb(m, `TLB${index}`, format, 4)),
+  }));
+  tdx.listeners.push({
+    tlbFlushed: (tdvpr) => vcpus.find((v) => v.tdvpr === tdvpr)?.walker.tlb.flushNow(),
+  });
+  return vcpus;
 }
 
 /** Brings a TD into the state in which its scenarios begin. */

@@ -1,6 +1,7 @@
 /** Definitions of the probes that a trace needs, as text, each with the rules that need it. */
 import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
-import { PROBES, type Probe } from './kernels/probes.ts';
+import type { Probe } from './kernels/probe.ts';
+import { PROBES } from './kernels/probes.ts';
 import { TDX_NOTES, TDX_PROBES } from './kernels/tdx-probes.ts';
 import { TDX_EVENTS, type EventName } from './reader/event-table.ts';
 import { TDX_TRACE_RULE_IDS, TDX_TRACE_RULES, TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';

@@ -4,7 +4,7 @@
  * arch/x86/kvm/vmx/tdx.c of Linux 7.x, by reading; no recording is of such a host.
  */
 import type { CallName } from '../reader/event-table.ts';
-import type { Probe } from './probes.ts';
+import type { Probe } from './probe.ts';
 
 const TD = 'td=td:x64';
 const ENTRY = `${TD} gpa=gpa:x64 level=level:s32`;

@@ -86,14 +86,8 @@ const rule: TraceRule = {
       faults.delete(task);
       if (fault === undefined || td === null) return;
       report.exercised(td.vm);
-      if (
-        e.low('ret') === 0 ||
-        fault.resolved ||
-        fault.wanted ||
-        td.isDead ||
-        isSlotGoing(td, fault.gfn)
-      )
-        return;
+      const isOver = e.low('ret') === 0 || fault.resolved || fault.wanted;
+      if (isOver || td.isDead || isSlotGoing(td, fault.gfn)) return;
       unresolved.push({ fault, td, task, line: e.line, text: e.text() });
     });
     world.listeners.forgetting.push(() => {
