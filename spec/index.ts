@@ -33,13 +33,13 @@ export type { GuestMode, Requests } from './machine/vcpu.ts';
 /** Rules, monitors and violations. @public @since 0.1.0 */
 export { compareIds } from './machine/rule.ts';
 export type { Level, RuleText, Violation } from './machine/rule.ts';
-export { RuleBook, about } from './machine/monitor.ts';
+export { RuleBook, about, isProtocol } from './machine/monitor.ts';
 export type { Reporter, Rule } from './machine/monitor.ts';
 
 /** Faults of any run (H rules). @public @since 0.1.0 */
 export { BAD_GUEST_ENTRY, BAD_UNLOCK, DEADLOCK, DOUBLE_FREE } from './machine/faults.ts';
 export { ENDED_HOLDING, FAULTS, LEAK, LIVELOCK, USE_AFTER_FREE } from './machine/faults.ts';
-export { actorName } from './machine/faults.ts';
+export { actorName, fault } from './machine/faults.ts';
 
 /** Levels and GFNs as outputs print them. @public @since 0.1.0 */
 export { entryAt, sizeAt } from './machine/levels.ts';
@@ -63,6 +63,7 @@ export type { Spte, SpteKind } from './kvm/spte.ts';
 export { CLEARED, COMPARED, DIRECT_TABLE, EXCHANGED, LINKED, MEMSLOT_DATA } from './kvm/tables.ts';
 export { MIRROR_TABLE, PAGE_KINDS, READY, SEPT_PAGE, SHADOW_TABLE, STORED } from './kvm/tables.ts';
 export { Tables, UNLINKED, VCPU_STRUCT } from './kvm/tables.ts';
+export { NX_DISALLOWED, NX_NEXT, NEXT, REFCOUNT, ROLE } from './kvm/tables.ts';
 export type { SptePlace, SpteWritten, Stage, WriteKind } from './kvm/tables.ts';
 export { Roots, SPECIAL_ROOT } from './kvm/roots.ts';
 export type { RootListener, RootRole } from './kvm/roots.ts';
@@ -103,7 +104,8 @@ export { TdxModule } from './tdx/module.ts';
 export type { InterfaceFunction, ModuleListener, Platform } from './tdx/module.ts';
 export { ALL_ONES, Call, HELD_ENTRY, HELD_EPOCH, HELD_IMPLICIT, HELD_KET } from './tdx/call.ts';
 export { HELD_KOT, HELD_OP_STATE, HELD_PAGE, HELD_RANGE, HELD_TDR } from './tdx/call.ts';
-export { HELD_TDVPR, HELD_TREE, HELD_WBT, HUGE, OPERANDS_ZERO } from './tdx/call.ts';
+export { HELD_TDVPR, HELD_TREE, HELD_WBT, HUGE, OPERANDS_ZERO, lockKindOf } from './tdx/call.ts';
+export { parent1G, parent2M } from './tdx/call.ts';
 export type { Injection, Operands, Register, Role, RoleName, TdParams } from './tdx/call.ts';
 
 /** The TDX module: versions, and how each locks the Secure EPT. @public @since 0.1.0 */
@@ -152,7 +154,7 @@ export { PENDING_EXPORTED_DIRTY, PENDING_EXPORTED_DIRTY_BLOCKEDW } from './tdx/e
 export { PERMITTING, REMOVED, STATES, TABLES, TRACKED, among, describeEntry } from './tdx/entry.ts';
 export { entry, fromRaw, isGuestAccessible, isLeaf, isPending, isTable } from './tdx/entry.ts';
 export { isWalkable, pageOf, permissionsOf, stateCode, stateName, stateOf } from './tdx/entry.ts';
-export { toArchitectural, toRaw, withState, withoutLocks } from './tdx/entry.ts';
+export { PAGE_MASK, setOf, toArchitectural, toRaw, withState, withoutLocks } from './tdx/entry.ts';
 export type { Entry, EntryState, StateSet } from './tdx/entry.ts';
 
 /** The TDX module: PAMT and keys. @public @since 0.1.0 */
@@ -166,4 +168,6 @@ export { KOT_STATES, KeyOwnership } from './tdx/keys.ts';
 export { HKID_ASSIGNED, INITIALIZED, KEYS_CONFIGURED, LIFECYCLES, MAX_LISTED } from './tdx/td.ts';
 export { MIN_TDCX, MIN_TDVPS_PAGES, OP_STATES, RUNNABLE, TD, TD_BLOCKED } from './tdx/td.ts';
 export { TEARDOWN, UNINITIALIZED, VCPU_ACTIVE, VCPU_READY, VCPU_UNINITIALIZED } from './tdx/td.ts';
-export { VP, refcountOf } from './tdx/td.ts';
+export { IN_BUILD_OR_RUN, IN_INITIALIZED, IN_RUNNABLE, IN_UNINITIALIZED, VP } from './tdx/td.ts';
+export { MAX_L2_VMS, MAX_TDCX, MAX_TDVPS_PAGES, ROOT_TDCX } from './tdx/td.ts';
+export { TDVPS_PAGES_PER_L2_VM, opStates, refcountOf } from './tdx/td.ts';

@@ -57,10 +57,15 @@ export const HELD_WBT = role('WBT');
 export const HELD_KET = role('KET');
 export const HELD_ENTRY = role('ENTRY');
 
-/** A walked operand holds its PAMT leaf under its role, and the parents under the next two. */
+/**
+ * Role of the 2M PAMT parent of an operand that a call walked to. The leaf is held under the
+ * operand's role, the parents under the next two.
+ */
 export const parent2M = (walked: Role): Role => walked + 1;
+/** Role of the 1G PAMT parent, see {@link parent2M}. */
 export const parent1G = (walked: Role): Role => walked + 2;
 
+/** The kind of lock that is held under a role. */
 export const lockKindOf = (r: Role): LockKind | 'entry' =>
   (ROLE_KINDS[r] as (typeof ROLE_KINDS)[number])[1]; // from role()
 

@@ -115,6 +115,7 @@ const maskOf = (has: (r: StateRow) => boolean): number =>
 
 /** A set of states, for the checks of an entry's state. */
 export type StateSet = number;
+/** The set of the given states. */
 export const setOf = (...states: EntryState[]): StateSet =>
   states.reduce((mask, s) => mask | (1 << s), 0);
 /** The entry's state is in the set. */

@@ -80,7 +80,8 @@ export const INITIALIZED = 1;
 export const RUNNABLE = 2;
 
 /** A set of OP_STATEs, for the checks of the functions. */
-const opStates = (...states: number[]): number => states.reduce((mask, s) => mask | (1 << s), 0);
+export const opStates = (...states: number[]): number =>
+  states.reduce((mask, s) => mask | (1 << s), 0);
 export const IN_INITIALIZED = opStates(INITIALIZED);
 export const IN_RUNNABLE = opStates(RUNNABLE);
 export const IN_BUILD_OR_RUN = opStates(INITIALIZED, RUNNABLE);
