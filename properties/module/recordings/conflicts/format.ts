@@ -128,8 +128,7 @@ const MARKS: readonly (readonly [CellKind, string])[] = [
 ];
 
 const ADVICE =
-  'conflicts takes recordings of pairs of calls: ' +
-  'conflicts, lifecycle-conflicts, stepwise or commit-order';
+  'conflicts takes recorded pairs: conflicts, lifecycle-conflicts, stepwise or commit-order';
 
 /** Reads every cell of a file, plain or gzipped. @throws InputError that names the invalid cell */
 export async function readCells(file: string): Promise<RecordedCell[]> {
