@@ -5,7 +5,7 @@ import { createGunzip } from 'node:zlib';
 import { InputError } from './input.ts';
 
 /** Name of a file that stands for standard input. */
-export const STANDARD_INPUT = '-';
+const STANDARD_INPUT = '-';
 
 const CHUNK = 1 << 20;
 

@@ -1,4 +1,4 @@
-/** Measures this engine on the shipped policies that break no rule, and its drawing of scenarios. */
+/** Measures this engine on the shipped policies that break no rule, and how it draws scenarios. */
 import fc from 'fast-check';
 import { POLICIES } from '../../impl/index.ts';
 import type { Policy } from '../../impl/vm/policy.ts';

@@ -8,7 +8,7 @@ import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
 import type { Scenario } from '../../checker/scenarios/scenario.ts';
 import { check } from '../../linearizability/check.ts';
 import type { Limits } from '../../linearizability/specification.ts';
-import { EXIT, HistoryRecorder, type RecordedCall, type RecordedHistory } from './recorder.ts';
+import { EXIT, HistoryRecorder, type RecordedCall, type History } from './recorder.ts';
 import { answerOf, AtomicModule } from './specification.ts';
 import type { TdStage } from './td-stages.ts';
 
@@ -53,7 +53,7 @@ export class Hunter {
     };
   }
 
-  private symptomOf({ calls, halted, leaked, end }: RecordedHistory): string | null {
+  private symptomOf({ calls, halted, leaked, end }: History): string | null {
     if (halted !== null) return `${halted.name} stops the platform`;
     if (leaked.length > 0) return `a lock is left behind: ${kindOfLock(leaked[0] ?? '')}`;
     const refused = calls.find(({ isRefusedWithoutHolder }) => isRefusedWithoutHolder);

@@ -31,7 +31,7 @@ export interface RecordedCall extends Timed {
   readonly isRefusedWithoutHolder: boolean;
 }
 
-export interface RecordedHistory {
+export interface History {
   readonly calls: readonly RecordedCall[];
   /** The call that stopped the platform, or null. */
   readonly halted: RecordedCall | null;
@@ -76,7 +76,7 @@ export class HistoryRecorder {
     });
   }
 
-  record({ actors, deviations }: Scenario): RecordedHistory {
+  record({ actors, deviations }: Scenario): History {
     const { m } = this.rig;
     m.reset();
     m.choices = this.choices;

@@ -202,7 +202,7 @@ describe('the shipped recordings', () => {
     expect(busy.length).toBeGreaterThan(50);
   });
 
-  test('the judge explains no history with a different CHLDCNT, or with an invented refusal', () => {
+  test('the judge explains no shipped history with another CHLDCNT or a false refusal', () => {
     for (const line of lines) {
       const [td] = line.final.tds;
       const count = {
