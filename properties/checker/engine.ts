@@ -55,7 +55,7 @@ export interface EngineOptions {
 }
 
 /** Number of vCPUs of the VM, and so of the vCPU actors that a scenario can have. */
-export const VCPUS = 2;
+const VCPUS = 2;
 
 const DEFAULT_MAX_STEPS = 20_000;
 /** An ordinary scenario takes about 800 steps. */

@@ -94,7 +94,7 @@ const TDX_GROUPS: readonly Group[] = [
 ];
 
 /** Tracepoints of KVM that need no probe. */
-export const TRACEPOINTS = [
+const TRACEPOINTS = [
   'kvmmu:kvm_tdp_mmu_spte_changed',
   'kvmmu:fast_page_fault',
   'kvmmu:kvm_mmu_set_spte',

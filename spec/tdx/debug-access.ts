@@ -56,7 +56,7 @@ export function* accessMemory(tdx: TdxModule, call: Call, states: StateSet): Ste
 }
 
 /** The cell of the 8-byte word at `gpa` (bytes), inside the leaf at `level` that maps `page`. */
-export function dataWord(tdx: TdxModule, page: number, level: number, gpa: number): number {
+function dataWord(tdx: TdxModule, page: number, level: number, gpa: number): number {
   const first = tdx.geometry.align(page, level);
   const within = gfnOf(gpa) % tdx.geometry.span(level);
   return tdx.memory.word(

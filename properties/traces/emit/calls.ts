@@ -19,7 +19,7 @@ const MAPS_PAGE: ReadonlySet<string> = new Set(['TDH.MEM.PAGE.ADD', 'TDH.MEM.PAG
 const ADDS_TABLE: ReadonlySet<string> = new Set(['TDH.MEM.SEPT.ADD', 'TDH.MEM.PAGE.DEMOTE']);
 
 /** Returns KVM's wrapper of a function, or null if it has no probe. */
-export function wrapperOf(name: string): string | null {
+function wrapperOf(name: string): string | null {
   const wrapper = name.toLowerCase().replaceAll('.', '_');
   return CALL_NAMES.find((known) => known === wrapper) ?? null;
 }

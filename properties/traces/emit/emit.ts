@@ -27,7 +27,7 @@ const declarations = (kind: VmKind, { kvm: { tables } }: Vm): string[] => [
 ];
 
 /** Subscribes a log to a VM. */
-export type Writer = (vm: Vm, log: TraceLog, addresses: AddressMap) => void;
+type Writer = (vm: Vm, log: TraceLog, addresses: AddressMap) => void;
 
 /** Runs scenarios and emits their traces. It builds its VMs once. */
 export class Emitter {

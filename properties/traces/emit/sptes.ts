@@ -21,7 +21,7 @@ import {
 import type { AddressMap } from './address-map.ts';
 
 /** Layout of the newest kernel, on a processor that can have TDX. */
-export const LAYOUT = LAYOUTS['7.3'].ept;
+const LAYOUT = LAYOUTS['7.3'].ept;
 
 const WRITE_BACK = 6;
 const PERMISSIVE = {

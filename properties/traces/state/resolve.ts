@@ -6,7 +6,7 @@ import { Table, UNKNOWN } from './table.ts';
 import type { World } from './world.ts';
 
 /** Returns the table of `level` that the walk from `root` for `gfn` passes; null when not known. */
-export function tableIn(world: World, root: Table, gfn: number, level: number): Table | null {
+function tableIn(world: World, root: Table, gfn: number, level: number): Table | null {
   let table: Table | null = root;
   while (table !== null && table.level > level) {
     const i = indexOf(gfn, table.level);

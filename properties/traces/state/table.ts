@@ -13,7 +13,7 @@ export const KNOWN = 1;
 export const PREFILLED = 2;
 
 /** `found`: the table is older than the trace. */
-export type Life = 'found' | 'initialised' | 'linked' | 'removed' | 'freed';
+type Life = 'found' | 'initialised' | 'linked' | 'removed' | 'freed';
 
 const NOTHING = new Int32Array(0);
 const NO_KNOWLEDGE = new Uint8Array(0);

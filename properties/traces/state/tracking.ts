@@ -38,7 +38,7 @@ export const isTracked = (
   !has(writable, hi, lo);
 
 /** Returns a leaf as aging leaves it. */
-export function tracked(
+function tracked(
   { accessed, granted, saved, writable }: SpteLayout,
   hi: number,
   lo: number,

@@ -4,8 +4,7 @@ import type { Table } from './table.ts';
 const UPPER_BITS = 0xffe0_0000_0000_0000n;
 
 /** Text of an address, with the upper bits that numbers do not carry. */
-export const addressText = (address: number): string =>
-  `0x${(BigInt(address) | UPPER_BITS).toString(16)}`;
+const addressText = (address: number): string => `0x${(BigInt(address) | UPPER_BITS).toString(16)}`;
 
 export class Vm {
   /** Address of its struct kvm, and of its mmu_lock. */

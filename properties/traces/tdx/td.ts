@@ -5,7 +5,7 @@ import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
 
-export type Holds = 'free' | 'table' | 'leaf';
+type Holds = 'free' | 'table' | 'leaf';
 
 /** An entry of the Secure EPT. No event shows whether the guest has accepted a page. */
 export interface Entry {

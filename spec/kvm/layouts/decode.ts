@@ -94,12 +94,7 @@ function decodeLeaf(l: SpteLayout, large: boolean, hi: number, lo: number): Spte
  * `level` (1 maps 4 KiB); null when no SPTE of that kernel and level has these bits. The alignment
  * of the PFN is not checked: that is a rule's task.
  */
-export function decodeHalves(
-  l: SpteLayout,
-  level: number,
-  hi: number,
-  lo: number,
-): SpteFields | null {
+function decodeHalves(l: SpteLayout, level: number, hi: number, lo: number): SpteFields | null {
   if ((lo & MMU_PRESENT) === 0) {
     if (is(l.empty, hi, lo)) return NO_SPTE;
     return is(l.frozen, hi, lo) ? FROZEN_SPTE : decodeMmio(l, hi, lo);

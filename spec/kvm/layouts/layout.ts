@@ -2,7 +2,7 @@
 import { halvesOf, union, type Halves } from './halves.ts';
 
 /** `recorded`: observed in SPTEs of a running kernel. `source`: only read in its source. */
-export type Evidence = 'recorded' | 'source';
+type Evidence = 'recorded' | 'source';
 
 /** Some bits of an SPTE. */
 export interface Bits extends Halves {
@@ -22,7 +22,7 @@ export interface Permissions {
 }
 
 /** An MMIO SPTE: `value` under `mask`, and more fields. Source: Linux, spte.c: make_mmio_spte(). */
-export interface MmioLayout {
+interface MmioLayout {
   readonly mask: Bits;
   readonly value: Bits;
   /** The guest's permissions that the SPTE contains. */

@@ -13,7 +13,7 @@ const TARGET_SHIFT = 8;
 const FANOUT = 4;
 
 export const TABLE_PAGE = 0;
-export const GUEST_PAGE = 1;
+const GUEST_PAGE = 1;
 
 export const tableEntry = (target: PageRef, permissions: Permissions = 7): number =>
   (target << TARGET_SHIFT) | permissions;
@@ -22,10 +22,10 @@ export const leafEntry = (target: PageRef, permissions: Permissions = 7): number
 export const brokenEntry = (target: PageRef): number => leafEntry(target) | BROKEN;
 
 export const span = (level: number): number => FANOUT ** level;
-export const index = (gfn: number, level: number): number => Math.floor(gfn / span(level)) % FANOUT;
+const index = (gfn: number, level: number): number => Math.floor(gfn / span(level)) % FANOUT;
 
 /** The format over tables from `pages`, with A and D bits if `marks`. */
-export const format = (pages: Pages, marks: boolean): TableFormat => ({
+const format = (pages: Pages, marks: boolean): TableFormat => ({
   rootLevel: 2,
   leafLevel: 0,
   span,

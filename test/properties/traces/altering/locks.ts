@@ -3,7 +3,7 @@ import type { Alteration } from './edits.ts';
 import { type Event, hasValue, isShared, levelOf, type Trace, valueOf } from './trace.ts';
 
 /** Address of the lock of an event. Linux 6.1 has it only in the event of the attempt. */
-export const lockOf = (trace: Trace, e: Event): bigint =>
+const lockOf = (trace: Trace, e: Event): bigint =>
   valueOf(
     hasValue(e, 'lock') ? e : trace.previous(e, ({ name }) => name === 'rl' || name === 'wl'),
     'lock',
