@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import { expect, test } from 'vitest';
 import { documents, filesBelow, textOf } from '../support/repository.ts';
-import { AVOIDED_NAMES, isKebabCase, notes, wideProse } from './style.ts';
+import { AVOIDED_NAMES, isKebabCase, longFunctions, notes, wideProse } from './style.ts';
 
 const PRODUCT = ['spec', 'impl', 'properties', 'cli'];
 const SOURCES = filesBelow([...PRODUCT, 'test'], '.ts');
@@ -25,6 +25,15 @@ test('every file is named in kebab-case, and by no literary word', () => {
     return !isKebabCase(basename(file)) || words.some((word) => AVOIDED_NAMES.includes(word));
   });
   expect(named).toEqual([]);
+});
+
+test('no function is longer than 70 lines', () => {
+  expect(problems(SOURCES, longFunctions)).toEqual([]);
+});
+
+test('every test is written with test(), and none with it()', () => {
+  const tests = filesBelow(['test'], '.ts');
+  expect(problems(tests, (text) => (/^\s*it(\.\w+)*\(/m.test(text) ? ['0: it('] : []))).toEqual([]);
 });
 
 test('no file has a note of work that is left', () => {
