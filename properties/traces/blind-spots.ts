@@ -1,7 +1,7 @@
 /**
- * What a trace does not show: K rules that have no monitor in rules/, and, of the others, those
- * violations that the monitors of spec/kvm and properties/rules see and no probe exposes, or that a
- * trace shows at another event.
+ * K rules without a monitor in rules/, with the reason; and violations of the other rules that the
+ * monitors of spec/kvm and properties/rules see, but that no probe exposes, or that a trace shows
+ * at another event.
  */
 import type { Violation } from '../../spec/machine/rule.ts';
 import { TDX_TRACE_RULE_IDS, TRACE_RULE_IDS } from './rules/index.ts';
@@ -154,7 +154,7 @@ export const SHOWN_LATER: readonly Row[] = [
   {
     rule: 'K24',
     says: /flushed before user space goes on/,
-    why: 'when the task next acquires mmu_lock, or the VM goes',
+    why: 'when the task next acquires mmu_lock, or the VM is destroyed',
   },
 ];
 

@@ -105,9 +105,7 @@ export class TraceJudge {
       exercised: (vm) => {
         if (this.isAbout(vm)) tally.exercised++;
       },
-      notJudged: (why) => {
-        tally.notJudged.set(why, (tally.notJudged.get(why) ?? 0) + 1);
-      },
+      notJudged: (why) => tally.skip(why),
       violated: ({ line, task, vm, text, unless = [] }, seen, causes = []) => {
         if (!this.isAbout(vm)) return;
         tally.count(unless, this.hasSeen);

@@ -1,4 +1,4 @@
-/** What the monitors of a trace have counted and found. */
+/** Counts and violations of the monitors of a trace. */
 import type { EventName } from './reader/event-table.ts';
 import type { TraceRule } from './rules/rule.ts';
 import type { RuleCount, TraceViolation } from './verdict.ts';
@@ -33,6 +33,11 @@ export class Tally {
       this.conditional.set(missing, (this.conditional.get(missing) ?? 0) + 1);
   }
 
+  /** Counts what was not judged, and why. */
+  skip(why: string, times = 1): void {
+    this.notJudged.set(why, (this.notJudged.get(why) ?? 0) + times);
+  }
+
   /** Violations that count, at the end of the trace. */
   violations(hasSeen: HasSeen): TraceViolation[] {
     return this.reported
@@ -48,14 +53,14 @@ export class Tally {
     for (const [name, times] of this.conditional) {
       if (hasSeen(name)) continue;
       this.violated -= times;
-      this.notJudged.set(missingText([name]), times);
+      this.skip(missingText([name]), times);
     }
     const missing = this.missing(hasSeen);
     if (missing.length === 0) return;
     this.exercised = 0;
     this.violated = 0;
     this.reported.length = 0;
-    this.notJudged.set(missingText(missing), 1);
+    this.skip(missingText(missing), 1);
   }
 
   private missing(hasSeen: HasSeen): EventName[] {

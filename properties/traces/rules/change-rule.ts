@@ -1,4 +1,4 @@
-/** Rules about each change of an SPTE by itself, whatever came before it. */
+/** Rules about single changes of SPTEs, independent of earlier changes. */
 import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
 import type { EventName } from '../reader/event-table.ts';
 import { valuesOf, type Change } from '../state/change.ts';

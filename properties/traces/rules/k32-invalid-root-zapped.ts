@@ -1,4 +1,4 @@
-/** K32 in a trace: how roots become invalid, and what an invalid root holds when it goes. */
+/** K32 in a trace: how roots become invalid, and what a root holds when it is freed. */
 import type { EventName } from '../reader/event-table.ts';
 import { frameOfAddress } from '../state/addresses.ts';
 import type { Table } from '../state/table.ts';
@@ -7,7 +7,7 @@ import type { Vm } from '../state/vm.ts';
 import { entryText, invalidSince, presentEntry } from './roots.ts';
 import { LOCK_PAIRS, type TraceRule, type Where } from './rule.ts';
 
-/** Roots become invalid under mmu_lock held for write, unless the VM is going down. */
+/** Roots become invalid under mmu_lock held for write, unless the VM is being destroyed. */
 const LOCKED: TraceRule = {
   id: 'K32',
   needs: ['inval_roots', 'wl_ret'],
@@ -60,7 +60,7 @@ const LOCKED: TraceRule = {
   },
 };
 
-/** A root is empty when its last reference goes. */
+/** A root is empty when its last reference is put. */
 const EMPTIED: TraceRule = {
   id: 'K32',
   needs: ['chg'],

@@ -14,7 +14,7 @@ const SEPT_REMOVE: CallName = 'tdh_mem_sept_remove';
 /** Calls that a task makes for a table to remove it. */
 const REMOVES_TABLE: ReadonlySet<CallName> = new Set(['tdh_mem_range_block', SEPT_REMOVE]);
 
-/** What is wrong with a call when it begins; null if nothing is. */
+/** Text for a call that violates the rule when it begins, or null. */
 function whatIsWrong(tds: Tds, td: Td, task: Task, call: TracedCall): string | null {
   const entry = nameOfKey(call.key);
   const above = td.blockedAbove(call.gfn, call.level);

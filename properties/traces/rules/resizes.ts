@@ -32,7 +32,7 @@ const UNBLOCKS: ReadonlySet<CallName> = new Set([
 /** Events of those calls. */
 export const UNBLOCK_EVENTS = [...UNBLOCKS].flatMap(eventsOf);
 
-/** Where a task leaves an entry unsettled, and the line since which it had to settle it. */
+/** Event that leaves an entry unsettled, and the line since which the task had to settle it. */
 interface Unsettled {
   readonly line: number;
   readonly task: Task;

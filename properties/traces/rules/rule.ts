@@ -14,7 +14,7 @@ export interface Cause {
   readonly what: string;
 }
 
-/** Where a trace shows a violation. */
+/** Place of a violation in a trace. */
 export interface Where {
   readonly line: number;
   readonly task: Task;
@@ -28,7 +28,7 @@ export interface Where {
   readonly unless?: readonly EventName[];
 }
 
-/** What a monitor calls. */
+/** Callbacks of a monitor. */
 export interface TraceReporter {
   /** The rule's precondition held in `vm`. */
   exercised(vm: Vm | null): void;

@@ -1,4 +1,4 @@
-/** What traces do not show is written down: rules without a monitor, and parts of the others. */
+/** The tables of rules and violations that traces do not show are complete and up to date. */
 import { readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { SYSTEM_RULES } from '../../../properties/rules/index.ts';
