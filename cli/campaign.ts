@@ -1,8 +1,7 @@
 /**
- * `npm run campaign`: checks the policies that are expected to pass, a process each, as many at
- * once as there are processors, and writes docs/campaign.json and docs/campaign.md. `--runs` says
- * how many histories each; when policies are named, only they are checked, and what is known of the
- * others stays.
+ * `npm run campaign`: checks the policies that are expected to pass, in one process each and on all
+ * processors, and writes docs/campaign.json and docs/campaign.md. `--runs` is the number of
+ * scenarios per policy. If policies are named, only their results change.
  */
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -14,7 +13,7 @@ import {
   markdownOfCampaign,
   type CampaignResult,
 } from '../properties/checker/surveys/campaign.ts';
-import { runsOption, seedOption, type Knobs } from './options.ts';
+import { runsOption, seedOption, type SharedOptions } from './options.ts';
 import { print } from './output.ts';
 
 const SEPT = fileURLToPath(new URL('bin.mjs', import.meta.url));
@@ -24,34 +23,38 @@ const DEFAULT_RUNS = 1_000_000;
 const DEFAULT_SEED = 2026;
 const MAX_OUTPUT = 1 << 26;
 
-/** One policy, by the command that anybody else would use; it ends with 1 when it found something. */
+/** Checks one policy by `sept check`, which exits with 1 if it finds something. */
 const checked = (policy: string, runs: number, seed: number): Promise<CampaignResult> =>
   new Promise((resolve, reject) => {
     const args = [SEPT, 'check', policy, '--runs', String(runs), '--seed', String(seed), '--json'];
     execFile(process.execPath, args, { maxBuffer: MAX_OUTPUT }, (error, stdout, stderr) => {
       if (stdout === '') return reject(new Error(stderr.trim() || error?.message));
       const result = JSON.parse(stdout) as CampaignResult; // printed by `sept check`
-      print(`${policy}: ${result.verdict} (${result.histories} histories)`);
+      print(`${policy}: ${result.verdict} (${result.histories} scenarios)`);
       for (const { rule, history } of result.violations)
         print(`  ${rule}: sept show ${policy} '${history}'`);
       resolve(result);
     });
   });
 
-/** What earlier campaigns have found. */
+/** Results of earlier campaigns. */
 const earlier = (): CampaignResult[] =>
-  existsSync(RESULTS) ? (JSON.parse(readFileSync(RESULTS, 'utf8')) as CampaignResult[]) : []; // written below
+  existsSync(RESULTS)
+    ? (JSON.parse(readFileSync(RESULTS, 'utf8')) as CampaignResult[]) // written below
+    : [];
 
 await new Command('campaign')
   .addArgument(
-    new Argument('[policies...]', 'those of the campaign that are to be checked').choices(CAMPAIGN),
+    new Argument('[policies...]', 'policies of the campaign to check (default: all)').choices(
+      CAMPAIGN,
+    ),
   )
   .addOption(runsOption())
   .addOption(seedOption())
   .action(
     async (
       policies: string[],
-      { runs = DEFAULT_RUNS, seed = DEFAULT_SEED }: Pick<Knobs, 'runs' | 'seed'>,
+      { runs = DEFAULT_RUNS, seed = DEFAULT_SEED }: Pick<SharedOptions, 'runs' | 'seed'>,
     ) => {
       const results = new Map(earlier().map((result) => [result.policy, result]));
       const waiting = policies.length > 0 ? policies : [...CAMPAIGN];

@@ -1,4 +1,4 @@
-/** `npm run docs`: writes the documents that are generated. With names, e.g. `mutants`, only those. */
+/** `npm run docs`: writes the generated documents, or only those named, e.g. `mutants`. */
 import { writeFileSync } from 'node:fs';
 import { POLICIES } from '../impl/index.ts';
 import { catalogue, markdownOf } from '../properties/checker/reports/catalogue.ts';
@@ -18,7 +18,7 @@ const asked = process.argv.slice(2);
 for (const name of asked.length > 0 ? asked : Object.keys(DOCUMENTS)) {
   const write = DOCUMENTS[name];
   if (write === undefined) {
-    warn(`there is no document "${name}"; there are ${Object.keys(DOCUMENTS).join(', ')}`);
+    warn(`no document "${name}"; documents: ${Object.keys(DOCUMENTS).join(', ')}`);
     process.exitCode = 2;
     break;
   }

@@ -1,3 +1,4 @@
+/** Exit statuses, and the errors that a user causes. */
 import { NoPolicy } from '../impl/index.ts';
 import { NotDeterministic } from '../properties/checker/check.ts';
 import { PolicyError, UnusableScenario } from '../properties/checker/engine.ts';
@@ -5,21 +6,23 @@ import { ScenarioSyntaxError } from '../properties/checker/scenarios/text.ts';
 import { InputError } from '../properties/files/input.ts';
 import { NoRule } from '../properties/rules/discovery.ts';
 
-/** Nothing found / a check found something / the input or the command line was unusable. */
+/** Nothing was found. */
 export const EXIT_CLEAN = 0;
+/** Something was found. */
 export const EXIT_FINDINGS = 1;
+/** The input or the command line is unusable. */
 export const EXIT_UNUSABLE = 2;
 
-/** A command line that cannot be followed; the message is one line that says what to do instead. */
+/** An unusable command line. The message is one line, and says what to do instead. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** Errors that are about what somebody gave us, not about this program. */
-export const isTheirs = (error: unknown): error is Error =>
-  THEIRS.some((kind) => error instanceof kind);
+/** Whether an error is about the user's input, not a defect of this program. */
+export const isUserError = (error: unknown): error is Error =>
+  USER_ERRORS.some((kind) => error instanceof kind);
 
-const THEIRS = [
+const USER_ERRORS = [
   UsageError,
   InputError,
   ScenarioSyntaxError,

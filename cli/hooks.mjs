@@ -1,23 +1,23 @@
-// How Node finds and reads the files that somebody names on the command line, wherever they are.
+// Module hooks for the files named on the command line, in whichever folder they are.
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 
 const HERE = import.meta.url;
-/** In a clone, package.json leads to the sources under this condition. */
+/** In a clone, package.json resolves to the sources under this condition. */
 const CONDITIONS = existsSync(new URL('./main.ts', HERE)) ? ['sept-source'] : [];
-const OURS = /^sept-conformance(\/|$)/;
+const THIS_PACKAGE = /^sept-conformance(\/|$)/;
 const IN_PACKAGE = /\/node_modules\//;
 const MODULE_SYNTAX = /^\s*(import|export)\b/m;
 
 /**
- * `sept-conformance` is always this very package, also for a file in a folder where none is
- * installed, and where another one is: policies and rules share objects with what runs them.
+ * Resolves `sept-conformance` to this package, also for a file in a folder without it or with
+ * another copy: policies and rules share objects with the checker.
  *
- * TypeScript, and JavaScript that imports or exports, is a module, also where no package.json says
- * "type": "module".
+ * TypeScript files, and JavaScript files with imports or exports, are modules, even without "type":
+ * "module" in a package.json.
  */
 export async function resolve(specifier, context, next) {
-  const found = OURS.test(specifier)
+  const found = THIS_PACKAGE.test(specifier)
     ? await next(specifier, {
         ...context,
         parentURL: HERE,

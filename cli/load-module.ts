@@ -1,12 +1,12 @@
-/** Modules of other people, loaded by path. */
+/** Loads modules of the user by path. */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { NoPolicy } from '../impl/index.ts';
 import { NoRule, settled } from '../properties/rules/discovery.ts';
-import { placeOf } from './error-location.ts';
+import { locationOf } from './error-location.ts';
 import { UsageError } from './errors.ts';
 
-/** The default export of a file. @throws UsageError when it cannot be loaded */
+/** Returns the default export of a file. @throws UsageError if the file cannot be loaded */
 export async function defaultExportOf(file: string): Promise<unknown> {
   try {
     const loaded: unknown = await settled(
@@ -19,11 +19,11 @@ export async function defaultExportOf(file: string): Promise<unknown> {
   } catch (error) {
     if (error instanceof NoRule) throw error;
     if (error instanceof NoPolicy) throw new UsageError(`${file}: ${error.message}`);
-    throw new UsageError(`${file} cannot be loaded: ${reasonOf(error)}${placeOf(error)}`);
+    throw new UsageError(`${file} cannot be loaded: ${reasonOf(error)}${locationOf(error)}`);
   }
 }
 
-/** The first line that says what is wrong: a transformer counts the errors first. */
+/** First line of an error that says what is wrong. esbuild begins with the number of errors. */
 function reasonOf(error: unknown): string {
   const lines = (error instanceof Error ? error.message : String(error))
     .split('\n')

@@ -1,7 +1,7 @@
 /**
- * The `sept` command. Each command is a file in commands/; what they share is how they end: 0 when
- * nothing was found, 1 when something was, 2 with one line on stderr when the input or the command
- * line cannot be used.
+ * The `sept` command, with a file in commands/ for each subcommand. All exit with 0 if nothing was
+ * found, with 1 if something was, and with 2 and one line on stderr if the input or the command
+ * line is unusable.
  */
 import { Command, CommanderError } from 'commander';
 import { checkCommand } from './commands/check.ts';
@@ -15,11 +15,12 @@ import { replayCommand } from './commands/replay.ts';
 import { rulesCommand } from './commands/rules.ts';
 import { showCommand } from './commands/show.ts';
 import { traceCommand } from './commands/trace.ts';
-import { placeOf } from './error-location.ts';
-import { EXIT_CLEAN, EXIT_UNUSABLE, isTheirs } from './errors.ts';
+import { locationOf } from './error-location.ts';
+import { EXIT_CLEAN, EXIT_UNUSABLE, isUserError } from './errors.ts';
 import { warn } from './output.ts';
+import { packageVersion } from './package-version.ts';
 
-/** Add a command here. */
+/** The subcommands. A new one is added here. */
 const COMMANDS = [
   checkCommand,
   showCommand,
@@ -34,12 +35,12 @@ const COMMANDS = [
   probesCommand,
 ];
 
-/** A command and those below it. */
-function withSub(command: Command): Command[] {
-  return [command, ...command.commands.flatMap(withSub)];
+/** Returns a command and all its subcommands. */
+function withSubcommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withSubcommands)];
 }
 
-/** Follows a command line; answers with the exit code. */
+/** Runs a command line. Returns the exit status. */
 export async function main(args: readonly string[]): Promise<number> {
   let code = EXIT_CLEAN;
   const exit = (by: number): void => {
@@ -47,15 +48,16 @@ export async function main(args: readonly string[]): Promise<number> {
   };
   const program = new Command('sept')
     .description("Checks of the TDX module's Secure EPT and of KVM's TDP MMU")
+    .version(packageVersion(), '-V, --version', 'print the version')
     .configureOutput({ writeErr: (text) => warn(text.trimEnd()) });
   for (const command of COMMANDS) program.addCommand(command(exit));
-  for (const command of withSub(program)) command.exitOverride().showSuggestionAfterError();
+  for (const command of withSubcommands(program)) command.exitOverride().showSuggestionAfterError();
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_CLEAN : EXIT_UNUSABLE;
-    if (!isTheirs(error)) throw error;
-    warn(`sept: ${error.message}${placeOf(error.cause)}`);
+    if (!isUserError(error)) throw error;
+    warn(`sept: ${error.message}${locationOf(error.cause)}`);
     return EXIT_UNUSABLE;
   }
   return code;

@@ -1,12 +1,9 @@
-/**
- * The knobs that commands share, each described once: how often, how long, from which seed, for
- * which module version, for which policies and properties.
- */
+/** The options that several commands share: their flags, help texts and parsers. */
 import { InvalidArgumentError, Option } from 'commander';
 import { MODULE_VERSIONS, type ModuleVersion } from '../spec/tdx/versions.ts';
 
-/** What the shared options parse to; a command takes the ones it declares. */
-export interface Knobs {
+/** Parsed values of the shared options. A command takes those that it declares. */
+export interface SharedOptions {
   readonly json?: boolean;
   readonly limit: number;
   readonly module: ModuleVersion;
@@ -38,7 +35,7 @@ const UNITS: ReadonlyMap<string, number> = new Map([
   ['h', 3_600_000],
 ]);
 
-/** A duration such as `500ms`, `30s`, `5m`, `2h`, as milliseconds. */
+/** Returns the milliseconds of a duration such as `500ms`, `30s`, `5m`, `2h`. */
 export function parseDuration(text: string): number {
   const [, digits, unit] = /^(\d+)(ms|s|m|h)$/.exec(text) ?? [];
   const factor = UNITS.get(unit ?? '');
@@ -49,8 +46,8 @@ export function parseDuration(text: string): number {
 }
 
 /**
- * Is the time of `--time` over? It runs from now on; without one it never ends. The specifications
- * have no clock.
+ * Returns a function that returns true once `time` milliseconds have passed from now, and always
+ * false without a time. The clock is here because the specifications have none.
  */
 export function deadline(time: number | undefined): () => boolean {
   if (time === undefined) return () => false;
@@ -68,44 +65,43 @@ const list = (text: string): string[] =>
 export const jsonOption = (): Option =>
   new Option('--json', 'print one JSON object instead of text');
 
-/** `--limit`: how many findings are shown. */
+/** `--limit`: maximum number of results to show. */
 export const limitOption = (what: string, byDefault: number): Option =>
-  new Option('--limit <n>', `how many ${what} to show`)
+  new Option('--limit <n>', `maximum number of ${what} to show`)
     .argParser(whole(0, 1_000_000))
     .default(byDefault);
 
-/** `--module`: which version of the TDX module. */
+/** `--module`: version of the TDX module. */
 export const moduleOption = (): Option =>
   new Option('--module <version>', 'version of the TDX module')
     .choices([...MODULE_VERSIONS])
     .default('1.5');
 
-/** `--seed`: where random choices start. */
+/** `--seed`: seed of the random choices. */
 export const seedOption = (): Option =>
-  new Option('--seed <n>', 'start random choices here; the same seed gives the same run').argParser(
-    whole(0, MAX_SEED),
-  );
+  new Option(
+    '--seed <n>',
+    'seed of the random choices; the same seed gives the same run',
+  ).argParser(whole(0, MAX_SEED));
 
-/** `--runs`: how many scenarios. */
+/** `--runs`: number of scenarios. */
 export const runsOption = (): Option =>
-  new Option('--runs <n>', 'how many scenarios to generate for each property').argParser(
-    whole(1, MAX_SEED),
-  );
+  new Option('--runs <n>', 'number of scenarios to generate').argParser(whole(1, MAX_SEED));
 
-/** `--time`: how long. */
+/** `--time`: time limit. */
 export const timeOption = (): Option =>
-  new Option('--time <duration>', 'how long to go on, e.g. 30s, 5m, 2h').argParser(parseDuration);
+  new Option('--time <duration>', 'time limit, e.g. 30s, 5m, 2h').argParser(parseDuration);
 
-/** `--property` and `--rule` mean the same: both add to one value, `rules`. */
+/** `--property` and `--rule` mean the same: both append to one value, `rules`. */
 class RulesOption extends Option {
   override attributeName(): string {
     return 'rules';
   }
 }
 
-const RULES_OR_FILES = 'only these rules, by id; a file adds its own; separated by commas';
+const RULES_OR_FILES = 'rules to check, by id, or files of further rules; separated by commas';
 
-/** `--property`: the rules to judge by. */
+/** `--property`: rules to check. */
 export const propertyOption = (what = RULES_OR_FILES): Option =>
   new RulesOption('--property <names>', what).argParser(added);
 
@@ -113,16 +109,16 @@ export const propertyOption = (what = RULES_OR_FILES): Option =>
 export const ruleOption = (): Option =>
   new RulesOption('--rule <names>', 'the same as --property').argParser(added);
 
-/** A list after those that earlier flags gave. */
+/** Appends a list to those of earlier flags. */
 function added(text: string, earlier: readonly string[] = []): readonly string[] {
   const names = list(text);
   if (names.length === 0) throw new InvalidArgumentError('Name a rule, such as S01 or K20.');
   return [...earlier, ...names];
 }
 
-/** `--emit-trace`: write a run down as a kernel would have told it. */
+/** `--emit-trace`: file for the trace of a run. */
 export const emitTraceOption = (what: string): Option =>
   new Option(
     '--emit-trace <file>',
-    `write ${what} as a trace that \`sept trace\` reads; gzipped when the name ends in .gz`,
+    `write ${what} as a trace for \`sept trace\`; gzipped if the name ends in .gz`,
   );

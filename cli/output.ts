@@ -1,9 +1,9 @@
-/** Where output goes: results on stdout, progress on stderr and only on a terminal. */
+/** Prints results to stdout, and progress to stderr if that is a terminal. */
 import Table from 'cli-table3';
 import pc from 'picocolors';
 
-// Colours are for a terminal that has them. The library's own guess also paints where `CI` is set, and there
-// the output is a file that people search.
+// Colours are for terminals. The library's default also colours output if `CI` is set, where the
+// output is a file.
 const colours = pc.createColors(process.stdout.isTTY === true && process.stdout.hasColors());
 
 /** Prints a line of the result. */
@@ -11,32 +11,32 @@ export function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** A report as a terminal shows it: the row at which the rule fired stands out. */
+/** Returns a report with the row of the violation in red, on a terminal. */
 export const emphasised = (report: string): string =>
   report
     .split('\n')
     .map((line) => (line.startsWith('!') ? colours.red(line) : line))
     .join('\n');
 
-/** A verdict as a terminal shows it. */
-export const painted = (verdict: string): string =>
+/** Returns a verdict in its colour, on a terminal. */
+export const coloured = (verdict: string): string =>
   verdict === 'passes'
     ? colours.green(verdict)
     : verdict === 'fails'
       ? colours.red(verdict)
       : colours.yellow(verdict);
 
-/** Prints the one object of a `--json` run. */
+/** Prints the object of `--json`. */
 export function printJson(value: unknown): void {
   print(JSON.stringify(value));
 }
 
-/** Prints a line about the run, not of its result. */
+/** Prints a line to stderr. */
 export function warn(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
-/** A plain table: a header, columns padded, no frame. */
+/** Returns a table with a header and padded columns, without a frame. */
 export function table(
   head: readonly string[],
   rows: readonly (readonly (string | number)[])[],
@@ -73,13 +73,13 @@ export function table(
 
 const REDRAW_MS = 100;
 
-/** A line on a terminal's stderr that is drawn over itself; nothing anywhere else. */
+/** A line on stderr that is redrawn, if stderr is a terminal. */
 export class Progress {
   private last = 0;
   private shown = false;
   private readonly terminal = process.stderr.isTTY === true;
 
-  /** `text`, if it is a function, is asked only when it is time to draw. */
+  /** Redraws the line at most every {@link REDRAW_MS}. Calls a function only if it redraws. */
   show(text: string | (() => string)): void {
     if (!this.terminal || Date.now() - this.last < REDRAW_MS) return;
     this.last = Date.now();
@@ -89,7 +89,7 @@ export class Progress {
     process.stderr.write(`\r\u001B[K${line.slice(0, columns - 1)}`);
   }
 
-  /** Takes the line away. */
+  /** Erases the line. */
   clear(): void {
     if (this.shown) process.stderr.write('\r\u001B[K');
     this.shown = false;

@@ -1,5 +1,6 @@
-/** Policies that a command line names: shipped ones by name, anybody's by file. */
+/** Finds the policy that a command line names: a shipped one by name, any other by file. */
 import { existsSync } from 'node:fs';
+import { nearly } from '../impl/did-you-mean.ts';
 import { NoPolicy, POLICIES, policyFrom } from '../impl/index.ts';
 import { MUTANTS } from '../impl/mutants/index.ts';
 import type { Policy } from '../impl/vm/policy.ts';
@@ -7,26 +8,32 @@ import { watchdog } from '../properties/checker/watchdog.ts';
 import { UsageError } from './errors.ts';
 import { defaultExportOf } from './load-module.ts';
 
-/** A policy to check, the name under which it was asked for, and a watchdog if it is not ours. */
+/** A policy to check, its name on the command line, and a watchdog if it is not a shipped one. */
 export interface ChosenPolicy {
   readonly policy: Policy;
   readonly handle: string;
   readonly guard?: ReturnType<typeof watchdog>;
 }
 
-/** The policy called `name`, or the default export of the file `name`. @throws UsageError */
+/** Returns the policy `name`, or the default export of the file `name`. @throws UsageError */
 export async function policyNamed(name: string): Promise<ChosenPolicy> {
   const shipped = [...POLICIES, ...MUTANTS.map(({ policy }) => policy)].find(
     (policy) => policy.name === name.toLowerCase(),
   );
   if (shipped !== undefined) return { policy: shipped, handle: shipped.name };
-  if (!existsSync(name)) {
-    const names = POLICIES.map((policy) => policy.name).join(', ');
-    throw new UsageError(
-      `there is no policy and no file "${name}"; the policies are ${names}, and the known bugs b-01 to b-86`,
-    );
-  }
+  if (!existsSync(name))
+    throw new UsageError(`there is no policy and no file "${name}"; ${hintFor(name)}`);
   return { policy: policyIn(name, await defaultExportOf(name)), handle: name, guard: watchdog() };
+}
+
+/** What to name instead: the policy with nearly this name, or any that is shipped. */
+function hintFor(name: string): string {
+  const names = POLICIES.map((policy) => policy.name);
+  const meant = names.find((known) => nearly(name, known));
+  if (meant !== undefined) return `did you mean ${meant}?`;
+  const bugs = MUTANTS.map(({ policy }) => policy.name);
+  const range = `${bugs[0]} … ${bugs.at(-1)} (${bugs.length})`;
+  return `the policies are ${names.join(', ')}; known bugs: ${range}, see docs/mutants.md`;
 }
 
 function policyIn(file: string, value: unknown): Policy {

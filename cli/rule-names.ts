@@ -10,13 +10,13 @@ import { compareIds } from '../spec/machine/rule.ts';
 import { UsageError } from './errors.ts';
 import { defaultExportOf } from './load-module.ts';
 
-/** What `--property` asks for: the ids to judge by, and the rules that came from files. */
+/** Value of `--property`: ids of the rules to check, and rules from files. */
 export interface ChosenRules {
   readonly only?: readonly string[];
   readonly extra?: readonly Rule<Vm>[];
 }
 
-/** Resolves the names given to `--property`. @throws UsageError, NoRule */
+/** Finds the rules that `--property` names. @throws UsageError, NoRule */
 export async function rulesNamed(names: readonly string[] | undefined): Promise<ChosenRules> {
   if (names === undefined) return {};
   const shipped = catalogue();
@@ -34,7 +34,7 @@ export async function rulesNamed(names: readonly string[] | undefined): Promise<
     files.map(async (file) => rulesIn(file, [await defaultExportOf(file)])),
   );
   const chosen = found.flat().map(({ rule }) => rule);
-  const taken = shipped.map((rule) => ({ rule, file: 'the rules that are shipped' }));
+  const taken = shipped.map((rule) => ({ rule, file: 'the shipped rules' }));
   const extra = unique(
     found.flat().filter(({ rule }) => !isShipped(rule)),
     taken,
@@ -43,16 +43,16 @@ export async function rulesNamed(names: readonly string[] | undefined): Promise<
   return { extra, ...(isChoice ? { only: [...ids, ...chosen.map((rule) => rule.id)] } : {}) };
 }
 
-/** The id among `known` that `name` means, in any case and with or without zeros: k2, K02. */
+/** Returns the id in `known` that `name` means, in any case, with or without zeros: k2, K02. */
 export const idIn = (known: readonly string[], name: string): string | undefined =>
   /^[a-z]+\d+$/i.test(name)
     ? known.find((id) => compareIds(id, name.toUpperCase()) === 0)
     : undefined;
 
-/** The largest number of ids that are suggested. */
+/** Maximum number of ids to suggest. */
 const SUGGESTIONS = 3;
 
-/** ` (did you mean K20 or K21?)`, with ids that differ from `name` by a typing error, or ''. */
+/** Returns ` (did you mean K20 or K21?)` for ids within one typing error of `name`, or ''. */
 export function didYouMean(known: readonly string[], name: string): string {
   const upper = name.toUpperCase();
   const near = known
@@ -62,18 +62,18 @@ export function didYouMean(known: readonly string[], name: string): string {
   return near.length === 0 ? '' : ` (did you mean ${near.join(' or ')}?)`;
 }
 
-/** Ids of the same family come first, the nearest number before the others. */
+/** Orders ids: those of the same family first, nearest number first. */
 function distance(id: string, name: string): number {
   const difference = Math.abs(Number(id.slice(1)) - Number(name.slice(1)));
   return (id[0] === name[0] ? 0 : 1000) + (Number.isNaN(difference) ? 0 : difference);
 }
 
-/** A policy's name in a replay command, with the files of rules that judged it. */
+/** Arguments that name a policy in a replay command, with the files of further rules. */
 export const withRules = (
   handle: string,
   { extra = [] }: ChosenRules,
   names: readonly string[] = [],
 ): string => (extra.length === 0 ? handle : `${handle} --property ${names.join(',')}`);
 
-/** A file in properties/ was found without being named: naming it chooses its rules. */
+/** Whether a rule is one of properties/rules: naming its file then chooses the rule. */
 const isShipped = (rule: Rule<Vm>): boolean => SYSTEM_RULES.includes(rule);

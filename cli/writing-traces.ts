@@ -1,4 +1,4 @@
-/** Runs of ours, written to files as traces of a kernel. */
+/** Writes runs to files, as traces of a kernel. */
 import { existsSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -11,20 +11,20 @@ import type { Violation } from '../spec/machine/rule.ts';
 import { UsageError } from './errors.ts';
 import { warn } from './output.ts';
 
-/** Says before anything is run that a trace cannot be written there. */
+/** Checks, before anything runs, that a trace can be written to `file`. @throws UsageError */
 export function assertWritable(file: string | undefined): void {
   if (file === undefined) return;
   const folder = dirname(file);
-  if (!existsSync(folder))
-    throw new UsageError(`${file}: there is no folder ${folder}; make it first`);
+  if (!existsSync(folder)) throw new UsageError(`${file}: no folder ${folder}; create it first`);
   if (existsSync(file) && statSync(file).isDirectory())
-    throw new UsageError(`${file} is a folder; name a file`);
+    throw new UsageError(`${file}: is a folder; name a file`);
 }
 
 /**
- * Runs `scenario` once more, to its end, as a kernel would, and writes it to `file`, or leaves that
- * as it was. Says why the trace does not show the `violation` that the monitors saw, where that is
- * so.
+ * Runs `scenario` once more, to its end, and writes its trace to `file`. Prints why the trace does
+ * not show `violation`, if so.
+ *
+ * @throws UsageError if the file cannot be written; it is then unchanged.
  */
 export function writeTrace(
   file: string,
@@ -40,7 +40,7 @@ export function writeTrace(
   if (why !== null) warn(`${file}: sept trace will not name ${violation?.rule}: ${why}`);
 }
 
-/** Whole or not at all. */
+/** Writes the whole file or nothing. */
 function write(file: string, bytes: Uint8Array): void {
   let temporary: string | null = null;
   try {
@@ -50,7 +50,7 @@ function write(file: string, bytes: Uint8Array): void {
     renameSync(whole, file);
   } catch (error) {
     throw new UsageError(
-      `${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`,
+      `${file}: cannot be written: ${error instanceof Error ? error.message : String(error)}`,
     );
   } finally {
     if (temporary !== null) rmSync(temporary, { recursive: true, force: true });

@@ -16,14 +16,17 @@ import {
   runsOption,
   seedOption,
   timeOption,
-  type Knobs,
+  type SharedOptions,
 } from '../options.ts';
-import { emphasised, painted, print, printJson } from '../output.ts';
+import { emphasised, coloured, print, printJson } from '../output.ts';
 import { policyNamed } from '../policy-names.ts';
 import { rulesNamed, withRules } from '../rule-names.ts';
 import { assertWritable, writeTrace } from '../writing-traces.ts';
 
-type Options = Pick<Knobs, 'json' | 'module' | 'seed' | 'runs' | 'time' | 'rules' | 'emitTrace'>;
+type Options = Pick<
+  SharedOptions,
+  'json' | 'module' | 'seed' | 'runs' | 'time' | 'rules' | 'emitTrace'
+>;
 
 const DEFAULT_SEED = 1;
 const DEFAULT_RUNS = 20_000;
@@ -110,7 +113,7 @@ function printVerdict({
   notApplicable,
 }: Verdict): void {
   print(
-    `${policy}, module ${module}: ${painted(verdict)} (${scenarios} scenarios, ${steps} steps, seed ${seed})`,
+    `${policy}, module ${module}: ${coloured(verdict)} (${scenarios} scenarios, ${steps} steps, seed ${seed})`,
   );
   if (unexercised.length > 0) print(`not exercised: ${unexercised.join(', ')}`);
   if (notApplicable.length > 0) print(`not applicable: ${notApplicable.join(', ')}`);

@@ -10,12 +10,12 @@ import {
 } from '../../properties/module/recordings/conflicts/conflicts.ts';
 import { readCells } from '../../properties/module/recordings/conflicts/format.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { jsonOption, limitOption, type Knobs } from '../options.ts';
+import { jsonOption, limitOption, type SharedOptions } from '../options.ts';
 import { print, printJson, Progress, table } from '../output.ts';
 
 const SHOWN = 10;
 
-type Options = Pick<Knobs, 'json' | 'limit'>;
+type Options = Pick<SharedOptions, 'json' | 'limit'>;
 
 /** The command. It calls `exit` with the exit status. */
 export const conflictsCommand = (exit: (code: number) => void): Command =>

@@ -13,14 +13,14 @@ import {
   runsOption,
   seedOption,
   timeOption,
-  type Knobs,
+  type SharedOptions,
 } from '../options.ts';
 import { print, printJson, Progress } from '../output.ts';
 
 const DEFAULT_SEED = 1;
 const DEFAULT_RUNS = 100_000;
 
-type Options = Pick<Knobs, 'json' | 'module' | 'seed' | 'runs' | 'time'>;
+type Options = Pick<SharedOptions, 'json' | 'module' | 'seed' | 'runs' | 'time'>;
 
 /** The command. It calls `exit` with the exit status. */
 export const huntCommand = (exit: (code: number) => void): Command =>

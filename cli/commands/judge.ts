@@ -7,12 +7,12 @@ import {
   type JudgedHistory,
 } from '../../properties/module/recordings/concurrent/judge.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { jsonOption, limitOption, moduleOption, type Knobs } from '../options.ts';
+import { jsonOption, limitOption, moduleOption, type SharedOptions } from '../options.ts';
 import { print, printJson, Progress } from '../output.ts';
 
 const SHOWN = 10;
 
-type Options = Pick<Knobs, 'json' | 'limit' | 'module'>;
+type Options = Pick<SharedOptions, 'json' | 'limit' | 'module'>;
 
 /** The command. It calls `exit` with the exit status. */
 export const judgeCommand = (exit: (code: number) => void): Command =>

@@ -20,10 +20,10 @@ import {
   type Timed,
 } from '../../properties/linearizability/specification.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { deadline, jsonOption, timeOption, type Knobs } from '../options.ts';
+import { deadline, jsonOption, timeOption, type SharedOptions } from '../options.ts';
 import { print, printJson } from '../output.ts';
 
-interface Options extends Pick<Knobs, 'json' | 'time'> {
+interface Options extends Pick<SharedOptions, 'json' | 'time'> {
   readonly model: 'register' | 'kv';
 }
 

@@ -7,12 +7,12 @@ import { replayFile, type Difference } from '../../properties/module/recordings/
 import { SummaryBuilder, type Summary } from '../../properties/module/recordings/replay/summary.ts';
 import { Universes } from '../../properties/module/recordings/universe/universe.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { jsonOption, limitOption, moduleOption, type Knobs } from '../options.ts';
+import { jsonOption, limitOption, moduleOption, type SharedOptions } from '../options.ts';
 import { print, printJson, Progress, table } from '../output.ts';
 
 const SHOWN = 10;
 
-interface Options extends Pick<Knobs, 'json' | 'limit' | 'module'> {
+interface Options extends Pick<SharedOptions, 'json' | 'limit' | 'module'> {
   readonly pairs?: boolean;
 }
 

@@ -6,12 +6,12 @@ import {
   type CatalogueEntry,
 } from '../../properties/checker/reports/catalogue.ts';
 import { EXIT_CLEAN, UsageError } from '../errors.ts';
-import { jsonOption, type Knobs } from '../options.ts';
+import { jsonOption, type SharedOptions } from '../options.ts';
 import { print, printJson, table } from '../output.ts';
 import { describeRule, detailsOf } from '../rule-details.ts';
 import { didYouMean, idIn } from '../rule-names.ts';
 
-interface Options extends Pick<Knobs, 'json'> {
+interface Options extends Pick<SharedOptions, 'json'> {
   readonly markdown?: boolean;
 }
 

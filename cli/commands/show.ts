@@ -13,14 +13,14 @@ import {
   moduleOption,
   propertyOption,
   ruleOption,
-  type Knobs,
+  type SharedOptions,
 } from '../options.ts';
 import { emphasised, print, printJson } from '../output.ts';
 import { policyNamed } from '../policy-names.ts';
 import { rulesNamed, withRules } from '../rule-names.ts';
 import { assertWritable, writeTrace } from '../writing-traces.ts';
 
-type Options = Pick<Knobs, 'json' | 'module' | 'rules' | 'emitTrace'>;
+type Options = Pick<SharedOptions, 'json' | 'module' | 'rules' | 'emitTrace'>;
 
 /** The command; it answers with the exit code. */
 export const showCommand = (exit: (code: number) => void): Command =>

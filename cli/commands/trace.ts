@@ -8,7 +8,13 @@ import { TraceSummary, type FiledViolation } from '../../properties/traces/summa
 import type { TraceOptions } from '../../properties/traces/verdict.ts';
 import { LAYOUTS, type KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS, UsageError } from '../errors.ts';
-import { jsonOption, limitOption, propertyOption, ruleOption, type Knobs } from '../options.ts';
+import {
+  jsonOption,
+  limitOption,
+  propertyOption,
+  ruleOption,
+  type SharedOptions,
+} from '../options.ts';
 import { emphasised, print, printJson, Progress, table } from '../output.ts';
 import { idIn } from '../rule-names.ts';
 
@@ -17,7 +23,7 @@ const SHOWN = 10;
 const LISTED = 1000;
 const MS = 1000;
 
-interface Options extends Pick<Knobs, 'json' | 'limit' | 'rules'> {
+interface Options extends Pick<SharedOptions, 'json' | 'limit' | 'rules'> {
   readonly vm?: string;
   readonly kernel?: KernelVersion;
 }

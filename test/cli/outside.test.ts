@@ -446,7 +446,7 @@ describe('rules from files', () => {
       'sept: rule X01 is in /one.ts and in /other.ts: give one of them another id',
     );
     expect(await refusal(judged('shipped.ts'))).toBe(
-      'sept: rule T01 is in the rules that are shipped and in /shipped.ts: give one of them another id',
+      'sept: rule T01 is in the shipped rules and in /shipped.ts: give one of them another id',
     );
   });
 });

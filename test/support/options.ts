@@ -40,7 +40,7 @@ function modules(): readonly ModuleVersion[] | undefined {
   return chosen;
 }
 
-export interface TestKnobs extends Pick<
+export interface TestOptions extends Pick<
   ConformanceOptions,
   'modules' | 'seed' | 'runs' | 'time' | 'scenario'
 > {
@@ -49,7 +49,7 @@ export interface TestKnobs extends Pick<
 }
 
 /** What the environment asks for. */
-export async function testKnobs(): Promise<TestKnobs> {
+export async function testOptions(): Promise<TestOptions> {
   const policies = listOf('POLICY') ?? POLICIES.map((policy) => policy.name);
   const [time, scenario] = [textOf('TIME'), textOf('HISTORY')];
   return {

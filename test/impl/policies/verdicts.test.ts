@@ -4,13 +4,13 @@
  * (POLICY=./my-policy.ts), rules, versions, seeds and budgets: see README, "Knobs".
  */
 import { conformance } from '../../../properties/testing.ts';
-import { testKnobs } from '../../support/options.ts';
+import { testOptions } from '../../support/options.ts';
 
 const {
   policies,
   rules: { only, extra },
   ...options
-} = await testKnobs();
+} = await testOptions();
 
 for (const { policy, handle } of policies) {
   conformance(policy, {
