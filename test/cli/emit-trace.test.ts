@@ -76,12 +76,12 @@ describe('--emit-trace', () => {
     expect(checked).toEqual({
       code: 2,
       stdout: '',
-      stderr: `sept: ${nowhere}: there is no folder ${join(folder, 'nowhere')}; make it first\n`,
+      stderr: `sept: ${nowhere}: no folder ${join(folder, 'nowhere')}; create it first\n`,
     });
     expect(await sept('show', 'frozen-mirror', 'v0: touch 0', '--emit-trace', folder)).toEqual({
       code: 2,
       stdout: '',
-      stderr: `sept: ${folder} is a folder; name a file\n`,
+      stderr: `sept: ${folder}: is a folder; name a file\n`,
     });
   });
 
@@ -95,7 +95,7 @@ describe('--emit-trace', () => {
       join(folder, 'x'.repeat(300)),
     );
     expect(code).toBe(2);
-    expect(stderr).toMatch(/^sept: .*x cannot be written: ENAMETOOLONG.*\n$/);
+    expect(stderr).toMatch(/^sept: .*x: cannot be written: ENAMETOOLONG.*\n$/);
     expect(readdirSync(folder)).toEqual(before);
   });
 });
