@@ -202,7 +202,8 @@ function confirm(options: EngineOptions, scenario: Scenario, rule: string): Viol
     violation === null ? 'no rule' : `${violation.rule} at step ${violation.step}`,
   );
   throw new NotDeterministic(
-    `policy "${options.policy.name}" is not deterministic: scenario '${formatScenario(scenario)}' ` +
+    `policy "${options.policy.name}" is not deterministic: ` +
+      `scenario '${formatScenario(scenario)}' ` +
       `broke ${rule}; run twice more, it broke ${firstly}, then ${secondly}`,
   );
 }

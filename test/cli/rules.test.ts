@@ -4,9 +4,10 @@ import { expect, test } from 'vitest';
 import { pathOf } from '../support/repository.ts';
 import { sept } from './run.ts';
 
-test('sept rules --json lists every rule once, with intent, hint, kinds of VM and breakers', async () => {
+test('sept rules --json lists each rule once, with intent, hint, VMs and breakers', async () => {
   const { code, stdout } = await sept('rules', '--json');
-  const { rules } = JSON.parse(stdout) as { rules: { id: string; statement: string }[] }; // looked at below
+  // looked at below
+  const { rules } = JSON.parse(stdout) as { rules: { id: string; statement: string }[] };
   const ids = rules.map((rule) => rule.id);
 
   expect(code).toBe(0);
@@ -37,7 +38,7 @@ test('sept rules ID prints one rule with its judges and the policies that break 
     hint: Check the order of the removal: leaves first, then BLOCK and SEPT.REMOVE of their table, all
          under mmu_lock held for write and not in an RCU callback.
     source: Linux 6.14, tdp_mmu.c: handle_removed_pt(); thread, messages 11 to 16;
-         docs/module-notes.md#entry-states
+         docs/module-notes.md#walks
     module versions: all
     VMs: td, new-td
     monitors: system, traces
@@ -48,7 +49,7 @@ test('sept rules ID prints one rule with its judges and the policies that break 
   `);
 });
 
-test('sept rules takes ids in any case, with or without zeros, and prints each of them', async () => {
+test('sept rules takes ids in any case, with or without zeros, and prints each', async () => {
   const { stdout } = await sept('rules', 'k20', 'K02', 's1');
 
   expect(stdout.match(/^\w+ \(\w+\):/gm)).toEqual([
@@ -86,6 +87,8 @@ test.each(['--rule', '--property'])('%s without a name is refused', async (flag)
 
   expect({ code, stderr }).toEqual({
     code: 2,
-    stderr: `error: option '${flag} <names>' argument ',' is invalid. Name a rule, such as S01 or K20.\n`,
+    stderr:
+      `error: option '${flag} <names>' argument ',' is invalid. ` +
+      'Name a rule, such as S01 or K20.\n',
   });
 });

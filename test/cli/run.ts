@@ -1,3 +1,4 @@
+/** Runs of the `sept` command: in this process, and as a process. */
 import { execFile } from 'node:child_process';
 import { vi } from 'vitest';
 import { main } from '../../cli/main.ts';
@@ -11,7 +12,7 @@ export interface Ran {
   readonly stderr: string;
 }
 
-/** Follows a command line in this process: to start another one takes longer than most commands do. */
+/** Follows a command line in this process, which takes less time than starting another one. */
 export async function sept(...args: string[]): Promise<Ran> {
   const written = { stdout: '', stderr: '' };
   const spies = (['stdout', 'stderr'] as const).map((name) =>
@@ -27,7 +28,7 @@ export async function sept(...args: string[]): Promise<Ran> {
   }
 }
 
-/** Runs the `sept` command as a user would, who may name files that are written in TypeScript. */
+/** Runs the `sept` command as a user would, also on files that are written in TypeScript. */
 export const septProcess = (...args: string[]): Promise<Ran> =>
   new Promise((resolve, reject) => {
     execFile(process.execPath, [SEPT, ...args], { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {

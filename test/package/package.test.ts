@@ -59,7 +59,7 @@ describe('the command of the package', () => {
     });
   });
 
-  test('sept check catches a faulty policy, and sept show runs its counterexample again', async () => {
+  test('sept check catches a faulty policy, and sept show reruns its counterexample', async () => {
     const { code, output } = await sept(
       'check',
       'zap-under-read.ts',

@@ -131,7 +131,7 @@ function neededBy(names: readonly string[], lock: Lock): Lock {
   return Object.fromEntries(found);
 }
 
-/** Path at which Node finds package `name` for the package at `from`: the innermost node_modules. */
+/** Path of package `name` as Node finds it for the package at `from`: innermost node_modules. */
 function pathOf(name: string, from: string, lock: Lock): string {
   const path = `${from === '' ? '' : `${from}/`}node_modules/${name}`;
   if (from === '' || path in lock) return path;

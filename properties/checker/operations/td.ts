@@ -112,7 +112,8 @@ function* holdingMutex(vm: Vm, vcpu: number, body: () => Steps<void>): Steps<voi
 }
 
 /** The vCPU for an operation whose GFN is the number of a vCPU. */
-const vcpuFor = (vm: Vm, gfn: number): VmVcpu => vm.vcpus[gfn % vm.vcpus.length] as VmVcpu; // there is at least one
+// there is at least one
+const vcpuFor = (vm: Vm, gfn: number): VmVcpu => vm.vcpus[gfn % vm.vcpus.length] as VmVcpu;
 
 function* request(vm: Vm, gfn: number, wanted: number): Steps<void> {
   const { kvm } = vcpuFor(vm, gfn);

@@ -12,7 +12,7 @@ export interface Row {
   mirror: Change | null;
   /** Any other detail. */
   readonly remark: string;
-  /** Names of what it changed or took, and of what it depends on: a slice follows them backwards. */
+  /** Names of what it changed or took, and of what it depends on: a slice follows them back. */
   readonly writes: Set<string>;
   readonly reads: Set<string>;
   /** The row at which the rule broke. */

@@ -36,7 +36,7 @@ const DEFAULT_KIND: VmKind = 'td';
 export const formatOperation = ({ name, gfn, pages }: Operation): string =>
   pages === 1 ? `${name} ${gfn}` : `${name} ${gfn}+${pages}`;
 
-/** A text that is no scenario. The message has the part that cannot be read, and what it should be. */
+/** A text that is no scenario. The message has the unreadable part, and what it should be. */
 export class ScenarioSyntaxError extends Error {
   constructor(text: string, part: string, expected: string) {
     super(`scenario text: cannot read "${part}" in "${text}": expected ${expected}`);

@@ -1,4 +1,4 @@
-/** Policies with one fault each, for rules about TDs that no known bug breaks, or breaks otherwise. */
+/** Policies with one fault each, for rules about TDs that no known bug breaks in this way. */
 import {
   faultUnder,
   hasRequests,
