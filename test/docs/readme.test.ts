@@ -2,14 +2,12 @@
  * README's commands print what it shows, and the files that it has its reader write compile. `npx
  * vitest run test/docs -u` updates its console blocks.
  */
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { POLICIES } from '../../impl/index.ts';
 import { Engine } from '../../properties/checker/engine.ts';
 import { parseScenario } from '../../properties/checker/scenarios/text.ts';
 import { MODULE_VERSIONS } from '../../spec/tdx/versions.ts';
-import { documents, pathOf, textOf } from '../support/repository.ts';
+import { pathOf, textOf } from '../support/repository.ts';
 import { Clone, filesIn, refreshed, tableIn, wrongClaims } from './document.ts';
 
 const README = textOf('README.md');
@@ -56,29 +54,4 @@ describe("README's tables", () => {
       }
     },
   );
-});
-
-/** The anchors of a document's headings. */
-const anchorsOf = (text: string): string[] =>
-  [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
-    heading
-      .toLowerCase()
-      .replaceAll(/[^\w\- ]/g, '')
-      .replaceAll(' ', '-'),
-  );
-
-test('every link between the documents leads to a file, and to a heading if it names one', () => {
-  const broken = documents().flatMap((name) =>
-    [...textOf(name).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)]
-      .filter(([, path = '', anchor]) => {
-        const target = path === '' ? name : join(dirname(name), path);
-        return (
-          !existsSync(pathOf(target)) ||
-          (anchor !== undefined && !anchorsOf(textOf(target)).includes(anchor))
-        );
-      })
-      .map(([link]) => `${name}: ${link}`),
-  );
-
-  expect(broken).toEqual([]);
 });

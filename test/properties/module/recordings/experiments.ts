@@ -1,8 +1,8 @@
-import { traceCall } from '../../../../properties/module/recordings/conflicts/call-trace.ts';
 /**
  * Runs the experiments of the real module's `conflicts.json`: sequences of calls about one entry,
  * one of which is suspended while it holds its locks. At the beginning, vCPU 0 is in the guest.
  */
+import { traceCall } from '../../../../properties/module/recordings/conflicts/call-trace.ts';
 import { RecordedNames } from '../../../../properties/module/recordings/conflicts/recorded-names.ts';
 import { guestRax, statusText } from '../../../../properties/module/recordings/conflicts/status.ts';
 import { leafPage } from '../../../../properties/module/recordings/setups/entries.ts';
