@@ -1,4 +1,4 @@
-/** Runs of the `sept` command: in this process, and as a process. */
+/** Runs the `sept` command in tests: in the process of the test, or in its own. */
 import { execFile } from 'node:child_process';
 import { vi } from 'vitest';
 import { main } from '../../cli/main.ts';
@@ -12,7 +12,7 @@ export interface Ran {
   readonly stderr: string;
 }
 
-/** Follows a command line in this process, which takes less time than starting another one. */
+/** Runs a command line in this process, because a process takes longer to start than to run. */
 export async function sept(...args: string[]): Promise<Ran> {
   const written = { stdout: '', stderr: '' };
   const spies = (['stdout', 'stderr'] as const).map((name) =>
@@ -28,7 +28,7 @@ export async function sept(...args: string[]): Promise<Ran> {
   }
 }
 
-/** Runs the `sept` command as a user would, also on files that are written in TypeScript. */
+/** Runs the `sept` command in a process, with its hooks that load TypeScript files. */
 export const septProcess = (...args: string[]): Promise<Ran> =>
   new Promise((resolve, reject) => {
     execFile(process.execPath, [SEPT, ...args], { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {

@@ -48,6 +48,14 @@ test('the package has no TypeScript but declarations, and runs nothing when inst
 });
 
 describe('the command of the package', () => {
+  test('sept --version prints the version of the package', async () => {
+    const { version } = JSON.parse(project.read('node_modules/sept-conformance/package.json')) as {
+      version: string;
+    }; // npm needs it
+
+    expect(await sept('--version')).toEqual({ code: 0, output: `${version}\n` });
+  });
+
   test('sept check passes a new policy with a new rule', async () => {
     expect(
       await sept('check', 'mine.ts', '--runs', '200', '--property', 'S01,under-write.ts'),

@@ -1,4 +1,4 @@
-/** The size of a scenario, to see how far it shrinks. */
+/** Number of operations of a scenario, by which tests see how far it shrinks. */
 import type { Scenario } from '../../properties/checker/scenarios/scenario.ts';
 
 export const operationCount = (scenario: Scenario): number =>

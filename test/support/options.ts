@@ -1,6 +1,6 @@
 /**
- * The knobs of `npm test`: the same as the command line's, as environment variables. Without any,
- * the tests run on fixed seeds with the default budget.
+ * Options of `npm test`: those of the command line, as environment variables. Without any, the
+ * tests run on fixed seeds with the default budget.
  */
 import { parseDuration } from '../../cli/options.ts';
 import { policyNamed, type ChosenPolicy } from '../../cli/policy-names.ts';
@@ -10,7 +10,7 @@ import { parseScenario } from '../../properties/checker/scenarios/text.ts';
 import type { ConformanceOptions } from '../../properties/testing.ts';
 import { MODULE_VERSIONS, type ModuleVersion } from '../../spec/tdx/versions.ts';
 
-/** A knob's text; where something else goes by its name, it is also known with SEPT_ before it. */
+/** Text of an option. The name with the prefix SEPT_ takes precedence. */
 function textOf(name: string): string | undefined {
   const text = process.env[`SEPT_${name}`] ?? process.env[name];
   return text === '' ? undefined : text;
@@ -19,7 +19,7 @@ function textOf(name: string): string | undefined {
 const wholeOf = (name: string): number | undefined => {
   const text = textOf(name);
   if (text === undefined) return undefined;
-  if (!/^\d+$/.test(text)) throw new Error(`${name}=${text}: give a whole number`);
+  if (!/^\d+$/.test(text)) throw new Error(`${name}=${text}: expected a whole number`);
   return Number(text);
 };
 
@@ -36,7 +36,7 @@ function modules(): readonly ModuleVersion[] | undefined {
   if (wanted === undefined) return undefined;
   const chosen = MODULE_VERSIONS.filter((version) => wanted.includes(version));
   if (chosen.length < wanted.length)
-    throw new Error(`MODULE=${wanted.join(',')}: there are ${MODULE_VERSIONS.join(', ')}`);
+    throw new Error(`MODULE=${wanted.join(',')}: expected ${MODULE_VERSIONS.join(', ')}`);
   return chosen;
 }
 
@@ -48,7 +48,7 @@ export interface TestOptions extends Pick<
   readonly rules: ChosenRules;
 }
 
-/** What the environment asks for. */
+/** Reads the options from the environment. */
 export async function testOptions(): Promise<TestOptions> {
   const policies = listOf('POLICY') ?? POLICIES.map((policy) => policy.name);
   const [time, scenario] = [textOf('TIME'), textOf('HISTORY')];
@@ -65,8 +65,8 @@ export async function testOptions(): Promise<TestOptions> {
   };
 }
 
-/** The members that are there. */
+/** Returns the members that are defined. */
 const defined = <T extends object>(members: { [K in keyof T]: T[K] | undefined }): Partial<T> =>
   Object.fromEntries(
     Object.entries(members).filter(([, value]) => value !== undefined),
-  ) as Partial<T>; // those of T
+  ) as Partial<T>; // Object.fromEntries forgets the names

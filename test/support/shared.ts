@@ -1,6 +1,6 @@
 /**
- * Recordings beside this repository, of which they are no part: ../shared/recordings. A test that
- * needs one is skipped, and says so, when it is not there.
+ * Recordings that are not part of this repository, in ../shared/recordings. A test that needs an
+ * absent one is skipped, with the reason in its title.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -12,13 +12,13 @@ export type Collection = 'kvm' | 'kvm-buggy' | 'tdx';
 const folderOf = (collection: Collection): string =>
   fileURLToPath(new URL(`../../../shared/recordings/${collection}/`, import.meta.url));
 
-/** The path of a recording, or null when it is absent. */
+/** Returns the path of a recording, or null if it is absent. */
 export function sharedFile(collection: Collection, name: string): string | null {
   const path = folderOf(collection) + name;
   return existsSync(path) ? path : null;
 }
 
-/** Paths of the files of a collection whose names end so; none when it is absent. */
+/** Returns the paths of a collection's files with this suffix; none if the collection is absent. */
 export function sharedFiles(collection: Collection, suffix: string): string[] {
   const folder = folderOf(collection);
   if (!existsSync(folder)) return [];
@@ -27,13 +27,13 @@ export function sharedFiles(collection: Collection, suffix: string): string[] {
     .map((name) => folder + name);
 }
 
-/** Stands for a test that cannot run. */
+/** Registers a skipped test. */
 export const skipWithout = (collection: Collection, title: string, name = ''): void => {
   const path = `../shared/recordings/${collection}${name === '' ? '' : `/${name}`}`;
-  test.skip(`${title} (skipped: there is no ${path})`, () => {});
+  test.skip(`${title} (skipped: ${path} is absent)`, () => {});
 };
 
-/** A test on a recording; skipped under a title that says why when it is absent. */
+/** Registers a test on a recording, or a skipped test if the recording is absent. */
 export function testWithShared(
   collection: Collection,
   name: string,
