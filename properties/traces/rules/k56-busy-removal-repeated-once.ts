@@ -69,7 +69,7 @@ const rule: TraceRule = {
       else refused.delete(task);
     });
     world.listeners.releasing.push((task, { lock }) => {
-      const td = tds.any ? tds.ofLock(lock) : null;
+      const td = tds.hasTds ? tds.ofLock(lock) : null;
       if (td?.barred?.task !== task) return;
       report.violated(
         { line: world.e.line, task, vm: td.vm },

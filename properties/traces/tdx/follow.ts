@@ -85,7 +85,7 @@ export class Tds {
   }
 
   /** Whether the trace has shown any TD. */
-  get any(): boolean {
+  get hasTds(): boolean {
     return this.tds.size > 0;
   }
 
