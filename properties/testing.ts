@@ -1,15 +1,14 @@
 /**
- * `sept-conformance/testing`: the rules as tests of vitest, for a policy of yours in a project of
- * yours.
+ * `sept-conformance/testing`: the rules as vitest tests of a policy in a project of its own.
  *
  *     import { conformance } from 'sept-conformance/testing';
  *     import policy from './my-policy.ts';
  *
  *     conformance(policy);
  *
- * The scenarios are run once for a module version; then each rule is a test, whose title is what
- * the rule says. A rule that was never put to the test fails its own, unless the policy says in
- * `never` why it cannot be.
+ * The scenarios run once for each module version. Then each rule is a test with the rule's statement
+ * as its title. The test of a required rule fails when the rule was never exercised, unless the
+ * policy states in `never` why it cannot be.
  */
 import { beforeAll, describe, test, type TestContext } from 'vitest';
 import {
@@ -41,15 +40,12 @@ export interface ConformanceOptions extends Pick<CheckOptions, 'handle' | 'only'
   readonly time?: number;
   /** Rules besides the shipped ones. */
   readonly properties?: readonly VmRule[];
-  /** Only this scenario; it need not put every rule to the test. */
+  /** Only this scenario, which need not exercise every rule. */
   readonly scenario?: Scenario;
 }
 
 const DEFAULT_SEED = 1;
-/**
- * Enough to put every required rule to the test; a policy that claims to break one falls much
- * sooner.
- */
+/** Enough to exercise every required rule. A policy breaks the rules that it claims to much sooner. */
 const RUNS = 1500;
 const RUNS_OF_FAULTY = 500;
 const UNLIMITED = 2 ** 31 - 1;
@@ -70,11 +66,11 @@ export function conformance(own: PartialPolicy, options: ConformanceOptions = {}
   }
 }
 
-/** The module versions that a policy can be told apart by: for one that runs no TDs any will do. */
+/** Module versions that matter for a policy: any one for a policy that runs no TDs. */
 const modulesFor = ({ vms }: Policy): readonly ModuleVersion[] =>
   vms.every((kind) => kind === 'vm') ? MODULE_VERSIONS.slice(0, 1) : MODULE_VERSIONS;
 
-/** What the scenarios came to: a verdict, or why there can be none. */
+/** The verdict of the scenarios, or the reason why there is none. */
 type Outcome = { readonly verdict: Verdict } | { readonly refusal: string };
 
 function registerFor(
@@ -91,22 +87,22 @@ function registerFor(
   const breaches = policy.breaks.filter(
     ({ rule, versions }) => isChosen(rule, options) && (versions?.includes(module) ?? true),
   );
-  let outcome: Outcome = { refusal: 'no scenario was run' };
+  let outcome: Outcome = { refusal: 'no scenario has run' };
   const verdictOr = ({ skip }: TestContext): Verdict =>
-    'verdict' in outcome ? outcome.verdict : skip('the policy could not be judged');
+    'verdict' in outcome ? outcome.verdict : skip('the policy cannot be judged');
 
   beforeAll(() => {
     const guard = shipped ? {} : { guard: watchdog() };
     outcome = outcomeOf({ ...settingsOf(options, breaches), ...guard, policy, module });
   }, NO_TIMEOUT);
 
-  test('every step of it is one, and a scenario that is run again goes the same way', () => {
+  test('every yielded value is a step, and reruns are deterministic', () => {
     if ('refusal' in outcome) throw new Failure(outcome.refusal);
   });
   for (const { rule, why } of breaches) {
-    test(`${rule} catches it: ${why}`, (context) => {
+    test(`${rule} is broken, as the policy states: ${why}`, (context) => {
       if (!verdictOr(context).counterexamples.some(({ violation }) => violation.rule === rule)) {
-        throw new Failure(`${rule} was not broken, though the policy says so in \`breaks\``);
+        throw new Failure(`${rule} was not broken, though the policy states it in \`breaks\``);
       }
     });
   }
@@ -115,7 +111,7 @@ function registerFor(
     test(titleOf(rule), (context) => {
       const verdict = verdictOr(context);
       assertHeld(rule, verdict);
-      if (verdict.exercised[rule.id] === 0) unexercised(rule, policy, verdict, options, context);
+      if (verdict.exercised[rule.id] === 0) skipOrFail(rule, policy, verdict, options, context);
     });
   }
   for (const fault of faults)
@@ -125,7 +121,7 @@ function registerFor(
 const isChosen = (id: string, { only }: ConformanceOptions): boolean => only?.includes(id) ?? true;
 const titleOf = ({ id, statement }: RuleText): string => `${id}: ${statement}`;
 
-/** The run takes as long as it takes. */
+/** A run has its own budget. */
 const NO_TIMEOUT = 0;
 
 function settingsOf(
@@ -138,7 +134,7 @@ function settingsOf(
     seed: DEFAULT_SEED,
     corpus: scenario === undefined ? CORPUS : [scenario],
     ...rest,
-    // a faulty policy is held to what its header says, whatever else it would break before that, and to no more
+    // a faulty policy is checked for the rules that it claims to break, and for no others
     ...(isFaulty ? { only: breaches.map(({ rule }) => rule), stopAfter: breaches.length } : {}),
     runs:
       scenario !== undefined
@@ -164,21 +160,21 @@ function outcomeOf(options: CheckOptions): Outcome {
   }
 }
 
-/** A rule that was never put to the test: it need not be, or it ought to have been. */
-function unexercised(
+/** Skips the test of a rule that was never exercised, or fails it. */
+function skipOrFail(
   rule: RuleText,
   policy: Policy,
   { scenarios }: Verdict,
   { scenario }: ConformanceOptions,
   { skip }: TestContext,
 ): void {
-  if (scenario !== undefined) skip('this scenario does not put it to the test');
+  if (scenario !== undefined) skip('the scenario does not exercise the rule');
   if (rule.level === 'untested') skip(rule.reason);
   const never = policy.never?.find((one) => one.rule === rule.id);
   if (never !== undefined) skip(`not applicable: ${never.why}`);
-  if (rule.level === 'stochastic') skip('by chance it was not put to the test');
+  if (rule.level === 'stochastic') skip('not exercised, by chance');
   throw new Failure(
-    `never put to the test in ${scenarios} scenarios; give it more runs, or say in \`never\` why it cannot be`,
+    `not exercised in ${scenarios} scenarios; give it more runs, or state in \`never\` why it cannot be`,
   );
 }
 
@@ -187,7 +183,7 @@ function assertHeld({ id }: RuleText, { counterexamples }: Verdict): void {
   if (finding !== undefined) throw new Failure(finding.report.text);
 }
 
-/** What a test reports: the text is all there is to it, so no stack goes with it. */
+/** A failed test. Its text is complete, so it has no stack. */
 class Failure extends Error {
   override readonly name = 'Failure';
 

@@ -10,9 +10,14 @@ import { parseScenario } from '../../properties/checker/scenarios/text.ts';
 import type { ConformanceOptions } from '../../properties/testing.ts';
 import { MODULE_VERSIONS, type ModuleVersion } from '../../spec/tdx/versions.ts';
 
-/** Text of an option. The name with the prefix SEPT_ takes precedence. */
-function textOf(name: string): string | undefined {
-  const text = process.env[`SEPT_${name}`] ?? process.env[name];
+/**
+ * The text of the first of some variables that is set. `SEPT_` before a name is an alternative, for
+ * a name that already means something else.
+ */
+function textOf(...names: readonly string[]): string | undefined {
+  const text = names
+    .flatMap((name) => [process.env[`SEPT_${name}`], process.env[name]])
+    .find((value) => value !== undefined);
   return text === '' ? undefined : text;
 }
 
@@ -51,7 +56,7 @@ export interface TestOptions extends Pick<
 /** Reads the options from the environment. */
 export async function testOptions(): Promise<TestOptions> {
   const policies = listOf('POLICY') ?? POLICIES.map((policy) => policy.name);
-  const [time, scenario] = [textOf('TIME'), textOf('HISTORY')];
+  const [time, scenario] = [textOf('TIME'), textOf('SCENARIO', 'HISTORY')];
   return {
     policies: await Promise.all(policies.map(policyNamed)),
     rules: await rulesNamed(listOf('PROPERTY')),

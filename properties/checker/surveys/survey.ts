@@ -1,6 +1,6 @@
 /**
- * How good counterexamples are: for a faulty policy and a number of seeds, how many scenarios it
- * took to find one and how short it came out.
+ * Measures counterexamples of a faulty policy over many seeds: the number of scenarios until one is
+ * found, and its length after shrinking.
  */
 import type { Policy } from '../../../impl/vm/policy.ts';
 import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
@@ -12,9 +12,9 @@ export interface Survey {
   /** The rules that caught it, the most frequent first. */
   readonly rules: readonly string[];
   readonly seeds: number;
-  /** Seeds within whose budget it was caught. */
+  /** Number of seeds from which it was caught within the budget. */
   readonly caught: number;
-  /** Medians over the seeds that caught it, and the most. */
+  /** Medians and maxima over the seeds from which it was caught. */
   readonly scenarios: number;
   readonly mostScenarios: number;
   readonly rows: number;
@@ -24,7 +24,7 @@ export interface Survey {
   readonly shortest: string;
 }
 
-/** Seeds of a survey, and scenarios each may take. */
+/** Number of seeds of a survey, and of scenarios for each. */
 export const SEEDS = 20;
 export const BUDGET = 50_000;
 
@@ -71,5 +71,5 @@ function median(values: readonly number[]): number {
   return sorted[(sorted.length - 1) >> 1] ?? 0;
 }
 
-/** A text as it goes into a cell of a Markdown table. */
+/** Escapes a text for a cell of a Markdown table. */
 export const cell = (text: string): string => text.replaceAll('|', '\\|');
