@@ -1,16 +1,16 @@
-/** What `sept new` writes: files that run as they are, with comments that say what to change. */
+/** Files that `sept new` writes: they run as they are, and comments describe what to change. */
 
-/** What a scaffold has to know. */
+/** Name and location of a scaffold. */
 export interface Place {
   readonly name: string;
-  /** How to check the file, as a command. */
+  /** The command that checks the file. */
   readonly command: string;
-  /** Where a part of this package is imported from. */
+  /** The specifier from which the file imports a part of this package. */
   from(part: 'impl' | 'properties'): string;
 }
 
 export const policyScaffold = ({ name, command, from }: Place): string => `/**
- * ${name}: say here what it does differently, why that may be allowed, and where it was proposed.
+ * ${name}: describe what it does differently, why that may be correct, and where it was proposed.
  *
  *     ${command}
  */
@@ -21,18 +21,18 @@ export default definePolicy({
   title: 'frozen-mirror, until something is changed here',
   proposed: 'a message, a patch',
 
-  // Rules that it is expected to break, and why; tests hold it to them. Empty: it is expected to pass.
+  // Rules that it is expected to break, and why; tests check that it does. Empty: it is expected to pass.
   //   breaks: [{ rule: 'S01', why: 'the call meets a table that is blocked' }],
   breaks: [],
 
-  // An entry point: here the host takes \`pages\` pages from \`gfn\` on back. What is yielded is a step, and what happens
-  // between two steps is atomic; so every call is a \`yield*\`, and a loop without one does not end.
+  // An entry point: the host reclaims \`pages\` pages from \`gfn\` on. Each yield is a step, and the code between two
+  // steps is atomic. So every call is a \`yield*\`, and every loop needs one.
   *unmap(vm, gfn, pages) {
     yield* frozenMirror.unmap(vm, gfn, pages);
   },
 
-  // The type Policy lists the other entry points. Those that are not here are the base's, which comes next: frozenMirror,
-  // or exclusive, or any other policy.
+  // The type Policy lists the other entry points. Those that are absent here are those of the base, the second
+  // argument: frozenMirror, exclusive, or any other policy.
 }, frozenMirror);
 `;
 
@@ -40,24 +40,27 @@ export const propertyScaffold =
   (id: string) =>
   ({ name, command, from }: Place): string =>
     `/**
- * ${name}: say here what is promised to whom, and what goes wrong when it is not kept.
+ * ${name}: describe what has to hold, and what goes wrong otherwise.
  *
  *     ${command}
  */
 import type { VmRule } from '${from('properties')}';
 
 export default {
-  // No other rule may have it.
+  // No other rule may have this id.
   id: '${id}',
-  // required: a policy passes only if this was put to the test; stochastic: it need not have been.
+  // required: a policy passes only if the rule was exercised; stochastic: it need not be.
   level: 'required',
-  // Reports and tests are titled with this sentence.
+  // The title of reports and tests.
   statement: 'A page is removed from the Secure EPT only with mmu_lock held for write.',
   source: 'a message, a document and its section, a file and its function',
-  // The versions of the TDX module that it holds for; '*' is all.
+  // Why the rule exists, and what to look at when it breaks. Reports print the hint.
+  intent: 'what goes wrong otherwise',
+  hint: 'a function, a lock, an order of calls',
+  // Versions of the TDX module for which the rule holds; '*' is all.
   versions: ['*'],
 
-  // Called once for a VM. What a rule remembers of a run it forgets in vm.m.onReset(() => { … }).
+  // Called once for a VM. A rule clears what it remembers of a run in vm.m.onReset(() => { … }).
   watch(vm, report) {
     vm.listeners.push({
       answered(call) {
@@ -69,6 +72,6 @@ export default {
     });
   },
 
-  // atRest(vm, report) { … } looks when every actor has ended, atEnd(vm, report) { … } when the VM is gone.
+  // atRest(vm, report) { … } checks when every actor has ended, atEnd(vm, report) { … } after teardown.
 } satisfies VmRule;
 `;

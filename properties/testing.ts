@@ -6,9 +6,9 @@
  *
  *     conformance(policy);
  *
- * The scenarios run once for each module version. Then each rule is a test with the rule's statement
- * as its title. The test of a required rule fails when the rule was never exercised, unless the
- * policy states in `never` why it cannot be.
+ * The scenarios run once for each module version. Then each rule is a test with its statement as
+ * the title. The test of a required rule fails when the rule was never exercised, unless the policy
+ * states in `never` why it cannot be.
  */
 import { beforeAll, describe, test, type TestContext } from 'vitest';
 import {
@@ -45,8 +45,9 @@ export interface ConformanceOptions extends Pick<CheckOptions, 'handle' | 'only'
 }
 
 const DEFAULT_SEED = 1;
-/** Enough to exercise every required rule. A policy breaks the rules that it claims to much sooner. */
+/** Enough to exercise every required rule. */
 const RUNS = 1500;
+/** A policy breaks the rules that it claims to break much sooner. */
 const RUNS_OF_FAULTY = 500;
 const UNLIMITED = 2 ** 31 - 1;
 
@@ -150,7 +151,8 @@ function outcomeOf(options: CheckOptions): Outcome {
     const verdict = checkForeign(options);
     const { policy, module, scenarios, steps, seed } = verdict;
     console.log(
-      `${policy}, module ${module}: ${verdict.verdict} (${scenarios} scenarios, ${steps} steps, seed ${seed})`,
+      `${policy}, module ${module}: ${verdict.verdict} ` +
+        `(${scenarios} scenarios, ${steps} steps, seed ${seed})`,
     );
     return { verdict };
   } catch (error) {
@@ -174,7 +176,8 @@ function skipOrFail(
   if (never !== undefined) skip(`not applicable: ${never.why}`);
   if (rule.level === 'stochastic') skip('not exercised, by chance');
   throw new Failure(
-    `not exercised in ${scenarios} scenarios; give it more runs, or state in \`never\` why it cannot be`,
+    `not exercised in ${scenarios} scenarios; ` +
+      'give it more runs, or state in `never` why it cannot be',
   );
 }
 

@@ -113,7 +113,8 @@ function printVerdict({
   notApplicable,
 }: Verdict): void {
   print(
-    `${policy}, module ${module}: ${coloured(verdict)} (${scenarios} scenarios, ${steps} steps, seed ${seed})`,
+    `${policy}, module ${module}: ${coloured(verdict)} ` +
+      `(${scenarios} scenarios, ${steps} steps, seed ${seed})`,
   );
   if (unexercised.length > 0) print(`not exercised: ${unexercised.join(', ')}`);
   if (notApplicable.length > 0) print(`not applicable: ${notApplicable.join(', ')}`);

@@ -1,6 +1,6 @@
 /**
- * `sept new policy NAME`, `sept new property NAME`: writes a file that runs at once and says what
- * to change in it.
+ * `sept new policy NAME`, `sept new property NAME`: writes a file that runs as it is, with comments
+ * about what to change.
  */
 import { existsSync, linkSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -10,6 +10,9 @@ import { EXIT_CLEAN, UsageError } from '../errors.ts';
 import { print } from '../output.ts';
 import { policyScaffold, propertyScaffold, type Place } from '../scaffolds.ts';
 
+/** A folder whose rules are found without being named, as is properties/ itself. */
+const RULES = join('properties', 'rules');
+
 interface Options {
   readonly dir: string;
 }
@@ -17,11 +20,11 @@ interface Options {
 /** The command; it answers with the exit code. */
 export const newCommand = (exit: (code: number) => void): Command =>
   new Command('new')
-    .description('write a policy or a property to start from, which runs as it is')
+    .description('write a policy or a property to start from; it runs as it is')
     .addCommand(
       kindOf(
         'policy',
-        'a policy: frozen-mirror, with an entry point to change',
+        'a policy: frozen-mirror with one entry point to change',
         (name, { dir }) => {
           const file = join(dir, `${name}.ts`);
           create(file, policyScaffold, placeOf(name, file, `check ${file}`));
@@ -30,14 +33,13 @@ export const newCommand = (exit: (code: number) => void): Command =>
       ),
     )
     .addCommand(
-      kindOf('property', 'a property: a rule that watches calls of the module', (name, { dir }) => {
-        const file = join(dir, `${name}.ts`);
-        const given = isFound(dir) ? '' : ` --property ${file}`;
-        create(
-          file,
-          propertyScaffold(freeId(dir)),
-          placeOf(name, file, `check frozen-mirror${given}`),
-        );
+      kindOf('property', 'a property: a rule that watches SEAMCALLs', (name, { dir }) => {
+        const id = freeId(dir);
+        const folder = folderInClone(dir);
+        // a rule in properties/rules/ is found by its file's name
+        const file = join(dir, folder === RULES ? `${id.toLowerCase()}-${name}.ts` : `${name}.ts`);
+        const given = folder === RULES || folder === 'properties' ? '' : ` --property ${file}`;
+        create(file, propertyScaffold(id), placeOf(name, file, `check frozen-mirror${given}`));
         exit(EXIT_CLEAN);
       }),
     );
@@ -49,20 +51,20 @@ const kindOf = (
 ): Command =>
   new Command(kind)
     .description(`write ${what}`)
-    .argument('<name>', 'its name, such as zap-under-read; the file is called after it', parseName)
+    .argument('<name>', 'its name and that of the file, such as zap-under-read', parseName)
     .option('--dir <folder>', 'where to write it', '.')
     .action(action);
 
 function parseName(text: string): string {
   if (!/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(text)) {
     throw new InvalidArgumentError(
-      'Give small letters and digits, with hyphens between words: zap-under-read.',
+      'Give lower-case letters and digits, with hyphens between words: zap-under-read.',
     );
   }
   return text;
 }
 
-/** Writes a scaffold and says what to do next. */
+/** Writes a scaffold and prints the command that checks it. */
 function create(file: string, scaffold: (place: Place) => string, place: Place): void {
   write(file, scaffold(place));
   print(`${file} is written; it runs as it is:`);
@@ -79,16 +81,13 @@ function placeOf(name: string, file: string, check: string): Place {
   };
 }
 
-/** How a file in a clone imports a part of it. */
+/** The path by which a file in a clone imports a part of it. */
 function within(clone: string, file: string, part: string): string {
   const path = relative(dirname(resolve(file)), join(clone, part, 'index.ts'));
   return path.startsWith('.') ? path : `./${path}`;
 }
 
-/**
- * The clone of this repository that `folder` is in, or null: there the package is used from its
- * sources.
- */
+/** The clone of this repository that contains `folder`, or null outside a clone. */
 function cloneAround(folder: string): string | null {
   const manifest = join(folder, 'package.json');
   const isClone =
@@ -99,19 +98,13 @@ function cloneAround(folder: string): string | null {
   return dirname(folder) === folder ? null : cloneAround(dirname(folder));
 }
 
-/** Rules in these folders of a clone are found without being named. */
-function isFound(dir: string): boolean {
+/** The path of a folder within the clone that contains it, or null outside a clone. */
+function folderInClone(dir: string): string | null {
   const clone = cloneAround(resolve(dir));
-  return (
-    clone !== null &&
-    ['properties', join('properties', 'rules')].includes(relative(clone, resolve(dir)))
-  );
+  return clone === null ? null : relative(clone, resolve(dir));
 }
 
-/**
- * The first of X01, X02, … that no rule has, neither one that is shipped nor one beside the new
- * file.
- */
+/** The first of X01, X02, … that is the id of no shipped rule and of no rule in `dir`. */
 function freeId(dir: string): string {
   const beside = existsSync(dir) ? readdirSync(dir).filter((name) => name.endsWith('.ts')) : [];
   const texts = beside.map((name) => readFileSync(join(dir, name), 'utf8')).join('\n');
@@ -120,12 +113,12 @@ function freeId(dir: string): string {
   return ids.find((id) => !taken.has(id)) ?? 'X00';
 }
 
-/** Writes a file that must not be there yet: all of it, or nothing. @throws UsageError */
+/** Writes a file that must not exist, completely or not at all. @throws UsageError */
 function write(file: string, text: string): void {
   const draft = `${file}.${process.pid}`;
   try {
     writeFileSync(draft, text, { flag: 'wx' });
-    linkSync(draft, file); // which refuses where there is something already
+    linkSync(draft, file); // fails if the file exists
   } catch (error) {
     throw new UsageError(`${file} is not written: ${reasonOf(error)}`);
   } finally {
@@ -136,7 +129,7 @@ function write(file: string, text: string): void {
 function reasonOf(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : '';
   if (code === 'EEXIST')
-    return 'it is there already; take another name, or another folder with --dir';
-  if (code === 'ENOENT' || code === 'ENOTDIR') return 'there is no such folder; make it first';
+    return 'the file exists; choose another name, or another folder with --dir';
+  if (code === 'ENOENT' || code === 'ENOTDIR') return 'there is no such folder; create it first';
   return error instanceof Error ? error.message : String(error);
 }

@@ -56,4 +56,5 @@ export const showCommand = (exit: (code: number) => void): Command =>
 
 /** The timeline of a run that broke no rule. */
 const unbroken = (options: EngineOptions, scenario: Scenario): string =>
-  `${options.policy.name}, module ${options.module}: no rule is broken by this scenario\n\n${story(timelineOf(options, scenario))}`;
+  `${options.policy.name}, module ${options.module}: no rule is broken by this scenario\n\n` +
+  story(timelineOf(options, scenario));

@@ -27,11 +27,14 @@ function policy(name: string, change: string): string {
 }
 
 describe('sept check', () => {
-  test('sept check prints the verdict with its budget, and exits with 0 if it passes', async () => {
+  test('sept check prints a verdict with its budget, and ends with 0 for a pass', async () => {
     expect(await sept('check', 'frozen-mirror', '--runs', '1500')).toEqual({
       code: 0,
       stdout: expect.stringMatching(
-        /^frozen-mirror, module 1\.5: passes \(1523 scenarios, \d+ steps, seed 1\)\nnot applicable: K.*\n$/,
+        new RegExp(
+          '^frozen-mirror, module 1\\.5: passes \\(1523 scenarios, \\d+ steps, seed 1\\)\\n' +
+            'not applicable: K48, K49, K65, K68, T03\\n$',
+        ),
       ),
       stderr: '',
     });

@@ -20,12 +20,13 @@ const emitted = (file: string): string[] =>
     .split('\n');
 
 describe('--emit-trace', () => {
-  test('sept check writes its first counterexample as a trace that breaks the same rule', async () => {
+  test('sept check writes its first counterexample as a trace that breaks its rule', async () => {
     const file = join(folder, 'b-46.trace');
     const checked = await sept('check', 'b-46', '--runs', '100', '--emit-trace', file);
     expect(checked.code).toBe(1);
     expect(checked.stderr).toContain(
-      `${file}: ${emitted(file).length - 1} lines, of the scenario 'v0: read 0 | h0: remove-table 0'\n`,
+      `${file}: ${emitted(file).length - 1} lines, ` +
+        `of the scenario 'v0: read 0 | h0: remove-table 0'\n`,
     );
 
     const { code, stdout } = await sept('trace', file, '--json');
@@ -35,7 +36,7 @@ describe('--emit-trace', () => {
     }); // its own format
   });
 
-  test('sept check writes the longest run of a policy that passes, gzipped for a name in .gz', async () => {
+  test('sept check writes the longest run of a policy that passes, gzipped for .gz', async () => {
     const file = join(folder, 'frozen-mirror.trace.gz');
     expect(
       (

@@ -77,13 +77,13 @@ describe('sept new', () => {
     [
       'a folder that does not exist',
       ['policy', 'other', 'absent'],
-      'sept: /absent/other.ts is not written: there is no such folder; make it first',
+      'sept: /absent/other.ts is not written: there is no such folder; create it first',
     ],
     [
       'an invalid name',
       ['property', 'No Name'],
       "error: command-argument value 'No Name' is invalid for argument 'name'. " +
-        'Give small letters and digits, with hyphens between words: zap-under-read.',
+        'Give lower-case letters and digits, with hyphens between words: zap-under-read.',
     ],
   ])(
     'sept new refuses %s, and writes nothing',

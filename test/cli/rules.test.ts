@@ -4,10 +4,10 @@ import { expect, test } from 'vitest';
 import { pathOf } from '../support/repository.ts';
 import { sept } from './run.ts';
 
-test('sept rules --json lists each rule once, with intent, hint, VMs and breakers', async () => {
+test('sept rules --json lists every rule once, with its judges and breakers', async () => {
   const { code, stdout } = await sept('rules', '--json');
-  // looked at below
-  const { rules } = JSON.parse(stdout) as { rules: { id: string; statement: string }[] };
+  const catalogue = JSON.parse(stdout) as { rules: { id: string; statement: string }[] }; // its own
+  const { rules } = catalogue;
   const ids = rules.map((rule) => rule.id);
 
   expect(code).toBe(0);
@@ -49,7 +49,7 @@ test('sept rules ID prints one rule with its judges and the policies that break 
   `);
 });
 
-test('sept rules takes ids in any case, with or without zeros, and prints each', async () => {
+test('sept rules takes several ids, in any case, with or without zeros', async () => {
   const { stdout } = await sept('rules', 'k20', 'K02', 's1');
 
   expect(stdout.match(/^\w+ \(\w+\):/gm)).toEqual([

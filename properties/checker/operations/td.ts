@@ -112,8 +112,9 @@ function* holdingMutex(vm: Vm, vcpu: number, body: () => Steps<void>): Steps<voi
 }
 
 /** The vCPU for an operation whose GFN is the number of a vCPU. */
-// there is at least one
-const vcpuFor = (vm: Vm, gfn: number): VmVcpu => vm.vcpus[gfn % vm.vcpus.length] as VmVcpu;
+function vcpuFor({ vcpus }: Vm, gfn: number): VmVcpu {
+  return vcpus[gfn % vcpus.length] as VmVcpu; // a VM has at least one
+}
 
 function* request(vm: Vm, gfn: number, wanted: number): Steps<void> {
   const { kvm } = vcpuFor(vm, gfn);

@@ -6,7 +6,7 @@
  * runs in between, this is one row. Otherwise each is a row of its own.
  */
 import type { Vm } from '../../../impl/vm/vm.ts';
-import { describeSpte, isPresent, kindOfSpte, pageOfSpte, TABLE } from '../../../spec/kvm/spte.ts';
+import { kindOfSpte, pageOfSpte, TABLE } from '../../../spec/kvm/spte.ts';
 import { SLOT_INVALID } from '../../../spec/kvm/td-vm.ts';
 import { entryAt } from '../../../spec/machine/levels.ts';
 import { MAX_ACTORS } from '../../../spec/machine/machine.ts';
@@ -14,20 +14,13 @@ import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 import { NO_PAGE, type PageRef } from '../../../spec/machine/pages.ts';
 import type { Violation } from '../../../spec/machine/rule.ts';
 import type { Call } from '../../../spec/tdx/call.ts';
-import {
-  isLeaf,
-  isTable,
-  pageOf,
-  stateName,
-  stateOf,
-  withoutLocks,
-  type Entry,
-} from '../../../spec/tdx/entry.ts';
-import { describeStatus, SUCCESS } from '../../../spec/tdx/status.ts';
+import { isLeaf, isTable, pageOf, withoutLocks, type Entry } from '../../../spec/tdx/entry.ts';
+import { SUCCESS } from '../../../spec/tdx/status.ts';
 import { Engine, type EngineOptions } from '../engine.ts';
 import type { Scenario } from '../scenarios/scenario.ts';
 import { formatOperation } from '../scenarios/text.ts';
 import { watchKvm } from './kvm-rows.ts';
+import { entryNames, shortEntry, shortSpte, shortStatus } from './labels.ts';
 import { canMerge, merge, withNames, type Row } from './row.ts';
 
 /** The rows of a run, and the violation that ended it, if any. */
@@ -282,20 +275,3 @@ const HAS_ENTRY = /^TDH\.MEM\.(SEPT|PAGE|RANGE)|ACCEPT$|^HW\.GUEST/;
 
 const pagesIn = (all: ReadonlySet<string>): string[] =>
   [...all].filter((name) => name.startsWith('page '));
-
-/** Names of the entry that maps `gfn` at `level`, and of those above it up to the root. */
-function entryNames(vm: Vm, gfn: number, level: number): string[] {
-  const all: string[] = [];
-  for (let at = level; at <= vm.mirror.rootLevel; at++)
-    all.push(`entry ${entryAt(vm.tdx.geometry.align(gfn, at), at)}`);
-  return all;
-}
-
-const shortStatus = (status: number): string => describeStatus(status).replace(/^TDX_/, '');
-const shortEntry = (e: Entry): string =>
-  stateName(stateOf(e)) + (isLeaf(e) || isTable(e) ? ` p${pageOf(e)}` : '');
-const shortSpte = (spte: number): string =>
-  describeSpte(spte).replace(
-    / 0x[0-9a-f]+/,
-    isPresent(spte) ? ` p${pageOfSpte(spte) & 0xfff}` : '',
-  );

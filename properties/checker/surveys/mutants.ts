@@ -34,14 +34,17 @@ export const headOf = ({ id, file, title, base }: Mutant): string =>
 
 const rowOf = ({ mutant, survey: s }: SurveyedMutant): string =>
   `${headOf(mutant)} ${s.rules.join(', ')} | ` +
-  `${s.caught}/${s.seeds} | ${s.scenarios} | ${s.mostScenarios} | ${s.rows} | ${s.mostRows} | ${s.switches} | ` +
-  `\`${cell(s.shortest)}\` |`;
+  `${s.caught}/${s.seeds} | ${s.scenarios} | ${s.mostScenarios} | ${s.rows} | ${s.mostRows} | ` +
+  `${s.switches} | \`${cell(s.shortest)}\` |`;
 
 const totals = (all: readonly SurveyedMutant[]): string => {
   const caught = all.filter(({ survey: { caught: n, seeds } }) => n === seeds).length;
   const slowest = Math.max(...all.map(({ survey: { scenarios } }) => scenarios));
   const longest = Math.max(...all.map(({ survey: { rows } }) => rows));
-  return `\n\n${all.length} bugs; ${caught} caught from every seed; the largest median is ${slowest} scenarios, and ${longest} rows.`;
+  return (
+    `\n\n${all.length} bugs; ${caught} caught from every seed; ` +
+    `the largest median is ${slowest} scenarios, and ${longest} rows.`
+  );
 };
 
 export const markdownOfMutants = (all: readonly SurveyedMutant[]): string =>

@@ -52,8 +52,14 @@ A faulty policy may break more rules than its header names: the first violation 
 
 /** A policy with its verdict, as a row of the first table. */
 const listed = ({ policy, verdict }: SurveyedPolicy): string =>
-  `| \`${policy.name}\` | ${policy.vms.join(', ')} | ${policy.title} | ${policy.proposed} | ${verdict.verdict} | ` +
-  `${verdict.scenarios} | ${verdict.counterexamples.map(({ violation: { rule }, report }) => `${rule} (${report.rows.length})`).join(', ')} |`;
+  `| \`${policy.name}\` | ${policy.vms.join(', ')} | ${policy.title} | ${policy.proposed} | ` +
+  `${verdict.verdict} | ${verdict.scenarios} | ${brokenRules(verdict)} |`;
+
+/** Broken rules, each with the rows of its counterexample. */
+const brokenRules = ({ counterexamples }: Verdict): string =>
+  counterexamples
+    .map(({ violation: { rule }, report }) => `${rule} (${report.rows.length})`)
+    .join(', ');
 
 /** A row of a matrix. */
 export const rowOf = (one: SurveyedPolicy, rules: readonly string[]): string =>
