@@ -163,7 +163,7 @@ describe('reports of failing policies', () => {
 
       expected: page 48 of GFN 0 returned to the host, as it asked
       seen:     the guest still has it
-           (found at the end: all actors finished or are blocked)
+           (found at the end: all actors have finished, are blocked or loop)
       hint: Look for an unmap that ends early: an error ignored, an entry skipped, or a callback that
            gives up.
 
@@ -205,7 +205,7 @@ describe('reports of failing policies', () => {
 
       expected: some actor can take its next step
       seen:     h0 waits for mmu_lock, held by h0
-           (found at the end: all actors finished or are blocked)
+           (found at the end: all actors have finished, are blocked or loop)
       hint: Compare the lock order of the actors in the report, and look for a return that skips an
            unlock, or a wait inside a lock or read section.
 
