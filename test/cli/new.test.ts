@@ -71,8 +71,8 @@ describe('sept new', () => {
     [
       'a file that exists',
       ['policy', 'fresh'],
-      'sept: /fresh.ts is not written: it is there already; ' +
-        'take another name, or another folder with --dir',
+      'sept: /fresh.ts is not written: the file exists; ' +
+        'choose another name, or another folder with --dir',
     ],
     [
       'a folder that does not exist',
