@@ -6,7 +6,9 @@ export default {
   id: 'S04',
   level: 'required',
   statement: 'No kernel page is used after it is freed, and none is freed twice.',
-  source: 'see K5, K16 and K51',
+  source:
+    'Linux, arch/x86/kvm/mmu/tdp_mmu.c: tdp_mmu_free_sp_rcu_callback(), handle_removed_pt(); ' +
+    'see K5, K16 and K51',
   intent:
     'A freed table is reused at once: a walk that still reads it follows entries of another owner.',
   hint:

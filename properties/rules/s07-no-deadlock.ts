@@ -8,7 +8,9 @@ export default {
   statement:
     'No actor waits for ever; locks, read sections and the guest are left by the actor that ' +
     'entered them, before it ends.',
-  source: 'see K4, K42 and K57',
+  source:
+    'Linux, Documentation/locking/lockdep-design.rst, Documentation/virt/kvm/locking.rst; ' +
+    'see K4, K42 and K57',
   intent: 'A deadlocked task hangs the VM, and with it every task that needs the same lock.',
   hint:
     'Compare the lock order of the actors in the report, and look for a return that skips an ' +

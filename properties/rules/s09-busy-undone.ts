@@ -13,7 +13,9 @@ export default {
   statement:
     'An operation that meets BUSY ends only after the call has succeeded or the operation is ' +
     'rolled back.',
-  source: 'see K44, K53 and K56',
+  source:
+    'Linux, arch/x86/kvm/mmu/tdp_mmu.c: set_external_spte_present(); arch/x86/kvm/vmx/tdx.c: ' +
+    'tdh_do_no_vcpus(); see K44, K53 and K56',
   intent:
     'An operation left half done leaves an entry frozen, blocked, or present in one table only.',
   hint: 'Check the path after BUSY: it repeats the call, or restores the entry and unblocks.',

@@ -184,7 +184,8 @@ describe('reports of failing policies', () => {
     expect(reportOf(keeps, 'v0: read 0 | h0: unmap 0')).toMatchInlineSnapshot(`
       "S07: No actor waits for ever; locks, read sections and the guest are left by the actor that entered
       them, before it ends.
-      source: see K4, K42 and K57
+      source: Linux, Documentation/locking/lockdep-design.rst, Documentation/virt/kvm/locking.rst; see K4,
+           K42 and K57
 
           v0
           [read 0]
