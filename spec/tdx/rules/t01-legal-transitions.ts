@@ -7,7 +7,7 @@ import type { TdxRule } from './rule.ts';
 import { TRANSITIONS } from './transitions.ts';
 import { targetOf } from './tree.ts';
 
-const rule: TdxRule = {
+export default {
   id: 'T01',
   level: 'required',
   statement:
@@ -42,8 +42,7 @@ const rule: TdxRule = {
       },
     });
   },
-};
-export default rule;
+} satisfies TdxRule;
 
 function mayChange(tdx: TdxModule, call: Call, before: Entry, after: Entry): boolean {
   const { always, whileBuilding = [], moves } = TRANSITIONS.get(call.name) ?? { always: [] };

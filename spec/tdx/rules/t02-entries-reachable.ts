@@ -3,7 +3,7 @@ import { gfnOf } from '../operands.ts';
 import type { TdxRule } from './rule.ts';
 import { tableAt } from './tree.ts';
 
-const rule: TdxRule = {
+export default {
   id: 'T02',
   level: 'required',
   statement:
@@ -35,5 +35,4 @@ const rule: TdxRule = {
       },
     });
   },
-};
-export default rule;
+} satisfies TdxRule;

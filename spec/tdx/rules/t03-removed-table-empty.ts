@@ -1,7 +1,7 @@
 import { describeEntry, FREE, isTable, pageOf, stateOf } from '../entry.ts';
 import type { TdxRule } from './rule.ts';
 
-const rule: TdxRule = {
+export default {
   id: 'T03',
   level: 'required',
   statement: 'A table leaves the Secure EPT only when every one of its entries is FREE.',
@@ -30,5 +30,4 @@ const rule: TdxRule = {
       },
     });
   },
-};
-export default rule;
+} satisfies TdxRule;

@@ -7,7 +7,7 @@ import type { TdxRule } from './rule.ts';
 import { tdsOf } from './tds.ts';
 import { disagreement, tableAt, treeDisagreement } from './tree.ts';
 
-const rule: TdxRule = {
+export default {
   id: 'T04',
   level: 'required',
   statement:
@@ -56,5 +56,4 @@ const rule: TdxRule = {
       if (seen !== null) report.violated('PAMT agrees with the tree', seen);
     }
   },
-};
-export default rule;
+} satisfies TdxRule;

@@ -22,7 +22,7 @@ interface CachedTranslations {
   stale: boolean;
 }
 
-const rule: TdxRule = {
+export default {
   id: 'T05',
   level: 'required',
   statement:
@@ -90,8 +90,7 @@ const rule: TdxRule = {
       },
     });
   },
-};
-export default rule;
+} satisfies TdxRule;
 
 /**
  * Whether the change of the entry ends its use of what it pointed to. A leaf that becomes a table

@@ -4,7 +4,7 @@ import { refcountOf, TD, VP } from '../td.ts';
 import type { TdxRule } from './rule.ts';
 import { fieldOf, isInGuest, tdsOf, vcpusOf } from './tds.ts';
 
-const rule: TdxRule = {
+export default {
   id: 'T06',
   level: 'required',
   statement:
@@ -50,8 +50,7 @@ const rule: TdxRule = {
       }
     }
   },
-};
-export default rule;
+} satisfies TdxRule;
 
 /** The epochs in which the vCPUs of a TD that are in the guest entered it. */
 function* epochsInGuest(tdx: TdxModule, tdr: number): Generator<number> {

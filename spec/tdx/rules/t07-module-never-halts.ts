@@ -2,7 +2,7 @@ import { MODULE_HALT } from '../status.ts';
 import type { TdxRule } from './rule.ts';
 
 // No `finding`: under 1.5 a VMM is judged by it as well, since the VMM chooses which calls overlap.
-const rule: TdxRule = {
+export default {
   id: 'T07',
   level: 'required',
   statement: 'No interleaving of legal calls halts the module.',
@@ -24,5 +24,4 @@ const rule: TdxRule = {
       },
     });
   },
-};
-export default rule;
+} satisfies TdxRule;

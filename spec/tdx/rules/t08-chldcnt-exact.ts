@@ -8,7 +8,7 @@ import { fieldOf, ownedPages, tdsOf } from './tds.ts';
 
 const RECLAIM = 'TDH.PHYMEM.PAGE.RECLAIM';
 
-const rule: TdxRule = {
+export default {
   id: 'T08',
   level: 'required',
   statement:
@@ -36,8 +36,7 @@ const rule: TdxRule = {
   atRest: (tdx, report) => {
     for (const tdr of tdsOf(tdx)) recount(tdx, tdr, report);
   },
-};
-export default rule;
+} satisfies TdxRule;
 
 function recount(tdx: TdxModule, tdr: number, report: Reporter): void {
   report.exercised();

@@ -3,7 +3,7 @@ import { MODULE_HALT, SUCCESS } from '../status.ts';
 import { EXCLUSIVE_HOLD, lockHolders } from './lock-holders.ts';
 import type { TdxRule } from './rule.ts';
 
-const rule: TdxRule = {
+export default {
   id: 'T09',
   level: 'required',
   statement:
@@ -47,5 +47,4 @@ const rule: TdxRule = {
       released: () => {},
     });
   },
-};
-export default rule;
+} satisfies TdxRule;

@@ -9,7 +9,7 @@ import type { TdxRule } from './rule.ts';
 
 const SEPT_CALLS = new Set<string>(SEPT_FUNCTIONS);
 
-const rule: TdxRule = {
+export default {
   id: 'T10',
   level: 'required',
   statement:
@@ -47,5 +47,4 @@ const rule: TdxRule = {
       },
     });
   },
-};
-export default rule;
+} satisfies TdxRule;

@@ -9,7 +9,7 @@ import { openCalls } from './open-calls.ts';
 import type { TdxRule } from './rule.ts';
 import { tableAt } from './tree.ts';
 
-const rule: TdxRule = {
+export default {
   id: 'T11',
   level: 'required',
   statement:
@@ -69,5 +69,4 @@ const rule: TdxRule = {
       },
     });
   },
-};
-export default rule;
+} satisfies TdxRule;

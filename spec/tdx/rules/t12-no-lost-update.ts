@@ -17,7 +17,7 @@ const UPDATES = new Set([
   'TDG.MEM.PAGE.ACCEPT',
 ]);
 
-const rule: TdxRule = {
+export default {
   id: 'T12',
   level: 'required',
   statement:
@@ -55,5 +55,4 @@ const rule: TdxRule = {
       },
     });
   },
-};
-export default rule;
+} satisfies TdxRule;

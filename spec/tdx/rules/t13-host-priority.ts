@@ -4,7 +4,7 @@ import { HOST_PRIORITY, isTable, pageOf, withoutLocks } from '../entry.ts';
 import { openCalls } from './open-calls.ts';
 import type { TdxRule } from './rule.ts';
 
-const rule: TdxRule = {
+export default {
   id: 'T13',
   // A host call has to meet an ACCEPT of the same page.
   level: 'stochastic',
@@ -61,5 +61,4 @@ const rule: TdxRule = {
       },
     });
   },
-};
-export default rule;
+} satisfies TdxRule;

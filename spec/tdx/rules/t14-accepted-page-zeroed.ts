@@ -1,7 +1,7 @@
 import { MAPPED, pageOf, PENDING, stateOf } from '../entry.ts';
 import type { TdxRule } from './rule.ts';
 
-const rule: TdxRule = {
+export default {
   id: 'T14',
   level: 'required',
   statement: 'A page that the guest accepts holds only zeroes when it becomes accessible.',
@@ -29,5 +29,4 @@ const rule: TdxRule = {
       },
     });
   },
-};
-export default rule;
+} satisfies TdxRule;

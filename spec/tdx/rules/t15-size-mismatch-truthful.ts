@@ -2,7 +2,7 @@ import { describeEntry, isLeaf } from '../entry.ts';
 import { classOf, PAGE_SIZE_MISMATCH } from '../status.ts';
 import type { TdxRule } from './rule.ts';
 
-const rule: TdxRule = {
+export default {
   id: 'T15',
   level: 'required',
   statement:
@@ -28,5 +28,4 @@ const rule: TdxRule = {
       },
     });
   },
-};
-export default rule;
+} satisfies TdxRule;

@@ -5,7 +5,7 @@ import type { TdxRule } from './rule.ts';
 
 const DEBUG_ACCESS = new Set(['TDH.MEM.RD', 'TDH.MEM.WR']);
 
-const rule: TdxRule = {
+export default {
   id: 'T16',
   // No policy reads private memory.
   level: 'stochastic',
@@ -27,5 +27,4 @@ const rule: TdxRule = {
       },
     });
   },
-};
-export default rule;
+} satisfies TdxRule;
