@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The installed command: it runs JavaScript in a package, and the sources in a clone. Files named on
-// the command line may be TypeScript in both cases.
+// The installed command: it runs JavaScript in a package, and the sources in a clone. Files named
+// on the command line may be TypeScript in both cases.
 import { existsSync } from 'node:fs';
 import { register } from 'node:module';
 import { register as registerTsx } from 'tsx/esm/api';

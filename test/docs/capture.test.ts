@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, expect, test } from 'vitest';
 import { pathOf, textOf } from '../support/repository.ts';
-import { Clone, refreshed } from './document.ts';
+import { Clone, LONG, refreshed } from './document.ts';
 
 const DOCUMENT = textOf('docs/capture.md');
 
@@ -20,11 +20,15 @@ function altered(): [name: string, text: string] {
 const clone = new Clone([altered()]);
 afterAll(() => clone.remove());
 
-test('every console block of capture.md shows what its commands print now', async () => {
-  const { text, unusable } = await refreshed(DOCUMENT, clone);
+test(
+  'every console block of capture.md shows what its commands print now',
+  { timeout: LONG },
+  async () => {
+    const { text, unusable } = await refreshed(DOCUMENT, clone);
 
-  expect(unusable.filter((line) => !/: [01] \S+: \d+ lines, of the scenario/.test(line))).toEqual(
-    [],
-  );
-  await expect(text).toMatchFileSnapshot(pathOf('docs/capture.md'));
-});
+    expect(unusable.filter((line) => !/: [01] \S+: \d+ lines, of the scenario/.test(line))).toEqual(
+      [],
+    );
+    await expect(text).toMatchFileSnapshot(pathOf('docs/capture.md'));
+  },
+);

@@ -9,6 +9,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathOf } from '../support/repository.ts';
 
+/** Timeout in milliseconds for all commands of a document. */
+export const LONG = 600_000;
+
 interface Block {
   /** The rest of the line of the opening fence, e.g. `ts my-policy.ts`. */
   readonly info: string;

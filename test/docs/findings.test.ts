@@ -19,7 +19,7 @@ import { describeStatus, VMEXIT_EPT_VIOLATION } from '../../spec/tdx/status.ts';
 import { testWith } from '../properties/module/recordings/recorded.ts';
 import { CallExplorer } from '../support/call-explorer.ts';
 import { pathOf, textOf } from '../support/repository.ts';
-import { Clone, refreshed, tableIn } from './document.ts';
+import { Clone, LONG, refreshed, tableIn } from './document.ts';
 
 const FINDINGS = textOf('docs/findings.md');
 const clone = new Clone([]);
@@ -80,12 +80,16 @@ test('findings.md has a section for each finding that a rule names', () => {
   }
 });
 
-test('every console block of findings.md shows what its commands print now', async () => {
-  const { text, unusable } = await refreshed(FINDINGS, clone);
+test(
+  'every console block of findings.md shows what its commands print now',
+  { timeout: LONG },
+  async () => {
+    const { text, unusable } = await refreshed(FINDINGS, clone);
 
-  expect(unusable).toEqual([]);
-  await expect(text).toMatchFileSnapshot(pathOf('docs/findings.md'));
-});
+    expect(unusable).toEqual([]);
+    await expect(text).toMatchFileSnapshot(pathOf('docs/findings.md'));
+  },
+);
 
 testWith(
   'sequential.jsonl.gz',

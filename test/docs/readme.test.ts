@@ -8,7 +8,7 @@ import { Engine } from '../../properties/checker/engine.ts';
 import { parseScenario } from '../../properties/checker/scenarios/text.ts';
 import { MODULE_VERSIONS } from '../../spec/tdx/versions.ts';
 import { pathOf, textOf } from '../support/repository.ts';
-import { Clone, filesIn, refreshed, tableIn, wrongClaims } from './document.ts';
+import { Clone, filesIn, LONG, refreshed, tableIn, wrongClaims } from './document.ts';
 
 const README = textOf('README.md');
 const clone = new Clone(filesIn(README));
@@ -16,12 +16,16 @@ afterAll(() => clone.remove());
 
 const unquoted = (cell = ''): string => cell.replaceAll('`', '');
 
-test('every console block of README shows what its commands print now', async () => {
-  const { text, unusable } = await refreshed(README, clone);
+test(
+  'every console block of README shows what its commands print now',
+  { timeout: LONG },
+  async () => {
+    const { text, unusable } = await refreshed(README, clone);
 
-  expect(unusable).toEqual([]);
-  await expect(text).toMatchFileSnapshot(pathOf('README.md'));
-});
+    expect(unusable).toEqual([]);
+    await expect(text).toMatchFileSnapshot(pathOf('README.md'));
+  },
+);
 
 test('the text claims the verdicts that the console blocks show', () => {
   expect(wrongClaims(README)).toEqual([]);

@@ -7,7 +7,7 @@ import { catalogue } from '../reports/catalogue.ts';
 import { CORPUS } from '../scenarios/corpus.ts';
 
 /** Number of random scenarios for each policy. */
-export const RUNS = 2000;
+const RUNS = 2000;
 const SEED = 1;
 const MODULE: ModuleVersion = '1.5';
 
