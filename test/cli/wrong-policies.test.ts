@@ -106,7 +106,7 @@ describe('policies that misbehave', () => {
     );
   });
 
-  test('sept check reports S08 and the last step if a policy never stops taking steps', async () => {
+  test('sept check reports S08 and the last step if a policy never ends its steps', async () => {
     const { code, stdout } = await outside.check(
       'for-ever.ts',
       `export default { name: 'for-ever', *demote(vm) {
