@@ -18,6 +18,7 @@ import {
   HOST_PRIORITY,
   isWalkable,
   pageOf,
+  PENDING,
   stateCode,
   stateOf,
   TRACKED,
@@ -64,6 +65,16 @@ export function reportEntry(call: Call): void {
   call.rcxEntry = call.entry;
   call.rdx = call.level | (stateCode(stateOf(call.entry)) << 8);
 }
+
+/**
+ * The entry without the progress counter of ACCEPT. The module clears the counter of a 2M PENDING
+ * leaf only: one that a promotion carried into a 1G leaf stays, also when that leaf is blocked.
+ *
+ * Source: intel/tdx-module 1.5.01, src/common/memory_handlers/sept_manager.h:
+ * sept_cleanup_if_pending(); measured on 1.5.01 and 1.5.05.
+ */
+export const withoutProgress = (tdx: TdxModule, e: Entry, level: number): Entry =>
+  level === 1 && stateOf(e) === PENDING ? e - (pageOf(e) % tdx.geometry.span(level)) : e;
 
 /** A status about the entry, with operand RCX and the entry's details in RCX and RDX. */
 export function aboutEntry(call: Call, status: S.Status): S.Status {

@@ -34,7 +34,13 @@ import {
 import { assignPage, freePage, newPageOperand } from '../pages.ts';
 import { EPT, NDA, Pamt, REG } from '../pamt.ts';
 import { PAGES_ENTRY_TO_TDR } from '../release.ts';
-import { findEntry, lockBit, requireBlockedAndTracked, requireState } from '../sept.ts';
+import {
+  findEntry,
+  lockBit,
+  requireBlockedAndTracked,
+  requireState,
+  withoutProgress,
+} from '../sept.ts';
 import * as S from '../status.ts';
 import { IN_BUILD_OR_RUN, TD } from '../td.ts';
 import { unblocked } from './page-relocate.ts';
@@ -70,7 +76,7 @@ export const pageDemote: InterfaceFunction = {
     if ((status = requireState(call, SPLITTABLE)) !== S.SUCCESS) return status;
     const { level } = call;
     const page = geometry.align(pageOf(call.entry), level);
-    call.entry = entry(stateOf(call.entry), page); // reported without the accept counter, too
+    call.entry = withoutProgress(tdx, call.entry, level); // reported so as well
     // 6. PAMT agrees with the tree
     const meta = yield* m.read(pamt.meta(page, level));
     if (Pamt.typeOf(meta) !== REG) return S.MODULE_HALT;

@@ -29,6 +29,9 @@ import { findEntry, requireBlockedAndTracked, requireState } from '../sept.ts';
 import * as S from '../status.ts';
 import { IN_BUILD_OR_RUN } from '../td.ts';
 
+/** Bits 51:0 of R8 are compared with the entry's page; the test ignores the bits above. */
+const PA_LIMIT = 2 ** 52;
+
 /** The unblocked state of a leaf; states that are not blocked stay. */
 export const unblocked = (state: EntryState): EntryState =>
   state === BLOCKED ? MAPPED : state === PENDING_BLOCKED ? PENDING : state;
@@ -54,7 +57,8 @@ export const pageRelocate: InterfaceFunction = {
     // 5. entry state; R8 is another page
     if ((status = requireState(call, LEAVES)) !== S.SUCCESS) return status;
     const old = pageOf(call.entry);
-    if (call.in.r8 === addressOf(tdx, old)) return S.on(S.OPERAND_INVALID, S.OPERANDS.R8);
+    if (call.in.r8 % PA_LIMIT === addressOf(tdx, old))
+      return S.on(S.OPERAND_INVALID, S.OPERANDS.R8);
     // 6. old page
     if ((status = yield* implicitPage(tdx, call, old, 0, REG)) !== S.SUCCESS) return status;
 

@@ -30,7 +30,7 @@ import {
 import { freePage, implicitPage } from '../pages.ts';
 import { REG } from '../pamt.ts';
 import { PAGES_ENTRY_TO_TDR } from '../release.ts';
-import { findEntry, requireBlockedAndTracked, requireState } from '../sept.ts';
+import { findEntry, requireBlockedAndTracked, requireState, withoutProgress } from '../sept.ts';
 import * as S from '../status.ts';
 import { IN_BUILD_OR_RUN, TD } from '../td.ts';
 
@@ -57,6 +57,7 @@ export const pageRemove: InterfaceFunction = {
     // 5. entry state; page
     if ((status = requireState(call, REMOVABLE)) !== S.SUCCESS) return status;
     const { level } = call;
+    call.entry = withoutProgress(tdx, call.entry, level); // reported so as well
     const page = tdx.geometry.align(pageOf(call.entry), level);
     if ((status = yield* implicitPage(tdx, call, page, level, REG)) !== S.SUCCESS) return status;
 

@@ -31,7 +31,14 @@ import { SHARED } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import { gfnOf, mappingOperand, tdCell, tdGet, tdrOperand, tdStateLocked } from '../operands.ts';
 import { ENTRY_TO_TDR } from '../release.ts';
-import { aboutEntry, findEntry, lockBit, requireState, updateEntry } from '../sept.ts';
+import {
+  aboutEntry,
+  findEntry,
+  lockBit,
+  requireState,
+  updateEntry,
+  withoutProgress,
+} from '../sept.ts';
 import * as S from '../status.ts';
 import { IN_BUILD_OR_RUN, TD } from '../td.ts';
 
@@ -71,13 +78,14 @@ export const rangeBlock: InterfaceFunction = {
     if ((status = requireState(call, BLOCKABLE)) !== S.SUCCESS) return status;
 
     // EFFECT
-    // 6. entry := blocked, without its accept counter
-    const size = isTable(call.entry) ? 0 : call.level;
-    const page = geometry.align(pageOf(call.entry), size);
+    // 6. entry := blocked
     const state = TO_BLOCKED.get(stateOf(call.entry)) as EntryState; // BLOCKABLE are the keys
-    if (!(yield* updateEntry(tdx, call, entry(state, page) | lockBit(call))))
+    const target = pageOf(withoutProgress(tdx, call.entry, call.level));
+    if (!(yield* updateEntry(tdx, call, entry(state, target) | lockBit(call))))
       return aboutEntry(call, S.OPERAND_BUSY);
     // 7. BEPOCH := TD_EPOCH
+    const size = isTable(call.entry) ? 0 : call.level;
+    const page = geometry.align(target, size);
     const epoch = yield* m.read(tdCell(tdx, call, TD.TD_EPOCH));
     yield* m.write(pamt.bepoch(page, size), epoch);
     return S.SUCCESS;

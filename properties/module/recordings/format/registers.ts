@@ -97,5 +97,15 @@ export function outputOf(
   }
   if (name === 'rcx' && call.rcxEntry !== null) return toArchitectural(call.rcxEntry, tdx.base);
   if (name === 'r8' && movesData(call.name)) return tokens.valueOf(call.data);
+  if (call[name] === HUGE) return passedThrough(call, name, BigInt(passed[name] ?? 0));
   return fromRegister(call[name]);
 }
+
+/**
+ * An operand that no number holds exactly, and that the function returns. SEPT.ADD clears bit 63 of
+ * R8, except in versions that it does not know.
+ */
+const passedThrough = (call: Call, name: OutputName, input: bigint): bigint =>
+  name === 'r8' && call.name === 'TDH.MEM.SEPT.ADD' && call.in.version === 1
+    ? input & ~(1n << 63n)
+    : input;
