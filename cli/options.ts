@@ -1,6 +1,6 @@
 /** The options that several commands share: their flags, help texts and parsers. */
 import { InvalidArgumentError, Option } from 'commander';
-import { MODULE_VERSIONS, type ModuleVersion } from '../spec/tdx/versions.ts';
+import { MODULE_NAMES, NEWEST_VERSIONS, type ModuleVersion } from '../spec/tdx/versions/index.ts';
 
 /** Parsed values of the shared options. A command takes those that it declares. */
 export interface SharedOptions {
@@ -71,11 +71,16 @@ export const limitOption = (what: string, byDefault: number): Option =>
     .argParser(whole(0, 1_000_000))
     .default(byDefault);
 
+const moduleChoice = (what: string): Option =>
+  new Option('--module <version>', what).choices([...MODULE_NAMES]);
+
 /** `--module`: version of the TDX module. */
 export const moduleOption = (): Option =>
-  new Option('--module <version>', 'version of the TDX module')
-    .choices([...MODULE_VERSIONS])
-    .default('1.5');
+  moduleChoice('version of the TDX module').default(NEWEST_VERSIONS[0]);
+
+/** `--module` of commands that judge recordings, which name their module. */
+export const recordedModuleOption = (): Option =>
+  moduleChoice('version to judge by, instead of the one that the recording names');
 
 /** `--seed`: seed of the random choices. */
 export const seedOption = (): Option =>

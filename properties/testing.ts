@@ -20,7 +20,7 @@ import {
 } from '../impl/index.ts';
 import { FAULTS } from '../spec/machine/faults.ts';
 import type { RuleText } from '../spec/machine/rule.ts';
-import { MODULE_VERSIONS, type ModuleVersion } from '../spec/tdx/versions.ts';
+import { listsVersion, NEWEST_VERSIONS, type ModuleVersion } from '../spec/tdx/versions/index.ts';
 import { NotDeterministic, type CheckOptions, type Verdict } from './checker/check.ts';
 import { checkForeign } from './checker/determinism.ts';
 import { PolicyError, rulesFor } from './checker/engine.ts';
@@ -31,7 +31,7 @@ import type { VmRule } from './rules/rule.ts';
 
 /** Budget, seed and rules of {@link conformance}. @public @since 0.1.0 */
 export interface ConformanceOptions extends Pick<CheckOptions, 'handle' | 'only'> {
-  /** Versions of the TDX module; all that are specified when absent. */
+  /** Versions of the TDX module; the newest of each family when absent. */
   readonly modules?: readonly ModuleVersion[];
   readonly seed?: number;
   /** Scenarios for each module version. */
@@ -69,7 +69,7 @@ export function conformance(own: PartialPolicy, options: ConformanceOptions = {}
 
 /** Module versions that matter for a policy: any one for a policy that runs no TDs. */
 const modulesFor = ({ vms }: Policy): readonly ModuleVersion[] =>
-  vms.every((kind) => kind === 'vm') ? MODULE_VERSIONS.slice(0, 1) : MODULE_VERSIONS;
+  vms.every((kind) => kind === 'vm') ? NEWEST_VERSIONS.slice(0, 1) : NEWEST_VERSIONS;
 
 /** The verdict of the scenarios, or the reason why there is none. */
 type Outcome = { readonly verdict: Verdict } | { readonly refusal: string };
@@ -86,7 +86,7 @@ function registerFor(
   const absorbed = new Set(rules.flatMap(({ faults = [] }) => faults));
   const faults = FAULTS.filter(({ id }) => !absorbed.has(id) && isChosen(id, options));
   const breaches = policy.breaks.filter(
-    ({ rule, versions }) => isChosen(rule, options) && (versions?.includes(module) ?? true),
+    ({ rule, versions }) => isChosen(rule, options) && listsVersion(versions ?? ['*'], module),
   );
   let outcome: Outcome = { refusal: 'no scenario has run' };
   const verdictOr = ({ skip }: TestContext): Verdict =>

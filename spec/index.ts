@@ -109,8 +109,8 @@ export { parent1G, parent2M } from './tdx/call.ts';
 export type { Injection, Operands, Register, Role, RoleName, TdParams } from './tdx/call.ts';
 
 /** The TDX module: versions, and how each locks the Secure EPT. @public @since 0.1.0 */
-export { MODULE_VERSIONS, SEPT_FUNCTIONS, septLocking } from './tdx/versions.ts';
-export type { ModuleVersion, SeptFunction, SeptLocking } from './tdx/versions.ts';
+export { MODULE_VERSIONS, SEPT_FUNCTIONS, septLocking } from './tdx/versions/index.ts';
+export type { ModuleVersion, SeptFunction, SeptLocking } from './tdx/versions/index.ts';
 
 /** The TDX module: one object for each interface function. @public @since 0.1.0 */
 export { FUNCTIONS, guestAccess, memRd, memTrack, memWr, mngAddcx } from './tdx/functions/index.ts';

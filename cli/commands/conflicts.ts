@@ -9,13 +9,15 @@ import {
   type Judgement,
 } from '../../properties/module/recordings/conflicts/conflicts.ts';
 import { readCells } from '../../properties/module/recordings/conflicts/format.ts';
+import { versionOf } from '../../properties/module/recordings/format/module-version.ts';
+import { NEWEST_VERSIONS, type ModuleVersion } from '../../spec/tdx/versions/index.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { jsonOption, limitOption, type SharedOptions } from '../options.ts';
+import { jsonOption, limitOption, recordedModuleOption, type SharedOptions } from '../options.ts';
 import { print, printJson, Progress, table } from '../output.ts';
 
 const SHOWN = 10;
 
-type Options = Pick<SharedOptions, 'json' | 'limit'>;
+type Options = Pick<SharedOptions, 'json' | 'limit'> & { readonly module?: ModuleVersion };
 
 /** The command. It calls `exit` with the exit status. */
 export const conflictsCommand = (exit: (code: number) => void): Command =>
@@ -29,23 +31,28 @@ export const conflictsCommand = (exit: (code: number) => void): Command =>
     )
     .addOption(jsonOption())
     .addOption(limitOption('differences', SHOWN))
+    .addOption(recordedModuleOption())
     .addHelpText(
       'after',
       `
 A cell counts as differing once, however many of its fields differ. A cell that cannot be set up
 differs.
-The recordings are of module 1.5.01; version 1.5 of the specification runs them.
+A recording that is one object a line names no module: it is run as ${NEWEST_VERSIONS[0]} unless --module
+says otherwise.
 Exit code: 0 no difference, 1 differences, 2 unusable input.`,
     )
     .action(async (files: string[], options: Options) => {
-      const judgement = await judgeAll(files, options.limit);
+      const judgement = await judgeAll(files, options);
       if (options.json === true) printJson(judgement);
       else printJudgement(judgement, options.limit);
       exit(judgement.differing === 0 ? EXIT_CLEAN : EXIT_FINDINGS);
     });
 
-async function judgeAll(files: readonly string[], limit: number): Promise<Judgement> {
-  const judge = new ConflictsJudge();
+async function judgeAll(
+  files: readonly string[],
+  { limit, module: chosen }: Options,
+): Promise<Judgement> {
+  const judges = new Map<ModuleVersion, ConflictsJudge>();
   const progress = new Progress();
   let sum: Judgement = { cells: 0, differing: 0, differences: [] };
   try {
@@ -53,7 +60,11 @@ async function judgeAll(files: readonly string[], limit: number): Promise<Judgem
       progress.show(`${file}: after ${countsOf(sum)}`);
       // oxlint-disable-next-line no-await-in-loop -- one file at a time is held in memory
       const read = await readCells(file);
-      const { cells, differing, differences } = judge.judge(read, limit - sum.differences.length);
+      const version = versionOf(read.module, chosen, file);
+      const judge = judges.get(version) ?? new ConflictsJudge(version);
+      judges.set(version, judge);
+      const left = limit - sum.differences.length;
+      const { cells, differing, differences } = judge.judge(read.cells, left);
       sum = {
         cells: sum.cells + cells,
         differing: sum.differing + differing,

@@ -7,7 +7,7 @@ import {
   type JudgedHistory,
 } from '../../properties/module/recordings/concurrent/judge.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { jsonOption, limitOption, moduleOption, type SharedOptions } from '../options.ts';
+import { jsonOption, limitOption, recordedModuleOption, type SharedOptions } from '../options.ts';
 import { print, printJson, Progress } from '../output.ts';
 
 const SHOWN = 10;
@@ -23,7 +23,7 @@ export const judgeCommand = (exit: (code: number) => void): Command =>
     .argument('<file...>', 'concurrent recordings, JSON Lines, plain or gzipped')
     .addOption(jsonOption())
     .addOption(limitOption('histories', SHOWN))
-    .addOption(moduleOption())
+    .addOption(recordedModuleOption())
     .addHelpText(
       'after',
       `

@@ -7,7 +7,7 @@ import { replayFile, type Difference } from '../../properties/module/recordings/
 import { SummaryBuilder, type Summary } from '../../properties/module/recordings/replay/summary.ts';
 import { Universes } from '../../properties/module/recordings/universe/universe.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
-import { jsonOption, limitOption, moduleOption, type SharedOptions } from '../options.ts';
+import { jsonOption, limitOption, recordedModuleOption, type SharedOptions } from '../options.ts';
 import { print, printJson, Progress, table } from '../output.ts';
 
 const SHOWN = 10;
@@ -25,7 +25,7 @@ export const replayCommand = (exit: (code: number) => void): Command =>
     .argument('<file...>', 'recordings, JSON Lines, plain or gzipped')
     .addOption(jsonOption())
     .addOption(limitOption('differences', SHOWN))
-    .addOption(moduleOption())
+    .addOption(recordedModuleOption())
     .option('--pairs', 'list the recorded operations and statuses, with counts')
     .addHelpText(
       'after',

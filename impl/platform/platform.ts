@@ -27,7 +27,7 @@ import { TdxModule, type Platform } from '../../spec/tdx/module.ts';
 import { EPT, TDCX } from '../../spec/tdx/pamt.ts';
 import { listGpa } from '../../spec/tdx/stepping.ts';
 import { TD } from '../../spec/tdx/td.ts';
-import type { ModuleVersion } from '../../spec/tdx/versions.ts';
+import type { ModuleVersion } from '../../spec/tdx/versions/index.ts';
 import { addInPopulation } from '../blocks/build.ts';
 import { faultUnder, throughFrozen } from '../blocks/fault.ts';
 import { buildTd, TDVPR_PAGES } from '../vm/build-td.ts';

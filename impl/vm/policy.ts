@@ -6,7 +6,7 @@
  */
 import type { PageRef } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
-import type { ModuleVersion } from '../../spec/tdx/versions.ts';
+import type { ModuleVersion } from '../../spec/tdx/versions/index.ts';
 import type { TdpMmu } from '../tdp-mmu/tdp-mmu.ts';
 import type { Vm, VmKind, VmVcpu } from './vm.ts';
 

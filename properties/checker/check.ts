@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import { FAULTS } from '../../spec/machine/faults.ts';
 import type { RuleText, Violation } from '../../spec/machine/rule.ts';
-import type { ModuleVersion } from '../../spec/tdx/versions.ts';
+import type { ModuleVersion } from '../../spec/tdx/versions/index.ts';
 import { Engine, rulesFor, type EngineOptions } from './engine.ts';
 import { Engines } from './engines.ts';
 import { report, type Report } from './reports/report.ts';

@@ -16,7 +16,7 @@ import { run } from '../../spec/machine/run.ts';
 import { access, READ, type Steps } from '../../spec/machine/step.ts';
 import { OUTSIDE_GUEST } from '../../spec/machine/vcpu.ts';
 import { TDX_RULES } from '../../spec/tdx/rules/index.ts';
-import type { ModuleVersion } from '../../spec/tdx/versions.ts';
+import { listsVersion, type ModuleVersion } from '../../spec/tdx/versions/index.ts';
 import { SYSTEM_RULES } from '../rules/index.ts';
 import { TD_KINDS, type VmRule } from '../rules/rule.ts';
 import { GUEST_OPERATIONS, HOST_OPERATIONS } from './operations/td.ts';
@@ -282,7 +282,7 @@ export function rulesFor(version: ModuleVersion, kind?: VmKind): VmRule[] {
   return [...module, ...kvm, ...SYSTEM_RULES].filter(
     (rule: VmRule) =>
       (kind === undefined || (rule.vms ?? TD_KINDS).includes(kind)) &&
-      (rule.versions.includes('*') || rule.versions.includes(version)) &&
-      rule.finding?.versions.includes(version) !== true,
+      listsVersion(rule.versions, version) &&
+      !(rule.finding !== undefined && listsVersion(rule.finding.versions, version)),
   );
 }

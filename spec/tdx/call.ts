@@ -151,6 +151,8 @@ export class Call {
   readonly in: Operands;
   /** The completion status, once the call has ended. */
   status = 0;
+  /** Bits 31:0 of RAX where they are a value instead of the id of an operand; else -1. */
+  wideOperand = -1;
   /**
    * Outputs. If `rcxEntry` is not null, RCX is the architectural view of that entry, and `rcx` is
    * not used.

@@ -20,11 +20,12 @@ import { EXCLUSIVE, Locks, type Mode } from './locks.ts';
 import { Pamt } from './pamt.ts';
 import { MODULE_HALT, type Status } from './status.ts';
 import {
-  septLocking,
+  versionData,
   type ModuleVersion,
   type SeptFunction,
   type SeptLocking,
-} from './versions.ts';
+  type VersionData,
+} from './versions/index.ts';
 
 /** The platform, as far as the module depends on it. */
 export interface Platform {
@@ -74,6 +75,7 @@ export class TdxModule {
   readonly pamt: Pamt;
   readonly locks: Locks;
   readonly keys: KeyOwnership;
+  readonly version: VersionData;
   readonly listeners: ModuleListener[] = [];
 
   /**
@@ -84,6 +86,7 @@ export class TdxModule {
     this.m = memory.m;
     this.memory = memory;
     this.platform = platform;
+    this.version = versionData(platform.version);
     this.geometry = new Geometry(platform.indexBits);
     this.pamt = pamt ?? new Pamt(this.m, this.geometry, memory.pages);
     this.locks = new Locks(this.m);
@@ -91,7 +94,7 @@ export class TdxModule {
   }
 
   locking(fn: SeptFunction): SeptLocking {
-    return septLocking(this.platform.version, fn);
+    return this.version.septLocks[fn];
   }
 
   /** HPA (bytes) of page number 0. */

@@ -152,8 +152,13 @@ export const tdvprOperand = (
 ): Steps<S.Status> => pageOperand(tdx, call, HELD_TDVPR, hpa, operand, mode, TDVPR);
 
 /** Locks the TDR that owns the TDVPR or the reclaimed page: its PAMT entry, shared, no walk. */
-export function* implicitTdr(tdx: TdxModule, call: Call, owner: number): Steps<S.Status> {
-  const taken = yield* tdx.acquire(call, HELD_TDR, tdx.pamt.lock(owner, 0), SHARED);
+export function* implicitTdr(
+  tdx: TdxModule,
+  call: Call,
+  owner: number,
+  mode: Mode = SHARED,
+): Steps<S.Status> {
+  const taken = yield* tdx.acquire(call, HELD_TDR, tdx.pamt.lock(owner, 0), mode);
   if (!taken) return S.on(S.OPERAND_BUSY, S.OPERANDS.TDR);
   call.tdr = owner;
   return S.SUCCESS;

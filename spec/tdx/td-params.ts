@@ -12,6 +12,7 @@
 import type { TdParams } from './call.ts';
 import * as S from './status.ts';
 import { MAX_L2_VMS, MIN_TDCX, TD } from './td.ts';
+import type { VersionData } from './versions/index.ts';
 
 const bit = (n: number): bigint => 1n << BigInt(n);
 
@@ -20,6 +21,7 @@ const SEPT_VE_DISABLE = bit(28);
 const MIGRATABLE = bit(29);
 const PKS = bit(30);
 const PERFMON = bit(63);
+/** Bits that every version accepts. */
 const ATTRIBUTES_ALLOWED = DEBUG | SEPT_VE_DISABLE | MIGRATABLE | PKS | PERFMON;
 
 const XFAM_ALLOWED = 0x1a07n;
@@ -53,6 +55,7 @@ export const CPUID_CONFIG_LEAF = 0xffff_ffff_0000_0001n;
 
 /** The state that the checks depend on besides TD_PARAMS. */
 export interface InitContext {
+  readonly version: VersionData;
   readonly numTdcx: number;
   /** IA32_TSC_ADJUST has changed since the module started. */
   readonly tscAdjustChanged: boolean;
@@ -60,8 +63,8 @@ export interface InitContext {
 
 const has = (bits: bigint, wanted: bigint): boolean => (bits & wanted) !== 0n;
 
-const areBadAttributes = ({ attributes }: TdParams): boolean =>
-  has(attributes, ~ATTRIBUTES_ALLOWED) ||
+const areBadAttributes = ({ attributes }: TdParams, { version }: InitContext): boolean =>
+  has(attributes, ~(ATTRIBUTES_ALLOWED | version.attributes)) ||
   (has(attributes, MIGRATABLE) && has(attributes, DEBUG | PERFMON));
 
 const isBadXfam = ({ xfam }: TdParams): boolean =>
@@ -88,7 +91,7 @@ const reserved = (which: number): readonly [S.Status, Refused] => [
 const CHECKS: readonly (readonly [S.Status, Refused])[] = [
   [invalid('ATTRIBUTES'), areBadAttributes],
   [invalid('XFAM'), isBadXfam],
-  [invalid('MAX_VCPUS'), (p) => p.maxVcpus === 0],
+  [invalid('MAX_VCPUS'), (p, { version }) => p.maxVcpus === 0 || p.maxVcpus > version.maxVcpus],
   [invalid('NUM_L2_VMS'), (p) => p.numL2Vms > MAX_L2_VMS],
   [S.TDCS_NOT_ALLOCATED, (p, { numTdcx }) => numTdcx < MIN_TDCX + p.numL2Vms],
   reserved(1),

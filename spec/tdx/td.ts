@@ -42,6 +42,8 @@ export const TD = {
   /** 64-bit fields of TD_PARAMS, low word first. */
   ATTRIBUTES: 28,
   XFAM: 30,
+  /** x2APIC ids by vCPU index, 0 where none was given: the rest of the page. */
+  X2APIC_IDS: 32,
 } as const;
 
 /** Words of the TDVPR page. */

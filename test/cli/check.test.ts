@@ -54,7 +54,7 @@ describe('sept check', () => {
     expect(code).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject({
       policy: 'rcu-branch-free',
-      module: '1.5',
+      module: '1.5.05',
       verdict: 'fails',
       histories: expect.any(Number),
       violations: [
@@ -76,7 +76,7 @@ describe('sept check', () => {
     expect({ code, lines: stdout.split('\n') }).toEqual({
       code: 1,
       lines: [
-        expect.stringMatching(/^exclusive, module 1.5: inconclusive/),
+        expect.stringMatching(/^exclusive, module 1.5.05: inconclusive/),
         expect.stringMatching(/^not exercised: .*X02/),
         'not applicable: K68',
         '',
@@ -227,7 +227,7 @@ describe('sept show', () => {
     const { code, stdout } = await sept('show', 'frozen-mirror', 'v0: touch 0 | h0: unmap 0');
 
     expect(code).toBe(0);
-    expect(stdout).toContain('frozen-mirror, module 1.5: no rule is broken by this scenario\n');
+    expect(stdout).toContain('frozen-mirror, module 1.5.05: no rule is broken by this scenario\n');
     expect(stdout).toContain('PAGE.REMOVE 0@4K -> SUCCESS');
   });
 

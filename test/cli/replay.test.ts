@@ -124,7 +124,7 @@ describe('sept replay', () => {
       'an unknown module version',
       ['replay', '--module', '2.0', 'x'],
       "error: option '--module <version>' argument '2.0' is invalid. " +
-        'Allowed choices are 1.5, 1.0.\n',
+        'Allowed choices are 1.5.05, 1.5.01, 1.0, 1.5.\n',
     ],
   ])('sept prints one line about %s, and exits with 2', async (_what, args, stderr) => {
     expect(await sept(...args)).toEqual({ code: 2, stdout: '', stderr });

@@ -16,6 +16,7 @@ import { RuleBook } from '../../spec/machine/monitor.ts';
 import type { Violation } from '../../spec/machine/rule.ts';
 import type { TdxModule } from '../../spec/tdx/module.ts';
 import { TDX_RULES } from '../../spec/tdx/rules/index.ts';
+import { listsVersion } from '../../spec/tdx/versions/index.ts';
 import { TdRig, type TdRigOptions } from './td-rig.ts';
 
 /** Two threads of the VMM and a vCPU, or two vCPUs: the races of the module need no more. */
@@ -58,9 +59,7 @@ export class CallExplorer {
     const rig = new TdRig({ rootLevel: ROOT_LEVEL, ...options });
     rig.addTables(0);
     const { m, memory, tdx } = rig;
-    const rules = TDX_RULES.filter(
-      ({ versions }) => versions.includes('*') || versions.includes(options.module),
-    );
+    const rules = TDX_RULES.filter(({ versions }) => listsVersion(versions, options.module));
     for (let page = rig.firstPage; page < memory.pages; page++) rig.use(page);
     m.seal();
     this.rig = rig;

@@ -8,7 +8,7 @@ import { rulesNamed, type ChosenRules } from '../../cli/rule-names.ts';
 import { POLICIES } from '../../impl/index.ts';
 import { parseScenario } from '../../properties/checker/scenarios/text.ts';
 import type { ConformanceOptions } from '../../properties/testing.ts';
-import { MODULE_VERSIONS, type ModuleVersion } from '../../spec/tdx/versions.ts';
+import { MODULE_NAMES, type ModuleVersion } from '../../spec/tdx/versions/index.ts';
 
 /**
  * The text of the first of some variables that is set. `SEPT_` before a name is an alternative, for
@@ -39,9 +39,9 @@ const listOf = (name: string): string[] | undefined => {
 function modules(): readonly ModuleVersion[] | undefined {
   const wanted = listOf('MODULE');
   if (wanted === undefined) return undefined;
-  const chosen = MODULE_VERSIONS.filter((version) => wanted.includes(version));
+  const chosen = MODULE_NAMES.filter((version) => wanted.includes(version));
   if (chosen.length < wanted.length)
-    throw new Error(`MODULE=${wanted.join(',')}: expected ${MODULE_VERSIONS.join(', ')}`);
+    throw new Error(`MODULE=${wanted.join(',')}: expected ${MODULE_NAMES.join(', ')}`);
   return chosen;
 }
 

@@ -1,7 +1,7 @@
 /** docs/policies.md: every shipped policy by every rule. */
 import type { Policy } from '../../../impl/vm/policy.ts';
 import { FAULTS } from '../../../spec/machine/faults.ts';
-import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
+import type { ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 import { check, type Verdict } from '../check.ts';
 import { catalogue } from '../reports/catalogue.ts';
 import { CORPUS } from '../scenarios/corpus.ts';

@@ -8,7 +8,11 @@ import {
   rcuBranchFreeUnblock,
 } from '../../../impl/index.ts';
 import type { Policy } from '../../../impl/vm/policy.ts';
-import { MODULE_VERSIONS, type ModuleVersion } from '../../../spec/tdx/versions.ts';
+import {
+  listsVersion,
+  NEWEST_VERSIONS,
+  type ModuleVersion,
+} from '../../../spec/tdx/versions/index.ts';
 import { cell, SEEDS, survey, type Survey } from './survey.ts';
 
 const POLICIES: readonly Policy[] = [
@@ -24,11 +28,11 @@ const POLICIES: readonly Policy[] = [
 const RULE = 'S01';
 
 /** Surveys each policy on each of `modules`. */
-export const surveyQuestion = (modules: readonly ModuleVersion[] = MODULE_VERSIONS): Survey[] =>
+export const surveyQuestion = (modules: readonly ModuleVersion[] = NEWEST_VERSIONS): Survey[] =>
   modules.flatMap((module) =>
     POLICIES.flatMap((policy) =>
       policy.breaks
-        .filter(({ rule, versions }) => rule === RULE && (versions?.includes(module) ?? true))
+        .filter(({ rule, versions }) => rule === RULE && listsVersion(versions ?? ['*'], module))
         .map(({ rule }) => survey(policy, module, [rule])),
     ),
   );

@@ -3,7 +3,7 @@
  * found, and its length after shrinking.
  */
 import type { Policy } from '../../../impl/vm/policy.ts';
-import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
+import type { ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 import { check } from '../check.ts';
 
 export interface Survey {

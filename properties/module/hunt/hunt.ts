@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import type { InterfaceFunction } from '../../../spec/tdx/module.ts';
-import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
+import type { ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 import type { Scenario } from '../../checker/scenarios/scenario.ts';
 import { formatScenario } from '../../checker/scenarios/text.ts';
 import { HuntArbitrary } from './arbitrary.ts';

@@ -4,7 +4,7 @@
  * explains.
  */
 import type { InterfaceFunction } from '../../../spec/tdx/module.ts';
-import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
+import type { ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 import type { Scenario } from '../../checker/scenarios/scenario.ts';
 import { check } from '../../linearizability/check.ts';
 import type { Limits } from '../../linearizability/specification.ts';

@@ -8,7 +8,7 @@ import type { Steps } from '../../../spec/machine/step.ts';
 import { Call, OPERANDS_ZERO, type Operands } from '../../../spec/tdx/call.ts';
 import type { InterfaceFunction } from '../../../spec/tdx/module.ts';
 import { classOf, MODULE_HALT, OPERAND_BUSY } from '../../../spec/tdx/status.ts';
-import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
+import type { ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 import { DeviationChoices } from '../../checker/scenarios/deviations.ts';
 import type { Scenario } from '../../checker/scenarios/scenario.ts';
 import type { Timed } from '../../linearizability/specification.ts';

@@ -11,7 +11,7 @@ import { initOperands, TDVPR_PAGES } from '../../../impl/vm/build-td.ts';
 import type { Operands } from '../../../spec/tdx/call.ts';
 import type { InterfaceFunction } from '../../../spec/tdx/module.ts';
 import { MIN_TDCX, TD } from '../../../spec/tdx/td.ts';
-import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
+import type { ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 import { ModuleRig, ROOT_LEVEL, TDR, TDVPRS } from '../rig/rig.ts';
 
 /** OP_STATE of a TD that has keys, else its life-cycle state. */

@@ -13,7 +13,7 @@ import { tdExit } from '../../../spec/tdx/guest/td-exit.ts';
 import { TdxModule, type InterfaceFunction, type Platform } from '../../../spec/tdx/module.ts';
 import { describeStatus, SUCCESS } from '../../../spec/tdx/status.ts';
 import { TD } from '../../../spec/tdx/td.ts';
-import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
+import type { ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 
 export interface RigOptions {
   readonly module: ModuleVersion;

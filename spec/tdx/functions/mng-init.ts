@@ -43,6 +43,7 @@ export const mngInit: InterfaceFunction = {
     // 5. TD_PARAMS, field by field
     const numTdcx = tdGet(tdx, call, TD.NUM_TDCX);
     status = checkTdParams(tdParams, {
+      version: tdx.version,
       numTdcx,
       tscAdjustChanged: inject === 'tscAdjustMsrChanged',
     });

@@ -1,8 +1,8 @@
 /**
  * TDH.MEM.RANGE.UNBLOCK: undoes RANGE.BLOCK, once every vCPU has left the epoch of the block.
  *
- * RCX GPA and level; RDX TDR. The tree is locked exclusively. TLB_TRACKING_NOT_DONE names the tree
- * as its operand.
+ * RCX GPA and level; RDX TDR. The tree is locked exclusively. TLB_TRACKING_NOT_DONE names RCX as
+ * its operand, in 1.5.01 the tree.
  *
  * Source: ABI Reference 348551, TDH.MEM.RANGE.UNBLOCK leaf (leaf 39); intel/tdx-module 1.5.01,
  * src/vmm_dispatcher/api_calls/tdh_mem_range_unblock.c: tdh_mem_range_unblock();
@@ -65,7 +65,8 @@ export const rangeUnblock: InterfaceFunction = {
       const size = isTable(call.entry) ? 0 : call.level;
       const bepoch = yield* tdx.m.read(tdx.pamt.bepoch(page, size));
       const tracked = yield* isTracked(tdx, call, bepoch);
-      if (!tracked) return S.on(S.TLB_TRACKING_NOT_DONE, S.OPERANDS.SEPT_TREE);
+      if (!tracked)
+        return S.on(S.TLB_TRACKING_NOT_DONE, S.OPERANDS[tdx.version.unblockTrackingOperand]);
     }
 
     // EFFECT

@@ -111,10 +111,13 @@ export const vpEnter: InterfaceFunction = {
     }
 
     // EFFECT
-    // 10. vCPU: ACTIVE; it keeps its TDVPR and TDR locked
+    // 10. vCPU: ACTIVE, in 1.5.01 before an armed filter releases the tree; it keeps its TDVPR and
+    // TDR locked
     yield* tdx.release(call, HELD_OP_STATE);
+    const early = tdx.version.activeBeforeTreeRelease && call.holds(HELD_TREE);
+    if (early) yield* m.write(vpCell(tdx, call, VP.STATE), VCPU_ACTIVE);
     yield* tdx.release(call, HELD_TREE);
-    yield* m.write(vpCell(tdx, call, VP.STATE), VCPU_ACTIVE);
+    if (!early) yield* m.write(vpCell(tdx, call, VP.STATE), VCPU_ACTIVE);
     for (const held of [HELD_TDR, HELD_TDVPR, parent2M(HELD_TDVPR), parent1G(HELD_TDVPR)])
       call.drop(held);
     return S.SUCCESS;

@@ -3,7 +3,7 @@ import type { Call } from '../call.ts';
 import { withoutLocks } from '../entry.ts';
 import { EXCLUSIVE } from '../locks.ts';
 import { TD } from '../td.ts';
-import { SEPT_FUNCTIONS, septLocking, type SeptFunction } from '../versions.ts';
+import { SEPT_FUNCTIONS, type SeptFunction } from '../versions/index.ts';
 import { lockHolders } from './lock-holders.ts';
 import type { TdxRule } from './rule.ts';
 
@@ -27,7 +27,7 @@ export default {
     const holders = lockHolders(tdx);
     const missing = (call: Call): string[] => {
       // The table itself, not what this module makes of it. SEPT_CALLS are its keys.
-      const { tree, entryLock } = septLocking(tdx.platform.version, call.name as SeptFunction);
+      const { tree, entryLock } = tdx.locking(call.name as SeptFunction);
       const word = (field: number): Cell => tdx.memory.word(call.tdr, field);
       // A host function with neither lock needs the TDR; a guest's, in 1.0, is a transaction (T12).
       const needsTdr = tree === null && !entryLock && call.in.vcpu < 0;

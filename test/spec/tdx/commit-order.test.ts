@@ -36,7 +36,7 @@ testWith(
   'every recorded call acquires, writes and releases in the same order',
   async (path) => {
     let events = 0;
-    const cells = await readCells(path);
+    const { cells } = await readCells(path);
     for (const recorded of cells) {
       if (recorded.kind !== 'order') throw new Error(`${recorded.where} is no order`);
       const { where, cell } = recorded;

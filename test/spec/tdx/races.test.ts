@@ -9,7 +9,7 @@ import type { Call } from '../../../spec/tdx/call.ts';
 import { PENDING, stateName, stateOf } from '../../../spec/tdx/entry.ts';
 import { tableAt } from '../../../spec/tdx/rules/tree.ts';
 import { describeStatus, SUCCESS } from '../../../spec/tdx/status.ts';
-import type { ModuleVersion } from '../../../spec/tdx/versions.ts';
+import type { ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 import { CallExplorer, explore } from '../../support/call-explorer.ts';
 import { operationCount } from '../../support/operation-count.ts';
 import { TDR, TdRig } from '../../support/td-rig.ts';

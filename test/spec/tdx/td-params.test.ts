@@ -4,10 +4,15 @@ import type { TdParams } from '../../../spec/tdx/call.ts';
 import { describeStatus, INCONSISTENT_MSR, on, OPERANDS } from '../../../spec/tdx/status.ts';
 import { checkTdParams, fieldsOf } from '../../../spec/tdx/td-params.ts';
 import { TD } from '../../../spec/tdx/td.ts';
+import { versionData } from '../../../spec/tdx/versions/index.ts';
 import { hpa, Testbed, TD_PARAMS, TDR } from './testbed.ts';
 
+const V1_5_01 = versionData('1.5.01');
+
 const answer = (changed: Partial<TdParams>, numTdcx = 6, tscAdjustChanged = false): string =>
-  describeStatus(checkTdParams({ ...TD_PARAMS, ...changed }, { numTdcx, tscAdjustChanged }));
+  describeStatus(
+    checkTdParams({ ...TD_PARAMS, ...changed }, { version: V1_5_01, numTdcx, tscAdjustChanged }),
+  );
 
 const reserved = (n: number): Partial<TdParams> => ({ reservedNonZero: n });
 
@@ -61,7 +66,7 @@ describe('TD_PARAMS', () => {
     expect(answer({ ...reserved(2), tscFrequency: 3 })).toBe('TDX_OPERAND_INVALID|TSC_FREQUENCY');
     const changed = checkTdParams(
       { ...TD_PARAMS, ...reserved(2) },
-      { numTdcx: 6, tscAdjustChanged: true },
+      { version: V1_5_01, numTdcx: 6, tscAdjustChanged: true },
     );
     expect(changed).toBe(on(INCONSISTENT_MSR, OPERANDS.IA32_TSC_ADJUST));
     expect(answer({ ...reserved(3), cpuidConfig: 1 })).toBe('TDX_OPERAND_INVALID|RDX');

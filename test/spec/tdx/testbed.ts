@@ -8,6 +8,7 @@ import { tdExit } from '../../../spec/tdx/guest/td-exit.ts';
 import { TdxModule } from '../../../spec/tdx/module.ts';
 import { describeStatus } from '../../../spec/tdx/status.ts';
 import { MIN_TDCX, MIN_TDVPS_PAGES, TD, VP } from '../../../spec/tdx/td.ts';
+import type { ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 
 const FIRST_PAGE = 0x100;
 const PAGES = 64;
@@ -39,10 +40,10 @@ export const hpa = (page: number): number => (FIRST_PAGE + page) * 4096;
 export class Testbed {
   readonly tdx: TdxModule;
 
-  constructor(packages = 1, cacheSubBlocks = 1) {
+  constructor(packages = 1, cacheSubBlocks = 1, version: ModuleVersion = '1.5') {
     const memory = new Memory(new Machine(), PAGES, WORDS);
     this.tdx = new TdxModule(memory, {
-      version: '1.5',
+      version,
       indexBits: 1,
       tdmrBase: FIRST_PAGE,
       hkidShift: 46,

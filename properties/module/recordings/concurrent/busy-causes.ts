@@ -9,7 +9,7 @@
  * docs/module-notes.md#refused-calls.
  */
 import { VCPU_ACTIVE } from '../../../../spec/tdx/td.ts';
-import type { ModuleVersion } from '../../../../spec/tdx/versions.ts';
+import type { ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
 import type { SequentialConfig } from '../format/config.ts';
 import type { RecordedEvent, RecordedHistory } from './format.ts';
 import { conflict, isPage, LockTable, type Attempt } from './lock-table.ts';

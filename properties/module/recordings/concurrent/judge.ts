@@ -3,7 +3,7 @@
  * in which the specification gives every result and the final state, and for a cause of every
  * refusal for a lock.
  */
-import type { ModuleVersion } from '../../../../spec/tdx/versions.ts';
+import type { ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
 import { InputError } from '../../../files/input.ts';
 import { readLines, type ParsedLine } from '../../../files/lines.ts';
 import { check } from '../../../linearizability/check.ts';
@@ -12,6 +12,7 @@ import {
   type Limits,
   type Outcome,
 } from '../../../linearizability/specification.ts';
+import { versionOf } from '../format/module-version.ts';
 import { compareStep } from '../replay/compare-step.ts';
 import { followStep } from '../replay/harness.ts';
 import { perform } from '../replay/perform.ts';
@@ -36,10 +37,11 @@ export interface JudgedHistory {
 /** Judges histories one after the other, on one platform. */
 export class HistoryJudge {
   private readonly universes: Universes;
-  private readonly version: ModuleVersion;
+  private readonly version: ModuleVersion | undefined;
   private readonly limits: Limits;
 
-  constructor(version: ModuleVersion = '1.5', limits: Limits = DEFAULT_LIMITS) {
+  /** `version`: by which to judge every history; else the one that its recording names. */
+  constructor(version?: ModuleVersion, limits: Limits = DEFAULT_LIMITS) {
     this.universes = new Universes(version);
     this.version = version;
     this.limits = limits;
@@ -47,12 +49,12 @@ export class HistoryJudge {
 
   /** Judges the history on a line. @throws InputError if it is none */
   line(line: ParsedLine): JudgedHistory {
-    return this.judge(parseRecordedHistory(line));
+    return this.judge(parseRecordedHistory(line), line.where);
   }
 
-  judge(history: RecordedHistory): JudgedHistory {
-    const { id, events } = history;
-    const causes = new BusyCauses(history, this.version);
+  judge(history: RecordedHistory, where = 'the history'): JudgedHistory {
+    const { id, events, config } = history;
+    const causes = new BusyCauses(history, versionOf(config.module, this.version, where));
     for (const event of events.toSorted((a, b) => a.ret - b.ret)) {
       const why = causes.missing(event);
       if (why !== null)
@@ -73,7 +75,7 @@ export class HistoryJudge {
         why: `the final state: ${left}`,
         prefix: [],
       };
-    const u = this.universes.build(history.config);
+    const u = this.universes.build(config, where);
     const differing = replayPrefix(u, history);
     if (differing !== null)
       return { id, verdict: 'unexplained', finding: null, why: differing, prefix: [] };

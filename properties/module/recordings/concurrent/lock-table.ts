@@ -1,7 +1,7 @@
 /**
  * The locks that each recorded call tries, in order: the mode, and the operand of the status if the
  * lock refuses. The locks of the tree and its entries differ by module version; they come from the
- * specification's table (spec/tdx/versions.ts). Source: docs/module-notes.md#locks.
+ * specification's table (spec/tdx/versions/). Source: docs/module-notes.md#locks.
  */
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { EXCLUSIVE, SHARED, type Mode } from '../../../../spec/tdx/locks.ts';
@@ -11,7 +11,7 @@ import {
   septLocking,
   type ModuleVersion,
   type SeptFunction,
-} from '../../../../spec/tdx/versions.ts';
+} from '../../../../spec/tdx/versions/index.ts';
 import type { SequentialConfig } from '../format/config.ts';
 import type { RecordedStep } from '../format/step.ts';
 

@@ -3,8 +3,9 @@
  * did, runs Y, resumes X, and compares every field of the cell. A cell whose set-up cannot be built
  * differs, and says why.
  *
- * The recordings are of module 1.5.01 and are judged by version 1.5 of the specification.
+ * A judge is for one version of the module.
  */
+import type { ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
 import { setUpLifecyclePair } from '../setups/lifecycle.ts';
 import type { PairSetup } from '../setups/pair-setup.ts';
 import { setUpPair } from '../setups/pairs.ts';
@@ -31,8 +32,13 @@ export interface Judgement {
 }
 
 export class ConflictsJudge {
-  private readonly built = withNames(new Testbed(BUILT_TDS));
-  private readonly empty = withNames(new Testbed(EMPTY_SLOTS));
+  private readonly built: NamedTestbed;
+  private readonly empty: NamedTestbed;
+
+  constructor(version?: ModuleVersion) {
+    this.built = withNames(new Testbed(BUILT_TDS, version));
+    this.empty = withNames(new Testbed(EMPTY_SLOTS, version));
+  }
 
   /** Judges the cells of a recording. Keeps the first `limit` differences. */
   judge(cells: readonly RecordedCell[], limit: number): Judgement {
@@ -73,7 +79,12 @@ export class ConflictsJudge {
   }
 }
 
-const withNames = (testbed: Testbed): { testbed: Testbed; names: RecordedNames } => ({
+interface NamedTestbed {
+  readonly testbed: Testbed;
+  readonly names: RecordedNames;
+}
+
+const withNames = (testbed: Testbed): NamedTestbed => ({
   testbed,
   names: new RecordedNames(testbed.u),
 });

@@ -130,13 +130,20 @@ const MARKS: readonly (readonly [CellKind, string])[] = [
 const ADVICE =
   'conflicts takes recorded pairs: conflicts, lifecycle-conflicts, stepwise or commit-order';
 
+/** The cells of a file. */
+export interface RecordedCells {
+  /** The module that was recorded, if the file names it. */
+  readonly module: string | undefined;
+  readonly cells: readonly RecordedCell[];
+}
+
 /** Reads every cell of a file, plain or gzipped. @throws InputError that names the invalid cell */
-export async function readCells(file: string): Promise<RecordedCell[]> {
+export async function readCells(file: string): Promise<RecordedCells> {
   const lines: string[] = [];
   for await (const line of textLines(file)) lines.push(line);
-  const values = valuesOf(file, lines);
+  const { module, values } = valuesOf(file, lines);
   if (values.length === 0) throw new InputError(file, 'holds no cell', ADVICE);
-  return values.map(({ where, value }) => parseCell(where, value));
+  return { module, cells: values.map(({ where, value }) => parseCell(where, value)) };
 }
 
 /** Reads one cell; `where` is for reports. @throws InputError if it is none */
@@ -159,7 +166,10 @@ interface Value {
 }
 
 /** One object with `results`, or one object a line. */
-function valuesOf(file: string, lines: readonly string[]): Value[] {
+function valuesOf(
+  file: string,
+  lines: readonly string[],
+): { readonly module: string | undefined; readonly values: readonly Value[] } {
   const whole = tryJson(lines.join('\n'));
   if (
     typeof whole === 'object' &&
@@ -167,12 +177,18 @@ function valuesOf(file: string, lines: readonly string[]): Value[] {
     'results' in whole &&
     Array.isArray(whole.results)
   ) {
-    return whole.results.map((value: unknown, i) => ({ where: `${file}: result ${i + 1}`, value }));
+    const module = 'module' in whole && typeof whole.module === 'string' ? whole.module : undefined;
+    const values = whole.results.map((value: unknown, i) => ({
+      where: `${file}: result ${i + 1}`,
+      value,
+    }));
+    return { module, values };
   }
-  if (whole !== undefined) return [{ where: file, value: whole }];
-  return lines.flatMap((line, i) =>
+  if (whole !== undefined) return { module: undefined, values: [{ where: file, value: whole }] };
+  const values = lines.flatMap((line, i) =>
     line.trim() === '' ? [] : [lineValue(`${file}:${i + 1}`, line)],
   );
+  return { module: undefined, values };
 }
 
 function lineValue(where: string, line: string): Value {

@@ -25,6 +25,8 @@ const tdmr = v.pipe(
   ),
 );
 const platform = {
+  /** The module that was recorded, e.g. `TDX 1.5.05`. */
+  module: v.optional(v.string()),
   tdmr,
   hkidBits: v.pipe(
     pair,

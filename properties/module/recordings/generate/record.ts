@@ -12,7 +12,7 @@ import { recordFinal } from './record-final.ts';
 import { recordStep, type CallRequest } from './record-step.ts';
 
 /** Recordings of the real module name its version here. */
-export const MODULE_NAME = 'this specification, version 1.5';
+export const MODULE_NAME = 'this specification, version 1.5.05';
 
 /** A scenario, as a line of a recording. */
 export interface GeneratedScenario {

@@ -142,8 +142,21 @@ const exitReasonOf = ({ done }: Compared): number | null =>
 /** RAX is a status of the ABI, not the reason of a TD exit. */
 const isAbiStatus = ({ done }: Compared): boolean => done.call.exitReason < 0;
 
-const operandIdOf = (compared: Compared): number | null =>
-  isAbiStatus(compared) ? operandOf(compared.done.call.status) || null : null;
+function operandIdOf(compared: Compared): number | null {
+  if (!isAbiStatus(compared)) return null;
+  const { status, wideOperand } = compared.done.call;
+  return (wideOperand >= 0 ? wideOperand : operandOf(status)) || null;
+}
+
+/** Names that the recorder gives to the numbers of registers. */
+const REGISTERS = ['RAX', 'RCX', 'RDX', 'RBX', 'RSP', 'RBP', 'RSI', 'RDI'];
+
+/** The recorder names a value in bits 31:0 of RAX as if it were an operand. */
+function operandNameOf({ done: { call } }: Compared): string | null {
+  const { status, wideOperand } = call;
+  if (wideOperand <= 0) return operandName(status);
+  return REGISTERS[wideOperand] ?? String(wideOperand);
+}
 
 const COMPARERS: ReadonlyMap<string, Comparer> = new Map<string, Comparer>([
   scalar('result', ({ done }) => done.result),
@@ -158,7 +171,7 @@ const COMPARERS: ReadonlyMap<string, Comparer> = new Map<string, Comparer>([
     isAbiStatus(compared) ? statusName(compared.done.call.status) : 'TDX_SUCCESS',
   ),
   scalar('operandId', operandIdOf),
-  scalar('operandName', ({ done }) => operandName(done.call.status)),
+  scalar('operandName', operandNameOf),
   scalar('vmExitReason', exitReasonOf),
   scalar('interrupted', ({ done }) => done.call.interrupted),
   scalar('guestVE', ({ done }) => done.call.injectedVe),

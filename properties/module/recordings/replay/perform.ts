@@ -129,5 +129,7 @@ function resultOf(call: Call): Result {
   return call.exitReason >= 0 ? 'TD_EXIT' : 'RETURN';
 }
 
-const raxOf = (call: Call): bigint =>
-  call.exitReason >= 0 ? BigInt(call.exitReason) : toRax(call.status);
+function raxOf({ exitReason, status, wideOperand }: Call): bigint {
+  if (exitReason >= 0) return BigInt(exitReason);
+  return toRax(status) | BigInt(Math.max(0, wideOperand));
+}

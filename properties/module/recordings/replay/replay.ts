@@ -70,7 +70,7 @@ export function replayLine(line: ParsedLine, universes = new Universes()): Repla
       fault,
       'replay takes recordings of the functions it specifies',
     );
-  return replayScenario(scenario, universes);
+  return replayScenario(scenario, universes, line.where);
 }
 
 /** Names the first operation, TD, vCPU, setting or failure that is unknown; null if none is. */
@@ -97,8 +97,8 @@ function unknownPart({ config, steps }: RecordedScenario): string | null {
   return null;
 }
 
-function replayScenario(scenario: RecordedScenario, universes: Universes): Replayed {
-  const u = universes.build(scenario.config);
+function replayScenario(scenario: RecordedScenario, universes: Universes, where: string): Replayed {
+  const u = universes.build(scenario.config, where);
   const differences: Difference[] = [];
   let differing = 0;
   const judge = (

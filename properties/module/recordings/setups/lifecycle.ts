@@ -78,6 +78,15 @@ const withPage =
 const tdOnly = ({ tdr, lp }: Inputs): Partial<Operands> => ({ rcx: tdr, lp });
 const pageOnly = ({ page, lp }: Inputs): Partial<Operands> => ({ rcx: page, lp });
 const vcpuOnly = ({ tdvpr, vcpuLp }: Inputs): Partial<Operands> => ({ rcx: tdvpr, lp: vcpuLp });
+/** Version 1 of VP.INIT, from module 1.5.05 on. */
+const VP_INIT_1 = 'TDH.VP.INIT(version 1)';
+/** An x2APIC id that no vCPU of a set-up has. */
+const X2APIC_ID = 9;
+const vcpuWithId = (inputs: Inputs): Partial<Operands> => ({
+  ...vcpuOnly(inputs),
+  r8: X2APIC_ID,
+  version: 1,
+});
 const always = (vcpu: number) => () => vcpu;
 /** The vCPU that is associated. */
 const associated = (stageName: string): number => (stageName === INITIALIZED_STAGE ? 0 : 1);
@@ -117,6 +126,7 @@ const TABLE: ReadonlyMap<string, FunctionRow> = new Map<string, FunctionRow>([
     },
   ],
   ['TDH.VP.INIT', { vcpu: always(1), operands: vcpuOnly }],
+  [VP_INIT_1, { vcpu: always(1), operands: vcpuWithId }],
   ['TDH.VP.FLUSH', { vcpu: associated, operands: vcpuOnly }],
   ['TDH.VP.ENTER', { vcpu: always(0), operands: vcpuOnly }],
   [RUNNING_VCPU, { vcpu: always(0), operands: vcpuOnly, guest: true }],
@@ -145,8 +155,10 @@ const TABLE: ReadonlyMap<string, FunctionRow> = new Map<string, FunctionRow>([
   ],
 ]);
 
-/** The recorded name of every function that has a set-up. */
-export const LIFECYCLE_FUNCTION_NAMES: readonly string[] = [...TABLE.keys()];
+/** The recorded name of every function that has a set-up in every version of the module. */
+export const LIFECYCLE_FUNCTION_NAMES: readonly string[] = [...TABLE.keys()].filter(
+  (name) => name !== VP_INIT_1,
+);
 
 /** Page operands for which only one page is valid. */
 const STRUCTURAL: ReadonlySet<FunctionRow['page']> = new Set([

@@ -13,6 +13,7 @@ import { tdExit } from '../../../../spec/tdx/guest/td-exit.ts';
 import type { InterfaceFunction, TdxModule } from '../../../../spec/tdx/module.ts';
 import { addressOf } from '../../../../spec/tdx/operands.ts';
 import { describeStatus, isSuccessClass } from '../../../../spec/tdx/status.ts';
+import type { ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
 import type { Config, LifecycleConfig, SequentialConfig } from '../format/config.ts';
 import { Universes, type Slot, type Universe } from '../universe/universe.ts';
 import { UndoLog } from './undo-log.ts';
@@ -78,8 +79,8 @@ export class Testbed {
   readonly m: Machine;
   private readonly log: UndoLog;
 
-  constructor(config: Config) {
-    this.u = new Universes().build(config);
+  constructor(config: Config, version?: ModuleVersion) {
+    this.u = new Universes(version).build(config);
     this.tdx = this.u.tdx;
     this.m = this.tdx.m;
     this.log = new UndoLog(this.m);

@@ -27,8 +27,9 @@ import {
   VCPU_READY,
   VP,
 } from '../../../../spec/tdx/td.ts';
-import type { ModuleVersion } from '../../../../spec/tdx/versions.ts';
+import type { ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
 import { isSequential, type Config, type SequentialConfig } from '../format/config.ts';
+import { versionOf } from '../format/module-version.ts';
 import { Tokens } from '../format/registers.ts';
 
 /** The pages of a TD. Page numbers count from the start of the TDMR. */
@@ -173,16 +174,18 @@ export class Universes {
   private memory: Memory | null = null;
   private pamt: Pamt | null = null;
   private readonly modules = new Map<string, TdxModule>();
-  private readonly version: ModuleVersion;
+  private readonly version: ModuleVersion | undefined;
 
-  constructor(version: ModuleVersion = '1.5') {
+  /** `version`: of every universe; else of the module that its configuration names. */
+  constructor(version?: ModuleVersion) {
     this.version = version;
   }
 
-  build(config: Config): Universe {
+  /** @throws InputError at `where` if the configuration names a version that is not specified */
+  build(config: Config, where = 'config'): Universe {
     const pages = Number(BigInt(config.tdmr.size) >> PAGE_SHIFT);
     if (this.memory?.pages !== pages) this.start(pages);
-    const tdx = this.moduleFor(platformOf(config, this.version));
+    const tdx = this.moduleFor(platformOf(config, versionOf(config.module, this.version, where)));
     tdx.m.reset();
     const universe = new Universe(tdx, config);
     universe.initialise();

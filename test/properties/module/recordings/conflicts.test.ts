@@ -11,26 +11,30 @@ import { conflict, lifecycle, order, step, summary, type Fields } from './cells.
 import { runExperiment, type Experiment } from './experiments.ts';
 import { withPair } from './pairs.ts';
 import { ACCEPT, haltsAtAnyPoint, ourAcceptRace, ourRace, type Races } from './races.ts';
-import { recordedJson, testWith } from './recorded.ts';
+import { RECORDED_MODULES, recordedJson, testWith } from './recorded.ts';
 
 const judge = new ConflictsJudge();
-const testbed = new Testbed(BUILT_TDS);
+const testbed = new Testbed(BUILT_TDS, '1.5.01');
 
 describe('recordings of the real module', () => {
-  for (const name of [
-    'conflicts.json',
-    'lifecycle-conflicts.json',
-    'stepwise.jsonl.gz',
-    'commit-order.jsonl.gz',
-  ]) {
-    testWith(name, `the specification agrees with every cell of ${name}`, async (path) => {
-      const cells = await readCells(path);
-      console.log(`${name}: ${cells.length} cells`);
-      expect(cells.length).toBeGreaterThan(0);
-      const { differing, differences } = judge.judge(cells, 5);
-      expect(differences).toEqual([]);
-      expect(differing).toBe(0);
-    });
+  const COMMON = ['conflicts.json', 'lifecycle-conflicts.json', 'stepwise.jsonl.gz'] as const;
+  const FILES = {
+    '1.5.01': [...COMMON, 'commit-order.jsonl.gz'],
+    '1.5.05': [...COMMON, 'commit-order.jsonl.gz', 'lifecycle-conflicts-new.json'],
+  } as const;
+  for (const module of RECORDED_MODULES) {
+    for (const name of FILES[module]) {
+      const title = `the specification agrees with every cell of ${name} of module ${module}`;
+      const body = async (path: string): Promise<void> => {
+        const { cells } = await readCells(path);
+        console.log(`${module}, ${name}: ${cells.length} cells`);
+        expect(cells.length).toBeGreaterThan(0);
+        const { differing, differences } = new ConflictsJudge(module).judge(cells, 5);
+        expect(differences).toEqual([]);
+        expect(differing).toBe(0);
+      };
+      testWith(name, title, body, module);
+    }
   }
 
   testWith(

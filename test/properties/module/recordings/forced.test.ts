@@ -34,7 +34,7 @@ import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
 import { EPT, Pamt, REG } from '../../../../spec/tdx/pamt.ts';
 import { describeStatus, statusName } from '../../../../spec/tdx/status.ts';
 import { INITIALIZED, RUNNABLE, TD } from '../../../../spec/tdx/td.ts';
-import { recordedJson } from './recorded.ts';
+import { RECORDED_MODULES, recordedJson } from './recorded.ts';
 
 interface ForcedRow {
   op: string;
@@ -89,8 +89,6 @@ const NEW_2M = 0x100800000;
 const SOURCE = 0x10000000;
 const EPOCH = 10;
 
-const universes = new Universes();
-
 function poke(u: Universe, page: number, index: number, value: number): void {
   u.tdx.m.poke(u.tdx.memory.word(page, index), value);
 }
@@ -102,6 +100,7 @@ function assign(u: Universe, page: number, size: number, type: number, bepoch: n
 
 /** Builds a TD with tables down to `level`, and puts `raw` there. Returns the entry's cell. */
 function force(
+  universes: Universes,
   raw: string,
   level: number,
   bepoch: number,
@@ -168,9 +167,11 @@ const statusOf = (done: Call): string =>
     : describeStatus(done.status).replace('level ', 'LEVEL');
 
 function answerTo(
+  universes: Universes,
   row: ForcedRow,
 ): Omit<ForcedRow, 'op' | 'opState' | 'level' | 'content' | 'tlbTracked'> {
   const { u, cell } = force(
+    universes,
     row.rawBefore,
     row.level,
     row.tlbTracked ? EPOCH - 5 : EPOCH,
@@ -198,45 +199,54 @@ function answerTo(
   };
 }
 
-// the recording's own format
-const transitions = recordedJson('transitions.json') as { forced: ForcedRow[] } | null;
-const epochs = recordedJson('epoch_table.json') as { rows: EpochRow[] } | null; // likewise
+for (const module of RECORDED_MODULES) {
+  const universes = new Universes(module);
+  // the recording's own format
+  const transitions = recordedJson('transitions.json', module) as { forced: ForcedRow[] } | null;
+  // as above
+  const epochs = recordedJson('epoch_table.json', module) as { rows: EpochRow[] } | null;
 
-describe.skipIf(transitions === null)('with an entry forced to each of the 16 states', () => {
-  const rows = transitions?.forced ?? [];
-  const ops = [...new Set(rows.map((row) => row.op))];
+  describe.skipIf(transitions === null)(`module ${module}, entries forced to each state`, () => {
+    const rows = transitions?.forced ?? [];
+    const ops = [...new Set(rows.map((row) => row.op))];
 
-  test.each(ops)('%s answers and changes the entry as the module does', (op) => {
-    const asked = rows.filter((row) => row.op === op);
-    const answers = asked.map((row) => ({ ...row, ...answerTo(row) }));
-    expect(answers).toEqual(asked);
-  });
-
-  test('the table has all states and functions', () => {
-    expect(rows).toHaveLength(1904);
-    expect(new Set(rows.map((row) => row.stateBefore)).size).toBe(16);
-    expect(ops).toHaveLength(15);
-  });
-});
-
-describe.skipIf(epochs === null)('with TD_EPOCH, REFCOUNT and BEPOCH forced', () => {
-  test('PAGE.REMOVE and then TRACK answer as the module does', () => {
-    const rows = epochs?.rows ?? [];
-    const answers = rows.map((row) => {
-      const { u } = force('0x80800001003a00f0', 0, row.bepoch, null);
-      const tdr = u.page('0x100000000');
-      poke(u, tdr, TD.OP_STATE, RUNNABLE);
-      poke(u, tdr, TD.TD_EPOCH, row.tdEpoch);
-      poke(u, tdr, TD.REFCOUNT_EVEN, row.refcount[0]);
-      poke(u, tdr, TD.REFCOUNT_ODD, row.refcount[1]);
-      const pageRemove = statusName(call(u, 'TDH.MEM.PAGE.REMOVE', { rcx: GPA, rdx: TDR }).status);
-      const thenTrack = statusName(call(u, 'TDH.MEM.TRACK', { rcx: TDR }).status);
-      return { ...row, pageRemove, thenTrack, tdEpochAfterTrack: word(u, tdr, TD.TD_EPOCH) };
+    test.each(ops)('%s answers and changes the entry as the module does', (op) => {
+      const asked = rows.filter((row) => row.op === op);
+      const answers = asked.map((row) => ({ ...row, ...answerTo(universes, row) }));
+      expect(answers).toEqual(asked);
     });
-    expect(answers).toHaveLength(108);
-    expect(answers).toEqual(rows);
+
+    test('the table has all states and functions', () => {
+      expect(rows).toHaveLength(1904);
+      expect(new Set(rows.map((row) => row.stateBefore)).size).toBe(16);
+      expect(ops).toHaveLength(15);
+    });
   });
-});
+
+  describe.skipIf(epochs === null)(`module ${module}, TD_EPOCH, REFCOUNT and BEPOCH forced`, () => {
+    test('PAGE.REMOVE and then TRACK answer as the module does', () => {
+      const rows = epochs?.rows ?? [];
+      const answers = rows.map((row) => {
+        const { u } = force(universes, '0x80800001003a00f0', 0, row.bepoch, null);
+        const tdr = u.page('0x100000000');
+        poke(u, tdr, TD.OP_STATE, RUNNABLE);
+        poke(u, tdr, TD.TD_EPOCH, row.tdEpoch);
+        poke(u, tdr, TD.REFCOUNT_EVEN, row.refcount[0]);
+        poke(u, tdr, TD.REFCOUNT_ODD, row.refcount[1]);
+        const removed = call(u, 'TDH.MEM.PAGE.REMOVE', { rcx: GPA, rdx: TDR }).status;
+        const tracked = call(u, 'TDH.MEM.TRACK', { rcx: TDR }).status;
+        return {
+          ...row,
+          pageRemove: statusName(removed),
+          thenTrack: statusName(tracked),
+          tdEpochAfterTrack: word(u, tdr, TD.TD_EPOCH),
+        };
+      });
+      expect(answers).toHaveLength(108);
+      expect(answers).toEqual(rows);
+    });
+  });
+}
 
 test('a FREE entry is the word 0, so a new table is empty', () => {
   expect(entry(FREE, 0)).toBe(0);

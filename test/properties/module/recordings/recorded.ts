@@ -1,13 +1,19 @@
-/** Recordings of the real module, which are not part of this repository. */
+/** Recordings of the real modules, which are not part of this repository. */
 import { readFileSync } from 'node:fs';
-import { sharedFile, testWithShared } from '../../../support/shared.ts';
+import { sharedFile, testWithShared, type Collection } from '../../../support/shared.ts';
 
-/** The path of a recording, or null if it is absent. */
-const recorded = (name: string): string | null => sharedFile('tdx', name);
+/** The modules that were recorded, and where their recordings are. */
+const COLLECTIONS = { '1.5.01': 'tdx', '1.5.05': 'tdx-1.5.05' } as const satisfies Readonly<
+  Record<string, Collection>
+>;
+
+export type RecordedModule = keyof typeof COLLECTIONS;
+// the keys of a literal are its type
+export const RECORDED_MODULES = Object.keys(COLLECTIONS) as RecordedModule[];
 
 /** A recording that is one JSON document, or null if it is absent. */
-export function recordedJson(name: string): unknown {
-  const path = recorded(name);
+export function recordedJson(name: string, version: RecordedModule = '1.5.01'): unknown {
+  const path = sharedFile(COLLECTIONS[version], name);
   return path === null ? null : (JSON.parse(readFileSync(path, 'utf8')) as unknown);
 }
 
@@ -16,4 +22,5 @@ export const testWith = (
   name: string,
   title: string,
   body: (path: string) => void | Promise<void>,
-): void => testWithShared('tdx', name, title, body);
+  version: RecordedModule = '1.5.01',
+): void => testWithShared(COLLECTIONS[version], name, title, body);

@@ -21,20 +21,28 @@ const found = ({ differences }: Replayed): string[] =>
   differences.map(({ step, field, recorded, ours }) => `${step} ${field}: ${recorded} / ${ours}`);
 
 describe('recordings of the real module', () => {
-  for (const name of ['sequential.jsonl.gz', 'lifecycle.jsonl.gz']) {
-    testWith(name, `replaying ${name} of the real module shows no difference`, async (path) => {
+  for (const [module, name] of [
+    ['1.5.01', 'sequential.jsonl.gz'],
+    ['1.5.01', 'lifecycle.jsonl.gz'],
+    ['1.5.05', 'sequential.jsonl.gz'],
+    ['1.5.05', 'lifecycle.jsonl.gz'],
+    ['1.5.05', 'lifecycle-new.jsonl.gz'],
+  ] as const) {
+    const title = `replaying ${name} of module ${module} shows no difference`;
+    const body = async (path: string): Promise<void> => {
       const builder = new SummaryBuilder(5);
       for await (const replayed of replayFile(path)) builder.add(replayed);
       const { scenarios, steps, differing, differences, pairs } = builder.summary;
       console.log(
-        `${name}: ${scenarios} scenarios, ${steps} steps, ` +
+        `${module}, ${name}: ${scenarios} scenarios, ${steps} steps, ` +
           `${pairs.length} (operation, status) pairs`,
       );
       expect(differences).toEqual([]);
       expect(differing).toBe(0);
       expect(scenarios).toBeGreaterThan(0);
       expect(pairs.reduce((sum, pair) => sum + pair.count, 0)).toBe(steps);
-    });
+    };
+    testWith(name, title, body, module);
   }
 });
 

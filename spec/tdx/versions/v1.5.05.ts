@@ -1,0 +1,22 @@
+/**
+ * Module 1.5.05: the locks of 1.5.01, another operand of RANGE.UNBLOCK, x2APIC ids in VP.INIT, and
+ * what MNG.INIT accepts.
+ *
+ * Source: tdx-module 1.5.05 (commit f99767b of niooss-ledger/tdx-module),
+ * src/vmm_dispatcher/api_calls/: tdh_mem_range_unblock.c, tdh_vp_init.c, tdh_mng_init.c; measured
+ * against 1.5.01 with the same inputs.
+ */
+import { V1_5_01 } from './v1.5.01.ts';
+import type { VersionData } from './version.ts';
+
+const LASS = 1n << 27n;
+
+export const V1_5_05: VersionData = {
+  ...V1_5_01,
+  name: '1.5.05',
+  unblockTrackingOperand: 'RCX',
+  activeBeforeTreeRelease: false,
+  vpInitVersion: 1,
+  maxVcpus: 576,
+  attributes: LASS,
+};
