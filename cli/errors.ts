@@ -1,10 +1,4 @@
 /** Exit statuses, and the errors that a user causes. */
-import { NoPolicy } from '../impl/index.ts';
-import { NotDeterministic } from '../properties/checker/check.ts';
-import { PolicyError, UnusableScenario } from '../properties/checker/engine.ts';
-import { ScenarioSyntaxError } from '../properties/checker/scenarios/text.ts';
-import { InputError } from '../properties/files/input.ts';
-import { NoRule } from '../properties/rules/discovery.ts';
 
 /** Nothing was found. */
 export const EXIT_CLEAN = 0;
@@ -20,15 +14,16 @@ export class UsageError extends Error {
 
 /** Whether an error is about the user's input, not a defect of this program. */
 export const isUserError = (error: unknown): error is Error =>
-  USER_ERRORS.some((kind) => error instanceof kind);
+  error instanceof Error && USER_ERRORS.has(error.name);
 
-const USER_ERRORS = [
-  UsageError,
-  InputError,
-  ScenarioSyntaxError,
-  UnusableScenario,
-  NoPolicy,
-  NoRule,
-  PolicyError,
-  NotDeterministic,
-];
+/** By name, so that no command loads the files of all others for their errors. */
+const USER_ERRORS: ReadonlySet<string> = new Set([
+  'UsageError',
+  'InputError',
+  'ScenarioSyntaxError',
+  'UnusableScenario',
+  'NoPolicy',
+  'NoRule',
+  'PolicyError',
+  'NotDeterministic',
+]);

@@ -4,36 +4,34 @@
  * line is unusable.
  */
 import { Command, CommanderError } from 'commander';
-import { checkCommand } from './commands/check.ts';
-import { conflictsCommand } from './commands/conflicts.ts';
-import { huntCommand } from './commands/hunt.ts';
-import { judgeCommand } from './commands/judge.ts';
-import { linearizeCommand } from './commands/linearize.ts';
-import { newCommand } from './commands/new.ts';
-import { probesCommand } from './commands/probes.ts';
-import { replayCommand } from './commands/replay.ts';
-import { rulesCommand } from './commands/rules.ts';
-import { showCommand } from './commands/show.ts';
-import { traceCommand } from './commands/trace.ts';
 import { locationOf } from './error-location.ts';
 import { EXIT_CLEAN, EXIT_UNUSABLE, isUserError } from './errors.ts';
 import { warn } from './output.ts';
 import { packageVersion } from './package-version.ts';
 
-/** The subcommands. A new one is added here. */
-const COMMANDS = [
-  checkCommand,
-  showCommand,
-  rulesCommand,
-  newCommand,
-  replayCommand,
-  conflictsCommand,
-  judgeCommand,
-  huntCommand,
-  linearizeCommand,
-  traceCommand,
-  probesCommand,
-];
+type MakeCommand = (exit: (code: number) => void) => Command;
+
+/** The subcommands. A new one is added here. A command line loads the files of its own only. */
+const COMMANDS: ReadonlyMap<string, () => Promise<MakeCommand>> = new Map([
+  ['check', async () => (await import('./commands/check.ts')).checkCommand],
+  ['show', async () => (await import('./commands/show.ts')).showCommand],
+  ['rules', async () => (await import('./commands/rules.ts')).rulesCommand],
+  ['new', async () => (await import('./commands/new.ts')).newCommand],
+  ['replay', async () => (await import('./commands/replay.ts')).replayCommand],
+  ['conflicts', async () => (await import('./commands/conflicts.ts')).conflictsCommand],
+  ['judge', async () => (await import('./commands/judge.ts')).judgeCommand],
+  ['hunt', async () => (await import('./commands/hunt.ts')).huntCommand],
+  ['linearize', async () => (await import('./commands/linearize.ts')).linearizeCommand],
+  ['trace', async () => (await import('./commands/trace.ts')).traceCommand],
+  ['probes', async () => (await import('./commands/probes.ts')).probesCommand],
+]);
+
+/** The commands that a command line can mean: the one that it names, else all. */
+function commandsFor([name = '']: readonly string[]): Promise<MakeCommand[]> {
+  const named = COMMANDS.get(name);
+  const loads = named === undefined ? [...COMMANDS.values()] : [named];
+  return Promise.all(loads.map((load) => load()));
+}
 
 /** Returns a command and all its subcommands. */
 function withSubcommands(command: Command): Command[] {
@@ -50,7 +48,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .description("Checks of the TDX module's Secure EPT and of KVM's TDP MMU")
     .version(packageVersion(), '-V, --version', 'print the version')
     .configureOutput({ writeErr: (text) => warn(text.trimEnd()) });
-  for (const command of COMMANDS) program.addCommand(command(exit));
+  for (const command of await commandsFor(args)) program.addCommand(command(exit));
   for (const command of withSubcommands(program)) command.exitOverride().showSuggestionAfterError();
   try {
     await program.parseAsync(args, { from: 'user' });
