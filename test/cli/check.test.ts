@@ -32,7 +32,7 @@ describe('sept check', () => {
       code: 0,
       stdout: expect.stringMatching(
         new RegExp(
-          '^frozen-mirror, module 1\\.5: passes \\(1523 scenarios, \\d+ steps, seed 1\\)\\n' +
+          '^frozen-mirror, module 1\\.5\\.05: passes \\(1523 scenarios, \\d+ steps, seed 1\\)\\n' +
             'not applicable: K48, K49, K65, K68, T03\\n$',
         ),
       ),

@@ -62,7 +62,7 @@ describe('the command of the package', () => {
     ).toEqual({
       code: 0,
       output: expect.stringMatching(
-        /^mine, module 1\.5: passes \(\d+ scenarios, \d+ steps, seed 1\)\n$/,
+        /^mine, module 1\.5\.05: passes \(\d+ scenarios, \d+ steps, seed 1\)\n$/,
       ),
     });
   });
@@ -76,7 +76,7 @@ describe('the command of the package', () => {
       '--property',
       'S01',
     );
-    const replay = /replay: sept show (\S+) --module 1\.5 '([^']+)'/.exec(output);
+    const replay = /replay: sept show (\S+) --module 1\.5\.05 '([^']+)'/.exec(output);
 
     expect(code).toBe(1);
     expect(output).toContain(
