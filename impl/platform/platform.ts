@@ -27,7 +27,7 @@ import { TdxModule, type Platform } from '../../spec/tdx/module.ts';
 import { EPT, TDCX } from '../../spec/tdx/pamt.ts';
 import { listGpa } from '../../spec/tdx/stepping.ts';
 import { TD } from '../../spec/tdx/td.ts';
-import type { ModuleVersion } from '../../spec/tdx/versions/index.ts';
+import { versionData, type ModuleVersion } from '../../spec/tdx/versions/index.ts';
 import { addInPopulation } from '../blocks/build.ts';
 import { faultUnder, throughFrozen } from '../blocks/fault.ts';
 import { buildTd, TDVPR_PAGES } from '../vm/build-td.ts';
@@ -61,7 +61,7 @@ const ALIGNMENT = 4;
 
 /** A platform with one package and one TDMR from address 0, one HKID beside the module's own. */
 export const smallPlatform = (version: ModuleVersion, indexBits: number): Platform => ({
-  version,
+  version: versionData(version),
   indexBits,
   tdmrBase: 0,
   hkidShift: 46,

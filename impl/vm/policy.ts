@@ -6,7 +6,6 @@
  */
 import type { PageRef } from '../../spec/machine/pages.ts';
 import type { Steps } from '../../spec/machine/step.ts';
-import type { ModuleVersion } from '../../spec/tdx/versions/index.ts';
 import type { TdpMmu } from '../tdp-mmu/tdp-mmu.ts';
 import type { Vm, VmKind, VmVcpu } from './vm.ts';
 
@@ -21,8 +20,8 @@ export interface Breach {
    * corpus.
    */
   readonly rare?: true;
-  /** Only under these module versions; all when absent. */
-  readonly versions?: readonly ModuleVersion[];
+  /** Only under these module versions or families; all when absent. */
+  readonly versions?: readonly string[];
 }
 
 /** A required rule whose precondition a policy never meets, and why. */

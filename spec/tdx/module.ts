@@ -19,17 +19,11 @@ import { KeyOwnership } from './keys.ts';
 import { EXCLUSIVE, Locks, type Mode } from './locks.ts';
 import { Pamt } from './pamt.ts';
 import { MODULE_HALT, type Status } from './status.ts';
-import {
-  versionData,
-  type ModuleVersion,
-  type SeptFunction,
-  type SeptLocking,
-  type VersionData,
-} from './versions/index.ts';
+import type { SeptFunction, SeptLocking, VersionData } from './version.ts';
 
 /** The platform, as far as the module depends on it. */
 export interface Platform {
-  readonly version: ModuleVersion;
+  readonly version: VersionData;
   /** Bits of an S-EPT index: 9 in hardware, fewer in exploration. */
   readonly indexBits: number;
   /** First page number (HPA bits 51:12) of the one TDMR that memory models. */
@@ -86,7 +80,7 @@ export class TdxModule {
     this.m = memory.m;
     this.memory = memory;
     this.platform = platform;
-    this.version = versionData(platform.version);
+    this.version = platform.version;
     this.geometry = new Geometry(platform.indexBits);
     this.pamt = pamt ?? new Pamt(this.m, this.geometry, memory.pages);
     this.locks = new Locks(this.m);
@@ -102,9 +96,15 @@ export class TdxModule {
     return BigInt(this.platform.tdmrBase) << 12n;
   }
 
-  /** Runs one function to its end and releases its locks; a halted module releases none. */
-  *invoke(fn: InterfaceFunction, operands: Operands): Steps<Call> {
-    const call = new Call(fn.name, operands);
+  /**
+   * Runs one function, as this version has it, to its end and releases its locks; a halted module
+   * releases none.
+   */
+  *invoke({ name }: { readonly name: string }, operands: Operands): Steps<Call> {
+    const fn = this.version.functions.get(name);
+    // a caller's mistake, not a status
+    if (fn === undefined) throw new Error(`module ${this.version.name} has no ${name}`);
+    const call = new Call(name, operands);
     for (const listener of this.listeners) listener.began?.(call);
     const status = yield* fn.run(this, call);
     if (status !== MODULE_HALT) {

@@ -30,7 +30,7 @@ import type { TdxModule } from './module.ts';
 import { tdCell, tdGet } from './operands.ts';
 import * as S from './status.ts';
 import { refcountOf, RUNNABLE, TD } from './td.ts';
-import type { SeptFunction } from './versions/index.ts';
+import type { SeptFunction } from './version.ts';
 
 /** Takes the tree lock in the mode of the module version's lock table, if it names one. */
 export function* lockTree(tdx: TdxModule, call: Call): Steps<S.Status> {

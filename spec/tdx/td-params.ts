@@ -12,7 +12,7 @@
 import type { TdParams } from './call.ts';
 import * as S from './status.ts';
 import { MAX_L2_VMS, MIN_TDCX, TD } from './td.ts';
-import type { VersionData } from './versions/index.ts';
+import type { VersionData } from './version.ts';
 
 const bit = (n: number): bigint => 1n << BigInt(n);
 

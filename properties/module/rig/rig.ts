@@ -8,12 +8,11 @@ import { Machine } from '../../../spec/machine/machine.ts';
 import { Memory, PAGE_BYTES } from '../../../spec/machine/memory.ts';
 import { atomically, type Steps } from '../../../spec/machine/step.ts';
 import { OPERANDS_ZERO, type Call, type Operands } from '../../../spec/tdx/call.ts';
-import { FUNCTIONS } from '../../../spec/tdx/functions/index.ts';
 import { tdExit } from '../../../spec/tdx/guest/td-exit.ts';
 import { TdxModule, type InterfaceFunction, type Platform } from '../../../spec/tdx/module.ts';
 import { describeStatus, SUCCESS } from '../../../spec/tdx/status.ts';
 import { TD } from '../../../spec/tdx/td.ts';
-import type { ModuleVersion } from '../../../spec/tdx/versions/index.ts';
+import { versionData, type ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 
 export interface RigOptions {
   readonly module: ModuleVersion;
@@ -54,7 +53,6 @@ export class ModuleRig {
   /** First of the pages that back the guest, one for each GFN; as many spare pages follow. */
   readonly firstPage = FIRST_TABLE + TABLES * TABLE_LEVELS;
   readonly gfns: number;
-  private readonly functions: ReadonlyMap<string, InterfaceFunction>;
 
   constructor({
     module,
@@ -67,8 +65,10 @@ export class ModuleRig {
     this.gfns = 1 << (3 * indexBits);
     this.m = new Machine();
     this.memory = new Memory(this.m, this.firstPage + 2 * this.gfns + extraPages, WORDS_PER_PAGE);
-    this.tdx = create(this.memory, { ...smallPlatform(module, indexBits), ...differences });
-    this.functions = new Map([...FUNCTIONS, ...functions.map((fn) => [fn.name, fn] as const)]);
+    const specified = versionData(module);
+    const replaced = functions.map((fn) => [fn.name, fn] as const);
+    const version = { ...specified, functions: new Map([...specified.functions, ...replaced]) };
+    this.tdx = create(this.memory, { ...smallPlatform(version, indexBits), ...differences });
   }
 
   /** HPA (bytes) of a page number. */
@@ -110,9 +110,7 @@ export class ModuleRig {
 
   /** Calls a function by its name, step by step. */
   *invoke(name: string, operands: Partial<Operands>): Steps<Call> {
-    const fn = this.functions.get(name);
-    if (fn === undefined) throw new Error(`no function ${name}`);
-    return yield* this.tdx.invoke(fn, { ...OPERANDS_ZERO, ...operands });
+    return yield* this.tdx.invoke({ name }, { ...OPERANDS_ZERO, ...operands });
   }
 
   /** Calls a function in one go. */

@@ -3,7 +3,7 @@ import type { Call } from '../call.ts';
 import { withoutLocks } from '../entry.ts';
 import { EXCLUSIVE } from '../locks.ts';
 import { TD } from '../td.ts';
-import { SEPT_FUNCTIONS, type SeptFunction } from '../versions/index.ts';
+import { SEPT_FUNCTIONS, type SeptFunction } from '../version.ts';
 import { lockHolders } from './lock-holders.ts';
 import type { TdxRule } from './rule.ts';
 

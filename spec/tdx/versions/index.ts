@@ -2,12 +2,13 @@
  * The versions of the module, newest of each family first. To add one, write its file and list it
  * here.
  */
+import type { SeptFunction, SeptLocking, VersionData } from '../version.ts';
 import { V1_0 } from './v1.0.ts';
 import { V1_5_01 } from './v1.5.01.ts';
 import { V1_5_05 } from './v1.5.05.ts';
-import type { SeptFunction, SeptLocking, VersionData } from './version.ts';
 
-export type { SeptFunction, SeptLocking, VersionData } from './version.ts';
+export type { SeptFunction, SeptLocking, VersionData } from '../version.ts';
+export { SEPT_FUNCTIONS } from '../version.ts';
 
 const DATA = { '1.5.05': V1_5_05, '1.5.01': V1_5_01, '1.0': V1_0 } as const;
 
@@ -16,35 +17,35 @@ export type ModuleName = keyof typeof DATA;
 /** Names that stand for the newest version of a family. */
 const NEWEST = { '1.5': '1.5.05', '1.0': '1.0' } as const;
 /** Name of a version, or of the newest of a family. */
-export type ModuleVersion = ModuleName | keyof typeof NEWEST;
+type VersionName = ModuleName | keyof typeof NEWEST;
+/** A version, by its name or as data of its own. */
+export type ModuleVersion = VersionName | VersionData;
 
 // the keys of a literal are its type
 export const MODULE_VERSIONS = Object.keys(DATA) as ModuleName[];
 /** The newest version of each family. */
 export const NEWEST_VERSIONS: readonly ModuleName[] = Object.values(NEWEST);
 /** Every name that stands for a version. */
-export const MODULE_NAMES: readonly ModuleVersion[] = [
-  ...new Set<ModuleVersion>([
+export const MODULE_NAMES: readonly VersionName[] = [
+  ...new Set<VersionName>([
     ...MODULE_VERSIONS,
     ...(Object.keys(NEWEST) as (keyof typeof NEWEST)[]),
   ]),
 ];
 
 /** The full name that `version` stands for. */
-const moduleName = (version: ModuleVersion): ModuleName =>
+const moduleName = (version: VersionName): ModuleName =>
   version === '1.5' ? NEWEST[version] : version;
 
 /** The data of a version. */
-export const versionData = (version: ModuleVersion): VersionData => DATA[moduleName(version)];
+export const versionData = (version: ModuleVersion): VersionData =>
+  typeof version === 'string' ? DATA[moduleName(version)] : version;
 
 /** Whether a list of versions and families, e.g. of a rule, has `version`. `*` is every version. */
 export function listsVersion(list: readonly string[], version: ModuleVersion): boolean {
   const { name, family } = versionData(version);
   return list.some((listed) => listed === '*' || listed === name || listed === family);
 }
-
-// the keys of a literal are its type
-export const SEPT_FUNCTIONS = Object.keys(V1_5_05.septLocks) as SeptFunction[];
 
 /** How a function of a version locks the Secure EPT. */
 export const septLocking = (version: ModuleVersion, fn: SeptFunction): SeptLocking =>

@@ -7,8 +7,8 @@
  *
  * Source: thread, message 16.
  */
+import { none, treeExclusive, treeShared, type VersionData } from '../version.ts';
 import { V1_5_01 } from './v1.5.01.ts';
-import { none, treeExclusive, treeShared, type VersionData } from './version.ts';
 
 export const V1_0: VersionData = {
   ...V1_5_01,

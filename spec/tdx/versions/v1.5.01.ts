@@ -7,7 +7,8 @@
  * intel/tdx-module 1.5.01, src/vmm_dispatcher/api_calls/; measured:
  * docs/module-notes.md#lock-table.
  */
-import { entryOnly, exclusive, none, shared, treeExclusive, type VersionData } from './version.ts';
+import { FUNCTIONS } from '../functions/index.ts';
+import { entryOnly, exclusive, none, shared, treeExclusive, type VersionData } from '../version.ts';
 
 /** MAX_VCPUS is a 16-bit field. */
 const ANY_MAX_VCPUS = 0xffff;
@@ -33,6 +34,7 @@ export const V1_5_01: VersionData = {
     'TDG.MEM.PAGE.ACCEPT': entryOnly,
     'TDH.VP.ENTER': treeExclusive,
   },
+  functions: FUNCTIONS,
   unblockTrackingOperand: 'SEPT_TREE',
   activeBeforeTreeRelease: true,
   vpInitVersion: 0,

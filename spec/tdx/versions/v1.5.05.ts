@@ -6,8 +6,8 @@
  * src/vmm_dispatcher/api_calls/: tdh_mem_range_unblock.c, tdh_vp_init.c, tdh_mng_init.c; measured
  * against 1.5.01 with the same inputs.
  */
+import type { VersionData } from '../version.ts';
 import { V1_5_01 } from './v1.5.01.ts';
-import type { VersionData } from './version.ts';
 
 const LASS = 1n << 27n;
 

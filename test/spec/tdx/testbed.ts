@@ -3,12 +3,11 @@ import { Machine } from '../../../spec/machine/machine.ts';
 import { Memory } from '../../../spec/machine/memory.ts';
 import { atomically } from '../../../spec/machine/step.ts';
 import { OPERANDS_ZERO, type Call, type Operands, type TdParams } from '../../../spec/tdx/call.ts';
-import { FUNCTIONS } from '../../../spec/tdx/functions/index.ts';
 import { tdExit } from '../../../spec/tdx/guest/td-exit.ts';
 import { TdxModule } from '../../../spec/tdx/module.ts';
 import { describeStatus } from '../../../spec/tdx/status.ts';
 import { MIN_TDCX, MIN_TDVPS_PAGES, TD, VP } from '../../../spec/tdx/td.ts';
-import type { ModuleVersion } from '../../../spec/tdx/versions/index.ts';
+import { versionData, type ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 
 const FIRST_PAGE = 0x100;
 const PAGES = 64;
@@ -43,7 +42,7 @@ export class Testbed {
   constructor(packages = 1, cacheSubBlocks = 1, version: ModuleVersion = '1.5') {
     const memory = new Memory(new Machine(), PAGES, WORDS);
     this.tdx = new TdxModule(memory, {
-      version,
+      version: versionData(version),
       indexBits: 1,
       tdmrBase: FIRST_PAGE,
       hkidShift: 46,
@@ -55,10 +54,8 @@ export class Testbed {
   }
 
   call(name: string, operands: Partial<Operands> = {}): Call {
-    const fn = FUNCTIONS.get(name);
-    if (fn === undefined) throw new Error(`no function ${name}`);
     return atomically(
-      this.tdx.invoke(fn, { ...OPERANDS_ZERO, interruptAfter: NEVER, ...operands }),
+      this.tdx.invoke({ name }, { ...OPERANDS_ZERO, interruptAfter: NEVER, ...operands }),
     );
   }
 

@@ -27,7 +27,7 @@ import {
   VCPU_READY,
   VP,
 } from '../../../../spec/tdx/td.ts';
-import type { ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
+import { versionData, type ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
 import { isSequential, type Config, type SequentialConfig } from '../format/config.ts';
 import { versionOf } from '../format/module-version.ts';
 import { Tokens } from '../format/registers.ts';
@@ -154,7 +154,7 @@ export const word = (u: Universe, page: number, field: number): number =>
 /** The platform that a configuration describes. */
 function platformOf(config: Config, version: ModuleVersion): Platform {
   return {
-    version,
+    version: versionData(version),
     indexBits: INDEX_BITS,
     tdmrBase: Number(BigInt(config.tdmr.base) >> PAGE_SHIFT),
     hkidShift: config.hkidBits[0],
@@ -199,7 +199,7 @@ export class Universes {
   }
 
   private moduleFor(platform: Platform): TdxModule {
-    const key = JSON.stringify(platform);
+    const key = JSON.stringify({ ...platform, version: platform.version.name });
     const known = this.modules.get(key);
     if (known !== undefined) return known;
     const memory = this.memory as Memory; // start() has run

@@ -1,5 +1,6 @@
 /** What differs between versions of the TDX module, as data. */
-import { EXCLUSIVE, SHARED, type Mode } from '../locks.ts';
+import { EXCLUSIVE, SHARED, type Mode } from './locks.ts';
+import type { InterfaceFunction } from './module.ts';
 
 /** How a function locks the Secure EPT. */
 export interface SeptLocking {
@@ -12,25 +13,27 @@ export interface SeptLocking {
   readonly entryLock: boolean;
 }
 
-/** The functions that touch the Secure EPT. */
-export type SeptFunction =
-  | 'TDH.MEM.SEPT.ADD'
-  | 'TDH.MEM.SEPT.REMOVE'
-  | 'TDH.MEM.SEPT.RD'
-  | 'TDH.MEM.PAGE.ADD'
-  | 'TDH.MEM.PAGE.AUG'
-  | 'TDH.MEM.PAGE.REMOVE'
-  | 'TDH.MEM.PAGE.PROMOTE'
-  | 'TDH.MEM.PAGE.DEMOTE'
-  | 'TDH.MEM.PAGE.RELOCATE'
-  | 'TDH.MEM.RANGE.BLOCK'
-  | 'TDH.MEM.RANGE.UNBLOCK'
-  | 'TDH.MEM.RD'
-  | 'TDH.MEM.WR'
-  | 'TDH.MR.EXTEND'
-  | 'TDG.MEM.PAGE.ACCEPT'
-  /** Only while zero-step mitigation is armed. */
-  | 'TDH.VP.ENTER';
+/** The functions that touch the Secure EPT. VP.ENTER only while zero-step mitigation is armed. */
+export const SEPT_FUNCTIONS = [
+  'TDH.MEM.SEPT.ADD',
+  'TDH.MEM.SEPT.REMOVE',
+  'TDH.MEM.SEPT.RD',
+  'TDH.MEM.PAGE.ADD',
+  'TDH.MEM.PAGE.AUG',
+  'TDH.MEM.PAGE.REMOVE',
+  'TDH.MEM.PAGE.PROMOTE',
+  'TDH.MEM.PAGE.DEMOTE',
+  'TDH.MEM.PAGE.RELOCATE',
+  'TDH.MEM.RANGE.BLOCK',
+  'TDH.MEM.RANGE.UNBLOCK',
+  'TDH.MEM.RD',
+  'TDH.MEM.WR',
+  'TDH.MR.EXTEND',
+  'TDG.MEM.PAGE.ACCEPT',
+  'TDH.VP.ENTER',
+] as const;
+/** Name of a function that touches the Secure EPT. */
+export type SeptFunction = (typeof SEPT_FUNCTIONS)[number];
 
 /** The lock table of a version. */
 type SeptLocks = Readonly<Record<SeptFunction, SeptLocking>>;
@@ -48,6 +51,8 @@ export interface VersionData {
   /** The version that `--module` and rules may name for the newest of its family, e.g. `1.5`. */
   readonly family: string;
   readonly septLocks: SeptLocks;
+  /** Every function, by name. */
+  readonly functions: ReadonlyMap<string, InterfaceFunction>;
   /** Operand that RANGE.UNBLOCK reports with TLB_TRACKING_NOT_DONE. */
   readonly unblockTrackingOperand: 'RCX' | 'SEPT_TREE';
   /** VP.ENTER of a vCPU with an armed filter makes it ACTIVE before it releases the tree. */
