@@ -13,6 +13,7 @@ import { PrimaryMmu } from '../../spec/kvm/primary-mmu.ts';
 import { Roots, type RootRole } from '../../spec/kvm/roots.ts';
 import { ShadowMmu } from '../../spec/kvm/shadow-mmu.ts';
 import { Tables } from '../../spec/kvm/tables.ts';
+import type { Geometry } from '../../spec/machine/geometry.ts';
 import type { Machine } from '../../spec/machine/machine.ts';
 import type { Memory } from '../../spec/machine/memory.ts';
 import type { Pages } from '../../spec/machine/pages.ts';
@@ -63,7 +64,7 @@ interface KvmOptions {
   readonly vcpus: readonly Vcpu[];
   /** First page that backs user addresses. */
   readonly firstPage: number;
-  readonly indexBits: number;
+  readonly geometry: Geometry;
   readonly rootLevel: number;
   /** The VM has memslots; a TD's are not modelled here. */
   readonly hasSlots: boolean;
@@ -72,7 +73,7 @@ interface KvmOptions {
 /** Creates KVM's part of a VM. */
 export function createKvm(options: KvmOptions): Kvm {
   const { m, memory, pages, mmuLock, rcu, invalidation } = options;
-  const tables = new Tables(m, pages, options.indexBits, options.rootLevel);
+  const tables = new Tables(m, pages, options.geometry, options.rootLevel);
   const slots = new Memslots(m, pages, PLACES);
   if (options.hasSlots) for (const slot of FIRST_SLOTS) slots.installNow(slot);
   const memfd = new GuestMemfd(m, slots);
@@ -98,7 +99,7 @@ export function createKvm(options: KvmOptions): Kvm {
       tables.span(tables.rootLevel + 1),
       options.firstPage + 2 * ADDRESSES,
     ),
-    shadow: new ShadowMmu(m, pages, options.indexBits, PLACES.length, options.hasSlots),
+    shadow: new ShadowMmu(m, pages, options.geometry, PLACES.length, options.hasSlots),
     memfd,
     tracked: m.segment('tracked', tables.span(tables.rootLevel + 1)),
     maxGfn: MAX_GFN,

@@ -32,14 +32,7 @@ import { addInPopulation } from '../blocks/build.ts';
 import { faultUnder, throughFrozen } from '../blocks/fault.ts';
 import { buildTd, TDVPR_PAGES } from '../vm/build-td.ts';
 import type { Policy } from '../vm/policy.ts';
-import {
-  ARMED_GFN,
-  GUEST_PAGES,
-  INDEX_BITS,
-  LARGE_PAGE,
-  ROOT_LEVEL,
-  USED_PAGES,
-} from '../vm/size.ts';
+import { ARMED_GFN, GUEST_PAGES, FANOUT, LARGE_PAGE, ROOT_LEVEL, USED_PAGES } from '../vm/size.ts';
 import { Vm, type VmKind, type VmVcpu } from '../vm/vm.ts';
 import { guestOperation, leaveTd } from './guest.ts';
 import { BACKING_PAGES, createKvm } from './kvm-platform.ts';
@@ -60,9 +53,9 @@ const KERNEL_PAGES_OF_A_VM = 96;
 const ALIGNMENT = 4;
 
 /** A platform with one package and one TDMR from address 0, one HKID beside the module's own. */
-export const smallPlatform = (version: ModuleVersion, indexBits: number): Platform => ({
+export const smallPlatform = (version: ModuleVersion, fanout: number): Platform => ({
   version: versionData(version),
-  indexBits,
+  fanout,
   tdmrBase: 0,
   hkidShift: 46,
   privateHkids: [32, 33],
@@ -80,7 +73,7 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
   const shared = guest + 2 * GUEST_PAGES;
   const m = new Machine();
   const memory = new Memory(m, shared + BACKING_PAGES, 128);
-  const tdx = new TdxModule(memory, smallPlatform(module, INDEX_BITS));
+  const tdx = new TdxModule(memory, smallPlatform(module, FANOUT));
   const pages = new Pages(memory, kernel, kernelPages, { kinds: PAGE_KINDS, reuseLast: true });
   pages.mayFail = true;
   const tdr = 0;
@@ -115,12 +108,12 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
       rcu,
       invalidation,
       firstPage: shared,
-      indexBits: INDEX_BITS,
+      geometry: tdx.geometry,
       rootLevel: ROOT_LEVEL,
       vcpus: vcpus.map((v) => v.kvm),
       hasSlots: !isTd,
     }),
-    mirror: new Mirror(m, pages, INDEX_BITS, ROOT_LEVEL, isTd),
+    mirror: new Mirror(m, pages, tdx.geometry, ROOT_LEVEL, isTd),
     guestMemory: new GuestMemory(m, GUEST_PAGES, guest, LARGE_PAGE),
     noEntry: m.segment('wait_for_sept_zap', 1, () => 'wait_for_sept_zap'),
     slot: m.segment('memslot', 1, () => 'memslot'),

@@ -2,6 +2,7 @@
  * The mirror root: KVM's own copy of the Secure EPT, in ordinary pages. A mirror table also holds
  * the number of the external page in which the module has the same table. Source: K43 to K51.
  */
+import type { Geometry } from '../machine/geometry.ts';
 import type { Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
 import type { Steps } from '../machine/step.ts';
@@ -12,8 +13,8 @@ export class Mirror extends Tables {
   /** The root table, or NO_PAGE if the VM is no TD. */
   readonly root: PageRef;
 
-  constructor(m: Machine, pages: Pages, indexBits: number, rootLevel: number, exists = true) {
-    super(m, pages, indexBits, rootLevel);
+  constructor(m: Machine, pages: Pages, geometry: Geometry, rootLevel: number, exists = true) {
+    super(m, pages, geometry, rootLevel);
     this.root = exists ? this.allocNow(MIRROR_TABLE, rootLevel, 0) : NO_PAGE;
   }
 

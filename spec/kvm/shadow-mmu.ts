@@ -5,6 +5,7 @@
  * maps, and can map another GFN through the same entry later. Only mmu_lock held for write protects
  * all of this. Source: K7; Linux, commits 47b0c2e4c220 and ce25681d59ff; B-42.
  */
+import type { Geometry } from '../machine/geometry.ts';
 import type { Cell, Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
 import { RMW, type Steps, access } from '../machine/step.ts';
@@ -36,10 +37,10 @@ export class ShadowMmu {
   /** Per entry of the table: the GFN that it maps, plus one. */
   private readonly targets: Cell;
 
-  constructor(m: Machine, pages: Pages, indexBits: number, slots: number, exists: boolean) {
+  constructor(m: Machine, pages: Pages, geometry: Geometry, slots: number, exists: boolean) {
     this.m = m;
     this.slots = slots;
-    this.tables = new Tables(m, pages, indexBits, 0);
+    this.tables = new Tables(m, pages, geometry, 0);
     this.table = exists ? this.tables.allocNow(SHADOW_TABLE, 0, 0) : NO_PAGE;
     this.used = m.record('shadow pages', 'unsync');
     this.unsync = this.used + 1;

@@ -3,6 +3,7 @@
  * level, GFN of the first entry, stage. Direct roots, which the hardware walks, and mirror roots
  * consist of the same tables. Source: Linux, arch/x86/kvm/mmu/mmu_internal.h, tdp_mmu.c.
  */
+import type { Geometry } from '../machine/geometry.ts';
 import type { Machine } from '../machine/machine.ts';
 import { NO_PAGE, type PageRef, type Pages } from '../machine/pages.ts';
 import { RMW, WRITE, type Steps, access } from '../machine/step.ts';
@@ -86,7 +87,7 @@ export class Tables {
   readonly m: Machine;
   readonly pages: Pages;
   readonly rootLevel: number;
-  readonly indexBits: number;
+  readonly geometry: Geometry;
   readonly listeners: SpteWritten[] = [];
   /** Called for each cmpxchg that fails. */
   readonly onCmpxchgFailed: ((table: PageRef, index: number) => void)[] = [];
@@ -95,29 +96,29 @@ export class Tables {
   /** Called for each entry that KVM reads, with its value. */
   readonly readers: ((table: PageRef, index: number, value: Spte) => void)[] = [];
 
-  constructor(m: Machine, pages: Pages, indexBits: number, rootLevel: number) {
+  constructor(m: Machine, pages: Pages, geometry: Geometry, rootLevel: number) {
     this.m = m;
     this.pages = pages;
-    this.indexBits = indexBits;
+    this.geometry = geometry;
     this.rootLevel = rootLevel;
   }
 
   get fanout(): number {
-    return 1 << this.indexBits;
+    return this.geometry.fanout;
   }
 
   /** Number of GFNs that an entry at `level` maps. */
   span(level: number): number {
-    return 1 << (this.indexBits * level);
+    return this.geometry.span(level);
   }
 
   /** First GFN of the entry at `level` that maps `gfn`. */
   align(gfn: number, level: number): number {
-    return gfn & ~(this.span(level) - 1);
+    return this.geometry.align(gfn, level);
   }
 
   index(gfn: number, level: number): number {
-    return (gfn >> (this.indexBits * level)) & (this.fanout - 1);
+    return this.geometry.index(gfn, level);
   }
 
   /** Cell of a word of a table's metadata. */

@@ -9,12 +9,12 @@
  * Source: intel/tdx-module 1.5.01, src/vmm_dispatcher/tdx_vmm_dispatcher.c: tdx_vmm_dispatcher();
  * src/td_dispatcher/tdx_td_dispatcher.c: td_call().
  */
+import { Geometry } from '../machine/geometry.ts';
 import type { Cell, Machine } from '../machine/machine.ts';
 import type { Memory } from '../machine/memory.ts';
 import { RELEASE, TRY, WRITE, type Steps, access } from '../machine/step.ts';
 import { Call, HELD_ENTRY, lockKindOf, type Operands, type Role } from './call.ts';
 import { ENTRY_LOCK, type Entry } from './entry.ts';
-import { Geometry } from './geometry.ts';
 import { KeyOwnership } from './keys.ts';
 import { EXCLUSIVE, Locks, type Mode } from './locks.ts';
 import { Pamt } from './pamt.ts';
@@ -24,8 +24,8 @@ import type { SeptFunction, SeptLocking, VersionData } from './version.ts';
 /** The platform, as far as the module depends on it. */
 export interface Platform {
   readonly version: VersionData;
-  /** Bits of an S-EPT index: 9 in hardware, fewer in exploration. */
-  readonly indexBits: number;
+  /** Number of entries of an S-EPT table: 512 in hardware, fewer in exploration. */
+  readonly fanout: number;
   /** First page number (HPA bits 51:12) of the one TDMR that memory models. */
   readonly tdmrBase: number;
   /** Lowest HKID bit of a physical address; addresses from there up carry a key id. */
@@ -81,7 +81,7 @@ export class TdxModule {
     this.memory = memory;
     this.platform = platform;
     this.version = platform.version;
-    this.geometry = new Geometry(platform.indexBits);
+    this.geometry = new Geometry(platform.fanout);
     this.pamt = pamt ?? new Pamt(this.m, this.geometry, memory.pages);
     this.locks = new Locks(this.m);
     this.keys = new KeyOwnership(this.m, platform);

@@ -7,8 +7,8 @@
  * Source: intel/tdx-module 1.5.01, src/common/memory_handlers/pamt_manager.h: pamt_entry_t,
  * page_type_t; docs/module-notes.md#new-pages.
  */
+import type { Geometry } from '../machine/geometry.ts';
 import type { Cell, Machine } from '../machine/machine.ts';
-import type { Geometry } from './geometry.ts';
 
 /** Page types, by the numbers that RDMD and RECLAIM report. */
 export const NDA = 0;

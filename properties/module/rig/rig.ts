@@ -16,8 +16,8 @@ import { versionData, type ModuleVersion } from '../../../spec/tdx/versions/inde
 
 export interface RigOptions {
   readonly module: ModuleVersion;
-  /** Bits of an S-EPT index (default: 1). */
-  readonly indexBits?: number;
+  /** Number of entries of an S-EPT table (default: 2). */
+  readonly fanout?: number;
   /** Functions that replace the module's functions of the same names. */
   readonly functions?: readonly InterfaceFunction[];
   /** Differences from the small platform of impl/platform/platform.ts. */
@@ -56,19 +56,19 @@ export class ModuleRig {
 
   constructor({
     module,
-    indexBits = 1,
+    fanout = 2,
     functions = [],
     platform: differences = {},
     extraPages = 0,
     create = (memory, platform) => new TdxModule(memory, platform),
   }: RigOptions) {
-    this.gfns = 1 << (3 * indexBits);
+    this.gfns = fanout ** (ROOT_LEVEL + 1);
     this.m = new Machine();
     this.memory = new Memory(this.m, this.firstPage + 2 * this.gfns + extraPages, WORDS_PER_PAGE);
     const specified = versionData(module);
     const replaced = functions.map((fn) => [fn.name, fn] as const);
     const version = { ...specified, functions: new Map([...specified.functions, ...replaced]) };
-    this.tdx = create(this.memory, { ...smallPlatform(version, indexBits), ...differences });
+    this.tdx = create(this.memory, { ...smallPlatform(version, fanout), ...differences });
   }
 
   /** HPA (bytes) of a page number. */

@@ -23,19 +23,18 @@ const RCU_HEAD = 0xa8n;
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 
 export class AddressMap {
-  private readonly indexBits: number;
+  private readonly fanout: number;
 
-  /** @param indexBits Bits of an index of the model's tables. */
-  constructor(indexBits: number) {
-    this.indexBits = indexBits;
+  /** @param fanout Number of entries of the model's tables. */
+  constructor(fanout: number) {
+    this.fanout = fanout;
   }
 
   /** GFN for a model's GFN, or for the end of a range of them. */
   gfn(modelled: number): number {
-    const fanout = 2 ** this.indexBits;
     let [gfn, weight] = [0, 1];
-    for (let rest = modelled; rest > 0; rest = Math.floor(rest / fanout)) {
-      gfn += (rest % fanout) * weight;
+    for (let rest = modelled; rest > 0; rest = Math.floor(rest / this.fanout)) {
+      gfn += (rest % this.fanout) * weight;
       weight *= ENTRIES;
     }
     return gfn;
@@ -48,8 +47,7 @@ export class AddressMap {
 
   /** Frame of a page of the guest. The frames of a large page are contiguous. */
   frame(page: number): number {
-    const fanout = 2 ** this.indexBits;
-    return FIRST_FRAME + Math.floor(page / fanout) * ENTRIES + (page % fanout);
+    return FIRST_FRAME + Math.floor(page / this.fanout) * ENTRIES + (page % this.fanout);
   }
 
   /** Frame of a table. */

@@ -56,7 +56,7 @@ export class Emitter {
     });
     const log = new TraceLog(engine.vm.m);
     const write: Writer = kind === 'vm' ? (...of) => direct.attach(...of) : writeSecure;
-    write(engine.vm, log, new AddressMap(engine.vm.tdx.platform.indexBits));
+    write(engine.vm, log, new AddressMap(engine.vm.tdx.geometry.fanout));
     this.byKind.set(kind, { engine, log });
     return { engine, log };
   }

@@ -1,6 +1,7 @@
 /** Page walkers: walks, A and D bits, stale translations. */
 import { describe, expect, test } from 'vitest';
 import { USE_AFTER_FREE } from '../../../spec/machine/faults.ts';
+import { Geometry } from '../../../spec/machine/geometry.ts';
 import { Machine } from '../../../spec/machine/machine.ts';
 import { Memory } from '../../../spec/machine/memory.ts';
 import { atomically, KIND_NAMES, kindOf, cellOf } from '../../../spec/machine/step.ts';
@@ -26,7 +27,6 @@ import {
   PENDING,
   permissionsOf,
 } from '../../../spec/tdx/entry.ts';
-import { Geometry } from '../../../spec/tdx/geometry.ts';
 import { runActors, runAllSchedules } from './support.ts';
 import {
   ACCESSED,
@@ -308,7 +308,7 @@ describe('the walker over a Secure EPT', () => {
   test('a walk over the S-EPT translates only through mapped tables and permitting leaves', () => {
     const m = new Machine();
     const memory = new Memory(m, 32, 4);
-    const geometry = new Geometry(2);
+    const geometry = new Geometry(4);
     const sept: TableFormat = {
       rootLevel: 3,
       leafLevel: 0,

@@ -23,7 +23,7 @@ import { runUntil } from './schedules.ts';
  * be interrupted three times.
  */
 function newRig(options: Partial<TdRigOptions> = {}): TdRig {
-  const rig = new TdRig({ module: '1.5', indexBits: 2, ...options });
+  const rig = new TdRig({ module: '1.5', fanout: 4, ...options });
   for (let page = rig.firstPage; page < rig.memory.pages; page++) rig.use(page);
   rig.must('TDH.VP.ENTER', { rcx: rig.address(rig.tdvpr(0)) });
   return rig;

@@ -3,6 +3,7 @@
  * one, run on a view of the module in which one part behaves otherwise, or with its status
  * changed.
  */
+import { Geometry } from '../../../spec/machine/geometry.ts';
 import type { Cell, Machine } from '../../../spec/machine/machine.ts';
 import type { Memory } from '../../../spec/machine/memory.ts';
 import type { Steps } from '../../../spec/machine/step.ts';
@@ -31,7 +32,6 @@ import { rangeBlock } from '../../../spec/tdx/functions/range-block.ts';
 import { septRd } from '../../../spec/tdx/functions/sept-rd.ts';
 import { septRemove } from '../../../spec/tdx/functions/sept-remove.ts';
 import { vpEnter } from '../../../spec/tdx/functions/vp-enter.ts';
-import { Geometry } from '../../../spec/tdx/geometry.ts';
 import { pageAccept } from '../../../spec/tdx/guest/accept.ts';
 import { EXCLUSIVE, Locks, SHARED, type LockKind, type Mode } from '../../../spec/tdx/locks.ts';
 import { TdxModule, type InterfaceFunction, type Platform } from '../../../spec/tdx/module.ts';
@@ -111,7 +111,7 @@ class OtherTable extends Geometry {
 
 /** PAGE.AUG walks into another table on its way to the entry. */
 export const augInOtherTable = through(pageAug, (tdx) => ({
-  geometry: new OtherTable(Math.log2(tdx.geometry.fanout)),
+  geometry: new OtherTable(tdx.geometry.fanout),
 }));
 
 /** PROMOTE unlocks the entries of the table that it frees. */

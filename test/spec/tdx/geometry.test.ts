@@ -1,7 +1,6 @@
 /** Shapes of the tree: levels, page sizes, address widths. */
 import { describe, expect, test } from 'vitest';
 import { MAPPED, NL_MAPPED, PENDING, stateOf } from '../../../spec/tdx/entry.ts';
-import { Geometry } from '../../../spec/tdx/geometry.ts';
 import { NDA, REG } from '../../../spec/tdx/pamt.ts';
 import { tableAt } from '../../../spec/tdx/rules/tree.ts';
 import { describeStatus } from '../../../spec/tdx/status.ts';
@@ -10,24 +9,6 @@ import { TDR, TdRig, type TdRigOptions } from '../../support/td-rig.ts';
 
 const EPTP_5_LEVELS = 0x26n;
 const GPAW = 1n;
-
-describe('the geometry of the hardware', () => {
-  const geometry = new Geometry(9);
-  test('a table of the hardware has 512 entries, and levels 0 to 2 map 4K, 2M and 1G', () => {
-    expect([geometry.fanout, geometry.span(0), geometry.span(1), geometry.span(2)]).toEqual([
-      512,
-      1,
-      512,
-      512 ** 2,
-    ]);
-    expect(geometry.span(4) * 4096, 'an entry of a 5-level root').toBe(2 ** 48);
-  });
-  test('Geometry finds the entry and the range of a GFN at each level, also beyond 32 bits', () => {
-    const gfn = 2 ** 36 * 3 + 2 ** 27 * 5 + 512 * 7 + 9;
-    expect([0, 1, 2, 3, 4].map((level) => geometry.index(gfn, level))).toEqual([9, 7, 0, 5, 3]);
-    expect(geometry.align(gfn, 1)).toBe(gfn - 9);
-  });
-});
 
 const created = (options: Partial<TdRigOptions>): TdRig => new TdRig({ module: '1.5', ...options });
 const entryOf = (rig: TdRig, gfn: number, level: number): number =>

@@ -1,14 +1,14 @@
 /** PAMT: owners, types and sizes of pages. */
 import { describe, expect, test } from 'vitest';
+import { Geometry } from '../../../spec/machine/geometry.ts';
 import { Machine } from '../../../spec/machine/machine.ts';
-import { Geometry } from '../../../spec/tdx/geometry.ts';
 import { EPT, NDA, NO_OWNER, Pamt, pageTypeName, REG, TDR } from '../../../spec/tdx/pamt.ts';
 
 const PAGES = 1024;
 
 function table(): { m: Machine; pamt: Pamt } {
   const m = new Machine();
-  return { m, pamt: new Pamt(m, new Geometry(3), PAGES) };
+  return { m, pamt: new Pamt(m, new Geometry(8), PAGES) };
 }
 
 describe('PAMT', () => {

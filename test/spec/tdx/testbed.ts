@@ -43,7 +43,7 @@ export class Testbed {
     const memory = new Memory(new Machine(), PAGES, WORDS);
     this.tdx = new TdxModule(memory, {
       version: versionData(version),
-      indexBits: 1,
+      fanout: 2,
       tdmrBase: FIRST_PAGE,
       hkidShift: 46,
       privateHkids: [32, 35],

@@ -49,8 +49,8 @@ const SEQUENTIAL_HKIDS = [32, 63] as const;
 const SEAMRR = [0x40000, 0x2000] as const;
 /** More EPT violations than this at one guest RIP arm the zero-step filter. */
 const STEPPING_THRESHOLD = 6;
-const INDEX_BITS = 9;
-const WORDS_PER_PAGE = 1 << INDEX_BITS;
+/** Entries of a table, which fill a page. */
+const ENTRIES = 512;
 
 export class Universe {
   readonly tdx: TdxModule;
@@ -155,7 +155,7 @@ export const word = (u: Universe, page: number, field: number): number =>
 function platformOf(config: Config, version: ModuleVersion): Platform {
   return {
     version: versionData(version),
-    indexBits: INDEX_BITS,
+    fanout: ENTRIES,
     tdmrBase: Number(BigInt(config.tdmr.base) >> PAGE_SHIFT),
     hkidShift: config.hkidBits[0],
     privateHkids: isSequential(config) ? SEQUENTIAL_HKIDS : config.privateHkids,
@@ -193,7 +193,7 @@ export class Universes {
   }
 
   private start(pages: number): void {
-    this.memory = new Memory(new Machine(), pages, WORDS_PER_PAGE);
+    this.memory = new Memory(new Machine(), pages, ENTRIES);
     this.pamt = null;
     this.modules.clear();
   }

@@ -1,9 +1,9 @@
 /**
- * The shape of a Secure EPT: the number of entries of a table, and the span of a level.
+ * The shape of a tree of page tables: the number of entries of a table, and the span of a level.
  *
- * Levels: 0 maps 4K pages, 1 maps 2M, 2 maps 1G; the root is at level 3 or 4. Recordings use the
- * real 512 entries a table. Exploration uses a smaller table, so that PROMOTE and DEMOTE of a whole
- * table stay short. Nothing else depends on the number.
+ * Levels: 0 maps 4K pages, 1 maps 2M, 2 maps 1G. Recordings use the real 512 entries a table.
+ * Checks use a smaller table, so that PROMOTE and DEMOTE of a whole table stay short. Nothing else
+ * depends on the number.
  */
 export class Geometry {
   /** Number of entries of a table. */
@@ -11,9 +11,9 @@ export class Geometry {
   /** Number of 4K pages that an entry maps, by level. */
   private readonly spans: readonly number[];
 
-  constructor(indexBits: number) {
-    this.fanout = 1 << indexBits;
-    this.spans = Array.from({ length: 6 }, (_, level) => 2 ** (indexBits * level));
+  constructor(fanout: number) {
+    this.fanout = fanout;
+    this.spans = Array.from({ length: 6 }, (_, level) => fanout ** level);
   }
 
   /** Number of 4K pages that an entry at `level` maps. */
