@@ -63,4 +63,8 @@ export interface VersionData {
   readonly maxVcpus: number;
   /** Bits of ATTRIBUTES that MNG.INIT accepts besides those of every version. */
   readonly attributes: bigint;
+  /** PAGE.DEMOTE splits a page of a TD that can run only if the page is blocked and tracked. */
+  readonly demoteNeedsBlock: boolean;
+  /** PAGE.DEMOTE ends with INTERRUPTED_RESTARTABLE if an interrupt is pending. */
+  readonly interruptibleDemote: boolean;
 }

@@ -2,14 +2,19 @@
  * TDH.MEM.PAGE.DEMOTE: splits a 2M or 1G leaf into 512 leaves under a new Secure EPT page.
  *
  * RCX GPA and level; RDX TDR and flags (bit 0 is about L2 VMs); R8 the new page. A blocked leaf
- * comes out unblocked. The function is interruptible before it commits.
+ * comes out unblocked. The function is interruptible before it commits, unless the version says
+ * otherwise.
  *
  * Source: ABI Reference 348551, TDH.MEM.PAGE.DEMOTE leaf (leaf 15); intel/tdx-module 1.5.01,
  * src/vmm_dispatcher/api_calls/tdh_mem_page_demote.c: tdh_mem_page_demote();
  * docs/module-notes.md#release-order.
  */
-import { HELD_RANGE } from '../call.ts';
+import type { Cell } from '../../machine/machine.ts';
+import type { Steps } from '../../machine/step.ts';
+import { HELD_RANGE, type Call } from '../call.ts';
 import {
+  ALL_BLOCKED,
+  among,
   BLOCKED,
   entry,
   MAPPED,
@@ -21,7 +26,7 @@ import {
   stateOf,
 } from '../entry.ts';
 import { EXCLUSIVE, SHARED } from '../locks.ts';
-import type { InterfaceFunction } from '../module.ts';
+import type { InterfaceFunction, TdxModule } from '../module.ts';
 import {
   flagsOf,
   gfnOf,
@@ -80,9 +85,9 @@ export const pageDemote: InterfaceFunction = {
     // 6. PAMT agrees with the tree
     const meta = yield* m.read(pamt.meta(page, level));
     if (Pamt.typeOf(meta) !== REG) return S.MODULE_HALT;
-    // 7. no vCPU can have it in its TLB
+    // 7. no vCPU can have it in its TLB, unless it may: the parts translate as the whole does
     const bepoch = pamt.bepoch(page, level);
-    if ((status = yield* requireBlockedAndTracked(tdx, call, bepoch)) !== S.SUCCESS) return status;
+    if ((status = yield* requireUnused(tdx, call, bepoch)) !== S.SUCCESS) return status;
     // 8. new page: free, exclusive
     if ((status = yield* newPageOperand(tdx, call, call.in.r8, 0)) !== S.SUCCESS) return status;
 
@@ -96,7 +101,7 @@ export const pageDemote: InterfaceFunction = {
 
     // GUARD
     // 10. no interrupt
-    if (tdx.interruptPending(call)) {
+    if (tdx.version.interruptibleDemote && tdx.interruptPending(call)) {
       call.rcx = call.in.rcx;
       call.rdx = call.in.rdx;
       return S.INTERRUPTED_RESTARTABLE;
@@ -122,3 +127,9 @@ export const pageDemote: InterfaceFunction = {
     return S.SUCCESS;
   },
 };
+
+/** A version that needs no block splits what is mapped; what is blocked must still be tracked. */
+function* requireUnused(tdx: TdxModule, call: Call, bepoch: Cell): Steps<S.Status> {
+  const mayUse = !tdx.version.demoteNeedsBlock && !among(ALL_BLOCKED, call.entry);
+  return mayUse ? S.SUCCESS : yield* requireBlockedAndTracked(tdx, call, bepoch);
+}

@@ -4,7 +4,7 @@ import type { TdxModule } from '../module.ts';
 import { tdGet } from '../operands.ts';
 import { RUNNABLE, TD } from '../td.ts';
 import type { TdxRule } from './rule.ts';
-import { TRANSITIONS } from './transitions.ts';
+import { TRANSITIONS, type Transitions } from './transitions.ts';
 import { targetOf } from './tree.ts';
 
 export default {
@@ -45,9 +45,12 @@ export default {
 } satisfies TdxRule;
 
 function mayChange(tdx: TdxModule, call: Call, before: Entry, after: Entry): boolean {
-  const { always, whileBuilding = [], moves } = TRANSITIONS.get(call.name) ?? { always: [] };
+  const row: Transitions = TRANSITIONS.get(call.name) ?? { always: [] };
+  const { always, whileBuilding = [], moves } = row;
   const [from, to] = [stateOf(before), stateOf(after)];
-  const legal = tdGet(tdx, call, TD.OP_STATE) === RUNNABLE ? always : [...always, ...whileBuilding];
+  const isStrict =
+    tdGet(tdx, call, TD.OP_STATE) === RUNNABLE && row.alsoRunning?.(tdx.version) !== true;
+  const legal = isStrict ? always : [...always, ...whileBuilding];
   if (!legal.some(([f, t]) => f === from && t === to)) return false;
   if (moves === true || from === FREE || to === FREE) return true;
   return targetOf(tdx, before, call.level) === targetOf(tdx, after, call.level);

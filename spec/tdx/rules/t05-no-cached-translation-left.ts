@@ -1,5 +1,5 @@
 import type { Cell } from '../../machine/machine.ts';
-import { among, isLeaf, isTable, PERMITTING, type Entry } from '../entry.ts';
+import { among, isLeaf, isTable, pageOf, PERMITTING, type Entry } from '../entry.ts';
 import type { TdxModule } from '../module.ts';
 import { SUCCESS } from '../status.ts';
 import type { TdxRule } from './rule.ts';
@@ -94,10 +94,23 @@ export default {
 
 /**
  * Whether the change of the entry ends its use of what it pointed to. A leaf that becomes a table
- * ends it.
+ * ends it, except where a module splits without a block and every part is still mapped.
  */
-const endsTarget = (tdx: TdxModule, before: Entry, after: Entry, level: number): boolean =>
-  isLeaf(before) !== isLeaf(after)
+function endsTarget(tdx: TdxModule, before: Entry, after: Entry, level: number): boolean {
+  if (!tdx.version.demoteNeedsBlock && isSplit(tdx, before, after, level)) return false;
+  return isLeaf(before) !== isLeaf(after)
     ? isLeaf(before) || isTable(before)
     : targetOf(tdx, before, level) >= 0 &&
-      targetOf(tdx, before, level) !== targetOf(tdx, after, level);
+        targetOf(tdx, before, level) !== targetOf(tdx, after, level);
+}
+
+/** Whether a leaf becomes a table each of whose entries maps its part of the leaf. */
+function isSplit(tdx: TdxModule, before: Entry, after: Entry, level: number): boolean {
+  if (!isLeaf(before) || !isTable(after)) return false;
+  const [first, span] = [targetOf(tdx, before, level), tdx.geometry.span(level - 1)];
+  for (let i = 0; i < tdx.geometry.fanout; i++) {
+    const part = tdx.m.peek(tdx.memory.word(pageOf(after), i));
+    if (!isLeaf(part) || targetOf(tdx, part, level - 1) !== first + i * span) return false;
+  }
+  return true;
+}

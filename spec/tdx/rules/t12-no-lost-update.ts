@@ -1,5 +1,6 @@
 import type { Call } from '../call.ts';
 import { describeEntry, withoutLocks } from '../entry.ts';
+import { withoutProgress } from '../sept.ts';
 import { SUCCESS } from '../status.ts';
 import type { TdxRule } from './rule.ts';
 
@@ -16,6 +17,9 @@ const UPDATES = new Set([
   'TDH.MEM.RANGE.UNBLOCK',
   'TDG.MEM.PAGE.ACCEPT',
 ]);
+
+/** Splits a page that a guest has accepted in part, and drops the progress on purpose. */
+const DEMOTE = 'TDH.MEM.PAGE.DEMOTE';
 
 export default {
   id: 'T12',
@@ -41,7 +45,8 @@ export default {
         if (withoutLocks(before) === withoutLocks(after) || cell !== call.entryCell) return;
         report.exercised();
         updated.add(call);
-        if (withoutLocks(before) === withoutLocks(call.entry)) return;
+        const seen = call.name === DEMOTE ? withoutProgress(tdx, before, call.level) : before;
+        if (withoutLocks(seen) === withoutLocks(call.entry)) return;
         report.violated(
           `${call.name} overwrites ${describeEntry(withoutLocks(call.entry))}, which it read`,
           describeEntry(withoutLocks(before)),

@@ -16,6 +16,7 @@ import {
   PENDING_BLOCKED,
   type EntryState,
 } from '../entry.ts';
+import type { VersionData } from '../version.ts';
 
 /** From and to. */
 type Transition = readonly [EntryState, EntryState];
@@ -25,6 +26,8 @@ export interface Transitions {
   readonly always: readonly Transition[];
   /** Legal only before the TD is RUNNABLE: these end translations that are not blocked. */
   readonly whileBuilding?: readonly Transition[];
+  /** Whether a version allows them also in a TD that runs. */
+  readonly alsoRunning?: (version: VersionData) => boolean;
   /** The entry may point to another page than before. */
   readonly moves?: true;
 }
@@ -73,6 +76,7 @@ export const TRANSITIONS: ReadonlyMap<string, Transitions> = new Map<string, Tra
         [MAPPED, NL_MAPPED],
         [PENDING, NL_MAPPED],
       ],
+      alsoRunning: ({ demoteNeedsBlock }) => !demoteNeedsBlock,
       moves: true,
     },
   ],

@@ -6,23 +6,27 @@ import type { SeptFunction, SeptLocking, VersionData } from '../version.ts';
 import { V1_0 } from './v1.0.ts';
 import { V1_5_01 } from './v1.5.01.ts';
 import { V1_5_05 } from './v1.5.05.ts';
+import { WHAT_IFS } from './what-if/index.ts';
 
 export type { SeptFunction, SeptLocking, VersionData } from '../version.ts';
 export { SEPT_FUNCTIONS } from '../version.ts';
 
-const DATA = { '1.5.05': V1_5_05, '1.5.01': V1_5_01, '1.0': V1_0 } as const;
+const SHIPPED = { '1.5.05': V1_5_05, '1.5.01': V1_5_01, '1.0': V1_0 } as const;
 
 /** Full name of a version. */
-export type ModuleName = keyof typeof DATA;
+export type ModuleName = keyof typeof SHIPPED;
+/** Name of a module that does not exist (what-if/). */
+export type WhatIfName = keyof typeof WHAT_IFS;
 /** Names that stand for the newest version of a family. */
 const NEWEST = { '1.5': '1.5.05', '1.0': '1.0' } as const;
 /** Name of a version, or of the newest of a family. */
-type VersionName = ModuleName | keyof typeof NEWEST;
+type VersionName = ModuleName | keyof typeof NEWEST | WhatIfName;
 /** A version, by its name or as data of its own. */
 export type ModuleVersion = VersionName | VersionData;
 
 // the keys of a literal are its type
-export const MODULE_VERSIONS = Object.keys(DATA) as ModuleName[];
+export const MODULE_VERSIONS = Object.keys(SHIPPED) as ModuleName[];
+export const WHAT_IF_VERSIONS = Object.keys(WHAT_IFS) as WhatIfName[]; // likewise
 /** The newest version of each family. */
 export const NEWEST_VERSIONS: readonly ModuleName[] = Object.values(NEWEST);
 /** Every name that stands for a version. */
@@ -30,11 +34,14 @@ export const MODULE_NAMES: readonly VersionName[] = [
   ...new Set<VersionName>([
     ...MODULE_VERSIONS,
     ...(Object.keys(NEWEST) as (keyof typeof NEWEST)[]),
+    ...WHAT_IF_VERSIONS,
   ]),
 ];
 
+const DATA = { ...SHIPPED, ...WHAT_IFS } as const;
+
 /** The full name that `version` stands for. */
-const moduleName = (version: VersionName): ModuleName =>
+const moduleName = (version: VersionName): ModuleName | WhatIfName =>
   version === '1.5' ? NEWEST[version] : version;
 
 /** The data of a version. */

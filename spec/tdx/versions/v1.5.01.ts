@@ -40,4 +40,6 @@ export const V1_5_01: VersionData = {
   vpInitVersion: 0,
   maxVcpus: ANY_MAX_VCPUS,
   attributes: 0n,
+  demoteNeedsBlock: true,
+  interruptibleDemote: true,
 };

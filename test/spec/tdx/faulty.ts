@@ -24,6 +24,7 @@ import { memRd } from '../../../spec/tdx/functions/mem-rd.ts';
 import { memTrack } from '../../../spec/tdx/functions/mem-track.ts';
 import { pageAdd } from '../../../spec/tdx/functions/page-add.ts';
 import { pageAug } from '../../../spec/tdx/functions/page-aug.ts';
+import { pageDemote } from '../../../spec/tdx/functions/page-demote.ts';
 import { pagePromote } from '../../../spec/tdx/functions/page-promote.ts';
 import { pageRelocate } from '../../../spec/tdx/functions/page-relocate.ts';
 import { pageRemove } from '../../../spec/tdx/functions/page-remove.ts';
@@ -155,6 +156,14 @@ export const relocateKeepsOldPage = answering(pageRelocate, (status, call, tdx) 
   if (status === S.SUCCESS) tdx.m.poke(tdx.pamt.meta(old, 0), Pamt.pack(REG, call.tdr));
   return status;
 });
+
+/** PAGE.DEMOTE leaves out the last part of the page. */
+export const demoteLosesPart = onMachine(pageDemote, (m, tdx, call) => ({
+  poke: (cell, value) => {
+    const last = tdx.memory.word(call.page, tdx.geometry.fanout - 1);
+    m.poke(cell, call.page >= 0 && cell === last ? FREE : value);
+  },
+}));
 
 /** PAGE.REMOVE treats any blocked page as tracked: it reads a TD_EPOCH that is two too high. */
 export const removeSkipsTracking = onMachine(pageRemove, (m, tdx, call) => ({

@@ -3,8 +3,6 @@
  * and keeps it.
  */
 import { describe, expect, test } from 'vitest';
-import { decode, tapeLength } from '../../../properties/checker/scenarios/arbitrary.ts';
-import type { ActorRole } from '../../../properties/checker/scenarios/scenario.ts';
 import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
 import { RuleBook } from '../../../spec/machine/monitor.ts';
 import type { Violation } from '../../../spec/machine/rule.ts';
@@ -14,11 +12,12 @@ import {
   versionData,
   type ModuleVersion,
 } from '../../../spec/tdx/versions/index.ts';
-import { CALL_SHAPE, CallExplorer } from '../../support/call-explorer.ts';
+import { CallExplorer } from '../../support/call-explorer.ts';
 import { TDR, TdRig } from '../../support/td-rig.ts';
 import { Seeded } from '../machine/support.ts';
 import { CONCURRENT, SEQUENTIAL, type Change } from './breakages.ts';
 import * as faulty from './faulty.ts';
+import { randomCalls } from './random-calls.ts';
 import { onePreemption } from './schedules.ts';
 import { HKID, hpa, Testbed, TD_PARAMS } from './testbed.ts';
 
@@ -108,66 +107,15 @@ describe('what the explored platform lacks', () => {
   });
 });
 
-/** Many calls on few pages, so that they meet in deep states. */
-const BUSY: Readonly<Record<ActorRole, readonly string[]>> = {
-  host: [
-    'aug',
-    'aug',
-    'aug-other',
-    'aug-huge',
-    'add',
-    'remove',
-    'remove',
-    'relocate',
-    'block',
-    'block',
-    'block',
-    'block-huge',
-    'track',
-    'track',
-    'track',
-    'unblock',
-    'unblock-huge',
-    'promote',
-    'demote',
-    'sept-add',
-    'sept-remove',
-    'read',
-    'extend',
-    'idle',
-  ],
-  vcpu: ['accept', 'accept', 'accept-huge', 'touch', 'idle', 'leave', 'leave'],
-};
-
 describe('the specified module under random calls of three or four actors', () => {
   for (const module of NEWEST_VERSIONS) {
     for (const finalize of [true, false]) {
       const opState = finalize ? 'RUNNABLE' : 'INITIALIZED';
       test(`random calls break only the known findings in module ${module}, ${opState}`, () => {
-        const shape = {
-          ...CALL_SHAPE,
-          roles: ['host', 'vcpu', 'host', 'vcpu'] as const,
-          operations: BUSY,
-          gfns: 2,
-          maxOperations: 24,
-          maxDeviations: 0,
-        };
-        const explorer = new CallExplorer({ module, finalize });
-        const found = new Set<string>();
-        for (let seed = 0; seed < 2500; seed++) {
-          const choices = new Seeded(seed);
-          const tape = Uint8Array.from({ length: tapeLength(shape) }, () => choices.pick(256));
-          const violation = explorer.run(decode(tape, shape), choices);
-          if (violation !== null) found.add(violation.rule);
-        }
+        const { broken: found, idle } = randomCalls(module, finalize);
         const findings = known(module).filter((rule) => finalize || rule !== 'T15');
-        expect([...found].toSorted()).toEqual(findings);
-        const exercised = explorer.book.rules.filter(
-          ({ id }) => explorer.book.timesExercised(id) > 0,
-        );
-        const guest = finalize ? [] : ['T05', 'T14', 'T15'];
-        const expected = explorer.book.rules.filter(({ id }) => !guest.includes(id));
-        expect(exercised.map(({ id }) => id)).toEqual(expected.map(({ id }) => id));
+        expect(found).toEqual(findings);
+        expect(idle).toEqual(finalize ? [] : ['T05', 'T14', 'T15']);
       });
     }
   }

@@ -1,0 +1,14 @@
+/**
+ * Modules that do not exist: a shipped version with something changed that a discussion asks for.
+ * `--module` accepts their names; nothing that runs every version runs them. To add one, write its
+ * file and list it here.
+ */
+import { DEMOTE_WITHOUT_BLOCK } from './demote-without-block.ts';
+import { ONE_CALL_SPLIT } from './one-call-split.ts';
+import { UNINTERRUPTIBLE_DEMOTE } from './uninterruptible-demote.ts';
+
+export const WHAT_IFS = {
+  'demote-without-block': DEMOTE_WITHOUT_BLOCK,
+  'uninterruptible-demote': UNINTERRUPTIBLE_DEMOTE,
+  'one-call-split': ONE_CALL_SPLIT,
+} as const;
