@@ -22,8 +22,10 @@ const USER_ERRORS: ReadonlySet<string> = new Set([
   'InputError',
   'ScenarioSyntaxError',
   'UnusableScenario',
+  'NoModule',
   'NoPolicy',
   'NoRule',
+  'ModuleError',
   'PolicyError',
   'NotDeterministic',
 ]);

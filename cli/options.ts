@@ -1,12 +1,13 @@
 /** The options that several commands share: their flags, help texts and parsers. */
 import { InvalidArgumentError, Option } from 'commander';
-import { MODULE_NAMES, NEWEST_VERSIONS, type ModuleVersion } from '../spec/tdx/versions/index.ts';
+import { NEWEST_VERSIONS } from '../spec/tdx/versions/index.ts';
 
 /** Parsed values of the shared options. A command takes those that it declares. */
 export interface SharedOptions {
   readonly json?: boolean;
   readonly limit: number;
-  readonly module: ModuleVersion;
+  /** Name or file of a module. */
+  readonly module: string;
   readonly seed?: number;
   readonly runs?: number;
   /** Milliseconds. */
@@ -71,16 +72,20 @@ export const limitOption = (what: string, byDefault: number): Option =>
     .argParser(whole(0, 1_000_000))
     .default(byDefault);
 
-const moduleChoice = (what: string): Option =>
-  new Option('--module <version>', what).choices([...MODULE_NAMES]);
+const MODULE = '--module <version>';
 
-/** `--module`: version of the TDX module. */
+/** `--module`: the TDX module. */
 export const moduleOption = (): Option =>
-  moduleChoice('version of the TDX module').default(NEWEST_VERSIONS[0]);
+  new Option(MODULE, 'version of the TDX module, or a file that exports one').default(
+    NEWEST_VERSIONS[0],
+  );
 
 /** `--module` of commands that judge recordings, which name their module. */
 export const recordedModuleOption = (): Option =>
-  moduleChoice('version to judge by, instead of the one that the recording names');
+  new Option(
+    MODULE,
+    'version to judge by, or a file that exports one, instead of the one that the recording names',
+  );
 
 /** `--seed`: seed of the random choices. */
 export const seedOption = (): Option =>

@@ -1,12 +1,12 @@
 /** Finds the policy that a command line names: a shipped one by name, any other by file. */
 import { existsSync } from 'node:fs';
 import { nearly } from '../impl/did-you-mean.ts';
-import { NoPolicy, POLICIES, policyFrom } from '../impl/index.ts';
+import { POLICIES, policyFrom } from '../impl/index.ts';
 import { MUTANTS } from '../impl/mutants/index.ts';
 import type { Policy } from '../impl/vm/policy.ts';
 import { watchdog } from '../properties/checker/watchdog.ts';
 import { UsageError } from './errors.ts';
-import { defaultExportOf } from './load-module.ts';
+import { defaultExportOf, inFile } from './load-module.ts';
 
 /** A policy to check, its name on the command line, and a watchdog if it is not a shipped one. */
 export interface ChosenPolicy {
@@ -23,7 +23,9 @@ export async function policyNamed(name: string): Promise<ChosenPolicy> {
   if (shipped !== undefined) return { policy: shipped, handle: shipped.name };
   if (!existsSync(name))
     throw new UsageError(`there is no policy and no file "${name}"; ${hintFor(name)}`);
-  return { policy: policyIn(name, await defaultExportOf(name)), handle: name, guard: watchdog() };
+  const exported = await defaultExportOf(name);
+  const policy = inFile(name, () => policyFrom(exported));
+  return { policy, handle: name, guard: watchdog() };
 }
 
 /** What to name instead: the policy with nearly this name, or any that is shipped. */
@@ -34,12 +36,4 @@ function hintFor(name: string): string {
   const bugs = MUTANTS.map(({ policy }) => policy.name);
   const range = `${bugs[0]} … ${bugs.at(-1)} (${bugs.length})`;
   return `the policies are ${names.join(', ')}; known bugs: ${range}, see docs/mutants.md`;
-}
-
-function policyIn(file: string, value: unknown): Policy {
-  try {
-    return policyFrom(value);
-  } catch (error) {
-    throw error instanceof NoPolicy ? new UsageError(`${file}: ${error.message}`) : error;
-  }
 }

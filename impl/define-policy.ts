@@ -3,7 +3,7 @@
  * list of entry points and texts that exist; a value that cannot be a policy is refused in one
  * line.
  */
-import { nearly } from './did-you-mean.ts';
+import { kindOf, meantBy, membersOf, tagOf } from './members.ts';
 import { frozenMirror } from './policies/frozen-mirror.ts';
 import type { TdpMmu } from './tdp-mmu/tdp-mmu.ts';
 import type { Policy } from './vm/policy.ts';
@@ -82,7 +82,6 @@ function mergedWith<Base extends object>(
   return { ...base, ...own, ...guarded };
 }
 
-const tagOf = (value: unknown): string => Object.prototype.toString.call(value);
 const isGenerator = (value: unknown): boolean => tagOf(value) === '[object GeneratorFunction]';
 
 /**
@@ -98,32 +97,6 @@ const stepping = (key: string, entry: unknown) =>
     );
   };
 
-/** Members of an object and of its classes; a spread would lose the methods. */
-function membersOf(value: object): Readonly<Record<string, unknown>> {
-  const parent: unknown = Object.getPrototypeOf(value);
-  const inherited =
-    typeof parent === 'object' && parent !== null && parent !== Object.prototype
-      ? membersOf(parent)
-      : {};
-  const names = Object.getOwnPropertyNames(value).filter((name) => name !== 'constructor');
-  // read from `value`, so that a getter sees its object
-  return {
-    ...inherited,
-    ...Object.fromEntries(names.map((name) => [name, Reflect.get(value, name)])),
-  };
-}
-
-const kindOf = (value: unknown): string =>
-  value === null ? 'null' : Array.isArray(value) ? 'a list' : (KINDS[typeof value] ?? typeof value);
-
-const KINDS: Readonly<Record<string, string>> = {
-  function: 'a function',
-  object: 'an object',
-  string: 'a text',
-  number: 'a number',
-  undefined: 'undefined',
-};
-
 /** What is wrong with a member that the base has too, or null. */
 function mistyped(key: string, member: unknown, expected: unknown): string | null {
   if (kindOf(member) === kindOf(expected)) return null;
@@ -134,7 +107,7 @@ function mistyped(key: string, member: unknown, expected: unknown): string | nul
 
 /** What is wrong with a member that the base does not have, or null if it is a helper. */
 function misspelt(key: string, known: Iterable<string>): string | null {
-  const meant = [...known].find((name) => nearly(key, name));
+  const meant = meantBy(key, known);
   return meant === undefined
     ? null
     : `unknown member "${key}"; did you mean "${meant}"? If it is a helper, rename it`;

@@ -9,6 +9,10 @@ export type { PartialPolicy } from './define-policy.ts';
 export { NO_DYNAMIC_PAMT, NO_LARGE_PAGES, TABLES_STAY } from './vm/policy.ts';
 export type { Breach, NotApplicable, Policy } from './vm/policy.ts';
 
+/** Defining a module. @public @since 0.1.0 */
+export { defineModule, functionOf, moduleFrom, NoModule } from './define-module.ts';
+export type { ModuleChanges } from './define-module.ts';
+
 /** The shipped policies, in the order in which they are listed. @public @since 0.1.0 */
 export { POLICIES } from './policies/index.ts';
 export { POLICY_GROUPS } from './vm/policy.ts';

@@ -8,7 +8,9 @@ import * as linearizability from './linearizability/index.ts';
 /** Checking a policy. @public @since 0.1.0 */
 export { check, explain, NotDeterministic } from './checker/check.ts';
 export type { CheckOptions, Counterexample, ExplainOptions, Verdict } from './checker/check.ts';
-export { Engine, PolicyError, rulesFor, UnusableScenario } from './checker/engine.ts';
+export { Engine, rulesFor } from './checker/engine.ts';
+export { PolicyError, UnusableScenario } from './checker/run-errors.ts';
+export { guardModule, ModuleError } from './checker/module-guard.ts';
 export type { EngineOptions } from './checker/engine.ts';
 
 /** Scenarios, and their text. @public @since 0.1.0 */

@@ -110,7 +110,11 @@ export type { Injection, Operands, Register, Role, RoleName, TdParams } from './
 
 /** The TDX module: versions, and how each locks the Secure EPT. @public @since 0.1.0 */
 export { MODULE_VERSIONS, SEPT_FUNCTIONS, septLocking } from './tdx/versions/index.ts';
+export { versionData } from './tdx/versions/index.ts';
 export type { ModuleVersion, SeptFunction, SeptLocking } from './tdx/versions/index.ts';
+export type { VersionData } from './tdx/versions/index.ts';
+export { EXCLUSIVE, SHARED } from './tdx/locks.ts';
+export type { Mode } from './tdx/locks.ts';
 
 /** The TDX module: one object for each interface function. @public @since 0.1.0 */
 export { FUNCTIONS, guestAccess, memRd, memTrack, memWr, mngAddcx } from './tdx/functions/index.ts';

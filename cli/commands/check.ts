@@ -7,6 +7,7 @@ import { check, type Verdict } from '../../properties/checker/check.ts';
 import { checkForeign } from '../../properties/checker/determinism.ts';
 import { CORPUS } from '../../properties/checker/scenarios/corpus.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
+import { moduleNamed } from '../module-names.ts';
 import {
   emitTraceOption,
   jsonOption,
@@ -52,12 +53,15 @@ export const checkCommand = (exit: (code: number) => void): Command =>
 The verdict is "passes" when no rule was broken and every required rule was exercised within the budget.
 Exit code: 0 passes, 1 fails or inconclusive, 2 unusable input.`,
     )
-    .action(async (name: string, { json, module, seed, runs, time, rules, emitTrace }: Options) => {
+    .action(async (name: string, given: Options) => {
+      const { json, seed, runs, time, rules, emitTrace } = given;
       assertWritable(emitTrace);
       const [policy, judges] = [await policyNamed(name), await rulesNamed(rules)];
+      const module = await moduleNamed(given.module);
+      const isShipped = policy.guard === undefined && typeof module === 'string';
       const handle = withRules(policy.handle, judges, rules);
       const options = { ...policy, ...judges, handle, module };
-      const verdict = (policy.guard === undefined ? check : checkForeign)({
+      const verdict = (isShipped ? check : checkForeign)({
         ...options,
         corpus: CORPUS,
         seed: seed ?? DEFAULT_SEED,

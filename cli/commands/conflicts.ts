@@ -12,12 +12,13 @@ import { readCells } from '../../properties/module/recordings/conflicts/format.t
 import { versionOf } from '../../properties/module/recordings/format/module-version.ts';
 import { NEWEST_VERSIONS, type ModuleVersion } from '../../spec/tdx/versions/index.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
+import { moduleOrNone } from '../module-names.ts';
 import { jsonOption, limitOption, recordedModuleOption, type SharedOptions } from '../options.ts';
 import { print, printJson, Progress, table } from '../output.ts';
 
 const SHOWN = 10;
 
-type Options = Pick<SharedOptions, 'json' | 'limit'> & { readonly module?: ModuleVersion };
+type Options = Pick<SharedOptions, 'json' | 'limit'> & { readonly module?: string };
 
 /** The command. It calls `exit` with the exit status. */
 export const conflictsCommand = (exit: (code: number) => void): Command =>
@@ -48,10 +49,8 @@ Exit code: 0 no difference, 1 differences, 2 unusable input.`,
       exit(judgement.differing === 0 ? EXIT_CLEAN : EXIT_FINDINGS);
     });
 
-async function judgeAll(
-  files: readonly string[],
-  { limit, module: chosen }: Options,
-): Promise<Judgement> {
+async function judgeAll(files: readonly string[], { limit, module }: Options): Promise<Judgement> {
+  const chosen = await moduleOrNone(module);
   const judges = new Map<ModuleVersion, ConflictsJudge>();
   const progress = new Progress();
   let sum: Judgement = { cells: 0, differing: 0, differences: [] };

@@ -3,9 +3,12 @@
  * left behind, and histories that no order of the calls explains.
  */
 import { Command } from 'commander';
+import { guardOf } from '../../properties/checker/module-guard.ts';
 import { hunt, type Cause, type HuntResult } from '../../properties/module/hunt/hunt.ts';
 import { KNOWN_FINDINGS } from '../../properties/module/hunt/known-findings.ts';
+import { nameOf, type ModuleVersion } from '../../spec/tdx/versions/index.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
+import { moduleNamed } from '../module-names.ts';
 import {
   deadline,
   jsonOption,
@@ -41,7 +44,8 @@ its number alone. The hunt prints the shortest scenario that it found for each c
 of docs/findings.md that the cause belongs to: ${KNOWN_FINDINGS.join(', ')}, or new.
 Exit code: 0 no cause found, 1 one or more found, 2 unusable command line.`,
     )
-    .action(({ module, time, runs, seed = DEFAULT_SEED, json }: Options) => {
+    .action(async ({ module: version, time, runs, seed = DEFAULT_SEED, json }: Options) => {
+      const module = await moduleNamed(version);
       const progress = new Progress();
       const result = hunt({
         module,
@@ -52,8 +56,8 @@ Exit code: 0 no cause found, 1 one or more found, 2 unusable command line.`,
           progress.show(`${scenarios} scenarios, ${anomalies} anomalies`),
       });
       progress.clear();
-      if (json === true) printJson(jsonOf(result));
-      else printResult(result);
+      if (json === true) printJson({ module: nameOf(module), ...jsonOf(result) });
+      else printResult(result, module);
       exit(result.causes.length === 0 ? EXIT_CLEAN : EXIT_FINDINGS);
     });
 
@@ -71,8 +75,10 @@ const jsonOf = ({ scenarios, undecided, causes }: HuntResult): object => ({
   })),
 });
 
-function printResult({ scenarios, undecided, causes }: HuntResult): void {
-  print(`${scenarios} scenarios, ${undecided} of them undecided, ${causes.length} causes`);
+function printResult({ scenarios, undecided, causes }: HuntResult, module: ModuleVersion): void {
+  const guard = guardOf(module);
+  const on = guard === undefined ? '' : ` on ${guard.title}`;
+  print(`${scenarios} scenarios${on}, ${undecided} of them undecided, ${causes.length} causes`);
   for (const { title, finding, stage, stages, calls, scenario } of causes) {
     print('');
     print(`${finding ?? 'new'}: ${title}; TD ${stages.join(', ')}`);

@@ -7,12 +7,13 @@ import {
   type JudgedHistory,
 } from '../../properties/module/recordings/concurrent/judge.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
+import { moduleOrNone } from '../module-names.ts';
 import { jsonOption, limitOption, recordedModuleOption, type SharedOptions } from '../options.ts';
 import { print, printJson, Progress } from '../output.ts';
 
 const SHOWN = 10;
 
-type Options = Pick<SharedOptions, 'json' | 'limit' | 'module'>;
+type Options = Pick<SharedOptions, 'json' | 'limit'> & { readonly module?: string };
 
 /** The command. It calls `exit` with the exit status. */
 export const judgeCommand = (exit: (code: number) => void): Command =>
@@ -34,7 +35,7 @@ reason names the finding.
 Exit code: 0 all explained, 1 one or more not explained or not decided, 2 unusable input.`,
     )
     .action(async (files: string[], { json, limit, module }: Options) => {
-      const judged = await judgeAll(files, new HistoryJudge(module));
+      const judged = await judgeAll(files, new HistoryJudge(await moduleOrNone(module)));
       if (json === true)
         printJson({ ...countsOf(judged.results), ...pace(judged.times), results: judged.results });
       else printResults(judged, limit);

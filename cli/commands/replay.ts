@@ -7,12 +7,14 @@ import { replayFile, type Difference } from '../../properties/module/recordings/
 import { SummaryBuilder, type Summary } from '../../properties/module/recordings/replay/summary.ts';
 import { Universes } from '../../properties/module/recordings/universe/universe.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
+import { moduleOrNone } from '../module-names.ts';
 import { jsonOption, limitOption, recordedModuleOption, type SharedOptions } from '../options.ts';
 import { print, printJson, Progress, table } from '../output.ts';
 
 const SHOWN = 10;
 
-interface Options extends Pick<SharedOptions, 'json' | 'limit' | 'module'> {
+interface Options extends Pick<SharedOptions, 'json' | 'limit'> {
+  readonly module?: string;
   readonly pairs?: boolean;
 }
 
@@ -43,7 +45,7 @@ Exit code: 0 no difference, 1 differences, 2 unusable input.`,
 
 async function replayAll(files: readonly string[], { limit, module }: Options): Promise<Summary> {
   const builder = new SummaryBuilder(limit);
-  const universes = new Universes(module);
+  const universes = new Universes(await moduleOrNone(module));
   const progress = new Progress();
   try {
     for (const file of files) {

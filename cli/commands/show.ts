@@ -6,7 +6,9 @@ import { story } from '../../properties/checker/reports/report.ts';
 import { timelineOf } from '../../properties/checker/reports/timeline.ts';
 import type { Scenario } from '../../properties/checker/scenarios/scenario.ts';
 import { parseScenario } from '../../properties/checker/scenarios/text.ts';
+import { nameOf } from '../../spec/tdx/versions/index.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
+import { moduleNamed } from '../module-names.ts';
 import {
   emitTraceOption,
   jsonOption,
@@ -34,9 +36,11 @@ export const showCommand = (exit: (code: number) => void): Command =>
     .addOption(ruleOption())
     .addOption(emitTraceOption('the run'))
     .addHelpText('after', '\nExit code: 0 no rule broken, 1 a rule broken, 2 unusable input.')
-    .action(async (name: string, text: string, { json, module, rules, emitTrace }: Options) => {
+    .action(async (name: string, text: string, given: Options) => {
+      const { json, rules, emitTrace } = given;
       assertWritable(emitTrace);
       const [policy, judges] = [await policyNamed(name), await rulesNamed(rules)];
+      const module = await moduleNamed(given.module);
       const handle = withRules(policy.handle, judges, rules);
       const options = { ...policy, ...judges, handle, module };
       const scenario = parseScenario(text);
@@ -45,7 +49,7 @@ export const showCommand = (exit: (code: number) => void): Command =>
       if (json === true)
         printJson({
           policy: options.policy.name,
-          module,
+          module: nameOf(module),
           violation,
           rows: report?.rows.length ?? 0,
         });
@@ -56,5 +60,5 @@ export const showCommand = (exit: (code: number) => void): Command =>
 
 /** The timeline of a run that broke no rule. */
 const unbroken = (options: EngineOptions, scenario: Scenario): string =>
-  `${options.policy.name}, module ${options.module}: no rule is broken by this scenario\n\n` +
-  story(timelineOf(options, scenario));
+  `${options.policy.name}, module ${nameOf(options.module)}: ` +
+  `no rule is broken by this scenario\n\n${story(timelineOf(options, scenario))}`;

@@ -5,11 +5,13 @@
 import fc from 'fast-check';
 import { FAULTS } from '../../spec/machine/faults.ts';
 import type { RuleText, Violation } from '../../spec/machine/rule.ts';
-import type { ModuleVersion } from '../../spec/tdx/versions/index.ts';
+import { nameOf } from '../../spec/tdx/versions/index.ts';
 import { Engine, rulesFor, type EngineOptions } from './engine.ts';
 import { Engines } from './engines.ts';
+import { handleOf } from './module-guard.ts';
 import { report, type Report } from './reports/report.ts';
 import { timelineOf } from './reports/timeline.ts';
+import { subjectOf } from './run-errors.ts';
 import { ScenarioArbitrary, type Shape } from './scenarios/arbitrary.ts';
 import type { Scenario } from './scenarios/scenario.ts';
 import { shrink } from './scenarios/shrink.ts';
@@ -49,7 +51,8 @@ export interface Counterexample {
 /** Result of {@link check}. */
 export interface Verdict {
   readonly policy: string;
-  readonly module: ModuleVersion;
+  /** The module's name. */
+  readonly module: string;
   /** `inconclusive`: no rule was broken, but a required rule was never exercised. */
   readonly verdict: 'passes' | 'fails' | 'inconclusive';
   readonly scenarios: number;
@@ -90,7 +93,7 @@ export function check(options: CheckOptions): Verdict {
   );
   return {
     policy: options.policy.name,
-    module: options.module,
+    module: nameOf(options.module),
     verdict:
       counterexamples.length > 0 ? 'fails' : unexercised.length > 0 ? 'inconclusive' : 'passes',
     scenarios: search.scenarios,
@@ -202,7 +205,7 @@ function confirm(options: EngineOptions, scenario: Scenario, rule: string): Viol
     violation === null ? 'no rule' : `${violation.rule} at step ${violation.step}`,
   );
   throw new NotDeterministic(
-    `policy "${options.policy.name}" is not deterministic: ` +
+    `${subjectOf(options.policy, options.module)} is not deterministic: ` +
       `scenario '${formatScenario(scenario)}' ` +
       `broke ${rule}; run twice more, it broke ${firstly}, then ${secondly}`,
   );
@@ -216,7 +219,8 @@ export function explain(
 ): Report {
   const handle =
     'handle' in options && options.handle !== undefined ? options.handle : options.policy.name;
-  const command = `sept show ${handle} --module ${options.module} '${formatScenario(scenario)}'`;
+  const replayed = `${handle} --module ${handleOf(options.module)}`;
+  const command = `sept show ${replayed} '${formatScenario(scenario)}'`;
   const rules = [...rulesFor(options.module), ...(options.extra ?? [])];
   return report(ruleOf(rules, violation.rule), timelineOf(options, scenario), scenario, command);
 }

@@ -1,11 +1,14 @@
 /**
- * Checks that a run is a function of its scenario. A policy that keeps state between runs can pass
- * by chance, and its failures cannot be replayed. So scenarios run twice on one VM, the second time
- * in the opposite order, and the second run has to repeat every write of the first.
+ * Checks that a run is a function of its scenario. A policy or a module that keeps state between
+ * runs can pass by chance, and its failures cannot be replayed. So scenarios run twice on one VM,
+ * the second time in the opposite order, and the second run has to repeat every write of the
+ * first.
  */
 import fc from 'fast-check';
 import { check, NotDeterministic, type CheckOptions, type Verdict } from './check.ts';
 import { Engine, type EngineOptions } from './engine.ts';
+import { guardOf } from './module-guard.ts';
+import { subjectOf } from './run-errors.ts';
 import { ScenarioArbitrary } from './scenarios/arbitrary.ts';
 import { CORPUS } from './scenarios/corpus.ts';
 import type { Scenario } from './scenarios/scenario.ts';
@@ -16,8 +19,8 @@ import { shapesOf } from './shapes.ts';
 const SAMPLE = 200;
 
 /**
- * {@link check} for a policy from outside the package. If it fails, its counterexamples have been
- * confirmed already; otherwise its runs are compared.
+ * {@link check} for a policy or a module from outside the package. If it fails, its counterexamples
+ * have been confirmed already; otherwise its runs are compared.
  *
  * @throws NotDeterministic, PolicyError
  */
@@ -41,6 +44,7 @@ function assertDeterministic(
   scenarios: readonly Scenario[],
 ): void {
   const options = { policy, module, ...(guard === undefined ? {} : { guard }), rules: false };
+  const stateful = guardOf(module) === undefined ? 'a policy' : 'a policy or a module';
   const engines = new Map(policy.vms.map((kind) => [kind, new Engine({ ...options, kind })]));
   const runs = scenarios.map((scenario) => {
     const engine = engines.get(scenario.vm) as Engine; // one for each kind
@@ -50,8 +54,9 @@ function assertDeterministic(
     const difference = differenceOf(engine, first, writesOf(engine, scenario));
     if (difference === null) continue;
     throw new NotDeterministic(
-      `policy "${policy.name}" is not deterministic: two runs of '${formatScenario(scenario)}' ` +
-        `differ at ${difference}; a policy must not keep state between runs`,
+      `${subjectOf(policy, module)} is not deterministic: ` +
+        `two runs of '${formatScenario(scenario)}' differ at ${difference}; ` +
+        `${stateful} must not keep state between runs`,
     );
   }
 }

@@ -19,12 +19,14 @@ import { TDX_RULES } from '../../spec/tdx/rules/index.ts';
 import { listsVersion, type ModuleVersion } from '../../spec/tdx/versions/index.ts';
 import { SYSTEM_RULES } from '../rules/index.ts';
 import { TD_KINDS, type VmRule } from '../rules/rule.ts';
+import { guardOf } from './module-guard.ts';
 import { GUEST_OPERATIONS, HOST_OPERATIONS } from './operations/td.ts';
 import {
   GUEST_OPERATIONS_OF_A_VM,
   HOST_OPERATIONS_OF_A_VM,
   operationOfAVm,
 } from './operations/vm.ts';
+import { buildError, runError, UnusableScenario } from './run-errors.ts';
 import { DeviationChoices } from './scenarios/deviations.ts';
 import {
   actorName,
@@ -32,7 +34,6 @@ import {
   type Scenario,
   type Operation,
 } from './scenarios/scenario.ts';
-import { formatScenario } from './scenarios/text.ts';
 
 /** Policy, kind of VM, module version and rules of an {@link Engine}. */
 export interface EngineOptions {
@@ -73,6 +74,7 @@ export class Engine {
   private limit: number;
   private readonly teardown: boolean;
   private readonly guard: (run: () => void) => void;
+  private readonly module: ModuleVersion;
   private readonly performing: () => void;
 
   constructor({
@@ -91,16 +93,30 @@ export class Engine {
         `policy ${policy.name} runs VMs of kind ${policy.vms.join(', ')}, not ${kind}`,
       );
     }
-    this.vm = createVm({ kind, policy, module, vcpus: VCPUS });
+    this.guard = guardOf(module)?.run ?? guard ?? ((body) => body());
+    this.module = module;
+    this.vm = this.build(policy, () => createVm({ kind, policy, module, vcpus: VCPUS }));
     const known = [...rulesFor(module, kind), ...extra];
     const applicable = rules ? known.filter((rule) => only?.includes(rule.id) ?? true) : [];
-    this.guard = guard ?? ((body) => body());
     this.performing = () => this.perform();
     this.book = new RuleBook(this.vm.m, this.vm, applicable);
     this.choices = new DeviationChoices(this.vm.m);
     this.maxSteps = maxSteps;
     this.limit = maxSteps;
     this.teardown = teardown;
+  }
+
+  /** Builds the VM, which calls the policy and the module. @throws PolicyError, ModuleError */
+  private build(policy: Policy, create: () => Vm): Vm {
+    const built: Vm[] = [];
+    try {
+      this.guard(() => {
+        built.push(create());
+      });
+    } catch (error) {
+      throw buildError(error, policy, this.module);
+    }
+    return built[0] as Vm; // create() has returned
   }
 
   /**
@@ -143,7 +159,7 @@ export class Engine {
     try {
       this.guard(this.performing);
     } catch (error) {
-      throw this.errorOf(error, scenario);
+      throw runError(error, this.vm, this.module, scenario);
     }
     m.recorder = null;
     const { violation } = m;
@@ -179,19 +195,6 @@ export class Engine {
     for (const listener of this.vm.listeners) listener.atRest?.();
     for (const listener of this.vm.kvm.listeners) listener.atRest?.();
     this.book.atRest();
-  }
-
-  /** The error to report when a run throws: the policy's, with its step, or the scenario's. */
-  private errorOf(error: unknown, scenario: Scenario): unknown {
-    if (error instanceof UnusableScenario || error instanceof PolicyError) return error;
-    const { m, policy } = this.vm;
-    const reason = error instanceof Error ? error.message : String(error);
-    const actor = m.actors[m.current]?.name ?? 'no actor';
-    return new PolicyError(
-      `policy "${policy.name}" failed at step ${m.now} (${actor}): ${reason}; ` +
-        `replay it with the scenario '${formatScenario(scenario)}'`,
-      { cause: error },
-    );
   }
 
   private destroy(): void {
@@ -254,16 +257,6 @@ export class Engine {
     if (vcpu === undefined) throw new UnusableScenario(`the scenario has more than ${VCPUS} vCPUs`);
     return vcpu;
   }
-}
-
-/** A scenario that no VM can run. */
-export class UnusableScenario extends Error {
-  override readonly name = 'UnusableScenario';
-}
-
-/** A policy that threw, or that yielded or returned what no policy can. */
-export class PolicyError extends Error {
-  override readonly name = 'PolicyError';
 }
 
 function unknown(name: string, known: ReadonlyMap<string, unknown>): never {

@@ -1,10 +1,16 @@
 /**
- * A watchdog for policies from outside the package: a loop that never yields would keep the command
- * running for ever. node:vm can stop synchronous code after a time, wherever it is.
+ * A watchdog for policies and modules from outside the package: a loop that never yields would keep
+ * the command running for ever. node:vm can stop synchronous code after a time, wherever it is.
  */
 import { createContext, Script } from 'node:vm';
 
 const LIMIT_MS = 2000;
+export const LIMIT_SECONDS = LIMIT_MS / 1000;
+
+/** A run did not end in time. */
+export class NoStep extends Error {
+  override readonly name = 'NoStep';
+}
 
 /** Wraps a run, as `guard` of the engine's options. */
 export function watchdog(): (run: () => void) => void {
@@ -17,10 +23,10 @@ export function watchdog(): (run: () => void) => void {
       script.runInContext(context, { timeout: LIMIT_MS });
     } catch (error) {
       if (!isTimeout(error)) throw error;
-      const seconds = LIMIT_MS / 1000;
-      throw new Error(`it took no step for ${seconds} s; every loop of a policy needs a yield*`, {
-        cause: error,
-      });
+      throw new NoStep(
+        `it took no step for ${LIMIT_SECONDS} s; every loop of a policy needs a yield*`,
+        { cause: error },
+      );
     }
   };
 }

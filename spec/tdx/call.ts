@@ -65,6 +65,10 @@ export const parent2M = (walked: Role): Role => walked + 1;
 /** Role of the 1G PAMT parent, see {@link parent2M}. */
 export const parent1G = (walked: Role): Role => walked + 2;
 
+/** Whether a value is a role. */
+export const isRole = (value: unknown): value is Role =>
+  typeof value === 'number' && ROLE_KINDS[value] !== undefined;
+
 /** The kind of lock that is held under a role. */
 export const lockKindOf = (r: Role): LockKind | 'entry' =>
   (ROLE_KINDS[r] as (typeof ROLE_KINDS)[number])[1]; // from role()

@@ -20,8 +20,11 @@
 import type { Cell, Machine } from '../machine/machine.ts';
 import { RELEASE, TRY, type Steps, access } from '../machine/step.ts';
 
+/** Mode of a lock that any number of calls can hold at once. */
 export const SHARED = 1;
+/** Mode of a lock that excludes every other holder. */
 export const EXCLUSIVE = 2;
+/** {@link SHARED} or {@link EXCLUSIVE}. */
 export type Mode = typeof SHARED | typeof EXCLUSIVE;
 
 export type LockKind = 'sharex' | 'sharexHp' | 'mutex';

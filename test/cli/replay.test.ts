@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MODULE_NAMES } from '../../spec/tdx/versions/index.ts';
 import { fixture } from '../properties/module/recordings/fixture.ts';
 import { pathOf } from '../support/repository.ts';
 import { sept } from './run.ts';
@@ -123,8 +124,8 @@ describe('sept replay', () => {
     [
       'an unknown module version',
       ['replay', '--module', '2.0', 'x'],
-      "error: option '--module <version>' argument '2.0' is invalid. " +
-        'Allowed choices are 1.5.05, 1.5.01, 1.0, 1.5.\n',
+      'sept: there is no module and no file "2.0"; did you mean 1.0? ' +
+        `The modules are ${MODULE_NAMES.join(', ')}\n`,
     ],
   ])('sept prints one line about %s, and exits with 2', async (_what, args, stderr) => {
     expect(await sept(...args)).toEqual({ code: 2, stdout: '', stderr });

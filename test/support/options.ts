@@ -2,13 +2,14 @@
  * Options of `npm test`: those of the command line, as environment variables. Without any, the
  * tests run on fixed seeds with the default budget.
  */
+import { moduleNamed } from '../../cli/module-names.ts';
 import { parseDuration } from '../../cli/options.ts';
 import { policyNamed, type ChosenPolicy } from '../../cli/policy-names.ts';
 import { rulesNamed, type ChosenRules } from '../../cli/rule-names.ts';
 import { POLICIES } from '../../impl/index.ts';
 import { parseScenario } from '../../properties/checker/scenarios/text.ts';
 import type { ConformanceOptions } from '../../properties/testing.ts';
-import { MODULE_NAMES, type ModuleVersion } from '../../spec/tdx/versions/index.ts';
+import type { ModuleVersion } from '../../spec/tdx/versions/index.ts';
 
 /**
  * The text of the first of some variables that is set. `SEPT_` before a name is an alternative, for
@@ -36,13 +37,9 @@ const listOf = (name: string): string[] | undefined => {
   return items === undefined || items.length === 0 ? undefined : items;
 };
 
-function modules(): readonly ModuleVersion[] | undefined {
+async function modules(): Promise<readonly ModuleVersion[] | undefined> {
   const wanted = listOf('MODULE');
-  if (wanted === undefined) return undefined;
-  const chosen = MODULE_NAMES.filter((version) => wanted.includes(version));
-  if (chosen.length < wanted.length)
-    throw new Error(`MODULE=${wanted.join(',')}: expected ${MODULE_NAMES.join(', ')}`);
-  return chosen;
+  return wanted === undefined ? undefined : await Promise.all(wanted.map(moduleNamed));
 }
 
 export interface TestOptions extends Pick<
@@ -61,7 +58,7 @@ export async function testOptions(): Promise<TestOptions> {
     policies: await Promise.all(policies.map(policyNamed)),
     rules: await rulesNamed(listOf('PROPERTY')),
     ...defined({
-      modules: modules(),
+      modules: await modules(),
       seed: wholeOf('SEED'),
       runs: wholeOf('RUNS'),
       time: time === undefined ? undefined : parseDuration(time),

@@ -3,12 +3,13 @@
  * found, and its length after shrinking.
  */
 import type { Policy } from '../../../impl/vm/policy.ts';
-import type { ModuleVersion } from '../../../spec/tdx/versions/index.ts';
+import { nameOf, type ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 import { check } from '../check.ts';
 
 export interface Survey {
   readonly policy: string;
-  readonly module: ModuleVersion;
+  /** The module's name. */
+  readonly module: string;
   /** The rules that caught it, the most frequent first. */
   readonly rules: readonly string[];
   readonly seeds: number;
@@ -44,7 +45,7 @@ export function survey(
   const scenarios = found.map(({ foundAfter }) => foundAfter);
   return {
     policy: policy.name,
-    module,
+    module: nameOf(module),
     rules: byFrequency(found.map(({ violation }) => violation.rule)),
     seeds,
     caught: found.length,

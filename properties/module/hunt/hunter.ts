@@ -1,10 +1,11 @@
 /**
  * Runs a scenario of raw calls step by step, and judges the recorded history by the atomic module:
- * a halt, a lock that is left behind, a refusal without a holder, a history that no order
- * explains.
+ * a halt, a call that does not end, a lock that is left behind, a refusal without a holder, a
+ * history that no order explains.
  */
 import type { InterfaceFunction } from '../../../spec/tdx/module.ts';
 import type { ModuleVersion } from '../../../spec/tdx/versions/index.ts';
+import { building, supervised } from '../../checker/module-guard.ts';
 import type { Scenario } from '../../checker/scenarios/scenario.ts';
 import { check } from '../../linearizability/check.ts';
 import type { Limits } from '../../linearizability/specification.ts';
@@ -31,30 +32,38 @@ const ENTRY_AND_EXIT: ReadonlySet<string> = new Set(['TDH.VP.ENTER', EXIT]);
 /** Judges scenarios that begin in one stage of a TD's life. */
 export class Hunter {
   private readonly recorder: HistoryRecorder;
+  private readonly module: ModuleVersion;
 
   constructor(module: ModuleVersion, stage: TdStage, functions: readonly InterfaceFunction[] = []) {
-    this.recorder = new HistoryRecorder(module, stage, functions);
+    this.module = module;
+    this.recorder = building(module, () => new HistoryRecorder(module, stage, functions));
   }
 
   /** Runs a scenario. Returns its anomaly, null if it has none, or `undecided`. */
   judge(scenario: Scenario): Anomaly | typeof UNDECIDED | null {
+    return supervised(this.module, () => this.judgeNow(scenario));
+  }
+
+  private judgeNow(scenario: Scenario): Anomaly | typeof UNDECIDED | null {
     const history = this.recorder.record(scenario);
     const symptom = this.symptomOf(history);
     if (symptom === null || symptom === UNDECIDED) return symptom;
-    const { calls } = history;
+    const { calls, unended } = history;
+    const names = calls.map(({ name }) => name);
     return {
       symptom,
       calls: calls
         .toSorted((a, b) => a.invoked - b.invoked)
         .map(({ actor, name, call }) => `${actor}: ${name} ${answerOf(call)}`),
-      functions: [...new Set(calls.map(({ name }) => name))]
+      functions: [...new Set(unended === null ? names : [...names, unended])]
         .filter((name) => !ENTRY_AND_EXIT.has(name))
         .toSorted(),
     };
   }
 
-  private symptomOf({ calls, halted, leaked, end }: History): string | null {
+  private symptomOf({ calls, halted, unended, leaked, end }: History): string | null {
     if (halted !== null) return `${halted.name} stops the platform`;
+    if (unended !== null) return `${unended} does not end`;
     if (leaked.length > 0) return `a lock is left behind: ${kindOfLock(leaked[0] ?? '')}`;
     const refused = calls.find(({ isRefusedWithoutHolder }) => isRefusedWithoutHolder);
     if (refused !== undefined) return `${refused.name} is refused a lock that is not held`;

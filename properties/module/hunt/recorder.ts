@@ -35,6 +35,8 @@ export interface History {
   readonly calls: readonly RecordedCall[];
   /** The call that stopped the platform, or null. */
   readonly halted: RecordedCall | null;
+  /** The function of a call that has not returned when the run is cut off, or null. */
+  readonly unended: string | null;
   /** Locks that are still held at the end, by name. */
   readonly leaked: readonly string[];
   /** The state at the end; see visible-state.ts. */
@@ -50,6 +52,8 @@ export class HistoryRecorder {
   /** By actor: the lock that refused it last was not held. */
   private readonly refusedWithoutHolder: boolean[] = [];
   private calls: RecordedCall[] = [];
+  /** By actor: the function that it has called and that has not returned. */
+  private readonly open = new Map<string, string>();
   private clock = 0;
 
   constructor(module: ModuleVersion, stage: TdStage, functions: readonly InterfaceFunction[] = []) {
@@ -82,6 +86,7 @@ export class HistoryRecorder {
     m.choices = this.choices;
     this.choices.follow(deviations);
     this.holders.clear();
+    this.open.clear();
     this.calls = [];
     this.clock = 0;
     this.threads.run(actors);
@@ -90,7 +95,21 @@ export class HistoryRecorder {
       halted !== null
         ? []
         : [...this.holders].filter(([, n]) => n > 0).map(([cell]) => m.nameOf(cell));
-    return { calls: this.calls, halted, leaked, end: visibleState(this.rig) };
+    return {
+      calls: this.calls,
+      halted,
+      unended: this.unended(),
+      leaked,
+      end: visibleState(this.rig),
+    };
+  }
+
+  /** Of the calls that have not returned, the function of that whose thread has run longest. */
+  private unended(): string | null {
+    const [longest] = this.rig.m.actors
+      .filter(({ name }) => this.open.has(name))
+      .toSorted((a, b) => b.taken - a.taken);
+    return this.open.get(longest?.name ?? '') ?? null;
   }
 
   private *exit(actor: string, vcpu: number, lp: number): Steps<void> {
@@ -110,7 +129,9 @@ export class HistoryRecorder {
 
   private *call(actor: string, name: string, given: Partial<Operands>): Steps<Call> {
     const operands = { ...OPERANDS_ZERO, ...given };
+    this.open.set(actor, name);
     const { invoked, result: call } = yield* this.timed(this.rig.invoke(name, operands));
+    this.open.delete(actor);
     const isRefusedWithoutHolder =
       classOf(call.status) === OPERAND_BUSY &&
       call.busyLock >= 0 &&

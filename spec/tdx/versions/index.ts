@@ -44,6 +44,10 @@ const DATA = { ...SHIPPED, ...WHAT_IFS } as const;
 const moduleName = (version: VersionName): ModuleName | WhatIfName =>
   version === '1.5' ? NEWEST[version] : version;
 
+/** The name by which a version is given. */
+export const nameOf = (version: ModuleVersion): string =>
+  typeof version === 'string' ? version : version.name;
+
 /** The data of a version. */
 export const versionData = (version: ModuleVersion): VersionData =>
   typeof version === 'string' ? DATA[moduleName(version)] : version;

@@ -4,6 +4,7 @@
  */
 import type { Cell } from '../../../../spec/machine/machine.ts';
 import { MODULE_HALT } from '../../../../spec/tdx/status.ts';
+import { supervised } from '../../../checker/module-guard.ts';
 import { start, type PairCall, type PairSetup } from '../setups/pair-setup.ts';
 import { isTried, traceCall, withoutInside, type CallTrace, type CallEvent } from './call-trace.ts';
 import type { RecordedNames } from './recorded-names.ts';
@@ -88,7 +89,8 @@ export class PairMeasurement {
       this.setup.enterX();
       const steps = start(this.setup.testbed, this.setup.x);
       if (steps === null) return null;
-      const trace = traceCall(this.setup.testbed.tdx, this.names, steps);
+      const { tdx } = this.setup.testbed;
+      const trace = supervised(tdx.version, () => traceCall(tdx, this.names, steps));
       return isLargeAccept(this.setup.x) ? withoutInside(trace) : trace;
     });
   }

@@ -5,6 +5,7 @@ import type { Call } from '../../../../spec/tdx/call.ts';
 import { ENTRY_LOCK, HOST_PRIORITY, toRaw } from '../../../../spec/tdx/entry.ts';
 import { EPT, TDR } from '../../../../spec/tdx/pamt.ts';
 import { SUCCESS } from '../../../../spec/tdx/status.ts';
+import { supervised } from '../../../checker/module-guard.ts';
 import { start, type PairCall, type PairSetup } from '../setups/pair-setup.ts';
 import type { Testbed } from '../setups/testbed.ts';
 import { observing, LockObserver, type LockKindName } from './lock-observer.ts';
@@ -31,7 +32,7 @@ interface Outcome {
 export function runPair(setup: PairSetup, steps: number, acquiring: Cell = -1): Outcome {
   const { testbed, x, y } = setup;
   const observer = new LockObserver();
-  return observing(testbed.tdx, observer, () => {
+  const pair = (): Outcome => {
     const suspended = start(testbed, x);
     let done: Call | null = suspended === null ? null : advance(suspended, steps);
     const entryAtPause = watchedEntry(setup);
@@ -48,7 +49,8 @@ export function runPair(setup: PairSetup, steps: number, acquiring: Cell = -1): 
       hasLeak: hasLeak(testbed, observer, [done, other]),
       refusal: observer.refusals.get(other.busyLock) ?? null,
     };
-  });
+  };
+  return observing(testbed.tdx, observer, () => supervised(testbed.tdx.version, pair));
 }
 
 /** Performs `count` announced steps. Returns the call if it has ended with them, else null. */
@@ -63,7 +65,7 @@ function advance(steps: Steps<Call>, count: number): Call | null {
 /** Runs one of the two calls in one go; null for a vCPU that only runs. */
 export function runAlone({ testbed }: PairSetup, call: PairCall): Call | null {
   const steps = start(testbed, call);
-  return steps === null ? null : atomically(steps);
+  return steps === null ? null : supervised(testbed.tdx.version, () => atomically(steps));
 }
 
 /** The watched entry's raw value. */

@@ -3,6 +3,7 @@ import { atomically, type Steps } from '../../../../spec/machine/step.ts';
 import type { Call, Injection, Operands, TdParams } from '../../../../spec/tdx/call.ts';
 import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
 import { MODULE_HALT, SUCCESS, toRax } from '../../../../spec/tdx/status.ts';
+import { supervised } from '../../../checker/module-guard.ts';
 import { movesData, toRegister } from '../format/registers.ts';
 import type { RecordedStep } from '../format/step.ts';
 import type { Slot, Universe } from '../universe/universe.ts';
@@ -50,7 +51,7 @@ export function* performStepwise(u: Universe, slot: Slot, step: RecordedStep): S
 }
 
 const once = (u: Universe, slot: Slot, step: RecordedStep, operands: Operands): Call =>
-  atomically(invoke(u, slot, step, operands));
+  supervised(u.tdx.version, () => atomically(invoke(u, slot, step, operands)), step.op);
 
 function* invoke(u: Universe, slot: Slot, step: RecordedStep, operands: Operands): Steps<Call> {
   const pseudo = PSEUDO_OPS.get(step.op);

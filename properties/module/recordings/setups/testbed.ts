@@ -14,6 +14,7 @@ import type { InterfaceFunction, TdxModule } from '../../../../spec/tdx/module.t
 import { addressOf } from '../../../../spec/tdx/operands.ts';
 import { describeStatus, isSuccessClass } from '../../../../spec/tdx/status.ts';
 import type { ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
+import { supervised } from '../../../checker/module-guard.ts';
 import type { Config, LifecycleConfig, SequentialConfig } from '../format/config.ts';
 import { Universes, type Slot, type Universe } from '../universe/universe.ts';
 import { UndoLog } from './undo-log.ts';
@@ -125,7 +126,8 @@ export class Testbed {
 
   /** Calls a function in one go. */
   call(name: string, operands: Partial<Operands>): Call {
-    return atomically(this.tdx.invoke(functionNamed(name), operandsOf(operands)));
+    const steps = this.tdx.invoke(functionNamed(name), operandsOf(operands));
+    return supervised(this.tdx.version, () => atomically(steps), name);
   }
 
   /** Calls a function for the set-up. @throws SetupError if the call does not succeed */
