@@ -27,7 +27,7 @@ const isAboutPolicy = (process.env['POLICY'] ?? process.env['SEPT_POLICY'] ?? ''
 export default defineConfig({
   resolve: { alias },
   test: {
-    include: [isAboutPolicy ? 'test/impl/policies/verdicts.test.ts' : 'test/**/*.test.ts'],
+    include: [isAboutPolicy ? 'test/impl/policies/verdicts.test.ts' : '**/*.test.ts'],
     pool: 'forks',
     // No module keeps mutable state, so files may share a worker: measured 5x faster.
     isolate: false,

@@ -6,8 +6,11 @@ export interface Place {
   /** The command that checks the file. */
   readonly command: string;
   /** The specifier from which the file imports a part of this package. */
-  from(part: 'impl' | 'properties'): string;
+  from(part: Part): string;
 }
+
+/** A part of this package. */
+export type Part = 'impl' | 'properties' | 'spec' | 'testing';
 
 export const policyScaffold = ({ name, command, from }: Place): string => `/**
  * ${name}: describe what it does differently, why that may be correct, and where it was proposed.
@@ -34,6 +37,51 @@ export default definePolicy({
   // The type Policy lists the other entry points. Those that are absent here are those of the base, the second
   // argument: frozenMirror, exclusive, or any other policy.
 }, frozenMirror);
+`;
+
+export const moduleScaffold =
+  (version: string) =>
+  ({ name, command, from }: Place): string =>
+    `/**
+ * ${name}: describe what it does differently, and where that was proposed or observed.
+ *
+ *     ${command}
+ */
+import { defineModule, functionOf } from '${from('impl')}';
+
+const rangeBlock = functionOf('${version}', 'TDH.MEM.RANGE.BLOCK');
+
+export default defineModule('${version}', {
+  name: '${name}',
+
+  // Rows of the lock table, or parts of rows, that differ. SHARED and EXCLUSIVE are in ${from('spec')}.
+  //   septLocks: { 'TDH.MEM.RANGE.BLOCK': { tree: SHARED } },
+  septLocks: {},
+
+  // Features that differ: the other fields of the type VersionData.
+  //   maxVcpus: 64,
+
+  // A function, or a list of them: each replaces the one of its name. Each yield is a step, and the code between two
+  // steps is atomic. \`call\` has the operands and the locks that it holds; \`release\` lists their roles in the order
+  // in which the call releases them when it ends.
+  functions: {
+    ...rangeBlock,
+    *run(tdx, call) {
+      return yield* rangeBlock.run(tdx, call);
+    },
+  },
+});
+`;
+
+export const moduleTestScaffold =
+  (file: string) =>
+  ({ name, from }: Place): string =>
+    `/** ${name}: each rule is a test, of a policy on this module. */
+import { frozenMirror } from '${from('impl')}';
+import { conformance } from '${from('testing')}';
+import module from './${name}.ts';
+
+conformance(frozenMirror, { modules: [module], moduleHandle: '${file}' });
 `;
 
 export const propertyScaffold =

@@ -6,7 +6,7 @@
 import type { InterfaceFunction } from '../spec/tdx/module.ts';
 import {
   MODULE_NAMES,
-  MODULE_VERSIONS,
+  SPECIFIED,
   versionData,
   type ModuleVersion,
   type VersionData,
@@ -27,8 +27,6 @@ export interface ModuleChanges extends Omit<Part<VersionData>, 'name' | 'functio
 export class NoModule extends Error {
   override readonly name = 'NoModule';
 }
-
-const SHIPPED: readonly VersionData[] = MODULE_VERSIONS.map(versionData);
 
 /**
  * Returns the version `base` with `changes`. A row of the lock table, or another object in a
@@ -51,7 +49,7 @@ export const defineModule = (base: ModuleVersion, changes: ModuleChanges): Versi
  * @throws NoModule
  */
 export function moduleFrom(value: unknown, base?: ModuleVersion): VersionData {
-  const shipped = SHIPPED.find((version) => version === value);
+  const shipped = SPECIFIED.find((version) => version === value);
   if (shipped !== undefined && base === undefined) return shipped;
   if (typeof value !== 'object' || value === null)
     throw new NoModule(
@@ -63,12 +61,12 @@ export function moduleFrom(value: unknown, base?: ModuleVersion): VersionData {
   const refuse = (problem: string): never => {
     throw new NoModule(`module ${name}: ${problem}`);
   };
-  const isWhole = base === undefined && isComplete(own, SHIPPED);
-  const { functions: inherited, ...start } = baseOf(base ?? SHIPPED[0], refuse);
+  const isWhole = base === undefined && isComplete(own, SPECIFIED);
+  const { functions: inherited, ...start } = baseOf(base ?? SPECIFIED[0], refuse);
   const { functions: given, ...changes } = own;
   if (isWhole && kindOf(given) !== 'a map')
     refuse(`functions is ${kindOf(given)}, not a map: replace some by defineModule(base, { … })`);
-  const models = SHIPPED.map(fieldsOf);
+  const models = SPECIFIED.map(fieldsOf);
   const replaced = functionsIn(given, inherited, refuse);
   return {
     ...withFields(start, changes, models, refuse),
@@ -121,7 +119,7 @@ function nameIn({ name }: Readonly<Record<string, unknown>>): string {
 function baseOf(base: unknown, refuse: (problem: string) => never): VersionData {
   const known = MODULE_NAMES.find((name) => name === base);
   if (known !== undefined) return versionData(known);
-  if (typeof base === 'object' && base !== null && isComplete(membersOf(base), SHIPPED))
+  if (typeof base === 'object' && base !== null && isComplete(membersOf(base), SPECIFIED))
     return base as VersionData; // it has every field of one
   const what = typeof base === 'string' ? `"${base}"` : kindOf(base);
   return refuse(`its base is ${what}, not a version; the versions are ${MODULE_NAMES.join(', ')}`);

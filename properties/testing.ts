@@ -12,18 +12,26 @@
  */
 import { beforeAll, describe, test, type TestContext } from 'vitest';
 import {
+  moduleFrom,
   policyFrom,
   POLICIES,
+  type ModuleChanges,
   type PartialPolicy,
   type Breach,
   type Policy,
 } from '../impl/index.ts';
 import { FAULTS } from '../spec/machine/faults.ts';
 import type { RuleText } from '../spec/machine/rule.ts';
-import { listsVersion, NEWEST_VERSIONS, type ModuleVersion } from '../spec/tdx/versions/index.ts';
+import {
+  listsVersion,
+  nameOf,
+  NEWEST_VERSIONS,
+  type ModuleVersion,
+} from '../spec/tdx/versions/index.ts';
 import { NotDeterministic, type CheckOptions, type Verdict } from './checker/check.ts';
 import { checkForeign } from './checker/determinism.ts';
 import { rulesFor } from './checker/engine.ts';
+import { guardModule, guardOf, isGuarded, ModuleError, reasonOf } from './checker/module-guard.ts';
 import { PolicyError } from './checker/run-errors.ts';
 import { CORPUS } from './checker/scenarios/corpus.ts';
 import type { Scenario } from './checker/scenarios/scenario.ts';
@@ -32,8 +40,10 @@ import type { VmRule } from './rules/rule.ts';
 
 /** Budget, seed and rules of {@link conformance}. @public @since 0.1.0 */
 export interface ConformanceOptions extends Pick<CheckOptions, 'handle' | 'only'> {
-  /** Versions of the TDX module; the newest of each family when absent. */
-  readonly modules?: readonly ModuleVersion[];
+  /** Versions of the TDX module, or modules from outside; the newest of each family when absent. */
+  readonly modules?: readonly (ModuleVersion | ModuleChanges)[];
+  /** The file of a module from outside, for the command that replays a scenario. */
+  readonly moduleHandle?: string;
   readonly seed?: number;
   /** Scenarios for each module version. */
   readonly runs?: number;
@@ -53,17 +63,19 @@ const RUNS_OF_FAULTY = 500;
 const UNLIMITED = 2 ** 31 - 1;
 
 /**
- * Registers a test for each rule. A policy that names rules in `breaks` must break those.
+ * Registers a test for each rule. A policy that names rules in `breaks` must break those, but
+ * nothing is expected of a shipped policy on a module from outside: there each rule is a test.
  *
  * @since 0.1.0
- * @throws NoPolicy
+ * @throws NoPolicy, NoModule
  * @public
  */
 export function conformance(own: PartialPolicy, options: ConformanceOptions = {}): void {
   const ours = POLICIES.find((policy) => policy === own);
   const policy = ours ?? policyFrom(own);
-  for (const module of options.modules ?? modulesFor(policy)) {
-    describe(`${policy.name}, module ${module}`, () =>
+  for (const given of options.modules ?? modulesFor(policy)) {
+    const module = moduleIn(given, options);
+    describe(`${policy.name}, module ${nameOf(module)}`, () =>
       registerFor(policy, module, options, ours !== undefined));
   }
 }
@@ -71,6 +83,15 @@ export function conformance(own: PartialPolicy, options: ConformanceOptions = {}
 /** Module versions that matter for a policy: any one for a policy that runs no TDs. */
 const modulesFor = ({ vms }: Policy): readonly ModuleVersion[] =>
   vms.every((kind) => kind === 'vm') ? NEWEST_VERSIONS.slice(0, 1) : NEWEST_VERSIONS;
+
+/** A shipped version, or a module from outside with its functions watched. */
+function moduleIn(
+  given: ModuleVersion | ModuleChanges,
+  { moduleHandle }: ConformanceOptions,
+): ModuleVersion {
+  if (typeof given === 'string') return given;
+  return isGuarded(given) ? given : guardModule(moduleFrom(given), moduleHandle);
+}
 
 /** The verdict of the scenarios, or the reason why there is none. */
 type Outcome = { readonly verdict: Verdict } | { readonly refusal: string };
@@ -86,12 +107,13 @@ function registerFor(
   const rules = [...known, ...(options.properties ?? [])].filter(({ id }) => isChosen(id, options));
   const absorbed = new Set(rules.flatMap(({ faults = [] }) => faults));
   const faults = FAULTS.filter(({ id }) => !absorbed.has(id) && isChosen(id, options));
-  const breaches = policy.breaks.filter(
+  const expected = shipped && guardOf(module) !== undefined ? [] : policy.breaks;
+  const breaches = expected.filter(
     ({ rule, versions }) => isChosen(rule, options) && listsVersion(versions ?? ['*'], module),
   );
   let outcome: Outcome = { refusal: 'no scenario has run' };
   const verdictOr = ({ skip }: TestContext): Verdict =>
-    'verdict' in outcome ? outcome.verdict : skip('the policy cannot be judged');
+    'verdict' in outcome ? outcome.verdict : skip('it cannot be judged');
 
   beforeAll(() => {
     const guard = shipped ? {} : { guard: watchdog() };
@@ -147,6 +169,9 @@ function settingsOf(
   };
 }
 
+/** Errors that say that a policy, or a module, cannot be judged. */
+const REFUSALS = [PolicyError, ModuleError, NotDeterministic];
+
 function outcomeOf(options: CheckOptions): Outcome {
   try {
     const verdict = checkForeign(options);
@@ -157,8 +182,7 @@ function outcomeOf(options: CheckOptions): Outcome {
     );
     return { verdict };
   } catch (error) {
-    if (error instanceof PolicyError || error instanceof NotDeterministic)
-      return { refusal: error.message };
+    if (REFUSALS.some((refusal) => error instanceof refusal)) return { refusal: reasonOf(error) };
     throw error;
   }
 }

@@ -1,14 +1,22 @@
 /**
- * `sept new policy NAME`, `sept new property NAME`: writes a file that runs as it is, with comments
- * about what to change.
+ * `sept new policy NAME`, `sept new module NAME`, `sept new property NAME`: writes a file that runs
+ * as it is, with comments about what to change.
  */
 import { existsSync, linkSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { catalogue } from '../../properties/checker/reports/catalogue.ts';
+import { NEWEST_VERSIONS } from '../../spec/tdx/versions/index.ts';
 import { EXIT_CLEAN, UsageError } from '../errors.ts';
 import { print } from '../output.ts';
-import { policyScaffold, propertyScaffold, type Place } from '../scaffolds.ts';
+import {
+  moduleScaffold,
+  moduleTestScaffold,
+  policyScaffold,
+  propertyScaffold,
+  type Part,
+  type Place,
+} from '../scaffolds.ts';
 
 /** A folder whose rules are found without being named, as is properties/ itself. */
 const RULES = join('properties', 'rules');
@@ -20,14 +28,30 @@ interface Options {
 /** The command; it answers with the exit code. */
 export const newCommand = (exit: (code: number) => void): Command =>
   new Command('new')
-    .description('write a policy or a property to start from; it runs as it is')
+    .description('write a policy, a module or a property to start from; it runs as it is')
     .addCommand(
       kindOf(
         'policy',
         'a policy: frozen-mirror with one entry point to change',
         (name, { dir }) => {
           const file = join(dir, `${name}.ts`);
-          create(file, policyScaffold, placeOf(name, file, `check ${file}`));
+          create([file, policyScaffold, placeOf(name, file, `check ${file}`)]);
+          exit(EXIT_CLEAN);
+        },
+      ),
+    )
+    .addCommand(
+      kindOf(
+        'module',
+        'a module: the newest version with one function to change, and its test',
+        (name, { dir }) => {
+          const [file, test] = [join(dir, `${name}.ts`), join(dir, `${name}.test.ts`)];
+          const place = placeOf(name, file, `check frozen-mirror --module ${file}`);
+          const tested = { ...place, command: `npx vitest run ${test}` };
+          create(
+            [file, moduleScaffold(NEWEST_VERSIONS[0] ?? ''), place],
+            [test, moduleTestScaffold(file), tested],
+          );
           exit(EXIT_CLEAN);
         },
       ),
@@ -39,7 +63,7 @@ export const newCommand = (exit: (code: number) => void): Command =>
         // a rule in properties/rules/ is found by its file's name
         const file = join(dir, folder === RULES ? `${id.toLowerCase()}-${name}.ts` : `${name}.ts`);
         const given = folder === RULES || folder === 'properties' ? '' : ` --property ${file}`;
-        create(file, propertyScaffold(id), placeOf(name, file, `check frozen-mirror${given}`));
+        create([file, propertyScaffold(id), placeOf(name, file, `check frozen-mirror${given}`)]);
         exit(EXIT_CLEAN);
       }),
     );
@@ -64,11 +88,22 @@ function parseName(text: string): string {
   return text;
 }
 
-/** Writes a scaffold and prints the command that checks it. */
-function create(file: string, scaffold: (place: Place) => string, place: Place): void {
-  write(file, scaffold(place));
-  print(`${file} is written; it runs as it is:`);
-  print(`    ${place.command}`);
+/** Writes scaffolds, all of them or none, and prints the command that runs each. */
+function create(...files: readonly (readonly [string, (place: Place) => string, Place])[]): void {
+  const written: string[] = [];
+  try {
+    for (const [file, scaffold, place] of files) {
+      write(file, scaffold(place));
+      written.push(file);
+    }
+  } catch (error) {
+    for (const file of written) rmSync(file);
+    throw error;
+  }
+  for (const [file, , { command }] of files) {
+    print(`${file} is written; it runs as it is:`);
+    print(`    ${command}`);
+  }
 }
 
 function placeOf(name: string, file: string, check: string): Place {
@@ -82,8 +117,9 @@ function placeOf(name: string, file: string, check: string): Place {
 }
 
 /** The path by which a file in a clone imports a part of it. */
-function within(clone: string, file: string, part: string): string {
-  const path = relative(dirname(resolve(file)), join(clone, part, 'index.ts'));
+function within(clone: string, file: string, part: Part): string {
+  const index = part === 'testing' ? 'properties/testing.ts' : `${part}/index.ts`;
+  const path = relative(dirname(resolve(file)), join(clone, index));
   return path.startsWith('.') ? path : `./${path}`;
 }
 

@@ -8,9 +8,8 @@ import type { Call } from '../../spec/tdx/call.ts';
 import type { InterfaceFunction, TdxModule } from '../../spec/tdx/module.ts';
 import * as S from '../../spec/tdx/status.ts';
 import {
-  MODULE_VERSIONS,
   nameOf,
-  versionData,
+  SPECIFIED,
   type ModuleVersion,
   type VersionData,
 } from '../../spec/tdx/versions/index.ts';
@@ -126,22 +125,25 @@ class ModuleGuard {
 export const reasonOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
 
-const GUARDS = new WeakMap<VersionData, ModuleGuard>();
-const SHIPPED: readonly VersionData[] = MODULE_VERSIONS.map(versionData);
+const GUARDS = new WeakMap<object, ModuleGuard>();
+
+const isSpecified = (fn: InterfaceFunction): boolean =>
+  SPECIFIED.some(({ functions }) => functions.get(fn.name) === fn);
 
 /** A module from outside, its own functions watched. `file`: where it is from, for messages. */
 export function guardModule(version: VersionData, file?: string): VersionData {
-  if (SHIPPED.includes(version) || GUARDS.has(version)) return version;
+  if (SPECIFIED.includes(version) || GUARDS.has(version)) return version;
   const guard = new ModuleGuard(version.name, file);
-  const isShipped = (fn: InterfaceFunction): boolean =>
-    SHIPPED.some(({ functions }) => functions.get(fn.name) === fn);
   const functions = [...version.functions.values()].map((fn) =>
-    isShipped(fn) ? fn : guard.watched(fn),
+    isSpecified(fn) ? fn : guard.watched(fn),
   );
   const watched = { ...version, functions: new Map(functions.map((fn) => [fn.name, fn])) };
   GUARDS.set(watched, guard);
   return watched;
 }
+
+/** Whether a value is a module from outside whose functions are watched. */
+export const isGuarded = (value: object): value is VersionData => GUARDS.has(value);
 
 /** The guard of a module from outside; undefined for a shipped version. */
 export const guardOf = (version: ModuleVersion): ModuleGuard | undefined =>

@@ -37,6 +37,42 @@ describe('sept new', () => {
     });
   });
 
+  test('sept new writes a module and its test, and prints how to run both', async () => {
+    const { stdout } = await sept('new', 'module', 'fresh-module', '--dir', folder);
+
+    expect(stdout.replaceAll(folder, '')).toBe(
+      '/fresh-module.ts is written; it runs as it is:\n' +
+        '    sept check frozen-mirror --module /fresh-module.ts\n' +
+        '/fresh-module.test.ts is written; it runs as it is:\n' +
+        '    npx vitest run /fresh-module.test.ts\n',
+    );
+    expect(
+      await sept(
+        'check',
+        'frozen-mirror',
+        '--module',
+        join(folder, 'fresh-module.ts'),
+        '--property',
+        'S01,S02',
+        '--runs',
+        '100',
+      ),
+    ).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^frozen-mirror, module fresh-module: passes /),
+    });
+  });
+
+  test('sept new writes no module if the file of its test exists', async () => {
+    outside.write('half.test.ts', '');
+
+    expect(await outside.refusal(sept('new', 'module', 'half', '--dir', folder))).toBe(
+      'sept: /half.test.ts is not written: the file exists; ' +
+        'choose another name, or another folder with --dir',
+    );
+    expect(outside.names()).not.toContain('half.ts');
+  });
+
   test('the property that sept new writes fails a policy that breaks it', async () => {
     const { stdout } = await outside.check(
       'under-read.ts',

@@ -14,6 +14,7 @@ beforeAll(async () => {
   await project.install('vitest', 'typescript');
   await sept('new', 'policy', 'mine');
   await sept('new', 'property', 'under-write');
+  await sept('new', 'module', 'fresh');
   project.write(
     'zap-under-read.ts',
     `
@@ -64,6 +65,21 @@ describe('the command of the package', () => {
       output: expect.stringMatching(
         /^mine, module 1\.5\.05: passes \(\d+ scenarios, \d+ steps, seed 1\)\n$/,
       ),
+    });
+  });
+
+  test('sept check judges a policy on a new module', async () => {
+    expect(
+      await sept('check', 'mine.ts', '--module', 'fresh.ts', '--runs', '200', '--property', 'S01'),
+    ).toEqual({ code: 0, output: expect.stringMatching(/^mine, module fresh: passes /) });
+  });
+
+  test('sept refuses a value that is not a module with one line', async () => {
+    project.write('half.ts', "export default { name: 'half', septLock: {} };");
+
+    expect(await sept('hunt', '--module', 'half.ts')).toEqual({
+      code: 2,
+      output: 'sept: half.ts: module half: unknown field "septLock"; did you mean "septLocks"?\n',
     });
   });
 
@@ -142,6 +158,9 @@ describe('the tests of the package', () => {
       of(policy).map(({ title, status }) => [title.slice(0, 3), status]);
 
     expect(code).toBe(1);
+    const onFresh = of('frozen-mirror, module fresh');
+    expect(onFresh.filter(({ status }) => status === 'failed')).toEqual([]);
+    expect(onFresh.filter(({ status }) => status === 'passed').length).toBeGreaterThan(40);
     expect(of('mine').filter(({ status }) => status === 'failed')).toEqual([]);
     expect(statuses('mine')).toEqual(
       expect.arrayContaining([
@@ -191,8 +210,16 @@ test('a strict project compiles against the types of the package', async () => {
         noEmit: true,
         types: [],
         skipLibCheck: false,
+        allowImportingTsExtensions: true,
       },
-      files: ['mine.ts', 'under-write.ts', 'zap-under-read.ts', 'all.ts'],
+      files: [
+        'mine.ts',
+        'under-write.ts',
+        'zap-under-read.ts',
+        'fresh.ts',
+        'fresh.test.ts',
+        'all.ts',
+      ],
     }),
   );
   project.write(

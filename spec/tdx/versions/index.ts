@@ -39,6 +39,8 @@ export const MODULE_NAMES: readonly VersionName[] = [
 ];
 
 const DATA = { ...SHIPPED, ...WHAT_IFS } as const;
+/** The data of every version that has a name, the newest first. */
+export const SPECIFIED: readonly VersionData[] = Object.values(DATA);
 
 /** The full name that `version` stands for. */
 const moduleName = (version: VersionName): ModuleName | WhatIfName =>
