@@ -200,6 +200,9 @@ export class Call {
   /** Guest side: the access injected a virtualization exception instead of completing. */
   injectedVe = false;
 
+  /** A release found its lock not held: the module halts. */
+  isHalted = false;
+
   /** Number of checks for a pending interrupt so far. */
   interruptLooks = 0;
   /** The cell of the lock that last refused the call, or -1. */

@@ -15,7 +15,8 @@
  *
  * Source: intel/tdx-module 1.5.01, src/common/helpers/tdx_locks.h: acquire_sharex_lock_sh(),
  * acquire_sharex_lock_ex(), acquire_sharex_lock_hp(), promote_sharex_lock_hp(),
- * acquire_mutex_lock(); lock words measured: docs/module-notes.md#locks.
+ * acquire_mutex_lock(), and the checks of the release functions; lock words measured:
+ * docs/module-notes.md#locks.
  */
 import type { Cell, Machine } from '../machine/machine.ts';
 import { RELEASE, TRY, type Steps, access } from '../machine/step.ts';
@@ -97,6 +98,13 @@ export class Locks {
     this.notify('released', cell, SHARED);
     this.notify('taken', cell, EXCLUSIVE);
     return true;
+  }
+
+  /** Whether the word agrees with a hold in `mode`. The module checks that when it releases. */
+  isHeld(cell: Cell, kind: LockKind, mode: Mode): boolean {
+    const word = this.m.peek(cell);
+    const isExclusive = (word & HELD) !== 0;
+    return mode === SHARED ? !isExclusive && word >= READER[kind] : isExclusive;
   }
 
   *release(cell: Cell, kind: LockKind, mode: Mode): Steps<void> {

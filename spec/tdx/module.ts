@@ -98,7 +98,7 @@ export class TdxModule {
 
   /**
    * Runs one function, as this version has it, to its end and releases its locks; a halted module
-   * releases none.
+   * releases none. A lock that turns out not to be held halts the module, too.
    */
   *invoke({ name }: { readonly name: string }, operands: Operands): Steps<Call> {
     const fn = this.version.functions.get(name);
@@ -106,14 +106,16 @@ export class TdxModule {
     if (fn === undefined) throw new Error(`module ${this.version.name} has no ${name}`);
     const call = new Call(name, operands);
     for (const listener of this.listeners) listener.began?.(call);
-    const status = yield* fn.run(this, call);
+    let status = yield* fn.run(this, call);
     if (status !== MODULE_HALT) {
       for (const role of fn.release) {
+        if (call.isHalted) break;
         if (!call.holds(role)) continue;
         yield access(call.lockOf(role), RELEASE);
         this.releaseNow(call, role);
       }
     }
+    if (call.isHalted) status = MODULE_HALT;
     call.status = status;
     for (const listener of this.listeners) listener.ended?.(call, status);
     return call;
@@ -149,7 +151,10 @@ export class TdxModule {
     const kind = lockKindOf(role);
     call.drop(role);
     if (kind === 'entry') this.unlockEntryNow(call, cell);
-    else if (mode !== 0) this.locks.releaseNow(cell, kind, mode);
+    else if (mode !== 0) {
+      if (!this.locks.isHeld(cell, kind, mode)) call.isHalted = true;
+      this.locks.releaseNow(cell, kind, mode);
+    }
   }
 
   /** Writes an S-EPT entry in one step. A value without the lock bit releases the entry lock. */
@@ -177,6 +182,7 @@ export class TdxModule {
   private unlockEntryNow(call: Call, cell: Cell): void {
     const before = this.m.peek(cell);
     const after = before & ~ENTRY_LOCK;
+    if (before === after) call.isHalted = true;
     this.m.poke(cell, after);
     for (const listener of this.listeners) listener.entryWritten?.(cell, before, after, call);
     this.locks.notify('released', cell, EXCLUSIVE);

@@ -26,6 +26,8 @@ export const PAGE_LAST: readonly Role[] = walked(HELD_PAGE);
 export const PAGE_THEN_TDR: readonly Role[] = [...walked(HELD_PAGE), ...walked(HELD_TDR)];
 /** Entry, tree, OP_STATE, TDR: functions without a page operand. */
 export const ENTRY_TO_TDR: readonly Role[] = [HELD_ENTRY, HELD_TREE, HELD_OP_STATE, ...TDR_LAST];
+/** The TDR is released first, while the others still protect what it guards (finding F13). */
+export const TDR_THEN_ENTRY: readonly Role[] = [...TDR_LAST, HELD_ENTRY, HELD_TREE, HELD_OP_STATE];
 /** The new page is released after the entry (SEPT.ADD, PAGE.AUG). */
 export const ENTRY_PAGE_TO_TDR: readonly Role[] = [
   HELD_ENTRY,

@@ -3,11 +3,12 @@
  * its counts are right.
  */
 import { afterAll, describe, expect, test } from 'vitest';
+import type { Scenario } from '../../properties/checker/scenarios/scenario.ts';
 import { parseScenario } from '../../properties/checker/scenarios/text.ts';
 import { readLines } from '../../properties/files/lines.ts';
-import { Hunter } from '../../properties/module/hunt/hunter.ts';
+import type { Beginning } from '../../properties/module/hunt/beginnings.ts';
+import { Hunter, UNDECIDED, type Anomaly } from '../../properties/module/hunt/hunter.ts';
 import { KNOWN_FINDINGS, knownFinding } from '../../properties/module/hunt/known-findings.ts';
-import type { TdStage } from '../../properties/module/hunt/td-stages.ts';
 import { parseRecordedScenario } from '../../properties/module/recordings/format/scenario.ts';
 import { followStep } from '../../properties/module/recordings/replay/harness.ts';
 import { hostWalk } from '../../properties/module/recordings/replay/observe.ts';
@@ -16,6 +17,7 @@ import { Universes, type Slot } from '../../properties/module/recordings/univers
 import { describeEntry, PENDING, stateOf } from '../../spec/tdx/entry.ts';
 import { TDX_RULES } from '../../spec/tdx/rules/index.ts';
 import { describeStatus, VMEXIT_EPT_VIOLATION } from '../../spec/tdx/status.ts';
+import { listsVersion, MODULE_VERSIONS } from '../../spec/tdx/versions/index.ts';
 import { testWith } from '../properties/module/recordings/recorded.ts';
 import { CallExplorer } from '../support/call-explorer.ts';
 import { pathOf, textOf } from '../support/repository.ts';
@@ -55,16 +57,55 @@ describe('findings.md, scenarios of raw calls', () => {
   );
 });
 
-describe('findings.md, scenarios of the life cycle', () => {
-  test.each(tableIn(FINDINGS, 'hunted'))(
-    '%s, TD %s: %s: %s',
-    (finding, state, scenario = '', unexplained) => {
-      const anomaly = new Hunter('1.5', state as TdStage).judge(
-        parseScenario(scenario.replaceAll('`', '')),
-      );
-      const found = anomaly === 'undecided' ? null : anomaly;
-      expect(found?.symptom).toBe(`no order explains ${unexplained}`);
-      expect(knownFinding(found?.symptom ?? '', found?.functions ?? [])).toBe(finding);
+/** A call of the hunted scenarios has ended before this step. */
+const STEPS = 32;
+
+/** The scenario, preempted at each step in turn: versions differ in their steps. */
+const preemptedAnywhere = (scenario: Scenario): Scenario[] =>
+  Array.from({ length: STEPS }, (_, step) => ({
+    ...scenario,
+    deviations: scenario.deviations.map((deviation) => ({ ...deviation, step })),
+  }));
+
+/** The anomaly of a scenario, or null. @throws Error if it is undecided */
+function anomalyOf(hunter: Hunter, scenario: Scenario): Anomaly | null {
+  const anomaly = hunter.judge(scenario);
+  if (anomaly === UNDECIDED) throw new Error('undecided');
+  return anomaly;
+}
+
+describe('findings.md, scenarios of a hunt', () => {
+  const rows = tableIn(FINDINGS, 'hunted').map(
+    ([finding = '', versions = '', beginning = '', text = '', symptom = '']) => ({
+      finding,
+      versions: versions.split(', '),
+      // the table names a beginning, else the hunter has none
+      beginning: beginning as Beginning,
+      scenario: parseScenario(text.replaceAll('`', '')),
+      text,
+      symptom,
+    }),
+  );
+
+  test.each(rows)(
+    '$finding, begins in $beginning: $text: $symptom',
+    ({ finding, beginning, scenario, symptom }) => {
+      const anomaly = anomalyOf(new Hunter('1.5', beginning), scenario);
+      expect(anomaly?.symptom).toBe(symptom);
+      expect(anomaly === null ? null : knownFinding(anomaly)).toBe(finding);
+    },
+  );
+
+  test.each(rows)(
+    '$finding, $text: the versions that show it are those of the table',
+    ({ versions, beginning, scenario, symptom }) => {
+      for (const module of MODULE_VERSIONS) {
+        const hunter = new Hunter(module, beginning);
+        const symptoms = preemptedAnywhere(scenario).map(
+          (preempted) => anomalyOf(hunter, preempted)?.symptom,
+        );
+        expect(symptoms.includes(symptom), module).toBe(listsVersion(versions, module));
+      }
     },
   );
 });

@@ -1,6 +1,6 @@
 /**
- * Draws the scenarios of a hunt: two actors or more, at least one of them preempted within an
- * operation. (A history of calls one after the other is not judged.)
+ * Draws the scenarios of a hunt: two actors or more, or a given number of them; at least one is
+ * preempted within an operation. (A history of calls one after the other is not judged.)
  */
 import {
   decodeOperation,
@@ -15,9 +15,17 @@ const MIN_ACTORS = 2;
 const INTERRUPTS = 5;
 
 export class HuntArbitrary extends ScenarioArbitrary {
+  private readonly actors: number | undefined;
+
+  /** `actors`: the number of actors of every scenario; otherwise two up to those of the shape. */
+  constructor(actors: number | undefined, shapes: readonly Shape[]) {
+    super(...shapes.map((shape) => withRoles(shape, actors ?? 0)));
+    this.actors = actors;
+  }
+
   protected override meaningOf(bytes: Uint8Array, shape: Shape): Scenario {
     const tape = new Tape(bytes);
-    const count = MIN_ACTORS + tape.below(shape.roles.length - MIN_ACTORS + 1);
+    const count = this.actors ?? MIN_ACTORS + tape.below(shape.roles.length - MIN_ACTORS + 1);
     const roles = [...shape.roles];
     const actors = Array.from({ length: count }, (): ActorProgram => {
       const [role = 'host'] = roles.splice(tape.below(roles.length), 1);
@@ -32,6 +40,15 @@ export class HuntArbitrary extends ScenarioArbitrary {
     };
   }
 }
+
+/** The shape with at least that number of actors: further ones are threads of the VMM. */
+const withRoles = (shape: Shape, count: number): Shape => ({
+  ...shape,
+  roles: Array.from(
+    { length: Math.max(count, shape.roles.length) },
+    (_, i) => shape.roles[i] ?? 'host',
+  ),
+});
 
 function deviation(
   tape: Tape,

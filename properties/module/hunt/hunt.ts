@@ -4,15 +4,16 @@
  */
 import fc from 'fast-check';
 import type { InterfaceFunction } from '../../../spec/tdx/module.ts';
-import type { ModuleVersion } from '../../../spec/tdx/versions/index.ts';
+import { versionData, type ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 import type { Scenario } from '../../checker/scenarios/scenario.ts';
 import { formatScenario } from '../../checker/scenarios/text.ts';
 import { HuntArbitrary } from './arbitrary.ts';
+import { BEGINNINGS, type Beginning } from './beginnings.ts';
+import { Coverage, type Exercised } from './coverage.ts';
 import { Hunter, UNDECIDED, type Anomaly } from './hunter.ts';
 import { knownFinding } from './known-findings.ts';
 import { minimal } from './minimal.ts';
 import { PLANS } from './programs.ts';
-import { TD_STAGES, type TdStage } from './td-stages.ts';
 
 /** A cause: functions that lead to a symptom if they are called at the same time. */
 export interface Cause {
@@ -20,10 +21,10 @@ export interface Cause {
   readonly title: string;
   /** The finding of docs/findings.md that it belongs to, or null. */
   readonly finding: string | null;
-  /** The stage of the TD in which the scenario begins. */
-  readonly stage: TdStage;
-  /** Every stage in which the cause was met. */
-  readonly stages: readonly TdStage[];
+  /** The beginning of the TD in which the scenario begins. */
+  readonly beginning: Beginning;
+  /** Every beginning in which the cause was met. */
+  readonly beginnings: readonly Beginning[];
   readonly calls: readonly string[];
   /** The shortest scenario that was found, as text. */
   readonly scenario: string;
@@ -31,24 +32,32 @@ export interface Cause {
 
 /** The anomaly of a shrunk scenario. */
 interface ShrunkAnomaly extends Anomaly {
-  readonly stage: TdStage;
+  readonly beginning: Beginning;
   readonly scenario: string;
 }
 
-/** Number of scenarios with one symptom that are shrunk: their causes may differ. */
-const SHRUNK_EACH = 6;
+/**
+ * Number of scenarios with one symptom that are shrunk, as their causes may differ: of those that
+ * have the marks of a finding, and of others.
+ */
+const SHRUNK_KNOWN = 6;
+const SHRUNK_NEW = 200;
 /** Number of scenarios that are drawn at once. */
 const BATCH = 256;
 /** Each batch has a seed of its own; the seeds of two hunts do not meet. */
 const SEED_FACTOR = 0x9e3779b1;
 
-interface HuntOptions {
+export interface HuntOptions {
   readonly module: ModuleVersion;
   /** Functions that replace the module's functions of the same names, for tests of the hunt. */
   readonly functions?: readonly InterfaceFunction[];
   readonly seed: number;
   /** Maximal number of scenarios. */
   readonly runs: number;
+  /** Where scenarios begin (default: everywhere). */
+  readonly beginnings?: readonly Beginning[];
+  /** Number of actors of each scenario (default: two or three). */
+  readonly actors?: number | undefined;
   /** Called between batches; true ends the hunt. */
   readonly expired?: () => boolean;
   /** Called with the numbers of scenarios and of different anomalies so far. */
@@ -60,37 +69,44 @@ export interface HuntResult {
   /** Number of scenarios that the limits of the search left undecided. */
   readonly undecided: number;
   readonly causes: readonly Cause[];
+  readonly exercised: Exercised;
 }
 
-/** Hunts in every stage of a TD in turn. The result depends on seed and number of runs alone. */
+/** Hunts with every beginning in turn. The result depends on the options and the number of runs. */
 export function hunt({
   module,
   functions,
   seed,
   runs,
+  beginnings = BEGINNINGS,
+  actors,
   expired = () => false,
   progress,
 }: HuntOptions): HuntResult {
   const tally = new Tally(module, functions);
-  const plans = PLANS.map(({ shapes, stages }) => ({
-    stages,
-    arbitrary: new HuntArbitrary(...shapes),
-  }));
+  const plans = PLANS.map((plan) => ({
+    beginnings: plan.beginnings.filter((beginning) => beginnings.includes(beginning)),
+    arbitrary: new HuntArbitrary(actors, plan.shapes),
+  })).filter((plan) => plan.beginnings.length > 0);
   for (let batch = 0; tally.scenarios < runs && !expired(); batch++) {
-    for (const [i, { arbitrary, stages }] of plans.entries()) {
-      const numRuns = Math.ceil(BATCH / stages.length);
-      const drawn = fc.sample(arbitrary, {
+    for (const [i, plan] of plans.entries()) {
+      const drawn = fc.sample(plan.arbitrary, {
         seed: Math.imul(seed, SEED_FACTOR) + batch * plans.length + i,
-        numRuns,
+        numRuns: Math.ceil(BATCH / plan.beginnings.length),
       });
-      for (const stage of stages) {
-        for (const scenario of drawn) if (tally.scenarios < runs) tally.judge(stage, scenario);
+      for (const beginning of plan.beginnings) {
+        for (const scenario of drawn) if (tally.scenarios < runs) tally.judge(beginning, scenario);
       }
     }
     progress?.(tally.scenarios, tally.anomalies.size);
   }
-  const { scenarios, undecided, anomalies } = tally;
-  return { scenarios, undecided, causes: causesOf([...anomalies.values()]) };
+  const { scenarios, undecided, anomalies, coverage } = tally;
+  return {
+    scenarios,
+    undecided,
+    causes: causesOf([...anomalies.values()]),
+    exercised: coverage.of(versionData(module).functions.keys()),
+  };
 }
 
 /** Of two equally long scenarios, the first in alphabetical order, so that seeds agree. */
@@ -98,7 +114,7 @@ const shorterFirst = (a: ShrunkAnomaly, b: ShrunkAnomaly): number =>
   a.functions.length - b.functions.length ||
   a.scenario.length - b.scenario.length ||
   a.scenario.localeCompare(b.scenario, 'en') ||
-  TD_STAGES.indexOf(a.stage) - TD_STAGES.indexOf(b.stage);
+  BEGINNINGS.indexOf(a.beginning) - BEGINNINGS.indexOf(b.beginning);
 
 /**
  * Groups anomalies by cause. Two with one symptom have one cause if the functions of the one are
@@ -117,11 +133,12 @@ function causesOf(anomalies: readonly ShrunkAnomaly[]): Cause[] {
   }
   return groups
     .map((group): Cause => {
-      const [{ symptom, functions, stage, calls, scenario }] = group;
-      const stages = TD_STAGES.filter((name) => group.some((one) => one.stage === name));
+      const [shortest] = group;
+      const { symptom, functions, beginning, calls, scenario } = shortest;
+      const beginnings = BEGINNINGS.filter((name) => group.some((one) => one.beginning === name));
       const title = `${symptom} (${functions.join(', ')})`;
-      const finding = knownFinding(symptom, functions);
-      return { title, finding, stage, stages, calls, scenario };
+      const finding = knownFinding(shortest);
+      return { title, finding, beginning, beginnings, calls, scenario };
     })
     .toSorted((a, b) => (a.title < b.title ? -1 : 1));
 }
@@ -130,30 +147,39 @@ function causesOf(anomalies: readonly ShrunkAnomaly[]): Cause[] {
 class Tally {
   scenarios = 0;
   undecided = 0;
-  /** The shortest scenario for each symptom, set of functions and stage. */
+  /** The shortest scenario for each symptom, set of functions and beginning. */
   readonly anomalies = new Map<string, ShrunkAnomaly>();
-  private readonly hunters: ReadonlyMap<TdStage, Hunter>;
-  /** Number of scenarios with each symptom in each stage. */
+  readonly coverage = new Coverage();
+  private readonly hunterAt: (beginning: Beginning) => Hunter;
+  /** Number of scenarios with each beginning, symptom and finding. */
   private readonly seen = new Map<string, number>();
 
   constructor(module: ModuleVersion, functions?: readonly InterfaceFunction[]) {
-    this.hunters = new Map(TD_STAGES.map((stage) => [stage, new Hunter(module, stage, functions)]));
+    const hunters = new Map<Beginning, Hunter>();
+    this.hunterAt = (beginning) => {
+      const hunter = hunters.get(beginning) ?? new Hunter(module, beginning, functions);
+      hunters.set(beginning, hunter);
+      return hunter;
+    };
   }
 
-  judge(stage: TdStage, scenario: Scenario): void {
+  judge(beginning: Beginning, scenario: Scenario): void {
     this.scenarios++;
-    const hunter = this.hunters.get(stage) as Hunter; // there is one for each stage
+    const hunter = this.hunterAt(beginning);
     const anomaly = hunter.judge(scenario);
+    this.coverage.count(beginning, hunter.calls);
     if (anomaly === UNDECIDED) this.undecided++;
     if (anomaly === UNDECIDED || anomaly === null) return;
-    const key = `${stage} ${anomaly.symptom}`;
+    const finding = knownFinding(anomaly);
+    const key = `${beginning} ${anomaly.symptom} ${finding}`;
     const times = this.seen.get(key) ?? 0;
     this.seen.set(key, times + 1);
-    if (times < SHRUNK_EACH) this.keep(shrunkAnomaly(hunter, stage, scenario, anomaly));
+    if (times < (finding === null ? SHRUNK_NEW : SHRUNK_KNOWN))
+      this.keep(shrunkAnomaly(hunter, beginning, scenario, anomaly));
   }
 
   private keep(anomaly: ShrunkAnomaly): void {
-    const key = `${anomaly.stage} ${anomaly.symptom} ${anomaly.functions.join()}`;
+    const key = `${anomaly.beginning} ${anomaly.symptom} ${anomaly.functions.join()}`;
     const before = this.anomalies.get(key);
     if (before === undefined || shorterFirst(anomaly, before) < 0) this.anomalies.set(key, anomaly);
   }
@@ -161,7 +187,7 @@ class Tally {
 
 function shrunkAnomaly(
   hunter: Hunter,
-  stage: TdStage,
+  beginning: Beginning,
   scenario: Scenario,
   anomaly: Anomaly,
 ): ShrunkAnomaly {
@@ -170,5 +196,5 @@ function shrunkAnomaly(
     return judged !== UNDECIDED && judged?.symptom === anomaly.symptom ? judged : null;
   };
   const least = minimal(scenario, (smaller) => sameIn(smaller) !== null);
-  return { ...(sameIn(least) ?? anomaly), stage, scenario: formatScenario(least) };
+  return { ...(sameIn(least) ?? anomaly), beginning, scenario: formatScenario(least) };
 }

@@ -9,9 +9,9 @@ import { building, supervised } from '../../checker/module-guard.ts';
 import type { Scenario } from '../../checker/scenarios/scenario.ts';
 import { check } from '../../linearizability/check.ts';
 import type { Limits } from '../../linearizability/specification.ts';
+import type { Beginning } from './beginnings.ts';
 import { EXIT, HistoryRecorder, type RecordedCall, type History } from './recorder.ts';
 import { answerOf, AtomicModule } from './specification.ts';
-import type { TdStage } from './td-stages.ts';
 
 /** What is wrong with a history. */
 export interface Anomaly {
@@ -21,6 +21,8 @@ export interface Anomaly {
   readonly calls: readonly string[];
   /** The functions that were called, each once, without those of a vCPU's entry and exit. */
   readonly functions: readonly string[];
+  /** What happened in the run; see facts.ts. */
+  readonly facts: readonly string[];
 }
 
 export const UNDECIDED = 'undecided';
@@ -29,14 +31,20 @@ const LIMITS: Limits = { steps: 200_000, memory: 50_000 };
 /** Every vCPU enters and leaves, in histories with and without an anomaly. */
 const ENTRY_AND_EXIT: ReadonlySet<string> = new Set(['TDH.VP.ENTER', EXIT]);
 
-/** Judges scenarios that begin in one stage of a TD's life. */
+/** Judges scenarios that have one beginning. */
 export class Hunter {
   private readonly recorder: HistoryRecorder;
   private readonly module: ModuleVersion;
+  /** The calls of the scenario that was judged last, in the order in which they returned. */
+  calls: readonly RecordedCall[] = [];
 
-  constructor(module: ModuleVersion, stage: TdStage, functions: readonly InterfaceFunction[] = []) {
+  constructor(
+    module: ModuleVersion,
+    beginning: Beginning,
+    functions: readonly InterfaceFunction[] = [],
+  ) {
     this.module = module;
-    this.recorder = building(module, () => new HistoryRecorder(module, stage, functions));
+    this.recorder = building(module, () => new HistoryRecorder(module, beginning, functions));
   }
 
   /** Runs a scenario. Returns its anomaly, null if it has none, or `undecided`. */
@@ -46,15 +54,15 @@ export class Hunter {
 
   private judgeNow(scenario: Scenario): Anomaly | typeof UNDECIDED | null {
     const history = this.recorder.record(scenario);
+    this.calls = history.calls;
     const symptom = this.symptomOf(history);
     if (symptom === null || symptom === UNDECIDED) return symptom;
-    const { calls, unended } = history;
+    const { calls, unended, facts } = history;
     const names = calls.map(({ name }) => name);
     return {
       symptom,
-      calls: calls
-        .toSorted((a, b) => a.invoked - b.invoked)
-        .map(({ actor, name, call }) => `${actor}: ${name} ${answerOf(call)}`),
+      facts,
+      calls: inWords(calls),
       functions: [...new Set(unended === null ? names : [...names, unended])]
         .filter((name) => !ENTRY_AND_EXIT.has(name))
         .toSorted(),
@@ -81,6 +89,12 @@ export class Hunter {
     }
   }
 }
+
+/** Calls with their answers, in the order in which the calls began. */
+export const inWords = (calls: readonly RecordedCall[]): string[] =>
+  calls
+    .toSorted((a, b) => a.invoked - b.invoked)
+    .map(({ actor, name, call }) => `${actor}: ${name} ${answerOf(call)}`);
 
 /**
  * Two calls overlap. `calls` are in the order in which they returned. A history without overlap is

@@ -1,16 +1,27 @@
 /**
- * The findings of docs/findings.md that a hunt can meet, each recognised by its symptom and by
- * functions that must be called.
+ * The findings of docs/findings.md that a hunt can meet. Each is recognised by its cause: by what
+ * happened in the run, by calls that must be there with certain answers, or by its symptom and the
+ * functions that must be called; never by a scenario.
  */
+import { LATE_STAMP, LOST_TABLE, LOST_WRITE, TORN_DOWN } from './facts.ts';
+import type { Anomaly } from './hunter.ts';
+
 interface Known {
   readonly finding: string;
-  readonly symptom: RegExp;
-  readonly functions: readonly RegExp[];
+  readonly symptom?: RegExp;
+  /** Functions that must be called. */
+  readonly functions?: readonly RegExp[];
+  /** A call with its answer. */
+  readonly call?: RegExp;
+  /** What must have happened (facts.ts). */
+  readonly fact?: string;
 }
 
-const BY_PROMOTE = [/PAGE\.PROMOTE/];
+const UNEXPLAINED = /^no order/;
 
 const KNOWN: readonly Known[] = [
+  { finding: 'F6', fact: LOST_TABLE },
+  { finding: 'F13', fact: TORN_DOWN, symptom: /^TDH\.MEM\.(RD|WR) stops the platform/ },
   {
     finding: 'F1',
     symptom: /PAGE\.ACCEPT answering TDX_PAGE_SIZE_MISMATCH/,
@@ -23,24 +34,28 @@ const KNOWN: readonly Known[] = [
   },
   {
     finding: 'F5',
-    symptom: /PAGE\.PROMOTE answering TDX_EPT_INVALID_PROMOTE_CONDITIONS/,
-    functions: [],
+    symptom: UNEXPLAINED,
+    call: /PAGE\.PROMOTE TDX_EPT_INVALID_PROMOTE_CONDITIONS/,
   },
-  { finding: 'F6', symptom: /is refused a lock that is not held/, functions: BY_PROMOTE },
-  { finding: 'F6', symptom: /MEM\..* answering/, functions: [...BY_PROMOTE, /SEPT\.ADD/] },
+  { finding: 'F14', symptom: UNEXPLAINED, fact: LOST_WRITE },
+  { finding: 'F15', symptom: /MEM\.(RD|WR) answering TDX_EPT_ENTRY_STATE_INCORRECT/ },
+  { finding: 'F16', symptom: UNEXPLAINED, fact: LATE_STAMP },
+  { finding: 'F16', symptom: /PAGE\.RDMD answering/, functions: [/RANGE\.BLOCK/] },
   { finding: 'F10', symptom: /answering TD exit 48/, functions: [/PAGE\.AUG/] },
-  { finding: 'F10', symptom: /MEM\.TRACK answering TDX_PREVIOUS_TLB_EPOCH_BUSY/, functions: [] },
-  { finding: 'F11', symptom: /MNG\.RD answering/, functions: [] },
-  { finding: 'F12', symptom: /VP\.ENTER answering TDX_VCPU_ASSOCIATED/, functions: [] },
+  { finding: 'F10', symptom: /MEM\.TRACK answering TDX_PREVIOUS_TLB_EPOCH_BUSY/ },
+  { finding: 'F11', symptom: /MNG\.RD answering/ },
+  { finding: 'F12', symptom: /VP\.ENTER answering TDX_VCPU_ASSOCIATED/ },
 ];
 
 /** The id of every finding that a hunt recognises. */
 export const KNOWN_FINDINGS: readonly string[] = [...new Set(KNOWN.map(({ finding }) => finding))];
 
 /** Returns the id of the finding, or null for a new one. */
-export function knownFinding(symptom: string, functions: readonly string[]): string | null {
+export function knownFinding({ symptom, functions, calls, facts }: Anomaly): string | null {
   const fits = (known: Known): boolean =>
-    known.symptom.test(symptom) &&
-    known.functions.every((wanted) => functions.some((name) => wanted.test(name)));
+    (known.symptom?.test(symptom) ?? true) &&
+    (known.functions ?? []).every((wanted) => functions.some((name) => wanted.test(name))) &&
+    (known.call === undefined || calls.some((call) => known.call?.test(call))) &&
+    (known.fact === undefined || facts.includes(known.fact));
   return KNOWN.find(fits)?.finding ?? null;
 }

@@ -5,50 +5,61 @@
  */
 import { NULL_FIELD } from '../../../spec/tdx/metadata.ts';
 import type { HostCall } from '../rig/calls.ts';
-import { TDR, TDVPRS, type ModuleRig } from '../rig/rig.ts';
+import type { Layout } from '../rig/layout.ts';
+import { TDVPRS } from '../rig/rig.ts';
 import {
-  freeHkid,
+  FREE_HKID,
   freePage,
   lackingVcpu,
-  LAST_TDCX,
+  lastTdcx,
   missingPage,
   tdParams,
   unfinishedVcpu,
 } from './td-stages.ts';
 
-type PageOf = (rig: ModuleRig, i: number) => number;
+type PageOf = (td: Layout, i: number) => number;
 
-const tdr: PageOf = () => TDR;
+const tdr: PageOf = (td) => td.tdr;
 const tdvpr: PageOf = (_w, i) => TDVPRS[i % TDVPRS.length] ?? TDVPRS[0];
 
 /** A call with a page in RCX, and perhaps another one in RDX. */
 const on =
   (name: string, rcx: PageOf, rdx?: PageOf): HostCall =>
-  (rig, i) => [
+  (td, i) => [
     name,
     {
-      rcx: rig.address(rcx(rig, i)),
-      ...(rdx === undefined ? {} : { rdx: rig.address(rdx(rig, i)) }),
+      rcx: td.address(rcx(td, i)),
+      ...(rdx === undefined ? {} : { rdx: td.address(rdx(td, i)) }),
     },
   ];
 /** A call on the LP of the vCPU of that number. There is one LP for each vCPU and package. */
 const onLp =
   (call: HostCall): HostCall =>
-  (rig, i) => {
-    const [name, operands] = call(rig, i);
+  (td, i) => {
+    const [name, operands] = call(td, i);
     return [name, { ...operands, lp: i % TDVPRS.length }];
   };
 
+const flush = on('TDH.VP.FLUSH', tdvpr);
+const vpflushdone = on('TDH.MNG.VPFLUSHDONE', tdr);
+const cacheWb: HostCall = () => ['TDH.PHYMEM.CACHE.WB', { rcx: 0 }];
+const freeid = on('TDH.MNG.KEY.FREEID', tdr);
+/** The same call with another number. */
+const at =
+  (call: HostCall, i: number): HostCall =>
+  (td) =>
+    call(td, i);
+
 const field =
   (id: bigint, version = 0): HostCall =>
-  (rig) => ['TDH.MNG.RD', { rcx: rig.address(TDR), field: id, version }];
+  (td) => ['TDH.MNG.RD', { rcx: td.address(td.tdr), field: id, version }];
 
 /** Calls about a TD that is being built. */
 const BUILDING: readonly (readonly [string, HostCall])[] = [
   ['key-config', onLp(on('TDH.MNG.KEY.CONFIG', tdr))],
-  ['addcx', on('TDH.MNG.ADDCX', () => LAST_TDCX, tdr)],
+  ['addcx', on('TDH.MNG.ADDCX', lastTdcx, tdr)],
   ['addcx-more', on('TDH.MNG.ADDCX', freePage, tdr)],
-  ['init', (rig) => ['TDH.MNG.INIT', { rcx: rig.address(TDR), ...tdParams() }]],
+  ['init', (td) => ['TDH.MNG.INIT', { rcx: td.address(td.tdr), ...tdParams(false) }]],
   ['vp-create', on('TDH.VP.CREATE', freePage, tdr)],
   ['vp-addcx', on('TDH.VP.ADDCX', missingPage, lackingVcpu)],
   ['vp-addcx-free', on('TDH.VP.ADDCX', freePage, unfinishedVcpu)],
@@ -57,37 +68,34 @@ const BUILDING: readonly (readonly [string, HostCall])[] = [
 
 /** Calls about a TD in teardown. `enter`: on another LP than before. */
 const ENDING: readonly (readonly [string, HostCall])[] = [
-  ['flush', onLp(on('TDH.VP.FLUSH', tdvpr))],
+  ['flush', onLp(flush)],
   ['enter', on('TDH.VP.ENTER', tdvpr)],
-  ['flush-elsewhere', on('TDH.VP.FLUSH', tdvpr)],
-  ['vpflushdone', on('TDH.MNG.VPFLUSHDONE', tdr)],
-  ['cache-wb', onLp(() => ['TDH.PHYMEM.CACHE.WB', { rcx: 0 }])],
+  ['flush-elsewhere', flush],
+  ['vpflushdone', vpflushdone],
+  ['cache-wb', onLp(cacheWb)],
   ['cache-wb-resume', onLp(() => ['TDH.PHYMEM.CACHE.WB', { rcx: 1 }])],
   ['reclaimid', on('TDH.MNG.KEY.RECLAIMID', tdr)],
-  ['freeid', on('TDH.MNG.KEY.FREEID', tdr)],
-  ['reclaim', on('TDH.PHYMEM.PAGE.RECLAIM', (rig, i) => rig.pageOf(i))],
-  ['reclaim-table', on('TDH.PHYMEM.PAGE.RECLAIM', (rig, i) => rig.tablePage(i, 1))],
-  ['reclaim-tdcx', on('TDH.PHYMEM.PAGE.RECLAIM', () => LAST_TDCX)],
+  ['freeid', freeid],
+  ['reclaim', on('TDH.PHYMEM.PAGE.RECLAIM', (td, i) => td.pageOf(i))],
+  ['reclaim-table', on('TDH.PHYMEM.PAGE.RECLAIM', (td, i) => td.tablePage(i, 1))],
+  ['reclaim-tdcx', on('TDH.PHYMEM.PAGE.RECLAIM', lastTdcx)],
   ['reclaim-tdvpr', on('TDH.PHYMEM.PAGE.RECLAIM', tdvpr)],
   ['reclaim-tdr', on('TDH.PHYMEM.PAGE.RECLAIM', tdr)],
   ['wbinvd', on('TDH.PHYMEM.PAGE.WBINVD', freePage)],
-  ['wbinvd-page', on('TDH.PHYMEM.PAGE.WBINVD', (rig, i) => rig.pageOf(i))],
+  ['wbinvd-page', on('TDH.PHYMEM.PAGE.WBINVD', (td, i) => td.pageOf(i))],
 ];
 
 /** Calls about another TD, whose TDR is a free page, or a reclaimed page of the first TD. */
 const ANOTHER: readonly (readonly [string, HostCall])[] = [
-  [
-    'create',
-    (rig, i) => ['TDH.MNG.CREATE', { rcx: rig.address(freePage(rig, i)), rdx: freeHkid(rig) }],
-  ],
+  ['create', (td, i) => ['TDH.MNG.CREATE', { rcx: td.address(freePage(td, i)), rdx: FREE_HKID }]],
   [
     'create-same-key',
-    (rig, i) => ['TDH.MNG.CREATE', { rcx: rig.address(freePage(rig, i)), rdx: freeHkid(rig) - 1 }],
+    (td, i) => ['TDH.MNG.CREATE', { rcx: td.address(freePage(td, i)), rdx: FREE_HKID - 1 }],
   ],
-  ['create-reclaimed', (rig) => ['TDH.MNG.CREATE', { rcx: rig.address(TDR), rdx: freeHkid(rig) }]],
+  ['create-reclaimed', (td) => ['TDH.MNG.CREATE', { rcx: td.address(td.tdr), rdx: FREE_HKID }]],
   [
     'create-of-page',
-    (rig, i) => ['TDH.MNG.CREATE', { rcx: rig.address(rig.pageOf(i)), rdx: freeHkid(rig) }],
+    (td, i) => ['TDH.MNG.CREATE', { rcx: td.address(td.pageOf(i)), rdx: FREE_HKID }],
   ],
   ['key-config-other', onLp(on('TDH.MNG.KEY.CONFIG', freePage))],
   ['vpflushdone-other', on('TDH.MNG.VPFLUSHDONE', freePage)],
@@ -97,13 +105,21 @@ const ANOTHER: readonly (readonly [string, HostCall])[] = [
 
 /** Calls that change nothing. The ids of fields are those of spec/tdx/metadata.ts. */
 const LOOKING: readonly (readonly [string, HostCall])[] = [
-  ['rdmd', on('TDH.PHYMEM.PAGE.RDMD', (rig, i) => rig.pageOf(i))],
+  ['rdmd', on('TDH.PHYMEM.PAGE.RDMD', (td, i) => td.pageOf(i))],
   ['rdmd-free', on('TDH.PHYMEM.PAGE.RDMD', freePage)],
   ['rd-children', field(0x8010_0003_0000_0004n)],
   ['rd-vcpus', field(0x9010_0002_0000_0001n)],
   ['rd-associated', field(0x9010_0002_0000_0002n)],
   ['rd-epoch', field(0x9210_0003_0000_0000n)],
   ['rd-next', field(NULL_FIELD, 1)],
+];
+
+/** From a TD whose vCPUs are outside to one whose pages can be reclaimed, call by call. */
+export const TEAR_DOWN: readonly HostCall[] = [
+  ...[0, 1].map((i) => at(onLp(flush), i)),
+  vpflushdone,
+  ...[0, 1].map((i) => at(onLp(cacheWb), i)),
+  freeid,
 ];
 
 const names = (rows: readonly (readonly [string, HostCall])[]): string[] =>

@@ -4,46 +4,12 @@
  * operands that are refused.
  */
 import type { Shape } from '../../checker/scenarios/arbitrary.ts';
-import { HOST_CALLS, IDLE, LEAVE, type HostCall } from '../rig/calls.ts';
-import { TDR } from '../rig/rig.ts';
-import { BUILD_CALLS, END_CALLS, LIFE_CYCLE, LOOK_CALLS, OTHER_CALLS } from './life-cycle.ts';
-import type { TdStage } from './td-stages.ts';
+import { IDLE, LEAVE, TOUCH } from '../rig/calls.ts';
+import type { Beginning } from './beginnings.ts';
+import { FIRST_TD_CALLS, ofSecondTd } from './calls.ts';
+import { BUILD_CALLS, END_CALLS, LOOK_CALLS, OTHER_CALLS } from './life-cycle.ts';
 
-/** Calls with pages that are refused, or had another use before. */
-const UNUSUAL_PAGES: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
-  ['aug-tdr', (rig, gfn) => ['TDH.MEM.PAGE.AUG', { ...rig.mapping(gfn, 0), r8: rig.address(TDR) }]],
-  [
-    'aug-table',
-    (rig, gfn) => [
-      'TDH.MEM.PAGE.AUG',
-      { ...rig.mapping(gfn, 0), r8: rig.address(rig.tablePage(gfn, 1)) },
-    ],
-  ],
-  [
-    'sept-add-page',
-    (rig, gfn) => [
-      'TDH.MEM.SEPT.ADD',
-      { ...rig.mapping(gfn, 1), r8: rig.address(rig.pageOf(gfn)) },
-    ],
-  ],
-  [
-    'aug-nowhere',
-    (rig, gfn) => [
-      'TDH.MEM.PAGE.AUG',
-      { ...rig.mapping(gfn, 0), r8: rig.address(rig.pageOf(gfn)) + 1 },
-    ],
-  ],
-  ['write', (rig, gfn) => ['TDH.MEM.WR', rig.mapping(gfn, 0)]],
-]);
-
-/** Every operation of a thread of the VMM. */
-export const HUNT_CALLS: ReadonlyMap<string, HostCall> = new Map([
-  ...HOST_CALLS,
-  ...LIFE_CYCLE,
-  ...UNUSUAL_PAGES,
-]);
-
-const GUEST = ['accept', 'accept', 'accept-huge', 'touch', IDLE, LEAVE];
+const GUEST = ['accept', 'accept', 'accept-huge', TOUCH, IDLE, LEAVE];
 
 /** A few operations by a few actors: a race needs two certain calls at a certain step. */
 const shape = (
@@ -97,7 +63,7 @@ const MEMORY_SHAPES: readonly Shape[] = [
   ),
   shape(
     ['host', 'vcpu', 'host'],
-    [...HUNT_CALLS.keys(), 'aug', 'aug', 'block', 'track', 'remove'],
+    [...FIRST_TD_CALLS, 'aug', 'aug', 'block', 'track', 'remove'],
     3,
     5,
   ),
@@ -142,14 +108,76 @@ const END_SHAPES: readonly Shape[] = [
   shape(['host', 'host', 'host'], [...END_CALLS, ...OTHER_CALLS, ...LOOK_CALLS], 2),
 ];
 
-/** The shapes of scenarios, and the stages in which they begin. */
+/** Accesses to the memory of a debug TD. */
+const READ_WRITE = ['read', 'write'];
+const LARGE = ['block-huge', 'demote', 'promote', 'remove-huge', 'unblock-huge'];
+const GIGA = ['block-giga', 'demote-giga', 'promote-giga', 'remove-giga', 'unblock-giga'];
+const SMALL = ['block', 'unblock', 'remove', 'relocate', 'aug', 'aug-other'];
+
+/** Scenarios of a debug TD with a page of each size, whose memory VMM and guest use. */
+const DEBUG_SHAPES: readonly Shape[] = [
+  shape(['host', 'vcpu'], ['write', 'read', 'write', 'block'], 1, 2),
+  shape(['host', 'host'], [...READ_WRITE, ...SMALL, 'track', 'add', 'extend', 'rdmd'], 2, 3),
+  shape(['host', 'host'], [...READ_WRITE, ...LARGE, 'track', 'sept-rd', 'remove'], 4, 3),
+  shape(['host', 'host', 'vcpu'], [...READ_WRITE, ...READ_WRITE, ...GIGA, ...LARGE, 'track'], 8),
+  shape(['host', 'vcpu', 'host'], [...READ_WRITE, ...SMALL, ...LARGE, 'track', 'rdmd'], 4),
+];
+
+/** Scenarios of a running TD with pages that the guest has not accepted, or only half. */
+const PENDING_SHAPES: readonly Shape[] = [
+  shape(['host', 'vcpu', 'vcpu'], ['block-huge', 'unblock-huge', 'track', 'demote', 'remove'], 3),
+  shape(['host', 'vcpu', 'host'], ['block', 'block-huge', 'track', 'rdmd', 'sept-rd', 'remove'], 3),
+  shape(['host', 'host', 'vcpu'], [...SMALL, ...LARGE, 'track', 'rdmd', 'rdmd', 'sept-rd'], 4),
+];
+
+/** Calls by which a page, or a table, leaves a TD, and comes to another one. */
+const MOVING = ['aug', 'remove', 'block', 'track', 'aug-table-of-other', 'sept-add-of-other'];
+const USING = ['read', 'write', 'sept-rd', 'relocate', 'reclaim'];
+const ENDING = ['vpflushdone', 'freeid', 'reclaim-table', 'reclaim-tdcx', 'reclaim-tdr'];
+/** What becomes of a table that the first TD has lost. */
+const REUSING = ['b-sept-add-of-other', 'b-aug-table-of-other', 'b-aug', 'b-read'];
+
+/** Scenarios of two TDs. */
+const TWO_TD_SHAPES: readonly Shape[] = [
+  shape(['host', 'host', 'vcpu'], [...MOVING, ...ofSecondTd(MOVING), 'aug-table', ...USING], 2),
+  shape(
+    ['host', 'host', 'host'],
+    [...ENDING, ...ofSecondTd(ENDING), 'flush', 'flush', 'cache-wb', 'cache-wb', 'create-of-page'],
+    2,
+  ),
+  shape(
+    ['host', 'vcpu', 'host'],
+    [...ENDING, ...USING, ...ofSecondTd([...MOVING, ...USING]), 'create-reclaimed', 'rdmd'],
+    2,
+  ),
+];
+
+/** Scenarios of a table that one TD loses and another one gets. */
+const TABLE_SHAPES: readonly Shape[] = [
+  shape(['host', 'host'], ['hand-over', 'read', 'write', 'aug', 'sept-rd', 'b-aug'], 1, 2),
+  shape(['host', 'host', 'vcpu'], ['tear-down', 'reclaim-table', ...USING, ...REUSING], 2),
+];
+const MERGED_TABLE_SHAPES: readonly Shape[] = [
+  shape(['host', 'host'], ['promote', 'aug', 'remove', 'b-sept-add-of-other'], 1, 3),
+  shape(['host', 'host', 'vcpu'], ['promote', 'promote', 'read', 'remove', ...REUSING], 2, 3),
+];
+
+/** The shapes of scenarios, and the states in which they begin. */
 interface Plan {
-  readonly stages: readonly TdStage[];
+  readonly beginnings: readonly Beginning[];
   readonly shapes: readonly Shape[];
 }
 
 export const PLANS: readonly Plan[] = [
-  { stages: ['RUNNABLE', 'INITIALIZED'], shapes: MEMORY_SHAPES },
-  { stages: ['HKID_ASSIGNED', 'UNINITIALIZED', 'INITIALIZED'], shapes: BUILD_SHAPES },
-  { stages: ['RUNNABLE', 'BLOCKED', 'TEARDOWN'], shapes: END_SHAPES },
+  { beginnings: ['RUNNABLE', 'INITIALIZED'], shapes: MEMORY_SHAPES },
+  { beginnings: ['HKID_ASSIGNED', 'UNINITIALIZED', 'INITIALIZED'], shapes: BUILD_SHAPES },
+  { beginnings: ['RUNNABLE', 'BLOCKED', 'TEARDOWN'], shapes: END_SHAPES },
+  { beginnings: ['RUNNABLE-debug', 'INITIALIZED-debug'], shapes: DEBUG_SHAPES },
+  { beginnings: ['RUNNABLE-pending'], shapes: PENDING_SHAPES },
+  {
+    beginnings: ['RUNNABLE-and-RUNNABLE', 'INITIALIZED-and-RUNNABLE', 'TEARDOWN-and-RUNNABLE'],
+    shapes: TWO_TD_SHAPES,
+  },
+  { beginnings: ['RUNNABLE-and-RUNNABLE'], shapes: TABLE_SHAPES },
+  { beginnings: ['INITIALIZED-and-RUNNABLE'], shapes: MERGED_TABLE_SHAPES },
 ];

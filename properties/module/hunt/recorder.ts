@@ -14,12 +14,16 @@ import type { Scenario } from '../../checker/scenarios/scenario.ts';
 import type { Timed } from '../../linearizability/specification.ts';
 import type { ModuleRig } from '../rig/rig.ts';
 import { Threads } from '../rig/threads.ts';
-import { HUNT_CALLS } from './programs.ts';
-import { rigAtStage, type TdStage } from './td-stages.ts';
+import { rigAt, type Beginning } from './beginnings.ts';
+import { HUNT_CALLS } from './calls.ts';
+import { RunFacts } from './facts.ts';
 import { visibleState } from './visible-state.ts';
 
 /** The name of a vCPU's exit for an interrupt, which counts as a call. */
 export const EXIT = 'HW.TD.EXIT';
+
+/** Values that are written to memory are this and above, so that none is a page of zeroes. */
+const FIRST_VALUE = 0x100;
 
 /** A call with its answer. */
 export interface RecordedCall extends Timed {
@@ -41,13 +45,16 @@ export interface History {
   readonly leaked: readonly string[];
   /** The state at the end; see visible-state.ts. */
   readonly end: readonly number[];
+  /** What happened; see facts.ts. */
+  readonly facts: readonly string[];
 }
 
-/** Records histories of one module that begin in one stage of the TD. */
+/** Records histories of one module that have one beginning. */
 export class HistoryRecorder {
   readonly rig: ModuleRig;
   private readonly threads: Threads;
   private readonly choices: DeviationChoices;
+  private readonly facts: RunFacts;
   private readonly holders = new Map<Cell, number>();
   /** By actor: the lock that refused it last was not held. */
   private readonly refusedWithoutHolder: boolean[] = [];
@@ -56,8 +63,12 @@ export class HistoryRecorder {
   private readonly open = new Map<string, string>();
   private clock = 0;
 
-  constructor(module: ModuleVersion, stage: TdStage, functions: readonly InterfaceFunction[] = []) {
-    this.rig = rigAtStage(module, stage, functions);
+  constructor(
+    module: ModuleVersion,
+    beginning: Beginning,
+    functions: readonly InterfaceFunction[] = [],
+  ) {
+    this.rig = rigAt(module, beginning, functions);
     const { m, memory, tdx } = this.rig;
     // every page must have its cells before the seal
     for (let page = 0; page < memory.pages; page++) memory.word(page, 0);
@@ -67,6 +78,7 @@ export class HistoryRecorder {
       call: (actor, name, operands) => this.call(actor, name, operands),
       exit: (actor, vcpu, lp) => this.exit(actor, vcpu, lp),
     });
+    this.facts = new RunFacts(tdx);
     tdx.locks.listeners.push({
       taken: (cell) => {
         this.holders.set(cell, (this.holders.get(cell) ?? 0) + 1);
@@ -87,6 +99,7 @@ export class HistoryRecorder {
     this.choices.follow(deviations);
     this.holders.clear();
     this.open.clear();
+    this.facts.clear();
     this.calls = [];
     this.clock = 0;
     this.threads.run(actors);
@@ -95,13 +108,9 @@ export class HistoryRecorder {
       halted !== null
         ? []
         : [...this.holders].filter(([, n]) => n > 0).map(([cell]) => m.nameOf(cell));
-    return {
-      calls: this.calls,
-      halted,
-      unended: this.unended(),
-      leaked,
-      end: visibleState(this.rig),
-    };
+    const { calls, facts, rig } = this;
+    const unended = this.unended();
+    return { calls, halted, unended, leaked, end: visibleState(rig), facts: facts.all };
   }
 
   /** Of the calls that have not returned, the function of that whose thread has run longest. */
@@ -128,7 +137,8 @@ export class HistoryRecorder {
   }
 
   private *call(actor: string, name: string, given: Partial<Operands>): Steps<Call> {
-    const operands = { ...OPERANDS_ZERO, ...given };
+    // each write has a value of its own, so that a read shows which writes it came after
+    const operands = { ...OPERANDS_ZERO, ...given, data: FIRST_VALUE + this.clock };
     this.open.set(actor, name);
     const { invoked, result: call } = yield* this.timed(this.rig.invoke(name, operands));
     this.open.delete(actor);

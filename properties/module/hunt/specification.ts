@@ -134,7 +134,9 @@ function isSameAnswer(a: Call, b: Call): boolean {
   if (a.interrupted !== b.interrupted || a.wide?.r8 !== b.wide?.r8 || a.wide?.rdx !== b.wide?.rdx)
     return false;
   if (a.exitReason >= 0 || isTransient(a)) return true;
-  return a.rcx === b.rcx && a.rdx === b.rdx && a.r8 === b.r8 && viewOf(a) === viewOf(b);
+  if (a.data !== b.data) return false;
+  if (a.rcx !== b.rcx || a.rdx !== b.rdx || a.r8 !== b.r8 || a.r9 !== b.r9) return false;
+  return viewOf(a) === viewOf(b);
 }
 
 /** A refused call returns the entry as it was before. */

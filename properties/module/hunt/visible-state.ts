@@ -1,9 +1,15 @@
 /**
- * The state of a rig that software can observe: TDs and vCPUs, keys, the trees, the pages in use. A
- * list of numbers, whose length depends on the trees. Lock bits, host priority and the contents of
- * pages without an owner are left out.
+ * The state of a rig that software can observe: TDs and vCPUs, keys, the trees, the pages in use,
+ * the memory that guests can read. A list of numbers, whose length depends on the trees. Lock bits
+ * of entries, host priority and the contents of other pages are left out.
  */
-import { ENTRY_LOCK, HOST_PRIORITY, isTable, pageOf } from '../../../spec/tdx/entry.ts';
+import {
+  ENTRY_LOCK,
+  HOST_PRIORITY,
+  isGuestAccessible,
+  isTable,
+  pageOf,
+} from '../../../spec/tdx/entry.ts';
 import { NDA, Pamt, SIZES, TDR, TDVPR } from '../../../spec/tdx/pamt.ts';
 import { KEYS_CONFIGURED, MIN_TDCX, TD, VP } from '../../../spec/tdx/td.ts';
 import type { ModuleRig } from '../rig/rig.ts';
@@ -59,7 +65,12 @@ function tdState({ m, memory, tdx: { geometry } }: ModuleRig, tdr: number, state
       const entry = m.peek(memory.word(table, i)) & ~(ENTRY_LOCK | HOST_PRIORITY);
       state.push(entry);
       if (isTable(entry) && level > 0) descend(pageOf(entry), level - 1);
+      else if (isGuestAccessible(entry)) memoryOf(pageOf(entry), geometry.span(level));
     }
+  };
+  const memoryOf = (first: number, pages: number): void => {
+    for (let page = first; page < first + pages; page++)
+      for (let i = 0; i < geometry.fanout; i++) state.push(m.peek(memory.word(page, i)));
   };
   descend(field(TD.SEPT_ROOT), field(TD.ROOT_LEVEL));
 }

@@ -1,12 +1,15 @@
 /** The raw calls of VMM threads and guests, by the names of operations in scenarios. */
 import type { Operands } from '../../../spec/tdx/call.ts';
-import type { ModuleRig } from './rig.ts';
+import type { Layout } from './layout.ts';
 
 /** HPA of a page in shared memory. */
-const SOURCE = 0x1000_0000;
+export const SOURCE = 0x1000_0000;
 
 /** Returns a function and its operands. The LP is the thread's own unless the operands name one. */
-export type HostCall = (rig: ModuleRig, gfn: number) => readonly [string, Partial<Operands>];
+export type HostCall = (td: Layout, gfn: number) => readonly [string, Partial<Operands>];
+
+/** An operation of a thread of the VMM: a call, or several one after the other. */
+export type HostOperation = HostCall | readonly HostCall[];
 
 /** A call with a GPA and a level. */
 const onEntry =
@@ -14,13 +17,13 @@ const onEntry =
   (rig, gfn) => [name, rig.mapping(gfn, level)];
 /** A call with a GPA, a level, and a page in R8. */
 const withPage =
-  (name: string, level: number, page: (rig: ModuleRig, gfn: number) => number): HostCall =>
+  (name: string, level: number, page: (rig: Layout, gfn: number) => number): HostCall =>
   (rig, gfn) => [name, { ...rig.mapping(gfn, level), r8: rig.address(page(rig, gfn)), r9: SOURCE }];
 
-const own = (rig: ModuleRig, gfn: number): number => rig.pageOf(gfn);
+const own = (rig: Layout, gfn: number): number => rig.pageOf(gfn);
 /** The page of the neighbouring GFN, which may be in use. */
-const others = (rig: ModuleRig, gfn: number): number => rig.pageOf(gfn ^ 1);
-const table = (rig: ModuleRig, gfn: number): number => rig.tablePage(gfn, 1);
+const others = (rig: Layout, gfn: number): number => rig.pageOf(gfn ^ 1);
+const table = (rig: Layout, gfn: number): number => rig.tablePage(gfn, 1);
 
 export const HOST_CALLS: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
   ['add', withPage('TDH.MEM.PAGE.ADD', 0, own)],
@@ -46,13 +49,15 @@ export const HOST_CALLS: ReadonlyMap<string, HostCall> = new Map<string, HostCal
   ['finalize', (rig) => ['TDH.MR.FINALIZE', { rcx: rig.mapping(0, 0).rdx }]],
 ]);
 
-/** The operation that writes to a page in the guest. */
+/** An access of the guest to its memory. */
+export const GUEST_ACCESS = 'HW.GUEST.ACCESS';
+/** The operation that accesses a page in the guest. */
 export const TOUCH = 'touch';
 /** The guest's operations: the function of the module for each, and its level. */
 export const GUEST_CALLS: ReadonlyMap<string, readonly [string, number]> = new Map([
   ['accept', ['TDG.MEM.PAGE.ACCEPT', 0]],
   ['accept-huge', ['TDG.MEM.PAGE.ACCEPT', 1]],
-  [TOUCH, ['HW.GUEST.ACCESS', 0]],
+  [TOUCH, [GUEST_ACCESS, 0]],
 ]);
 /** The operation that makes a vCPU leave the TD. */
 export const LEAVE = 'leave';

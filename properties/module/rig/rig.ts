@@ -13,6 +13,10 @@ import { TdxModule, type InterfaceFunction, type Platform } from '../../../spec/
 import { describeStatus, SUCCESS } from '../../../spec/tdx/status.ts';
 import { TD } from '../../../spec/tdx/td.ts';
 import { versionData, type ModuleVersion } from '../../../spec/tdx/versions/index.ts';
+import { GUEST_ACCESS } from './calls.ts';
+import { FIRST_GUEST_PAGE, Layout } from './layout.ts';
+
+export { TDR } from './layout.ts';
 
 export interface RigOptions {
   readonly module: ModuleVersion;
@@ -30,29 +34,16 @@ export interface RigOptions {
 
 /** Level of the root's entries: the tree has three levels, and the guest has eight pages. */
 export const ROOT_LEVEL = 2;
-
-/**
- * Page numbers: the TDR with its TDCX pages, two vCPUs with theirs, then tables and the guest's
- * memory.
- */
-export const TDR = 0;
+/** Page numbers of the two vCPUs, behind the TDR and its TDCX pages. */
 export const TDVPRS = [8, 8 + TDVPR_PAGES] as const;
-const FIRST_TABLE = 20;
-/** Number of tables of a level, and number of levels with tables. */
-const TABLES = 4;
-const TABLE_LEVELS = 4;
 const WORDS_PER_PAGE = 128;
 
 /** Content of a page that was written to. */
-const USED = 0x5ec;
+export const USED = 0x5ec;
 
-export class ModuleRig {
+export class ModuleRig extends Layout {
   readonly m: Machine;
   readonly memory: Memory;
-  readonly tdx: TdxModule;
-  /** First of the pages that back the guest, one for each GFN; as many spare pages follow. */
-  readonly firstPage = FIRST_TABLE + TABLES * TABLE_LEVELS;
-  readonly gfns: number;
 
   constructor({
     module,
@@ -62,55 +53,27 @@ export class ModuleRig {
     extraPages = 0,
     create = (memory, platform) => new TdxModule(memory, platform),
   }: RigOptions) {
-    this.gfns = fanout ** (ROOT_LEVEL + 1);
-    this.m = new Machine();
-    this.memory = new Memory(this.m, this.firstPage + 2 * this.gfns + extraPages, WORDS_PER_PAGE);
+    const gfns = fanout ** (ROOT_LEVEL + 1);
+    const m = new Machine();
+    const memory = new Memory(m, FIRST_GUEST_PAGE + 2 * gfns + extraPages, WORDS_PER_PAGE);
     const specified = versionData(module);
     const replaced = functions.map((fn) => [fn.name, fn] as const);
     const version = { ...specified, functions: new Map([...specified.functions, ...replaced]) };
-    this.tdx = create(this.memory, { ...smallPlatform(version, fanout), ...differences });
+    super(create(memory, { ...smallPlatform(version, fanout), ...differences }), gfns);
+    this.m = m;
+    this.memory = memory;
   }
 
-  /** HPA (bytes) of a page number. */
-  address(page: number): number {
-    return (page + this.tdx.platform.tdmrBase) * PAGE_BYTES;
-  }
-
-  /** The operands of a function with a GPA, a level and the TD. */
-  mapping(gfn: number, level: number): { readonly rcx: number; readonly rdx: number } {
-    return {
-      rcx: this.tdx.geometry.align(gfn, level) * PAGE_BYTES + level,
-      rdx: this.address(TDR),
-    };
-  }
-
-  /** The page that backs `gfn`, or the first page of the huge page that does. */
-  pageOf(gfn: number, level = 0): number {
-    return this.firstPage + this.tdx.geometry.align(gfn, level);
-  }
-
-  /** A page that backs no GFN at first. */
-  sparePage(gfn: number): number {
-    return this.firstPage + this.gfns + gfn;
-  }
-
-  /** One of the pages behind those of the guest. */
-  extraPage(i: number): number {
-    return this.firstPage + 2 * this.gfns + i;
-  }
-
-  /** The page of the table to which an entry of `level` for `gfn` points. */
-  tablePage(gfn: number, level: number): number {
-    return (
-      FIRST_TABLE +
-      (level - 1) * TABLES +
-      (Math.floor(gfn / this.tdx.geometry.span(level)) % TABLES)
-    );
-  }
-
-  /** Calls a function by its name, step by step. */
+  /**
+   * Calls a function by its name, step by step. A guest access with data, if it translates, then
+   * exchanges the first word of its page for them (XCHG), one more step.
+   */
   *invoke(name: string, operands: Partial<Operands>): Steps<Call> {
-    return yield* this.tdx.invoke({ name }, { ...OPERANDS_ZERO, ...operands });
+    const call = yield* this.tdx.invoke({ name }, { ...OPERANDS_ZERO, ...operands });
+    const { data } = call.in;
+    if (name === GUEST_ACCESS && data !== 0 && call.exitReason < 0 && !call.injectedVe)
+      call.data = yield* this.m.xchg(this.memory.word(this.pageAt(call.rcx), 0), data);
+    return call;
   }
 
   /** Calls a function in one go. */
@@ -126,13 +89,18 @@ export class ModuleRig {
   }
 
   /** Adds the tables that `gfn` needs, from the root down to `level`. */
-  addTables(gfn: number, level = 1): void {
-    for (let at = this.m.peek(this.memory.word(TDR, TD.ROOT_LEVEL)); at >= level; at--) {
+  addTables(gfn: number, level = 1, td: Layout = this): void {
+    for (let at = this.m.peek(this.memory.word(td.tdr, TD.ROOT_LEVEL)); at >= level; at--) {
       this.must('TDH.MEM.SEPT.ADD', {
-        ...this.mapping(gfn, at),
-        r8: this.address(this.tablePage(gfn, at)),
+        ...td.mapping(gfn, at),
+        r8: td.address(td.tablePage(gfn, at)),
       });
     }
+  }
+
+  /** Page number of an address (bytes). */
+  private pageAt(hpa: number): number {
+    return Math.floor(hpa / PAGE_BYTES) - this.tdx.platform.tdmrBase;
   }
 
   /** Writes to the page, within the current step. */
@@ -147,5 +115,10 @@ export class ModuleRig {
   /** The vCPU leaves the TD for an interrupt. */
   exit(vcpu: number): Steps<void> {
     return tdExit(this.tdx, this.tdvpr(vcpu));
+  }
+
+  /** {@link exit} in one go. */
+  leave(vcpu: number): void {
+    atomically(this.exit(vcpu));
   }
 }

@@ -5,11 +5,10 @@
 import { run, type Ending } from '../../../spec/machine/run.ts';
 import type { Steps } from '../../../spec/machine/step.ts';
 import type { Call, Operands } from '../../../spec/tdx/call.ts';
-import { pageNumber } from '../../../spec/tdx/operands.ts';
 import { SUCCESS } from '../../../spec/tdx/status.ts';
 import type { ActorProgram, ActorRole } from '../../checker/scenarios/scenario.ts';
-import { GUEST_CALLS, IDLE, LEAVE, TOUCH, type HostCall } from './calls.ts';
-import { TDVPRS, type ModuleRig } from './rig.ts';
+import { GUEST_CALLS, IDLE, LEAVE, type HostCall, type HostOperation } from './calls.ts';
+import { TDVPRS, USED, type ModuleRig } from './rig.ts';
 
 const ENTER = 'TDH.VP.ENTER';
 /** No program takes as many steps: nothing retries here. */
@@ -25,12 +24,12 @@ interface Caller {
 
 export class Threads {
   private readonly rig: ModuleRig;
-  private readonly hostCalls: ReadonlyMap<string, HostCall>;
+  private readonly hostCalls: ReadonlyMap<string, HostOperation>;
   private readonly caller: Caller;
   /** LPs on which a call or a guest runs. */
   private readonly busyLps = new Set<number>();
 
-  constructor(rig: ModuleRig, hostCalls: ReadonlyMap<string, HostCall>, caller: Caller) {
+  constructor(rig: ModuleRig, hostCalls: ReadonlyMap<string, HostOperation>, caller: Caller) {
     this.rig = rig;
     this.hostCalls = hostCalls;
     this.caller = caller;
@@ -63,16 +62,26 @@ export class Threads {
         yield* m.relax(0);
         continue;
       }
-      const [fn, operands] = (this.hostCalls.get(name) ?? unknown(name))(this.rig, gfn);
-      const at = operands.lp ?? lp;
-      if (this.busyLps.has(at)) yield* this.awaitLp(at);
-      this.busyLps.add(at);
-      const call = yield* this.caller.call(actor, fn, { ...operands, lp: at });
-      // a host thread that enters the guest has nothing to do there
-      if (fn === ENTER && call.status === SUCCESS)
-        yield* this.caller.exit(actor, gfn % TDVPRS.length, at);
-      this.busyLps.delete(at);
+      const operation = this.hostCalls.get(name) ?? unknown(name);
+      const calls = typeof operation === 'function' ? [operation] : operation;
+      for (const call of calls) yield* this.hostCall(actor, call(this.rig, gfn), gfn, lp);
     }
+  }
+
+  private *hostCall(
+    actor: string,
+    [name, operands]: ReturnType<HostCall>,
+    gfn: number,
+    lp: number,
+  ): Steps<void> {
+    const at = operands.lp ?? lp;
+    if (this.busyLps.has(at)) yield* this.awaitLp(at);
+    this.busyLps.add(at);
+    const call = yield* this.caller.call(actor, name, { ...operands, lp: at });
+    // a host thread that enters the guest has nothing to do there
+    if (name === ENTER && call.status === SUCCESS)
+      yield* this.caller.exit(actor, gfn % TDVPRS.length, at);
+    this.busyLps.delete(at);
   }
 
   /** Waits until the LP is free. */
@@ -122,12 +131,12 @@ export class Threads {
     if (operation !== LEAVE) {
       const [name, level] = guestCall ?? unknown(operation);
       const { rcx } = rig.mapping(gfn, level);
-      const call = yield* caller.call(actor, name, { rcx, vcpu: rig.tdvpr(vcpu), lp: vcpu });
+      const operands = { rcx, vcpu: rig.tdvpr(vcpu), lp: vcpu, data: USED };
+      const call = yield* caller.call(actor, name, operands);
       if (call.exitReason >= 0) {
         this.busyLps.delete(vcpu);
         return false;
       }
-      if (operation === TOUCH && !call.injectedVe) rig.use(pageNumber(rig.tdx, call.rcx));
       if (!call.interrupted) return true;
     }
     yield* this.leave(actor, vcpu);

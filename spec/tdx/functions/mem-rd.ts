@@ -16,7 +16,7 @@ import {
   setOf,
 } from '../entry.ts';
 import type { InterfaceFunction } from '../module.ts';
-import { ENTRY_TO_TDR } from '../release.ts';
+import { TDR_THEN_ENTRY } from '../release.ts';
 import * as S from '../status.ts';
 
 const READABLE = setOf(
@@ -29,7 +29,7 @@ const READABLE = setOf(
 
 export const memRd: InterfaceFunction = {
   name: 'TDH.MEM.RD',
-  release: ENTRY_TO_TDR,
+  release: TDR_THEN_ENTRY,
   *run(tdx, call) {
     // GUARD and LOCK
     // 1. to 8. in debug-access.ts

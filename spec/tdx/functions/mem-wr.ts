@@ -9,14 +9,14 @@
 import { accessMemory } from '../debug-access.ts';
 import { EXPORTED_DIRTY, MAPPED, setOf } from '../entry.ts';
 import type { InterfaceFunction } from '../module.ts';
-import { ENTRY_TO_TDR } from '../release.ts';
+import { TDR_THEN_ENTRY } from '../release.ts';
 import * as S from '../status.ts';
 
 const WRITABLE = setOf(MAPPED, EXPORTED_DIRTY);
 
 export const memWr: InterfaceFunction = {
   name: 'TDH.MEM.WR',
-  release: ENTRY_TO_TDR,
+  release: TDR_THEN_ENTRY,
   *run(tdx, call) {
     // GUARD and LOCK
     // 1. to 8. in debug-access.ts
@@ -24,8 +24,9 @@ export const memWr: InterfaceFunction = {
     if (status !== S.SUCCESS) return status;
 
     // EFFECT
-    // 9. memory := the data; R8 := the old data
-    call.data = yield* tdx.m.xchg(call.dataCell, call.in.data);
+    // 9. R8 := the old data; memory := the data: a load, then a store (finding F14)
+    call.data = yield* tdx.m.read(call.dataCell);
+    yield* tdx.m.write(call.dataCell, call.in.data);
     return S.SUCCESS;
   },
 };

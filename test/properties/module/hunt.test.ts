@@ -2,11 +2,14 @@
  * The hunt for races of the module: random calls lead to all that is known of the real module and
  * to nothing new, and a hunt of a faulty module meets its fault.
  */
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
+import { HuntArbitrary } from '../../../properties/module/hunt/arbitrary.ts';
+import { BEGINNINGS, type Beginning } from '../../../properties/module/hunt/beginnings.ts';
 import { hunt } from '../../../properties/module/hunt/hunt.ts';
 import { Hunter, type Anomaly } from '../../../properties/module/hunt/hunter.ts';
-import type { TdStage } from '../../../properties/module/hunt/td-stages.ts';
+import { PLANS } from '../../../properties/module/hunt/programs.ts';
 import { HELD_EPOCH } from '../../../spec/tdx/call.ts';
 import { memTrack } from '../../../spec/tdx/functions/index.ts';
 import type { InterfaceFunction } from '../../../spec/tdx/module.ts';
@@ -15,35 +18,52 @@ import { TD } from '../../../spec/tdx/td.ts';
 import { sept } from '../../cli/run.ts';
 
 /** The anomaly of a scenario. @throws Error if it is undecided */
-function anomalyOf(stage: TdStage, scenario: string): Anomaly | null {
-  const anomaly = new Hunter('1.5', stage).judge(parseScenario(scenario));
+function anomalyOf(beginning: Beginning, scenario: string): Anomaly | null {
+  const anomaly = new Hunter('1.5', beginning).judge(parseScenario(scenario));
   if (anomaly === 'undecided') throw new Error(`${scenario} is undecided`);
   return anomaly;
 }
 
 describe('a hunt on module 1.5', () => {
-  const { causes, scenarios, undecided } = hunt({ module: '1.5', seed: 1, runs: 12_000 });
+  const { causes, scenarios, undecided, exercised } = hunt({
+    module: '1.5',
+    seed: 1,
+    runs: 24_000,
+  });
 
   test('the hunt meets both races that were measured on the real module', () => {
-    expect({ scenarios, undecided }).toEqual({ scenarios: 12_000, undecided: 0 });
+    expect({ scenarios, undecided }).toEqual({ scenarios: 24_000, undecided: 0 });
     expect(causes.map(({ finding }) => finding)).toContain('F1');
     const f2 = causes.find(({ title }) =>
       title.startsWith('TDH.MEM.PAGE.REMOVE stops the platform'),
     );
-    expect(f2?.stages).toEqual(['RUNNABLE', 'INITIALIZED']);
+    expect(f2?.beginnings).toEqual(expect.arrayContaining(['RUNNABLE', 'INITIALIZED']));
+  });
+
+  test('the hunt meets races of debug TDs, and of two TDs that hand over pages', () => {
+    const findings = causes.map(({ finding }) => finding);
+    for (const finding of ['F6', 'F13', 'F14', 'F15']) expect(findings).toContain(finding);
   });
 
   test('the hunt meets no cause that docs/findings.md does not have', () => {
     expect(causes.filter(({ finding }) => finding === null)).toEqual([]);
   });
 
+  test('the hunt calls every function of the module, and each of them succeeds', () => {
+    expect(exercised.beginnings.map(([name]) => name).toSorted()).toEqual(BEGINNINGS.toSorted());
+    expect(exercised.beginnings.reduce((sum, [, count]) => sum + count, 0)).toBe(24_000);
+    expect(exercised.calls.filter(({ succeeded }) => succeeded === 0)).toEqual([]);
+    for (const { called, succeeded, busy } of exercised.calls)
+      expect(called).toBeGreaterThanOrEqual(succeeded + busy);
+  });
+
   test('the shrunk scenario of each cause shows the same symptom and the same calls', () => {
-    for (const { title, stage, stages, scenario, calls } of causes) {
-      const anomaly = anomalyOf(stage, scenario);
+    for (const { title, beginning, beginnings, scenario, calls } of causes) {
+      const anomaly = anomalyOf(beginning, scenario);
       expect(title.startsWith(anomaly?.symptom ?? 'nothing')).toBe(true);
       expect(anomaly?.calls).toEqual(calls);
-      expect(calls.length).toBeLessThanOrEqual(8);
-      expect(stages).toContain(stage);
+      expect(calls.length).toBeLessThanOrEqual(12);
+      expect(beginnings).toContain(beginning);
     }
   });
 
@@ -51,10 +71,29 @@ describe('a hunt on module 1.5', () => {
     const options = { module: '1.5', seed: 9, runs: 2000 } as const;
     expect(hunt(options)).toEqual(hunt(options));
   });
+
+  test('a hunt with one beginning and three actors runs no other scenarios', () => {
+    const { exercised: some } = hunt({
+      module: '1.5',
+      seed: 1,
+      runs: 500,
+      beginnings: ['TEARDOWN-and-RUNNABLE'],
+      actors: 3,
+    });
+    expect(some.beginnings).toEqual([['TEARDOWN-and-RUNNABLE', 500]]);
+    const drawn = fc.sample(
+      new HuntArbitrary(
+        3,
+        PLANS.flatMap(({ shapes }) => shapes),
+      ),
+      200,
+    );
+    expect(new Set(drawn.map(({ actors }) => actors.length))).toEqual(new Set([3]));
+  });
 });
 
 describe('a single scenario', () => {
-  const KNOWN: [TdStage, string, string | null][] = [
+  const KNOWN: [Beginning, string, string | null][] = [
     [
       'RUNNABLE',
       'v0: accept 0 | h0: aug 0 | @v0.0.3>1',
@@ -103,8 +142,8 @@ describe('a single scenario', () => {
     ],
     ['UNINITIALIZED', 'h0: addcx 0; init 0; vp-create 0 | h1: addcx 0; init 0 | @h0.0.9>1', null],
   ];
-  test.each(KNOWN)('TD %s, scenario %s: the symptom is %s', (stage, scenario, symptom) => {
-    expect(anomalyOf(stage, scenario)?.symptom ?? null).toBe(symptom);
+  test.each(KNOWN)('TD %s, scenario %s: the symptom is %s', (beginning, scenario, symptom) => {
+    expect(anomalyOf(beginning, scenario)?.symptom ?? null).toBe(symptom);
   });
 });
 
@@ -132,17 +171,59 @@ describe('a hunt on a faulty module', () => {
   });
 });
 
-test('sept hunt --json prints one object, and exits with 1 if it found a cause', async () => {
-  const { code, stdout } = await sept('hunt', '--runs', '4000', '--seed', '2', '--json');
-  const found = JSON.parse(stdout) as { findings: unknown[] };
-  expect(found).toMatchObject({ histories: 4_000, undecided: 0 });
-  expect(found.findings.length).toBeGreaterThan(0);
-  expect(code).toBe(1);
-  for (const finding of found.findings) {
-    expect(finding).toMatchObject({
-      cause: expect.any(String),
-      calls: expect.any(Array),
-      history: expect.any(String),
+describe('sept hunt', () => {
+  test('sept hunt --json prints one object, and exits with 0 without a new cause', async () => {
+    const { code, stdout } = await sept('hunt', '--runs', '4000', '--seed', '2', '--json');
+    const found = JSON.parse(stdout) as { findings: unknown[] };
+    expect(found).toMatchObject({ histories: 4_000, undecided: 0 });
+    expect(found).toMatchObject({ exercised: { beginnings: expect.any(Object) } });
+    expect(found.findings.length).toBeGreaterThan(0);
+    expect(code).toBe(0);
+    for (const finding of found.findings) {
+      expect(finding).toMatchObject({
+        cause: expect.any(String),
+        calls: expect.any(Array),
+        history: expect.any(String),
+      });
+    }
+  });
+
+  test('sept hunt prints what it has exercised, and what not', async () => {
+    const options = ['--runs', '40', '--begin', 'HKID_ASSIGNED', '--actors', '2'];
+    const { code, stdout } = await sept('hunt', ...options);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^module 1\.5\.05, seed 1: 40 scenarios, 0 of them undecided\n/);
+    expect(stdout).toContain('clean of unknown causes');
+    expect(stdout).toMatch(/^HKID_ASSIGNED +40$/m);
+    expect(stdout).toMatch(/^TDH\.MNG\.KEY\.CONFIG +\d+ +\d+ +\d+$/m);
+    expect(stdout).toMatch(/^never called: .*TDG\.MEM\.PAGE\.ACCEPT/m);
+    expect(stdout).toMatch(/^never succeeded: .*TDH\.MNG\.RD/m);
+  });
+
+  test('sept hunt prints the command that shows each cause again', async () => {
+    const { stdout } = await sept('hunt', '--runs', '3000', '--begin', 'RUNNABLE-and-RUNNABLE');
+    const [, begin = '', scenario = ''] = /--begin (\S+) '(.*hand-over.*)'/.exec(stdout) ?? [];
+    const again = await sept('hunt', '--begin', begin, scenario);
+    expect(again.code).toBe(0);
+    expect(again.stdout).toMatch(/^F13: TDH\.MEM\.(RD|WR) stops the platform$/m);
+    expect(again.stdout).toMatch(/^h\d: TDH\.MEM\.(RD|WR) MODULE_HALT$/m);
+  });
+
+  test('sept hunt with a scenario prints its answers if an order explains them', async () => {
+    const { code, stdout } = await sept('hunt', 'h0: aug 0 | h1: track 0', '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toEqual({
+      module: '1.5.05',
+      begin: 'RUNNABLE',
+      calls: ['h0: TDH.MEM.PAGE.AUG TDX_SUCCESS', 'h1: TDH.MEM.TRACK TDX_SUCCESS'],
+      symptom: null,
+      finding: null,
     });
-  }
+  });
+
+  test('sept hunt names the operation that it does not have', async () => {
+    const { code, stderr } = await sept('hunt', 'h0: readd 0');
+    expect(code).toBe(2);
+    expect(stderr).toContain('no operation "readd"; did you mean "read"?');
+  });
 });

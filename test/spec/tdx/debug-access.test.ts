@@ -1,11 +1,13 @@
 /** TDH.MEM.RD and TDH.MEM.WR. Source: spec/tdx/debug-access.ts. */
 import { describe, expect, test } from 'vitest';
+import { atomically, cellOf, kindOf, WRITE } from '../../../spec/machine/step.ts';
 import { HUGE, type Call } from '../../../spec/tdx/call.ts';
 import { entry, ENTRY_LOCK, EXPORTED_DIRTY } from '../../../spec/tdx/entry.ts';
 import { tableAt } from '../../../spec/tdx/rules/tree.ts';
 import { describeStatus } from '../../../spec/tdx/status.ts';
 import { TD } from '../../../spec/tdx/td.ts';
 import { TDR, TdRig, type TdRigOptions } from '../../support/td-rig.ts';
+import { runUntil } from './schedules.ts';
 
 const DEBUG = { attributes: 1n } as const;
 
@@ -47,6 +49,15 @@ describe('debug access', () => {
     expect([read(rig, 4096 + 16).data, rig.m.peek(rig.memory.word(rig.pageOf(1), 3))]).toEqual([
       0, 9,
     ]);
+  });
+  test('MEM.WR overwrites what the guest wrote between its load and its store (F14)', () => {
+    const rig = newRig({ params: DEBUG });
+    add(rig, 0);
+    const word = rig.memory.word(rig.pageOf(0), 0);
+    const writing = rig.invoke('TDH.MEM.WR', { ...rig.mapping(0, 0), data: 7 });
+    runUntil(writing, (announced) => cellOf(announced) === word && kindOf(announced) === WRITE);
+    rig.m.poke(word, 5);
+    expect([atomically(writing).data, rig.m.peek(word)]).toEqual([0, 7]);
   });
   test('MEM.RD and MEM.WR refuse a production TD before they look at the GPA', () => {
     const rig = newRig();

@@ -78,7 +78,7 @@ describe('a vCPU that faults at one RIP', () => {
 
   test('a guest that makes progress empties the list', () => {
     const { rig, enter, fault, listed, access, map } = newRig();
-    fault(THRESHOLD + 2);
+    fault(THRESHOLD + 1);
     map(0);
     enter();
     expect(access(0).exitReason).toBe(-1);
