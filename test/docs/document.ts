@@ -71,7 +71,7 @@ export function wrongClaims(text: string): string[] {
     const paragraph = before.slice(before.lastIndexOf('\n\n') + 1).trim();
     end = to + '```\n'.length;
     if (info !== 'console') continue;
-    const verdicts = [...body.matchAll(/(?:, module [\d.]+: |"verdict":")(\w+)/g)].map(
+    const verdicts = [...body.matchAll(/(?:, module [\w.-]+: |"verdict":")(\w+)/g)].map(
       ([, verdict = '']) => verdict,
     );
     const claims = paragraph.match(/\b(passes|fails|inconclusive)\b/g) ?? [];

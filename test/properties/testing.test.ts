@@ -50,6 +50,7 @@ const clone = new Clone(FILES);
 let results: readonly Result[] = [];
 beforeAll(async () => {
   const output = join(clone.folder, 'results.json');
+  await clone.run('cli/bin.mjs', ['new', 'module', 'fresh']);
   await clone.run('node_modules/vitest/vitest.mjs', [
     'run',
     '--root',
@@ -67,7 +68,7 @@ beforeAll(async () => {
 afterAll(() => clone.remove());
 
 const of = (title: string): Result[] =>
-  results.filter(({ fullName }) => fullName.startsWith(`${title}, module `));
+  results.filter(({ fullName }) => fullName.startsWith(`${title}, module shared-block `));
 /** The first word of each test of a policy, and how it ended. */
 const statuses = (title: string): [string, string][] =>
   of(title).map(({ fullName, status }) => [
@@ -112,6 +113,13 @@ describe('conformance on a module from outside', () => {
     const tests = results.filter(({ fullName }) => fullName.includes(', module partial '));
 
     expect(tests.map(({ status }) => status)).toEqual(['passed', 'passed', 'passed']);
+  });
+
+  test('the test that sept new module writes passes in a clone', () => {
+    const tests = results.filter(({ fullName }) => fullName.includes(', module fresh '));
+
+    expect(tests.filter(({ status }) => status === 'failed')).toEqual([]);
+    expect(tests.filter(({ status }) => status === 'passed').length).toBeGreaterThan(40);
   });
 
   test('a module whose function throws fails one test, which names the function', () => {

@@ -21,7 +21,7 @@ export default {
     'specification of the module, as thread, message 16 quotes it',
   intent:
     'A function that changes an entry without its lock races the functions that rely on that lock.',
-  hint: 'Compare the locks that the function takes with its row in spec/tdx/versions.ts.',
+  hint: 'Compare the locks that the function takes with its row in septLocks of the version.',
   versions: ['*'],
   watch: (tdx, report) => {
     const holders = lockHolders(tdx);
