@@ -60,6 +60,10 @@ export { retryFrozen } from './policies/retry-frozen.ts';
 export { tdrFirst } from './policies/tdr-first.ts';
 export { zapAllLeaves } from './policies/zap-all-leaves.ts';
 
+/** Policies: for modules that do not exist. @public @since 0.1.0 */
+export { splitInFault } from './policies/split-in-fault.ts';
+export { splitInFaultEarlyTest } from './policies/split-in-fault-early-test.ts';
+
 /** Steps of single policies, for variants of them. @public @since 0.1.0 */
 export { COVERED_SPLIT, PAMT_PAGES_OF_SPLIT, coveredFrom } from './policies/dynamic-pamt.ts';
 export { getPagesForSplit, pamtEntryPoints, splitCovered } from './policies/dynamic-pamt.ts';
@@ -106,8 +110,10 @@ export { kickAll, track, withoutVcpus } from './blocks/seamcalls.ts';
 /** Blocks: large pages. @public @since 0.1.0 */
 export { demoteUnder, faultLarge, inhibitLarge, promoteUnder } from './blocks/huge-pages.ts';
 export { splitEdges, splitFolioUnder } from './blocks/huge-pages.ts';
-export { MERGE, SPLIT, demotePage, fillSplit, freeTable, promoteTable } from './blocks/resize.ts';
+export { MERGE, SPLIT, SPLIT_ALONE, demotePage, fillSplit } from './blocks/resize.ts';
+export { freeTable, promoteTable } from './blocks/resize.ts';
 export type { Resize } from './blocks/resize.ts';
+export { demoteAlone, inhibitUnderRead, splitFrozen } from './blocks/split-under-read.ts';
 export { splitUnderRead } from './blocks/split-under-read.ts';
 
 /** Blocks: branches that are removed by an RCU callback. @public @since 0.1.0 */

@@ -47,6 +47,7 @@ export type { Key } from './rules/state/entry-keys.ts';
 export { heldAs, holdsForWrite } from './rules/state/mmu-lock.ts';
 export { numbersPerRun } from './rules/state/numbers-per-run.ts';
 export { PendingEntries } from './rules/state/pending-entries.ts';
+export { isEntryBlocked, isSplitUnderRead, maySplitFrozen } from './rules/state/splits.ts';
 export { isAlive, isInsideTd, isOfOldEpoch, tdWord } from './rules/state/td-state.ts';
 
 /** Judging traces of a running KVM, as sept trace does. @public @since 0.1.0 */

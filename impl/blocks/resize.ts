@@ -81,6 +81,9 @@ export const SPLIT: Resize = {
   },
 };
 
+/** {@link SPLIT} without the block, for a module whose DEMOTE does not need it. */
+export const SPLIT_ALONE: Resize = { ...SPLIT, *block() {}, *unblock() {} };
+
 /**
  * Merges the table that maps `gfn`, if it is full and contiguous and one folio backs it. The caller
  * holds mmu_lock for write, and has checked that no folio is being split.

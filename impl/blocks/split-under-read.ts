@@ -1,7 +1,8 @@
 /**
- * Splitting a large page with mmu_lock held for read, as the series of 2022 to 2024 did: the entry
- * is frozen, blocked, tracked, demoted. If DEMOTE is busy the range must be unblocked, and that can
- * be busy as well (B-63).
+ * Splitting a large page with mmu_lock held for read. The series of 2022 to 2024 froze the entry,
+ * blocked, tracked and demoted: if DEMOTE is busy the range must be unblocked, and that can be busy
+ * as well (B-63). Where the module needs no block, DEMOTE is all: if it is refused it has changed
+ * nothing, and the entry is thawed as it was.
  */
 import { FROZEN, kindOfSpte, LEAF, tableSpte } from '../../spec/kvm/spte.ts';
 import { NO_PAGE, pageNumberOf } from '../../spec/machine/pages.ts';
@@ -24,15 +25,23 @@ function* tryOnce(vm: Vm, fn: InterfaceFunction, operands: Partial<Operands>): S
   return succeeded(yield* vm.seamcall(fn, operands, MAY_FAIL));
 }
 
+/** Splits the page of a frozen entry in the Secure EPT; returns false if that failed. */
+export type SplitFrozen = (vm: Vm, gfn: number, external: number) => Steps<boolean>;
+
 /** Splits what maps `gfn` large; returns false if that failed. */
-export function* splitUnderRead(vm: Vm, gfn: number): Steps<boolean> {
+export function* splitUnderRead(
+  vm: Vm,
+  gfn: number,
+  how: SplitFrozen = demoteBlocked,
+): Steps<boolean> {
   yield* vm.mmuLock.readLock();
-  const split = yield* trySplit(vm, gfn);
+  const split = yield* splitFrozen(vm, gfn, how);
   yield* vm.mmuLock.readUnlock();
   return split;
 }
 
-function* trySplit(vm: Vm, gfn: number): Steps<boolean> {
+/** {@link splitUnderRead} for a caller that holds mmu_lock for read. */
+export function* splitFrozen(vm: Vm, gfn: number, how: SplitFrozen): Steps<boolean> {
   const place = yield* vm.mirror.walk(gfn, 1);
   if (place.spte === FROZEN) return false;
   if (place.level !== 1 || kindOfSpte(place.spte) !== LEAF) return true;
@@ -41,14 +50,15 @@ function* trySplit(vm: Vm, gfn: number): Steps<boolean> {
   yield* fillSplit(vm, place, table);
   let done = false;
   if (yield* vm.mirror.cmpxchg(place.table, place.index, place.spte, FROZEN)) {
-    done = yield* demoteFrozen(vm, gfn, pageNumberOf(vm.mirror.externalOf(table)));
+    done = yield* how(vm, gfn, pageNumberOf(vm.mirror.externalOf(table)));
     yield* vm.mirror.write(place.table, place.index, done ? tableSpte(table) : place.spte);
   }
   if (!done) yield* freeTable(vm, table);
   return done;
 }
 
-function* demoteFrozen(vm: Vm, gfn: number, external: number): Steps<boolean> {
+/** Blocks, tracks and demotes. */
+function* demoteBlocked(vm: Vm, gfn: number, external: number): Steps<boolean> {
   const operands = mapping(vm, gfn, 1);
   if (!(yield* tryOnce(vm, rangeBlock, operands))) return false;
   const tracked = yield* tryOnce(vm, memTrack, { rcx: vm.address(vm.tdr) });
@@ -57,4 +67,21 @@ function* demoteFrozen(vm: Vm, gfn: number, external: number): Steps<boolean> {
     return true;
   yield* tryOnce(vm, rangeUnblock, operands); // this can be busy too; then the range stays blocked
   return false;
+}
+
+/** Demotes without a block. */
+export const demoteAlone: SplitFrozen = (vm, gfn, external) =>
+  tryOnce(vm, pageDemote, { ...mapping(vm, gfn, 1), r8: vm.address(external) });
+
+/**
+ * Splits the large page that contains `gfn`, which the guest accepts as a small one, and inhibits
+ * large mappings of the range from then on, with mmu_lock held for read. Returns false if the split
+ * failed.
+ */
+export function* inhibitUnderRead(vm: Vm, gfn: number): Steps<boolean> {
+  yield* vm.mmuLock.readLock();
+  const split = yield* splitFrozen(vm, gfn, demoteAlone);
+  if (split) yield* vm.largePages.inhibit(gfn);
+  yield* vm.mmuLock.readUnlock();
+  return split;
 }

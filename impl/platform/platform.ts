@@ -25,6 +25,7 @@ import { Walker } from '../../spec/machine/walker.ts';
 import { septFormat } from '../../spec/tdx/hardware.ts';
 import { TdxModule, type Platform } from '../../spec/tdx/module.ts';
 import { EPT, TDCX } from '../../spec/tdx/pamt.ts';
+import { isInTree } from '../../spec/tdx/rules/tree.ts';
 import { listGpa } from '../../spec/tdx/stepping.ts';
 import { TD } from '../../spec/tdx/td.ts';
 import { versionData, type ModuleVersion } from '../../spec/tdx/versions/index.ts';
@@ -46,6 +47,7 @@ interface VmOptions {
 }
 
 /** Page numbers: TDR and TDCX from 0, then the vCPUs, the kernel's pages, the guest's memory. */
+const TDR = 0;
 const FIRST_TDVPR = 8;
 const KERNEL_PAGES = 28;
 /** An ordinary VM can have a dozen roots, valid and invalid. */
@@ -76,7 +78,7 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
   const tdx = new TdxModule(memory, smallPlatform(module, FANOUT));
   const pages = new Pages(memory, kernel, kernelPages, { kinds: PAGE_KINDS, reuseLast: true });
   pages.mayFail = true;
-  const tdr = 0;
+  const tdr = TDR;
   const tdvprs = Array.from({ length: count }, (_, i) => FIRST_TDVPR + i * TDVPR_PAGES);
   const isBuilt = kind === 'td';
   if (isTd) {
@@ -135,7 +137,8 @@ function createVcpus(tdx: TdxModule, tdvprs: readonly number[]): readonly VmVcpu
   const { m } = tdx;
   const format = septFormat(tdx, ROOT_LEVEL, (table) => {
     const type = tdx.pamt.type(table, 0);
-    if (type === EPT || type === TDCX) return;
+    // PAGE.DEMOTE links the new table before PAMT has it
+    if (type === EPT || type === TDCX || isInTree(tdx, TDR, table)) return;
     m.violate(
       'S05',
       'the hardware walks Secure EPT pages only',

@@ -50,9 +50,17 @@ export const TABLES_STAY: readonly NotApplicable[] = ['T03', 'K48'].map((rule) =
 /**
  * Groups of shipped policies, in the order in which they are listed: the yardstick for the others;
  * code that Linux ships; proposals that satisfy every rule; the question of January 2023 and the
- * proposals before its answer; code that was rejected, or fixed since.
+ * proposals before its answer; code that was rejected, or fixed since; policies for modules that do
+ * not exist (spec/tdx/versions/what-if/).
  */
-export const POLICY_GROUPS = ['baseline', 'linux', 'proposal', 'question', 'superseded'] as const;
+export const POLICY_GROUPS = [
+  'baseline',
+  'linux',
+  'proposal',
+  'question',
+  'superseded',
+  'what-if',
+] as const;
 /** One of {@link POLICY_GROUPS}. */
 export type PolicyGroup = (typeof POLICY_GROUPS)[number];
 

@@ -3,6 +3,7 @@ import type { Call } from '../../spec/tdx/call.ts';
 import { classOf, describeStatus, OPERAND_BUSY } from '../../spec/tdx/status.ts';
 import type { VmRule } from './rule.ts';
 import { holdsForWrite } from './state/mmu-lock.ts';
+import { isSplitUnderRead } from './state/splits.ts';
 import { isInsideTd } from './state/td-state.ts';
 
 /** Calls that have to succeed: the mirror has already dropped what they are about. */
@@ -50,7 +51,8 @@ export default {
     vm.listeners.push({
       answered: (call, tolerated) => {
         const number = MUST_SUCCEED.indexOf(call.name) + 1;
-        if (number === 0) return;
+        // where a split needs no block, a fault that is refused one thaws the entry
+        if (number === 0 || isSplitUnderRead(vm, call)) return;
         // a caller that does not tolerate BUSY repeats nothing: S01 reports it
         const isBusy =
           classOf(call.status) === OPERAND_BUSY &&

@@ -1,4 +1,4 @@
-import { EMPTY, isLeafSpte } from '../../spec/kvm/spte.ts';
+import { EMPTY, isLeafSpte, isPresent } from '../../spec/kvm/spte.ts';
 import { SLOT_VALID } from '../../spec/kvm/td-vm.ts';
 import { PerActor } from '../../spec/machine/per-actor.ts';
 import type { VmRule } from './rule.ts';
@@ -55,11 +55,14 @@ export default {
       },
     });
     vm.mirror.listeners.push((table, index, _before, after) => {
-      if (!isLeafSpte(after)) return;
+      if (!isPresent(after)) return;
       const first = vm.mirror.gfnOf(table, index);
       const past = first + vm.mirror.span(vm.mirror.levelOf(table));
-      for (const [vcpu, one] of faulting.entries())
-        if (one > first && one <= past) resolved[vcpu] = 1;
+      for (const [vcpu, one] of faulting.entries()) {
+        if (one <= first || one > past) continue;
+        // a split links a table whose leaves were written before
+        if (isLeafSpte(after) || mirrorLeaf(vm, one - 1) !== EMPTY) resolved[vcpu] = 1;
+      }
     });
   },
 } satisfies VmRule;

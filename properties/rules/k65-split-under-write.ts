@@ -9,6 +9,7 @@ import { watchBlocked } from './state/blocked-entries.ts';
 import { DEMOTE } from './state/calls.ts';
 import { keyOfCall, nameOfKey } from './state/entry-keys.ts';
 import { heldAs, holdsForWrite } from './state/mmu-lock.ts';
+import { isSplitUnderRead } from './state/splits.ts';
 
 const NOT_PREPARED: ReadonlySet<number> = new Set([GPA_RANGE_NOT_BLOCKED, TLB_TRACKING_NOT_DONE]);
 
@@ -16,8 +17,9 @@ export default {
   id: 'K65',
   level: 'required',
   statement:
-    'A large page is split under mmu_lock held for write by BLOCK, TRACK with a kick and DEMOTE; ' +
-    'if the split fails, the page does not stay blocked.',
+    'A large page is split under mmu_lock held for write by BLOCK, TRACK with a kick and DEMOTE, ' +
+    'or by DEMOTE of a frozen entry if the module needs no block; if it fails, nothing stays ' +
+    'blocked.',
   source:
     'huge page series v3 (Jan 2026), cover, restriction 1; docs/module-notes.md#tlb-tracking ' +
     '(PAGE.DEMOTE)',
@@ -31,7 +33,7 @@ export default {
       began: (call) => {
         if (call.name !== DEMOTE) return;
         report.exercised();
-        if (holdsForWrite(vm)) return;
+        if (holdsForWrite(vm) || isSplitUnderRead(vm, call)) return;
         report.violated(
           `mmu_lock held for write where ${nameOfKey(keyOfCall(call))} is split`,
           heldAs(vm),

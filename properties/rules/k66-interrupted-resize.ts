@@ -3,6 +3,7 @@ import type { VmRule } from './rule.ts';
 import { DEMOTE, PROMOTE, UNBLOCKS } from './state/calls.ts';
 import { keyOfCall } from './state/entry-keys.ts';
 import { PendingEntries } from './state/pending-entries.ts';
+import { isEntryBlocked } from './state/splits.ts';
 
 /** Interruptions in a row that are allowed with mmu_lock held: as often as P3 repeats a call. */
 const MAX_INTERRUPTIONS = 16;
@@ -12,7 +13,7 @@ export default {
   level: 'stochastic',
   statement:
     'Before mmu_lock is released, an interrupted resize, which changed nothing, is restarted or ' +
-    'its range is unblocked; it is not restarted for ever with mmu_lock held.',
+    'its range, if blocked, is unblocked; it is not restarted for ever with mmu_lock held.',
   source:
     'huge page series v3 (ENHANCED_DEMOTE_INTERRUPTIBILITY); ' +
     'docs/module-notes.md#refused-calls (PROMOTE, DEMOTE)',
@@ -32,7 +33,7 @@ export default {
         const isResize = call.name === DEMOTE || call.name === PROMOTE;
         if (classOf(status) === INTERRUPTED_RESTARTABLE && isResize) {
           report.exercised();
-          pending.begin(keyOfCall(call));
+          if (isEntryBlocked(vm, call)) pending.begin(keyOfCall(call));
           if (++inARow <= MAX_INTERRUPTIONS) return;
           report.violated(
             `mmu_lock released after ${MAX_INTERRUPTIONS} interruptions of ${call.name}`,

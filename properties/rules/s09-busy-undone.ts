@@ -1,6 +1,8 @@
-import { EMPTY, FROZEN } from '../../spec/kvm/spte.ts';
+import { EMPTY, FROZEN, isLeafSpte } from '../../spec/kvm/spte.ts';
 import { classOf, OPERAND_BUSY, SUCCESS } from '../../spec/tdx/status.ts';
 import type { VmRule } from './rule.ts';
+import { agrees, septAt } from './state/entries.ts';
+import { gfnOfKey, keyOfPlace, levelOfKey } from './state/entry-keys.ts';
 
 /** Calls about the Secure EPT: after BUSY their caller has something to finish or to roll back. */
 const isMemoryCall = (name: string): boolean => name.startsWith('TDH.MEM.');
@@ -46,7 +48,13 @@ export default {
           report.violated(`${what} repeated or rolled back`, 'the operation ended');
       },
     });
-    vm.mirror.listeners.push((_table, _index, before, after) => {
+    vm.mirror.listeners.push((table, index, before, after) => {
+      // a split that is refused before it began leaves the large page as it was
+      if (before === FROZEN && isLeafSpte(after) && refused.has(vm.m.current)) {
+        const key = keyOfPlace(vm, table, index);
+        if (agrees(vm, after, septAt(vm, gfnOfKey(key), levelOfKey(key))))
+          refused.delete(vm.m.current);
+      }
       if (after !== EMPTY || before === EMPTY) return;
       if (before === FROZEN || refused.has(vm.m.current)) {
         if (refused.has(vm.m.current)) report.exercised();

@@ -22,6 +22,23 @@ export function tableAt(tdx: TdxModule, tdr: number, gfn: number, level: number)
   return table;
 }
 
+/** Whether the Secure EPT of a TD reaches the table in page `table`. */
+export function isInTree(tdx: TdxModule, tdr: number, table: number): boolean {
+  const root = fieldOf(tdx, tdr, TD.SEPT_ROOT);
+  return reaches(tdx, root, fieldOf(tdx, tdr, TD.ROOT_LEVEL), table);
+}
+
+/** Whether `from`, whose entries are of `level`, is the table, or leads to it. */
+function reaches(tdx: TdxModule, from: number, level: number, table: number): boolean {
+  if (from === table) return true;
+  if (level === 0) return false;
+  for (let i = 0; i < tdx.geometry.fanout; i++) {
+    const e = tdx.m.peek(tdx.memory.word(from, i));
+    if (isTable(e) && reaches(tdx, pageOf(e), level - 1, table)) return true;
+  }
+  return false;
+}
+
 /** PAMT's type and owner of the target of an entry at `level`, if they contradict it; else null. */
 export function disagreement(tdx: TdxModule, e: Entry, level: number, tdr: number): string | null {
   const page = targetOf(tdx, e, level);
