@@ -170,9 +170,30 @@ const NEW_TD_SHAPE: Shape = {
   },
   maxOperations: 3,
   gfns: 3,
-  maxDeviations: 3,
-  // the ioctls are short
+  maxDeviations: 6,
   maxStep: 60,
+  lengths: {
+    'init-vcpu': 140,
+    'add-memory': 80,
+    finalize: 26,
+    unmap: 80,
+    'remove-slot': 90,
+    'fail-seamcall': 2,
+    'pre-fault': 72,
+    touch: 136,
+    read: 136,
+  },
+};
+
+/** Ioctls that build a TD contend for its TDR with each other and with a hole that is punched. */
+const CONTENDED_NEW_TD_SHAPE: Shape = {
+  ...NEW_TD_SHAPE,
+  roles: ['host', 'host', 'host'],
+  operations: {
+    ...NEW_TD_SHAPE.operations,
+    host: ['init-vcpu', 'init-vcpu', 'add-memory', 'finalize', 'unmap', 'unmap', 'fail-seamcall'],
+  },
+  gfns: 2,
 };
 
 const SHAPES: readonly Shape[] = [
@@ -181,6 +202,7 @@ const SHAPES: readonly Shape[] = [
   CONTENDED_TD_SHAPE,
   DISTURBED_TD_SHAPE,
   NEW_TD_SHAPE,
+  CONTENDED_NEW_TD_SHAPE,
   VM_SHAPE,
 ];
 

@@ -21,6 +21,11 @@ export interface Shape {
   readonly maxDeviations: number;
   /** Number of steps of an operation, from its first, in which deviations are drawn. */
   readonly maxStep: number;
+  /**
+   * Number of steps of single operations, by name: their deviations are drawn evenly over it. An
+   * operation that is longer than `maxStep` needs one, or else its end is never preempted.
+   */
+  readonly lengths?: Readonly<Record<string, number>>;
 }
 
 /** Draws numbers from a tape of bytes. Past its end all numbers are 0. */
@@ -56,6 +61,8 @@ export function decode(bytes: Uint8Array, shape: Shape): Scenario {
 
 /** Operations on one page or two. */
 const RANGED = new Set(['unmap', 'unmap-atomic', 'age', 'prefault']);
+/** Operations whose GFN is the number of a vCPU. */
+const OF_VCPU = new Set(['init-vcpu']);
 
 export function decodeOperation(
   tape: Tape,
@@ -65,20 +72,21 @@ export function decodeOperation(
   const names = operations[role];
   const name = names[tape.below(names.length)] ?? '';
   // low GFNs are more frequent, so that operations contend
-  const gfn = tape.below(1 + tape.below(gfns));
+  const gfn = tape.below(OF_VCPU.has(name) ? gfns : 1 + tape.below(gfns));
   return { name, gfn, pages: RANGED.has(name) ? 1 + tape.below(2) : 1 };
 }
 
 function decodeDeviation(
   tape: Tape,
   actors: readonly ActorProgram[],
-  { maxStep }: Shape,
+  { maxStep, lengths = {} }: Shape,
 ): Deviation {
   // one actor more than the program has: the first that the run starts, an RCU callback
   const actor = tape.below(actors.length + 1);
   const operation = tape.below(actors[actor]?.operations.length ?? 1);
-  // early steps are more frequent: most operations are short
-  const step = tape.below(1 + tape.below(maxStep));
+  const length = lengths[actors[actor]?.operations[operation]?.name ?? ''];
+  // where lengths are not known early steps are more frequent: most operations are short
+  const step = tape.below(length ?? 1 + tape.below(maxStep));
   const what = tape.below(4) === 0 ? 'outcome' : 'switch';
   return { actor, operation, step, what, value: 1 + tape.below(2) };
 }
