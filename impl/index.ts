@@ -54,6 +54,7 @@ export { finalizeUnlocked } from './policies/finalize-unlocked.ts';
 export { hkidBeforeLeaves } from './policies/hkid-before-leaves.ts';
 export { hugePages2023 } from './policies/huge-pages-2023.ts';
 export { hugePagesRfc1 } from './policies/huge-pages-rfc1.ts';
+export { initVcpuUnlocked } from './policies/init-vcpu-unlocked.ts';
 export { noCacheFlush } from './policies/no-cache-flush.ts';
 export { premapThenAdd } from './policies/premap-then-add.ts';
 export { retryFrozen } from './policies/retry-frozen.ts';
@@ -124,8 +125,8 @@ export type { BranchDisposal, CallModule, PrunedBranch } from './blocks/pruned-b
 
 /** Blocks: building and destroying a TD. @public @since 0.1.0 */
 export { addInPopulation, addLeaf, allLocks, closeBuild, closeBuildAlone } from './blocks/build.ts';
-export { createVcpu, holding, leafByState, measure, populate } from './blocks/build.ts';
-export { populateUnlocked, preFault, publishRunnable } from './blocks/build.ts';
+export { createVcpu, holding, initVcpuAlone, leafByState, measure } from './blocks/build.ts';
+export { populate, populateUnlocked, preFault, publishRunnable } from './blocks/build.ts';
 export { flushVcpus, freeHkid, reclaimPages, reclaimTdr, releaseTd } from './blocks/teardown.ts';
 export { writeBackCaches } from './blocks/teardown.ts';
 export { freeStruct, freeVcpu } from './blocks/vcpu-list.ts';

@@ -15,7 +15,7 @@ import { vpAddcx } from '../../spec/tdx/functions/vp-addcx.ts';
 import { vpCreate } from '../../spec/tdx/functions/vp-create.ts';
 import { vpInit } from '../../spec/tdx/functions/vp-init.ts';
 import { OPERAND_BUSY } from '../../spec/tdx/status.ts';
-import { TDVPR_PAGES } from '../vm/build-td.ts';
+import { TDVPR_PAGES, vcpuIdOperands } from '../vm/build-td.ts';
 import { mapping, succeeded, type Vm, type VmVcpu } from '../vm/vm.ts';
 import {
   augLeaf,
@@ -52,7 +52,11 @@ export function* holding(locks: readonly SpinLock[], body: () => Steps<void>): S
 }
 
 /** Creates and initialises a vCPU, unless it exists or the TD is finalized. */
-export function* createVcpu(vm: Vm, vcpu: VmVcpu): Steps<void> {
+export function* createVcpu(
+  vm: Vm,
+  vcpu: VmVcpu,
+  init: (vm: Vm, vcpu: VmVcpu) => Steps<void> = initVcpu,
+): Steps<void> {
   if (
     vm.td.isDead() ||
     vm.td.isReady(vcpu.index) ||
@@ -64,8 +68,24 @@ export function* createVcpu(vm: Vm, vcpu: VmVcpu): Steps<void> {
   for (let i = 1; i < TDVPR_PAGES; i++) {
     yield* vm.seamcall(vpAddcx, { rcx: vm.address(tdvpr + i), rdx: vm.address(tdvpr), lp });
   }
-  yield* vm.seamcall(vpInit, { rcx: vm.address(tdvpr), lp });
+  yield* init(vm, vcpu);
   vm.td.setReady(lp);
+}
+
+/** VP.INIT in the newest version that the module has, as Linux calls it. */
+function* initVcpu(vm: Vm, { index: lp, tdvpr }: VmVcpu): Steps<void> {
+  yield* vm.seamcall(vpInit, { rcx: vm.address(tdvpr), lp, ...vcpuIdOperands(vm.tdx, lp) });
+}
+
+/**
+ * VP.INIT with mmu_lock held for write. From version 1 on it takes the TDR exclusively, and a zap
+ * that meets it would be refused twice, as no vCPU is the cause. mmu_lock held for read excludes
+ * zaps, too; Linux takes it for write (commit 9a89894f30d5, 6.19).
+ */
+export function* initVcpuAlone(vm: Vm, vcpu: VmVcpu): Steps<void> {
+  yield* vm.mmuLock.writeLock();
+  yield* initVcpu(vm, vcpu);
+  yield* vm.mmuLock.writeUnlock();
 }
 
 /** A leaf by PAGE.ADD: the page comes with contents. */

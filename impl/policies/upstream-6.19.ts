@@ -1,8 +1,10 @@
 /**
  * upstream-6.19: as upstream-6.16, and building a TD as in Linux 6.19 (P13n): a page with contents
  * is added inside the frozen window like any other, its source passed down under slots_lock, so
- * that mirror and Secure EPT never differ (K44, K64); and every ioctl that changes the TD's state
- * holds every lock (K63). It satisfies every rule.
+ * that mirror and Secure EPT never differ (K44, K64); every ioctl that changes the TD's state holds
+ * every lock (K63); and VP.INIT, which takes the TDR exclusively from module 1.5.05 on, runs with
+ * mmu_lock held for write as well (commit 9a89894f30d5; init-vcpu-unlocked is the code before). It
+ * satisfies every rule.
  *
  * It differs from Linux in one point: FINALIZE holds mmu_lock for write. Without that, as
  * finalize-unlocked shows, a zap for a punched hole meets a busy TDR, or a TD that can run before
@@ -14,6 +16,7 @@ import {
   closeBuildAlone,
   createVcpu,
   holding,
+  initVcpuAlone,
   preFault,
 } from '../blocks/build.ts';
 import type { Policy } from '../vm/policy.ts';
@@ -27,7 +30,7 @@ export const upstream619: Policy = {
   proposed: 'Christopherson, "KVM: x86/mmu: TDX post-populate cleanups", Oct 2025; Linux 6.19',
   vms: ['td', 'new-td'],
   *initVcpu(vm, vcpu) {
-    yield* holding(allLocks(vm), () => createVcpu(vm, vcpu));
+    yield* holding(allLocks(vm), () => createVcpu(vm, vcpu, initVcpuAlone));
   },
   *addMemory(vm, gfn) {
     yield* holding(allLocks(vm), () => addInPopulation(vm, gfn));

@@ -43,6 +43,15 @@ export const initOperands = (
   tdParams: { ...TD_PARAMS, ...params },
 });
 
+/**
+ * Operands of TDH.VP.INIT besides the vCPU: as Linux does, its newest version, with the number of
+ * the vCPU as its x2APIC id.
+ */
+export const vcpuIdOperands = (
+  { version: { vpInitVersion: version } }: TdxModule,
+  vcpu: number,
+): Pick<Operands, 'version' | 'r8'> => ({ version, r8: vcpu });
+
 /** What differs from a production TD that can run. */
 interface BuildOptions {
   readonly params?: Partial<TdParams>;
@@ -73,7 +82,7 @@ export function* buildTd(
     for (let i = 1; i < TDVPR_PAGES; i++) {
       yield* mustSucceed(tdx, vpAddcx, { rcx: hpa(tdvpr + i), rdx: hpa(tdvpr), lp });
     }
-    yield* mustSucceed(tdx, vpInit, { rcx: hpa(tdvpr), lp });
+    yield* mustSucceed(tdx, vpInit, { rcx: hpa(tdvpr), lp, ...vcpuIdOperands(tdx, lp) });
   }
   if (finalize) yield* mustSucceed(tdx, mrFinalize, { rcx: hpa(tdr) });
 }

@@ -33,6 +33,8 @@ const TEXTS = [
   // (finalize-unlocked)
   'new-td | h0: finalize 0 | h1: unmap 0 | @h0.0.11>1',
   'new-td | h0: finalize 0 | h1: unmap 0 | @h0.0.14>1',
+  // a hole is punched while VP.INIT holds the TDR (init-vcpu-unlocked)
+  'new-td | h0: init-vcpu 1 | h1: unmap 0 | @h0.0.120>1',
   // VP.ENTER under zero-step mitigation is in progress while a page is zapped (retry-n,
   // host-priority)
   'v0: | v1: touch 0 | h0: unmap 0 | @v1.0.136>1',
