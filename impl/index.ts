@@ -106,7 +106,7 @@ export { KICKING_ON_BUSY, POISON, giveUp, invalidating, reachesBeyond } from './
 export { removeBlocked, removePage, removeSlotUnder, returnPages } from './blocks/zap.ts';
 export { unmapUnder, writeBack, zapAll, zapLeaf, zapLeaves, zappingBy } from './blocks/zap.ts';
 export type { Zap, ZapLeaf } from './blocks/zap.ts';
-export { kickAll, track, withoutVcpus } from './blocks/seamcalls.ts';
+export { kickAll, OTHER_STATE, track, withoutVcpus } from './blocks/seamcalls.ts';
 
 /** Blocks: large pages. @public @since 0.1.0 */
 export { demoteUnder, faultLarge, inhibitLarge, promoteUnder } from './blocks/huge-pages.ts';

@@ -95,11 +95,11 @@ export type { WriteKind } from '../spec/index.ts';
 /** Policies, known bugs, and the parts that they are made of. @public @since 0.1.0 */
 export { ARMED_GFN, COVERED_SPLIT, GUEST_PAGES, HVA_BASE, KICKING_ON_BUSY } from '../impl/index.ts';
 export { MAPPED_NOW, MERGE, MOST_RECOVERED, NO_DYNAMIC_PAMT } from '../impl/index.ts';
-export { NO_LARGE_PAGES, NO_SLOT, NoModule, NoPolicy, PAMT_PAGES_OF_SPLIT } from '../impl/index.ts';
-export { POISON, POLICIES, POLICY_GROUPS, RETRY, RETRYING_ON_BUSY, SPLIT } from '../impl/index.ts';
-export { SPLIT_ALONE, TABLES_STAY, USED_PAGES, VM_KINDS, Vm } from '../impl/index.ts';
-export { addInPopulation, addLeaf, addPremapped, allLocks, augLeaf } from '../impl/index.ts';
-export { blockBranch, busyNeedbreak, callEnter, closeBuild } from '../impl/index.ts';
+export { NO_LARGE_PAGES, NO_SLOT, NoModule, NoPolicy, OTHER_STATE } from '../impl/index.ts';
+export { PAMT_PAGES_OF_SPLIT, POISON, POLICIES, POLICY_GROUPS, RETRY } from '../impl/index.ts';
+export { RETRYING_ON_BUSY, SPLIT, SPLIT_ALONE, TABLES_STAY, USED_PAGES } from '../impl/index.ts';
+export { VM_KINDS, Vm, addInPopulation, addLeaf, addPremapped, allLocks } from '../impl/index.ts';
+export { augLeaf, blockBranch, busyNeedbreak, callEnter, closeBuild } from '../impl/index.ts';
 export { closeBuildAlone, coveredFrom, createVcpu, defineModule } from '../impl/index.ts';
 export { definePolicy, demoteAlone, demotePage, demoteUnder, directMutant } from '../impl/index.ts';
 export { dynamicPamt, enterOnce, exclusive, expectSuccess, fastZap } from '../impl/index.ts';

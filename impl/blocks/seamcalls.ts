@@ -10,6 +10,13 @@ import { isStatus, type Vm } from '../vm/vm.ts';
 /** KVM_REQ_OUTSIDE_GUEST_MODE only makes a vCPU leave the guest: it sets no request bit. */
 const OUTSIDE = 0;
 
+/** The statuses of a call that finds its entry in another state: of module 1.5, and of 1.0. */
+export const OTHER_STATE: readonly S.Status[] = [
+  S.EPT_ENTRY_STATE_INCORRECT,
+  S.EPT_ENTRY_NOT_FREE,
+  S.EPT_ENTRY_FREE,
+];
+
 /** Makes every vCPU leave the guest, and waits until each has. */
 export function* kickAll(vm: Vm): Steps<void> {
   yield* requestAllAndWait(

@@ -14,7 +14,6 @@ import { phymemPageReclaim } from '../../spec/tdx/functions/phymem-page-reclaim.
 import { phymemPageWbinvd } from '../../spec/tdx/functions/phymem-page-wbinvd.ts';
 import { vpFlush } from '../../spec/tdx/functions/vp-flush.ts';
 import * as S from '../../spec/tdx/status.ts';
-import { MIN_TDCX } from '../../spec/tdx/td.ts';
 import { TDVPR_PAGES } from '../vm/build-td.ts';
 import { isStatus, type Vm, type VmVcpu } from '../vm/vm.ts';
 import { freeTable } from './resize.ts';
@@ -70,7 +69,7 @@ export function* reclaimPages(
   yield* freeTablesBelow(vm, vm.mirror.root, reclaimed);
   yield* vm.pages.free(vm.mirror.root);
   for (const { tdvpr } of vcpusOf(vm)) yield* reclaim(vm, tdvpr, TDVPR_PAGES);
-  yield* reclaim(vm, vm.tdr + 1, MIN_TDCX);
+  yield* reclaim(vm, vm.tdr + 1, vm.tdx.version.tdcx.min);
 }
 
 /** Reclaims the TDR, whose lines the module wrote under its own key. */

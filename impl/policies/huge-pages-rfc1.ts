@@ -43,6 +43,7 @@ export const hugePagesRfc1: Policy = {
     { rule: 'K67', why: 'a guest that accepts a part of a large page faults for ever' },
     {
       rule: 'K66',
+      versions: ['1.5'], // no interrupt ends a split in 1.0
       rare: true,
       why: 'mmu_lock stays held for as long as a split is interrupted',
     },

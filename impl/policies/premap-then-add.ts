@@ -14,11 +14,10 @@ import type { SptePlace } from '../../spec/kvm/tables.ts';
 import type { Steps } from '../../spec/machine/step.ts';
 import { pageAdd } from '../../spec/tdx/functions/page-add.ts';
 import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
-import * as S from '../../spec/tdx/status.ts';
 import { addLeaf, closeBuild, createVcpu, holding, measure, populate } from '../blocks/build.ts';
 import { throughFrozen, type Install } from '../blocks/fault.ts';
 import { demotePage } from '../blocks/resize.ts';
-import { withoutVcpus } from '../blocks/seamcalls.ts';
+import { OTHER_STATE, withoutVcpus } from '../blocks/seamcalls.ts';
 import { releaseTd } from '../blocks/teardown.ts';
 import {
   removeBlocked,
@@ -45,7 +44,7 @@ export const premap: Install = function* (vm, change) {
 export function* addPremapped(vm: Vm, gfn: number): Steps<void> {
   const place = yield* vm.mirror.walk(gfn, 0);
   const { operands } = addLeaf(vm, place, gfn, vm.guestMemory.pageOf(gfn));
-  const call = yield* vm.seamcall(pageAdd, operands, [S.EPT_ENTRY_STATE_INCORRECT]);
+  const call = yield* vm.seamcall(pageAdd, operands, OTHER_STATE);
   if (!succeeded(call)) return;
   yield* vm.m.add(vm.td.nrPremapped, -1);
   yield* measure(vm, gfn);
@@ -55,10 +54,8 @@ export function* addPremapped(vm: Vm, gfn: number): Steps<void> {
 function* zapPremapped(vm: Vm, place: SptePlace, gfn: number): Steps<void> {
   if (vm.td.isRunnable()) return yield* zapLeaf(vm, place, gfn);
   yield* vm.mirror.write(place.table, place.index, EMPTY);
-  const call = yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, place.level), [
-    S.EPT_ENTRY_STATE_INCORRECT,
-  ]);
-  if (isStatus(call, S.EPT_ENTRY_STATE_INCORRECT)) yield* vm.m.add(vm.td.nrPremapped, -1);
+  const call = yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, place.level), OTHER_STATE);
+  if (OTHER_STATE.some((status) => isStatus(call, status))) yield* vm.m.add(vm.td.nrPremapped, -1);
   else yield* removeBlocked(vm, place, gfn);
 }
 

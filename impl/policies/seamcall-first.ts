@@ -5,8 +5,9 @@
  * What it breaks: if the cmpxchg then fails, the call cannot be undone. The Secure EPT has an entry
  * that the mirror does not have, and KVM takes the page behind it for free (B-47).
  */
-import { EPT_ENTRY_STATE_INCORRECT, OPERAND_BUSY } from '../../spec/tdx/status.ts';
+import { OPERAND_BUSY } from '../../spec/tdx/status.ts';
 import { faultUnder, retryLocally, type Install } from '../blocks/fault.ts';
+import { OTHER_STATE } from '../blocks/seamcalls.ts';
 import type { Policy } from '../vm/policy.ts';
 import { succeeded } from '../vm/vm.ts';
 import { frozenMirror } from './frozen-mirror.ts';
@@ -14,7 +15,7 @@ import { frozenMirror } from './frozen-mirror.ts';
 /** Calls the module, then makes the mirror entry present if it has not changed. */
 const moduleFirst: Install = function* (vm, { place, to, fn, operands }) {
   // another actor's call may have been first
-  const call = yield* vm.seamcall(fn, operands, [OPERAND_BUSY, EPT_ENTRY_STATE_INCORRECT]);
+  const call = yield* vm.seamcall(fn, operands, [OPERAND_BUSY, ...OTHER_STATE]);
   return succeeded(call) && (yield* vm.mirror.cmpxchg(place.table, place.index, place.spte, to));
 };
 

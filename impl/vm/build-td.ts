@@ -12,9 +12,9 @@ import { vpCreate } from '../../spec/tdx/functions/vp-create.ts';
 import { vpInit } from '../../spec/tdx/functions/vp-init.ts';
 import type { InterfaceFunction, TdxModule } from '../../spec/tdx/module.ts';
 import { describeStatus, SUCCESS } from '../../spec/tdx/status.ts';
-import { MIN_TDCX, MIN_TDVPS_PAGES } from '../../spec/tdx/td.ts';
+import { MIN_TDVPS_PAGES } from '../../spec/tdx/td.ts';
 
-/** Number of pages of a vCPU: TDVPR and TDCX. */
+/** Number of pages of a vCPU, its TDVPR included, in every version. */
 export const TDVPR_PAGES = MIN_TDVPS_PAGES;
 
 /** A production TD: #VE on access to a pending page, a 4-level Secure EPT. */
@@ -74,7 +74,7 @@ export function* buildTd(
   yield* mustSucceed(tdx, mngCreate, { rcx: hpa(tdr), rdx: hkid });
   for (let lp = 0; lp < tdx.platform.packages; lp++)
     yield* mustSucceed(tdx, mngKeyConfig, { rcx: hpa(tdr), lp });
-  for (let i = 1; i <= MIN_TDCX; i++)
+  for (let i = 1; i <= tdx.version.tdcx.min; i++)
     yield* mustSucceed(tdx, mngAddcx, { rcx: hpa(tdr + i), rdx: hpa(tdr) });
   yield* mustSucceed(tdx, mngInit, { rcx: hpa(tdr), ...initOperands(params) });
   for (const [lp, tdvpr] of tdvprs.entries()) {

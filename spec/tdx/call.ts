@@ -202,6 +202,8 @@ export class Call {
 
   /** A release found its lock not held: the module halts. */
   isHalted = false;
+  /** The call was refused before it wrote a register: every output is the operand. */
+  isUntouched = false;
 
   /** Number of checks for a pending interrupt so far. */
   interruptLooks = 0;

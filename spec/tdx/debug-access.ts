@@ -7,12 +7,12 @@
  */
 import { PAGE_BYTES } from '../machine/memory.ts';
 import type { Steps } from '../machine/step.ts';
-import type { Call } from './call.ts';
-import { isGuestAccessible, pageOf, type StateSet } from './entry.ts';
+import { HELD_TREE, type Call } from './call.ts';
+import { pageOf, type StateSet } from './entry.ts';
 import { SHARED } from './locks.ts';
 import type { TdxModule } from './module.ts';
 import { gfnOf, isBadGpa, tdGet, tdrOperand, tdStateLocked } from './operands.ts';
-import { aboutEntry, lockEntry, lockTree, requireState, walk } from './sept.ts';
+import { lockEntry, lockTree, requireState, walkToLeaf } from './sept.ts';
 import * as S from './status.ts';
 import { IN_BUILD_OR_RUN, TD } from './td.ts';
 
@@ -31,7 +31,11 @@ export function* accessMemory(tdx: TdxModule, call: Call, states: StateSet): Ste
   if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
   if (tdGet(tdx, call, TD.DEBUG) === 0) return S.TD_NON_DEBUG;
   // 3. GPA: alignment
-  if (rcx < 0 || rcx % WORD_BYTES !== 0) return S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
+  const badGpa = S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
+  if (rcx < 0 || rcx % WORD_BYTES !== 0) return badGpa;
+
+  const isPrivate = !isBadGpa(tdx, call, rcx);
+  if (tdx.version.accessChecksGpaFirst && !isPrivate) return badGpa;
 
   // LOCK
   // 4. tree
@@ -39,18 +43,18 @@ export function* accessMemory(tdx: TdxModule, call: Call, states: StateSet): Ste
 
   // GUARD
   // 5. GPA: private
-  if (isBadGpa(tdx, call, rcx)) return S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
+  if (!isPrivate) return badGpa;
   // 6. walk to a readable leaf of any size
-  yield* walk(tdx, call, gfnOf(rcx), 0);
-  if (!isGuestAccessible(call.entry)) return aboutEntry(call, S.EPT_ENTRY_NOT_PRESENT);
+  if ((status = yield* walkToLeaf(tdx, call, gfnOf(rcx))) !== S.SUCCESS) return status;
 
   // LOCK
-  // 7. entry
+  // 7. entry; version 1.0 has none, and of a large leaf it releases the tree
   if ((status = yield* lockEntry(tdx, call)) !== S.SUCCESS) return status;
+  if (tdx.version.largeAccessDropsTree && call.level > 0) yield* tdx.release(call, HELD_TREE);
 
   // GUARD
   // 8. entry state
-  if ((status = requireState(call, states)) !== S.SUCCESS) return status;
+  if ((status = requireState(tdx, call, states)) !== S.SUCCESS) return status;
   call.dataCell = dataWord(tdx, pageOf(call.entry), call.level, rcx);
   return S.SUCCESS;
 }

@@ -150,8 +150,8 @@ export const stateCode = (state: EntryState): number => rowOf(state).code;
 export const permissionsOf = (e: Entry): number => rowOf(stateOf(e)).rwx;
 
 const SUPPRESS_VE = 1n << 63n;
-const RAW_LOCK = 1n << 11n;
-const RAW_HOST_PRIORITY = 1n << 52n;
+export const RAW_LOCK = 1n << 11n;
+export const RAW_HOST_PRIORITY = 1n << 52n;
 const WRITE_BACK = 6n << 3n;
 const RAW_PAGE = 0x000f_ffff_ffff_f000n;
 const RAW_STATE = 0x01e0_0000_0000_02c0n;

@@ -7,6 +7,8 @@
  *   a guest is refused while it is set.
  * - _mutex_ (WBT, KET): 0 or 1.
  *
+ * In a version without host priority (1.0) the second kind is like the first.
+ *
  * A refused shared attempt leaves the reader count raised. That is harmless: the count is wrong
  * only while the exclusive holder is there, and its release resets the word.
  *
@@ -33,9 +35,6 @@ export type LockKind = 'sharex' | 'sharexHp' | 'mutex';
 const HELD = 1;
 const HP_FLAG = 2;
 
-/** One reader in units of the lock word, by kind of lock. */
-const READER = { sharex: 2, sharexHp: 4, mutex: 0 } as const;
-
 /** Hears of every attempt and release. `cell` is the lock's word. */
 export interface LockListener {
   taken(cell: Cell, mode: Mode): void;
@@ -46,9 +45,15 @@ export interface LockListener {
 export class Locks {
   private readonly m: Machine;
   readonly listeners: LockListener[] = [];
+  /** One reader in units of the lock word, by kind of lock. */
+  private readonly reader: Readonly<Record<LockKind, number>>;
+  /** The host-priority flag, or 0 where there is none. */
+  private readonly flag: number;
 
-  constructor(m: Machine) {
+  constructor(m: Machine, hostPriority: boolean) {
     this.m = m;
+    this.reader = { sharex: 2, sharexHp: hostPriority ? 4 : 2, mutex: 0 };
+    this.flag = hostPriority ? HP_FLAG : 0;
   }
 
   /** One attempt of a host call, in one step. */
@@ -67,21 +72,21 @@ export class Locks {
   }
 
   private share(cell: Cell, kind: LockKind, word: number): boolean {
-    const raised = word + READER[kind];
+    const raised = word + this.reader[kind];
     if ((word & HELD) !== 0) {
-      this.m.poke(cell, kind === 'sharexHp' ? raised | HP_FLAG : raised);
+      this.m.poke(cell, kind === 'sharexHp' ? raised | this.flag : raised);
       return false;
     }
-    this.m.poke(cell, kind === 'sharexHp' ? raised & ~HP_FLAG : raised);
+    this.m.poke(cell, kind === 'sharexHp' ? raised & ~this.flag : raised);
     return true;
   }
 
   private exclude(cell: Cell, kind: LockKind, word: number): boolean {
-    if (word === 0 || (kind === 'sharexHp' && word === HP_FLAG)) {
+    if (word === 0 || (kind === 'sharexHp' && word === this.flag)) {
       this.m.poke(cell, HELD);
       return true;
     }
-    if (kind === 'sharexHp') this.m.poke(cell, word | HP_FLAG);
+    if (kind === 'sharexHp') this.m.poke(cell, word | this.flag);
     return false;
   }
 
@@ -89,8 +94,8 @@ export class Locks {
   *promote(cell: Cell): Steps<boolean> {
     yield access(cell, TRY);
     const word = this.m.peek(cell);
-    if ((word & ~HP_FLAG) !== READER.sharexHp) {
-      this.m.poke(cell, word | HP_FLAG);
+    if ((word & ~this.flag) !== this.reader.sharexHp) {
+      this.m.poke(cell, word | this.flag);
       this.notify('refused', cell, EXCLUSIVE);
       return false;
     }
@@ -104,7 +109,7 @@ export class Locks {
   isHeld(cell: Cell, kind: LockKind, mode: Mode): boolean {
     const word = this.m.peek(cell);
     const isExclusive = (word & HELD) !== 0;
-    return mode === SHARED ? !isExclusive && word >= READER[kind] : isExclusive;
+    return mode === SHARED ? !isExclusive && word >= this.reader[kind] : isExclusive;
   }
 
   *release(cell: Cell, kind: LockKind, mode: Mode): Steps<void> {
@@ -115,8 +120,8 @@ export class Locks {
   /** {@link release} within the step that announced it. */
   releaseNow(cell: Cell, kind: LockKind, mode: Mode): void {
     const word = this.m.peek(cell);
-    if (mode === SHARED) this.m.poke(cell, word - READER[kind]);
-    else this.m.poke(cell, kind === 'sharexHp' ? word & HP_FLAG : 0);
+    if (mode === SHARED) this.m.poke(cell, word - this.reader[kind]);
+    else this.m.poke(cell, kind === 'sharexHp' ? word & this.flag : 0);
     this.notify('released', cell, mode);
   }
 

@@ -18,7 +18,8 @@ import { ENTRY_LOCK, type Entry } from './entry.ts';
 import { KeyOwnership } from './keys.ts';
 import { EXCLUSIVE, Locks, type Mode } from './locks.ts';
 import { Pamt } from './pamt.ts';
-import { MODULE_HALT, type Status } from './status.ts';
+import { MODULE_HALT, on, OPERAND_INVALID, OPERANDS, type Status } from './status.ts';
+import { TD } from './td.ts';
 import type { SeptFunction, SeptLocking, VersionData } from './version.ts';
 
 /** The platform, as far as the module depends on it. */
@@ -83,7 +84,7 @@ export class TdxModule {
     this.version = platform.version;
     this.geometry = new Geometry(platform.fanout);
     this.pamt = pamt ?? new Pamt(this.m, this.geometry, memory.pages);
-    this.locks = new Locks(this.m);
+    this.locks = new Locks(this.m, platform.version.hostPriority);
     this.keys = new KeyOwnership(this.m, platform);
   }
 
@@ -96,6 +97,20 @@ export class TdxModule {
     return BigInt(this.platform.tdmrBase) << 12n;
   }
 
+  /** An entry of the TD with that TDR as memory holds it. */
+  rawEntry(e: Entry, tdr: number): bigint {
+    return this.version.encoding.toRaw(e, this.base, this.causesVe(tdr));
+  }
+
+  /** An entry of the TD with that TDR as functions report it in RCX. */
+  reportedEntry(e: Entry, tdr: number): bigint {
+    return this.version.encoding.toRegister(e, this.base, this.causesVe(tdr));
+  }
+
+  private causesVe(tdr: number): boolean {
+    return this.m.peek(this.memory.word(tdr, TD.SEPT_VE_DISABLE)) === 0;
+  }
+
   /**
    * Runs one function, as this version has it, to its end and releases its locks; a halted module
    * releases none. A lock that turns out not to be held halts the module, too.
@@ -106,7 +121,8 @@ export class TdxModule {
     if (fn === undefined) throw new Error(`module ${this.version.name} has no ${name}`);
     const call = new Call(name, operands);
     for (const listener of this.listeners) listener.began?.(call);
-    let status = yield* fn.run(this, call);
+    call.isUntouched = operands.version !== 0 && !this.version.versionedCalls;
+    let status = call.isUntouched ? on(OPERAND_INVALID, OPERANDS.RAX) : yield* fn.run(this, call);
     if (status !== MODULE_HALT) {
       for (const role of fn.release) {
         if (call.isHalted) break;
@@ -186,6 +202,11 @@ export class TdxModule {
     this.m.poke(cell, after);
     for (const listener of this.listeners) listener.entryWritten?.(cell, before, after, call);
     this.locks.notify('released', cell, EXCLUSIVE);
+  }
+
+  /** Whether a function that the version interrupts before it commits finds an interrupt. */
+  isInterrupted(call: Call): boolean {
+    return this.version.interruptible.has(call.name) && this.interruptPending(call);
   }
 
   /**

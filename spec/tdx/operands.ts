@@ -25,7 +25,7 @@ import { EXCLUSIVE, SHARED, type Mode } from './locks.ts';
 import type { TdxModule } from './module.ts';
 import { NDA, Pamt, TDR, TDVPR, type PageType } from './pamt.ts';
 import * as S from './status.ts';
-import { KEYS_CONFIGURED, MIN_TDCX, TD, VP } from './td.ts';
+import { KEYS_CONFIGURED, TD, VP } from './td.ts';
 
 /**
  * Whether a physical address is invalid as a page operand: misaligned for `span` pages, with HKID
@@ -177,16 +177,21 @@ export const vpGet = (tdx: TdxModule, call: Call, field: number): number =>
 
 /** TD state checks up to the TDCS: not fatal, keys configured, enough TDCX pages. */
 export function tdState(tdx: TdxModule, call: Call): S.Status {
-  if (tdGet(tdx, call, TD.FATAL) !== 0) return S.TD_FATAL;
+  const { fatal, tdcx } = tdx.version;
+  if (tdGet(tdx, call, TD.FATAL) !== 0) return fatal;
   if (tdGet(tdx, call, TD.LIFECYCLE) !== KEYS_CONFIGURED) return S.TD_KEYS_NOT_CONFIGURED;
-  if (tdGet(tdx, call, TD.NUM_TDCX) < MIN_TDCX) return S.TDCS_NOT_ALLOCATED;
+  if (tdcx.missing !== null && tdGet(tdx, call, TD.NUM_TDCX) < tdcx.min) return tdcx.missing;
   return S.SUCCESS;
 }
 
-/** TD state checks, then the OP_STATE lock, shared, and OP_STATE, which must be among `allowed`. */
+/**
+ * TD state checks, then the OP_STATE lock, shared, if there is one, and OP_STATE, which must be
+ * among `allowed`.
+ */
 export function* tdStateLocked(tdx: TdxModule, call: Call, allowed: number): Steps<S.Status> {
   const state = tdState(tdx, call);
   if (state !== S.SUCCESS) return state;
+  if (!tdx.version.locksOpState) return opStateAmong(tdx, call, allowed);
   const lock = tdx.memory.word(call.tdr, TD.OP_STATE_LOCK);
   const taken = yield* tdx.acquire(call, HELD_OP_STATE, lock, SHARED);
   if (!taken) return S.on(S.OPERAND_BUSY, S.OPERANDS.OP_STATE);
@@ -194,8 +199,11 @@ export function* tdStateLocked(tdx: TdxModule, call: Call, allowed: number): Ste
 }
 
 /** OP_STATE without its lock, for functions that hold the TDR exclusively. */
-export const opStateAmong = (tdx: TdxModule, call: Call, allowed: number): S.Status =>
-  (allowed & (1 << tdGet(tdx, call, TD.OP_STATE))) !== 0 ? S.SUCCESS : S.OP_STATE_INCORRECT;
+export function opStateAmong(tdx: TdxModule, call: Call, allowed: number): S.Status {
+  const state = tdGet(tdx, call, TD.OP_STATE);
+  if ((allowed & (1 << state)) !== 0) return S.SUCCESS;
+  return tdx.version.opStateStatuses.get(allowed)?.[state] ?? S.OP_STATE_INCORRECT;
+}
 
 /** Whether a GPA (bytes) is not private: its SHARED bit is set, or it exceeds the address width. */
 export const isBadGpa = (tdx: TdxModule, call: Call, gpa: number): boolean =>

@@ -11,7 +11,7 @@ import { HELD_IMPLICIT, HELD_PAGE, type Call, type Register, type Role } from '.
 import { EXCLUSIVE } from './locks.ts';
 import type { TdxModule } from './module.ts';
 import { isBadAddress, pageNumber, refuseWalked, walkPamt } from './operands.ts';
-import { NDA, Pamt, REG, type PageType } from './pamt.ts';
+import { NDA, NO_OWNER, Pamt, REG, type PageType } from './pamt.ts';
 import * as S from './status.ts';
 
 /** The new private page in R8, of the size that `level` maps: free, and locked exclusively. */
@@ -50,12 +50,21 @@ function isUnassigned(tdx: TdxModule, page: number, size: number): boolean {
   return true;
 }
 
-/** Assigns a page to the TD as private memory: type, then owner, two writes. BEPOCH starts at 0. */
-export function* assignPage(tdx: TdxModule, page: number, size: number, tdr: number): Steps<void> {
+/**
+ * Assigns a page to the TD: type, then owner, two writes. BEPOCH starts at 0 in 1.5, and stays from
+ * the last use in 1.0.
+ */
+export function* assignPage(
+  tdx: TdxModule,
+  page: number,
+  size: number,
+  tdr: number,
+  type: PageType = REG,
+): Steps<void> {
   const meta = tdx.pamt.meta(page, size);
-  yield* tdx.m.write(meta, Pamt.pack(REG, Pamt.ownerOf(tdx.m.peek(meta))));
-  tdx.m.poke(tdx.pamt.bepoch(page, size), 0);
-  yield* tdx.m.write(meta, Pamt.pack(REG, tdr));
+  yield* tdx.m.write(meta, Pamt.pack(type, Pamt.ownerOf(tdx.m.peek(meta))));
+  if (tdx.version.resetsBepoch) tdx.m.poke(tdx.pamt.bepoch(page, size), 0);
+  yield* tdx.m.write(meta, Pamt.pack(type, tdr));
 }
 
 /**
@@ -72,6 +81,13 @@ export function* mergePages(tdx: TdxModule, page: number, size: number): Steps<v
 export function* freePage(tdx: TdxModule, page: number, size: number): Steps<void> {
   const meta = tdx.pamt.meta(page, size);
   yield* tdx.m.write(meta, Pamt.pack(NDA, Pamt.ownerOf(tdx.m.peek(meta))));
+}
+
+/** Frees the page of a table. 1.0 also clears owner and BEPOCH. */
+export function* freeTable(tdx: TdxModule, page: number): Steps<void> {
+  if (!tdx.version.clearsRemovedTable) return yield* freePage(tdx, page, 0);
+  yield* tdx.m.write(tdx.pamt.meta(page, 0), Pamt.pack(NDA, NO_OWNER));
+  yield* tdx.m.write(tdx.pamt.bepoch(page, 0), 0);
 }
 
 /**

@@ -17,6 +17,8 @@ export const REG = 3;
 export const TDR = 4;
 export const TDCX = 5;
 export const TDVPR = 6;
+/** Pages of a vCPU beside the TDVPR, in module 1.0; in 1.5 they are TDCX. */
+export const TDVPX = 7;
 export const EPT = 8;
 /** Type of a page in the PAMT: NDA to EPT. */
 export type PageType = number;
@@ -28,6 +30,7 @@ const TYPE_NAMES = new Map([
   [TDR, 'TDR'],
   [TDCX, 'TDCX'],
   [TDVPR, 'TDVPR'],
+  [TDVPX, 'TDVPX'],
   [EPT, 'EPT'],
 ]);
 /** Name of a page type. */

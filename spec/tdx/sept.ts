@@ -16,10 +16,11 @@ import {
   among,
   ENTRY_LOCK,
   HOST_PRIORITY,
+  isGuestAccessible,
+  isLeaf,
   isWalkable,
   pageOf,
   PENDING,
-  stateCode,
   stateOf,
   TRACKED,
   type Entry,
@@ -61,9 +62,11 @@ export function* walk(tdx: TdxModule, call: Call, gfn: number, level: number): S
 }
 
 /** Reports the entry where the walk ended in RCX and RDX, as errors about an entry do. */
-export function reportEntry(call: Call): void {
-  call.rcxEntry = call.entry;
-  call.rdx = call.level | (stateCode(stateOf(call.entry)) << 8);
+export function reportEntry(tdx: TdxModule, call: Call): void {
+  const { entry, level } = call;
+  const { showsProgress, stateCode } = tdx.version.encoding;
+  call.rcxEntry = showsProgress ? entry : withoutProgress(tdx, entry, level);
+  call.rdx = level | (stateCode(stateOf(entry)) << 8);
 }
 
 /**
@@ -76,27 +79,40 @@ export function reportEntry(call: Call): void {
 export const withoutProgress = (tdx: TdxModule, e: Entry, level: number): Entry =>
   level === 1 && stateOf(e) === PENDING ? e - (pageOf(e) % tdx.geometry.span(level)) : e;
 
-/** A status about the entry, with operand RCX and the entry's details in RCX and RDX. */
-export function aboutEntry(call: Call, status: S.Status): S.Status {
-  reportEntry(call);
+/** A status about the entry, with operand RCX; some report the entry in RCX and RDX. */
+export function aboutEntry(tdx: TdxModule, call: Call, status: S.Status): S.Status {
+  const { reporting } = tdx.version;
+  if (reporting === null || reporting.has(status)) reportEntry(tdx, call);
   return S.on(status, S.OPERANDS.RCX);
+}
+
+/**
+ * Walks to a leaf of any size that a guest can access, or returns a status about the entry that
+ * stopped the walk.
+ */
+export function* walkToLeaf(tdx: TdxModule, call: Call, gfn: number): Steps<S.Status> {
+  yield* walk(tdx, call, gfn, 0);
+  if (isGuestAccessible(call.entry)) return S.SUCCESS;
+  const found = call.level === 0 || isLeaf(call.entry);
+  return aboutEntry(tdx, call, found ? S.EPT_ENTRY_NOT_PRESENT : tdx.version.noLeaf);
 }
 
 /** Walks to `level`, or returns EPT_WALK_FAILED with the entry that stopped the walk. */
 export function* walkTo(tdx: TdxModule, call: Call, gfn: number, level: number): Steps<S.Status> {
-  return (yield* walk(tdx, call, gfn, level)) ? S.SUCCESS : aboutEntry(call, S.EPT_WALK_FAILED);
+  return (yield* walk(tdx, call, gfn, level))
+    ? S.SUCCESS
+    : aboutEntry(tdx, call, S.EPT_WALK_FAILED);
 }
 
 /**
  * Locks the entry for the host (bit 11), then rereads it. A refused host call sets the
- * host-priority bit; success clears it. Versions without entry locks only reread the entry.
+ * host-priority bit; success clears it. A version without entry locks goes by what the walk read.
  */
 export function* lockEntry(tdx: TdxModule, call: Call): Steps<S.Status> {
   // as in lockTree
-  if (tdx.locking(call.name as SeptFunction).entryLock) {
-    if (!(yield* tryEntry(tdx, call, call.entryCell))) return aboutEntry(call, S.OPERAND_BUSY);
-    call.hold(HELD_ENTRY, call.entryCell, EXCLUSIVE);
-  }
+  if (!tdx.locking(call.name as SeptFunction).entryLock) return S.SUCCESS;
+  if (!(yield* tryEntry(tdx, call, call.entryCell))) return aboutEntry(tdx, call, S.OPERAND_BUSY);
+  call.hold(HELD_ENTRY, call.entryCell, EXCLUSIVE);
   call.entry = yield* tdx.m.read(call.entryCell);
   return S.SUCCESS;
 }
@@ -124,9 +140,19 @@ export function* findEntry(tdx: TdxModule, call: Call, gfn: number): Steps<S.Sta
   return walked !== S.SUCCESS ? walked : yield* lockEntry(tdx, call);
 }
 
-/** EPT_ENTRY_STATE_INCORRECT with details, unless the entry is in one of `states`. */
-export const requireState = (call: Call, states: StateSet): S.Status =>
-  among(states, call.entry) ? S.SUCCESS : aboutEntry(call, S.EPT_ENTRY_STATE_INCORRECT);
+/**
+ * EPT_ENTRY_STATE_INCORRECT, unless the entry is in one of `states`; or what the version's own
+ * checks of the function say.
+ */
+export function requireState(tdx: TdxModule, call: Call, states: StateSet): S.Status {
+  const checks = tdx.version.entryChecks.get(call.name);
+  if (checks !== undefined) {
+    for (const [status, isRefused] of checks)
+      if (isRefused(call.entry, call.level)) return aboutEntry(tdx, call, status);
+    return S.SUCCESS;
+  }
+  return among(states, call.entry) ? S.SUCCESS : aboutEntry(tdx, call, S.EPT_ENTRY_STATE_INCORRECT);
+}
 
 /**
  * Replaces an entry that a guest may be updating. Under an entry lock this is a plain write.
@@ -140,15 +166,21 @@ export function* updateEntry(tdx: TdxModule, call: Call, value: Entry): Steps<bo
   }
   yield access(call.entryCell, RMW);
   const before = tdx.m.peek(call.entryCell);
-  if (before !== call.entry) return false;
+  if (before !== call.entry) {
+    call.busyLock = call.entryCell;
+    return false;
+  }
   tdx.m.poke(call.entryCell, value);
   for (const listener of tdx.listeners)
     listener.entryWritten?.(call.entryCell, before, value, call);
   return true;
 }
 
-/** The lock bit to include in a write that keeps the entry locked. */
-export const lockBit = (call: Call): number => (call.modeOf(HELD_ENTRY) !== 0 ? ENTRY_LOCK : 0);
+/**
+ * The lock bit to include in a write that keeps the entry locked: by this call, or in a version
+ * without host locks by a guest.
+ */
+export const lockBit = (call: Call): number => call.entry & ENTRY_LOCK;
 
 /**
  * Whether every vCPU that may have cached a translation which was blocked in epoch `bepoch` has
@@ -157,7 +189,7 @@ export const lockBit = (call: Call): number => (call.modeOf(HELD_ENTRY) !== 0 ? 
  * Source: intel/tdx-module 1.5.01, src/common/helpers/helpers.h: is_tlb_tracked(); all 108
  * combinations measured: docs/module-notes.md#tlb-tracking.
  */
-export function* isTracked(tdx: TdxModule, call: Call, bepoch: number): Steps<boolean> {
+function* isTracked(tdx: TdxModule, call: Call, bepoch: number): Steps<boolean> {
   const epoch = yield* tdx.m.read(tdCell(tdx, call, TD.TD_EPOCH));
   if (bepoch === epoch - 1) return tdGet(tdx, call, refcountOf(bepoch)) === 0;
   return bepoch < epoch - 1;
@@ -165,7 +197,7 @@ export function* isTracked(tdx: TdxModule, call: Call, bepoch: number): Steps<bo
 
 /**
  * Requires that the entry is blocked and tracked before a function ends a translation of a TD that
- * can run. While the TD is being built nothing is required. `bepoch` is the cell to check.
+ * can run. While the TD is being built, 1.5 requires nothing. `bepoch` is the cell to check.
  *
  * Source: intel/tdx-module 1.5.01, include/auto_gen/op_state_lookup.c: state_flags_lookup;
  * include/auto_gen/sept_state_lookup.c: sept_special_flags_lookup.
@@ -175,8 +207,11 @@ export function* requireBlockedAndTracked(
   call: Call,
   bepoch: Cell,
 ): Steps<S.Status> {
-  if (tdGet(tdx, call, TD.OP_STATE) !== RUNNABLE || !among(TRACKED, call.entry)) return S.SUCCESS;
-  if (!among(ALL_BLOCKED, call.entry)) return aboutEntry(call, S.GPA_RANGE_NOT_BLOCKED);
+  const { tracksWhileBuilding, trackingNamesTree } = tdx.version;
+  const canRun = tracksWhileBuilding || tdGet(tdx, call, TD.OP_STATE) === RUNNABLE;
+  if (!canRun || !among(TRACKED, call.entry)) return S.SUCCESS;
+  if (!among(ALL_BLOCKED, call.entry)) return aboutEntry(tdx, call, S.GPA_RANGE_NOT_BLOCKED);
   const tracked = yield* isTracked(tdx, call, yield* tdx.m.read(bepoch));
-  return tracked ? S.SUCCESS : S.on(S.TLB_TRACKING_NOT_DONE, S.OPERANDS.RCX);
+  const operand = trackingNamesTree.has(call.name) ? S.OPERANDS.SEPT_TREE : S.OPERANDS.RCX;
+  return tracked ? S.SUCCESS : S.on(S.TLB_TRACKING_NOT_DONE, operand);
 }

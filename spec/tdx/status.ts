@@ -12,6 +12,7 @@ export type Status = number;
 /** Name and bits 63:32 of RAX. The order is the index. */
 const CODES = [
   ['TDX_SUCCESS', 0x00000000],
+  ['TDX_NON_RECOVERABLE_TD_FATAL', 0x40000005],
   ['TDX_OPERAND_INVALID', 0xc0000100],
   ['TDX_OPERAND_ADDR_RANGE_ERROR', 0xc0000101],
   ['TDX_OPERAND_BUSY', 0x80000200],
@@ -20,6 +21,10 @@ const CODES = [
   ['TDX_OPERAND_BUSY_HOST_PRIORITY', 0x80000204],
   ['TDX_PAGE_METADATA_INCORRECT', 0xc0000300],
   ['TDX_TD_ASSOCIATED_PAGES_EXIST', 0xc0000400],
+  ['TDX_TD_NOT_INITIALIZED', 0xc0000600],
+  ['TDX_TD_INITIALIZED', 0xc0000601],
+  ['TDX_TD_NOT_FINALIZED', 0xc0000602],
+  ['TDX_TD_FINALIZED', 0xc0000603],
   ['TDX_TD_FATAL', 0xe0000604],
   ['TDX_TD_NON_DEBUG', 0xc0000605],
   ['TDX_TDCS_NOT_ALLOCATED', 0xc0000606],
@@ -28,6 +33,7 @@ const CODES = [
   ['TDX_NO_VCPUS', 0xc0000609],
   ['TDX_TDCX_NUM_INCORRECT', 0xc0000610],
   ['TDX_VCPU_STATE_INCORRECT', 0xc0000700],
+  ['TDX_TDVPX_NUM_INCORRECT', 0xc0000703],
   ['TDX_VCPU_ASSOCIATED', 0x80000701],
   ['TDX_VCPU_NOT_ASSOCIATED', 0x80000702],
   ['TDX_MAX_VCPUS_EXCEEDED', 0xc0000705],
@@ -43,7 +49,11 @@ const CODES = [
   ['TDX_LIMIT_CPUID_MAXVAL_SET', 0xc0000901],
   ['TDX_INCONSISTENT_MSR', 0xc0000920],
   ['TDX_EPT_WALK_FAILED', 0xc0000b00],
+  ['TDX_EPT_ENTRY_FREE', 0xc0000b01],
+  ['TDX_EPT_ENTRY_NOT_FREE', 0xc0000b02],
   ['TDX_EPT_ENTRY_NOT_PRESENT', 0xc0000b03],
+  ['TDX_EPT_ENTRY_NOT_LEAF', 0xc0000b04],
+  ['TDX_EPT_ENTRY_LEAF', 0xc0000b05],
   ['TDX_GPA_RANGE_NOT_BLOCKED', 0xc0000b06],
   ['TDX_GPA_RANGE_ALREADY_BLOCKED', 0x00000b07],
   ['TDX_TLB_TRACKING_NOT_DONE', 0xc0000b08],
@@ -63,17 +73,22 @@ const CODES = [
   ['VMEXIT_EPT_VIOLATION', 0x00000000],
   /** Not a status of the ABI: the module halted the platform (a failed internal check, UD2). */
   ['MODULE_HALT', 0xffffffff],
+  /** Statuses of module 1.0 whose name or number is another one's in 1.5. */
+  ['TDX_TD_FATAL', 0xc0000604],
+  ['TDX_BOOT_NT4_SET', 0xc0000901],
 ] as const;
 
 /** Names of statuses. */
 export type StatusName = (typeof CODES)[number][0];
 
-const INDEX = new Map<string, number>(CODES.map(([name], index) => [name, index]));
-
-/** The status of that name, without an operand; every name is in the table. */
-const code = (name: StatusName): Status => INDEX.get(name) as number;
+/** The status of that name, without an operand; of two with one name the first. */
+const code = (name: StatusName): Status => CODES.findIndex((row) => row[0] === name);
+/** The status with that number, of two with one number the last. */
+const numbered = (bits: number): Status => CODES.findLastIndex((row) => row[1] === bits);
 
 export const SUCCESS = code('TDX_SUCCESS');
+/** The TD exit of a fatal TD; bits 31:0 are the exit reason. */
+export const NON_RECOVERABLE_TD_FATAL = code('TDX_NON_RECOVERABLE_TD_FATAL');
 export const OPERAND_INVALID = code('TDX_OPERAND_INVALID');
 export const OPERAND_ADDR_RANGE_ERROR = code('TDX_OPERAND_ADDR_RANGE_ERROR');
 export const OPERAND_BUSY = code('TDX_OPERAND_BUSY');
@@ -82,7 +97,13 @@ export const RND_NO_ENTROPY = code('TDX_RND_NO_ENTROPY');
 export const OPERAND_BUSY_HOST_PRIORITY = code('TDX_OPERAND_BUSY_HOST_PRIORITY');
 export const PAGE_METADATA_INCORRECT = code('TDX_PAGE_METADATA_INCORRECT');
 export const TD_ASSOCIATED_PAGES_EXIST = code('TDX_TD_ASSOCIATED_PAGES_EXIST');
+export const TD_NOT_INITIALIZED = code('TDX_TD_NOT_INITIALIZED');
+export const TD_INITIALIZED = code('TDX_TD_INITIALIZED');
+export const TD_NOT_FINALIZED = code('TDX_TD_NOT_FINALIZED');
+export const TD_FINALIZED = code('TDX_TD_FINALIZED');
 export const TD_FATAL = code('TDX_TD_FATAL');
+/** TD_FATAL of module 1.0, whose number is another. */
+export const TD_FATAL_1_0 = numbered(0xc0000604);
 export const TD_NON_DEBUG = code('TDX_TD_NON_DEBUG');
 export const TDCS_NOT_ALLOCATED = code('TDX_TDCS_NOT_ALLOCATED');
 export const LIFECYCLE_STATE_INCORRECT = code('TDX_LIFECYCLE_STATE_INCORRECT');
@@ -90,6 +111,7 @@ export const OP_STATE_INCORRECT = code('TDX_OP_STATE_INCORRECT');
 export const NO_VCPUS = code('TDX_NO_VCPUS');
 export const TDCX_NUM_INCORRECT = code('TDX_TDCX_NUM_INCORRECT');
 export const VCPU_STATE_INCORRECT = code('TDX_VCPU_STATE_INCORRECT');
+export const TDVPX_NUM_INCORRECT = code('TDX_TDVPX_NUM_INCORRECT');
 export const VCPU_ASSOCIATED = code('TDX_VCPU_ASSOCIATED');
 export const VCPU_NOT_ASSOCIATED = code('TDX_VCPU_NOT_ASSOCIATED');
 export const MAX_VCPUS_EXCEEDED = code('TDX_MAX_VCPUS_EXCEEDED');
@@ -104,9 +126,14 @@ export const NO_HKID_READY_TO_WBCACHE = code('TDX_NO_HKID_READY_TO_WBCACHE');
 export const WBCACHE_RESUME_ERROR = code('TDX_WBCACHE_RESUME_ERROR');
 export const FLUSHVP_NOT_DONE = code('TDX_FLUSHVP_NOT_DONE');
 export const LIMIT_CPUID_MAXVAL_SET = code('TDX_LIMIT_CPUID_MAXVAL_SET');
+export const BOOT_NT4_SET = code('TDX_BOOT_NT4_SET');
 export const INCONSISTENT_MSR = code('TDX_INCONSISTENT_MSR');
 export const EPT_WALK_FAILED = code('TDX_EPT_WALK_FAILED');
+export const EPT_ENTRY_FREE = code('TDX_EPT_ENTRY_FREE');
+export const EPT_ENTRY_NOT_FREE = code('TDX_EPT_ENTRY_NOT_FREE');
 export const EPT_ENTRY_NOT_PRESENT = code('TDX_EPT_ENTRY_NOT_PRESENT');
+export const EPT_ENTRY_NOT_LEAF = code('TDX_EPT_ENTRY_NOT_LEAF');
+export const EPT_ENTRY_LEAF = code('TDX_EPT_ENTRY_LEAF');
 export const GPA_RANGE_NOT_BLOCKED = code('TDX_GPA_RANGE_NOT_BLOCKED');
 export const GPA_RANGE_ALREADY_BLOCKED = code('TDX_GPA_RANGE_ALREADY_BLOCKED');
 export const TLB_TRACKING_NOT_DONE = code('TDX_TLB_TRACKING_NOT_DONE');

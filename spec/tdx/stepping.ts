@@ -15,11 +15,11 @@
 import { PAGE_BYTES } from '../machine/memory.ts';
 import type { Steps } from '../machine/step.ts';
 import type { Call } from './call.ts';
-import { isLeaf, permissionsOf } from './entry.ts';
+import { isLeaf, PENDING, permissionsOf, stateOf } from './entry.ts';
 import type { TdxModule } from './module.ts';
-import { gfnOf } from './operands.ts';
+import { gfnOf, tdGet } from './operands.ts';
 import { walk } from './sept.ts';
-import { MAX_LISTED, VP } from './td.ts';
+import { MAX_LISTED, TD, VP } from './td.ts';
 
 /** A listed GFN takes two words: bits 29:0, and the rest. */
 const LOW = 2 ** 30;
@@ -43,12 +43,16 @@ export const rememberRip = (tdx: TdxModule, tdvpr: number): void =>
 /** Whether GPAs are listed, so that VP.ENTER has to walk to them. */
 export const isArmed = (tdx: TdxModule, tdvpr: number): boolean => get(tdx, tdvpr, VP.LISTED) > 0;
 
+/** Clears count and list if the guest's RIP is not that of the last entry. */
+export function forgetAfterProgress(tdx: TdxModule, tdvpr: number): void {
+  if (get(tdx, tdvpr, VP.RIP) === get(tdx, tdvpr, VP.RIP_AT_ENTRY)) return;
+  set(tdx, tdvpr, VP.VIOLATIONS, 0);
+  set(tdx, tdvpr, VP.LISTED, 0);
+}
+
 /** Counts an EPT violation on a private GPA (bytes) that is about to end in a TD exit. */
 export function noteViolation(tdx: TdxModule, tdvpr: number, gpa: number): void {
-  if (get(tdx, tdvpr, VP.RIP) !== get(tdx, tdvpr, VP.RIP_AT_ENTRY)) {
-    set(tdx, tdvpr, VP.VIOLATIONS, 0);
-    set(tdx, tdvpr, VP.LISTED, 0);
-  }
+  forgetAfterProgress(tdx, tdvpr);
   const violations = get(tdx, tdvpr, VP.VIOLATIONS);
   if (violations < tdx.platform.steppingThreshold) set(tdx, tdvpr, VP.VIOLATIONS, violations + 1);
   else listGpa(tdx, tdvpr, gpa);
@@ -77,10 +81,12 @@ const listedGfn = (tdx: TdxModule, tdvpr: number, i: number): number =>
  */
 export function* faultingGpa(tdx: TdxModule, call: Call): Steps<number> {
   const listed = get(tdx, call.tdvpr, VP.LISTED);
+  const ignoresVe = tdx.version.filterIgnoresVe && tdGet(tdx, call, TD.SEPT_VE_DISABLE) === 0;
   for (let i = 0; i < listed; i++) {
     const gfn = listedGfn(tdx, call.tdvpr, i);
     yield* walk(tdx, call, gfn, 0);
-    if (!isLeaf(call.entry) || permissionsOf(call.entry) !== RWX) return gfn * PAGE_BYTES;
+    const translates = isLeaf(call.entry) && permissionsOf(call.entry) === RWX;
+    if (!translates && !(ignoresVe && stateOf(call.entry) === PENDING)) return gfn * PAGE_BYTES;
   }
   return -1;
 }

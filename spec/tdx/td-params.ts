@@ -5,24 +5,27 @@
  * XFAM supports 0x1a07, and no CPUID bit of leaf 1 and no bit of IA32_ARCH_CAPABILITIES is
  * configurable, as on the platform of the life-cycle recordings.
  *
- * Source: intel/tdx-module 1.5.01, src/vmm_dispatcher/api_calls/tdh_mng_init.c:
+ * Source: intel/tdx-module 1.5.01 and 1.0.03, src/vmm_dispatcher/api_calls/tdh_mng_init.c:
  * read_and_set_td_configurations(), read_and_set_cpuid_configurations(), tdh_mng_init(); ABI
  * Reference 348551, TD_PARAMS; docs/module-notes.md#life-cycle.
  */
 import type { TdParams } from './call.ts';
 import * as S from './status.ts';
-import { MAX_L2_VMS, MIN_TDCX, TD } from './td.ts';
+import { MAX_L2_VMS, TD } from './td.ts';
 import type { VersionData } from './version.ts';
 
 const bit = (n: number): bigint => 1n << BigInt(n);
 
-const DEBUG = bit(0);
-const SEPT_VE_DISABLE = bit(28);
-const MIGRATABLE = bit(29);
-const PKS = bit(30);
-const PERFMON = bit(63);
-/** Bits that every version accepts. */
-const ATTRIBUTES_ALLOWED = DEBUG | SEPT_VE_DISABLE | MIGRATABLE | PKS | PERFMON;
+/** Bits of ATTRIBUTES. */
+export const ATTRIBUTES = {
+  DEBUG: bit(0),
+  LASS: bit(27),
+  SEPT_VE_DISABLE: bit(28),
+  MIGRATABLE: bit(29),
+  PKS: bit(30),
+  PERFMON: bit(63),
+} as const;
+const { DEBUG, SEPT_VE_DISABLE, MIGRATABLE, PERFMON } = ATTRIBUTES;
 
 const XFAM_ALLOWED = 0x1a07n;
 /** x87 and SSE are always enabled. */
@@ -64,7 +67,7 @@ export interface InitContext {
 const has = (bits: bigint, wanted: bigint): boolean => (bits & wanted) !== 0n;
 
 const areBadAttributes = ({ attributes }: TdParams, { version }: InitContext): boolean =>
-  has(attributes, ~(ATTRIBUTES_ALLOWED | version.attributes)) ||
+  has(attributes, ~version.attributes) ||
   (has(attributes, MIGRATABLE) && has(attributes, DEBUG | PERFMON));
 
 const isBadXfam = ({ xfam }: TdParams): boolean =>
@@ -82,41 +85,78 @@ const invalid = (operand: keyof typeof S.OPERANDS): S.Status =>
   S.on(S.OPERAND_INVALID, S.OPERANDS[operand]);
 
 type Refused = (params: TdParams, context: InitContext) => boolean;
+/** A check of TD_PARAMS: the status if it refuses them. */
+export type TdParamsCheck = readonly [S.Status, Refused];
 
-const reserved = (which: number): readonly [S.Status, Refused] => [
+const reserved = (which: number): TdParamsCheck => [
   invalid('RDX'),
   (p) => p.reservedNonZero === which,
 ];
 
-const CHECKS: readonly (readonly [S.Status, Refused])[] = [
-  [invalid('ATTRIBUTES'), areBadAttributes],
-  [invalid('XFAM'), isBadXfam],
-  [invalid('MAX_VCPUS'), (p, { version }) => p.maxVcpus === 0 || p.maxVcpus > version.maxVcpus],
+/** The checks that several versions make. */
+const CHECK_ATTRIBUTES: TdParamsCheck = [invalid('ATTRIBUTES'), areBadAttributes];
+const CHECK_XFAM: TdParamsCheck = [invalid('XFAM'), isBadXfam];
+const CHECK_MAX_VCPUS: TdParamsCheck = [
+  invalid('MAX_VCPUS'),
+  (p, { version }) => p.maxVcpus === 0 || p.maxVcpus > version.maxVcpus,
+];
+const CHECK_TSC_FREQUENCY: TdParamsCheck = [
+  invalid('TSC_FREQUENCY'),
+  ({ tscFrequency: f }) => f < TSC_FREQUENCIES.lowest || f > TSC_FREQUENCIES.highest,
+];
+const CHECK_TSC_ADJUST: TdParamsCheck = [
+  S.on(S.INCONSISTENT_MSR, S.OPERANDS.IA32_TSC_ADJUST),
+  (_, { tscAdjustChanged }) => tscAdjustChanged,
+];
+const CHECK_CPUID: TdParamsCheck = [invalid('CPUID_CONFIG'), isBadCpuidConfig];
+
+/** The checks of 1.5. */
+export const TD_PARAMS_1_5: readonly TdParamsCheck[] = [
+  CHECK_ATTRIBUTES,
+  CHECK_XFAM,
+  CHECK_MAX_VCPUS,
   [invalid('NUM_L2_VMS'), (p) => p.numL2Vms > MAX_L2_VMS],
-  [S.TDCS_NOT_ALLOCATED, (p, { numTdcx }) => numTdcx < MIN_TDCX + p.numL2Vms],
+  [S.TDCS_NOT_ALLOCATED, (p, { version, numTdcx }) => numTdcx < version.tdcx.min + p.numL2Vms],
   reserved(1),
   [invalid('EXEC_CONTROLS'), (p) => has(p.configFlags, ~CONFIG_FLAGS_ALLOWED)],
   [invalid('EPTP_CONTROLS'), areBadEptpControls],
-  [
-    invalid('TSC_FREQUENCY'),
-    ({ tscFrequency: f }) => f < TSC_FREQUENCIES.lowest || f > TSC_FREQUENCIES.highest,
-  ],
-  [
-    S.on(S.INCONSISTENT_MSR, S.OPERANDS.IA32_TSC_ADJUST),
-    (_, { tscAdjustChanged }) => tscAdjustChanged,
-  ],
+  CHECK_TSC_FREQUENCY,
+  CHECK_TSC_ADJUST,
   reserved(2),
   [invalid('RDX'), (p) => (p.msrConfigCtls & ~MSR_CONFIG_CTLS_ALLOWED) !== 0],
   reserved(3),
-  [invalid('CPUID_CONFIG'), isBadCpuidConfig],
+  CHECK_CPUID,
   reserved(4),
   [invalid('IA32_ARCH_CAPABILITIES_CONFIG'), (p) => p.archCapConfig !== 0n],
   [invalid('RDX'), (p) => has(p.attributes, MIGRATABLE) && p.numL2Vms > 0],
 ];
 
+/** The checks of 1.0, which has neither L2 VMs nor configurable MSRs. */
+export const TD_PARAMS_1_0: readonly TdParamsCheck[] = [
+  CHECK_ATTRIBUTES,
+  CHECK_XFAM,
+  CHECK_MAX_VCPUS,
+  reserved(1),
+  [
+    invalid('EPTP_CONTROLS'),
+    (p) => p.eptpControls !== EPTP_5_LEVELS && p.eptpControls !== EPTP_4_LEVELS,
+  ],
+  [
+    invalid('EXEC_CONTROLS'),
+    (p) =>
+      has(p.configFlags, ~GPAW) || (p.configFlags === GPAW && p.eptpControls === EPTP_4_LEVELS),
+  ],
+  CHECK_TSC_FREQUENCY,
+  CHECK_TSC_ADJUST,
+  reserved(2),
+  reserved(3),
+  CHECK_CPUID,
+  reserved(4),
+];
+
 /** The status of the first check that TD_PARAMS fails, or SUCCESS. */
 export const checkTdParams = (params: TdParams, context: InitContext): S.Status =>
-  CHECKS.find(([, refused]) => refused(params, context))?.[0] ?? S.SUCCESS;
+  context.version.tdParamsChecks.find(([, refused]) => refused(params, context))?.[0] ?? S.SUCCESS;
 
 /** The two words of a 64-bit field. */
 const words = (field: number, value: bigint): [number, number][] => [

@@ -14,6 +14,12 @@ const README = textOf('README.md');
 const clone = new Clone(filesIn(README));
 afterAll(() => clone.remove());
 
+/** The answer of a module: the first one, or the one after its name, e.g. `A; 1.0.03: B`. */
+function answerOf(cell: string | undefined, module: string): string | undefined {
+  const [usual, ...others] = (cell ?? '').split('; ');
+  return others.find((other) => other.startsWith(`${module}: `))?.slice(module.length + 2) ?? usual;
+}
+
 const unquoted = (cell = ''): string => cell.replaceAll('`', '');
 
 test(
@@ -54,7 +60,9 @@ describe("README's tables", () => {
 
       for (const module of NEWEST_VERSIONS) {
         const violation = new Engine({ policy, module }).run(parseScenario(scenario ?? ''));
-        expect(violation?.seen ?? 'no rule is broken', `module ${module}`).toBe(answer);
+        expect(violation?.seen ?? 'no rule is broken', `module ${module}`).toBe(
+          answerOf(answer, module),
+        );
       }
     },
   );

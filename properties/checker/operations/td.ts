@@ -39,8 +39,15 @@ export const GUEST_OPERATIONS: ReadonlyMap<string, GuestOperation> = new Map<
   ['read', acting('read')],
   ['accept', acting('accept')],
   ['accept-huge', acting('accept-huge')],
-  // the guest has disabled the #VE that an access to an unaccepted page causes
-  ['touch-no-ve', (vm, vcpu, operation) => withoutVe(vm, acting('touch')(vm, vcpu, operation))],
+  // The guest has disabled the #VE that an access to an unaccepted page causes. It does not where
+  // the module hides from the VMM that the page is pending: no VMM can end such an access (F17).
+  [
+    'touch-no-ve',
+    (vm, vcpu, operation) => {
+      const touch = acting('touch')(vm, vcpu, operation);
+      return vm.tdx.version.reportsPending ? withoutVe(vm, touch) : touch;
+    },
+  ],
   [
     'pre-fault',
     (vm, vcpu, { gfn }) =>

@@ -41,7 +41,7 @@ export const unfinishedVcpu = (td: Layout, i: number): number =>
 export const lackingVcpu = (td: Layout): number => unfinishedVcpu(td, UNFINISHED - 1);
 export const missingPage = (td: Layout): number => lackingVcpu(td) + TDVPR_PAGES - 1;
 /** The last page of the TD's TDCS, which is free in UNINITIALIZED. */
-export const lastTdcx = (td: Layout): number => td.tdr + MIN_TDCX;
+export const lastTdcx = (td: Layout): number => td.tdr + td.tdx.version.tdcx.min;
 /** A page that is free at first. */
 export const freePage = (td: Layout, i: number): number =>
   td.extraPage(UNFINISHED * TDVPR_PAGES + (i % FREE_PAGES));

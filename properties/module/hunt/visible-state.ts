@@ -11,7 +11,7 @@ import {
   pageOf,
 } from '../../../spec/tdx/entry.ts';
 import { NDA, Pamt, SIZES, TDR, TDVPR } from '../../../spec/tdx/pamt.ts';
-import { KEYS_CONFIGURED, MIN_TDCX, TD, VP } from '../../../spec/tdx/td.ts';
+import { KEYS_CONFIGURED, TD, VP } from '../../../spec/tdx/td.ts';
 import type { ModuleRig } from '../rig/rig.ts';
 
 const TD_WORDS = [
@@ -55,22 +55,22 @@ export function visibleState(rig: ModuleRig): number[] {
   return state;
 }
 
-function tdState({ m, memory, tdx: { geometry } }: ModuleRig, tdr: number, state: number[]): void {
+function tdState({ m, memory, tdx }: ModuleRig, tdr: number, state: number[]): void {
   const field = (word: number): number => m.peek(memory.word(tdr, word));
   for (const word of TD_WORDS) state.push(field(word));
   // no call walks the tree of a TD without keys, and its tables may belong to another TD
-  if (field(TD.LIFECYCLE) !== KEYS_CONFIGURED || field(TD.NUM_TDCX) < MIN_TDCX) return;
+  if (field(TD.LIFECYCLE) !== KEYS_CONFIGURED || field(TD.NUM_TDCX) < tdx.version.tdcx.min) return;
   const descend = (table: number, level: number): void => {
-    for (let i = 0; i < geometry.fanout; i++) {
+    for (let i = 0; i < tdx.geometry.fanout; i++) {
       const entry = m.peek(memory.word(table, i)) & ~(ENTRY_LOCK | HOST_PRIORITY);
       state.push(entry);
       if (isTable(entry) && level > 0) descend(pageOf(entry), level - 1);
-      else if (isGuestAccessible(entry)) memoryOf(pageOf(entry), geometry.span(level));
+      else if (isGuestAccessible(entry)) memoryOf(pageOf(entry), tdx.geometry.span(level));
     }
   };
   const memoryOf = (first: number, pages: number): void => {
     for (let page = first; page < first + pages; page++)
-      for (let i = 0; i < geometry.fanout; i++) state.push(m.peek(memory.word(page, i)));
+      for (let i = 0; i < tdx.geometry.fanout; i++) state.push(m.peek(memory.word(page, i)));
   };
   descend(field(TD.SEPT_ROOT), field(TD.ROOT_LEVEL));
 }

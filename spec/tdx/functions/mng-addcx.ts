@@ -15,7 +15,7 @@ import { opStateAmong, pageOperand, tdCell, tdGet, tdrOperand } from '../operand
 import { NDA, Pamt, TDCX } from '../pamt.ts';
 import { PAGE_LAST, TDR_LAST } from '../release.ts';
 import * as S from '../status.ts';
-import { IN_UNINITIALIZED, KEYS_CONFIGURED, MAX_TDCX, MIN_TDCX, ROOT_TDCX, TD } from '../td.ts';
+import { IN_UNINITIALIZED, KEYS_CONFIGURED, TD } from '../td.ts';
 
 export const mngAddcx: InterfaceFunction = {
   name: 'TDH.MNG.ADDCX',
@@ -23,6 +23,7 @@ export const mngAddcx: InterfaceFunction = {
   *run(tdx, call) {
     const { m, memory, pamt } = tdx;
     const { rcx, rdx, inject } = call.in;
+    const { addcxChecksFirst, fatal, tdcx, needsEntropy } = tdx.version;
     let status: S.Status;
 
     // LOCK
@@ -32,24 +33,26 @@ export const mngAddcx: InterfaceFunction = {
 
     // GUARD
     // 2. TD state
-    if (tdGet(tdx, call, TD.FATAL) !== 0) return S.TD_FATAL;
+    if (tdGet(tdx, call, TD.FATAL) !== 0) return fatal;
     if (tdGet(tdx, call, TD.LIFECYCLE) !== KEYS_CONFIGURED) return S.TD_KEYS_NOT_CONFIGURED;
-    // 3. room for one more page
+    // 3. OP_STATE (version 1.0); room for one more page
     const count = tdGet(tdx, call, TD.NUM_TDCX);
-    if (count === MAX_TDCX) return S.TDCX_NUM_INCORRECT;
+    if (addcxChecksFirst && (status = opStateAmong(tdx, call, IN_UNINITIALIZED)) !== S.SUCCESS)
+      return status;
+    if (count === tdcx.max) return S.TDCX_NUM_INCORRECT;
     // 4. page: free, exclusive; filled before the last checks
     status = yield* pageOperand(tdx, call, HELD_PAGE, rcx, S.OPERANDS.RCX, EXCLUSIVE, NDA);
     if (status !== S.SUCCESS) return status;
     memory.zero(call.page);
-    // 5. entropy for the sixth page
-    if (count === MIN_TDCX - 1 && inject === 'rdseedFails') return S.RND_NO_ENTROPY;
+    // 5. entropy for the sixth page (version 1.5)
+    if (needsEntropy && count === tdcx.min - 1 && inject === 'rdseedFails') return S.RND_NO_ENTROPY;
     // 6. OP_STATE for the seventh page and later ones
-    if (count >= MIN_TDCX && (status = opStateAmong(tdx, call, IN_UNINITIALIZED)) !== S.SUCCESS)
+    if (count >= tdcx.min && (status = opStateAmong(tdx, call, IN_UNINITIALIZED)) !== S.SUCCESS)
       return status;
 
     // EFFECT
     // 7. S-EPT root, NUM_TDCX, CHLDCNT
-    if (count === ROOT_TDCX) m.poke(tdCell(tdx, call, TD.SEPT_ROOT), call.page);
+    if (count === tdcx.root) m.poke(tdCell(tdx, call, TD.SEPT_ROOT), call.page);
     yield* m.write(tdCell(tdx, call, TD.NUM_TDCX), count + 1);
     yield* m.write(tdCell(tdx, call, TD.CHLDCNT), tdGet(tdx, call, TD.CHLDCNT) + 1);
     // 8. PAMT: TDCX, owner

@@ -39,9 +39,9 @@ export const mngCreate: InterfaceFunction = {
     // GUARD
     // 4. HKID: free
     if (m.peek(keys.state(hkid)) !== HKID_FREE) return S.HKID_NOT_FREE;
-    // 5. page zeroed, then entropy
+    // 5. page zeroed, then entropy (version 1.5)
     tdx.memory.zero(call.tdr);
-    if (call.in.inject === 'rdseedFails') return S.RND_NO_ENTROPY;
+    if (tdx.version.needsEntropy && call.in.inject === 'rdseedFails') return S.RND_NO_ENTROPY;
 
     // EFFECT
     // 6. KOT: assigned

@@ -26,7 +26,7 @@ export const mngInit: InterfaceFunction = {
 
     // GUARD
     // 1. platform: CPUID is not limited
-    if (inject === 'bootNt4BitSet') return S.LIMIT_CPUID_MAXVAL_SET;
+    if (inject === 'bootNt4BitSet') return tdx.version.limitedCpuid;
 
     // LOCK
     // 2. TDR, exclusive
@@ -37,11 +37,12 @@ export const mngInit: InterfaceFunction = {
     // 3. TD state and OP_STATE
     if ((status = tdState(tdx, call)) !== S.SUCCESS) return status;
     if ((status = opStateAmong(tdx, call, IN_UNINITIALIZED)) !== S.SUCCESS) return status;
+    const numTdcx = tdGet(tdx, call, TD.NUM_TDCX);
+    if (numTdcx < tdx.version.tdcx.min) return S.TDCX_NUM_INCORRECT;
     // 4. TD_PARAMS: address
     if (tdParams === null || isBadSource(tdx, rdx, TD_PARAMS_BYTES))
       return S.on(S.OPERAND_INVALID, S.OPERANDS.RDX);
     // 5. TD_PARAMS, field by field
-    const numTdcx = tdGet(tdx, call, TD.NUM_TDCX);
     status = checkTdParams(tdParams, {
       version: tdx.version,
       numTdcx,

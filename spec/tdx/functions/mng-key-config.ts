@@ -30,7 +30,7 @@ export const mngKeyConfig: InterfaceFunction = {
 
     // GUARD
     // 2. TD state and life cycle
-    if (tdGet(tdx, call, TD.FATAL) !== 0) return S.TD_FATAL;
+    if (tdGet(tdx, call, TD.FATAL) !== 0) return tdx.version.fatal;
     if (tdGet(tdx, call, TD.LIFECYCLE) !== HKID_ASSIGNED) return S.LIFECYCLE_STATE_INCORRECT;
     // 3. the package does not have the key yet
     const configured = tdGet(tdx, call, TD.PKG_CONFIG_BITMAP);

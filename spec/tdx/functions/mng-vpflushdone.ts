@@ -15,7 +15,7 @@ import type { InterfaceFunction } from '../module.ts';
 import { tdCell, tdGet, tdrOperand } from '../operands.ts';
 import { TDR_LAST } from '../release.ts';
 import * as S from '../status.ts';
-import { HKID_ASSIGNED, KEYS_CONFIGURED, MIN_TDCX, TD, TD_BLOCKED, UNINITIALIZED } from '../td.ts';
+import { HKID_ASSIGNED, KEYS_CONFIGURED, TD, TD_BLOCKED, UNINITIALIZED } from '../td.ts';
 
 export const mngVpflushdone: InterfaceFunction = {
   name: 'TDH.MNG.VPFLUSHDONE',
@@ -38,7 +38,8 @@ export const mngVpflushdone: InterfaceFunction = {
       return S.LIFECYCLE_STATE_INCORRECT;
     // 4. no associated vCPU; only an initialised TD can have one
     const initialised =
-      tdGet(tdx, call, TD.NUM_TDCX) >= MIN_TDCX && tdGet(tdx, call, TD.OP_STATE) !== UNINITIALIZED;
+      tdGet(tdx, call, TD.NUM_TDCX) >= tdx.version.tdcx.min &&
+      tdGet(tdx, call, TD.OP_STATE) !== UNINITIALIZED;
     if (initialised && tdGet(tdx, call, TD.NUM_ASSOC_VCPUS) !== 0) return S.FLUSHVP_NOT_DONE;
 
     // EFFECT

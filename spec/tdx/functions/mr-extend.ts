@@ -8,12 +8,12 @@
  * src/vmm_dispatcher/api_calls/tdh_mr_extend.c: tdh_mr_extend().
  */
 import { HELD_TREE } from '../call.ts';
-import { isGuestAccessible, MAPPED, stateOf } from '../entry.ts';
+import { MAPPED, stateOf } from '../entry.ts';
 import { EXCLUSIVE } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import { gfnOf, isBadGpa, opStateAmong, tdrOperand, tdState } from '../operands.ts';
 import { TDR_LAST } from '../release.ts';
-import { aboutEntry, lockTree, walk } from '../sept.ts';
+import { lockTree, walkToLeaf } from '../sept.ts';
 import * as S from '../status.ts';
 import { IN_INITIALIZED } from '../td.ts';
 
@@ -46,8 +46,7 @@ export const mrExtend: InterfaceFunction = {
 
     // GUARD
     // 5. walk to a MAPPED leaf
-    yield* walk(tdx, call, gfnOf(rcx), 0);
-    if (!isGuestAccessible(call.entry)) return aboutEntry(call, S.EPT_ENTRY_NOT_PRESENT);
+    if ((status = yield* walkToLeaf(tdx, call, gfnOf(rcx))) !== S.SUCCESS) return status;
     if (stateOf(call.entry) !== MAPPED) return S.EPT_ENTRY_NOT_PRESENT;
     return S.SUCCESS;
   },

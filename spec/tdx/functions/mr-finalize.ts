@@ -13,9 +13,6 @@ import { TDR_LAST } from '../release.ts';
 import * as S from '../status.ts';
 import { IN_INITIALIZED, RUNNABLE, TD } from '../td.ts';
 
-/** Three writes close the measurement; their values are not modelled. */
-const MEASUREMENT_WORDS = 3;
-
 export const mrFinalize: InterfaceFunction = {
   name: 'TDH.MR.FINALIZE',
   release: TDR_LAST,
@@ -33,12 +30,12 @@ export const mrFinalize: InterfaceFunction = {
     // 2. TD state and OP_STATE
     if ((status = tdState(tdx, call)) !== S.SUCCESS) return status;
     if ((status = opStateAmong(tdx, call, IN_INITIALIZED)) !== S.SUCCESS) return status;
-    // 3. an initialised vCPU
-    if (tdGet(tdx, call, TD.NUM_VCPUS) === 0) return S.NO_VCPUS;
+    // 3. an initialised vCPU (version 1.5)
+    if (tdx.version.finalizeNeedsVcpu && tdGet(tdx, call, TD.NUM_VCPUS) === 0) return S.NO_VCPUS;
 
     // EFFECT
-    // 4. measurement
-    for (let i = MEASUREMENT_WORDS - 1; i >= 0; i--)
+    // 4. measurement, whose values are not modelled
+    for (let i = tdx.version.measurementWrites - 1; i >= 0; i--)
       yield* tdx.m.write(tdCell(tdx, call, TD.MEASUREMENT + i), 1);
     // 5. OP_STATE
     yield* tdx.m.write(tdCell(tdx, call, TD.OP_STATE), RUNNABLE);

@@ -54,7 +54,7 @@ export const pageAdd: InterfaceFunction = {
     // GUARD
     // 5. walk; entry state
     if ((status = yield* walkTo(tdx, call, gfnOf(call.in.rcx), 0)) !== S.SUCCESS) return status;
-    if ((status = requireState(call, setOf(FREE))) !== S.SUCCESS) return status;
+    if ((status = requireState(tdx, call, setOf(FREE))) !== S.SUCCESS) return status;
     // 6. source page
     if (isBadSource(tdx, call.in.r9, PAGE_BYTES)) return S.on(S.OPERAND_INVALID, S.OPERANDS.R9);
     // 7. new page: free, exclusive

@@ -41,7 +41,7 @@ export const pageAug: InterfaceFunction = {
 
     // GUARD
     // 5. entry state
-    if ((status = requireState(call, setOf(FREE, REMOVED))) !== S.SUCCESS) return status;
+    if ((status = requireState(tdx, call, setOf(FREE, REMOVED))) !== S.SUCCESS) return status;
     // 6. new page: free, exclusive
     status = yield* newPageOperand(tdx, call, call.in.r8, call.level);
     if (status !== S.SUCCESS) return status;

@@ -1,9 +1,9 @@
 /**
  * TDH.MEM.PAGE.DEMOTE: splits a 2M or 1G leaf into 512 leaves under a new Secure EPT page.
  *
- * RCX GPA and level; RDX TDR and flags (bit 0 is about L2 VMs); R8 the new page. A blocked leaf
- * comes out unblocked. The function is interruptible before it commits, unless the version says
- * otherwise.
+ * RCX GPA and level; RDX TDR and flags (bit 0: the L2 VMs that get a table as well; none in 1.0);
+ * R8 the new page. A blocked leaf comes out unblocked. The function is interruptible before it
+ * commits, unless the version says otherwise.
  *
  * Source: ABI Reference 348551, TDH.MEM.PAGE.DEMOTE leaf (leaf 15); intel/tdx-module 1.5.01,
  * src/vmm_dispatcher/api_calls/tdh_mem_page_demote.c: tdh_mem_page_demote();
@@ -50,8 +50,6 @@ import * as S from '../status.ts';
 import { IN_BUILD_OR_RUN, TD } from '../td.ts';
 import { unblocked } from './page-relocate.ts';
 
-/** RDX bit 0: the L2 VMs that get a table as well. */
-const L2_ADD_MODE = 1;
 const SPLITTABLE = setOf(MAPPED, BLOCKED, PENDING, PENDING_BLOCKED);
 
 export const pageDemote: InterfaceFunction = {
@@ -63,7 +61,7 @@ export const pageDemote: InterfaceFunction = {
 
     // GUARD
     // 1. flags; TDR, shared
-    if (flagsOf(call.in.rdx) > L2_ADD_MODE) return S.on(S.OPERAND_INVALID, S.OPERANDS.RDX);
+    if (flagsOf(call.in.rdx) > tdx.version.tdrFlags) return S.on(S.OPERAND_INVALID, S.OPERANDS.RDX);
     const tdr = withoutFlags(call.in.rdx);
     if ((status = yield* tdrOperand(tdx, call, tdr, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
       return status;
@@ -78,7 +76,7 @@ export const pageDemote: InterfaceFunction = {
 
     // GUARD
     // 5. entry state
-    if ((status = requireState(call, SPLITTABLE)) !== S.SUCCESS) return status;
+    if ((status = requireState(tdx, call, SPLITTABLE)) !== S.SUCCESS) return status;
     const { level } = call;
     const page = geometry.align(pageOf(call.entry), level);
     call.entry = withoutProgress(tdx, call.entry, level); // reported so as well
@@ -101,7 +99,7 @@ export const pageDemote: InterfaceFunction = {
 
     // GUARD
     // 10. no interrupt
-    if (tdx.version.interruptibleDemote && tdx.interruptPending(call)) {
+    if (tdx.isInterrupted(call)) {
       call.rcx = call.in.rcx;
       call.rdx = call.in.rdx;
       return S.INTERRUPTED_RESTARTABLE;

@@ -3,7 +3,8 @@
  * page.
  *
  * RCX GPA and level of the entry that points to the page; RDX TDR. Returns the freed page's HPA in
- * RCX. An NL_BLOCKED entry comes out unblocked. The function is interruptible before it commits.
+ * RCX. An NL_BLOCKED entry comes out unblocked. In 1.5 the function is interruptible before it
+ * commits.
  *
  * Source: ABI Reference 348551, TDH.MEM.PAGE.PROMOTE leaf (leaf 23); intel/tdx-module 1.5.01,
  * src/vmm_dispatcher/api_calls/tdh_mem_page_promote.c: tdh_mem_page_promote(),
@@ -11,17 +12,7 @@
  */
 import type { Steps } from '../../machine/step.ts';
 import { HELD_ENTRY, HELD_RANGE, type Call } from '../call.ts';
-import {
-  among,
-  ENTRY_LOCK,
-  MAPPED,
-  NL_BLOCKED,
-  NL_MAPPED,
-  pageOf,
-  PENDING,
-  setOf,
-  type Entry,
-} from '../entry.ts';
+import { among, ENTRY_LOCK, NL_BLOCKED, NL_MAPPED, pageOf, setOf, type Entry } from '../entry.ts';
 import { EXCLUSIVE, SHARED } from '../locks.ts';
 import type { InterfaceFunction, TdxModule } from '../module.ts';
 import {
@@ -48,8 +39,6 @@ import {
 import * as S from '../status.ts';
 import { IN_BUILD_OR_RUN, TD } from '../td.ts';
 
-const MERGEABLE = setOf(MAPPED, PENDING);
-
 export const pagePromote: InterfaceFunction = {
   name: 'TDH.MEM.PAGE.PROMOTE',
   release: [HELD_RANGE, ...PAGES_ENTRY_TO_TDR],
@@ -72,7 +61,8 @@ export const pagePromote: InterfaceFunction = {
     // 4. tree; walk; entry
     if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;
     // 5. entry state; S-EPT page
-    if ((status = requireState(call, setOf(NL_MAPPED, NL_BLOCKED))) !== S.SUCCESS) return status;
+    if ((status = requireState(tdx, call, setOf(NL_MAPPED, NL_BLOCKED))) !== S.SUCCESS)
+      return status;
     const { level } = call;
     const table = pageOf(call.entry);
     if ((status = yield* implicitPage(tdx, call, table, 0, EPT)) !== S.SUCCESS) return status;
@@ -87,7 +77,7 @@ export const pagePromote: InterfaceFunction = {
     const children = yield* lockChildren(tdx, call, table, level);
     status = children.status;
     // 8. no interrupt
-    if (status === S.SUCCESS && tdx.interruptPending(call)) {
+    if (status === S.SUCCESS && tdx.isInterrupted(call)) {
       call.rcx = call.in.rcx;
       call.rdx = call.in.rdx;
       status = S.INTERRUPTED_RESTARTABLE;
@@ -141,9 +131,10 @@ function* unlockChildren(
 }
 
 /**
- * Locks the children one after the other. The first must be MAPPED or PENDING at an address aligned
- * to the merged size. Each other one must be the previous one plus a page: same state, same
- * attributes, next address. The accept counters of 2M PENDING leaves are not compared.
+ * Locks the children one after the other (version 1.0 does not). The first must be MAPPED, or in
+ * 1.5 PENDING, at an address aligned to the merged size. Each other one must be the previous one
+ * plus a page: same state, same attributes, next address. The accept counters of 2M PENDING leaves
+ * are not compared.
  */
 function* lockChildren(tdx: TdxModule, call: Call, table: number, level: number): Steps<Children> {
   const { fanout } = tdx.geometry;
@@ -153,7 +144,7 @@ function* lockChildren(tdx: TdxModule, call: Call, table: number, level: number)
   for (let i = 0; i < fanout; i++) {
     const cell = tdx.memory.word(table, i);
     if (entryLock && !(yield* tryEntry(tdx, call, cell))) {
-      return { status: aboutEntry(call, S.OPERAND_BUSY), locked: i, first };
+      return { status: aboutEntry(tdx, call, S.OPERAND_BUSY), locked: i, first };
     }
     const child = yield* tdx.m.read(cell);
     const comparable = child - (pageOf(child) % span);
@@ -161,10 +152,10 @@ function* lockChildren(tdx: TdxModule, call: Call, table: number, level: number)
     const expected = first - (pageOf(first) % span) + i * span;
     const fits =
       i === 0
-        ? among(MERGEABLE, child) && pageOf(comparable) % (span * fanout) === 0
+        ? among(tdx.version.mergeable, child) && pageOf(comparable) % (span * fanout) === 0
         : comparable === expected;
     if (!fits) {
-      const status = aboutEntry(call, S.EPT_INVALID_PROMOTE_CONDITIONS);
+      const status = aboutEntry(tdx, call, S.EPT_INVALID_PROMOTE_CONDITIONS);
       return { status, locked: entryLock ? i + 1 : 0, first };
     }
   }

@@ -1,7 +1,7 @@
 /**
  * TDH.MEM.PAGE.RELOCATE: moves a 4K private page to another physical page, and unblocks it.
  *
- * RCX GPA and level 0; RDX TDR; R8 the new page. Returns the old page's HPA in RCX.
+ * RCX GPA and level 0; RDX TDR; R8 the new page. In 1.5 it returns the old page's HPA in RCX.
  *
  * Source: ABI Reference 348551, TDH.MEM.PAGE.RELOCATE leaf (leaf 5); intel/tdx-module 1.5.01,
  * src/vmm_dispatcher/api_calls/tdh_mem_page_relocate.c: tdh_mem_page_relocate().
@@ -55,7 +55,7 @@ export const pageRelocate: InterfaceFunction = {
     // 4. tree; walk; entry
     if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;
     // 5. entry state; R8 is another page
-    if ((status = requireState(call, LEAVES)) !== S.SUCCESS) return status;
+    if ((status = requireState(tdx, call, LEAVES)) !== S.SUCCESS) return status;
     const old = pageOf(call.entry);
     if (call.in.r8 % PA_LIMIT === addressOf(tdx, old))
       return S.on(S.OPERAND_INVALID, S.OPERANDS.R8);
@@ -77,7 +77,7 @@ export const pageRelocate: InterfaceFunction = {
     // 10. entry := new page; lock and host-priority bits of the value that was read
     const moved = (call.entry & ~PAGE_MASK) | call.page;
     yield* tdx.writeEntry(call, call.entryCell, withState(moved, unblocked(stateOf(call.entry))));
-    call.rcx = addressOf(tdx, old);
+    if (tdx.version.relocateReturnsPage) call.rcx = addressOf(tdx, old);
     return S.SUCCESS;
   },
 };

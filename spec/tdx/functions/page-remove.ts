@@ -55,7 +55,7 @@ export const pageRemove: InterfaceFunction = {
     // 4. tree; walk; entry
     if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;
     // 5. entry state; page
-    if ((status = requireState(call, REMOVABLE)) !== S.SUCCESS) return status;
+    if ((status = requireState(tdx, call, REMOVABLE)) !== S.SUCCESS) return status;
     const { level } = call;
     call.entry = withoutProgress(tdx, call.entry, level); // reported so as well
     const page = tdx.geometry.align(pageOf(call.entry), level);

@@ -74,15 +74,15 @@ export const rangeBlock: InterfaceFunction = {
 
     // GUARD
     // 5. entry state
-    if (among(ALL_BLOCKED, call.entry)) return aboutEntry(call, S.GPA_RANGE_ALREADY_BLOCKED);
-    if ((status = requireState(call, BLOCKABLE)) !== S.SUCCESS) return status;
+    if (among(ALL_BLOCKED, call.entry)) return aboutEntry(tdx, call, S.GPA_RANGE_ALREADY_BLOCKED);
+    if ((status = requireState(tdx, call, BLOCKABLE)) !== S.SUCCESS) return status;
 
     // EFFECT
     // 6. entry := blocked
     const state = TO_BLOCKED.get(stateOf(call.entry)) as EntryState; // BLOCKABLE are the keys
     const target = pageOf(withoutProgress(tdx, call.entry, call.level));
     if (!(yield* updateEntry(tdx, call, entry(state, target) | lockBit(call))))
-      return aboutEntry(call, S.OPERAND_BUSY);
+      return aboutEntry(tdx, call, S.OPERAND_BUSY);
     // 7. BEPOCH := TD_EPOCH
     const size = isTable(call.entry) ? 0 : call.level;
     const page = geometry.align(target, size);

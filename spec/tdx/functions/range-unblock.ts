@@ -25,10 +25,12 @@ import {
 import { SHARED } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import { gfnOf, mappingOperand, tdGet, tdrOperand, tdStateLocked } from '../operands.ts';
+import { implicitPage } from '../pages.ts';
+import { EPT, REG } from '../pamt.ts';
 import { ENTRY_TO_TDR } from '../release.ts';
-import { findEntry, isTracked, requireState } from '../sept.ts';
+import { findEntry, requireBlockedAndTracked, requireState } from '../sept.ts';
 import * as S from '../status.ts';
-import { IN_BUILD_OR_RUN, RUNNABLE, TD } from '../td.ts';
+import { IN_BUILD_OR_RUN, TD } from '../td.ts';
 
 const TO_UNBLOCKED: ReadonlyMap<EntryState, EntryState> = new Map([
   [NL_BLOCKED, NL_MAPPED],
@@ -58,19 +60,25 @@ export const rangeUnblock: InterfaceFunction = {
 
     // GUARD
     // 5. entry state
-    if ((status = requireState(call, ALL_BLOCKED)) !== S.SUCCESS) return status;
+    if ((status = requireState(tdx, call, ALL_BLOCKED)) !== S.SUCCESS) return status;
     const page = pageOf(call.entry);
-    // 6. no vCPU in the guest since before the block
-    if (tdGet(tdx, call, TD.OP_STATE) === RUNNABLE) {
-      const size = isTable(call.entry) ? 0 : call.level;
-      const bepoch = yield* tdx.m.read(tdx.pamt.bepoch(page, size));
-      const tracked = yield* isTracked(tdx, call, bepoch);
-      if (!tracked)
-        return S.on(S.TLB_TRACKING_NOT_DONE, S.OPERANDS[tdx.version.unblockTrackingOperand]);
+    const table = isTable(call.entry);
+    const size = table ? 0 : call.level;
+
+    // LOCK
+    // 6. page (version 1.0)
+    if (tdx.version.unblockLocksPage) {
+      const type = table ? EPT : REG;
+      if ((status = yield* implicitPage(tdx, call, page, size, type)) !== S.SUCCESS) return status;
     }
 
+    // GUARD
+    // 7. no vCPU in the guest since before the block
+    const bepoch = tdx.pamt.bepoch(page, size);
+    if ((status = yield* requireBlockedAndTracked(tdx, call, bepoch)) !== S.SUCCESS) return status;
+
     // EFFECT
-    // 7. entry := unblocked; this write unlocks it
+    // 8. entry := unblocked; this write unlocks it
     const state = TO_UNBLOCKED.get(stateOf(call.entry)) as EntryState; // ALL_BLOCKED are the keys
     yield* tdx.writeEntry(call, call.entryCell, entry(state, page));
     return S.SUCCESS;

@@ -73,14 +73,14 @@ export const septAdd: InterfaceFunction = {
 
     // GUARD
     // 6. entry state
-    if ((status = requireState(call, setOf(FREE, NL_MAPPED))) !== S.SUCCESS) return status;
+    if ((status = requireState(tdx, call, setOf(FREE, NL_MAPPED))) !== S.SUCCESS) return status;
     const existing = stateOf(call.entry) === NL_MAPPED;
     // 7. new page: none, not needed, or free and exclusive
     if (isNull(newPage)) {
       if (call.in.version === 0) return S.on(S.OPERAND_INVALID, S.OPERANDS.R8);
-      if (!existing) return aboutEntry(call, S.EPT_ENTRY_STATE_INCORRECT);
+      if (!existing) return aboutEntry(tdx, call, S.EPT_ENTRY_STATE_INCORRECT);
     } else if (existing) {
-      if (flags !== ALLOW_EXISTING) return aboutEntry(call, S.EPT_ENTRY_STATE_INCORRECT);
+      if (flags !== ALLOW_EXISTING) return aboutEntry(tdx, call, S.EPT_ENTRY_STATE_INCORRECT);
       call.r8 = newPage + NOT_NEEDED;
     } else if ((status = yield* newPageOperand(tdx, call, newPage, 0)) !== S.SUCCESS) return status;
     // 8. no L2 pages

@@ -35,7 +35,7 @@ export const septRd: InterfaceFunction = {
     // GUARD
     // 1. flags; TDR, shared
     const flags = flagsOf(call.in.rdx);
-    if (flags > L2_ATTRIBUTES) return S.on(S.OPERAND_INVALID, S.OPERANDS.RDX);
+    if (flags > tdx.version.tdrFlags) return S.on(S.OPERAND_INVALID, S.OPERANDS.RDX);
     const tdr = withoutFlags(call.in.rdx);
     if ((status = yield* tdrOperand(tdx, call, tdr, S.OPERANDS.RDX, SHARED)) !== S.SUCCESS)
       return status;
@@ -53,7 +53,7 @@ export const septRd: InterfaceFunction = {
 
     // EFFECT
     // 5. RCX, RDX := the entry
-    reportEntry(call);
+    reportEntry(tdx, call);
     return S.SUCCESS;
   },
 };

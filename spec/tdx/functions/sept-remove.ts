@@ -21,7 +21,7 @@ import {
   tdStateLocked,
   versionUpTo1,
 } from '../operands.ts';
-import { freePage, implicitPage } from '../pages.ts';
+import { freeTable, implicitPage } from '../pages.ts';
 import { EPT } from '../pamt.ts';
 import { PAGES_ENTRY_TO_TDR } from '../release.ts';
 import { aboutEntry, findEntry, requireBlockedAndTracked, requireState } from '../sept.ts';
@@ -50,7 +50,8 @@ export const septRemove: InterfaceFunction = {
     // 4. tree, exclusive; walk; entry
     if ((status = yield* findEntry(tdx, call, gfnOf(call.in.rcx))) !== S.SUCCESS) return status;
     // 5. entry state; S-EPT page
-    if ((status = requireState(call, setOf(NL_MAPPED, NL_BLOCKED))) !== S.SUCCESS) return status;
+    if ((status = requireState(tdx, call, setOf(NL_MAPPED, NL_BLOCKED))) !== S.SUCCESS)
+      return status;
     const page = pageOf(call.entry);
     if ((status = yield* implicitPage(tdx, call, page, 0, EPT)) !== S.SUCCESS) return status;
 
@@ -59,14 +60,14 @@ export const septRemove: InterfaceFunction = {
     const bepoch = tdx.pamt.bepoch(page, 0);
     if ((status = yield* requireBlockedAndTracked(tdx, call, bepoch)) !== S.SUCCESS) return status;
     // 7. every entry FREE
-    if (!isEmpty(tdx, page)) return aboutEntry(call, S.EPT_PAGE_NOT_FREE);
+    if (!isEmpty(tdx, page)) return aboutEntry(tdx, call, tdx.version.tableNotEmpty);
 
     // EFFECT
     // 8. entry := FREE; this write unlocks it
     yield* tdx.writeEntry(call, call.entryCell, FREE);
     // 9. CHLDCNT; PAMT; RCX
     yield* tdx.m.add(tdCell(tdx, call, TD.CHLDCNT), -1);
-    yield* freePage(tdx, page, 0);
+    yield* freeTable(tdx, page);
     call.rcx = addressOf(tdx, page);
     return S.SUCCESS;
   },

@@ -1,7 +1,7 @@
 /**
  * TDH.VP.ADDCX: adds a page to a vCPU that is not yet initialised.
  *
- * RCX the page; RDX TDVPR, held exclusively and released first. A vCPU takes up to 15 pages,
+ * RCX the page; RDX TDVPR, held exclusively and released first. In 1.5 a vCPU takes up to 15 pages,
  * whatever the number of L2 VMs.
  *
  * Source: ABI Reference 348551, TDH.VP.ADDCX leaf (leaf 4); intel/tdx-module 1.5.01,
@@ -20,10 +20,10 @@ import {
   vpCell,
   vpGet,
 } from '../operands.ts';
-import { NDA, Pamt, TDCX } from '../pamt.ts';
+import { NDA, Pamt } from '../pamt.ts';
 import { PAGE_LAST, TDVPR_LAST } from '../release.ts';
 import * as S from '../status.ts';
-import { IN_INITIALIZED, MAX_TDVPS_PAGES, TD, VCPU_UNINITIALIZED, VP } from '../td.ts';
+import { IN_INITIALIZED, TD, VCPU_UNINITIALIZED, VP } from '../td.ts';
 
 export const vpAddcx: InterfaceFunction = {
   name: 'TDH.VP.ADDCX',
@@ -31,6 +31,7 @@ export const vpAddcx: InterfaceFunction = {
   *run(tdx, call) {
     const { m, memory, pamt } = tdx;
     const { rcx, rdx } = call.in;
+    const { max, type, wrongNumber } = tdx.version.tdvps;
     let status: S.Status;
 
     // LOCK
@@ -46,7 +47,7 @@ export const vpAddcx: InterfaceFunction = {
     // 3. vCPU state; room for one more page
     if (vpGet(tdx, call, VP.STATE) !== VCPU_UNINITIALIZED) return S.VCPU_STATE_INCORRECT;
     const pages = vpGet(tdx, call, VP.NUM_PAGES);
-    if (pages === MAX_TDVPS_PAGES) return S.TDCX_NUM_INCORRECT;
+    if (pages === max) return wrongNumber;
     // 4. page: free, exclusive
     status = yield* pageOperand(tdx, call, HELD_PAGE, rcx, S.OPERANDS.RCX, EXCLUSIVE, NDA);
     if (status !== S.SUCCESS) return status;
@@ -56,7 +57,7 @@ export const vpAddcx: InterfaceFunction = {
     memory.zero(call.page);
     yield* m.write(vpCell(tdx, call, VP.NUM_PAGES), pages + 1);
     yield* m.add(tdCell(tdx, call, TD.CHLDCNT), 1);
-    yield* m.write(pamt.meta(call.page, 0), Pamt.pack(TDCX, call.tdr));
+    yield* m.write(pamt.meta(call.page, 0), Pamt.pack(type, call.tdr));
     return S.SUCCESS;
   },
 };

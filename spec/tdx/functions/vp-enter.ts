@@ -43,26 +43,24 @@ import { faultingGpa, isArmed, rememberRip } from '../stepping.ts';
 import { IN_RUNNABLE, refcountOf, TD, VCPU_ACTIVE, VCPU_READY, VP } from '../td.ts';
 import { tdvpsAllocated } from '../vcpu.ts';
 
+/** HOST_RECOVERABILITY_HINT and RESUME_L1, both invalid without trap-like exits and L2 VMs. */
 const FLAGS = 2 ** 52;
-/**
- * HOST_RECOVERABILITY_HINT and RESUME_L1, which are invalid without trap-like exits and L2 VMs. The
- * bits above are reserved.
- */
-const ALL_FLAGS = 3;
 
 export const vpEnter: InterfaceFunction = {
   name: 'TDH.VP.ENTER',
   release: [HELD_EPOCH, HELD_TREE, HELD_OP_STATE, HELD_TDR, ...TDVPR_LAST],
   *run(tdx, call) {
     const { m } = tdx;
-    const { rcx, lp } = call.in;
+    const { rcx, lp, inject } = call.in;
+    const { enterFlags, limitedCpuid } = tdx.version;
     const invalid = S.on(S.OPERAND_INVALID, S.OPERANDS.RCX);
     let status: S.Status;
 
     // GUARD
-    // 1. flags
+    // 1. platform: CPUID is not limited; flags
+    if (inject === 'bootNt4BitSet') return limitedCpuid;
     const flags = Math.floor(rcx / FLAGS);
-    if (rcx < 0 || flags > ALL_FLAGS) return invalid;
+    if (rcx < 0 || flags > enterFlags) return invalid;
 
     // LOCK
     // 2. TDVPR, shared; TDR, shared
@@ -86,43 +84,54 @@ export const vpEnter: InterfaceFunction = {
     if (isNew) yield* m.add(tdCell(tdx, call, TD.NUM_ASSOC_VCPUS), 1);
     else if (m.peek(association) !== lp + 1) return S.VCPU_ASSOCIATED;
     if (flags !== 0) return invalid;
+    // 6. IA32_TSC_ADJUST
+    if (inject === 'tscAdjustMsrChanged')
+      return S.on(S.INCONSISTENT_MSR, S.OPERANDS.IA32_TSC_ADJUST);
 
     // LOCK
-    // 6. epoch, shared, against TRACK
+    // 7. epoch, shared, against TRACK
     const taken = yield* tdx.acquire(call, HELD_EPOCH, tdCell(tdx, call, TD.EPOCH_LOCK), SHARED);
     if (!taken) return S.on(S.OPERAND_BUSY, S.OPERANDS.TD_EPOCH);
 
     // EFFECT
-    // 7. REFCOUNT of the epoch + 1; epoch released
+    // 8. REFCOUNT of the epoch + 1; epoch released
     const epoch = tdGet(tdx, call, TD.TD_EPOCH);
     yield* m.add(tdCell(tdx, call, refcountOf(epoch)), 1);
     yield* tdx.release(call, HELD_EPOCH);
-    // 8. in a new epoch a flush, unless the LP is new to the vCPU
+    // 9. in a new epoch a flush, unless the LP is new to the vCPU
     if (epoch !== vpGet(tdx, call, VP.VCPU_EPOCH)) {
       if (!isNew) for (const listener of tdx.listeners) listener.tlbFlushed?.(call.tdvpr);
       yield* m.write(vpCell(tdx, call, VP.VCPU_EPOCH), epoch);
     }
 
     // GUARD
-    // 9. zero-step mitigation; a refusal undoes step 7
+    // 10. zero-step mitigation; a refusal undoes step 8
     if ((status = yield* filterSteps(tdx, call)) !== S.SUCCESS) {
       yield* m.add(tdCell(tdx, call, refcountOf(epoch)), -1);
       return status;
     }
 
     // EFFECT
-    // 10. vCPU: ACTIVE, in 1.5.01 before an armed filter releases the tree; it keeps its TDVPR and
-    // TDR locked
-    yield* tdx.release(call, HELD_OP_STATE);
-    const early = tdx.version.activeBeforeTreeRelease && call.holds(HELD_TREE);
-    if (early) yield* m.write(vpCell(tdx, call, VP.STATE), VCPU_ACTIVE);
-    yield* tdx.release(call, HELD_TREE);
-    if (!early) yield* m.write(vpCell(tdx, call, VP.STATE), VCPU_ACTIVE);
-    for (const held of [HELD_TDR, HELD_TDVPR, parent2M(HELD_TDVPR), parent1G(HELD_TDVPR)])
-      call.drop(held);
+    // 11. vCPU: ACTIVE
+    yield* enterGuest(tdx, call);
     return S.SUCCESS;
   },
 };
+
+/**
+ * Makes the vCPU ACTIVE, in 1.0 and 1.5.01 before an armed filter releases the tree. It keeps its
+ * TDVPR and TDR locked.
+ */
+function* enterGuest(tdx: TdxModule, call: Call): Steps<void> {
+  const { m } = tdx;
+  yield* tdx.release(call, HELD_OP_STATE);
+  const early = tdx.version.activeBeforeTreeRelease && call.holds(HELD_TREE);
+  if (early) yield* m.write(vpCell(tdx, call, VP.STATE), VCPU_ACTIVE);
+  yield* tdx.release(call, HELD_TREE);
+  if (!early) yield* m.write(vpCell(tdx, call, VP.STATE), VCPU_ACTIVE);
+  for (const held of [HELD_TDR, HELD_TDVPR, parent2M(HELD_TDVPR), parent1G(HELD_TDVPR)])
+    call.drop(held);
+}
 
 /**
  * If GPAs are listed, takes the tree exclusively and walks to each of them. If one still faults,

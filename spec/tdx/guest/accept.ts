@@ -7,15 +7,14 @@
  *
  * Finding F1 (docs/findings.md): in module 1.5 "is it a leaf?" is decided on the value from before
  * the entry lock, so a page that PAGE.AUG adds in between gets PAGE_SIZE_MISMATCH although its size
- * is right. Version 1.0, which has no entry lock, decides on the value that its transaction
- * compares.
+ * is right. Version 1.0 decides on one read (versions/v1.0/page-accept.ts).
  *
  * Source: ABI Reference 348551, TDG.MEM.PAGE.ACCEPT leaf (TDCALL leaf 6); intel/tdx-module 1.5.01,
  * src/td_dispatcher/vm_exits/tdg_mem_page_accept.c: tdg_mem_page_accept(),
  * check_tdaccept_failure(); src/common/helpers/tdx_locks.h: sept_lock_acquire_guest();
  * docs/module-notes.md#accept.
  */
-import { RMW, TRY, type Steps, access } from '../../machine/step.ts';
+import { TRY, type Steps, access } from '../../machine/step.ts';
 import { HELD_ENTRY, type Call } from '../call.ts';
 import {
   ENTRY_LOCK,
@@ -80,8 +79,7 @@ function* accept(tdx: TdxModule, call: Call): Steps<S.Status> {
   // 4. entry state
   const { level } = call;
   const now = call.entry;
-  const decidedOn = tdx.locking('TDG.MEM.PAGE.ACCEPT').entryLock ? before : now;
-  if (stateOf(now) !== FREE && !isLeaf(decidedOn)) return S.on(S.PAGE_SIZE_MISMATCH, level);
+  if (stateOf(now) !== FREE && !isLeaf(before)) return S.on(S.PAGE_SIZE_MISMATCH, level);
   if (isGuestAccessible(now)) return S.on(S.PAGE_ALREADY_ACCEPTED, level);
   if (!ACCEPTED_AS.has(stateOf(now))) {
     yield* tdx.release(call, HELD_ENTRY);
@@ -92,12 +90,8 @@ function* accept(tdx: TdxModule, call: Call): Steps<S.Status> {
   // 5. page zeroed
   const accepted = zeroPages(tdx, call, now, level);
   // 6. entry := MAPPED; the whole entry is written, still locked
-  if (yield* publish(tdx, call, now, accepted)) return S.SUCCESS;
-
-  // STATUS
-  // 7. a failed transaction is BUSY, and voids the progress (version 1.0)
-  call.interrupted = false;
-  return S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
+  yield* tdx.writeEntry(call, call.entryCell, accepted);
+  return S.SUCCESS;
 }
 
 /**
@@ -105,20 +99,18 @@ function* accept(tdx: TdxModule, call: Call): Steps<S.Status> {
  * is held, and with a status of its own while a host call has priority.
  */
 function* lockAsGuest(tdx: TdxModule, call: Call): Steps<S.Status> {
-  if (tdx.locking('TDG.MEM.PAGE.ACCEPT').entryLock) {
-    const cell = call.entryCell;
-    yield access(cell, TRY);
-    const e = tdx.m.peek(cell);
-    if ((e & (ENTRY_LOCK | HOST_PRIORITY)) !== 0) {
-      call.busyLock = cell;
-      tdx.locks.notify('refused', cell, EXCLUSIVE);
-      const status = (e & ENTRY_LOCK) !== 0 ? S.OPERAND_BUSY : S.OPERAND_BUSY_HOST_PRIORITY;
-      return S.on(status, S.OPERANDS.RCX);
-    }
-    tdx.m.poke(cell, e | ENTRY_LOCK);
-    tdx.locks.notify('taken', cell, EXCLUSIVE);
-    call.hold(HELD_ENTRY, cell, EXCLUSIVE);
+  const cell = call.entryCell;
+  yield access(cell, TRY);
+  const e = tdx.m.peek(cell);
+  if ((e & (ENTRY_LOCK | HOST_PRIORITY)) !== 0) {
+    call.busyLock = cell;
+    tdx.locks.notify('refused', cell, EXCLUSIVE);
+    const status = (e & ENTRY_LOCK) !== 0 ? S.OPERAND_BUSY : S.OPERAND_BUSY_HOST_PRIORITY;
+    return S.on(status, S.OPERANDS.RCX);
   }
+  tdx.m.poke(cell, e | ENTRY_LOCK);
+  tdx.locks.notify('taken', cell, EXCLUSIVE);
+  call.hold(HELD_ENTRY, cell, EXCLUSIVE);
   call.entry = yield* tdx.m.read(call.entryCell);
   return S.SUCCESS;
 }
@@ -140,21 +132,4 @@ function zeroPages(tdx: TdxModule, call: Call, e: Entry, level: number): Entry {
   }
   const accepted = ACCEPTED_AS.get(stateOf(e)) as EntryState; // accept() has checked it
   return withState(e - pageOf(e) + first, accepted);
-}
-
-/**
- * Writes the final value. Without entry locks (version 1.0) this is a transaction against the value
- * that was read; returns whether it succeeded.
- */
-function* publish(tdx: TdxModule, call: Call, before: Entry, after: Entry): Steps<boolean> {
-  if (call.modeOf(HELD_ENTRY) !== 0) {
-    yield* tdx.writeEntry(call, call.entryCell, after);
-    return true;
-  }
-  yield access(call.entryCell, RMW);
-  if (tdx.m.peek(call.entryCell) !== before) return false;
-  tdx.m.poke(call.entryCell, after);
-  for (const listener of tdx.listeners)
-    listener.entryWritten?.(call.entryCell, before, after, call);
-  return true;
 }

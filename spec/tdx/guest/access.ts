@@ -37,7 +37,8 @@ export const guestAccess: InterfaceFunction = {
     // 3. TD exit for any other entry that does not translate
     if (!isGuestAccessible(call.entry)) {
       noteViolation(tdx, call.tdvpr, gpa);
-      return yield* violationExit(tdx, call, gpa, pending ? PENDING_TYPE : NOT_EXTENDED);
+      const extended = pending && tdx.version.reportsPending ? PENDING_TYPE : NOT_EXTENDED;
+      return yield* violationExit(tdx, call, gpa, extended);
     }
 
     // EFFECT

@@ -13,19 +13,35 @@ import { SHARED } from '../locks.ts';
 import type { TdxModule } from '../module.ts';
 import { ownerOfTdvpr } from '../operands.ts';
 import { SIZES } from '../pamt.ts';
-import { refcountOf, VCPU_READY, VP } from '../td.ts';
+import { forgetAfterProgress } from '../stepping.ts';
+import { refcountOf, TD, VCPU_READY, VP } from '../td.ts';
 
-/** Takes the vCPU whose TDVPR is page `tdvpr` out of the guest. */
-export function* tdExit(tdx: TdxModule, tdvpr: number): Steps<void> {
+/** The TD is fatal, and its version leaves the vCPU of such a TD as it was. */
+export const isFatalExit = (tdx: TdxModule, tdr: number): boolean =>
+  tdx.version.fatalExits && tdx.m.peek(tdx.memory.word(tdr, TD.FATAL)) !== 0;
+
+/**
+ * Takes the vCPU whose TDVPR is page `tdvpr` out of the guest for another reason than an EPT
+ * violation.
+ */
+export function tdExit(tdx: TdxModule, tdvpr: number): Steps<void> {
+  if (tdx.version.exitResetsFilter) forgetAfterProgress(tdx, tdvpr);
+  return leave(tdx, tdvpr);
+}
+
+/** {@link tdExit} for any reason, after the zero-step filter has looked at it. */
+export function* leave(tdx: TdxModule, tdvpr: number): Steps<void> {
   const { m, memory, pamt, locks } = tdx;
   const tdr = ownerOfTdvpr(tdx, tdvpr);
 
   // EFFECT
-  // 1. vCPU: READY
-  yield* m.write(memory.word(tdvpr, VP.STATE), VCPU_READY);
-  // 2. REFCOUNT of its epoch - 1
-  const epoch = m.peek(memory.word(tdvpr, VP.VCPU_EPOCH));
-  yield* m.add(memory.word(tdr, refcountOf(epoch)), -1);
+  if (!isFatalExit(tdx, tdr)) {
+    // 1. vCPU: READY
+    yield* m.write(memory.word(tdvpr, VP.STATE), VCPU_READY);
+    // 2. REFCOUNT of its epoch - 1
+    const epoch = m.peek(memory.word(tdvpr, VP.VCPU_EPOCH));
+    yield* m.add(memory.word(tdr, refcountOf(epoch)), -1);
+  }
 
   // LOCK
   // 3. TDR released, then the TDVPR with its PAMT parents

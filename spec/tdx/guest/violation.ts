@@ -8,11 +8,11 @@
 import { PAGE_BYTES } from '../../machine/memory.ts';
 import type { Steps } from '../../machine/step.ts';
 import type { Call } from '../call.ts';
-import { isLeaf, permissionsOf, stateCode, stateOf } from '../entry.ts';
+import { isLeaf, permissionsOf, stateOf } from '../entry.ts';
 import type { TdxModule } from '../module.ts';
 import { gfnOf } from '../operands.ts';
 import * as S from '../status.ts';
-import { tdExit } from './td-exit.ts';
+import { isFatalExit, leave } from './td-exit.ts';
 
 /** VMX exit reasons. */
 export const EXIT_EXTERNAL_INTERRUPT = 1;
@@ -34,13 +34,14 @@ export function* violationExit(
   call: Call,
   gpa: number,
   extended: number,
+  isWrite = true,
 ): Steps<S.Status> {
-  yield* tdExit(tdx, call.tdvpr);
+  yield* leave(tdx, call.tdvpr);
   call.exitReason = EXIT_EPT_VIOLATION;
-  call.rcx = WRITE_ACCESS | (permissionsOf(call.entry) << 3);
+  call.rcx = isWrite ? WRITE_ACCESS | (permissionsOf(call.entry) << 3) : 0;
   call.rdx = extended;
   call.r8 = gpa;
-  return S.SUCCESS;
+  return isFatalExit(tdx, call.tdr) ? S.NON_RECOVERABLE_TD_FATAL : S.SUCCESS;
 }
 
 /**
@@ -49,16 +50,19 @@ export function* violationExit(
  */
 export function* acceptViolation(tdx: TdxModule, call: Call): Steps<S.Status> {
   const { entry, level } = call;
+  const { encoding, acceptIsWrite } = tdx.version;
+  const leaf = isLeaf(entry) || (encoding.level0IsLeaf && level === 0);
   const details =
     call.askedLevel |
     (level << 3) |
-    (stateCode(stateOf(entry)) << 6) |
-    (isLeaf(entry) ? 1 << 14 : 0);
+    (encoding.stateCode(stateOf(entry)) << 6) |
+    (leaf ? 1 << 14 : 0);
   return yield* violationExit(
     tdx,
     call,
     gfnOf(call.in.rcx) * PAGE_BYTES,
     ACCEPT_TYPE + details * HIGH,
+    acceptIsWrite,
   );
 }
 

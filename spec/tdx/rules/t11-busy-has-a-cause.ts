@@ -26,6 +26,8 @@ export default {
   watch: (tdx, report) => {
     const calls = openCalls(tdx);
     const holders = lockHolders(tdx);
+    /** Without host locks an exchange compares the whole entry, a guest's lock included. */
+    const exchanges = !tdx.locking('TDH.MEM.RANGE.BLOCK').entryLock;
     /** Calls with a cause: a held lock refused them last, or another call changed their entry. */
     const hindered = new Set<Call>();
     tdx.m.clearOnReset(hindered);
@@ -53,7 +55,7 @@ export default {
       cell === entryCell && tableAt(tdx, tdr, gfnOf(rcx), level) !== table;
     tdx.listeners.push({
       entryWritten: (cell, before, after, call) => {
-        if (withoutLocks(before) === withoutLocks(after)) return;
+        if (!exchanges && withoutLocks(before) === withoutLocks(after)) return;
         for (const other of calls.on(cell)) if (other !== call) hindered.add(other);
       },
       ended: (call, status) => {

@@ -1,7 +1,7 @@
 /** The TDs, their vCPUs and their pages, as rules read them from PAMT, TDRs and TDVPRs. */
 import type { TdxModule } from '../module.ts';
 import { SIZES, TDR, TDVPR } from '../pamt.ts';
-import { KEYS_CONFIGURED, MIN_TDCX, TD, UNINITIALIZED, VCPU_ACTIVE, VP } from '../td.ts';
+import { KEYS_CONFIGURED, TD, UNINITIALIZED, VCPU_ACTIVE, VP } from '../td.ts';
 
 /** A field of the TD whose TDR is page `tdr`. */
 export const fieldOf = (tdx: TdxModule, tdr: number, index: number): number =>
@@ -18,7 +18,7 @@ export function tdsOf(tdx: TdxModule): number[] {
 
 const hasTree = (tdx: TdxModule, tdr: number): boolean =>
   fieldOf(tdx, tdr, TD.LIFECYCLE) === KEYS_CONFIGURED &&
-  fieldOf(tdx, tdr, TD.NUM_TDCX) >= MIN_TDCX &&
+  fieldOf(tdx, tdr, TD.NUM_TDCX) >= tdx.version.tdcx.min &&
   fieldOf(tdx, tdr, TD.OP_STATE) !== UNINITIALIZED;
 
 /** The TDVPR pages of a TD. */

@@ -7,15 +7,36 @@
  * intel/tdx-module 1.5.01, src/vmm_dispatcher/api_calls/; measured:
  * docs/module-notes.md#lock-table.
  */
+import { ENCODING_1_5 } from '../encoding.ts';
+import { MAPPED, PENDING, setOf } from '../entry.ts';
 import { FUNCTIONS } from '../functions/index.ts';
+import { TDCX } from '../pamt.ts';
+import * as S from '../status.ts';
+import { ATTRIBUTES, TD_PARAMS_1_5 } from '../td-params.ts';
+import {
+  MAX_TDCX,
+  MAX_TDVPS_PAGES,
+  MIN_TDCX,
+  MIN_TDVPS_PAGES,
+  ROOT_TDCX,
+  TDVPS_PAGES_PER_L2_VM,
+} from '../td.ts';
 import { entryOnly, exclusive, none, shared, treeExclusive, type VersionData } from '../version.ts';
 
+const { DEBUG, SEPT_VE_DISABLE, MIGRATABLE, PKS, PERFMON } = ATTRIBUTES;
 /** MAX_VCPUS is a 16-bit field. */
 const ANY_MAX_VCPUS = 0xffff;
 
 export const V1_5_01: VersionData = {
   name: '1.5.01',
   family: '1.5',
+  functions: FUNCTIONS,
+
+  versionedCalls: true,
+  vpInitVersion: 0,
+  tdrFlags: 1,
+  enterFlags: 3,
+
   septLocks: {
     'TDH.MEM.SEPT.ADD': shared,
     'TDH.MEM.SEPT.REMOVE': exclusive,
@@ -34,12 +55,53 @@ export const V1_5_01: VersionData = {
     'TDG.MEM.PAGE.ACCEPT': entryOnly,
     'TDH.VP.ENTER': treeExclusive,
   },
-  functions: FUNCTIONS,
-  unblockTrackingOperand: 'SEPT_TREE',
+  locksOpState: true,
+  hostPriority: true,
+  unblockLocksPage: false,
+  largeAccessDropsTree: false,
   activeBeforeTreeRelease: true,
-  vpInitVersion: 0,
+
+  encoding: ENCODING_1_5,
+  entryChecks: new Map(),
+  reporting: null,
+  noLeaf: S.EPT_ENTRY_NOT_PRESENT,
+  tableNotEmpty: S.EPT_PAGE_NOT_FREE,
+  mergeable: setOf(MAPPED, PENDING),
+  accessChecksGpaFirst: false,
+  relocateReturnsPage: true,
+
+  tracksWhileBuilding: false,
+  trackingNamesTree: new Set(['TDH.MEM.RANGE.UNBLOCK']),
+
+  resetsBepoch: true,
+  clearsRemovedTable: false,
+
+  interruptible: new Set(['TDH.MEM.PAGE.PROMOTE', 'TDH.MEM.PAGE.DEMOTE']),
+
+  tdcx: { min: MIN_TDCX, max: MAX_TDCX, root: ROOT_TDCX, missing: S.TDCS_NOT_ALLOCATED },
+  tdvps: {
+    min: MIN_TDVPS_PAGES,
+    perL2Vm: TDVPS_PAGES_PER_L2_VM,
+    max: MAX_TDVPS_PAGES,
+    type: TDCX,
+    wrongNumber: S.TDCX_NUM_INCORRECT,
+  },
+  fatal: S.TD_FATAL,
+  opStateStatuses: new Map(),
+  limitedCpuid: S.LIMIT_CPUID_MAXVAL_SET,
+  addcxChecksFirst: false,
+  needsEntropy: true,
+  finalizeNeedsVcpu: true,
+  measurementWrites: 3,
+  tdParamsChecks: TD_PARAMS_1_5,
   maxVcpus: ANY_MAX_VCPUS,
-  attributes: 0n,
+  attributes: DEBUG | SEPT_VE_DISABLE | MIGRATABLE | PKS | PERFMON,
+
+  filterIgnoresVe: false,
+  exitResetsFilter: false,
+  fatalExits: false,
+  reportsPending: true,
+  acceptIsWrite: true,
+
   demoteNeedsBlock: true,
-  interruptibleDemote: true,
 };

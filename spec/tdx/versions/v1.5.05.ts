@@ -6,17 +6,16 @@
  * src/vmm_dispatcher/api_calls/: tdh_mem_range_unblock.c, tdh_vp_init.c, tdh_mng_init.c; measured
  * against 1.5.01 with the same inputs.
  */
+import { ATTRIBUTES } from '../td-params.ts';
 import type { VersionData } from '../version.ts';
 import { V1_5_01 } from './v1.5.01.ts';
-
-const LASS = 1n << 27n;
 
 export const V1_5_05: VersionData = {
   ...V1_5_01,
   name: '1.5.05',
-  unblockTrackingOperand: 'RCX',
+  trackingNamesTree: new Set(),
   activeBeforeTreeRelease: false,
   vpInitVersion: 1,
   maxVcpus: 576,
-  attributes: LASS,
+  attributes: V1_5_01.attributes | ATTRIBUTES.LASS,
 };

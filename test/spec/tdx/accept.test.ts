@@ -4,10 +4,9 @@ import { atomically, kindOf, READ, RMW } from '../../../spec/machine/step.ts';
 import type { Call, Operands } from '../../../spec/tdx/call.ts';
 import {
   entry,
+  ENTRY_LOCK,
   EXPORTED_DIRTY,
-  MAPPED,
   pageOf,
-  PENDING,
   PENDING_EXPORTED_DIRTY,
   stateName,
   stateOf,
@@ -47,6 +46,10 @@ const stateAt = (rig: TdRig, level: number): string =>
 const word = (rig: TdRig, offset: number): number =>
   rig.m.peek(rig.memory.word(rig.pageOf(0) + offset, 0));
 const rip = (rig: TdRig): number => rig.m.peek(rig.memory.word(rig.tdvpr(0), VP.RIP));
+
+/** The extended exit qualification: requested level, faulting level, state code, leaf. */
+const details = (requested: number, level: number, code: number, leaf: boolean): number =>
+  1 + (requested | (level << 3) | (code << 6) | (leaf ? 1 << 14 : 0)) * 2 ** 32;
 
 describe('ACCEPT of a pending page', () => {
   test.for([0, 1])(
@@ -126,10 +129,6 @@ describe('ACCEPT of anything else', () => {
     expect(describeStatus(call.status)).toBe('TDX_OPERAND_INVALID|RCX');
   });
 
-  /** The extended exit qualification: requested level, faulting level, state code, leaf. */
-  const details = (requested: number, level: number, code: number, leaf: boolean): number =>
-    1 + (requested | (level << 3) | (code << 6) | (leaf ? 1 << 14 : 0)) * 2 ** 32;
-
   test.for([
     ['a free entry', 0, (rig: TdRig) => rig.addTables(0), details(0, 0, 0, false), 2],
     ['a missing table', 0, () => {}, details(0, 3, 0, false), 2],
@@ -164,60 +163,83 @@ describe('ACCEPT of anything else', () => {
 
 describe('module 1.0', () => {
   const setting = { module: '1.0' } as const;
+  const step = (kind: number, cell: number) => (announced: number) =>
+    kindOf(announced) === kind && announced >>> 3 === cell;
 
-  test('ACCEPT of version 1.0 takes no entry lock', () => {
+  test.for([0, 1])('ACCEPT at level %i of version 1.0 zeroes and maps a pending page', (level) => {
     const rig = newRig(setting);
-    add(rig, 0);
-    const locked: number[] = [];
-    rig.tdx.locks.listeners.push({
-      taken: (cell) => locked.push(cell),
-      refused: () => {},
-      released: () => {},
-    });
-    expect(describeStatus(accept(rig, 0).status)).toBe('TDX_SUCCESS');
-    expect([locked, stateAt(rig, 0)]).toEqual([[], 'MAPPED']);
+    add(rig, level);
+    const before = rip(rig);
+    expect(describeStatus(accept(rig, level).status)).toBe('TDX_SUCCESS');
+    expect([stateAt(rig, level), word(rig, 0), rip(rig)]).toEqual(['MAPPED', 0, before + 1]);
+    expect(describeStatus(accept(rig, level).status)).toBe(
+      `TDX_PAGE_ALREADY_ACCEPTED|level ${level}`,
+    );
   });
 
-  test('ACCEPT of version 1.0 is OPERAND_BUSY|RCX when its entry is blocked meanwhile', () => {
+  test('an ACCEPT of version 1.0 that is interrupted has stored its progress, unlocked', () => {
+    const rig = newRig(setting);
+    add(rig, 1);
+    expect(accept(rig, 1, 2).interrupted).toBe(true);
+    const after = rig.m.peek(cellOf(rig, 1));
+    expect([pageOf(after) - rig.pageOf(0), after & ENTRY_LOCK]).toEqual([2, 0]);
+    expect([accept(rig, 1).interrupted, stateAt(rig, 1)]).toEqual([false, 'MAPPED']);
+  });
+
+  test('RANGE.BLOCK of version 1.0 ignores a guest lock, and ACCEPT is OPERAND_BUSY|RCX', () => {
     const rig = newRig(setting);
     add(rig, 0);
     const racing = rig.invoke('TDG.MEM.PAGE.ACCEPT', operands(rig, 0));
-    runUntil(racing, (announced) => kindOf(announced) === RMW);
+    runUntil(racing, step(RMW, cellOf(rig, 0)));
+    expect(rig.m.peek(cellOf(rig, 0)) & ENTRY_LOCK).not.toBe(0);
     rig.must('TDH.MEM.RANGE.BLOCK', rig.mapping(0, 0));
+    expect(rig.m.peek(cellOf(rig, 0)) & ENTRY_LOCK, 'the lock stays').not.toBe(0);
     expect(describeStatus(atomically(racing).status)).toBe('TDX_OPERAND_BUSY|RCX');
-    expect(stateAt(rig, 0)).toBe('PENDING_BLOCKED');
+    expect([stateAt(rig, 0), rig.m.peek(cellOf(rig, 0)) & ENTRY_LOCK]).toEqual([
+      'PENDING_BLOCKED',
+      0,
+    ]);
   });
 
   test('RANGE.BLOCK of version 1.0 is OPERAND_BUSY|RCX when its page is accepted meanwhile', () => {
     const rig = newRig(setting);
     add(rig, 0);
     const racing = rig.invoke('TDH.MEM.RANGE.BLOCK', rig.mapping(0, 0));
-    runUntil(
-      racing,
-      (announced) => kindOf(announced) === RMW && announced >>> 3 === cellOf(rig, 0),
-    );
+    runUntil(racing, step(RMW, cellOf(rig, 0)));
     expect(describeStatus(accept(rig, 0).status)).toBe('TDX_SUCCESS');
     const block = atomically(racing);
-    expect([describeStatus(block.status), stateAt(rig, 0)]).toEqual([
+    expect([describeStatus(block.status), stateAt(rig, 0), block.rcxEntry]).toEqual([
       'TDX_OPERAND_BUSY|RCX',
       'MAPPED',
+      null,
     ]);
-    expect(stateOf(block.rcxEntry ?? 0), 'it reports the entry that it read').toBe(PENDING);
   });
 
-  test('ACCEPT of version 1.0 accepts a page that is added after its walk', () => {
+  test('of two ACCEPTs of one page in version 1.0 the second is OPERAND_BUSY|RCX', () => {
+    const rig = newRig(setting);
+    rig.must('TDH.VP.ENTER', { rcx: rig.address(rig.tdvpr(1)), lp: 1 });
+    add(rig, 0);
+    const racing = rig.invoke('TDG.MEM.PAGE.ACCEPT', operands(rig, 0));
+    runUntil(racing, step(RMW, cellOf(rig, 0)));
+    const second = rig.call('TDG.MEM.PAGE.ACCEPT', { ...operands(rig, 0), vcpu: rig.tdvpr(1) });
+    expect(describeStatus(second.status)).toBe('TDX_OPERAND_BUSY|RCX');
+    expect(describeStatus(atomically(racing).status)).toBe('TDX_SUCCESS');
+  });
+
+  test('ACCEPT of version 1.0 decides on one read: it misses a page that is added later', () => {
     const rig = newRig(setting);
     rig.addTables(0);
     const racing = rig.invoke('TDG.MEM.PAGE.ACCEPT', operands(rig, 0));
-    let reads = 0;
-    runUntil(
-      racing,
-      (announced) =>
-        kindOf(announced) === READ && announced >>> 3 === cellOf(rig, 0) && ++reads === 2,
-    );
+    runUntil(racing, step(READ, cellOf(rig, 0)));
+    racing.next();
     rig.must('TDH.MEM.PAGE.AUG', { ...rig.mapping(0, 0), r8: rig.address(rig.pageOf(0)) });
-    expect(describeStatus(atomically(racing).status)).toBe('TDX_SUCCESS');
-    expect(stateOf(rig.m.peek(cellOf(rig, 0)))).toBe(MAPPED);
+    const { exitReason, rcx, rdx } = atomically(racing);
+    expect([exitReason, rcx, rdx], 'a leaf at level 0, though it is free').toEqual([
+      48,
+      0,
+      details(0, 0, 0, true),
+    ]);
+    expect(stateAt(rig, 0)).toBe('PENDING');
   });
 });
 

@@ -11,12 +11,12 @@ import { setUpCell } from '../../../properties/module/recordings/conflicts/confl
 import { readCells } from '../../../properties/module/recordings/conflicts/format.ts';
 import { PairMeasurement } from '../../../properties/module/recordings/conflicts/measurement.ts';
 import { RecordedNames } from '../../../properties/module/recordings/conflicts/recorded-names.ts';
-import { BUILT_TDS, Testbed } from '../../../properties/module/recordings/setups/testbed.ts';
+import { builtTds, Testbed } from '../../../properties/module/recordings/setups/testbed.ts';
 import { EPT, Pamt } from '../../../spec/tdx/pamt.ts';
 import { withPair } from '../../properties/module/recordings/pairs.ts';
 import { testWith } from '../../properties/module/recordings/recorded.ts';
 
-const testbed = new Testbed(BUILT_TDS);
+const testbed = new Testbed(builtTds, '1.5');
 const names = new RecordedNames(testbed.u);
 
 const hex = (word: bigint): string => `0x${word.toString(16).padStart(16, '0')}`;

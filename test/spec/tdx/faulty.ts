@@ -39,6 +39,7 @@ import { TdxModule, type InterfaceFunction, type Platform } from '../../../spec/
 import { NDA, Pamt, REG } from '../../../spec/tdx/pamt.ts';
 import * as S from '../../../spec/tdx/status.ts';
 import { TD } from '../../../spec/tdx/td.ts';
+import { pageAccept as pageAccept10 } from '../../../spec/tdx/versions/v1.0/page-accept.ts';
 
 type View = (tdx: TdxModule, call: Call) => Partial<TdxModule>;
 
@@ -222,7 +223,7 @@ class StickyLocks extends Locks {
   private readonly machine: Machine;
 
   constructor(m: Machine) {
-    super(m);
+    super(m, true);
     this.machine = m;
   }
 
@@ -239,7 +240,7 @@ const withLocks =
     withParts(new TdxModule(memory, platform), { locks: create(memory.m) });
 
 /** No lock excludes another actor. */
-export const nothingExcluded = withLocks((m) => new OpenLocks(m));
+export const nothingExcluded = withLocks((m) => new OpenLocks(m, true));
 /** Once the tree has refused a reader, it is never free for a writer again. */
 export const refusedReadersCounted = withLocks((m) => new StickyLocks(m));
 
@@ -276,7 +277,7 @@ export const acceptActsOnOldEntry = onMachine(pageAccept, (m, _tdx, call) => ({
   },
 }));
 /** ACCEPT reports success when its transaction has failed. */
-export const acceptLosesUpdate = answering(pageAccept, (status) =>
+export const acceptLosesUpdate = answering(pageAccept10, (status) =>
   S.classOf(status) === S.OPERAND_BUSY ? S.SUCCESS : status,
 );
 

@@ -4,11 +4,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { BUILT_TDS, Testbed } from '../../../properties/module/recordings/setups/testbed.ts';
+import { builtTds, Testbed } from '../../../properties/module/recordings/setups/testbed.ts';
 import { withPair, type PairOfCalls } from '../../properties/module/recordings/pairs.ts';
 import { RECORDED_MODULES, testWith } from '../../properties/module/recordings/recorded.ts';
 
-const testbed = new Testbed(BUILT_TDS);
+const testbed = new Testbed(builtTds, '1.5');
 
 const VERBS = new Map([
   ['afterAcquire', 'takes'],

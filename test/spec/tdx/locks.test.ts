@@ -5,9 +5,9 @@ import { atomically } from '../../../spec/machine/step.ts';
 import { EXCLUSIVE, Locks, SHARED, type LockKind, type Mode } from '../../../spec/tdx/locks.ts';
 
 /** A lock whose word starts as `word`, and what its listeners heard. */
-function lock(kind: LockKind, word = 0) {
+function lock(kind: LockKind, word = 0, hostPriority = true) {
   const m = new Machine();
-  const locks = new Locks(m);
+  const locks = new Locks(m, hostPriority);
   const cell = m.segment('lock', 1);
   m.poke(cell, word);
   const heard: string[] = [];

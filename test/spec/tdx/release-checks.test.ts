@@ -29,7 +29,7 @@ test.for([
   const m = new Machine();
   const cell = m.segment('lock', 1);
   m.poke(cell, word);
-  expect(new Locks(m).isHeld(cell, kind, mode)).toBe(held);
+  expect(new Locks(m, true).isHeld(cell, kind, mode)).toBe(held);
 });
 
 /** SEPT.RD of GFN 0, while the lock at `cell` is cleared just before its release. */

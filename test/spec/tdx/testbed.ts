@@ -6,7 +6,7 @@ import { OPERANDS_ZERO, type Call, type Operands, type TdParams } from '../../..
 import { tdExit } from '../../../spec/tdx/guest/td-exit.ts';
 import { TdxModule } from '../../../spec/tdx/module.ts';
 import { describeStatus } from '../../../spec/tdx/status.ts';
-import { MIN_TDCX, MIN_TDVPS_PAGES, TD, VP } from '../../../spec/tdx/td.ts';
+import { MIN_TDVPS_PAGES, TD, VP } from '../../../spec/tdx/td.ts';
 import { versionData, type ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 
 const FIRST_PAGE = 0x100;
@@ -75,7 +75,7 @@ export class Testbed {
     this.ok('TDH.MNG.CREATE', { rcx: hpa(tdr), rdx: hkid });
     for (let lp = 0; lp < this.tdx.platform.packages; lp++)
       this.ok('TDH.MNG.KEY.CONFIG', { rcx: hpa(tdr), lp });
-    for (let i = 1; i <= MIN_TDCX; i++)
+    for (let i = 1; i <= this.tdx.version.tdcx.min; i++)
       this.ok('TDH.MNG.ADDCX', { rcx: hpa(tdr + i), rdx: hpa(tdr) });
   }
 

@@ -8,9 +8,6 @@ import type { Universe } from '../universe/universe.ts';
 import { refusalOf } from './busy-causes.ts';
 import type { RecordedHistory } from './format.ts';
 
-/** Bit 11, the entry lock, and bit 52, host priority. */
-const TRANSIENT_BITS = (1n << 11n) | (1n << 52n);
-
 /** The fields of a TD that are compared. */
 const TD_PARTS = ['td', 'epoch', 'opState', 'lifecycle', 'chldcnt', 'sept'] as const;
 /** The fields of a vCPU that are compared. A refused VP.ENTER may have written the latter two. */
@@ -21,8 +18,14 @@ const ENTER = 'TDH.VP.ENTER';
 const FREE_AT_END = ['septTree', 'epoch'] as const;
 const PAGE = 0xf_ffff_ffff_f000n;
 
-/** Returns the dump at the end of a history, reduced to what is compared. */
-export function comparable({ final: { tds, pamt }, events }: RecordedHistory): FinalDump {
+/**
+ * Returns the dump at the end of a history, reduced to what is compared. `lockBits` are the bits of
+ * a raw entry that are left out.
+ */
+export function comparable(
+  { final: { tds, pamt }, events }: RecordedHistory,
+  lockBits: bigint,
+): FinalDump {
   return {
     tds: tds.map((td) => {
       const vcpus = td.vcpus.map((vcpu, index) => {
@@ -39,7 +42,7 @@ export function comparable({ final: { tds, pamt }, events }: RecordedHistory): F
       if (td.sept !== undefined) {
         kept.sept = td.sept
           .filter(({ state }) => state !== 'FREE')
-          .map((row) => ({ ...row, raw: `0x${(BigInt(row.raw) & ~TRANSIENT_BITS).toString(16)}` }));
+          .map((row) => ({ ...row, raw: `0x${(BigInt(row.raw) & ~lockBits).toString(16)}` }));
       }
       return kept;
     }),

@@ -79,7 +79,7 @@ export class HistoryJudge {
     const differing = replayPrefix(u, history);
     if (differing !== null)
       return { id, verdict: 'unexplained', finding: null, why: differing, prefix: [] };
-    const spec = new ModuleSpecification(u, comparable(history));
+    const spec = new ModuleSpecification(u, comparable(history, u.tdx.version.encoding.lockBits));
     try {
       const search = (some: readonly RecordedEvent[]): Outcome<EventOp> =>
         check(spec, some.map(operationOf), this.limits);

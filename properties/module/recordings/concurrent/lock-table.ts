@@ -8,9 +8,10 @@ import { EXCLUSIVE, SHARED, type Mode } from '../../../../spec/tdx/locks.ts';
 import { OPERANDS } from '../../../../spec/tdx/status.ts';
 import {
   SEPT_FUNCTIONS,
-  septLocking,
+  versionData,
   type ModuleVersion,
   type SeptFunction,
+  type VersionData,
 } from '../../../../spec/tdx/versions/index.ts';
 import type { SequentialConfig } from '../format/config.ts';
 import type { RecordedStep } from '../format/step.ts';
@@ -67,6 +68,8 @@ interface Row {
   readonly epoch?: Mode;
   /** The function locks pages that it finds in the tree. */
   readonly implicit?: boolean;
+  /** The same, in versions whose RANGE.UNBLOCK does. */
+  readonly maybeImplicit?: boolean;
   /** R8 is a page that the TD gets: of 4K, or of the size of the level operand. */
   readonly page?: 'small' | 'level';
   /** The function also locks the entries of the table below. */
@@ -88,7 +91,7 @@ const TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['TDH.MEM.PAGE.DEMOTE', { ...S_RDX, page: 'small', implicit: true }],
   ['TDH.MEM.PAGE.RELOCATE', { ...S_RDX, implicit: true, page: 'small' }],
   ['TDH.MEM.RANGE.BLOCK', S_RDX],
-  ['TDH.MEM.RANGE.UNBLOCK', S_RDX],
+  ['TDH.MEM.RANGE.UNBLOCK', { ...S_RDX, maybeImplicit: true }],
   ['TDH.MEM.RD', { ...S_RDX, anyLevel: true }],
   ['TDH.MEM.WR', { ...S_RDX, anyLevel: true }],
   ['TDH.MEM.TRACK', { tdr: ['rcx', SHARED], opState: true, epoch: EXCLUSIVE }],
@@ -96,14 +99,17 @@ const TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['TDH.MR.FINALIZE', { tdr: ['rcx', EXCLUSIVE] }],
 ]);
 
+/** The host's function that updates an entry by compare-and-exchange where it does not lock it. */
+const EXCHANGES = 'TDH.MEM.RANGE.BLOCK';
+
 /** The locks that a call tries, in order. */
 export class LockTable {
   private readonly tdrs: ReadonlyMap<number, SequentialConfig['tds'][number]>;
-  private readonly version: ModuleVersion;
+  private readonly version: VersionData;
 
   constructor(config: SequentialConfig, version: ModuleVersion) {
     this.tdrs = new Map(config.tds.map((td) => [td.td, td]));
-    this.version = version;
+    this.version = versionData(version);
   }
 
   attempts(step: RecordedStep): Attempt[] {
@@ -128,12 +134,12 @@ export class LockTable {
     const tdr = pageOf(regs?.[register]);
     const at = { from: 0, to: 1, size: -1, td: tdr };
     const attempts = walkTo('control', tdr, mode, OPERANDS[register === 'rdx' ? 'RDX' : 'RCX']);
-    if (row.opState === true)
+    if (row.opState === true && this.version.locksOpState)
       attempts.push({ guards: 'opState', mode: SHARED, operand: OPERANDS.OP_STATE, ...at });
     if (row.epoch !== undefined)
       attempts.push({ guards: 'epoch', mode: row.epoch, operand: OPERANDS.TD_EPOCH, ...at });
     attempts.push(...this.tree(step, tdr, row));
-    if (row.implicit === true) {
+    if (row.implicit === true || (row.maybeImplicit === true && this.version.unblockLocksPage)) {
       attempts.push({
         guards: 'found',
         mode: EXCLUSIVE,
@@ -155,7 +161,7 @@ export class LockTable {
   private tree({ op, in: { gpa, level, regs } }: RecordedStep, td: number, row: Row): Attempt[] {
     if (!SEPT_FUNCTIONS.some((name) => name === op)) return [];
     // checked on the line before
-    const { tree, entryLock } = septLocking(this.version, op as SeptFunction);
+    const { tree, entryLock } = this.version.septLocks[op as SeptFunction];
     const attempts: Attempt[] = [];
     if (tree !== null) {
       attempts.push({
@@ -168,7 +174,8 @@ export class LockTable {
         td,
       });
     }
-    if (!entryLock) return attempts;
+    // without host locks, RANGE.BLOCK is refused like a lock when a guest changes its entry
+    if (!entryLock && op !== EXCHANGES) return attempts;
     const gfn = pageOf(gpa ?? regs?.rcx);
     const size = row.anyLevel === true ? -1 : (level ?? 0);
     const entry = (from: number, to: number, at: number): Attempt => ({
@@ -199,11 +206,13 @@ export class LockTable {
     const implicit = pamt('control', tdr, 0, SHARED, OPERANDS.TDR);
     if (op !== 'TDH.VP.ENTER') return [...walked, implicit];
     const at = { from: 0, to: 1, size: -1, td: tdr };
-    const tree = septLocking(this.version, 'TDH.VP.ENTER').tree ?? EXCLUSIVE;
+    const tree = this.version.septLocks['TDH.VP.ENTER'].tree ?? EXCLUSIVE;
     return [
       ...walked,
       implicit,
-      { guards: 'opState', mode: SHARED, operand: OPERANDS.OP_STATE, ...at },
+      ...(this.version.locksOpState
+        ? [{ guards: 'opState', mode: SHARED, operand: OPERANDS.OP_STATE, ...at } as const]
+        : []),
       { guards: 'epoch', mode: SHARED, operand: OPERANDS.TD_EPOCH, ...at },
       { guards: 'tree', mode: tree, operand: OPERANDS.SEPT_TREE, ...at },
     ];

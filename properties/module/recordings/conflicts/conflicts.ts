@@ -5,11 +5,11 @@
  *
  * A judge is for one version of the module.
  */
-import type { ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
+import { NEWEST_VERSION, type ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
 import { setUpLifecyclePair } from '../setups/lifecycle.ts';
 import type { PairSetup } from '../setups/pair-setup.ts';
 import { setUpPair } from '../setups/pairs.ts';
-import { BUILT_TDS, EMPTY_SLOTS, SetupError, Testbed } from '../setups/testbed.ts';
+import { builtTds, emptySlots, SetupError, Testbed } from '../setups/testbed.ts';
 import { compareCell, type FieldDifference } from './compare.ts';
 import type { RecordedCell } from './format.ts';
 import { PairMeasurement } from './measurement.ts';
@@ -35,9 +35,9 @@ export class ConflictsJudge {
   private readonly built: NamedTestbed;
   private readonly empty: NamedTestbed;
 
-  constructor(version?: ModuleVersion) {
-    this.built = withNames(new Testbed(BUILT_TDS, version));
-    this.empty = withNames(new Testbed(EMPTY_SLOTS, version));
+  constructor(version: ModuleVersion = NEWEST_VERSION) {
+    this.built = withNames(new Testbed(builtTds, version));
+    this.empty = withNames(new Testbed(emptySlots, version));
   }
 
   /** Judges the cells of a recording. Keeps the first `limit` differences. */

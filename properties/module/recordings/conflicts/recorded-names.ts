@@ -3,7 +3,6 @@
  * those words' raw values.
  */
 import type { Cell } from '../../../../spec/machine/machine.ts';
-import { toRaw } from '../../../../spec/tdx/entry.ts';
 import { Pamt, SIZES } from '../../../../spec/tdx/pamt.ts';
 import { TD, VP } from '../../../../spec/tdx/td.ts';
 import type { Universe } from '../universe/universe.ts';
@@ -79,8 +78,9 @@ export class RecordedNames {
     if (this.tds.has(at.page)) return this.tdWord(at);
     const vcpu = this.vcpus.get(at.page);
     if (vcpu !== undefined) return this.vcpuWord(at, vcpu);
-    const { m, base } = this.u.tdx;
-    return { name: this.septEntry(at), raw: () => toRaw(m.peek(cell), base) };
+    const { tdx } = this.u;
+    const tdr = tdx.pamt.owner(at.page, 0);
+    return { name: this.septEntry(at), raw: () => tdx.rawEntry(tdx.m.peek(cell), tdr) };
   }
 
   private locate(cell: Cell): Located | null {

@@ -2,7 +2,7 @@
 import type { Cell } from '../../../../spec/machine/machine.ts';
 import { atomically, type Steps } from '../../../../spec/machine/step.ts';
 import type { Call } from '../../../../spec/tdx/call.ts';
-import { ENTRY_LOCK, HOST_PRIORITY, toRaw } from '../../../../spec/tdx/entry.ts';
+import { ENTRY_LOCK, HOST_PRIORITY } from '../../../../spec/tdx/entry.ts';
 import { EPT, TDR } from '../../../../spec/tdx/pamt.ts';
 import { SUCCESS } from '../../../../spec/tdx/status.ts';
 import { supervised } from '../../../checker/module-guard.ts';
@@ -68,10 +68,10 @@ export function runAlone({ testbed }: PairSetup, call: PairCall): Call | null {
   return steps === null ? null : supervised(testbed.tdx.version, () => atomically(steps));
 }
 
-/** The watched entry's raw value. */
+/** The watched entry's raw value. It belongs to TD 0. */
 export function watchedEntry({ testbed, watched }: PairSetup): bigint {
   const cell = watched();
-  return cell < 0 ? 0n : toRaw(testbed.m.peek(cell), testbed.tdx.base);
+  return cell < 0 ? 0n : testbed.tdx.rawEntry(testbed.m.peek(cell), testbed.slot(0).tdr);
 }
 
 /**

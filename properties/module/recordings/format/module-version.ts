@@ -1,7 +1,7 @@
 /** The version of the module that a recording names. */
 import {
   MODULE_NAMES,
-  NEWEST_VERSIONS,
+  NEWEST_VERSION,
   type ModuleVersion,
 } from '../../../../spec/tdx/versions/index.ts';
 import { InputError } from '../../../files/input.ts';
@@ -11,9 +11,6 @@ function versionIn(module: string): ModuleVersion | null {
   const named = /\d+(?:\.\d+)+/.exec(module)?.[0];
   return MODULE_NAMES.find((name) => name === named) ?? null;
 }
-
-/** The version by which a recording that names none is judged. */
-const [NEWEST = '1.5'] = NEWEST_VERSIONS;
 
 /**
  * The version by which to judge a recording of `module`: `chosen`, or the one that it names.
@@ -26,7 +23,7 @@ export function versionOf(
   where: string,
 ): ModuleVersion {
   if (chosen !== undefined) return chosen;
-  if (module === undefined) return NEWEST;
+  if (module === undefined) return NEWEST_VERSION;
   const version = versionIn(module);
   if (version !== null) return version;
   throw new InputError(

@@ -1,6 +1,5 @@
 /** Converts between the 64-bit registers of a recording and the numbers of the specification. */
 import { ALL_ONES, HUGE, type Call, type Register } from '../../../../spec/tdx/call.ts';
-import { toArchitectural } from '../../../../spec/tdx/entry.ts';
 import type { TdxModule } from '../../../../spec/tdx/module.ts';
 import type { Registers } from './step.ts';
 
@@ -90,12 +89,13 @@ export function outputOf(
 ): bigint | null {
   const wide = name === 'r9' ? undefined : call.wide?.[name];
   if (wide !== undefined) return wide;
-  if (call.exitReason < 0 && UNTOUCHED.get(call.name)?.includes(name) === true) {
+  const isUntouched = call.isUntouched || UNTOUCHED.get(call.name)?.includes(name) === true;
+  if (call.exitReason < 0 && isUntouched) {
     const input = passed[name];
     if (input === undefined) return name === UNRECORDED ? null : 0n;
     return BigInt(input) + BigInt(name === 'rcx' ? stride : 0);
   }
-  if (name === 'rcx' && call.rcxEntry !== null) return toArchitectural(call.rcxEntry, tdx.base);
+  if (name === 'rcx' && call.rcxEntry !== null) return tdx.reportedEntry(call.rcxEntry, call.tdr);
   if (name === 'r8' && movesData(call.name)) return tokens.valueOf(call.data);
   if (call[name] === HUGE) return passedThrough(call, name, BigInt(passed[name] ?? 0));
   return fromRegister(call[name]);

@@ -37,6 +37,15 @@ export interface Repeat {
   readonly executed: number;
 }
 
+/**
+ * The failure that the recorder injected into a step, by name: `in.inject`, or the one field of the
+ * step's own `inject`.
+ */
+export function injectionOf(step: RecordedStep): string | undefined {
+  const { inject } = step;
+  return step.in.inject ?? (isObject(inject) ? Object.keys(inject)[0] : undefined);
+}
+
 /** A recorded call and its result. The fields about the TD afterwards vary by kind of recording. */
 export interface RecordedStep {
   readonly i: number;
@@ -99,6 +108,7 @@ const STEP: Checks = [
   ['kot', orAbsent(Array.isArray)],
   ['wbt', orAbsent(Array.isArray)],
   ['vcpuInfo', orNull(isObject)],
+  ['inject', orAbsent(isObject)],
 ];
 const INPUT: Checks = [
   ['td', isCount],

@@ -2,7 +2,7 @@
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { METADATA, NULL_FIELD } from '../../../../spec/tdx/metadata.ts';
 import { NDA } from '../../../../spec/tdx/pamt.ts';
-import { MIN_TDCX, TD, VCPU_READY, VCPU_UNINITIALIZED, VP } from '../../../../spec/tdx/td.ts';
+import { TD, VCPU_READY, VCPU_UNINITIALIZED, VP } from '../../../../spec/tdx/td.ts';
 import { hexOf } from '../format/values.ts';
 import { hostWalk } from '../replay/observe.ts';
 import type { CallRequest } from './record-step.ts';
@@ -46,7 +46,7 @@ const create: Builder = (tds, td) => {
 const addTdcx: Builder = (tds, td) => {
   const has = tds.stage(td) === 'none' ? 0 : tds.field(td, TD.NUM_TDCX);
   const hpa = tds.hpa(tds.slot(td).tdcx + has);
-  const count = tds.rng.percent(80) ? MIN_TDCX - has : 1 + tds.rng.below(5);
+  const count = tds.rng.percent(80) ? tds.u.tdx.version.tdcx.min - has : 1 + tds.rng.below(5);
   return {
     op: 'TDH.MNG.ADDCX',
     lp: tds.lp(),

@@ -1,4 +1,5 @@
 /** Records pairs of calls on the specification, as cells of pair recordings. */
+import { NEWEST_VERSION } from '../../../../spec/tdx/versions/index.ts';
 import type { CallEvent } from '../conflicts/call-trace.ts';
 import type { ConflictCell, LifecycleCell, StepCell, SummaryCell } from '../conflicts/format.ts';
 import { PairMeasurement, type PausedOutcome } from '../conflicts/measurement.ts';
@@ -7,7 +8,7 @@ import { paddedHex } from '../format/values.ts';
 import { setUpLifecyclePair, type LifecyclePairName } from '../setups/lifecycle.ts';
 import { RUNNING_VCPU, type PairSetup } from '../setups/pair-setup.ts';
 import { setUpPair, type PairName } from '../setups/pairs.ts';
-import { BUILT_TDS, EMPTY_SLOTS, SetupError, Testbed } from '../setups/testbed.ts';
+import { builtTds, emptySlots, SetupError, Testbed } from '../setups/testbed.ts';
 
 /** A pair by name, without the recording that it is for. */
 export type Pair = Omit<PairName, 'recorder'>;
@@ -22,9 +23,9 @@ const RUNNING_LOCKS = { conflict: 1, lifecycle: 0 } as const;
 const ON_GUEST_SIDE: ReadonlySet<string> = new Set([RUNNING_VCPU, 'TDG.MEM.PAGE.ACCEPT']);
 
 export class CellRecorder {
-  private readonly built = new Testbed(BUILT_TDS);
+  private readonly built = new Testbed(builtTds, NEWEST_VERSION);
   private readonly builtNames = new RecordedNames(this.built.u);
-  private readonly empty = new Testbed(EMPTY_SLOTS);
+  private readonly empty = new Testbed(emptySlots, NEWEST_VERSION);
   private readonly emptyNames = new RecordedNames(this.empty.u);
 
   /** The cell of `conflicts.json`, or null if the set-up cannot be built. */

@@ -4,7 +4,7 @@
  * write-back state.
  */
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
-import { pageOf, stateName, stateOf, toRaw } from '../../../../spec/tdx/entry.ts';
+import { pageOf, stateName, stateOf } from '../../../../spec/tdx/entry.ts';
 import { NDA, SIZES } from '../../../../spec/tdx/pamt.ts';
 import { hexOf } from '../format/values.ts';
 import {
@@ -89,7 +89,7 @@ function septRows(u: Universe, slot: Slot): Fields[] {
   const runs = new Runs();
   const { geometry, base } = u.tdx;
   forEachEntry(u, slot, (gfn, level, entry) => {
-    const raw = toRaw(entry, base);
+    const raw = u.tdx.rawEntry(entry, slot.tdr);
     const span = geometry.span(level);
     runs.add(`${level} ${gfn} ${raw}`, `${level} ${gfn + span} ${raw + BigInt(span) * PAGE}`, {
       gpa: hexOf(BigInt(gfn) * PAGE),

@@ -2,7 +2,7 @@
  * Records one call: its inputs, the specification's result, and the state of the TD afterwards,
  * with the fields of the recordings in their order.
  */
-import { stateName, stateOf, toRaw } from '../../../../spec/tdx/entry.ts';
+import { stateName, stateOf } from '../../../../spec/tdx/entry.ts';
 import { operandName, operandOf, statusName, SUCCESS } from '../../../../spec/tdx/status.ts';
 import { outputOf, type OutputName } from '../format/registers.ts';
 import type { Scalar } from '../format/scenario.ts';
@@ -132,7 +132,11 @@ function septView(u: Universe, slot: Slot, { gpa, level = 0 }: StepInput): SeptV
   if (gpa === undefined || level > dumpLevel(u, slot) || !hasTdcs(u, slot)) return null;
   const { entry, at } = hostWalk(u, slot, Number(gpa), level);
   const where = at === level ? { level } : { walkStoppedAt: at };
-  return { ...where, state: stateName(stateOf(entry)), raw: hexOf(toRaw(entry, u.tdx.base)) };
+  return {
+    ...where,
+    state: stateName(stateOf(entry)),
+    raw: hexOf(u.tdx.rawEntry(entry, slot.tdr)),
+  };
 }
 
 /** The TD has a TDCS. In sequential recordings every TD has one from the beginning. */

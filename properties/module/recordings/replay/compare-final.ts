@@ -13,7 +13,6 @@ import {
   HOST_PRIORITY,
   stateName,
   stateOf,
-  toRaw,
 } from '../../../../spec/tdx/entry.ts';
 import { NDA, Pamt, SIZES } from '../../../../spec/tdx/pamt.ts';
 import type { FinalDump, PamtRow, SeptRow } from '../format/scenario.ts';
@@ -136,8 +135,8 @@ function compareTree(
     expected.delete(at);
     const { row, nth } = found;
     const raw = BigInt(row.raw) + BigInt(nth * geometry.span(level)) * PAGE;
-    if (raw !== toRaw(entry, u.tdx.base) || row.state !== stateName(stateOf(entry))) {
-      const ours = `${stateName(stateOf(entry))} ${hexOf(toRaw(entry, u.tdx.base))}`;
+    if (raw !== u.tdx.rawEntry(entry, slot.tdr) || row.state !== stateName(stateOf(entry))) {
+      const ours = `${stateName(stateOf(entry))} ${hexOf(u.tdx.rawEntry(entry, slot.tdr))}`;
       report(where, `${row.state} ${hexOf(raw)}`, ours);
     }
   });

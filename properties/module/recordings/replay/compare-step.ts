@@ -1,12 +1,18 @@
 /** Compares the fields that a recording has of a step with the specification's run of the step. */
-import { stateName, stateOf, toRaw, type Entry } from '../../../../spec/tdx/entry.ts';
-import { MODULE_HALT, operandName, operandOf, statusName } from '../../../../spec/tdx/status.ts';
+import { stateName, stateOf, type Entry } from '../../../../spec/tdx/entry.ts';
+import {
+  MODULE_HALT,
+  NON_RECOVERABLE_TD_FATAL,
+  statusName,
+  SUCCESS,
+} from '../../../../spec/tdx/status.ts';
 import { outputOf, type OutputName } from '../format/registers.ts';
 import type { KotRow, Scalar, WbtRow } from '../format/scenario.ts';
 import type { RecordedStep, SeptView } from '../format/step.ts';
 import { hexOf } from '../format/values.ts';
 import type { Slot, Universe } from '../universe/universe.ts';
 import { epochOf, hostWalk, isTdvpr, kotRows, TD_FIELDS, VCPU_FIELDS, wbtRows } from './observe.ts';
+import { operandIdOf, operandNameOf } from './operand.ts';
 import type { Performed } from './perform.ts';
 
 /** Reports a field that differs. `ours` is the specification's value. */
@@ -58,19 +64,20 @@ export function compareSept(
   const reached = at === wanted;
   compareScalar(report, `${field}.level`, view.level ?? null, reached ? at : null);
   compareScalar(report, `${field}.walkStoppedAt`, view.walkStoppedAt ?? null, reached ? null : at);
-  compareEntry(u, report, field, view, entry);
+  compareEntry(u, slot, report, field, view, entry);
 }
 
 /** Compares state and raw value of an entry. */
 function compareEntry(
   u: Universe,
+  slot: Slot,
   report: ReportDifference,
   field: string,
   recorded: { readonly state: string; readonly raw: string },
   ours: Entry,
 ): void {
   compareScalar(report, `${field}.state`, recorded.state, stateName(stateOf(ours)));
-  compareBits(report, `${field}.raw`, recorded.raw, toRaw(ours, u.tdx.base));
+  compareBits(report, `${field}.raw`, recorded.raw, u.tdx.rawEntry(ours, slot.tdr));
 }
 
 export function compareEpoch(
@@ -142,22 +149,6 @@ const exitReasonOf = ({ done }: Compared): number | null =>
 /** RAX is a status of the ABI, not the reason of a TD exit. */
 const isAbiStatus = ({ done }: Compared): boolean => done.call.exitReason < 0;
 
-function operandIdOf(compared: Compared): number | null {
-  if (!isAbiStatus(compared)) return null;
-  const { status, wideOperand } = compared.done.call;
-  return (wideOperand >= 0 ? wideOperand : operandOf(status)) || null;
-}
-
-/** Names that the recorder gives to the numbers of registers. */
-const REGISTERS = ['RAX', 'RCX', 'RDX', 'RBX', 'RSP', 'RBP', 'RSI', 'RDI'];
-
-/** The recorder names a value in bits 31:0 of RAX as if it were an operand. */
-function operandNameOf({ done: { call } }: Compared): string | null {
-  const { status, wideOperand } = call;
-  if (wideOperand <= 0) return operandName(status);
-  return REGISTERS[wideOperand] ?? String(wideOperand);
-}
-
 const COMPARERS: ReadonlyMap<string, Comparer> = new Map<string, Comparer>([
   scalar('result', ({ done }) => done.result),
   [
@@ -168,10 +159,14 @@ const COMPARERS: ReadonlyMap<string, Comparer> = new Map<string, Comparer>([
     },
   ],
   scalar('statusName', (compared) =>
-    isAbiStatus(compared) ? statusName(compared.done.call.status) : 'TDX_SUCCESS',
+    statusName(
+      isAbiStatus(compared) || compared.done.call.status === NON_RECOVERABLE_TD_FATAL
+        ? compared.done.call.status
+        : SUCCESS,
+    ),
   ),
-  scalar('operandId', operandIdOf),
-  scalar('operandName', operandNameOf),
+  scalar('operandId', ({ step, done }) => operandIdOf(step, done.call)),
+  scalar('operandName', ({ step, done }) => operandNameOf(step, done.call)),
   scalar('vmExitReason', exitReasonOf),
   scalar('interrupted', ({ done }) => done.call.interrupted),
   scalar('guestVE', ({ done }) => done.call.injectedVe),
@@ -242,6 +237,29 @@ const ABSENT_MEANS: readonly (readonly [
   ['interrupted', false, ({ done }) => done.call.interrupted],
   ['guestVE', false, ({ done }) => done.call.injectedVe],
 ];
+
+/** Fields about the result of a step; the others are about the state after it. */
+const RESULT: ReadonlySet<string> = new Set([
+  'result',
+  'status',
+  'statusName',
+  'operandId',
+  'operandName',
+  'vmExitReason',
+  'interrupted',
+  'guestVE',
+  'guestRax',
+  'repeat',
+  'out',
+  'outR8',
+]);
+
+/** Reports every field about the state after the step that differs. */
+export function compareState(compared: Compared): void {
+  for (const field in compared.step) {
+    if (!RESULT.has(field)) COMPARERS.get(field)?.(compared, compared.step[field]);
+  }
+}
 
 /** Reports every field of the step in which the specification differs from the recording. */
 export function compareStep(compared: Compared): void {

@@ -16,7 +16,8 @@ const FOUR_LEVELS = 4;
 export function followStep(u: Universe, slot: Slot, step: RecordedStep, { call }: Performed): void {
   if (u.isSequential) return;
   if (step.op === 'TDH.MNG.CREATE') u.dumpLevels.delete(slot.td);
-  if (step.op === 'TDH.MNG.INIT' && call.status === SUCCESS) {
+  const remembers = u.tdx.version.family !== '1.0';
+  if (remembers && step.op === 'TDH.MNG.INIT' && call.status === SUCCESS) {
     u.dumpLevels.set(slot.td, word(u, slot.tdr, TD.ROOT_LEVEL));
   }
   markTdcs(u, slot);
@@ -25,7 +26,7 @@ export function followStep(u: Universe, slot: Slot, step: RecordedStep, { call }
 /**
  * Level of the root in dumps. For life-cycle recordings, the harness remembered it for each TD:
  * four levels from the last attempt of TDH.MNG.CREATE on, even one that was refused; the TD's own
- * from the last successful TDH.MNG.INIT on.
+ * from the last successful TDH.MNG.INIT on. The harness of 1.0 always took four levels.
  */
 export const dumpLevel = (u: Universe, { td, tdr }: Slot): number =>
   u.isSequential ? word(u, tdr, TD.ROOT_LEVEL) : (u.dumpLevels.get(td) ?? FOUR_LEVELS - 1);

@@ -3,7 +3,7 @@ import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { FREE, isTable, isWalkable, pageOf, type Entry } from '../../../../spec/tdx/entry.ts';
 import { KOT_STATES } from '../../../../spec/tdx/keys.ts';
 import { NO_OWNER, pageTypeName, TDR, TDVPR } from '../../../../spec/tdx/pamt.ts';
-import { OP_STATES, LIFECYCLES, MIN_TDCX, TD, UNINITIALIZED, VP } from '../../../../spec/tdx/td.ts';
+import { OP_STATES, LIFECYCLES, TD, UNINITIALIZED, VP } from '../../../../spec/tdx/td.ts';
 import type { KotRow, PamtRow, Scalar, WbtRow } from '../format/scenario.ts';
 import { hexOf } from '../format/values.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';
@@ -34,9 +34,9 @@ const kotState = (u: Universe, hkid: number): string =>
 const wbinvdBitmap = (u: Universe, hkid: number): number =>
   u.tdx.m.peek(u.tdx.keys.wbinvdBitmap(hkid));
 
-/** OP_STATE is a field of the TDCS, which exists from the sixth TDCX page on. */
+/** OP_STATE is a field of the TDCS, which exists once the TD has all TDCX pages that it needs. */
 const opState: TdField = (u, slot) => {
-  if (word(u, slot.tdr, TD.NUM_TDCX) < MIN_TDCX) return null;
+  if (word(u, slot.tdr, TD.NUM_TDCX) < u.tdx.version.tdcx.min) return null;
   return OP_STATES[holdsTdcs(u, slot) ? word(u, slot.tdr, TD.OP_STATE) : UNINITIALIZED] ?? null;
 };
 

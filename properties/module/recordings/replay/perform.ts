@@ -1,12 +1,19 @@
 /** Performs a recorded step on the specification, once or as often as its `repeat` says. */
 import { atomically, type Steps } from '../../../../spec/machine/step.ts';
-import type { Call, Injection, Operands, TdParams } from '../../../../spec/tdx/call.ts';
+import {
+  Call,
+  OPERANDS_ZERO,
+  type Injection,
+  type Operands,
+  type TdParams,
+} from '../../../../spec/tdx/call.ts';
 import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
 import { MODULE_HALT, SUCCESS, toRax } from '../../../../spec/tdx/status.ts';
+import { VCPU_ACTIVE, VP } from '../../../../spec/tdx/td.ts';
 import { supervised } from '../../../checker/module-guard.ts';
 import { movesData, toRegister } from '../format/registers.ts';
-import type { RecordedStep } from '../format/step.ts';
-import type { Slot, Universe } from '../universe/universe.ts';
+import { injectionOf, type RecordedStep } from '../format/step.ts';
+import { word, type Slot, type Universe } from '../universe/universe.ts';
 import { PSEUDO_OPS } from './pseudo.ts';
 
 /** How a step ended, as recordings name it. */
@@ -29,6 +36,24 @@ export const isKnownOp = (op: string): boolean => FUNCTIONS.has(op) || PSEUDO_OP
 
 /** The step is the guest's: a function of its side of the interface, or a hardware event. */
 export const needsVcpu = (op: string): boolean => op.startsWith('TDG.') || op.startsWith('HW.');
+
+/**
+ * The step is a guest's, and its vCPU is not in the guest. Where the inputs of one module were
+ * recorded on another, that can be. The recorder then made no call, and returned what an earlier
+ * one had left in the registers: only the state after the step means something.
+ */
+export const isStray = (u: Universe, slot: Slot, step: RecordedStep): boolean =>
+  needsVcpu(step.op) &&
+  step.result === 'RETURN' &&
+  word(u, slot.tdvpr[step.in.vcpu ?? -1] ?? slot.tdr, VP.STATE) !== VCPU_ACTIVE;
+
+/** The result of a stray step. */
+export const notPerformed = ({ op }: RecordedStep): Performed => ({
+  call: new Call(op, OPERANDS_ZERO),
+  executed: 0,
+  result: 'RETURN',
+  rax: 0n,
+});
 
 /** Performs `step`, whose operation must be known. */
 export function perform(u: Universe, slot: Slot, step: RecordedStep): Performed {
@@ -69,7 +94,8 @@ function operandsOf(
   gpaOffset: number,
   hpaOffset: number,
 ): Operands {
-  const { regs = {}, gpa, vcpu, version, interruptPendingAfter, inject, tdParams } = step.in;
+  const { regs = {}, gpa, vcpu, version, interruptPendingAfter, tdParams } = step.in;
+  const inject = injectionOf(step);
   return {
     version: version ?? 0,
     rcx: toRegister(regs.rcx ?? gpa, gpaOffset),
@@ -115,7 +141,7 @@ function tdParamsOf(recorded: Readonly<Record<string, string | number>>): TdPara
     numL2Vms: number('numL2Vms'),
     msrConfigCtls: number('msrConfigCtls'),
     eptpControls: bits('eptpControls'),
-    configFlags: bits('configFlags'),
+    configFlags: bits('configFlags' in recorded ? 'configFlags' : 'execControls'),
     tscFrequency: number('tscFrequency'),
     archCapConfig: bits('archCapConfig'),
     reservedNonZero: number('reservedNonZero'),
@@ -131,6 +157,6 @@ function resultOf(call: Call): Result {
 }
 
 function raxOf({ exitReason, status, wideOperand }: Call): bigint {
-  if (exitReason >= 0) return BigInt(exitReason);
+  if (exitReason >= 0) return toRax(status) | BigInt(exitReason);
   return toRax(status) | BigInt(Math.max(0, wideOperand));
 }

@@ -5,8 +5,9 @@
  */
 import { atomically } from '../../../../spec/machine/step.ts';
 import { Call, type Operands } from '../../../../spec/tdx/call.ts';
-import { tdExit } from '../../../../spec/tdx/guest/td-exit.ts';
+import { isFatalExit, tdExit } from '../../../../spec/tdx/guest/td-exit.ts';
 import { EXIT_EXTERNAL_INTERRUPT } from '../../../../spec/tdx/guest/violation.ts';
+import { NON_RECOVERABLE_TD_FATAL } from '../../../../spec/tdx/status.ts';
 import { TD } from '../../../../spec/tdx/td.ts';
 import type { RecordedStep } from '../format/step.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';
@@ -59,10 +60,11 @@ const setLifecycle: PseudoOp = (u, slot, step, operands) => {
 };
 
 /** The vCPU leaves the TD for an external interrupt. */
-const hardwareExit: PseudoOp = (u, _slot, step, operands) => {
+const hardwareExit: PseudoOp = (u, slot, step, operands) => {
   const call = new Call(step.op, operands);
   atomically(tdExit(u.tdx, operands.vcpu));
   call.exitReason = EXIT_EXTERNAL_INTERRUPT;
+  if (isFatalExit(u.tdx, slot.tdr)) call.status = NON_RECOVERABLE_TD_FATAL;
   return call;
 };
 

@@ -6,7 +6,7 @@
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import type { TdParams } from '../../../../spec/tdx/call.ts';
 import { BLOCKED, FREE, MAPPED, PENDING } from '../../../../spec/tdx/entry.ts';
-import { MIN_TDCX, MIN_TDVPS_PAGES, TD } from '../../../../spec/tdx/td.ts';
+import { MIN_TDVPS_PAGES, TD } from '../../../../spec/tdx/td.ts';
 import { buildEntry, buildTables, TablePool } from './entries.ts';
 import { lpOf, SETUP_LP, SetupError, type Testbed } from './testbed.ts';
 
@@ -148,6 +148,11 @@ export class TdBuilder {
     }
   }
 
+  /** Number of TDCX pages that a TD needs. */
+  get tdcxNeeded(): number {
+    return this.testbed.tdx.version.tdcx.min;
+  }
+
   /** Number of TDCX pages that the TD has now; 0 if there is no TD. */
   get tdcx(): number {
     return this.testbed.m.peek(this.testbed.tdCell(this.td, TD.NUM_TDCX));
@@ -162,7 +167,7 @@ const TDCX_3: Build = (td) => {
 };
 const TDCX_6: Build = (td) => {
   TDCX_3(td);
-  td.addTdcx(3, MIN_TDCX);
+  td.addTdcx(3, td.tdcxNeeded);
 };
 const INITIALIZED: Build = (td) => {
   TDCX_6(td);

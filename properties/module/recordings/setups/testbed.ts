@@ -13,7 +13,11 @@ import { tdExit } from '../../../../spec/tdx/guest/td-exit.ts';
 import type { InterfaceFunction, TdxModule } from '../../../../spec/tdx/module.ts';
 import { addressOf } from '../../../../spec/tdx/operands.ts';
 import { describeStatus, isSuccessClass } from '../../../../spec/tdx/status.ts';
-import type { ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
+import {
+  versionData,
+  type ModuleVersion,
+  type VersionData,
+} from '../../../../spec/tdx/versions/index.ts';
 import { supervised } from '../../../checker/module-guard.ts';
 import type { Config, LifecycleConfig, SequentialConfig } from '../format/config.ts';
 import { Universes, type Slot, type Universe } from '../universe/universe.ts';
@@ -29,11 +33,15 @@ const tdmr = { base: '0x100000000', size: '0x2000000' };
 const hkidBits: [number, number] = [46, 51];
 const reservedPage = '0x1005ff000';
 
-const slot = (td: number, first: string): SequentialConfig['tds'][number] => ({
+const slot = (
+  td: number,
+  first: string,
+  { tdcx: { min, root } }: VersionData,
+): SequentialConfig['tds'][number] => ({
   td,
   tdr: `0x1000${first}0000`,
-  tdcx: [`0x1000${first}1000`, 6],
-  septRoot: `0x1000${first}4000`,
+  tdcx: [`0x1000${first}1000`, min],
+  septRoot: `0x1000${first}${1 + root}000`,
   hkid: 34 + td,
   tdvpr: [1, 2, 3].map(
     (i) => `0x100${(parseInt(first, 16) * 16 + i * 16).toString(16).padStart(3, '0')}000`,
@@ -41,7 +49,7 @@ const slot = (td: number, first: string): SequentialConfig['tds'][number] => ({
 });
 
 /** Two TDs in OP_STATE INITIALIZED, each with three vCPUs that are not associated. */
-export const BUILT_TDS: SequentialConfig = {
+export const builtTds = (version: VersionData): SequentialConfig => ({
   tdmr,
   hkidBits,
   reservedPage,
@@ -49,19 +57,24 @@ export const BUILT_TDS: SequentialConfig = {
   gpaw: 0,
   debug: 1,
   septVeDisable: 1,
-  tds: [slot(0, '0'), slot(1, '8')],
-};
+  tds: [slot(0, '0', version), slot(1, '8', version)],
+});
 
 /** Two empty slots, one package, private HKIDs 32 (the module's) to 36. */
-export const EMPTY_SLOTS: LifecycleConfig = {
+export const emptySlots = (version: VersionData): LifecycleConfig => ({
   tdmr,
   hkidBits,
   reservedPage,
   packages: 1,
   privateHkids: [32, 36],
   cachedSubBlocks: 4,
-  tdSlots: BUILT_TDS.tds.map(({ td, tdr, tdcx, tdvpr }) => ({ td, tdr, tdcx: tdcx[0], tdvpr })),
-};
+  tdSlots: builtTds(version).tds.map(({ td, tdr, tdcx, tdvpr }) => ({
+    td,
+    tdr,
+    tdcx: tdcx[0],
+    tdvpr,
+  })),
+});
 
 /** LPs of host calls: X's, Y's, those of the set-up, and the "other LP" of a relation. */
 export const X_LP = 4;
@@ -80,8 +93,8 @@ export class Testbed {
   readonly m: Machine;
   private readonly log: UndoLog;
 
-  constructor(config: Config, version?: ModuleVersion) {
-    this.u = new Universes(version).build(config);
+  constructor(config: (version: VersionData) => Config, version: ModuleVersion) {
+    this.u = new Universes(version).build(config(versionData(version)));
     this.tdx = this.u.tdx;
     this.m = this.tdx.m;
     this.log = new UndoLog(this.m);

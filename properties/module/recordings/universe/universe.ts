@@ -19,14 +19,7 @@ import {
   TDVPR,
   type PageType,
 } from '../../../../spec/tdx/pamt.ts';
-import {
-  INITIALIZED,
-  KEYS_CONFIGURED,
-  MIN_TDVPS_PAGES,
-  TD,
-  VCPU_READY,
-  VP,
-} from '../../../../spec/tdx/td.ts';
+import { INITIALIZED, KEYS_CONFIGURED, TD, VCPU_READY, VP } from '../../../../spec/tdx/td.ts';
 import { versionData, type ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
 import { isSequential, type Config, type SequentialConfig } from '../format/config.ts';
 import { versionOf } from '../format/module-version.ts';
@@ -45,8 +38,16 @@ export interface Slot {
 const PAGE_SHIFT = 12n;
 /** Private HKIDs of sequential recordings, which do not list them. The first is the module's. */
 const SEQUENTIAL_HKIDS = [32, 63] as const;
-/** Pages of the module's own memory. Recordings show 0x40001000 in it, and 0x10000000 outside. */
-const SEAMRR = [0x40000, 0x2000] as const;
+/**
+ * Pages of the module's own memory (first, number), by family of the recorded module. Recordings of
+ * 1.5 show 0x40001000 in it, those of 1.0 show 0x240000000 in it and 0x40001000 outside; 0x10000000
+ * is outside in both.
+ */
+const SEAMRR: ReadonlyMap<string, readonly [number, number]> = new Map([
+  ['1.5', [0x40000, 0x2000]],
+  ['1.0', [0x240000, 0x2000]],
+]);
+const NO_PAGES = [0, 0] as const;
 /** More EPT violations than this at one guest RIP arm the zero-step filter. */
 const STEPPING_THRESHOLD = 6;
 /** Entries of a table, which fill a page. */
@@ -113,7 +114,7 @@ export class Universe {
       [TD.HKID]: td.hkid,
       [TD.PKG_CONFIG_BITMAP]: 1,
       [TD.NUM_TDCX]: tdcxPages,
-      [TD.CHLDCNT]: tdcxPages + vcpus.length * MIN_TDVPS_PAGES,
+      [TD.CHLDCNT]: tdcxPages + vcpus.length * this.tdx.version.tdvps.min,
       [TD.SEPT_ROOT]: this.page(td.septRoot),
       [TD.ROOT_LEVEL]: config.septLevels - 1,
       [TD.OP_STATE]: INITIALIZED,
@@ -128,11 +129,12 @@ export class Universe {
 
   private createVcpu(tdr: number, tdvpr: number, index: number): void {
     this.assign(tdvpr, TDVPR, tdr);
-    for (let i = 1; i < MIN_TDVPS_PAGES; i++) this.assign(tdvpr + i, TDCX, tdr);
+    const { min, type } = this.tdx.version.tdvps;
+    for (let i = 1; i < min; i++) this.assign(tdvpr + i, type, tdr);
     this.set(tdvpr, {
       [VP.STATE]: VCPU_READY,
       [VP.VCPU_INDEX]: index,
-      [VP.NUM_PAGES]: MIN_TDVPS_PAGES,
+      [VP.NUM_PAGES]: min,
       [VP.TDR]: tdr,
     });
   }
@@ -152,14 +154,15 @@ export const word = (u: Universe, page: number, field: number): number =>
   u.tdx.m.peek(u.tdx.memory.word(page, field));
 
 /** The platform that a configuration describes. */
-function platformOf(config: Config, version: ModuleVersion): Platform {
+function platformOf(config: Config, chosen: ModuleVersion): Platform {
+  const version = versionData(chosen);
   return {
-    version: versionData(version),
+    version,
     fanout: ENTRIES,
     tdmrBase: Number(BigInt(config.tdmr.base) >> PAGE_SHIFT),
     hkidShift: config.hkidBits[0],
     privateHkids: isSequential(config) ? SEQUENTIAL_HKIDS : config.privateHkids,
-    seamrr: SEAMRR,
+    seamrr: SEAMRR.get(version.family) ?? NO_PAGES,
     packages: isSequential(config) ? 1 : config.packages,
     cacheSubBlocks: isSequential(config) ? 1 : config.cachedSubBlocks,
     steppingThreshold: STEPPING_THRESHOLD,

@@ -9,5 +9,5 @@ import { UNINTERRUPTIBLE_DEMOTE } from './uninterruptible-demote.ts';
 export const ONE_CALL_SPLIT: VersionData = {
   ...DEMOTE_WITHOUT_BLOCK,
   name: 'one-call-split',
-  interruptibleDemote: UNINTERRUPTIBLE_DEMOTE.interruptibleDemote,
+  interruptible: UNINTERRUPTIBLE_DEMOTE.interruptible,
 };

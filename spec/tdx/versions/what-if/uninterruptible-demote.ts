@@ -14,5 +14,5 @@ import { V1_5_05 } from '../v1.5.05.ts';
 export const UNINTERRUPTIBLE_DEMOTE: VersionData = {
   ...V1_5_05,
   name: 'uninterruptible-demote',
-  interruptibleDemote: false,
+  interruptible: new Set(['TDH.MEM.PAGE.PROMOTE']),
 };

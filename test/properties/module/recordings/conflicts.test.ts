@@ -6,7 +6,7 @@ import {
   readCells,
   type RecordedCell,
 } from '../../../../properties/module/recordings/conflicts/format.ts';
-import { BUILT_TDS, Testbed } from '../../../../properties/module/recordings/setups/testbed.ts';
+import { builtTds, Testbed } from '../../../../properties/module/recordings/setups/testbed.ts';
 import { conflict, lifecycle, order, step, summary, type Fields } from './cells.ts';
 import { runExperiment, type Experiment } from './experiments.ts';
 import { withPair } from './pairs.ts';
@@ -14,7 +14,7 @@ import { ACCEPT, haltsAtAnyPoint, ourAcceptRace, ourRace, type Races } from './r
 import { RECORDED_MODULES, recordedJson, testWith } from './recorded.ts';
 
 const judge = new ConflictsJudge();
-const testbed = new Testbed(BUILT_TDS, '1.5.01');
+const testbed = new Testbed(builtTds, '1.5.01');
 
 describe('recordings of the real module', () => {
   const COMMON = ['conflicts.json', 'lifecycle-conflicts.json', 'stepwise.jsonl.gz'] as const;
