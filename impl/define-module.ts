@@ -9,6 +9,7 @@ import {
   SPECIFIED,
   versionData,
   type ModuleVersion,
+  type SeptLocking,
   type VersionData,
 } from '../spec/tdx/versions/index.ts';
 import { kindOf, meantBy, membersOf } from './members.ts';
@@ -16,12 +17,18 @@ import { functionsIn } from './module-functions.ts';
 import { isComplete, withFields, type Part } from './version-fields.ts';
 
 /** A module as its author writes it: a name, and what differs from the base. */
-export interface ModuleChanges extends Omit<Part<VersionData>, 'name' | 'functions'> {
+export interface ModuleChanges extends Omit<Part<VersionData>, 'name' | 'septLocks' | 'functions'> {
   /** In kebab-case; no shipped version has it. */
   readonly name: string;
+  /** Rows, or parts of rows, that differ, and the rows of new functions. */
+  readonly septLocks?: Part<VersionData['septLocks']> &
+    Readonly<Record<FunctionName, Part<SeptLocking>>>;
   /** Functions that replace those of the same names, or are new. */
   readonly functions?: InterfaceFunction | readonly InterfaceFunction[];
 }
+
+/** Name of a function, of those that have a row or of others. */
+type FunctionName = `TDH.${string}` | `TDG.${string}`;
 
 /** A value is not a module; the message is one line that says why. */
 export class NoModule extends Error {
@@ -69,7 +76,13 @@ export function moduleFrom(value: unknown, base?: ModuleVersion): VersionData {
   const models = SPECIFIED.map(fieldsOf);
   const replaced = functionsIn(given, inherited, refuse);
   return {
-    ...withFields(start, changes, models, refuse),
+    ...withFields(
+      start,
+      changes,
+      models,
+      replaced.map((fn) => fn.name),
+      refuse,
+    ),
     functions: new Map([
       ...(isWhole ? [] : inherited),
       ...replaced.map((fn) => [fn.name, fn] as const),

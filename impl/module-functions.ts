@@ -19,9 +19,11 @@ export function functionsIn(
         : Array.isArray(value)
           ? value
           : [value];
+  const members = [...new Set([...inherited.values()].flatMap((fn) => Object.keys(fn)))];
   const names = new Set<string>();
   return list.map((one, index) => {
-    const fn = functionIn(one, list.length > 1 ? `functions[${index}]` : 'functions', refuse);
+    const at = list.length > 1 ? `functions[${index}]` : 'functions';
+    const fn = functionIn(one, at, members, refuse);
     if (names.has(fn.name)) refuse(`two of its functions are ${fn.name}: leave one of them`);
     names.add(fn.name);
     const meant = inherited.has(fn.name) ? undefined : meantBy(fn.name, inherited.keys());
@@ -34,10 +36,13 @@ export function functionsIn(
 /** Host and guest have functions that differ in one letter: TDH.VP.RD, TDG.VP.RD. */
 const sideOf = (name: string): string => name.slice(0, name.indexOf('.'));
 
-const MEMBERS = ['name', 'release', 'run'];
-
 /** A function of the interface, or a refusal that says what it lacks. */
-function functionIn(value: unknown, at: string, refuse: Refuse): InterfaceFunction {
+function functionIn(
+  value: unknown,
+  at: string,
+  known: readonly string[],
+  refuse: Refuse,
+): InterfaceFunction {
   if (typeof value !== 'object' || value === null)
     return refuse(
       `${at} is ${kindOf(value)}, not a function of the interface: ` +
@@ -48,7 +53,7 @@ function functionIn(value: unknown, at: string, refuse: Refuse): InterfaceFuncti
   if (typeof name !== 'string' || name === '')
     return refuse(`${at} has no name: add name: 'TDH.…', that of the function that it replaces`);
   for (const key of Object.keys(members)) {
-    const meant = MEMBERS.includes(key) ? undefined : meantBy(key, MEMBERS);
+    const meant = known.includes(key) ? undefined : meantBy(key, known);
     if (meant !== undefined)
       refuse(`function ${name}: unknown member "${key}"; did you mean "${meant}"?`);
   }

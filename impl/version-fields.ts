@@ -40,23 +40,27 @@ const requiredOf = ([first = {}, ...others]: readonly object[]): string[] =>
 
 /**
  * `base` with the fields of `own`. A field that no model has, or of a kind that it has in no model,
- * is refused.
+ * is refused. `functions`: those that may have a row in the lock table besides the models'.
  */
 export const withFields = <Base extends object>(
   base: Base,
   own: Fields,
   models: readonly object[],
+  functions: readonly string[],
   refuse: Refuse,
-): Base => merged('', base, own, models, refuse) as Base; // the same fields, of the same kinds
+): Base => merged('', base, own, { models, functions, refuse }) as Base; // fields of the same kinds
 
-function merged(
-  path: string,
-  base: object,
-  own: Fields,
-  models: readonly object[],
-  refuse: Refuse,
-): Fields {
+/** What the fields at one place are compared with. */
+interface Comparison {
+  readonly models: readonly object[];
+  readonly functions: readonly string[];
+  readonly refuse: Refuse;
+}
+
+function merged(path: string, base: object, own: Fields, comparison: Comparison): Fields {
+  const { models, functions, refuse } = comparison;
   const known = new Set([base, ...models].flatMap((model) => Object.keys(model)));
+  if (path === ROWS) for (const name of functions) known.add(name);
   const inherited = new Map<string, unknown>(Object.entries(base));
   const changed = Object.entries(own).map(([key, value]): [string, unknown] => {
     const at = path === '' ? key : `${path}.${key}`;
@@ -66,7 +70,8 @@ function merged(
     if (problem !== null) refuse(`${at} ${problem}`);
     if (!isPlain(value)) return [key, value];
     const before = inherited.get(key);
-    return [key, merged(at, isPlain(before) ? before : {}, value, values.filter(isPlain), refuse)];
+    const within = { ...comparison, models: values.filter(isPlain) };
+    return [key, merged(at, isPlain(before) ? before : {}, value, within)];
   });
   // of an object that is complete, what is absent is meant to be
   const all = { ...(isComplete(own, models) ? {} : base), ...Object.fromEntries(changed) };

@@ -126,6 +126,23 @@ export { phymemPageRdmd, phymemPageReclaim, phymemPageWbinvd } from './tdx/funct
 export { rangeBlock, rangeUnblock, septAdd, septRd, septRemove } from './tdx/functions/index.ts';
 export { vpAddcx, vpCreate, vpEnter, vpFlush, vpInit } from './tdx/functions/index.ts';
 
+/** The TDX module: steps that its functions are made of. @public @since 0.1.0 */
+export { addressOf, gfnOf, mappingOperand, pageNumber, pageOperand } from './tdx/operands.ts';
+export {
+  tdCell,
+  tdState,
+  tdStateLocked,
+  tdrOperand,
+  tdvprOperand,
+  vpCell,
+} from './tdx/operands.ts';
+export { aboutEntry, findEntry, lockBit, lockEntry, lockTree, reportEntry } from './tdx/sept.ts';
+export { requireBlockedAndTracked, requireState, updateEntry, walkTo } from './tdx/sept.ts';
+export { withoutProgress } from './tdx/sept.ts';
+export { assignPage, freePage, implicitPage, newPageOperand } from './tdx/pages.ts';
+export { ENTRY_PAGE_TO_TDR, ENTRY_TO_TDR, PAGES_ENTRY_TO_TDR, PAGE_LAST } from './tdx/release.ts';
+export { TDR_LAST, TDVPR_LAST } from './tdx/release.ts';
+
 /** The TDX module: completion statuses. @public @since 0.1.0 */
 export { EPT_ENTRY_NOT_PRESENT, EPT_ENTRY_STATE_INCORRECT } from './tdx/status.ts';
 export { EPT_INVALID_PROMOTE_CONDITIONS, EPT_PAGE_NOT_FREE } from './tdx/status.ts';

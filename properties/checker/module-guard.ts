@@ -69,7 +69,7 @@ class ModuleGuard {
   watched(fn: InterfaceFunction): InterfaceFunction {
     const { name, release } = fn;
     this.own.add(name);
-    return { name, release, run: (tdx, call) => this.steps(fn, tdx, call) };
+    return { ...fn, name, release, run: (tdx, call) => this.steps(fn, tdx, call) };
   }
 
   private *steps(fn: InterfaceFunction, tdx: TdxModule, call: Call): Steps<S.Status> {

@@ -89,7 +89,11 @@ export class TdxModule {
   }
 
   locking(fn: SeptFunction): SeptLocking {
-    return this.version.septLocks[fn];
+    const row: SeptLocking | undefined = this.version.septLocks[fn];
+    // a function that a module from outside adds needs not have one
+    if (row === undefined)
+      throw new Error(`septLocks of module ${this.version.name} has no row for ${fn}`);
+    return row;
   }
 
   /** HPA (bytes) of page number 0. */

@@ -48,6 +48,19 @@ describe('what a module replaces', () => {
     expect(two.functions.size).toBe(one.functions.size + 1);
   });
 
+  test('a module gives a row of the lock table to a function that it adds', () => {
+    const added: InterfaceFunction = { ...AUG, name: 'TDH.EXTRA' };
+    const row = { tree: SHARED, entryLock: true } as const;
+    const module = defineModule('1.5.05', {
+      name: 'mine',
+      functions: added,
+      septLocks: { 'TDH.EXTRA': row },
+    });
+
+    expect(module.septLocks).toEqual({ ...NEWEST.septLocks, 'TDH.EXTRA': row });
+    expect(moduleFrom(module)).toEqual(module);
+  });
+
   test('a module runs the function that replaces another', () => {
     const module = defineModule('1.5.05', {
       name: 'mine',
@@ -140,6 +153,14 @@ describe('values that are no module', () => {
       'a row of no function of the Secure EPT',
       { septLocks: { 'TDH.MNG.CREATE': { tree: SHARED } } },
       'unknown row "septLocks.TDH.MNG.CREATE"',
+    ],
+    [
+      'half a row for a function that it adds',
+      {
+        functions: { ...AUG, name: 'TDH.EXTRA' },
+        septLocks: { 'TDH.EXTRA': { tree: SHARED } },
+      },
+      'septLocks.TDH.EXTRA lacks entryLock',
     ],
     [
       'a misspelt part of a row',

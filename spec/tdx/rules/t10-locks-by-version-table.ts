@@ -3,11 +3,9 @@ import type { Call } from '../call.ts';
 import { withoutLocks } from '../entry.ts';
 import { EXCLUSIVE } from '../locks.ts';
 import { TD } from '../td.ts';
-import { SEPT_FUNCTIONS, type SeptFunction } from '../version.ts';
+import type { SeptFunction } from '../version.ts';
 import { lockHolders } from './lock-holders.ts';
 import type { TdxRule } from './rule.ts';
-
-const SEPT_CALLS = new Set<string>(SEPT_FUNCTIONS);
 
 export default {
   id: 'T10',
@@ -25,8 +23,9 @@ export default {
   versions: ['*'],
   watch: (tdx, report) => {
     const holders = lockHolders(tdx);
+    const rows = new Set(Object.keys(tdx.version.septLocks));
     const missing = (call: Call): string[] => {
-      // The table itself, not what this module makes of it. SEPT_CALLS are its keys.
+      // The table itself, not what this module makes of it. `rows` are its keys.
       const { tree, entryLock } = tdx.locking(call.name as SeptFunction);
       const word = (field: number): Cell => tdx.memory.word(call.tdr, field);
       // A host function with neither lock needs the TDR; a guest's, in 1.0, is a transaction (T12).
@@ -39,7 +38,7 @@ export default {
     };
     tdx.listeners.push({
       entryWritten: (_cell, before, after, call) => {
-        if (withoutLocks(before) === withoutLocks(after) || !SEPT_CALLS.has(call.name)) return;
+        if (withoutLocks(before) === withoutLocks(after) || !rows.has(call.name)) return;
         report.exercised();
         const absent = missing(call).join(' and ');
         if (absent !== '')
