@@ -169,7 +169,7 @@ export class Call {
   r10 = 0;
   r11 = 0;
   /** Outputs that need all 64 bits; they override the ones above. */
-  wide: { readonly rcx?: bigint; readonly rdx?: bigint; readonly r8?: bigint } | null = null;
+  wide: Readonly<Partial<Record<'rcx' | 'rdx' | 'r8' | 'r9', bigint>>> | null = null;
   /** Data output, as a token. */
   data = 0;
 

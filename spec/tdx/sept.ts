@@ -26,6 +26,7 @@ import {
   type Entry,
   type StateSet,
 } from './entry.ts';
+import { hasBit63, isBefore } from './epoch.ts';
 import { EXCLUSIVE } from './locks.ts';
 import type { TdxModule } from './module.ts';
 import { tdCell, tdGet } from './operands.ts';
@@ -187,12 +188,14 @@ export const lockBit = (call: Call): number => call.entry & ENTRY_LOCK;
  * left the TD or flushed since. TD_EPOCH and REFCOUNT are read in one step.
  *
  * Source: intel/tdx-module 1.5.01, src/common/helpers/helpers.h: is_tlb_tracked(); all 108
- * combinations measured: docs/module-notes.md#tlb-tracking.
+ * combinations measured: docs/module-notes.md#tlb-tracking. In 1.0.03 bit 63 is a bit like others.
  */
 function* isTracked(tdx: TdxModule, call: Call, bepoch: number): Steps<boolean> {
+  if (tdx.version.bepochHasFlag && hasBit63(bepoch)) return false;
   const epoch = yield* tdx.m.read(tdCell(tdx, call, TD.TD_EPOCH));
-  if (bepoch === epoch - 1) return tdGet(tdx, call, refcountOf(bepoch)) === 0;
-  return bepoch < epoch - 1;
+  const previous = (epoch - 1) | 0;
+  if (bepoch === previous) return tdGet(tdx, call, refcountOf(bepoch)) === 0;
+  return isBefore(bepoch, previous);
 }
 
 /**

@@ -137,6 +137,10 @@ export interface VersionData {
   readonly tracksWhileBuilding: boolean;
   /** The functions that name the tree as the operand of TLB_TRACKING_NOT_DONE, instead of RCX. */
   readonly trackingNamesTree: ReadonlySet<string>;
+  /** TRACK halts the module when TD_EPOCH reaches 2^63 - 1. */
+  readonly haltsAtLastEpoch: boolean;
+  /** Bit 63 of BEPOCH marks a page of a migration, which is never tracked. */
+  readonly bepochHasFlag: boolean;
 
   // PAMT
 

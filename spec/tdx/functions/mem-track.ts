@@ -4,10 +4,11 @@
  * RCX TDR.
  *
  * Source: ABI Reference 348551, TDH.MEM.TRACK leaf (leaf 38); intel/tdx-module 1.5.01,
- * src/vmm_dispatcher/api_calls/tdh_mem_track.c: tdh_mem_track();
+ * src/vmm_dispatcher/api_calls/tdh_mem_track.c: tdh_mem_track(), and of 1.5.05;
  * docs/module-notes.md#tlb-tracking.
  */
 import { HELD_EPOCH, HELD_OP_STATE } from '../call.ts';
+import { isBefore, LAST_EPOCH, nextEpoch } from '../epoch.ts';
 import { EXCLUSIVE, SHARED } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import { tdCell, tdGet, tdrOperand, tdStateLocked } from '../operands.ts';
@@ -39,8 +40,11 @@ export const memTrack: InterfaceFunction = {
     if (tdGet(tdx, call, refcountOf(epoch - 1)) !== 0) return S.PREVIOUS_TLB_EPOCH_BUSY;
 
     // EFFECT
-    // 5. TD_EPOCH + 1; the empty REFCOUNT is now the current one
-    yield* tdx.m.write(tdCell(tdx, call, TD.TD_EPOCH), epoch + 1);
-    return S.SUCCESS;
+    // 5. TD_EPOCH + 1; the empty REFCOUNT is now the current one. From 1.5.05 on the last epoch
+    // halts the module
+    const next = nextEpoch(epoch);
+    yield* tdx.m.write(tdCell(tdx, call, TD.TD_EPOCH), next);
+    const isLast = !isBefore(next, LAST_EPOCH);
+    return tdx.version.haltsAtLastEpoch && isLast ? S.MODULE_HALT : S.SUCCESS;
   },
 };

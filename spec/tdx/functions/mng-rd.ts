@@ -7,13 +7,14 @@
  * Source: ABI Reference 348551, TDH.MNG.RD leaf (leaf 11); intel/tdx-module 1.5.01,
  * src/vmm_dispatcher/api_calls/tdh_mng_rd_wr.c: tdh_mng_rd().
  */
+import { epochOfWord } from '../epoch.ts';
 import { SHARED } from '../locks.ts';
 import { FIRST_FIELD, METADATA, NULL_FIELD } from '../metadata.ts';
 import type { InterfaceFunction } from '../module.ts';
 import { tdCell, tdrOperand, tdStateLocked, versionUpTo1 } from '../operands.ts';
 import { ENTRY_TO_TDR } from '../release.ts';
 import * as S from '../status.ts';
-import { IN_BUILD_OR_RUN } from '../td.ts';
+import { IN_BUILD_OR_RUN, TD } from '../td.ts';
 
 export const mngRd: InterfaceFunction = {
   name: 'TDH.MNG.RD',
@@ -42,7 +43,8 @@ export const mngRd: InterfaceFunction = {
 
     // EFFECT
     // 5. R8 := the value
-    let value = BigInt.asUintN(32, BigInt(yield* tdx.m.read(tdCell(tdx, call, field.word))));
+    const word = yield* tdx.m.read(tdCell(tdx, call, field.word));
+    let value = field.word === TD.TD_EPOCH ? epochOfWord(word) : BigInt(word >>> 0);
     if (field.isWide)
       value |= BigInt.asUintN(32, BigInt(tdx.m.peek(tdCell(tdx, call, field.word + 1)))) << 32n;
     call.wide = { rdx: version === 0 ? id : field.next, r8: value };

@@ -8,6 +8,7 @@
  * src/vmm_dispatcher/api_calls/tdh_phymem_page_rdmd.c: tdh_phymem_page_rdmd().
  */
 import { HELD_PAGE, type Call } from '../call.ts';
+import { epochOfWord, isFar } from '../epoch.ts';
 import { SHARED } from '../locks.ts';
 import type { InterfaceFunction, TdxModule } from '../module.ts';
 import { addressOf, isBadAddress, pageNumber, walkPamt } from '../operands.ts';
@@ -36,7 +37,10 @@ export const phymemPageRdmd: InterfaceFunction = {
     // 3. RCX, RDX, R8, R9 := the PAMT entry
     reportPage(tdx, call, page, size);
     const bepoch = yield* tdx.m.read(tdx.pamt.bepoch(page, size));
-    if (call.rcx === REG || call.rcx === EPT) call.r9 = bepoch;
+    if (call.rcx === REG || call.rcx === EPT) {
+      call.r9 = bepoch;
+      if (isFar(bepoch)) call.wide = { r9: epochOfWord(bepoch) };
+    }
     return S.SUCCESS;
   },
 };

@@ -1,3 +1,4 @@
+import { epochOfWord, isBefore } from '../epoch.ts';
 import type { TdxModule } from '../module.ts';
 import { SUCCESS } from '../status.ts';
 import { refcountOf, TD, VP } from '../td.ts';
@@ -27,12 +28,12 @@ export default {
       ended: (call, status) => {
         if (call.name !== 'TDH.MEM.TRACK' || status !== SUCCESS) return;
         report.exercised();
-        const oldest = fieldOf(tdx, call.tdr, TD.TD_EPOCH) - 1;
+        const oldest = (fieldOf(tdx, call.tdr, TD.TD_EPOCH) - 1) | 0;
         for (const entered of epochsInGuest(tdx, call.tdr)) {
-          if (entered >= oldest) continue;
+          if (!isBefore(entered, oldest)) continue;
           report.violated(
-            `no vCPU in the guest from before epoch ${oldest}`,
-            `one entered in epoch ${entered}`,
+            `no vCPU in the guest from before epoch ${epochOfWord(oldest)}`,
+            `one entered in epoch ${epochOfWord(entered)}`,
           );
         }
       },

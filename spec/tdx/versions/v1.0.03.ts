@@ -134,6 +134,7 @@ export const V1_0_03: VersionData = {
 
   tracksWhileBuilding: true,
   trackingNamesTree: new Set(['TDH.MEM.RANGE.UNBLOCK', 'TDH.MEM.PAGE.RELOCATE']),
+  bepochHasFlag: false,
 
   resetsBepoch: false,
   clearsRemovedTable: true,

@@ -72,6 +72,8 @@ export const V1_5_01: VersionData = {
 
   tracksWhileBuilding: false,
   trackingNamesTree: new Set(['TDH.MEM.RANGE.UNBLOCK']),
+  haltsAtLastEpoch: false,
+  bepochHasFlag: true,
 
   resetsBepoch: true,
   clearsRemovedTable: false,

@@ -1,10 +1,10 @@
 /**
- * Module 1.5.05: the locks of 1.5.01, another operand of RANGE.UNBLOCK, x2APIC ids in VP.INIT, and
- * what MNG.INIT accepts.
+ * Module 1.5.05: the locks of 1.5.01, another operand of RANGE.UNBLOCK, x2APIC ids in VP.INIT, a
+ * halt of TRACK at the end of the epochs, and what MNG.INIT accepts.
  *
  * Source: tdx-module 1.5.05 (commit f99767b of niooss-ledger/tdx-module),
- * src/vmm_dispatcher/api_calls/: tdh_mem_range_unblock.c, tdh_vp_init.c, tdh_mng_init.c; measured
- * against 1.5.01 with the same inputs.
+ * src/vmm_dispatcher/api_calls/: tdh_mem_range_unblock.c, tdh_vp_init.c, tdh_mem_track.c,
+ * tdh_mng_init.c; measured against 1.5.01 with the same inputs.
  */
 import { ATTRIBUTES } from '../td-params.ts';
 import type { VersionData } from '../version.ts';
@@ -15,6 +15,7 @@ export const V1_5_05: VersionData = {
   name: '1.5.05',
   trackingNamesTree: new Set(),
   activeBeforeTreeRelease: false,
+  haltsAtLastEpoch: true,
   vpInitVersion: 1,
   maxVcpus: 576,
   attributes: V1_5_01.attributes | ATTRIBUTES.LASS,

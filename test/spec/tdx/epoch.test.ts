@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { atomically } from '../../../spec/machine/step.ts';
 import { stateName, stateOf } from '../../../spec/tdx/entry.ts';
+import { epochOfWord, isBefore, nextEpoch, wordOfEpoch } from '../../../spec/tdx/epoch.ts';
 import { tableAt } from '../../../spec/tdx/rules/tree.ts';
 import { describeStatus } from '../../../spec/tdx/status.ts';
 import { TD, VP } from '../../../spec/tdx/td.ts';
@@ -161,4 +162,72 @@ test('calls need no block and no tracking while the TD is being built', () => {
   const cell = rig.memory.word(tableAt(rig.tdx, TDR, 0, 0), 0);
   expect(stateName(stateOf(rig.m.peek(cell)))).toBe('FREE');
   expect(status(rig, 'TDH.MEM.SEPT.REMOVE', 1)).toBe('TDX_SUCCESS');
+});
+
+describe('epochs of 63 bits', () => {
+  const BIT_63 = 1n << 63n;
+  const epochOf = (rig: TdRig): bigint => epochOfWord(get(rig, TD.TD_EPOCH));
+
+  test('a word keeps order and successor of the epochs that can occur', () => {
+    const epochs = [
+      0n,
+      1n,
+      2n ** 31n - 1n,
+      BIT_63 - 2n,
+      BIT_63 - 1n,
+      BIT_63,
+      BIT_63 + 2n ** 30n - 1n,
+    ];
+    const words = epochs.map(wordOfEpoch);
+
+    expect(words.map(epochOfWord)).toEqual(epochs);
+    for (const [i, earlier] of words.entries())
+      for (const later of words.slice(i + 1))
+        expect([isBefore(earlier, later), isBefore(later, earlier)]).toEqual([true, false]);
+    for (const epoch of [0n, BIT_63 - 2n, BIT_63 - 1n])
+      expect(epochOfWord(nextEpoch(wordOfEpoch(epoch)))).toBe(epoch + 1n);
+    for (const epoch of [-1n, 2n ** 31n, BIT_63 - 2n ** 30n - 1n, BIT_63 + 2n ** 30n])
+      expect(() => wordOfEpoch(epoch)).toThrow(`epoch ${epoch} is neither small nor close to 2^63`);
+    expect(() => nextEpoch(2 ** 31 - 1)).toThrow('the epoch after 2147483647 has no word');
+  });
+
+  test('TRACK of 1.5.05 halts at epoch 2^63 - 1, with the epoch written and its locks held', () => {
+    const rig = newRig(true, '1.5.05');
+    set(rig, TD.TD_EPOCH, wordOfEpoch(BIT_63 - 3n));
+
+    expect([track(rig), epochOf(rig)]).toEqual(['TDX_SUCCESS', BIT_63 - 2n]);
+    expect([track(rig), epochOf(rig)]).toEqual(['MODULE_HALT', BIT_63 - 1n]);
+    expect([get(rig, TD.EPOCH_LOCK), get(rig, TD.OP_STATE_LOCK)]).not.toContain(0);
+    expect(track(rig)).toBe('TDX_OPERAND_BUSY|TD_EPOCH');
+  });
+
+  test('TRACK of 1.5.01 goes on, and a page that is blocked then is never tracked', () => {
+    const rig = newRig(true, '1.5.01');
+    set(rig, TD.TD_EPOCH, wordOfEpoch(BIT_63 - 2n));
+
+    expect([track(rig), track(rig), epochOf(rig)]).toEqual(['TDX_SUCCESS', 'TDX_SUCCESS', BIT_63]);
+    rig.must('TDH.MEM.RANGE.BLOCK', rig.mapping(0, 0));
+    expect([track(rig), track(rig), track(rig)]).toEqual(Array(3).fill('TDX_SUCCESS'));
+    expect(status(rig, 'TDH.MEM.PAGE.REMOVE')).toBe('TDX_TLB_TRACKING_NOT_DONE|RCX');
+  });
+
+  test('bit 63 has no meaning of its own in 1.0', () => {
+    const rig = newRig(true, '1.0');
+    set(rig, TD.TD_EPOCH, wordOfEpoch(BIT_63));
+    rig.must('TDH.MEM.RANGE.BLOCK', rig.mapping(0, 0));
+    expect(status(rig, 'TDH.MEM.PAGE.REMOVE')).toBe('TDX_TLB_TRACKING_NOT_DONE|RCX');
+    track(rig);
+    expect(status(rig, 'TDH.MEM.PAGE.REMOVE')).toBe('TDX_SUCCESS');
+  });
+
+  test('calls return all 64 bits of an epoch', () => {
+    const rig = newRig(true, '1.5.01');
+    set(rig, TD.TD_EPOCH, wordOfEpoch(BIT_63 - 1n));
+    rig.must('TDH.MEM.RANGE.BLOCK', rig.mapping(0, 0));
+
+    const rdmd = rig.call('TDH.PHYMEM.PAGE.RDMD', { rcx: rig.address(rig.pageOf(0)) });
+    const field = 0x9210_0003_0000_0000n;
+    const read = rig.call('TDH.MNG.RD', { rcx: rig.address(TDR), field });
+    expect([rdmd.wide?.r9, read.wide?.r8]).toEqual([BIT_63 - 1n, BIT_63 - 1n]);
+  });
 });

@@ -87,7 +87,7 @@ export function outputOf(
   passed: Registers,
   stride: number,
 ): bigint | null {
-  const wide = name === 'r9' ? undefined : call.wide?.[name];
+  const wide = call.wide?.[name];
   if (wide !== undefined) return wide;
   const isUntouched = call.isUntouched || UNTOUCHED.get(call.name)?.includes(name) === true;
   if (call.exitReason < 0 && isUntouched) {

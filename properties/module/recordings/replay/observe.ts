@@ -1,6 +1,7 @@
 /** The recorded fields of a TD, a vCPU or an entry, read from the specification's state. */
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { FREE, isTable, isWalkable, pageOf, type Entry } from '../../../../spec/tdx/entry.ts';
+import { epochOfWord, isFar } from '../../../../spec/tdx/epoch.ts';
 import { KOT_STATES } from '../../../../spec/tdx/keys.ts';
 import { NO_OWNER, pageTypeName, TDR, TDVPR } from '../../../../spec/tdx/pamt.ts';
 import { OP_STATES, LIFECYCLES, TD, UNINITIALIZED, VP } from '../../../../spec/tdx/td.ts';
@@ -65,20 +66,23 @@ export const TD_LOCKS = [
   ['epoch', TD.EPOCH_LOCK],
 ] as const;
 
+/** An epoch as recordings have it: a number, which is rounded from 2^53 on. */
+const epochNumber = (epoch: number): number => (isFar(epoch) ? Number(epochOfWord(epoch)) : epoch);
+
 /** The fields of a vCPU, by recorded name, from the page number of its TDVPR. */
 export const VCPU_FIELDS: ReadonlyMap<string, (u: Universe, tdvpr: number) => Scalar> = new Map([
   ['state', (u: Universe, tdvpr: number) => word(u, tdvpr, VP.STATE)],
   ['pages', (u, tdvpr) => word(u, tdvpr, VP.NUM_PAGES)],
   ['vcpuIndex', (u, tdvpr) => word(u, tdvpr, VP.VCPU_INDEX)],
   ['assocLp', (u, tdvpr) => word(u, tdvpr, VP.ASSOC_LPID) - 1],
-  ['vcpuEpoch', (u, tdvpr) => word(u, tdvpr, VP.VCPU_EPOCH)],
+  ['vcpuEpoch', (u, tdvpr) => epochNumber(word(u, tdvpr, VP.VCPU_EPOCH))],
 ]);
 
 export const isTdvpr = (u: Universe, page: number): boolean => u.tdx.pamt.type(page, 0) === TDVPR;
 
 /** TD_EPOCH and both REFCOUNTs. */
 export const epochOf = (u: Universe, { tdr }: Slot): readonly [number, number, number] => [
-  word(u, tdr, TD.TD_EPOCH),
+  epochNumber(word(u, tdr, TD.TD_EPOCH)),
   word(u, tdr, TD.REFCOUNT_EVEN),
   word(u, tdr, TD.REFCOUNT_ODD),
 ];
@@ -131,7 +135,7 @@ export const PAMT_FIELDS: ReadonlyMap<
     (u: Universe, page: number, size: number): Scalar => pageTypeName(u.tdx.pamt.type(page, size)),
   ],
   ['owner', ownerHpa],
-  ['bepoch', (u, page, size) => u.tdx.m.peek(u.tdx.pamt.bepoch(page, size))],
+  ['bepoch', (u, page, size) => epochNumber(u.tdx.m.peek(u.tdx.pamt.bepoch(page, size)))],
   ['lockRaw', (u, page, size) => u.tdx.m.peek(u.tdx.pamt.lock(page, size))],
 ]);
 

@@ -30,6 +30,7 @@ import {
   toArchitectural,
   toRaw,
 } from '../../../../spec/tdx/entry.ts';
+import { epochOfWord, wordOfEpoch } from '../../../../spec/tdx/epoch.ts';
 import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
 import { EPT, Pamt, REG } from '../../../../spec/tdx/pamt.ts';
 import { describeStatus, statusName } from '../../../../spec/tdx/status.ts';
@@ -227,10 +228,11 @@ for (const module of RECORDED_MODULES) {
     test('PAGE.REMOVE and then TRACK answer as the module does', () => {
       const rows = epochs?.rows ?? [];
       const answers = rows.map((row) => {
-        const { u } = force(universes, '0x80800001003a00f0', 0, row.bepoch, null);
+        const bepoch = wordOfEpoch(BigInt(row.bepoch));
+        const { u } = force(universes, '0x80800001003a00f0', 0, bepoch, null);
         const tdr = u.page('0x100000000');
         poke(u, tdr, TD.OP_STATE, RUNNABLE);
-        poke(u, tdr, TD.TD_EPOCH, row.tdEpoch);
+        poke(u, tdr, TD.TD_EPOCH, wordOfEpoch(BigInt(row.tdEpoch)));
         poke(u, tdr, TD.REFCOUNT_EVEN, row.refcount[0]);
         poke(u, tdr, TD.REFCOUNT_ODD, row.refcount[1]);
         const removed = call(u, 'TDH.MEM.PAGE.REMOVE', { rcx: GPA, rdx: TDR }).status;
@@ -239,7 +241,7 @@ for (const module of RECORDED_MODULES) {
           ...row,
           pageRemove: statusName(removed),
           thenTrack: statusName(tracked),
-          tdEpochAfterTrack: word(u, tdr, TD.TD_EPOCH),
+          tdEpochAfterTrack: Number(epochOfWord(word(u, tdr, TD.TD_EPOCH))),
         };
       });
       expect(answers).toHaveLength(108);
