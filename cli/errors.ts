@@ -23,6 +23,7 @@ const USER_ERRORS: ReadonlySet<string> = new Set([
   'ScenarioSyntaxError',
   'UnusableScenario',
   'NoModule',
+  'UnusableTree',
   'NoPolicy',
   'NoRule',
   'ModuleError',

@@ -1,5 +1,6 @@
 /** The options that several commands share: their flags, help texts and parsers. */
 import { InvalidArgumentError, Option } from 'commander';
+import { treeOf, TREE_LIMITS, type Tree } from '../impl/vm/size.ts';
 import { NEWEST_VERSIONS } from '../spec/tdx/versions/index.ts';
 
 /** Parsed values of the shared options. A command takes those that it declares. */
@@ -15,6 +16,8 @@ export interface SharedOptions {
   /** Names of rules, by id or file. */
   readonly rules?: readonly string[];
   readonly emitTrace?: string;
+  readonly levels?: number;
+  readonly fanout?: number;
 }
 
 const MAX_SEED = 2 ** 32 - 1;
@@ -86,6 +89,30 @@ export const recordedModuleOption = (): Option =>
     MODULE,
     'version to judge by, or a file that exports one, instead of the one that the recording names',
   );
+
+/** `--levels`: height of the tree of page tables. */
+export const levelsOption = (): Option =>
+  new Option('--levels <n>', 'levels of the tree of page tables, 3 to 5 (default: 3)').argParser(
+    whole(...TREE_LIMITS.levels),
+  );
+
+/** `--fanout`: entries of a page table. */
+export const fanoutOption = (): Option =>
+  new Option('--fanout <n>', 'entries of a page table, 2 to 4 (default: 2)').argParser(
+    whole(...TREE_LIMITS.fanout),
+  );
+
+/** The tree that the options name, or null if they name none. */
+export function chosenTree({
+  levels,
+  fanout,
+}: Pick<SharedOptions, 'levels' | 'fanout'>): Tree | null {
+  if (levels === undefined && fanout === undefined) return null;
+  return treeOf({
+    ...(levels === undefined ? {} : { levels }),
+    ...(fanout === undefined ? {} : { fanout }),
+  });
+}
 
 /** `--seed`: seed of the random choices. */
 export const seedOption = (): Option =>

@@ -85,7 +85,9 @@ export type { VmKind, VmListener, VmVcpu } from './vm/vm.ts';
 
 /** Sizes of the platform, and the user address behind GFN 0. @public @since 0.1.0 */
 export { ARMED_GFN, GUEST_PAGES, USED_PAGES } from './vm/size.ts';
-export { HVA_BASE } from './platform/kvm-platform.ts';
+export { DEFAULT_TREE, treeOf, UnusableTree } from './vm/size.ts';
+export type { Sizes, Tree } from './vm/size.ts';
+export { firstHva } from './platform/kvm-platform.ts';
 
 /** The MMU of direct roots, and helpers of its steps. @public @since 0.1.0 */
 export { tdpMmu } from './tdp-mmu/index.ts';
@@ -119,7 +121,8 @@ export { splitUnderRead } from './blocks/split-under-read.ts';
 
 /** Blocks: branches that are removed by an RCU callback. @public @since 0.1.0 */
 export { blockBranch, expectSuccess, pruningBranches } from './blocks/pruned-branch.ts';
-export { removeBranchBottomUp, removeBranchLeaves } from './blocks/pruned-branch.ts';
+export { childBranch, freeBranch, removeBelow } from './blocks/pruned-branch.ts';
+export { removeBranchBottomUp } from './blocks/pruned-branch.ts';
 export { retryWhileBusy } from './blocks/pruned-branch.ts';
 export type { BranchDisposal, CallModule, PrunedBranch } from './blocks/pruned-branch.ts';
 

@@ -20,6 +20,7 @@ import {
   type Breach,
   type Policy,
 } from '../impl/index.ts';
+import { treeOf, treeSuffix, type Tree } from '../impl/vm/size.ts';
 import { FAULTS } from '../spec/machine/faults.ts';
 import type { RuleText } from '../spec/machine/rule.ts';
 import {
@@ -44,6 +45,8 @@ export interface ConformanceOptions extends Pick<CheckOptions, 'handle' | 'only'
   readonly modules?: readonly (ModuleVersion | ModuleChanges)[];
   /** The file of a module from outside, for the command that replays a scenario. */
   readonly moduleHandle?: string;
+  /** The tree of page tables; three levels of tables of two entries when absent. */
+  readonly tree?: Tree;
   readonly seed?: number;
   /** Scenarios for each module version. */
   readonly runs?: number;
@@ -75,7 +78,7 @@ export function conformance(own: PartialPolicy, options: ConformanceOptions = {}
   const policy = ours ?? policyFrom(own);
   for (const given of options.modules ?? modulesFor(policy)) {
     const module = moduleIn(given, options);
-    describe(`${policy.name}, module ${nameOf(module)}`, () =>
+    describe(`${policy.name}, module ${nameOf(module)}${treeSuffix(treeFor(options))}`, () =>
       registerFor(policy, module, options, ours !== undefined));
   }
 }
@@ -92,6 +95,8 @@ function moduleIn(
   if (typeof given === 'string') return given;
   return isGuarded(given) ? given : guardModule(moduleFrom(given), moduleHandle);
 }
+/** The tree of the options, or of the one scenario. */
+const treeFor = ({ scenario, tree = scenario?.tree }: ConformanceOptions): Tree => treeOf(tree);
 
 /** The verdict of the scenarios, or the reason why there is none. */
 type Outcome = { readonly verdict: Verdict } | { readonly refusal: string };
@@ -156,6 +161,7 @@ function settingsOf(
   const { properties, modules: _, time, runs, scenario, ...rest } = options;
   return {
     seed: DEFAULT_SEED,
+    tree: treeFor(options),
     corpus: scenario === undefined ? CORPUS : [scenario],
     ...rest,
     // a faulty policy is checked for the rules that it claims to break, and for no others
@@ -177,7 +183,7 @@ function outcomeOf(options: CheckOptions): Outcome {
     const verdict = checkForeign(options);
     const { policy, module, scenarios, steps, seed } = verdict;
     console.log(
-      `${policy}, module ${module}: ${verdict.verdict} ` +
+      `${policy}, module ${module}${treeSuffix(verdict.tree)}: ${verdict.verdict} ` +
         `(${scenarios} scenarios, ${steps} steps, seed ${seed})`,
     );
     return { verdict };

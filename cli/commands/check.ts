@@ -3,12 +3,16 @@
  * the shrunk counterexample of each broken rule.
  */
 import { Command } from 'commander';
+import { DEFAULT_TREE, isSameTree, treeSuffix } from '../../impl/vm/size.ts';
 import { check, type Verdict } from '../../properties/checker/check.ts';
 import { checkForeign } from '../../properties/checker/determinism.ts';
 import { CORPUS } from '../../properties/checker/scenarios/corpus.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import { moduleNamed } from '../module-names.ts';
 import {
+  chosenTree,
+  fanoutOption,
+  levelsOption,
   emitTraceOption,
   jsonOption,
   moduleOption,
@@ -26,7 +30,7 @@ import { assertWritable, writeTrace } from '../writing-traces.ts';
 
 type Options = Pick<
   SharedOptions,
-  'json' | 'module' | 'seed' | 'runs' | 'time' | 'rules' | 'emitTrace'
+  'json' | 'module' | 'seed' | 'runs' | 'time' | 'rules' | 'emitTrace' | 'levels' | 'fanout'
 >;
 
 const DEFAULT_SEED = 1;
@@ -41,6 +45,8 @@ export const checkCommand = (exit: (code: number) => void): Command =>
     .argument('<policy>', 'a policy by name, or a file that exports one as default')
     .addOption(jsonOption())
     .addOption(moduleOption())
+    .addOption(levelsOption())
+    .addOption(fanoutOption())
     .addOption(seedOption())
     .addOption(runsOption())
     .addOption(timeOption())
@@ -60,7 +66,8 @@ Exit code: 0 passes, 1 fails or inconclusive, 2 unusable input.`,
       const module = await moduleNamed(given.module);
       const isShipped = policy.guard === undefined && typeof module === 'string';
       const handle = withRules(policy.handle, judges, rules);
-      const options = { ...policy, ...judges, handle, module };
+      const tree = chosenTree(given) ?? DEFAULT_TREE;
+      const options = { ...policy, ...judges, handle, module, tree };
       const verdict = (isShipped ? check : checkForeign)({
         ...options,
         corpus: CORPUS,
@@ -84,6 +91,7 @@ Exit code: 0 passes, 1 fails or inconclusive, 2 unusable input.`,
 const jsonOf = ({
   policy,
   module,
+  tree,
   verdict,
   scenarios,
   seed,
@@ -92,6 +100,7 @@ const jsonOf = ({
 }: Verdict): object => ({
   policy,
   module,
+  ...(isSameTree(tree, DEFAULT_TREE) ? {} : { tree }),
   verdict,
   histories: scenarios,
   seed,
@@ -108,6 +117,7 @@ const jsonOf = ({
 function printVerdict({
   policy,
   module,
+  tree,
   verdict,
   scenarios,
   steps,
@@ -117,7 +127,7 @@ function printVerdict({
   notApplicable,
 }: Verdict): void {
   print(
-    `${policy}, module ${module}: ${coloured(verdict)} ` +
+    `${policy}, module ${module}${treeSuffix(tree)}: ${coloured(verdict)} ` +
       `(${scenarios} scenarios, ${steps} steps, seed ${seed})`,
   );
   if (unexercised.length > 0) print(`not exercised: ${unexercised.join(', ')}`);

@@ -41,28 +41,32 @@ export const retryWhileBusy: CallModule = function* (vm, fn, operands) {
   }
 };
 
-/** A branch that is no longer in the mirror: its mirror table, and the first GFN under it. */
+/**
+ * A branch that is no longer in the mirror: the mirror table, the first GFN under it, and the level
+ * of the entry that pointed to it.
+ */
 export interface PrunedBranch {
   readonly table: PageRef;
   readonly gfn: number;
+  readonly level: number;
 }
 
 /** What a policy does about a branch that it has pruned. */
 export interface BranchDisposal {
-  /** Under mmu_lock: prepares the top entry in the Secure EPT, before the callback is queued. */
+  /** Under mmu_lock: prepares the branch in the Secure EPT, before the callback is queued. */
   prepare(vm: Vm, branch: PrunedBranch): Steps<void>;
-  /** In the callback: removes the children and the table from the Secure EPT. */
+  /** In the callback: removes from the Secure EPT what is left of the branch. */
   dispose(vm: Vm, branch: PrunedBranch): Steps<void>;
 }
 
 /** The entry point of a policy that prunes a branch and disposes of it in an RCU callback. */
 export const pruningBranches = (disposal: BranchDisposal): Pick<Policy, 'removeTable'> => ({
-  *removeTable(vm, gfn) {
-    const first = vm.tdx.geometry.align(gfn, 1);
+  *removeTable(vm, gfn, level) {
+    const first = vm.tdx.geometry.align(gfn, level);
     yield* vm.mmuLock.writeLock();
     yield* vm.invalidation.begin();
-    const place = yield* vm.mirror.walk(first, 1);
-    if (place.level === 1 && kindOfSpte(place.spte) === TABLE)
+    const place = yield* vm.mirror.walk(first, level);
+    if (place.level === level && kindOfSpte(place.spte) === TABLE)
       yield* prune(vm, place, first, disposal);
     yield* vm.invalidation.end();
     yield* vm.mmuLock.writeUnlock();
@@ -71,43 +75,74 @@ export const pruningBranches = (disposal: BranchDisposal): Pick<Policy, 'removeT
 
 /** Prunes the branch at `place` and queues the callback that disposes of it. */
 function* prune(vm: Vm, place: SptePlace, gfn: number, disposal: BranchDisposal): Steps<void> {
-  const branch = { table: pageOfSpte(place.spte), gfn };
+  const branch = { table: pageOfSpte(place.spte), gfn, level: place.level };
   yield* vm.mirror.write(place.table, place.index, EMPTY);
   yield* disposal.prepare(vm, branch);
   yield* vm.rcu.call('rcu', function* () {
     yield* disposal.dispose(vm, branch);
-    yield* freeTable(vm, branch.table);
-    yield* returnPages(vm, gfn, vm.mirror.span(1));
+    yield* freeBranch(vm, branch);
+    yield* returnPages(vm, gfn, vm.mirror.span(branch.level));
   });
 }
 
+/** What an entry of a branch's table points to: the branch below it, or null if it is no table. */
+export function childBranch(
+  vm: Vm,
+  { gfn, level }: PrunedBranch,
+  index: number,
+  spte: number,
+): PrunedBranch | null {
+  if (kindOfSpte(spte) !== TABLE) return null;
+  const below = level - 1;
+  return { table: pageOfSpte(spte), gfn: gfn + index * vm.mirror.span(below), level: below };
+}
+
+/** Frees the tables of a branch, lowest first. */
+export function* freeBranch(vm: Vm, branch: PrunedBranch): Steps<void> {
+  const children = branch.level > 1 ? vm.mirror.fanout : 0;
+  for (let i = 0; i < children; i++) {
+    const child = childBranch(vm, branch, i, yield* vm.mirror.read(branch.table, i));
+    if (child !== null) yield* freeBranch(vm, child);
+  }
+  yield* freeTable(vm, branch.table);
+}
+
 /** Blocks the top entry, and waits until no vCPU walks through it. */
-export function* blockBranch(vm: Vm, { gfn }: PrunedBranch): Steps<void> {
-  yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, 1));
+export function* blockBranch(vm: Vm, { gfn, level }: PrunedBranch): Steps<void> {
+  yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, level));
   yield* track(vm);
 }
 
-/** Blocks and removes each leaf of the branch, with TRACK in between if `tracked`. */
-export function* removeBranchLeaves(
+/**
+ * Blocks and removes what is below the top entry, with TRACK in between if `tracked`: each leaf,
+ * and each table after all that is below it.
+ */
+export function* removeBelow(
   vm: Vm,
-  { table, gfn }: PrunedBranch,
+  branch: PrunedBranch,
   call: CallModule,
   tracked: boolean,
 ): Steps<void> {
   for (let i = 0; i < vm.mirror.fanout; i++) {
-    if (kindOfSpte(yield* vm.mirror.read(table, i)) !== LEAF) continue;
-    yield* call(vm, rangeBlock, mapping(vm, gfn + i, 0));
+    const spte = yield* vm.mirror.read(branch.table, i);
+    const child = childBranch(vm, branch, i, spte);
+    if (child !== null) yield* removeBelow(vm, child, call, tracked);
+    else if (kindOfSpte(spte) !== LEAF) continue;
+    const below = branch.level - 1;
+    const entry = mapping(vm, branch.gfn + i * vm.mirror.span(below), below);
+    yield* call(vm, rangeBlock, entry);
     if (tracked) yield* trackIn(vm, call);
-    yield* call(vm, pageRemove, mapping(vm, gfn + i, 0));
+    yield* call(vm, child === null ? pageRemove : septRemove, entry);
   }
 }
 
 /** Removes the branch bottom-up, with every ancestor mapped until its children are removed. */
 export function* removeBranchBottomUp(vm: Vm, branch: PrunedBranch): Steps<void> {
-  yield* removeBranchLeaves(vm, branch, expectSuccess, true);
-  yield* expectSuccess(vm, rangeBlock, mapping(vm, branch.gfn, 1));
+  yield* removeBelow(vm, branch, expectSuccess, true);
+  const entry = mapping(vm, branch.gfn, branch.level);
+  yield* expectSuccess(vm, rangeBlock, entry);
   yield* trackIn(vm, expectSuccess);
-  yield* expectSuccess(vm, septRemove, mapping(vm, branch.gfn, 1));
+  yield* expectSuccess(vm, septRemove, entry);
 }
 
 /** TRACK and a kick of every vCPU, from a callback. */

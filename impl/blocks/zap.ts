@@ -13,7 +13,6 @@ import { phymemPageWbinvd } from '../../spec/tdx/functions/phymem-page-wbinvd.ts
 import { rangeBlock } from '../../spec/tdx/functions/range-block.ts';
 import type { InterfaceFunction } from '../../spec/tdx/module.ts';
 import type { Policy } from '../vm/policy.ts';
-import { GUEST_PAGES } from '../vm/size.ts';
 import { mapping, succeeded, type Vm } from '../vm/vm.ts';
 import { demotePage } from './resize.ts';
 import { track, withoutVcpus } from './seamcalls.ts';
@@ -179,7 +178,8 @@ export function* zapAll(
   split: (vm: Vm, gfn: number) => Steps<unknown>,
   zap = zapLeaf,
 ): Steps<void> {
-  yield* unmapUnder(vm, 0, GUEST_PAGES, () => zapLeaves(vm, 0, GUEST_PAGES, split, zap));
+  const { guestPages } = vm.sizes;
+  yield* unmapUnder(vm, 0, guestPages, () => zapLeaves(vm, 0, guestPages, split, zap));
 }
 
 /** Entry points of a policy that maps small pages only and zaps leaves by `zap`. */

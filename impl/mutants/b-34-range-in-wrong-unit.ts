@@ -1,5 +1,5 @@
 /** B-34: no fault is ever in the range. */
-import { HVA_BASE } from '../platform/kvm-platform.ts';
+import { firstHva } from '../platform/kvm-platform.ts';
 import { directMutant } from './mutant.ts';
 
 export default directMutant({
@@ -9,7 +9,7 @@ export default directMutant({
   breaks: ['K38', 'K39'],
   change: {
     *beginZap(kvm, gfn, pages) {
-      yield* kvm.invalidation.begin(gfn + HVA_BASE, pages);
+      yield* kvm.invalidation.begin(gfn + firstHva(kvm), pages);
     },
   },
 });

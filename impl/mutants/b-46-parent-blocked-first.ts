@@ -15,15 +15,15 @@ export default mutant({
   base: exclusive,
   breaks: ['K48'],
   change: {
-    *removeTable(vm, gfn) {
-      const first = vm.tdx.geometry.align(gfn, 1);
-      yield* unmapUnder(vm, first, vm.mirror.span(1), function* () {
-        const place = yield* vm.mirror.walk(gfn, 1);
-        if (place.level === 1 && kindOfSpte(place.spte) === TABLE) {
-          yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, 1));
+    *removeTable(vm, gfn, level) {
+      const first = vm.tdx.geometry.align(gfn, level);
+      yield* unmapUnder(vm, first, vm.mirror.span(level), function* () {
+        const place = yield* vm.mirror.walk(gfn, level);
+        if (place.level === level && kindOfSpte(place.spte) === TABLE) {
+          yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, level));
           yield* track(vm);
         }
-        yield* zapLeaves(vm, first, vm.mirror.span(1), demotePage);
+        yield* zapLeaves(vm, first, vm.mirror.span(level), demotePage);
       });
     },
   },

@@ -5,7 +5,6 @@
 import { demotePage } from '../blocks/resize.ts';
 import { removeSlotUnder, zapLeaves } from '../blocks/zap.ts';
 import { upstream616 } from '../policies/upstream-6.16.ts';
-import { GUEST_PAGES } from '../vm/size.ts';
 import { mutant } from './mutant.ts';
 
 export default mutant({
@@ -16,7 +15,7 @@ export default mutant({
   breaks: ['K50'],
   change: {
     *removeSlot(vm) {
-      yield* removeSlotUnder(vm, () => zapLeaves(vm, 0, GUEST_PAGES, demotePage));
+      yield* removeSlotUnder(vm, () => zapLeaves(vm, 0, vm.sizes.guestPages, demotePage));
     },
   },
 });

@@ -1,6 +1,6 @@
 /**
  * KVM's part of a VM on the small platform: three memslots and one that can be created, the user
- * addresses behind them, vCPUs. GFNs from MAX_GFN on are beyond host.MAXPHYADDR.
+ * addresses behind them, vCPUs.
  */
 import { Attributes } from '../../spec/kvm/attributes.ts';
 import { GuestMemfd } from '../../spec/kvm/guest-memfd.ts';
@@ -23,29 +23,45 @@ import { SpinLock } from '../../spec/machine/spinlock.ts';
 import { Tlb } from '../../spec/machine/tlb.ts';
 import type { Vcpu } from '../../spec/machine/vcpu.ts';
 import { Walker, type TableFormat } from '../../spec/machine/walker.ts';
+import type { Sizes } from '../vm/size.ts';
 
-/** User address (in pages) behind GFN 0; not 0, so that a GFN used as an address is noticed. */
-export const HVA_BASE = 8;
+/** Least user address (in pages) behind GFN 0; not 0, so that a GFN used as one is noticed. */
+const HVA_BASE = 8;
 
-/** Number of user addresses, in pages. */
-const ADDRESSES = 16;
+/** Where the memory of an ordinary VM is. Its GFNs are below four times the fanout. */
+interface Layout {
+  readonly places: readonly SlotPlace[];
+  /** Number of user addresses, in pages. */
+  readonly addresses: number;
+  /** First GFN beyond host.MAXPHYADDR; the one before has no memory. */
+  readonly maxGfn: number;
+}
 
-/** Number of pages that back user addresses and private GFNs, two for each. */
-export const BACKING_PAGES = 2 * ADDRESSES + 2 * 8;
+/** The layout for huge pages of `span` pages. */
+function layoutOf(span: number): Layout {
+  const hva = Math.ceil(HVA_BASE / span) * span;
+  return {
+    places: [
+      // no two slots have adjacent user addresses: see docs/findings.md, F8
+      { asId: 0, gfn: 0, pages: span + 1, hva },
+      // moves between its GFN and the next
+      { asId: 0, gfn: 2 * span, pages: 1, hva: hva + 2 * span },
+      // SMRAM: only in SMM's address space
+      { asId: 1, gfn: 0, pages: span, hva: hva + 3 * span },
+      // reaches beyond host.MAXPHYADDR: KVM must refuse it
+      { asId: 0, gfn: 3 * span, pages: 2, hva: 0 },
+    ],
+    addresses: hva + 4 * span,
+    maxGfn: 3 * span + 1,
+  };
+}
 
-/** First GFN beyond host.MAXPHYADDR; GFN 6 has no memory. */
-const MAX_GFN = 7;
+/** Number of pages that back user addresses and private GFNs of an ordinary VM, two for each. */
+export const backingPages = ({ guestPages, largePage }: Sizes): number =>
+  2 * layoutOf(largePage).addresses + 2 * guestPages;
 
-const PLACES: readonly SlotPlace[] = [
-  // no two slots have adjacent user addresses: see docs/findings.md, F8
-  { asId: 0, gfn: 0, pages: 3, hva: HVA_BASE },
-  // moves between GFNs 4 and 5
-  { asId: 0, gfn: 4, pages: 1, hva: HVA_BASE + 4 },
-  // SMRAM: only in SMM's address space
-  { asId: 1, gfn: 0, pages: 2, hva: HVA_BASE + 6 },
-  // reaches beyond host.MAXPHYADDR: KVM must refuse it
-  { asId: 0, gfn: 6, pages: 2, hva: 0 },
-];
+/** User address (in pages) behind GFN 0. */
+export const firstHva = ({ slots }: Kvm): number => slots.place(0).hva;
 
 /** The slot with a guest_memfd. */
 const BOUND_SLOT = 0;
@@ -65,7 +81,7 @@ interface KvmOptions {
   /** First page that backs user addresses. */
   readonly firstPage: number;
   readonly geometry: Geometry;
-  readonly rootLevel: number;
+  readonly sizes: Sizes;
   /** The VM has memslots; a TD's are not modelled here. */
   readonly hasSlots: boolean;
 }
@@ -73,8 +89,10 @@ interface KvmOptions {
 /** Creates KVM's part of a VM. */
 export function createKvm(options: KvmOptions): Kvm {
   const { m, memory, pages, mmuLock, rcu, invalidation } = options;
-  const tables = new Tables(m, pages, options.geometry, options.rootLevel);
-  const slots = new Memslots(m, pages, PLACES);
+  const { guestPages, largePage, rootLevel } = options.sizes;
+  const { addresses, maxGfn, places } = layoutOf(largePage);
+  const tables = new Tables(m, pages, options.geometry, rootLevel);
+  const slots = new Memslots(m, pages, places);
   if (options.hasSlots) for (const slot of FIRST_SLOTS) slots.installNow(slot);
   const memfd = new GuestMemfd(m, slots);
   if (options.hasSlots) memfd.bindNow(BOUND_SLOT);
@@ -92,17 +110,13 @@ export function createKvm(options: KvmOptions): Kvm {
     srcu: new Rcu(m, 'SRCU'),
     roots: new Roots(tables),
     nx: new NxList(tables),
-    primary: new PrimaryMmu(m, ADDRESSES, options.firstPage),
+    primary: new PrimaryMmu(m, addresses, options.firstPage, largePage),
     activeNotifiers: m.segment('mn_active_invalidate_count', 1, () => 'mn_active_invalidate_count'),
-    attributes: new Attributes(
-      m,
-      tables.span(tables.rootLevel + 1),
-      options.firstPage + 2 * ADDRESSES,
-    ),
-    shadow: new ShadowMmu(m, pages, options.geometry, PLACES.length, options.hasSlots),
+    attributes: new Attributes(m, guestPages, options.firstPage + 2 * addresses, largePage),
+    shadow: new ShadowMmu(m, pages, options.geometry, places.length, options.hasSlots),
     memfd,
-    tracked: m.segment('tracked', tables.span(tables.rootLevel + 1)),
-    maxGfn: MAX_GFN,
+    tracked: m.segment('tracked', guestPages),
+    maxGfn,
     vcpus: options.vcpus.map((vcpu, index) => createVcpu(m, tables, slots, vcpu, index)),
   });
 }

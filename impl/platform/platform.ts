@@ -33,10 +33,10 @@ import { addInPopulation } from '../blocks/build.ts';
 import { faultUnder, throughFrozen } from '../blocks/fault.ts';
 import { buildTd, TDVPR_PAGES } from '../vm/build-td.ts';
 import type { Policy } from '../vm/policy.ts';
-import { ARMED_GFN, GUEST_PAGES, FANOUT, LARGE_PAGE, ROOT_LEVEL, USED_PAGES } from '../vm/size.ts';
+import { DEFAULT_TREE, sizesOf, type Sizes, type Tree } from '../vm/size.ts';
 import { Vm, type VmKind, type VmVcpu } from '../vm/vm.ts';
 import { guestOperation, leaveTd } from './guest.ts';
-import { BACKING_PAGES, createKvm } from './kvm-platform.ts';
+import { backingPages, createKvm } from './kvm-platform.ts';
 
 /** Options of {@link createVm}. */
 interface VmOptions {
@@ -44,15 +44,18 @@ interface VmOptions {
   readonly policy: Policy;
   readonly module: ModuleVersion;
   readonly vcpus: number;
+  /** {@link DEFAULT_TREE} when absent. */
+  readonly tree?: Tree;
 }
 
 /** Page numbers: TDR and TDCX from 0, then the vCPUs, the kernel's pages, the guest's memory. */
 const TDR = 0;
 const FIRST_TDVPR = 8;
-const KERNEL_PAGES = 28;
-/** An ordinary VM can have a dozen roots, valid and invalid. */
-const KERNEL_PAGES_OF_A_VM = 96;
-const ALIGNMENT = 4;
+/** Besides a page for each mirror table below the root, and its external page. */
+const KERNEL_PAGES = 16;
+/** An ordinary VM can have a dozen roots, valid and invalid, each with a few tables. */
+const KERNEL_PAGES_OF_A_VM = 60;
+const ROOTS_OF_A_VM = 12;
 
 /** A platform with one package and one TDMR from address 0, one HKID beside the module's own. */
 export const smallPlatform = (version: ModuleVersion, fanout: number): Platform => ({
@@ -67,15 +70,14 @@ export const smallPlatform = (version: ModuleVersion, fanout: number): Platform 
 });
 
 /** Creates a VM of a kind, ready for its scenarios, and seals the machine in that state. */
-export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm {
-  const kernel = alignUp(FIRST_TDVPR + count * TDVPR_PAGES);
+export function createVm({ kind, policy, module, vcpus: count, tree }: VmOptions): Vm {
   const isTd = kind !== 'vm';
-  const kernelPages = isTd ? KERNEL_PAGES : KERNEL_PAGES_OF_A_VM;
-  const guest = alignUp(kernel + kernelPages);
-  const shared = guest + 2 * GUEST_PAGES;
+  const sizes = sizesOf(tree ?? DEFAULT_TREE);
+  const { guestPages, largePage, levels, rootLevel } = sizes;
+  const { kernel, kernelPages, guest, shared } = pagesFor(sizes, isTd, count);
   const m = new Machine();
-  const memory = new Memory(m, shared + BACKING_PAGES, 128);
-  const tdx = new TdxModule(memory, smallPlatform(module, FANOUT));
+  const memory = new Memory(m, shared + backingPages(sizes), 128);
+  const tdx = new TdxModule(memory, smallPlatform(module, sizes.fanout));
   const pages = new Pages(memory, kernel, kernelPages, { kinds: PAGE_KINDS, reuseLast: true });
   pages.mayFail = true;
   const tdr = TDR;
@@ -83,15 +85,16 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
   const isBuilt = kind === 'td';
   if (isTd) {
     atomically(buildTd(tdx, tdr, isBuilt ? tdvprs : tdvprs.slice(0, 1), { finalize: isBuilt }));
-    m.poke(memory.word(tdr, TD.ROOT_LEVEL), ROOT_LEVEL);
+    m.poke(memory.word(tdr, TD.ROOT_LEVEL), rootLevel);
   }
 
-  const vcpus = createVcpus(tdx, tdvprs);
+  const vcpus = createVcpus(tdx, tdvprs, rootLevel);
   const mmuLock = new RwLock(m, 'mmu_lock');
   const rcu = new Rcu(m);
   const invalidation = new Invalidation(m);
   const vm = new Vm({
     kind,
+    sizes,
     m,
     memory,
     tdx,
@@ -111,19 +114,19 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
       invalidation,
       firstPage: shared,
       geometry: tdx.geometry,
-      rootLevel: ROOT_LEVEL,
+      sizes,
       vcpus: vcpus.map((v) => v.kvm),
       hasSlots: !isTd,
     }),
-    mirror: new Mirror(m, pages, tdx.geometry, ROOT_LEVEL, isTd),
-    guestMemory: new GuestMemory(m, GUEST_PAGES, guest, LARGE_PAGE),
+    mirror: new Mirror(m, pages, tdx.geometry, rootLevel, isTd),
+    guestMemory: new GuestMemory(m, guestPages, guest, largePage),
     noEntry: m.segment('wait_for_sept_zap', 1, () => 'wait_for_sept_zap'),
     slot: m.segment('memslot', 1, () => 'memslot'),
-    largePages: new LargePages(m, GUEST_PAGES, LARGE_PAGE),
-    pamt: new DynamicPamt(m, memory.pages, LARGE_PAGE, count),
+    largePages: new LargePages(m, guestPages, largePage),
+    pamt: new DynamicPamt(m, { pages: memory.pages, span: largePage, vcpus: count, levels }),
     seamcallLock: new SpinLock(m, 'seamcall_lock'),
     interrupts: m.segment('host_interrupts', 1, () => 'host_interrupts'),
-    td: new TdVm(m, { vcpus: count, gfns: GUEST_PAGES, slotPages: USED_PAGES }),
+    td: new TdVm(m, { vcpus: count, gfns: guestPages, slotPages: sizes.usedPages }),
   });
   m.poke(vm.slot, SLOT_VALID);
   if (policy.populate !== undefined && isTd) atomically(policy.populate(vm));
@@ -133,9 +136,13 @@ export function createVm({ kind, policy, module, vcpus: count }: VmOptions): Vm 
 }
 
 /** Creates the vCPUs of a VM, each with a TLB that the module flushes. */
-function createVcpus(tdx: TdxModule, tdvprs: readonly number[]): readonly VmVcpu[] {
+function createVcpus(
+  tdx: TdxModule,
+  tdvprs: readonly number[],
+  rootLevel: number,
+): readonly VmVcpu[] {
   const { m } = tdx;
-  const format = septFormat(tdx, ROOT_LEVEL, (table) => {
+  const format = septFormat(tdx, rootLevel, (table) => {
     const type = tdx.pamt.type(table, 0);
     // PAGE.DEMOTE links the new table before PAMT has it
     if (type === EPT || type === TDCX || isInTree(tdx, TDR, table)) return;
@@ -178,10 +185,24 @@ function makeReady(vm: Vm): void {
 function armZeroStep(vm: Vm): void {
   const vcpu = vm.vcpus.at(-1);
   if (vcpu === undefined) return;
-  atomically(faultUnder(vm, ARMED_GFN, 'read', throughFrozen));
-  atomically(guestOperation(vm, vcpu, 'accept', ARMED_GFN, 0));
+  const { armedGfn } = vm.sizes;
+  atomically(faultUnder(vm, armedGfn, 'read', throughFrozen));
+  atomically(guestOperation(vm, vcpu, 'accept', armedGfn, 0));
   atomically(leaveTd(vm, vcpu));
-  listGpa(vm.tdx, vcpu.tdvpr, ARMED_GFN * PAGE_BYTES);
+  listGpa(vm.tdx, vcpu.tdvpr, armedGfn * PAGE_BYTES);
 }
 
-const alignUp = (page: number): number => Math.ceil(page / ALIGNMENT) * ALIGNMENT;
+/** First pages of the kernel's, the guest's and the shared memory, and the number of the first. */
+function pagesFor(
+  { fanout, guestPages, levels, tables }: Sizes,
+  isTd: boolean,
+  vcpus: number,
+): { kernel: number; kernelPages: number; guest: number; shared: number } {
+  const alignUp = (page: number): number => Math.ceil(page / fanout ** 2) * fanout ** 2;
+  const kernel = alignUp(FIRST_TDVPR + vcpus * TDVPR_PAGES);
+  const kernelPages = isTd
+    ? KERNEL_PAGES + 2 * tables
+    : KERNEL_PAGES_OF_A_VM + levels * ROOTS_OF_A_VM;
+  const guest = alignUp(kernel + kernelPages);
+  return { kernel, kernelPages, guest, shared: guest + 2 * guestPages };
+}

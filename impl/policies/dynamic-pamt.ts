@@ -32,7 +32,6 @@ import {
   type ZapLeaf,
 } from '../blocks/zap.ts';
 import { TABLES_STAY, type Policy } from '../vm/policy.ts';
-import { ARMED_GFN } from '../vm/size.ts';
 import type { Vm } from '../vm/vm.ts';
 import { hugePagesV3 } from './huge-pages-v3.ts';
 
@@ -133,7 +132,7 @@ export const dynamicPamt: Policy = {
   dynamicPamt: true,
   *populate(vm) {
     yield* vm.pamt.topUp(VM_CACHE);
-    yield* faultUnder(vm, ARMED_GFN, 'read', coveredFrom(VM_CACHE));
+    yield* faultUnder(vm, vm.sizes.armedGfn, 'read', coveredFrom(VM_CACHE));
   },
   *removeSlot(vm) {
     yield* removeSlotUnder(vm, () => zapLeaves(vm, 0, vm.td.slotPages, demotePage, zapCovered));

@@ -4,7 +4,7 @@
  * while the TD runs.
  *
  * It shows that, if no other host thread calls the module, only vCPUs cause BUSY (ACCEPT, and
- * VP.ENTER under zero-step mitigation), and one kick resolves it. It removes a table bottom-up,
+ * VP.ENTER under zero-step mitigation), and one kick resolves it. It removes tables bottom-up, each
  * with its ancestors mapped until then.
  */
 import { EMPTY, kindOfSpte, pageOfSpte, TABLE } from '../../spec/kvm/spte.ts';
@@ -44,12 +44,12 @@ export const exclusive: Policy = {
       yield* zapLeaves(vm, gfn, pages, demotePage);
     });
   },
-  *removeTable(vm, gfn) {
-    const first = vm.tdx.geometry.align(gfn, 1);
-    const pages = vm.mirror.span(1);
+  *removeTable(vm, gfn, level) {
+    const first = vm.tdx.geometry.align(gfn, level);
+    const pages = vm.mirror.span(level);
     yield* unmapUnder(vm, first, pages, function* () {
       yield* zapLeaves(vm, first, pages, demotePage);
-      yield* removeEmptyTable(vm, gfn);
+      yield* removeEmptyTables(vm, first, level);
     });
   },
   *promote(vm, gfn) {
@@ -70,14 +70,17 @@ export const exclusive: Policy = {
   },
 };
 
-/** Removes the empty table that maps `gfn` from mirror and Secure EPT. */
-function* removeEmptyTable(vm: Vm, gfn: number): Steps<void> {
-  const place = yield* vm.mirror.walk(gfn, 1);
-  if (place.level !== 1 || kindOfSpte(place.spte) !== TABLE) return;
+/** Removes the table at an entry, which has no leaves, from mirror and Secure EPT, lowest first. */
+function* removeEmptyTables(vm: Vm, gfn: number, level: number): Steps<void> {
+  const place = yield* vm.mirror.walk(gfn, level);
+  if (place.level !== level || kindOfSpte(place.spte) !== TABLE) return;
+  const below = level > 1 ? vm.mirror.fanout : 0;
+  for (let i = 0; i < below; i++)
+    yield* removeEmptyTables(vm, gfn + i * vm.mirror.span(level - 1), level - 1);
   yield* vm.mirror.write(place.table, place.index, EMPTY);
-  yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, 1));
+  yield* withoutVcpus(vm, rangeBlock, mapping(vm, gfn, level));
   yield* track(vm);
-  yield* withoutVcpus(vm, septRemove, mapping(vm, gfn, 1));
+  yield* withoutVcpus(vm, septRemove, mapping(vm, gfn, level));
   yield* freeTable(vm, pageOfSpte(place.spte));
 }
 

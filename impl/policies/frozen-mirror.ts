@@ -32,9 +32,9 @@ export const frozenMirror: Policy = {
   *unmap(vm, gfn, pages) {
     yield* unmapUnder(vm, gfn, pages, () => zapLeaves(vm, gfn, pages, demotePage));
   },
-  *removeTable(vm, gfn) {
-    const first = vm.tdx.geometry.align(gfn, 1);
-    yield* this.unmap(vm, first, vm.mirror.span(1));
+  *removeTable(vm, gfn, level) {
+    const first = vm.tdx.geometry.align(gfn, level);
+    yield* this.unmap(vm, first, vm.mirror.span(level));
   },
   *promote() {},
   *demote() {},

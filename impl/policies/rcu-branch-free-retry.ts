@@ -8,7 +8,7 @@ import { septRemove } from '../../spec/tdx/functions/sept-remove.ts';
 import {
   blockBranch,
   pruningBranches,
-  removeBranchLeaves,
+  removeBelow,
   retryWhileBusy,
 } from '../blocks/pruned-branch.ts';
 import type { Policy } from '../vm/policy.ts';
@@ -27,8 +27,8 @@ export const rcuBranchFreeRetry: Policy = {
   ...pruningBranches({
     prepare: blockBranch,
     *dispose(vm, branch) {
-      yield* removeBranchLeaves(vm, branch, retryWhileBusy, false);
-      yield* retryWhileBusy(vm, septRemove, mapping(vm, branch.gfn, 1));
+      yield* removeBelow(vm, branch, retryWhileBusy, false);
+      yield* retryWhileBusy(vm, septRemove, mapping(vm, branch.gfn, branch.level));
     },
   }),
 };

@@ -9,7 +9,7 @@ import {
   blockBranch,
   expectSuccess,
   pruningBranches,
-  removeBranchLeaves,
+  removeBelow,
 } from '../blocks/pruned-branch.ts';
 import type { Policy } from '../vm/policy.ts';
 import { mapping } from '../vm/vm.ts';
@@ -30,8 +30,8 @@ export const rcuBranchFreeTableFirst: Policy = {
   ...pruningBranches({
     prepare: blockBranch,
     *dispose(vm, branch) {
-      yield* expectSuccess(vm, septRemove, mapping(vm, branch.gfn, 1));
-      yield* removeBranchLeaves(vm, branch, expectSuccess, false);
+      yield* expectSuccess(vm, septRemove, mapping(vm, branch.gfn, branch.level));
+      yield* removeBelow(vm, branch, expectSuccess, false);
     },
   }),
 };

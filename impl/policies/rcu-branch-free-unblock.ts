@@ -32,7 +32,7 @@ export const rcuBranchFreeUnblock: Policy = {
   ...pruningBranches({
     prepare: blockBranch,
     *dispose(vm, branch) {
-      yield* expectSuccess(vm, rangeUnblock, mapping(vm, branch.gfn, 1));
+      yield* expectSuccess(vm, rangeUnblock, mapping(vm, branch.gfn, branch.level));
       yield* removeBranchBottomUp(vm, branch);
     },
   }),

@@ -18,7 +18,7 @@ import {
   blockBranch,
   expectSuccess,
   pruningBranches,
-  removeBranchLeaves,
+  removeBelow,
 } from '../blocks/pruned-branch.ts';
 import { NO_DYNAMIC_PAMT, NO_LARGE_PAGES, type Policy } from '../vm/policy.ts';
 import { mapping } from '../vm/vm.ts';
@@ -41,8 +41,8 @@ export const rcuBranchFree: Policy = {
   ...pruningBranches({
     prepare: blockBranch,
     *dispose(vm, branch) {
-      yield* removeBranchLeaves(vm, branch, expectSuccess, false);
-      yield* expectSuccess(vm, septRemove, mapping(vm, branch.gfn, 1));
+      yield* removeBelow(vm, branch, expectSuccess, false);
+      yield* expectSuccess(vm, septRemove, mapping(vm, branch.gfn, branch.level));
     },
   }),
 };

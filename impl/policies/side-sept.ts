@@ -9,7 +9,6 @@
 import type { Steps } from '../../spec/machine/step.ts';
 import { faultUnder, retryLocally, throughFrozen } from '../blocks/fault.ts';
 import type { Policy } from '../vm/policy.ts';
-import { USED_PAGES } from '../vm/size.ts';
 import type { Vm } from '../vm/vm.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 
@@ -23,7 +22,8 @@ export const sideSept: Policy = {
     return yield* retryLocally(vm, vcpu, () => faultUnder(vm, gfn, 'write', throughFrozen));
   },
   *populate(vm: Vm): Steps<void> {
-    for (let gfn = 0; gfn < USED_PAGES; gfn++) yield* faultUnder(vm, gfn, 'write', throughFrozen);
+    for (let gfn = 0; gfn < vm.sizes.usedPages; gfn++)
+      yield* faultUnder(vm, gfn, 'write', throughFrozen);
   },
 };
 

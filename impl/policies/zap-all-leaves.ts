@@ -6,7 +6,6 @@
 import { demotePage } from '../blocks/resize.ts';
 import { removeSlotUnder, zapLeaves } from '../blocks/zap.ts';
 import type { Policy } from '../vm/policy.ts';
-import { GUEST_PAGES } from '../vm/size.ts';
 import { frozenMirror } from './frozen-mirror.ts';
 
 export const zapAllLeaves: Policy = {
@@ -20,7 +19,7 @@ export const zapAllLeaves: Policy = {
     { rule: 'K50', why: 'pages of other slots, which the guest has accepted, are zapped too' },
   ],
   *removeSlot(vm) {
-    yield* removeSlotUnder(vm, () => zapLeaves(vm, 0, GUEST_PAGES, demotePage));
+    yield* removeSlotUnder(vm, () => zapLeaves(vm, 0, vm.sizes.guestPages, demotePage));
   },
 };
 

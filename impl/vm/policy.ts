@@ -98,8 +98,11 @@ export interface Policy {
    * host.
    */
   unmap(vm: Vm, gfn: number, pages: number): Steps<void>;
-  /** Zaps all below the 2M entry of `gfn`, and removes the table if the policy frees tables. */
-  removeTable(vm: Vm, gfn: number): Steps<void>;
+  /**
+   * Zaps all below the entry of `gfn` at `level` (1: 2M), and removes the table there, with those
+   * below it, if the policy frees tables.
+   */
+  removeTable(vm: Vm, gfn: number, level: number): Steps<void>;
   /** Merges the table that maps `gfn` into one large page, if possible. */
   promote(vm: Vm, gfn: number): Steps<void>;
   /** Splits the large page that maps `gfn` into a table of small ones. */

@@ -25,6 +25,7 @@ import type { InterfaceFunction, TdxModule } from '../../spec/tdx/module.ts';
 import { classOf, on, OPERAND_INVALID, SUCCESS, type Status } from '../../spec/tdx/status.ts';
 import { TD } from '../../spec/tdx/td.ts';
 import type { Policy } from './policy.ts';
+import type { Sizes } from './size.ts';
 
 /**
  * Kinds of VM: a TD that runs, a TD that is being built (its memory is still being added), and an
@@ -86,6 +87,7 @@ type VmParts = Omit<
 /** A virtual machine: all that a policy works with. */
 export class Vm {
   readonly kind: VmKind;
+  readonly sizes: Sizes;
   readonly m: Machine;
   readonly memory: Memory;
   readonly tdx: TdxModule;
@@ -119,6 +121,7 @@ export class Vm {
 
   constructor(parts: VmParts) {
     this.kind = parts.kind;
+    this.sizes = parts.sizes;
     this.m = parts.m;
     this.memory = parts.memory;
     this.tdx = parts.tdx;

@@ -3,6 +3,8 @@
  * fails. The shrunk scenario is run twice more, to confirm that it fails the same way.
  */
 import fc from 'fast-check';
+import type { Policy } from '../../impl/vm/policy.ts';
+import { DEFAULT_TREE, treeOf, type Tree } from '../../impl/vm/size.ts';
 import { FAULTS } from '../../spec/machine/faults.ts';
 import type { RuleText, Violation } from '../../spec/machine/rule.ts';
 import { nameOf } from '../../spec/tdx/versions/index.ts';
@@ -13,7 +15,7 @@ import { report, type Report } from './reports/report.ts';
 import { timelineOf } from './reports/timeline.ts';
 import { subjectOf } from './run-errors.ts';
 import { ScenarioArbitrary, type Shape } from './scenarios/arbitrary.ts';
-import type { Scenario } from './scenarios/scenario.ts';
+import { inTree, vmOf, type Scenario } from './scenarios/scenario.ts';
 import { shrink } from './scenarios/shrink.ts';
 import { formatScenario } from './scenarios/text.ts';
 import { shapesOf } from './shapes.ts';
@@ -21,7 +23,7 @@ import { shapesOf } from './shapes.ts';
 /** Options of {@link check}. */
 export interface CheckOptions extends Pick<
   EngineOptions,
-  'policy' | 'module' | 'only' | 'extra' | 'guard'
+  'policy' | 'module' | 'tree' | 'only' | 'extra' | 'guard'
 > {
   readonly seed: number;
   readonly runs: number;
@@ -53,6 +55,7 @@ export interface Verdict {
   readonly policy: string;
   /** The module's name. */
   readonly module: string;
+  readonly tree: Tree;
   /** `inconclusive`: no rule was broken, but a required rule was never exercised. */
   readonly verdict: 'passes' | 'fails' | 'inconclusive';
   readonly scenarios: number;
@@ -74,8 +77,13 @@ export class NotDeterministic extends Error {
   override readonly name = 'NotDeterministic';
 }
 
-/** Checks a policy. @throws NotDeterministic, PolicyError, UnusableScenario */
+/** The scenarios of a corpus for the VMs that a policy runs, on VMs with the tree. */
+export const corpusFor = ({ vms }: Policy, corpus: readonly Scenario[], tree: Tree): Scenario[] =>
+  corpus.filter(({ vm }) => vms.includes(vm)).map((scenario) => inTree(scenario, tree));
+
+/** Checks a policy. @throws NotDeterministic, PolicyError, UnusableScenario, UnusableTree */
 export function check(options: CheckOptions): Verdict {
+  const tree = treeOf(options.tree);
   const engines = new Engines(options);
   const search = new Search(options, engines);
   search.run();
@@ -94,6 +102,7 @@ export function check(options: CheckOptions): Verdict {
   return {
     policy: options.policy.name,
     module: nameOf(options.module),
+    tree,
     verdict:
       counterexamples.length > 0 ? 'fails' : unexercised.length > 0 ? 'inconclusive' : 'passes',
     scenarios: search.scenarios,
@@ -128,12 +137,14 @@ class Search {
   constructor(options: CheckOptions, engines: Engines) {
     this.options = options;
     this.engines = engines;
-    this.longest = { vm: options.policy.vms[0] ?? 'td', actors: [], deviations: [] };
+    const { policy, tree = DEFAULT_TREE } = options;
+    this.longest = inTree({ vm: policy.vms[0] ?? 'td', actors: [], deviations: [] }, tree);
   }
 
   run(): void {
-    const { corpus = [], policy, shapes = shapesOf(policy), seed, runs, timeLimit } = this.options;
-    const goesOn = corpus.filter(({ vm }) => policy.vms.includes(vm)).every(this.judge);
+    const { corpus = [], policy, tree = DEFAULT_TREE, seed, runs, timeLimit } = this.options;
+    const { shapes = shapesOf(policy, tree) } = this.options;
+    const goesOn = corpusFor(policy, corpus, tree).every(this.judge);
     if (goesOn) {
       fc.check(fc.property(new ScenarioArbitrary(...shapes), this.judge), {
         seed,
@@ -197,7 +208,7 @@ function counterexample(
  */
 function confirm(options: EngineOptions, scenario: Scenario, rule: string): Violation {
   const runAgain = (): Violation | null =>
-    new Engine({ ...options, kind: scenario.vm }).run(scenario);
+    new Engine({ ...options, ...vmOf(scenario) }).run(scenario);
   const [first, second] = [runAgain(), runAgain()];
   if (first !== null && first.rule === rule && JSON.stringify(first) === JSON.stringify(second))
     return first;

@@ -5,7 +5,8 @@
  * first.
  */
 import fc from 'fast-check';
-import { check, NotDeterministic, type CheckOptions, type Verdict } from './check.ts';
+import { DEFAULT_TREE } from '../../impl/vm/size.ts';
+import { check, corpusFor, NotDeterministic, type CheckOptions, type Verdict } from './check.ts';
 import { Engine, type EngineOptions } from './engine.ts';
 import { guardOf } from './module-guard.ts';
 import { subjectOf } from './run-errors.ts';
@@ -26,24 +27,24 @@ const SAMPLE = 200;
  */
 export function checkForeign(options: CheckOptions): Verdict {
   const verdict = check(options);
-  const shapes = options.shapes ?? shapesOf(options.policy);
+  const { policy, tree = DEFAULT_TREE } = options;
+  const shapes = options.shapes ?? shapesOf(policy, tree);
   const random = fc.sample(new ScenarioArbitrary(...shapes), {
     seed: options.seed,
     numRuns: SAMPLE,
   });
   if (verdict.counterexamples.length === 0) {
-    const corpus = CORPUS.filter(({ vm }) => options.policy.vms.includes(vm));
-    assertDeterministic(options, [...corpus, ...random]);
+    assertDeterministic(options, [...corpusFor(policy, CORPUS, tree), ...random]);
   }
   return verdict;
 }
 
 /** Runs each scenario twice. @throws NotDeterministic at the first write that differs */
 function assertDeterministic(
-  { policy, module, guard }: EngineOptions,
+  { policy, module, tree = DEFAULT_TREE, guard }: EngineOptions,
   scenarios: readonly Scenario[],
 ): void {
-  const options = { policy, module, ...(guard === undefined ? {} : { guard }), rules: false };
+  const options = { policy, module, tree, ...(guard === undefined ? {} : { guard }), rules: false };
   const stateful = guardOf(module) === undefined ? 'a policy' : 'a policy or a module';
   const engines = new Map(policy.vms.map((kind) => [kind, new Engine({ ...options, kind })]));
   const runs = scenarios.map((scenario) => {

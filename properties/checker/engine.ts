@@ -5,6 +5,7 @@
 import { isInside, leaveTd } from '../../impl/platform/guest.ts';
 import { createVm } from '../../impl/platform/platform.ts';
 import type { Policy } from '../../impl/vm/policy.ts';
+import { DEFAULT_TREE, GUEST_PAGES, sizesOf, treeOf, type Tree } from '../../impl/vm/size.ts';
 import type { Vm, VmKind, VmVcpu } from '../../impl/vm/vm.ts';
 import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
 import { ORDINARY } from '../../spec/machine/choices.ts';
@@ -34,6 +35,7 @@ import {
   type Scenario,
   type Operation,
 } from './scenarios/scenario.ts';
+import { assertUsable } from './usable.ts';
 
 /** Policy, kind of VM, module version and rules of an {@link Engine}. */
 export interface EngineOptions {
@@ -41,6 +43,8 @@ export interface EngineOptions {
   /** The kind of VM; the first that the policy runs when absent. */
   readonly kind?: VmKind;
   readonly module: ModuleVersion;
+  /** The tree of the VM's page tables; the default when absent. */
+  readonly tree?: Tree;
   /** False: no rule watches, to measure what the rules cost. */
   readonly rules?: boolean;
   /** Only rules whose id is here; all when absent. */
@@ -58,7 +62,8 @@ export interface EngineOptions {
 /** Number of vCPUs of the VM, and so of the vCPU actors that a scenario can have. */
 const VCPUS = 2;
 
-const DEFAULT_MAX_STEPS = 20_000;
+/** Enough for every page to be zapped at the end, beside a guest that is refused 500 times. */
+const mostSteps = (tree: Tree): number => 20_000 + 150 * (sizesOf(tree).guestPages - GUEST_PAGES);
 /** An ordinary scenario takes about 800 steps. */
 const OUTCOME_STEPS = 5000;
 
@@ -81,11 +86,12 @@ export class Engine {
     policy,
     kind = policy.vms[0] ?? 'td',
     module,
+    tree = DEFAULT_TREE,
     rules = true,
     only,
     extra = [],
     guard,
-    maxSteps = DEFAULT_MAX_STEPS,
+    maxSteps = mostSteps(tree),
     teardown = true,
   }: EngineOptions) {
     if (!policy.vms.includes(kind)) {
@@ -95,7 +101,10 @@ export class Engine {
     }
     this.guard = guardOf(module)?.run ?? guard ?? ((body) => body());
     this.module = module;
-    this.vm = this.build(policy, () => createVm({ kind, policy, module, vcpus: VCPUS }));
+    const shape = treeOf(tree);
+    this.vm = this.build(policy, () =>
+      createVm({ kind, policy, module, vcpus: VCPUS, tree: shape }),
+    );
     const known = [...rulesFor(module, kind), ...extra];
     const applicable = rules ? known.filter((rule) => only?.includes(rule.id) ?? true) : [];
     this.performing = () => this.perform();
@@ -171,7 +180,8 @@ export class Engine {
    * steps.
    */
   prepare(scenario: Scenario, recorder: Recorder | null = null): void {
-    const { m } = this.vm;
+    const { m, sizes } = this.vm;
+    assertUsable(scenario, sizes);
     m.reset();
     m.recorder = recorder;
     m.choices = this.choices;

@@ -1,6 +1,6 @@
 /** Shapes of the random scenarios of each kind of VM. */
 import type { Policy } from '../../impl/vm/policy.ts';
-import { USED_PAGES } from '../../impl/vm/size.ts';
+import { DEFAULT_TREE, isSameTree, sizesOf, USED_PAGES, type Tree } from '../../impl/vm/size.ts';
 import type { Shape } from './scenarios/arbitrary.ts';
 
 /** Three actors, a few operations each, few preemptions: enough for the races of a page table. */
@@ -196,6 +196,17 @@ const CONTENDED_NEW_TD_SHAPE: Shape = {
   gfns: 2,
 };
 
+/** A table is filled, merged and split, which is rare where a guest has many pages. */
+const fullTableShape = ({ fanout }: Tree): Shape => ({
+  ...TD_SHAPE,
+  operations: {
+    vcpu: ['touch', 'touch', 'touch', 'accept', 'idle'],
+    host: ['promote', 'promote', 'demote', 'split-folio', 'interrupt', 'interrupt-storm'],
+  },
+  maxOperations: 2 + 2 * fanout,
+  gfns: fanout,
+});
+
 const SHAPES: readonly Shape[] = [
   TD_SHAPE,
   CONTENDED_TD_SHAPE,
@@ -206,6 +217,43 @@ const SHAPES: readonly Shape[] = [
   VM_SHAPE,
 ];
 
-/** Shapes for the kinds of VM that a policy runs. */
-export const shapesOf = ({ vms }: Policy): readonly Shape[] =>
-  SHAPES.filter(({ vm }) => vms.includes(vm));
+/** Shapes for the kinds of VM that a policy runs, and for the tree of their page tables. */
+export const shapesOf = ({ vms }: Policy, tree: Tree = DEFAULT_TREE): readonly Shape[] =>
+  shapesIn(tree).filter(({ vm }) => vms.includes(vm));
+
+const shapesIn = (tree: Tree): readonly Shape[] =>
+  isSameTree(tree, DEFAULT_TREE)
+    ? SHAPES
+    : [...SHAPES, fullTableShape(tree)].map((shape) => shapeIn(tree, shape));
+
+/**
+ * The shape in another tree: operations on GFNs below every entry of the root's first path, on as
+ * many pages as a table has, and as late as a fault that adds a table on each level.
+ */
+function shapeIn(tree: Tree, shape: Shape): Shape {
+  const { levels, fanout, rootLevel } = sizesOf(tree);
+  const gfnAt = shape.vm === 'vm' ? gfnsOfAVm(fanout) : gfnsOfATd(tree);
+  return {
+    ...shape,
+    tree,
+    gfns: shape.gfns < USED_PAGES ? shape.gfns : gfnAt.length,
+    gfnAt,
+    maxPages: fanout,
+    maxLevel: rootLevel,
+    maxStep: Math.round((shape.maxStep * levels) / DEFAULT_TREE.levels),
+  };
+}
+
+/** The GFNs of the first table, and the first where each entry beside the first path begins. */
+function gfnsOfATd(tree: Tree): readonly number[] {
+  const { fanout, usedPages } = sizesOf(tree);
+  const gfns = Array.from({ length: fanout }, (_, gfn) => gfn);
+  for (let first = fanout; first < usedPages; first *= fanout) gfns.push(first);
+  return gfns;
+}
+
+/** The GFNs of the first memslot, the hole behind it, and two at each further memslot. */
+function gfnsOfAVm(fanout: number): readonly number[] {
+  const first = Array.from({ length: fanout + 2 }, (_, gfn) => gfn);
+  return [...first, ...[2, 3].flatMap((slot) => [slot * fanout, slot * fanout + 1])];
+}

@@ -14,11 +14,14 @@ export class Attributes {
   private readonly m: Machine;
   private readonly cells: Cell;
 
-  /** All `gfns` GFNs start shared; `first` is the first page that can back them once private. */
-  constructor(m: Machine, gfns: number, first: number) {
+  /**
+   * All `gfns` GFNs start shared; `first` is the first page that can back them once private, and
+   * `span` the number of GFNs of a huge page.
+   */
+  constructor(m: Machine, gfns: number, first: number, span: number) {
     this.m = m;
     this.cells = m.segment('memory attributes', gfns, (gfn) => `attributes[GFN ${gfn}]`);
-    this.memory = new PrimaryMmu(m, gfns, first, 'guest_memfd');
+    this.memory = new PrimaryMmu(m, gfns, first, span, 'guest_memfd');
   }
 
   /** {@link lookup} within the current step. */

@@ -25,8 +25,19 @@ export interface PamtListener {
   put?(page: number): void;
 }
 
-/** Pages in a full cache: a fault adds up to two tables and a leaf, a split a table and a range. */
-const FULL_CACHE = 3;
+/** Sizes of {@link DynamicPamt}. */
+interface DynamicPamtOptions {
+  /** Number of pages of memory. */
+  readonly pages: number;
+  /** Number of pages of a range. */
+  readonly span: number;
+  readonly vcpus: number;
+  /**
+   * Levels of the Secure EPT, and so pages in a full cache: a fault adds a leaf, and a table on
+   * each level but the root's; a split adds a table and a range.
+   */
+  readonly levels: number;
+}
 
 /** PAMT pages of a VM: caches, and pages in use. */
 export class DynamicPamt {
@@ -35,14 +46,16 @@ export class DynamicPamt {
   readonly lock: SpinLock;
   private readonly m: Machine;
   private readonly span: number;
+  private readonly fullCache: number;
   /** The VM's cache, then the vCPUs' caches. */
   private readonly caches: Cell;
   /** Per range: number of its 4 KiB pages that the module may own. */
   private readonly uses: Cell;
 
-  constructor(m: Machine, pages: number, span: number, vcpus: number) {
+  constructor(m: Machine, { pages, span, vcpus, levels }: DynamicPamtOptions) {
     this.m = m;
     this.span = span;
+    this.fullCache = levels;
     this.lock = new SpinLock(m, 'pamt_cache_lock');
     this.caches = m.segment('pamt_cache', vcpus + 1, (i) =>
       i === 0 ? 'pamt_cache' : `pamt_cache[vcpu${i - 1}]`,
@@ -71,7 +84,7 @@ export class DynamicPamt {
   *topUp(cache: PamtCache): Steps<boolean> {
     yield access(this.cache(cache), RMW);
     if (this.m.choose(2) === 1) return false;
-    this.m.poke(this.cache(cache), Math.max(FULL_CACHE, this.m.peek(this.cache(cache))));
+    this.m.poke(this.cache(cache), Math.max(this.fullCache, this.m.peek(this.cache(cache))));
     return true;
   }
 

@@ -15,7 +15,7 @@ const BANKS = 2;
 
 const BACKED = 1;
 const WRITABLE = 2;
-/** In the first address of a pair: one huge folio backs the pair. */
+/** In the first address of a group: one huge folio backs the group. */
 const HUGE = 4;
 const TIMES_SHIFT = 3;
 
@@ -38,16 +38,22 @@ export class PrimaryMmu {
   private readonly m: Machine;
   readonly addresses: number;
   private readonly first: number;
+  /** Number of addresses that a huge folio backs. */
+  private readonly span: number;
   private readonly state: Cell;
 
-  /** @param first the first of the {@link pages} that can back the user addresses. */
-  constructor(m: Machine, addresses: number, first: number, name = 'primary MMU') {
+  /**
+   * @param first the first of the {@link pages} that can back the user addresses.
+   * @param span number of addresses that a huge folio backs; it divides the others.
+   */
+  constructor(m: Machine, addresses: number, first: number, span: number, name = 'primary MMU') {
     this.m = m;
     this.mmapLock = new RwLock(m, `mmap_lock of ${name}`);
     this.addresses = addresses;
     this.first = first;
+    this.span = span;
     this.state = m.segment(name, addresses, (hva) => `${name}[${hva}]`);
-    for (let hva = 0; hva < addresses; hva += 2) m.poke(this.state + hva, HUGE);
+    for (let hva = 0; hva < addresses; hva += span) m.poke(this.state + hva, HUGE);
   }
 
   /** Number of host pages that can back addresses. */
@@ -81,24 +87,32 @@ export class PrimaryMmu {
     return this.isBacked(hva) && this.pageOf(hva) === page;
   }
 
-  /** One huge folio backs, or would back, the pair of addresses that contains `hva`. */
-  isHuge(hva: number): boolean {
-    return (this.peek(hva & ~1) & HUGE) !== 0;
+  /** First address of the group, backed by one huge folio or not, that contains `hva`. */
+  headOf(hva: number): number {
+    return hva - (hva % this.span);
   }
 
-  /** Level at which the host maps `hva`: 1 when one huge folio backs its pair of addresses. */
+  /** One huge folio backs, or would back, the group of addresses that contains `hva`. */
+  isHuge(hva: number): boolean {
+    return (this.peek(this.headOf(hva)) & HUGE) !== 0;
+  }
+
+  /** Level at which the host maps `hva`: 1 when one huge folio backs its group of addresses. */
   levelOf(hva: number): number {
-    const head = hva & ~1;
-    const huge = (this.peek(head) & HUGE) !== 0 && this.isBacked(head) && this.isBacked(head + 1);
-    const alike =
-      this.pageOf(head + 1) === this.pageOf(head) + 1 &&
-      this.isWritable(head) === this.isWritable(head + 1);
-    return huge && alike ? 1 : 0;
+    const head = this.headOf(hva);
+    if ((this.peek(head) & HUGE) === 0 || !this.isBacked(head)) return 0;
+    const [page, isWritable] = [this.pageOf(head), this.isWritable(head)];
+    for (let i = 1; i < this.span; i++) {
+      const at = head + i;
+      const alike = this.pageOf(at) === page + i && this.isWritable(at) === isWritable;
+      if (!alike || !this.isBacked(at)) return 0;
+    }
+    return 1;
   }
 
   /** {@link levelOf} in one step. Valid only under mmu_lock, after the check for a stale fault. */
   *mappingLevel(hva: number): Steps<number> {
-    yield access(this.state + (hva & ~1), READ);
+    yield access(this.state + this.headOf(hva), READ);
     for (const listener of this.listeners) listener.levelAsked?.();
     return this.levelOf(hva);
   }
@@ -110,9 +124,9 @@ export class PrimaryMmu {
    */
   *fault(hva: number, write: boolean): Steps<number> {
     yield access(this.state + hva, RMW);
-    const head = hva & ~1;
+    const head = this.headOf(hva);
     const huge = (this.peek(head) & HUGE) !== 0;
-    for (let at = huge ? head : hva; at < (huge ? head + 2 : hva + 1); at++) {
+    for (let at = huge ? head : hva; at < (huge ? head + this.span : hva + 1); at++) {
       this.m.poke(this.state + at, this.peek(at) | BACKED | (write ? WRITABLE : 0));
     }
     const page = this.pageOf(hva);
@@ -145,9 +159,9 @@ export class PrimaryMmu {
     this.m.poke(this.state + hva, this.peek(hva) & ~WRITABLE);
   }
 
-  /** Splits the huge folio at `hva`, or lets the next fault back the pair with a huge folio. */
+  /** Splits the huge folio at `hva`, or lets the next fault back its group with a huge folio. */
   *setHuge(hva: number, huge: boolean): Steps<void> {
-    const head = hva & ~1;
+    const head = this.headOf(hva);
     yield access(this.state + head, WRITE);
     this.m.poke(this.state + head, huge ? this.peek(head) | HUGE : this.peek(head) & ~HUGE);
   }

@@ -26,6 +26,38 @@ function policy(name: string, change: string): string {
   return file;
 }
 
+describe('the tree of page tables', () => {
+  test('sept check names a tree that is not the default, also in its JSON', async () => {
+    const { stdout } = await sept('check', 'exclusive', '--runs', '5', '--levels', '4');
+    expect(stdout).toMatch(/^exclusive, module 1\.5\.05, levels 4: /);
+
+    const json = await sept('check', 'exclusive', '--runs', '5', '--fanout', '3', '--json');
+    expect(JSON.parse(json.stdout)).toMatchObject({ tree: { levels: 3, fanout: 3 } });
+  });
+
+  test('sept show takes the tree from the scenario, or from its options', async () => {
+    const title = /^exclusive, module 1\.5\.05, levels 4, fanout 3: no rule is broken/;
+    const named = await sept('show', 'exclusive', 'levels 4, fanout 3 | v0: touch 27');
+    const given = await sept('show', 'exclusive', 'v0: touch 27', '--levels', '4', '--fanout', '3');
+
+    expect(named.stdout).toMatch(title);
+    expect(given).toEqual(named);
+  });
+
+  test.each([
+    [['--levels', '6'], /argument '6' is invalid\. Give a whole number from 3 to 5\.$/],
+    [['--fanout', '1'], /argument '1' is invalid\. Give a whole number from 2 to 4\.$/],
+    [['--levels', '5'], /^sept: the scenario names levels 4, fanout 2: leave --levels and /],
+  ])('sept show with %o is refused in one line', async (options, message) => {
+    const { code, stderr } = await sept('show', 'exclusive', 'levels 4 | v0: touch 0', ...options);
+
+    expect({ code, lines: stderr.trimEnd().split('\n') }).toEqual({
+      code: 2,
+      lines: [expect.stringMatching(message)],
+    });
+  });
+});
+
 describe('sept check', () => {
   test('sept check prints a verdict with its budget, and ends with 0 for a pass', async () => {
     expect(await sept('check', 'frozen-mirror', '--runs', '1500')).toEqual({

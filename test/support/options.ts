@@ -7,6 +7,7 @@ import { parseDuration } from '../../cli/options.ts';
 import { policyNamed, type ChosenPolicy } from '../../cli/policy-names.ts';
 import { rulesNamed, type ChosenRules } from '../../cli/rule-names.ts';
 import { POLICIES } from '../../impl/index.ts';
+import { treeOf, type Tree } from '../../impl/vm/size.ts';
 import { parseScenario } from '../../properties/checker/scenarios/text.ts';
 import type { ConformanceOptions } from '../../properties/testing.ts';
 import type { ModuleVersion } from '../../spec/tdx/versions/index.ts';
@@ -42,9 +43,14 @@ async function modules(): Promise<readonly ModuleVersion[] | undefined> {
   return wanted === undefined ? undefined : await Promise.all(wanted.map(moduleNamed));
 }
 
+function tree(): Tree | undefined {
+  const own = defined({ levels: wholeOf('LEVELS'), fanout: wholeOf('FANOUT') });
+  return Object.keys(own).length === 0 ? undefined : treeOf(own);
+}
+
 export interface TestOptions extends Pick<
   ConformanceOptions,
-  'modules' | 'seed' | 'runs' | 'time' | 'scenario'
+  'modules' | 'tree' | 'seed' | 'runs' | 'time' | 'scenario'
 > {
   readonly policies: readonly ChosenPolicy[];
   readonly rules: ChosenRules;
@@ -59,6 +65,7 @@ export async function testOptions(): Promise<TestOptions> {
     rules: await rulesNamed(listOf('PROPERTY')),
     ...defined({
       modules: await modules(),
+      tree: tree(),
       seed: wholeOf('SEED'),
       runs: wholeOf('RUNS'),
       time: time === undefined ? undefined : parseDuration(time),

@@ -9,7 +9,6 @@ import {
   withoutVe,
   type GuestAction,
 } from '../../../impl/platform/guest.ts';
-import { USED_PAGES } from '../../../impl/vm/size.ts';
 import type { Vm, VmVcpu } from '../../../impl/vm/vm.ts';
 import { REQ_EVENT, REQ_SIGNAL, SLOT_NONE } from '../../../spec/kvm/td-vm.ts';
 import type { Steps } from '../../../spec/machine/step.ts';
@@ -59,16 +58,16 @@ export const HOST_OPERATIONS: ReadonlyMap<string, HostOperation> = new Map<strin
   [
     'unmap',
     (vm, { gfn, pages }) =>
-      reclaiming(vm, gfn, usable(gfn, pages), punch(vm, gfn, usable(gfn, pages))),
+      reclaiming(vm, gfn, usable(vm, gfn, pages), punch(vm, gfn, usable(vm, gfn, pages))),
   ],
   [
     'remove-table',
-    (vm, { gfn }) =>
+    (vm, { gfn, level = 1 }) =>
       reclaiming(
         vm,
-        vm.tdx.geometry.align(gfn, 1),
-        vm.mirror.span(1),
-        vm.policy.removeTable(vm, gfn),
+        vm.tdx.geometry.align(gfn, level),
+        vm.mirror.span(level),
+        vm.policy.removeTable(vm, gfn, level),
       ),
   ],
   ['promote', (vm, { gfn }) => vm.policy.promote(vm, gfn)],
@@ -168,8 +167,8 @@ function* convert(vm: Vm, gfn: number, toShared: boolean): Steps<void> {
 const STORM = 24;
 
 /** The number of pages from `gfn` on that are within the pages of scenarios. */
-const usable = (gfn: number, pages: number): number =>
-  Math.max(0, Math.min(pages, USED_PAGES - gfn));
+const usable = ({ sizes }: Vm, gfn: number, pages: number): number =>
+  Math.max(0, Math.min(pages, sizes.usedPages - gfn));
 
 /** An operation that reclaims pages of the guest: rules hear which, before and after. */
 function* reclaiming(vm: Vm, gfn: number, pages: number, steps: Steps<void>): Steps<void> {

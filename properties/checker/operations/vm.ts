@@ -2,7 +2,7 @@
  * Operations of an ordinary VM's scenarios by name: each calls the guest or an entry point of the
  * policy. GFNs are of address space 0, except those of the `smm-` operations.
  */
-import { HVA_BASE } from '../../../impl/platform/kvm-platform.ts';
+import { firstHva } from '../../../impl/platform/kvm-platform.ts';
 import {
   guestAccess,
   guestIdle,
@@ -41,9 +41,12 @@ export const GUEST_OPERATIONS_OF_A_VM: ReadonlyMap<string, GuestOperation> = new
   [
     'smm-touch',
     (kvm, mmu, vcpu, { gfn }) =>
-      guestAccess(kvm, mmu, vcpu, 1, gfn & 1, 'write', valueOf(kvm, vcpu)),
+      guestAccess(kvm, mmu, vcpu, 1, smmGfn(kvm, gfn), 'write', valueOf(kvm, vcpu)),
   ],
-  ['smm-exec', (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 1, gfn & 1, 'exec', 0)],
+  [
+    'smm-exec',
+    (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 1, smmGfn(kvm, gfn), 'exec', 0),
+  ],
   [
     'nested-touch',
     (kvm, mmu, vcpu, { gfn }) => guestAccess(kvm, mmu, vcpu, 2, gfn, 'write', valueOf(kvm, vcpu)),
@@ -55,8 +58,14 @@ export const GUEST_OPERATIONS_OF_A_VM: ReadonlyMap<string, GuestOperation> = new
   ['legacy-read', (kvm, mmu, vcpu, { gfn }) => legacyFault(kvm, mmu, vcpu, gfn)],
 ]);
 
+/** A GFN of SMRAM, which is as large as a huge page. */
+const smmGfn = ({ tables }: Kvm, gfn: number): number => gfn % tables.span(1);
+
 /** The user address of a GFN of address space 0. */
-const hvaOf = (gfn: number): number => HVA_BASE + gfn;
+const hvaOf = (kvm: Kvm, gfn: number): number => firstHva(kvm) + gfn;
+
+/** First GFN of the huge page around a GFN. */
+const headOf = ({ tables }: Kvm, gfn: number): number => tables.align(gfn, 1);
 
 /** Acts on the memslot that has a GFN, or that has it when it exists. */
 const onSlot = (kvm: Kvm, gfn: number, act: (slot: Slot) => Steps<void>): Steps<void> => {
@@ -71,15 +80,22 @@ const isAt = (
   gfn: number,
 ): boolean => place.asId === 0 && gfn >= place.gfn && gfn < place.gfn + place.pages;
 
+/** The GFN to which a slot moves: the one after its first place, or back. */
+const otherGfnOf = ({ slots }: Kvm, slot: Slot): number => {
+  const { gfn } = slots.place(slot);
+  return slots.gfnOf(slot) === gfn ? gfn + 1 : gfn;
+};
+
 /** No steps. */
 function* nothing(): Steps<void> {}
 
 /** The primary MMU splits the huge folios that cross the bounds of a range, each by a notifier. */
 function* splitAround(kvm: Kvm, mmu: TdpMmu, gfn: number, pages: number): Steps<void> {
-  for (const at of new Set([gfn & ~1, (gfn + pages - 1) & ~1])) {
-    const isWhole = at >= gfn && at + 2 <= gfn + pages;
-    if (!isWhole && kvm.primary.isHuge(hvaOf(at))) {
-      yield* withNotifier(kvm, mmu, at, 2, (hva) => kvm.primary.setHuge(hva, false));
+  const span = kvm.tables.span(1);
+  for (const at of new Set([headOf(kvm, gfn), headOf(kvm, gfn + pages - 1)])) {
+    const isWhole = at >= gfn && at + span <= gfn + pages;
+    if (!isWhole && kvm.primary.isHuge(hvaOf(kvm, at))) {
+      yield* withNotifier(kvm, mmu, at, span, (hva) => kvm.primary.setHuge(hva, false));
     }
   }
 }
@@ -87,7 +103,7 @@ function* splitAround(kvm: Kvm, mmu: TdpMmu, gfn: number, pages: number): Steps<
 /** A notifier of the primary MMU: it reclaims pages, and the host reuses them. */
 function* unmap(kvm: Kvm, mmu: TdpMmu, { gfn, pages }: Operation, mayBlock: boolean): Steps<void> {
   const what = mayBlock ? 'unmap' : 'unmap-atomic';
-  const hva = hvaOf(gfn);
+  const hva = hvaOf(kvm, gfn);
   const count = Math.min(pages, kvm.primary.addresses - hva);
   yield* kvm.primary.mmapLock.readLock();
   yield* splitAround(kvm, mmu, gfn, count);
@@ -115,10 +131,10 @@ function* protect(kvm: Kvm, mmu: TdpMmu, gfn: number): Steps<void> {
   yield* kvm.primary.mmapLock.readUnlock();
 }
 
-/** khugepaged: the primary MMU backs a pair of pages by a huge folio. */
+/** khugepaged: the primary MMU backs the pages of a huge page by one folio. */
 function* merge(kvm: Kvm, mmu: TdpMmu, gfn: number): Steps<void> {
   yield* kvm.primary.mmapLock.writeLock();
-  yield* withNotifier(kvm, mmu, gfn, 2, (hva) => kvm.primary.setHuge(hva, true));
+  yield* withNotifier(kvm, mmu, gfn, kvm.tables.span(1), (hva) => kvm.primary.setHuge(hva, true));
   yield* kvm.primary.mmapLock.writeUnlock();
 }
 
@@ -129,7 +145,8 @@ const withNotifier = (
   gfn: number,
   pages: number,
   change: (hva: number) => Steps<void>,
-): Steps<void> => mmu.invalidateRange(kvm, hvaOf(gfn), pages, true, () => change(hvaOf(gfn)));
+): Steps<void> =>
+  mmu.invalidateRange(kvm, hvaOf(kvm, gfn), pages, true, () => change(hvaOf(kvm, gfn)));
 
 export const HOST_OPERATIONS_OF_A_VM: ReadonlyMap<string, HostOperation> = new Map<
   string,
@@ -141,16 +158,18 @@ export const HOST_OPERATIONS_OF_A_VM: ReadonlyMap<string, HostOperation> = new M
   [
     'split-folio',
     (kvm, mmu, { gfn }) =>
-      withNotifier(kvm, mmu, gfn & ~1, 2, (hva) => kvm.primary.setHuge(hva, false)),
+      withNotifier(kvm, mmu, headOf(kvm, gfn), kvm.tables.span(1), (hva) =>
+        kvm.primary.setHuge(hva, false),
+      ),
   ],
-  ['merge-folio', (kvm, mmu, { gfn }) => merge(kvm, mmu, gfn & ~1)],
-  ['age', (kvm, mmu, { gfn, pages }) => mmu.ageRange(kvm, hvaOf(gfn), pages)],
+  ['merge-folio', (kvm, mmu, { gfn }) => merge(kvm, mmu, headOf(kvm, gfn))],
+  ['age', (kvm, mmu, { gfn, pages }) => mmu.ageRange(kvm, hvaOf(kvm, gfn), pages)],
   ['create-slot', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.createSlot(kvm, slot))],
   ['delete-slot', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.deleteSlot(kvm, slot))],
   [
     'move-slot',
     (kvm, mmu, { gfn }) =>
-      onSlot(kvm, gfn, (slot) => mmu.moveSlot(kvm, slot, kvm.slots.gfnOf(slot) ^ 1)),
+      onSlot(kvm, gfn, (slot) => mmu.moveSlot(kvm, slot, otherGfnOf(kvm, slot))),
   ],
   [
     'read-only',
@@ -161,17 +180,21 @@ export const HOST_OPERATIONS_OF_A_VM: ReadonlyMap<string, HostOperation> = new M
   ['unlog', (kvm, mmu, { gfn }) => onSlot(kvm, gfn, (slot) => mmu.stopLog(kvm, slot))],
   ['recover-nx', (kvm, mmu) => mmu.recoverNx(kvm)],
   ['zap-all', (kvm, mmu) => mmu.zapAllFast(kvm)],
-  // KVM zaps whole ranges: a slot of one page, or a pair of pages that no huge page crosses
+  // KVM zaps whole ranges: a slot of one page, or a group of pages that no huge page crosses
   [
     'zap-range',
-    (kvm, mmu, { gfn }) =>
-      gfn >= 4 ? mmu.zapGfnRange(kvm, gfn, 1) : mmu.zapGfnRange(kvm, gfn & ~1, 2),
+    (kvm, mmu, { gfn }) => {
+      const span = kvm.tables.span(1);
+      return gfn >= 2 * span
+        ? mmu.zapGfnRange(kvm, gfn, 1)
+        : mmu.zapGfnRange(kvm, headOf(kvm, gfn), span);
+    },
   ],
   ['track', (kvm, mmu, { gfn }) => trackGfn(kvm, mmu, gfn, true)],
   ['untrack', (kvm, mmu, { gfn }) => trackGfn(kvm, mmu, gfn, false)],
   ['to-private', (kvm, mmu, { gfn }) => convert(kvm, mmu, gfn, true)],
   ['to-shared', (kvm, mmu, { gfn }) => convert(kvm, mmu, gfn, false)],
-  ['punch', (kvm, mmu, { gfn }) => punch(kvm, mmu, gfn & ~1, 2)],
+  ['punch', (kvm, mmu, { gfn }) => punch(kvm, mmu, headOf(kvm, gfn), kvm.tables.span(1))],
   ['close-memfd', (kvm, mmu) => mmu.releaseMemfd(kvm)],
   ['signal', (kvm, _mmu, { gfn }) => signal(kvm, gfn)],
 ]);

@@ -17,7 +17,7 @@ import type { Call } from '../../../spec/tdx/call.ts';
 import { isLeaf, isTable, pageOf, withoutLocks, type Entry } from '../../../spec/tdx/entry.ts';
 import { SUCCESS } from '../../../spec/tdx/status.ts';
 import { Engine, type EngineOptions } from '../engine.ts';
-import type { Scenario } from '../scenarios/scenario.ts';
+import { vmOf, type Scenario } from '../scenarios/scenario.ts';
 import { formatOperation } from '../scenarios/text.ts';
 import { watchKvm } from './kvm-rows.ts';
 import { entryNames, shortEntry, shortSpte, shortStatus } from './labels.ts';
@@ -33,7 +33,7 @@ export interface Timeline {
 
 /** Runs `scenario` and records its timeline. */
 export function timelineOf(options: EngineOptions, scenario: Scenario): Timeline {
-  const engine = new Engine({ ...options, kind: scenario.vm });
+  const engine = new Engine({ ...options, ...vmOf(scenario) });
   const timeline = new TimelineRecorder(engine.vm, scenario);
   const violation = engine.run(scenario, {
     wrote: () => {},

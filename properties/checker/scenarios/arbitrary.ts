@@ -4,13 +4,25 @@
  * smaller.ts.
  */
 import fc from 'fast-check';
+import { DEFAULT_TREE, sizesOf, type Tree } from '../../../impl/vm/size.ts';
 import type { VmKind } from '../../../impl/vm/vm.ts';
-import type { ActorProgram, ActorRole, Deviation, Scenario, Operation } from './scenario.ts';
+import {
+  atLevel,
+  REMOVE_TABLE,
+  inTree,
+  type ActorProgram,
+  type ActorRole,
+  type Deviation,
+  type Scenario,
+  type Operation,
+} from './scenario.ts';
 import { smaller } from './smaller.ts';
 
 /** What scenarios are drawn from. */
 export interface Shape {
   readonly vm: VmKind;
+  /** The tree of the VM's page tables; the default when absent. */
+  readonly tree?: Tree;
   /** Roles of the actors. A scenario has at least one of them, in any order. */
   readonly roles: readonly ActorRole[];
   /** Names of operations by role; a name that occurs twice is drawn twice as often. */
@@ -18,6 +30,12 @@ export interface Shape {
   readonly maxOperations: number;
   /** Number of GFNs. */
   readonly gfns: number;
+  /** These GFNs, in order; the first ones of the guest when absent. */
+  readonly gfnAt?: readonly number[];
+  /** Largest number of pages of an operation on a range; 2 when absent. */
+  readonly maxPages?: number;
+  /** Highest level of an entry whose table is removed; 1 (2M) when absent. */
+  readonly maxLevel?: number;
   readonly maxDeviations: number;
   /** Number of steps of an operation, from its first, in which deviations are drawn. */
   readonly maxStep: number;
@@ -56,24 +74,37 @@ export function decode(bytes: Uint8Array, shape: Shape): Scenario {
   }
   const length = tape.below(shape.maxDeviations + 1);
   const deviations = Array.from({ length }, () => decodeDeviation(tape, actors, shape));
-  return { vm: shape.vm, actors, deviations };
+  const scenario: Scenario = { vm: shape.vm, actors, deviations };
+  return shape.tree === undefined ? scenario : inTree(scenario, shape.tree);
 }
 
-/** Operations on one page or two. */
+/** Operations on one page or several. */
 const RANGED = new Set(['unmap', 'unmap-atomic', 'age', 'prefault']);
 /** Operations whose GFN is the number of a vCPU. */
 const OF_VCPU = new Set(['init-vcpu']);
 
-export function decodeOperation(
-  tape: Tape,
-  role: ActorRole,
-  { operations, gfns }: Shape,
-): Operation {
-  const names = operations[role];
+export function decodeOperation(tape: Tape, role: ActorRole, shape: Shape): Operation {
+  const { gfns, gfnAt, maxLevel = 1, maxPages = 2 } = shape;
+  const names = shape.operations[role];
   const name = names[tape.below(names.length)] ?? '';
   // low GFNs are more frequent, so that operations contend
-  const gfn = tape.below(OF_VCPU.has(name) ? gfns : 1 + tape.below(gfns));
-  return { name, gfn, pages: RANGED.has(name) ? 1 + tape.below(2) : 1 };
+  const nth = tape.below(OF_VCPU.has(name) ? gfns : 1 + tape.below(gfns));
+  const gfn = gfnAt?.[nth] ?? nth;
+  const operation = { name, gfn, pages: RANGED.has(name) ? 1 + tape.below(maxPages) : 1 };
+  if (maxLevel === 1 || name !== REMOVE_TABLE) return operation;
+  return atLevel(operation, removableLevel(shape, gfn, 1 + tape.below(maxLevel)));
+}
+
+/** The highest level up to `level` at which the entry of `gfn` maps used pages only. */
+function removableLevel({ tree = DEFAULT_TREE }: Shape, gfn: number, level: number): number {
+  const { fanout, usedPages } = sizesOf(tree);
+  let removable = level;
+  while (
+    removable > 1 &&
+    (Math.floor(gfn / fanout ** removable) + 1) * fanout ** removable > usedPages
+  )
+    removable--;
+  return removable;
 }
 
 function decodeDeviation(

@@ -4,11 +4,17 @@
  * earlier deviation. Program and schedule shrink together: a deviation is dropped with its
  * operation.
  */
-import type { ActorProgram, Deviation, Scenario, Operation } from './scenario.ts';
+import {
+  atLevel,
+  type ActorProgram,
+  type Deviation,
+  type Scenario,
+  type Operation,
+} from './scenario.ts';
 
 /** Smaller scenarios, the smallest first. None is equal to `scenario`. */
 export function* smaller(scenario: Scenario): Generator<Scenario> {
-  const { vm, actors, deviations } = scenario;
+  const { actors, deviations } = scenario;
   for (let i = 0; actors.length > 1 && i < actors.length; i++) {
     const fewer = withoutActor(scenario, i);
     yield fewer;
@@ -18,7 +24,7 @@ export function* smaller(scenario: Scenario): Generator<Scenario> {
     for (let j = 0; j < operationsOf(actors[i]).length; j++) yield withoutOperation(scenario, i, j);
   }
   for (let i = 0; i < deviations.length; i++)
-    yield { vm, actors, deviations: deviations.filter((_, k) => k !== i) };
+    yield { ...scenario, deviations: deviations.filter((_, k) => k !== i) };
   yield* inOrderOfStart(scenario);
   yield* withoutPairs(scenario);
   yield* simplerOperations(scenario);
@@ -29,9 +35,10 @@ export function* smaller(scenario: Scenario): Generator<Scenario> {
 const operationsOf = (actor: ActorProgram | undefined): readonly Operation[] =>
   actor?.operations ?? [];
 
-function withoutActor({ vm, actors, deviations }: Scenario, gone: number): Scenario {
+function withoutActor(scenario: Scenario, gone: number): Scenario {
+  const { actors, deviations } = scenario;
   return {
-    vm,
+    ...scenario,
     actors: actors.filter((_, i) => i !== gone),
     deviations: deviations
       .filter((d) => d.actor !== gone)
@@ -40,19 +47,15 @@ function withoutActor({ vm, actors, deviations }: Scenario, gone: number): Scena
 }
 
 /** With one actor fewer to skip, the target of a switch is one nearer. */
-const withNearerTargets = ({ vm, actors, deviations }: Scenario): Scenario => ({
-  vm,
-  actors,
-  deviations: deviations.map((d) => (d.value > 1 ? { ...d, value: d.value - 1 } : d)),
+const withNearerTargets = (scenario: Scenario): Scenario => ({
+  ...scenario,
+  deviations: scenario.deviations.map((d) => (d.value > 1 ? { ...d, value: d.value - 1 } : d)),
 });
 
-function withoutOperation(
-  { vm, actors, deviations }: Scenario,
-  actor: number,
-  gone: number,
-): Scenario {
+function withoutOperation(scenario: Scenario, actor: number, gone: number): Scenario {
+  const { actors, deviations } = scenario;
   return {
-    vm,
+    ...scenario,
     actors: actors.map((a, i) =>
       i === actor ? { ...a, operations: a.operations.filter((_, j) => j !== gone) } : a,
     ),
@@ -65,7 +68,8 @@ function withoutOperation(
 }
 
 /** Puts the actor that begins first, so that it needs no deviation. */
-function* inOrderOfStart({ vm, actors, deviations }: Scenario): Generator<Scenario> {
+function* inOrderOfStart(scenario: Scenario): Generator<Scenario> {
+  const { actors, deviations } = scenario;
   const early = deviations.find(
     (d) => d.what === 'switch' && d.actor === 0 && d.operation === 0 && d.step === 0,
   );
@@ -73,7 +77,7 @@ function* inOrderOfStart({ vm, actors, deviations }: Scenario): Generator<Scenar
   if (early === undefined || first === undefined) return;
   const order = [first, ...actors.filter((actor) => actor !== first)];
   yield {
-    vm,
+    ...scenario,
     actors: order,
     deviations: deviations
       .filter((d) => d !== early)
@@ -96,24 +100,20 @@ function* withoutPairs(scenario: Scenario): Generator<Scenario> {
   }
 }
 
-function replaceOperation(
-  { vm, actors, deviations }: Scenario,
-  actor: number,
-  at: number,
-  by: Operation,
-): Scenario {
+function replaceOperation(scenario: Scenario, actor: number, at: number, by: Operation): Scenario {
   return {
-    vm,
-    actors: actors.map((a, i) =>
+    ...scenario,
+    actors: scenario.actors.map((a, i) =>
       i === actor ? { ...a, operations: a.operations.map((o, j) => (j === at ? by : o)) } : a,
     ),
-    deviations,
   };
 }
 
 function* simplerOperations(scenario: Scenario): Generator<Scenario> {
   for (const [i, actor] of scenario.actors.entries()) {
     for (const [j, operation] of actor.operations.entries()) {
+      if (operation.level !== undefined)
+        yield replaceOperation(scenario, i, j, atLevel(operation, operation.level - 1));
       if (operation.pages > 1) yield replaceOperation(scenario, i, j, { ...operation, pages: 1 });
       if (operation.gfn > 0) yield replaceOperation(scenario, i, j, { ...operation, gfn: 0 });
       if (operation.gfn > 1)
@@ -129,25 +129,26 @@ function* mergedPages(scenario: Scenario): Generator<Scenario> {
   for (const from of pages.slice(1)) {
     for (const to of [0, ...pages.filter((p) => p < from)]) {
       yield {
-        vm: scenario.vm,
+        ...scenario,
         actors: scenario.actors.map((a) => ({
           ...a,
           operations: a.operations.map((o) => (o.gfn === from ? { ...o, gfn: to } : o)),
         })),
-        deviations: scenario.deviations,
       };
     }
   }
 }
 
-function* earlierDeviations({ vm, actors, deviations }: Scenario): Generator<Scenario> {
+function* earlierDeviations(scenario: Scenario): Generator<Scenario> {
+  const { deviations } = scenario;
   for (const [i, d] of deviations.entries()) {
     const steps = [0, d.step >> 1, d.step - (d.step >> 2), d.step - 1].filter(
       (step) => step >= 0 && step < d.step,
     );
     for (const step of new Set(steps))
-      yield { vm, actors, deviations: replaceAt(deviations, i, { ...d, step }) };
-    if (d.value > 1) yield { vm, actors, deviations: replaceAt(deviations, i, { ...d, value: 1 }) };
+      yield { ...scenario, deviations: replaceAt(deviations, i, { ...d, step }) };
+    if (d.value > 1)
+      yield { ...scenario, deviations: replaceAt(deviations, i, { ...d, value: 1 }) };
   }
 }
 

@@ -3,13 +3,20 @@
  *
  *     v0: touch 0; touch 2 | h0: unmap 0+2 | @v0.1.17>1 @h0.0.5?1
  *
- * First the kind of VM (`vm`, `new-td`), unless it is a running TD; then the actors in order, each
- * with its operations (`name gfn` or `name gfn+pages`); then the deviations: `@`, actor, operation
- * and step, then `>n` for a switch or `?n` for an outcome.
+ * First the kind of VM (`vm`, `new-td`), unless it is a running TD, and the tree of its page tables
+ * (`levels 4`, `fanout 3`, `levels 4, fanout 3`), unless it is the default; then the actors in
+ * order, each with its operations (`name gfn`, `name gfn+pages`, or of a higher entry `name
+ * gfn@1G`); then the deviations: `@`, actor, operation and step, then `>n` for a switch or `?n` for
+ * an outcome.
  */
+import { describeTree, treeOf, UnusableTree, type Tree } from '../../../impl/vm/size.ts';
 import { VM_KINDS, type VmKind } from '../../../impl/vm/vm.ts';
+import { levelNamed, sizeAt } from '../../../spec/machine/levels.ts';
 import {
   actorName,
+  REMOVE_TABLE,
+  atLevel,
+  inTree,
   type ActorProgram,
   type Deviation,
   type Scenario,
@@ -27,14 +34,22 @@ export function formatScenario(scenario: Scenario): string {
     return `@${actorName(scenario, d.actor)}.${d.operation}.${d.step}${sign}${d.value}`;
   });
   const kind = scenario.vm === DEFAULT_KIND ? [] : [scenario.vm];
-  return [...kind, ...actors, ...(deviations.length > 0 ? [deviations.join(' ')] : [])].join(' | ');
+  const tree = scenario.tree === undefined ? [] : [describeTree(scenario.tree)];
+  return [
+    ...kind,
+    ...tree,
+    ...actors,
+    ...(deviations.length > 0 ? [deviations.join(' ')] : []),
+  ].join(' | ');
 }
 
 /** The kind of VM of a text that names none. */
 const DEFAULT_KIND: VmKind = 'td';
 
-export const formatOperation = ({ name, gfn, pages }: Operation): string =>
-  pages === 1 ? `${name} ${gfn}` : `${name} ${gfn}+${pages}`;
+export function formatOperation({ name, gfn, pages, level }: Operation): string {
+  const entry = level === undefined ? '' : `@${sizeAt(level)}`;
+  return `${name} ${gfn}${entry}${pages === 1 ? '' : `+${pages}`}`;
+}
 
 /** A text that is no scenario. The message has the unreadable part, and what it should be. */
 export class ScenarioSyntaxError extends Error {
@@ -45,7 +60,8 @@ export class ScenarioSyntaxError extends Error {
 }
 
 const ACTOR = /^([vh])(\d+):\s*(.*)$/;
-const OPERATION = /^([a-z-]+) (\d+)(?:\+(\d+))?$/;
+const TREE = /^(?:levels (\d+)(?:, fanout (\d+))?|fanout (\d+))$/;
+const OPERATION = /^([a-z-]+) (\d+)(?:@(\w+))?(?:\+(\d+))?$/;
 const DEVIATION = /^@([vhx])(\d+)\.(\d+)\.(\d+)([>?])(\d+)$/;
 
 /** Reads the text form. Lines may break at any space. @throws ScenarioSyntaxError */
@@ -58,14 +74,32 @@ export function parseScenario(text: string): Scenario {
   const actors: ActorProgram[] = [];
   const deviations: Deviation[] = [];
   const vm = VM_KINDS.find((kind) => kind === parts[0]);
-  for (const part of vm === undefined ? parts : parts.slice(1)) {
+  if (vm !== undefined) parts.shift();
+  const tree = TREE.exec(parts[0] ?? '');
+  if (tree !== null) parts.shift();
+  for (const part of parts) {
     if (part.startsWith('@')) {
       for (const word of part.split(/\s+/)) deviations.push(parseDeviation(text, word, actors));
     } else actors.push(parseActor(text, part, actors));
   }
   if (actors.length === 0)
     throw new ScenarioSyntaxError(text, text, 'at least one actor, e.g. "v0: touch 0"');
-  return { vm: vm ?? DEFAULT_KIND, actors, deviations };
+  return inTree({ vm: vm ?? DEFAULT_KIND, actors, deviations }, parseTree(text, tree));
+}
+
+/** The tree that a text names, or the default. @throws ScenarioSyntaxError if no VM can have it */
+function parseTree(text: string, match: RegExpExecArray | null): Tree {
+  const [part = '', levels, second, only] = match ?? [];
+  const fanout = second ?? only;
+  try {
+    return treeOf({
+      ...(levels === undefined ? {} : { levels: Number(levels) }),
+      ...(fanout === undefined ? {} : { fanout: Number(fanout) }),
+    });
+  } catch (error) {
+    if (!(error instanceof UnusableTree)) throw error;
+    throw new ScenarioSyntaxError(text, part, `a tree: ${error.message}`);
+  }
 }
 
 function parseActor(text: string, part: string, before: readonly ActorProgram[]): ActorProgram {
@@ -86,7 +120,15 @@ function parseActor(text: string, part: string, before: readonly ActorProgram[])
 function parseOperation(text: string, word: string): Operation {
   const match = OPERATION.exec(word);
   if (match === null) throw new ScenarioSyntaxError(text, word, 'an operation, e.g. "unmap 0+2"');
-  return { name: match[1] ?? '', gfn: Number(match[2]), pages: Number(match[3] ?? 1) };
+  const [, name = '', gfn, size, pages = 1] = match;
+  const level = size === undefined ? 1 : levelNamed(size);
+  if (level < 1 || (size !== undefined && name !== REMOVE_TABLE))
+    throw new ScenarioSyntaxError(
+      text,
+      word,
+      `a table's entry only after ${REMOVE_TABLE}, e.g. "${REMOVE_TABLE} 0@1G"`,
+    );
+  return atLevel({ name, gfn: Number(gfn), pages: Number(pages) }, level);
 }
 
 function parseDeviation(text: string, word: string, actors: readonly ActorProgram[]): Deviation {

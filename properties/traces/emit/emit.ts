@@ -1,8 +1,9 @@
 /** Emits the run of a policy as a trace of a kernel, with the events of docs/capture.md. */
+import { describeTree } from '../../../impl/vm/size.ts';
 import type { Vm, VmKind } from '../../../impl/vm/vm.ts';
 import type { Violation } from '../../../spec/machine/rule.ts';
 import { Engine, type EngineOptions } from '../../checker/engine.ts';
-import type { Scenario } from '../../checker/scenarios/scenario.ts';
+import { vmOf, type Scenario } from '../../checker/scenarios/scenario.ts';
 import { DECLARATIONS } from '../reader/event.ts';
 import { AddressMap } from './address-map.ts';
 import { DirectWriter } from './direct.ts';
@@ -32,32 +33,35 @@ type Writer = (vm: Vm, log: TraceLog, addresses: AddressMap) => void;
 /** Runs scenarios and emits their traces. It builds its VMs once. */
 export class Emitter {
   private readonly options: EngineOptions;
-  private readonly byKind = new Map<VmKind, { readonly engine: Engine; readonly log: TraceLog }>();
+  private readonly byVm = new Map<string, { readonly engine: Engine; readonly log: TraceLog }>();
 
   constructor(options: EngineOptions) {
     this.options = options;
   }
 
   emit(scenario: Scenario): Emission {
-    const { engine, log } = this.of(scenario.vm);
+    const { engine, log } = this.of(scenario);
     const violation = engine.run(scenario, log);
     return { lines: [...declarations(scenario.vm, engine.vm), ...log.lines], violation };
   }
 
-  private of(kind: VmKind): { readonly engine: Engine; readonly log: TraceLog } {
-    const known = this.byKind.get(kind);
+  private of(scenario: Scenario): { readonly engine: Engine; readonly log: TraceLog } {
+    const { kind, tree } = vmOf(scenario);
+    const name = `${kind} ${describeTree(tree)}`;
+    const known = this.byVm.get(name);
     if (known !== undefined) return known;
     const direct = new DirectWriter();
     const { policy } = this.options;
     const engine = new Engine({
       ...this.options,
       kind,
+      tree,
       policy: { ...policy, direct: probed(policy.direct, direct) },
     });
     const log = new TraceLog(engine.vm.m);
     const write: Writer = kind === 'vm' ? (...of) => direct.attach(...of) : writeSecure;
     write(engine.vm, log, new AddressMap(engine.vm.tdx.geometry.fanout));
-    this.byKind.set(kind, { engine, log });
+    this.byVm.set(name, { engine, log });
     return { engine, log };
   }
 }

@@ -26,7 +26,8 @@ function isCollapsible(kvm: Kvm, asId: number, gfn: number, child: PageRef): boo
 function checkCollapsed(kvm: Kvm, report: Reporter, root: PageRef, range: [number, number]): void {
   const [first, end] = range;
   findEntry(kvm, root, (spte, gfn, level) => {
-    if (kindOfSpte(spte) !== TABLE || level !== 1 || gfn < first || gfn + 2 > end) return false;
+    if (kindOfSpte(spte) !== TABLE || level !== 1) return false;
+    if (gfn < first || gfn + kvm.tables.span(1) > end) return false;
     if (!isCollapsible(kvm, kvm.roots.asIdOf(root), gfn, pageOfSpte(spte))) return false;
     report.violated(`entry ${tableName(root)} ${entryAt(gfn, 1)} huge again`, describeSpte(spte));
     return true;

@@ -45,7 +45,7 @@ test('S05 is broken when the hardware walks a table that has left the Secure EPT
   expect(walk(vm, vcpu, 0)).toBe(TRANSLATED);
   vcpu.walker.tlb.flushNow({ leavesOnly: true });
   const { removeTable } = exclusive;
-  atomically(removeTable.call(exclusive, vm, 0));
+  atomically(removeTable.call(exclusive, vm, 0, 1));
   walk(vm, vcpu, 0);
 
   expect(vm.m.violation?.rule).toBe('S05');

@@ -70,6 +70,13 @@ describe('shrinking a scenario', () => {
     );
   });
 
+  test('shrinking lowers the entry whose table is removed, and keeps the tree', () => {
+    const big = parseScenario('levels 5 | v0: touch 16 | h0: remove-table 8@512G; unmap 1');
+    const failing = (scenario: Scenario): boolean => names(scenario).includes('remove-table');
+
+    expect(formatScenario(shrink(big, failing).scenario)).toBe('levels 5 | h0: remove-table 0');
+  });
+
   test('shrinking stops at its budget and reports that it is incomplete', () => {
     const big = parseScenario('v0: touch 3; read 5 | h0: promote 2; unmap 4+2');
     const result = shrink(big, () => true, 1);
