@@ -113,7 +113,8 @@ export type Injection =
   | 'pconfigDeviceBusy'
   | 'pconfigEntropyError'
   | 'tscAdjustMsrChanged'
-  | 'bootNt4BitSet';
+  | 'bootNt4BitSet'
+  | 'guestStateFaults';
 
 /** The fields of TD_PARAMS that the recordings vary; docs/scope.md lists the rest. */
 export interface TdParams {
@@ -129,7 +130,15 @@ export interface TdParams {
   /** The reserved field that is not zero (1-4), or 0. */
   readonly reservedNonZero: number;
   readonly cpuidConfig: number;
+  /**
+   * CPUID leaf 0x1F by sub-leaf: the level type, plus {@link OTHER_FIELDS} if another field is not
+   * zero. Absent: all zero, which stands for the platform's.
+   */
+  readonly topology?: readonly number[];
 }
+
+/** See {@link TdParams}. */
+export const OTHER_FIELDS = 0x100;
 
 export const OPERANDS_ZERO: Operands = {
   version: 0,

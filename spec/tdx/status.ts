@@ -13,6 +13,8 @@ export type Status = number;
 const CODES = [
   ['TDX_SUCCESS', 0x00000000],
   ['TDX_NON_RECOVERABLE_TD_FATAL', 0x40000005],
+  ['TDX_NON_RECOVERABLE_TD', 0x60000002],
+  ['TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE', 0x60000005],
   ['TDX_OPERAND_INVALID', 0xc0000100],
   ['TDX_OPERAND_ADDR_RANGE_ERROR', 0xc0000101],
   ['TDX_OPERAND_BUSY', 0x80000200],
@@ -47,6 +49,7 @@ const CODES = [
   ['TDX_WBCACHE_RESUME_ERROR', 0xc0000823],
   ['TDX_FLUSHVP_NOT_DONE', 0x80000824],
   ['TDX_LIMIT_CPUID_MAXVAL_SET', 0xc0000901],
+  ['TDX_CPUID_LEAF_1F_FORMAT_UNRECOGNIZED', 0xc0000904],
   ['TDX_INCONSISTENT_MSR', 0xc0000920],
   ['TDX_EPT_WALK_FAILED', 0xc0000b00],
   ['TDX_EPT_ENTRY_FREE', 0xc0000b01],
@@ -89,6 +92,9 @@ const numbered = (bits: number): Status => CODES.findLastIndex((row) => row[1] =
 export const SUCCESS = code('TDX_SUCCESS');
 /** The TD exit of a fatal TD; bits 31:0 are the exit reason. */
 export const NON_RECOVERABLE_TD_FATAL = code('TDX_NON_RECOVERABLE_TD_FATAL');
+/** TD exits at which the TD becomes fatal; bits 31:0 are the exit reason. */
+export const NON_RECOVERABLE_TD = code('TDX_NON_RECOVERABLE_TD');
+export const NON_RECOVERABLE_TD_NON_ACCESSIBLE = code('TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE');
 export const OPERAND_INVALID = code('TDX_OPERAND_INVALID');
 export const OPERAND_ADDR_RANGE_ERROR = code('TDX_OPERAND_ADDR_RANGE_ERROR');
 export const OPERAND_BUSY = code('TDX_OPERAND_BUSY');
@@ -127,6 +133,7 @@ export const WBCACHE_RESUME_ERROR = code('TDX_WBCACHE_RESUME_ERROR');
 export const FLUSHVP_NOT_DONE = code('TDX_FLUSHVP_NOT_DONE');
 export const LIMIT_CPUID_MAXVAL_SET = code('TDX_LIMIT_CPUID_MAXVAL_SET');
 export const BOOT_NT4_SET = code('TDX_BOOT_NT4_SET');
+export const CPUID_LEAF_1F_FORMAT_UNRECOGNIZED = code('TDX_CPUID_LEAF_1F_FORMAT_UNRECOGNIZED');
 export const INCONSISTENT_MSR = code('TDX_INCONSISTENT_MSR');
 export const EPT_WALK_FAILED = code('TDX_EPT_WALK_FAILED');
 export const EPT_ENTRY_FREE = code('TDX_EPT_ENTRY_FREE');

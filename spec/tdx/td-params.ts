@@ -2,14 +2,15 @@
  * TD_PARAMS, the configuration that TDH.MNG.INIT takes: its checks, in the module's order, and the
  * fields of the TD that it sets.
  *
- * XFAM supports 0x1a07, and no CPUID bit of leaf 1 and no bit of IA32_ARCH_CAPABILITIES is
- * configurable, as on the platform of the life-cycle recordings.
+ * XFAM supports 0x1a07, CPUID leaf 0x1F has the levels SMT and core, and no CPUID bit of leaf 1 and
+ * no bit of IA32_ARCH_CAPABILITIES is configurable, as on the platform of the life-cycle
+ * recordings.
  *
  * Source: intel/tdx-module 1.5.01 and 1.0.03, src/vmm_dispatcher/api_calls/tdh_mng_init.c:
  * read_and_set_td_configurations(), read_and_set_cpuid_configurations(), tdh_mng_init(); ABI
  * Reference 348551, TD_PARAMS; docs/module-notes.md#life-cycle.
  */
-import type { TdParams } from './call.ts';
+import { OTHER_FIELDS, type TdParams } from './call.ts';
 import * as S from './status.ts';
 import { MAX_L2_VMS, TD } from './td.ts';
 import type { VersionData } from './version.ts';
@@ -81,6 +82,39 @@ const areBadEptpControls = ({ eptpControls, configFlags }: TdParams): boolean =>
 const isBadCpuidConfig = ({ cpuidConfig, attributes }: TdParams): boolean =>
   cpuidConfig === OTHER_FMS ? !has(attributes, MIGRATABLE) : cpuidConfig !== 0;
 
+/** Level types of CPUID leaf 0x1F; from the last one on they are unknown. */
+const NO_LEVEL = 0;
+const SMT = 1;
+const CORE = 2;
+const UNKNOWN_LEVEL = 6;
+/** Number of sub-leaves of CPUID leaf 0x1F. */
+const SUB_LEAVES = 6;
+const LEVEL_TYPE = OTHER_FIELDS - 1;
+const PLATFORM_TOPOLOGY: readonly number[] = [SMT, CORE];
+
+/**
+ * Whether level types rise from sub-leaf to sub-leaf, and the core is among them before they end;
+ * what follows the end starts over. Sub-leaves that are all zero are replaced by the platform's.
+ *
+ * Source: tdx-module 1.5.05, src/common/helpers/helpers.c: check_cpuid_1f().
+ */
+function isTopology(configured: readonly number[]): boolean {
+  const isNull = (configured[0] ?? 0) === 0;
+  if (isNull && configured.some((value) => value !== 0)) return false;
+  const values = isNull ? PLATFORM_TOPOLOGY : configured;
+  let previous = NO_LEVEL;
+  let hasCore = false;
+  for (let i = 0; i < SUB_LEAVES; i++) {
+    const level = (values[i] ?? 0) & LEVEL_TYPE;
+    if (level === NO_LEVEL) {
+      if (!hasCore) return false;
+    } else if (level <= previous || level >= UNKNOWN_LEVEL) return false;
+    hasCore ||= level === CORE;
+    previous = level;
+  }
+  return true;
+}
+
 const invalid = (operand: keyof typeof S.OPERANDS): S.Status =>
   S.on(S.OPERAND_INVALID, S.OPERANDS[operand]);
 
@@ -109,6 +143,10 @@ const CHECK_TSC_ADJUST: TdParamsCheck = [
   (_, { tscAdjustChanged }) => tscAdjustChanged,
 ];
 const CHECK_CPUID: TdParamsCheck = [invalid('CPUID_CONFIG'), isBadCpuidConfig];
+const CHECK_TOPOLOGY: TdParamsCheck = [
+  S.CPUID_LEAF_1F_FORMAT_UNRECOGNIZED,
+  ({ topology = [] }) => !isTopology(topology),
+];
 
 /** The checks of 1.5. */
 export const TD_PARAMS_1_5: readonly TdParamsCheck[] = [
@@ -130,6 +168,11 @@ export const TD_PARAMS_1_5: readonly TdParamsCheck[] = [
   [invalid('IA32_ARCH_CAPABILITIES_CONFIG'), (p) => p.archCapConfig !== 0n],
   [invalid('RDX'), (p) => has(p.attributes, MIGRATABLE) && p.numL2Vms > 0],
 ];
+
+/** The checks of 1.5.05, which looks at the topology after all other leaves. */
+export const TD_PARAMS_1_5_05: readonly TdParamsCheck[] = TD_PARAMS_1_5.flatMap((check) =>
+  check === CHECK_CPUID ? [check, CHECK_TOPOLOGY] : [check],
+);
 
 /** The checks of 1.0, which has neither L2 VMs nor configurable MSRs. */
 export const TD_PARAMS_1_0: readonly TdParamsCheck[] = [

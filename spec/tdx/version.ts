@@ -192,6 +192,12 @@ export interface VersionData {
   readonly exitResetsFilter: boolean;
   /** A TD exit of a fatal TD neither counts the vCPU out nor changes its state. */
   readonly fatalExits: boolean;
+  /**
+   * What follows when VP.ENTER cannot restore the guest's state. `fatal`: the exit of a dead TD,
+   * which keeps the vCPU counted. `exit`: an ordinary exit of a debug TD; another TD is fatal, and
+   * its vCPU stays ACTIVE. `halt`: nothing handles the exception.
+   */
+  readonly restoreFault: 'fatal' | 'exit' | 'halt';
   /** An EPT violation of an access reports a pending page. */
   readonly reportsPending: boolean;
   /** The exit of an ACCEPT has an exit qualification, that of a write. */

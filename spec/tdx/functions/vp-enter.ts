@@ -5,10 +5,12 @@
  * its TDVPR and of the TDR until the TD exit (guest/td-exit.ts). A call that is refused for
  * TD_EPOCH leaves the vCPU associated with the LP; one that is refused for SEPT_TREE has updated
  * VCPU_EPOCH as well. While zero-step mitigation lists a GPA that still faults, the call returns an
- * EPT violation without an entry.
+ * EPT violation without an entry. A guest's state that cannot be restored, which the platform can
+ * inject (XRSTORS or WRMSR faults), ends in a TD exit, and usually in a fatal TD.
  *
  * Source: ABI Reference 348551, TDH.VP.ENTER leaf (leaf 0); intel/tdx-module 1.5.01,
- * src/td_transitions/tdh_vp_enter.c: tdh_vp_enter(), handle_stepping_filter();
+ * src/td_transitions/tdh_vp_enter.c: tdh_vp_enter(), handle_stepping_filter(),
+ * guest_ext_state_load_failure(), of 1.5.05 as well; src/td_transitions/td_exit.c;
  * src/common/helpers/helpers.c: check_and_associate_vcpu(), adjust_tlb_tracking_state();
  * docs/module-notes.md#tlb-tracking, docs/module-notes.md#refused-calls.
  */
@@ -113,24 +115,55 @@ export const vpEnter: InterfaceFunction = {
 
     // EFFECT
     // 11. vCPU: ACTIVE
-    yield* enterGuest(tdx, call);
-    return S.SUCCESS;
+    return yield* enterGuest(tdx, call);
   },
 };
 
 /**
  * Makes the vCPU ACTIVE, in 1.0 and 1.5.01 before an armed filter releases the tree. It keeps its
- * TDVPR and TDR locked.
+ * TDVPR and TDR locked. In 1.5.05 the guest's state is restored before that, in the others after.
  */
-function* enterGuest(tdx: TdxModule, call: Call): Steps<void> {
+function* enterGuest(tdx: TdxModule, call: Call): Steps<S.Status> {
   const { m } = tdx;
+  const { activeBeforeTreeRelease, restoreFault } = tdx.version;
+  const faults = call.in.inject === 'guestStateFaults';
   yield* tdx.release(call, HELD_OP_STATE);
-  const early = tdx.version.activeBeforeTreeRelease && call.holds(HELD_TREE);
+  const early = activeBeforeTreeRelease && call.holds(HELD_TREE);
   if (early) yield* m.write(vpCell(tdx, call, VP.STATE), VCPU_ACTIVE);
   yield* tdx.release(call, HELD_TREE);
+  if (faults && restoreFault === 'fatal') return yield* deadExit(tdx, call);
   if (!early) yield* m.write(vpCell(tdx, call, VP.STATE), VCPU_ACTIVE);
+  if (faults) return restoreFault === 'halt' ? S.MODULE_HALT : yield* faultedExit(tdx, call);
   for (const held of [HELD_TDR, HELD_TDVPR, parent2M(HELD_TDVPR), parent1G(HELD_TDVPR)])
     call.drop(held);
+  return S.SUCCESS;
+}
+
+/** VMX exit reason "VM entry failed because of the guest's state", and its extended type. */
+const EXIT_GUEST_STATE = 33;
+const STATE_LOAD_FAILURE = 4;
+
+function reportFault(call: Call): void {
+  call.exitReason = EXIT_GUEST_STATE;
+  call.rdx = STATE_LOAD_FAILURE;
+}
+
+/** The exit of a dead TD touches nothing of the TD but its TDR. */
+function* deadExit(tdx: TdxModule, call: Call): Steps<S.Status> {
+  reportFault(call);
+  yield* tdx.m.write(tdCell(tdx, call, TD.FATAL), 1);
+  return S.NON_RECOVERABLE_TD_NON_ACCESSIBLE;
+}
+
+/** The exit of 1.5.01, which saves the vCPU's state and counts it out. */
+function* faultedExit(tdx: TdxModule, call: Call): Steps<S.Status> {
+  const { m } = tdx;
+  const isFatal = tdGet(tdx, call, TD.DEBUG) === 0;
+  reportFault(call);
+  if (isFatal) yield* m.write(tdCell(tdx, call, TD.FATAL), 1);
+  yield* m.write(vpCell(tdx, call, VP.STATE), isFatal ? VCPU_ACTIVE : VCPU_READY);
+  yield* m.add(tdCell(tdx, call, refcountOf(vpGet(tdx, call, VP.VCPU_EPOCH))), -1);
+  return isFatal ? S.NON_RECOVERABLE_TD : S.SUCCESS;
 }
 
 /**

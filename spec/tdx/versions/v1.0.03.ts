@@ -162,6 +162,7 @@ export const V1_0_03: VersionData = {
   filterIgnoresVe: true,
   exitResetsFilter: true,
   fatalExits: true,
+  restoreFault: 'halt',
   reportsPending: false,
   acceptIsWrite: false,
 };

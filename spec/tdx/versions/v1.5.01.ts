@@ -102,6 +102,7 @@ export const V1_5_01: VersionData = {
   filterIgnoresVe: false,
   exitResetsFilter: false,
   fatalExits: false,
+  restoreFault: 'exit',
   reportsPending: true,
   acceptIsWrite: true,
 

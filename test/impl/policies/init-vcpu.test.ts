@@ -18,15 +18,18 @@ function answers(policy: Policy, module: ModuleVersion): Set<string> {
 }
 
 describe('a hole that is punched while INIT_VCPU runs without mmu_lock', () => {
-  test('meets VP.INIT of module 1.5.05, and one of the two calls is refused', () => {
+  test('a punched hole meets VP.INIT of module 1.5.05, and one of the two calls is refused', () => {
     expect(answers(initVcpuUnlocked, '1.5.05')).toEqual(
       new Set(['S01: TDX_OPERAND_BUSY|RDX', 'S01: TDX_OPERAND_BUSY|TDR']),
     );
   });
 
-  test.each(['1.5.01', '1.0'] as const)('does not meet VP.INIT of module %s', (module) => {
-    expect(answers(initVcpuUnlocked, module)).toEqual(new Set());
-  });
+  test.each(['1.5.01', '1.0'] as const)(
+    'a punched hole does not meet VP.INIT of module %s',
+    (module) => {
+      expect(answers(initVcpuUnlocked, module)).toEqual(new Set());
+    },
+  );
 });
 
 test('upstream-6.19 holds mmu_lock around VP.INIT, and no call is refused', () => {

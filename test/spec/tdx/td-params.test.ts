@@ -1,6 +1,6 @@
 /** TD_PARAMS of MNG.INIT, and the fields that MNG.RD reads. */
 import { describe, expect, test } from 'vitest';
-import type { TdParams } from '../../../spec/tdx/call.ts';
+import { OTHER_FIELDS, type TdParams } from '../../../spec/tdx/call.ts';
 import { describeStatus, INCONSISTENT_MSR, on, OPERANDS } from '../../../spec/tdx/status.ts';
 import { checkTdParams, fieldsOf } from '../../../spec/tdx/td-params.ts';
 import { TD } from '../../../spec/tdx/td.ts';
@@ -53,6 +53,47 @@ describe('TD_PARAMS', () => {
     ],
   ])('MNG.INIT accepts %s', (_, changed) => {
     expect(answer(changed)).toBe('TDX_SUCCESS');
+  });
+
+  test.each<[string, readonly number[], boolean]>([
+    ['of the platform, where all is zero', [], true],
+    ['of SMT and core', [1, 2], true],
+    ['up to the die', [1, 2, 3, 4, 5], true],
+    ['of a core alone', [2], true],
+    ['that starts over after its end', [1, 2, 0, 1], true],
+    ['without a core', [1, 3], false],
+    ['whose levels fall', [2, 1], false],
+    ['with a level twice', [1, 2, 2], false],
+    ['with an unknown level', [1, 2, 6], false],
+    ['that ends before the core', [1, 0, 2], false],
+    ['whose first sub-leaf has no level', [OTHER_FIELDS, 1, 2], false],
+    ['whose first sub-leaf alone is zero', [0, 2], false],
+    ['that is zero but for a field of its last sub-leaf', [0, 0, 0, 0, 0, OTHER_FIELDS], false],
+  ])('MNG.INIT of 1.5.05 takes a topology %s: %o, %s', (_, topology, accepted) => {
+    const params = { ...TD_PARAMS, topology };
+    const answers = (['1.5.05', '1.5.01'] as const).map((name) => {
+      const bed = new Testbed(1, 1, name);
+      bed.create();
+      return bed.status('TDH.MNG.INIT', { rcx: hpa(TDR), tdParams: params });
+    });
+
+    expect(answers).toEqual([
+      accepted ? 'TDX_SUCCESS' : 'TDX_CPUID_LEAF_1F_FORMAT_UNRECOGNIZED',
+      'TDX_SUCCESS',
+    ]);
+  });
+
+  test('the topology is checked after other CPUID leaves, and before reserved bytes', () => {
+    const wrong = { ...TD_PARAMS, topology: [3] };
+    const context = { version: versionData('1.5.05'), numTdcx: 6, tscAdjustChanged: false };
+    const answers = [{ cpuidConfig: 1 }, { reservedNonZero: 4 }].map((also) =>
+      describeStatus(checkTdParams({ ...wrong, ...also }, context)),
+    );
+
+    expect(answers).toEqual([
+      'TDX_OPERAND_INVALID|CPUID_CONFIG',
+      'TDX_CPUID_LEAF_1F_FORMAT_UNRECOGNIZED',
+    ]);
   });
 
   test('TD_PARAMS need one more TDCX page for each L2 VM, and a migratable TD has none', () => {

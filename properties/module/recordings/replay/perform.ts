@@ -123,6 +123,7 @@ const INJECTIONS: readonly Injection[] = [
   'pconfigEntropyError',
   'tscAdjustMsrChanged',
   'bootNt4BitSet',
+  'guestStateFaults',
 ];
 
 export const isKnownInjection = (inject: string): boolean =>
