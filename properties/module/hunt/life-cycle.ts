@@ -50,9 +50,19 @@ const at =
   (td) =>
     call(td, i);
 
+/** The family of modules whose field ids have no element sizes. */
+const PLAIN_IDS = '1.0';
+/** A read of a field, by its id and, if that is another one, its id in 1.0. */
 const field =
-  (id: bigint, version = 0): HostCall =>
-  (td) => ['TDH.MNG.RD', { rcx: td.address(td.tdr), field: id, version }];
+  (id: bigint, plainId = id, version = 0): HostCall =>
+  (td) => [
+    'TDH.MNG.RD',
+    {
+      rcx: td.address(td.tdr),
+      field: td.tdx.version.family === PLAIN_IDS ? plainId : id,
+      version,
+    },
+  ];
 
 /** Calls about a TD that is being built. */
 const BUILDING: readonly (readonly [string, HostCall])[] = [
@@ -103,15 +113,15 @@ const ANOTHER: readonly (readonly [string, HostCall])[] = [
   ['reclaim-other', on('TDH.PHYMEM.PAGE.RECLAIM', freePage)],
 ];
 
-/** Calls that change nothing. The ids of fields are those of spec/tdx/metadata.ts. */
+/** Calls that change nothing. The ids of fields: spec/tdx/metadata.ts, versions/v1.0/mng-rd.ts. */
 const LOOKING: readonly (readonly [string, HostCall])[] = [
   ['rdmd', on('TDH.PHYMEM.PAGE.RDMD', (td, i) => td.pageOf(i))],
   ['rdmd-free', on('TDH.PHYMEM.PAGE.RDMD', freePage)],
-  ['rd-children', field(0x8010_0003_0000_0004n)],
-  ['rd-vcpus', field(0x9010_0002_0000_0001n)],
-  ['rd-associated', field(0x9010_0002_0000_0002n)],
-  ['rd-epoch', field(0x9210_0003_0000_0000n)],
-  ['rd-next', field(NULL_FIELD, 1)],
+  ['rd-children', field(0x8010_0003_0000_0004n, 0x8000_0000_0000_0004n)],
+  ['rd-vcpus', field(0x9010_0002_0000_0001n, 0x9000_0000_0000_0001n)],
+  ['rd-associated', field(0x9010_0002_0000_0002n, 0x9000_0000_0000_0002n)],
+  ['rd-epoch', field(0x9210_0003_0000_0000n, 0x9200_0000_0000_0000n)],
+  ['rd-next', field(NULL_FIELD, NULL_FIELD, 1)],
 ];
 
 /** From a TD whose vCPUs are outside to one whose pages can be reclaimed, call by call. */
