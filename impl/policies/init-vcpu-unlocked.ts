@@ -20,6 +20,7 @@ export const initVcpuUnlocked: Policy = {
   proposed: 'KVM: TDX: Take MMU lock around tdh_vp_init(), Oct 2025 (6.19): the code before it',
   vms: ['td', 'new-td'],
   breaks: [
+    ...upstream619.breaks,
     {
       rule: 'S01',
       why: 'a hole is punched while VP.INIT of version 1 holds the TDR exclusively',

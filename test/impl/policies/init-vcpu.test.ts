@@ -24,12 +24,9 @@ describe('a hole that is punched while INIT_VCPU runs without mmu_lock', () => {
     );
   });
 
-  test.each(['1.5.01', '1.0'] as const)(
-    'a punched hole does not meet VP.INIT of module %s',
-    (module) => {
-      expect(answers(initVcpuUnlocked, module)).toEqual(new Set());
-    },
-  );
+  test('a punched hole does not meet VP.INIT of module 1.5.01', () => {
+    expect(answers(initVcpuUnlocked, '1.5.01')).toEqual(new Set());
+  });
 });
 
 test('upstream-6.19 holds mmu_lock around VP.INIT, and no call is refused', () => {
