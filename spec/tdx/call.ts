@@ -14,7 +14,9 @@ import type { LockKind, Mode } from './locks.ts';
 /**
  * The roles of a held lock, with the kind of lock. `*_1G` and `*_2M` are the PAMT parents of an
  * explicit walk; IMPLICIT is a PAMT entry locked without a walk (old page, S-EPT page); RANGE is
- * the PAMT entry of the range that PROMOTE merges or DEMOTE splits.
+ * the PAMT entry of the range that PROMOTE merges or DEMOTE splits; PATH_n and BELOW are the PAMT
+ * entries of tables that a fine-grained module locks: with entries of level n on the way to the
+ * entry, and below it.
  */
 const ROLE_KINDS = [
   ['TDR', 'sharexHp'],
@@ -35,6 +37,12 @@ const ROLE_KINDS = [
   ['WBT', 'mutex'],
   ['KET', 'mutex'],
   ['ENTRY', 'entry'],
+  ['BELOW', 'sharexHp'],
+  ['PATH_0', 'sharexHp'],
+  ['PATH_1', 'sharexHp'],
+  ['PATH_2', 'sharexHp'],
+  ['PATH_3', 'sharexHp'],
+  ['PATH_4', 'sharexHp'],
 ] as const satisfies readonly (readonly [string, LockKind | 'entry'])[];
 
 /** Names of the roles. */
@@ -56,6 +64,13 @@ export const HELD_KOT = role('KOT');
 export const HELD_WBT = role('WBT');
 export const HELD_KET = role('KET');
 export const HELD_ENTRY = role('ENTRY');
+export const HELD_BELOW = role('BELOW');
+const HELD_PATH = role('PATH_0');
+
+/** Role of the table on the way that has the entries of `level`. */
+export const heldPath = (level: number): Role => HELD_PATH + level;
+/** All of them, the lowest first. */
+export const HELD_PATHS: readonly Role[] = [0, 1, 2, 3, 4].map(heldPath);
 
 /**
  * Role of the 2M PAMT parent of an operand that a call walked to. The leaf is held under the
@@ -196,6 +211,12 @@ export class Call {
   entry: Entry = 0;
   level = 0;
 
+  /** The walk locks the tables that it passes; `pathBusy`: one of them was refused. */
+  locksPath = false;
+  pathBusy = false;
+  /** Cell of the BEPOCH of the topmost blocked table that the walk has passed, or -1. */
+  coveredBy: Cell = -1;
+
   /** The cell of the data word of a debug access. */
   dataCell: Cell = -1;
 
@@ -220,7 +241,7 @@ export class Call {
   busyLock: Cell = -1;
 
   /** By role: `cell * 4 + mode`, or 0 if no lock is held. */
-  private readonly held = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+  private readonly held = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
   constructor(name: string, operands: Operands) {
     this.name = name;

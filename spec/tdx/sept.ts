@@ -10,7 +10,7 @@
  */
 import type { Cell } from '../machine/machine.ts';
 import { RMW, TRY, type Steps, access } from '../machine/step.ts';
-import { HELD_ENTRY, HELD_TREE, type Call } from './call.ts';
+import { HELD_BELOW, HELD_ENTRY, HELD_PATHS, HELD_TREE, heldPath, type Call } from './call.ts';
 import {
   ALL_BLOCKED,
   among,
@@ -18,25 +18,34 @@ import {
   HOST_PRIORITY,
   isGuestAccessible,
   isLeaf,
-  isWalkable,
+  isTable,
+  NL_BLOCKED,
+  NL_MAPPED,
   pageOf,
   PENDING,
+  setOf,
   stateOf,
   TRACKED,
+  withoutLocks,
   type Entry,
   type StateSet,
 } from './entry.ts';
 import { hasBit63, isBefore } from './epoch.ts';
-import { EXCLUSIVE } from './locks.ts';
+import { EXCLUSIVE, SHARED } from './locks.ts';
 import type { TdxModule } from './module.ts';
 import { tdCell, tdGet } from './operands.ts';
 import * as S from './status.ts';
 import { refcountOf, RUNNABLE, TD } from './td.ts';
 import type { SeptFunction } from './version.ts';
 
-/** Takes the tree lock in the mode of the module version's lock table, if it names one. */
+/**
+ * Takes the tree lock in the mode of the module version's lock table, if it names one. In a
+ * fine-grained version the walk locks instead.
+ */
 export function* lockTree(tdx: TdxModule, call: Call): Steps<S.Status> {
-  const { tree } = tdx.locking(call.name as SeptFunction); // only functions of that table call this
+  // only functions of that table call this
+  const { tree, path = false } = tdx.locking(call.name as SeptFunction);
+  call.locksPath = path;
   if (tree === null) return S.SUCCESS;
   const taken = yield* tdx.acquire(call, HELD_TREE, tdCell(tdx, call, TD.SEPT_LOCK), tree);
   return taken ? S.SUCCESS : S.on(S.OPERAND_BUSY, S.OPERANDS.SEPT_TREE);
@@ -44,12 +53,20 @@ export function* lockTree(tdx: TdxModule, call: Call): Steps<S.Status> {
 
 /**
  * Walks from the root towards `level`. The walk continues only through an entry that grants a
- * permission and is not a leaf, so a blocked table hides its subtree. Returns whether it reached
- * `level`; `call.table`, `entryCell`, `entry` and `level` are where it ended.
+ * permission and is not a leaf, so a blocked table hides its subtree; in some hypothetical versions
+ * not from host calls. Returns whether it reached `level`; `call.table`, `entryCell`, `entry` and
+ * `level` are where it ended.
  */
-export function* walk(tdx: TdxModule, call: Call, gfn: number, level: number): Steps<boolean> {
+export function* walk(
+  tdx: TdxModule,
+  call: Call,
+  gfn: number,
+  level: number,
+  through: StateSet = walkedThrough(tdx, call),
+): Steps<boolean> {
   let table = tdGet(tdx, call, TD.SEPT_ROOT);
   for (let at = tdGet(tdx, call, TD.ROOT_LEVEL); ; at--) {
+    if (call.locksPath && !(yield* lockTable(tdx, call, table, at))) return false;
     const cell = tdx.memory.word(table, tdx.geometry.index(gfn, at));
     const e = yield* tdx.m.read(cell);
     call.table = table;
@@ -57,10 +74,42 @@ export function* walk(tdx: TdxModule, call: Call, gfn: number, level: number): S
     call.entry = e;
     call.level = at;
     if (at <= level) return at === level;
-    if (!isWalkable(e)) return false;
+    if (!among(through, e)) return false;
     table = pageOf(e);
+    if (stateOf(e) === NL_BLOCKED && call.coveredBy < 0) call.coveredBy = tdx.pamt.bepoch(table, 0);
   }
 }
+
+/** The states through which guests and the hardware walk. */
+export const GUEST_WALK: StateSet = setOf(NL_MAPPED);
+const HOST_WALK: StateSet = setOf(NL_MAPPED, NL_BLOCKED);
+
+const walkedThrough = (tdx: TdxModule, call: Call): StateSet =>
+  tdx.version.blockedTablesHide || call.in.vcpu >= 0 ? GUEST_WALK : HOST_WALK;
+
+/**
+ * Locks a table on the way, shared: the PAMT entry of its page. The entry that led there must still
+ * point to it, because the table may have been blocked or removed before it was locked. Returns
+ * whether the walk may go on; a refusal is BUSY.
+ */
+function* lockTable(tdx: TdxModule, call: Call, table: number, level: number): Steps<boolean> {
+  const taken = yield* tdx.acquire(call, heldPath(level), tdx.pamt.lock(table, 0), SHARED);
+  const isRoot = level === tdGet(tdx, call, TD.ROOT_LEVEL);
+  const isUnchanged =
+    taken &&
+    (isRoot || withoutLocks(yield* tdx.m.read(call.entryCell)) === withoutLocks(call.entry));
+  call.pathBusy = !isUnchanged;
+  return isUnchanged;
+}
+
+/** Releases the tables on the way, the lowest first, before the call ends. */
+export function* releasePath(tdx: TdxModule, call: Call): Steps<void> {
+  for (const role of HELD_PATHS) yield* tdx.release(call, role);
+}
+
+/** BUSY if a table on the way was refused. */
+export const pathStatus = (call: Call): S.Status =>
+  call.pathBusy ? S.on(S.OPERAND_BUSY, S.OPERANDS.SEPT_TREE) : S.SUCCESS;
 
 /** Reports the entry where the walk ended in RCX and RDX, as errors about an entry do. */
 export function reportEntry(tdx: TdxModule, call: Call): void {
@@ -93,6 +142,7 @@ export function aboutEntry(tdx: TdxModule, call: Call, status: S.Status): S.Stat
  */
 export function* walkToLeaf(tdx: TdxModule, call: Call, gfn: number): Steps<S.Status> {
   yield* walk(tdx, call, gfn, 0);
+  if (call.pathBusy) return pathStatus(call);
   if (isGuestAccessible(call.entry)) return S.SUCCESS;
   const found = call.level === 0 || isLeaf(call.entry);
   return aboutEntry(tdx, call, found ? S.EPT_ENTRY_NOT_PRESENT : tdx.version.noLeaf);
@@ -100,22 +150,27 @@ export function* walkToLeaf(tdx: TdxModule, call: Call, gfn: number): Steps<S.St
 
 /** Walks to `level`, or returns EPT_WALK_FAILED with the entry that stopped the walk. */
 export function* walkTo(tdx: TdxModule, call: Call, gfn: number, level: number): Steps<S.Status> {
-  return (yield* walk(tdx, call, gfn, level))
-    ? S.SUCCESS
-    : aboutEntry(tdx, call, S.EPT_WALK_FAILED);
+  if (yield* walk(tdx, call, gfn, level)) return S.SUCCESS;
+  return call.pathBusy ? pathStatus(call) : aboutEntry(tdx, call, S.EPT_WALK_FAILED);
 }
 
 /**
  * Locks the entry for the host (bit 11), then rereads it. A refused host call sets the
  * host-priority bit; success clears it. A version without entry locks goes by what the walk read.
+ * In a fine-grained version a function that changes an entry for all that is below it locks the
+ * table there as well.
  */
 export function* lockEntry(tdx: TdxModule, call: Call): Steps<S.Status> {
   // as in lockTree
-  if (!tdx.locking(call.name as SeptFunction).entryLock) return S.SUCCESS;
+  const { entryLock, below = false } = tdx.locking(call.name as SeptFunction);
+  if (!entryLock) return S.SUCCESS;
   if (!(yield* tryEntry(tdx, call, call.entryCell))) return aboutEntry(tdx, call, S.OPERAND_BUSY);
   call.hold(HELD_ENTRY, call.entryCell, EXCLUSIVE);
   call.entry = yield* tdx.m.read(call.entryCell);
-  return S.SUCCESS;
+  if (!below || !isTable(call.entry)) return S.SUCCESS;
+  const lock = tdx.pamt.lock(pageOf(call.entry), 0);
+  const taken = yield* tdx.acquire(call, HELD_BELOW, lock, EXCLUSIVE);
+  return taken ? S.SUCCESS : S.on(S.OPERAND_BUSY, S.OPERANDS.SEPT_TREE);
 }
 
 /** One host attempt at an entry lock, in one step. */
@@ -210,11 +265,14 @@ export function* requireBlockedAndTracked(
   call: Call,
   bepoch: Cell,
 ): Steps<S.Status> {
-  const { tracksWhileBuilding, trackingNamesTree } = tdx.version;
+  const { tracksWhileBuilding, trackingNamesTree, blockCoversBelow } = tdx.version;
   const canRun = tracksWhileBuilding || tdGet(tdx, call, TD.OP_STATE) === RUNNABLE;
   if (!canRun || !among(TRACKED, call.entry)) return S.SUCCESS;
-  if (!among(ALL_BLOCKED, call.entry)) return aboutEntry(tdx, call, S.GPA_RANGE_NOT_BLOCKED);
-  const tracked = yield* isTracked(tdx, call, yield* tdx.m.read(bepoch));
+  const isCovered = blockCoversBelow && call.coveredBy >= 0;
+  if (!isCovered && !among(ALL_BLOCKED, call.entry))
+    return aboutEntry(tdx, call, S.GPA_RANGE_NOT_BLOCKED);
+  const blockedAt = yield* tdx.m.read(isCovered ? call.coveredBy : bepoch);
+  const tracked = yield* isTracked(tdx, call, blockedAt);
   const operand = trackingNamesTree.has(call.name) ? S.OPERANDS.SEPT_TREE : S.OPERANDS.RCX;
   return tracked ? S.SUCCESS : S.on(S.TLB_TRACKING_NOT_DONE, operand);
 }

@@ -18,7 +18,7 @@ import type { Call } from './call.ts';
 import { isLeaf, PENDING, permissionsOf, stateOf } from './entry.ts';
 import type { TdxModule } from './module.ts';
 import { gfnOf, tdGet } from './operands.ts';
-import { walk } from './sept.ts';
+import { GUEST_WALK, releasePath, walk } from './sept.ts';
 import { MAX_LISTED, TD, VP } from './td.ts';
 
 /** A listed GFN takes two words: bits 29:0, and the rest. */
@@ -77,14 +77,16 @@ const listedGfn = (tdx: TdxModule, tdvpr: number, i: number): number =>
 
 /**
  * The first listed GPA (bytes) that a guest cannot read, write and execute now, or -1. The caller
- * holds the tree.
+ * holds the tree, or the walk locks tables; then `call.pathBusy` is set if one was refused.
  */
 export function* faultingGpa(tdx: TdxModule, call: Call): Steps<number> {
   const listed = get(tdx, call.tdvpr, VP.LISTED);
   const ignoresVe = tdx.version.filterIgnoresVe && tdGet(tdx, call, TD.SEPT_VE_DISABLE) === 0;
   for (let i = 0; i < listed; i++) {
     const gfn = listedGfn(tdx, call.tdvpr, i);
-    yield* walk(tdx, call, gfn, 0);
+    yield* walk(tdx, call, gfn, 0, GUEST_WALK);
+    if (call.locksPath) yield* releasePath(tdx, call);
+    if (call.pathBusy) return -1;
     const translates = isLeaf(call.entry) && permissionsOf(call.entry) === RWX;
     if (!translates && !(ignoresVe && stateOf(call.entry) === PENDING)) return gfn * PAGE_BYTES;
   }

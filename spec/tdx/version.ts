@@ -21,6 +21,10 @@ export interface SeptLocking {
    * compare-and-exchange settles races with guests.
    */
   readonly entryLock: boolean;
+  /** The walk locks each table that it passes, shared, until the call ends (fine-grained). */
+  readonly path?: true;
+  /** The function locks the table that the entry points to, exclusively (fine-grained). */
+  readonly below?: true;
 }
 
 /** The functions that touch the Secure EPT. VP.ENTER only while zero-step mitigation is armed. */
@@ -54,6 +58,9 @@ export const none: SeptLocking = { tree: null, entryLock: false };
 export const entryOnly: SeptLocking = { tree: null, entryLock: true };
 export const treeExclusive: SeptLocking = { tree: EXCLUSIVE, entryLock: false };
 export const treeShared: SeptLocking = { tree: SHARED, entryLock: false };
+export const pathOnly: SeptLocking = { tree: null, entryLock: false, path: true };
+export const pathAndEntry: SeptLocking = { tree: null, entryLock: true, path: true };
+export const pathToBelow: SeptLocking = { tree: null, entryLock: true, path: true, below: true };
 
 /** A check of an entry that a function found: the status if the entry is refused. */
 export type EntryCheck = readonly [Status, isRefused: (e: Entry, level: number) => boolean];
@@ -183,6 +190,13 @@ export interface VersionData {
 
   /** PAGE.DEMOTE splits a page of a TD that can run only if the page is blocked and tracked. */
   readonly demoteNeedsBlock: boolean;
+
+  // Blocked tables
+
+  /** A blocked table stops the walks of host calls, too, and not only those of guests. */
+  readonly blockedTablesHide: boolean;
+  /** What is below a table counts as blocked, and as tracked, as long as the table does. */
+  readonly blockCoversBelow: boolean;
 
   // The guest
 

@@ -39,7 +39,7 @@ import {
   vpGet,
 } from '../operands.ts';
 import { TDVPR_LAST } from '../release.ts';
-import { lockTree } from '../sept.ts';
+import { lockTree, pathStatus } from '../sept.ts';
 import * as S from '../status.ts';
 import { faultingGpa, isArmed, rememberRip } from '../stepping.ts';
 import { IN_RUNNABLE, refcountOf, TD, VCPU_ACTIVE, VCPU_READY, VP } from '../td.ts';
@@ -177,7 +177,7 @@ function* filterSteps(tdx: TdxModule, call: Call): Steps<S.Status> {
   const status = yield* lockTree(tdx, call);
   if (status !== S.SUCCESS) return status;
   const gpa = yield* faultingGpa(tdx, call);
-  if (gpa < 0) return S.SUCCESS;
+  if (gpa < 0) return pathStatus(call);
   yield* tdx.release(call, HELD_TREE);
   call.exitReason = EXIT_EPT_VIOLATION;
   call.rcx = WRITE_ACCESS;

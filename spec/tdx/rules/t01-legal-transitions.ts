@@ -1,11 +1,11 @@
 import type { Call } from '../call.ts';
 import { describeEntry, FREE, stateOf, withoutLocks, type Entry } from '../entry.ts';
 import type { TdxModule } from '../module.ts';
-import { tdGet } from '../operands.ts';
+import { gfnOf, tdGet } from '../operands.ts';
 import { RUNNABLE, TD } from '../td.ts';
 import type { TdxRule } from './rule.ts';
 import { TRANSITIONS, type Transitions } from './transitions.ts';
-import { targetOf } from './tree.ts';
+import { blockedAbove, targetOf } from './tree.ts';
 
 export default {
   id: 'T01',
@@ -48,8 +48,10 @@ function mayChange(tdx: TdxModule, call: Call, before: Entry, after: Entry): boo
   const row: Transitions = TRANSITIONS.get(call.name) ?? { always: [] };
   const { always, whileBuilding = [], moves } = row;
   const [from, to] = [stateOf(before), stateOf(after)];
+  const isCovered = (): boolean => blockedAbove(tdx, call.tdr, gfnOf(call.in.rcx), call.level) >= 0;
   const isStrict =
-    tdGet(tdx, call, TD.OP_STATE) === RUNNABLE && row.alsoRunning?.(tdx.version) !== true;
+    tdGet(tdx, call, TD.OP_STATE) === RUNNABLE &&
+    row.alsoRunning?.(tdx.version, isCovered()) !== true;
   const legal = isStrict ? always : [...always, ...whileBuilding];
   if (!legal.some(([f, t]) => f === from && t === to)) return false;
   if (moves === true || from === FREE || to === FREE) return true;

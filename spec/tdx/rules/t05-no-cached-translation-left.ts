@@ -1,10 +1,12 @@
 import type { Cell } from '../../machine/machine.ts';
+import type { Call } from '../call.ts';
 import { among, isLeaf, isTable, pageOf, PERMITTING, type Entry } from '../entry.ts';
 import type { TdxModule } from '../module.ts';
+import { gfnOf } from '../operands.ts';
 import { SUCCESS } from '../status.ts';
 import type { TdxRule } from './rule.ts';
 import { isInGuest } from './tds.ts';
-import { targetOf } from './tree.ts';
+import { blockedAbove, targetOf } from './tree.ts';
 
 const ENTER = 'TDH.VP.ENTER';
 
@@ -49,6 +51,13 @@ export default {
     tdx.m.onReset(() => {
       now = 0;
     });
+    /** When the entry was last closed, by itself or, if that covers it, with a table above. */
+    const closedBy = (cell: Cell, { tdr, in: { rcx }, level }: Call): number => {
+      const closed = closedAt.get(cell) ?? -1;
+      if (!tdx.version.blockCoversBelow) return closed;
+      const above = blockedAbove(tdx, tdr, gfnOf(rcx), level);
+      return above < 0 ? closed : Math.min(closed, closedAt.get(above) ?? -1);
+    };
     tdx.listeners.push({
       tlbFlushed: (tdvpr) => {
         const vcpu = vcpus.get(tdvpr);
@@ -74,7 +83,7 @@ export default {
       entryWritten: (cell, before, after, call) => {
         if (among(PERMITTING, before)) closedAt.set(cell, ++now);
         if (!endsTarget(tdx, before, after, call.level)) return;
-        const closed = closedAt.get(cell) ?? -1;
+        const closed = closedBy(cell, call);
         for (const [tdvpr, vcpu] of vcpus) {
           if (vcpu.tdr !== call.tdr) continue;
           const inGuest = isInGuest(tdx, tdvpr);

@@ -1,11 +1,13 @@
 import type { Cell } from '../../machine/machine.ts';
 import type { Call } from '../call.ts';
-import { withoutLocks } from '../entry.ts';
-import { EXCLUSIVE } from '../locks.ts';
+import { isTable, pageOf, withoutLocks, type Entry } from '../entry.ts';
+import { EXCLUSIVE, SHARED, type Mode } from '../locks.ts';
+import { gfnOf } from '../operands.ts';
 import { TD } from '../td.ts';
 import type { SeptFunction } from '../version.ts';
 import { lockHolders } from './lock-holders.ts';
 import type { TdxRule } from './rule.ts';
+import { tablesTo } from './tree.ts';
 
 export default {
   id: 'T10',
@@ -16,7 +18,7 @@ export default {
   source:
     '1.5: intel/tdx-module 1.5.01, src/common/helpers/helpers.c: ' +
     'lock_sept_check_and_walk_private_gpa(), docs/module-notes.md#lock-table; 1.0: the base ' +
-    'specification of the module, as thread, message 16 quotes it',
+    'specification of the module, as thread, message 16 quotes it; fine-grained: message 15',
   intent:
     'A function that changes an entry without its lock races the functions that rely on that lock.',
   hint: 'Compare the locks that the function takes with its row in septLocks of the version.',
@@ -24,15 +26,25 @@ export default {
   watch: (tdx, report) => {
     const holders = lockHolders(tdx);
     const rows = new Set(Object.keys(tdx.version.septLocks));
-    const missing = (call: Call): string[] => {
+    const missing = (call: Call, before: Entry, after: Entry): string[] => {
       // The table itself, not what this module makes of it. `rows` are its keys.
-      const { tree, entryLock } = tdx.locking(call.name as SeptFunction);
+      const { tree, entryLock, path = false } = tdx.locking(call.name as SeptFunction);
       const word = (field: number): Cell => tdx.memory.word(call.tdr, field);
       // A host function with neither lock needs the TDR; a guest's, in 1.0, is a transaction (T12).
-      const needsTdr = tree === null && !entryLock && call.in.vcpu < 0;
+      const needsTdr = tree === null && !entryLock && !path && call.in.vcpu < 0;
+      const holdsTable = (table: number, mode: Mode): boolean =>
+        holders.isHeld(tdx.pamt.lock(table, 0), mode);
+      const isWayHeld = (): boolean =>
+        tablesTo(tdx, call.tdr, gfnOf(call.in.rcx), call.level).every((table) =>
+          holdsTable(table, SHARED),
+        );
+      const isBelowHeld = (): boolean =>
+        [before, after].every((e) => !isTable(e) || holdsTable(pageOf(e), EXCLUSIVE));
       return [
         ...(tree !== null && !holders.isHeld(word(TD.SEPT_LOCK), tree) ? ['the tree'] : []),
         ...(entryLock && !holders.isHeld(call.entryCell, EXCLUSIVE) ? ['the entry'] : []),
+        ...(path && !isWayHeld() ? ['the tables on its way'] : []),
+        ...(path && !isBelowHeld() ? ['the table below'] : []),
         ...(needsTdr && !holders.isHeld(tdx.pamt.lock(call.tdr, 0), EXCLUSIVE) ? ['the TDR'] : []),
       ];
     };
@@ -40,7 +52,7 @@ export default {
       entryWritten: (_cell, before, after, call) => {
         if (withoutLocks(before) === withoutLocks(after) || !rows.has(call.name)) return;
         report.exercised();
-        const absent = missing(call).join(' and ');
+        const absent = missing(call, before, after).join(' and ');
         if (absent !== '')
           report.violated(`${call.name} holds ${absent}`, `it does not hold ${absent}`);
       },

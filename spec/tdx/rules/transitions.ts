@@ -26,16 +26,30 @@ export interface Transitions {
   readonly always: readonly Transition[];
   /** Legal only before the TD is RUNNABLE: these end translations that are not blocked. */
   readonly whileBuilding?: readonly Transition[];
-  /** Whether a version allows them also in a TD that runs. */
-  readonly alsoRunning?: (version: VersionData) => boolean;
+  /**
+   * Whether a version allows them also in a TD that runs. `covered`: the entry is below a blocked
+   * table.
+   */
+  readonly alsoRunning?: (version: VersionData, covered: boolean) => boolean;
   /** The entry may point to another page than before. */
   readonly moves?: true;
 }
 
+/** What a blocked table covers counts as blocked. */
+const whereCovered = ({ blockCoversBelow }: VersionData, covered: boolean): boolean =>
+  blockCoversBelow && covered;
+
 /** By function; a function that is not listed changes no entry. */
 export const TRANSITIONS: ReadonlyMap<string, Transitions> = new Map<string, Transitions>([
   ['TDH.MEM.SEPT.ADD', { always: [[FREE, NL_MAPPED]] }],
-  ['TDH.MEM.SEPT.REMOVE', { always: [[NL_BLOCKED, FREE]], whileBuilding: [[NL_MAPPED, FREE]] }],
+  [
+    'TDH.MEM.SEPT.REMOVE',
+    {
+      always: [[NL_BLOCKED, FREE]],
+      whileBuilding: [[NL_MAPPED, FREE]],
+      alsoRunning: whereCovered,
+    },
+  ],
   ['TDH.MEM.PAGE.ADD', { always: [], whileBuilding: [[FREE, MAPPED]] }],
   ['TDH.MEM.PAGE.AUG', { always: [[FREE, PENDING]] }],
   [
@@ -49,6 +63,7 @@ export const TRANSITIONS: ReadonlyMap<string, Transitions> = new Map<string, Tra
         [MAPPED, FREE],
         [PENDING, FREE],
       ],
+      alsoRunning: whereCovered,
     },
   ],
   [
@@ -62,6 +77,7 @@ export const TRANSITIONS: ReadonlyMap<string, Transitions> = new Map<string, Tra
         [NL_MAPPED, MAPPED],
         [NL_MAPPED, PENDING],
       ],
+      alsoRunning: whereCovered,
       moves: true,
     },
   ],
@@ -76,7 +92,8 @@ export const TRANSITIONS: ReadonlyMap<string, Transitions> = new Map<string, Tra
         [MAPPED, NL_MAPPED],
         [PENDING, NL_MAPPED],
       ],
-      alsoRunning: ({ demoteNeedsBlock }) => !demoteNeedsBlock,
+      alsoRunning: (version, covered) =>
+        !version.demoteNeedsBlock || whereCovered(version, covered),
       moves: true,
     },
   ],
@@ -91,6 +108,7 @@ export const TRANSITIONS: ReadonlyMap<string, Transitions> = new Map<string, Tra
         [MAPPED, MAPPED],
         [PENDING, PENDING],
       ],
+      alsoRunning: whereCovered,
       moves: true,
     },
   ],

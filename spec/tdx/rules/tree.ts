@@ -2,7 +2,8 @@
  * The Secure EPT and PAMT as rules read them: within one step, without locks, and through blocked
  * tables.
  */
-import { isLeaf, isTable, pageOf, type Entry } from '../entry.ts';
+import type { Cell } from '../../machine/machine.ts';
+import { isLeaf, isTable, NL_BLOCKED, pageOf, stateOf, type Entry } from '../entry.ts';
 import type { TdxModule } from '../module.ts';
 import { EPT, Pamt, pageTypeName, REG, SIZES } from '../pamt.ts';
 import { TD } from '../td.ts';
@@ -20,6 +21,25 @@ export function tableAt(tdx: TdxModule, tdr: number, gfn: number, level: number)
     table = pageOf(e);
   }
   return table;
+}
+
+/** The tables from the root to the one with the entry for `gfn` at `level`, if they exist. */
+export const tablesTo = (tdx: TdxModule, tdr: number, gfn: number, level: number): number[] => {
+  const tables: number[] = [];
+  for (let at = fieldOf(tdx, tdr, TD.ROOT_LEVEL); at >= level; at--)
+    tables.push(tableAt(tdx, tdr, gfn, at));
+  return tables.filter((table) => table >= 0);
+};
+
+/** The cell of the topmost blocked entry above the one for `gfn` at `level`, or -1. */
+export function blockedAbove(tdx: TdxModule, tdr: number, gfn: number, level: number): Cell {
+  for (let at = fieldOf(tdx, tdr, TD.ROOT_LEVEL); at > level; at--) {
+    const table = tableAt(tdx, tdr, gfn, at);
+    if (table < 0) return -1;
+    const cell = tdx.memory.word(table, tdx.geometry.index(gfn, at));
+    if (stateOf(tdx.m.peek(cell)) === NL_BLOCKED) return cell;
+  }
+  return -1;
 }
 
 /** Whether the Secure EPT of a TD reaches the table in page `table`. */

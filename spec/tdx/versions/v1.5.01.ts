@@ -107,4 +107,6 @@ export const V1_5_01: VersionData = {
   acceptIsWrite: true,
 
   demoteNeedsBlock: true,
+  blockedTablesHide: true,
+  blockCoversBelow: false,
 };

@@ -48,13 +48,13 @@ const withParts = <T extends object>(whole: T, parts: Partial<T>): T =>
   Object.assign(Object.create(whole) as T, parts); // an object that inherits all of `whole`
 
 /** The function, run on a view of the module. */
-const through = (fn: InterfaceFunction, view: View): InterfaceFunction => ({
+export const through = (fn: InterfaceFunction, view: View): InterfaceFunction => ({
   ...fn,
   run: (tdx, call) => fn.run(withParts(tdx, view(tdx, call)), call),
 });
 
 /** The function, run on a view of the machine alone. */
-const onMachine = (
+export const onMachine = (
   fn: InterfaceFunction,
   view: (m: Machine, tdx: TdxModule, call: Call) => Partial<Machine>,
 ) => through(fn, (tdx, call) => ({ m: withParts(tdx.m, view(tdx.m, tdx, call)) }));

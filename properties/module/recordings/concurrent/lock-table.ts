@@ -19,9 +19,10 @@ import type { RecordedStep } from '../format/step.ts';
 /**
  * The object that a lock guards. `control`, `given`: an entry of the PAMT of one size, for a page
  * of the TD's control structures, or for a page that an operand names. `found`: for a page that the
- * call finds in the tree; a recording does not show which.
+ * call finds in the tree; a recording does not show which. `table`: such an entry, for a table that
+ * a fine-grained module locks in place of the tree.
  */
-type Guarded = 'control' | 'given' | 'found' | 'tree' | 'opState' | 'epoch' | 'entry';
+type Guarded = 'control' | 'given' | 'found' | 'table' | 'tree' | 'opState' | 'epoch' | 'entry';
 
 /** An attempt at a lock. */
 export interface Attempt {
@@ -161,19 +162,8 @@ export class LockTable {
   private tree({ op, in: { gpa, level, regs } }: RecordedStep, td: number, row: Row): Attempt[] {
     if (!SEPT_FUNCTIONS.some((name) => name === op)) return [];
     // checked on the line before
-    const { tree, entryLock } = this.version.septLocks[op as SeptFunction];
-    const attempts: Attempt[] = [];
-    if (tree !== null) {
-      attempts.push({
-        guards: 'tree',
-        mode: tree,
-        operand: OPERANDS.SEPT_TREE,
-        from: 0,
-        to: 1,
-        size: -1,
-        td,
-      });
-    }
+    const { entryLock } = this.version.septLocks[op as SeptFunction];
+    const attempts = this.treeOrTables(op as SeptFunction, td);
     // without host locks, RANGE.BLOCK is refused like a lock when a guest changes its entry
     if (!entryLock && op !== EXCHANGES) return attempts;
     const gfn = pageOf(gpa ?? regs?.rcx);
@@ -192,6 +182,19 @@ export class LockTable {
     return attempts;
   }
 
+  /** The tree lock, or those of tables: a recording does not show which tables. */
+  private treeOrTables(op: SeptFunction, td: number): Attempt[] {
+    const { tree, path = false, below = false } = this.version.septLocks[op];
+    const lock = (guards: Guarded, mode: Mode): Attempt => {
+      return { guards, mode, operand: OPERANDS.SEPT_TREE, from: 0, to: Infinity, size: -1, td };
+    };
+    return [
+      ...(tree === null ? [] : [lock('tree', tree)]),
+      ...(path ? [lock('table', SHARED)] : []),
+      ...(below ? [lock('table', EXCLUSIVE)] : []),
+    ];
+  }
+
   /**
    * VP.ENTER locks the tree only while zero-step mitigation is armed. A recording does not show
    * when, so the tree is always in the list.
@@ -206,7 +209,6 @@ export class LockTable {
     const implicit = pamt('control', tdr, 0, SHARED, OPERANDS.TDR);
     if (op !== 'TDH.VP.ENTER') return [...walked, implicit];
     const at = { from: 0, to: 1, size: -1, td: tdr };
-    const tree = this.version.septLocks['TDH.VP.ENTER'].tree ?? EXCLUSIVE;
     return [
       ...walked,
       implicit,
@@ -214,7 +216,7 @@ export class LockTable {
         ? [{ guards: 'opState', mode: SHARED, operand: OPERANDS.OP_STATE, ...at } as const]
         : []),
       { guards: 'epoch', mode: SHARED, operand: OPERANDS.TD_EPOCH, ...at },
-      { guards: 'tree', mode: tree, operand: OPERANDS.SEPT_TREE, ...at },
+      ...this.treeOrTables('TDH.VP.ENTER', tdr),
     ];
   }
 
@@ -226,9 +228,14 @@ export class LockTable {
   }
 }
 
+/** What can be a table: one on the way, one that a call removes, a page that becomes one. */
+const TABLES: ReadonlySet<Guarded> = new Set(['table', 'found', 'given']);
+
 /** One of the two attempts can be refused because the other one holds the lock. */
 export function conflict(a: Attempt, b: Attempt): boolean {
   if (a.mode === SHARED && b.mode === SHARED) return false;
+  if (a.guards === 'table' || b.guards === 'table')
+    return [a, b].every(({ guards }) => TABLES.has(guards));
   if (a.guards === 'found' || b.guards === 'found')
     return a.guards === 'given' || b.guards === 'given';
   if (a.guards !== b.guards && !(isPage(a) && isPage(b))) return false;

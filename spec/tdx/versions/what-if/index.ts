@@ -4,10 +4,16 @@
  * file and list it here.
  */
 import { DEMOTE_WITHOUT_BLOCK } from './demote-without-block.ts';
+import { FINE_GRAINED_COVERING } from './fine-grained-covering.ts';
+import { FINE_GRAINED_VISIBLE } from './fine-grained-visible.ts';
+import { FINE_GRAINED } from './fine-grained.ts';
 import { ONE_CALL_SPLIT } from './one-call-split.ts';
 import { UNINTERRUPTIBLE_DEMOTE } from './uninterruptible-demote.ts';
 
 export const WHAT_IFS = {
+  'fine-grained': FINE_GRAINED,
+  'fine-grained-visible': FINE_GRAINED_VISIBLE,
+  'fine-grained-covering': FINE_GRAINED_COVERING,
   'demote-without-block': DEMOTE_WITHOUT_BLOCK,
   'uninterruptible-demote': UNINTERRUPTIBLE_DEMOTE,
   'one-call-split': ONE_CALL_SPLIT,
