@@ -20,7 +20,7 @@ export interface Breach {
    * corpus.
    */
   readonly rare?: true;
-  /** Only under these module versions or families; all when absent. */
+  /** Only under these module versions, families or modules from outside; all when absent. */
   readonly versions?: readonly string[];
 }
 

@@ -13,6 +13,7 @@ import {
   type ModuleVersion,
   type VersionData,
 } from '../../spec/tdx/versions/index.ts';
+import { withFunctions, type AnyFunction } from './functions-within.ts';
 import { LIMIT_SECONDS, NoStep, watchdog } from './watchdog.ts';
 
 /** A module did what no module can. */
@@ -39,6 +40,8 @@ class ModuleGuard {
 
   /** Names of the module's own functions. */
   private readonly own = new Set<string>();
+  /** Functions in its fields, which any function may call. */
+  private hasOwnFields = false;
 
   constructor(name: string, file: string | undefined) {
     this.handle = file ?? name;
@@ -60,9 +63,18 @@ class ModuleGuard {
     }
   };
 
-  /** Whether the function is the module's own; without a name, whether any is. */
+  /** Whether the function runs code of the module's own; without a name, whether any does. */
   watches(name?: string): boolean {
-    return name === undefined ? this.own.size > 0 : this.own.has(name);
+    return this.hasOwnFields || (name === undefined ? this.own.size > 0 : this.own.has(name));
+  }
+
+  /** A function in a field of the module, watched. */
+  watchedField(fn: AnyFunction, place: string): AnyFunction {
+    this.hasOwnFields = true;
+    const within = <T>(body: () => T): T => this.within(place, body);
+    return function watchedField(this: unknown, ...given: unknown[]): unknown {
+      return within(() => Reflect.apply(fn, this, given));
+    };
   }
 
   /** `fn`, watched. */
@@ -130,14 +142,31 @@ const GUARDS = new WeakMap<object, ModuleGuard>();
 const isSpecified = (fn: InterfaceFunction): boolean =>
   SPECIFIED.some(({ functions }) => functions.get(fn.name) === fn);
 
+/** The functions in the fields of the shipped versions, e.g. those that encode entries. */
+function specifiedWithin(): ReadonlySet<AnyFunction> {
+  const found = new Set<AnyFunction>();
+  for (const { functions: _, ...fields } of SPECIFIED) {
+    withFunctions(fields, '', (fn) => {
+      found.add(fn);
+      return fn;
+    });
+  }
+  return found;
+}
+
 /** A module from outside, its own functions watched. `file`: where it is from, for messages. */
 export function guardModule(version: VersionData, file?: string): VersionData {
   if (SPECIFIED.includes(version) || GUARDS.has(version)) return version;
   const guard = new ModuleGuard(version.name, file);
-  const functions = [...version.functions.values()].map((fn) =>
-    isSpecified(fn) ? fn : guard.watched(fn),
-  );
-  const watched = { ...version, functions: new Map(functions.map((fn) => [fn.name, fn])) };
+  const { functions, ...fields } = version;
+  const known = specifiedWithin();
+  const own = [...functions.values()].map((fn) => (isSpecified(fn) ? fn : guard.watched(fn)));
+  const watched = {
+    ...(withFunctions(fields, '', (fn, place) =>
+      known.has(fn) ? fn : guard.watchedField(fn, place),
+    ) as typeof fields), // the same fields, of the same types
+    functions: new Map(own.map((fn) => [fn.name, fn])),
+  };
   GUARDS.set(watched, guard);
   return watched;
 }

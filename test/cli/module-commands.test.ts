@@ -15,7 +15,7 @@ const written = (name: string, changes: string): string =>
   outside.write(
     name,
     `import { defineModule, functionOf } from 'sept-conformance/impl';
-import { access, HELD_TREE, READ } from 'sept-conformance/spec';
+import { access, HELD_TREE, OPERAND_BUSY, READ, versionData } from 'sept-conformance/spec';
 const block = functionOf('1.5.05', 'TDH.MEM.RANGE.BLOCK');
 const septAdd = functionOf('1.5.05', 'TDH.MEM.SEPT.ADD');
 export default defineModule('1.5.05', { name: 'mine', ${changes} });`,
@@ -124,6 +124,33 @@ describe.each(COMMANDS.map((command) => [command[0] ?? '', command] as const))(
   },
 );
 
+describe('functions in the fields of a module', () => {
+  const recording = pathOf('recordings/sequential.jsonl.gz');
+  const encoding = (body: string): string => `encoding: { toRegister(e, base, ve) { ${body} } }`;
+
+  test('sept replay uses the encoding of the module', async () => {
+    const same =
+      'return BigInt.asUintN(64, versionData("1.5.05").encoding.toRegister(e, base, ve));';
+    const other = 'return 0n;';
+    const [equal, wrong] = [
+      await sept('replay', recording, '--module', written('same.ts', encoding(same))),
+      await sept('replay', recording, '--module', written('other.ts', encoding(other))),
+    ];
+
+    expect(equal.stdout).toMatch(/, 0 differing\n$/);
+    expect(wrong.stdout).toMatch(/^\d+ scenarios, \d+ steps, [1-9]\d* differing\n/);
+  });
+
+  test('sept replay names the file and the field of a function that throws', async () => {
+    const file = written('field.ts', encoding("throw new Error('boom');"));
+
+    const line = await outside.refusal(sept('replay', recording, '--module', file));
+    expect(line.replace(/:\d+\)$/, ')')).toBe(
+      'sept: module "mine" (/field.ts): encoding.toRegister failed: boom (at /field.ts:5)',
+    );
+  });
+});
+
 describe('functions that take steps for ever, or keep a lock', () => {
   const FOREVER = `functions: { ...block, *run(tdx) {
     for (;;) yield access(tdx.memory.word(0, 0), READ);
@@ -155,7 +182,7 @@ describe('functions that take steps for ever, or keep a lock', () => {
   });
 
   test('sept hunt names the file of a module with which no TD can be built', async () => {
-    const busy = written('busy.ts', 'functions: { ...septAdd, *run() { return 3; } }');
+    const busy = written('busy.ts', 'functions: { ...septAdd, *run() { return OPERAND_BUSY; } }');
 
     expect(await outside.refusal(sept(...HUNT, '--module', busy))).toBe(
       'sept: module "mine" (/busy.ts): TDH.MEM.SEPT.ADD answers TDX_OPERAND_BUSY',

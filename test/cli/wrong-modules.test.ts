@@ -21,7 +21,7 @@ const check = (functions: string, ...rules: string[]): Promise<Ran> =>
     outside.write(
       `mine${++files}.ts`,
       `import { defineModule, functionOf } from 'sept-conformance/impl';
-import { access, HELD_TREE, READ } from 'sept-conformance/spec';
+import { access, HELD_TREE, OPERAND_BUSY, READ } from 'sept-conformance/spec';
 const block = functionOf('1.5.05', 'TDH.MEM.RANGE.BLOCK');
 const septAdd = functionOf('1.5.05', 'TDH.MEM.SEPT.ADD');
 let calls = 0;
@@ -99,7 +99,7 @@ describe('functions that misbehave', () => {
     ],
     [
       'is always refused',
-      '{ ...septAdd, *run() { return 3; } }',
+      '{ ...septAdd, *run() { return OPERAND_BUSY; } }',
       'sept: policy "frozen-mirror" on module "mine" (/mine.ts): its VM cannot be built: ' +
         'it is not ready after 2 s',
     ],

@@ -29,6 +29,19 @@ describe('what a module replaces', () => {
     });
   });
 
+  test('defineModule() replaces parts of objects, and sets as a whole', () => {
+    const module = defineModule('1.5.05', {
+      name: 'mine',
+      tdcx: { min: 3 },
+      interruptible: new Set(['TDH.MEM.RANGE.BLOCK']),
+      reporting: null,
+    });
+
+    expect(module.tdcx).toEqual({ ...NEWEST.tdcx, min: 3 });
+    expect([...module.interruptible]).toEqual(['TDH.MEM.RANGE.BLOCK']);
+    expect(module.reporting).toBeNull();
+  });
+
   test.each(MODULE_NAMES)('defineModule() keeps every other field of %s', (base) => {
     const { name: _, ...inherited } = versionData(base);
 
@@ -181,6 +194,18 @@ describe('values that are no module', () => {
       'a number for true or false',
       { septLocks: { 'TDH.MEM.PAGE.AUG': { entryLock: 1 } } },
       'septLocks.TDH.MEM.PAGE.AUG.entryLock is a number, not true or false',
+    ],
+    ['a part that is a text', { tdcx: { min: '4' } }, 'tdcx.min is a text, not a number'],
+    [
+      'a misspelt part of an object',
+      { tdcx: { mni: 4 } },
+      'unknown field "tdcx.mni"; did you mean "min"?',
+    ],
+    ['a list for a set', { interruptible: [] }, 'interruptible is a list, not a set'],
+    [
+      'a text for a function of an object',
+      { encoding: { toRaw: 'x' } },
+      'encoding.toRaw is a text, not a function',
     ],
     [
       'a function that is a text',
