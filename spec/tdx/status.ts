@@ -12,9 +12,6 @@ export type Status = number;
 /** Name and bits 63:32 of RAX. The order is the index. */
 const CODES = [
   ['TDX_SUCCESS', 0x00000000],
-  ['TDX_NON_RECOVERABLE_TD_FATAL', 0x40000005],
-  ['TDX_NON_RECOVERABLE_TD', 0x60000002],
-  ['TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE', 0x60000005],
   ['TDX_OPERAND_INVALID', 0xc0000100],
   ['TDX_OPERAND_ADDR_RANGE_ERROR', 0xc0000101],
   ['TDX_OPERAND_BUSY', 0x80000200],
@@ -79,6 +76,9 @@ const CODES = [
   /** Statuses of module 1.0 whose name or number is another one's in 1.5. */
   ['TDX_TD_FATAL', 0xc0000604],
   ['TDX_BOOT_NT4_SET', 0xc0000901],
+  ['TDX_NON_RECOVERABLE_TD_FATAL', 0x40000005],
+  ['TDX_NON_RECOVERABLE_TD', 0x60000002],
+  ['TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE', 0x60000005],
 ] as const;
 
 /** Names of statuses. */

@@ -95,16 +95,19 @@ print(
 );
 
 print('\nReplaying recorded calls');
-const replay = await replaying(passes);
-if (replay === null) {
-  print(
-    'skipped: neither ../shared/recordings/tdx/sequential.jsonl.gz ' +
-      'nor recordings/sequential.jsonl.gz exists',
-  );
-} else {
-  const { source, stepsPerSecond, steps, differing } = replay;
-  print(`${source}: ${rounded(stepsPerSecond)} steps/s, ${steps} steps, ${differing} differing`);
-}
+const replays = await replaying(passes);
+print(
+  table(
+    ['module', 'from', 'steps/s', 'steps', 'differing'],
+    replays.map((r) => [
+      r.module,
+      r.source,
+      rounded(r.stepsPerSecond),
+      String(r.steps),
+      String(r.differing),
+    ]),
+  ),
+);
 
 print('\nJudging traces of real kernels');
 const traced = await tracing(passes);
@@ -138,7 +141,9 @@ if (flags.has('--json')) {
       rulesOn: Math.round(median(named(throughput, RULES_ON).stepRates)),
       rulesOff: Math.round(median(named(throughput, RULES_OFF).stepRates)),
     },
-    replayStepsPerSecond: replay === null ? null : Math.round(replay.stepsPerSecond),
+    replayStepsPerSecond: Object.fromEntries(
+      replays.map(({ module, stepsPerSecond }) => [module, Math.round(stepsPerSecond)]),
+    ),
     tracedEventsPerSecond: Math.round(traced.eventsPerSecond),
     tracePeakMegabytes: Math.round(traced.peakMegabytes),
     linearizability: linearized.map(({ name, operations, milliseconds, porcupine }) => ({

@@ -3,9 +3,12 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { replayFile } from '../../properties/module/recordings/replay/replay.ts';
 import { Universes } from '../../properties/module/recordings/universe/universe.ts';
+import type { ModuleName } from '../../spec/tdx/versions/index.ts';
 import { median, timed } from './measure.ts';
 
 export interface Replaying {
+  /** The version that the recording names. */
+  readonly module: string;
   /** The recording that was replayed. */
   readonly source: string;
   /** Recorded calls a second: the median of the passes. */
@@ -14,23 +17,36 @@ export interface Replaying {
   readonly differing: number;
 }
 
-/** The first that exists is replayed: those of the real module are not in this repository. */
-const RECORDINGS = [
-  ['recordings of the real module', '../../../shared/recordings/tdx/sequential.jsonl.gz'],
-  ['generated recordings', '../../recordings/sequential.jsonl.gz'],
-] as const;
+/** Recordings of the real modules, which are not in this repository, and what stands for them. */
+const REAL = 'recordings of the real module';
+const GENERATED = 'generated recordings';
+const RECORDINGS: readonly (readonly [ModuleName, string, string])[] = [
+  ['1.0.03', REAL, '../../../shared/recordings/tdx-1.0.03/sequential.jsonl.gz'],
+  ['1.5.01', REAL, '../../../shared/recordings/tdx/sequential.jsonl.gz'],
+  ['1.5.05', REAL, '../../../shared/recordings/tdx-1.5.05/sequential.jsonl.gz'],
+  ['1.0.03', GENERATED, '../../recordings/1.0.03/sequential.jsonl.gz'],
+  ['1.5.01', GENERATED, '../../recordings/1.5.01/sequential.jsonl.gz'],
+  ['1.5.05', GENERATED, '../../recordings/sequential.jsonl.gz'],
+];
 
-/** Replays a recording `passes` times; null if there is none. */
-export async function replaying(passes: number): Promise<Replaying | null> {
-  for (const [source, path] of RECORDINGS) {
+/** Replays a recording of each version `passes` times: a real one, where there is one. */
+export async function replaying(passes: number): Promise<Replaying[]> {
+  const measured: Replaying[] = [];
+  for (const [module, source, path] of RECORDINGS) {
     const file = fileURLToPath(new URL(path, import.meta.url));
-    if (existsSync(file)) return replayingOf(source, file, passes);
+    if (measured.some((earlier) => earlier.module === module) || !existsSync(file)) continue;
+    measured.push(await replayingOf(module, source, file, passes));
   }
-  return null;
+  return measured;
 }
 
-async function replayingOf(source: string, file: string, passes: number): Promise<Replaying> {
-  const universes = new Universes();
+async function replayingOf(
+  module: ModuleName,
+  source: string,
+  file: string,
+  passes: number,
+): Promise<Replaying> {
+  const universes = new Universes(module);
   const rates: number[] = [];
   let totals = { steps: 0, differing: 0 };
   for (let pass = 0; pass < passes; pass++) {
@@ -38,7 +54,7 @@ async function replayingOf(source: string, file: string, passes: number): Promis
     totals = work;
     rates.push(work.steps / seconds);
   }
-  return { source, stepsPerSecond: median(rates), ...totals };
+  return { module, source, stepsPerSecond: median(rates), ...totals };
 }
 
 async function replayed(
