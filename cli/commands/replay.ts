@@ -65,6 +65,10 @@ const countsOf = ({ scenarios, steps, differing }: Summary): string =>
 
 function printSummary(summary: Summary, { pairs, limit }: Options): void {
   print(countsOf(summary));
+  if (summary.strays > 0)
+    print(
+      `${summary.strays} steps of vCPUs outside the guest: only the state after them was compared`,
+    );
   if (pairs === true) {
     print('');
     print(

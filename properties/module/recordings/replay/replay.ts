@@ -49,6 +49,8 @@ export interface Replayed {
   readonly steps: number;
   /** Number of steps that differ, the final dump counted as one. */
   readonly differing: number;
+  /** Number of steps whose result means nothing, so that only their state was compared. */
+  readonly strays: number;
   readonly differences: readonly Difference[];
   readonly pairs: readonly Pair[];
 }
@@ -121,16 +123,19 @@ function replayScenario(scenario: RecordedScenario, universes: Universes, where:
     if (differences.length > before) differing++;
   };
   let halted = false;
+  let strays = 0;
   for (const step of scenario.steps) {
     judge(step.i, step.op, (report) => {
-      // unknownPart() has checked
-      halted = replayStep(u, u.slots.get(step.in.td) as Slot, step, report);
+      const slot = u.slots.get(step.in.td) as Slot; // unknownPart() has checked
+      if (isStray(u, slot, step)) strays++;
+      halted = replayStep(u, slot, step, report);
     });
     if (halted) break;
   }
   if (!halted) judge('final', 'final', (report) => compareFinal(u, scenario.final, report));
   const { id, steps } = scenario;
-  return { scenario: id, steps: steps.length, differing, differences, pairs: pairsOf(steps) };
+  const pairs = pairsOf(steps);
+  return { scenario: id, steps: steps.length, differing, strays, differences, pairs };
 }
 
 /** Replays one step. Returns true if the module stopped the platform. */

@@ -6,6 +6,8 @@ export interface Summary {
   readonly steps: number;
   /** Number of differing steps; a final dump that differs counts as one. */
   readonly differing: number;
+  /** Number of steps of which only the state was compared: a guest's, outside the guest. */
+  readonly strays: number;
   /** Recorded operations with their statuses, in alphabetical order. */
   readonly pairs: readonly Pair[];
   /** The first differences, up to the requested number. */
@@ -17,6 +19,7 @@ export class SummaryBuilder {
   private scenarios = 0;
   private steps = 0;
   private differing = 0;
+  private strays = 0;
   private readonly counts = new Map<string, Pair>();
   private readonly first: Difference[] = [];
   private readonly limit: number;
@@ -29,6 +32,7 @@ export class SummaryBuilder {
     this.scenarios++;
     this.steps += replayed.steps;
     this.differing += replayed.differing;
+    this.strays += replayed.strays;
     this.first.push(...replayed.differences.slice(0, this.limit - this.first.length));
     for (const { op, status, count } of replayed.pairs) {
       const key = `${op} ${status}`;
@@ -40,7 +44,7 @@ export class SummaryBuilder {
     const pairs = [...this.counts.entries()]
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
       .map(([, pair]) => pair);
-    const { scenarios, steps, differing, first: differences } = this;
-    return { scenarios, steps, differing, pairs, differences };
+    const { scenarios, steps, differing, strays, first: differences } = this;
+    return { scenarios, steps, differing, strays, pairs, differences };
   }
 }

@@ -252,4 +252,19 @@ describe('an altered recording', () => {
     ]);
     expect(found(replayed)).toContain('3 repeat.executed: 1 / 2');
   });
+
+  test('replay compares only the state after a step of a vCPU that is outside the guest', () => {
+    const stray = { op: 'TDG.MEM.PAGE.ACCEPT', result: 'RETURN', status: '0x0000000000000030' };
+    const outside = (more: object): Replayed =>
+      altered((s) => {
+        const last = at(s.steps, s.steps.length - 1);
+        const { opState, chldcnt } = last;
+        const state = { opState, chldcnt, ...more };
+        const regs = { rcx: '0x0' };
+        s.steps.push({ i: 7, lp: 0, in: { td: 0, vcpu: 0, regs }, ...stray, ...state });
+      });
+    expect([found(outside({})), outside({}).strays]).toEqual([[], 1]);
+    expect(found(outside({ chldcnt: 99 }))).toEqual([expect.stringMatching(/^7 chldcnt: 99/)]);
+    expect(outside({ result: 'TD_EXIT' }).strays, 'an exit was recorded').toBe(0);
+  });
 });
