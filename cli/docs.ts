@@ -5,6 +5,7 @@ import { catalogue, markdownOf } from '../properties/checker/reports/catalogue.t
 import { markdownOfMutants, surveyMutants } from '../properties/checker/surveys/mutants.ts';
 import { markdownOfPolicies, surveyPolicies } from '../properties/checker/surveys/policies.ts';
 import { markdownOfQuestion, surveyQuestion } from '../properties/checker/surveys/question.ts';
+import { markdownOfVersions } from '../properties/module/versions/document.ts';
 import { warn } from './output.ts';
 
 const DOCUMENTS: Readonly<Record<string, () => string>> = {
@@ -12,6 +13,7 @@ const DOCUMENTS: Readonly<Record<string, () => string>> = {
   counterexamples: () => markdownOfQuestion(surveyQuestion()),
   policies: () => markdownOfPolicies(surveyPolicies(POLICIES)),
   mutants: () => markdownOfMutants(surveyMutants()),
+  'module-versions': markdownOfVersions,
 };
 
 const asked = process.argv.slice(2);
