@@ -60,6 +60,8 @@ const ROWS = {
   encoding: entries('form of an entry; its states are below', V.encodingText),
   mergeable: entries('states that PROMOTE merges', (v) => V.statesText(v.mergeable)),
   demoteNeedsBlock: entries('DEMOTE in a TD that can run needs a blocked, tracked page'),
+  blockedTablesHide: entries('a blocked table stops the walks of host calls as well'),
+  blockCoversBelow: entries('what is below a blocked table counts as blocked'),
   accessChecksGpaFirst: entries('MEM.RD and MEM.WR check the GPA before they lock the tree'),
   relocateReturnsPage: entries('RELOCATE returns the old page'),
 
