@@ -7,7 +7,7 @@
  *
  * Source: tdx-module 1.0.03 (commit fd485aa of niooss-ledger/tdx-module),
  * src/vmm_dispatcher/api_calls/, src/common/helpers/helpers.c, src/td_dispatcher/vm_exits/;
- * measured: docs/module-notes.md#version-1.0.03.
+ * measured: docs/module-notes.md#version-1003.
  */
 import {
   HELD_EPOCH,
