@@ -68,13 +68,31 @@ export function* assignPage(
 }
 
 /**
+ * Assigns a page of a TD's or vCPU's control structure to the TD. 1.0 is recorded step by step, and
+ * writes type, then owner; 1.5 is not, and is specified with one write.
+ */
+export function* assignStructure(tdx: TdxModule, call: Call, type: PageType): Steps<void> {
+  const meta = tdx.pamt.meta(call.page, 0);
+  if (tdx.version.assignsStructuresTwice)
+    yield* tdx.m.write(meta, Pamt.pack(type, Pamt.ownerOf(tdx.m.peek(meta))));
+  yield* tdx.m.write(meta, Pamt.pack(type, call.tdr));
+}
+
+/**
  * Makes one page of `size` from its parts, which belong to one TD: type, then owner. BEPOCH keeps
  * the value from when the range was last a page of that size (docs/module-notes.md#tlb-tracking).
  */
 export function* mergePages(tdx: TdxModule, page: number, size: number): Steps<void> {
   const meta = tdx.pamt.meta(page, size);
-  yield* tdx.m.write(meta, Pamt.pack(REG, Pamt.ownerOf(tdx.m.peek(meta))));
+  if (!tdx.version.resizesPamtAtOnce)
+    yield* tdx.m.write(meta, Pamt.pack(REG, Pamt.ownerOf(tdx.m.peek(meta))));
   yield* tdx.m.write(meta, Pamt.pack(REG, tdx.pamt.owner(page, size - 1)));
+}
+
+/** Assigns one of the parts of a page of the TD that is split. */
+export function* splitOff(tdx: TdxModule, page: number, size: number, tdr: number): Steps<void> {
+  if (!tdx.version.resizesPamtAtOnce) return yield* assignPage(tdx, page, size, tdr);
+  yield* tdx.m.write(tdx.pamt.meta(page, size), Pamt.pack(REG, tdr));
 }
 
 /** Frees a page of the TD. Only the type changes; owner and BEPOCH stay until the next use. */

@@ -58,10 +58,15 @@ export const VP = {
   TDR: 5,
   /** A counter that changes whenever the guest RIP does. */
   RIP: 6,
+  /** Whether the vCPU has entered since it was associated, and when it last left: see vcpu.ts. */
+  LAUNCHED: 7,
   /** Zero-step mitigation: RIP at the last VP.ENTER, EPT violations counted, GPAs listed. */
   RIP_AT_ENTRY: 8,
   VIOLATIONS: 9,
   LISTED: 10,
+  LAST_EXIT_TSC: 11,
+  /** The HKID of the TD when the vCPU was last associated. */
+  ASSOC_HKID: 12,
   /** 32 entries of two words: GFN bits 29:0 and GFN bits 51:30. */
   GPA_LIST: 16,
 } as const;

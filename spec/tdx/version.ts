@@ -155,6 +155,12 @@ export interface VersionData {
   readonly resetsBepoch: boolean;
   /** SEPT.REMOVE also clears owner and BEPOCH of the page. */
   readonly clearsRemovedTable: boolean;
+  /** A page of a control structure gets its type and its owner in two writes; else in one. */
+  readonly assignsStructuresTwice: boolean;
+  /** PROMOTE and DEMOTE write type and owner of a PAMT entry at once; else one after the other. */
+  readonly resizesPamtAtOnce: boolean;
+  /** DEMOTE counts the new page in CHLDCNT before it writes its PAMT entry; else after. */
+  readonly demoteCountsFirst: boolean;
 
   // Interrupts
 
@@ -185,6 +191,8 @@ export interface VersionData {
   readonly maxVcpus: number;
   /** Bits of ATTRIBUTES that MNG.INIT accepts. */
   readonly attributes: bigint;
+  /** A vCPU has LAUNCHED, LAST_EXIT_TSC and ASSOC_HKID, each written in a step of its own. */
+  readonly writesVcpuHistory: boolean;
 
   // DEMOTE
 

@@ -80,6 +80,9 @@ const ROWS = {
 
   resetsBepoch: pamt('a new page gets BEPOCH 0; else it keeps that of its last use'),
   clearsRemovedTable: pamt('SEPT.REMOVE clears owner and BEPOCH of the page'),
+  assignsStructuresTwice: pamt('a control structure gets type and owner in two writes'),
+  resizesPamtAtOnce: pamt('PROMOTE and DEMOTE write type and owner at once'),
+  demoteCountsFirst: pamt('DEMOTE counts the new page before it writes its PAMT entry'),
 
   interruptible: interrupts('functions that a pending interrupt ends before they commit'),
 
@@ -93,6 +96,7 @@ const ROWS = {
   maxVcpus: life('highest MAX_VCPUS of MNG.INIT'),
   attributes: life('ATTRIBUTES that MNG.INIT accepts', V.attributesText),
 
+  writesVcpuHistory: guest('a vCPU notes its first entry and the time of its last exit in steps'),
   filterIgnoresVe: guest('a pending page that is a #VE is no fault for zero-step mitigation'),
   exitResetsFilter: guest('a TD exit at another RIP clears the list of zero-step mitigation'),
   fatalExits: guest('exit of a fatal TD: the vCPU stays ACTIVE and counted'),

@@ -12,7 +12,8 @@ import { HELD_PAGE } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import { opStateAmong, pageOperand, tdCell, tdGet, tdrOperand } from '../operands.ts';
-import { NDA, Pamt, TDCX } from '../pamt.ts';
+import { assignStructure } from '../pages.ts';
+import { NDA, TDCX } from '../pamt.ts';
 import { PAGE_LAST, TDR_LAST } from '../release.ts';
 import * as S from '../status.ts';
 import { IN_UNINITIALIZED, KEYS_CONFIGURED, TD } from '../td.ts';
@@ -21,7 +22,7 @@ export const mngAddcx: InterfaceFunction = {
   name: 'TDH.MNG.ADDCX',
   release: [...TDR_LAST, ...PAGE_LAST],
   *run(tdx, call) {
-    const { m, memory, pamt } = tdx;
+    const { m, memory } = tdx;
     const { rcx, rdx, inject } = call.in;
     const { addcxChecksFirst, fatal, tdcx, needsEntropy } = tdx.version;
     let status: S.Status;
@@ -56,7 +57,7 @@ export const mngAddcx: InterfaceFunction = {
     yield* m.write(tdCell(tdx, call, TD.NUM_TDCX), count + 1);
     yield* m.write(tdCell(tdx, call, TD.CHLDCNT), tdGet(tdx, call, TD.CHLDCNT) + 1);
     // 8. PAMT: TDCX, owner
-    yield* m.write(pamt.meta(call.page, 0), Pamt.pack(TDCX, call.tdr));
+    yield* assignStructure(tdx, call, TDCX);
     return S.SUCCESS;
   },
 };

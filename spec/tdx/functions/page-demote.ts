@@ -36,7 +36,7 @@ import {
   tdStateLocked,
   withoutFlags,
 } from '../operands.ts';
-import { assignPage, freePage, newPageOperand } from '../pages.ts';
+import { splitOff, freePage, newPageOperand } from '../pages.ts';
 import { EPT, NDA, Pamt, REG } from '../pamt.ts';
 import { PAGES_ENTRY_TO_TDR } from '../release.ts';
 import {
@@ -113,18 +113,26 @@ export const pageDemote: InterfaceFunction = {
     // EFFECT
     // 12. PAMT of the parts and of the range
     for (let i = 0; i < geometry.fanout; i++)
-      yield* assignPage(tdx, page + i * span, level - 1, call.tdr);
+      yield* splitOff(tdx, page + i * span, level - 1, call.tdr);
     yield* freePage(tdx, page, level);
     yield* tdx.release(call, HELD_RANGE);
     // 13. entry := NL_MAPPED
     yield* tdx.writeEntry(call, call.entryCell, entry(NL_MAPPED, call.page) | lockBit(call));
-    // 14. PAMT of the new page, owner before type; CHLDCNT
-    yield* m.write(pamt.meta(call.page, 0), Pamt.pack(NDA, call.tdr));
-    yield* m.write(pamt.meta(call.page, 0), Pamt.pack(EPT, call.tdr));
-    yield* m.add(tdCell(tdx, call, TD.CHLDCNT), 1);
+    // 14. PAMT of the new page; CHLDCNT
+    yield* ownNewPage(tdx, call);
     return S.SUCCESS;
   },
 };
+
+/** PAMT of the new page, owner before type; CHLDCNT after it, in 1.0 before it. */
+function* ownNewPage(tdx: TdxModule, call: Call): Steps<void> {
+  const { m, pamt, version } = tdx;
+  const count = tdCell(tdx, call, TD.CHLDCNT);
+  if (version.demoteCountsFirst) yield* m.add(count, 1);
+  yield* m.write(pamt.meta(call.page, 0), Pamt.pack(NDA, call.tdr));
+  yield* m.write(pamt.meta(call.page, 0), Pamt.pack(EPT, call.tdr));
+  if (!version.demoteCountsFirst) yield* m.add(count, 1);
+}
 
 /** A version that needs no block splits what is mapped; what is blocked must still be tracked. */
 function* requireUnused(tdx: TdxModule, call: Call, bepoch: Cell): Steps<S.Status> {

@@ -20,7 +20,8 @@ import {
   vpCell,
   vpGet,
 } from '../operands.ts';
-import { NDA, Pamt } from '../pamt.ts';
+import { assignStructure } from '../pages.ts';
+import { NDA } from '../pamt.ts';
 import { PAGE_LAST, TDVPR_LAST } from '../release.ts';
 import * as S from '../status.ts';
 import { IN_INITIALIZED, TD, VCPU_UNINITIALIZED, VP } from '../td.ts';
@@ -29,7 +30,7 @@ export const vpAddcx: InterfaceFunction = {
   name: 'TDH.VP.ADDCX',
   release: [...TDVPR_LAST, ...PAGE_LAST, HELD_OP_STATE, HELD_TDR],
   *run(tdx, call) {
-    const { m, memory, pamt } = tdx;
+    const { m, memory } = tdx;
     const { rcx, rdx } = call.in;
     const { max, type, wrongNumber } = tdx.version.tdvps;
     let status: S.Status;
@@ -57,7 +58,7 @@ export const vpAddcx: InterfaceFunction = {
     memory.zero(call.page);
     yield* m.write(vpCell(tdx, call, VP.NUM_PAGES), pages + 1);
     yield* m.add(tdCell(tdx, call, TD.CHLDCNT), 1);
-    yield* m.write(pamt.meta(call.page, 0), Pamt.pack(type, call.tdr));
+    yield* assignStructure(tdx, call, type);
     return S.SUCCESS;
   },
 };

@@ -10,7 +10,8 @@ import { HELD_OP_STATE, HELD_PAGE } from '../call.ts';
 import { EXCLUSIVE, SHARED } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import { pageOperand, tdCell, tdrOperand, tdStateLocked } from '../operands.ts';
-import { NDA, Pamt, TDVPR } from '../pamt.ts';
+import { assignStructure } from '../pages.ts';
+import { NDA, TDVPR } from '../pamt.ts';
 import { PAGE_LAST, TDR_LAST } from '../release.ts';
 import * as S from '../status.ts';
 import { IN_INITIALIZED, TD, VP } from '../td.ts';
@@ -19,7 +20,7 @@ export const vpCreate: InterfaceFunction = {
   name: 'TDH.VP.CREATE',
   release: [...PAGE_LAST, HELD_OP_STATE, ...TDR_LAST],
   *run(tdx, call) {
-    const { m, memory, pamt } = tdx;
+    const { m, memory } = tdx;
     const { rcx, rdx } = call.in;
     let status: S.Status;
 
@@ -40,7 +41,7 @@ export const vpCreate: InterfaceFunction = {
     m.poke(memory.word(call.page, VP.TDR), call.tdr);
     // 5. CHLDCNT; PAMT: TDVPR, owner
     yield* m.add(tdCell(tdx, call, TD.CHLDCNT), 1);
-    yield* m.write(pamt.meta(call.page, 0), Pamt.pack(TDVPR, call.tdr));
+    yield* assignStructure(tdx, call, TDVPR);
     return S.SUCCESS;
   },
 };

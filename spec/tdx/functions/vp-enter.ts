@@ -43,7 +43,7 @@ import { lockTree, pathStatus } from '../sept.ts';
 import * as S from '../status.ts';
 import { faultingGpa, isArmed, rememberRip } from '../stepping.ts';
 import { IN_RUNNABLE, refcountOf, TD, VCPU_ACTIVE, VCPU_READY, VP } from '../td.ts';
-import { tdvpsAllocated } from '../vcpu.ts';
+import { recordLaunch, tdvpsAllocated } from '../vcpu.ts';
 
 /** HOST_RECOVERABILITY_HINT and RESUME_L1, both invalid without trap-like exits and L2 VMs. */
 const FLAGS = 2 ** 52;
@@ -134,6 +134,7 @@ function* enterGuest(tdx: TdxModule, call: Call): Steps<S.Status> {
   if (faults && restoreFault === 'fatal') return yield* deadExit(tdx, call);
   if (!early) yield* m.write(vpCell(tdx, call, VP.STATE), VCPU_ACTIVE);
   if (faults) return restoreFault === 'halt' ? S.MODULE_HALT : yield* faultedExit(tdx, call);
+  yield* recordLaunch(tdx, call.tdvpr);
   for (const held of [HELD_TDR, HELD_TDVPR, parent2M(HELD_TDVPR), parent1G(HELD_TDVPR)])
     call.drop(held);
   return S.SUCCESS;

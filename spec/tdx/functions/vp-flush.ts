@@ -22,7 +22,7 @@ import {
 import { TDVPR_LAST } from '../release.ts';
 import * as S from '../status.ts';
 import { KEYS_CONFIGURED, TD, VP } from '../td.ts';
-import { tdvpsAllocated } from '../vcpu.ts';
+import { forgetLaunch, tdvpsAllocated } from '../vcpu.ts';
 
 export const vpFlush: InterfaceFunction = {
   name: 'TDH.VP.FLUSH',
@@ -49,6 +49,7 @@ export const vpFlush: InterfaceFunction = {
     // EFFECT
     // 4. flush; association
     for (const listener of tdx.listeners) listener.tlbFlushed?.(call.tdvpr);
+    yield* forgetLaunch(tdx, call.tdvpr);
     yield* m.write(vpCell(tdx, call, VP.ASSOC_LPID), 0);
     yield* m.add(tdCell(tdx, call, TD.NUM_ASSOC_VCPUS), -1);
     return S.SUCCESS;

@@ -27,7 +27,7 @@ import {
 import { TDVPR_LAST } from '../release.ts';
 import * as S from '../status.ts';
 import { IN_INITIALIZED, TD, VCPU_READY, VCPU_UNINITIALIZED, VP } from '../td.ts';
-import { tdvpsAllocated } from '../vcpu.ts';
+import { recordExit, recordHkid, tdvpsAllocated } from '../vcpu.ts';
 
 export const vpInit: InterfaceFunction = {
   name: 'TDH.VP.INIT',
@@ -75,8 +75,10 @@ export const vpInit: InterfaceFunction = {
 
     // EFFECT
     // 8. vCPU: READY; association
+    yield* recordExit(tdx, call.tdvpr);
     yield* m.write(vpCell(tdx, call, VP.STATE), VCPU_READY);
     yield* m.write(vpCell(tdx, call, VP.ASSOC_LPID), lp + 1);
+    yield* recordHkid(tdx, call);
     yield* m.add(tdCell(tdx, call, TD.NUM_ASSOC_VCPUS), 1);
     return S.SUCCESS;
   },

@@ -15,6 +15,7 @@ import { walk } from '../sept.ts';
 import * as S from '../status.ts';
 import { advanceRip, noteViolation } from '../stepping.ts';
 import { TD } from '../td.ts';
+import { recordExit } from '../vcpu.ts';
 import { NOT_EXTENDED, PENDING_TYPE, violationExit } from './violation.ts';
 
 export const guestAccess: InterfaceFunction = {
@@ -36,6 +37,7 @@ export const guestAccess: InterfaceFunction = {
     }
     // 3. TD exit for any other entry that does not translate
     if (!isGuestAccessible(call.entry)) {
+      yield* recordExit(tdx, call.tdvpr);
       noteViolation(tdx, call.tdvpr, gpa);
       const extended = pending && tdx.version.reportsPending ? PENDING_TYPE : NOT_EXTENDED;
       return yield* violationExit(tdx, call, gpa, extended);

@@ -15,6 +15,7 @@ import { ownerOfTdvpr } from '../operands.ts';
 import { SIZES } from '../pamt.ts';
 import { forgetAfterProgress } from '../stepping.ts';
 import { refcountOf, TD, VCPU_READY, VP } from '../td.ts';
+import { recordExit } from '../vcpu.ts';
 
 /** The TD is fatal, and its version leaves the vCPU of such a TD as it was. */
 export const isFatalExit = (tdx: TdxModule, tdr: number): boolean =>
@@ -24,9 +25,10 @@ export const isFatalExit = (tdx: TdxModule, tdr: number): boolean =>
  * Takes the vCPU whose TDVPR is page `tdvpr` out of the guest for another reason than an EPT
  * violation.
  */
-export function tdExit(tdx: TdxModule, tdvpr: number): Steps<void> {
+export function* tdExit(tdx: TdxModule, tdvpr: number): Steps<void> {
+  yield* recordExit(tdx, tdvpr);
   if (tdx.version.exitResetsFilter) forgetAfterProgress(tdx, tdvpr);
-  return leave(tdx, tdvpr);
+  yield* leave(tdx, tdvpr);
 }
 
 /** {@link tdExit} for any reason, after the zero-step filter has looked at it. */

@@ -57,7 +57,10 @@ const BLOCKED_ONLY: EntryCheck = [S.GPA_RANGE_NOT_BLOCKED, (e) => !among(ALL_BLO
 const MAPPED_ONLY: EntryCheck = [S.EPT_ENTRY_NOT_PRESENT, (e) => stateOf(e) !== MAPPED];
 
 const walked = (role: Role): Role[] => [role, parent2M(role), parent1G(role)];
-/** The one order in which functions release what they hold: the TDR first, new pages last. */
+/**
+ * The one order in which functions release what they hold: the TDR first, new pages before old
+ * ones.
+ */
 const RELEASE_ORDER: readonly Role[] = [
   HELD_KET,
   HELD_KOT,
@@ -68,8 +71,8 @@ const RELEASE_ORDER: readonly Role[] = [
   HELD_TREE,
   HELD_EPOCH,
   ...walked(HELD_TDVPR),
-  HELD_IMPLICIT,
   ...walked(HELD_PAGE),
+  HELD_IMPLICIT,
 ];
 
 export const V1_0_03: VersionData = {
@@ -138,6 +141,9 @@ export const V1_0_03: VersionData = {
 
   resetsBepoch: false,
   clearsRemovedTable: true,
+  assignsStructuresTwice: true,
+  resizesPamtAtOnce: true,
+  demoteCountsFirst: true,
 
   interruptible: new Set(),
 
@@ -158,6 +164,7 @@ export const V1_0_03: VersionData = {
   measurementWrites: 0,
   tdParamsChecks: TD_PARAMS_1_0,
   attributes: DEBUG | SEPT_VE_DISABLE | PKS | PERFMON,
+  writesVcpuHistory: true,
 
   filterIgnoresVe: true,
   exitResetsFilter: true,

@@ -77,6 +77,9 @@ export const V1_5_01: VersionData = {
 
   resetsBepoch: true,
   clearsRemovedTable: false,
+  assignsStructuresTwice: false,
+  resizesPamtAtOnce: false,
+  demoteCountsFirst: false,
 
   interruptible: new Set(['TDH.MEM.PAGE.PROMOTE', 'TDH.MEM.PAGE.DEMOTE']),
 
@@ -98,6 +101,7 @@ export const V1_5_01: VersionData = {
   tdParamsChecks: TD_PARAMS_1_5,
   maxVcpus: ANY_MAX_VCPUS,
   attributes: DEBUG | SEPT_VE_DISABLE | MIGRATABLE | PKS | PERFMON,
+  writesVcpuHistory: false,
 
   filterIgnoresVe: false,
   exitResetsFilter: false,

@@ -32,6 +32,7 @@ import { gfnOf, mappingOperand, ownerOfTdvpr } from '../../operands.ts';
 import { walk } from '../../sept.ts';
 import * as S from '../../status.ts';
 import { advanceRip, forgetAfterProgress } from '../../stepping.ts';
+import { recordExit } from '../../vcpu.ts';
 
 const BUSY = S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
 
@@ -41,7 +42,8 @@ export const pageAccept: InterfaceFunction = {
   *run(tdx, call) {
     call.tdvpr = call.in.vcpu;
     call.tdr = ownerOfTdvpr(tdx, call.tdvpr);
-    forgetAfterProgress(tdx, call.tdvpr); // every TDCALL is a VM exit
+    yield* recordExit(tdx, call.tdvpr); // every TDCALL is a VM exit
+    forgetAfterProgress(tdx, call.tdvpr);
     const status = yield* accept(tdx, call);
     if (call.exitReason < 0 && !call.interrupted) advanceRip(tdx, call.tdvpr);
     return status;
