@@ -28,7 +28,7 @@ export const conflictsCommand = (exit: (code: number) => void): Command =>
     )
     .argument(
       '<file...>',
-      'conflicts, lifecycle-conflicts, stepwise or commit-order recordings, plain or gzipped',
+      'conflicts, lifecycle-conflicts, stepwise, commit-order, locks recordings, plain or gzipped',
     )
     .addOption(jsonOption())
     .addOption(limitOption('differences', SHOWN))
@@ -37,7 +37,8 @@ export const conflictsCommand = (exit: (code: number) => void): Command =>
       'after',
       `
 A cell counts as differing once, however many of its fields differ. A cell that cannot be set up
-differs.
+differs. What the specification has no counterpart of, such as times, is not compared: the output
+names it.
 A recording that is one object a line names no module: it is run as ${NEWEST_VERSIONS[0]} unless --module
 says otherwise.
 Exit code: 0 no difference, 1 differences, 2 unusable input.`,
@@ -53,7 +54,7 @@ async function judgeAll(files: readonly string[], { limit, module }: Options): P
   const chosen = await moduleOrNone(module);
   const judges = new Map<ModuleVersion, ConflictsJudge>();
   const progress = new Progress();
-  let sum: Judgement = { cells: 0, differing: 0, differences: [] };
+  let sum: Judgement = { cells: 0, differing: 0, notCompared: {}, differences: [] };
   try {
     for (const file of files) {
       progress.show(`${file}: after ${countsOf(sum)}`);
@@ -63,10 +64,11 @@ async function judgeAll(files: readonly string[], { limit, module }: Options): P
       const judge = judges.get(version) ?? new ConflictsJudge(version);
       judges.set(version, judge);
       const left = limit - sum.differences.length;
-      const { cells, differing, differences } = judge.judge(read.cells, left);
+      const { cells, differing, notCompared, differences } = judge.judge(read.cells, left);
       sum = {
         cells: sum.cells + cells,
         differing: sum.differing + differing,
+        notCompared: sumOf(sum.notCompared, notCompared),
         differences: [...sum.differences, ...differences],
       };
     }
@@ -76,11 +78,20 @@ async function judgeAll(files: readonly string[], { limit, module }: Options): P
   return sum;
 }
 
+type Counts = Judgement['notCompared'];
+
+const sumOf = (a: Counts, b: Counts): Counts =>
+  Object.fromEntries(
+    Object.keys({ ...a, ...b }).map((what) => [what, (a[what] ?? 0) + (b[what] ?? 0)]),
+  );
+
 const countsOf = ({ cells, differing }: Judgement): string =>
   `${cells} cells, ${differing} differing`;
 
 function printJudgement(judgement: Judgement, limit: number): void {
   print(countsOf(judgement));
+  for (const [what, cells] of Object.entries(judgement.notCompared))
+    print(`Not compared in ${cells} cells: ${what}.`);
   const { differences } = judgement;
   if (differences.length === 0) return;
   print('');

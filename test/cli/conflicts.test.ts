@@ -6,6 +6,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { InputError } from '../../properties/files/input.ts';
 import { readCells } from '../../properties/module/recordings/conflicts/format.ts';
+import { exchange, locks, read, reads } from '../properties/module/recordings/cells-1-0.ts';
 import {
   conflict,
   lifecycle,
@@ -56,6 +57,19 @@ describe('sept conflicts', () => {
     `);
   });
 
+  test('sept conflicts says what it has not compared', async () => {
+    const file = written('reads.jsonl', lines(read(), reads(), exchange(), reads()));
+    const two = written('more.json', JSON.stringify({ functions: [locks()] }));
+    expect(await sept('conflicts', '--module', '1.0.03', file, two, file)).toEqual({
+      code: 0,
+      stdout: `9 cells, 0 differing
+Not compared in 4 cells: the number of loads, and of those with a change.
+Not compared in 2 cells: the position of a load.
+`,
+      stderr: '',
+    });
+  });
+
   test('sept conflicts --json prints exactly one object', async () => {
     const file = written(
       'bad.json',
@@ -66,6 +80,7 @@ describe('sept conflicts', () => {
     expect(JSON.parse(stdout)).toMatchObject({
       cells: 1,
       differing: 1,
+      notCompared: {},
       differences: [{ field: 'xChanged', recorded: 'true', ours: 'false' }],
     });
   });
@@ -80,7 +95,8 @@ describe('sept conflicts', () => {
     return 'nothing wrong';
   };
   const KINDS =
-    'conflicts takes recorded pairs: conflicts, lifecycle-conflicts, stepwise or commit-order';
+    'conflicts takes recorded pairs: ' +
+    'conflicts, lifecycle-conflicts, stepwise, commit-order or locks';
   const UNUSABLE: [string, string, string][] = [
     ['an empty file', '', `/file: holds no cell; ${KINDS}`],
     [

@@ -167,6 +167,19 @@ describe('a call that is refused', () => {
   });
 });
 
+test('MEM.RD and MEM.WR release the TDR before the entry, the tree and OP_STATE', () => {
+  for (const x of ['TDH.MEM.RD', 'TDH.MEM.WR']) {
+    expect(whole(x, 'MAPPED@L0').filter((event) => event.startsWith('frees'))).toEqual([
+      'frees PAMT_4K',
+      'frees PAMT_2M',
+      'frees PAMT_1G',
+      'frees SEPT_ENTRY',
+      'frees TD0.SEPT_TREE',
+      'frees TD0.OP_STATE',
+    ]);
+  }
+});
+
 /** Bit 52 of an entry: a host call found it locked. */
 const HOST_PRIORITY = 1n << 52n;
 

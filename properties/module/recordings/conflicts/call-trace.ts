@@ -18,29 +18,24 @@ import {
   type Steps,
 } from '../../../../spec/machine/step.ts';
 import type { Call } from '../../../../spec/tdx/call.ts';
-import type { TdxModule } from '../../../../spec/tdx/module.ts';
+import type { Conventions } from '../setups/conventions.ts';
+import type { Testbed } from '../setups/testbed.ts';
 import { observing, LockObserver, type LockEvent } from './lock-observer.ts';
 import type { RecordedNames } from './recorded-names.ts';
-
-type EventKind =
-  | 'beforeAcquire'
-  | 'acquiring'
-  | 'afterAcquire'
-  | 'refused'
-  | 'afterWrite'
-  | 'beforeRelease'
-  | 'releasing';
 
 export interface CallEvent {
   /** Counted from 1. */
   readonly index: number;
-  readonly event: EventKind;
+  /** As the recorder of the module's family names it. */
+  readonly event: string;
   readonly what: string;
-  /** Locks only: SHARED, EXCLUSIVE, or PROMOTE from the first to the second. */
+  /** Locks only: SHARED, EXCLUSIVE, or from the first to the second. */
   readonly kind?: string;
   /** Writes only: the word before and after. */
   readonly old?: bigint;
   readonly new?: bigint;
+  /** The word is a time, of which only whether it is 0 means something. */
+  readonly isTime?: boolean;
   /** The lock's cell while it is being acquired, else -1. */
   readonly acquiring: Cell;
   /** Number of the call's steps performed so far. */
@@ -49,28 +44,44 @@ export interface CallEvent {
 
 export interface CallTrace {
   readonly events: readonly CallEvent[];
+  /** The points before the call's compare-and-exchanges of entries; `old` is the entry there. */
+  readonly exchanges: readonly CallEvent[];
   readonly call: Call;
-  /** Number of locks acquired, and the step that acquired the last of them. */
-  readonly acquired: number;
+  /** The step that acquired the last lock; the number of locks acquired, and held then. */
   readonly lastAcquire: number;
+  readonly acquired: number;
+  readonly held: number;
+  /** Number of steps. */
+  readonly steps: number;
 }
 
 /** Runs a call to its end, in one go, and returns its events. */
-export function traceCall(tdx: TdxModule, names: RecordedNames, steps: Steps<Call>): CallTrace {
+export function traceCall(
+  { tdx, conventions }: Testbed,
+  names: RecordedNames,
+  steps: Steps<Call>,
+): CallTrace {
   const observer = new LockObserver();
-  return observing(tdx, observer, () => new CallTracer(names, observer).run(steps));
+  return observing(tdx, observer, () => new CallTracer(names, conventions, observer).run(steps));
 }
 
 class CallTracer {
   private readonly names: RecordedNames;
+  private readonly conventions: Conventions;
   private readonly observer: LockObserver;
   private readonly events: CallEvent[] = [];
+  private readonly exchanges: CallEvent[] = [];
+  /** A write that the recorder sees after the next one. */
+  private late: Omit<CallEvent, 'index'> | null = null;
   private steps = 0;
   private acquired = 0;
+  private holding = 0;
+  private held = 0;
   private lastAcquire = 0;
 
-  constructor(names: RecordedNames, observer: LockObserver) {
+  constructor(names: RecordedNames, conventions: Conventions, observer: LockObserver) {
     this.names = names;
+    this.conventions = conventions;
     this.observer = observer;
   }
 
@@ -84,19 +95,23 @@ class CallTracer {
       this.steps++;
       emitEvents?.();
     }
-    const { events, acquired, lastAcquire } = this;
-    return { events, call: next.value, acquired, lastAcquire };
+    const { events, exchanges, acquired, held, lastAcquire, steps: count } = this;
+    return { events, exchanges, call: next.value, acquired, held, lastAcquire, steps: count };
   }
 
   /** Looks at the cell that a step is about to touch. Returns how to emit the step's events. */
   private lookAt(announced: Access): (() => void) | null {
     const cell = cellOf(announced);
+    if (!this.conventions.seesKeyTable && this.names.isKeyTable(cell)) return null;
     switch (kindOf(announced)) {
       case WRITE:
+        return this.write(cell);
       case RMW:
+        this.noteExchange(cell);
         return this.write(cell);
       case TRY:
-        return this.acquire(cell);
+        this.noteExchange(cell);
+        return this.attempt(cell);
       case RELEASE:
         return this.release(cell);
       default:
@@ -104,37 +119,85 @@ class CallTracer {
     }
   }
 
-  private emit(event: EventKind, what: string, steps: number, more: Partial<CallEvent> = {}): void {
-    this.events.push({ index: this.events.length + 1, event, what, acquiring: -1, steps, ...more });
+  private emit(event: string, what: string, steps: number, more: Partial<CallEvent> = {}): void {
+    const late = this.late;
+    this.late = null;
+    if (late !== null && event !== 'afterWrite') this.push(late);
+    this.push({ event, what, acquiring: -1, steps, ...more });
+    if (late !== null && event === 'afterWrite') this.push({ ...late, steps });
+  }
+
+  private push(event: Omit<CallEvent, 'index'>): void {
+    this.events.push({ index: this.events.length + 1, ...event });
+  }
+
+  private noteExchange(cell: Cell): void {
+    const [word] = this.names.isEntry(cell) ? this.names.words(cell) : [];
+    if (word === undefined) return;
+    this.exchanges.push({
+      index: this.exchanges.length + 1,
+      event: 'beforeCompareExchange',
+      what: word.name,
+      old: word.raw(),
+      acquiring: -1,
+      steps: this.steps,
+    });
   }
 
   private write(cell: Cell): (() => void) | null {
-    const word = this.names.word(cell);
-    if (word === null) return null;
-    const old = word.raw();
+    const words = this.names.words(cell).map((word) => ({ word, old: word.raw() }));
+    if (words.length === 0) return null;
     return () => {
-      const now = word.raw();
-      if (now !== old) this.emit('afterWrite', word.name, this.steps, { old, new: now });
+      for (const { word, old } of words) {
+        const now = word.raw();
+        if (now === old) continue;
+        const { name, isTime = false, isLate = false } = word;
+        const values = { old, new: now, isTime };
+        if (isLate)
+          this.late = {
+            event: 'afterWrite',
+            what: name,
+            acquiring: -1,
+            steps: this.steps,
+            ...values,
+          };
+        else this.emit('afterWrite', name, this.steps, values);
+      }
     };
   }
 
-  private acquire(cell: Cell): () => void {
+  /** An attempt at a lock. That of a guest at an entry may be written down as a write. */
+  private attempt(cell: Cell): () => void {
+    const asWrite = this.conventions.guestLockIsWrite && this.names.isEntry(cell);
+    const emit = asWrite ? this.write(cell) : null;
     const what = this.names.lock(cell);
     return () => {
-      const before = this.steps - 1;
       const last = this.observer.last as LockEvent | null; // the step has set it
-      if (last?.what !== 'taken') {
-        this.emit('beforeAcquire', what, before);
-        this.emit('refused', what, this.steps);
-        return;
-      }
-      const { kind } = last;
-      this.emit('beforeAcquire', what, before, { kind });
-      this.emit('acquiring', what, this.steps, { kind, acquiring: cell });
-      this.emit('afterAcquire', what, this.steps, { kind });
-      this.acquired++;
-      this.lastAcquire = this.steps;
+      if (last?.what === 'taken') this.count(last.kind !== 'PROMOTE');
+      if (asWrite) emit?.();
+      else this.emitAttempt(cell, what, last);
     };
+  }
+
+  private emitAttempt(cell: Cell, what: string, last: LockEvent | null): void {
+    const before = this.steps - 1;
+    if (last?.what !== 'taken') {
+      this.emit('beforeAcquire', what, before);
+      this.emit('refused', what, this.steps);
+      return;
+    }
+    const { events } = this.conventions;
+    const kind = last.kind === 'PROMOTE' ? events.promoted : last.kind;
+    this.emit('beforeAcquire', what, before, { kind });
+    this.emit(events.acquiring, what, this.steps, { kind, acquiring: cell });
+    this.emit('afterAcquire', what, this.steps, { kind });
+  }
+
+  private count(isNew: boolean): void {
+    this.acquired++;
+    if (isNew) this.holding++;
+    this.held = this.holding;
+    this.lastAcquire = this.steps;
   }
 
   private release(cell: Cell): () => void {
@@ -142,21 +205,18 @@ class CallTracer {
     return () => {
       // the step has set it
       const kind = (this.observer.last as LockEvent | null)?.kind ?? 'EXCLUSIVE';
+      this.holding--;
       this.emit('beforeRelease', what, this.steps - 1, { kind });
-      this.emit('releasing', what, this.steps, { kind });
+      this.emit(this.conventions.events.releasing, what, this.steps, { kind });
     };
   }
 }
 
 /** Recordings list no events inside the code of a lock, and none before an acquire. */
-const LISTED: ReadonlySet<EventKind> = new Set<EventKind>([
-  'afterAcquire',
-  'beforeRelease',
-  'afterWrite',
-]);
+const LISTED: ReadonlySet<string> = new Set(['afterAcquire', 'beforeRelease', 'afterWrite']);
 export const isListed = ({ event }: CallEvent): boolean => LISTED.has(event);
 
-const ACQUIRES: ReadonlySet<EventKind> = new Set<EventKind>([
+const ACQUIRES: ReadonlySet<string> = new Set([
   'beforeAcquire',
   'acquiring',
   'afterAcquire',
@@ -177,11 +237,37 @@ export function isTried({ event, what }: CallEvent, own: string): boolean {
   return child < FIRST_CHILDREN || child % EACH === EACH - 1;
 }
 
-const OUTSIDE: ReadonlySet<EventKind> = new Set<EventKind>([
-  'beforeAcquire',
-  'afterAcquire',
-  'beforeRelease',
-]);
+/** The number of events from which on the recorder of 1.0 ran Y only at some. */
+const LONG = 64;
+const AT_EACH_END = 7;
+
+/** The events at which that recorder ran Y: of a long call the first, some, and the last. */
+export function sparsely(events: readonly CallEvent[]): readonly CallEvent[] {
+  const { length } = events;
+  if (length < LONG) return events;
+  const some = new Set([Math.floor(length / 4), Math.floor(length / 2)]);
+  return events.filter(
+    ({ index }) => index <= AT_EACH_END || index > length - AT_EACH_END || some.has(index),
+  );
+}
+
+/** The compare-and-exchanges before which it ran Y, if there are more than a few. */
+const EXCHANGES: ReadonlySet<number> = new Set([1, 2, 3, 100, 300]);
+const LAST_EXCHANGES = 2;
+
+/** Whether that recorder ran Y before compare-and-exchange number `index` of `count`. */
+export const isTriedExchange = (index: number, count: number): boolean =>
+  EXCHANGES.has(index) || index > count - LAST_EXCHANGES;
+
+/** The steps of a call after which to run another; of a long call those at its ends and events. */
+export function pointsOf(trace: CallTrace | null): readonly number[] {
+  const { steps = 0, events = [] } = trace ?? {};
+  const isNear = (step: number): boolean => step < LONG || step > steps - LONG;
+  const all = Array.from({ length: steps + 1 }, (_, step) => step).filter(isNear);
+  return [...new Set([...all, ...events.map((event) => event.steps)])];
+}
+
+const OUTSIDE: ReadonlySet<string> = new Set(['beforeAcquire', 'afterAcquire', 'beforeRelease']);
 
 /** The trace of a recorder that does not step inside: begins and ends of lock functions. */
 export const withoutInside = (trace: CallTrace): CallTrace => ({

@@ -7,10 +7,12 @@
  */
 import { NEWEST_VERSION, type ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
 import { setUpLifecyclePair } from '../setups/lifecycle.ts';
+import { setUpLockCase } from '../setups/lock-cases.ts';
 import type { PairSetup } from '../setups/pair-setup.ts';
 import { setUpPair } from '../setups/pairs.ts';
 import { builtTds, emptySlots, SetupError, Testbed } from '../setups/testbed.ts';
-import { compareCell, type FieldDifference } from './compare.ts';
+import { compareCell } from './compare.ts';
+import type { Comparison, FieldDifference } from './comparison.ts';
 import type { RecordedCell } from './format.ts';
 import { PairMeasurement } from './measurement.ts';
 import { RecordedNames } from './recorded-names.ts';
@@ -27,6 +29,8 @@ export interface Judgement {
   readonly cells: number;
   /** Number of cells of which at least one field differs. */
   readonly differing: number;
+  /** What has no counterpart in the specification, and in how many cells it is. */
+  readonly notCompared: Readonly<Record<string, number>>;
   /** The first differences in the order of the file, up to the requested number. */
   readonly differences: readonly CellDifference[];
 }
@@ -42,42 +46,58 @@ export class ConflictsJudge {
 
   /** Judges the cells of a recording. Keeps the first `limit` differences. */
   judge(cells: readonly RecordedCell[], limit: number): Judgement {
-    const found = new Map<RecordedCell, readonly FieldDifference[]>();
+    const found = new Map<RecordedCell, Compared>();
     for (const group of groupsOf(cells)) this.judgeGroup(group, found);
     const differences = cells.flatMap((cell) =>
-      (found.get(cell) ?? []).map((field) => ({
+      (found.get(cell)?.differences ?? []).map((field) => ({
         where: cell.where,
         cell: titleOf(cell),
         ...field,
       })),
     );
-    return { cells: cells.length, differing: found.size, differences: differences.slice(0, limit) };
+    const compared = [...found.values()];
+    return {
+      cells: cells.length,
+      differing: compared.filter((cell) => cell.differences.length > 0).length,
+      notCompared: countsOf(compared.flatMap(({ skipped }) => [...new Set(skipped)])),
+      differences: differences.slice(0, limit),
+    };
   }
 
   /** Judges cells that have the same set-up. */
-  private judgeGroup(
-    group: readonly RecordedCell[],
-    found: Map<RecordedCell, readonly FieldDifference[]>,
-  ): void {
+  private judgeGroup(group: readonly RecordedCell[], found: Map<RecordedCell, Compared>): void {
     const [first] = group as readonly [RecordedCell, ...RecordedCell[]]; // groups are not empty
-    const { testbed, names } = first.kind === 'lifecycle' ? this.empty : this.built;
+    const { testbed, names } = isOfEmptySlots(first) ? this.empty : this.built;
     const mark = testbed.mark();
     try {
       const setup = setUpCell(testbed, first);
       const measured = new PairMeasurement(setup, names);
       for (const cell of group) {
-        const differences = compareCell(cell, setup, measured);
-        if (differences.length > 0) found.set(cell, differences);
+        found.set(cell, compareCell(cell, setup, names, measured));
       }
     } catch (error) {
       if (!(error instanceof SetupError)) throw error;
-      for (const cell of group)
-        found.set(cell, [{ field: 'set-up', recorded: 'built', ours: error.message }]);
+      const field = { field: 'set-up', recorded: 'built', ours: error.message };
+      for (const cell of group) found.set(cell, { differences: [field], skipped: [] });
     } finally {
       testbed.undo(mark);
     }
   }
 }
+
+/** What remains of the comparison of a cell. */
+type Compared = Pick<Comparison, 'differences' | 'skipped'>;
+
+/** The number of times that each text occurs, in the order of the texts. */
+function countsOf(texts: readonly string[]): Record<string, number> {
+  const counts = new Map<string, number>();
+  for (const text of texts.toSorted()) counts.set(text, (counts.get(text) ?? 0) + 1);
+  return Object.fromEntries(counts);
+}
+
+/** The TDs of the cell are built by the module's own functions. */
+const isOfEmptySlots = ({ kind, cell }: RecordedCell): boolean =>
+  kind === 'lifecycle' || (kind === 'locks' && cell.tdStage !== undefined);
 
 interface NamedTestbed {
   readonly testbed: Testbed;
@@ -94,6 +114,8 @@ export function setUpCell(testbed: Testbed, { kind, cell }: RecordedCell): PairS
   switch (kind) {
     case 'lifecycle':
       return setUpLifecyclePair(testbed, cell);
+    case 'locks':
+      return setUpLockCase(testbed, cell);
     case 'order':
       return setUpPair(testbed, { ...cell, ...ALONE });
     case 'conflict':
@@ -126,16 +148,24 @@ function groupsOf(cells: readonly RecordedCell[]): Iterable<readonly RecordedCel
 /** The set-up of a cell, in words. */
 function titleOf({ kind, cell }: RecordedCell): string {
   switch (kind) {
+    case 'locks': {
+      const name = cell.case === '' ? cell.function : `${cell.function}, ${cell.case}`;
+      return `${name}, ${cell.tdStage ?? `${cell.opState}, ${cell.entryState ?? '-'}`}`;
+    }
     case 'order':
       return `${cell.x}, ${cell.opState}, ${cell.xEntry ?? '-'}`;
     case 'lifecycle': {
       const stages = cell.tdStageY === null ? cell.tdStageX : `${cell.tdStageX} / ${cell.tdStageY}`;
-      return `${cell.x} / ${cell.y}, ${cell.relation}, ${stages}`;
+      const calls = `${withCase(cell.x, cell.xCase)} / ${withCase(cell.y, cell.yCase)}`;
+      return `${calls}, ${cell.relation}, ${stages}`;
     }
     default:
       return `${cell.x} / ${cell.y}, ${cell.relation}, ${cell.opState}, ${entriesOf(cell)}`;
   }
 }
+
+const withCase = (name: string, which: string): string =>
+  which === '' ? name : `${name}(${which})`;
 
 /**
  * If Y's entry is X's parent or child, rows name its position, and summaries name X's state. Both

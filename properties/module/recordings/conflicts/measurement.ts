@@ -3,13 +3,26 @@
  * of X. Each run happens at the first request for its result, and is undone on the testbed.
  */
 import type { Cell } from '../../../../spec/machine/machine.ts';
+import type { Call } from '../../../../spec/tdx/call.ts';
 import { MODULE_HALT } from '../../../../spec/tdx/status.ts';
 import { supervised } from '../../../checker/module-guard.ts';
+import type { Conventions } from '../setups/conventions.ts';
 import { start, type PairCall, type PairSetup } from '../setups/pair-setup.ts';
-import { isTried, traceCall, withoutInside, type CallTrace, type CallEvent } from './call-trace.ts';
+import {
+  isTried,
+  isTriedExchange,
+  pointsOf,
+  sparsely,
+  traceCall,
+  withoutInside,
+  type CallEvent,
+  type CallTrace,
+} from './call-trace.ts';
+import { LockObserver, observing } from './lock-observer.ts';
+import { isExplained, NOT_COMPARED, outputsOf, type Orders, type Ran } from './ran.ts';
 import type { RecordedNames } from './recorded-names.ts';
 import { runAlone, runPair, watchedEntry } from './run.ts';
-import { failedLock, guestRax, isBusy, statusText } from './status.ts';
+import { failedLock, isBusy, statusText, visibleRax } from './status.ts';
 
 /** The outcome of Y at one point of X, as recordings write it. */
 export interface PausedOutcome {
@@ -21,19 +34,24 @@ export interface PausedOutcome {
   readonly entryWhilePaused: bigint;
   readonly entryAfter: bigint;
   readonly yRax: bigint;
-  /** X;Y or Y;X explains both statuses; a call that is BUSY did nothing. */
+  /** X;Y or Y;X explains both calls; a call that is BUSY did nothing. */
   readonly linearizable: boolean;
   readonly lockLeak: boolean | 'halted';
 }
 
+/** What recordings write for a call that has no vCPU to make it. */
+const NOT_IN_GUEST = '(VCPU not in guest)'; // as recordings spell it
+
 export class PairMeasurement {
   private readonly setup: PairSetup;
   private readonly names: RecordedNames;
+  readonly conventions: Conventions;
   private readonly results = new Map<string, unknown>();
 
   constructor(setup: PairSetup, names: RecordedNames) {
     this.setup = setup;
     this.names = names;
+    this.conventions = setup.testbed.conventions;
   }
 
   private once<T>(what: string, measure: () => T): T {
@@ -48,12 +66,35 @@ export class PairMeasurement {
   }
 
   /**
-   * Runs calls one after the other, with X's vCPU in the guest if X is on that side. Returns the
-   * status of the last one.
+   * Runs calls one after the other, with X's vCPU in the guest if X is on that side. Returns what
+   * each did.
    */
-  private afterEachOther(...calls: readonly PairCall[]): string {
-    this.setup.enterX();
-    return calls.map((call) => statusText(runAlone(this.setup, call))).at(-1) ?? '';
+  private inOrder(order: 'x' | 'y' | 'xy' | 'yx'): Ran {
+    return this.once(order, () => {
+      const { testbed } = this.setup;
+      this.setup.enterX();
+      const mark = testbed.mark();
+      const done = new Map<string, Call | null>();
+      for (const which of order)
+        done.set(which, runAlone(this.setup, which === 'x' ? this.setup.x : this.setup.y));
+      return this.ran(done.get('x') ?? null, done.get('y') ?? null, mark);
+    });
+  }
+
+  private ran(x: Call | null, y: Call | null, mark: number): Ran {
+    const { testbed } = this.setup;
+    const statuses = { xStatus: this.textOf(x), yStatus: this.textOf(y) };
+    if (!this.conventions.comparesState) return { ...statuses, ...NOT_COMPARED };
+    return {
+      ...statuses,
+      xOutputs: outputsOf(testbed.tdx, x),
+      yOutputs: outputsOf(testbed.tdx, y),
+      state: testbed.changesSince(mark),
+    };
+  }
+
+  private textOf(call: Call | null): string {
+    return statusText(call, this.conventions);
   }
 
   /** The raw value of the watched entry before both calls. */
@@ -62,25 +103,27 @@ export class PairMeasurement {
   }
 
   get xAlone(): string {
-    return this.once('xAlone', () => this.afterEachOther(this.setup.x));
+    return this.inOrder('x').xStatus;
   }
 
-  /** Y without X, and without X's vCPU in the guest. */
+  /** Y without X. Recorders differ in whether X's vCPU is in the guest then. */
   get yAlone(): string {
-    return this.once('yAlone', () => statusText(runAlone(this.setup, this.setup.y)));
+    if (this.setup.needsX) return NOT_IN_GUEST;
+    if (this.conventions.yAloneSeesX && this.setup.x.name !== null) return this.yBeforeX;
+    return this.once('yAlone', () => this.textOf(runAlone(this.setup, this.setup.y)));
   }
 
   /** Y without X, but with X's vCPU in the guest. */
   get yBeforeX(): string {
-    return this.once('yBeforeX', () => this.afterEachOther(this.setup.y));
+    return this.inOrder('y').yStatus;
   }
 
   get yAfterX(): string {
-    return this.once('yAfterX', () => this.afterEachOther(this.setup.x, this.setup.y));
+    return this.inOrder('xy').yStatus;
   }
 
   get xAfterY(): string {
-    return this.once('xAfterY', () => this.afterEachOther(this.setup.y, this.setup.x));
+    return this.inOrder('yx').xStatus;
   }
 
   /** X's events, or null for a vCPU that only runs. */
@@ -89,9 +132,27 @@ export class PairMeasurement {
       this.setup.enterX();
       const steps = start(this.setup.testbed, this.setup.x);
       if (steps === null) return null;
-      const { tdx } = this.setup.testbed;
-      const trace = supervised(tdx.version, () => traceCall(tdx, this.names, steps));
-      return isLargeAccept(this.setup.x) ? withoutInside(trace) : trace;
+      const { testbed } = this.setup;
+      const { version } = testbed.tdx;
+      const trace = supervised(version, () => traceCall(testbed, this.names, steps));
+      const hidden = !this.conventions.guestLockIsWrite && isLargeAccept(this.setup.x);
+      return hidden ? withoutInside(trace) : trace;
+    });
+  }
+
+  /** The number of locks that recordings report for X when it is suspended. */
+  get locksAtPause(): number | null {
+    const { trace } = this;
+    if (trace !== null) return this.conventions.countsHeld ? trace.held : trace.acquired;
+    return this.conventions.countsLocksOfGuest ? this.locksOfGuest : null;
+  }
+
+  /** Number of locks that X's vCPU holds while it is in the guest. */
+  private get locksOfGuest(): number {
+    return this.once('locks', () => {
+      const observer = new LockObserver();
+      observing(this.setup.testbed.tdx, observer, () => this.setup.enterX());
+      return [...observer.held.values()].reduce((sum, held) => sum + held, 0);
     });
   }
 
@@ -99,41 +160,56 @@ export class PairMeasurement {
   get tried(): readonly CallEvent[] {
     const watched = this.setup.watched();
     const own = watched < 0 ? '' : this.names.lock(watched);
-    return this.trace?.events.filter((event) => isTried(event, own)) ?? [];
+    const events = this.trace?.events ?? [];
+    if (this.conventions.samplesLongCalls) return sparsely(events);
+    return events.filter((event) => isTried(event, own));
+  }
+
+  /** The compare-and-exchanges of entries before which the recorder tried Y. */
+  get triedExchanges(): readonly CallEvent[] {
+    const exchanges = this.trace?.exchanges ?? [];
+    return exchanges.filter(({ index }) => isTriedExchange(index, exchanges.length));
+  }
+
+  /** The outcomes of Y at the steps of X; of a long call at some of them. */
+  get anywhere(): readonly PausedOutcome[] {
+    return this.once('anywhere', () => pointsOf(this.trace)).map((steps) => this.pausedAt(steps));
   }
 
   /** Y after `steps` steps of X, which has still to clear the host priority of `acquiring`. */
   pausedAt(steps: number, acquiring: Cell = -1): PausedOutcome {
-    const alone: Alone = {
-      x: this.xAlone,
-      y: this.yBeforeX,
-      xAfterY: this.xAfterY,
-      yAfterX: this.yAfterX,
+    const orders = {
+      x: this.inOrder('x'),
+      y: this.inOrder('y'),
+      xy: this.inOrder('xy'),
+      yx: this.inOrder('yx'),
     };
     return this.once(`at ${steps} ${acquiring}`, () => {
       this.setup.enterX();
-      return this.pause(steps, acquiring, alone);
+      return this.pause(steps, acquiring, orders);
     });
   }
 
-  private pause(steps: number, acquiring: Cell, alone: Alone): PausedOutcome {
+  private pause(steps: number, acquiring: Cell, orders: Orders): PausedOutcome {
+    const mark = this.setup.testbed.mark();
     const { y, x, ...outcome } = runPair(this.setup, steps, acquiring);
-    const yStatus = statusText(y);
-    const xStatus = statusText(x);
+    const ran = this.ran(x, y, mark);
     const lock = failedLock(this.names, y);
     const isHalted = y.status === MODULE_HALT || x?.status === MODULE_HALT;
+    const isOfGuest =
+      lock !== null && this.conventions.guestLockIsWrite && this.names.isEntry(y.busyLock);
     return {
-      yStatus,
-      xStatus,
+      yStatus: ran.yStatus,
+      xStatus: ran.xStatus,
       yFailedLock: lock,
-      yFailedLockKind: lock === null ? null : outcome.refusal,
+      yFailedLockKind: lock === null ? null : isOfGuest ? 'GUEST_EXCLUSIVE' : outcome.refusal,
       entryAtPause: outcome.entryAtPause,
-      entryWhilePaused: outcome.entryAfterY,
+      entryWhilePaused: this.conventions.seesEntryBeforeY
+        ? outcome.entryAtPause
+        : outcome.entryAfterY,
       entryAfter: outcome.entryAfter,
-      yRax: guestRax(y),
-      linearizable:
-        (xStatus === alone.x && (isBusy(y) || yStatus === alone.yAfterX)) ||
-        (yStatus === alone.y && (isBusy(x) || xStatus === alone.xAfterY)),
+      yRax: visibleRax(y, this.conventions),
+      linearizable: isExplained(ran, orders, { x: isBusy(x), y: isBusy(y) }),
       lockLeak: isHalted ? 'halted' : outcome.hasLeak,
     };
   }
@@ -146,14 +222,6 @@ export class PairMeasurement {
   }
 }
 
-/** The statuses of both calls if neither is suspended. */
-interface Alone {
-  readonly x: string;
-  readonly y: string;
-  readonly xAfterY: string;
-  readonly yAfterX: string;
-}
-
 /** The recorder did not step inside the acceptance of a 2M page. */
-const isLargeAccept = ({ fn, operands }: PairCall): boolean =>
-  fn?.name === 'TDG.MEM.PAGE.ACCEPT' && operands.rcx % 8 === 1;
+const isLargeAccept = ({ name, operands }: PairCall): boolean =>
+  name === 'TDG.MEM.PAGE.ACCEPT' && operands.rcx % 8 === 1;

@@ -4,13 +4,26 @@
  */
 import type { Cell } from '../../../../spec/machine/machine.ts';
 import { Pamt, SIZES } from '../../../../spec/tdx/pamt.ts';
-import { TD, VP } from '../../../../spec/tdx/td.ts';
+import { TD } from '../../../../spec/tdx/td.ts';
+import { conventionsOf, type Conventions, type LockType } from '../setups/conventions.ts';
 import type { Universe } from '../universe/universe.ts';
+import { WORD_LAYOUTS, type WordLayout, type WordRow } from './word-layouts.ts';
 
 /** A watched word: its name, and its value as the 64 bits that the recorder saw. */
 interface WatchedWord {
   readonly name: string;
   readonly raw: () => bigint;
+  /** It is a time, of which only whether it is 0 means something. */
+  readonly isTime?: true;
+  /** A write of it is seen after the next one. */
+  readonly isLate?: boolean;
+}
+
+/** A watched word at some time. */
+export interface Snapshot {
+  readonly name: string;
+  readonly value: bigint;
+  readonly isTime: boolean;
 }
 
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
@@ -21,17 +34,8 @@ const TD_LOCKS: ReadonlyMap<number, string> = new Map([
   [TD.EPOCH_LOCK, 'TD_EPOCH'],
 ]);
 
-/** The recorder replaced SHA-384 by a function that writes this value. */
-const MEASURED = 0xababababababababn;
-const NOT_ASSOCIATED = 0xffffffffn;
-const FIRST_MEASUREMENT = 0x240;
-
-/**
- * From this page on, PAMT is watched only for the first two 4K pages of each 2M page. Pages from
- * 0x100800000.
- */
+/** From this page on, 0x100800000, PAMT is watched only for two 4K pages of each 2M page. */
 const SPARSE_FROM = 0x800;
-const WATCHED_CHILDREN = 2;
 
 interface Located {
   readonly page: number;
@@ -43,9 +47,13 @@ export class RecordedNames {
   private readonly pages = new Map<number, string>();
   private readonly tds = new Map<number, number>();
   private readonly vcpus = new Map<number, number>();
+  private readonly conventions: Conventions;
+  private readonly layout: WordLayout;
 
   constructor(u: Universe) {
     this.u = u;
+    this.conventions = conventionsOf(u.tdx.version);
+    this.layout = WORD_LAYOUTS[this.conventions.tables];
     for (const { td, tdr, tdvpr } of u.slots.values()) {
       this.tds.set(tdr, td);
       this.pages.set(tdr, `TDR${td}`);
@@ -62,25 +70,78 @@ export class RecordedNames {
     const entry = pamt.entryOf(cell);
     if (entry !== null) return this.pamtEntry(entry.page, entry.size);
     const at = this.locate(cell);
-    if (at === null) return m.nameOf(cell);
+    if (at === null) return m.nameOf(cell).replace('pkg ', this.conventions.packagePrefix);
     const td = this.tds.get(at.page);
     return td === undefined
       ? this.septEntry(at)
       : `TD${td}.${TD_LOCKS.get(at.word) ?? `word ${at.word}`}`;
   }
 
-  /** The watched word that a cell is part of, or null. */
-  word(cell: Cell): WatchedWord | null {
+  /** The watched words that a cell is part of. */
+  words(cell: Cell): readonly WatchedWord[] {
     const entry = this.u.tdx.pamt.entryOf(cell);
-    if (entry !== null) return this.pamtWord(entry.page, entry.size, cell);
+    if (entry !== null) return this.pamtWords(entry.page, entry.size, cell);
     const at = this.locate(cell);
-    if (at === null) return null;
-    if (this.tds.has(at.page)) return this.tdWord(at);
+    if (at === null) return [];
+    if (this.tds.has(at.page)) return this.wordsOf(this.layout.td, at, '');
     const vcpu = this.vcpus.get(at.page);
-    if (vcpu !== undefined) return this.vcpuWord(at, vcpu);
+    if (vcpu !== undefined) return this.wordsOf(this.layout.vcpu, at, `TDVPS${vcpu}.`);
     const { tdx } = this.u;
     const tdr = tdx.pamt.owner(at.page, 0);
-    return { name: this.septEntry(at), raw: () => tdx.rawEntry(tdx.m.peek(cell), tdr) };
+    return [{ name: this.septEntry(at), raw: () => tdx.rawEntry(tdx.m.peek(cell), tdr) }];
+  }
+
+  /** The kind of a lock. */
+  lockType(cell: Cell): LockType {
+    const { pamt, keys } = this.u.tdx;
+    if (cell === keys.ketLock) return 'hardware';
+    if (cell === keys.lock) return 'sharex';
+    if (pamt.entryOf(cell) !== null) return 'sharexHp';
+    const at = this.locate(cell);
+    if (at === null) return 'mutex';
+    if (!this.tds.has(at.page)) return 'entry';
+    return at.word === TD.OP_STATE_LOCK ? 'sharexHp' : 'sharex';
+  }
+
+  /** The watched words of TD 0 and its vCPUs, as they are now. */
+  snapshot(): readonly Snapshot[] {
+    const slot = this.u.slots.get(0);
+    const vcpus = slot?.tdvpr.map((page, vcpu) => ({ page, prefix: `TDVPS${vcpu}.` })) ?? [];
+    const words = [
+      ...this.layout.td.map((row) => this.wordIn(row, slot?.tdr ?? 0, '')),
+      ...vcpus.flatMap(({ page, prefix }) =>
+        this.layout.vcpu.map((row) => this.wordIn(row, page, prefix)),
+      ),
+    ];
+    return words.map(({ name, raw, isTime = false }) => ({ name, value: raw(), isTime }));
+  }
+
+  /** The cell is the lock of the processor's key table. */
+  isKeyTable(cell: Cell): boolean {
+    return cell === this.u.tdx.keys.ketLock;
+  }
+
+  /** The cell is in no control structure: a Secure EPT entry, if it is locked. */
+  isEntry(cell: Cell): boolean {
+    const at = this.u.tdx.pamt.entryOf(cell) === null ? this.locate(cell) : null;
+    return at !== null && !this.tds.has(at.page) && !this.vcpus.has(at.page);
+  }
+
+  private wordsOf(
+    rows: readonly WordRow[],
+    { page, word }: Located,
+    prefix: string,
+  ): readonly WatchedWord[] {
+    return rows
+      .filter(({ fields }) => fields.includes(word))
+      .map((row) => this.wordIn(row, page, prefix));
+  }
+
+  private wordIn({ name, raw, isTime }: WordRow, page: number, prefix: string): WatchedWord {
+    const { m, memory } = this.u.tdx;
+    const get = (field: number): bigint => BigInt(m.peek(memory.word(page, field)));
+    const time = isTime === undefined ? {} : { isTime };
+    return { name: `${prefix}${name}`, raw: () => raw(get), ...time };
   }
 
   private locate(cell: Cell): Located | null {
@@ -105,67 +166,24 @@ export class RecordedNames {
    * Type and owner share a word with the lock: 16 bits of lock, 8 of type, 40 of the owner's page
    * number.
    */
-  private pamtWord(page: number, size: number, cell: Cell): WatchedWord | null {
+  private pamtWords(page: number, size: number, cell: Cell): readonly WatchedWord[] {
     const { pamt, m, platform } = this.u.tdx;
     const sparse = size === 0 && page >= SPARSE_FROM;
-    if (sparse && page % this.u.tdx.geometry.fanout >= WATCHED_CHILDREN) return null;
+    const { watchedChildren } = this.conventions;
+    const { fanout } = this.u.tdx.geometry;
+    if (sparse && !watchedChildren.includes(page % fanout)) return [];
     const name = this.pamtEntry(page, size);
     if (cell === pamt.bepoch(page, size))
-      return { name: `${name}.bepoch`, raw: () => BigInt(m.peek(cell)) };
-    if (cell !== pamt.meta(page, size)) return null;
-    return {
-      name: `${name}.type/owner`,
-      raw: () => {
-        const meta = m.peek(cell);
-        const owner = Pamt.ownerOf(meta) < 0 ? 0n : BigInt(Pamt.ownerOf(meta) + platform.tdmrBase);
-        return (
-          BigInt(m.peek(pamt.lock(page, size))) |
-          (BigInt(Pamt.typeOf(meta)) << 16n) |
-          (owner << 24n)
-        );
-      },
+      return [{ name: `${name}.bepoch`, raw: () => BigInt(m.peek(cell)) }];
+    if (cell !== pamt.meta(page, size)) return [];
+    const raw = (): bigint => {
+      const meta = m.peek(cell);
+      const owner = Pamt.ownerOf(meta) < 0 ? 0n : BigInt(Pamt.ownerOf(meta) + platform.tdmrBase);
+      return (
+        BigInt(m.peek(pamt.lock(page, size))) | (BigInt(Pamt.typeOf(meta)) << 16n) | (owner << 24n)
+      );
     };
-  }
-
-  private tdWord({ page, word }: Located): WatchedWord | null {
-    const get = (field: number): bigint =>
-      BigInt(this.u.tdx.m.peek(this.u.tdx.memory.word(page, field)));
-    const measured = word - TD.MEASUREMENT;
-    if (measured >= 0 && measured < MEASUREMENT_WORDS) {
-      return {
-        name: `TDCS+${hex(FIRST_MEASUREMENT + measured * 16)}`,
-        raw: () => (get(word) === 0n ? 0n : MEASURED),
-      };
-    }
-    const counts = (): bigint => get(TD.NUM_VCPUS) | (get(TD.NUM_ASSOC_VCPUS) << 32n);
-    const refcounts = (): bigint => get(TD.REFCOUNT_EVEN) | (get(TD.REFCOUNT_ODD) << 16n);
-    const words: ReadonlyMap<number, WatchedWord> = new Map([
-      [TD.CHLDCNT, { name: 'TDR.CHLDCNT', raw: () => get(TD.CHLDCNT) }],
-      [TD.OP_STATE, { name: 'OP_STATE', raw: () => get(TD.OP_STATE) }],
-      [TD.TD_EPOCH, { name: 'TD_EPOCH/REFCOUNT cell', raw: () => get(TD.TD_EPOCH) }],
-      [TD.REFCOUNT_EVEN, { name: 'TD_EPOCH/REFCOUNT cell', raw: refcounts }],
-      [TD.REFCOUNT_ODD, { name: 'TD_EPOCH/REFCOUNT cell', raw: refcounts }],
-      [TD.NUM_VCPUS, { name: 'NUM_ASSOC_VCPUS', raw: counts }],
-      [TD.NUM_ASSOC_VCPUS, { name: 'NUM_ASSOC_VCPUS', raw: counts }],
-    ]);
-    return words.get(word) ?? null;
-  }
-
-  private vcpuWord({ page, word }: Located, vcpu: number): WatchedWord | null {
-    const get = (): bigint => BigInt(this.u.tdx.m.peek(this.u.tdx.memory.word(page, word)));
-    const words: ReadonlyMap<number, WatchedWord> = new Map([
-      [VP.STATE, { name: `TDVPS${vcpu}.STATE`, raw: get }],
-      [VP.VCPU_EPOCH, { name: `TDVPS${vcpu}.VCPU_EPOCH`, raw: get }],
-      [
-        VP.ASSOC_LPID,
-        {
-          name: `TDVPS${vcpu}.ASSOC_LPID`,
-          raw: () => (get() === 0n ? NOT_ASSOCIATED : get() - 1n),
-        },
-      ],
-    ]);
-    return words.get(word) ?? null;
+    const isLate = this.conventions.isSecondChildLate && sparse && page % fanout !== 0;
+    return [{ name: `${name}.type/owner`, raw, isLate }];
   }
 }
-
-const MEASUREMENT_WORDS = 3;

@@ -2,11 +2,12 @@
  * Generates pairs of calls. Every function meets every other one, in a few set-ups. All cells with
  * a new outcome are kept, and some of the others.
  */
-import type { ConflictCell, StepCell, SummaryCell } from '../conflicts/format.ts';
-import { FUNCTION_NAMES, functionRow, hasEntry, usualEntry } from '../setups/functions.ts';
-import { LIFECYCLE_FUNCTION_NAMES } from '../setups/lifecycle.ts';
+import { NEWEST_VERSION } from '../../../../spec/tdx/versions/index.ts';
+import type { ConflictCell, StepCell, SummaryCell } from '../conflicts/cell-schemas.ts';
+import { functionNames, functionRow, hasEntry, usualEntry } from '../setups/functions.ts';
+import { LIFECYCLE_FUNCTIONS, VP_INIT_1 } from '../setups/lifecycle-functions.ts';
 import { RUNNING_VCPU } from '../setups/pair-setup.ts';
-import { STAGE_NAMES } from '../setups/stages.ts';
+import { stageNames } from '../setups/stages.ts';
 import { CellRecorder, type GeneratedLifecycleCell, type Pair } from './record-cells.ts';
 import { withRng, type Rng } from './rng.ts';
 
@@ -17,6 +18,12 @@ const MOST_CELLS = 220;
 const MOST_LINES = 1000;
 const CONFLICT_DRAWS = 3;
 const STEP_CHANCE = 50;
+
+const FUNCTION_NAMES = functionNames(false);
+const LIFECYCLE_FUNCTION_NAMES = [...LIFECYCLE_FUNCTIONS['1.5'].keys()].filter(
+  (name) => name !== VP_INIT_1,
+);
+const STAGE_NAMES = stageNames('1.5');
 
 type Weighted = readonly (readonly [weight: number, name: string])[];
 
@@ -55,7 +62,7 @@ const POSITIONS: ReadonlyMap<string, string> = new Map([
 /** Cells of `conflicts.json`. */
 export const conflictCells = (seed: number): ConflictCell[] =>
   withRng(seed, (rng) => {
-    const recorder = new CellRecorder();
+    const recorder = new CellRecorder(NEWEST_VERSION);
     const novelties = new Novelties<ConflictCell>(rng, MOST_CELLS);
     for (const [x, y] of rng.shuffled(pairsOf(FUNCTION_NAMES))) {
       for (let i = 0; i < CONFLICT_DRAWS; i++) {
@@ -72,7 +79,7 @@ export const conflictCells = (seed: number): ConflictCell[] =>
 /** Cells of `lifecycle-conflicts.json`. */
 export const lifecycleCells = (seed: number): GeneratedLifecycleCell[] =>
   withRng(seed, (rng) => {
-    const recorder = new CellRecorder();
+    const recorder = new CellRecorder(NEWEST_VERSION);
     const novelties = new Novelties<GeneratedLifecycleCell>(rng, MOST_CELLS);
     for (const [x, y] of rng.shuffled(pairsOf(LIFECYCLE_FUNCTION_NAMES))) {
       const relation = rng.weighted(LIFECYCLE_RELATIONS);
@@ -97,7 +104,7 @@ export const lifecycleCells = (seed: number): GeneratedLifecycleCell[] =>
 /** Lines of `stepwise.jsonl`. Either all rows of a pair are kept, or none. */
 export const stepLines = (seed: number): (SummaryCell | StepCell)[] =>
   withRng(seed, (rng) => {
-    const recorder = new CellRecorder();
+    const recorder = new CellRecorder(NEWEST_VERSION);
     const seen = new Set<string>();
     const lines: (SummaryCell | StepCell)[] = [];
     for (const [x, y] of rng

@@ -1,7 +1,12 @@
 /** Records pairs of calls on the specification, as cells of pair recordings. */
-import { NEWEST_VERSION } from '../../../../spec/tdx/versions/index.ts';
+import type { ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
 import type { CallEvent } from '../conflicts/call-trace.ts';
-import type { ConflictCell, LifecycleCell, StepCell, SummaryCell } from '../conflicts/format.ts';
+import type {
+  ConflictCell,
+  LifecycleCell,
+  StepCell,
+  SummaryCell,
+} from '../conflicts/cell-schemas.ts';
 import { PairMeasurement, type PausedOutcome } from '../conflicts/measurement.ts';
 import { RecordedNames } from '../conflicts/recorded-names.ts';
 import { paddedHex } from '../format/values.ts';
@@ -13,20 +18,29 @@ import { builtTds, emptySlots, SetupError, Testbed } from '../setups/testbed.ts'
 /** A pair by name, without the recording that it is for. */
 export type Pair = Omit<PairName, 'recorder'>;
 
-/** A cell has `tdStageY` only if Y is about another TD. */
-export type GeneratedLifecycleCell = Omit<LifecycleCell, 'tdStageY'> & {
+/** A cell has `tdStageY` only if Y is about another TD, and cases only in recordings of 1.0. */
+export type GeneratedLifecycleCell = Omit<LifecycleCell, 'tdStageY' | 'xCase' | 'yCase'> & {
   readonly tdStageY?: string;
+  readonly xCase?: string;
+  readonly yCase?: string;
 };
 
-/** Number of locks that each recorder reports for a vCPU that only runs in the guest. */
+/** Number of locks that recordings of 1.5 report for a vCPU that only runs in the guest. */
 const RUNNING_LOCKS = { conflict: 1, lifecycle: 0 } as const;
 const ON_GUEST_SIDE: ReadonlySet<string> = new Set([RUNNING_VCPU, 'TDG.MEM.PAGE.ACCEPT']);
 
 export class CellRecorder {
-  private readonly built = new Testbed(builtTds, NEWEST_VERSION);
-  private readonly builtNames = new RecordedNames(this.built.u);
-  private readonly empty = new Testbed(emptySlots, NEWEST_VERSION);
-  private readonly emptyNames = new RecordedNames(this.empty.u);
+  private readonly built: Testbed;
+  private readonly builtNames: RecordedNames;
+  private readonly empty: Testbed;
+  private readonly emptyNames: RecordedNames;
+
+  constructor(version: ModuleVersion) {
+    this.built = new Testbed(builtTds, version);
+    this.builtNames = new RecordedNames(this.built.u);
+    this.empty = new Testbed(emptySlots, version);
+    this.emptyNames = new RecordedNames(this.empty.u);
+  }
 
   /** The cell of `conflicts.json`, or null if the set-up cannot be built. */
   conflict(pair: Pair): ConflictCell | null {
@@ -89,21 +103,28 @@ function suspended(
   };
 }
 
+const hasChanged = (measured: PairMeasurement, { xStatus }: PausedOutcome): boolean =>
+  xStatus !== measured.xAlone;
+
 function conflictCell(pair: Pair, setup: PairSetup, measured: PairMeasurement): ConflictCell {
+  const { comparesState, walksToEntry } = measured.conventions;
   const paused = measured.pausedAt(measured.trace?.lastAcquire ?? 0);
-  const { before, failed, after } = suspended(
-    measured,
-    paused,
-    measured.trace?.acquired ?? RUNNING_LOCKS.conflict,
-  );
-  const watches = pair.relation === 'sameEntry' && pair.xEntry !== null && setup.watched() >= 0;
+  const locks = measured.locksAtPause ?? RUNNING_LOCKS.conflict;
+  const { before, failed, after } = suspended(measured, paused, locks);
+  const isCall = setup.x.name !== null;
+  const isWatched = pair.xEntry !== null && setup.watched() >= 0;
+  const watches = isWatched && (walksToEntry || pair.relation === 'sameEntry');
+  const raxOfGuest = setup.y.operands.vcpu >= 0 && !comparesState;
   return {
     ...pair,
     ...before,
     yStatusRaw: paddedHex(paused.yRax),
     ...failed,
-    ...(setup.y.operands.vcpu < 0 ? {} : { guestRax: paddedHex(paused.yRax) }),
+    ...(raxOfGuest ? { guestRax: paddedHex(paused.yRax) } : {}),
     ...after,
+    ...(comparesState && isCall
+      ? { xChanged: hasChanged(measured, paused), linearizable: paused.linearizable }
+      : {}),
     ...(watches
       ? {
           entryWhilePaused: paddedHex(paused.entryWhilePaused),
@@ -116,36 +137,41 @@ function conflictCell(pair: Pair, setup: PairSetup, measured: PairMeasurement): 
 function lifecycleCell(pair: LifecyclePairName, measured: PairMeasurement): GeneratedLifecycleCell {
   const trace = ON_GUEST_SIDE.has(pair.x) ? null : measured.trace;
   const paused = measured.pausedAt(trace?.lastAcquire ?? 0);
-  const { before, failed, after } = suspended(
-    measured,
-    paused,
-    trace?.acquired ?? RUNNING_LOCKS.lifecycle,
-  );
+  const locks = trace === null ? null : measured.locksAtPause;
+  const { before, failed, after } = suspended(measured, paused, locks ?? RUNNING_LOCKS.lifecycle);
   const { tdStageY, ...named } = pair;
+  const { linearizable } = paused;
   return {
     ...named,
     ...(tdStageY === null ? {} : { tdStageY }),
     ...before,
     ...failed,
     ...after,
-    xChanged: paused.xStatus !== measured.xAlone,
+    xChanged: hasChanged(measured, paused),
+    ...(measured.conventions.comparesState ? { linearizable } : {}),
   };
 }
 
 function stepCells(pair: Pair, measured: PairMeasurement): (SummaryCell | StepCell)[] {
+  const { comparesState, keptEvents } = measured.conventions;
   const outcomes = measured.tried.map((event) => ({
     event,
     paused: measured.pausedAt(event.steps, event.acquiring),
   }));
-  const kept = outcomes.filter(({ paused }) => !measured.isUnchanged(paused));
+  const changed = outcomes.filter(({ paused }) => !measured.isUnchanged(paused));
+  const kept = changed.filter(
+    ({ event, paused }) => keptEvents.has(event.event) || !paused.linearizable,
+  );
+  const { xAlone, yBeforeX: yAlone, yAfterX, xAfterY } = measured;
   const summary: SummaryCell = {
     summary: true,
     ...pair,
     events: measured.trace?.events.length ?? 0,
     eventsTried: outcomes.length,
     rowsKept: kept.length,
-    unchanged: outcomes.length - kept.length,
+    unchanged: outcomes.length - changed.length,
     nonAtomicRows: outcomes.filter(({ paused }) => !paused.linearizable).length,
+    ...(comparesState ? { xAlone, yAlone, yAfterX, xAfterY } : {}),
   };
   return [summary, ...kept.map(({ event, paused }) => stepCell(pair, measured, event, paused))];
 }
@@ -157,6 +183,7 @@ function stepCell(
   paused: PausedOutcome,
 ): StepCell {
   const { kind, old, new: now } = event;
+  const { rowsNameLock } = measured.conventions;
   return {
     ...pair,
     xEventIndex: event.index,
@@ -168,15 +195,19 @@ function stepCell(
       ...(now === undefined ? {} : { new: paddedHex(now) }),
     },
     yStatus: paused.yStatus,
-    ...(paused.yFailedLock === null ? {} : { yFailedLock: paused.yFailedLock }),
+    ...(!rowsNameLock || paused.yFailedLock === null ? {} : { yFailedLock: paused.yFailedLock }),
     xStatusAfterResume: paused.xStatus,
     yAlone: measured.yBeforeX,
     yAfterX: measured.yAfterX,
     xAlone: measured.xAlone,
     xAfterY: measured.xAfterY,
-    entryAtPause: paddedHex(paused.entryAtPause),
-    entryBefore: paddedHex(measured.entryBefore),
-    entryAfter: paddedHex(paused.entryAfter),
+    ...(rowsNameLock || pair.xEntry !== null
+      ? {
+          entryAtPause: paddedHex(paused.entryAtPause),
+          entryBefore: paddedHex(measured.entryBefore),
+          entryAfter: paddedHex(paused.entryAfter),
+        }
+      : {}),
     linearizable: paused.linearizable,
     lockLeak: paused.lockLeak,
   };

@@ -10,6 +10,7 @@ import {
   BLOCKED,
   FREE,
   isLeaf,
+  isWalkable,
   MAPPED,
   NL_BLOCKED,
   NL_MAPPED,
@@ -30,7 +31,9 @@ export interface EntrySpec {
   readonly level: number;
   /** Tables only: the state of all 512 entries of the table below. */
   readonly children: EntryState;
-  /** Blocked, and no TDH.MEM.TRACK has ended the epoch since. */
+  /** Blocked, and a TDH.MEM.TRACK has ended the epoch since. */
+  readonly isTracked: boolean;
+  /** Blocked, and none has. */
   readonly isUntracked: boolean;
 }
 
@@ -53,6 +56,7 @@ export function entrySpec(name: string): EntrySpec {
     state,
     level: Number(level),
     children,
+    isTracked: construction.isBlocked && details.includes('tracked'),
     isUntracked: construction.isBlocked && !details.includes('tracked'),
   };
 }
@@ -80,26 +84,35 @@ const CONSTRUCTIONS: ReadonlyMap<EntryState, Construction> = new Map([
   [NL_BLOCKED, by('table', false, true)],
 ]);
 
-/** Hands out consecutive Secure EPT pages, as HPAs in bytes. */
-export class TablePool {
-  private next: number;
+const LARGE_BYTES = 0x200000;
 
-  constructor(firstTable = 0x100200000) {
-    this.next = firstTable;
+/** Hands out consecutive pages of a size, as HPAs in bytes. */
+export class PagePool {
+  private nextSmall: number;
+  private nextLarge = 0x100800000;
+
+  constructor(first = 0x100200000) {
+    this.nextSmall = first;
   }
 
-  nextTable(): number {
-    const table = this.next;
-    this.next += PAGE_BYTES;
-    return table;
+  /** A 4K page. */
+  small(): number {
+    this.nextSmall += PAGE_BYTES;
+    return this.nextSmall - PAGE_BYTES;
+  }
+
+  /** A 2M page. */
+  large(): number {
+    this.nextLarge += LARGE_BYTES;
+    return this.nextLarge - LARGE_BYTES;
   }
 }
 
 /** HPA (bytes) of the leaf page of entry number `which` of a set-up (0: X's, 1: Y's). */
 export const leafPage = (which: number, level: number): number =>
-  level === 0 ? 0x100300000 + which * 0x1000 : 0x100c00000 + which * 0x200000;
+  level === 0 ? 0x100300000 + which * PAGE_BYTES : 0x100c00000 + which * LARGE_BYTES;
 /** The first of the 512 pages below a table of entry number `which`. */
-const childPages = (which: number): number => 0x101000000 + which * 0x200000;
+const childPages = (which: number): number => 0x101000000 + which * LARGE_BYTES;
 
 /** Bytes that an entry at `level` maps. */
 export const bytesAt = (testbed: Testbed, level: number): number =>
@@ -122,7 +135,7 @@ export function entryCell(testbed: Testbed, td: number, gpa: number, level: numb
 /** Adds the tables that are missing above the entry. */
 export function buildTables(
   testbed: Testbed,
-  pool: TablePool,
+  pool: PagePool,
   td: number,
   gpa: number,
   level: number,
@@ -133,17 +146,11 @@ export function buildTables(
   }
 }
 
-const addTable = (
-  testbed: Testbed,
-  pool: TablePool,
-  td: number,
-  gpa: number,
-  level: number,
-): void =>
+const addTable = (testbed: Testbed, pool: PagePool, td: number, gpa: number, level: number): void =>
   testbed.expect('TDH.MEM.SEPT.ADD', {
     rcx: gpa + level,
     rdx: testbed.tdrAddress(td),
-    r8: pool.nextTable(),
+    r8: pool.small(),
   });
 
 const addPage = (testbed: Testbed, td: number, gpa: number, level: number, r8: number): void =>
@@ -155,22 +162,29 @@ export function accept(testbed: Testbed, td: number, gpa: number, level: number)
   testbed.m.poke(cell, withState(testbed.m.peek(cell), MAPPED));
 }
 
-/** An entry's private pages: its leaf, and the first of the 512 below a table. HPAs in bytes. */
+/** Takes the private pages of an entry: its leaf, and the 512 below a table. HPAs in bytes. */
 interface PrivatePages {
-  readonly leaf: number;
-  readonly children: number;
+  readonly leaf: (level: number) => number;
+  /** The first of the 512. */
+  readonly children: () => number;
 }
 
 /** The pages of entry number `which` of a pair (0: X's, 1: Y's). */
-export const privatePages = (which: number, level: number): PrivatePages => ({
-  leaf: leafPage(which, level),
-  children: childPages(which),
+export const pagesByEntry = (which: number): PrivatePages => ({
+  leaf: (level) => leafPage(which, level),
+  children: () => childPages(which),
+});
+
+/** The next pages of a pool, which tables take 4K pages from as well. */
+export const pagesFromPool = (pool: PagePool): PrivatePages => ({
+  leaf: (level) => (level === 0 ? pool.small() : pool.large()),
+  children: () => pool.large(),
 });
 
 /** Builds an entry, with the tables above it. */
 export function buildEntry(
   testbed: Testbed,
-  pool: TablePool,
+  pool: PagePool,
   td: number,
   gpa: number,
   spec: EntrySpec,
@@ -180,11 +194,11 @@ export function buildEntry(
   // entrySpec() has checked
   const { adds, isAccepted, isBlocked } = CONSTRUCTIONS.get(state) as Construction;
   buildTables(testbed, pool, td, gpa, level);
-  if (adds === 'page') addPage(testbed, td, gpa, level, pages.leaf);
+  if (adds === 'page') addPage(testbed, td, gpa, level, pages.leaf(level));
   if (adds === 'table') addTable(testbed, pool, td, gpa, level);
   if (isAccepted) accept(testbed, td, gpa, level);
   if (adds === 'table' && children !== FREE)
-    fillTable(testbed, td, gpa, level - 1, children, pages.children);
+    fillTable(testbed, td, gpa, level - 1, children, pages.children());
   if (isBlocked)
     testbed.expect('TDH.MEM.RANGE.BLOCK', { rcx: gpa + level, rdx: testbed.tdrAddress(td) });
 }
@@ -212,9 +226,23 @@ export function blockAgain(testbed: Testbed, td: number, gpa: number, level: num
   testbed.m.poke(pamt.bepoch(pageOf(entry), isLeaf(entry) ? level : 0), epoch);
 }
 
+/** The cell of the entry at which the module's walk to an entry of `level` ends. */
+export function reachedCell(testbed: Testbed, td: number, gpa: number, level: number): number {
+  const { tdx, m } = testbed;
+  let table = m.peek(testbed.tdCell(td, TD.SEPT_ROOT));
+  for (let at = m.peek(testbed.tdCell(td, TD.ROOT_LEVEL)); ; at--) {
+    const cell = tdx.memory.word(table, tdx.geometry.index(gpa / PAGE_BYTES, at));
+    const entry = m.peek(cell);
+    if (at === level || !isWalkable(entry)) return cell;
+    table = pageOf(entry);
+  }
+}
+
 /** HPA (bytes) of the leaf or table that an entry points to, or null. */
 export function pageUnder(testbed: Testbed, td: number, gpa: number, level: number): number | null {
   const cell = entryCell(testbed, td, gpa, level);
-  const entry: Entry = cell < 0 ? 0 : testbed.m.peek(cell);
+  const isReached =
+    !testbed.conventions.walksToEntry || cell === reachedCell(testbed, td, gpa, level);
+  const entry: Entry = cell < 0 || !isReached ? 0 : testbed.m.peek(cell);
   return pageOf(entry) === 0 ? null : testbed.address(pageOf(entry));
 }

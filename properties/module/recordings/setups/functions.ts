@@ -5,11 +5,14 @@
  * Source: the entries that `conflicts.json` and `stepwise.jsonl` name, and the page locks on which
  * their calls fail.
  */
-import { RUNNING_VCPU } from './pair-setup.ts';
+import { RUNNING_VCPU, TD_EXIT } from './pair-setup.ts';
 import { SetupError } from './testbed.ts';
 
-/** Operand of a function. `mapping`: GPA and level; `guest`: GPA and level, from inside the TD. */
-type Takes = 'mapping' | 'gpa' | 'td' | 'page' | 'vcpu' | 'guest';
+/**
+ * Operand of a function. `mapping`: GPA and level; `guest`: GPA and level, from inside the TD;
+ * `exit`: none, the vCPU leaves the TD.
+ */
+type Takes = 'mapping' | 'gpa' | 'td' | 'page' | 'vcpu' | 'guest' | 'exit';
 
 export interface FunctionRow {
   readonly takes: Takes;
@@ -68,10 +71,12 @@ const TABLE: ReadonlyMap<string, FunctionRow> = new Map([
   about('TDH.VP.FLUSH', 'vcpu', 'FREE@L0'),
   about(RUNNING_VCPU, 'vcpu', 'FREE@L0'),
   about('TDG.MEM.PAGE.ACCEPT', 'guest', 'PENDING@L0'),
+  about(TD_EXIT, 'exit', 'FREE@L0'),
 ]);
 
-/** The recorded name of every function that has a set-up. */
-export const FUNCTION_NAMES: readonly string[] = [...TABLE.keys()];
+/** The recorded name of every function that has a set-up, TD exits among them or not. */
+export const functionNames = (withExits: boolean): readonly string[] =>
+  [...TABLE.keys()].filter((name) => withExits || name !== TD_EXIT);
 
 /** Returns the row of a function, by its recorded name. @throws SetupError if there is none */
 export function functionRow(recorded: string): FunctionRow {
@@ -86,6 +91,9 @@ export const isArmedName = (recorded: string): boolean => recorded === ARMED;
 /** The function is about an entry. */
 export const hasEntry = ({ takes }: FunctionRow): boolean =>
   takes === 'mapping' || takes === 'gpa' || takes === 'guest';
+
+/** The function is one of a vCPU in the guest. */
+export const isOfGuest = ({ takes }: FunctionRow): boolean => takes === 'guest' || takes === 'exit';
 
 /** The entry that a function is usually set up with. */
 export const usualEntry = (function_: FunctionRow, opState: string): string =>

@@ -4,6 +4,8 @@
  *
  * Source: the PAMT locks on which the recorded calls fail.
  */
+import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
+import { TD } from '../../../../spec/tdx/td.ts';
 import { leafPage, pageUnder } from './entries.ts';
 import type { FunctionRow } from './functions.ts';
 import type { Relation } from './relations.ts';
@@ -23,8 +25,8 @@ export interface Pair<T> {
 }
 
 /** HPA (bytes) of a caller's own new page: number 0 is X's, 1 is Y's. */
-const newPage = (which: number, isLarge: boolean): number =>
-  isLarge ? 0x100800000 + which * 0x200000 : 0x100380000 + which * 0x1000;
+const newPage = (testbed: Testbed, which: number, isLarge: boolean): number =>
+  isLarge ? testbed.conventions.newLargePage + which * 0x200000 : 0x100380000 + which * PAGE_BYTES;
 
 /** An offset within a 2M page. */
 const INSIDE = 0x3000;
@@ -33,21 +35,17 @@ const isLarge = ({ adds }: FunctionRow, { level }: EntryLocation): boolean =>
   adds === 'sized page' && level === 1;
 const isAbout = ({ takes }: FunctionRow): boolean => takes === 'page';
 
-/**
- * Both page operands, HPAs in bytes. `unmapped`: the page at which the recorder aimed a function
- * about a page if the entry is FREE. For `conflicts.json` that is the page that X would add, for
- * `stepwise.jsonl` the page that a leaf of the entry would have.
- */
+/** Both page operands, HPAs in bytes, of a pair of that recording. */
 export function pageOperands(
   testbed: Testbed,
   relation: Relation,
   rows: Pair<FunctionRow>,
   entries: Pair<EntryLocation>,
-  unmapped: 'added' | 'leaf',
+  recorder: 'conflicts' | 'stepwise',
 ): Pair<number> {
   const own = {
-    x: newPage(0, isLarge(rows.x, entries.x)),
-    y: newPage(1, isLarge(rows.y, entries.y)),
+    x: newPage(testbed, 0, isLarge(rows.x, entries.x)),
+    y: newPage(testbed, 1, isLarge(rows.y, entries.y)),
   };
   switch (relation.page) {
     case 'added':
@@ -59,8 +57,23 @@ export function pageOperands(
     case 'any':
       return sharedPage(testbed, rows, entries, own);
     default:
-      return ownPages(testbed, rows, entries, own, unmapped === 'added' ? own.x : leafPage(0, 0));
+      return ownPages(testbed, rows, entries, own, unmappedPage(testbed, recorder, own));
   }
+}
+
+/**
+ * The page at which the recorder aimed a function about a page if the entry is FREE: a table of the
+ * TD, or else for `conflicts.json` the page that X would add, for `stepwise.jsonl` the page that a
+ * leaf of the entry would have.
+ */
+function unmappedPage(
+  testbed: Testbed,
+  recorder: 'conflicts' | 'stepwise',
+  own: Pair<number>,
+): number {
+  if (testbed.conventions.readsTableOfTd)
+    return testbed.address(testbed.m.peek(testbed.tdCell(0, TD.SEPT_ROOT)));
+  return recorder === 'conflicts' ? own.x : leafPage(0, 0);
 }
 
 /** One adds, or is about, the page that the other has mapped; else both get the same new page. */

@@ -11,14 +11,23 @@ import {
   bytesAt,
   entryCell,
   entrySpec,
-  privatePages,
-  TablePool,
+  PagePool,
+  pagesByEntry,
+  pagesFromPool,
+  reachedCell,
   type EntrySpec,
 } from './entries.ts';
-import { functionRow, hasEntry, isArmedName, usualEntry, type FunctionRow } from './functions.ts';
+import {
+  functionRow,
+  hasEntry,
+  isArmedName,
+  isOfGuest,
+  usualEntry,
+  type FunctionRow,
+} from './functions.ts';
 import { pageOperands, type EntryLocation, type Pair } from './pages.ts';
 import { callOfY, pairCall, RUNNING_VCPU, type PairSetup } from './pair-setup.ts';
-import { isSeparate, relationNamed, type Relation } from './relations.ts';
+import { isSeparate, type Relation } from './relations.ts';
 import { armSteppingFilter } from './stepping.ts';
 import { lpOf, OTHER_LP, SetupError, X_LP, Y_LP, type Testbed } from './testbed.ts';
 
@@ -41,43 +50,59 @@ const LEVEL_OF_POSITION = new Map([
   ['L0 child', 0],
   ['L1 parent', 1],
   ['L2 grandparent', 2],
+  ['L2 parent', 2],
+  ['L0', 0],
+  ['L1', 1],
+  ['L2', 2],
+  ['(new page operand of X)@L0', 0],
 ]);
 
 /** Sets up a pair. @throws SetupError if there is no set-up for it */
 export function setUpPair(testbed: Testbed, pair: PairName): PairSetup {
-  const relation = relationNamed(pair.relation);
+  const { forcesTeardown, isStateShared, relations, walksToEntry } = testbed.conventions;
+  const relation = relations.get(pair.relation);
+  if (relation === undefined)
+    throw new SetupError(`there is no set-up for the relation ${pair.relation}`);
   const rows = { x: functionRow(pair.x), y: functionRow(pair.y) };
-  const { entries, untracked } = buildEntries(testbed, pair, relation, rows);
-  enterOpState(testbed, 0, pair.opState);
-  if (relation.otherTd === true) enterOpState(testbed, 1, usualOpState(rows.y));
+  const { entries, tracked, untracked } = buildEntries(testbed, pair, relation, rows);
+  enterOpState(testbed, 0, pair.opState, tracked);
+  if (relation.otherTd === true)
+    enterOpState(testbed, 1, isStateShared ? pair.opState : usualOpState(rows.y), tracked);
   for (const { td, gpa, level } of untracked) blockAgain(testbed, td, gpa, level);
 
-  const pages = pageOperands(
-    testbed,
-    relation,
-    rows,
-    entries,
-    pair.recorder === 'conflicts' ? 'added' : 'leaf',
-  );
-  const vcpus = vcpusOf(relation);
+  const pages = pageOperands(testbed, relation, rows, entries, pair.recorder);
+  const isShared = isVcpuShared(testbed, pair, relation);
+  const vcpus = vcpusOf(relation, isShared);
   const enterX = prepareVcpu(testbed, pair.x, vcpus.x);
-  const enterY = relation.otherLp === true ? null : prepareVcpu(testbed, pair.y, vcpus.y);
+  const enterY = isShared ? null : prepareVcpu(testbed, pair.y, vcpus.y);
   enterY?.();
-  if (pair.x === 'TDH.PHYMEM.PAGE.RECLAIM')
+  if (forcesTeardown && pair.x === 'TDH.PHYMEM.PAGE.RECLAIM')
     testbed.m.poke(testbed.tdCell(0, TD.LIFECYCLE), TEARDOWN);
+  const cellOf = walksToEntry ? reachedCell : entryCell;
   return {
     testbed,
     x: pairCall(pair.x, operandsFor(testbed, rows.x, entries.x, pages.x, vcpus.x, X_LP)),
     y: callOfY(pair.y, operandsFor(testbed, rows.y, entries.y, pages.y, vcpus.y, Y_LP)),
-    watched: () => entryCell(testbed, 0, entries.x.gpa, entries.x.level),
+    watched: () => cellOf(testbed, 0, entries.x.gpa, entries.x.level),
     enterX: enterX ?? (() => undefined),
+    needsX: isShared && relation.otherLp !== true,
   };
 }
+
+/** Y is about X's vCPU: on another LP, or as the call of a vCPU that else only runs. */
+const isVcpuShared = (testbed: Testbed, { x, y }: PairName, { otherLp }: Relation): boolean =>
+  otherLp === true || (testbed.conventions.sharesRunningVcpu && x === RUNNING_VCPU && isInGuest(y));
+
+/** The call is one of a vCPU in the guest. */
+const isInGuest = (recorded: string): boolean =>
+  recorded === RUNNING_VCPU || isOfGuest(functionRow(recorded));
 
 const usualOpState = ({ only }: FunctionRow): string => only ?? 'RUNNABLE';
 
 interface BuiltEntries {
   readonly entries: Pair<EntryLocation>;
+  /** The TDs with an entry that is blocked and tracked. */
+  readonly tracked: ReadonlySet<number>;
   /** Entries that have to be blocked in the current epoch. */
   readonly untracked: readonly EntryLocation[];
 }
@@ -89,17 +114,24 @@ function buildEntries(
   relation: Relation,
   rows: Pair<FunctionRow>,
 ): BuiltEntries {
-  const pool = new TablePool();
+  const pool = new PagePool();
+  const tracked = new Set<number>();
   const untracked: EntryLocation[] = [];
   const build = (entry: EntryLocation, spec: EntrySpec, which: number): void => {
-    buildEntry(testbed, pool, entry.td, entry.gpa, spec, privatePages(which, spec.level));
+    const pages = testbed.conventions.pagesByEntry ? pagesByEntry(which) : pagesFromPool(pool);
+    buildEntry(testbed, pool, entry.td, entry.gpa, spec, pages);
+    if (spec.isTracked) tracked.add(entry.td);
     if (spec.isUntracked) untracked.push(entry);
   };
   const base = entrySpec(baseEntry(pair, relation, rows));
   build({ td: 0, gpa: 0, level: base.level }, base, 0);
   const x = { td: 0, gpa: 0, level: LEVEL_OF_POSITION.get(pair.xEntry ?? '') ?? base.level };
   if (!isSeparate(relation))
-    return { entries: { x, y: { ...x, level: x.level + (relation.levels ?? 0) } }, untracked };
+    return {
+      entries: { x, y: { ...x, level: x.level + (relation.levels ?? 0) } },
+      tracked,
+      untracked,
+    };
 
   const td = relation.otherTd === true ? 1 : 0;
   const opState = td === 1 ? usualOpState(rows.y) : pair.opState;
@@ -107,7 +139,7 @@ function buildEntries(
   const gpa = relation.apart === 'next' ? bytesAt(testbed, own.level) : (relation.apart ?? 0);
   const y = { td, gpa, level: own.level };
   build(y, own, 1);
-  return { entries: { x, y }, untracked };
+  return { entries: { x, y }, tracked, untracked };
 }
 
 /** The state that the recording names; null if it names none, or a position. */
@@ -133,12 +165,19 @@ function baseEntry(pair: PairName, relation: Relation, rows: Pair<FunctionRow>):
   return chosen.find((name) => name !== 'FREE@L0') ?? 'FREE@L0';
 }
 
-/** Moves a TD from INITIALIZED to the OP_STATE of the recording. Epoch 2 begins with RUNNABLE. */
-function enterOpState(testbed: Testbed, td: number, opState: string): void {
-  if (opState === 'INITIALIZED') return;
-  if (opState !== 'RUNNABLE') throw new SetupError(`there is no set-up for OP_STATE ${opState}`);
-  testbed.m.poke(testbed.tdCell(td, TD.OP_STATE), RUNNABLE);
-  testbed.expect('TDH.MEM.TRACK', { rcx: testbed.tdrAddress(td) });
+/** Moves a TD from INITIALIZED to the OP_STATE of the recording, and on to epoch 2. */
+function enterOpState(
+  testbed: Testbed,
+  td: number,
+  opState: string,
+  tracked: ReadonlySet<number>,
+): void {
+  const isRunnable = opState === 'RUNNABLE';
+  if (!isRunnable && opState !== 'INITIALIZED')
+    throw new SetupError(`there is no set-up for OP_STATE ${opState}`);
+  if (isRunnable) testbed.m.poke(testbed.tdCell(td, TD.OP_STATE), RUNNABLE);
+  if (testbed.conventions.tracksRunnable ? isRunnable : tracked.has(td))
+    testbed.expect('TDH.MEM.TRACK', { rcx: testbed.tdrAddress(td) });
 }
 
 interface Vcpu {
@@ -147,10 +186,10 @@ interface Vcpu {
   readonly lp: number;
 }
 
-/** X is about vCPU 0; Y is about another vCPU, unless the relation says that it is the same. */
-function vcpusOf({ otherTd, otherLp }: Relation): Pair<Vcpu> {
+/** X is about vCPU 0; Y is about another vCPU, unless it is the same. */
+function vcpusOf({ otherTd, otherLp }: Relation, isShared: boolean): Pair<Vcpu> {
   const x = { td: 0, vcpu: 0, lp: lpOf(0, 0) };
-  if (otherLp === true) return { x, y: { ...x, lp: OTHER_LP } };
+  if (isShared) return { x, y: otherLp === true ? { ...x, lp: OTHER_LP } : x };
   const [td, vcpu] = otherTd === true ? [1, 0] : [0, 1];
   return { x, y: { td, vcpu, lp: lpOf(td, vcpu) } };
 }
@@ -159,14 +198,16 @@ function vcpusOf({ otherTd, otherLp }: Relation): Pair<Vcpu> {
 function prepareVcpu(testbed: Testbed, recorded: string, { td, vcpu }: Vcpu): (() => void) | null {
   const runs = testbed.m.peek(testbed.tdCell(td, TD.OP_STATE)) === RUNNABLE;
   if (isArmedName(recorded) && runs) armSteppingFilter(testbed, td, vcpu);
-  const inGuest = recorded === RUNNING_VCPU || functionRow(recorded).takes === 'guest';
+  const inGuest = isInGuest(recorded);
   if (!inGuest && recorded !== 'TDH.VP.FLUSH') return null;
   if (!inGuest && !runs) {
     associate(testbed, td, vcpu);
     return null;
   }
-  testbed.enter(td, vcpu);
-  testbed.exit(td, vcpu);
+  if (!inGuest || testbed.conventions.entersTwice) {
+    testbed.enter(td, vcpu);
+    testbed.exit(td, vcpu);
+  }
   return inGuest ? () => testbed.enter(td, vcpu) : null;
 }
 
@@ -195,5 +236,6 @@ function operandsFor(
     page: { rcx: page, lp },
     vcpu: { rcx: testbed.address(tdvpr), lp: vcpu.lp },
     guest: { rcx: gpa + level, vcpu: tdvpr, lp: vcpu.lp },
+    exit: { vcpu: tdvpr, lp: vcpu.lp },
   }[row.takes];
 }

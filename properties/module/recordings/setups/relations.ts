@@ -3,7 +3,6 @@
  *
  * Source: the names, and the addresses and CHLDCNT values that the recordings have with them.
  */
-import { SetupError } from './testbed.ts';
 
 /** Y, seen from X. */
 export interface Relation {
@@ -15,8 +14,9 @@ export interface Relation {
   /** Y is about X's vCPU, on another LP. */
   readonly otherLp?: true;
   /**
-   * The physical page that both share. `added`: both add it; `any`: one adds the page that the
-   * other has mapped, or both add it; `inside`: one page lies within the other's 2M page.
+   * The physical page that both share. `added`: both add it, or Y is about the page that X adds;
+   * `any`: one adds the page that the other has mapped, or both add it; `inside`: one page lies
+   * within the other's 2M page.
    */
   readonly page?: 'added' | 'any' | 'inside';
 }
@@ -24,7 +24,7 @@ export interface Relation {
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 
-const RELATIONS: ReadonlyMap<string, Relation> = new Map<string, Relation>([
+const COMMON: readonly (readonly [string, Relation])[] = [
   ['sameEntry', {}],
   ['yOnParentEntry', { levels: 1 }],
   ['yOnParentEntryOfX', { levels: 1 }],
@@ -35,21 +35,30 @@ const RELATIONS: ReadonlyMap<string, Relation> = new Map<string, Relation>([
   ['sameSeptPageDifferentEntry', { apart: 'next' }],
   ['different2M', { apart: 2 * MIB }],
   ['different1G', { apart: GIB }],
-  ['otherSubtree', { apart: GIB }],
   ['differentTD', { otherTd: true }],
-  ['samePhysicalPage', { apart: GIB, page: 'any' }],
-  ['samePhysical4KOperand', { apart: GIB, page: 'added' }],
   ['differentTDsamePhysical4KOperand', { otherTd: true, page: 'added' }],
   ['y4KOperandInsideX2MOperand', { apart: GIB, page: 'inside' }],
   ['sameVCPUotherLP', { otherLp: true }],
+];
+
+export const RELATIONS_1_5: ReadonlyMap<string, Relation> = new Map([
+  ...COMMON,
+  ['otherSubtree', { apart: GIB }],
+  ['samePhysicalPage', { apart: GIB, page: 'any' }],
+  ['samePhysical4KOperand', { apart: GIB, page: 'added' }],
 ]);
 
-/** Returns the relation of that name. @throws SetupError if there is none */
-export function relationNamed(name: string): Relation {
-  const found = RELATIONS.get(name);
-  if (found === undefined) throw new SetupError(`there is no set-up for the relation ${name}`);
-  return found;
-}
+export const RELATIONS_1_0: ReadonlyMap<string, Relation> = new Map([
+  ...COMMON,
+  ['yOnGrandparentEntry', { levels: 2 }],
+  ['otherSubtree', { apart: 2 * MIB }],
+  ['samePhysicalPage', { apart: 'next', page: 'added' }],
+  ['samePhysical4KOperand', { apart: 'next', page: 'added' }],
+  ['samePhysicalPageOtherTD', { otherTd: true, page: 'added' }],
+  ['y4KPageInsideX2MPage', { apart: GIB, page: 'inside' }],
+  ['yOnNewPageOfX', { page: 'added' }],
+  ['yOnNewPageOperandOfX', { page: 'added' }],
+]);
 
 /** Y has an entry of its own. */
 export const isSeparate = ({ apart, otherTd }: Relation): boolean =>

@@ -1,163 +1,11 @@
 /**
- * Builds the stages of a TD's life with the life-cycle functions, by the names that
- * `lifecycle-conflicts.json` gives them. Source: the names, and the status of each function that
- * runs alone in each stage.
+ * The stages of a TD's life, by the names that `lifecycle-conflicts.json` gives them. Source: the
+ * names, and the status of each function that runs alone in each stage.
  */
-import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
-import type { TdParams } from '../../../../spec/tdx/call.ts';
-import { BLOCKED, FREE, MAPPED, PENDING } from '../../../../spec/tdx/entry.ts';
-import { MIN_TDVPS_PAGES, TD } from '../../../../spec/tdx/td.ts';
-import { buildEntry, buildTables, TablePool } from './entries.ts';
-import { lpOf, SETUP_LP, SetupError, type Testbed } from './testbed.ts';
+import { TdBuilder } from './td-builder.ts';
+import { SetupError, type Testbed } from './testbed.ts';
 
-/** A shared page outside the TDMR that holds TD_PARAMS. */
-export const TD_PARAMS_PAGE = 0x10010000;
-
-export const TD_PARAMS: TdParams = {
-  attributes: 1n,
-  xfam: 3n,
-  maxVcpus: 4,
-  numL2Vms: 0,
-  msrConfigCtls: 0,
-  eptpControls: 0x1en,
-  configFlags: 0n,
-  tscFrequency: 100,
-  archCapConfig: 0n,
-  reservedNonZero: 0,
-  cpuidConfig: 0,
-};
-
-/** GPAs of the entries of a TD that is initialised: one of each kind that a function needs. */
-export const ENTRIES = {
-  free: 0,
-  mapped: PAGE_BYTES,
-  pending: 2 * PAGE_BYTES,
-  removable: 3 * PAGE_BYTES,
-  blocked: 4 * PAGE_BYTES,
-  /** A FREE entry that maps 2M. */
-  table: 0x200000,
-} as const;
-
-/** The leaves, in the order of their private pages. */
-const LEAVES = [
-  [ENTRIES.mapped, MAPPED],
-  [ENTRIES.pending, PENDING],
-  [ENTRIES.removable, BLOCKED],
-  [ENTRIES.blocked, BLOCKED],
-] as const;
-
-/** HPA of the first Secure EPT page of a TD. */
-const firstTable = (td: number): number => 0x100264000 + td * 0x64000;
-/** HPA of leaf 0 of TD 0. A TD has the leaves 0 to 3. */
-const LEAF_BASE = 0x100267000;
-export const leafOf = (td: number, which: number): number =>
-  LEAF_BASE + td * 0x64000 + which * PAGE_BYTES;
-
-/** The private HKID of the TD of a slot. */
-export const hkidOf = (td: number): number => 33 + td;
-
-export class TdBuilder {
-  private readonly testbed: Testbed;
-  readonly td: number;
-
-  constructor(testbed: Testbed, td: number) {
-    this.testbed = testbed;
-    this.td = td;
-  }
-
-  private get tdr(): number {
-    return this.testbed.tdrAddress(this.td);
-  }
-
-  create(): void {
-    this.testbed.expect('TDH.MNG.CREATE', { rcx: this.tdr, rdx: hkidOf(this.td) });
-  }
-
-  configureKey(): void {
-    this.testbed.expect('TDH.MNG.KEY.CONFIG', { rcx: this.tdr });
-  }
-
-  addTdcx(from: number, to: number): void {
-    for (let i = from; i < to; i++) {
-      this.testbed.expect('TDH.MNG.ADDCX', { rcx: this.tdr + (i + 1) * PAGE_BYTES, rdx: this.tdr });
-    }
-  }
-
-  initialise(): void {
-    this.testbed.expect('TDH.MNG.INIT', {
-      rcx: this.tdr,
-      rdx: TD_PARAMS_PAGE,
-      tdParams: TD_PARAMS,
-    });
-  }
-
-  createVcpu(vcpu: number): void {
-    const tdvpr = this.tdvpr(vcpu);
-    this.testbed.expect('TDH.VP.CREATE', { rcx: tdvpr, rdx: this.tdr });
-    for (let i = 1; i < MIN_TDVPS_PAGES; i++) {
-      this.testbed.expect('TDH.VP.ADDCX', { rcx: tdvpr + i * PAGE_BYTES, rdx: tdvpr });
-    }
-  }
-
-  initialiseVcpu(vcpu: number): void {
-    this.testbed.expect('TDH.VP.INIT', { rcx: this.tdvpr(vcpu), lp: lpOf(this.td, vcpu) });
-  }
-
-  flush(vcpu: number): void {
-    this.testbed.expect('TDH.VP.FLUSH', { rcx: this.tdvpr(vcpu), lp: lpOf(this.td, vcpu) });
-  }
-
-  private tdvpr(vcpu: number): number {
-    return this.testbed.address(this.testbed.tdvpr(this.td, vcpu));
-  }
-
-  /** Builds one entry of each kind, in one table. */
-  buildEntries(): void {
-    const pool = new TablePool(firstTable(this.td));
-    buildTables(this.testbed, pool, this.td, ENTRIES.free, 0);
-    LEAVES.forEach(([gpa, state], i) => {
-      const spec = { state, level: 0, children: FREE, isUntracked: false };
-      buildEntry(this.testbed, pool, this.td, gpa, spec, { leaf: leafOf(this.td, i), children: 0 });
-    });
-  }
-
-  run(): void {
-    this.testbed.expect('TDH.MR.FINALIZE', { rcx: this.tdr });
-    this.testbed.expect('TDH.MEM.TRACK', { rcx: this.tdr });
-  }
-
-  flushDone(): void {
-    this.testbed.expect('TDH.MNG.VPFLUSHDONE', { rcx: this.tdr });
-  }
-
-  writeBack(): void {
-    this.testbed.expect('TDH.PHYMEM.CACHE.WB', { rcx: 0, lp: SETUP_LP });
-  }
-
-  freeKey(): void {
-    this.testbed.expect('TDH.MNG.KEY.FREEID', { rcx: this.tdr });
-  }
-
-  /** Reclaims every page that the TD owns. */
-  reclaimPages(): void {
-    const { pamt } = this.testbed.tdx;
-    const { tdr } = this.testbed.slot(this.td);
-    for (let page = 0; page < pamt.pages; page++) {
-      if (page === tdr || pamt.type(page, 0) === 0 || pamt.owner(page, 0) !== tdr) continue;
-      this.testbed.expect('TDH.PHYMEM.PAGE.RECLAIM', { rcx: this.testbed.address(page) });
-    }
-  }
-
-  /** Number of TDCX pages that a TD needs. */
-  get tdcxNeeded(): number {
-    return this.testbed.tdx.version.tdcx.min;
-  }
-
-  /** Number of TDCX pages that the TD has now; 0 if there is no TD. */
-  get tdcx(): number {
-    return this.testbed.m.peek(this.testbed.tdCell(this.td, TD.NUM_TDCX));
-  }
-}
+type Build = (td: TdBuilder) => void;
 
 const HKID_ASSIGNED: Build = (td) => td.create();
 const TDCX_3: Build = (td) => {
@@ -165,12 +13,12 @@ const TDCX_3: Build = (td) => {
   td.configureKey();
   td.addTdcx(0, 3);
 };
-const TDCX_6: Build = (td) => {
+const ALL_TDCX: Build = (td) => {
   TDCX_3(td);
   td.addTdcx(3, td.tdcxNeeded);
 };
 const INITIALIZED: Build = (td) => {
-  TDCX_6(td);
+  ALL_TDCX(td);
   td.initialise();
   td.createVcpu(0);
   td.createVcpu(1);
@@ -204,8 +52,6 @@ const ONLY_TDR: Build = (td) => {
   td.reclaimPages();
 };
 
-type Build = (td: TdBuilder) => void;
-
 interface StageRow {
   readonly build: Build;
   /** The build writes back the caches: of every TD's key that is flushed by then. */
@@ -215,11 +61,11 @@ interface StageRow {
 export const INITIALIZED_STAGE =
   'INITIALIZED (VCPU0 ready+associated, VCPU1 6 pages uninitialised)';
 
-const STAGES: ReadonlyMap<string, StageRow> = new Map<string, StageRow>([
+const STAGES_1_5: ReadonlyMap<string, StageRow> = new Map<string, StageRow>([
   ['TDR page free', { build: () => undefined }],
   ['HKID_ASSIGNED', { build: HKID_ASSIGNED }],
   ['KEYS_CONFIGURED, 3 TDCX', { build: TDCX_3 }],
-  ['KEYS_CONFIGURED, 6 TDCX, not initialised', { build: TDCX_6 }],
+  ['KEYS_CONFIGURED, 6 TDCX, not initialised', { build: ALL_TDCX }],
   [INITIALIZED_STAGE, { build: INITIALIZED }],
   ['RUNNABLE (VCPU0 not associated, VCPU1 associated)', { build: RUNNABLE }],
   ['RUNNABLE, no VCPU associated', { build: NOT_ASSOCIATED }], // as recordings spell it
@@ -229,7 +75,71 @@ const STAGES: ReadonlyMap<string, StageRow> = new Map<string, StageRow>([
   ['TEARDOWN, only the TDR left', { build: ONLY_TDR, writesBack: true }],
 ]);
 
-export const STAGE_NAMES: readonly string[] = [...STAGES.keys()];
+/** The builds of 1.0: one vCPU, no Secure EPT. */
+const ONLY_INITIALIZED: Build = (td) => {
+  ALL_TDCX(td);
+  td.initialise();
+};
+const PAGES_5: Build = (td) => {
+  ONLY_INITIALIZED(td);
+  td.createVcpu(0, td.tdvpsNeeded - 1);
+};
+const PAGES_6: Build = (td) => {
+  ONLY_INITIALIZED(td);
+  td.createVcpu(0);
+};
+const READY: Build = (td) => {
+  PAGES_6(td);
+  td.initialiseVcpu(0);
+};
+const ASSOCIATED: Build = (td) => {
+  READY(td);
+  td.finalize();
+};
+const FLUSHED: Build = (td) => {
+  ASSOCIATED(td);
+  td.flush(0);
+};
+const FLUSH_DONE: Build = (td) => {
+  FLUSHED(td);
+  td.flushDone();
+};
+const CLEANED: Build = (td) => {
+  FLUSH_DONE(td);
+  td.writeBack();
+};
+const KEY_FREED: Build = (td) => {
+  CLEANED(td);
+  td.freeKey();
+};
+const EMPTIED: Build = (td) => {
+  KEY_FREED(td);
+  td.reclaimPages();
+};
+
+const STAGES_1_0: ReadonlyMap<string, StageRow> = new Map<string, StageRow>([
+  ['no TDR', { build: () => undefined }],
+  ['HKID_ASSIGNED', { build: HKID_ASSIGNED }],
+  ['KEYS_CONFIGURED, 3 TDCX', { build: TDCX_3 }],
+  ['KEYS_CONFIGURED, 4 TDCX', { build: ALL_TDCX }],
+  ['INITIALIZED', { build: ONLY_INITIALIZED }],
+  ['INITIALIZED, 5 TDVPS pages', { build: PAGES_5 }],
+  ['INITIALIZED, 6 TDVPS pages', { build: PAGES_6 }],
+  ['INITIALIZED, VCPU ready', { build: READY }], // as recordings spell it
+  ['RUNNABLE, VCPU associated', { build: ASSOCIATED }], // as recordings spell it
+  ['RUNNABLE, VCPU flushed', { build: FLUSHED }], // as recordings spell it
+  ['BLOCKED', { build: FLUSH_DONE }],
+  ['BLOCKED, caches written back', { build: CLEANED, writesBack: true }],
+  ['TEARDOWN', { build: KEY_FREED, writesBack: true }],
+  ['TEARDOWN, only the TDR left', { build: EMPTIED, writesBack: true }],
+]);
+
+const STAGES = { '1.0': STAGES_1_0, '1.5': STAGES_1_5 } as const;
+
+/** The stages of TDs of a family's module. */
+export const stageNames = (family: keyof typeof STAGES): readonly string[] => [
+  ...STAGES[family].keys(),
+];
 
 /**
  * Brings TD `i` into `stages[i]`. TDs whose build writes back the caches come first, so that it
@@ -237,7 +147,7 @@ export const STAGE_NAMES: readonly string[] = [...STAGES.keys()];
  */
 export function buildStages(testbed: Testbed, stages: readonly string[]): TdBuilder[] {
   const rows = stages.map((name) => {
-    const row = STAGES.get(name);
+    const row = STAGES[testbed.conventions.tables].get(name);
     if (row === undefined) throw new SetupError(`there is no set-up for the stage ${name}`);
     return row;
   });

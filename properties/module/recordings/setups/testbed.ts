@@ -5,7 +5,7 @@
  * A set-up calls the specification's own functions. It writes a state itself only where the
  * recorder forced that state: a page that no guest accepted, a TD whose teardown was skipped.
  */
-import type { Machine } from '../../../../spec/machine/machine.ts';
+import type { Cell, Machine } from '../../../../spec/machine/machine.ts';
 import { atomically } from '../../../../spec/machine/step.ts';
 import { OPERANDS_ZERO, type Call, type Operands } from '../../../../spec/tdx/call.ts';
 import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
@@ -13,6 +13,7 @@ import { tdExit } from '../../../../spec/tdx/guest/td-exit.ts';
 import type { InterfaceFunction, TdxModule } from '../../../../spec/tdx/module.ts';
 import { addressOf } from '../../../../spec/tdx/operands.ts';
 import { describeStatus, isSuccessClass } from '../../../../spec/tdx/status.ts';
+import { VP } from '../../../../spec/tdx/td.ts';
 import {
   versionData,
   type ModuleVersion,
@@ -20,7 +21,9 @@ import {
 } from '../../../../spec/tdx/versions/index.ts';
 import { supervised } from '../../../checker/module-guard.ts';
 import type { Config, LifecycleConfig, SequentialConfig } from '../format/config.ts';
+import { hexOf } from '../format/values.ts';
 import { Universes, type Slot, type Universe } from '../universe/universe.ts';
+import { conventionsOf, type Conventions } from './conventions.ts';
 import { UndoLog } from './undo-log.ts';
 
 /** A set-up that cannot be built, and why. */
@@ -28,8 +31,11 @@ export class SetupError extends Error {
   override readonly name = 'SetupError';
 }
 
-/** The first 32 MiB of the TDMR: pair recordings use no page beyond them. */
-const tdmr = { base: '0x100000000', size: '0x2000000' };
+/** The part of the TDMR that pair recordings use. */
+const tdmrOf = (version: VersionData): SequentialConfig['tdmr'] => ({
+  base: '0x100000000',
+  size: hexOf(BigInt(conventionsOf(version).tdmrBytes)),
+});
 const hkidBits: [number, number] = [46, 51];
 const reservedPage = '0x1005ff000';
 
@@ -50,7 +56,7 @@ const slot = (
 
 /** Two TDs in OP_STATE INITIALIZED, each with three vCPUs that are not associated. */
 export const builtTds = (version: VersionData): SequentialConfig => ({
-  tdmr,
+  tdmr: tdmrOf(version),
   hkidBits,
   reservedPage,
   septLevels: 4,
@@ -62,7 +68,7 @@ export const builtTds = (version: VersionData): SequentialConfig => ({
 
 /** Two empty slots, one package, private HKIDs 32 (the module's) to 36. */
 export const emptySlots = (version: VersionData): LifecycleConfig => ({
-  tdmr,
+  tdmr: tdmrOf(version),
   hkidBits,
   reservedPage,
   packages: 1,
@@ -87,22 +93,40 @@ export const lpOf = (td: number, vcpu: number): number => 8 * td + vcpu;
 /** No call of a set-up is interrupted. */
 const NEVER = -1;
 
+const PROGRESS = [VP.RIP, VP.RIP_AT_ENTRY, VP.VIOLATIONS, VP.LISTED, VP.LAST_EXIT_TSC];
+
 export class Testbed {
   readonly u: Universe;
   readonly tdx: TdxModule;
   readonly m: Machine;
+  readonly conventions: Conventions;
   private readonly log: UndoLog;
+  /** The words of vCPUs that change with every exit, or with every instruction of the guest. */
+  private readonly progress: ReadonlySet<Cell>;
 
   constructor(config: (version: VersionData) => Config, version: ModuleVersion) {
     this.u = new Universes(version).build(config(versionData(version)));
     this.tdx = this.u.tdx;
     this.m = this.tdx.m;
+    this.conventions = conventionsOf(this.tdx.version);
     this.log = new UndoLog(this.m);
+    const vcpus = [...this.u.slots.values()].flatMap(({ tdvpr }) => tdvpr);
+    this.progress = new Set(
+      vcpus.flatMap((page) => PROGRESS.map((field) => this.tdx.memory.word(page, field))),
+    );
   }
 
   /** A point to return to with {@link undo}. */
   mark(): number {
     return this.log.length;
+  }
+
+  /**
+   * What is not as it was at `mark`, as text: equal texts are equal states. The progress of guests
+   * is no part of it, nor is what the zero-step filter keeps of it.
+   */
+  changesSince(mark: number): string {
+    return this.log.changesSince(mark, this.progress);
   }
 
   /** Undoes every write since `mark`. */

@@ -22,6 +22,19 @@ export class UndoLog {
     return this.cells.length;
   }
 
+  /** The cells that differ from what they were after the first `length` writes, as text. */
+  changesSince(length: number, except: ReadonlySet<Cell>): string {
+    const before = new Map<Cell, number>();
+    for (let i = this.cells.length - 1; i >= length; i--)
+      before.set(this.cells[i] as Cell, this.before[i] as number); // i is below both lengths
+    const changes: string[] = [];
+    for (const [cell, was] of before) {
+      const now = this.m.peek(cell);
+      if (now !== was && !except.has(cell)) changes.push(`${cell}:${now}`);
+    }
+    return changes.toSorted().join();
+  }
+
   /** Undoes every write but the first `length`. */
   undo(length: number): void {
     this.undoing = true;

@@ -107,7 +107,7 @@ export class Universe {
     const vcpus = td.tdvpr.map((hpa) => this.page(hpa));
     this.assign(tdr, TDR, NO_OWNER);
     for (let i = 0; i < tdcxPages; i++) this.assign(this.page(firstTdcx) + i, TDCX, tdr);
-    vcpus.forEach((tdvpr, index) => this.createVcpu(tdr, tdvpr, index));
+    vcpus.forEach((tdvpr, index) => this.createVcpu(tdr, tdvpr, index, td.hkid));
     this.tdx.m.poke(this.tdx.keys.state(td.hkid), HKID_KOT_ASSIGNED);
     this.set(tdr, {
       [TD.LIFECYCLE]: KEYS_CONFIGURED,
@@ -127,7 +127,7 @@ export class Universe {
     });
   }
 
-  private createVcpu(tdr: number, tdvpr: number, index: number): void {
+  private createVcpu(tdr: number, tdvpr: number, index: number, hkid: number): void {
     this.assign(tdvpr, TDVPR, tdr);
     const { min, type } = this.tdx.version.tdvps;
     for (let i = 1; i < min; i++) this.assign(tdvpr + i, type, tdr);
@@ -136,6 +136,7 @@ export class Universe {
       [VP.VCPU_INDEX]: index,
       [VP.NUM_PAGES]: min,
       [VP.TDR]: tdr,
+      [VP.ASSOC_HKID]: hkid,
     });
   }
 

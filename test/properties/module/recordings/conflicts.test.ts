@@ -17,10 +17,18 @@ const judge = new ConflictsJudge();
 const testbed = new Testbed(builtTds, '1.5.01');
 
 describe('recordings of the real module', () => {
-  const COMMON = ['conflicts.json', 'lifecycle-conflicts.json', 'stepwise.jsonl.gz'] as const;
+  const COMMON = [
+    'conflicts.json',
+    'lifecycle-conflicts.json',
+    'stepwise.jsonl.gz',
+    'commit-order.jsonl.gz',
+    'locks.json',
+    'lifecycle-locks.json',
+  ] as const;
   const FILES = {
-    '1.5.01': [...COMMON, 'commit-order.jsonl.gz'],
-    '1.5.05': [...COMMON, 'commit-order.jsonl.gz', 'lifecycle-conflicts-new.json'],
+    '1.0.03': [...COMMON, 'stepwise-cas.jsonl.gz', 'stepwise-reads.jsonl.gz'],
+    '1.5.01': COMMON,
+    '1.5.05': [...COMMON, 'locks-full.json', 'lifecycle-conflicts-new.json'],
   } as const;
   for (const module of RECORDED_MODULES) {
     for (const name of FILES[module]) {
@@ -161,11 +169,11 @@ describe('an altered cell', () => {
         'xEvent.old: 0x80e0000000000800 / absent',
         'xEvent.new: 0x81000001003800f0 / absent',
         'yStatus: MODULE_HALT / TDX_OPERAND_BUSY|RCX',
-        'yFailedLock: absent / SEPT_ENTRY[page=0x100202000,idx=0]',
+        'linearizable: false / true',
         'entryAtPause: 0x81000001003800f0 / 0x80e0000000000800',
         'entryAfter: 0x81000001003808f0 / 0x81000001003800f0',
-        'linearizable: false / true',
         'lockLeak: halted / false',
+        'yFailedLock: absent / SEPT_ENTRY[page=0x100202000,idx=0]',
       ],
     ],
     [

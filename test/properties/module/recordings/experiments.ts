@@ -4,7 +4,10 @@
  */
 import { traceCall } from '../../../../properties/module/recordings/conflicts/call-trace.ts';
 import { RecordedNames } from '../../../../properties/module/recordings/conflicts/recorded-names.ts';
-import { guestRax, statusText } from '../../../../properties/module/recordings/conflicts/status.ts';
+import {
+  statusText,
+  visibleRax,
+} from '../../../../properties/module/recordings/conflicts/status.ts';
 import { leafPage } from '../../../../properties/module/recordings/setups/entries.ts';
 import type { PairSetup } from '../../../../properties/module/recordings/setups/pair-setup.ts';
 import { setUpPair } from '../../../../properties/module/recordings/setups/pairs.ts';
@@ -104,8 +107,8 @@ class ExperimentRun {
     }
     const steps = resumes(line) ? this.suspended : null;
     const call: Call = atomically(steps ?? tdx.invoke(fn, given));
-    const rax = line.guestVisibleRax === undefined ? {} : raxOf(line, call);
-    return { ...line, ...this.view(), status: statusText(call), ...rax };
+    const rax = line.guestVisibleRax === undefined ? {} : this.raxOf(line, call);
+    return { ...line, ...this.view(), status: statusText(call, this.testbed.conventions), ...rax };
   }
 
   /** Runs a call up to its last acquisition, or to the step after it if the name says so. */
@@ -113,7 +116,7 @@ class ExperimentRun {
     const { testbed } = this;
     const names = new RecordedNames(testbed.u);
     const mark = testbed.mark();
-    const { lastAcquire } = traceCall(testbed.tdx, names, testbed.tdx.invoke(fn, given));
+    const { lastAcquire } = traceCall(testbed, names, testbed.tdx.invoke(fn, given));
     testbed.undo(mark);
     const steps = testbed.tdx.invoke(fn, given);
     const beyond = this.experiment.name.includes('already re-read') ? 1 : 0;
@@ -149,6 +152,12 @@ class ExperimentRun {
     return pages;
   }
 
+  /** RAX as recordings write it; the number if it is another one than recorded. */
+  private raxOf({ guestVisibleRax }: Line, call: Call): Line {
+    const rax = `0x${visibleRax(call, this.testbed.conventions).toString(16)}`;
+    return { guestVisibleRax: RAX.get(rax) ?? `${rax}, not ${guestVisibleRax}` };
+  }
+
   private view(): Line {
     const entry = this.testbed.m.peek(this.setup.watched());
     return {
@@ -158,12 +167,6 @@ class ExperimentRun {
       state: stateName(stateOf(withoutLocks(entry))),
     };
   }
-}
-
-/** RAX as recordings write it; the number if it is another one than recorded. */
-function raxOf({ guestVisibleRax }: Line, call: Call): Line {
-  const rax = `0x${guestRax(call).toString(16)}`;
-  return { guestVisibleRax: RAX.get(rax) ?? `${rax}, not ${guestVisibleRax}` };
 }
 
 const RAX = new Map([

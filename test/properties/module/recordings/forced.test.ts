@@ -35,7 +35,7 @@ import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
 import { EPT, Pamt, REG } from '../../../../spec/tdx/pamt.ts';
 import { describeStatus, statusName } from '../../../../spec/tdx/status.ts';
 import { INITIALIZED, RUNNABLE, TD } from '../../../../spec/tdx/td.ts';
-import { RECORDED_MODULES, recordedJson } from './recorded.ts';
+import { recordedJson } from './recorded.ts';
 
 interface ForcedRow {
   op: string;
@@ -200,7 +200,7 @@ function answerTo(
   };
 }
 
-for (const module of RECORDED_MODULES) {
+for (const module of ['1.5.01', '1.5.05'] as const) {
   const universes = new Universes(module);
   // the recording's own format
   const transitions = recordedJson('transitions.json', module) as { forced: ForcedRow[] } | null;

@@ -3,9 +3,11 @@ import { readFileSync } from 'node:fs';
 import { sharedFile, testWithShared, type Collection } from '../../../support/shared.ts';
 
 /** The modules that were recorded, and where their recordings are. */
-const COLLECTIONS = { '1.5.01': 'tdx', '1.5.05': 'tdx-1.5.05' } as const satisfies Readonly<
-  Record<string, Collection>
->;
+const COLLECTIONS = {
+  '1.0.03': 'tdx-1.0.03',
+  '1.5.01': 'tdx',
+  '1.5.05': 'tdx-1.5.05',
+} as const satisfies Readonly<Record<string, Collection>>;
 
 export type RecordedModule = keyof typeof COLLECTIONS;
 // the keys of a literal are its type

@@ -42,7 +42,7 @@ describe('the recorder, given the calls of the real recordings', () => {
     });
   }
 
-  const recorder = new CellRecorder();
+  const recorder = new CellRecorder('1.5.01');
   interface Cell {
     x: string;
     y: string;

@@ -22,6 +22,9 @@ const found = ({ differences }: Replayed): string[] =>
 
 describe('recordings of the real module', () => {
   for (const [module, name] of [
+    ['1.0.03', 'sequential.jsonl.gz'],
+    ['1.0.03', 'sequential-1.5-inputs.jsonl.gz'],
+    ['1.0.03', 'lifecycle.jsonl.gz'],
     ['1.5.01', 'sequential.jsonl.gz'],
     ['1.5.01', 'lifecycle.jsonl.gz'],
     ['1.5.05', 'sequential.jsonl.gz'],
