@@ -2,9 +2,8 @@
  * Compares lock tables: the locks that a call takes and releases when it runs alone, its answer
  * when it finds one of them held, and its writes.
  */
-import type { Steps } from '../../../../spec/machine/step.ts';
-import type { Call } from '../../../../spec/tdx/call.ts';
 import { EXCLUSIVE, SHARED, type Mode } from '../../../../spec/tdx/locks.ts';
+import { supervised } from '../../../checker/module-guard.ts';
 import { start, type PairSetup } from '../setups/pair-setup.ts';
 import { SetupError, type Testbed } from '../setups/testbed.ts';
 import type { LocksCell } from './cell-schemas.ts';
@@ -72,15 +71,16 @@ function traceOf(setup: PairSetup, names: RecordedNames): Traced {
   const { testbed, enterX } = setup;
   enterX();
   const before = names.snapshot();
-  const trace = traceLocks(testbed, stepsOf(setup));
+  const trace = runTraced(setup);
   const status = statusText(trace.call, testbed.conventions);
   return { trace, status, before, after: names.snapshot() };
 }
 
-function stepsOf({ testbed, x }: PairSetup): Steps<Call> {
+/** Runs X, which has been prepared, to its end. */
+function runTraced({ testbed, x }: PairSetup): LockTrace {
   const steps = start(testbed, x);
   if (steps === null) throw new SetupError('a vCPU that only runs makes no call');
-  return steps;
+  return supervised(testbed.tdx.version, () => traceLocks(testbed, steps));
 }
 
 function compareEvents(
@@ -152,7 +152,7 @@ function compareBusy(
       const type = names.lockType(found.cell);
       if (type === 'entry' || type === 'hardware') throw new Error(`${busy.lock} is no lock word`);
       tdx.locks.tryNow(found.cell, type, mode);
-      const { call } = traceLocks(setup.testbed, stepsOf(setup));
+      const { call } = runTraced(setup);
       return { status: statusText(call, conventions), lock: failedLock(names, call) };
     });
   const exclusive = held(EXCLUSIVE);

@@ -68,6 +68,7 @@ const UNTOUCHED: ReadonlyMap<string, readonly OutputName[]> = new Map<
   ['TDH.MNG.ADDCX', ['rcx', 'rdx']],
   ['TDH.MNG.INIT', ['rdx']],
   ['TDH.MNG.RD', ['rcx']],
+  ['TDG.MEM.PAGE.ACCEPT', ['rcx', 'rdx']],
   ['TDH.PHYMEM.CACHE.WB', ['rcx', 'rdx']],
   ['TDH.PHYMEM.PAGE.WBINVD', ['rcx', 'rdx']],
 ]);

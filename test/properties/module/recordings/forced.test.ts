@@ -1,6 +1,6 @@
 /**
- * The module's answers with one entry, or the epochs, forced to a value that calls hardly lead to.
- * The recordings (not shipped) are tables.
+ * The answers of modules 1.5 with one entry forced to a value that calls hardly lead to. The
+ * recordings (not shipped) are tables.
  *
  * A table gives the entry, the OP_STATE and whether tracking is done; addresses follow from the raw
  * values of a row. Values that no table has, and on which no row depends, are chosen here: the GPA,
@@ -30,36 +30,12 @@ import {
   toArchitectural,
   toRaw,
 } from '../../../../spec/tdx/entry.ts';
-import { epochOfWord, wordOfEpoch } from '../../../../spec/tdx/epoch.ts';
 import { FUNCTIONS } from '../../../../spec/tdx/functions/index.ts';
 import { EPT, Pamt, REG } from '../../../../spec/tdx/pamt.ts';
-import { describeStatus, statusName } from '../../../../spec/tdx/status.ts';
+import { describeStatus } from '../../../../spec/tdx/status.ts';
 import { INITIALIZED, RUNNABLE, TD } from '../../../../spec/tdx/td.ts';
+import { GPA, operandsFor, type ForcedRow } from './forced-rows.ts';
 import { recordedJson } from './recorded.ts';
-
-interface ForcedRow {
-  op: string;
-  opState: string;
-  level: number;
-  stateBefore: string;
-  content: string | null;
-  tlbTracked: boolean;
-  rawBefore: string;
-  status: string;
-  stateAfter: string;
-  rawAfter: string;
-  chldcntDelta: number;
-  outRcx: string;
-  outRdx: string;
-}
-interface EpochRow {
-  tdEpoch: number;
-  refcount: [number, number];
-  bepoch: number;
-  pageRemove: string;
-  thenTrack: string;
-  tdEpochAfterTrack: number;
-}
 
 const CONFIG: SequentialConfig = {
   tdmr: { base: '0x100000000', size: '0x100000000' },
@@ -82,12 +58,9 @@ const CONFIG: SequentialConfig = {
 };
 const TDR = 0x100000000;
 const TDVPR = 0x100010000;
-const GPA = 0x40000000;
 const TABLES = ['0x100300000', '0x100301000', '0x100302000'];
 const CHILDREN = '0x101400000';
-const NEW_4K = 0x1003c0000;
-const NEW_2M = 0x100800000;
-const SOURCE = 0x10000000;
+const PAGES = { tdr: TDR, newSmall: 0x1003c0000, newLarge: 0x100800000 };
 const EPOCH = 10;
 
 function poke(u: Universe, page: number, index: number, value: number): void {
@@ -143,25 +116,6 @@ function call(u: Universe, op: string, operands: Partial<Operands>): Call {
   return atomically(u.tdx.invoke(fn, { ...OPERANDS_ZERO, interruptAfter: -1, ...operands }));
 }
 
-/** Operands by function; the rest take a mapping in RCX and the TDR in RDX. */
-function operandsFor(u: Universe, { op, level }: ForcedRow): Partial<Operands> {
-  const tdvpr = u.page('0x100010000');
-  const mapping = { rcx: GPA + level, rdx: TDR };
-  const plain = { rcx: GPA, rdx: TDR };
-  const special: Readonly<Record<string, Partial<Operands>>> = {
-    'TDH.MEM.SEPT.ADD': { ...mapping, r8: NEW_4K },
-    'TDH.MEM.PAGE.ADD': { ...mapping, r8: NEW_4K, r9: SOURCE },
-    'TDH.MEM.PAGE.AUG': { ...mapping, r8: level === 0 ? NEW_4K : NEW_2M },
-    'TDH.MEM.PAGE.RELOCATE': { ...mapping, r8: NEW_4K },
-    'TDH.MEM.PAGE.DEMOTE': { ...mapping, r8: NEW_4K },
-    'TDH.MR.EXTEND': plain,
-    'TDH.MEM.RD': plain,
-    'TDH.MEM.WR': { ...plain, data: 1 },
-    'TDG.MEM.PAGE.ACCEPT': { rcx: GPA + level, vcpu: tdvpr },
-  };
-  return special[op] ?? mapping;
-}
-
 const statusOf = (done: Call): string =>
   done.exitReason >= 0
     ? `(TD_EXIT ${done.exitReason})`
@@ -184,7 +138,11 @@ function answerTo(
   if (row.op.startsWith('TDG.')) expect(call(u, 'TDH.VP.ENTER', { rcx: TDVPR }).status).toBe(0);
   const before = u.tdx.m.peek(cell);
   const chldcnt = word(u, tdr, TD.CHLDCNT);
-  const done = call(u, row.op, operandsFor(u, row));
+  const done = call(
+    u,
+    row.op,
+    operandsFor(row, { ...PAGES, guest: { vcpu: u.page('0x100010000') } }),
+  );
   const after = u.tdx.m.peek(cell);
   const rcx =
     done.rcxEntry === null ? fromRegister(done.rcx) : toArchitectural(done.rcxEntry, u.tdx.base);
@@ -204,8 +162,6 @@ for (const module of ['1.5.01', '1.5.05'] as const) {
   const universes = new Universes(module);
   // the recording's own format
   const transitions = recordedJson('transitions.json', module) as { forced: ForcedRow[] } | null;
-  // as above
-  const epochs = recordedJson('epoch_table.json', module) as { rows: EpochRow[] } | null;
 
   describe.skipIf(transitions === null)(`module ${module}, entries forced to each state`, () => {
     const rows = transitions?.forced ?? [];
@@ -221,31 +177,6 @@ for (const module of ['1.5.01', '1.5.05'] as const) {
       expect(rows).toHaveLength(1904);
       expect(new Set(rows.map((row) => row.stateBefore)).size).toBe(16);
       expect(ops).toHaveLength(15);
-    });
-  });
-
-  describe.skipIf(epochs === null)(`module ${module}, TD_EPOCH, REFCOUNT and BEPOCH forced`, () => {
-    test('PAGE.REMOVE and then TRACK answer as the module does', () => {
-      const rows = epochs?.rows ?? [];
-      const answers = rows.map((row) => {
-        const bepoch = wordOfEpoch(BigInt(row.bepoch));
-        const { u } = force(universes, '0x80800001003a00f0', 0, bepoch, null);
-        const tdr = u.page('0x100000000');
-        poke(u, tdr, TD.OP_STATE, RUNNABLE);
-        poke(u, tdr, TD.TD_EPOCH, wordOfEpoch(BigInt(row.tdEpoch)));
-        poke(u, tdr, TD.REFCOUNT_EVEN, row.refcount[0]);
-        poke(u, tdr, TD.REFCOUNT_ODD, row.refcount[1]);
-        const removed = call(u, 'TDH.MEM.PAGE.REMOVE', { rcx: GPA, rdx: TDR }).status;
-        const tracked = call(u, 'TDH.MEM.TRACK', { rcx: TDR }).status;
-        return {
-          ...row,
-          pageRemove: statusName(removed),
-          thenTrack: statusName(tracked),
-          tdEpochAfterTrack: Number(epochOfWord(word(u, tdr, TD.TD_EPOCH))),
-        };
-      });
-      expect(answers).toHaveLength(108);
-      expect(answers).toEqual(rows);
     });
   });
 }
