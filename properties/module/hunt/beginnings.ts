@@ -81,13 +81,19 @@ const withPending: Build = (rig) => {
   rig.leave(0);
 };
 
-/** Two running TDs, each with a vCPU and a page: `a` at GFN 0, `b` at GFN 1. */
+/**
+ * Two running TDs, each with a vCPU: `a` with a page at GFN 0 and a 2M page at GFN 2, `b` with a
+ * page at GFN 1.
+ */
 const twoRunning: Build = (rig) => {
-  for (const [gfn, plan] of [first(rig, { vcpus: [0] }), second(rig, 1)].entries()) {
-    buildUpTo(rig, plan, 'INITIALIZED');
-    addPage(rig, plan.td, gfn);
-    finishTo(rig, plan, 'INITIALIZED', 'RUNNABLE');
-  }
+  const [a, b] = [first(rig, { vcpus: [0] }), second(rig, 1)];
+  buildUpTo(rig, a, 'INITIALIZED');
+  addPage(rig, a.td, 0);
+  addLargePage(rig, 2);
+  finishTo(rig, a, 'INITIALIZED', 'RUNNABLE');
+  buildUpTo(rig, b, 'INITIALIZED');
+  addPage(rig, b.td, 1);
+  finishTo(rig, b, 'INITIALIZED', 'RUNNABLE');
 };
 
 /** `a` is being built and has pages at GFN 0 and 1; `b` runs. */

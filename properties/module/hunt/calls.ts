@@ -3,9 +3,10 @@
  * its life cycle, calls with pages that are refused or had another use before; and, with the prefix
  * `b-`, the same calls on the second TD of a platform that has two.
  */
-import { HOST_CALLS, SOURCE, type HostCall, type HostOperation } from '../rig/calls.ts';
+import { SIZES } from '../../../spec/tdx/pamt.ts';
+import { HOST_CALLS, SOURCE, type HostCall, type HostOperation, type Made } from '../rig/calls.ts';
 import type { Layout } from '../rig/layout.ts';
-import { LIFE_CYCLE, TEAR_DOWN } from './life-cycle.ts';
+import { LIFE_CYCLE, tearDown } from './life-cycle.ts';
 
 const OF_SECOND_TD = 'b-';
 
@@ -46,31 +47,56 @@ const UNUSUAL_PAGES: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
   ],
 ]);
 
-/** The same call, on the other TD. */
-const onOther =
-  (call: HostCall): HostCall =>
-  (td, i) =>
-    call(td.other, i);
+const SINGLE: ReadonlyMap<string, HostCall> = new Map([
+  ...HOST_CALLS,
+  ...LIFE_CYCLE,
+  ...FURTHER,
+  ...UNUSUAL_PAGES,
+]);
+
 /** The call of that name. @throws Error if there is none */
 function callOf(name: string): HostCall {
-  const call = LIFE_CYCLE.get(name) ?? UNUSUAL_PAGES.get(name);
+  const call = SINGLE.get(name);
   if (call === undefined) throw new Error(`no call "${name}"`);
   return call;
 }
 
-/** Several calls one after the other. */
-const SEQUENCES: ReadonlyMap<string, readonly HostCall[]> = new Map([
-  ['tear-down', TEAR_DOWN],
+/** The calls of those names one after the other, the last one on the other TD. */
+const movedBy = (...names: readonly string[]): ((td: Layout, i: number) => Made[]) => {
+  const calls = names.map(callOf);
+  return (td, i) => calls.map((call, at) => call(at === calls.length - 1 ? td.other : td, i));
+};
+
+/** Reclaims every page of the TD, the TDR last. */
+const reclaimAll = (td: Layout): Made[] => {
+  const pages: number[] = [];
+  for (const size of SIZES.keys()) {
+    td.tdx.pamt.forEachAssigned(size, (page, _type, owner) => {
+      if (owner === td.tdr) pages.push(page);
+    });
+  }
+  return [...pages, td.tdr].map((page) => ['TDH.PHYMEM.PAGE.RECLAIM', { rcx: td.address(page) }]);
+};
+
+const giveTable = movedBy('reclaim-table', 'sept-add-of-other');
+
+/** Several calls one after the other, by which a TD ends or a page leaves it. */
+const SEQUENCES: ReadonlyMap<string, HostOperation> = new Map<string, HostOperation>([
+  ['tear-down', tearDown],
+  [
+    'start-over',
+    (td, i) => [...tearDown(td), ...reclaimAll(td), callOf('create-reclaimed')(td, i)],
+  ],
   // a table of the TD becomes one of the other TD, for another GPA
-  ['hand-over', [...TEAR_DOWN, callOf('reclaim-table'), onOther(callOf('sept-add-of-other'))]],
+  ['hand-over', (td, i) => [...tearDown(td), ...giveTable(td, i)]],
+  // a page of the TD becomes one of the other TD
+  ['give', movedBy('block', 'track', 'remove', 'aug')],
+  ['give-huge', movedBy('block-huge', 'track', 'remove-huge', 'aug-huge')],
 ]);
 
 const ON_FIRST_TD: ReadonlyMap<string, HostOperation> = new Map<string, HostOperation>([
-  ...HOST_CALLS,
-  ...LIFE_CYCLE,
+  ...SINGLE,
   ...SEQUENCES,
-  ...FURTHER,
-  ...UNUSUAL_PAGES,
 ]);
 
 /** Every operation, by its name. */
@@ -78,7 +104,7 @@ export const HUNT_CALLS: ReadonlyMap<string, HostOperation> = new Map([
   ...ON_FIRST_TD,
   ...[...ON_FIRST_TD].map(([name, operation]): [string, HostOperation] => [
     `${OF_SECOND_TD}${name}`,
-    typeof operation === 'function' ? onOther(operation) : operation.map(onOther),
+    (td, i) => operation(td.other, i),
   ]),
 ]);
 

@@ -163,10 +163,10 @@ class Tally {
     };
   }
 
-  judge(beginning: Beginning, scenario: Scenario): void {
+  judge(beginning: Beginning, drawn: Scenario): void {
     this.scenarios++;
     const hunter = this.hunterAt(beginning);
-    const anomaly = hunter.judge(scenario);
+    const { scenario, verdict: anomaly } = hunter.judgeDrawn(drawn);
     this.coverage.count(beginning, hunter.calls);
     if (anomaly === UNDECIDED) this.undecided++;
     if (anomaly === UNDECIDED || anomaly === null) return;

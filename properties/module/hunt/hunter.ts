@@ -26,6 +26,7 @@ export interface Anomaly {
 }
 
 export const UNDECIDED = 'undecided';
+type Verdict = Anomaly | typeof UNDECIDED | null;
 /** A history has few calls on a tiny TD: one that takes longer counts as undecided. */
 const LIMITS: Limits = { steps: 200_000, memory: 50_000 };
 /** Every vCPU enters and leaves, in histories with and without an anomaly. */
@@ -47,13 +48,22 @@ export class Hunter {
     this.recorder = building(module, () => new HistoryRecorder(module, beginning, functions));
   }
 
-  /** Runs a scenario. Returns its anomaly, null if it has none, or `undecided`. */
-  judge(scenario: Scenario): Anomaly | typeof UNDECIDED | null {
-    return supervised(this.module, () => this.judgeNow(scenario));
+  /** {@link judge} of a drawn scenario, or of the same with preemptions that are met. */
+  judgeDrawn(drawn: Scenario): { readonly scenario: Scenario; readonly verdict: Verdict } {
+    return supervised(this.module, () => {
+      const history = this.recorder.record(drawn);
+      const scenario = this.recorder.fit(drawn);
+      const judged = scenario === drawn ? history : this.recorder.record(scenario);
+      return { scenario, verdict: this.verdictOn(judged) };
+    });
   }
 
-  private judgeNow(scenario: Scenario): Anomaly | typeof UNDECIDED | null {
-    const history = this.recorder.record(scenario);
+  /** Runs a scenario. Returns its anomaly, null if it has none, or `undecided`. */
+  judge(scenario: Scenario): Verdict {
+    return supervised(this.module, () => this.verdictOn(this.recorder.record(scenario)));
+  }
+
+  private verdictOn(history: History): Verdict {
     this.calls = history.calls;
     const symptom = this.symptomOf(history);
     if (symptom === null || symptom === UNDECIDED) return symptom;
@@ -80,6 +90,10 @@ export class Hunter {
     rig.m.reset();
     const atomic = new AtomicModule(rig, end);
     try {
+      if (atomic.isOrder(calls)) return null;
+      rig.m.reset();
+      if (atomic.isOrder(calls.toSorted((a, b) => a.invoked - b.invoked))) return null;
+      rig.m.reset();
       const outcome = check(atomic, calls, LIMITS);
       if (outcome.verdict === 'explained') return null;
       if (outcome.verdict === 'unknown') return UNDECIDED;

@@ -4,7 +4,7 @@
  * refused. The number of an operation selects the vCPU, page or package.
  */
 import { NULL_FIELD } from '../../../spec/tdx/metadata.ts';
-import type { HostCall } from '../rig/calls.ts';
+import type { HostCall, Made } from '../rig/calls.ts';
 import type { Layout } from '../rig/layout.ts';
 import { TDVPRS } from '../rig/rig.ts';
 import {
@@ -44,12 +44,6 @@ const flush = on('TDH.VP.FLUSH', tdvpr);
 const vpflushdone = on('TDH.MNG.VPFLUSHDONE', tdr);
 const cacheWb: HostCall = () => ['TDH.PHYMEM.CACHE.WB', { rcx: 0 }];
 const freeid = on('TDH.MNG.KEY.FREEID', tdr);
-/** The same call with another number. */
-const at =
-  (call: HostCall, i: number): HostCall =>
-  (td) =>
-    call(td, i);
-
 /** The family of modules whose field ids have no element sizes. */
 const PLAIN_IDS = '1.0';
 /** A read of a field, by its id and, if that is another one, its id in 1.0. */
@@ -125,11 +119,11 @@ const LOOKING: readonly (readonly [string, HostCall])[] = [
 ];
 
 /** From a TD whose vCPUs are outside to one whose pages can be reclaimed, call by call. */
-export const TEAR_DOWN: readonly HostCall[] = [
-  ...[0, 1].map((i) => at(onLp(flush), i)),
-  vpflushdone,
-  ...[0, 1].map((i) => at(onLp(cacheWb), i)),
-  freeid,
+export const tearDown = (td: Layout): Made[] => [
+  ...[0, 1].map((i) => onLp(flush)(td, i)),
+  vpflushdone(td, 0),
+  ...[0, 1].map((i) => onLp(cacheWb)(td, i)),
+  freeid(td, 0),
 ];
 
 const names = (rows: readonly (readonly [string, HostCall])[]): string[] =>

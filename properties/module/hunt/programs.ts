@@ -125,6 +125,7 @@ const DEBUG_SHAPES: readonly Shape[] = [
 
 /** Scenarios of a running TD with pages that the guest has not accepted, or only half. */
 const PENDING_SHAPES: readonly Shape[] = [
+  shape(['host', 'host', 'vcpu'], ['block', 'block-huge', 'track', 'rdmd'], 1, 2),
   shape(['host', 'vcpu', 'vcpu'], ['block-huge', 'unblock-huge', 'track', 'demote', 'remove'], 3),
   shape(['host', 'vcpu', 'host'], ['block', 'block-huge', 'track', 'rdmd', 'sept-rd', 'remove'], 3),
   shape(['host', 'host', 'vcpu'], [...SMALL, ...LARGE, 'track', 'rdmd', 'rdmd', 'sept-rd'], 4),
@@ -156,6 +157,13 @@ const TWO_TD_SHAPES: readonly Shape[] = [
 const TABLE_SHAPES: readonly Shape[] = [
   shape(['host', 'host'], ['hand-over', 'read', 'write', 'aug', 'sept-rd', 'b-aug'], 1, 2),
   shape(['host', 'host', 'vcpu'], ['tear-down', 'reclaim-table', ...USING, ...REUSING], 2),
+  shape(['host', 'host'], ['start-over', ...USING, 'track', 'block', 'aug'], 1, 2),
+];
+/** Scenarios of pages that one TD removes and another one gets. */
+const GIVEN_PAGE_SHAPES: readonly Shape[] = [
+  shape(['host', 'host'], ['give', 'read', 'write', 'sept-rd', 'relocate', 'rdmd'], 1, 2),
+  shape(['host', 'host'], ['give-huge', 'read', 'write', 'demote', 'b-read', 'b-write'], 3, 2),
+  shape(['host', 'host', 'vcpu'], ['give', 'give-huge', ...USING, ...ofSecondTd(USING)], 3, 2),
 ];
 const MERGED_TABLE_SHAPES: readonly Shape[] = [
   shape(['host', 'host'], ['promote', 'aug', 'remove', 'b-sept-add-of-other'], 1, 3),
@@ -179,5 +187,6 @@ export const PLANS: readonly Plan[] = [
     shapes: TWO_TD_SHAPES,
   },
   { beginnings: ['RUNNABLE-and-RUNNABLE'], shapes: TABLE_SHAPES },
+  { beginnings: ['RUNNABLE-and-RUNNABLE'], shapes: GIVEN_PAGE_SHAPES },
   { beginnings: ['INITIALIZED-and-RUNNABLE'], shapes: MERGED_TABLE_SHAPES },
 ];

@@ -9,7 +9,6 @@ import { Call, OPERANDS_ZERO, type Operands } from '../../../spec/tdx/call.ts';
 import type { InterfaceFunction } from '../../../spec/tdx/module.ts';
 import { classOf, MODULE_HALT, OPERAND_BUSY } from '../../../spec/tdx/status.ts';
 import type { ModuleVersion } from '../../../spec/tdx/versions/index.ts';
-import { DeviationChoices } from '../../checker/scenarios/deviations.ts';
 import type { Scenario } from '../../checker/scenarios/scenario.ts';
 import type { Timed } from '../../linearizability/specification.ts';
 import type { ModuleRig } from '../rig/rig.ts';
@@ -17,6 +16,7 @@ import { Threads } from '../rig/threads.ts';
 import { rigAt, type Beginning } from './beginnings.ts';
 import { HUNT_CALLS } from './calls.ts';
 import { RunFacts } from './facts.ts';
+import { MeasuringChoices } from './measuring-choices.ts';
 import { visibleState } from './visible-state.ts';
 
 /** The name of a vCPU's exit for an interrupt, which counts as a call. */
@@ -53,7 +53,7 @@ export interface History {
 export class HistoryRecorder {
   readonly rig: ModuleRig;
   private readonly threads: Threads;
-  private readonly choices: DeviationChoices;
+  private readonly choices: MeasuringChoices;
   private readonly facts: RunFacts;
   private readonly holders = new Map<Cell, number>();
   /** By actor: the lock that refused it last was not held. */
@@ -73,7 +73,7 @@ export class HistoryRecorder {
     // every page must have its cells before the seal
     for (let page = 0; page < memory.pages; page++) memory.word(page, 0);
     m.seal();
-    this.choices = new DeviationChoices(m);
+    this.choices = new MeasuringChoices(m);
     this.threads = new Threads(this.rig, HUNT_CALLS, {
       call: (actor, name, operands) => this.call(actor, name, operands),
       exit: (actor, vcpu, lp) => this.exit(actor, vcpu, lp),
@@ -90,6 +90,14 @@ export class HistoryRecorder {
         this.refusedWithoutHolder[m.current] = (this.holders.get(cell) ?? 0) <= 0;
       },
     });
+  }
+
+  /**
+   * A drawn scenario as it is to be judged: if none of its preemptions was met in the run that was
+   * recorded last, which was its own, they are moved into their operations.
+   */
+  fit(scenario: Scenario): Scenario {
+    return this.choices.met > 0 ? scenario : this.choices.fit(scenario);
   }
 
   record({ actors, deviations }: Scenario): History {
@@ -140,7 +148,7 @@ export class HistoryRecorder {
     // each write has a value of its own, so that a read shows which writes it came after
     const operands = { ...OPERANDS_ZERO, ...given, data: FIRST_VALUE + this.clock };
     this.open.set(actor, name);
-    const { invoked, result: call } = yield* this.timed(this.rig.invoke(name, operands));
+    const { invoked, result: call } = yield* this.timed(this.rig.made(name, operands));
     this.open.delete(actor);
     const isRefusedWithoutHolder =
       classOf(call.status) === OPERAND_BUSY &&

@@ -56,6 +56,21 @@ export class AtomicModule implements Specification<MachineState, RecordedCall> {
     this.states.close();
   }
 
+  /**
+   * Whether the calls, made one after the other in this order, have the recorded answers and lead
+   * to the end. Much faster than a search, and most histories are explained by the order in which
+   * their calls returned or began. The rig must be in the state in which the history began, and is
+   * left in another.
+   */
+  isOrder(calls: readonly RecordedCall[]): boolean {
+    for (const made of calls) {
+      if (isInterrupted(made.call)) return false; // a search tries every check
+      const answer = isBusy(made) ? this.repeatRefused(made) : this.repeat(made);
+      if (answer === null || !isSameAnswer(made.call, answer)) return false;
+    }
+    return isSame(visibleState(this.rig), this.end);
+  }
+
   step(state: MachineState, made: RecordedCall, allow: (next: MachineState) => void): void {
     if (isBusy(made)) return this.stepRefused(state, made, allow);
     // an interrupted call has checked at least once; at which check it was interrupted is unknown
@@ -94,7 +109,7 @@ export class AtomicModule implements Specification<MachineState, RecordedCall> {
     const { m, memory } = this.rig;
     if (operands.vcpu >= 0 && m.peek(memory.word(operands.vcpu, VP.STATE)) !== VCPU_ACTIVE)
       return null;
-    if (name !== EXIT) return atomically(this.rig.invoke(name, { ...operands, interruptAfter }));
+    if (name !== EXIT) return atomically(this.rig.made(name, { ...operands, interruptAfter }));
     atomically(tdExit(this.rig.tdx, operands.vcpu));
     return call;
   }

@@ -5,11 +5,12 @@ import type { Layout } from './layout.ts';
 /** HPA of a page in shared memory. */
 export const SOURCE = 0x1000_0000;
 
-/** Returns a function and its operands. The LP is the thread's own unless the operands name one. */
-export type HostCall = (td: Layout, gfn: number) => readonly [string, Partial<Operands>];
-
-/** An operation of a thread of the VMM: a call, or several one after the other. */
-export type HostOperation = HostCall | readonly HostCall[];
+/** A function and its operands. The LP is the thread's own unless the operands name one. */
+export type Made = readonly [string, Partial<Operands>];
+/** A call of a thread of the VMM, on a TD. */
+export type HostCall = (td: Layout, gfn: number) => Made;
+/** An operation of such a thread: a call, or several one after the other. */
+export type HostOperation = (td: Layout, gfn: number) => Made | readonly Made[];
 
 /** A call with a GPA and a level. */
 const onEntry =

@@ -64,13 +64,18 @@ export class ModuleRig extends Layout {
     this.memory = memory;
   }
 
+  /** Calls a function by its name, step by step. */
+  invoke(name: string, operands: Partial<Operands>): Steps<Call> {
+    return this.made(name, { ...OPERANDS_ZERO, ...operands });
+  }
+
   /**
    * Calls a function by its name, step by step. A guest access with data, if it translates, then
    * exchanges the first word of its page for them (XCHG), one more step.
    */
-  *invoke(name: string, operands: Partial<Operands>): Steps<Call> {
-    const call = yield* this.tdx.invoke({ name }, { ...OPERANDS_ZERO, ...operands });
-    const { data } = call.in;
+  *made(name: string, operands: Operands): Steps<Call> {
+    const call = yield* this.tdx.invoke({ name }, operands);
+    const { data } = operands;
     if (name === GUEST_ACCESS && data !== 0 && call.exitReason < 0 && !call.injectedVe)
       call.data = yield* this.m.xchg(this.memory.word(this.pageAt(call.rcx), 0), data);
     return call;

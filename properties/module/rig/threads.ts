@@ -7,7 +7,7 @@ import type { Steps } from '../../../spec/machine/step.ts';
 import type { Call, Operands } from '../../../spec/tdx/call.ts';
 import { SUCCESS } from '../../../spec/tdx/status.ts';
 import type { ActorProgram, ActorRole } from '../../checker/scenarios/scenario.ts';
-import { GUEST_CALLS, IDLE, LEAVE, type HostCall, type HostOperation } from './calls.ts';
+import { GUEST_CALLS, IDLE, LEAVE, type HostOperation, type Made } from './calls.ts';
 import { TDVPRS, USED, type ModuleRig } from './rig.ts';
 
 const ENTER = 'TDH.VP.ENTER';
@@ -62,18 +62,13 @@ export class Threads {
         yield* m.relax(0);
         continue;
       }
-      const operation = this.hostCalls.get(name) ?? unknown(name);
-      const calls = typeof operation === 'function' ? [operation] : operation;
-      for (const call of calls) yield* this.hostCall(actor, call(this.rig, gfn), gfn, lp);
+      const made = (this.hostCalls.get(name) ?? unknown(name))(this.rig, gfn);
+      if (isOne(made)) yield* this.hostCall(actor, made, gfn, lp);
+      else for (const call of made) yield* this.hostCall(actor, call, gfn, lp);
     }
   }
 
-  private *hostCall(
-    actor: string,
-    [name, operands]: ReturnType<HostCall>,
-    gfn: number,
-    lp: number,
-  ): Steps<void> {
+  private *hostCall(actor: string, [name, operands]: Made, gfn: number, lp: number): Steps<void> {
     const at = operands.lp ?? lp;
     if (this.busyLps.has(at)) yield* this.awaitLp(at);
     this.busyLps.add(at);
@@ -143,6 +138,8 @@ export class Threads {
     return false;
   }
 }
+
+const isOne = (made: Made | readonly Made[]): made is Made => typeof made[0] === 'string';
 
 /** The LPs behind those of the vCPUs. */
 const hostLp = (index: number): number => TDVPRS.length + index;
