@@ -89,8 +89,10 @@ describe('findings.md, scenarios of a hunt', () => {
 
   test.each(rows)(
     '$finding, begins in $beginning: $text: $symptom',
-    ({ finding, beginning, scenario, symptom }) => {
-      const anomaly = anomalyOf(new Hunter('1.5', beginning), scenario);
+    ({ finding, versions, beginning, scenario, symptom }) => {
+      const [module] = MODULE_VERSIONS.filter((version) => listsVersion(versions, version));
+      if (module === undefined) throw new Error(`no module ${versions.join()}`);
+      const anomaly = anomalyOf(new Hunter(module, beginning), scenario);
       expect(anomaly?.symptom).toBe(symptom);
       expect(anomaly === null ? null : knownFinding(anomaly)).toBe(finding);
     },

@@ -24,7 +24,7 @@ import {
 
 type Build = (rig: ModuleRig) => void;
 
-/** The first TD, `a`; its vCPUs are those that `vcpus` names. */
+/** The first TD, `a`, with both vCPUs unless there is a second TD. */
 const first = (rig: ModuleRig, differences: Partial<TdPlan> = {}): TdPlan => ({
   td: rig,
   hkid: FIRST_HKID,
@@ -34,11 +34,11 @@ const first = (rig: ModuleRig, differences: Partial<TdPlan> = {}): TdPlan => ({
   ...differences,
 });
 
-/** The second TD, `b`. */
-const second = (rig: ModuleRig, vcpu: number): TdPlan => ({
+/** The second TD, `b`. It has the vCPU that runs first, so that a single one is enough. */
+const second = (rig: ModuleRig): TdPlan => ({
   td: rig.other,
   hkid: OTHER_HKID,
-  vcpus: [vcpu],
+  vcpus: [0],
   hasUnfinished: false,
   isDebug: true,
 });
@@ -57,7 +57,7 @@ const withEachSize =
     buildUpTo(rig, plan, 'INITIALIZED');
     addPage(rig, rig, 0);
     addLargePage(rig, 2);
-    rig.must('TDH.MEM.SEPT.ADD', { ...rig.mapping(4, 2), r8: rig.address(rig.tablePage(4, 2)) });
+    addTable(rig, rig, 4, 2);
     addLargePage(rig, 4);
     addLargePage(rig, 6);
     promote(rig, 4, 2);
@@ -81,19 +81,30 @@ const withPending: Build = (rig) => {
   rig.leave(0);
 };
 
-/**
- * Two running TDs, each with a vCPU: `a` with a page at GFN 0 and a 2M page at GFN 2, `b` with a
- * page at GFN 1.
- */
-const twoRunning: Build = (rig) => {
-  const [a, b] = [first(rig, { vcpus: [0] }), second(rig, 1)];
+/** `a` runs, with a page at GFN 0 and a 2M page at GFN 2. */
+function buildRunning(rig: ModuleRig): void {
+  const a = first(rig, { vcpus: [1] });
   buildUpTo(rig, a, 'INITIALIZED');
   addPage(rig, a.td, 0);
   addLargePage(rig, 2);
   finishTo(rig, a, 'INITIALIZED', 'RUNNABLE');
+}
+
+/** Two running TDs; `b` has a page at GFN 1. */
+const twoRunning: Build = (rig) => {
+  buildRunning(rig);
+  const b = second(rig);
   buildUpTo(rig, b, 'INITIALIZED');
   addPage(rig, b.td, 1);
   finishTo(rig, b, 'INITIALIZED', 'RUNNABLE');
+};
+
+/** `a` runs; `b` is being built, and has a table for GFN 2 as well. */
+const oneBuilding: Build = (rig) => {
+  buildRunning(rig);
+  const b = second(rig);
+  buildUpTo(rig, b, 'INITIALIZED');
+  addTable(rig, b.td, 2, 1);
 };
 
 /** `a` is being built and has pages at GFN 0 and 1; `b` runs. */
@@ -101,15 +112,20 @@ const oneRunning: Build = (rig) => {
   buildUpTo(rig, first(rig, { vcpus: [1] }), 'INITIALIZED');
   addPage(rig, rig, 0);
   addPage(rig, rig, 1);
-  buildUpTo(rig, second(rig, 0), 'RUNNABLE');
+  buildUpTo(rig, second(rig), 'RUNNABLE');
 };
 
 /** `a` is in teardown, and its page at GFN 0 is reclaimed; `b` runs. */
 const oneEnding: Build = (rig) => {
   buildUpTo(rig, first(rig, { vcpus: [1] }), 'TEARDOWN');
   rig.must('TDH.PHYMEM.PAGE.RECLAIM', { rcx: rig.address(rig.pageOf(0)) });
-  buildUpTo(rig, second(rig, 0), 'RUNNABLE');
+  buildUpTo(rig, second(rig), 'RUNNABLE');
 };
+
+function addTable(rig: ModuleRig, td: Layout, gfn: number, level: number): void {
+  const r8 = td.address(td.tablePage(gfn, level));
+  rig.must('TDH.MEM.SEPT.ADD', { ...td.mapping(gfn, level), r8 });
+}
 
 function addPage(rig: ModuleRig, td: Layout, gfn: number): void {
   const r8 = td.address(td.pageOf(gfn));
@@ -118,7 +134,7 @@ function addPage(rig: ModuleRig, td: Layout, gfn: number): void {
 
 /** Adds a 2M page: one page after the other, which are then merged. */
 function addLargePage(rig: ModuleRig, gfn: number): void {
-  rig.must('TDH.MEM.SEPT.ADD', { ...rig.mapping(gfn, 1), r8: rig.address(rig.tablePage(gfn, 1)) });
+  addTable(rig, rig, gfn, 1);
   for (let i = 0; i < rig.tdx.geometry.span(1); i++) addPage(rig, rig, gfn + i);
   promote(rig, gfn, 1);
 }
@@ -143,6 +159,7 @@ const BUILDS = {
   'INITIALIZED-debug': withEachSize('INITIALIZED'),
   'RUNNABLE-pending': withPending,
   'RUNNABLE-and-RUNNABLE': twoRunning,
+  'RUNNABLE-and-INITIALIZED': oneBuilding,
   'INITIALIZED-and-RUNNABLE': oneRunning,
   'TEARDOWN-and-RUNNABLE': oneEnding,
 } as const satisfies Record<string, Build>;

@@ -15,9 +15,14 @@ const withPage =
   (name: string, level: number, page: (td: Layout, gfn: number) => number): HostCall =>
   (td, gfn) => [name, { ...td.mapping(gfn, level), r8: td.address(page(td, gfn)), r9: SOURCE }];
 
+/** The 2M page of a TD that begins with pages of several sizes; see beginnings.ts. */
+const LARGE_GFN = 2;
+
 /** Calls on 1G entries, and accesses to the memory of a debug TD. */
 const FURTHER: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
   ['write', (td, gfn) => ['TDH.MEM.WR', td.mapping(gfn, 0)]],
+  ['read-large', (td, gfn) => ['TDH.MEM.RD', td.mapping(gfn | LARGE_GFN, 0)]],
+  ['write-large', (td, gfn) => ['TDH.MEM.WR', td.mapping(gfn | LARGE_GFN, 0)]],
   ['block-giga', (td, gfn) => ['TDH.MEM.RANGE.BLOCK', td.mapping(gfn, 2)]],
   ['unblock-giga', (td, gfn) => ['TDH.MEM.RANGE.UNBLOCK', td.mapping(gfn, 2)]],
   ['remove-giga', (td, gfn) => ['TDH.MEM.PAGE.REMOVE', td.mapping(gfn, 2)]],
@@ -54,8 +59,8 @@ const SINGLE: ReadonlyMap<string, HostCall> = new Map([
   ...UNUSUAL_PAGES,
 ]);
 
-/** The call of that name. @throws Error if there is none */
-function callOf(name: string): HostCall {
+/** The single call of that name, on the first TD. @throws Error if there is none */
+export function callOf(name: string): HostCall {
   const call = SINGLE.get(name);
   if (call === undefined) throw new Error(`no call "${name}"`);
   return call;
@@ -78,9 +83,16 @@ const reclaimAll = (td: Layout): Made[] => {
   return [...pages, td.tdr].map((page) => ['TDH.PHYMEM.PAGE.RECLAIM', { rcx: td.address(page) }]);
 };
 
+/** The calls of those names one after the other. */
+const sequenceOf = (...names: readonly string[]): ((td: Layout, i: number) => Made[]) => {
+  const calls = names.map(callOf);
+  return (td, i) => calls.map((call) => call(td, i));
+};
+const giveHuge = movedBy('block-huge', 'track', 'remove-huge', 'aug-huge');
+const addHuge = movedBy('block-huge', 'track', 'remove-huge', 'add');
 const giveTable = movedBy('reclaim-table', 'sept-add-of-other');
 
-/** Several calls one after the other, by which a TD ends or a page leaves it. */
+/** Several calls one after the other: a TD ends, a page leaves it, a table is merged or split. */
 const SEQUENCES: ReadonlyMap<string, HostOperation> = new Map<string, HostOperation>([
   ['tear-down', tearDown],
   [
@@ -89,9 +101,15 @@ const SEQUENCES: ReadonlyMap<string, HostOperation> = new Map<string, HostOperat
   ],
   // a table of the TD becomes one of the other TD, for another GPA
   ['hand-over', (td, i) => [...tearDown(td), ...giveTable(td, i)]],
+  // as a TD that can run requires, and module 1.0 always
+  ['merge', sequenceOf('block-huge', 'track', 'promote')],
+  ['split', sequenceOf('block-huge', 'track', 'demote')],
+  ['merge-giga', sequenceOf('block-giga', 'track', 'promote-giga')],
+  ['split-giga', sequenceOf('block-giga', 'track', 'demote-giga')],
   // a page of the TD becomes one of the other TD
   ['give', movedBy('block', 'track', 'remove', 'aug')],
-  ['give-huge', movedBy('block-huge', 'track', 'remove-huge', 'aug-huge')],
+  ['give-large', (td, i) => giveHuge(td, i | LARGE_GFN)],
+  ['give-large-to-build', (td, i) => addHuge(td, i | LARGE_GFN)],
 ]);
 
 const ON_FIRST_TD: ReadonlyMap<string, HostOperation> = new Map<string, HostOperation>([

@@ -8,7 +8,7 @@ import { withoutLocks } from '../../../spec/tdx/entry.ts';
 import type { TdxModule } from '../../../spec/tdx/module.ts';
 import { gfnOf } from '../../../spec/tdx/operands.ts';
 import { tableAt } from '../../../spec/tdx/rules/tree.ts';
-import { SUCCESS } from '../../../spec/tdx/status.ts';
+import { MODULE_HALT, SUCCESS } from '../../../spec/tdx/status.ts';
 import { KEYS_CONFIGURED, TD } from '../../../spec/tdx/td.ts';
 
 /**
@@ -23,7 +23,13 @@ export const LATE_STAMP = 'RANGE.BLOCK stamps a later epoch than that of the blo
 /** MEM.WR stored its data over other data than it had loaded. */
 export const LOST_WRITE = 'MEM.WR overwrites data that it has not read';
 
+/** MEM.RD or MEM.WR ended after the page that it accessed had left its entry. */
+export const LOST_PAGE = 'a page leaves its entry during a debug access';
+/** A call returned between the first and the last step of a TD exit. */
+export const LATE_EXIT = 'a call returns while a vCPU is on its way out of the TD';
+
 const MEMORY = 'TDH.MEM.';
+const READ = 'TDH.MEM.RD';
 const BLOCK = 'TDH.MEM.RANGE.BLOCK';
 const WRITE = 'TDH.MEM.WR';
 const NO_EPOCH = -1;
@@ -87,11 +93,18 @@ export class RunFacts {
     const { name, status, tdr, entryCell } = call;
     this.calls[m.current] = undefined;
     if (entryCell >= 0 && this.hasTried[m.current] === false) this.lookForTable(call);
-    const hasUsedTd = name.startsWith(MEMORY) && (entryCell >= 0 || status === SUCCESS);
+    if (tdr < 0) return;
+    const hasUsedTd =
+      name.startsWith(MEMORY) && (entryCell >= 0 || status === SUCCESS || status === MODULE_HALT);
     if (hasUsedTd && m.peek(memory.word(tdr, TD.LIFECYCLE)) !== KEYS_CONFIGURED)
       this.seen.add(TORN_DOWN);
+    if ((name === READ || name === WRITE) && status === SUCCESS) this.lookForPage(call);
     const epoch = this.epochs[m.current] ?? NO_EPOCH;
     if (epoch !== NO_EPOCH && epoch !== this.epochOf(tdr)) this.seen.add(LATE_STAMP);
+  }
+
+  private lookForPage({ entryCell, entry }: Call): void {
+    if (withoutLocks(this.tdx.m.peek(entryCell)) !== withoutLocks(entry)) this.seen.add(LOST_PAGE);
   }
 
   private wrote(cell: Cell, before: number): void {

@@ -3,7 +3,7 @@
  * happened in the run, by calls that must be there with certain answers, or by its symptom and the
  * functions that must be called; never by a scenario.
  */
-import { LATE_STAMP, LOST_TABLE, LOST_WRITE, TORN_DOWN } from './facts.ts';
+import { LATE_EXIT, LATE_STAMP, LOST_PAGE, LOST_TABLE, LOST_WRITE, TORN_DOWN } from './facts.ts';
 import type { Anomaly } from './hunter.ts';
 
 interface Known {
@@ -11,8 +11,8 @@ interface Known {
   readonly symptom?: RegExp;
   /** Functions that must be called. */
   readonly functions?: readonly RegExp[];
-  /** A call with its answer. */
-  readonly call?: RegExp;
+  /** Calls with their answers. */
+  readonly calls?: readonly RegExp[];
   /** What must have happened (facts.ts). */
   readonly fact?: string;
 }
@@ -20,8 +20,8 @@ interface Known {
 const UNEXPLAINED = /^no order/;
 
 const KNOWN: readonly Known[] = [
+  { finding: 'F13', fact: TORN_DOWN, functions: [/MNG\.VPFLUSHDONE/] },
   { finding: 'F6', fact: LOST_TABLE },
-  { finding: 'F13', fact: TORN_DOWN, symptom: /^TDH\.MEM\.(RD|WR) stops the platform/ },
   {
     finding: 'F1',
     symptom: /PAGE\.ACCEPT answering TDX_PAGE_SIZE_MISMATCH/,
@@ -32,17 +32,19 @@ const KNOWN: readonly Known[] = [
     symptom: /PAGE\.(REMOVE|RELOCATE|DEMOTE) stops the platform/,
     functions: [/PAGE\.AUG/],
   },
+  { finding: 'F16', symptom: UNEXPLAINED, fact: LATE_STAMP },
   {
     finding: 'F5',
     symptom: UNEXPLAINED,
-    call: /PAGE\.PROMOTE TDX_EPT_INVALID_PROMOTE_CONDITIONS/,
+    calls: [/PAGE\.PROMOTE TDX_EPT_INVALID_PROMOTE_CONDITIONS/, /TDX_OPERAND_BUSY\|RCX/],
   },
+  { finding: 'F18', symptom: UNEXPLAINED, fact: LOST_PAGE },
   { finding: 'F14', symptom: UNEXPLAINED, fact: LOST_WRITE },
   { finding: 'F15', symptom: /MEM\.(RD|WR) answering TDX_EPT_ENTRY_STATE_INCORRECT/ },
-  { finding: 'F16', symptom: UNEXPLAINED, fact: LATE_STAMP },
   { finding: 'F16', symptom: /PAGE\.RDMD answering/, functions: [/RANGE\.BLOCK/] },
-  { finding: 'F10', symptom: /answering TD exit 48/, functions: [/PAGE\.AUG/] },
-  { finding: 'F10', symptom: /MEM\.TRACK answering TDX_PREVIOUS_TLB_EPOCH_BUSY/ },
+  { finding: 'F10', symptom: /answering TD exit 48/, functions: [/PAGE\.AUG/], fact: LATE_EXIT },
+  { finding: 'F10', symptom: /answering TDX_PREVIOUS_TLB_EPOCH_BUSY/, fact: LATE_EXIT },
+  { finding: 'F10', symptom: /answering TDX_TLB_TRACKING_NOT_DONE/, fact: LATE_EXIT },
   { finding: 'F11', symptom: /MNG\.RD answering/ },
   { finding: 'F12', symptom: /VP\.ENTER answering TDX_VCPU_ASSOCIATED/ },
 ];
@@ -55,7 +57,7 @@ export function knownFinding({ symptom, functions, calls, facts }: Anomaly): str
   const fits = (known: Known): boolean =>
     (known.symptom?.test(symptom) ?? true) &&
     (known.functions ?? []).every((wanted) => functions.some((name) => wanted.test(name))) &&
-    (known.call === undefined || calls.some((call) => known.call?.test(call))) &&
+    (known.calls ?? []).every((wanted) => calls.some((call) => wanted.test(call))) &&
     (known.fact === undefined || facts.includes(known.fact));
   return KNOWN.find(fits)?.finding ?? null;
 }

@@ -116,6 +116,8 @@ const SMALL = ['block', 'unblock', 'remove', 'relocate', 'aug', 'aug-other'];
 
 /** Scenarios of a debug TD with a page of each size, whose memory VMM and guest use. */
 const DEBUG_SHAPES: readonly Shape[] = [
+  shape(['host', 'host', 'vcpu'], ['split', 'merge', 'read-large', 'write-large', 'sept-rd'], 3, 2),
+  shape(['host', 'host'], ['split-giga', 'merge-giga', 'split', 'read', 'write', 'rd-children'], 8),
   shape(['host', 'vcpu'], ['write', 'read', 'write', 'block'], 1, 2),
   shape(['host', 'host'], [...READ_WRITE, ...SMALL, 'track', 'add', 'extend', 'rdmd'], 2, 3),
   shape(['host', 'host'], [...READ_WRITE, ...LARGE, 'track', 'sept-rd', 'remove'], 4, 3),
@@ -162,12 +164,21 @@ const TABLE_SHAPES: readonly Shape[] = [
 /** Scenarios of pages that one TD removes and another one gets. */
 const GIVEN_PAGE_SHAPES: readonly Shape[] = [
   shape(['host', 'host'], ['give', 'read', 'write', 'sept-rd', 'relocate', 'rdmd'], 1, 2),
-  shape(['host', 'host'], ['give-huge', 'read', 'write', 'demote', 'b-read', 'b-write'], 3, 2),
-  shape(['host', 'host', 'vcpu'], ['give', 'give-huge', ...USING, ...ofSecondTd(USING)], 3, 2),
+  shape(['host', 'host'], ['give-large', 'read-large', 'write-large', 'demote', 'rdmd'], 1, 2),
+  shape(['host', 'host', 'vcpu'], ['give', 'give-large', ...USING, ...ofSecondTd(USING)], 3, 2),
 ];
 const MERGED_TABLE_SHAPES: readonly Shape[] = [
   shape(['host', 'host'], ['promote', 'aug', 'remove', 'b-sept-add-of-other'], 1, 3),
   shape(['host', 'host', 'vcpu'], ['promote', 'promote', 'read', 'remove', ...REUSING], 2, 3),
+];
+
+const ADDED_PAGE_SHAPES: readonly Shape[] = [
+  shape(['host', 'host'], ['give-large-to-build', 'read-large', 'write-large', 'b-write'], 1, 2),
+  shape(
+    ['host', 'host', 'host'],
+    ['give-large-to-build', 'give', ...USING, ...ofSecondTd(['add', 'extend', 'finalize', 'aug'])],
+    3,
+  ),
 ];
 
 /** The shapes of scenarios, and the states in which they begin. */
@@ -188,5 +199,6 @@ export const PLANS: readonly Plan[] = [
   },
   { beginnings: ['RUNNABLE-and-RUNNABLE'], shapes: TABLE_SHAPES },
   { beginnings: ['RUNNABLE-and-RUNNABLE'], shapes: GIVEN_PAGE_SHAPES },
+  { beginnings: ['RUNNABLE-and-INITIALIZED'], shapes: ADDED_PAGE_SHAPES },
   { beginnings: ['INITIALIZED-and-RUNNABLE'], shapes: MERGED_TABLE_SHAPES },
 ];

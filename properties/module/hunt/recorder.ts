@@ -15,7 +15,7 @@ import type { ModuleRig } from '../rig/rig.ts';
 import { Threads } from '../rig/threads.ts';
 import { rigAt, type Beginning } from './beginnings.ts';
 import { HUNT_CALLS } from './calls.ts';
-import { RunFacts } from './facts.ts';
+import { LATE_EXIT, RunFacts } from './facts.ts';
 import { MeasuringChoices } from './measuring-choices.ts';
 import { visibleState } from './visible-state.ts';
 
@@ -62,6 +62,8 @@ export class HistoryRecorder {
   /** By actor: the function that it has called and that has not returned. */
   private readonly open = new Map<string, string>();
   private clock = 0;
+  /** The value that the next call writes to memory. */
+  private value = FIRST_VALUE;
 
   constructor(
     module: ModuleVersion,
@@ -110,15 +112,16 @@ export class HistoryRecorder {
     this.facts.clear();
     this.calls = [];
     this.clock = 0;
+    this.value = FIRST_VALUE;
     this.threads.run(actors);
     const halted = this.calls.find(({ call }) => call.status === MODULE_HALT) ?? null;
     const leaked =
       halted !== null
         ? []
         : [...this.holders].filter(([, n]) => n > 0).map(([cell]) => m.nameOf(cell));
-    const { calls, facts, rig } = this;
-    const unended = this.unended();
-    return { calls, halted, unended, leaked, end: visibleState(rig), facts: facts.all };
+    const { calls, rig } = this;
+    const facts = [...this.facts.all, ...(hasLateExit(calls) ? [LATE_EXIT] : [])];
+    return { calls, halted, unended: this.unended(), leaked, end: visibleState(rig), facts };
   }
 
   /** Of the calls that have not returned, the function of that whose thread has run longest. */
@@ -146,7 +149,7 @@ export class HistoryRecorder {
 
   private *call(actor: string, name: string, given: Partial<Operands>): Steps<Call> {
     // each write has a value of its own, so that a read shows which writes it came after
-    const operands = { ...OPERANDS_ZERO, ...given, data: FIRST_VALUE + this.clock };
+    const operands = { ...OPERANDS_ZERO, ...given, data: this.value++ };
     this.open.set(actor, name);
     const { invoked, result: call } = yield* this.timed(this.rig.made(name, operands));
     this.open.delete(actor);
@@ -175,3 +178,11 @@ export class HistoryRecorder {
     return { invoked, result: yield* steps };
   }
 }
+
+/** A call returned during the exit of a vCPU, which may end a call of its own. */
+const hasLateExit = (calls: readonly RecordedCall[]): boolean =>
+  calls.some(
+    (exit) =>
+      (exit.name === EXIT || exit.call.exitReason >= 0) &&
+      calls.some(({ returned }) => exit.invoked < returned && returned < exit.returned),
+  );

@@ -8,7 +8,7 @@ import type { Call, Operands } from '../../../spec/tdx/call.ts';
 import { listGpa } from '../../../spec/tdx/stepping.ts';
 import { versionData, type ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 import { rigAt, type Beginning } from '../hunt/beginnings.ts';
-import { HUNT_CALLS } from '../hunt/calls.ts';
+import { callOf } from '../hunt/calls.ts';
 import { GUEST_CALLS } from '../rig/calls.ts';
 import type { ModuleRig } from '../rig/rig.ts';
 
@@ -168,8 +168,6 @@ function operationOf(rig: ModuleRig, text: string): [string, Partial<Operands>] 
     const [name, level] = guest;
     return [name, { rcx: rig.mapping(number, level).rcx, vcpu: rig.tdvpr(0) }];
   }
-  const operation = HUNT_CALLS.get(word);
-  if (typeof operation !== 'function') throw new Error(`no call "${text}"`);
-  const [name, operands] = operation(rig, number);
+  const [name, operands] = callOf(word)(rig, number);
   return [name, operands];
 }

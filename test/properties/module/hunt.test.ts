@@ -98,6 +98,22 @@ describe('a hunt on module 1.5', () => {
   });
 });
 
+describe('a hunt on module 1.0.03', () => {
+  const { causes, exercised } = hunt({ module: '1.0.03', seed: 1, runs: 24_000 });
+
+  test('the hunt meets the races that module 1.0.03 has, and no cause without a finding', () => {
+    const findings = [...new Set(causes.map(({ finding }) => finding))].toSorted();
+    expect(findings).toEqual(expect.arrayContaining(['F13', 'F14', 'F18']));
+    // tree and entry exclude each other's functions there
+    for (const absent of [null, 'F1', 'F2', 'F5', 'F6', 'F15'])
+      expect(findings).not.toContain(absent);
+  });
+
+  test('the hunt calls every function of the module, and each of them succeeds', () => {
+    expect(exercised.calls.filter(({ succeeded }) => succeeded === 0)).toEqual([]);
+  });
+});
+
 test('a preemption that a drawn scenario does not meet is moved into its operation', () => {
   const hunter = new Hunter('1.5', 'RUNNABLE');
   const drawn = parseScenario('h0: aug 0 | h1: remove 0 | @h0.0.60>1');
@@ -164,8 +180,11 @@ describe('a single scenario', () => {
 });
 
 describe('a hunt on a faulty module', () => {
+  /** The titles of the causes that have no finding. */
   const titles = (faulty: InterfaceFunction, runs: number): string[] =>
-    hunt({ module: '1.0', functions: [faulty], seed: 1, runs }).causes.map(({ title }) => title);
+    hunt({ module: '1.5', functions: [faulty], seed: 1, runs, beginnings: ['RUNNABLE'] })
+      .causes.filter(({ finding }) => finding === null)
+      .map(({ title }) => title);
 
   test('the hunt reports a TRACK that keeps a lock', () => {
     const keeps = { ...memTrack, release: memTrack.release.filter((role) => role !== HELD_EPOCH) };
