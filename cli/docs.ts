@@ -4,13 +4,17 @@ import { POLICIES } from '../impl/index.ts';
 import { catalogue, markdownOf } from '../properties/checker/reports/catalogue.ts';
 import { markdownOfMutants, surveyMutants } from '../properties/checker/surveys/mutants.ts';
 import { markdownOfPolicies, surveyPolicies } from '../properties/checker/surveys/policies.ts';
-import { markdownOfQuestion, surveyQuestion } from '../properties/checker/surveys/question.ts';
+import {
+  markdownOfQuestion,
+  surveyBranches,
+  surveyQuestion,
+} from '../properties/checker/surveys/question.ts';
 import { markdownOfVersions } from '../properties/module/versions/document.ts';
 import { warn } from './output.ts';
 
 const DOCUMENTS: Readonly<Record<string, () => string>> = {
   rules: () => markdownOf(catalogue()),
-  counterexamples: () => markdownOfQuestion(surveyQuestion()),
+  counterexamples: () => markdownOfQuestion(surveyQuestion(), surveyBranches()),
   policies: () => markdownOfPolicies(surveyPolicies(POLICIES)),
   mutants: () => markdownOfMutants(surveyMutants()),
   'module-versions': markdownOfVersions,

@@ -15,6 +15,7 @@ type MakeCommand = (exit: (code: number) => void) => Command;
 const COMMANDS: ReadonlyMap<string, () => Promise<MakeCommand>> = new Map([
   ['check', async () => (await import('./commands/check.ts')).checkCommand],
   ['show', async () => (await import('./commands/show.ts')).showCommand],
+  ['question', async () => (await import('./commands/question.ts')).questionCommand],
   ['rules', async () => (await import('./commands/rules.ts')).rulesCommand],
   ['new', async () => (await import('./commands/new.ts')).newCommand],
   ['replay', async () => (await import('./commands/replay.ts')).replayCommand],

@@ -31,6 +31,7 @@ export { hugePagesV3 } from './policies/huge-pages-v3.ts';
 export { hugePagesV5 } from './policies/huge-pages-v5.ts';
 export { kickFirst } from './policies/kick-first.ts';
 export { kickThenTrackPolicy } from './policies/kick-then-track.ts';
+export { pruneUnderLock } from './policies/prune-under-lock.ts';
 export { sideSept } from './policies/side-sept.ts';
 export { vendorHook } from './policies/vendor-hook.ts';
 
@@ -39,6 +40,7 @@ export { hostPriority } from './policies/host-priority.ts';
 export { mirrorNaive } from './policies/mirror-naive.ts';
 export { rcuBranchFree } from './policies/rcu-branch-free.ts';
 export { rcuBranchFreeBottomUp } from './policies/rcu-branch-free-bottom-up.ts';
+export { rcuBranchFreeLeavesFirst } from './policies/rcu-branch-free-leaves-first.ts';
 export { rcuBranchFreeRetry } from './policies/rcu-branch-free-retry.ts';
 export { rcuBranchFreeTableFirst } from './policies/rcu-branch-free-table-first.ts';
 export { rcuBranchFreeUnblock } from './policies/rcu-branch-free-unblock.ts';
@@ -121,8 +123,8 @@ export { splitUnderRead } from './blocks/split-under-read.ts';
 
 /** Blocks: branches that are removed by an RCU callback. @public @since 0.1.0 */
 export { blockBranch, expectSuccess, pruningBranches } from './blocks/pruned-branch.ts';
-export { childBranch, freeBranch, removeBelow } from './blocks/pruned-branch.ts';
-export { removeBranchBottomUp } from './blocks/pruned-branch.ts';
+export { childBranch, freeBranch, pruningUnderLock } from './blocks/pruned-branch.ts';
+export { removeBelow, removeBranchBottomUp } from './blocks/pruned-branch.ts';
 export { retryWhileBusy } from './blocks/pruned-branch.ts';
 export type { BranchDisposal, CallModule, PrunedBranch } from './blocks/pruned-branch.ts';
 

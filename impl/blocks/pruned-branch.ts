@@ -18,7 +18,7 @@ import type { Policy } from '../vm/policy.ts';
 import { isStatus, mapping, type Vm } from '../vm/vm.ts';
 import { freeTable } from './resize.ts';
 import { kickAll, track, withoutVcpus } from './seamcalls.ts';
-import { returnPages } from './zap.ts';
+import { returnPages, unmapUnder } from './zap.ts';
 
 /** How a callback calls the module. */
 export type CallModule = (
@@ -84,6 +84,24 @@ function* prune(vm: Vm, place: SptePlace, gfn: number, disposal: BranchDisposal)
     yield* returnPages(vm, gfn, vm.mirror.span(branch.level));
   });
 }
+
+/**
+ * The entry point of a policy that prunes a branch and runs `body` on it before it releases
+ * mmu_lock, held for write; the pages are returned inside the same invalidation.
+ */
+export const pruningUnderLock = (
+  body: (vm: Vm, branch: PrunedBranch) => Steps<void>,
+): Pick<Policy, 'removeTable'> => ({
+  *removeTable(vm, gfn, level) {
+    const first = vm.tdx.geometry.align(gfn, level);
+    yield* unmapUnder(vm, first, vm.mirror.span(level), function* () {
+      const place = yield* vm.mirror.walk(first, level);
+      if (place.level !== level || kindOfSpte(place.spte) !== TABLE) return;
+      yield* vm.mirror.write(place.table, place.index, EMPTY);
+      yield* body(vm, { table: pageOfSpte(place.spte), gfn: first, level });
+    });
+  },
+});
 
 /** What an entry of a branch's table points to: the branch below it, or null if it is no table. */
 export function childBranch(

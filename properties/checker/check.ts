@@ -29,6 +29,8 @@ export interface CheckOptions extends Pick<
   readonly runs: number;
   /** Time limit in milliseconds, whatever the runs; none when absent. */
   readonly timeLimit?: number;
+  /** Scenarios to run, and to shrink to; any when absent. */
+  readonly within?: (scenario: Scenario) => boolean;
   /** Shapes of the random scenarios; those of the policy's kinds of VM when absent. */
   readonly shapes?: readonly Shape[];
   /** Scenarios that run before the random ones. */
@@ -158,7 +160,8 @@ class Search {
 
   /** Runs one scenario. False ends the search. */
   private readonly judge = (scenario: Scenario): boolean => {
-    const { only, stopAfter = Infinity } = this.options;
+    const { only, stopAfter = Infinity, within } = this.options;
+    if (within?.(scenario) === false) return true;
     this.scenarios++;
     const before = this.engines.steps;
     let violation: Violation | null;
@@ -190,7 +193,11 @@ function counterexample(
   rule: string,
   { scenario, foundAfter }: Failure,
 ): Counterexample {
-  const shrunk = shrink(scenario, (candidate) => engines.run(candidate)?.rule === rule);
+  const { within } = options;
+  const shrunk = shrink(
+    scenario,
+    (candidate) => within?.(candidate) !== false && engines.run(candidate)?.rule === rule,
+  );
   const violation = confirm(options, shrunk.scenario, rule);
   return {
     violation,

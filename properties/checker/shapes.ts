@@ -233,6 +233,9 @@ const shapesIn = (tree: Tree): readonly Shape[] =>
 function shapeIn(tree: Tree, shape: Shape): Shape {
   const { levels, fanout, rootLevel } = sizesOf(tree);
   const gfnAt = shape.vm === 'vm' ? gfnsOfAVm(fanout) : gfnsOfATd(tree);
+  const later = (step: number): number => Math.round((step * levels) / DEFAULT_TREE.levels);
+  const longer = (lengths: Readonly<Record<string, number>>): Record<string, number> =>
+    Object.fromEntries(Object.entries(lengths).map(([name, length]) => [name, later(length)]));
   return {
     ...shape,
     tree,
@@ -240,7 +243,8 @@ function shapeIn(tree: Tree, shape: Shape): Shape {
     gfnAt,
     maxPages: fanout,
     maxLevel: rootLevel,
-    maxStep: Math.round((shape.maxStep * levels) / DEFAULT_TREE.levels),
+    maxStep: later(shape.maxStep),
+    ...(shape.lengths === undefined ? {} : { lengths: longer(shape.lengths) }),
   };
 }
 

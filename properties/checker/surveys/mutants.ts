@@ -14,7 +14,10 @@ export const surveyMutants = (
   mutants: readonly Mutant[] = MUTANTS,
   seeds = SEEDS,
 ): SurveyedMutant[] =>
-  mutants.map((mutant) => ({ mutant, survey: survey(mutant.policy, '1.5', mutant.breaks, seeds) }));
+  mutants.map((mutant) => ({
+    mutant,
+    survey: survey(mutant.policy, '1.5', mutant.breaks, { seeds }),
+  }));
 
 const HEAD = `# Known bugs
 

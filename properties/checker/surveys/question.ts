@@ -3,6 +3,7 @@ import {
   mirrorNaive,
   rcuBranchFree,
   rcuBranchFreeBottomUp,
+  rcuBranchFreeLeavesFirst,
   rcuBranchFreeRetry,
   rcuBranchFreeTableFirst,
   rcuBranchFreeUnblock,
@@ -13,6 +14,7 @@ import {
   NEWEST_VERSIONS,
   type ModuleVersion,
 } from '../../../spec/tdx/versions/index.ts';
+import { askAboutBranch, branchRow, BRANCH_TREES, type BranchAnswer } from './branches.ts';
 import { cell, SEEDS, survey, type Survey } from './survey.ts';
 
 const POLICIES: readonly Policy[] = [
@@ -20,6 +22,7 @@ const POLICIES: readonly Policy[] = [
   rcuBranchFree,
   rcuBranchFreeRetry,
   rcuBranchFreeTableFirst,
+  rcuBranchFreeLeavesFirst,
   rcuBranchFreeUnblock,
   rcuBranchFreeBottomUp,
 ];
@@ -53,5 +56,34 @@ export const rowOf = (s: Survey): string =>
   `| ${s.policy} | ${s.module} | ${s.rules.join(', ')} | ${s.caught}/${s.seeds} | ` +
   `${s.scenarios} | ${s.rows} | ${s.mostRows} | ${s.switches} | \`${cell(s.shortest)}\` |`;
 
-export const markdownOfQuestion = (surveys: readonly Survey[]): string =>
-  HEAD + surveys.map(rowOf).join('\n');
+/** Scenarios that a policy has to pass, for the document. */
+const BRANCH_RUNS = 2000;
+
+/** The answers of the document about branches with tables in them. */
+export const surveyBranches = (
+  modules: readonly ModuleVersion[] = NEWEST_VERSIONS,
+): BranchAnswer[] =>
+  modules.flatMap((module) =>
+    BRANCH_TREES.flatMap((tree) =>
+      askAboutBranch({ module, tree, seeds: SEEDS, runs: BRANCH_RUNS }),
+    ),
+  );
+
+const BRANCHES = `
+
+## A branch with tables in it
+
+Must a table in the middle of a tree stay reachable until all that is below it is removed? Here each scenario removes the
+table of an entry at 1G or above (\`remove-table 0@1G\`), which has tables below it, in the default tree of three levels
+and in one of four. The number of scenarios is the median over ${SEEDS} seeds until the module answers with a status that
+the caller cannot handle, or else the number of scenarios in which no rule is broken. \`sept question\` prints this for
+any module and tree.
+
+| policy | what it does with the branch | module | tree | scenarios | the module answers | rows | shortest counterexample |
+|---|---|---|---|---|---|---|---|
+`;
+
+export const markdownOfQuestion = (
+  surveys: readonly Survey[],
+  branches: readonly BranchAnswer[],
+): string => HEAD + surveys.map(rowOf).join('\n') + BRANCHES + branches.map(branchRow).join('\n');

@@ -4,7 +4,7 @@
  */
 import type { Policy } from '../../../impl/vm/policy.ts';
 import { nameOf, type ModuleVersion } from '../../../spec/tdx/versions/index.ts';
-import { check } from '../check.ts';
+import { check, type CheckOptions } from '../check.ts';
 
 export interface Survey {
   readonly policy: string;
@@ -21,43 +21,50 @@ export interface Survey {
   readonly rows: number;
   readonly mostRows: number;
   readonly switches: number;
-  /** The shortest counterexample, as text. */
+  /** The shortest counterexample, as text, and what it shows instead of what is expected. */
   readonly shortest: string;
+  readonly seen: string;
 }
 
 /** Number of seeds of a survey, and of scenarios for each. */
 export const SEEDS = 20;
 export const BUDGET = 50_000;
 
+/** Number of seeds, scenarios for each, and the scenarios to draw. */
+interface SurveyOptions extends Pick<CheckOptions, 'tree' | 'shapes' | 'within'> {
+  readonly seeds?: number;
+  readonly budget?: number;
+}
+
 /** Checks `policy` by `rules` alone, from seeds 1 to `seeds`. */
 export function survey(
   policy: Policy,
   module: ModuleVersion,
   rules: readonly string[],
-  seeds = SEEDS,
-  budget = BUDGET,
+  { seeds = SEEDS, budget = BUDGET, ...scenarios }: SurveyOptions = {},
 ): Survey {
+  const options = { ...scenarios, policy, module, runs: budget, only: rules, stopAfter: 1 };
   const found = Array.from({ length: seeds }, (_, i) => i + 1).flatMap(
-    (seed) =>
-      check({ policy, module, seed, runs: budget, only: rules, stopAfter: 1 }).counterexamples,
+    (seed) => check({ ...options, seed }).counterexamples,
   );
   const rows = found.map(({ report }) => report.rows.length);
-  const scenarios = found.map(({ foundAfter }) => foundAfter);
+  const foundAfter = found.map((one) => one.foundAfter);
+  const [shortest] = found.toSorted(
+    ({ text: a }, { text: b }) => a.length - b.length || (a < b ? -1 : 1),
+  );
   return {
     policy: policy.name,
     module: nameOf(module),
     rules: byFrequency(found.map(({ violation }) => violation.rule)),
     seeds,
     caught: found.length,
-    scenarios: median(scenarios),
-    mostScenarios: Math.max(0, ...scenarios),
+    scenarios: median(foundAfter),
+    mostScenarios: Math.max(0, ...foundAfter),
     rows: median(rows),
     mostRows: Math.max(0, ...rows),
     switches: median(found.map(({ report }) => report.switches)),
-    shortest:
-      found
-        .map(({ text }) => text)
-        .toSorted((a, b) => a.length - b.length || (a < b ? -1 : 1))[0] ?? '',
+    shortest: shortest?.text ?? '',
+    seen: shortest?.violation.seen ?? '',
   };
 }
 

@@ -12,6 +12,7 @@ import {
   TABLE,
   type Spte,
 } from '../../../spec/kvm/spte.ts';
+import { UNLINKED } from '../../../spec/kvm/tables.ts';
 import { NO_PAGE, type PageRef } from '../../../spec/machine/pages.ts';
 import { isLinked } from '../../rules/state/entries.ts';
 import type { AddressMap } from './address-map.ts';
@@ -102,8 +103,9 @@ class MirrorWriter {
   private written(table: PageRef, index: number, before: Spte, after: Spte): void {
     const { vm } = this;
     const cell = vm.pages.word(table, index);
-    // entries of a table that is not linked are filled without the function that has the probe
-    if (!isLinked(vm, table) || before === after) return;
+    // entries of a table that is not linked yet are filled without the function that has the probe
+    const isGone = vm.mirror.stageOf(table) === UNLINKED;
+    if (before === after || !(isGone || isLinked(vm, table))) return;
     if (this.frozen.delete(cell)) this.thawed(table, index, after);
     else if (after === FROZEN && !isPresent(before)) {
       this.frozen.add(cell);

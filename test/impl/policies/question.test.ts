@@ -7,19 +7,25 @@ import { describe, expect, test } from 'vitest';
 import {
   exclusive,
   frozenMirror,
+  pruneUnderLock,
   rcuBranchFree,
   rcuBranchFreeBottomUp,
+  rcuBranchFreeLeavesFirst,
   rcuBranchFreeRetry,
   rcuBranchFreeTableFirst,
 } from '../../../impl/index.ts';
+import parentBlockedFirst from '../../../impl/mutants/b-46-parent-blocked-first.ts';
 import type { Policy } from '../../../impl/vm/policy.ts';
 import { Engine } from '../../../properties/checker/engine.ts';
 import { timelineOf } from '../../../properties/checker/reports/timeline.ts';
+import { vmOf } from '../../../properties/checker/scenarios/scenario.ts';
 import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
 import { NEWEST_VERSIONS, type ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 
-const seen = (policy: Policy, module: ModuleVersion, text: string): string | undefined =>
-  new Engine({ policy, module }).run(parseScenario(text))?.seen;
+const seen = (policy: Policy, module: ModuleVersion, text: string): string | undefined => {
+  const scenario = parseScenario(text);
+  return new Engine({ policy, module, ...vmOf(scenario) }).run(scenario)?.seen;
+};
 
 const callsOf = (policy: Policy, module: ModuleVersion, text: string): string[] =>
   timelineOf({ policy, module }, parseScenario(text))
@@ -99,6 +105,57 @@ describe.each(NEWEST_VERSIONS)('under module %s', (module) => {
       expect(seen(frozenMirror, module, text)).toBeUndefined();
     }
   });
+});
+
+/** The calls that remove the table of 0@1G, which has the table of 0@2M below it. */
+const BRANCH = 'v0: read 0 | h0: remove-table 0@1G';
+
+describe.each(NEWEST_VERSIONS)('a branch with tables in it, under module %s', (module) => {
+  const notFree = module === '1.0.03' ? 'TDX_EPT_ENTRY_NOT_FREE|RCX' : 'TDX_EPT_PAGE_NOT_FREE|RCX';
+  const notEmpty =
+    module === '1.0.03' ? 'TDX_EPT_ENTRY_NOT_FREE|RCX' : 'TDX_EPT_ENTRY_STATE_INCORRECT|RCX';
+
+  test.each([
+    ['the callback cannot reach the leaves', rcuBranchFree, BRANCH],
+    ['the callback cannot reach a table that has no leaf', rcuBranchFreeLeavesFirst, BRANCH],
+    [
+      'the callback cannot reach a table in a branch without leaves',
+      rcuBranchFree,
+      'v0: touch 0 | h0: unmap 0; remove-table 0@1G',
+    ],
+    ['nor can the task that holds mmu_lock for write', parentBlockedFirst.policy, BRANCH],
+  ])('once the top is blocked, %s', (_, policy, text) => {
+    expect(seen(policy, module, text)).toBe('TDX_EPT_WALK_FAILED|RCX');
+  });
+
+  test('the top table cannot go first, as the tables below it are its children', () => {
+    expect(seen(rcuBranchFreeTableFirst, module, BRANCH)).toBe(notFree);
+    const empty = 'v0: touch 0 | h0: unmap 0; remove-table 0@1G';
+    expect(seen(rcuBranchFreeTableFirst, module, empty)).toBe(notFree);
+  });
+
+  test('a fault below it meets tables that the mirror has forgotten', () => {
+    expect(seen(rcuBranchFreeBottomUp, module, `${BRANCH} | v1: touch 1`)).toBe(notEmpty);
+  });
+
+  test.each([
+    [exclusive, BRANCH, ['0@2M', '0@1G']],
+    [pruneUnderLock, BRANCH, ['0@2M', '0@1G']],
+    [
+      pruneUnderLock,
+      'levels 5 | v0: touch 0; touch 4 | h0: remove-table 0@256T',
+      ['0@2M', '0@1G', '4@2M', '4@1G', '0@512G', '0@256T'],
+    ],
+    [frozenMirror, BRANCH, []],
+  ])(
+    '$name removes each table after those below it, and breaks no rule',
+    (policy, text, tables) => {
+      expect(seen(policy, module, text)).toBeUndefined();
+      expect(
+        callsOf(policy, module, text).filter((call) => call.startsWith('SEPT.REMOVE')),
+      ).toEqual(tables.map((table) => `SEPT.REMOVE ${table} -> SUCCESS`));
+    },
+  );
 });
 
 test('a fault whose allocation fails is retried, and so is a split that is necessary', () => {
