@@ -10,7 +10,7 @@ import {
 } from '../../properties/module/recordings/conflicts/conflicts.ts';
 import { readCells } from '../../properties/module/recordings/conflicts/format.ts';
 import { versionOf } from '../../properties/module/recordings/format/module-version.ts';
-import { NEWEST_VERSIONS, type ModuleVersion } from '../../spec/tdx/versions/index.ts';
+import { NEWEST_VERSION, type ModuleVersion } from '../../spec/tdx/versions/index.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS } from '../errors.ts';
 import { moduleOrNone } from '../module-names.ts';
 import { jsonOption, limitOption, recordedModuleOption, type SharedOptions } from '../options.ts';
@@ -39,8 +39,8 @@ export const conflictsCommand = (exit: (code: number) => void): Command =>
 A cell counts as differing once, however many of its fields differ. A cell that cannot be set up
 differs. What the specification has no counterpart of, such as times, is not compared: the output
 names it.
-A recording that is one object a line names no module: it is run as ${NEWEST_VERSIONS[0]} unless --module
-says otherwise.
+A recording that is one object a line names no module: it is run as ${NEWEST_VERSION} unless --module
+says otherwise, and the output says so.
 Exit code: 0 no difference, 1 differences, 2 unusable input.`,
     )
     .action(async (files: string[], options: Options) => {
@@ -50,10 +50,16 @@ Exit code: 0 no difference, 1 differences, 2 unusable input.`,
       exit(judgement.differing === 0 ? EXIT_CLEAN : EXIT_FINDINGS);
     });
 
-async function judgeAll(files: readonly string[], { limit, module }: Options): Promise<Judgement> {
+interface Result extends Judgement {
+  /** The files that name no module, so that the newest one is assumed. */
+  readonly assumed: readonly string[];
+}
+
+async function judgeAll(files: readonly string[], { limit, module }: Options): Promise<Result> {
   const chosen = await moduleOrNone(module);
   const judges = new Map<ModuleVersion, ConflictsJudge>();
   const progress = new Progress();
+  const assumed: string[] = [];
   let sum: Judgement = { cells: 0, differing: 0, notCompared: {}, differences: [] };
   try {
     for (const file of files) {
@@ -61,6 +67,7 @@ async function judgeAll(files: readonly string[], { limit, module }: Options): P
       // oxlint-disable-next-line no-await-in-loop -- one file at a time is held in memory
       const read = await readCells(file);
       const version = versionOf(read.module, chosen, file);
+      if ((chosen ?? read.module) === undefined) assumed.push(file);
       const judge = judges.get(version) ?? new ConflictsJudge(version);
       judges.set(version, judge);
       const left = limit - sum.differences.length;
@@ -75,7 +82,7 @@ async function judgeAll(files: readonly string[], { limit, module }: Options): P
   } finally {
     progress.clear();
   }
-  return sum;
+  return { ...sum, assumed };
 }
 
 type Counts = Judgement['notCompared'];
@@ -88,8 +95,10 @@ const sumOf = (a: Counts, b: Counts): Counts =>
 const countsOf = ({ cells, differing }: Judgement): string =>
   `${cells} cells, ${differing} differing`;
 
-function printJudgement(judgement: Judgement, limit: number): void {
+function printJudgement(judgement: Result, limit: number): void {
   print(countsOf(judgement));
+  for (const file of judgement.assumed)
+    print(`${file} names no module: run as ${NEWEST_VERSION}; --module runs it as another.`);
   for (const [what, cells] of Object.entries(judgement.notCompared))
     print(`Not compared in ${cells} cells: ${what}.`);
   const { differences } = judgement;

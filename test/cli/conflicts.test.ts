@@ -37,11 +37,25 @@ describe('sept conflicts', () => {
       JSON.stringify({ results: [conflict(), conflict()] }, null, 1),
     );
     const gzipped = written('good.jsonl.gz', gzipSync(lines(step(), summary())));
-    expect(await sept('conflicts', json, gzipped)).toEqual({
+    expect(await sept('conflicts', '--module', '1.5.05', json, gzipped)).toEqual({
       code: 0,
       stdout: '4 cells, 0 differing\n',
       stderr: '',
     });
+  });
+
+  test('sept conflicts says by which module it runs a file that names none', async () => {
+    const named = written(
+      'named.json',
+      JSON.stringify({ module: 'TDX 1.5.05', results: [conflict()] }),
+    );
+    const nameless = written('nameless.jsonl', lines(step()));
+    const { code, stdout } = await sept('conflicts', named, nameless);
+    expect(code).toBe(0);
+    expect(stdout.replace(folder, '')).toBe(
+      '2 cells, 0 differing\n' +
+        '/nameless.jsonl names no module: run as 1.5.05; --module runs it as another.\n',
+    );
   });
 
   test('sept conflicts shows the first differences field by field, and exits with 1', async () => {
@@ -50,6 +64,7 @@ describe('sept conflicts', () => {
     expect({ code, stderr }).toEqual({ code: 1, stderr: '' });
     expect(stdout.replaceAll(folder, '').replaceAll(/ {2,}/g, '  ')).toMatchInlineSnapshot(`
       "2 cells, 1 differing
+      /bad.jsonl names no module: run as 1.5.05; --module runs it as another.
 
       where  pair  field  recorded  specified
       /bad.jsonl:2  TDH.MR.EXTEND, INITIALIZED, NOWHERE@L0  set-up  built  there is no set-up for an entry NOWHERE@L0
@@ -70,6 +85,24 @@ Not compared in 2 cells: the position of a load.
     });
   });
 
+  test('sept conflicts takes the version from a module that names its build, too', async () => {
+    const file = written(
+      'build.json',
+      JSON.stringify({ module: '1.5.05.46.698', results: [conflict()] }),
+    );
+    const { code, stdout } = await sept('conflicts', file);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: '1 cells, 0 differing\n' });
+  });
+
+  test('sept conflicts says which modules it can run a recording of another one as', async () => {
+    const file = written('next.json', JSON.stringify({ module: 'TDX 9.1', results: [conflict()] }));
+    const { code, stderr } = await sept('conflicts', file);
+    expect(code).toBe(2);
+    expect(stderr.replace(folder, '')).toMatch(
+      /^sept: \/next\.json: records "TDX 9\.1", which is not specified; .*--module 1\.5\.05, /u,
+    );
+  });
+
   test('sept conflicts --json prints exactly one object', async () => {
     const file = written(
       'bad.json',
@@ -81,6 +114,7 @@ Not compared in 2 cells: the position of a load.
       cells: 1,
       differing: 1,
       notCompared: {},
+      assumed: [file],
       differences: [{ field: 'xChanged', recorded: 'true', ours: 'false' }],
     });
   });

@@ -1,15 +1,23 @@
 /** The version of the module that a recording names. */
 import {
   MODULE_NAMES,
+  MODULE_VERSIONS,
   NEWEST_VERSION,
   type ModuleVersion,
 } from '../../../../spec/tdx/versions/index.ts';
 import { InputError } from '../../../files/input.ts';
 
-/** The version in a recording's `module`, e.g. of `TDX 1.5.05`; null if it is not specified. */
+/**
+ * The version in a recording's `module`, e.g. of `TDX 1.5.05`, or of `1.5.05.46.698`, which names
+ * the build too; null if it is not specified.
+ */
 function versionIn(module: string): ModuleVersion | null {
-  const named = /\d+(?:\.\d+)+/.exec(module)?.[0];
-  return MODULE_NAMES.find((name) => name === named) ?? null;
+  const named = /\d+(?:\.\d+)+/.exec(module)?.[0] ?? '';
+  return (
+    MODULE_NAMES.find((name) => name === named) ??
+    MODULE_VERSIONS.find((name) => named.startsWith(`${name}.`)) ??
+    null
+  );
 }
 
 /**
