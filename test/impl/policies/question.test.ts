@@ -20,7 +20,7 @@ import { Engine } from '../../../properties/checker/engine.ts';
 import { timelineOf } from '../../../properties/checker/reports/timeline.ts';
 import { vmOf } from '../../../properties/checker/scenarios/scenario.ts';
 import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
-import { NEWEST_VERSIONS, type ModuleVersion } from '../../../spec/tdx/versions/index.ts';
+import { MODULE_VERSIONS, type ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 
 const seen = (policy: Policy, module: ModuleVersion, text: string): string | undefined => {
   const scenario = parseScenario(text);
@@ -32,7 +32,7 @@ const callsOf = (policy: Policy, module: ModuleVersion, text: string): string[] 
     .rows.map((row) => row.text)
     .filter((call) => call !== '');
 
-describe.each(NEWEST_VERSIONS)('under module %s', (module) => {
+describe.each(MODULE_VERSIONS)('under module %s', (module) => {
   test('even alone, the callback cannot reach the children of the blocked table', () => {
     expect(seen(rcuBranchFree, module, 'v0: read 0 | h0: remove-table 0')).toBe(
       'TDX_EPT_WALK_FAILED|RCX',
