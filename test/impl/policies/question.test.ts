@@ -110,7 +110,7 @@ describe.each(MODULE_VERSIONS)('under module %s', (module) => {
 /** The calls that remove the table of 0@1G, which has the table of 0@2M below it. */
 const BRANCH = 'v0: read 0 | h0: remove-table 0@1G';
 
-describe.each(NEWEST_VERSIONS)('a branch with tables in it, under module %s', (module) => {
+describe.each(MODULE_VERSIONS)('a branch with tables in it, under module %s', (module) => {
   const notFree = module === '1.0.03' ? 'TDX_EPT_ENTRY_NOT_FREE|RCX' : 'TDX_EPT_PAGE_NOT_FREE|RCX';
   const notEmpty =
     module === '1.0.03' ? 'TDX_EPT_ENTRY_NOT_FREE|RCX' : 'TDX_EPT_ENTRY_STATE_INCORRECT|RCX';
