@@ -103,7 +103,8 @@ export { EXIT_PENDING, EXIT_WRITE, VcpuExit } from './kvm/vcpu-exit.ts';
 export { TdxModule } from './tdx/module.ts';
 export type { InterfaceFunction, ModuleListener, Platform } from './tdx/module.ts';
 export { ALL_ONES, Call, HELD_ENTRY, HELD_EPOCH, HELD_IMPLICIT, HELD_KET } from './tdx/call.ts';
-export { HELD_KOT, HELD_OP_STATE, HELD_PAGE, HELD_RANGE, HELD_TDR } from './tdx/call.ts';
+export { HELD_KOT, HELD_OP_STATE, HELD_PAGE, HELD_PAIR, HELD_RANGE } from './tdx/call.ts';
+export { HELD_TDR } from './tdx/call.ts';
 export { HELD_TDVPR, HELD_TREE, HELD_WBT, HUGE, OPERANDS_ZERO, lockKindOf } from './tdx/call.ts';
 export { parent1G, parent2M } from './tdx/call.ts';
 export type { Injection, Operands, Register, Role, RoleName, TdParams } from './tdx/call.ts';
@@ -125,6 +126,10 @@ export { pagePromote, pageRelocate, pageRemove, phymemCacheWb } from './tdx/func
 export { phymemPageRdmd, phymemPageReclaim, phymemPageWbinvd } from './tdx/functions/index.ts';
 export { rangeBlock, rangeUnblock, septAdd, septRd, septRemove } from './tdx/functions/index.ts';
 export { vpAddcx, vpCreate, vpEnter, vpFlush, vpInit } from './tdx/functions/index.ts';
+
+/** The TDX module: functions of versions with dynamic PAMT. @public @since 0.1.0 */
+export { phymemPamtAdd } from './tdx/functions/phymem-pamt-add.ts';
+export { phymemPamtRemove } from './tdx/functions/phymem-pamt-remove.ts';
 
 /** The TDX module: steps that its functions are made of. @public @since 0.1.0 */
 export { addressOf, gfnOf, mappingOperand, pageNumber, pageOperand } from './tdx/operands.ts';
@@ -152,10 +157,12 @@ export { INTERRUPTED_RESTARTABLE, INTERRUPTED_RESUMABLE, KEY_CONFIGURED } from '
 export { KEY_GENERATION_FAILED, LIFECYCLE_STATE_INCORRECT } from './tdx/status.ts';
 export { LIMIT_CPUID_MAXVAL_SET, MAX_VCPUS_EXCEEDED } from './tdx/status.ts';
 export { METADATA_FIELD_ID_INCORRECT, METADATA_FIRST_FIELD_ID_IN_CONTEXT } from './tdx/status.ts';
-export { MODULE_HALT, NO_HKID_READY_TO_WBCACHE, NO_VCPUS, OPERANDS } from './tdx/status.ts';
+export { HPA_RANGE_NOT_FREE, MISSING_PAMT_PAGE_PAIR, MODULE_HALT } from './tdx/status.ts';
+export { NO_HKID_READY_TO_WBCACHE, NO_PAMT_PAGE_PAIR, NO_VCPUS, OPERANDS } from './tdx/status.ts';
+export { PAMT_PAGE_NOT_EMPTY } from './tdx/status.ts';
 export { OPERAND_ADDR_RANGE_ERROR, OPERAND_BUSY } from './tdx/status.ts';
 export { OPERAND_BUSY_HOST_PRIORITY, OPERAND_INVALID, OP_STATE_INCORRECT } from './tdx/status.ts';
-export { PAGE_ALREADY_ACCEPTED, PAGE_METADATA_INCORRECT } from './tdx/status.ts';
+export { PAGE_ALREADY_ACCEPTED, PAGE_METADATA_INCORRECT, PAGE_NOT_FREE } from './tdx/status.ts';
 export { PAGE_SIZE_MISMATCH, PREVIOUS_TLB_EPOCH_BUSY, RND_NO_ENTROPY } from './tdx/status.ts';
 export { SUCCESS, TDCS_NOT_ALLOCATED, TDCX_NUM_INCORRECT } from './tdx/status.ts';
 export { TD_ASSOCIATED_PAGES_EXIST, TD_FATAL, TD_KEYS_NOT_CONFIGURED } from './tdx/status.ts';
@@ -179,7 +186,7 @@ export { PAGE_MASK, setOf, toArchitectural, toRaw, withState, withoutLocks } fro
 export type { Entry, EntryState, StateSet } from './tdx/entry.ts';
 
 /** The TDX module: PAMT and keys. @public @since 0.1.0 */
-export { EPT, NDA, NO_OWNER, Pamt, REG, RSVD, SIZES, TDCX, TDR, TDVPR } from './tdx/pamt.ts';
+export { EPT, NDA, NO_OWNER, PAMT, Pamt, REG, RSVD, SIZES, TDCX, TDR, TDVPR } from './tdx/pamt.ts';
 export { pageTypeName } from './tdx/pamt.ts';
 export type { PageType } from './tdx/pamt.ts';
 export { HKID_FLUSHED, HKID_FREE, HKID_KOT_ASSIGNED, HKID_RESERVED } from './tdx/keys.ts';

@@ -8,13 +8,13 @@ import { guardOf, handleOf } from '../../properties/checker/module-guard.ts';
 import type { Scenario } from '../../properties/checker/scenarios/scenario.ts';
 import { parseScenario } from '../../properties/checker/scenarios/text.ts';
 import { BEGINNINGS, type Beginning } from '../../properties/module/hunt/beginnings.ts';
-import { HUNT_CALLS } from '../../properties/module/hunt/calls.ts';
+import { huntCalls } from '../../properties/module/hunt/calls.ts';
 import type { CallCount, Exercised } from '../../properties/module/hunt/coverage.ts';
 import { hunt, type Cause, type HuntResult } from '../../properties/module/hunt/hunt.ts';
 import { Hunter, inWords, UNDECIDED } from '../../properties/module/hunt/hunter.ts';
 import { KNOWN_FINDINGS, knownFinding } from '../../properties/module/hunt/known-findings.ts';
 import { GUEST_CALLS, IDLE, LEAVE } from '../../properties/module/rig/calls.ts';
-import { nameOf, type ModuleVersion } from '../../spec/tdx/versions/index.ts';
+import { nameOf, versionData, type ModuleVersion } from '../../spec/tdx/versions/index.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS, UsageError } from '../errors.ts';
 import { moduleNamed } from '../module-names.ts';
 import {
@@ -31,7 +31,6 @@ import { print, printJson, Progress, table } from '../output.ts';
 const DEFAULT_SEED = 1;
 const DEFAULT_RUNS = 100_000;
 const DEFAULT_BEGINNING = 'RUNNABLE';
-const HOST_OPERATIONS = [...HUNT_CALLS.keys(), IDLE];
 const GUEST_OPERATIONS = [...GUEST_CALLS.keys(), IDLE, LEAVE];
 
 interface Options extends Pick<SharedOptions, 'json' | 'module' | 'seed' | 'runs' | 'time'> {
@@ -85,7 +84,7 @@ function runScenario(
   { begin = DEFAULT_BEGINNING, json }: Options,
 ): boolean {
   const hunter = new Hunter(module, begin);
-  const anomaly = hunter.judge(usable(parseScenario(text)));
+  const anomaly = hunter.judge(usable(module, parseScenario(text)));
   const isUndecided = anomaly === UNDECIDED;
   const found = isUndecided ? null : anomaly;
   const finding = found === null ? null : knownFinding(found);
@@ -105,9 +104,10 @@ function runScenario(
 }
 
 /** A scenario whose operations a hunt has. @throws UsageError */
-function usable(scenario: Scenario): Scenario {
+function usable(module: ModuleVersion, scenario: Scenario): Scenario {
+  const ofHost = [...huntCalls(versionData(module)).keys(), IDLE];
   for (const { role, operations } of scenario.actors) {
-    const names = role === 'vcpu' ? GUEST_OPERATIONS : HOST_OPERATIONS;
+    const names = role === 'vcpu' ? GUEST_OPERATIONS : ofHost;
     for (const { name } of operations) {
       if (names.includes(name)) continue;
       const similar = names.find((other) => nearly(name, other));

@@ -16,7 +16,7 @@ import type { LockKind, Mode } from './locks.ts';
  * explicit walk; IMPLICIT is a PAMT entry locked without a walk (old page, S-EPT page); RANGE is
  * the PAMT entry of the range that PROMOTE merges or DEMOTE splits; PATH_n and BELOW are the PAMT
  * entries of tables that a fine-grained module locks: with entries of level n on the way to the
- * entry, and below it.
+ * entry, and below it; PAIR0 and PAIR1 are the pages that hold the PAMT entries of a range.
  */
 const ROLE_KINDS = [
   ['TDR', 'sharexHp'],
@@ -28,6 +28,12 @@ const ROLE_KINDS = [
   ['TDVPR', 'sharexHp'],
   ['TDVPR_2M', 'sharexHp'],
   ['TDVPR_1G', 'sharexHp'],
+  ['PAIR0', 'sharexHp'],
+  ['PAIR0_2M', 'sharexHp'],
+  ['PAIR0_1G', 'sharexHp'],
+  ['PAIR1', 'sharexHp'],
+  ['PAIR1_2M', 'sharexHp'],
+  ['PAIR1_1G', 'sharexHp'],
   ['IMPLICIT', 'sharexHp'],
   ['RANGE', 'sharexHp'],
   ['OP_STATE', 'sharexHp'],
@@ -55,6 +61,8 @@ const role = (name: RoleName): Role => ROLE_KINDS.findIndex(([n]) => n === name)
 export const HELD_TDR = role('TDR');
 export const HELD_PAGE = role('PAGE');
 export const HELD_TDVPR = role('TDVPR');
+/** The two pages for the PAMT entries of a range. */
+export const HELD_PAIR = [role('PAIR0'), role('PAIR1')] as const;
 export const HELD_IMPLICIT = role('IMPLICIT');
 export const HELD_RANGE = role('RANGE');
 export const HELD_OP_STATE = role('OP_STATE');
@@ -106,6 +114,9 @@ export interface Operands {
   readonly r9: Register;
   readonly r10: Register;
   readonly r11: Register;
+  /** The PAMT pages that DEMOTE takes where PAMT is dynamic. */
+  readonly r12?: Register;
+  readonly r13?: Register;
   /** Data operand: a token that stands for a 64-bit value (see Memory). */
   readonly data: number;
   /** The logical processor of the caller. */
@@ -196,6 +207,8 @@ export class Call {
   wide: Readonly<Partial<Record<'rcx' | 'rdx' | 'r8' | 'r9', bigint>>> | null = null;
   /** Data output, as a token. */
   data = 0;
+  /** R12 and R13: the PAMT pages that PROMOTE returns where PAMT is dynamic. */
+  returnedPair: readonly [Register, Register] | null = null;
 
   /** Page number of the TD's TDR, once the operand has been checked. */
   tdr = -1;
@@ -241,7 +254,9 @@ export class Call {
   busyLock: Cell = -1;
 
   /** By role: `cell * 4 + mode`, or 0 if no lock is held. */
-  private readonly held = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+  private readonly held = [
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  ];
 
   constructor(name: string, operands: Operands) {
     this.name = name;

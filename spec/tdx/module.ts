@@ -83,7 +83,7 @@ export class TdxModule {
     this.platform = platform;
     this.version = platform.version;
     this.geometry = new Geometry(platform.fanout);
-    this.pamt = pamt ?? new Pamt(this.m, this.geometry, memory.pages);
+    this.pamt = pamt ?? new Pamt(this.m, this.geometry, memory.pages, platform.version.dynamicPamt);
     this.locks = new Locks(this.m, platform.version.hostPriority);
     this.keys = new KeyOwnership(this.m, platform);
   }

@@ -76,7 +76,7 @@ export function* walkPamt(
     const lock = tdx.pamt.lock(page, size);
     yield access(lock, TRY);
     if (!tdx.acquireNow(call, held, lock, SHARED)) return -1;
-    if (size > atMost && tdx.pamt.type(page, size) === NDA) continue;
+    if (size > atMost && tdx.pamt.isNode(page, size)) continue;
     if (mode === EXCLUSIVE) {
       if (!(yield* tdx.locks.promote(lock))) {
         call.busyLock = lock;
@@ -124,13 +124,36 @@ export function* pageOperand(
   if (page < 0) return S.on(S.OPERAND_ADDR_RANGE_ERROR, operand);
   const size = yield* walkPamt(tdx, call, role, page, mode);
   if (size < 0) return yield* refuseWalked(tdx, call, role, S.on(S.OPERAND_BUSY, operand));
-  if (size > 0 || tdx.pamt.type(page, 0) !== type) {
-    return yield* refuseWalked(tdx, call, role, S.on(S.PAGE_METADATA_INCORRECT, operand));
-  }
+  const misfit = misfitOf(tdx, page, size, 0, type);
+  if (misfit !== S.SUCCESS) return yield* refuseWalked(tdx, call, role, S.on(misfit, operand));
   if (role === HELD_TDR) call.tdr = page;
   else if (role === HELD_TDVPR) call.tdvpr = page;
   else call.page = page;
   return S.SUCCESS;
+}
+
+/**
+ * Why the page that a walk has reached is not the one of `wanted` size and `type`, or SUCCESS. With
+ * dynamic PAMT a free range without pages for its 4K entries has a status of its own, and a page
+ * that holds entries is not free.
+ *
+ * Source: intel/tdx-module 1.5.25, src/common/helpers/helpers.c:
+ * non_shared_hpa_metadata_check_and_lock(); see pamt-pairs.ts.
+ */
+export function misfitOf(
+  { pamt }: TdxModule,
+  page: number,
+  reached: number,
+  wanted: number,
+  type: PageType,
+): S.Status {
+  if (reached !== wanted) {
+    const lacksPages = pamt.pairs !== null && reached === 1 && pamt.type(page, 1) === NDA;
+    return lacksPages && type === NDA ? S.MISSING_PAMT_PAGE_PAIR : S.PAGE_METADATA_INCORRECT;
+  }
+  if (pamt.type(page, reached) !== type) return S.PAGE_METADATA_INCORRECT;
+  const isUsed = type === NDA && pamt.pairs?.isPamtPage(page) === true;
+  return isUsed ? S.PAGE_METADATA_INCORRECT : S.SUCCESS;
 }
 
 /** The TDR operand of a function, in the register that `operand` names. */

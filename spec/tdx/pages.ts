@@ -6,12 +6,13 @@
  * pamt_implicit_get(), pamt_implicit_get_and_lock(), pamt_promote(), pamt_demote(),
  * pamt_is_2mb_range_free(); writes and their order measured: docs/module-notes.md#new-pages.
  */
-import type { Steps } from '../machine/step.ts';
+import { WRITE, type Steps, access } from '../machine/step.ts';
 import { HELD_IMPLICIT, HELD_PAGE, type Call, type Register, type Role } from './call.ts';
 import { EXCLUSIVE } from './locks.ts';
 import type { TdxModule } from './module.ts';
-import { isBadAddress, pageNumber, refuseWalked, walkPamt } from './operands.ts';
-import { NDA, NO_OWNER, Pamt, REG, type PageType } from './pamt.ts';
+import { isBadAddress, misfitOf, pageNumber, refuseWalked, walkPamt } from './operands.ts';
+import { returnPair } from './pair-operands.ts';
+import { NDA, NO_OWNER, Pamt, PAMT, REG, type PageType } from './pamt.ts';
 import * as S from './status.ts';
 
 /** The new private page in R8, of the size that `level` maps: free, and locked exclusively. */
@@ -28,24 +29,23 @@ export function* newPageOperand(
   const size = yield* walkPamt(tdx, call, HELD_PAGE, page, EXCLUSIVE, level);
   if (size < 0)
     return yield* refuseWalked(tdx, call, HELD_PAGE, S.on(S.OPERAND_BUSY, S.OPERANDS.R8));
-  if (size !== level || !isUnassigned(tdx, page, level)) {
-    return yield* refuseWalked(
-      tdx,
-      call,
-      HELD_PAGE,
-      S.on(S.PAGE_METADATA_INCORRECT, S.OPERANDS.R8),
-    );
-  }
+  let misfit = misfitOf(tdx, page, size, level, NDA);
+  if (misfit === S.SUCCESS && !isUnassigned(tdx, page, level)) misfit = S.PAGE_METADATA_INCORRECT;
+  if (misfit !== S.SUCCESS)
+    return yield* refuseWalked(tdx, call, HELD_PAGE, S.on(misfit, S.OPERANDS.R8));
   call.page = page;
   return S.SUCCESS;
 }
 
-/** Whether the whole range is free. The entries of smaller pages are read without their locks. */
-function isUnassigned(tdx: TdxModule, page: number, size: number): boolean {
-  if (tdx.pamt.type(page, size) !== NDA) return false;
+/**
+ * Whether every part of a range that is no page itself is free. The entries of the parts, or with
+ * dynamic PAMT their bits, are read without locks.
+ */
+function isUnassigned({ pamt, geometry }: TdxModule, page: number, size: number): boolean {
   if (size === 0) return true;
-  for (let i = 0; i < tdx.geometry.fanout; i++) {
-    if (tdx.pamt.type(page + i * tdx.geometry.span(size - 1), size - 1) !== NDA) return false;
+  for (let i = 0; i < geometry.fanout; i++) {
+    const part = page + i * geometry.span(size - 1);
+    if (pamt.type(part, size - 1) !== NDA || pamt.pairs?.isPamtPage(part) === true) return false;
   }
   return true;
 }
@@ -82,7 +82,7 @@ export function* assignStructure(tdx: TdxModule, call: Call, type: PageType): St
  * Makes one page of `size` from its parts, which belong to one TD: type, then owner. BEPOCH keeps
  * the value from when the range was last a page of that size (docs/module-notes.md#tlb-tracking).
  */
-export function* mergePages(tdx: TdxModule, page: number, size: number): Steps<void> {
+function* mergePages(tdx: TdxModule, page: number, size: number): Steps<void> {
   const meta = tdx.pamt.meta(page, size);
   if (!tdx.version.resizesPamtAtOnce)
     yield* tdx.m.write(meta, Pamt.pack(REG, Pamt.ownerOf(tdx.m.peek(meta))));
@@ -90,7 +90,7 @@ export function* mergePages(tdx: TdxModule, page: number, size: number): Steps<v
 }
 
 /** Assigns one of the parts of a page of the TD that is split. */
-export function* splitOff(tdx: TdxModule, page: number, size: number, tdr: number): Steps<void> {
+function* splitOff(tdx: TdxModule, page: number, size: number, tdr: number): Steps<void> {
   if (!tdx.version.resizesPamtAtOnce) return yield* assignPage(tdx, page, size, tdr);
   yield* tdx.m.write(tdx.pamt.meta(page, size), Pamt.pack(REG, tdr));
 }
@@ -108,6 +108,72 @@ export function* freeTable(tdx: TdxModule, page: number): Steps<void> {
   yield* tdx.m.write(tdx.pamt.bepoch(page, 0), 0);
 }
 
+/** Bit 62 of a returned page: no 4K page of its range is in use any more. */
+const REMOVAL_HINT = 2 ** 62;
+
+/** Counts a 4K page that a function has assigned, where its range has a pair of PAMT pages. */
+export function* countPage({ m, pamt }: TdxModule, page: number): Steps<void> {
+  if (pamt.pairs !== null && pamt.type(page, 1) === PAMT) yield* m.add(pamt.pairs.count(page), 1);
+}
+
+/**
+ * Counts a page that a function has freed; returns the hint to add to the register that names the
+ * page, or 0.
+ */
+export function* uncountPage({ m, pamt }: TdxModule, page: number): Steps<number> {
+  if (pamt.pairs === null || pamt.type(page, 1) !== PAMT) return 0;
+  const left = yield* m.add(pamt.pairs.count(page), -1);
+  return left === 0 ? REMOVAL_HINT : 0;
+}
+
+/**
+ * Makes the parts of a large page pages of the TD, and frees the page itself. Where PAMT is dynamic
+ * the entries of 4K parts are in a pair of pages that the call has taken.
+ */
+export function* splitPage(
+  tdx: TdxModule,
+  call: Call,
+  page: number,
+  level: number,
+  pair: readonly [number, number],
+): Steps<void> {
+  const { m, pamt, geometry } = tdx;
+  const span = geometry.span(level - 1);
+  if (pamt.pairs === null || level !== 1) {
+    for (let i = 0; i < geometry.fanout; i++)
+      yield* splitOff(tdx, page + i * span, level - 1, call.tdr);
+    return yield* freePage(tdx, page, level);
+  }
+  yield access(pamt.meta(page, level), WRITE);
+  for (let i = 0; i < geometry.fanout; i++) {
+    m.poke(pamt.meta(page + i, 0), Pamt.pack(REG, pamt.owner(page, level)));
+    m.poke(pamt.bepoch(page + i, 0), 0);
+  }
+  pamt.pairs.set(page, pair);
+  m.poke(pamt.pairs.count(page), geometry.fanout);
+  m.poke(pamt.meta(page, level), Pamt.pack(PAMT, NO_OWNER));
+}
+
+/**
+ * Makes one page of its parts, and frees these. Where PAMT is dynamic, the pair of pages with the
+ * entries of 4K parts returns to the host.
+ */
+export function* joinPages(tdx: TdxModule, call: Call, page: number, level: number): Steps<void> {
+  const { m, pamt, geometry } = tdx;
+  const { pairs } = pamt;
+  if (pairs === null || level !== 1) {
+    yield* mergePages(tdx, page, level);
+    for (let i = 0; i < geometry.fanout; i++)
+      yield* freePage(tdx, page + i * geometry.span(level - 1), level - 1);
+    return;
+  }
+  yield access(pamt.meta(page, level), WRITE);
+  m.poke(pamt.meta(page, level), Pamt.pack(REG, pamt.owner(page, 0)));
+  m.poke(pamt.bepoch(page, level), 0);
+  for (let i = 0; i < geometry.fanout; i++) m.poke(pamt.meta(page + i, 0), 0);
+  call.returnedPair = yield* returnPair(tdx, pairs, page);
+}
+
 /**
  * Locks the PAMT entry of a page that the function reached through the S-EPT, without a walk.
  * Before the lock the module halts if PAMT contradicts the tree: it tests for NDA and RSVD, this
@@ -123,6 +189,7 @@ export function* implicitPage(
 ): Steps<S.Status> {
   const meta = yield* tdx.m.read(tdx.pamt.meta(page, size));
   if (Pamt.typeOf(meta) !== type) return S.MODULE_HALT;
+  if (size === 0 && !tdx.pamt.isNode(page, 1)) return S.MODULE_HALT;
   const taken = yield* tdx.acquire(call, role, tdx.pamt.lock(page, size), EXCLUSIVE);
   return taken ? S.SUCCESS : S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
 }

@@ -9,6 +9,7 @@
  */
 import type { Geometry } from '../machine/geometry.ts';
 import type { Cell, Machine } from '../machine/machine.ts';
+import { PamtPairs } from './pamt-pairs.ts';
 
 /** Page types, by the numbers that RDMD and RECLAIM report. */
 export const NDA = 0;
@@ -20,7 +21,9 @@ export const TDVPR = 6;
 /** Pages of a vCPU beside the TDVPR, in module 1.0; in 1.5 they are TDCX. */
 export const TDVPX = 7;
 export const EPT = 8;
-/** Type of a page in the PAMT: NDA to EPT. */
+/** A 2M range with a pair of pages for the entries of its 4K pages; or such a page. */
+export const PAMT = 15;
+/** Type of a page in the PAMT: NDA to PAMT. */
 export type PageType = number;
 
 const TYPE_NAMES = new Map([
@@ -32,6 +35,7 @@ const TYPE_NAMES = new Map([
   [TDVPR, 'TDVPR'],
   [TDVPX, 'TDVPX'],
   [EPT, 'EPT'],
+  [PAMT, 'PAMT'],
 ]);
 /** Name of a page type. */
 export const pageTypeName = (type: PageType): string => TYPE_NAMES.get(type) ?? `type ${type}`;
@@ -55,11 +59,14 @@ export class Pamt {
   private readonly geometry: Geometry;
   private readonly bases: readonly Cell[];
   readonly pages: number;
+  /** Where the host adds the pages that hold the entries of 4K pages; null: all are there. */
+  readonly pairs: PamtPairs | null;
 
-  constructor(m: Machine, geometry: Geometry, pages: number) {
+  constructor(m: Machine, geometry: Geometry, pages: number, isDynamic = false) {
     this.m = m;
     this.geometry = geometry;
     this.pages = pages;
+    this.pairs = isDynamic ? new PamtPairs(m, geometry, pages) : null;
     this.bases = SIZES.map((size, level) => {
       const entries = Math.ceil(pages / geometry.span(level));
       return m.segment(`PAMT_${size}`, entries * CELLS_PER_ENTRY, (offset) => {
@@ -124,9 +131,14 @@ export class Pamt {
     return Pamt.ownerOf(this.m.peek(this.meta(page, size)));
   }
 
+  /** The entry has entries of smaller pages below it. */
+  isNode(page: number, size: number): boolean {
+    return this.type(page, size) === (this.pairs !== null && size === 1 ? PAMT : NDA);
+  }
+
   /**
-   * Visits every entry of `size` that is not NDA, in order of its page. It reads all entries: for
-   * rules, which run on small platforms.
+   * Visits every entry of `size` that assigns a page, in order of its page. It reads all entries:
+   * for rules, which run on small platforms.
    */
   forEachAssigned(
     size: number,
@@ -136,15 +148,24 @@ export class Pamt {
     let cell = this.meta(0, size);
     for (let page = 0; page < this.pages; page += span) {
       const meta = this.m.peek(cell);
-      if (Pamt.typeOf(meta) !== NDA) visit(page, Pamt.typeOf(meta), Pamt.ownerOf(meta));
+      if (isAssigned(Pamt.typeOf(meta))) visit(page, Pamt.typeOf(meta), Pamt.ownerOf(meta));
       cell += CELLS_PER_ENTRY;
     }
   }
 
-  /** The size at which `page` is assigned: the largest entry above it that is not NDA, else 4K. */
+  /** The size at which `page` is assigned: that of the largest entry that assigns it, else 4K. */
   sizeOf(page: number): number {
-    if (this.type(page, 2) !== NDA) return 2;
-    if (this.type(page, 1) !== NDA) return 1;
+    if (isAssigned(this.type(page, 2))) return 2;
+    if (isAssigned(this.type(page, 1))) return 1;
     return 0;
   }
+
+  /** What the module uses the page for, whatever its size; NDA if it is the host's. */
+  useOf(page: number): PageType {
+    if (this.pairs?.isPamtPage(page) === true) return PAMT;
+    return this.type(page, this.sizeOf(page));
+  }
 }
+
+/** An entry of that type assigns its page: it is neither free nor a node. */
+const isAssigned = (type: PageType): boolean => type !== NDA && type !== PAMT;

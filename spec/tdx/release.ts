@@ -10,6 +10,7 @@ import {
   HELD_IMPLICIT,
   HELD_OP_STATE,
   HELD_PAGE,
+  HELD_PAIR,
   HELD_TDR,
   HELD_TDVPR,
   HELD_TREE,
@@ -23,6 +24,8 @@ const walked = (role: Role): Role[] => [role, parent2M(role), parent1G(role)];
 
 export const TDR_LAST: readonly Role[] = walked(HELD_TDR);
 export const PAGE_LAST: readonly Role[] = walked(HELD_PAGE);
+/** The pages for the PAMT entries of a range, the second first. */
+export const PAIR_LAST: readonly Role[] = HELD_PAIR.toReversed().flatMap(walked);
 export const PAGE_THEN_TDR: readonly Role[] = [...walked(HELD_PAGE), ...walked(HELD_TDR)];
 /** Entry, tree, OP_STATE, TDR: functions without a page operand. */
 export const ENTRY_TO_TDR: readonly Role[] = [HELD_ENTRY, HELD_TREE, HELD_OP_STATE, ...TDR_LAST];

@@ -161,6 +161,8 @@ export interface VersionData {
   readonly resizesPamtAtOnce: boolean;
   /** DEMOTE counts the new page in CHLDCNT before it writes its PAMT entry; else after. */
   readonly demoteCountsFirst: boolean;
+  /** Entries of 4K pages exist only where the host adds pages for them (pamt-pairs.ts). */
+  readonly dynamicPamt: boolean;
 
   // Interrupts
 

@@ -8,7 +8,7 @@ import { DeviationChoices } from '../../properties/checker/scenarios/deviations.
 import type { Scenario } from '../../properties/checker/scenarios/scenario.ts';
 import { shrink } from '../../properties/checker/scenarios/shrink.ts';
 import { formatScenario } from '../../properties/checker/scenarios/text.ts';
-import { HOST_CALLS, IDLE, LEAVE, TOUCH } from '../../properties/module/rig/calls.ts';
+import { HOST_CALLS, IDLE, LEAVE, PAMT_CALLS, TOUCH } from '../../properties/module/rig/calls.ts';
 import { ROOT_LEVEL } from '../../properties/module/rig/rig.ts';
 import { Threads } from '../../properties/module/rig/threads.ts';
 import type { Choices } from '../../spec/machine/choices.ts';
@@ -65,7 +65,7 @@ export class CallExplorer {
     this.rig = rig;
     this.book = new RuleBook(m, tdx, rules);
     this.choices = new DeviationChoices(m);
-    this.threads = new Threads(rig, HOST_CALLS, {
+    this.threads = new Threads(rig, new Map([...HOST_CALLS, ...PAMT_CALLS]), {
       call: (_actor, name, operands) => rig.invoke(name, operands),
       exit: (_actor, vcpu) => rig.exit(vcpu),
     });

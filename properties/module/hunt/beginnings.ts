@@ -67,6 +67,7 @@ const withEachSize =
 /** A running TD with a pending page at GFN 0, and a 2M page at GFN 2 of which half is accepted. */
 const withPending: Build = (rig) => {
   buildUpTo(rig, first(rig, { isDebug: false }), 'RUNNABLE');
+  rig.uncoverRange(rig.pageOf(2, 1));
   for (const [gfn, level] of [
     [0, 0],
     [2, 1],

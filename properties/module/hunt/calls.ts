@@ -4,7 +4,15 @@
  * `b-`, the same calls on the second TD of a platform that has two.
  */
 import { SIZES } from '../../../spec/tdx/pamt.ts';
-import { HOST_CALLS, SOURCE, type HostCall, type HostOperation, type Made } from '../rig/calls.ts';
+import type { VersionData } from '../../../spec/tdx/version.ts';
+import {
+  HOST_CALLS,
+  PAMT_CALLS,
+  SOURCE,
+  type HostCall,
+  type HostOperation,
+  type Made,
+} from '../rig/calls.ts';
 import type { Layout } from '../rig/layout.ts';
 import { LIFE_CYCLE, tearDown } from './life-cycle.ts';
 
@@ -117,14 +125,19 @@ const ON_FIRST_TD: ReadonlyMap<string, HostOperation> = new Map<string, HostOper
   ...SEQUENCES,
 ]);
 
-/** Every operation, by its name. */
-export const HUNT_CALLS: ReadonlyMap<string, HostOperation> = new Map([
+/** Every operation that all modules have, by its name. */
+const HUNT_CALLS: ReadonlyMap<string, HostOperation> = new Map([
   ...ON_FIRST_TD,
   ...[...ON_FIRST_TD].map(([name, operation]): [string, HostOperation] => [
     `${OF_SECOND_TD}${name}`,
     (td, i) => operation(td.other, i),
   ]),
 ]);
+
+const WITH_PAMT: ReadonlyMap<string, HostOperation> = new Map([...HUNT_CALLS, ...PAMT_CALLS]);
+/** Every operation of that module. */
+export const huntCalls = ({ dynamicPamt }: VersionData): ReadonlyMap<string, HostOperation> =>
+  dynamicPamt ? WITH_PAMT : HUNT_CALLS;
 
 /** Names of all operations on the first TD. */
 export const FIRST_TD_CALLS: readonly string[] = [...ON_FIRST_TD.keys()];

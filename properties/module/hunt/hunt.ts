@@ -13,7 +13,7 @@ import { Coverage, type Exercised } from './coverage.ts';
 import { Hunter, UNDECIDED, type Anomaly } from './hunter.ts';
 import { knownFinding } from './known-findings.ts';
 import { minimal } from './minimal.ts';
-import { PLANS } from './programs.ts';
+import { plansOf } from './programs.ts';
 
 /** A cause: functions that lead to a symptom if they are called at the same time. */
 export interface Cause {
@@ -84,10 +84,13 @@ export function hunt({
   progress,
 }: HuntOptions): HuntResult {
   const tally = new Tally(module, functions);
-  const plans = PLANS.map((plan) => ({
-    beginnings: plan.beginnings.filter((beginning) => beginnings.includes(beginning)),
-    arbitrary: new HuntArbitrary(actors, plan.shapes),
-  })).filter((plan) => plan.beginnings.length > 0);
+  const version = versionData(module);
+  const plans = plansOf(version)
+    .map((plan) => ({
+      beginnings: plan.beginnings.filter((beginning) => beginnings.includes(beginning)),
+      arbitrary: new HuntArbitrary(actors, plan.shapes),
+    }))
+    .filter((plan) => plan.beginnings.length > 0);
   for (let batch = 0; tally.scenarios < runs && !expired(); batch++) {
     for (const [i, plan] of plans.entries()) {
       const drawn = fc.sample(plan.arbitrary, {
@@ -105,7 +108,7 @@ export function hunt({
     scenarios,
     undecided,
     causes: causesOf([...anomalies.values()]),
-    exercised: coverage.of(versionData(module).functions.keys()),
+    exercised: coverage.of(version.functions.keys()),
   };
 }
 

@@ -3,6 +3,7 @@
  * tiny TD, and calls of its life cycle; with pages that another call has just freed, and with
  * operands that are refused.
  */
+import type { VersionData } from '../../../spec/tdx/version.ts';
 import type { Shape } from '../../checker/scenarios/arbitrary.ts';
 import { IDLE, LEAVE, TOUCH } from '../rig/calls.ts';
 import type { Beginning } from './beginnings.ts';
@@ -181,13 +182,21 @@ const ADDED_PAGE_SHAPES: readonly Shape[] = [
   ),
 ];
 
+/** Scenarios of pages that come and go with the PAMT pages of their range. */
+const PAMT_CALLS = ['pamt-add', 'pamt-remove', 'pamt-remove'];
+const PAMT_SHAPES: readonly Shape[] = [
+  shape(['host', 'host'], [...PAMT_CALLS, 'aug', 'remove', 'relocate', 'rdmd'], 1, 3),
+  shape(['host', 'host'], [...PAMT_CALLS, ...LARGE, 'aug-huge', 'aug', 'track'], 3),
+  shape(['host', 'host', 'vcpu'], [...PAMT_CALLS, ...SMALL, 'track', 'reclaim', 'add'], 2),
+];
+
 /** The shapes of scenarios, and the states in which they begin. */
 interface Plan {
   readonly beginnings: readonly Beginning[];
   readonly shapes: readonly Shape[];
 }
 
-export const PLANS: readonly Plan[] = [
+const PLANS: readonly Plan[] = [
   { beginnings: ['RUNNABLE', 'INITIALIZED'], shapes: MEMORY_SHAPES },
   { beginnings: ['HKID_ASSIGNED', 'UNINITIALIZED', 'INITIALIZED'], shapes: BUILD_SHAPES },
   { beginnings: ['RUNNABLE', 'BLOCKED', 'TEARDOWN'], shapes: END_SHAPES },
@@ -202,3 +211,11 @@ export const PLANS: readonly Plan[] = [
   { beginnings: ['RUNNABLE-and-INITIALIZED'], shapes: ADDED_PAGE_SHAPES },
   { beginnings: ['INITIALIZED-and-RUNNABLE'], shapes: MERGED_TABLE_SHAPES },
 ];
+const PAMT_PLAN: Plan = {
+  beginnings: ['RUNNABLE', 'INITIALIZED', 'RUNNABLE-pending', 'TEARDOWN'],
+  shapes: PAMT_SHAPES,
+};
+
+/** What a hunt of that module draws. */
+export const plansOf = ({ dynamicPamt }: VersionData): readonly Plan[] =>
+  dynamicPamt ? [...PLANS, PAMT_PLAN] : PLANS;

@@ -14,7 +14,7 @@ import type { Timed } from '../../linearizability/specification.ts';
 import type { ModuleRig } from '../rig/rig.ts';
 import { Threads } from '../rig/threads.ts';
 import { rigAt, type Beginning } from './beginnings.ts';
-import { HUNT_CALLS } from './calls.ts';
+import { huntCalls } from './calls.ts';
 import { LATE_EXIT, RunFacts } from './facts.ts';
 import { MeasuringChoices } from './measuring-choices.ts';
 import { visibleState } from './visible-state.ts';
@@ -76,7 +76,7 @@ export class HistoryRecorder {
     for (let page = 0; page < memory.pages; page++) memory.word(page, 0);
     m.seal();
     this.choices = new MeasuringChoices(m);
-    this.threads = new Threads(this.rig, HUNT_CALLS, {
+    this.threads = new Threads(this.rig, huntCalls(tdx.version), {
       call: (actor, name, operands) => this.call(actor, name, operands),
       exit: (actor, vcpu, lp) => this.exit(actor, vcpu, lp),
     });

@@ -10,7 +10,7 @@ import {
   isTable,
   pageOf,
 } from '../../../spec/tdx/entry.ts';
-import { NDA, Pamt, SIZES, TDR, TDVPR } from '../../../spec/tdx/pamt.ts';
+import { NDA, Pamt, PAMT, SIZES, TDR, TDVPR } from '../../../spec/tdx/pamt.ts';
 import { KEYS_CONFIGURED, TD, VP } from '../../../spec/tdx/td.ts';
 import type { ModuleRig } from '../rig/rig.ts';
 
@@ -46,6 +46,8 @@ export function visibleState(rig: ModuleRig): number[] {
       const type = Pamt.typeOf(meta);
       if (type === NDA) state.push(NDA);
       else state.push(meta, m.peek(pamt.bepoch(page, size)));
+      if (type === PAMT && pamt.pairs !== null)
+        state.push(pamt.pairs.pageOf(page, 0), pamt.pairs.pageOf(page, 1));
       if (size > 0) continue;
       if (type === TDVPR)
         for (const field of VP_WORDS) state.push(m.peek(memory.word(page, field)));

@@ -39,7 +39,14 @@ export const HOST_CALLS: ReadonlyMap<string, HostCall> = new Map<string, HostCal
   ['unblock', onEntry('TDH.MEM.RANGE.UNBLOCK', 0)],
   ['unblock-huge', onEntry('TDH.MEM.RANGE.UNBLOCK', 1)],
   ['promote', onEntry('TDH.MEM.PAGE.PROMOTE', 1)],
-  ['demote', withPage('TDH.MEM.PAGE.DEMOTE', 1, table)],
+  [
+    'demote',
+    (rig, gfn) => {
+      const [r12, r13] = rig.pairOf(rig.pageOf(gfn));
+      const mapping = rig.mapping(gfn, 1);
+      return ['TDH.MEM.PAGE.DEMOTE', { ...mapping, r8: rig.address(table(rig, gfn)), r12, r13 }];
+    },
+  ],
   ['sept-add', withPage('TDH.MEM.SEPT.ADD', 1, table)],
   ['sept-add-other', withPage('TDH.MEM.SEPT.ADD', 1, (rig, gfn) => table(rig, gfn ^ 2))],
   ['sept-remove', onEntry('TDH.MEM.SEPT.REMOVE', 1)],
@@ -48,6 +55,21 @@ export const HOST_CALLS: ReadonlyMap<string, HostCall> = new Map<string, HostCal
   ['extend', onEntry('TDH.MR.EXTEND', 0)],
   ['track', (rig) => ['TDH.MEM.TRACK', { rcx: rig.mapping(0, 0).rdx }]],
   ['finalize', (rig) => ['TDH.MR.FINALIZE', { rcx: rig.mapping(0, 0).rdx }]],
+]);
+
+/** The range of 2M with the page that backs `gfn`, as an operand. */
+const rangeOf = (rig: Layout, gfn: number): number => rig.address(rig.pageOf(gfn, 1)) + 1;
+
+/** Calls of modules with dynamic PAMT, for the range of the page. */
+export const PAMT_CALLS: ReadonlyMap<string, HostCall> = new Map<string, HostCall>([
+  [
+    'pamt-add',
+    (rig, gfn) => {
+      const [rdx, r8] = rig.pairOf(rig.pageOf(gfn));
+      return ['TDH.PHYMEM.PAMT.ADD', { rcx: rangeOf(rig, gfn), rdx, r8 }];
+    },
+  ],
+  ['pamt-remove', (rig, gfn) => ['TDH.PHYMEM.PAMT.REMOVE', { rcx: rangeOf(rig, gfn) }]],
 ]);
 
 /** An access of the guest to its memory. */

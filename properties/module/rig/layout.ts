@@ -19,6 +19,8 @@ export const TABLE_PAGES = TABLES * TABLE_LEVELS;
 /** First of the pages that back the guest. */
 export const FIRST_GUEST_PAGE = FIRST_TABLE + TABLE_PAGES;
 
+const NO_POOL = -1;
+
 export class Layout {
   readonly tdx: TdxModule;
   /** Page number of the TD's TDR. */
@@ -27,6 +29,8 @@ export class Layout {
   readonly firstPage = FIRST_GUEST_PAGE;
   readonly gfns: number;
   private readonly firstTable: number;
+  /** First of the pages for PAMT entries, where PAMT is dynamic: a pair for each range of 2M. */
+  protected pamtPool = NO_POOL;
   private secondLayout: Layout | null = null;
 
   constructor(tdx: TdxModule, gfns: number, tdr = TDR, firstTable = FIRST_TABLE) {
@@ -46,6 +50,7 @@ export class Layout {
   addOther(tdr: number, firstTable: number): Layout {
     const other = new Layout(this.tdx, this.gfns, tdr, firstTable);
     other.secondLayout = this;
+    other.pamtPool = this.pamtPool;
     this.secondLayout = other;
     return other;
   }
@@ -71,6 +76,12 @@ export class Layout {
   /** A page that backs no GFN at first. */
   sparePage(gfn: number): number {
     return this.firstPage + this.gfns + gfn;
+  }
+
+  /** Addresses of the pages that hold the PAMT entries of the range of `page`, or may hold them. */
+  pairOf(page: number): readonly [number, number] {
+    const first = this.pamtPool + 2 * Math.floor(page / this.tdx.geometry.span(1));
+    return [this.address(first), this.address(first + 1)];
   }
 
   /** One of the pages behind those of the guest. */

@@ -55,13 +55,33 @@ export class ModuleRig extends Layout {
   }: RigOptions) {
     const gfns = fanout ** (ROOT_LEVEL + 1);
     const m = new Machine();
-    const memory = new Memory(m, FIRST_GUEST_PAGE + 2 * gfns + extraPages, WORDS_PER_PAGE);
     const specified = versionData(module);
+    const pages = FIRST_GUEST_PAGE + 2 * gfns + extraPages;
+    const pool = specified.dynamicPamt ? 2 * Math.ceil(pages / fanout) : 0;
+    const memory = new Memory(m, pages + pool, WORDS_PER_PAGE);
     const replaced = functions.map((fn) => [fn.name, fn] as const);
     const version = { ...specified, functions: new Map([...specified.functions, ...replaced]) };
     super(create(memory, { ...smallPlatform(version, fanout), ...differences }), gfns);
     this.m = m;
     this.memory = memory;
+    this.pamtPool = pages;
+    if (specified.dynamicPamt) this.coverRanges(pages);
+  }
+
+  /** Adds the PAMT pages of every range below a page. */
+  private coverRanges(end: number): void {
+    for (let page = 0; page < end; page += this.tdx.geometry.span(1)) {
+      const [rdx, r8] = this.pairOf(page);
+      this.must('TDH.PHYMEM.PAMT.ADD', { rcx: this.address(page) + 1, rdx, r8 });
+    }
+  }
+
+  /** Where PAMT is dynamic, the range of `page` loses its PAMT pages, and may become one page. */
+  uncoverRange(page: number): void {
+    if (this.tdx.pamt.pairs === null) return;
+    this.must('TDH.PHYMEM.PAMT.REMOVE', {
+      rcx: this.address(this.tdx.geometry.align(page, 1)) + 1,
+    });
   }
 
   /** Calls a function by its name, step by step. */

@@ -83,6 +83,7 @@ const ROWS = {
   assignsStructuresTwice: pamt('a control structure gets type and owner in two writes'),
   resizesPamtAtOnce: pamt('PROMOTE and DEMOTE write type and owner at once'),
   demoteCountsFirst: pamt('DEMOTE counts the new page before it writes its PAMT entry'),
+  dynamicPamt: pamt('the host adds the pages that hold the entries of 4K pages, for ranges of 2M'),
 
   interruptible: interrupts('functions that a pending interrupt ends before they commit'),
 

@@ -12,7 +12,7 @@ import { HELD_PAGE } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import { opStateAmong, pageOperand, tdCell, tdGet, tdrOperand } from '../operands.ts';
-import { assignStructure } from '../pages.ts';
+import { assignStructure, countPage } from '../pages.ts';
 import { NDA, TDCX } from '../pamt.ts';
 import { PAGE_LAST, TDR_LAST } from '../release.ts';
 import * as S from '../status.ts';
@@ -58,6 +58,7 @@ export const mngAddcx: InterfaceFunction = {
     yield* m.write(tdCell(tdx, call, TD.CHLDCNT), tdGet(tdx, call, TD.CHLDCNT) + 1);
     // 8. PAMT: TDCX, owner
     yield* assignStructure(tdx, call, TDCX);
+    yield* countPage(tdx, call.page);
     return S.SUCCESS;
   },
 };

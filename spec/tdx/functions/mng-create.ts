@@ -12,6 +12,7 @@ import { HKID_FREE, HKID_KOT_ASSIGNED } from '../keys.ts';
 import { EXCLUSIVE } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import { pageOperand, tdCell } from '../operands.ts';
+import { countPage } from '../pages.ts';
 import { NDA, NO_OWNER, Pamt, TDR } from '../pamt.ts';
 import { TDR_LAST } from '../release.ts';
 import * as S from '../status.ts';
@@ -51,6 +52,7 @@ export const mngCreate: InterfaceFunction = {
     m.poke(tdCell(tdx, call, TD.LIFECYCLE), HKID_ASSIGNED);
     // 8. PAMT: TDR, no owner
     yield* m.write(pamt.meta(call.tdr, 0), Pamt.pack(TDR, NO_OWNER));
+    yield* countPage(tdx, call.tdr);
     return S.SUCCESS;
   },
 };

@@ -21,7 +21,7 @@ import {
   tdrOperand,
   tdState,
 } from '../operands.ts';
-import { assignPage, newPageOperand } from '../pages.ts';
+import { assignPage, countPage, newPageOperand } from '../pages.ts';
 import { PAGE_THEN_TDR } from '../release.ts';
 import { lockTree, requireState, walkTo } from '../sept.ts';
 import * as S from '../status.ts';
@@ -68,6 +68,7 @@ export const pageAdd: InterfaceFunction = {
     // 10. CHLDCNT; PAMT
     yield* tdx.m.add(tdCell(tdx, call, TD.CHLDCNT), 1);
     yield* assignPage(tdx, call.page, 0, call.tdr);
+    yield* countPage(tdx, call.page);
     return S.SUCCESS;
   },
 };

@@ -14,7 +14,7 @@ import { entry, FREE, PENDING, REMOVED, setOf } from '../entry.ts';
 import { SHARED } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import { gfnOf, mappingOperand, tdCell, tdrOperand, tdStateLocked } from '../operands.ts';
-import { assignPage, newPageOperand } from '../pages.ts';
+import { assignPage, countPage, newPageOperand } from '../pages.ts';
 import { ENTRY_PAGE_TO_TDR } from '../release.ts';
 import { findEntry, requireState } from '../sept.ts';
 import * as S from '../status.ts';
@@ -53,6 +53,7 @@ export const pageAug: InterfaceFunction = {
     yield* tdx.m.add(tdCell(tdx, call, TD.CHLDCNT), tdx.geometry.span(call.level));
     // 9. PAMT, only now
     yield* assignPage(tdx, call.page, call.level, call.tdr);
+    yield* countPage(tdx, call.page);
     return S.SUCCESS;
   },
 };

@@ -2,8 +2,9 @@
  * TDH.MEM.PAGE.DEMOTE: splits a 2M or 1G leaf into 512 leaves under a new Secure EPT page.
  *
  * RCX GPA and level; RDX TDR and flags (bit 0: the L2 VMs that get a table as well; none in 1.0);
- * R8 the new page. A blocked leaf comes out unblocked. The function is interruptible before it
- * commits, unless the version says otherwise.
+ * R8 the new page; R12 and R13 the pages for the PAMT entries of 4K parts, where PAMT is dynamic. A
+ * blocked leaf comes out unblocked. The function is interruptible before it commits, unless the
+ * version says otherwise.
  *
  * Source: ABI Reference 348551, TDH.MEM.PAGE.DEMOTE leaf (leaf 15); intel/tdx-module 1.5.01,
  * src/vmm_dispatcher/api_calls/tdh_mem_page_demote.c: tdh_mem_page_demote();
@@ -36,9 +37,17 @@ import {
   tdStateLocked,
   withoutFlags,
 } from '../operands.ts';
-import { splitOff, freePage, newPageOperand } from '../pages.ts';
+import { countPage, newPageOperand, splitPage } from '../pages.ts';
+import {
+  pagesOfPair,
+  pairAddress,
+  pairInTdmr,
+  takePair,
+  type PairOperands,
+} from '../pair-operands.ts';
+import { PAIR } from '../pamt-pairs.ts';
 import { EPT, NDA, Pamt, REG } from '../pamt.ts';
-import { PAGES_ENTRY_TO_TDR } from '../release.ts';
+import { PAGES_ENTRY_TO_TDR, PAIR_LAST } from '../release.ts';
 import {
   findEntry,
   lockBit,
@@ -50,11 +59,13 @@ import * as S from '../status.ts';
 import { IN_BUILD_OR_RUN, TD } from '../td.ts';
 import { unblocked } from './page-relocate.ts';
 
+/** The pair is released before the range. */
+const PAIR_FIRST = [...PAIR_LAST, HELD_RANGE];
 const SPLITTABLE = setOf(MAPPED, BLOCKED, PENDING, PENDING_BLOCKED);
 
 export const pageDemote: InterfaceFunction = {
   name: 'TDH.MEM.PAGE.DEMOTE',
-  release: [HELD_RANGE, ...PAGES_ENTRY_TO_TDR],
+  release: [...PAIR_FIRST, ...PAGES_ENTRY_TO_TDR],
   *run(tdx, call) {
     const { m, memory, pamt, geometry } = tdx;
     let status: S.Status;
@@ -110,15 +121,17 @@ export const pageDemote: InterfaceFunction = {
     const taken = yield* tdx.acquire(call, HELD_RANGE, pamt.lock(page, level), EXCLUSIVE);
     if (!taken) return S.on(S.OPERAND_BUSY, S.OPERANDS.RCX);
 
+    // LOCK and GUARD
+    // 12. where PAMT is dynamic: pages for the entries of 4K parts
+    if ((status = yield* takeGiven(tdx, call)) !== S.SUCCESS) return status;
+
     // EFFECT
-    // 12. PAMT of the parts and of the range
-    for (let i = 0; i < geometry.fanout; i++)
-      yield* splitOff(tdx, page + i * span, level - 1, call.tdr);
-    yield* freePage(tdx, page, level);
-    yield* tdx.release(call, HELD_RANGE);
-    // 13. entry := NL_MAPPED
+    // 13. PAMT of the parts and of the range
+    yield* splitPage(tdx, call, page, level, pagesOfPair(tdx, givenPair(call)));
+    for (const held of PAIR_FIRST) yield* tdx.release(call, held);
+    // 14. entry := NL_MAPPED
     yield* tdx.writeEntry(call, call.entryCell, entry(NL_MAPPED, call.page) | lockBit(call));
-    // 14. PAMT of the new page; CHLDCNT
+    // 15. PAMT of the new page; CHLDCNT
     yield* ownNewPage(tdx, call);
     return S.SUCCESS;
   },
@@ -131,8 +144,31 @@ function* ownNewPage(tdx: TdxModule, call: Call): Steps<void> {
   if (version.demoteCountsFirst) yield* m.add(count, 1);
   yield* m.write(pamt.meta(call.page, 0), Pamt.pack(NDA, call.tdr));
   yield* m.write(pamt.meta(call.page, 0), Pamt.pack(EPT, call.tdr));
+  yield* countPage(tdx, call.page);
   if (!version.demoteCountsFirst) yield* m.add(count, 1);
 }
+
+/** The pages in R12 and R13. */
+const givenPair = ({ in: { r12 = 0, r13 = 0 } }: Call): PairOperands => ({
+  hpas: [r12, r13],
+  operands: [S.OPERANDS.R12, S.OPERANDS.R13],
+});
+
+/** The pair in R12 and R13: addresses, then the TDMR, then both pages. */
+function* takeGiven(tdx: TdxModule, call: Call): Steps<S.Status> {
+  const { pairs } = tdx.pamt;
+  if (pairs === null || call.level !== 1) return S.SUCCESS;
+  const pair = givenPair(call);
+  for (const check of [pairAddress, pairInTdmr]) {
+    for (const i of PAIR) {
+      const status = check(tdx, pair, i);
+      if (status !== S.SUCCESS) return status;
+    }
+  }
+  return yield* takePair(tdx, call, pairs, pair, NO_RANGE);
+}
+/** The range itself is a page, so no page of it can be walked to. */
+const NO_RANGE = -1;
 
 /** A version that needs no block splits what is mapped; what is blocked must still be tracked. */
 function* requireUnused(tdx: TdxModule, call: Call, bepoch: Cell): Steps<S.Status> {

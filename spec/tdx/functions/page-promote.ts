@@ -3,8 +3,8 @@
  * page.
  *
  * RCX GPA and level of the entry that points to the page; RDX TDR. Returns the freed page's HPA in
- * RCX. An NL_BLOCKED entry comes out unblocked. In 1.5 the function is interruptible before it
- * commits.
+ * RCX, and where PAMT is dynamic the pages with the entries of 4K leaves in R12 and R13. An
+ * NL_BLOCKED entry comes out unblocked. In 1.5 the function is interruptible before it commits.
  *
  * Source: ABI Reference 348551, TDH.MEM.PAGE.PROMOTE leaf (leaf 23); intel/tdx-module 1.5.01,
  * src/vmm_dispatcher/api_calls/tdh_mem_page_promote.c: tdh_mem_page_promote(),
@@ -25,7 +25,7 @@ import {
   tdStateLocked,
   versionUpTo1,
 } from '../operands.ts';
-import { freePage, implicitPage, mergePages } from '../pages.ts';
+import { freePage, implicitPage, joinPages, uncountPage } from '../pages.ts';
 import { EPT } from '../pamt.ts';
 import { PAGES_ENTRY_TO_TDR } from '../release.ts';
 import {
@@ -92,9 +92,7 @@ export const pagePromote: InterfaceFunction = {
 
     // EFFECT
     // 10. PAMT of the range and of its parts
-    yield* mergePages(tdx, page, level);
-    for (let i = 0; i < geometry.fanout; i++)
-      yield* freePage(tdx, page + i * geometry.span(level - 1), level - 1);
+    yield* joinPages(tdx, call, page, level);
     yield* tdx.release(call, HELD_RANGE);
     // 11. entry := the first child, reread: a host may have requested priority
     const first = yield* tdx.m.read(tdx.memory.word(table, 0));
@@ -103,10 +101,11 @@ export const pagePromote: InterfaceFunction = {
     // 12. CHLDCNT; S-EPT page: free
     yield* tdx.m.add(tdCell(tdx, call, TD.CHLDCNT), -1);
     yield* freePage(tdx, table, 0);
+    const hint = yield* uncountPage(tdx, table);
     // the children stay locked in a page that is no table any more: these locks are gone
     for (let i = 0; i < children.locked; i++)
       tdx.locks.notify('released', tdx.memory.word(table, i), EXCLUSIVE);
-    call.rcx = addressOf(tdx, table);
+    call.rcx = addressOf(tdx, table) + hint;
     return S.SUCCESS;
   },
 };

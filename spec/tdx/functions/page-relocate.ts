@@ -22,7 +22,14 @@ import {
 import { SHARED } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import { addressOf, gfnOf, mappingOperand, tdrOperand, tdStateLocked } from '../operands.ts';
-import { assignPage, freePage, implicitPage, newPageOperand } from '../pages.ts';
+import {
+  assignPage,
+  countPage,
+  freePage,
+  implicitPage,
+  newPageOperand,
+  uncountPage,
+} from '../pages.ts';
 import { REG } from '../pamt.ts';
 import { PAGES_ENTRY_TO_TDR } from '../release.ts';
 import { findEntry, requireBlockedAndTracked, requireState } from '../sept.ts';
@@ -74,10 +81,12 @@ export const pageRelocate: InterfaceFunction = {
     if (!isPending(call.entry)) tdx.memory.copy(old, call.page);
     yield* freePage(tdx, old, 0);
     yield* assignPage(tdx, call.page, 0, call.tdr);
+    yield* countPage(tdx, call.page);
     // 10. entry := new page; lock and host-priority bits of the value that was read
     const moved = (call.entry & ~PAGE_MASK) | call.page;
     yield* tdx.writeEntry(call, call.entryCell, withState(moved, unblocked(stateOf(call.entry))));
-    if (tdx.version.relocateReturnsPage) call.rcx = addressOf(tdx, old);
+    const hint = yield* uncountPage(tdx, old);
+    if (tdx.version.relocateReturnsPage) call.rcx = addressOf(tdx, old) + hint;
     return S.SUCCESS;
   },
 };

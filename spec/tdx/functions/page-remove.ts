@@ -27,7 +27,7 @@ import {
   tdrOperand,
   tdStateLocked,
 } from '../operands.ts';
-import { freePage, implicitPage } from '../pages.ts';
+import { freePage, implicitPage, uncountPage } from '../pages.ts';
 import { REG } from '../pamt.ts';
 import { PAGES_ENTRY_TO_TDR } from '../release.ts';
 import { findEntry, requireBlockedAndTracked, requireState, withoutProgress } from '../sept.ts';
@@ -72,7 +72,7 @@ export const pageRemove: InterfaceFunction = {
     // 8. CHLDCNT; PAMT; RCX
     yield* tdx.m.add(tdCell(tdx, call, TD.CHLDCNT), -tdx.geometry.span(level));
     yield* freePage(tdx, page, level);
-    call.rcx = addressOf(tdx, page);
+    call.rcx = addressOf(tdx, page) + (yield* uncountPage(tdx, page));
     return S.SUCCESS;
   },
 };

@@ -2,7 +2,8 @@
  * TDH.PHYMEM.PAGE.RDMD: reads the PAMT entry of a page, at the size at which the page is assigned.
  *
  * RCX the page. Returns its type in RCX, its owner in RDX, its size in R8; for private memory and
- * Secure EPT pages also its BEPOCH in R9.
+ * Secure EPT pages also its BEPOCH in R9. Where PAMT is dynamic, a page of a pair has the type
+ * PAMT; a size in RCX, which later modules take, is not modelled.
  *
  * Source: ABI Reference 348551, TDH.PHYMEM.PAGE.RDMD leaf (leaf 24); intel/tdx-module 1.5.01,
  * src/vmm_dispatcher/api_calls/tdh_phymem_page_rdmd.c: tdh_phymem_page_rdmd().
@@ -12,7 +13,7 @@ import { epochOfWord, isFar } from '../epoch.ts';
 import { SHARED } from '../locks.ts';
 import type { InterfaceFunction, TdxModule } from '../module.ts';
 import { addressOf, isBadAddress, pageNumber, walkPamt } from '../operands.ts';
-import { EPT, NO_OWNER, REG } from '../pamt.ts';
+import { EPT, NDA, NO_OWNER, PAMT, REG } from '../pamt.ts';
 import { PAGE_LAST } from '../release.ts';
 import * as S from '../status.ts';
 
@@ -36,6 +37,11 @@ export const phymemPageRdmd: InterfaceFunction = {
     // EFFECT
     // 3. RCX, RDX, R8, R9 := the PAMT entry
     reportPage(tdx, call, page, size);
+    if (call.rcx === NDA && tdx.pamt.pairs?.isPamtPage(page) === true) {
+      call.rcx = PAMT;
+      call.rdx = 0;
+      call.r8 = 0;
+    }
     const bepoch = yield* tdx.m.read(tdx.pamt.bepoch(page, size));
     if (call.rcx === REG || call.rcx === EPT) {
       call.r9 = bepoch;

@@ -14,7 +14,7 @@ import { HELD_PAGE, HELD_TDR } from '../call.ts';
 import { EXCLUSIVE } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import { implicitTdr, isBadAddress, pageNumber, tdCell, tdGet, walkPamt } from '../operands.ts';
-import { freePage } from '../pages.ts';
+import { freePage, uncountPage } from '../pages.ts';
 import { NDA, RSVD, TDR } from '../pamt.ts';
 import { PAGE_LAST } from '../release.ts';
 import * as S from '../status.ts';
@@ -64,6 +64,7 @@ export const phymemPageReclaim: InterfaceFunction = {
     // 7. CHLDCNT; PAMT
     if (type !== TDR) yield* m.add(tdCell(tdx, call, TD.CHLDCNT), -geometry.span(size));
     yield* freePage(tdx, page, size);
+    call.r9 = yield* uncountPage(tdx, page);
     return S.SUCCESS;
   },
 };

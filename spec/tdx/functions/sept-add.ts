@@ -25,7 +25,7 @@ import {
   versionUpTo1,
   withoutFlags,
 } from '../operands.ts';
-import { newPageOperand } from '../pages.ts';
+import { countPage, newPageOperand } from '../pages.ts';
 import { EPT, Pamt } from '../pamt.ts';
 import { ENTRY_PAGE_TO_TDR } from '../release.ts';
 import { aboutEntry, findEntry, lockBit, requireState } from '../sept.ts';
@@ -96,6 +96,7 @@ export const septAdd: InterfaceFunction = {
       tdx.memory.zero(call.page);
       m.poke(pamt.bepoch(call.page, 0), 0);
       yield* m.write(pamt.meta(call.page, 0), Pamt.pack(EPT, call.tdr));
+      yield* countPage(tdx, call.page);
       yield* m.add(tdCell(tdx, call, TD.CHLDCNT), 1);
       // 10. entry := NL_MAPPED
       yield* tdx.writeEntry(call, call.entryCell, entry(NL_MAPPED, call.page) | lockBit(call));

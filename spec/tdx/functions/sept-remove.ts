@@ -21,7 +21,7 @@ import {
   tdStateLocked,
   versionUpTo1,
 } from '../operands.ts';
-import { freeTable, implicitPage } from '../pages.ts';
+import { freeTable, implicitPage, uncountPage } from '../pages.ts';
 import { EPT } from '../pamt.ts';
 import { PAGES_ENTRY_TO_TDR } from '../release.ts';
 import { aboutEntry, findEntry, requireBlockedAndTracked, requireState } from '../sept.ts';
@@ -68,7 +68,7 @@ export const septRemove: InterfaceFunction = {
     // 9. CHLDCNT; PAMT; RCX
     yield* tdx.m.add(tdCell(tdx, call, TD.CHLDCNT), -1);
     yield* freeTable(tdx, page);
-    call.rcx = addressOf(tdx, page);
+    call.rcx = addressOf(tdx, page) + (yield* uncountPage(tdx, page));
     return S.SUCCESS;
   },
 };

@@ -20,7 +20,7 @@ import {
   vpCell,
   vpGet,
 } from '../operands.ts';
-import { assignStructure } from '../pages.ts';
+import { assignStructure, countPage } from '../pages.ts';
 import { NDA } from '../pamt.ts';
 import { PAGE_LAST, TDVPR_LAST } from '../release.ts';
 import * as S from '../status.ts';
@@ -59,6 +59,7 @@ export const vpAddcx: InterfaceFunction = {
     yield* m.write(vpCell(tdx, call, VP.NUM_PAGES), pages + 1);
     yield* m.add(tdCell(tdx, call, TD.CHLDCNT), 1);
     yield* assignStructure(tdx, call, type);
+    yield* countPage(tdx, call.page);
     return S.SUCCESS;
   },
 };

@@ -10,7 +10,7 @@ import { HELD_OP_STATE, HELD_PAGE } from '../call.ts';
 import { EXCLUSIVE, SHARED } from '../locks.ts';
 import type { InterfaceFunction } from '../module.ts';
 import { pageOperand, tdCell, tdrOperand, tdStateLocked } from '../operands.ts';
-import { assignStructure } from '../pages.ts';
+import { assignStructure, countPage } from '../pages.ts';
 import { NDA, TDVPR } from '../pamt.ts';
 import { PAGE_LAST, TDR_LAST } from '../release.ts';
 import * as S from '../status.ts';
@@ -42,6 +42,7 @@ export const vpCreate: InterfaceFunction = {
     // 5. CHLDCNT; PAMT: TDVPR, owner
     yield* m.add(tdCell(tdx, call, TD.CHLDCNT), 1);
     yield* assignStructure(tdx, call, TDVPR);
+    yield* countPage(tdx, call.page);
     return S.SUCCESS;
   },
 };

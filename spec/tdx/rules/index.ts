@@ -16,6 +16,7 @@ import t13 from './t13-host-priority.ts';
 import t14 from './t14-accepted-page-zeroed.ts';
 import t15 from './t15-size-mismatch-truthful.ts';
 import t16 from './t16-no-debug-access.ts';
+import t17 from './t17-pamt-pages-behind-pages.ts';
 
 export const TDX_RULES: readonly TdxRule[] = [
   t01,
@@ -34,4 +35,5 @@ export const TDX_RULES: readonly TdxRule[] = [
   t14,
   t15,
   t16,
+  t17,
 ];

@@ -80,6 +80,7 @@ export const V1_5_01: VersionData = {
   assignsStructuresTwice: false,
   resizesPamtAtOnce: false,
   demoteCountsFirst: false,
+  dynamicPamt: false,
 
   interruptible: new Set(['TDH.MEM.PAGE.PROMOTE', 'TDH.MEM.PAGE.DEMOTE']),
 

@@ -9,12 +9,13 @@ import { HuntArbitrary } from '../../../properties/module/hunt/arbitrary.ts';
 import { BEGINNINGS, type Beginning } from '../../../properties/module/hunt/beginnings.ts';
 import { hunt } from '../../../properties/module/hunt/hunt.ts';
 import { Hunter, type Anomaly } from '../../../properties/module/hunt/hunter.ts';
-import { PLANS } from '../../../properties/module/hunt/programs.ts';
+import { plansOf } from '../../../properties/module/hunt/programs.ts';
 import { HELD_EPOCH } from '../../../spec/tdx/call.ts';
 import { memTrack } from '../../../spec/tdx/functions/index.ts';
 import type { InterfaceFunction } from '../../../spec/tdx/module.ts';
 import { SUCCESS } from '../../../spec/tdx/status.ts';
 import { TD } from '../../../spec/tdx/td.ts';
+import { versionData } from '../../../spec/tdx/versions/index.ts';
 import { sept } from '../../cli/run.ts';
 
 /** The anomaly of a scenario. @throws Error if it is undecided */
@@ -90,7 +91,7 @@ describe('a hunt on module 1.5', () => {
     const drawn = fc.sample(
       new HuntArbitrary(
         3,
-        PLANS.flatMap(({ shapes }) => shapes),
+        plansOf(versionData('1.5')).flatMap(({ shapes }) => shapes),
       ),
       200,
     );
@@ -179,6 +180,32 @@ describe('a single scenario', () => {
   });
 });
 
+describe('a hunt on a module with dynamic PAMT', () => {
+  const { causes, exercised } = hunt({
+    module: 'dynamic-pamt',
+    seed: 1,
+    runs: 20_000,
+    beginnings: ['INITIALIZED'],
+  });
+
+  test('the hunt meets nothing new but the count that PAMT.REMOVE finds too high', () => {
+    const symptoms = causes.filter(({ finding }) => finding === null).map(({ title }) => title);
+    expect(new Set(symptoms.map((title) => title.split(' (')[0]))).toEqual(
+      new Set(['TDH.PHYMEM.PAMT.REMOVE stops the platform']),
+    );
+  });
+
+  test('the hunt calls PAMT.ADD and PAMT.REMOVE, and they succeed, fail and are refused', () => {
+    const calls = exercised.calls.filter(({ name }) => name.includes('PAMT'));
+    expect(calls).toHaveLength(2);
+    for (const { called, succeeded, busy } of calls) {
+      expect(succeeded).toBeGreaterThan(0);
+      expect(busy).toBeGreaterThan(0);
+      expect(called).toBeGreaterThan(succeeded + busy);
+    }
+  });
+});
+
 describe('a hunt on a faulty module', () => {
   /** The titles of the causes that have no finding. */
   const titles = (faulty: InterfaceFunction, runs: number): string[] =>
@@ -260,5 +287,15 @@ describe('sept hunt', () => {
     const { code, stderr } = await sept('hunt', 'h0: readd 0');
     expect(code).toBe(2);
     expect(stderr).toContain('no operation "readd"; did you mean "read"?');
+  });
+
+  test('sept hunt has the calls about PAMT pages only where PAMT is dynamic', async () => {
+    const scenario = ['h0: aug 0; remove 0 | h1: pamt-remove 0 | @h0.1.15>1', '--begin'];
+    const found = await sept('hunt', ...scenario, 'INITIALIZED', '--module', 'dynamic-pamt');
+    expect(found.code).toBe(1);
+    expect(found.stdout).toContain('new: TDH.PHYMEM.PAMT.REMOVE stops the platform');
+    const refused = await sept('hunt', ...scenario, 'INITIALIZED');
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain('no operation "pamt-remove"');
   });
 });

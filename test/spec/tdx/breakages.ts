@@ -1,5 +1,6 @@
 /** Changed modules, with the rule that each breaks and a scenario that shows it. */
 import type { ExploreOptions } from '../../support/call-explorer.ts';
+import * as faultyPamt from './faulty-pamt.ts';
 import * as faulty from './faulty.ts';
 
 type Setting = Pick<ExploreOptions, 'module' | 'finalize'>;
@@ -8,6 +9,7 @@ export type Change = Pick<ExploreOptions, 'functions' | 'create'>;
 const RUNNING: Setting = { module: '1.5' };
 const BUILDING: Setting = { module: '1.5', finalize: false };
 const RUNNING_1_0: Setting = { module: '1.0' };
+const RUNNING_DYNAMIC_PAMT: Setting = { module: 'dynamic-pamt' };
 
 /** The rule, the fault, the change, the TD, and a scenario that shows it. */
 type Breakage = readonly [
@@ -169,6 +171,27 @@ export const SEQUENTIAL: readonly Breakage[] = [
     { functions: [faulty.readOfProductionTd] },
     RUNNING,
     'h0: aug 0; idle 0; read 0 | v0: accept 0; idle 0',
+  ],
+  [
+    'T17',
+    'PAGE.AUG takes a page of a range without PAMT pages',
+    { functions: [faultyPamt.augIgnoresMissingPair] },
+    RUNNING_DYNAMIC_PAMT,
+    'h0: pamt-remove 0; aug 0',
+  ],
+  [
+    'T17',
+    'PAGE.AUG does not count the page in its range',
+    { functions: [faultyPamt.augDoesNotCount] },
+    RUNNING_DYNAMIC_PAMT,
+    'h0: aug 0',
+  ],
+  [
+    'T17',
+    'PAGE.AUG takes a page and makes it a PAMT page as well',
+    { functions: [faultyPamt.augMakesPamtPage] },
+    RUNNING_DYNAMIC_PAMT,
+    'h0: aug 0',
   ],
 ];
 

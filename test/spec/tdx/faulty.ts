@@ -44,7 +44,7 @@ import { pageAccept as pageAccept10 } from '../../../spec/tdx/versions/v1.0/page
 type View = (tdx: TdxModule, call: Call) => Partial<TdxModule>;
 
 /** `whole` with some parts replaced; the rest is shared with it. */
-const withParts = <T extends object>(whole: T, parts: Partial<T>): T =>
+export const withParts = <T extends object>(whole: T, parts: Partial<T>): T =>
   Object.assign(Object.create(whole) as T, parts); // an object that inherits all of `whole`
 
 /** The function, run on a view of the module. */
@@ -60,7 +60,7 @@ export const onMachine = (
 ) => through(fn, (tdx, call) => ({ m: withParts(tdx.m, view(tdx.m, tdx, call)) }));
 
 /** The function, with its status changed. */
-const answering = (
+export const answering = (
   fn: InterfaceFunction,
   change: (status: S.Status, call: Call, tdx: TdxModule) => S.Status,
 ) => ({

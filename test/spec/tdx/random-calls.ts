@@ -1,7 +1,7 @@
 /** Random calls of three or four actors on few pages, so that they meet in deep states. */
 import { decode, tapeLength } from '../../../properties/checker/scenarios/arbitrary.ts';
 import type { ActorRole } from '../../../properties/checker/scenarios/scenario.ts';
-import type { ModuleVersion } from '../../../spec/tdx/versions/index.ts';
+import { versionData, type ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 import { CALL_SHAPE, CallExplorer } from '../../support/call-explorer.ts';
 import { Seeded } from '../machine/support.ts';
 
@@ -35,6 +35,11 @@ const BUSY: Readonly<Record<ActorRole, readonly string[]>> = {
   vcpu: ['accept', 'accept', 'accept-huge', 'touch', 'idle', 'leave', 'leave'],
 };
 
+const WITH_PAMT = {
+  ...BUSY,
+  host: [...BUSY.host, 'pamt-add', 'pamt-add', 'pamt-remove', 'pamt-remove', 'pamt-remove'],
+};
+
 const SEEDS = 2500;
 
 /** T rules that a module breaks under random calls, and those that they do not exercise. */
@@ -48,7 +53,7 @@ export function randomCalls(module: ModuleVersion, finalize: boolean): Outcome {
   const shape = {
     ...CALL_SHAPE,
     roles: ['host', 'vcpu', 'host', 'vcpu'] as const,
-    operations: BUSY,
+    operations: versionData(module).dynamicPamt ? WITH_PAMT : BUSY,
     gfns: 2,
     maxOperations: 24,
     maxDeviations: 0,

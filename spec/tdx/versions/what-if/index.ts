@@ -4,6 +4,7 @@
  * file and list it here.
  */
 import { DEMOTE_WITHOUT_BLOCK } from './demote-without-block.ts';
+import { DYNAMIC_PAMT } from './dynamic-pamt.ts';
 import { FINE_GRAINED_COVERING } from './fine-grained-covering.ts';
 import { FINE_GRAINED_VISIBLE } from './fine-grained-visible.ts';
 import { FINE_GRAINED } from './fine-grained.ts';
@@ -17,4 +18,5 @@ export const WHAT_IFS = {
   'demote-without-block': DEMOTE_WITHOUT_BLOCK,
   'uninterruptible-demote': UNINTERRUPTIBLE_DEMOTE,
   'one-call-split': ONE_CALL_SPLIT,
+  'dynamic-pamt': DYNAMIC_PAMT,
 } as const;
