@@ -3,15 +3,12 @@
  * `--scenarios` it generates others.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import {
-  GENERATED_FILES,
-  SHIPPED_SEEDS,
-  type Seeds,
-} from '../properties/module/recordings/generate/generate.ts';
+import { GENERATED_FILES } from '../properties/module/recordings/generate/generate.ts';
+import type { Seeds } from '../properties/module/recordings/generate/shipped.ts';
 import { print } from './output.ts';
 
 const OWN_FOLDER = fileURLToPath(new URL('../recordings/', import.meta.url));
@@ -60,10 +57,10 @@ const { folder, seed, scenarios } = new Command('record')
   .parse()
   .opts<Options>();
 
-const seeds = seed === undefined ? SHIPPED_SEEDS : seedsFrom(seed, scenarios);
-mkdirSync(join(folder, 'traces'), { recursive: true });
+const seeds = seed === undefined ? undefined : seedsFrom(seed, scenarios);
 for (const [name, make] of GENERATED_FILES) {
   const text = make(seeds);
+  mkdirSync(dirname(join(folder, name)), { recursive: true });
   const bytes = name.endsWith('.gz') ? gzipSync(text, COMPRESSION) : Buffer.from(text);
   writeFileSync(join(folder, name), bytes);
   print(`${name}: ${text.split('\n').length - 1} lines, ${bytes.length} bytes`);

@@ -2,43 +2,27 @@
  * Compares lock tables: the locks that a call takes and releases when it runs alone, its answer
  * when it finds one of them held, and its writes.
  */
-import { EXCLUSIVE, SHARED, type Mode } from '../../../../spec/tdx/locks.ts';
-import { supervised } from '../../../checker/module-guard.ts';
-import { start, type PairSetup } from '../setups/pair-setup.ts';
-import { SetupError, type Testbed } from '../setups/testbed.ts';
+import { EXCLUSIVE, SHARED } from '../../../../spec/tdx/locks.ts';
+import type { PairSetup } from '../setups/pair-setup.ts';
 import type { LocksCell } from './cell-schemas.ts';
 import type { Comparison } from './comparison.ts';
-import { stillHeld, traceLocks, type LockStep, type LockTrace } from './lock-trace.ts';
+import { LockMeasurement } from './lock-measurement.ts';
 import type { PairMeasurement } from './measurement.ts';
-import type { RecordedNames, Snapshot } from './recorded-names.ts';
-import { failedLock, statusText } from './status.ts';
-
-const kindName = (mode: Mode): string => (mode === SHARED ? 'SHARED' : 'EXCLUSIVE');
-
-/** An event as lock tables write it. */
-interface LockLine {
-  readonly event: string;
-  readonly lock: string;
-  readonly kind: string;
-  readonly type: string;
-}
-
-const textOf = ({ event, lock, kind, type }: LockLine): string =>
-  `${event} ${lock} ${kind}, ${type}`;
+import type { RecordedNames } from './recorded-names.ts';
 
 export function compareLocks(
   cell: LocksCell,
   setup: PairSetup,
   names: RecordedNames,
-  measured: PairMeasurement,
+  pair: PairMeasurement,
   comparison: Comparison,
 ): void {
-  const { testbed } = setup;
-  const traced = undone(testbed, () => traceOf(setup, names));
-  comparison.field('status', statusIn(cell.status), statusIn(traced.status));
-  compareEvents(cell, testbed, names, traced.trace, comparison);
-  for (const busy of cell.busy) compareBusy(busy, setup, names, traced.trace, comparison);
-  compareWrites(cell, measured, traced, comparison);
+  const measured = new LockMeasurement(setup, names);
+  comparison.field('status', statusIn(cell.status), statusIn(measured.status));
+  compareEvents(cell, measured, comparison);
+  compareRest(cell, measured, comparison);
+  for (const busy of cell.busy) compareBusy(busy, measured, names, comparison);
+  compareWrites(cell, pair, measured, comparison);
 }
 
 /** Statuses without what recordings of lock tables leave open. */
@@ -50,79 +34,38 @@ const statusIn = (status: string): string =>
     .replace(/^(TDX_OPERAND_INVALID)\|RAX$/, '$1')
     .replace(/^(TDX_INCONSISTENT_MSR)\|.*$/, '$1');
 
-interface Traced {
-  readonly trace: LockTrace;
-  readonly status: string;
-  readonly before: readonly Snapshot[];
-  readonly after: readonly Snapshot[];
-}
+type Line = Pick<LocksCell['events'][number], 'event' | 'lock' | 'kind' | 'type'>;
 
-/** Returns what `run` returns, and undoes its writes. */
-function undone<T>(testbed: Testbed, run: () => T): T {
-  const mark = testbed.mark();
-  try {
-    return run();
-  } finally {
-    testbed.undo(mark);
-  }
-}
+const textOf = ({ event, lock, kind, type }: Line): string => `${event} ${lock} ${kind}, ${type}`;
 
-function traceOf(setup: PairSetup, names: RecordedNames): Traced {
-  const { testbed, enterX } = setup;
-  enterX();
-  const before = names.snapshot();
-  const trace = runTraced(setup);
-  const status = statusText(trace.call, testbed.conventions);
-  return { trace, status, before, after: names.snapshot() };
-}
-
-/** Runs X, which has been prepared, to its end. */
-function runTraced({ testbed, x }: PairSetup): LockTrace {
-  const steps = start(testbed, x);
-  if (steps === null) throw new SetupError('a vCPU that only runs makes no call');
-  return supervised(testbed.tdx.version, () => traceLocks(testbed, steps));
-}
-
-function compareEvents(
-  cell: LocksCell,
-  { conventions }: Testbed,
-  names: RecordedNames,
-  { steps }: LockTrace,
-  comparison: Comparison,
-): void {
-  const { seesKeyTable, listsReleasingWrites, lockTypes } = conventions;
-  const seen = steps.filter((step) => seesKeyTable || !names.isKeyTable(step.cell));
-  const lineOf = ({ what, cell: lock, mode }: LockStep): LockLine => ({
-    event: what === 'promote' && listsReleasingWrites ? 'acquire' : what,
-    lock: names.lock(lock),
-    kind: kindName(mode),
-    type: lockTypes[names.lockType(lock)],
-  });
-  const ours = seen.filter(({ isByWrite }) => listsReleasingWrites || !isByWrite);
+function compareEvents(cell: LocksCell, { lines }: LockMeasurement, comparison: Comparison): void {
   let next = 0;
   cell.events.forEach((recorded, i) => {
-    const step = ours[next];
-    const line = step === undefined ? undefined : textOf(lineOf(step));
-    comparison.field(`events[${i}]`, textOf(recorded), line);
-    if (recorded.event === 'acquire')
-      comparison.field(
-        `events[${i}].promotedFromShared`,
-        recorded.promotedFromShared,
-        listsReleasingWrites && step?.what === 'promote',
-      );
-    comparison.field(`events[${i}].byEntryWrite`, recorded.byEntryWrite, step?.isByWrite ?? false);
+    const ours = lines[next];
+    const field = `events[${i}]`;
+    comparison.field(field, textOf(recorded), ours === undefined ? undefined : textOf(ours));
+    const { promotedFromShared = false, byEntryWrite = false } = ours ?? {};
+    comparison.field(
+      `${field}.promotedFromShared`,
+      recorded.promotedFromShared,
+      promotedFromShared,
+    );
+    comparison.field(`${field}.byEntryWrite`, recorded.byEntryWrite, byEntryWrite);
     next += recorded.count;
   });
-  comparison.field('events.length', next, ours.length);
+  comparison.field('events.length', next, lines.length);
+}
 
-  const written = seen.filter(({ isByWrite }) => isByWrite).map((step) => names.lock(step.cell));
-  const { releasedByEntryWrite: listed, releasedByEntryWriteCount: total } = cell;
-  comparison.given('releasedByEntryWriteCount', total, written.length);
-  const firstOfOurs = written.slice(0, listed?.length).join();
-  comparison.given('releasedByEntryWrite', listed?.join(), firstOfOurs);
-  const held = stillHeld(seen).map(({ cell: lock, mode }) => [names.lock(lock), kindName(mode)]);
-  comparison.field('stillHeldOnReturn.length', cell.stillHeldOnReturn.length, held.length);
-  cell.stillHeldOnReturn.forEach((recorded, i) => {
+function compareRest(
+  { releasedByEntryWrite, releasedByEntryWriteCount, stillHeldOnReturn }: LocksCell,
+  { releasedByWrite, held }: LockMeasurement,
+  comparison: Comparison,
+): void {
+  comparison.given('releasedByEntryWriteCount', releasedByEntryWriteCount, releasedByWrite.length);
+  const first = releasedByWrite.slice(0, releasedByEntryWrite?.length).join();
+  comparison.given('releasedByEntryWrite', releasedByEntryWrite?.join(), first);
+  comparison.field('stillHeldOnReturn.length', stillHeldOnReturn.length, held.length);
+  stillHeldOnReturn.forEach((recorded, i) => {
     const [name = '', kind = ''] = held[i] ?? [];
     comparison.field(`stillHeldOnReturn[${i}]`, heldText(recorded, kind), `${name} (${kind})`);
   });
@@ -136,30 +79,20 @@ function heldText(recorded: string | readonly [string, string], ours: string): s
 
 function compareBusy(
   busy: LocksCell['busy'][number],
-  setup: PairSetup,
+  measured: LockMeasurement,
   names: RecordedNames,
-  { steps }: LockTrace,
   comparison: Comparison,
 ): void {
-  const found = steps.find(({ cell }) => names.lock(cell) === busy.lock);
   const field = `busy ${busy.lock}`;
-  comparison.field(field, busy.lock, found === undefined ? undefined : names.lock(found.cell));
-  if (found === undefined) return;
-  const held = (mode: Mode): { status: string; lock: string | null } =>
-    undone(setup.testbed, () => {
-      const { tdx, conventions } = setup.testbed;
-      setup.enterX();
-      const type = names.lockType(found.cell);
-      if (type === 'entry' || type === 'hardware') throw new Error(`${busy.lock} is no lock word`);
-      tdx.locks.tryNow(found.cell, type, mode);
-      const { call } = runTraced(setup);
-      return { status: statusText(call, conventions), lock: failedLock(names, call) };
-    });
-  const exclusive = held(EXCLUSIVE);
+  const cell = measured.lockWords.find((word) => names.lock(word) === busy.lock);
+  comparison.field(field, busy.lock, cell === undefined ? undefined : names.lock(cell));
+  if (cell === undefined) return;
+  const exclusive = measured.whenHeld(cell, EXCLUSIVE);
   comparison.field(`${field}, exclusively`, statusIn(busy.ifHeldExclusively), exclusive.status);
-  comparison.given(`${field}, the lock that fails`, busy.failedLockExclusive, exclusive.lock);
+  comparison.given(`${field}, the lock that fails`, busy.failedLockExclusive, exclusive.failedLock);
   if (busy.ifHeldShared === undefined) return;
-  comparison.field(`${field}, shared`, statusIn(busy.ifHeldShared), held(SHARED).status);
+  const shared = measured.whenHeld(cell, SHARED);
+  comparison.field(`${field}, shared`, statusIn(busy.ifHeldShared), shared.status);
 }
 
 /**
@@ -168,12 +101,12 @@ function compareBusy(
  */
 function compareWrites(
   cell: LocksCell,
-  measured: PairMeasurement,
-  { before, after }: Traced,
+  { trace }: PairMeasurement,
+  { before, after }: LockMeasurement,
   comparison: Comparison,
 ): void {
   if (cell.writes.length === 0) return;
-  const events = measured.trace?.events.filter(({ event }) => event === 'afterWrite') ?? [];
+  const events = trace?.events.filter(({ event }) => event === 'afterWrite') ?? [];
   const inSteps = new Set(events.map(({ what }) => what));
   const known = new Set(before.map(({ name }) => name));
   const ordered = cell.writes.filter(({ what }) => inSteps.has(what));

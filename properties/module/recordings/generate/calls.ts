@@ -1,8 +1,10 @@
 /** The calls of life-cycle scenarios: operands of each function, for a TD in its current state. */
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { METADATA, NULL_FIELD } from '../../../../spec/tdx/metadata.ts';
+import type { TdxModule } from '../../../../spec/tdx/module.ts';
 import { NDA } from '../../../../spec/tdx/pamt.ts';
 import { TD, VCPU_READY, VCPU_UNINITIALIZED, VP } from '../../../../spec/tdx/td.ts';
+import { FIELDS_1_0 } from '../../../../spec/tdx/versions/v1.0/mng-rd.ts';
 import { hexOf } from '../format/values.ts';
 import { hostWalk } from '../replay/observe.ts';
 import type { CallRequest } from './record-step.ts';
@@ -67,16 +69,23 @@ const initialise: Builder = (tds, td) => {
   return { op: 'TDH.MNG.INIT', lp: tds.lp(), in: isOdd ? { ...input, note } : input };
 };
 
+/** The words of a TD by the ids of the version's fields. */
+const fieldsOf = ({ version }: TdxModule): ReadonlyMap<bigint, number> =>
+  version.family === '1.0'
+    ? new Map([...FIELDS_1_0].map(([id, [word]]) => [id, word]))
+    : new Map([...METADATA].map(([id, { word }]) => [id, word]));
+
 /** The name of a field: the structure that holds it, and the word. */
-function fieldName(id: bigint): string {
-  const word = METADATA.get(id)?.word;
+function fieldName(id: bigint, fields: ReadonlyMap<bigint, number>): string {
+  const word = fields.get(id);
   const name = Object.entries(TD).find(([, at]) => at === word)?.[0];
   return name === undefined ? '?' : `${id >> 60n === 8n ? 'TDR' : 'TDCS'}.${name}`;
 }
 
 const readField: Builder = (tds, td) => {
+  const fields = fieldsOf(tds.u.tdx);
   const id = tds.rng.weighted([
-    [12, tds.rng.pick([...METADATA.keys()])],
+    [12, tds.rng.pick([...fields.keys()])],
     [2, NULL_FIELD],
     [1, 0x8010_0000_0000_0077n],
   ]);
@@ -86,7 +95,11 @@ const readField: Builder = (tds, td) => {
     [1, 2],
   ]);
   const regs = { rcx: tds.tdr(td), rdx: hexOf(id) };
-  return { op: 'TDH.MNG.RD', lp: tds.lp(), in: { td, field: fieldName(id), version, regs } };
+  return {
+    op: 'TDH.MNG.RD',
+    lp: tds.lp(),
+    in: { td, field: fieldName(id, fields), version, regs },
+  };
 };
 
 const createVcpu: Builder = (tds, td) => {

@@ -2,71 +2,48 @@
  * Generates pairs of calls. Every function meets every other one, in a few set-ups. All cells with
  * a new outcome are kept, and some of the others.
  */
-import { NEWEST_VERSION } from '../../../../spec/tdx/versions/index.ts';
-import type { ConflictCell, StepCell, SummaryCell } from '../conflicts/cell-schemas.ts';
-import { functionNames, functionRow, hasEntry, usualEntry } from '../setups/functions.ts';
-import { LIFECYCLE_FUNCTIONS, VP_INIT_1 } from '../setups/lifecycle-functions.ts';
+import { versionData, type ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
+import type {
+  ConflictCell,
+  ExchangeCell,
+  ExchangesCell,
+  StepCell,
+  SummaryCell,
+} from '../conflicts/cell-schemas.ts';
+import { conventionsOf } from '../setups/conventions.ts';
+import { functionRow, hasEntry, usualEntry } from '../setups/functions.ts';
 import { RUNNING_VCPU } from '../setups/pair-setup.ts';
-import { stageNames } from '../setups/stages.ts';
-import { CellRecorder, type GeneratedLifecycleCell, type Pair } from './record-cells.ts';
+import { CellRecorder, type GeneratedLifecycleCell } from './record-cells.ts';
+import type { Pair } from './record-steps.ts';
 import { withRng, type Rng } from './rng.ts';
+import { vocabularyOf, type NamedCall, type Weighted } from './vocabulary.ts';
 
 /** Percentage of the cells without a new outcome that are kept. */
 const KEPT = 6;
-/** Maximal numbers of cells, and of lines of `stepwise.jsonl`. */
-const MOST_CELLS = 220;
-const MOST_LINES = 1000;
 const CONFLICT_DRAWS = 3;
 const STEP_CHANCE = 50;
 
-const FUNCTION_NAMES = functionNames(false);
-const LIFECYCLE_FUNCTION_NAMES = [...LIFECYCLE_FUNCTIONS['1.5'].keys()].filter(
-  (name) => name !== VP_INIT_1,
-);
-const STAGE_NAMES = stageNames('1.5');
+/** What to generate. */
+export interface Request {
+  readonly version: ModuleVersion;
+  readonly seed: number;
+  /** Maximal numbers of cells, and of lines. */
+  readonly mostCells: number;
+  readonly mostLines: number;
+}
 
-type Weighted = readonly (readonly [weight: number, name: string])[];
-
-const CONFLICT_RELATIONS: Weighted = [
-  [6, 'sameEntry'],
-  [2, 'sameSeptPageDifferentEntry'],
-  [2, 'yOnParentEntryOfX'],
-  [1, 'yOnChildEntryOfX'],
-  [1, 'different1G'],
-  [1, 'differentTD'],
-  [2, 'samePhysical4KOperand'],
-  [1, 'y4KOperandInsideX2MOperand'],
-  [1, 'sameVCPUotherLP'],
-];
-const STEP_RELATIONS: Weighted = [
-  [6, 'sameEntry'],
-  [1, 'yOnParentEntry'],
-  [1, 'yOnChildEntry'],
-  [2, 'samePhysicalPage'],
-  [1, 'sameSeptPageOtherEntry'],
-];
-const LIFECYCLE_RELATIONS: Weighted = [
-  [6, 'sameTD'],
-  [3, 'otherTD'],
-  [2, 'samePageOperand'],
-  [1, 'sameVCPU'],
-  [1, 'sameHKID'],
-];
-const POSITIONS: ReadonlyMap<string, string> = new Map([
-  ['yOnParentEntryOfX', 'L1 parent'],
-  ['yOnParentEntry', 'L1 parent'],
-  ['yOnChildEntryOfX', 'L0 child'],
-  ['yOnChildEntry', 'L0 child'],
-]);
+const vocabularyFor = (version: ModuleVersion): ReturnType<typeof vocabularyOf> =>
+  vocabularyOf(conventionsOf(versionData(version)));
 
 /** Cells of `conflicts.json`. */
-export const conflictCells = (seed: number): ConflictCell[] =>
+export const conflictCells = ({ version, seed, mostCells }: Request): ConflictCell[] =>
   withRng(seed, (rng) => {
-    const recorder = new CellRecorder(NEWEST_VERSION);
-    const novelties = new Novelties<ConflictCell>(rng, MOST_CELLS);
-    for (const [x, y] of rng.shuffled(pairsOf(FUNCTION_NAMES))) {
+    const { functions, conflictRelations } = vocabularyFor(version);
+    const recorder = new CellRecorder(version);
+    const novelties = new Novelties<ConflictCell>(rng, mostCells);
+    for (const [x, y] of rng.shuffled(pairsOf(functions))) {
       for (let i = 0; i < CONFLICT_DRAWS; i++) {
-        const cell = recorder.conflict(drawPair(rng, x, y, CONFLICT_RELATIONS));
+        const cell = recorder.conflict(drawPair(rng, version, x, y, conflictRelations));
         if (cell !== null)
           novelties.offer(cell, [
             `${y} ${cell.yStatus} ${lockClass(cell.yFailedLock)} ${cell.blockedByX}`,
@@ -77,20 +54,25 @@ export const conflictCells = (seed: number): ConflictCell[] =>
   });
 
 /** Cells of `lifecycle-conflicts.json`. */
-export const lifecycleCells = (seed: number): GeneratedLifecycleCell[] =>
+export const lifecycleCells = ({ version, seed, mostCells }: Request): GeneratedLifecycleCell[] =>
   withRng(seed, (rng) => {
-    const recorder = new CellRecorder(NEWEST_VERSION);
-    const novelties = new Novelties<GeneratedLifecycleCell>(rng, MOST_CELLS);
-    for (const [x, y] of rng.shuffled(pairsOf(LIFECYCLE_FUNCTION_NAMES))) {
-      const relation = rng.weighted(LIFECYCLE_RELATIONS);
-      const isOther = relation === 'otherTD' || relation === 'sameHKID';
-      const tdStageX = rng.pick(STAGE_NAMES);
+    const { lifecycleFunctions, lifecycleRelations, stages, ofOtherTd } = vocabularyFor(version);
+    const recorder = new CellRecorder(version);
+    const novelties = new Novelties<GeneratedLifecycleCell>(rng, mostCells);
+    const calls = new Map(lifecycleFunctions.map((call) => [keyOf(call), call]));
+    for (const [x, y] of rng.shuffled(pairsOf([...calls.keys()]))) {
+      const relation = rng.weighted(lifecycleRelations);
+      const tdStageX = rng.pick(stages);
+      const ofX = calls.get(x) as NamedCall; // x and y are its keys
+      const ofY = calls.get(y) as NamedCall;
       const cell = recorder.lifecycle({
-        x,
-        y,
+        x: ofX.name,
+        ...(ofX.which === undefined ? {} : { xCase: ofX.which }),
+        y: ofY.name,
+        ...(ofY.which === undefined ? {} : { yCase: ofY.which }),
         relation,
         tdStageX,
-        tdStageY: isOther ? rng.pick(STAGE_NAMES) : null,
+        tdStageY: ofOtherTd.has(relation) ? rng.pick(stages) : null,
       });
       if (cell !== null)
         novelties.offer(cell, [
@@ -101,37 +83,67 @@ export const lifecycleCells = (seed: number): GeneratedLifecycleCell[] =>
     return novelties.kept;
   });
 
-/** Lines of `stepwise.jsonl`. Either all rows of a pair are kept, or none. */
-export const stepLines = (seed: number): (SummaryCell | StepCell)[] =>
+const keyOf = ({ name, which = '' }: NamedCall): string =>
+  which === '' ? name : `${name}(${which})`;
+
+/** Lines about a pair. Either all are kept, or none. */
+type Lines<T> = (recorder: CellRecorder, pair: Pair) => readonly T[] | null;
+
+/** Keeps the lines of pairs that show something new. `showing`: what a line shows of Y. */
+const linesOf = <T extends object>(
+  { version, seed, mostLines }: Request,
+  record: Lines<T>,
+  showing: (line: T, x: string, y: string) => string,
+): T[] =>
   withRng(seed, (rng) => {
-    const recorder = new CellRecorder(NEWEST_VERSION);
+    const { functions, stepRelations } = vocabularyFor(version);
+    const recorder = new CellRecorder(version);
     const seen = new Set<string>();
-    const lines: (SummaryCell | StepCell)[] = [];
-    for (const [x, y] of rng
-      .shuffled(pairsOf(FUNCTION_NAMES))
-      .filter(() => rng.percent(STEP_CHANCE))) {
-      const cells = recorder.steps(drawPair(rng, x, y, STEP_RELATIONS)) ?? [];
-      const news = cells.map((cell) =>
-        'xEvent' in cell ? `${y} ${cell.yStatus} ${cell.linearizable}` : `${x} as X`,
-      );
-      if (news.every((key) => seen.has(key)) || lines.length + cells.length > MOST_LINES) continue;
+    const lines: T[] = [];
+    for (const [x, y] of rng.shuffled(pairsOf(functions)).filter(() => rng.percent(STEP_CHANCE))) {
+      const cells = record(recorder, drawPair(rng, version, x, y, stepRelations)) ?? [];
+      const news = cells.map((cell) => showing(cell, x, y));
+      if (news.every((key) => seen.has(key)) || lines.length + cells.length > mostLines) continue;
       for (const key of news) seen.add(key);
       lines.push(...cells);
     }
     return lines;
   });
 
+/** Lines of `stepwise.jsonl`. */
+export const stepLines = (request: Request): (SummaryCell | StepCell)[] =>
+  linesOf<SummaryCell | StepCell>(
+    request,
+    (recorder, pair) => recorder.steps(pair),
+    (cell, x, y) => ('xEvent' in cell ? `${y} ${cell.yStatus} ${cell.linearizable}` : `${x} as X`),
+  );
+
+/** Lines of `stepwise-cas.jsonl`: pairs whose X makes a compare-and-exchange. */
+export const exchangeLines = (request: Request): (ExchangesCell | ExchangeCell)[] =>
+  linesOf<ExchangesCell | ExchangeCell>(
+    request,
+    (recorder, pair) => recorder.exchanges(pair),
+    (cell, x, y) =>
+      'xEvent' in cell ? `${y} ${cell.yStatus} ${cell.xStatusAfterResume}` : `${x} ${y}`,
+  );
+
 /** All pairs of X and Y. A vCPU that only runs is never Y. */
 const pairsOf = (names: readonly string[]): (readonly [x: string, y: string])[] =>
   names.flatMap((x) => names.filter((y) => y !== RUNNING_VCPU).map((y) => [x, y] as const));
 
 /** Draws a set-up of X and Y, which may be one that cannot be built. */
-function drawPair(rng: Rng, x: string, y: string, relations: Weighted): Pair {
+function drawPair(
+  rng: Rng,
+  version: ModuleVersion,
+  x: string,
+  y: string,
+  relations: Weighted,
+): Pair {
   const relation = rng.weighted(relations);
   const opState = rng.percent(75) ? 'RUNNABLE' : 'INITIALIZED';
   const entryOf = (name: string): string | null => {
     const row = functionRow(name);
-    return hasEntry(row) ? usualEntry(row, opState) : null;
+    return hasEntry(row) ? usualEntry(row, opState, versionData(version)) : null;
   };
   const own = { x: entryOf(x), y: entryOf(y) };
   const shared = rng.percent(60) ? (own.x ?? own.y) : (own.y ?? own.x);
@@ -145,7 +157,14 @@ function drawPair(rng: Rng, x: string, y: string, relations: Weighted): Pair {
       yEntry: own.y === null ? null : shared,
     };
   }
-  return { x, y, relation, opState, xEntry: own.x, yEntry: POSITIONS.get(relation) ?? own.y };
+  return {
+    x,
+    y,
+    relation,
+    opState,
+    xEntry: own.x,
+    yEntry: vocabularyFor(version).positions.get(relation) ?? own.y,
+  };
 }
 
 /** A lock without its address. */

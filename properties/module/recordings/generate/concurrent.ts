@@ -6,6 +6,7 @@ import type { Choices } from '../../../../spec/machine/choices.ts';
 import { run } from '../../../../spec/machine/run.ts';
 import type { Steps } from '../../../../spec/machine/step.ts';
 import { VCPU_ACTIVE, VP } from '../../../../spec/tdx/td.ts';
+import type { ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
 import { hexOf } from '../format/values.ts';
 import { performStepwise } from '../replay/perform.ts';
 import { word, type Universes } from '../universe/universe.ts';
@@ -47,9 +48,13 @@ const ON_ENTRY = [
 ];
 
 /** The history of a seed, as a line of a recording. */
-export const concurrentHistory = (seed: number, universes: Universes): Record<string, unknown> =>
+export const concurrentHistory = (
+  seed: number,
+  universes: Universes,
+  version: ModuleVersion,
+): Record<string, unknown> =>
   withRng(seed, (rng) => {
-    const config = configOf(rng);
+    const config = configOf(rng, version);
     const recorder = new Recorder(config, universes);
     const writer = new CallWriter(recorder, rng, config, POOLS);
     for (const fragment of OPENING) fragment(writer);

@@ -4,55 +4,40 @@ import b03 from '../../../../impl/mutants/b-03-flush-overwritten.ts';
 import b11 from '../../../../impl/mutants/b-11-notifier-skips-invalid-roots.ts';
 import b46 from '../../../../impl/mutants/b-46-parent-blocked-first.ts';
 import type { Policy } from '../../../../impl/vm/policy.ts';
+import { versionData, type ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
 import { parseScenario } from '../../../checker/scenarios/text.ts';
 import { Emitter } from '../../../traces/emit/emit.ts';
 import { Universes } from '../universe/universe.ts';
-import { conflictCells, lifecycleCells, stepLines } from './cells.ts';
+import { conflictCells, exchangeLines, lifecycleCells, stepLines, type Request } from './cells.ts';
 import { concurrentHistory } from './concurrent.ts';
 import { lifecycleScenario } from './lifecycle.ts';
-import { MODULE_NAME } from './record.ts';
+import { lockRows } from './record-locks.ts';
+import { moduleNameOf } from './record.ts';
 import { sequentialScenario } from './sequential.ts';
-
-/** Seeds of the scenarios, and the seed of the pair recordings. */
-export interface Seeds {
-  readonly sequential: readonly number[];
-  readonly lifecycle: readonly number[];
-  readonly concurrent: readonly number[];
-  readonly pairs: number;
-}
-
-/**
- * The seeds of the shipped recordings: those below 400 whose scenarios together lead to the most
- * combinations of operation, status, operand and kind of result.
- */
-export const SHIPPED_SEEDS: Seeds = {
-  sequential: [
-    9, 19, 20, 31, 38, 55, 56, 57, 61, 64, 67, 68, 83, 88, 104, 112, 120, 126, 129, 149, 154, 159,
-    162, 174, 178, 186, 198, 203, 222, 234, 235, 240, 257, 324, 327, 332, 362, 380, 383, 399,
-  ],
-  lifecycle: [
-    20, 64, 76, 92, 141, 147, 160, 181, 224, 238, 264, 301, 309, 322, 327, 347, 351, 364, 381, 394,
-  ],
-  // the first whose histories show no known finding, and in which locks refuse three calls or more
-  concurrent: [
-    0, 8, 9, 10, 11, 12, 16, 19, 28, 32, 33, 34, 35, 37, 39, 40, 41, 42, 43, 51, 52, 55, 56, 58,
-  ],
-  pairs: 1,
-};
+import { SHIPPED, type Seeds, type Shipped } from './shipped.ts';
 
 const METHOD =
   'X runs alone up to its last successful lock acquisition; Y then runs to its end; X goes on. ' +
   'xAlone and yAlone: the same state and operands without the other call. ' +
   'blockedByX: yStatus differs from yAlone.';
 
+const LOCKS =
+  'Each call runs alone. busy: its answer if exactly that lock is held when it begins, ' +
+  'exclusively or by one reader.';
+
 const lines = (values: Iterable<unknown>): string =>
   [...values].map((value) => `${JSON.stringify(value)}\n`).join('');
 
-/** One object, with a result on each line. */
-const results = (cells: readonly unknown[]): string => {
-  const rows = cells.map((cell) => JSON.stringify(cell)).join(',\n');
-  const head = `{"module":${JSON.stringify(MODULE_NAME)},"method":${JSON.stringify(METHOD)}`;
-  return `${head},\n"results":[\n${rows}\n]}\n`;
+/** One object with a list, of which each item has a line. */
+const document = (
+  version: ModuleVersion,
+  method: string,
+  list: string,
+  items: readonly unknown[],
+): string => {
+  const rows = items.map((item) => JSON.stringify(item)).join(',\n');
+  const module = JSON.stringify(moduleNameOf(version));
+  return `{"module":${module},"method":${JSON.stringify(method)},\n"${list}":[\n${rows}\n]}\n`;
 };
 
 /**
@@ -84,25 +69,77 @@ const GENERATED_TRACES: readonly (readonly [name: string, policy: Policy, scenar
   ['vm-bug-flush-overwritten', b03.policy, 'vm | v0: smm-exec 0 | h0: recover-nx 0'],
 ];
 
-type File = readonly [name: string, make: (seeds: Seeds) => string];
-
 /** All scenarios share a platform, which takes longer to build than to use. */
-const scenarios = (
+const scenarios = <T>(
   seeds: readonly number[],
-  scenario: (seed: number, universes: Universes) => unknown,
+  version: ModuleVersion,
+  scenario: (seed: number, universes: Universes, version: ModuleVersion) => T,
 ): string => {
   const universes = new Universes();
-  return lines(seeds.map((seed) => scenario(seed, universes)));
+  return lines(seeds.map((seed) => scenario(seed, universes, version)));
 };
+
+/** A kind of recording. Only recorders of the named family have made some of them. */
+interface Kind {
+  readonly name: string;
+  readonly make: (module: Shipped, seeds: Seeds) => string;
+  readonly family?: string;
+}
+
+const requestOf = (module: Shipped, { pairs }: Seeds): Request => ({ ...module, seed: pairs });
+
+const KINDS: readonly Kind[] = [
+  {
+    name: 'sequential.jsonl.gz',
+    make: ({ version }, seeds) => scenarios(seeds.sequential, version, sequentialScenario),
+  },
+  {
+    name: 'lifecycle.jsonl.gz',
+    make: ({ version }, seeds) => scenarios(seeds.lifecycle, version, lifecycleScenario),
+  },
+  {
+    name: 'concurrent.jsonl.gz',
+    make: ({ version }, seeds) => scenarios(seeds.concurrent, version, concurrentHistory),
+  },
+  {
+    name: 'conflicts.json',
+    make: (module, seeds) =>
+      document(module.version, METHOD, 'results', conflictCells(requestOf(module, seeds))),
+  },
+  {
+    name: 'lifecycle-conflicts.json',
+    make: (module, seeds) =>
+      document(module.version, METHOD, 'results', lifecycleCells(requestOf(module, seeds))),
+  },
+  {
+    name: 'stepwise.jsonl.gz',
+    make: (module, seeds) => lines(stepLines(requestOf(module, seeds))),
+  },
+  {
+    name: 'stepwise-cas.jsonl.gz',
+    make: (module, seeds) => lines(exchangeLines(requestOf(module, seeds))),
+    family: '1.0',
+  },
+  {
+    name: 'locks.json.gz',
+    make: ({ version }) => document(version, LOCKS, 'functions', lockRows(version)),
+  },
+];
+
+/** `seeds`: other ones than those of the shipped recordings. */
+type File = readonly [name: string, make: (seeds?: Seeds) => string];
+
+const filesOf = (module: Shipped): File[] =>
+  KINDS.filter(({ family }) =>
+    [undefined, versionData(module.version).family].includes(family),
+  ).map(({ name, make }) => [
+    module.folder + (name.endsWith('.json') ? name + module.suffix : name),
+    (seeds = module.seeds) => make(module, seeds),
+  ]);
 
 /** The files by name. Write those that end in `.gz` compressed. */
 export const GENERATED_FILES: readonly File[] = [
-  ['sequential.jsonl.gz', ({ sequential }) => scenarios(sequential, sequentialScenario)],
-  ['lifecycle.jsonl.gz', ({ lifecycle }) => scenarios(lifecycle, lifecycleScenario)],
-  ['concurrent.jsonl.gz', ({ concurrent }) => scenarios(concurrent, concurrentHistory)],
-  ['conflicts.json', ({ pairs }) => results(conflictCells(pairs))],
-  ['lifecycle-conflicts.json', ({ pairs }) => results(lifecycleCells(pairs))],
-  ['stepwise.jsonl.gz', ({ pairs }) => lines(stepLines(pairs))],
+  ...SHIPPED.flatMap(filesOf),
   ...GENERATED_TRACES.map(([name, policy, scenario]): File => [
     `traces/${name}.trace.gz`,
     () => emitted(policy, scenario),

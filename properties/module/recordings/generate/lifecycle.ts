@@ -5,21 +5,24 @@
  */
 import type { Injection } from '../../../../spec/tdx/call.ts';
 import { VCPU_UNINITIALIZED, VP } from '../../../../spec/tdx/td.ts';
+import type { ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
 import type { LifecycleConfig } from '../format/config.ts';
 import { hexOf } from '../format/values.ts';
-import type { Universes } from '../universe/universe.ts';
 import { CALLS } from './calls.ts';
 import { withInvalidOperand } from './invalid-operands.ts';
 import type { CallRequest } from './record-step.ts';
-import { MODULE_NAME, Recorder, type GeneratedScenario } from './record.ts';
+import { moduleNameOf, Recorder, type MakeScenario } from './record.ts';
 import { withRng, type Rng } from './rng.ts';
 import { TdTracker, type Stage } from './td-tracker.ts';
 
 const FIRST_TDR = 0x100000000n;
 const MODULE_HKID = 32;
 
-const configOf = (rng: Rng): LifecycleConfig & Readonly<Record<string, unknown>> => ({
-  module: MODULE_NAME,
+const configOf = (
+  rng: Rng,
+  version: ModuleVersion,
+): LifecycleConfig & Readonly<Record<string, unknown>> => ({
+  module: moduleNameOf(version),
   packages: rng.percent(25) ? 2 : 1,
   lpPackage: 'lp % packages',
   privateHkids: [MODULE_HKID, MODULE_HKID + 4],
@@ -109,9 +112,9 @@ const SHORTEST = 60;
 const LONGEST = 120;
 
 /** The scenario of a seed. */
-export const lifecycleScenario = (seed: number, universes: Universes): GeneratedScenario =>
+export const lifecycleScenario: MakeScenario = (seed, universes, version) =>
   withRng(seed, (rng) => {
-    const config = configOf(rng);
+    const config = configOf(rng, version);
     const keeper = new TdTracker(new Recorder(config, universes), rng, config);
     const { recorder } = keeper;
     const length = SHORTEST + rng.below(LONGEST - SHORTEST);

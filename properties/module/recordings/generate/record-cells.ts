@@ -1,8 +1,9 @@
 /** Records pairs of calls on the specification, as cells of pair recordings. */
 import type { ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
-import type { CallEvent } from '../conflicts/call-trace.ts';
 import type {
   ConflictCell,
+  ExchangeCell,
+  ExchangesCell,
   LifecycleCell,
   StepCell,
   SummaryCell,
@@ -12,11 +13,9 @@ import { RecordedNames } from '../conflicts/recorded-names.ts';
 import { paddedHex } from '../format/values.ts';
 import { setUpLifecyclePair, type LifecyclePairName } from '../setups/lifecycle.ts';
 import { RUNNING_VCPU, type PairSetup } from '../setups/pair-setup.ts';
-import { setUpPair, type PairName } from '../setups/pairs.ts';
+import { setUpPair } from '../setups/pairs.ts';
 import { builtTds, emptySlots, SetupError, Testbed } from '../setups/testbed.ts';
-
-/** A pair by name, without the recording that it is for. */
-export type Pair = Omit<PairName, 'recorder'>;
+import { exchangeCells, stepCells, type Pair } from './record-steps.ts';
 
 /** A cell has `tdStageY` only if Y is about another TD, and cases only in recordings of 1.0. */
 export type GeneratedLifecycleCell = Omit<LifecycleCell, 'tdStageY' | 'xCase' | 'yCase'> & {
@@ -63,10 +62,21 @@ export class CellRecorder {
    * difference. Null if the set-up cannot be built, or X makes no call.
    */
   steps(pair: Pair): (SummaryCell | StepCell)[] | null {
+    return this.stepwise(pair, (measured) => stepCells(pair, measured));
+  }
+
+  /** As {@link steps}, before each compare-and-exchange; null also if X makes none. */
+  exchanges(pair: Pair): (ExchangesCell | ExchangeCell)[] | null {
+    return this.stepwise(pair, (measured) =>
+      measured.triedExchanges.length === 0 ? null : exchangeCells(pair, measured),
+    );
+  }
+
+  private stepwise<T>(pair: Pair, make: (measured: PairMeasurement) => T | null): T | null {
     return withUndo(this.built, () => {
       const setup = setUpPair(this.built, { ...pair, recorder: 'stepwise' });
       const measured = new PairMeasurement(setup, this.builtNames);
-      return measured.trace === null ? null : stepCells(pair, measured);
+      return measured.trace === null ? null : make(measured);
     });
   }
 }
@@ -149,66 +159,5 @@ function lifecycleCell(pair: LifecyclePairName, measured: PairMeasurement): Gene
     ...after,
     xChanged: hasChanged(measured, paused),
     ...(measured.conventions.comparesState ? { linearizable } : {}),
-  };
-}
-
-function stepCells(pair: Pair, measured: PairMeasurement): (SummaryCell | StepCell)[] {
-  const { comparesState, keptEvents } = measured.conventions;
-  const outcomes = measured.tried.map((event) => ({
-    event,
-    paused: measured.pausedAt(event.steps, event.acquiring),
-  }));
-  const changed = outcomes.filter(({ paused }) => !measured.isUnchanged(paused));
-  const kept = changed.filter(
-    ({ event, paused }) => keptEvents.has(event.event) || !paused.linearizable,
-  );
-  const { xAlone, yBeforeX: yAlone, yAfterX, xAfterY } = measured;
-  const summary: SummaryCell = {
-    summary: true,
-    ...pair,
-    events: measured.trace?.events.length ?? 0,
-    eventsTried: outcomes.length,
-    rowsKept: kept.length,
-    unchanged: outcomes.length - changed.length,
-    nonAtomicRows: outcomes.filter(({ paused }) => !paused.linearizable).length,
-    ...(comparesState ? { xAlone, yAlone, yAfterX, xAfterY } : {}),
-  };
-  return [summary, ...kept.map(({ event, paused }) => stepCell(pair, measured, event, paused))];
-}
-
-function stepCell(
-  pair: Pair,
-  measured: PairMeasurement,
-  event: CallEvent,
-  paused: PausedOutcome,
-): StepCell {
-  const { kind, old, new: now } = event;
-  const { rowsNameLock } = measured.conventions;
-  return {
-    ...pair,
-    xEventIndex: event.index,
-    xEvent: {
-      event: event.event,
-      what: event.what,
-      ...(kind === undefined ? {} : { kind }),
-      ...(old === undefined ? {} : { old: paddedHex(old) }),
-      ...(now === undefined ? {} : { new: paddedHex(now) }),
-    },
-    yStatus: paused.yStatus,
-    ...(!rowsNameLock || paused.yFailedLock === null ? {} : { yFailedLock: paused.yFailedLock }),
-    xStatusAfterResume: paused.xStatus,
-    yAlone: measured.yBeforeX,
-    yAfterX: measured.yAfterX,
-    xAlone: measured.xAlone,
-    xAfterY: measured.xAfterY,
-    ...(rowsNameLock || pair.xEntry !== null
-      ? {
-          entryAtPause: paddedHex(paused.entryAtPause),
-          entryBefore: paddedHex(measured.entryBefore),
-          entryAfter: paddedHex(paused.entryAfter),
-        }
-      : {}),
-    linearizable: paused.linearizable,
-    lockLeak: paused.lockLeak,
   };
 }

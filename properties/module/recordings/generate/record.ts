@@ -5,14 +5,16 @@
  * Such a recording shows what this specification does. It guards against change; it is no evidence
  * about the module.
  */
+import { versionData, type ModuleVersion } from '../../../../spec/tdx/versions/index.ts';
 import type { Config } from '../format/config.ts';
 import type { RecordedStep } from '../format/step.ts';
 import { Universes, type Slot, type Universe } from '../universe/universe.ts';
 import { recordFinal } from './record-final.ts';
 import { recordStep, type CallRequest } from './record-step.ts';
 
-/** Recordings of the real module name its version here. */
-export const MODULE_NAME = 'this specification, version 1.5.05';
+/** What a recording names as its module. Recordings of the real modules name their version so. */
+export const moduleNameOf = (version: ModuleVersion): string =>
+  `this specification, version ${versionData(version).name}`;
 
 /** A scenario, as a line of a recording. */
 export interface GeneratedScenario {
@@ -23,6 +25,13 @@ export interface GeneratedScenario {
   readonly halted: boolean;
   readonly final: Readonly<Record<string, unknown>>;
 }
+
+/** Generates the scenario of a seed. */
+export type MakeScenario = (
+  seed: number,
+  universes: Universes,
+  version: ModuleVersion,
+) => GeneratedScenario;
 
 /** Records one scenario. Only the recorder made last on the same universes is valid. */
 export class Recorder {

@@ -5,13 +5,7 @@
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import { HKID_FREE } from '../../../../spec/tdx/keys.ts';
 import { NDA } from '../../../../spec/tdx/pamt.ts';
-import {
-  MIN_TDVPS_PAGES,
-  TD,
-  TDVPS_PAGES_PER_L2_VM,
-  VCPU_ACTIVE,
-  VP,
-} from '../../../../spec/tdx/td.ts';
+import { TD, TDVPS_PAGES_PER_L2_VM, VCPU_ACTIVE, VP } from '../../../../spec/tdx/td.ts';
 import type { LifecycleConfig } from '../format/config.ts';
 import { hexOf } from '../format/values.ts';
 import { isTdvpr, TD_FIELDS } from '../replay/observe.ts';
@@ -115,7 +109,8 @@ export class TdTracker {
 
   /** Number of pages that a vCPU still needs. */
   missingPages(td: number, vcpu: number): number {
-    const needed = MIN_TDVPS_PAGES + TDVPS_PAGES_PER_L2_VM * this.field(td, TD.NUM_L2_VMS);
+    const { min } = this.u.tdx.version.tdvps;
+    const needed = min + TDVPS_PAGES_PER_L2_VM * this.field(td, TD.NUM_L2_VMS);
     return needed - this.vp(td, vcpu, VP.NUM_PAGES);
   }
 

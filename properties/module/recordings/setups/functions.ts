@@ -5,6 +5,8 @@
  * Source: the entries that `conflicts.json` and `stepwise.jsonl` name, and the page locks on which
  * their calls fail.
  */
+import { PENDING, setOf } from '../../../../spec/tdx/entry.ts';
+import type { VersionData } from '../../../../spec/tdx/versions/index.ts';
 import { RUNNING_VCPU, TD_EXIT } from './pair-setup.ts';
 import { SetupError } from './testbed.ts';
 
@@ -95,6 +97,12 @@ export const hasEntry = ({ takes }: FunctionRow): boolean =>
 /** The function is one of a vCPU in the guest. */
 export const isOfGuest = ({ takes }: FunctionRow): boolean => takes === 'guest' || takes === 'exit';
 
-/** The entry that a function is usually set up with. */
-export const usualEntry = (function_: FunctionRow, opState: string): string =>
-  opState === 'RUNNABLE' ? function_.runnable : function_.initialized;
+/** The entry that a function is usually set up with: one that lets it succeed in this version. */
+export function usualEntry(function_: FunctionRow, opState: string, version: VersionData): string {
+  const isAsRunning =
+    opState === 'RUNNABLE' || (version.tracksWhileBuilding && function_.only === undefined);
+  const entry = isAsRunning ? function_.runnable : function_.initialized;
+  return (version.mergeable & setOf(PENDING)) !== 0
+    ? entry
+    : entry.replace('512xPENDING', '512xMAPPED');
+}

@@ -5,6 +5,7 @@
  */
 import type { Operands } from '../../../../spec/tdx/call.ts';
 import { RUNNABLE, TD, TEARDOWN, VP } from '../../../../spec/tdx/td.ts';
+import type { VersionData } from '../../../../spec/tdx/versions/index.ts';
 import {
   blockAgain,
   buildEntry,
@@ -123,7 +124,7 @@ function buildEntries(
     if (spec.isTracked) tracked.add(entry.td);
     if (spec.isUntracked) untracked.push(entry);
   };
-  const base = entrySpec(baseEntry(pair, relation, rows));
+  const base = entrySpec(baseEntry(testbed.tdx.version, pair, relation, rows));
   build({ td: 0, gpa: 0, level: base.level }, base, 0);
   const x = { td: 0, gpa: 0, level: LEVEL_OF_POSITION.get(pair.xEntry ?? '') ?? base.level };
   if (!isSeparate(relation))
@@ -135,7 +136,7 @@ function buildEntries(
 
   const td = relation.otherTd === true ? 1 : 0;
   const opState = td === 1 ? usualOpState(rows.y) : pair.opState;
-  const own = entrySpec(named(pair.yEntry) ?? usualEntry(rows.y, opState));
+  const own = entrySpec(named(pair.yEntry) ?? usualEntry(rows.y, opState, testbed.tdx.version));
   const gpa = relation.apart === 'next' ? bytesAt(testbed, own.level) : (relation.apart ?? 0);
   const y = { td, gpa, level: own.level };
   build(y, own, 1);
@@ -151,7 +152,12 @@ const named = (entry: string | null): string | null =>
  * elsewhere. If neither has one, or it is named by its position, it is the entry that the functions
  * are usually set up with; for the child at level 0 only a usual entry of level 0 counts.
  */
-function baseEntry(pair: PairName, relation: Relation, rows: Pair<FunctionRow>): string {
+function baseEntry(
+  version: VersionData,
+  pair: PairName,
+  relation: Relation,
+  rows: Pair<FunctionRow>,
+): string {
   const separate = isSeparate(relation);
   const given = named(pair.xEntry) ?? (separate ? null : named(pair.yEntry));
   if (given !== null) return given;
@@ -159,7 +165,7 @@ function baseEntry(pair: PairName, relation: Relation, rows: Pair<FunctionRow>):
     hasEntry(row) || (row.takes === 'page' && (row === rows.x || pair.recorder === 'conflicts'));
   const usual = (separate ? [rows.x] : [rows.x, rows.y])
     .filter(hasUsualEntry)
-    .map((row) => usualEntry(row, pair.opState));
+    .map((row) => usualEntry(row, pair.opState, version));
   const chosen =
     pair.yEntry === 'L0 child' ? usual.slice(-1).filter((name) => name.endsWith('@L0')) : usual;
   return chosen.find((name) => name !== 'FREE@L0') ?? 'FREE@L0';

@@ -26,7 +26,8 @@ const flag =
   (opState) =>
     opState >= from ? 1n : 0n;
 
-const FIELDS: ReadonlyMap<bigint, readonly [word: number, Read]> = new Map([
+/** The fields by their ids. */
+export const FIELDS_1_0: ReadonlyMap<bigint, readonly [word: number, Read]> = new Map([
   // TDR
   [0x8000_0000_0000_0000n, [TD.OP_STATE, flag(INITIALIZED)]],
   [0x8000_0000_0000_0001n, [TD.FATAL, narrow]],
@@ -65,7 +66,7 @@ export const mngRd: InterfaceFunction = {
     // 2. TD state
     if ((status = yield* tdStateLocked(tdx, call, IN_BUILD_OR_RUN)) !== S.SUCCESS) return status;
     // 3. field
-    const field = FIELDS.get(id);
+    const field = FIELDS_1_0.get(id);
     if (field === undefined) return S.on(S.OPERAND_INVALID, S.OPERANDS.RDX);
 
     // EFFECT
