@@ -69,6 +69,12 @@ export const smallPlatform = (version: ModuleVersion, fanout: number): Platform 
   steppingThreshold: 6,
 });
 
+/** The module with dynamic PAMT left off, as it is until a kernel turns it on: no policy does. */
+function withStaticPamt(module: ModuleVersion): ModuleVersion {
+  const version = versionData(module);
+  return version.dynamicPamt ? { ...version, dynamicPamt: false } : module;
+}
+
 /** Creates a VM of a kind, ready for its scenarios, and seals the machine in that state. */
 export function createVm({ kind, policy, module, vcpus: count, tree }: VmOptions): Vm {
   const isTd = kind !== 'vm';
@@ -77,7 +83,7 @@ export function createVm({ kind, policy, module, vcpus: count, tree }: VmOptions
   const { kernel, kernelPages, guest, shared } = pagesFor(sizes, isTd, count);
   const m = new Machine();
   const memory = new Memory(m, shared + backingPages(sizes), 128);
-  const tdx = new TdxModule(memory, smallPlatform(module, sizes.fanout));
+  const tdx = new TdxModule(memory, smallPlatform(withStaticPamt(module), sizes.fanout));
   const pages = new Pages(memory, kernel, kernelPages, { kinds: PAGE_KINDS, reuseLast: true });
   pages.mayFail = true;
   const tdr = TDR;

@@ -7,7 +7,9 @@ import type { Vm, VmVcpu } from '../../../impl/vm/vm.ts';
 import { atomically } from '../../../spec/machine/step.ts';
 import { READ_ACCESS } from '../../../spec/machine/tlb.ts';
 import { TRANSLATED } from '../../../spec/machine/walker.ts';
+import { OPERANDS_ZERO } from '../../../spec/tdx/call.ts';
 import { NL_MAPPED, stateOf } from '../../../spec/tdx/entry.ts';
+import { on, OPERANDS, OPERAND_INVALID } from '../../../spec/tdx/status.ts';
 import { TD } from '../../../spec/tdx/td.ts';
 
 /** A TD whose first vCPU has accepted GFN 0 and 1, and has left. */
@@ -38,6 +40,13 @@ test('the hardware may walk a table that DEMOTE has linked and that PAMT does no
   expect(linked).toHaveLength(1);
   expect(walk(vm, vcpu, 1)).toBe(TRANSLATED);
   expect(vm.m.violation).toBeNull();
+});
+
+test('a TD on a module with dynamic PAMT is built with the feature off', () => {
+  const vm = createVm({ kind: 'td', policy: exclusive, module: 'dynamic-pamt', vcpus: 1 });
+  expect(vm.tdx.pamt.pairs).toBeNull();
+  const call = atomically(vm.tdx.invoke({ name: 'TDH.PHYMEM.PAMT.ADD' }, OPERANDS_ZERO));
+  expect(call.status).toBe(on(OPERAND_INVALID, OPERANDS.RAX));
 });
 
 test('S05 is broken when the hardware walks a table that has left the Secure EPT', () => {

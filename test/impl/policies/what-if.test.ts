@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import {
+  dynamicPamt,
   hugePages2023,
   hugePagesRfc1,
   hugePagesV3,
@@ -50,6 +51,11 @@ describe.each(['demote-without-block', 'one-call-split'] as const)('module %s', 
       expect(found.counterexamples.map(({ violation }) => violation.rule)).toEqual(only);
     }
   });
+});
+
+test('policies pass on a module with dynamic PAMT as on the module without', () => {
+  for (const policy of [hugePagesV3, dynamicPamt])
+    expect(brokenBy(policy, 'dynamic-pamt'), policy.name).toEqual([]);
 });
 
 test('without an uninterruptible DEMOTE a fault retries a split that is interrupted', () => {
