@@ -202,6 +202,17 @@ describe('the shipped recordings', () => {
     expect(busy.length).toBeGreaterThan(50);
   });
 
+  test.each(['1.0.03', '1.5.01'] as const)(
+    'the judge explains every shipped history of module %s',
+    (version) => {
+      const file = pathOf(`recordings/${version}/concurrent.jsonl.gz`);
+      const own = new HistoryJudge();
+      const verdicts = linesOf(file).map((value) => own.line({ where: file, value }).verdict);
+      expect(verdicts).toEqual(verdicts.map(() => 'explained'));
+      expect(verdicts.length).toBeGreaterThan(1);
+    },
+  );
+
   test('the judge explains no shipped history with another CHLDCNT or a false refusal', () => {
     for (const line of lines) {
       const [td] = line.final.tds;
