@@ -5,6 +5,10 @@ import { catalogue, markdownOf } from '../properties/checker/reports/catalogue.t
 import { markdownOfMutants, surveyMutants } from '../properties/checker/surveys/mutants.ts';
 import { markdownOfPolicies, surveyPolicies } from '../properties/checker/surveys/policies.ts';
 import {
+  markdownOfPolicyVersions,
+  surveyPolicyVersions,
+} from '../properties/checker/surveys/policy-versions.ts';
+import {
   markdownOfQuestion,
   surveyBranches,
   surveyQuestion,
@@ -16,6 +20,7 @@ const DOCUMENTS: Readonly<Record<string, () => string>> = {
   rules: () => markdownOf(catalogue()),
   counterexamples: () => markdownOfQuestion(surveyQuestion(), surveyBranches()),
   policies: () => markdownOfPolicies(surveyPolicies(POLICIES)),
+  'policy-versions': () => markdownOfPolicyVersions(surveyPolicyVersions(POLICIES)),
   mutants: () => markdownOfMutants(surveyMutants()),
   'module-versions': markdownOfVersions,
 };
