@@ -152,8 +152,9 @@ const commandOf =
     `sept hunt --module ${handleOf(module)} --begin ${beginning} '${scenario}'`;
 
 /** The result with the field names of --json. */
-const jsonOf = ({ scenarios, undecided, causes, exercised }: HuntResult): object => ({
+const jsonOf = ({ scenarios, judged, undecided, causes, exercised }: HuntResult): object => ({
   histories: scenarios,
+  judged,
   undecided,
   findings: causes.map(({ title, finding, beginning, beginnings, calls, scenario }: Cause) => ({
     cause: title,
@@ -170,11 +171,13 @@ const jsonOf = ({ scenarios, undecided, causes, exercised }: HuntResult): object
 });
 
 function printResult(
-  { scenarios, undecided, causes, exercised }: HuntResult,
+  { scenarios, judged, undecided, causes, exercised }: HuntResult,
   budget: string,
   command: (cause: Cause) => string,
 ): void {
-  print(`${budget}: ${scenarios} scenarios, ${undecided} of them undecided`);
+  print(
+    `${budget}: ${scenarios} scenarios, calls overlap in ${judged}, ${undecided} are undecided`,
+  );
   print(verdictOn(causes));
   for (const cause of causes) {
     print('');
@@ -191,11 +194,13 @@ function printResult(
 function verdictOn(causes: readonly Cause[]): string {
   const unknown = causes.filter(({ finding }) => finding === null).length;
   const findings = KNOWN_FINDINGS.filter((id) => causes.some(({ finding }) => finding === id));
-  const known = `${causes.length - unknown} causes of ${findings.join(', ')}`;
+  const known = `${counted(causes.length - unknown, 'cause')} of ${findings.join(', ')}`;
   return unknown > 0
-    ? `${unknown} new causes${findings.length > 0 ? `, and ${known}` : ''}`
+    ? `${counted(unknown, 'new cause')}${findings.length > 0 ? `, and ${known}` : ''}`
     : `clean of unknown causes${findings.length > 0 ? `: ${known}` : ''}`;
 }
+
+const counted = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`;
 
 function printExercised({ beginnings, calls }: Exercised): void {
   print(table(['begins in', 'scenarios'], beginnings));

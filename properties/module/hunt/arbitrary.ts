@@ -56,7 +56,8 @@ function deviation(
   { maxStep }: Shape,
   index: number,
 ): Deviation {
-  const actor = tape.below(actors.length);
+  // the actor that starts: the others run only once it is preempted, or has ended
+  const actor = index === 0 ? 0 : tape.below(actors.length);
   const operation = tape.below(actors[actor]?.operations.length ?? 1);
   const step = tape.below(maxStep);
   const isInterrupt = tape.below(INTERRUPTS) === 0 && index > 0;

@@ -66,6 +66,8 @@ export interface HuntOptions {
 
 export interface HuntResult {
   readonly scenarios: number;
+  /** Number of scenarios in which calls overlapped; the others show nothing. */
+  readonly judged: number;
   /** Number of scenarios that the limits of the search left undecided. */
   readonly undecided: number;
   readonly causes: readonly Cause[];
@@ -103,9 +105,10 @@ export function hunt({
     }
     progress?.(tally.scenarios, tally.anomalies.size);
   }
-  const { scenarios, undecided, anomalies, coverage } = tally;
+  const { scenarios, judged, undecided, anomalies, coverage } = tally;
   return {
     scenarios,
+    judged,
     undecided,
     causes: causesOf([...anomalies.values()]),
     exercised: coverage.of(version.functions.keys()),
@@ -149,6 +152,7 @@ function causesOf(anomalies: readonly ShrunkAnomaly[]): Cause[] {
 /** The results of a hunt so far. */
 class Tally {
   scenarios = 0;
+  judged = 0;
   undecided = 0;
   /** The shortest scenario for each symptom, set of functions and beginning. */
   readonly anomalies = new Map<string, ShrunkAnomaly>();
@@ -171,6 +175,7 @@ class Tally {
     const hunter = this.hunterAt(beginning);
     const { scenario, verdict: anomaly } = hunter.judgeDrawn(drawn);
     this.coverage.count(beginning, hunter.calls);
+    if (hunter.isJudged) this.judged++;
     if (anomaly === UNDECIDED) this.undecided++;
     if (anomaly === UNDECIDED || anomaly === null) return;
     const finding = knownFinding(anomaly);

@@ -38,6 +38,8 @@ export class Hunter {
   private readonly module: ModuleVersion;
   /** The calls of the scenario that was judged last, in the order in which they returned. */
   calls: readonly RecordedCall[] = [];
+  /** Whether calls of that scenario overlapped; otherwise there was nothing to judge. */
+  isJudged = false;
 
   constructor(
     module: ModuleVersion,
@@ -48,13 +50,11 @@ export class Hunter {
     this.recorder = building(module, () => new HistoryRecorder(module, beginning, functions));
   }
 
-  /** {@link judge} of a drawn scenario, or of the same with preemptions that are met. */
+  /** {@link judge} of a drawn scenario, and that scenario with its preemptions as steps. */
   judgeDrawn(drawn: Scenario): { readonly scenario: Scenario; readonly verdict: Verdict } {
     return supervised(this.module, () => {
-      const history = this.recorder.record(drawn);
-      const scenario = this.recorder.fit(drawn);
-      const judged = scenario === drawn ? history : this.recorder.record(scenario);
-      return { scenario, verdict: this.verdictOn(judged) };
+      const { scenario, history } = this.recorder.recordDrawn(drawn);
+      return { scenario, verdict: this.verdictOn(history) };
     });
   }
 
@@ -65,6 +65,7 @@ export class Hunter {
 
   private verdictOn(history: History): Verdict {
     this.calls = history.calls;
+    this.isJudged = overlaps(history.calls);
     const symptom = this.symptomOf(history);
     if (symptom === null || symptom === UNDECIDED) return symptom;
     const { calls, unended, facts } = history;
@@ -79,14 +80,15 @@ export class Hunter {
     };
   }
 
-  private symptomOf({ calls, halted, unended, leaked, end }: History): string | null {
+  private symptomOf({ calls, halted, unended, leaked }: History): string | null {
     if (halted !== null) return `${halted.name} stops the platform`;
     if (unended !== null) return `${unended} does not end`;
     if (leaked.length > 0) return `a lock is left behind: ${kindOfLock(leaked[0] ?? '')}`;
     const refused = calls.find(({ isRefusedWithoutHolder }) => isRefusedWithoutHolder);
     if (refused !== undefined) return `${refused.name} is refused a lock that is not held`;
-    if (!overlaps(calls)) return null;
+    if (!this.isJudged) return null;
     const { rig } = this.recorder;
+    const end = this.recorder.end();
     rig.m.reset();
     const atomic = new AtomicModule(rig, end);
     try {

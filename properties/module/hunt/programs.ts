@@ -9,6 +9,7 @@ import { IDLE, LEAVE, TOUCH } from '../rig/calls.ts';
 import type { Beginning } from './beginnings.ts';
 import { FIRST_TD_CALLS, ofSecondTd } from './calls.ts';
 import { BUILD_CALLS, END_CALLS, LOOK_CALLS, OTHER_CALLS } from './life-cycle.ts';
+import { PLACES } from './measuring-choices.ts';
 
 const GUEST = ['accept', 'accept', 'accept-huge', TOUCH, IDLE, LEAVE];
 
@@ -25,7 +26,7 @@ const shape = (
   maxOperations,
   gfns,
   maxDeviations: 3,
-  maxStep: 28,
+  maxStep: PLACES,
 });
 
 /** Each shape is equally likely. The last one has all operations. */

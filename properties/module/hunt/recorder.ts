@@ -43,8 +43,6 @@ export interface History {
   readonly unended: string | null;
   /** Locks that are still held at the end, by name. */
   readonly leaked: readonly string[];
-  /** The state at the end; see visible-state.ts. */
-  readonly end: readonly number[];
   /** What happened; see facts.ts. */
   readonly facts: readonly string[];
 }
@@ -94,12 +92,12 @@ export class HistoryRecorder {
     });
   }
 
-  /**
-   * A drawn scenario as it is to be judged: if none of its preemptions was met in the run that was
-   * recorded last, which was its own, they are moved into their operations.
-   */
-  fit(scenario: Scenario): Scenario {
-    return this.choices.met > 0 ? scenario : this.choices.fit(scenario);
+  /** Records a drawn scenario, and returns it with its preemptions as steps. */
+  recordDrawn(drawn: Scenario): { readonly scenario: Scenario; readonly history: History } {
+    const expected = this.choices.expected(drawn);
+    const history = this.record(expected);
+    const scenario = this.choices.fit(drawn, expected);
+    return { scenario, history: scenario === expected ? history : this.record(scenario) };
   }
 
   record({ actors, deviations }: Scenario): History {
@@ -119,9 +117,14 @@ export class HistoryRecorder {
       halted !== null
         ? []
         : [...this.holders].filter(([, n]) => n > 0).map(([cell]) => m.nameOf(cell));
-    const { calls, rig } = this;
+    const { calls } = this;
     const facts = [...this.facts.all, ...(hasLateExit(calls) ? [LATE_EXIT] : [])];
-    return { calls, halted, unended: this.unended(), leaked, end: visibleState(rig), facts };
+    return { calls, halted, unended: this.unended(), leaked, facts };
+  }
+
+  /** The state at the end of the run that was recorded last; see visible-state.ts. */
+  end(): readonly number[] {
+    return visibleState(this.rig);
   }
 
   /** Of the calls that have not returned, the function of that whose thread has run longest. */
@@ -134,48 +137,37 @@ export class HistoryRecorder {
 
   private *exit(actor: string, vcpu: number, lp: number): Steps<void> {
     const operands = { ...OPERANDS_ZERO, vcpu: this.rig.tdvpr(vcpu), lp };
-    const { invoked } = yield* this.timed(this.rig.exit(vcpu));
-    const call = new Call(EXIT, operands);
-    this.calls.push({
-      actor,
-      name: EXIT,
-      operands,
-      call,
-      isRefusedWithoutHolder: false,
-      invoked,
-      returned: this.clock++,
-    });
+    const steps = this.rig.exit(vcpu);
+    const first = steps.next();
+    if (first.done !== true) yield first.value;
+    const invoked = this.clock++;
+    yield* steps;
+    this.returned(actor, new Call(EXIT, operands), invoked);
   }
 
   private *call(actor: string, name: string, given: Partial<Operands>): Steps<Call> {
     // each write has a value of its own, so that a read shows which writes it came after
     const operands = { ...OPERANDS_ZERO, ...given, data: this.value++ };
     this.open.set(actor, name);
-    const { invoked, result: call } = yield* this.timed(this.rig.made(name, operands));
+    const steps = this.rig.made(name, operands);
+    const first = steps.next();
+    if (first.done !== true) yield first.value;
+    // a call begins with its first step, not when its thread announces that step
+    const invoked = this.clock++;
+    const call = first.done === true ? first.value : yield* steps;
     this.open.delete(actor);
+    this.returned(actor, call, invoked);
+    return call;
+  }
+
+  private returned(actor: string, call: Call, invoked: number): void {
     const isRefusedWithoutHolder =
       classOf(call.status) === OPERAND_BUSY &&
       call.busyLock >= 0 &&
       this.refusedWithoutHolder[this.rig.m.current] === true;
-    this.calls.push({
-      actor,
-      name,
-      operands,
-      call,
-      isRefusedWithoutHolder,
-      invoked,
-      returned: this.clock++,
-    });
-    return call;
-  }
-
-  /** A call begins with its first step, not when its thread announces that step. */
-  private *timed<T>(steps: Steps<T>): Steps<{ readonly invoked: number; readonly result: T }> {
-    const first = steps.next();
-    if (first.done === true) return { invoked: this.clock++, result: first.value };
-    yield first.value;
-    const invoked = this.clock++;
-    return { invoked, result: yield* steps };
+    const { name, in: operands } = call;
+    const returned = this.clock++;
+    this.calls.push({ actor, name, operands, call, isRefusedWithoutHolder, invoked, returned });
   }
 }
 

@@ -93,11 +93,16 @@ export class ModuleRig extends Layout {
    * Calls a function by its name, step by step. A guest access with data, if it translates, then
    * exchanges the first word of its page for them (XCHG), one more step.
    */
-  *made(name: string, operands: Operands): Steps<Call> {
-    const call = yield* this.tdx.invoke({ name }, operands);
-    const { data } = operands;
-    if (name === GUEST_ACCESS && data !== 0 && call.exitReason < 0 && !call.injectedVe)
-      call.data = yield* this.m.xchg(this.memory.word(this.pageAt(call.rcx), 0), data);
+  made(name: string, operands: Operands): Steps<Call> {
+    const call = this.tdx.invoke({ name }, operands);
+    // not itself a generator: each one that a step passes through costs time
+    return name === GUEST_ACCESS && operands.data !== 0 ? this.withData(call) : call;
+  }
+
+  private *withData(steps: Steps<Call>): Steps<Call> {
+    const call = yield* steps;
+    if (call.exitReason < 0 && !call.injectedVe)
+      call.data = yield* this.m.xchg(this.memory.word(this.pageAt(call.rcx), 0), call.in.data);
     return call;
   }
 

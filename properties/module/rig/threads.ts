@@ -63,20 +63,17 @@ export class Threads {
         continue;
       }
       const made = (this.hostCalls.get(name) ?? unknown(name))(this.rig, gfn);
-      if (isOne(made)) yield* this.hostCall(actor, made, gfn, lp);
-      else for (const call of made) yield* this.hostCall(actor, call, gfn, lp);
+      for (const [fn, operands] of isOne(made) ? [made] : made) {
+        const at = operands.lp ?? lp;
+        if (this.busyLps.has(at)) yield* this.awaitLp(at);
+        this.busyLps.add(at);
+        const call = yield* this.caller.call(actor, fn, { ...operands, lp: at });
+        // a host thread that enters the guest has nothing to do there
+        if (fn === ENTER && call.status === SUCCESS)
+          yield* this.caller.exit(actor, gfn % TDVPRS.length, at);
+        this.busyLps.delete(at);
+      }
     }
-  }
-
-  private *hostCall(actor: string, [name, operands]: Made, gfn: number, lp: number): Steps<void> {
-    const at = operands.lp ?? lp;
-    if (this.busyLps.has(at)) yield* this.awaitLp(at);
-    this.busyLps.add(at);
-    const call = yield* this.caller.call(actor, name, { ...operands, lp: at });
-    // a host thread that enters the guest has nothing to do there
-    if (name === ENTER && call.status === SUCCESS)
-      yield* this.caller.exit(actor, gfn % TDVPRS.length, at);
-    this.busyLps.delete(at);
   }
 
   /** Waits until the LP is free. */
