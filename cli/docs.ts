@@ -13,6 +13,7 @@ import {
   surveyBranches,
   surveyQuestion,
 } from '../properties/checker/surveys/question.ts';
+import { markdownOfWhatIf, surveyWhatIf } from '../properties/checker/surveys/what-if.ts';
 import { markdownOfVersions } from '../properties/module/versions/document.ts';
 import { warn } from './output.ts';
 
@@ -22,6 +23,7 @@ const DOCUMENTS: Readonly<Record<string, () => string>> = {
   policies: () => markdownOfPolicies(surveyPolicies(POLICIES)),
   'policy-versions': () => markdownOfPolicyVersions(surveyPolicyVersions(POLICIES)),
   mutants: () => markdownOfMutants(surveyMutants()),
+  'what-if': () => markdownOfWhatIf(surveyWhatIf()),
   'module-versions': markdownOfVersions,
 };
 

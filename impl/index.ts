@@ -64,6 +64,9 @@ export { tdrFirst } from './policies/tdr-first.ts';
 export { zapAllLeaves } from './policies/zap-all-leaves.ts';
 
 /** Policies: for modules that do not exist. @public @since 0.1.0 */
+export { rcuBranchFrozen } from './policies/rcu-branch-frozen.ts';
+export { rcuBranchFrozenBottomUp } from './policies/rcu-branch-frozen-bottom-up.ts';
+export { rcuBranchFrozenTrack } from './policies/rcu-branch-frozen-track.ts';
 export { splitInFault } from './policies/split-in-fault.ts';
 export { splitInFaultEarlyTest } from './policies/split-in-fault-early-test.ts';
 
@@ -124,7 +127,9 @@ export { splitUnderRead } from './blocks/split-under-read.ts';
 /** Blocks: branches that are removed by an RCU callback. @public @since 0.1.0 */
 export { blockBranch, expectSuccess, pruningBranches } from './blocks/pruned-branch.ts';
 export { childBranch, freeBranch, pruningUnderLock } from './blocks/pruned-branch.ts';
-export { removeBelow, removeBranchBottomUp } from './blocks/pruned-branch.ts';
+export { removeBelow, removeBranchBottomUp, trackIn } from './blocks/pruned-branch.ts';
+export { blockBelow, freezingBranches, removeBranch } from './blocks/frozen-branch.ts';
+export { removeMapped, retryWhileHindered } from './blocks/frozen-branch.ts';
 export { retryWhileBusy } from './blocks/pruned-branch.ts';
 export type { BranchDisposal, CallModule, PrunedBranch } from './blocks/pruned-branch.ts';
 

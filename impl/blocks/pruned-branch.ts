@@ -164,7 +164,7 @@ export function* removeBranchBottomUp(vm: Vm, branch: PrunedBranch): Steps<void>
 }
 
 /** TRACK and a kick of every vCPU, from a callback. */
-function* trackIn(vm: Vm, call: CallModule): Steps<void> {
+export function* trackIn(vm: Vm, call: CallModule): Steps<void> {
   yield* call(vm, memTrack, { rcx: vm.address(vm.tdr) });
   yield* kickAll(vm);
 }
