@@ -42,8 +42,9 @@ test('sept rules ID prints one rule with its judges and the policies that break 
     module versions: all
     VMs: td, new-td
     monitors: system, traces
-    policies that break it: rcu-branch-free, rcu-branch-free-bottom-up, rcu-branch-free-retry,
-         rcu-branch-free-table-first, rcu-branch-free-unblock
+    policies that break it: rcu-branch-free, rcu-branch-free-bottom-up, rcu-branch-free-leaves-first,
+         rcu-branch-free-retry, rcu-branch-free-table-first, rcu-branch-free-unblock, rcu-branch-frozen,
+         rcu-branch-frozen-bottom-up, rcu-branch-frozen-track
     known bugs that break it: B-45, B-46, B-70, B-75
     "
   `);
