@@ -1,4 +1,7 @@
-/** `sept-conformance/testing` on modules from outside, run by vitest at the top of a clone. */
+/**
+ * `sept-conformance/testing` on modules from outside and on other trees, run by vitest at the top
+ * of a clone.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -36,7 +39,11 @@ const FILES: readonly (readonly [string, string])[] = [
     conformance(frozenMirror, { ...options, modules: [{ name: 'partial' }], moduleHandle: 'x.ts' });
     const throws = { name: 'TDH.MEM.RANGE.BLOCK', release: [], *run() { throw new Error('boom'); } };
     const faulty = { modules: [{ name: 'throws', functions: throws }], moduleHandle: 'throws.ts' };
-    conformance(frozenMirror, { ...options, ...faulty });`,
+    conformance(frozenMirror, { ...options, ...faulty });
+
+    const deep = { modules: ['1.5.05'], tree: { levels: 4, fanout: 3 }, runs: 100, only: ['S01'] };
+    conformance(frozenMirror, deep);
+    conformance(named('rcu-branch-free', []), deep);`,
   ],
 ];
 
@@ -129,5 +136,23 @@ describe('conformance on a module from outside', () => {
     expect(tests[0]?.failureMessages.join('')).toContain(
       'module "throws" (throws.ts): TDH.MEM.RANGE.BLOCK failed: boom; at step ',
     );
+  });
+});
+
+describe('conformance on another tree of page tables', () => {
+  const onTree = (policy: string): Result[] =>
+    results.filter(({ fullName }) =>
+      fullName.startsWith(`${policy}, module 1.5.05, levels 4, fanout 3 S01`),
+    );
+
+  test('a policy that holds passes under the name of the tree', () => {
+    expect(onTree('frozen-mirror').map(({ status }) => status)).toEqual(['passed']);
+  });
+
+  test('a policy that does not fails with a scenario that names the tree', () => {
+    const [failed, ...others] = onTree('rcu-branch-free');
+
+    expect([failed?.status, others]).toEqual(['failed', []]);
+    expect(failed?.failureMessages.join('\n')).toContain('scenario: levels 4, fanout 3 | v0: ');
   });
 });
