@@ -1,5 +1,6 @@
 /** Changed modules, with the rule that each breaks and a scenario that shows it. */
 import type { ExploreOptions } from '../../support/call-explorer.ts';
+import * as faultyLocks from './faulty-locks.ts';
 import * as faultyPamt from './faulty-pamt.ts';
 import * as faulty from './faulty.ts';
 
@@ -132,25 +133,31 @@ export const SEQUENTIAL: readonly Breakage[] = [
   [
     'T09',
     'PAGE.AUG does not release the tree',
-    { functions: [faulty.augKeepsTree] },
+    { functions: [faultyLocks.augKeepsTree] },
     RUNNING,
     'h0: aug 0; idle 0; aug 1 | v0: idle 0; idle 0',
   ],
   [
     'T10',
     'PAGE.AUG does not lock its entry',
-    { functions: [faulty.augWithoutEntryLock] },
+    { functions: [faultyLocks.augWithoutEntryLock] },
     RUNNING,
     'h0: aug 0',
   ],
   [
     'T10',
     'RANGE.BLOCK shares the tree',
-    { functions: [faulty.blockSharesTree] },
+    { functions: [faultyLocks.blockSharesTree] },
     RUNNING,
     'h0: aug 0; block 0',
   ],
-  ['T10', 'PAGE.ADD shares the TDR', { functions: [faulty.addSharesTdr] }, BUILDING, 'h0: add 0'],
+  [
+    'T10',
+    'PAGE.ADD shares the TDR',
+    { functions: [faultyLocks.addSharesTdr] },
+    BUILDING,
+    'h0: add 0',
+  ],
   [
     'T14',
     'ACCEPT does not zero the page',
@@ -207,14 +214,14 @@ export const CONCURRENT: readonly Breakage[] = [
   [
     'T09',
     'no lock excludes another actor',
-    { create: faulty.nothingExcluded },
+    { create: faultyLocks.nothingExcluded },
     RUNNING_1_0,
     'h0: aug 0 | h1: aug 0',
   ],
   [
     'T11',
     'the tree keeps counting refused readers',
-    { create: faulty.refusedReadersCounted },
+    { create: faultyLocks.refusedReadersCounted },
     RUNNING_1_0,
     'h0: block 0; block 0 | h1: sept-rd 0; sept-rd 0',
   ],

@@ -1,7 +1,7 @@
 /** Functions of a module with dynamic PAMT with one thing changed, each of which breaks T17. */
 import { pageAug } from '../../../spec/tdx/functions/page-aug.ts';
 import { SUCCESS } from '../../../spec/tdx/status.ts';
-import { answering, onMachine, through, withParts } from './faulty.ts';
+import { answering, onMachine, through, withParts } from './altered.ts';
 
 /** PAGE.AUG takes a page of a range without PAMT pages. */
 export const augIgnoresMissingPair = through(pageAug, ({ pamt }) => ({

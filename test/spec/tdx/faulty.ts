@@ -1,13 +1,10 @@
 /**
  * Modules with one thing changed, each of which breaks one rule. A faulty function is the correct
- * one, run on a view of the module in which one part behaves otherwise, or with its status
- * changed.
+ * one, altered (altered.ts); faults of locks are in faulty-locks.ts.
  */
 import { Geometry } from '../../../spec/machine/geometry.ts';
-import type { Cell, Machine } from '../../../spec/machine/machine.ts';
-import type { Memory } from '../../../spec/machine/memory.ts';
-import type { Steps } from '../../../spec/machine/step.ts';
-import { HELD_ENTRY, HELD_IMPLICIT, HELD_TREE, type Call } from '../../../spec/tdx/call.ts';
+import type { Cell } from '../../../spec/machine/machine.ts';
+import { HELD_ENTRY, HELD_IMPLICIT, type Call } from '../../../spec/tdx/call.ts';
 import {
   BLOCKED,
   ENTRY_LOCK,
@@ -22,7 +19,6 @@ import {
 } from '../../../spec/tdx/entry.ts';
 import { memRd } from '../../../spec/tdx/functions/mem-rd.ts';
 import { memTrack } from '../../../spec/tdx/functions/mem-track.ts';
-import { pageAdd } from '../../../spec/tdx/functions/page-add.ts';
 import { pageAug } from '../../../spec/tdx/functions/page-aug.ts';
 import { pageDemote } from '../../../spec/tdx/functions/page-demote.ts';
 import { pagePromote } from '../../../spec/tdx/functions/page-promote.ts';
@@ -34,41 +30,12 @@ import { septRd } from '../../../spec/tdx/functions/sept-rd.ts';
 import { septRemove } from '../../../spec/tdx/functions/sept-remove.ts';
 import { vpEnter } from '../../../spec/tdx/functions/vp-enter.ts';
 import { pageAccept } from '../../../spec/tdx/guest/accept.ts';
-import { EXCLUSIVE, Locks, SHARED, type LockKind, type Mode } from '../../../spec/tdx/locks.ts';
-import { TdxModule, type InterfaceFunction, type Platform } from '../../../spec/tdx/module.ts';
+import type { InterfaceFunction, TdxModule } from '../../../spec/tdx/module.ts';
 import { NDA, Pamt, REG } from '../../../spec/tdx/pamt.ts';
 import * as S from '../../../spec/tdx/status.ts';
 import { TD } from '../../../spec/tdx/td.ts';
 import { pageAccept as pageAccept10 } from '../../../spec/tdx/versions/v1.0/page-accept.ts';
-
-type View = (tdx: TdxModule, call: Call) => Partial<TdxModule>;
-
-/** `whole` with some parts replaced; the rest is shared with it. */
-export const withParts = <T extends object>(whole: T, parts: Partial<T>): T =>
-  Object.assign(Object.create(whole) as T, parts); // an object that inherits all of `whole`
-
-/** The function, run on a view of the module. */
-export const through = (fn: InterfaceFunction, view: View): InterfaceFunction => ({
-  ...fn,
-  run: (tdx, call) => fn.run(withParts(tdx, view(tdx, call)), call),
-});
-
-/** The function, run on a view of the machine alone. */
-export const onMachine = (
-  fn: InterfaceFunction,
-  view: (m: Machine, tdx: TdxModule, call: Call) => Partial<Machine>,
-) => through(fn, (tdx, call) => ({ m: withParts(tdx.m, view(tdx.m, tdx, call)) }));
-
-/** The function, with its status changed. */
-export const answering = (
-  fn: InterfaceFunction,
-  change: (status: S.Status, call: Call, tdx: TdxModule) => S.Status,
-) => ({
-  ...fn,
-  *run(tdx: TdxModule, call: Call): Steps<S.Status> {
-    return change(yield* fn.run(tdx, call), call, tdx);
-  },
-});
+import { answering, onMachine, through, withParts } from './altered.ts';
 
 const tdWord = (tdx: TdxModule, call: Call, field: number): Cell =>
   tdx.memory.word(call.tdr, field);
@@ -208,60 +175,6 @@ export const removeDoesNotCount = onMachine(pageRemove, (m) => ({
 /** PAGE.RECLAIM does not decrement CHLDCNT. */
 export const reclaimDoesNotCount = onMachine(phymemPageReclaim, (m) => ({
   add: (cell) => m.add(cell, 0),
-}));
-
-/** Locks that admit every attempt. */
-class OpenLocks extends Locks {
-  override tryNow(cell: Cell, kind: LockKind, mode: Mode): boolean {
-    if (!super.tryNow(cell, kind, mode)) this.notify('taken', cell, mode);
-    return true;
-  }
-}
-
-/** Plain locks whose count keeps refused readers. */
-class StickyLocks extends Locks {
-  private readonly machine: Machine;
-
-  constructor(m: Machine) {
-    super(m, true);
-    this.machine = m;
-  }
-
-  override releaseNow(cell: Cell, kind: LockKind, mode: Mode): void {
-    const readers = this.machine.peek(cell) & ~1;
-    super.releaseNow(cell, kind, mode);
-    if (kind === 'sharex' && mode === EXCLUSIVE) this.machine.poke(cell, readers);
-  }
-}
-
-const withLocks =
-  (create: (m: Machine) => Locks) =>
-  (memory: Memory, platform: Platform): TdxModule =>
-    withParts(new TdxModule(memory, platform), { locks: create(memory.m) });
-
-/** No lock excludes another actor. */
-export const nothingExcluded = withLocks((m) => new OpenLocks(m, true));
-/** Once the tree has refused a reader, it is never free for a writer again. */
-export const refusedReadersCounted = withLocks((m) => new StickyLocks(m));
-
-/** PAGE.AUG does not release the tree. */
-export const augKeepsTree: InterfaceFunction = {
-  ...pageAug,
-  release: pageAug.release.filter((role) => role !== HELD_TREE),
-};
-
-/** PAGE.AUG does not lock its entry. */
-export const augWithoutEntryLock = through(pageAug, () => ({
-  locking: () => ({ tree: SHARED, entryLock: false }),
-}));
-/** RANGE.BLOCK shares the tree. */
-export const blockSharesTree = through(rangeBlock, () => ({
-  locking: () => ({ tree: SHARED, entryLock: true }),
-}));
-
-/** PAGE.ADD shares the TDR. */
-export const addSharesTdr = through(pageAdd, (tdx) => ({
-  acquireNow: (call, role, cell) => tdx.acquireNow(call, role, cell, SHARED),
 }));
 
 /** RANGE.BLOCK returns OPERAND_BUSY instead of SUCCESS. */

@@ -13,7 +13,7 @@ import { TD } from '../../../spec/tdx/td.ts';
 import { versionData, type ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 import { CallExplorer } from '../../support/call-explorer.ts';
 import { TDR, TdRig } from '../../support/td-rig.ts';
-import { onMachine, through } from './faulty.ts';
+import { onMachine, through } from './altered.ts';
 import { onePreemption, runUntil } from './schedules.ts';
 
 const FINE_GRAINED = ['fine-grained', 'fine-grained-visible', 'fine-grained-covering'] as const;
