@@ -62,14 +62,25 @@ function compareOutcome(cell: Row, paused: PausedOutcome, comparison: Comparison
   comparison.field('linearizable', cell.linearizable, paused.linearizable);
 }
 
-function compareEntries(
+/**
+ * Compares what is alike wherever X is suspended: both calls alone, and what comes of Y at `point`,
+ * which X may not have.
+ */
+function comparePaused(
   cell: StepCell | ExchangeCell,
-  paused: PausedOutcome,
+  measured: PairMeasurement,
+  point: Pick<CallEvent, 'steps' | 'acquiring'> | undefined,
   comparison: Comparison,
-): void {
+): PausedOutcome | null {
+  comparison.bits('entryBefore', cell.entryBefore, measured.entryBefore);
+  compareAlone(cell, measured, comparison);
+  if (point === undefined) return null;
+  const paused = measured.pausedAt(point.steps, point.acquiring);
+  compareOutcome(cell, paused, comparison);
   comparison.bits('entryAtPause', cell.entryAtPause, paused.entryAtPause);
   comparison.bits('entryAfter', cell.entryAfter, paused.entryAfter);
   comparison.field('lockLeak', cell.lockLeak, paused.lockLeak);
+  return paused;
 }
 
 /** X is suspended at one of its events. */
@@ -80,12 +91,8 @@ export function compareStep(
 ): void {
   const event = measured.trace?.events[cell.xEventIndex - 1];
   compareEvent(comparison, 'xEvent', cell.xEvent, event);
-  comparison.bits('entryBefore', cell.entryBefore, measured.entryBefore);
-  compareAlone(cell, measured, comparison);
-  if (event === undefined) return;
-  const paused = measured.pausedAt(event.steps, event.acquiring);
-  compareOutcome(cell, paused, comparison);
-  compareEntries(cell, paused, comparison);
+  const paused = comparePaused(cell, measured, event, comparison);
+  if (paused === null) return;
   if (measured.conventions.rowsNameLock || cell.yFailedLock !== undefined)
     comparison.field('yFailedLock', cell.yFailedLock ?? null, paused.yFailedLock);
 }
@@ -144,12 +151,7 @@ export function compareExchange(
   const point = measured.trace?.exchanges[cell.xEvent.number - 1];
   comparison.field('xEvent.what', cell.xEvent.what, point?.what);
   comparison.bits('xEvent.value', cell.xEvent.value, point?.old);
-  comparison.bits('entryBefore', cell.entryBefore, measured.entryBefore);
-  compareAlone(cell, measured, comparison);
-  if (point === undefined) return;
-  const paused = measured.pausedAt(point.steps);
-  compareOutcome(cell, paused, comparison);
-  compareEntries(cell, paused, comparison);
+  comparePaused(cell, measured, point, comparison);
 }
 
 export function compareExchanges(
