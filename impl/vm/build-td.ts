@@ -12,25 +12,13 @@ import { vpCreate } from '../../spec/tdx/functions/vp-create.ts';
 import { vpInit } from '../../spec/tdx/functions/vp-init.ts';
 import type { InterfaceFunction, TdxModule } from '../../spec/tdx/module.ts';
 import { describeStatus, SUCCESS } from '../../spec/tdx/status.ts';
+import { PLAIN_TD_PARAMS } from '../../spec/tdx/td-params.ts';
 import { MIN_TDVPS_PAGES } from '../../spec/tdx/td.ts';
 
 /** Number of pages of a vCPU, its TDVPR included, in every version. */
 export const TDVPR_PAGES = MIN_TDVPS_PAGES;
 
-/** A production TD: #VE on access to a pending page, a 4-level Secure EPT. */
-const TD_PARAMS: TdParams = {
-  attributes: 0n,
-  xfam: 3n,
-  maxVcpus: 8,
-  numL2Vms: 0,
-  msrConfigCtls: 0,
-  eptpControls: 0x1en,
-  configFlags: 0n,
-  tscFrequency: 100,
-  archCapConfig: 0n,
-  reservedNonZero: 0,
-  cpuidConfig: 0,
-};
+const TD_PARAMS: TdParams = { ...PLAIN_TD_PARAMS, maxVcpus: 8 };
 
 /** Address of TD_PARAMS; the module checks its alignment only. */
 const TD_PARAMS_ADDRESS = 0x1000_0000;

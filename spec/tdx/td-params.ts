@@ -45,6 +45,21 @@ const EPTP_5_LEVELS = 0x26n;
 /** In units of 25 MHz. */
 const TSC_FREQUENCIES = { lowest: 4, highest: 400 } as const;
 
+/** A production TD with one vCPU: #VE on access to a pending page, a 4-level Secure EPT. */
+export const PLAIN_TD_PARAMS: TdParams = {
+  attributes: 0n,
+  xfam: 3n,
+  maxVcpus: 1,
+  numL2Vms: 0,
+  msrConfigCtls: 0,
+  eptpControls: EPTP_4_LEVELS,
+  configFlags: 0n,
+  tscFrequency: 100,
+  archCapConfig: 0n,
+  reservedNonZero: 0,
+  cpuidConfig: 0,
+};
+
 /** IA32_ARCH_CAPABILITIES is virtualised by configuration; all other bits are reserved. */
 const MSR_CONFIG_CTLS_ALLOWED = 1;
 

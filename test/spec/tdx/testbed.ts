@@ -6,6 +6,7 @@ import { OPERANDS_ZERO, type Call, type Operands, type TdParams } from '../../..
 import { tdExit } from '../../../spec/tdx/guest/td-exit.ts';
 import { TdxModule } from '../../../spec/tdx/module.ts';
 import { describeStatus } from '../../../spec/tdx/status.ts';
+import { PLAIN_TD_PARAMS } from '../../../spec/tdx/td-params.ts';
 import { MIN_TDVPS_PAGES, TD, VP } from '../../../spec/tdx/td.ts';
 import { versionData, type ModuleVersion } from '../../../spec/tdx/versions/index.ts';
 
@@ -20,19 +21,7 @@ export const VCPUS = [12, 20] as const;
 export const FREE_PAGE = 40;
 export const HKID = 33;
 
-export const TD_PARAMS: TdParams = {
-  attributes: 0n,
-  xfam: 3n,
-  maxVcpus: 2,
-  numL2Vms: 0,
-  msrConfigCtls: 0,
-  eptpControls: 0x1en,
-  configFlags: 0n,
-  tscFrequency: 100,
-  archCapConfig: 0n,
-  reservedNonZero: 0,
-  cpuidConfig: 0,
-};
+export const TD_PARAMS: TdParams = { ...PLAIN_TD_PARAMS, maxVcpus: 2 };
 
 export const hpa = (page: number): number => (FIRST_PAGE + page) * 4096;
 

@@ -5,157 +5,97 @@
 import { TdBuilder } from './td-builder.ts';
 import { SetupError, type Testbed } from './testbed.ts';
 
-type Build = (td: TdBuilder) => void;
+/** A stage, and the calls that lead to it from the stage before. */
+type Stage = readonly [name: string, advance: (td: TdBuilder) => void];
 
-const HKID_ASSIGNED: Build = (td) => td.create();
-const TDCX_3: Build = (td) => {
-  HKID_ASSIGNED(td);
-  td.configureKey();
-  td.addTdcx(0, 3);
-};
-const ALL_TDCX: Build = (td) => {
-  TDCX_3(td);
-  td.addTdcx(3, td.tdcxNeeded);
-};
-const INITIALIZED: Build = (td) => {
-  ALL_TDCX(td);
-  td.initialise();
-  td.createVcpu(0);
-  td.createVcpu(1);
-  td.initialiseVcpu(0);
-  td.buildEntries();
-};
-const RUNNABLE: Build = (td) => {
-  INITIALIZED(td);
-  td.initialiseVcpu(1);
-  td.flush(0);
-  td.run();
-};
-const NOT_ASSOCIATED: Build = (td) => {
-  RUNNABLE(td);
-  td.flush(1);
-};
-const KEY_BLOCKED: Build = (td) => {
-  NOT_ASSOCIATED(td);
-  td.flushDone();
-};
-const WRITTEN_BACK: Build = (td) => {
-  KEY_BLOCKED(td);
-  td.writeBack();
-};
-const TEARDOWN: Build = (td) => {
-  WRITTEN_BACK(td);
-  td.freeKey();
-};
-const ONLY_TDR: Build = (td) => {
-  TEARDOWN(td);
-  td.reclaimPages();
-};
-
-interface StageRow {
-  readonly build: Build;
-  /** The build writes back the caches: of every TD's key that is flushed by then. */
-  readonly writesBack?: true;
-}
+const WRITE_BACK: Stage[1] = (td) => td.writeBack();
 
 export const INITIALIZED_STAGE =
   'INITIALIZED (VCPU0 ready+associated, VCPU1 6 pages uninitialised)';
 
-const STAGES_1_5: ReadonlyMap<string, StageRow> = new Map<string, StageRow>([
-  ['TDR page free', { build: () => undefined }],
-  ['HKID_ASSIGNED', { build: HKID_ASSIGNED }],
-  ['KEYS_CONFIGURED, 3 TDCX', { build: TDCX_3 }],
-  ['KEYS_CONFIGURED, 6 TDCX, not initialised', { build: ALL_TDCX }],
-  [INITIALIZED_STAGE, { build: INITIALIZED }],
-  ['RUNNABLE (VCPU0 not associated, VCPU1 associated)', { build: RUNNABLE }],
-  ['RUNNABLE, no VCPU associated', { build: NOT_ASSOCIATED }], // as recordings spell it
-  ['BLOCKED, cache not written back', { build: KEY_BLOCKED }],
-  ['BLOCKED, cache written back', { build: WRITTEN_BACK, writesBack: true }],
-  ['TEARDOWN', { build: TEARDOWN, writesBack: true }],
-  ['TEARDOWN, only the TDR left', { build: ONLY_TDR, writesBack: true }],
-]);
+/** From the first stage to the last: TDs of 1.5 have two vCPUs and a Secure EPT. */
+const STAGES_1_5: readonly Stage[] = [
+  ['TDR page free', () => undefined],
+  ['HKID_ASSIGNED', (td) => td.create()],
+  [
+    'KEYS_CONFIGURED, 3 TDCX',
+    (td) => {
+      td.configureKey();
+      td.addTdcx(0, 3);
+    },
+  ],
+  ['KEYS_CONFIGURED, 6 TDCX, not initialised', (td) => td.addTdcx(3, td.tdcxNeeded)],
+  [
+    INITIALIZED_STAGE,
+    (td) => {
+      td.initialise();
+      td.createVcpu(0);
+      td.createVcpu(1);
+      td.initialiseVcpu(0);
+      td.buildEntries();
+    },
+  ],
+  [
+    'RUNNABLE (VCPU0 not associated, VCPU1 associated)',
+    (td) => {
+      td.initialiseVcpu(1);
+      td.flush(0);
+      td.run();
+    },
+  ],
+  ['RUNNABLE, no VCPU associated', (td) => td.flush(1)], // as recordings spell it
+  ['BLOCKED, cache not written back', (td) => td.flushDone()],
+  ['BLOCKED, cache written back', WRITE_BACK],
+  ['TEARDOWN', (td) => td.freeKey()],
+  ['TEARDOWN, only the TDR left', (td) => td.reclaimPages()],
+];
 
-/** The builds of 1.0: one vCPU, no Secure EPT. */
-const ONLY_INITIALIZED: Build = (td) => {
-  ALL_TDCX(td);
-  td.initialise();
-};
-const PAGES_5: Build = (td) => {
-  ONLY_INITIALIZED(td);
-  td.createVcpu(0, td.tdvpsNeeded - 1);
-};
-const PAGES_6: Build = (td) => {
-  ONLY_INITIALIZED(td);
-  td.createVcpu(0);
-};
-const READY: Build = (td) => {
-  PAGES_6(td);
-  td.initialiseVcpu(0);
-};
-const ASSOCIATED: Build = (td) => {
-  READY(td);
-  td.finalize();
-};
-const FLUSHED: Build = (td) => {
-  ASSOCIATED(td);
-  td.flush(0);
-};
-const FLUSH_DONE: Build = (td) => {
-  FLUSHED(td);
-  td.flushDone();
-};
-const CLEANED: Build = (td) => {
-  FLUSH_DONE(td);
-  td.writeBack();
-};
-const KEY_FREED: Build = (td) => {
-  CLEANED(td);
-  td.freeKey();
-};
-const EMPTIED: Build = (td) => {
-  KEY_FREED(td);
-  td.reclaimPages();
-};
-
-const STAGES_1_0: ReadonlyMap<string, StageRow> = new Map<string, StageRow>([
-  ['no TDR', { build: () => undefined }],
-  ['HKID_ASSIGNED', { build: HKID_ASSIGNED }],
-  ['KEYS_CONFIGURED, 3 TDCX', { build: TDCX_3 }],
-  ['KEYS_CONFIGURED, 4 TDCX', { build: ALL_TDCX }],
-  ['INITIALIZED', { build: ONLY_INITIALIZED }],
-  ['INITIALIZED, 5 TDVPS pages', { build: PAGES_5 }],
-  ['INITIALIZED, 6 TDVPS pages', { build: PAGES_6 }],
-  ['INITIALIZED, VCPU ready', { build: READY }], // as recordings spell it
-  ['RUNNABLE, VCPU associated', { build: ASSOCIATED }], // as recordings spell it
-  ['RUNNABLE, VCPU flushed', { build: FLUSHED }], // as recordings spell it
-  ['BLOCKED', { build: FLUSH_DONE }],
-  ['BLOCKED, caches written back', { build: CLEANED, writesBack: true }],
-  ['TEARDOWN', { build: KEY_FREED, writesBack: true }],
-  ['TEARDOWN, only the TDR left', { build: EMPTIED, writesBack: true }],
-]);
+/** TDs of 1.0 have one vCPU and no Secure EPT. */
+const STAGES_1_0: readonly Stage[] = [
+  ['no TDR', () => undefined],
+  ['HKID_ASSIGNED', (td) => td.create()],
+  [
+    'KEYS_CONFIGURED, 3 TDCX',
+    (td) => {
+      td.configureKey();
+      td.addTdcx(0, 3);
+    },
+  ],
+  ['KEYS_CONFIGURED, 4 TDCX', (td) => td.addTdcx(3, td.tdcxNeeded)],
+  ['INITIALIZED', (td) => td.initialise()],
+  ['INITIALIZED, 5 TDVPS pages', (td) => td.createVcpu(0, td.tdvpsNeeded - 1)],
+  ['INITIALIZED, 6 TDVPS pages', (td) => td.addTdvps(0, td.tdvpsNeeded - 1, td.tdvpsNeeded)],
+  ['INITIALIZED, VCPU ready', (td) => td.initialiseVcpu(0)], // as recordings spell it
+  ['RUNNABLE, VCPU associated', (td) => td.finalize()], // as recordings spell it
+  ['RUNNABLE, VCPU flushed', (td) => td.flush(0)], // as recordings spell it
+  ['BLOCKED', (td) => td.flushDone()],
+  ['BLOCKED, caches written back', WRITE_BACK],
+  ['TEARDOWN', (td) => td.freeKey()],
+  ['TEARDOWN, only the TDR left', (td) => td.reclaimPages()],
+];
 
 const STAGES = { '1.0': STAGES_1_0, '1.5': STAGES_1_5 } as const;
 
 /** The stages of TDs of a family's module. */
-export const stageNames = (family: keyof typeof STAGES): readonly string[] => [
-  ...STAGES[family].keys(),
-];
+export const stageNames = (family: keyof typeof STAGES): readonly string[] =>
+  STAGES[family].map(([name]) => name);
 
 /**
  * Brings TD `i` into `stages[i]`. TDs whose build writes back the caches come first, so that it
  * does not write back the keys of the others. @throws SetupError for a stage without a set-up
  */
 export function buildStages(testbed: Testbed, stages: readonly string[]): TdBuilder[] {
-  const rows = stages.map((name) => {
-    const row = STAGES[testbed.conventions.tables].get(name);
-    if (row === undefined) throw new SetupError(`there is no set-up for the stage ${name}`);
-    return row;
+  const all = STAGES[testbed.conventions.tables];
+  const builds = stages.map((name, td) => {
+    const last = all.findIndex(([stage]) => stage === name);
+    if (last < 0) throw new SetupError(`there is no set-up for the stage ${name}`);
+    return { builder: new TdBuilder(testbed, td), calls: all.slice(0, last + 1) };
   });
-  const builders = rows.map((_, td) => new TdBuilder(testbed, td));
   for (const first of [true, false]) {
-    rows.forEach(({ build, writesBack }, td) => {
-      if ((writesBack === true) === first) build(builders[td] as TdBuilder); // one for each row
-    });
+    for (const { builder, calls } of builds) {
+      const writesBack = calls.some(([, advance]) => advance === WRITE_BACK);
+      if (writesBack === first) for (const [, advance] of calls) advance(builder);
+    }
   }
-  return builders;
+  return builds.map(({ builder }) => builder);
 }

@@ -5,6 +5,7 @@
 import { PAGE_BYTES } from '../../../../spec/machine/memory.ts';
 import type { TdParams } from '../../../../spec/tdx/call.ts';
 import { BLOCKED, FREE, MAPPED, PENDING } from '../../../../spec/tdx/entry.ts';
+import { PLAIN_TD_PARAMS } from '../../../../spec/tdx/td-params.ts';
 import { TD } from '../../../../spec/tdx/td.ts';
 import { buildEntry, buildTables, PagePool } from './entries.ts';
 import { lpOf, SETUP_LP, type Testbed } from './testbed.ts';
@@ -12,19 +13,8 @@ import { lpOf, SETUP_LP, type Testbed } from './testbed.ts';
 /** A shared page outside the TDMR that holds TD_PARAMS. */
 export const TD_PARAMS_PAGE = 0x10010000;
 
-export const TD_PARAMS: TdParams = {
-  attributes: 1n,
-  xfam: 3n,
-  maxVcpus: 4,
-  numL2Vms: 0,
-  msrConfigCtls: 0,
-  eptpControls: 0x1en,
-  configFlags: 0n,
-  tscFrequency: 100,
-  archCapConfig: 0n,
-  reservedNonZero: 0,
-  cpuidConfig: 0,
-};
+/** A debug TD. */
+export const TD_PARAMS: TdParams = { ...PLAIN_TD_PARAMS, attributes: 1n, maxVcpus: 4 };
 
 /** GPAs of the entries of a TD that is initialised: one of each kind that a function needs. */
 export const ENTRIES = {
@@ -91,9 +81,14 @@ export class TdBuilder {
   }
 
   createVcpu(vcpu: number, pages = this.tdvpsNeeded): void {
+    this.testbed.expect('TDH.VP.CREATE', { rcx: this.tdvpr(vcpu), rdx: this.tdr });
+    this.addTdvps(vcpu, 1, pages);
+  }
+
+  /** Adds the pages from number `from` up to `to`; page 0 is the TDVPR. */
+  addTdvps(vcpu: number, from: number, to: number): void {
     const tdvpr = this.tdvpr(vcpu);
-    this.testbed.expect('TDH.VP.CREATE', { rcx: tdvpr, rdx: this.tdr });
-    for (let i = 1; i < pages; i++) {
+    for (let i = from; i < to; i++) {
       this.testbed.expect('TDH.VP.ADDCX', { rcx: tdvpr + i * PAGE_BYTES, rdx: tdvpr });
     }
   }
