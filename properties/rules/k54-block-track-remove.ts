@@ -89,12 +89,13 @@ function followProgress(vm: Vm, progress: Int32Array, call: Call): void {
 
 /** A call that succeeded removes a page, or writes cache lines back. */
 function followCaches(vm: Vm, cached: Int32Array, call: Call): void {
-  const { platform } = vm.tdx;
-  const pageAt = (hpa: number): number => Math.floor(hpa / PAGE_BYTES) - platform.tdmrBase;
   if (call.name === REMOVE) {
-    const page = pageAt(call.rcx);
+    const page = pageAt(vm, call.rcx);
     cached.fill(1, page, page + vm.mirror.span(levelOfCall(call)));
   } else if (call.name === 'TDH.PHYMEM.PAGE.WBINVD')
-    cached[pageAt(call.in.rcx % 2 ** platform.hkidShift)] = 0;
+    cached[pageAt(vm, call.in.rcx % 2 ** vm.tdx.platform.hkidShift)] = 0;
   else if (call.name === 'TDH.PHYMEM.CACHE.WB') cached.fill(0);
 }
+
+const pageAt = (vm: Vm, hpa: number): number =>
+  Math.floor(hpa / PAGE_BYTES) - vm.tdx.platform.tdmrBase;

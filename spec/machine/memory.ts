@@ -22,7 +22,7 @@ export class Memory {
     this.firstWord = new Int32Array(pages).fill(-1);
   }
 
-  /** Cell of word `index` of `page`. */
+  /** Cell of word `index` of `page`. The words of a page are neighbours. */
   word(page: number, index: number): Cell {
     const first = this.firstWord[page] as number; // callers pass pages of this memory
     return (first >= 0 ? first : this.map(page)) + index;

@@ -16,7 +16,8 @@ import type { LockKind, Mode } from './locks.ts';
  * explicit walk; IMPLICIT is a PAMT entry locked without a walk (old page, S-EPT page); RANGE is
  * the PAMT entry of the range that PROMOTE merges or DEMOTE splits; PATH_n and BELOW are the PAMT
  * entries of tables that a fine-grained module locks: with entries of level n on the way to the
- * entry, and below it; PAIR0 and PAIR1 are the pages that hold the PAMT entries of a range.
+ * entry, and below it; PAIR0 and PAIR1 are the pages that hold the PAMT entries of a range. The
+ * roles of hypothetical modules are last, as nearly every call is without them.
  */
 const ROLE_KINDS = [
   ['TDR', 'sharexHp'],
@@ -28,12 +29,6 @@ const ROLE_KINDS = [
   ['TDVPR', 'sharexHp'],
   ['TDVPR_2M', 'sharexHp'],
   ['TDVPR_1G', 'sharexHp'],
-  ['PAIR0', 'sharexHp'],
-  ['PAIR0_2M', 'sharexHp'],
-  ['PAIR0_1G', 'sharexHp'],
-  ['PAIR1', 'sharexHp'],
-  ['PAIR1_2M', 'sharexHp'],
-  ['PAIR1_1G', 'sharexHp'],
   ['IMPLICIT', 'sharexHp'],
   ['RANGE', 'sharexHp'],
   ['OP_STATE', 'sharexHp'],
@@ -43,6 +38,12 @@ const ROLE_KINDS = [
   ['WBT', 'mutex'],
   ['KET', 'mutex'],
   ['ENTRY', 'entry'],
+  ['PAIR0', 'sharexHp'],
+  ['PAIR0_2M', 'sharexHp'],
+  ['PAIR0_1G', 'sharexHp'],
+  ['PAIR1', 'sharexHp'],
+  ['PAIR1_2M', 'sharexHp'],
+  ['PAIR1_1G', 'sharexHp'],
   ['BELOW', 'sharexHp'],
   ['PATH_0', 'sharexHp'],
   ['PATH_1', 'sharexHp'],
@@ -253,10 +254,8 @@ export class Call {
   /** The cell of the lock that last refused the call, or -1. */
   busyLock: Cell = -1;
 
-  /** By role: `cell * 4 + mode`, or 0 if no lock is held. */
-  private readonly held = [
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-  ];
+  /** By role: `cell * 4 + mode`, or 0 if no lock is held; grows for the last roles. */
+  private readonly held = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
   constructor(name: string, operands: Operands) {
     this.name = name;
@@ -264,22 +263,24 @@ export class Call {
   }
 
   hold(r: Role, cell: Cell, mode: Mode): void {
-    this.held[r] = cell * 4 + mode;
+    const { held } = this;
+    while (held.length < r) held.push(0);
+    held[r] = cell * 4 + mode;
   }
 
   /** Whether a lock is held under `r`. */
   holds(r: Role): boolean {
-    return this.held[r] !== 0;
+    return (this.held[r] ?? 0) !== 0;
   }
 
   /** Mode of the lock held under `r`, or 0. */
   modeOf(r: Role): Mode | 0 {
-    return ((this.held[r] as number) & 3) as Mode | 0; // two bits written by hold()
+    return ((this.held[r] ?? 0) & 3) as Mode | 0; // two bits written by hold()
   }
 
   /** The cell of the lock held under `r`. */
   lockOf(r: Role): Cell {
-    return (this.held[r] as number) >> 2; // roles come from role()
+    return (this.held[r] ?? 0) >> 2;
   }
 
   /**
@@ -287,6 +288,6 @@ export class Call {
    * and TDVPR locks), or dropped by the final write of the entry.
    */
   drop(r: Role): void {
-    this.held[r] = 0;
+    if (this.holds(r)) this.held[r] = 0;
   }
 }

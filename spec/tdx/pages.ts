@@ -89,9 +89,8 @@ function* mergePages(tdx: TdxModule, page: number, size: number): Steps<void> {
   yield* tdx.m.write(meta, Pamt.pack(REG, tdx.pamt.owner(page, size - 1)));
 }
 
-/** Assigns one of the parts of a page of the TD that is split. */
-function* splitOff(tdx: TdxModule, page: number, size: number, tdr: number): Steps<void> {
-  if (!tdx.version.resizesPamtAtOnce) return yield* assignPage(tdx, page, size, tdr);
+/** Assigns a page to the TD in one write, as some versions do with the parts of a split page. */
+function* assignPageAtOnce(tdx: TdxModule, page: number, size: number, tdr: number): Steps<void> {
   yield* tdx.m.write(tdx.pamt.meta(page, size), Pamt.pack(REG, tdr));
 }
 
@@ -140,8 +139,9 @@ export function* splitPage(
   const { m, pamt, geometry } = tdx;
   const span = geometry.span(level - 1);
   if (pamt.pairs === null || level !== 1) {
+    const assign = tdx.version.resizesPamtAtOnce ? assignPageAtOnce : assignPage;
     for (let i = 0; i < geometry.fanout; i++)
-      yield* splitOff(tdx, page + i * span, level - 1, call.tdr);
+      yield* assign(tdx, page + i * span, level - 1, call.tdr);
     return yield* freePage(tdx, page, level);
   }
   yield access(pamt.meta(page, level), WRITE);

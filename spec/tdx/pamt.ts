@@ -89,6 +89,18 @@ export class Pamt {
     return null;
   }
 
+  /** Visits every entry that may differ from the sealed state, in order of size and page. */
+  forEachTouched(visit: (page: number, size: number) => void): void {
+    let past = 0;
+    this.m.forEachTouched((cell) => {
+      if (cell < past) return;
+      const at = this.entryOf(cell);
+      if (at === null) return;
+      past = this.entry(at.page, at.size) + CELLS_PER_ENTRY;
+      visit(at.page, at.size);
+    });
+  }
+
   private entry(page: number, size: number): Cell {
     const base = this.bases[size] as Cell; // sizes 0..2
     return base + Math.floor(page / this.geometry.span(size)) * CELLS_PER_ENTRY;

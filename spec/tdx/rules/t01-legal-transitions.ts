@@ -4,7 +4,7 @@ import type { TdxModule } from '../module.ts';
 import { gfnOf, tdGet } from '../operands.ts';
 import { RUNNABLE, TD } from '../td.ts';
 import type { TdxRule } from './rule.ts';
-import { TRANSITIONS, type Transitions } from './transitions.ts';
+import { TRANSITIONS, type Transition, type Transitions } from './transitions.ts';
 import { blockedAbove, targetOf } from './tree.ts';
 
 export default {
@@ -45,15 +45,27 @@ export default {
 } satisfies TdxRule;
 
 function mayChange(tdx: TdxModule, call: Call, before: Entry, after: Entry): boolean {
-  const row: Transitions = TRANSITIONS.get(call.name) ?? { always: [] };
-  const { always, whileBuilding = [], moves } = row;
-  const [from, to] = [stateOf(before), stateOf(after)];
-  const isCovered = (): boolean => blockedAbove(tdx, call.tdr, gfnOf(call.in.rcx), call.level) >= 0;
-  const isStrict =
-    tdGet(tdx, call, TD.OP_STATE) === RUNNABLE &&
-    row.alsoRunning?.(tdx.version, isCovered()) !== true;
-  const legal = isStrict ? always : [...always, ...whileBuilding];
-  if (!legal.some(([f, t]) => f === from && t === to)) return false;
-  if (moves === true || from === FREE || to === FREE) return true;
+  const row = TRANSITIONS.get(call.name);
+  if (row === undefined) return false;
+  const from = stateOf(before);
+  const to = stateOf(after);
+  const legal =
+    lists(row.always, from, to) ||
+    (lists(row.whileBuilding, from, to) && isLenient(tdx, call, row));
+  if (!legal) return false;
+  if (row.moves === true || from === FREE || to === FREE) return true;
   return targetOf(tdx, before, call.level) === targetOf(tdx, after, call.level);
+}
+
+function lists(transitions: readonly Transition[] = [], from: number, to: number): boolean {
+  for (const [f, t] of transitions) if (f === from && t === to) return true;
+  return false;
+}
+
+/** Whether the changes that `row` allows in a TD that is being built are legal. */
+function isLenient(tdx: TdxModule, call: Call, { alsoRunning }: Transitions): boolean {
+  if (tdGet(tdx, call, TD.OP_STATE) !== RUNNABLE) return true;
+  if (alsoRunning === undefined) return false;
+  const isCovered = blockedAbove(tdx, call.tdr, gfnOf(call.in.rcx), call.level) >= 0;
+  return alsoRunning(tdx.version, isCovered);
 }

@@ -1,4 +1,3 @@
-import type { Cell } from '../../machine/machine.ts';
 import type { Call } from '../call.ts';
 import { isTable, pageOf, withoutLocks, type Entry } from '../entry.ts';
 import { EXCLUSIVE, SHARED, type Mode } from '../locks.ts';
@@ -26,35 +25,36 @@ export default {
   watch: (tdx, report) => {
     const holders = lockHolders(tdx);
     const rows = new Set(Object.keys(tdx.version.septLocks));
+    const holdsTable = (table: number, mode: Mode): boolean =>
+      holders.isHeld(tdx.pamt.lock(table, 0), mode);
+    const holdsWay = (call: Call): boolean =>
+      tablesTo(tdx, call.tdr, gfnOf(call.in.rcx), call.level).every((table) =>
+        holdsTable(table, SHARED),
+      );
+    const holdsBelow = (entry: Entry): boolean =>
+      !isTable(entry) || holdsTable(pageOf(entry), EXCLUSIVE);
     const missing = (call: Call, before: Entry, after: Entry): string[] => {
       // The table itself, not what this module makes of it. `rows` are its keys.
       const { tree, entryLock, path = false } = tdx.locking(call.name as SeptFunction);
-      const word = (field: number): Cell => tdx.memory.word(call.tdr, field);
+      const absent: string[] = [];
+      const treeLock = tdx.memory.word(call.tdr, TD.SEPT_LOCK);
+      if (tree !== null && !holders.isHeld(treeLock, tree)) absent.push('the tree');
+      if (entryLock && !holders.isHeld(call.entryCell, EXCLUSIVE)) absent.push('the entry');
+      if (path && !holdsWay(call)) absent.push('the tables on its way');
+      if (path && !(holdsBelow(before) && holdsBelow(after))) absent.push('the table below');
       // A host function with neither lock needs the TDR; a guest's, in 1.0, is a transaction (T12).
       const needsTdr = tree === null && !entryLock && !path && call.in.vcpu < 0;
-      const holdsTable = (table: number, mode: Mode): boolean =>
-        holders.isHeld(tdx.pamt.lock(table, 0), mode);
-      const isWayHeld = (): boolean =>
-        tablesTo(tdx, call.tdr, gfnOf(call.in.rcx), call.level).every((table) =>
-          holdsTable(table, SHARED),
-        );
-      const isBelowHeld = (): boolean =>
-        [before, after].every((e) => !isTable(e) || holdsTable(pageOf(e), EXCLUSIVE));
-      return [
-        ...(tree !== null && !holders.isHeld(word(TD.SEPT_LOCK), tree) ? ['the tree'] : []),
-        ...(entryLock && !holders.isHeld(call.entryCell, EXCLUSIVE) ? ['the entry'] : []),
-        ...(path && !isWayHeld() ? ['the tables on its way'] : []),
-        ...(path && !isBelowHeld() ? ['the table below'] : []),
-        ...(needsTdr && !holders.isHeld(tdx.pamt.lock(call.tdr, 0), EXCLUSIVE) ? ['the TDR'] : []),
-      ];
+      if (needsTdr && !holdsTable(call.tdr, EXCLUSIVE)) absent.push('the TDR');
+      return absent;
     };
     tdx.listeners.push({
       entryWritten: (_cell, before, after, call) => {
         if (withoutLocks(before) === withoutLocks(after) || !rows.has(call.name)) return;
         report.exercised();
-        const absent = missing(call, before, after).join(' and ');
-        if (absent !== '')
-          report.violated(`${call.name} holds ${absent}`, `it does not hold ${absent}`);
+        const absent = missing(call, before, after);
+        if (absent.length === 0) return;
+        const locks = absent.join(' and ');
+        report.violated(`${call.name} holds ${locks}`, `it does not hold ${locks}`);
       },
     });
   },

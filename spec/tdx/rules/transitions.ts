@@ -19,7 +19,7 @@ import {
 import type { VersionData } from '../version.ts';
 
 /** From and to. */
-type Transition = readonly [EntryState, EntryState];
+export type Transition = readonly [EntryState, EntryState];
 
 export interface Transitions {
   /** Legal in every OP_STATE. */

@@ -106,7 +106,7 @@ function septRows(u: Universe, slot: Slot): Fields[] {
 function pamtRows(u: Universe): Fields[] {
   const { pamt, geometry, base } = u.tdx;
   const runs = new Runs();
-  for (const [page, size] of usedEntries(u)) {
+  pamt.forEachTouched((page, size) => {
     const recorded = Object.fromEntries(
       [...PAMT_FIELDS].map(([name, read]) => [name, read(u, page, size)]),
     );
@@ -117,19 +117,6 @@ function pamtRows(u: Universe): Fields[] {
       const same = JSON.stringify(fields);
       runs.add(`${size} ${page} ${same}`, `${size} ${page + geometry.span(size)} ${same}`, row);
     }
-  }
-  return runs.rows;
-}
-
-/** Page and size of every PAMT entry that was written, in ascending order of size and page. */
-function usedEntries(u: Universe): (readonly [page: number, size: number])[] {
-  const { m, pamt } = u.tdx;
-  const found = new Set<number>();
-  m.forEachTouched((cell) => {
-    const at = pamt.entryOf(cell);
-    if (at !== null) found.add(at.size * pamt.pages + at.page);
   });
-  return [...found]
-    .toSorted((a, b) => a - b)
-    .map((key) => [key % pamt.pages, Math.floor(key / pamt.pages)]);
+  return runs.rows;
 }

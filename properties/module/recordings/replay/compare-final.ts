@@ -14,7 +14,7 @@ import {
   stateName,
   stateOf,
 } from '../../../../spec/tdx/entry.ts';
-import { NDA, Pamt, SIZES } from '../../../../spec/tdx/pamt.ts';
+import { NDA, SIZES } from '../../../../spec/tdx/pamt.ts';
 import type { FinalDump, PamtRow, SeptRow } from '../format/scenario.ts';
 import { hexOf } from '../format/values.ts';
 import { word, type Slot, type Universe } from '../universe/universe.ts';
@@ -161,17 +161,12 @@ function comparePamt(
     for (let nth = 0; nth < row.count; nth++)
       expected.set(pamtKey(first + nth * geometry.span(size), size), row);
   }
-  let last = -1;
-  m.forEachTouched((cell) => {
-    const at = pamt.entryOf(cell);
-    if (at === null || pamtKey(at.page, at.size) === last) return;
-    last = pamtKey(at.page, at.size);
-    const { page, size } = at;
+  pamt.forEachTouched((page, size) => {
     const isLocked = !ignoresLocks && m.peek(pamt.lock(page, size)) !== 0;
-    const inUse = Pamt.typeOf(m.peek(pamt.meta(page, size))) !== NDA || isLocked;
-    const row = expected.get(last);
+    const inUse = pamt.type(page, size) !== NDA || isLocked;
+    const row = expected.get(pamtKey(page, size));
     if (!inUse && row === undefined) return;
-    expected.delete(last);
+    expected.delete(pamtKey(page, size));
     for (const [field, read] of PAMT_FIELDS) {
       if (ignoresLocks && field === 'lockRaw') continue;
       const ours = read(u, page, size);

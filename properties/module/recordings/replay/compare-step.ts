@@ -45,8 +45,15 @@ function compareBits(
   recorded: string,
   ours: bigint,
 ): void {
-  if (BigInt(recorded) !== ours) report(field, recorded, hexOf(ours));
+  if (!isHexOf(recorded, ours)) report(field, recorded, hexOf(ours));
 }
+
+/** Number of characters of the longest hexadecimal text that a number holds exactly. */
+const EXACT = 15;
+
+/** Whether `text` has that value. Most are short, and cheaper to compare as numbers. */
+const isHexOf = (text: string, value: bigint): boolean =>
+  text.length <= EXACT ? Number(text) === Number(value) : BigInt(text) === value;
 
 /** Compares the entry at the step's GPA and level: `septBefore` before it, `sept` after it. */
 export function compareSept(

@@ -111,9 +111,11 @@ export function forEachEntry(
   visit: (gfn: number, level: number, entry: Entry) => void,
 ): void {
   const { geometry, memory, m } = u.tdx;
+  const { fanout } = geometry;
   const descend = (table: number, firstGfn: number, level: number): void => {
-    for (let i = 0; i < geometry.fanout; i++) {
-      const entry = m.peek(memory.word(table, i));
+    const first = memory.word(table, 0);
+    for (let i = 0; i < fanout; i++) {
+      const entry = m.peek(first + i);
       if (entry === FREE) continue;
       const gfn = firstGfn + i * geometry.span(level);
       visit(gfn, level, entry);

@@ -1,6 +1,7 @@
 /** Performs a recorded step on the specification, once or as often as its `repeat` says. */
 import { atomically, type Steps } from '../../../../spec/machine/step.ts';
 import {
+  ALL_ONES,
   Call,
   OPERANDS_ZERO,
   type Injection,
@@ -102,13 +103,14 @@ function operandsOf(
     rdx: toRegister(regs.rdx),
     r8: toRegister(regs.r8, hpaOffset),
     r9: toRegister(regs.r9),
-    r10: toRegister(regs.r10 ?? NULL_REGISTER),
-    r11: toRegister(regs.r11 ?? NULL_REGISTER),
+    // the harness passes all ones in the registers that it does not record
+    r10: regs.r10 === undefined ? ALL_ONES : toRegister(regs.r10),
+    r11: regs.r11 === undefined ? ALL_ONES : toRegister(regs.r11),
     data: movesData(step.op) ? u.tokens.tokenOf(BigInt(regs.r8 ?? 0)) : 0,
     lp: step.lp,
     vcpu: slot.tdvpr[vcpu ?? -1] ?? -1,
     interruptAfter: interruptPendingAfter ?? NEVER,
-    inject: INJECTIONS.find((known) => known === inject) ?? null,
+    inject: inject === undefined ? null : (INJECTIONS.find((known) => known === inject) ?? null),
     tdParams: tdParams === undefined ? null : tdParamsOf(tdParams),
     field: step.op === READS_FIELD ? BigInt(regs.rdx ?? 0) : 0n,
   };
@@ -128,9 +130,6 @@ const INJECTIONS: readonly Injection[] = [
 
 export const isKnownInjection = (inject: string): boolean =>
   INJECTIONS.some((known) => known === inject);
-
-/** The value of the registers that the harness does not record. */
-const NULL_REGISTER = '0xffffffffffffffff';
 
 function tdParamsOf(recorded: Readonly<Record<string, string | number>>): TdParams {
   const bits = (name: string): bigint => BigInt(recorded[name] ?? 0);

@@ -127,8 +127,9 @@ function replayScenario(scenario: RecordedScenario, universes: Universes, where:
   for (const step of scenario.steps) {
     judge(step.i, step.op, (report) => {
       const slot = u.slots.get(step.in.td) as Slot; // unknownPart() has checked
-      if (isStray(u, slot, step)) strays++;
-      halted = replayStep(u, slot, step, report);
+      const stray = isStray(u, slot, step);
+      if (stray) strays++;
+      halted = replayStep(u, slot, step, stray, report);
     });
     if (halted) break;
   }
@@ -138,15 +139,15 @@ function replayScenario(scenario: RecordedScenario, universes: Universes, where:
   return { scenario: id, steps: steps.length, differing, strays, differences, pairs };
 }
 
-/** Replays one step. Returns true if the module stopped the platform. */
+/** Replays one step, `stray` or not. Returns true if the module stopped the platform. */
 function replayStep(
   u: Universe,
   slot: Slot,
   step: RecordedStep,
+  stray: boolean,
   report: ReportDifference,
 ): boolean {
   compareSept(u, slot, step, 'septBefore', report);
-  const stray = isStray(u, slot, step);
   const done = stray ? notPerformed(step) : perform(u, slot, step);
   followStep(u, slot, step, done);
   (stray ? compareState : compareStep)({ u, slot, step, done, report });
@@ -154,11 +155,13 @@ function replayStep(
 }
 
 function pairsOf(steps: readonly RecordedStep[]): Pair[] {
-  const counts = new Map<string, Pair>();
+  const counts = new Map<string, Map<string, number>>();
   for (const { op, statusName } of steps) {
     const status = String(statusName);
-    const key = `${op} ${status}`;
-    counts.set(key, { op, status, count: (counts.get(key)?.count ?? 0) + 1 });
+    const ofOp = counts.get(op) ?? new Map<string, number>();
+    counts.set(op, ofOp.set(status, (ofOp.get(status) ?? 0) + 1));
   }
-  return [...counts.values()];
+  return [...counts].flatMap(([op, ofOp]) =>
+    [...ofOp].map(([status, count]) => ({ op, status, count })),
+  );
 }
