@@ -1,12 +1,14 @@
 /** Judges a trace by the K rules, event by event. */
 import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
 import { SYSTEM_RULES } from '../rules/index.ts';
+import { HeldLines } from './held-lines.ts';
 import { TRACED_KERNELS } from './kernels/kernel.ts';
 import { CALL_NAMES, type EventName } from './reader/event-table.ts';
-import { TraceEvent } from './reader/event.ts';
+import { TraceEvent, type LineKind } from './reader/event.ts';
 import { TDX_TRACE_RULE_IDS, TDX_TRACE_RULES, TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
 import type { DerivedState, TraceReporter } from './rules/rule.ts';
 import { followChanges } from './state/changes.ts';
+import { EVIDENCE } from './state/direct-map.ts';
 import { followInvalidatedRanges } from './state/invalidated-range.ts';
 import { followLife, followWalks } from './state/life.ts';
 import { followLocks } from './state/locks.ts';
@@ -25,6 +27,7 @@ const STATEMENTS: ReadonlyMap<string, string> = new Map(
 
 /** Follows all state of a trace. A handler finds the state that those before it here keep. */
 function followState(world: World): DerivedState {
+  world.onState(EVIDENCE, (e) => world.directMap.see(e));
   followLife(world);
   followWalks(world);
   followChanges(world);
@@ -44,6 +47,8 @@ export class TraceJudge {
   private readonly unknown = new Map<string, number>();
   private readonly vms = new Set<string>();
   private lines = 0;
+  /** Lines that wait for the base of the direct map. */
+  private held: HeldLines | null = null;
   private unreadable = 0;
   private lost = 0;
   /** Number of events read so far. */
@@ -73,14 +78,44 @@ export class TraceJudge {
 
   /** Reads the next line: the bytes from `from` to its newline at `to`. */
   line(bytes: Uint8Array, from: number, to: number): void {
-    const { e } = this;
     this.lines++;
-    for (let at = from; at >= 0; at = e.next) this.read(bytes, at, to);
+    if (this.held === null) this.readLine(bytes, from, to, this.lines);
+    else this.hold(this.held, bytes, from, to, this.lines);
   }
 
-  private read(bytes: Uint8Array, from: number, to: number): void {
+  /** Reads the events of a line until one has to wait. */
+  private readLine(bytes: Uint8Array, from: number, to: number, line: number): void {
+    const { e, world } = this;
+    for (let at = from; at >= 0; at = e.next) {
+      const kind = e.read(bytes, at, to, line);
+      if (kind === 'event' && world.mustWait()) {
+        this.held = new HeldLines();
+        this.hold(this.held, bytes, at, to, line);
+        return;
+      }
+      this.handle(kind);
+    }
+  }
+
+  /** Keeps a line, or all lines so far if it shows the base of the direct map or is one too many. */
+  private hold(held: HeldLines, bytes: Uint8Array, from: number, to: number, line: number): void {
+    const { e, world } = this;
+    held.push(bytes, from, to, line);
+    for (let at = from; at >= 0; at = e.next)
+      if (e.read(bytes, at, to, line) === 'event') world.directMap.see(e);
+    if (world.directMap.isKnown || held.isFull) this.release(held);
+  }
+
+  private release(held: HeldLines): void {
+    const { world } = this;
+    world.directMap.forget();
+    if (!world.directMap.isKnown) world.giveUpDirectMap();
+    this.held = null;
+    held.release((bytes, from, to, line) => this.readLine(bytes, from, to, line));
+  }
+
+  private handle(kind: LineKind): void {
     const { e, world, unknown } = this;
-    const kind = e.read(bytes, from, to, this.lines);
     if (kind === 'comment') world.declare();
     else if (kind === 'event') {
       this.events++;
@@ -127,6 +162,7 @@ export class TraceJudge {
 
   /** The verdict, after the last line. */
   end(): TraceVerdict {
+    if (this.held !== null) this.release(this.held);
     for (const listener of this.world.listeners.ending.all) listener();
     for (const tally of this.tallies) tally.discount(this.hasSeen);
     const { lines, events, unreadable, lost } = this;

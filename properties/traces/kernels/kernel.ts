@@ -31,9 +31,6 @@ export interface TracedKernel {
   readonly invalidRole: number;
 }
 
-/** Base of the direct map. KASLR has to be off in a traced kernel. */
-export const DIRECT_MAP = 0xffff_8880_0000_0000n;
-
 /**
  * Bit of a role that marks a mirror's table: the same in all kernels with mirrors, and 0 in earlier
  * ones. Source: kvm_host.h, union kvm_mmu_page_role; no recording has a mirror.

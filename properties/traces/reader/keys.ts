@@ -15,6 +15,7 @@ const BASES = {
   root: 0,
   role: 0,
   gfn: 16,
+  gva: 16,
   pfn: 0,
   level: 10,
   old: 16,

@@ -1,5 +1,5 @@
 /** K18 in a trace: which entry NX recovery zaps. */
-import { frameOfAddress, indexOfAddress } from '../state/addresses.ts';
+import { indexOfAddress } from '../state/addresses.ts';
 import { valuesOf } from '../state/change.ts';
 import { frameOf, FROZEN, TABLE } from '../state/spte.ts';
 import type { Task } from '../state/task.ts';
@@ -19,12 +19,12 @@ const rule: TraceRule = {
   watch: (world, report) => {
     const recovering = new Map<Task, Recovery>();
     world.on('nxzap', (e, task) => {
-      if (!e.has('ptep')) return;
+      if (!e.has('ptep') || !world.directMap.isKnown) return;
       const ptep = e.number('ptep');
       recovering.set(task, {
         line: e.line,
-        frame: frameOfAddress(e.number('spt')),
-        parent: frameOfAddress(ptep),
+        frame: world.frameAt(e.number('spt')),
+        parent: world.frameAt(ptep),
         index: indexOfAddress(ptep),
       });
     });

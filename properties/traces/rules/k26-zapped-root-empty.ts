@@ -1,5 +1,4 @@
 /** K26 in a trace: entries of a root after all of it was zapped. */
-import { frameOfAddress } from '../state/addresses.ts';
 import type { Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
 import { entryText, presentEntry } from './roots.ts';
@@ -11,7 +10,7 @@ const rule: TraceRule = {
   watch: (world, report) => {
     const zapping = new Map<Task, Table>();
     world.on('zap_root', (e, task) => {
-      const root = world.tables.get(frameOfAddress(e.number('spt')));
+      const root = world.tableOf(e.number('spt'));
       if (root !== undefined) zapping.set(task, root);
     });
     world.on('zap_root_ret', (e, task) => {

@@ -1,5 +1,4 @@
 /** K31 in a trace: references of a root when one is put. */
-import { frameOfAddress } from '../state/addresses.ts';
 import type { TraceRule } from './rule.ts';
 
 const rule: TraceRule = {
@@ -7,7 +6,7 @@ const rule: TraceRule = {
   needs: ['put_root'],
   watch: (world, report) => {
     world.on('put_root', (e, task) => {
-      const root = world.tables.get(frameOfAddress(e.number('spt')));
+      const root = world.tableOf(e.number('spt'));
       if (!e.has('rc') || root === undefined || world.kernel === null) return;
       report.exercised(root.vm);
       const rc = e.low('rc');

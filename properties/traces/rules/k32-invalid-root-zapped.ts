@@ -1,6 +1,5 @@
 /** K32 in a trace: how roots become invalid, and what a root holds when it is freed. */
 import type { EventName } from '../reader/event-table.ts';
-import { frameOfAddress } from '../state/addresses.ts';
 import type { Table } from '../state/table.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
@@ -66,7 +65,7 @@ const EMPTIED: TraceRule = {
   needs: ['chg'],
   watch: (world, report) => {
     world.on('put_root', (e, task) => {
-      const root = world.tables.get(frameOfAddress(e.number('spt')));
+      const root = world.tableOf(e.number('spt'));
       if (e.low('rc') !== 1 || root === undefined) return;
       report.exercised(root.vm);
       const i = presentEntry(world, root);

@@ -1,19 +1,12 @@
 /** Decodes what events carry: addresses of tables and of their entries, and roles of tables. */
-import { halvesOf } from '../../../spec/kvm/layouts/halves.ts';
 import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
-import { DIRECT_MAP, MIRROR_ROLE } from '../kernels/kernel.ts';
+import { MIRROR_ROLE } from '../kernels/kernel.ts';
 import type { TraceEvent } from '../reader/event.ts';
 
 const ENTRY_BYTES = 8;
-const DIRECT_MAP_NUMBER =
-  (halvesOf(DIRECT_MAP).hi & 0x1f_ffff) * 2 ** 32 + (halvesOf(DIRECT_MAP).lo >>> 0);
 
 /** Lowest level that a root has. */
 export const ROOT_LEVEL = 4;
-
-/** Frame that a virtual address of the direct map lies in. */
-export const frameOfAddress = (address: number): number =>
-  Math.floor((address - DIRECT_MAP_NUMBER) / PAGE_BYTES);
 
 /** Frame of a physical address. */
 export const frameOfPhysical = (address: number): number => Math.floor(address / PAGE_BYTES);

@@ -1,10 +1,11 @@
 /** Reads changes of SPTEs from events, passes them to listeners, and updates the tables. */
 import type { TraceEvent } from '../reader/event.ts';
-import { asIdOf, frameOfAddress, indexOfAddress, isOfMirror, levelOf } from './addresses.ts';
+import { asIdOf, isOfMirror, levelOf } from './addresses.ts';
 import { Chains } from './chains.ts';
 import { Change } from './change.ts';
+import { gfnOfFault, indexOfFault, tableOfFault } from './fast-faults.ts';
 import { link, unlink } from './links.ts';
-import { resolve } from './resolve.ts';
+import { kindIn, resolve } from './resolve.ts';
 import { frameOf, has, indexOf, kindOf, LEAF, pagesAt, TABLE } from './spte.ts';
 import { UNKNOWN } from './table.ts';
 import { EXCLUSIVE, SHARED, type Task } from './task.ts';
@@ -44,10 +45,11 @@ class Changes {
     c.mode = e.low('shared') === 0 ? EXCLUSIVE : SHARED;
     this.values(e);
     this.announce(task);
-    if (e.has('spt')) {
+    const frame = e.has('spt') ? world.frameAt(e.number('spt')) : Number.NaN;
+    if (!Number.isNaN(frame)) {
       const at = indexOf(c.gfn, c.level);
       c.table = world.tableAt(
-        frameOfAddress(e.number('spt')),
+        frame,
         vm,
         c.asId,
         levelOf(e),
@@ -95,9 +97,11 @@ class Changes {
   private onFastPageFault(e: TraceEvent, task: Task): void {
     const { c, world } = this;
     if (e.low('fixed') === 0 || world.kernel === null) return;
-    const sptep = e.number('sptep');
-    const table = world.tables.get(frameOfAddress(sptep));
-    if (table === undefined) return;
+    const table = tableOfFault(world, e, task);
+    if (table === null) {
+      this.forgetFault(e, task);
+      return;
+    }
     const {
       layout,
       layout: { writable },
@@ -105,7 +109,7 @@ class Changes {
     this.begin(e, task);
     c.vm = table.vm;
     c.table = table;
-    c.index = indexOfAddress(sptep);
+    c.index = indexOfFault(e, table);
     c.gfn = table.gfnOf(c.index);
     c.level = table.level;
     c.asId = table.asId;
@@ -186,6 +190,17 @@ class Changes {
     if (c.oldKind === TABLE && c.newKind !== TABLE) unlink(world, c);
     if (table === null) this.forgetIn([c.vm]);
     else table.set(c.index, c.newHi, c.newLo, c.line);
+  }
+
+  /** A fast page fault has changed an entry that is not known. */
+  private forgetFault(e: TraceEvent, task: Task): void {
+    const { world } = this;
+    world.unplaced++;
+    const gfn = gfnOfFault(e);
+    for (const { tables } of task.runs === null ? world.vms.values() : [task.runs])
+      for (const table of tables)
+        if (table.covers(gfn) && kindIn(world, table, gfn) === LEAF)
+          table.known[indexOf(gfn, table.level)] = UNKNOWN;
   }
 
   /** Forgets the entry in every table of these VMs that the change may have been in. */

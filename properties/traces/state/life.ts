@@ -1,7 +1,7 @@
 /** Follows the lives of VMs, roots and tables, and the root that each task walks. */
 import type { TraceEvent } from '../reader/event.ts';
 import { hashOfText } from '../reader/keys.ts';
-import { asIdOf, frameOfAddress, isOfMirror, levelOf } from './addresses.ts';
+import { asIdOf, isOfMirror, levelOf } from './addresses.ts';
 import { Table } from './table.ts';
 import type { Task } from './task.ts';
 import type { Vm } from './vm.ts';
@@ -9,7 +9,7 @@ import type { World } from './world.ts';
 
 export function followLife(world: World): void {
   world.onState('vm_init', (e) => {
-    world.newVm(e.number('kvm')).seenFromStart = true;
+    world.addFromStart(e.number('kvm'));
   });
   followCreation(world);
   world.onState('zap_all', (e, task) => {
@@ -34,10 +34,11 @@ export function followLife(world: World): void {
     for (const root of world.vmOf(e, task).roots) root.invalidate(e.line);
   });
   world.onState('put_root', (e, task) => {
-    if (!e.has('spt')) return;
+    const frame = world.frameAt(e.number('spt'));
+    if (!e.has('spt') || Number.isNaN(frame)) return;
     const vm = world.vmOf(e, task);
     // the root may be older than the trace
-    const root = world.tableAt(frameOfAddress(e.number('spt')), vm, asIdOf(e), levelOf(e), 0);
+    const root = world.tableAt(frame, vm, asIdOf(e), levelOf(e), 0);
     if (root.root === null) world.makeRoot(root);
     vm.rootsBySp.set(e.number('root'), root);
     // shows it also where the function that invalidated the root was inlined
@@ -57,12 +58,13 @@ function followCreation(world: World): void {
     if (locks.has(lock)) return;
     locks.add(lock);
     if (CREATORS.has(caller) && !world.vms.has(lock) && !world.hasForgotten)
-      world.newVm(lock).seenFromStart = true;
+      world.addFromStart(lock);
   });
 }
 
 function initialise(world: World, e: TraceEvent, task: Task): void {
-  const frame = frameOfAddress(e.number('spt'));
+  const frame = world.frameAt(e.number('spt'));
+  if (Number.isNaN(frame)) return;
   const before = world.tables.get(frame);
   if (before !== undefined) {
     for (const listener of world.listeners.reusing.all) listener(before, task);
@@ -70,7 +72,7 @@ function initialise(world: World, e: TraceEvent, task: Task): void {
   }
   const isRoot = e.number('sptep') === 0;
   const vm =
-    task.vm ?? (isRoot ? null : world.tables.get(frameOfAddress(e.number('sptep')))?.vm) ?? null;
+    task.vm ?? (isRoot ? null : world.tableOf(e.number('sptep'))?.vm) ?? null;
   if (vm === null) return;
   const table = world.add(new Table(frame, vm, asIdOf(e), levelOf(e), e.number('gfn')));
   table.initialise(e.line);
@@ -80,6 +82,12 @@ function initialise(world: World, e: TraceEvent, task: Task): void {
   table.link();
   world.makeRoot(table);
   vm.rootsBySp.set(e.number('sp'), table);
+}
+
+/** Frames of the tables that are not freed, as far as they are known. */
+function* framesIn(world: World): Generator<number> {
+  for (const { frame, life } of world.tables.values())
+    if (frame >= 0 && life !== 'freed') yield frame;
 }
 
 /** Upper bound of the size of struct kvm_mmu_page, which contains its rcu_head. */
@@ -102,10 +110,11 @@ function namelessRootAt(world: World, head: number): Table | null | undefined {
 }
 
 function free(world: World, e: TraceEvent, task: Task): void {
+  if (!world.directMap.isConfirmed) world.directMap.seeOneOf(e, e.number('spt'), framesIn(world));
   const nameless =
     world.kernel?.namesTables === false ? namelessRootAt(world, e.number('head')) : undefined;
   const table =
-    nameless === undefined ? world.tables.get(frameOfAddress(e.number('spt'))) : nameless;
+    nameless === undefined ? world.tableOf(e.number('spt')) : nameless;
   if (table === undefined || table === null) return;
   const { vm } = table;
   for (const listener of world.listeners.freeing.all) listener(table, task);
@@ -130,10 +139,14 @@ export function followWalks(world: World): void {
   });
   world.onState('fpf', (e, task) => {
     task.runs = world.vmOf(e, task);
+    task.faultRoot = e.number('root');
+  });
+  world.onState('fpf_ret', (_, task) => {
+    task.faultRoot = 0;
   });
   world.onState('zap_root', (e, task) => {
     const vm = world.vmOf(e, task);
-    const root = world.tables.get(frameOfAddress(e.number('spt')));
+    const root = world.tableOf(e.number('spt'));
     task.walk = root?.vm === vm ? root : null;
   });
   world.onState(['zap_leafs', 'zap_pass'], (e, task) => {

@@ -1,27 +1,39 @@
 /** Finds the table of a change whose event does not name it. */
 import { ROOT_LEVEL } from './addresses.ts';
 import type { Change } from './change.ts';
-import { EMPTY, FROZEN, frameOf, indexOf, kindOf, TABLE } from './spte.ts';
+import { EMPTY, FROZEN, frameOf, indexOf, kindOf, LEAF, TABLE, type Kind } from './spte.ts';
 import { Table, UNKNOWN } from './table.ts';
 import type { World } from './world.ts';
+
+/** Kind of the entry of `table` for `gfn`; null when it is not known. */
+export function kindIn(world: World, table: Table, gfn: number): Kind | null {
+  const i = indexOf(gfn, table.level);
+  const layout = world.kernel?.layout;
+  if (layout === undefined || table.known[i] === UNKNOWN) return null;
+  return kindOf(layout, table.level, table.hi[i] ?? 0, table.lo[i] ?? 0);
+}
+
+/** The table that the entry of `table` for `gfn` points to; null when it is not known. */
+function below(world: World, table: Table, gfn: number): Table | null {
+  const i = indexOf(gfn, table.level);
+  return world.tables.get(frameOf(table.hi[i] ?? 0, table.lo[i] ?? 0)) ?? null;
+}
 
 /** Returns the table of `level` that the walk from `root` for `gfn` passes; null when not known. */
 function tableIn(world: World, root: Table, gfn: number, level: number): Table | null {
   let table: Table | null = root;
   while (table !== null && table.level > level) {
-    const i = indexOf(gfn, table.level);
-    const hi: number = table.hi[i] ?? 0;
-    const lo: number = table.lo[i] ?? 0;
-    const layout = world.kernel?.layout;
-    if (
-      layout === undefined ||
-      table.known[i] === UNKNOWN ||
-      kindOf(layout, table.level, hi, lo) !== TABLE
-    )
-      return null;
-    table = world.tables.get(frameOf(hi, lo)) ?? null;
+    if (kindIn(world, table, gfn) !== TABLE) return null;
+    table = below(world, table, gfn);
   }
   return table?.level === level ? table : null;
+}
+
+/** Returns the table whose leaf maps `gfn` under `root`; null when it is not known. */
+export function leafTable(world: World, root: Table, gfn: number): Table | null {
+  let table: Table | null = root;
+  while (table !== null && kindIn(world, table, gfn) === TABLE) table = below(world, table, gfn);
+  return table !== null && kindIn(world, table, gfn) === LEAF ? table : null;
 }
 
 /** Returns the table that `c` is in; null when it is not known. */

@@ -37,6 +37,8 @@ export class Task {
   walkSp = 0;
   /** Tables that it has unlinked and walks. */
   readonly removing: Table[] = [];
+  /** Physical address of the root of the fast page fault that it handles, or 0. */
+  faultRoot = 0;
   /** Line at which it began to map a page for a fault, or 0. */
   mapLine = 0;
 

@@ -1,14 +1,10 @@
 /** A VM: its tables, its roots, and how far it is in its life. */
 import type { Table } from './table.ts';
 
-const UPPER_BITS = 0xffe0_0000_0000_0000n;
-
-/** Text of an address, with the upper bits that numbers do not carry. */
-const addressText = (address: number): string => `0x${(BigInt(address) | UPPER_BITS).toString(16)}`;
-
 export class Vm {
-  /** Address of its struct kvm, and of its mmu_lock. */
+  /** Address of its struct kvm, and of its mmu_lock, without the upper bits. */
   readonly id: number;
+  /** The whole address, as events show it. */
   readonly name: string;
   /** Its creation is in the trace, so that all of its tables are known. */
   seenFromStart = false;
@@ -26,8 +22,8 @@ export class Vm {
   /** Line at which its MMU was torn down, or 0. */
   uninitialised = 0;
 
-  constructor(id: number) {
+  constructor(id: number, name: string) {
     this.id = id;
-    this.name = addressText(id);
+    this.name = name;
   }
 }

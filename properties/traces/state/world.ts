@@ -7,11 +7,15 @@ import { EVENT_KINDS, type EventName } from '../reader/event-table.ts';
 import type { TraceEvent } from '../reader/event.ts';
 import { frameOfPhysical, ROOT_LEVEL } from './addresses.ts';
 import type { BrokenChain, Change } from './change.ts';
+import { DirectMap } from './direct-map.ts';
 import { Handlers } from './handlers.ts';
 import { ENTRIES } from './spte.ts';
 import { Table } from './table.ts';
 import { Task, type Hold } from './task.ts';
 import { Vm } from './vm.ts';
+
+/** Upper bits of kernel addresses that numbers do not carry, with 4-level paging. */
+const UPPER_BITS = 0xffe0_0000_0000_0000n;
 
 type KeepState = (e: TraceEvent, task: Task) => void;
 /** Handler of a rule, which does not change the task. */
@@ -47,6 +51,7 @@ export class World {
   readonly tasks = new Map<number, Task>();
   /** Tables by the number of their page. */
   readonly tables = new Map<number, Table>();
+  readonly directMap = new DirectMap();
   readonly listeners = new Listeners();
   /** Tasks that hold each lock. */
   readonly holders = new Map<number, Set<Task>>();
@@ -54,6 +59,8 @@ export class World {
   private readonly seen: Float64Array = new Float64Array(EVENT_KINDS.length);
   /** Events were lost. */
   hasForgotten = false;
+  /** Number of fast page faults that changed an entry which is not known. */
+  unplaced = 0;
   /** Number of entries of a table; a model has fewer than the hardware. */
   entries = ENTRIES;
   /** PREEMPT_RT: holders of mmu_lock are preemptible, and do not delay a grace period. */
@@ -68,6 +75,7 @@ export class World {
   constructor(e: TraceEvent, kernel: TracedKernel | null) {
     this.e = e;
     this.kernel = kernel;
+    this.directMap.onMove.push(() => this.forget());
   }
 
   /** Subscribes a rule to events of these names. */
@@ -160,17 +168,52 @@ export class World {
   newVm(id: number): Vm {
     const before = this.vms.get(id);
     if (before !== undefined) for (const table of before.tables) this.drop(table);
-    const vm = new Vm(id);
+    const vm = new Vm(id, this.addressText(id));
     this.vms.set(id, vm);
     for (const listener of this.listeners.created.all) listener(vm);
     return vm;
   }
 
+  /** Text of an address that the present event has, or of one whose upper bits are all set. */
+  private addressText(address: number): string {
+    const { e } = this;
+    const key = (['kvm', 'lock'] as const).find((name) => e.number(name) === address);
+    const upper = key === undefined ? UPPER_BITS : BigInt(e.high(key) >>> 0) << 32n;
+    return `0x${(upper | BigInt(address)).toString(16)}`;
+  }
+
   /** Adds a VM at the address of `before`, whose teardown the trace has shown. */
   nextVm(before: Vm): Vm {
-    const vm = this.newVm(before.id);
-    vm.seenFromStart = true;
+    return this.addFromStart(before.id);
+  }
+
+  /** Adds a VM whose creation the trace shows. Where tables have no frames, they are not known. */
+  addFromStart(id: number): Vm {
+    const vm = this.newVm(id);
+    vm.seenFromStart = !this.directMap.isMissing;
     return vm;
+  }
+
+  /** Whether the present event names a table by an address that later events may explain. */
+  mustWait(): boolean {
+    const { e, directMap, kernel } = this;
+    return directMap.isAwaited && e.has('spt') && kernel?.namesTables !== false;
+  }
+
+  /** Follows tables from now on without the base of the direct map, as nothing shows it. */
+  giveUpDirectMap(): void {
+    this.directMap.giveUp();
+    for (const vm of this.vms.values()) vm.seenFromStart = false;
+  }
+
+  /** Frame of a virtual address; NaN while nothing shows where memory is mapped. */
+  frameAt(address: number): number {
+    return this.directMap.frameOf(address);
+  }
+
+  /** The table on the page of a virtual address, if it is known. */
+  tableOf(address: number): Table | undefined {
+    return this.tables.get(this.frameAt(address));
   }
 
   /** Returns the table at `frame`; adds it if it is older than the trace. */
@@ -215,6 +258,7 @@ export class World {
   forget(): void {
     for (const listener of this.listeners.forgetting.all) listener();
     this.hasForgotten = true;
+    this.directMap.forget();
     this.vms.clear();
     this.tasks.clear();
     this.tables.clear();

@@ -1,7 +1,6 @@
 /** Follows TDs: calls of the module and their effects, vCPUs inside, whether entries are barred. */
 import { CALL_NAMES, type CallName, type EventName } from '../reader/event-table.ts';
 import type { TraceEvent } from '../reader/event.ts';
-import { frameOfAddress } from '../state/addresses.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
@@ -74,7 +73,7 @@ export class Tds {
     });
     world.onState('init_sp', (e) => {
       const table =
-        e.number('sptep') === 0 ? world.tables.get(frameOfAddress(e.number('spt'))) : undefined;
+        e.number('sptep') === 0 ? world.tableOf(e.number('spt')) : undefined;
       if (table?.mirror === true) this.of(table.vm).root = table;
     });
     world.listeners.forgetting.pushState(() => {
