@@ -21,6 +21,8 @@ import { Tds } from './tdx/follow.ts';
 import type { TraceOptions, TraceVerdict } from './verdict.ts';
 
 const LIMIT = 1000;
+/** Why a rule about tables is not judged where tables have no frames. */
+const UNMAPPED = 'no event shows where the kernel maps physical memory';
 const STATEMENTS: ReadonlyMap<string, string> = new Map(
   [...SYSTEM_RULES, ...KVM_RULES].map(({ id, statement }) => [id, statement]),
 );
@@ -164,14 +166,21 @@ export class TraceJudge {
   end(): TraceVerdict {
     if (this.held !== null) this.release(this.held);
     for (const listener of this.world.listeners.ending.all) listener();
-    for (const tally of this.tallies) tally.discount(this.hasSeen);
+    const { directMap, unplaced, kernel } = this.world;
+    for (const tally of this.tallies) {
+      tally.discount(this.hasSeen);
+      if (directMap.isMissing && tally.exercised === 0) tally.skip(UNMAPPED);
+    }
     const { lines, events, unreadable, lost } = this;
     return {
-      kernel: this.world.kernel?.version ?? null,
+      kernel: kernel?.version ?? null,
       lines,
       events,
       unreadable,
       lost,
+      directMap: directMap.text,
+      directMapMoves: directMap.moves,
+      unplacedFaults: unplaced,
       vms: [...this.vms],
       unknown: Object.fromEntries(this.unknown),
       violations: this.tallies

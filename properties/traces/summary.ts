@@ -63,17 +63,11 @@ export class TraceSummary {
   asJson(): unknown {
     const { events, rate, violated, violations } = this;
     const rules = Object.fromEntries(this.rules);
-    const traces = this.traces.map(
-      ({ file, verdict: { kernel, lines, unknown, unreadable, lost, vms } }) => ({
-        file,
-        kernel,
-        lines,
-        unknown,
-        unreadable,
-        lost,
-        vms,
-      }),
-    );
+    const traces = this.traces.map(({ file, verdict }) => {
+      // these are of all traces together
+      const { events: _e, violations: _v, violated: _n, rules: _r, ...ofTrace } = verdict;
+      return { file, ...ofTrace };
+    });
     return { events, rate, violated, violations, rules, traces };
   }
 }

@@ -52,6 +52,12 @@ export interface TraceVerdict {
   readonly unreadable: number;
   /** Number of times that the kernel reported lost events. */
   readonly lost: number;
+  /** Address at which the kernel maps physical memory; null if no event shows it. */
+  readonly directMap: string | null;
+  /** Number of times that an event showed another such address: the state was then discarded. */
+  readonly directMapMoves: number;
+  /** Number of fast page faults whose entry is not known. */
+  readonly unplacedFaults: number;
   /** Addresses of the VMs in the trace. */
   readonly vms: readonly string[];
   /** The first `limit` violations, by line. */

@@ -48,13 +48,7 @@ class Changes {
     const frame = e.has('spt') ? world.frameAt(e.number('spt')) : Number.NaN;
     if (!Number.isNaN(frame)) {
       const at = indexOf(c.gfn, c.level);
-      c.table = world.tableAt(
-        frame,
-        vm,
-        c.asId,
-        levelOf(e),
-        c.gfn - at * pagesAt(c.level),
-      );
+      c.table = world.tableAt(frame, vm, c.asId, levelOf(e), c.gfn - at * pagesAt(c.level));
       c.index = at;
       if (isOfMirror(e)) c.table.mirror = true;
     } else this.resolve();
@@ -96,8 +90,9 @@ class Changes {
 
   private onFastPageFault(e: TraceEvent, task: Task): void {
     const { c, world } = this;
-    if (e.low('fixed') === 0 || world.kernel === null) return;
+    if (world.kernel === null) return;
     const table = tableOfFault(world, e, task);
+    if (e.low('fixed') === 0) return;
     if (table === null) {
       this.forgetFault(e, task);
       return;

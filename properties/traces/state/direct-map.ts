@@ -6,8 +6,8 @@
  * - `init_sp` of a root, and `root` of the next fault of that task;
  * - `init_sp` of another table, or `link_sp`, and the entry that points to the table: the `chg` of
  *   that task which follows;
- * - `chg` with the address of the table, and `kvm_mmu_set_spte` with that of the entry, or an
- *   earlier `chg` of the entry that points to the table;
+ * - `chg` with the address of the table, and `kvm_mmu_set_spte` with that of the entry, or an earlier
+ *   `chg` of the entry that points to the table;
  * - an address that no known table but one can have (kernels whose events name no tables).
  *
  * KASLR moves the base by multiples of 1G, so a pair of addresses that are not of one table passes
@@ -228,9 +228,7 @@ export class DirectMap {
 
 /** Whether the new value of `chg` is an entry that points to a table, in any layout. */
 const pointsToTable = (e: TraceEvent): boolean =>
-  e.low('level') > LEAF_LEVEL &&
-  (e.low('new') & MMU_PRESENT) !== 0 &&
-  (e.low('new') & LARGE) === 0;
+  e.low('level') > LEAF_LEVEL && (e.low('new') & MMU_PRESENT) !== 0 && (e.low('new') & LARGE) === 0;
 
 const keyOf = (e: TraceEvent): number => (e.inInterrupt ? -1 - e.cpu : e.pid);
 

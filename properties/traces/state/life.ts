@@ -71,8 +71,7 @@ function initialise(world: World, e: TraceEvent, task: Task): void {
     world.drop(before);
   }
   const isRoot = e.number('sptep') === 0;
-  const vm =
-    task.vm ?? (isRoot ? null : world.tableOf(e.number('sptep'))?.vm) ?? null;
+  const vm = task.vm ?? (isRoot ? null : world.tableOf(e.number('sptep'))?.vm) ?? null;
   if (vm === null) return;
   const table = world.add(new Table(frame, vm, asIdOf(e), levelOf(e), e.number('gfn')));
   table.initialise(e.line);
@@ -113,8 +112,7 @@ function free(world: World, e: TraceEvent, task: Task): void {
   if (!world.directMap.isConfirmed) world.directMap.seeOneOf(e, e.number('spt'), framesIn(world));
   const nameless =
     world.kernel?.namesTables === false ? namelessRootAt(world, e.number('head')) : undefined;
-  const table =
-    nameless === undefined ? world.tableOf(e.number('spt')) : nameless;
+  const table = nameless === undefined ? world.tableOf(e.number('spt')) : nameless;
   if (table === undefined || table === null) return;
   const { vm } = table;
   for (const listener of world.listeners.freeing.all) listener(table, task);

@@ -72,8 +72,7 @@ export class Tds {
       for (const listener of this.pageUsed) listener(frameOfPage(e), task, e.line);
     });
     world.onState('init_sp', (e) => {
-      const table =
-        e.number('sptep') === 0 ? world.tableOf(e.number('spt')) : undefined;
+      const table = e.number('sptep') === 0 ? world.tableOf(e.number('spt')) : undefined;
       if (table?.mirror === true) this.of(table.vm).root = table;
     });
     world.listeners.forgetting.pushState(() => {

@@ -1,7 +1,9 @@
-/** Captures of real kernels that are not in the repository. recordings/ has parts of some. */
+/** Captures of real kernels. Whole ones are not in the repository; recordings/ has parts of some. */
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { test } from 'vitest';
+import { pathOf } from '../../support/repository.ts';
 import { sharedFiles, skipWithout } from '../../support/shared.ts';
 
 const SUFFIX = '.trace.gz';
@@ -12,6 +14,16 @@ export type Collection = 'kvm' | 'kvm-buggy';
 export const capturesOf = (collection: Collection): string[] => sharedFiles(collection, SUFFIX);
 
 export const nameOf = (path: string): string => basename(path, SUFFIX);
+
+/** Lines of a capture that is in the repository. */
+export const ownLines = (name: string): string[] =>
+  gunzipSync(readFileSync(pathOf(`recordings/traces/${name}${SUFFIX}`)))
+    .toString('latin1')
+    .split('\n');
+
+/** Lines without these events. A line of 6.1 may have two events, of which the second counts. */
+export const without = (lines: readonly string[], names: readonly string[]): string[] =>
+  lines.filter((line) => !names.includes(/.*\d: (\w+):/.exec(line)?.[1] ?? ''));
 
 /** Description that came with a capture. A test has to check its shape. */
 export const metaOf = (path: string): unknown =>

@@ -1,14 +1,7 @@
 /** Incomplete traces of correct kernels: judgeTrace reports nothing, however little they show. */
-import { readFileSync } from 'node:fs';
-import { gunzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { judgeTrace } from '../../../properties/traces/judge.ts';
-import { pathOf } from '../../support/repository.ts';
-
-const linesOf = (name: string): string[] =>
-  gunzipSync(readFileSync(pathOf(`recordings/traces/${name}.trace.gz`)))
-    .toString('latin1')
-    .split('\n');
+import { ownLines, without } from './captures.ts';
 
 const NAMES = [
   'linux-7.3.4-memslot-delete',
@@ -19,7 +12,7 @@ const NAMES = [
 ];
 
 test.each(NAMES)('judgeTrace reports nothing for %s from or up to any line', (name) => {
-  const lines = linesOf(name);
+  const lines = ownLines(name);
   for (let part = 1; part < 8; part++) {
     const at = Math.floor((lines.length * part) / 8);
     expect(judgeTrace(lines.slice(at)).violations.slice(0, 2)).toEqual([]);
@@ -28,7 +21,7 @@ test.each(NAMES)('judgeTrace reports nothing for %s from or up to any line', (na
 });
 
 test.each(NAMES)('judgeTrace reports nothing for %s with a mark where events were lost', (name) => {
-  const lines = linesOf(name);
+  const lines = ownLines(name);
   const at = Math.floor(lines.length / 2);
   const verdict = judgeTrace([
     ...lines.slice(0, at),
@@ -40,14 +33,10 @@ test.each(NAMES)('judgeTrace reports nothing for %s with a mark where events wer
   expect(verdict.lost).toBe(1);
 });
 
-/** Lines without these events. A line of 6.1 may have two events, of which the second counts. */
-const without = (lines: readonly string[], names: readonly string[]): string[] =>
-  lines.filter((line) => !names.includes(/.*\d: (\w+):/.exec(line)?.[1] ?? ''));
-
 test.each([...NAMES, 'linux-7.3.4-log-read'])(
   'judgeTrace reports nothing for %s without any one of its probes',
   (name) => {
-    const lines = linesOf(name);
+    const lines = ownLines(name);
     const probes = new Set(lines.flatMap((line) => /.*\d: (\w+):/.exec(line)?.[1] ?? []));
     for (const probe of probes) {
       expect([probe, ...judgeTrace(without(lines, [probe])).violations.slice(0, 2)]).toEqual([
@@ -66,11 +55,11 @@ test.each([
   ['linux-7.3.4-memslot-delete', 'wl', 'wl_ret'],
   ['linux-7.3.4-memslot-delete', 'wl_ret', 'wu'],
 ])('judgeTrace reports nothing for %s without %s and %s', (name, ...probes) => {
-  expect(judgeTrace(without(linesOf(name), probes)).violations.slice(0, 2)).toEqual([]);
+  expect(judgeTrace(without(ownLines(name), probes)).violations.slice(0, 2)).toEqual([]);
 });
 
 test('judgeTrace names the missing events of a rule that it does not judge', () => {
-  const lines = linesOf('linux-7.3.4-dirty-log').filter((line) => !line.includes(' inv_end: '));
+  const lines = ownLines('linux-7.3.4-dirty-log').filter((line) => !line.includes(' inv_end: '));
   expect(judgeTrace(lines).rules['K38']).toEqual({
     exercised: 0,
     violated: 0,
