@@ -108,7 +108,8 @@ export function* refuseWalked(
 
 /**
  * A 4K page operand: address, TDMR, PAMT lock, then size and type. A refusal names `operand`; on
- * success the page is locked under `role`.
+ * success the page is locked under `role`. Where `sized` is false, the entry that the walk reaches
+ * need not be of 4K.
  */
 export function* pageOperand(
   tdx: TdxModule,
@@ -118,13 +119,14 @@ export function* pageOperand(
   operand: number,
   mode: Mode,
   type: PageType,
+  sized = true,
 ): Steps<S.Status> {
   if (isBadAddress(tdx, hpa, 1)) return S.on(S.OPERAND_INVALID, operand);
   const page = pageNumber(tdx, hpa);
   if (page < 0) return S.on(S.OPERAND_ADDR_RANGE_ERROR, operand);
   const size = yield* walkPamt(tdx, call, role, page, mode);
   if (size < 0) return yield* refuseWalked(tdx, call, role, S.on(S.OPERAND_BUSY, operand));
-  const misfit = misfitOf(tdx, page, size, 0, type);
+  const misfit = misfitOf(tdx, page, size, sized ? 0 : size, type);
   if (misfit !== S.SUCCESS) return yield* refuseWalked(tdx, call, role, S.on(misfit, operand));
   if (role === HELD_TDR) call.tdr = page;
   else if (role === HELD_TDVPR) call.tdvpr = page;

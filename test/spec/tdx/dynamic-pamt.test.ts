@@ -3,16 +3,13 @@
  * other functions make of them. Source: spec/tdx/pamt-pairs.ts; nothing here is measured.
  */
 import { describe, expect, test } from 'vitest';
-import { parseScenario } from '../../../properties/checker/scenarios/text.ts';
 import type { Call, Operands } from '../../../spec/tdx/call.ts';
 import { EXCLUSIVE, SHARED } from '../../../spec/tdx/locks.ts';
 import { NDA, PAMT, REG } from '../../../spec/tdx/pamt.ts';
 import { describeStatus } from '../../../spec/tdx/status.ts';
 import { TD } from '../../../spec/tdx/td.ts';
 import { versionData } from '../../../spec/tdx/versions/index.ts';
-import { CallExplorer } from '../../support/call-explorer.ts';
 import { TDR, TdRig } from '../../support/td-rig.ts';
-import { onePreemption } from './schedules.ts';
 
 const MODULE = 'dynamic-pamt';
 const ADD = 'TDH.PHYMEM.PAMT.ADD';
@@ -167,6 +164,18 @@ describe('a function that takes a new page', () => {
   });
 });
 
+test('PAGE.WBINVD takes a page of a free range without PAMT pages, and no PAMT page', () => {
+  const rig = newRig();
+  const wbinvd = (rcx: number): string => answer(rig.call('TDH.PHYMEM.PAGE.WBINVD', { rcx }));
+  const page = uncovered(rig);
+
+  expect(wbinvd(rig.address(page))).toBe('TDX_SUCCESS');
+  expect(wbinvd(rig.address(TDR))).toBe('TDX_PAGE_METADATA_INCORRECT|RCX');
+  expect(wbinvd(rig.pairOf(TDR)[0])).toBe('TDX_PAGE_METADATA_INCORRECT|RCX');
+  expect(add(rig, page)).toBe('TDX_SUCCESS');
+  expect(wbinvd(rig.address(page))).toBe('TDX_SUCCESS');
+});
+
 /** Operands of a call on an entry that is blocked and tracked. */
 function blocked(rig: TdRig, gfn: number, level: number): { rcx: number; rdx: number } {
   const mapping = rig.mapping(gfn, level);
@@ -265,31 +274,5 @@ describe('a page that is split and merged', () => {
 
     expect(answer(split(rig, pairOf(pair, rig)))).toBe(`TDX_${status}`);
     expect(answer(split(rig, pair))).toBe('TDX_SUCCESS');
-  });
-});
-
-describe('calls at the same time', () => {
-  const answersOf = (text: string, name: string): Set<string> => {
-    const explorer = new CallExplorer({ module: MODULE });
-    const seen = new Set<string>();
-    explorer.rig.tdx.listeners.push({
-      ended: (call, status) => {
-        if (call.name === name) seen.add(describeStatus(status));
-      },
-    });
-    for (const scenario of onePreemption(parseScenario(text))) explorer.run(scenario);
-    return seen;
-  };
-
-  test('PAMT.REMOVE is busy while PAGE.AUG takes a page of the range', () => {
-    const answers = answersOf('h0: aug 0 | h1: pamt-remove 0', REMOVE);
-    expect(answers).toContain('TDX_OPERAND_BUSY|RCX');
-    expect(answers).toContain('TDX_SUCCESS');
-    expect(answers).not.toContain('MODULE_HALT');
-  });
-
-  test('PAMT.REMOVE halts between the free of the last page and its count', () => {
-    const text = 'h0: aug 0; block 0; track 0; remove 0 | h1: pamt-remove 0';
-    expect(answersOf(text, REMOVE)).toContain('MODULE_HALT');
   });
 });
