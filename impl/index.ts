@@ -71,8 +71,10 @@ export { splitInFault } from './policies/split-in-fault.ts';
 export { splitInFaultEarlyTest } from './policies/split-in-fault-early-test.ts';
 
 /** Steps of single policies, for variants of them. @public @since 0.1.0 */
-export { COVERED_SPLIT, PAMT_PAGES_OF_SPLIT, coveredFrom } from './policies/dynamic-pamt.ts';
-export { getPagesForSplit, pamtEntryPoints, splitCovered } from './policies/dynamic-pamt.ts';
+export { COVERED_MERGE, COVERED_SPLIT, PAMT_PAGES_OF_SPLIT } from './policies/dynamic-pamt.ts';
+export { coveredFrom, getPagesForSplit, pamtEntryPoints } from './policies/dynamic-pamt.ts';
+export { splitCovered } from './policies/dynamic-pamt.ts';
+export type { GetPamt } from './policies/dynamic-pamt.ts';
 export { kickThenTrack } from './policies/kick-then-track.ts';
 export { mirrorFirst } from './policies/mirror-naive.ts';
 export { addPremapped, premap, zappingEverything } from './policies/premap-then-add.ts';
@@ -118,9 +120,10 @@ export { kickAll, OTHER_STATE, track, withoutVcpus } from './blocks/seamcalls.ts
 /** Blocks: large pages. @public @since 0.1.0 */
 export { demoteUnder, faultLarge, inhibitLarge, promoteUnder } from './blocks/huge-pages.ts';
 export { splitEdges, splitFolioUnder } from './blocks/huge-pages.ts';
-export { MERGE, SPLIT, SPLIT_ALONE, demotePage, fillSplit } from './blocks/resize.ts';
-export { freeTable, promoteTable } from './blocks/resize.ts';
+export { MERGE, SPLIT, SPLIT_ALONE, demoteInto, demotePage } from './blocks/resize.ts';
+export { fillSplit, freeTable, promoteAt, promoteTable } from './blocks/resize.ts';
 export type { Resize } from './blocks/resize.ts';
+export { addressesOf, pairAt } from './blocks/pamt.ts';
 export { demoteAlone, inhibitUnderRead, splitFrozen } from './blocks/split-under-read.ts';
 export { splitUnderRead } from './blocks/split-under-read.ts';
 

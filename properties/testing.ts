@@ -20,6 +20,7 @@ import {
   type Breach,
   type Policy,
 } from '../impl/index.ts';
+import { moduleUnder } from '../impl/platform/platform.ts';
 import { treeOf, treeSuffix, type Tree } from '../impl/vm/size.ts';
 import { FAULTS } from '../spec/machine/faults.ts';
 import type { RuleText } from '../spec/machine/rule.ts';
@@ -107,7 +108,7 @@ function registerFor(
   options: ConformanceOptions,
   shipped: boolean,
 ): void {
-  const shippedRules = policy.vms.flatMap((kind) => rulesFor(module, kind));
+  const shippedRules = policy.vms.flatMap((kind) => rulesFor(moduleUnder(policy, module), kind));
   const known = [...new Map(shippedRules.map((rule) => [rule.id, rule])).values()];
   const rules = [...known, ...(options.properties ?? [])].filter(({ id }) => isChosen(id, options));
   const absorbed = new Set(rules.flatMap(({ faults = [] }) => faults));

@@ -90,8 +90,10 @@ export { GuestMemfd } from './kvm/guest-memfd.ts';
 export { GuestMemory } from './kvm/guest-memory.ts';
 export { Folios } from './kvm/folios.ts';
 export { LargePages } from './kvm/large-pages.ts';
-export { DynamicPamt, VM_CACHE } from './kvm/dynamic-pamt.ts';
-export type { PamtCache, PamtListener } from './kvm/dynamic-pamt.ts';
+export { DynamicPamt } from './kvm/dynamic-pamt.ts';
+export type { PamtCalls } from './kvm/dynamic-pamt.ts';
+export { NO_CACHE, VM_CACHE } from './kvm/pamt-caches.ts';
+export type { PamtCache, PamtListener, PamtPair } from './kvm/pamt-caches.ts';
 
 /** KVM: the state of a TD, and exits of its vCPUs. @public @since 0.1.0 */
 export { REQ_EVENT, REQ_SIGNAL, REQ_VM_DEAD, SLOT_NONE, TD_INITIALIZED } from './kvm/td-vm.ts';

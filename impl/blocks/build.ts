@@ -64,9 +64,11 @@ export function* createVcpu(
   )
     return;
   const { index: lp, tdvpr } = vcpu;
+  yield* vm.pamt.getControl(tdvpr);
   yield* vm.seamcall(vpCreate, { rcx: vm.address(tdvpr), rdx: vm.address(vm.tdr), lp });
-  for (let i = 1; i < TDVPR_PAGES; i++) {
-    yield* vm.seamcall(vpAddcx, { rcx: vm.address(tdvpr + i), rdx: vm.address(tdvpr), lp });
+  for (let page = tdvpr + 1; page < tdvpr + TDVPR_PAGES; page++) {
+    yield* vm.pamt.getControl(page);
+    yield* vm.seamcall(vpAddcx, { rcx: vm.address(page), rdx: vm.address(tdvpr), lp });
   }
   yield* init(vm, vcpu);
   vm.td.setReady(lp);

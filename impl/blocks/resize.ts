@@ -60,26 +60,35 @@ function* unblock(vm: Vm, gfn: number): Steps<void> {
 export const MERGE: Resize = {
   block,
   unblock,
-  /** The module refuses if the pages are not all in one state, e.g. some pending. */
   *resize(vm, gfn) {
-    return succeeded(
-      yield* restartable(vm, pagePromote, mapping(vm, gfn, LARGE), [
-        S.EPT_INVALID_PROMOTE_CONDITIONS,
-      ]),
-    );
+    return succeeded(yield* promoteAt(vm, gfn));
   },
 };
+
+/** PROMOTE. The module refuses if the pages are not all in one state, e.g. some pending. */
+export function* promoteAt(vm: Vm, gfn: number): Steps<Call> {
+  return yield* restartable(vm, pagePromote, mapping(vm, gfn, LARGE), [
+    S.EPT_INVALID_PROMOTE_CONDITIONS,
+  ]);
+}
 
 /** Splits a large page into a table by DEMOTE. */
 export const SPLIT: Resize = {
   block,
   unblock,
-  *resize(vm, gfn, external) {
-    return succeeded(
-      yield* restartable(vm, pageDemote, { ...mapping(vm, gfn, LARGE), r8: vm.address(external) }),
-    );
-  },
+  resize: (vm, gfn, external) => demoteInto(vm, gfn, external),
 };
+
+/** DEMOTE into the table at page `external`; `more` are operands of a module with other ones. */
+export function* demoteInto(
+  vm: Vm,
+  gfn: number,
+  external: number,
+  more: Partial<Operands> = {},
+): Steps<boolean> {
+  const operands = { ...mapping(vm, gfn, LARGE), r8: vm.address(external), ...more };
+  return succeeded(yield* restartable(vm, pageDemote, operands));
+}
 
 /** {@link SPLIT} without the block, for a module whose DEMOTE does not need it. */
 export const SPLIT_ALONE: Resize = { ...SPLIT, *block() {}, *unblock() {} };

@@ -68,8 +68,8 @@ export function* reclaimPages(
 ): Steps<void> {
   yield* freeTablesBelow(vm, vm.mirror.root, reclaimed);
   yield* vm.pages.free(vm.mirror.root);
-  for (const { tdvpr } of vcpusOf(vm)) yield* reclaim(vm, tdvpr, TDVPR_PAGES);
-  yield* reclaim(vm, vm.tdr + 1, vm.tdx.version.tdcx.min);
+  for (const { tdvpr } of vcpusOf(vm)) yield* reclaimControl(vm, tdvpr, TDVPR_PAGES);
+  yield* reclaimControl(vm, vm.tdr + 1, vm.tdx.version.tdcx.min);
 }
 
 /** Reclaims the TDR, whose lines the module wrote under its own key. */
@@ -78,6 +78,7 @@ export function* reclaimTdr(vm: Vm): Steps<void> {
   yield* vm.seamcall(phymemPageWbinvd, {
     rcx: vm.address(vm.tdr) + vm.tdx.keys.first * 2 ** vm.tdx.platform.hkidShift,
   });
+  yield* vm.pamt.putControl(vm.tdr);
   for (const listener of vm.listeners) listener.hostTouched?.(vm.tdr);
 }
 
@@ -95,15 +96,21 @@ function* freeTablesBelow(
     const child = pageOfSpte(spte);
     yield* freeTablesBelow(vm, child, reclaimed);
     const external = pageNumberOf(vm.mirror.externalOf(child));
-    yield* reclaim(vm, external, 1);
+    yield* reclaim(vm, external);
     yield* reclaimed(external);
     yield* freeTable(vm, child);
   }
 }
 
-function* reclaim(vm: Vm, first: number, pages: number): Steps<void> {
+/** Reclaims pages of a control structure. */
+function* reclaimControl(vm: Vm, first: number, pages: number): Steps<void> {
   for (let page = first; page < first + pages; page++) {
-    yield* vm.seamcall(phymemPageReclaim, { rcx: vm.address(page) });
-    for (const listener of vm.listeners) listener.hostTouched?.(page);
+    yield* reclaim(vm, page);
+    yield* vm.pamt.putControl(page);
   }
+}
+
+function* reclaim(vm: Vm, page: number): Steps<void> {
+  yield* vm.seamcall(phymemPageReclaim, { rcx: vm.address(page) });
+  for (const listener of vm.listeners) listener.hostTouched?.(page);
 }

@@ -1,5 +1,5 @@
 /** B-67: other actors empty the cache between the check and the use. */
-import { VM_CACHE } from '../../spec/kvm/dynamic-pamt.ts';
+import { VM_CACHE } from '../../spec/kvm/pamt-caches.ts';
 import {
   COVERED_SPLIT,
   dynamicPamt,
@@ -24,9 +24,9 @@ export default mutant({
     },
     *resize(vm, gfn, external) {
       yield* vm.pamt.lock.lock();
-      yield* getPagesForSplit(vm, gfn, external);
+      const taken = yield* getPagesForSplit(vm, gfn, external);
       yield* vm.pamt.lock.unlock();
-      return yield* splitCovered(vm, gfn, external);
+      return taken !== null && (yield* splitCovered(vm, gfn, external, taken));
     },
   }),
 });

@@ -18,7 +18,7 @@ import { Pages } from '../../spec/machine/pages.ts';
 import { Rcu } from '../../spec/machine/rcu.ts';
 import { RwLock } from '../../spec/machine/rwlock.ts';
 import { SpinLock } from '../../spec/machine/spinlock.ts';
-import { atomically } from '../../spec/machine/step.ts';
+import { atomically, type Steps } from '../../spec/machine/step.ts';
 import { Tlb } from '../../spec/machine/tlb.ts';
 import { Vcpu } from '../../spec/machine/vcpu.ts';
 import { Walker } from '../../spec/machine/walker.ts';
@@ -28,9 +28,14 @@ import { EPT, TDCX } from '../../spec/tdx/pamt.ts';
 import { isInTree } from '../../spec/tdx/rules/tree.ts';
 import { listGpa } from '../../spec/tdx/stepping.ts';
 import { TD } from '../../spec/tdx/td.ts';
-import { versionData, type ModuleVersion } from '../../spec/tdx/versions/index.ts';
+import {
+  versionData,
+  type ModuleVersion,
+  type VersionData,
+} from '../../spec/tdx/versions/index.ts';
 import { addInPopulation } from '../blocks/build.ts';
 import { faultUnder, throughFrozen } from '../blocks/fault.ts';
+import { pamtCalls } from '../blocks/pamt.ts';
 import { buildTd, TDVPR_PAGES } from '../vm/build-td.ts';
 import type { Policy } from '../vm/policy.ts';
 import { DEFAULT_TREE, sizesOf, type Sizes, type Tree } from '../vm/size.ts';
@@ -69,10 +74,10 @@ export const smallPlatform = (version: ModuleVersion, fanout: number): Platform 
   steppingThreshold: 6,
 });
 
-/** The module with dynamic PAMT left off, as it is until a kernel turns it on: no policy does. */
-function withStaticPamt(module: ModuleVersion): ModuleVersion {
+/** The module as a policy runs it: dynamic PAMT is off until a policy turns it on. */
+export function moduleUnder({ dynamicPamt = false }: Policy, module: ModuleVersion): VersionData {
   const version = versionData(module);
-  return version.dynamicPamt ? { ...version, dynamicPamt: false } : module;
+  return version.dynamicPamt && !dynamicPamt ? { ...version, dynamicPamt: false } : version;
 }
 
 /** Creates a VM of a kind, ready for its scenarios, and seals the machine in that state. */
@@ -80,20 +85,16 @@ export function createVm({ kind, policy, module, vcpus: count, tree }: VmOptions
   const isTd = kind !== 'vm';
   const sizes = sizesOf(tree ?? DEFAULT_TREE);
   const { guestPages, largePage, levels, rootLevel } = sizes;
-  const { kernel, kernelPages, guest, shared } = pagesFor(sizes, isTd, count);
+  const version = moduleUnder(policy, module);
+  const needsPairs = isTd && version.dynamicPamt;
+  const { kernel, kernelPages, guest, shared } = pagesFor(sizes, isTd, count, needsPairs);
   const m = new Machine();
   const memory = new Memory(m, shared + backingPages(sizes), 128);
-  const tdx = new TdxModule(memory, smallPlatform(withStaticPamt(module), sizes.fanout));
+  const tdx = new TdxModule(memory, smallPlatform(version, sizes.fanout));
   const pages = new Pages(memory, kernel, kernelPages, { kinds: PAGE_KINDS, reuseLast: true });
   pages.mayFail = true;
   const tdr = TDR;
   const tdvprs = Array.from({ length: count }, (_, i) => FIRST_TDVPR + i * TDVPR_PAGES);
-  const isBuilt = kind === 'td';
-  if (isTd) {
-    atomically(buildTd(tdx, tdr, isBuilt ? tdvprs : tdvprs.slice(0, 1), { finalize: isBuilt }));
-    m.poke(memory.word(tdr, TD.ROOT_LEVEL), rootLevel);
-  }
-
   const vcpus = createVcpus(tdx, tdvprs, rootLevel);
   const mmuLock = new RwLock(m, 'mmu_lock');
   const rcu = new Rcu(m);
@@ -129,12 +130,19 @@ export function createVm({ kind, policy, module, vcpus: count, tree }: VmOptions
     noEntry: m.segment('wait_for_sept_zap', 1, () => 'wait_for_sept_zap'),
     slot: m.segment('memslot', 1, () => 'memslot'),
     largePages: new LargePages(m, guestPages, largePage),
-    pamt: new DynamicPamt(m, { pages: memory.pages, span: largePage, vcpus: count, levels }),
+    pamt: new DynamicPamt(m, {
+      pages: memory.pages,
+      span: largePage,
+      vcpus: count,
+      levels,
+      module: needsPairs ? { calls: pamtCalls(() => vm), allocator: pages } : null,
+    }),
     seamcallLock: new SpinLock(m, 'seamcall_lock'),
     interrupts: m.segment('host_interrupts', 1, () => 'host_interrupts'),
     td: new TdVm(m, { vcpus: count, gfns: guestPages, slotPages: sizes.usedPages }),
   });
   m.poke(vm.slot, SLOT_VALID);
+  if (isTd) build(vm);
   if (policy.populate !== undefined && isTd) atomically(policy.populate(vm));
   if (isTd) makeReady(vm);
   m.seal();
@@ -171,6 +179,15 @@ function createVcpus(
   return vcpus;
 }
 
+/** Builds the TD in the module; one that is being built has its first vCPU only. */
+function build({ kind, m, memory, pamt, sizes, tdr, tdx, vcpus }: Vm): void {
+  const finalize = kind === 'td';
+  const tdvprs = (finalize ? vcpus : vcpus.slice(0, 1)).map(({ tdvpr }) => tdvpr);
+  const cover = (page: number): Steps<void> => pamt.getControl(page);
+  atomically(buildTd(tdx, tdr, tdvprs, { finalize, cover }));
+  m.poke(memory.word(tdr, TD.ROOT_LEVEL), sizes.rootLevel);
+}
+
 /** Brings a TD into the state in which its scenarios begin. */
 function makeReady(vm: Vm): void {
   const { kind, m, td, vcpus } = vm;
@@ -203,12 +220,17 @@ function pagesFor(
   { fanout, guestPages, levels, tables }: Sizes,
   isTd: boolean,
   vcpus: number,
+  needsPairs: boolean,
 ): { kernel: number; kernelPages: number; guest: number; shared: number } {
   const alignUp = (page: number): number => Math.ceil(page / fanout ** 2) * fanout ** 2;
   const kernel = alignUp(FIRST_TDVPR + vcpus * TDVPR_PAGES);
-  const kernelPages = isTd
+  const tablePages = isTd
     ? KERNEL_PAGES + 2 * tables
     : KERNEL_PAGES_OF_A_VM + levels * ROOTS_OF_A_VM;
+  // a pair for each range that can have pages of the TD, and full caches
+  const ranges = Math.ceil((kernel + tablePages + 2 * guestPages) / fanout);
+  const pairs = needsPairs ? ranges + (vcpus + 1) * levels : 0;
+  const kernelPages = tablePages + 2 * pairs;
   const guest = alignUp(kernel + kernelPages);
   return { kernel, kernelPages, guest, shared: guest + 2 * guestPages };
 }

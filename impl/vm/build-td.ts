@@ -45,6 +45,8 @@ interface BuildOptions {
   readonly params?: Partial<TdParams>;
   /** False: the build stops before MR.FINALIZE, so that pages can still be added. */
   readonly finalize?: boolean;
+  /** Called for each page before the module gets it; nothing when absent. */
+  readonly cover?: (page: number) => Steps<void>;
 }
 
 /**
@@ -55,20 +57,25 @@ export function* buildTd(
   tdx: TdxModule,
   tdr: number,
   tdvprs: readonly number[],
-  { params = {}, finalize = true }: BuildOptions = {},
+  { params = {}, finalize = true, cover = function* () {} }: BuildOptions = {},
 ): Steps<void> {
   const hpa = (page: number): number => (page + tdx.platform.tdmrBase) * PAGE_BYTES;
   const hkid = tdx.keys.first + 1;
+  yield* cover(tdr);
   yield* mustSucceed(tdx, mngCreate, { rcx: hpa(tdr), rdx: hkid });
   for (let lp = 0; lp < tdx.platform.packages; lp++)
     yield* mustSucceed(tdx, mngKeyConfig, { rcx: hpa(tdr), lp });
-  for (let i = 1; i <= tdx.version.tdcx.min; i++)
-    yield* mustSucceed(tdx, mngAddcx, { rcx: hpa(tdr + i), rdx: hpa(tdr) });
+  for (let page = tdr + 1; page <= tdr + tdx.version.tdcx.min; page++) {
+    yield* cover(page);
+    yield* mustSucceed(tdx, mngAddcx, { rcx: hpa(page), rdx: hpa(tdr) });
+  }
   yield* mustSucceed(tdx, mngInit, { rcx: hpa(tdr), ...initOperands(params) });
   for (const [lp, tdvpr] of tdvprs.entries()) {
+    yield* cover(tdvpr);
     yield* mustSucceed(tdx, vpCreate, { rcx: hpa(tdvpr), rdx: hpa(tdr), lp });
-    for (let i = 1; i < TDVPR_PAGES; i++) {
-      yield* mustSucceed(tdx, vpAddcx, { rcx: hpa(tdvpr + i), rdx: hpa(tdvpr), lp });
+    for (let page = tdvpr + 1; page < tdvpr + TDVPR_PAGES; page++) {
+      yield* cover(page);
+      yield* mustSucceed(tdx, vpAddcx, { rcx: hpa(page), rdx: hpa(tdvpr), lp });
     }
     yield* mustSucceed(tdx, vpInit, { rcx: hpa(tdvpr), lp, ...vcpuIdOperands(tdx, lp) });
   }

@@ -20,7 +20,10 @@ export interface Breach {
    * corpus.
    */
   readonly rare?: true;
-  /** Only under these module versions, families or modules from outside; all when absent. */
+  /**
+   * Only under these module versions, families, modules from outside, or with these features; all
+   * when absent.
+   */
   readonly versions?: readonly string[];
 }
 
@@ -84,7 +87,10 @@ export interface Policy {
    */
   readonly never?: readonly NotApplicable[];
 
-  /** The module needs PAMT pages one by one, and the policy provides them (`vm.pamt`, K68). */
+  /**
+   * The policy provides PAMT pages one by one (`vm.pamt`, K68). On a module with the feature it is
+   * turned on, and `vm.pamt` makes PAMT.ADD and REMOVE; else it is off, and the pages are counted.
+   */
   readonly dynamicPamt?: boolean;
 
   /**

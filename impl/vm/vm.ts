@@ -111,7 +111,7 @@ export class Vm {
   readonly td: TdVm;
   /** Ranges in which nothing may be mapped large. */
   readonly largePages: LargePages;
-  /** PAMT pages, where the module needs them one by one; for policies with `dynamicPamt`. */
+  /** PAMT pages, and the calls of a module that needs them; for policies with `dynamicPamt`. */
   readonly pamt: DynamicPamt;
   /** Spinlock for policies that serialize SEAMCALLs (P1). */
   readonly seamcallLock: SpinLock;

@@ -105,7 +105,7 @@ export class Engine {
     this.vm = this.build(policy, () =>
       createVm({ kind, policy, module, vcpus: VCPUS, tree: shape }),
     );
-    const known = [...rulesFor(module, kind), ...extra];
+    const known = [...rulesFor(this.vm.tdx.version, kind), ...extra];
     const applicable = rules ? known.filter((rule) => only?.includes(rule.id) ?? true) : [];
     this.performing = () => this.perform();
     this.book = new RuleBook(this.vm.m, this.vm, applicable);

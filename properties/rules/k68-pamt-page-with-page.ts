@@ -1,5 +1,5 @@
 import type { Vm } from '../../impl/vm/vm.ts';
-import { VM_CACHE, type PamtCache } from '../../spec/kvm/dynamic-pamt.ts';
+import { VM_CACHE, type PamtCache } from '../../spec/kvm/pamt-caches.ts';
 import { actorName } from '../../spec/machine/faults.ts';
 import { PAGE_BYTES } from '../../spec/machine/memory.ts';
 import type { Reporter } from '../../spec/machine/monitor.ts';
@@ -40,17 +40,27 @@ export default {
     vm.tdx.listeners.push({
       began: (call) => {
         const page = pagePassed(vm, call);
-        if (page < 0 || (covered[page] ?? 0) > 0) return;
+        if (page < 0 || ((covered[page] ?? 0) > 0 && isInstalled(vm, page))) return;
         report.violated(`page ${page} has its PAMT page before ${call.name}`, 'it has none');
       },
       ended: (call, status) => {
-        if (call.name !== DEMOTE || status !== SUCCESS) return;
+        // a module with the feature has the pair of the range from the call itself
+        if (call.name !== DEMOTE || status !== SUCCESS || vm.pamt.calls !== null) return;
         for (const page of smallPagesOf(vm, call)) {
           if (vm.pamt.usesOf(page) === 0)
             report.violated(`page ${page}, now small, has its PAMT page`, 'it has none');
         }
       },
     });
+  },
+  atRest: (vm, report) => {
+    if (vm.pamt.calls === null) return;
+    for (let page = 0; page < vm.memory.pages; page += vm.sizes.largePage) {
+      const uses = vm.pamt.usesOf(page);
+      if (uses > 0 === vm.tdx.pamt.isNode(page, 1)) continue;
+      const seen = uses > 0 ? 'it has none' : 'it has some';
+      return report.violated(`PAMT pages for the range of page ${page}, with ${uses} uses`, seen);
+    }
   },
   atEnd: (vm, report) => {
     if (vm.policy.dynamicPamt !== true) return;
@@ -117,6 +127,10 @@ const pagesInUse = (vm: Vm): number[] =>
   Array.from({ length: vm.memory.pages }, (_, page) => page).filter(
     (page) => vm.pamt.usesOf(page) > 0 && vm.tdx.pamt.type(page, 0) !== NDA,
   );
+
+/** The module has the PAMT pages of the range of `page`, if it needs any. */
+const isInstalled = (vm: Vm, page: number): boolean =>
+  vm.pamt.calls === null || vm.tdx.pamt.isNode(page, 1);
 
 /** The 4K page that a call passes to the module, or -1. */
 const pagePassed = (vm: Vm, call: Call): number =>

@@ -17,6 +17,7 @@ export const PAGE_KINDS = [
   'memslot',
   'vCPU',
   'shadow table',
+  'PAMT',
 ] as const;
 export const MIRROR_TABLE = 0;
 export const SEPT_PAGE = 1;
@@ -25,6 +26,8 @@ export const MEMSLOT_DATA = 3;
 /** struct kvm_vcpu. */
 export const VCPU_STRUCT = 4;
 export const SHADOW_TABLE = 5;
+/** One of a pair that holds entries of the module's PAMT. */
+export const PAMT_PAGE = 6;
 
 /** How an entry was written. */
 export type WriteKind = typeof STORED | typeof EXCHANGED | typeof COMPARED | typeof CLEARED;

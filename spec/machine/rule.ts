@@ -23,7 +23,10 @@ export interface RuleText {
   readonly intent?: string;
   /** What to inspect when the rule breaks. One sentence; every shipped rule has one. */
   readonly hint?: string;
-  /** Versions of the module for which the rule holds; `['*']` for all. */
+  /**
+   * Versions of the module for which the rule holds, their families, or a feature that they have;
+   * `['*']` for all.
+   */
   readonly versions: readonly string[];
   /** Why no monitor judges the rule; only for `untested`. */
   readonly reason?: string;

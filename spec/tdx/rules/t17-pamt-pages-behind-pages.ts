@@ -20,7 +20,7 @@ export default {
   hint:
     'Compare which function assigned or freed the page with what it checks of the range, and ' +
     'with what it counts.',
-  versions: ['dynamic-pamt'],
+  versions: ['dynamicPamt'],
   watch: (tdx, report) => {
     const calls = openCalls(tdx);
     tdx.listeners.push({

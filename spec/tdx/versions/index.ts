@@ -57,10 +57,17 @@ export const nameOf = (version: ModuleVersion): string =>
 export const versionData = (version: ModuleVersion): VersionData =>
   typeof version === 'string' ? DATA[moduleName(version)] : version;
 
-/** Whether a list of versions and families, e.g. of a rule, has `version`. `*` is every version. */
+/** Features of a version that a list can name: every version that has the feature. */
+const FEATURES = ['dynamicPamt'] as const satisfies readonly (keyof VersionData)[];
+
+/**
+ * Whether a list of versions, families and features, e.g. of a rule, has `version`. `*` is every
+ * version.
+ */
 export function listsVersion(list: readonly string[], version: ModuleVersion): boolean {
-  const { name, family } = versionData(version);
-  return list.some((listed) => listed === '*' || listed === name || listed === family);
+  const data = versionData(version);
+  const names = ['*', data.name, data.family, ...FEATURES.filter((feature) => data[feature])];
+  return list.some((listed) => names.includes(listed));
 }
 
 /** How a function of a version locks the Secure EPT. */

@@ -1,7 +1,9 @@
 /** The platform on which policies are checked: what its hardware may walk. */
 import { expect, test } from 'vitest';
+import { createVcpu } from '../../../impl/blocks/build.ts';
 import { guestOperation, leaveTd } from '../../../impl/platform/guest.ts';
 import { createVm } from '../../../impl/platform/platform.ts';
+import { dynamicPamt } from '../../../impl/policies/dynamic-pamt.ts';
 import { exclusive } from '../../../impl/policies/exclusive.ts';
 import type { Vm, VmVcpu } from '../../../impl/vm/vm.ts';
 import { atomically } from '../../../spec/machine/step.ts';
@@ -9,6 +11,7 @@ import { READ_ACCESS } from '../../../spec/machine/tlb.ts';
 import { TRANSLATED } from '../../../spec/machine/walker.ts';
 import { OPERANDS_ZERO } from '../../../spec/tdx/call.ts';
 import { NL_MAPPED, stateOf } from '../../../spec/tdx/entry.ts';
+import { TDVPR } from '../../../spec/tdx/pamt.ts';
 import { on, OPERANDS, OPERAND_INVALID } from '../../../spec/tdx/status.ts';
 import { TD } from '../../../spec/tdx/td.ts';
 
@@ -47,6 +50,48 @@ test('a TD on a module with dynamic PAMT is built with the feature off', () => {
   expect(vm.tdx.pamt.pairs).toBeNull();
   const call = atomically(vm.tdx.invoke({ name: 'TDH.PHYMEM.PAMT.ADD' }, OPERANDS_ZERO));
   expect(call.status).toBe(on(OPERAND_INVALID, OPERANDS.RAX));
+});
+
+/** The number of ranges whose PAMT pages the module has, and of those that KVM counts. */
+function rangesOf({ memory, pamt, sizes, tdx }: Vm): readonly [module: number, kvm: number] {
+  const ranges = Array.from({ length: memory.pages / sizes.largePage }, (_, i) => i);
+  const firsts = ranges.map((range) => range * sizes.largePage);
+  return [
+    firsts.filter((page) => tdx.pamt.isNode(page, 1)).length,
+    firsts.filter((page) => pamt.usesOf(page) > 0).length,
+  ];
+}
+
+test('a policy turns dynamic PAMT on, and control pages are covered from their creation', () => {
+  const vm = createVm({ kind: 'td', policy: dynamicPamt, module: 'dynamic-pamt', vcpus: 1 });
+  const { tdr, pamt, vcpus, tdx } = vm;
+  const control = [tdr, tdr + 1, ...vcpus.flatMap(({ tdvpr }) => [tdvpr, tdvpr + 1])];
+
+  expect(control.map((page) => pamt.usesOf(page) > 0)).toEqual(control.map(() => true));
+  expect(tdx.pamt.pairs).not.toBeNull();
+  const [module, kvm] = rangesOf(vm);
+  expect(module).toBeGreaterThan(control.length / 2);
+  expect(kvm).toBe(module);
+});
+
+test('the end of a TD returns every PAMT page to the host', () => {
+  const vm = createVm({ kind: 'td', policy: dynamicPamt, module: 'dynamic-pamt', vcpus: 1 });
+  atomically(dynamicPamt.destroy(vm));
+
+  expect(rangesOf(vm)).toEqual([0, 0]);
+  expect(vm.pages.leaks()).toEqual([]);
+});
+
+test('a vCPU that is created later is covered as well', () => {
+  const policy = { ...dynamicPamt, vms: ['new-td'] as const };
+  const vm = createVm({ kind: 'new-td', policy, module: 'dynamic-pamt', vcpus: 2 });
+  const [, second] = vm.vcpus;
+  if (second === undefined) throw new Error('the VM has two vCPUs');
+  expect(vm.pamt.usesOf(second.tdvpr)).toBe(0);
+  atomically(createVcpu(vm, second));
+
+  expect(vm.pamt.usesOf(second.tdvpr)).toBeGreaterThan(0);
+  expect(vm.tdx.pamt.type(second.tdvpr, 0)).toBe(TDVPR);
 });
 
 test('S05 is broken when the hardware walks a table that has left the Secure EPT', () => {
