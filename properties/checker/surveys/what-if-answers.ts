@@ -70,4 +70,33 @@ since it drops mmu_lock between two attempts; \`one-call-split\` has both featur
   translation as well. T05 judges that: \`test/spec/tdx/what-if.test.ts\` sees it broken by a module
   that skips the tracking.
 
+## Does KVM's count of PAMT pages hold where the module needs them?
+
+Yes: \`dynamic-pamt\` passes on module \`dynamic-pamt\`, where it turns the feature on and makes
+PAMT.ADD and PAMT.REMOVE, and T17 is exercised. The count is that of version 6 of the series: a page
+of a range that is counted already is counted without a lock; the first one is counted under
+\`pamt_lock\`, after PAMT.ADD; the decrement of the last one takes the lock, and PAMT.REMOVE follows
+under it. No call of either kind is then refused. \`huge-pages-v3\` leaves the feature off.
+
+What the module answers to other ways of counting:
+
+| KVM counts                                                        | the module                                                                                                                   |
+| ----------------------------------------------------------------- | ---------------------------------------------------------------------------------------------------------------------------- |
+| the first page before PAMT.ADD, without the lock                  | the second fault of \`v0: accept 0 \\| v1: accept 1 \\| @v0.0.159>1\` skips the ADD, and PAGE.AUG gets MISSING_PAMT_PAGE_PAIR   |
+| the first page after PAMT.ADD, without the lock                   | the second PAMT.ADD gets OPERAND_BUSY\\|RCX while the first one runs, then HPA_RANGE_NOT_FREE\\|RCX                             |
+| the last page before it takes the lock (versions 3 to 5)          | a PAMT.ADD in between gets HPA_RANGE_NOT_FREE, which these versions take for success. Two puts then both see 0: the second PAMT.REMOVE gets NO_PAMT_PAGE_PAIR |
+| no page of a range that has a pair (B-88, version 3)              | PAMT.REMOVE for the first page that leaves gets PAMT_PAGE_NOT_EMPTY                                                           |
+
+- **PAMT.REMOVE next to PAMT.ADD of one range.** Both lock the entry of the range exclusively, so the
+  one that comes during the other is OPERAND_BUSY|RCX. Before the REMOVE, an ADD finds the pair
+  (HPA_RANGE_NOT_FREE); before the ADD, a REMOVE finds none (NO_PAMT_PAGE_PAIR).
+- **Which lock does what.** In one TD, mmu_lock keeps zaps and faults apart: the count of a range
+  falls beside a fault only if another fault fails and puts its page. \`pamt_lock\` is needed for two
+  faults, and for two TDs with pages in one range, which the checked platform does not have.
+- **Splits.** DEMOTE takes the pair of the range from KVM, and counts as many pages as the range has;
+  nothing can hold the range then, so it needs no \`pamt_lock\`. B-67, which checks the VM's cache in
+  one section of its lock and takes from it in another, finds it empty here as on other modules.
+
+\`test/impl/policies/dynamic-pamt.test.ts\` has these ways of counting, and their answers.
+
 `;

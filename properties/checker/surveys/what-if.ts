@@ -3,6 +3,7 @@
  * that says about the questions for which the modules are made.
  */
 import {
+  dynamicPamt,
   exclusive,
   frozenMirror,
   hugePages2023,
@@ -16,6 +17,8 @@ import {
   splitInFault,
   splitInFaultEarlyTest,
 } from '../../../impl/index.ts';
+import checkedEarly from '../../../impl/mutants/b-67-pamt-checked-early.ts';
+import uncounted from '../../../impl/mutants/b-88-covered-uncounted.ts';
 import type { Policy } from '../../../impl/vm/policy.ts';
 import { DEFAULT_TREE, sizesOf, type Tree } from '../../../impl/vm/size.ts';
 import { isProtocol } from '../../../spec/machine/monitor.ts';
@@ -56,9 +59,13 @@ const BRANCH_SHAPE: Shape = {
   },
 };
 
+/** A program with each of the deviations for the numbers below 160. */
+const atEachStep = (program: string, deviations: (step: number) => string): string[] =>
+  Array.from({ length: 160 }, (_, step) => `${program} | ${deviations(step)}`);
+
 /** A zap beside a branch whose callback is preempted, at any of its first steps. */
 const besideCallback = (program: string): string[] =>
-  Array.from({ length: 160 }, (_, i) => `${program} | @h1.0.0>1 @x0.0.${i}>1`);
+  atEachStep(program, (step) => `@h1.0.0>1 @x0.0.${step}>1`);
 
 const SPLIT_POLICIES = [
   hugePagesV3,
@@ -110,7 +117,16 @@ const SPLITS: Question = {
   scenarios: ['v0: read 0 | v1: accept 0 | @v0.0.32>1 @v1.0.0?1'],
 };
 
-const QUESTIONS = [BRANCHES, DEEP_BRANCHES, BEFORE, SPLITS] as const;
+const PAMT_PAGES: Question = {
+  title: 'PAMT pages that KVM adds and removes',
+  modules: ['dynamic-pamt'],
+  policies: [hugePagesV3, dynamicPamt, checkedEarly.policy, uncounted.policy],
+  trees: [DEFAULT_TREE],
+  // two faults on pages of one range, of which the first is preempted
+  scenarios: atEachStep('v0: accept 0 | v1: accept 1', (step) => `@v0.0.${step}>1`),
+};
+
+const QUESTIONS = [BRANCHES, DEEP_BRANCHES, BEFORE, SPLITS, PAMT_PAGES] as const;
 
 /** A run: a policy on a module, in a tree. */
 interface Run {
