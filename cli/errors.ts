@@ -7,6 +7,9 @@ export const EXIT_FINDINGS = 1;
 /** The input or the command line is unusable. */
 export const EXIT_UNUSABLE = 2;
 
+/** The input is usable, and shows nothing that could be judged. */
+export const EXIT_NOT_JUDGED = 3;
+
 /** An unusable command line. The message is one line, and says what to do instead. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';

@@ -1,7 +1,7 @@
 /**
  * The `sept` command, with a file in commands/ for each subcommand. All exit with 0 if nothing was
  * found, with 1 if something was, and with 2 and one line on stderr if the input or the command
- * line is unusable.
+ * line is unusable. `sept trace` exits with 3 if nothing could be judged.
  */
 import { Command, CommanderError } from 'commander';
 import { locationOf } from './error-location.ts';

@@ -3,11 +3,16 @@ import { Command, Option } from 'commander';
 import { wrap } from '../../properties/checker/reports/report.ts';
 import { NO_MONITOR } from '../../properties/traces/blind-spots.ts';
 import { judgeTraceFile } from '../../properties/traces/files.ts';
+import { notesOf } from '../../properties/traces/notes.ts';
 import { TDX_TRACE_RULE_IDS, TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
-import { TraceSummary, type FiledViolation } from '../../properties/traces/summary.ts';
+import {
+  TraceSummary,
+  type FiledGroup,
+  type FiledViolation,
+} from '../../properties/traces/summary.ts';
 import type { TraceOptions } from '../../properties/traces/verdict.ts';
 import { LAYOUTS, type KernelVersion } from '../../spec/kvm/layouts/table.ts';
-import { EXIT_CLEAN, EXIT_FINDINGS, UsageError } from '../errors.ts';
+import { EXIT_CLEAN, EXIT_FINDINGS, EXIT_NOT_JUDGED, UsageError } from '../errors.ts';
 import {
   jsonOption,
   limitOption,
@@ -35,7 +40,7 @@ export const traceCommand = (exit: (code: number) => void): Command => {
     .description("judge a kernel's TDP MMU, as ftrace recorded it, by the K rules")
     .argument('<file...>', 'traces as text, plain or gzipped; - is standard input')
     .addOption(jsonOption())
-    .addOption(limitOption('violations', SHOWN))
+    .addOption(limitOption('kinds of violations', SHOWN))
     .addOption(propertyOption('only these rules, e.g. K1,K20'))
     .addOption(ruleOption())
     .addOption(
@@ -54,16 +59,21 @@ export const traceCommand = (exit: (code: number) => void): Command => {
       'after',
       `
 Each file is one trace. A rule whose events a trace lacks is reported as not judged.
-Exit code: 0 no rule is violated, 1 a rule is violated, 2 unusable input.`,
+Exit code: 0 no rule is violated, 1 a rule is violated, 2 unusable input, 3 no rule was judged.`,
     )
     .action(async (files: string[], options: Options) => {
       const listed = options.json === true && command.getOptionValueSource('limit') === 'default';
       const judged = await judgeAll(files, listed ? { ...options, limit: LISTED } : options);
       if (options.json === true) printJson(judged.asJson());
       else printJudged(judged, options.limit);
-      exit(judged.violated === 0 ? EXIT_CLEAN : EXIT_FINDINGS);
+      exit(statusOf(judged));
     });
 };
+
+function statusOf({ violated, isJudged }: TraceSummary): number {
+  if (violated > 0) return EXIT_FINDINGS;
+  return isJudged ? EXIT_CLEAN : EXIT_NOT_JUDGED;
+}
 
 /** Ids of the named rules. @throws UsageError if traces are not judged by one of them */
 function idsOf(names: readonly string[]): readonly string[] {
@@ -115,19 +125,25 @@ function printJudged(judged: TraceSummary, limit: number): void {
       `${file}: Linux ${verdict.kernel ?? 'of unknown version'}, ${verdict.events} events, ` +
         `${verdict.violated} violation${verdict.violated === 1 ? '' : 's'}`,
     );
-    const unknown = Object.entries(verdict.unknown).map(([name, count]) => `${name} (${count})`);
-    if (unknown.length > 0) print(`unknown events: ${unknown.join(', ')}`);
-    if (verdict.unreadable > 0) print(`${verdict.unreadable} lines are not events`);
-    if (verdict.lost > 0)
-      print(`events were lost ${verdict.lost} times; the state until then was discarded`);
+    for (const note of notesOf(verdict)) print(note);
   }
   print('');
   print(table(['rule', 'exercised', 'violated', 'not judged'], judged.rows()));
-  const { violations } = judged;
-  const shown = violations.slice(0, limit);
-  for (const violation of shown) printViolation(violation);
-  if (shown.length < judged.violated)
-    print(`\nThe first ${shown.length} of ${judged.violated}; --limit shows more.`);
+  if (!judged.isJudged) print('\nNo rule was judged.');
+  const { groups } = judged;
+  const shown = groups.slice(0, limit);
+  for (const group of shown) printGroup(group);
+  if (shown.length < groups.length) {
+    print(
+      `\n${shown.length} of ${groups.length} kinds of violations are shown; --limit shows more.`,
+    );
+  }
+}
+
+/** Prints the first of several violations that differ in numbers, and how many follow. */
+function printGroup({ first, count, lastLine }: FiledGroup): void {
+  printViolation(first);
+  if (count > 1) print(`  and ${count - 1} more like this, the last at line ${lastLine}`);
 }
 
 function printViolation(v: FiledViolation): void {

@@ -2,9 +2,10 @@
 import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
 import { SYSTEM_RULES } from '../rules/index.ts';
 import { HeldLines } from './held-lines.ts';
-import { TRACED_KERNELS } from './kernels/kernel.ts';
+import { kernelOfChange, TRACED_KERNELS } from './kernels/kernel.ts';
 import { CALL_NAMES, type EventName } from './reader/event-table.ts';
 import { TraceEvent, type LineKind } from './reader/event.ts';
+import { Reading } from './reading.ts';
 import { TDX_TRACE_RULE_IDS, TDX_TRACE_RULES, TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
 import type { DerivedState, TraceReporter } from './rules/rule.ts';
 import { followChanges } from './state/changes.ts';
@@ -16,9 +17,10 @@ import { Notifiers } from './state/notifiers.ts';
 import { followRequiredFlushes } from './state/required-flushes.ts';
 import type { Vm } from './state/vm.ts';
 import { World } from './state/world.ts';
+import { Symbols } from './symbols.ts';
 import { sumOf, Tally } from './tally.ts';
 import { Tds } from './tdx/follow.ts';
-import type { TraceOptions, TraceVerdict } from './verdict.ts';
+import type { TraceOptions, TraceVerdict, TraceViolation } from './verdict.ts';
 
 const LIMIT = 1000;
 /** Why a rule about tables is not judged where tables have no frames. */
@@ -48,11 +50,16 @@ export class TraceJudge {
   private readonly tallies: readonly Tally[];
   private readonly unknown = new Map<string, number>();
   private readonly vms = new Set<string>();
+  private readonly symbols = new Symbols();
+  /** What the trace shows about itself. */
+  readonly reading = new Reading();
   private lines = 0;
   /** Lines that wait for the base of the direct map. */
   private held: HeldLines | null = null;
   private unreadable = 0;
   private lost = 0;
+  /** The probe of a change has shown the kernel's version. */
+  private isKernelKnown = false;
   /** Number of events read so far. */
   events = 0;
   private readonly hasSeen = (name: EventName): boolean => this.world.hasSeen(name);
@@ -95,7 +102,7 @@ export class TraceJudge {
         this.hold(this.held, bytes, at, to, line);
         return;
       }
-      this.handle(kind);
+      this.take(kind);
     }
   }
 
@@ -116,20 +123,39 @@ export class TraceJudge {
     held.release((bytes, from, to, line) => this.readLine(bytes, from, to, line));
   }
 
-  private handle(kind: LineKind): void {
-    const { e, world, unknown } = this;
-    if (kind === 'comment') world.declare();
-    else if (kind === 'event') {
+  private take(kind: LineKind): void {
+    const { e, reading, unknown } = this;
+    if (kind === 'event' || kind === 'unknown') {
       this.events++;
-      world.handle();
-    } else if (kind === 'unknown') {
-      this.events++;
-      unknown.set(e.name(), (unknown.get(e.name()) ?? 0) + 1);
+      if (reading.event(e)) this.world.forget();
+      if (kind === 'event') this.handle();
+      else unknown.set(e.name(), (unknown.get(e.name()) ?? 0) + 1);
+    } else if (kind === 'comment') {
+      if (reading.comment(e.text())) this.world.forget();
+      this.world.declare();
     } else if (kind === 'unreadable') this.unreadable++;
-    else if (kind === 'lost') {
-      this.lost++;
-      world.forget();
+    else this.miss(kind);
+  }
+
+  /** Events are missing, of the CPU in the line: lost ones, or all until here. */
+  private miss(kind: 'lost' | 'started'): void {
+    const { e, reading } = this;
+    if (kind === 'lost') this.lost++;
+    const since = kind === 'lost' ? reading.lost(e.cpu, e.lost) : reading.started();
+    for (const tally of this.tallies) tally.withdraw(since, 'events were lost at the same time');
+    this.world.forget();
+  }
+
+  private handle(): void {
+    const { e, reading, world, options } = this;
+    if (e.probed !== 0) this.symbols.resolve(e, world.hasSeen('init_sp'));
+    if (e.hasNotNumbers) reading.values(e);
+    if (!this.isKernelKnown && e.kind?.name === 'chg') {
+      this.isKernelKnown = true;
+      const { version } = kernelOfChange(e);
+      if (version !== (options.kernel ?? version)) reading.probesOf = version;
     }
+    if (reading.probesOf === null) world.handle();
   }
 
   private isAbout(vm: Vm | null): boolean {
@@ -145,9 +171,7 @@ export class TraceJudge {
       notJudged: (why) => tally.skip(why),
       violated: ({ line, task, vm, text, unless = [] }, seen, causes = []) => {
         if (!this.isAbout(vm)) return;
-        tally.count(unless, this.hasSeen);
-        if (tally.reported.length >= (this.options.limit ?? LIMIT)) return;
-        const violation = {
+        const make = (): TraceViolation => ({
           rule: id,
           statement: STATEMENTS.get(id) ?? '',
           line,
@@ -156,8 +180,12 @@ export class TraceJudge {
           seen,
           event: text ?? this.e.text(),
           causes,
-        };
-        tally.reported.push({ violation, unless });
+        });
+        tally.count({ line, seen, unless }, this.hasSeen, make);
+        if (tally.reported.length < (this.options.limit ?? LIMIT))
+          tally.reported.push({ violation: make(), unless });
+        if (this.options.onViolation !== undefined && tally.isCertain(unless, this.hasSeen))
+          this.options.onViolation(make());
       },
     };
   }
@@ -167,9 +195,11 @@ export class TraceJudge {
     if (this.held !== null) this.release(this.held);
     for (const listener of this.world.listeners.ending.all) listener();
     const { directMap, unplaced, kernel } = this.world;
+    const refusal = this.reading.refusal();
     for (const tally of this.tallies) {
       tally.discount(this.hasSeen);
       if (directMap.isMissing && tally.exercised === 0) tally.skip(UNMAPPED);
+      if (refusal !== null) tally.refuse(refusal);
     }
     const { lines, events, unreadable, lost } = this;
     return {
@@ -188,6 +218,10 @@ export class TraceJudge {
         .toSorted((a, b) => a.line - b.line)
         .slice(0, this.options.limit ?? LIMIT),
       violated: this.violated,
+      groups: this.tallies
+        .flatMap((tally) => tally.grouped(this.hasSeen))
+        .toSorted((a, b) => a.first.line - b.first.line),
+      reading: this.reading.end(),
       rules: Object.fromEntries(
         this.judgedIds().flatMap((id) => {
           const found = this.tallies.filter(({ rule }) => rule.id === id);
@@ -211,7 +245,8 @@ export class TraceJudge {
  * missing. Never throws; lines that are not events are counted. For a file of any size, use
  * `judgeTraceFile`.
  *
- * @param lines Lines of the file `trace` of tracefs, without their newlines.
+ * @param lines Lines of the file `trace` of tracefs, or of another recorder, without their
+ *   newlines.
  */
 export function judgeTrace(lines: Iterable<string>, options: TraceOptions = {}): TraceVerdict {
   const judge = new TraceJudge(options);

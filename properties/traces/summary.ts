@@ -1,5 +1,5 @@
 /** Summary of the verdicts of several traces. */
-import type { RuleCount, TraceVerdict, TraceViolation } from './verdict.ts';
+import type { RuleCount, TraceGroup, TraceVerdict, TraceViolation } from './verdict.ts';
 
 const MS = 1000;
 
@@ -9,6 +9,8 @@ export interface JudgedTrace {
 }
 
 export type FiledViolation = TraceViolation & { readonly file: string };
+
+export type FiledGroup = TraceGroup & { readonly first: FiledViolation };
 
 export class TraceSummary {
   readonly traces: JudgedTrace[] = [];
@@ -39,6 +41,18 @@ export class TraceSummary {
     );
   }
 
+  /** Violations, grouped within each trace. */
+  get groups(): FiledGroup[] {
+    return this.traces.flatMap(({ file, verdict }) =>
+      verdict.groups.map((group) => ({ ...group, first: { file, ...group.first } })),
+    );
+  }
+
+  /** Whether a rule was exercised in a trace. */
+  get isJudged(): boolean {
+    return [...this.rules.values()].some(({ exercised }) => exercised > 0);
+  }
+
   /** Counts of each rule over all traces, by id. */
   get rules(): ReadonlyMap<string, RuleCount> {
     const sums = new Map<string, RuleCount>();
@@ -63,12 +77,20 @@ export class TraceSummary {
   asJson(): unknown {
     const { events, rate, violated, violations } = this;
     const rules = Object.fromEntries(this.rules);
+    const groups = this.groups.map(({ rule, count, lastLine, first: { file, line, seen } }) => ({
+      rule,
+      count,
+      file,
+      line,
+      lastLine,
+      seen,
+    }));
     const traces = this.traces.map(({ file, verdict }) => {
       // these are of all traces together
-      const { events: _e, violations: _v, violated: _n, rules: _r, ...ofTrace } = verdict;
-      return { file, ...ofTrace };
+      const { events: _e, violations: _v, violated: _n, groups: _g, rules: _r, ...rest } = verdict;
+      return { file, ...rest };
     });
-    return { events, rate, violated, violations, rules, traces };
+    return { events, rate, violated, violations, groups, rules, traces };
   }
 }
 

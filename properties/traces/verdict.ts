@@ -12,6 +12,8 @@ export interface TraceOptions {
   readonly vm?: string;
   /** Maximum number of violations in the verdict; all are counted. */
   readonly limit?: number;
+  /** Is called for each violation that no later event excuses, at once. */
+  readonly onViolation?: (violation: TraceViolation) => void;
 }
 
 /** A rule violated at a line of a trace. */
@@ -40,6 +42,48 @@ export interface RuleCount {
   readonly notJudged: Readonly<Record<string, number>>;
 }
 
+/** What a trace shows about itself: how it was recorded, and what it lacks. */
+export interface TraceReading {
+  /** Number of CPUs with events. */
+  readonly cpus: number;
+  /** Number of lost events, where the trace has one. */
+  readonly lostEvents: number;
+  /** Number of marks that a CPU's events begin here, as earlier ones were overwritten. */
+  readonly buffersStarted: number;
+  /** Number of overwritten events, by the head of the trace. */
+  readonly overwritten: number;
+  /** Number of captures that follow the first in the same trace. */
+  readonly capturesJoined: number;
+  /** Events with an earlier time than the event before, or than that of their CPU before. */
+  readonly backwards: {
+    readonly times: number;
+    readonly ofCpu: number;
+    /** Line of the first, or 0. */
+    readonly line: number;
+  };
+  /** The events of one CPU follow those of another: the files of per_cpu/ one after the other. */
+  readonly byCpu: boolean;
+  /** Number of events whose line does not show if they were emitted in interrupt context. */
+  readonly withoutFlags: number;
+  /** Number of values that are no numbers, such as `(fault)`, by event and key. */
+  readonly notNumbers: Readonly<Record<string, number>>;
+  /** Version of the kernel that the probes are of, if it is not the one to judge by. */
+  readonly probesOf: KernelVersion | null;
+  /** The last line has no newline, and is not read. */
+  readonly cut: boolean;
+  /** Why the file could not be read to its end, or null. */
+  readonly damaged: string | null;
+}
+
+/** Violations of one rule whose `seen` differs in its numbers only. */
+export interface TraceGroup {
+  readonly rule: string;
+  readonly count: number;
+  /** Line of the last one. */
+  readonly lastLine: number;
+  readonly first: TraceViolation;
+}
+
 /** Result of judging a trace. */
 export interface TraceVerdict {
   /** Null if no event shows it. */
@@ -63,5 +107,8 @@ export interface TraceVerdict {
   /** The first `limit` violations, by line. */
   readonly violations: readonly TraceViolation[];
   readonly violated: number;
+  /** All violations, grouped; the groups by their first line. */
+  readonly groups: readonly TraceGroup[];
   readonly rules: Readonly<Record<string, RuleCount>>;
+  readonly reading: TraceReading;
 }

@@ -49,6 +49,34 @@ describe('sept trace', () => {
     `);
   });
 
+  test('sept trace exits with 3 if no rule was judged', async () => {
+    const { code, stdout } = await sept('trace', GOOD, '--rule', 'K18');
+    expect([code, stdout.endsWith('\nNo rule was judged.\n')]).toEqual([3, true]);
+
+    const other = await sept('trace', GOOD, '--kernel', '6.1');
+    expect([other.code, other.stdout.split('\n')[1]]).toEqual([
+      3,
+      'the probes are those of Linux 7.3, so nothing is judged as Linux 6.1; give that version, ' +
+        'or leave --kernel out',
+    ]);
+  });
+
+  test('sept trace shows one violation of each kind, and counts the others', async () => {
+    const twice = join(folder, 'twice.trace');
+    const text = gunzipSync(readFileSync(BAD)).toString('latin1');
+    writeFileSync(twice, `${text}${text}`);
+    const { code, stdout } = await sept('trace', twice, '--rule', 'K20');
+
+    expect(code).toBe(1);
+    expect(stdout.split('\n')[1]).toBe(
+      '1 further capture follows the first; the state until then was discarded',
+    );
+    expect(stdout.match(/^K20: /gm)).toHaveLength(1);
+    expect(stdout).toMatch(/^ {2}and 1 more like this, the last at line \d+$/m);
+    const none = await sept('trace', twice, '--rule', 'K20', '--limit', '0');
+    expect(none.stdout).toContain('0 of 1 kinds of violations are shown; --limit shows more.\n');
+  });
+
   test('sept trace takes --property for --rule, and adds what both name', async () => {
     const { stdout } = await sept('trace', GOOD, '--property', 'K20', '--rule', 'k1');
     expect(stdout).toMatch(/^rule .*\nK1 .*\nK20 .*$/m);

@@ -1,18 +1,22 @@
 /** One event of a trace, read from the bytes of its line. One object is reused for every line. */
+import { ASCII, DIGITS } from './ascii.ts';
 import { KIND_BY_HASH, type EventKind } from './event-table.ts';
-import { hashOf, PROBE_SLOTS, SLOT, SLOTS, WORD_SLOTS, type Key } from './keys.ts';
+import { Header } from './header.ts';
+import {
+  hashOf,
+  hashOfText,
+  hashWith,
+  KEYS,
+  PROBE_SLOTS,
+  RAW_SLOTS,
+  SLOT,
+  WORD_SLOTS,
+  type Key,
+} from './keys.ts';
+import { Values } from './values.ts';
 
-const [SPACE, MINUS, COLON, EQUALS, COMMA] = [0x20, 0x2d, 0x3a, 0x3d, 0x2c];
-const [OPEN, CLOSE, BRACKET, UNBRACKET, PLUS, LETTER_X] = [0x28, 0x29, 0x5b, 0x5d, 0x2b, 0x78];
-/** Column at which the process id begins: the task's name before it is padded to 16 columns. */
-const PID_COLUMN = 17;
-/** Values of the third flag for events in soft and hard interrupts. */
-const INTERRUPTS = new Set([...'sShHzZ'].map((letter) => letter.charCodeAt(0)));
-
-const DIGIT = Uint8Array.from({ length: 256 }, (_, code) => {
-  const value = '0123456789abcdef'.indexOf(String.fromCharCode(code));
-  return value < 0 ? 255 : value;
-});
+const { SPACE, HASH, OPEN, CLOSE, PLUS, COMMA, COLON, EQUALS, LETTER_X } = ASCII;
+const DIGIT = DIGITS;
 
 /**
  * Beginnings of the comments that declare something about a trace: the events that were recorded,
@@ -26,8 +30,30 @@ export const DECLARATIONS = {
 } as const;
 export type Declaration = keyof typeof DECLARATIONS;
 
-/** Kind of a line. */
-export type LineKind = 'event' | 'unknown' | 'comment' | 'lost' | 'unreadable';
+/**
+ * Kind of a line. `started`: until here, events of a CPU are missing, because its buffer was
+ * overwritten.
+ */
+export type LineKind = 'event' | 'unknown' | 'comment' | 'lost' | 'started' | 'unreadable';
+
+/** Lines of other kinds than events: of tracefs, of trace-cmd report, of perf script. */
+const OTHER_LINES: readonly (readonly [LineKind, RegExp])[] = [
+  ['comment', /^$/],
+  ['started', /^##### CPU (?<cpu>\d+) buffer started ####$/],
+  ['comment', /^(?:#.*|cpus=\d+|version = \d+|CPU \d+ is empty)$/],
+  ['lost', /^CPU:(?<cpu>\d+) \[LOST (?:(?<lost>\d+) )?EVENTS\]$/],
+  ['lost', /^CPU:(?<cpu>\d+) \[(?:(?<lost>\d+) )?EVENTS DROPPED\]$/],
+  ['lost', / \[(?<cpu>\d+)\] .*: PERF_RECORD_LOST lost (?<lost>\d+)$/],
+];
+/** Longest line of another kind. */
+const OTHER_CHARACTERS = 1000;
+
+/** Digits of an address of the kernel, where a recorder does not resolve it to a name. */
+const ADDRESS_DIGITS = 16;
+/** Names under which raw output has the addresses of a probe's function, and of its caller. */
+const [RAW_IP, RAW_FUNCTION, RAW_RETURN] = ['ip', 'func', 'ret_ip'].map((name) =>
+  hashOfText(`__probe_${name}`),
+);
 
 /** Lower 53 bits of an address, which fit a number. Kernel addresses have all upper bits set. */
 const address = (hi: number, lo: number): number => (hi & 0x1f_ffff) * 2 ** 32 + (lo >>> 0);
@@ -36,58 +62,97 @@ export class TraceEvent {
   /** 1-based. */
   line = 0;
   kind: EventKind | null = null;
-  pid = 0;
-  cpu = 0;
-  /** Emitted in interrupt context, and therefore not by the task of the line. */
-  inInterrupt = false;
   /** Hash of the function in a probe's parentheses; for a return probe, that is the caller. */
   caller = 0;
+  /** Address of the probed function, where the recorder prints addresses instead of names, or 0. */
+  probed = 0;
+  /** Address to which the probed function returns, where the recorder prints addresses, or 0. */
+  returnsTo = 0;
+  /** Number of events that a line of kind `lost` reports; 0 if it has no number. */
+  lost = 0;
   /** Offset in the bytes at which another event begins on the same line, or -1. */
   next = -1;
-  private readonly hi = new Int32Array(SLOTS);
-  private readonly lo = new Int32Array(SLOTS);
-  private readonly stamps = new Float64Array(SLOTS);
-  private stamp = 0;
+  private readonly header = new Header();
+  private readonly ahead = new Header();
+  private readonly values = new Values();
+  /** Old versions of libtraceevent print raw fields in decimal, and addresses with 0x. */
+  private isRawDecimal = false;
   private bytes: Uint8Array = new Uint8Array(0);
   private from = 0;
   private to = 0;
-  private nameFrom = 0;
-  private nameTo = 0;
-  private pidAt = 0;
+
+  get pid(): number {
+    return this.header.pid;
+  }
+
+  get cpu(): number {
+    return this.header.cpu;
+  }
+
+  /** Digits of the time: comparable within a trace, whatever its unit is. */
+  get time(): number {
+    return this.header.time;
+  }
+
+  /** Whether the line shows if the event was emitted in interrupt context. */
+  get hasFlags(): boolean {
+    return this.header.hasFlags;
+  }
+
+  /** Emitted in interrupt context, and therefore not by the task of the line. */
+  get inInterrupt(): boolean {
+    return this.header.inInterrupt;
+  }
 
   has(key: Key): boolean {
-    return this.stamps[SLOT[key]] === this.stamp;
+    return this.values.has(SLOT[key]);
   }
 
   /** Upper half of a value, signed; 0 when the event has none. */
   high(key: Key): number {
-    return this.has(key) ? (this.hi[SLOT[key]] ?? 0) : 0;
+    return this.has(key) ? (this.values.hi[SLOT[key]] ?? 0) : 0;
   }
 
   /** Lower half of a value, signed; 0 when the event has none. */
   low(key: Key): number {
-    return this.has(key) ? (this.lo[SLOT[key]] ?? 0) : 0;
+    return this.has(key) ? (this.values.lo[SLOT[key]] ?? 0) : 0;
   }
 
   /** A value of up to 53 bits, or an address without its upper bits; 0 when the event has none. */
   number(key: Key): number {
-    return this.has(key) ? address(this.hi[SLOT[key]] ?? 0, this.lo[SLOT[key]] ?? 0) : 0;
+    return this.has(key) ? this.addressIn(SLOT[key]) : 0;
+  }
+
+  private addressIn(slot: number): number {
+    return address(this.values.hi[slot] ?? 0, this.values.lo[slot] ?? 0);
+  }
+
+  /** Whether a key's text is no number. */
+  get hasNotNumbers(): boolean {
+    return this.values.notNumbers.length > 0;
+  }
+
+  /** Keys whose text is no number, such as `(fault)`: the event has none of them. */
+  notNumbers(): readonly Key[] {
+    return this.values.notNumbers.flatMap((slot) => KEYS[slot] ?? []);
   }
 
   /** The whole line. */
   text(): string {
-    return Buffer.from(this.bytes.subarray(this.from, this.to)).toString('latin1').trim();
+    return this.textOf(this.from, this.to).trim();
   }
 
-  /** Name and id of the task, as in the line. */
+  /** Name and id of the task, as ftrace prints them. */
   task(): string {
-    return (
-      Buffer.from(this.bytes.subarray(this.from, this.pidAt)).toString('latin1').trim() + this.pid
-    );
+    return this.header.task(this.bytes);
   }
 
   name(): string {
-    return Buffer.from(this.bytes.subarray(this.nameFrom, this.nameTo)).toString('latin1');
+    return this.textOf(this.header.nameFrom, this.header.nameTo);
+  }
+
+  private textOf(from: number, to: number): string {
+    return Buffer.from(this.bytes.subarray(from, to)).toString('latin1');
   }
 
   /** Words of the comment, if it declares `what`; otherwise none. */
@@ -99,7 +164,7 @@ export class TraceEvent {
           .slice(begins.length)
           .split(' ')
           .filter((word) => word !== '')
-      : [];
+      : NONE;
   }
 
   /** Reads the line in `bytes` from offset `from` to that of its newline, `to`. */
@@ -108,13 +173,16 @@ export class TraceEvent {
     this.from = from;
     this.to = to;
     this.line = line;
-    this.stamp++;
+    this.kind = null;
     this.next = -1;
     this.caller = 0;
-    if (to <= from || bytes[from] === 0x23) return 'comment';
-    const body = this.readHeader();
-    if (body < 0) return this.lostOrUnreadable();
-    this.kind = KIND_BY_HASH.get(hashOf(bytes, this.nameFrom, this.nameTo)) ?? null;
+    this.probed = 0;
+    this.returnsTo = 0;
+    this.values.clear();
+    const { header } = this;
+    const body = bytes[from] === HASH ? -1 : header.read(bytes, from, to);
+    if (body < 0) return this.otherKind();
+    this.kind = KIND_BY_HASH.get(hashOf(bytes, header.nameFrom, header.nameTo)) ?? null;
     if (this.kind === null) return 'unknown';
     if (this.kind.form === 'probe') this.readProbe(body);
     else if (this.kind.form === 'words') this.readWords(body);
@@ -122,124 +190,105 @@ export class TraceEvent {
     return 'event';
   }
 
-  /** Reads `TASK-PID [CPU] FLAGS TIME: NAME:`. Returns the offset after it, or -1. */
-  private readHeader(): number {
-    const { bytes, from, to } = this;
-    let i = this.findCpu();
-    if (i < 0) return -1;
-    let cpu = 0;
-    for (i++; bytes[i] !== UNBRACKET; i++) cpu = cpu * 10 + (DIGIT[bytes[i] ?? 0] ?? 0);
-    this.cpu = cpu;
-    i += 2;
-    let flag = i;
-    while (i < to && bytes[i] !== SPACE) i++;
-    flag += i - flag > 2 ? 2 : 0;
-    this.inInterrupt = INTERRUPTS.has(bytes[flag] ?? 0);
-    while (i < to && bytes[i] !== COLON) i++;
-    this.nameFrom = i + 2;
-    for (i = this.nameFrom; i < to && bytes[i] !== COLON; i++) if (bytes[i] === SPACE) return -1;
-    this.nameTo = i;
-    return i >= to || this.nameFrom <= from ? -1 : i + 1;
-  }
-
-  /** Reads the process id. Returns the offset of the `[CPU]` after it, or -1. */
-  private findCpu(): number {
-    const { bytes, from, to } = this;
-    let i = bytes[from + PID_COLUMN - 1] === MINUS ? from + PID_COLUMN : from;
-    for (; i < to; i++) {
-      if (bytes[i] === BRACKET && bytes[i - 1] === SPACE && (DIGIT[bytes[i + 1] ?? 0] ?? 255) < 10)
-        break;
-    }
-    if (i >= to) return -1;
-    let end = i - 1;
-    while (end > from && bytes[end] === SPACE) end--;
-    // skip the thread group id, if it is recorded
-    if (bytes[end] === CLOSE) {
-      while (end > from && bytes[end] !== OPEN) end--;
-      for (end--; end > from && bytes[end] === SPACE;) end--;
-    }
-    let [pid, power, at] = [0, 1, end];
-    for (; at > from && (DIGIT[bytes[at] ?? 0] ?? 255) < 10; at--, power *= 10)
-      pid += (DIGIT[bytes[at] ?? 0] ?? 0) * power;
-    if (at === end || bytes[at] !== MINUS) return -1;
-    this.pid = pid;
-    this.pidAt = at + 1;
-    return i;
-  }
-
-  private lostOrUnreadable(): LineKind {
+  private otherKind(): LineKind {
+    if (this.to - this.from > OTHER_CHARACTERS)
+      return this.bytes[this.from] === HASH ? 'comment' : 'unreadable';
     const text = this.text();
-    if (text === '') return 'comment';
-    return /^CPU:\d+ \[LOST .*EVENTS\]$/.test(text) ? 'lost' : 'unreadable';
+    for (const [kind, pattern] of OTHER_LINES) {
+      const match = pattern.exec(text);
+      if (match === null) continue;
+      this.header.cpu = Number(match.groups?.['cpu'] ?? 0);
+      this.lost = Number(match.groups?.['lost'] ?? 0);
+      return kind;
+    }
+    return 'unreadable';
   }
 
-  /** Reads ` (function+0x1/0x2 [module]) key=value …`. */
+  /** Reads ` (function+0x1/0x2 [module]) key=value …`, or raw ` __probe_ip=address key=value …`. */
   private readProbe(body: number): void {
     const { bytes, to } = this;
-    let i = body + 2;
-    let start = i;
-    while (i < to && bytes[i] !== PLUS && bytes[i] !== CLOSE) i++;
-    this.caller = hashOf(bytes, start, i);
-    while (i < to && bytes[i] !== CLOSE) i++;
-    i += 2;
+    let i = body;
+    while (i < to && bytes[i] === SPACE) i++;
+    if (bytes[i] === OPEN) i = this.readFunctions(i + 1);
     while (i < to) {
-      start = i;
-      while (i < to && bytes[i] !== EQUALS) i++;
-      const slot = PROBE_SLOTS.get(hashOf(bytes, start, i));
-      i++;
-      if (slot !== undefined) i = this.readNumber(slot, i, 10);
+      let [name, code] = [0, bytes[i] ?? 0];
+      while (i < to && code !== EQUALS && code !== SPACE) {
+        name = hashWith(name, code);
+        code = bytes[++i] ?? 0;
+      }
+      if (code === EQUALS && i < to) i = this.readField(name, i + 1);
       while (i < to && bytes[i] !== SPACE) i++;
       i++;
     }
   }
 
-  /** Reads ` word value word: value, …`, and skips unknown words. */
-  private readWords(body: number): void {
-    const { bytes, to } = this;
-    let i = body + 1;
-    while (i < to) {
-      const start = i;
-      while (i < to && bytes[i] !== SPACE && bytes[i] !== COLON && bytes[i] !== COMMA) i++;
-      const known = WORD_SLOTS.get(hashOf(bytes, start, i));
-      i++;
-      if (known !== undefined) i = this.readNumber(known >>> 5, i, known & 31);
-    }
+  /** Reads the value at `i` of the field with this hash of its name. */
+  private readField(name: number, i: number): number {
+    const slot = PROBE_SLOTS.get(name);
+    if (slot !== undefined) return this.values.read(slot, this.bytes, i, this.to, 10);
+    if (name === RAW_IP || name === RAW_FUNCTION) this.probed = this.rawAddress(i);
+    else if (name === RAW_RETURN) this.returnsTo = this.rawAddress(i);
+    return i;
+  }
+
+  /** Returns the address at `i`, with or without a prefix 0x. */
+  private rawAddress(i: number): number {
+    this.isRawDecimal = this.bytes[i + 1] === LETTER_X;
+    const from = this.isRawDecimal ? i + 2 : i;
+    return this.addressAt(from, from + ADDRESS_DIGITS);
   }
 
   /**
-   * Reads the digits at `i` into a slot. A prefix 0x makes them hexadecimal, whatever `base` is.
-   * Returns the offset after them.
+   * Reads `function+0x1/0x2 [module])`, `caller+0x1/0x2 <- function)`, or in their place addresses:
+   * `function)`, `function <- return address)`. Returns the offset after it.
    */
-  private readNumber(slot: number, i: number, base: number): number {
+  private readFunctions(start: number): number {
     const { bytes, to } = this;
-    const hexadecimal = bytes[i + 1] === LETTER_X;
-    if (hexadecimal || base === 16) return this.readHex(slot, hexadecimal ? i + 2 : i);
-    const negative = bytes[i] === MINUS;
-    let value = 0;
-    for (i += negative ? 1 : 0; i < to; i++) {
-      const digit = DIGIT[bytes[i] ?? 0] ?? 255;
-      if (digit > 9) break;
-      value = value * 10 + digit;
+    let [i, name, code] = [start, 0, bytes[start] ?? 0];
+    while (i < to && code !== PLUS && code !== CLOSE && code !== SPACE) {
+      name = hashWith(name, code);
+      code = bytes[++i] ?? 0;
     }
-    this.hi[slot] = negative ? -1 : value / 2 ** 32;
-    this.lo[slot] = negative ? -value : value;
-    this.stamps[slot] = this.stamp;
-    return i;
+    if (i - start === ADDRESS_DIGITS) this.probed = this.addressAt(start, i);
+    if (this.probed === 0) this.caller = name;
+    else if (bytes[i] === SPACE) {
+      const returnsTo = i + ' <- '.length;
+      this.returnsTo = this.addressAt(returnsTo, returnsTo + ADDRESS_DIGITS);
+    }
+    while (i < to && bytes[i] !== CLOSE) i++;
+    return i + 1;
   }
 
-  private readHex(slot: number, i: number): number {
-    const { bytes, to } = this;
+  /** Returns the address whose digits begin at `from` and end at `to`; 0 if they are none. */
+  private addressAt(from: number, to: number): number {
     let [hi, lo] = [0, 0];
-    for (; i < to; i++) {
-      const digit = DIGIT[bytes[i] ?? 0] ?? 255;
-      if (digit > 15) break;
+    for (let i = from; i < to; i++) {
+      const digit = i < this.to ? (DIGIT[this.bytes[i] ?? 0] ?? 255) : 255;
+      if (digit > 15) return 0;
       hi = (hi << 4) | (lo >>> 28);
       lo = (lo << 4) | digit;
     }
-    this.hi[slot] = hi;
-    this.lo[slot] = lo;
-    this.stamps[slot] = this.stamp;
-    return i;
+    return address(hi, lo);
+  }
+
+  /** Reads ` word value word: value, …`, or raw ` word=value …`, and skips unknown words. */
+  private readWords(body: number): void {
+    const { bytes, to, values } = this;
+    let i = body;
+    while (i < to) {
+      let [word, code] = [0, bytes[i] ?? 0];
+      while (i < to && !endsWord(code)) {
+        word = hashWith(word, code);
+        code = bytes[++i] ?? 0;
+      }
+      i++;
+      if (word === 0) continue;
+      const isRaw = code === EQUALS;
+      const known = (isRaw ? RAW_SLOTS : WORD_SLOTS).get(word);
+      if (known === undefined) continue;
+      const base = isRaw && this.isRawDecimal ? 10 : known & 31;
+      i = values.read(known >>> 5, bytes, i, to, base);
+    }
   }
 
   /**
@@ -250,8 +299,13 @@ export class TraceEvent {
     const { bytes, to } = this;
     let i = body;
     while (i < to && bytes[i] === SPACE) i++;
-    // a body follows one space; a header follows more, because its task's name is padded
-    if (i - body < 2 || i >= to) return;
+    // a body follows one space in tracefs, and several in trace-cmd report
+    if (i - body < 2 || i >= to || this.ahead.read(bytes, body + 1, to) < 0) return;
     this.next = body + 1;
   }
 }
+
+const NONE: readonly never[] = [];
+
+const endsWord = (code: number): boolean =>
+  code === SPACE || code === COLON || code === COMMA || code === EQUALS;

@@ -60,18 +60,29 @@ const ALIASES: ReadonlyMap<string, Key> = new Map([
 ]);
 const ALIAS_BASE = { old: 16, new: 16, as_id: 10 } as const;
 
-const NAMES = Object.keys(BASES).map((name) => name as Key); // Object.keys returns strings
+/** Names of their fields in raw output, where they differ. */
+const FIELDS: ReadonlyMap<string, Key> = new Map([
+  ['old_spte', 'old'],
+  ['new_spte', 'new'],
+  ['vcpu_id', 'vcpu'],
+]);
 
-export const SLOTS = NAMES.length;
+/** Every key, by its slot. */
+export const KEYS: readonly Key[] = Object.keys(BASES).map((name) => name as Key); // they are those
+
+export const SLOTS = KEYS.length;
 /** The slot of each name. */
-export const SLOT = Object.fromEntries(NAMES.map((name, slot) => [name, slot])) as Readonly<
+export const SLOT = Object.fromEntries(KEYS.map((name, slot) => [name, slot])) as Readonly<
   Record<Key, number>
 >;
+
+/** Hash of a name, from that of the name without its last character. */
+export const hashWith = (hash: number, code: number): number => (Math.imul(hash, 31) + code) | 0;
 
 /** Hash of the bytes of a name. Names are looked up by their hash alone. */
 export function hashOf(bytes: Uint8Array, from: number, to: number): number {
   let hash = 0;
-  for (let i = from; i < to; i++) hash = (Math.imul(hash, 31) + (bytes[i] ?? 0)) | 0;
+  for (let i = from; i < to; i++) hash = hashWith(hash, bytes[i] ?? 0);
   return hash;
 }
 
@@ -82,12 +93,12 @@ export function hashOfText(text: string): number {
 
 /** Slots by the hash of the key in a probe's `key=value`. */
 export const PROBE_SLOTS: ReadonlyMap<number, number> = new Map(
-  NAMES.map((name) => [hashOfText(name), SLOT[name]]),
+  KEYS.map((name) => [hashOfText(name), SLOT[name]]),
 );
 
 /** Slot and base, packed as slot * 32 + base, by the hash of a tracepoint's word. */
 export const WORD_SLOTS: ReadonlyMap<number, number> = new Map([
-  ...NAMES.filter((name) => BASES[name] > 0).map(
+  ...KEYS.filter((name) => BASES[name] > 0).map(
     (name) => [hashOfText(name), SLOT[name] * 32 + BASES[name]] as const,
   ),
   ...[...ALIASES].map(
@@ -95,3 +106,11 @@ export const WORD_SLOTS: ReadonlyMap<number, number> = new Map([
       [hashOfText(alias), SLOT[name] * 32 + ALIAS_BASE[name as keyof typeof ALIAS_BASE]] as const,
   ),
 ]);
+
+/** Slots by the hash of a tracepoint's field in raw output, packed with the base of its digits. */
+export const RAW_SLOTS: ReadonlyMap<number, number> = new Map(
+  [...KEYS.map((name) => [name, name] as const), ...FIELDS].map(([field, name]) => [
+    hashOfText(field),
+    SLOT[name] * 32 + (BASES[name] || 10),
+  ]),
+);

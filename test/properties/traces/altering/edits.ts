@@ -1,4 +1,5 @@
 /** Edits the text of a capture. Lines keep their numbers, except after an inserted line. */
+import { atTimeOf } from './times.ts';
 import { type Event, NoPlace, type Trace } from './trace.ts';
 
 const hexOf = (value: bigint): string => `0x${value.toString(16)}`;
@@ -54,9 +55,10 @@ export class Edits {
     this.changed.set(e.at, rewritten);
   }
 
-  /** Inserts the text of an event after another event. */
+  /** Inserts the text of an event after another event, and at the same time. */
   insert(after: Event, text: string): void {
-    this.inserted.set(after.at, [...(this.inserted.get(after.at) ?? []), text]);
+    const inserted = this.inserted.get(after.at) ?? [];
+    this.inserted.set(after.at, [...inserted, atTimeOf(text, after.text)]);
   }
 
   /** Text of an event with some of its values replaced. */

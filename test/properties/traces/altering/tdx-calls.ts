@@ -12,6 +12,7 @@ import {
   SPLIT,
   type TdxAlteration,
 } from './tdx-lines.ts';
+import { atTimeOf } from './times.ts';
 
 export const TDX_CALLS: readonly TdxAlteration[] = [
   {
@@ -93,8 +94,8 @@ export const TDX_CALLS: readonly TdxAlteration[] = [
     rule: 'K57',
     alter: (lines) => {
       const exit = find(lines, 'tdx_handle_exit');
-      const line = lines[exit] ?? '';
-      lines.splice(after(lines, exit, 'tdx_handle_exit_ret') + 1, 0, line);
+      const handled = after(lines, exit, 'tdx_handle_exit_ret');
+      lines.splice(handled + 1, 0, atTimeOf(lines[exit] ?? '', lines[handled] ?? ''));
       return after(lines, exit, 'tdx_handle_exit');
     },
   },
