@@ -1,43 +1,43 @@
-/** `sept probes`: prints the definitions of the probes that `sept trace` needs in a kernel. */
+/** `sept probes`: prints the probes that `sept trace` needs, or a script that records with them. */
 import { Command, Option } from 'commander';
+import { captureScript } from '../../properties/traces/capture/script.ts';
 import { TRACED_KERNELS } from '../../properties/traces/kernels/kernel.ts';
-import { PROBE_FORMATS, probesFor, type ProbeFormat } from '../../properties/traces/probes.ts';
+import { probesFor } from '../../properties/traces/probes.ts';
 import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { EXIT_CLEAN, UsageError } from '../errors.ts';
 import { print } from '../output.ts';
 
 /** KVM has TDs since 6.16. This is the only kernel since then whose probes are known. */
 const WITH_TDS: KernelVersion = '7.3';
+const KERNELS = Object.keys(TRACED_KERNELS);
+
+interface ProbesOptions {
+  readonly kernel?: KernelVersion;
+  readonly script?: boolean;
+  readonly tdx?: boolean;
+}
 
 /** The command. It calls `exit` with the exit status. */
 export const probesCommand = (exit: (code: number) => void): Command =>
   new Command('probes')
-    .description('print the probes that `sept trace` needs, to define them in a kernel')
+    .description('print the probes that `sept trace` needs, or a script that records with them')
+    .addOption(new Option('--kernel <version>', 'version of the kernel').choices(KERNELS))
     .addOption(
-      new Option('--kernel <version>', 'version of the kernel')
-        .choices(Object.keys(TRACED_KERNELS))
-        .makeOptionMandatory(),
-    )
-    .addOption(
-      new Option('--format <format>', 'lines for tracefs, or a script for trace-cmd')
-        .choices(PROBE_FORMATS)
-        .default(PROBE_FORMATS[0]),
+      new Option(
+        '--script',
+        'print a shell script that records a trace; without --kernel, of any of these kernels',
+      ),
     )
     .addOption(new Option('--tdx', 'add the probes of a TDX host'))
     .addHelpText('after', '\ndocs/capture.md shows how to capture with them.')
-    .action(
-      ({
-        kernel,
-        format,
-        tdx = false,
-      }: {
-        kernel: KernelVersion;
-        format: ProbeFormat;
-        tdx?: boolean;
-      }) => {
-        if (tdx && kernel !== WITH_TDS)
-          throw new UsageError(`Linux ${kernel} has no TDs; --tdx takes --kernel ${WITH_TDS}`);
-        print(probesFor(kernel, format, tdx));
-        exit(EXIT_CLEAN);
-      },
-    );
+    .action(({ kernel, script = false, tdx = false }: ProbesOptions) => {
+      if (tdx && kernel !== undefined && kernel !== WITH_TDS)
+        throw new UsageError(`Linux ${kernel} has no TDs; --tdx takes --kernel ${WITH_TDS}`);
+      if (script) process.stdout.write(captureScript({ kernel, tdx }));
+      else if (kernel !== undefined) print(probesFor(kernel, tdx));
+      else
+        throw new UsageError(
+          `probes: takes --kernel ${KERNELS.join(', ')}, or --script for all of them`,
+        );
+      exit(EXIT_CLEAN);
+    });

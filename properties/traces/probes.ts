@@ -94,26 +94,33 @@ const TDX_GROUPS: readonly Group[] = [
 ];
 
 /** Tracepoints of KVM that need no probe. */
-const TRACEPOINTS = [
-  'kvmmu:kvm_tdp_mmu_spte_changed',
-  'kvmmu:fast_page_fault',
-  'kvmmu:kvm_mmu_set_spte',
-  'kvm:kvm_entry',
-  'kvm:kvm_exit',
-  'kvm:kvm_userspace_exit',
-] as const;
+export const TRACEPOINTS: readonly { readonly system: string; readonly event: EventName }[] = [
+  { system: 'kvmmmu', event: 'kvm_tdp_mmu_spte_changed' },
+  { system: 'kvmmmu', event: 'fast_page_fault' },
+  { system: 'kvmmmu', event: 'kvm_mmu_set_spte' },
+  { system: 'kvm', event: 'kvm_entry' },
+  { system: 'kvm', event: 'kvm_exit' },
+  { system: 'kvm', event: 'kvm_userspace_exit' },
+];
 
 /** Maximum number of calls of a function that are active when its return is probed. */
 const MAX_ACTIVE = 64;
 const PREFIX = { entry: 'p', return: `r${MAX_ACTIVE}`, fprobe: 'f' } as const;
 const LOCKS: ReadonlySet<EventName> = new Set(['rl', 'rl_ret', 'ru', 'wl', 'wl_ret', 'wu']);
 
-/**
- * One line for `dynamic_events` of tracefs. Lock events have their own group: there are many, and a
- * user may filter them.
- */
-export const definitionOf = ({ name, at, symbol, args }: Probe): string =>
-  `${PREFIX[at]}:${LOCKS.has(name) ? 'lk' : 'kv'}/${name} ${symbol} ${args}`.trimEnd();
+/** Groups of the events of a capture. Those of locks have their own, as a user may filter them. */
+interface Groups {
+  readonly probes: string;
+  readonly locks: string;
+}
+
+const OWN_GROUPS: Groups = { probes: 'kv', locks: 'lk' };
+
+/** One line for `dynamic_events` of tracefs. */
+export function definitionOf({ name, at, symbol, args }: Probe, groups = OWN_GROUPS): string {
+  const group = LOCKS.has(name) ? groups.locks : groups.probes;
+  return `${PREFIX[at]}:${group}/${name} ${symbol} ${args}`.trimEnd();
+}
 
 /** Ids of the rules that cannot be judged without an event. */
 export const rulesThatNeed = (name: EventName): readonly string[] =>
@@ -123,23 +130,18 @@ export const rulesThatNeed = (name: EventName): readonly string[] =>
     ),
   );
 
-export const PROBE_FORMATS = ['tracefs', 'trace-cmd'] as const;
-export type ProbeFormat = (typeof PROBE_FORMATS)[number];
-
 /**
- * Text of the probes for `kernel`. Format `tracefs` is lines to append to its file
- * `dynamic_events`, which ignores lines that begin with #. Format `trace-cmd` is a script that
- * defines the same probes and starts tracing. `tdx` adds the probes of a TDX host.
+ * Text of the probes for `kernel`: lines to append one by one to the file `dynamic_events` of
+ * tracefs, which ignores those that begin with #. `tdx` adds the probes of a TDX host.
  */
-export function probesFor(kernel: KernelVersion, format: ProbeFormat, tdx = false): string {
+export function probesFor(kernel: KernelVersion, tdx = false): string {
   const head =
     `# Linux ${kernel}, for sept trace. ` +
     'The comment before a probe lists the rules that need it.';
   const tdxLines = tdx
     ? [...definitionsOf(TDX_GROUPS, TDX_PROBES), ...TDX_NOTES.map((note) => `# ${note}`)]
     : [];
-  const definitions = [...definitionsOf(GROUPS, PROBES[kernel]), ...tdxLines];
-  return [head, ...(format === 'tracefs' ? definitions : scriptOf(definitions))].join('\n');
+  return [head, ...definitionsOf(GROUPS, PROBES[kernel]), ...tdxLines].join('\n');
 }
 
 function definitionsOf(groups: readonly Group[], all: readonly Probe[]): string[] {
@@ -156,16 +158,3 @@ function linesOf(probe: Probe): string[] {
     definitionOf(probe),
   ];
 }
-
-/**
- * Script for trace-cmd. `trace-cmd show` prints tracefs text; `trace-cmd report` has another
- * format.
- */
-const scriptOf = (definitions: readonly string[]): string[] => [
-  "cat >> /sys/kernel/tracing/dynamic_events <<'END'",
-  ...definitions,
-  'END',
-  'trace-cmd start -C counter -b 65536 -e kv -e lk ' +
-    TRACEPOINTS.map((name) => `-e ${name}`).join(' '),
-  '# now run the workload, then: trace-cmd stop; trace-cmd show > kvm.trace',
-];

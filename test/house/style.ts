@@ -107,7 +107,7 @@ export function longFunctions(text: string): string[] {
 
 /** Whether a source file's name is made of words in small letters, with versions as they are. */
 export const isKebabCase = (name: string): boolean =>
-  /^[a-z0-9]+(\.\d+)*(-[a-z0-9]+(\.\d+)*)*(\.(test|config))?\.(ts|mjs)$/.test(name);
+  /^[a-z0-9]+(\.\d+)*(-[a-z0-9]+(\.\d+)*)*(\.(test|config))?\.(ts|mjs|sh)$/.test(name);
 
 /** Notes of work that is left. */
 export const notes = (text: string): string[] =>

@@ -5,6 +5,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { captureScript } from '../../properties/traces/capture/script.ts';
 import { Project } from './project.ts';
 
 const project = new Project();
@@ -114,6 +115,10 @@ describe('the command of the package', () => {
       code: 0,
       output: expect.stringMatching(/, 0 differing\n$/),
     });
+  });
+
+  test('sept probes prints the script for the traced host', async () => {
+    expect(await sept('probes', '--script')).toEqual({ code: 0, output: captureScript() });
   });
 
   test('sept refuses a value that is not a policy with one line', async () => {

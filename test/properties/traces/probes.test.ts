@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { captureScript } from '../../../properties/traces/capture/script.ts';
 import { PROBES } from '../../../properties/traces/kernels/probes.ts';
 import { definitionOf, probesFor, rulesThatNeed } from '../../../properties/traces/probes.ts';
 import { EVENT_KINDS } from '../../../properties/traces/reader/event-table.ts';
@@ -29,7 +30,7 @@ describe('probesFor', () => {
         .split('\n');
 
       expect(recorded.every((line) => line.startsWith('OK '))).toBe(true);
-      expect(PROBES[kernel].map(definitionOf).toSorted()).toEqual(
+      expect(PROBES[kernel].map((probe) => definitionOf(probe)).toSorted()).toEqual(
         recorded.map((line) => line.replace(/^OK +/, '').trimEnd()).toSorted(),
       );
     });
@@ -46,12 +47,14 @@ describe('probesFor', () => {
   test.each(LISTS.map(([kernel]) => kernel))(
     'probesFor prints each probe of Linux %s once, as an event that the reader knows',
     (kernel) => {
-      const lines = probesFor(kernel, 'tracefs')
+      const lines = probesFor(kernel)
         .split('\n')
         .filter((line) => !line.startsWith('#'));
       const known = new Set<string>(EVENT_KINDS.map(({ name }) => name));
 
-      expect(lines.toSorted()).toEqual(PROBES[kernel].map(definitionOf).toSorted());
+      expect(lines.toSorted()).toEqual(
+        PROBES[kernel].map((probe) => definitionOf(probe)).toSorted(),
+      );
       expect(
         lines
           .map((line) => /^[\w]+:\w+\/(\w+) /.exec(`${line} `)?.[1] ?? '')
@@ -63,9 +66,9 @@ describe('probesFor', () => {
 
 /** Rules that need an event which the probes and tracepoints of 7.3 lack. */
 function lackingIn(tdx: boolean): readonly string[] {
-  const script = probesFor('7.3', 'trace-cmd', tdx);
+  const script = captureScript({ kernel: '7.3', tdx });
   const missing = EVENT_KINDS.map(({ name }) => name).filter(
-    (name) => !new RegExp(`[/:]${name}\\b`).test(script),
+    (name) => !new RegExp(`/${name}\\b`).test(script),
   );
   return [...new Set(missing.flatMap(rulesThatNeed))].toSorted();
 }
@@ -89,9 +92,26 @@ describe('sept probes', () => {
     );
   });
 
+  test.each([[[]], [['--kernel', '6.12']], [['--tdx']]])(
+    'sept probes --script %j prints a script for the traced host',
+    async (args) => {
+      const { code, stdout } = await sept('probes', '--script', ...args);
+
+      expect(code).toBe(0);
+      expect(stdout).toMatch(/^#!\/bin\/sh\n/);
+      expect(stdout).toMatch(/\nmain "\$@"\n$/);
+      expect(stdout.includes('tdh_mem_page_aug')).toBe(args.includes('--tdx'));
+      expect(stdout.includes('|7.3|')).toBe(!args.includes('6.12'));
+    },
+  );
+
   test.each([
     [['--kernel', '6.12', '--tdx'], 'sept: Linux 6.12 has no TDs; --tdx takes --kernel 7.3\n'],
-    [[], "error: required option '--kernel <version>' not specified\n"],
+    [[], 'sept: probes: takes --kernel 6.1, 6.12, 7.3, or --script for all of them\n'],
+    [
+      ['--script', '--kernel', '6.1', '--tdx'],
+      'sept: Linux 6.1 has no TDs; --tdx takes --kernel 7.3\n',
+    ],
     [
       ['--kernel', '5.4'],
       "error: option '--kernel <version>' argument '5.4' is invalid. " +
