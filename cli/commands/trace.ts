@@ -1,15 +1,9 @@
 /** `sept trace FILE...`: judges a kernel's TDP MMU, as ftrace recorded it, by the K rules. */
 import { Command, Option } from 'commander';
-import { wrap } from '../../properties/checker/reports/report.ts';
 import { NO_MONITOR } from '../../properties/traces/blind-spots.ts';
 import { judgeTraceFile } from '../../properties/traces/files.ts';
-import { notesOf } from '../../properties/traces/notes.ts';
 import { TDX_TRACE_RULE_IDS, TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
-import {
-  TraceSummary,
-  type FiledGroup,
-  type FiledViolation,
-} from '../../properties/traces/summary.ts';
+import { TraceSummary } from '../../properties/traces/summary.ts';
 import type { TraceOptions } from '../../properties/traces/verdict.ts';
 import { LAYOUTS, type KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS, EXIT_NOT_JUDGED, UsageError } from '../errors.ts';
@@ -20,8 +14,9 @@ import {
   ruleOption,
   type SharedOptions,
 } from '../options.ts';
-import { emphasised, print, printJson, Progress, table } from '../output.ts';
+import { printJson, Progress } from '../output.ts';
 import { idIn } from '../rule-names.ts';
+import { LiveReport, printSummary } from '../trace-report.ts';
 
 /** Default of --limit, and its default with --json. */
 const SHOWN = 10;
@@ -31,14 +26,20 @@ const MS = 1000;
 interface Options extends Pick<SharedOptions, 'json' | 'limit' | 'rules'> {
   readonly vm?: string;
   readonly kernel?: KernelVersion;
+  readonly merge?: boolean;
 }
+
+const STANDARD_INPUT = '-';
 
 /** The command. It calls `exit` with the exit status. */
 export const traceCommand = (exit: (code: number) => void): Command => {
   const command = new Command('trace');
   return command
     .description("judge a kernel's TDP MMU, as ftrace recorded it, by the K rules")
-    .argument('<file...>', 'traces as text, plain or gzipped; - is standard input')
+    .argument(
+      '<file...>',
+      'traces of tracefs, trace-cmd report or perf script, plain or gzipped; - is standard input',
+    )
     .addOption(jsonOption())
     .addOption(limitOption('kinds of violations', SHOWN))
     .addOption(propertyOption('only these rules, e.g. K1,K20'))
@@ -55,17 +56,23 @@ export const traceCommand = (exit: (code: number) => void): Command => {
         'version of the traced kernel (default: as its probes show)',
       ).choices(Object.keys(LAYOUTS)),
     )
+    .option(
+      '--merge',
+      'the files are parts of one capture, as per_cpu/cpuN/trace: merge them by time',
+    )
     .addHelpText(
       'after',
       `
-Each file is one trace. A rule whose events a trace lacks is reported as not judged.
+Each file is one trace, unless --merge is given. Files of trace-cmd and perf are printed by that
+tool, if it is installed. A rule whose events a trace lacks is reported as not judged.
+\`cat trace_pipe | sept trace -\` prints violations as they happen, and the verdict after Ctrl-C.
 Exit code: 0 no rule is violated, 1 a rule is violated, 2 unusable input, 3 no rule was judged.`,
     )
     .action(async (files: string[], options: Options) => {
       const listed = options.json === true && command.getOptionValueSource('limit') === 'default';
       const judged = await judgeAll(files, listed ? { ...options, limit: LISTED } : options);
       if (options.json === true) printJson(judged.asJson());
-      else printJudged(judged, options.limit);
+      else printSummary(judged, options.limit);
       exit(statusOf(judged));
     });
 };
@@ -88,9 +95,14 @@ function idsOf(names: readonly string[]): readonly string[] {
   });
 }
 
+/** Captures that the files are: one each, or one in all. */
+function capturesOf(files: readonly string[], merge: boolean): readonly (readonly string[])[] {
+  return merge ? [files] : files.map((file) => [file]);
+}
+
 async function judgeAll(
   files: readonly string[],
-  { rules, vm, kernel, limit }: Options,
+  { rules, vm, kernel, limit, json, merge = false }: Options,
 ): Promise<TraceSummary> {
   const options: TraceOptions = {
     limit,
@@ -100,62 +112,56 @@ async function judgeAll(
   };
   const judged = new TraceSummary();
   const progress = new Progress();
+  const interrupted = new AbortController();
+  const onInterrupt = (): void => interrupted.abort();
+  // the second one ends the process
+  process.once('SIGINT', onInterrupt);
   try {
-    for (const file of files) {
+    for (const capture of capturesOf(files, merge)) {
+      if (interrupted.signal.aborted) break;
+      const name = capture.join(' ');
       const start = performance.now();
       const rate = (events: number): number =>
         Math.round((events * MS) / Math.max(performance.now() - start, 1));
-      // oxlint-disable-next-line no-await-in-loop -- one file at a time is held in memory
-      const verdict = await judgeTraceFile(file, options, ({ events, violated }) =>
-        progress.show(
-          () => `${file}: ${events} events, ${rate(events)} a second, ${violated} violations`,
-        ),
+      const live = json !== true && name === STANDARD_INPUT ? new LiveReport(progress) : null;
+      // oxlint-disable-next-line no-await-in-loop -- one trace at a time is held in memory
+      const verdict = await judgeTraceFile(
+        capture,
+        live === null ? options : { ...options, onViolation: (found) => live.add(found) },
+        ({ events, violated }) =>
+          progress.show(
+            () => `${name}: ${events} events, ${rate(events)} a second, ${violated} violations`,
+          ),
+        interrupted.signal,
       );
-      judged.add(file, verdict, performance.now() - start);
+      judged.add(name, verdict, performance.now() - start);
     }
   } finally {
     progress.clear();
+    process.off('SIGINT', onInterrupt);
   }
+  checkParts(judged);
   return judged;
 }
 
-function printJudged(judged: TraceSummary, limit: number): void {
-  for (const { file, verdict } of judged.traces) {
-    print(
-      `${file}: Linux ${verdict.kernel ?? 'of unknown version'}, ${verdict.events} events, ` +
-        `${verdict.violated} violation${verdict.violated === 1 ? '' : 's'}`,
-    );
-    for (const note of notesOf(verdict)) print(note);
-  }
-  print('');
-  print(table(['rule', 'exercised', 'violated', 'not judged'], judged.rows()));
-  if (!judged.isJudged) print('\nNo rule was judged.');
-  const { groups } = judged;
-  const shown = groups.slice(0, limit);
-  for (const group of shown) printGroup(group);
-  if (shown.length < groups.length) {
-    print(
-      `\n${shown.length} of ${groups.length} kinds of violations are shown; --limit shows more.`,
-    );
-  }
-}
-
-/** Prints the first of several violations that differ in numbers, and how many follow. */
-function printGroup({ first, count, lastLine }: FiledGroup): void {
-  printViolation(first);
-  if (count > 1) print(`  and ${count - 1} more like this, the last at line ${lastLine}`);
-}
-
-function printViolation(v: FiledViolation): void {
-  const lineOf = (line: number): string => String(line).padStart(String(v.line).length);
-  const indent = ' '.repeat(lineOf(v.line).length + 4);
-  const report = [
-    '',
-    ...wrap(`${v.rule}: ${v.statement}`, ''),
-    v.file,
-    ...v.causes.flatMap(({ line, what }) => wrap(`  ${lineOf(line)}  ${what}`, indent)),
-    ...wrap(`! ${v.line}  ${v.task}: ${v.seen}`, indent),
-    `${indent}${v.event}`,
-  ];
-  print(emphasised(report.join('\n')));
+/**
+ * Checks that several traces are not parts of one capture: of one CPU each, at the same time.
+ *
+ * @throws UsageError if they are
+ */
+function checkParts({ traces }: TraceSummary): void {
+  const parts = traces.map(({ verdict }) => verdict.reading);
+  const cpus = new Set(parts.map(({ cpu }) => cpu));
+  const [from, to] = [0, 1].map((end) => parts.map(({ times }) => times?.[end] ?? Number.NaN));
+  if (
+    parts.length < 2 ||
+    cpus.has(null) ||
+    cpus.size < parts.length ||
+    !(Math.max(...(from ?? [])) < Math.min(...(to ?? [])))
+  )
+    return;
+  throw new UsageError(
+    'each file has the events of another CPU, at the same time: judge them as one capture, ' +
+      'with --merge',
+  );
 }

@@ -5,55 +5,103 @@ import { createGunzip } from 'node:zlib';
 import { InputError } from './input.ts';
 
 /** Name of a file that stands for standard input. */
-const STANDARD_INPUT = '-';
+export const STANDARD_INPUT = '-';
 
 const CHUNK = 1 << 20;
+
+/** Options of reading a file. */
+export interface ReadOptions {
+  /** Ends the reading early, as if the file ended. */
+  readonly signal?: AbortSignal;
+  /**
+   * Is called with the reason if compressed data is damaged, and ends the reading there. Without it
+   * that is an error.
+   */
+  readonly onDamage?: (why: string) => void;
+  /** Number of bytes to read at once; 1 MiB by default. */
+  readonly chunk?: number;
+}
 
 /**
  * Yields the bytes of `file`, unpacked if its first two bytes are those of gzip.
  *
- * @throws InputError if the file cannot be read
+ * @throws InputError if the file cannot be read, or is compressed in another way
  */
-export async function* readBytes(file: string): AsyncGenerator<Buffer> {
+export async function* readBytes(file: string, options: ReadOptions = {}): AsyncGenerator<Buffer> {
+  const { signal, onDamage } = options;
   try {
-    // a stream without an encoding yields buffers
-    for await (const chunk of await open(file)) yield chunk as Buffer;
+    for await (const chunk of await open(file, options)) yield chunk;
   } catch (error) {
-    throw unreadable(file, error);
+    if (signal?.aborted === true) return;
+    const damage = DAMAGES.get(codeOf(error));
+    if (damage === undefined || onDamage === undefined) throw unreadable(file, error);
+    onDamage(damage);
   }
 }
 
 /** Opens a file, which may be a pipe: it is read once. */
-async function open(file: string): Promise<Readable> {
-  const from = file === STANDARD_INPUT ? { fd: 0 } : {};
-  const source = createReadStream(file, { highWaterMark: CHUNK, ...from });
-  const chunks = source[Symbol.asyncIterator]();
+async function open(file: string, options: ReadOptions): Promise<AsyncIterable<Buffer>> {
+  const { signal, chunk = CHUNK } = options;
+  const source =
+    file === STANDARD_INPUT ? process.stdin : createReadStream(file, { highWaterMark: chunk });
+  // a pipe that nothing writes to would keep the process alive
+  signal?.addEventListener('abort', () => source.destroy(new Error('aborted')), { once: true });
+  // a stream without an encoding yields buffers
+  const chunks = source[Symbol.asyncIterator]() as AsyncIterator<Buffer, undefined>;
   const first = await chunks.next();
   if (first.done === true) return Readable.from([]);
-  const head = first.value as Buffer; // see readBytes
-  async function* all(): AsyncGenerator<unknown> {
-    yield head;
-    for (let next = await chunks.next(); next.done !== true; next = await chunks.next())
-      yield next.value;
+  const bytes = followed(first.value, chunks);
+  const magic = first.value.subarray(0, MAGIC_BYTES).toString('latin1');
+  const other = COMPRESSIONS.find(([begins]) => magic.startsWith(begins));
+  if (other !== undefined) {
+    const [, name, command] = other;
+    throw new InputError(file, `compressed by ${name}`, `unpack it: ${command} ${file}`);
   }
-  const bytes = Readable.from(all(), { objectMode: false });
-  if (head[0] !== 0x1f || head[1] !== 0x8b) return bytes;
-  const unpacked = createGunzip({ chunkSize: CHUNK });
-  bytes.on('error', (error) => unpacked.destroy(error));
-  return bytes.pipe(unpacked);
+  if (!magic.startsWith(GZIP)) return bytes;
+  const packed = Readable.from(bytes, { objectMode: false });
+  const unpacked = createGunzip({ chunkSize: chunk });
+  packed.on('error', (error) => unpacked.destroy(error));
+  return packed.pipe(unpacked);
 }
+
+async function* followed(
+  first: Buffer,
+  rest: AsyncIterator<Buffer, undefined>,
+): AsyncGenerator<Buffer> {
+  yield first;
+  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
+}
+
+const GZIP = '\u{1F}\u{8B}';
+const MAGIC_BYTES = 6;
+
+/** Other compressions: first bytes, name, and the command that unpacks. */
+const COMPRESSIONS: readonly (readonly [begins: string, name: string, command: string])[] = [
+  ['\u{FD}7zXZ\0', 'xz', 'xz -d'],
+  ['(\u{B5}/\u{FD}', 'zstd', 'zstd -d'],
+  ['BZh', 'bzip2', 'bzip2 -d'],
+  ['\u{4}"M\u{18}', 'lz4', 'lz4 -d'],
+];
+
+const DAMAGES: ReadonlyMap<string, string> = new Map([
+  ['Z_BUF_ERROR', 'the gzip data ends too early'],
+  ['Z_DATA_ERROR', 'the gzip data is damaged'],
+]);
 
 const REASONS: ReadonlyMap<string, readonly [string, string]> = new Map([
   ['ENOENT', ['no such file', 'check the path']],
   ['EISDIR', ['a directory', 'name the files in it']],
   ['EACCES', ['not readable', 'check its permissions']],
-  ['Z_BUF_ERROR', ['the gzip data ends too early', 'copy the file again']],
-  ['Z_DATA_ERROR', ['the gzip data is damaged', 'copy the file again']],
 ]);
 
+const codeOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error ? String(error.code) : '';
+
 function unreadable(file: string, error: unknown): unknown {
-  if (error instanceof InputError || !(error instanceof Error) || !('code' in error)) return error;
-  const code = String(error.code);
+  const code = codeOf(error);
+  if (error instanceof InputError || code === '') return error;
+  const damage = DAMAGES.get(code);
+  if (damage !== undefined) return new InputError(file, damage, 'copy the file again');
   const [what, advice] = REASONS.get(code) ?? [`cannot be read (${code})`, 'check the file'];
   return new InputError(file, what, advice);
 }

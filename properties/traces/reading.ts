@@ -14,6 +14,7 @@ export class Reading {
   private readonly times: Float64Array = new Float64Array(CPUS).fill(-1);
   /** Line of that event. */
   private readonly lines: Float64Array = new Float64Array(CPUS);
+  private first = -1;
   private time = -1;
   private cpu = -1;
   private cpus = 0;
@@ -39,6 +40,7 @@ export class Reading {
     if (!e.hasFlags) this.withoutFlags++;
     if (cpu !== e.cpu) this.switches++;
     if (ofCpu < 0) this.cpus++;
+    if (cpu < 0) this.first = e.time;
     this.cpu = e.cpu;
     this.time = e.time;
     this.times[e.cpu] = e.time;
@@ -95,6 +97,8 @@ export class Reading {
     const { backwards, notNumbers, cut, damaged, isByCpu } = this;
     return {
       cpus: this.cpus,
+      cpu: this.cpus === 1 ? this.cpu : null,
+      times: this.cpus === 0 ? null : [this.first, this.time],
       lostEvents,
       buffersStarted,
       overwritten,

@@ -42,7 +42,7 @@ const addTo = <Name>(counts: Map<Name, number>, name: Name, times: number): void
 };
 
 /** What violations have in common: what was seen, without its numbers. */
-const shapeOf = (seen: string): string =>
+export const shapeOf = (seen: string): string =>
   seen.replaceAll(/\b(?:0x[\da-f]+|[\da-f]*\d[\da-f]*)\b/g, '#');
 
 /** Counts and violations of one monitor. A rule may have several. */

@@ -46,6 +46,10 @@ export interface RuleCount {
 export interface TraceReading {
   /** Number of CPUs with events. */
   readonly cpus: number;
+  /** The only CPU with events; null if there are several or none. */
+  readonly cpu: number | null;
+  /** Digits of the times of the first and the last event; null if there is none. */
+  readonly times: readonly [number, number] | null;
   /** Number of lost events, where the trace has one. */
   readonly lostEvents: number;
   /** Number of marks that a CPU's events begin here, as earlier ones were overwritten. */

@@ -1,4 +1,5 @@
 /** `sept trace` from the command line: its output and its exit status. */
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +14,9 @@ const own = (name: string): string => pathOf(`recordings/traces/${name}.trace.gz
 const GOOD = own('linux-7.3.4-faults-1g');
 const BAD = own('linux-7.3.4-bug-notifier-without-flush');
 const VM = '0xffff8881016c6000';
-const NO_EVENT = 'no ftrace event in it; give the text of the file `trace` in tracefs';
+const NO_EVENT =
+  'no event of a trace in it; give the text of the file `trace` in tracefs, of trace-cmd report ' +
+  'or of perf script';
 
 let folder = '';
 beforeAll(() => {
@@ -132,4 +135,95 @@ describe('sept trace', () => {
       stderr: 'sept: traces are not judged by K42: SRCU read sections have no probes\n',
     });
   });
+
+  describe('with parts of one capture', () => {
+    const part = (cpu: string): string => {
+      const lines = gunzipSync(readFileSync(GOOD)).toString('latin1').split('\n');
+      const path = join(folder, `cpu${cpu}`);
+      const ofCpu = lines.filter((line) => line.startsWith('#') || line.includes(`[${cpu}]`));
+      writeFileSync(path, `${ofCpu.join('\n')}\n`);
+      return path;
+    };
+
+    test('sept trace --merge judges the files of CPUs as one capture', async () => {
+      const [one, other] = [part('000'), part('001')];
+      const { code, stdout } = await sept('trace', '--merge', one, other);
+      const whole = await sept('trace', GOOD);
+
+      expect(code).toBe(0);
+      expect(stdout.replace(`${one} ${other}`, GOOD)).toBe(whole.stdout);
+    });
+
+    test('sept trace asks for --merge where each file has the events of another CPU', async () => {
+      expect(await sept('trace', part('000'), part('001'))).toEqual({
+        code: 2,
+        stdout: '',
+        stderr:
+          'sept: each file has the events of another CPU, at the same time: judge them as one ' +
+          'capture, with --merge\n',
+      });
+    });
+
+    test('sept trace judges nothing where the events of a CPU follow those of another', async () => {
+      const joined = join(folder, 'joined');
+      writeFileSync(
+        joined,
+        readFileSync(part('000'), 'latin1') + readFileSync(part('001'), 'latin1'),
+      );
+      const { code, stdout } = await sept('trace', joined);
+
+      expect(code).toBe(3);
+      expect(stdout.split('\n')[1]).toBe(
+        'the events of one CPU follow those of another, so nothing is judged; give the files ' +
+          'per_cpu/cpuN/trace by themselves, with --merge',
+      );
+    });
+  });
+
+  test('sept trace - prints a violation at once, and the verdict when it is interrupted', async () => {
+    const { child, until } = septReading('trace', '-');
+    child.stdin.write(gunzipSync(readFileSync(BAD)));
+    // the pipe stays open, as that of trace_pipe does
+    const live = await until(/^! 518 .*\n.*\n.*\n/m);
+    child.kill('SIGINT');
+    const [code, stdout] = await ended(child, until);
+
+    expect(live).not.toContain('exercised');
+    expect(live).toContain('\nviolation 1\n');
+    expect(code).toBe(1);
+    expect(stdout.slice(live.length)).toContain('-: Linux 7.3, 588 events, 1 violation\n');
+    expect(stdout.slice(live.length)).toMatch(/^K20 +4 +1$/m);
+  }, 30_000);
 });
+
+/** A `sept` process whose standard input stays open, and a wait for its output. */
+function septReading(...args: string[]): {
+  readonly child: ChildProcessWithoutNullStreams;
+  readonly until: (pattern: RegExp) => Promise<string>;
+} {
+  const child = spawn(process.execPath, [pathOf('cli/bin.mjs'), ...args]);
+  let output = '';
+  child.stdout.on('data', (text) => {
+    output += String(text);
+  });
+  const until = (pattern: RegExp): Promise<string> =>
+    new Promise((resolve) => {
+      const look = (): void => {
+        if (!pattern.test(output)) return;
+        child.stdout.off('data', look);
+        resolve(output);
+      };
+      child.stdout.on('data', look);
+      look();
+    });
+  return { child, until };
+}
+
+/** The exit status and the whole output of a process. */
+const ended = (
+  child: ChildProcessWithoutNullStreams,
+  until: (pattern: RegExp) => Promise<string>,
+): Promise<[number | null, string]> =>
+  new Promise((resolve) => {
+    child.once('close', (code) => void until(/(?:)/).then((output) => resolve([code, output])));
+  });
