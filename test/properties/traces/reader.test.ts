@@ -241,7 +241,7 @@ test('TraceEvent returns for any line, whatever follows it in the bytes', () => 
   );
 });
 
-test('LineSplitter joins pieces of lines, and ends the last one', () => {
+test('LineSplitter joins pieces of lines, and does not pass on a last one without its end', () => {
   for (const size of [1, 2, 3, 100]) {
     const lines: string[] = [];
     const splitter = new LineSplitter((bytes, from, to) =>
@@ -249,7 +249,8 @@ test('LineSplitter joins pieces of lines, and ends the last one', () => {
     );
     const text = Buffer.from('one\ntwo\n\nthree');
     for (let i = 0; i < text.length; i += size) splitter.push(text.subarray(i, i + size));
-    splitter.end();
-    expect(lines).toEqual(['one', 'two', '', 'three']);
+    expect([splitter.end(), lines]).toEqual([true, ['one', 'two', '']]);
+    splitter.push(Buffer.from('\n'));
+    expect([splitter.end(), lines.at(-1)]).toEqual([false, 'three']);
   }
 });
