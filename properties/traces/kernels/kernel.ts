@@ -27,6 +27,11 @@ export interface TracedKernel {
    * without one.
    */
   readonly thawsUntraced: boolean;
+  /**
+   * Whether a zap by exchange freezes the entry, flushes exactly its GFNs, and has its event after
+   * that. Source: tdp_mmu.c, tdp_mmu_zap_spte_atomic() of 6.12; recorded.
+   */
+  readonly flushesFrozen: boolean;
   /** Bit of a role that marks a root invalid; 0 where events have no role. */
   readonly invalidRole: number;
 }
@@ -45,6 +50,7 @@ const ROWS: Readonly<Record<KernelVersion, TracedKernel>> = {
     namesTables: false,
     agesWithoutLock: false,
     thawsUntraced: true,
+    flushesFrozen: false,
     invalidRole: 0,
   },
   '6.12': {
@@ -54,6 +60,7 @@ const ROWS: Readonly<Record<KernelVersion, TracedKernel>> = {
     namesTables: true,
     agesWithoutLock: false,
     thawsUntraced: false,
+    flushesFrozen: true,
     invalidRole: 1 << 11,
   },
   '7.3': {
@@ -63,6 +70,7 @@ const ROWS: Readonly<Record<KernelVersion, TracedKernel>> = {
     namesTables: true,
     agesWithoutLock: true,
     thawsUntraced: false,
+    flushesFrozen: false,
     invalidRole: 1 << 12,
   },
 };

@@ -1,4 +1,5 @@
 /** Rules about TLB flushes that are pending: K20, K24 and K25. */
+import type { EventName } from '../reader/event-table.ts';
 import type { Deadline, RequiredFlush } from '../state/pending-flushes.ts';
 import type { Vm } from '../state/vm.ts';
 import { rangeText } from './gfns.ts';
@@ -33,8 +34,12 @@ export const flushRule = (id: string, after: string): TraceRule => ({
     listeners.overdue.push((flush, task, at) => {
       if (flush.rule !== id) return;
       const mayBeInvalid = isReplaced(flush) || zapped.has(flush.vm);
+      const unless: EventName[] = [
+        ...(mayBeInvalid ? (['inval_roots'] as const) : []),
+        ...(flush.mayPrecede ? (['flush_range'] as const) : []),
+      ];
       report.violated(
-        { ...at, task, vm: flush.vm, unless: mayBeInvalid ? ['inval_roots'] : [] },
+        { ...at, task, vm: flush.vm, unless },
         `${OVERDUE[flush.deadline]} after ${after} ${rangeText(flush)}`,
         [{ line: flush.line, what: flush.what }],
       );

@@ -1,4 +1,5 @@
 /** K16 in a trace: entries of a table that is freed, and writes to a table that was unlinked. */
+import type { EventName } from '../reader/event-table.ts';
 import { valuesOf, type Change } from '../state/change.ts';
 import { FROZEN, hexOf, isPresent, kindOf } from '../state/spte.ts';
 import { KNOWN, UNKNOWN, type Table } from '../state/table.ts';
@@ -36,6 +37,10 @@ function judgeWrite(world: World, report: TraceReporter, c: Change): void {
   );
 }
 
+/** Where changes do not name their tables, these events show which table is where. */
+const placedBy = ({ kernel }: World): EventName[] =>
+  kernel?.namesTables === true && !kernel.changesNameTables ? ['init_sp'] : [];
+
 const rule: TraceRule = {
   id: 'K16',
   needs: ['free_rcu'],
@@ -47,7 +52,7 @@ const rule: TraceRule = {
       if (i < 0) return;
       const value = hexOf(table.hi[i] ?? 0, table.lo[i] ?? 0);
       report.violated(
-        { line: world.e.line, task, vm: table.vm },
+        { line: world.e.line, task, vm: table.vm, unless: placedBy(world) },
         `${nameOf(table)} is freed with ${value} for ${gfnText(table.gfnOf(i))}`,
         [...unlinkedAt(table), { line: table.lines[i] ?? 0, what: `${value} was written` }].filter(
           ({ line }) => line > 0,

@@ -1,5 +1,4 @@
 /** K23 in a trace: vCPUs that enter or stay in the guest with an invalid root. */
-import { frameOfPhysical } from '../state/addresses.ts';
 import type { Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
 import { invalidSince } from './roots.ts';
@@ -16,7 +15,7 @@ const ENTRIES: TraceRule = {
     /** Roots whose invalidation has ended, and where. */
     const settled = new Map<Table, number>();
     world.on(['map', 'fpf'], (e, task) => {
-      const root = world.tables.get(frameOfPhysical(e.number('root')));
+      const root = world.rootOf(e.number('root'));
       if (root !== undefined) used.set(task, root);
     });
     world.on(['loadmmu', 'freeobs'], (_, task) => {

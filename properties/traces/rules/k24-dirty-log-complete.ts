@@ -1,7 +1,7 @@
 /** K24 in a trace: write-protection for the dirty log, its flushes, and huge leaves meanwhile. */
 import type { TraceEvent } from '../reader/event.ts';
 import { someLeaf } from '../state/leaves.ts';
-import { isYield } from '../state/locks.ts';
+import { continues } from '../state/locks.ts';
 import { entryName, has, hexOf, pagesAt } from '../state/spte.ts';
 import type { Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
@@ -16,8 +16,8 @@ const MASK_BITS = 32;
 /** A range that a task write-protects. */
 interface Protection {
   readonly vm: Vm;
-  /** Address space; null if the event does not show it. */
-  readonly asId: number | null;
+  /** Address space; null until the event or a change that the task makes in the range shows it. */
+  asId: number | null;
   readonly line: number;
   readonly start: number;
   readonly end: number;
@@ -39,9 +39,12 @@ const asIdOf = (e: TraceEvent): number | null => (e.has('as_id') ? e.number('as_
 function check(world: World, report: TraceReporter, task: Task, protection: Protection): void {
   const { vm, start, end, line, minLevel } = protection;
   const layout = world.kernel?.layout;
-  const spaces = new Set(vm.roots.map(({ asId }) => asId));
-  const asId = protection.asId ?? (spaces.size === 1 ? vm.roots[0]?.asId : undefined);
-  if (layout === undefined || asId === undefined) return;
+  const asId = protection.asId ?? vm.onlySpace;
+  if (layout === undefined) return;
+  if (asId === null) {
+    report.notJudged('the address space of a memslot is not recorded');
+    return;
+  }
   report.exercised(vm);
   const wrong = (table: Table, i: number): boolean => {
     const [hi, lo] = [table.hi[i] ?? 0, table.lo[i] ?? 0];
@@ -101,11 +104,16 @@ const PROTECTED: TraceRule = {
     });
     world.on('flush_slot', (_, task) => settle(task));
     world.listeners.acquired.push((task, hold) => {
-      // a walk that yields has not ended
-      if (!isYield(hold)) settle(task);
+      // a walk that drops the lock has not ended
+      if (!continues(hold)) settle(task);
     });
     world.listeners.releasing.push((task) => {
       if (protections.get(task)?.mask != null) settle(task);
+    });
+    world.listeners.changing.push((c) => {
+      const protection = protections.get(c.task);
+      if (protection?.vm === c.vm && c.gfn < protection.end && c.gfn >= protection.start)
+        protection.asId ??= c.asId;
     });
     world.listeners.forgetting.push(() => protections.clear());
   },
@@ -164,7 +172,7 @@ const HUGE: TraceRule = {
         ({ start, end }) => c.gfn < end && c.gfn + pagesAt(c.level) > start,
       );
       // the events do not show the address space of the slot
-      if (slot === undefined || new Set(c.vm.roots.map(({ asId }) => asId)).size !== 1) return;
+      if (slot === undefined || c.vm.onlySpace === null) return;
       slot.suspects.push(
         suspectOf(world, c, 'a huge leaf becomes writable while its slot is logged'),
       );

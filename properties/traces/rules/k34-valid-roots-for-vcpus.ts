@@ -1,9 +1,8 @@
 /** K34 in a trace: roots that vCPUs load, and what notifiers leave behind in invalid roots. */
 import { hashOfText } from '../reader/keys.ts';
-import { frameOfPhysical } from '../state/addresses.ts';
 import type { Task } from '../state/task.ts';
 import { nothingLeft } from './nothing-left.ts';
-import { invalidSince } from './roots.ts';
+import { invalidSince, ROOT_REUSE } from './roots.ts';
 import type { TraceRule } from './rule.ts';
 
 const KVM_MMU_LOAD = hashOfText('kvm_mmu_load');
@@ -11,6 +10,7 @@ const KVM_MMU_LOAD = hashOfText('kvm_mmu_load');
 const LOADED: TraceRule = {
   id: 'K34',
   needs: ['loadmmu', 'map'],
+  needsOne: ROOT_REUSE,
   watch: (world, report) => {
     const loaded = new Map<Task, number>();
     world.on('loadmmu', (e, task) => {
@@ -19,7 +19,7 @@ const LOADED: TraceRule = {
     world.listeners.forgetting.push(() => loaded.clear());
     world.on(['map', 'fpf'], (e, task) => {
       const at = loaded.get(task);
-      const root = world.tables.get(frameOfPhysical(e.number('root')));
+      const root = world.rootOf(e.number('root'));
       if (at === undefined || root === undefined) return;
       loaded.delete(task);
       report.exercised(root.vm);

@@ -1,5 +1,5 @@
 /** K39 in a trace: zaps and the invalidations that must count them. */
-import { isYield } from '../state/locks.ts';
+import { continues } from '../state/locks.ts';
 import type { Task } from '../state/task.ts';
 import { rangeText } from './gfns.ts';
 import type { TraceRule } from './rule.ts';
@@ -32,7 +32,7 @@ const ZAPS: TraceRule = {
     world.on('unmap_range', (_, task) => unmapping.add(task));
     world.on('unmap_range_ret', (_, task) => unmapping.delete(task));
     world.listeners.acquired.push((task, hold) => {
-      if (!isYield(hold)) begun.set(task, []);
+      if (!continues(hold)) begun.set(task, []);
     });
     world.on('inv_add', (e, task) =>
       begun.get(task)?.push({ start: e.number('start'), end: e.number('end') }),

@@ -1,9 +1,13 @@
 /** Roots in violations: since when one is invalid, and which of its entries are present. */
+import type { EventName } from '../reader/event-table.ts';
 import { hexOf, isPresent, kindOf } from '../state/spte.ts';
 import { UNKNOWN, type Table } from '../state/table.ts';
 import type { World } from '../state/world.ts';
 import { gfnText } from './gfns.ts';
 import type { Cause } from './rule.ts';
+
+/** Events of which a trace must have one, to show that the page of a root is another root's now. */
+export const ROOT_REUSE: readonly EventName[] = ['init_sp', 'free_rcu'];
 
 /** Event that made a root invalid, if the trace has it. */
 export const invalidSince = (root: Table): Cause[] =>

@@ -8,8 +8,8 @@
 import type { Halves } from '../../../spec/kvm/layouts/halves.ts';
 import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
 import type { BrokenChain, Change, Fit } from './change.ts';
-import { EMPTY, FROZEN, frameOf, kindOf, LEAF } from './spte.ts';
-import { PREFILLED, UNKNOWN } from './table.ts';
+import { EMPTY, ENTRIES, FROZEN, frameOf, kindOf, LEAF } from './spte.ts';
+import { PREFILLED, UNKNOWN, type Table } from './table.ts';
 import { SHARED } from './task.ts';
 import type { World } from './world.ts';
 
@@ -20,25 +20,88 @@ const NOTHING: Halves = { hi: 0, lo: 0 };
 interface OpenChain extends BrokenChain {
   /** Last line at which an event can explain it. */
   readonly until: number;
+  isExplained: boolean;
+}
+
+/** Number of one entry of a table: tables have frames of their own. */
+const placeOf = ({ frame }: Table, index: number): number => frame * ENTRIES + index;
+
+/** Chains that an event to come may explain, by their entry and in order of their lines. */
+class OpenChains {
+  private readonly queue: OpenChain[] = [];
+  /** Index of the oldest in the queue. */
+  private oldest = 0;
+  private readonly byPlace = new Map<number, OpenChain[]>();
+
+  get isEmpty(): boolean {
+    return this.byPlace.size === 0;
+  }
+
+  add(chain: OpenChain): void {
+    this.queue.push(chain);
+    const place = placeOf(chain.table, chain.index);
+    const here = this.byPlace.get(place);
+    if (here === undefined) this.byPlace.set(place, [chain]);
+    else here.push(chain);
+  }
+
+  /** Removes the oldest chain of an entry that `explains` accepts. Returns whether there was one. */
+  explain(table: Table, index: number, explains: (chain: OpenChain) => boolean): boolean {
+    const chain = this.byPlace
+      .get(placeOf(table, index))
+      ?.find((open) => open.table === table && explains(open));
+    if (chain === undefined) return false;
+    chain.isExplained = true;
+    this.drop(chain);
+    return true;
+  }
+
+  /** Removes and returns the chains that no event from `line` on can explain, oldest first. */
+  expired(line: number): OpenChain[] {
+    const expired: OpenChain[] = [];
+    for (; this.oldest < this.queue.length; this.oldest++) {
+      const chain = this.queue[this.oldest];
+      if (chain === undefined || chain.until >= line) break;
+      if (chain.isExplained) continue;
+      this.drop(chain);
+      expired.push(chain);
+    }
+    if (this.oldest > LATENESS) {
+      this.queue.splice(0, this.oldest);
+      this.oldest = 0;
+    }
+    return expired;
+  }
+
+  clear(): void {
+    this.queue.length = 0;
+    this.oldest = 0;
+    this.byPlace.clear();
+  }
+
+  private drop(chain: OpenChain): void {
+    const place = placeOf(chain.table, chain.index);
+    const here = this.byPlace.get(place)?.filter((open) => open !== chain) ?? [];
+    if (here.length === 0) this.byPlace.delete(place);
+    else this.byPlace.set(place, here);
+  }
 }
 
 export class Chains {
   private readonly world: World;
-  private open: OpenChain[] = [];
+  private readonly open = new OpenChains();
 
   constructor(world: World) {
     this.world = world;
     world.listeners.ending.pushState(() => this.giveUp(Number.POSITIVE_INFINITY));
-    world.listeners.forgetting.pushState(() => {
-      this.open = [];
-    });
+    world.listeners.forgetting.pushState(() => this.open.clear());
   }
 
   /** Decides how `c` fits, before any listener hears of `c`. */
   fit(c: Change, layout: SpteLayout): Fit {
     const { open } = this;
-    if (open.length > 0) {
-      if ((open[0]?.until ?? c.line) < c.line) this.giveUp(c.line);
+    if (!open.isEmpty) {
+      this.giveUp(c.line);
       if (this.isLate(c)) return 'late';
     }
     const { table } = c;
@@ -47,7 +110,7 @@ export class Chains {
     if (c.oldLo === c.modelLo && c.oldHi === c.modelHi) return 'fits';
     if (this.isExplained(c, layout)) return 'fits';
     if (!this.mayBeExplained(c, layout)) return 'odd';
-    open.push({ ...this.broken(c), until: c.line + LATENESS });
+    open.add({ ...this.broken(c), until: c.line + LATENESS, isExplained: false });
     return 'open';
   }
 
@@ -74,21 +137,20 @@ export class Chains {
     };
   }
 
-  private isLate(c: Change): boolean {
+  private isLate({ table, index, task, oldHi, oldLo, newHi, newLo }: Change): boolean {
+    if (table === null) return false;
     // a task with an event after the open change wrote later than it, and does not explain it
-    const found = this.open.findIndex(
-      (o) =>
-        o.table === c.table &&
-        o.index === c.index &&
-        o.task !== c.task &&
-        c.task.lastLine < o.line &&
-        o.fromLo === c.oldLo &&
-        o.fromHi === c.oldHi &&
-        o.toLo === c.newLo &&
-        o.toHi === c.newHi,
+    return this.open.explain(
+      table,
+      index,
+      (open) =>
+        open.task !== task &&
+        task.lastLine < open.line &&
+        open.fromLo === oldLo &&
+        open.fromHi === oldHi &&
+        open.toLo === newLo &&
+        open.toHi === newHi,
     );
-    if (found >= 0) this.open.splice(found, 1);
-    return found >= 0;
   }
 
   private isExplained(c: Change, layout: SpteLayout): boolean {
@@ -129,9 +191,7 @@ export class Chains {
 
   /** Reports the open chains that no event before `line` explained. */
   private giveUp(line: number): void {
-    const late = this.open.filter(({ until }) => until < line);
-    this.open = this.open.filter(({ until }) => until >= line);
-    for (const broken of late)
+    for (const broken of this.open.expired(line))
       for (const listener of this.world.listeners.chainBroken.all) listener(broken);
   }
 }

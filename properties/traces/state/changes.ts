@@ -168,6 +168,7 @@ class Changes {
     c.modelLo = table?.lo[index] ?? 0;
     c.modelLine = table?.lines[index] ?? 0;
     c.fit = chains.fit(c, world.kernel.layout);
+    c.vm.addressSpaces.add(c.asId);
     for (const listener of world.listeners.changing.all) listener(c);
     if (c.fit === 'odd')
       for (const listener of world.listeners.chainBroken.all) listener(chains.broken(c));

@@ -5,7 +5,7 @@
  */
 import { PAGE_BYTES } from '../../../spec/machine/memory.ts';
 import type { TraceEvent } from '../reader/event.ts';
-import { frameOfPhysical, indexOfAddress } from './addresses.ts';
+import { indexOfAddress } from './addresses.ts';
 import { leafTable } from './resolve.ts';
 import { indexOf } from './spte.ts';
 import type { Table } from './table.ts';
@@ -37,7 +37,7 @@ export const indexOfFault = (e: TraceEvent, { level }: Table): number =>
 
 /** The root that the vCPU walks; without its probe, the only one that it can be. */
 function rootOfFault(world: World, task: Task): Table | null {
-  if (task.faultRoot > 0) return world.tables.get(frameOfPhysical(task.faultRoot)) ?? null;
+  if (task.faultRoot > 0) return world.rootOf(task.faultRoot) ?? null;
   if (world.hasSeen('fpf')) return null;
   const [root, ...others] = validRoots(task.runs);
   return others.length === 0 ? (root ?? null) : null;

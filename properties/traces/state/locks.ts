@@ -4,12 +4,22 @@ import { hashOfText } from '../reader/keys.ts';
 import { EXCLUSIVE, SHARED, type Hold, type Mode, type Task } from './task.ts';
 import type { World } from './world.ts';
 
-const YIELDS = new Set(
-  ['__cond_resched_rwlock_read', '__cond_resched_rwlock_write'].map(hashOfText),
+/**
+ * Functions that drop mmu_lock and acquire it again in the middle of an operation: to reschedule,
+ * and to allocate the table of a split. Source: tdp_mmu.c, tdp_mmu_iter_cond_resched(),
+ * tdp_mmu_split_huge_pages_root(), also where it is inlined or has a suffix of the compiler's.
+ */
+const CONTINUES = new Set(
+  [
+    '__cond_resched_rwlock_read',
+    '__cond_resched_rwlock_write',
+    'tdp_mmu_split_huge_pages_root',
+    'kvm_tdp_mmu_try_split_huge_pages',
+  ].map(hashOfText),
 );
 
-/** Whether the task acquired the lock again after yielding it. */
-export const isYield = ({ caller }: Hold): boolean => YIELDS.has(caller);
+/** Whether the task acquired the lock again within the operation that had dropped it. */
+export const continues = ({ caller }: Hold): boolean => CONTINUES.has(caller);
 
 export function followLocks(world: World): void {
   const acquired =

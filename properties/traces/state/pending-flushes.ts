@@ -2,7 +2,7 @@
  * TLB flushes that tasks still have to perform: which task, since when, for which GFNs, and by
  * when.
  */
-import { isYield } from './locks.ts';
+import { continues } from './locks.ts';
 import type { Table } from './table.ts';
 import type { Hold, Task } from './task.ts';
 import type { Vm } from './vm.ts';
@@ -26,6 +26,8 @@ export interface RequiredFlush {
   readonly root: Table | null;
   /** Number of the invalidation's range that the flush is for, from 1; 0 outside invalidations. */
   readonly range: number;
+  /** A flush of exactly these GFNs just before the event of the change is the one. */
+  readonly mayPrecede: boolean;
 }
 
 /** A required flush that has not happened yet. `what` is the first change that requires it. */
@@ -67,6 +69,8 @@ export class PendingFlushes {
   };
   private readonly pending = new Map<Task, PendingFlush[]>();
   private readonly ranges = new Map<Task, RangeFlush>();
+  /** Ranges that tasks have flushed since their last change of an entry. */
+  private readonly flushed = new Map<Task, RangeFlush>();
   /**
    * Release of mmu_lock by a task whose flushes may be deferred if the release turns out to be a
    * yield.
@@ -82,6 +86,8 @@ export class PendingFlushes {
     world.onState('flush', (_, task) => {
       // a task never flushes while it yields mmu_lock, so the walk had already ended
       if (this.deferred.has(task)) this.expireDeferred(task);
+      const range = this.ranges.get(task);
+      if (range !== undefined) this.flushed.set(task, range);
       this.ranges.delete(task);
       this.pending.delete(task);
     });
@@ -94,11 +100,13 @@ export class PendingFlushes {
     world.onState('flush_range_ret', (_, task) => this.endRange(task));
     // when a VM is destroyed, no task still works on it
     world.onState(['zap_all', 'vm_uninit'], (e, task) => this.onEnd(world.vmOf(e, task)));
+    world.listeners.changing.push(({ task }) => this.flushed.delete(task));
     world.listeners.releasing.pushState((task, hold) => this.onRelease(task, hold));
     world.listeners.acquired.pushState((task, hold) => this.onAcquired(task, hold));
     world.listeners.forgetting.pushState(() => {
       this.pending.clear();
       this.ranges.clear();
+      this.flushed.clear();
       this.deferred.clear();
     });
   }
@@ -109,6 +117,7 @@ export class PendingFlushes {
    */
   require(task: Task, flush: RequiredFlush, what: () => string): void {
     for (const listener of this.listeners.required) listener(flush);
+    if (flush.mayPrecede && this.hasJustFlushed(task, flush)) return;
     const pending = this.pending.get(task);
     const same = pending?.find(
       ({ rule, deadline, vm, root, range }) =>
@@ -125,6 +134,12 @@ export class PendingFlushes {
     else pending.push({ ...flush, what: what() });
   }
 
+  /** Whether the task has flushed exactly these GFNs since its last change of an entry. */
+  private hasJustFlushed(task: Task, { start, end }: RequiredFlush): boolean {
+    const flushed = this.flushed.get(task);
+    return flushed?.start === start && flushed.end === end;
+  }
+
   /** The end of an invalidation is the deadline of every flush that it requires. */
   endInvalidation(task: Task, vm: Vm): void {
     this.expire(task, (flush) => flush.vm === vm && flush.range > 0);
@@ -134,7 +149,9 @@ export class PendingFlushes {
     const range = this.ranges.get(task);
     const pending = this.pending.get(task);
     this.ranges.delete(task);
-    if (range === undefined || pending === undefined) return;
+    if (range === undefined) return;
+    this.flushed.set(task, range);
+    if (pending === undefined) return;
     const uncovered = pending.filter(({ start, end }) => start < range.start || end > range.end);
     for (const flush of uncovered)
       for (const listener of this.listeners.uncovered) listener(flush, task, range);
@@ -152,7 +169,7 @@ export class PendingFlushes {
   }
 
   private onAcquired(task: Task, hold: Hold): void {
-    if (isYield(hold)) {
+    if (continues(hold)) {
       this.deferred.delete(task);
       return;
     }

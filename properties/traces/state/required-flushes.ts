@@ -12,6 +12,8 @@ interface Operation {
   readonly rule: string;
   readonly deadline: Deadline;
   readonly needsFlush: (c: Change, world: World) => boolean;
+  /** It zaps entries by exchange, under mmu_lock held for read. */
+  readonly byExchange?: true;
 }
 
 const zaps = (c: Change): boolean => c.oldKind === LEAF && !isPresent(c.newKind);
@@ -21,6 +23,14 @@ const writeProtects = (c: Change, { kernel }: World): boolean =>
   kernel !== null &&
   has(kernel.layout.writable, c.oldHi, c.oldLo) &&
   !has(kernel.layout.writable, c.newHi, c.newLo);
+
+/** Replaces tables by huge leaves: in 7.3 at once, in earlier kernels by zaps and later faults. */
+const COLLAPSE: Operation = {
+  rule: 'K25',
+  deadline: 'lock',
+  needsFlush: collapses,
+  byExchange: true,
+};
 
 /** By the event at which the operation begins. */
 const OPERATIONS = {
@@ -33,8 +43,8 @@ const OPERATIONS = {
   nxzap: { rule: 'K20', deadline: 'unlock', needsFlush: (c) => zaps(c) || collapses(c) },
   wrprot_slot: { rule: 'K24', deadline: 'lock', needsFlush: writeProtects },
   cleardirty_pt: { rule: 'K24', deadline: 'lock', needsFlush: writeProtects },
-  recover_slot: { rule: 'K25', deadline: 'lock', needsFlush: collapses },
-  collapse_slot: { rule: 'K25', deadline: 'lock', needsFlush: collapses },
+  recover_slot: COLLAPSE,
+  collapse_slot: COLLAPSE,
 } as const satisfies Record<string, Operation>;
 
 /** Events at which the operation of a task ends. */
@@ -88,6 +98,7 @@ export function followRequiredFlushes(world: World, notifiers: Notifiers): Pendi
       end: start + n,
       root: null,
       range: 0,
+      mayPrecede: false,
     } as const;
     flushes.require(task, flush, () => 'took W away for the dirty log');
   });
@@ -97,20 +108,18 @@ export function followRequiredFlushes(world: World, notifiers: Notifiers): Pendi
     // a vCPU that leaves an invalid root flushes by itself; which root it is may not be known
     const root = c.table?.root ?? c.task.walk;
     if (root === null || root.invalid) return;
-    flushes.require(
-      c.task,
-      {
-        rule: operation.rule,
-        deadline: operation.deadline,
-        vm: c.vm,
-        root,
-        line: c.line,
-        start: c.gfn,
-        end: c.gfn + pagesAt(c.level),
-        range: operation.deadline === 'unlock' ? rangeOf(c.task, c) : 0,
-      },
-      () => valuesOf(c),
-    );
+    const flush = {
+      rule: operation.rule,
+      deadline: operation.deadline,
+      vm: c.vm,
+      root,
+      line: c.line,
+      start: c.gfn,
+      end: c.gfn + pagesAt(c.level),
+      range: operation.deadline === 'unlock' ? rangeOf(c.task, c) : 0,
+      mayPrecede: operation.byExchange === true && world.kernel?.flushesFrozen === true,
+    };
+    flushes.require(c.task, flush, () => valuesOf(c));
   });
   notifiers.ending.pushState(({ vm, task }) => flushes.endInvalidation(task, vm));
   return flushes;

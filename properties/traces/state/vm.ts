@@ -9,6 +9,8 @@ export class Vm {
   /** Its creation is in the trace, so that all of its tables are known. */
   seenFromStart = false;
   readonly tables = new Set<Table>();
+  /** Address spaces in which it has had a table. */
+  readonly addressSpaces = new Set<number>();
   /** Roots, newest first. */
   roots: Table[] = [];
   /** Roots by the address of their struct kvm_mmu_page. */
@@ -21,6 +23,12 @@ export class Vm {
   frees = 0;
   /** Line at which its MMU was torn down, or 0. */
   uninitialised = 0;
+
+  /** Its only address space; null if it has, or may have had, several. */
+  get onlySpace(): number | null {
+    const [space] = this.addressSpaces;
+    return this.seenFromStart && this.addressSpaces.size === 1 ? (space ?? null) : null;
+  }
 
   constructor(id: number, name: string) {
     this.id = id;

@@ -216,10 +216,26 @@ export class World {
     return this.tables.get(this.frameAt(address));
   }
 
+  /**
+   * The table at `frame`, if it is known. Without init_sp nothing shows when the page of a freed
+   * table becomes another one's.
+   */
+  private known(frame: number): Table | undefined {
+    const table = this.tables.get(frame);
+    return table?.life === 'freed' && !this.hasSeen('init_sp') ? undefined : table;
+  }
+
+  /** The root at a physical address, if it is known. */
+  rootOf(address: number): Table | undefined {
+    return this.known(frameOfPhysical(address));
+  }
+
   /** Returns the table at `frame`; adds it if it is older than the trace. */
   tableAt(frame: number, vm: Vm, asId: number, level: number, base: number): Table {
-    const known = this.tables.get(frame);
+    const known = this.known(frame);
     if (known !== undefined) return known;
+    const freed = this.tables.get(frame);
+    if (freed !== undefined) this.drop(freed);
     return this.add(new Table(frame, vm, asId, level, base));
   }
 
@@ -244,6 +260,7 @@ export class World {
   add(table: Table): Table {
     this.tables.set(table.frame, table);
     table.vm.tables.add(table);
+    table.vm.addressSpaces.add(table.asId);
     return table;
   }
 
