@@ -11,6 +11,11 @@ const KVM = 'kvm=kvm:x64';
 const SEQ = 'seq=kvm->mmu_invalidate_seq:u64 inprog=kvm->mmu_invalidate_in_progress:s64';
 const RANGE = 'start=range->start:x64 end=range->end:x64';
 const SLOT = 'base=slot->base_gfn:x64 n=slot->npages:x64';
+/**
+ * Address space of a slot, to distinguish slots of SMM. The recordings' probes do not fetch it; it
+ * was tried on 6.12, 6.16, 6.18, 7.2 and 7.3.
+ */
+const AS_ID = 'as_id=slot->as_id:u16';
 const SPAN = 'start=start:x64 end=end:x64';
 const FAULT =
   'vcpu=vcpu:x64 kvm=vcpu->kvm:x64 root=vcpu->arch.mmu->root.hpa:x64 gfn=fault->gfn:x64';
@@ -99,7 +104,7 @@ const COMMON: readonly Probe[] = [
     name: 'unmap_gfn_range',
     at: 'entry',
     symbol: 'kvm_unmap_gfn_range',
-    args: `${KVM} ${RANGE} ${SEQ}`,
+    args: `${KVM} ${RANGE} ${SEQ} as_id=range->slot->as_id:u16`,
   },
   {
     name: 'unmap_range',
@@ -156,7 +161,7 @@ const COMMON: readonly Probe[] = [
     name: 'wrprot_slot',
     at: 'entry',
     symbol: 'kvm_tdp_mmu_wrprot_slot',
-    args: `${KVM} ${SLOT} min_level=min_level:s32`,
+    args: `${KVM} ${SLOT} min_level=min_level:s32 ${AS_ID}`,
   },
   {
     name: 'cleardirty_slot',
@@ -168,7 +173,7 @@ const COMMON: readonly Probe[] = [
     name: 'cleardirty_pt',
     at: 'entry',
     symbol: 'kvm_tdp_mmu_clear_dirty_pt_masked',
-    args: `${KVM} gfn=gfn:x64 mask=mask:x64 wrprot=wrprot:u8`,
+    args: `${KVM} gfn=gfn:x64 mask=mask:x64 wrprot=wrprot:u8 ${AS_ID}`,
   },
   {
     name: 'wp_gfn',
