@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { test } from 'vitest';
 
 /** A folder of recordings: captures of KVM, of KVM with bugs, recordings of the TDX module. */
-export type Collection = 'kvm' | 'kvm-buggy' | 'tdx' | 'tdx-1.5.05' | 'tdx-1.0.03';
+export type Collection = 'kvm' | 'kvm-buggy' | 'kvm-qemu' | 'tdx' | 'tdx-1.5.05' | 'tdx-1.0.03';
 
 const folderOf = (collection: Collection): string =>
   fileURLToPath(new URL(`../../../shared/recordings/${collection}/`, import.meta.url));

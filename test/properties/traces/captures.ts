@@ -8,7 +8,7 @@ import { sharedFiles, skipWithout } from '../../support/shared.ts';
 
 const SUFFIX = '.trace.gz';
 
-export type Collection = 'kvm' | 'kvm-buggy';
+export type Collection = 'kvm' | 'kvm-buggy' | 'kvm-qemu';
 
 /** Paths of a collection's captures; none if it is absent. */
 export const capturesOf = (collection: Collection): string[] => sharedFiles(collection, SUFFIX);

@@ -1,9 +1,11 @@
 /** Captures as other recorders print them: judgeTrace gives the verdict of the tracefs text. */
 import { expect, test } from 'vitest';
+import { judgeTraceFile } from '../../../properties/traces/files.ts';
 import { judgeTrace } from '../../../properties/traces/judge.ts';
 import type { TraceVerdict } from '../../../properties/traces/verdict.ts';
+import { pathOf } from '../../support/repository.ts';
 import { asPerf, asRaw, asTraceCmd } from './as-recorded.ts';
-import { ownLines } from './captures.ts';
+import { nameOf, ownLines, testEach } from './captures.ts';
 
 const NAMES = [
   'linux-7.3.4-memslot-delete',
@@ -40,4 +42,54 @@ test.each(NAMES)('judgeTrace judges %s alike in tracefs and in perf script', (na
 
   expect(reading.withoutFlags).toBe(verdict.events);
   expect(essence({ ...verdict, reading })).toEqual(essence(judgeTrace(withoutFlags)));
+});
+
+/** Pieces of captures by other recorders than tracefs, and what reading them has to show. */
+const PIECES = [
+  ['linux-7.3.4-trace-cmd-report', { lines: 602, events: 601 }, { cpus: 1 }],
+  ['linux-7.3.4-perf-script', { lines: 601, events: 601 }, { withoutFlags: 601 }],
+  ['linux-7.3.4-trace-pipe-lost', { lines: 601, events: 598, lost: 3 }, { lostEvents: 1032 }],
+  [
+    'linux-7.3.4-overwritten',
+    { lines: 513, events: 500 },
+    { buffersStarted: 1, overwritten: 964_375 },
+  ],
+] as const;
+
+test.each(PIECES)('judgeTraceFile reads every line of %s', async (name, counts, reading) => {
+  const verdict = await judgeTraceFile(pathOf(`recordings/traces/${name}.trace.gz`), {});
+
+  expect(verdict).toMatchObject({
+    kernel: '7.3',
+    unreadable: 0,
+    unknown: {},
+    lost: 0,
+    ...counts,
+    reading: {
+      ...{ cpus: 2, lostEvents: 0, withoutFlags: 0, buffersStarted: 0, overwritten: 0 },
+      ...{ notNumbers: {}, cut: false, damaged: null, backwards: { times: 0 } },
+      ...reading,
+    },
+  });
+});
+
+/** Whole captures of real guests: lines that are no events, and what else is said. */
+const WHOLE = {
+  's9-7.3.4-trace-cmd-report': { events: 224_639, lines: 224_640 },
+  's10-7.3.4-perf-script': { events: 123_464, lines: 123_464, reading: { withoutFlags: 123_464 } },
+  's11-7.3.4-trace_pipe-lost': { events: 123_571, lost: 9, reading: { lostEvents: 13_636 } },
+  's7b-7.3.4-ksm-overwritten-buffer': {
+    events: 146_137,
+    reading: { buffersStarted: 1, overwritten: 964_375 },
+  },
+} as const;
+
+testEach('kvm-qemu', 'judgeTraceFile reads every line', async (path) => {
+  const { rules, ...verdict } = await judgeTraceFile(path, {});
+
+  expect(verdict).toMatchObject({ unreadable: 0, reading: { notNumbers: {}, cut: false } });
+  expect(verdict).toMatchObject(new Map(Object.entries(WHOLE)).get(nameOf(path)) ?? {});
+  // these follow from the callers of functions, which trace-cmd prints as addresses
+  if (nameOf(path).startsWith('s9-'))
+    expect(['K22', 'K34'].filter((id) => (rules[id]?.exercised ?? 0) > 0)).toEqual(['K22', 'K34']);
 });
