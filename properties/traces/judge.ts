@@ -4,7 +4,8 @@ import { SYSTEM_RULES } from '../rules/index.ts';
 import { HeldLines } from './held-lines.ts';
 import { kernelOfChange, TRACED_KERNELS } from './kernels/kernel.ts';
 import { CALL_NAMES, type EventName } from './reader/event-table.ts';
-import { TraceEvent, type LineKind } from './reader/event.ts';
+import { TraceEvent } from './reader/event.ts';
+import type { LineKind } from './reader/other-lines.ts';
 import { Reading } from './reading.ts';
 import { TDX_TRACE_RULE_IDS, TDX_TRACE_RULES, TRACE_RULE_IDS, TRACE_RULES } from './rules/index.ts';
 import type { DerivedState, TraceReporter } from './rules/rule.ts';
@@ -106,7 +107,7 @@ export class TraceJudge {
     }
   }
 
-  /** Keeps a line, or all lines so far if it shows the base of the direct map or is one too many. */
+  /** Keeps a line; passes all on if it shows the base of the direct map, or is one too many. */
   private hold(held: HeldLines, bytes: Uint8Array, from: number, to: number, line: number): void {
     const { e, world } = this;
     held.push(bytes, from, to, line);

@@ -1,4 +1,4 @@
-/** What a trace shows about itself, apart from the kernel: how it was recorded, and what it lacks. */
+/** What a trace shows about itself: how it was recorded, and what it lacks. */
 import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import type { TraceEvent } from './reader/event.ts';
 import { CPUS } from './reader/header.ts';

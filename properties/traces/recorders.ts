@@ -19,7 +19,8 @@ const RECORDERS: readonly Recorder[] = [
   {
     name: 'trace-cmd',
     begins: '\u{17}\u{8}\u{44}tracing',
-    command: ['trace-cmd', 'report', '-i'],
+    // versions before 3.2 print the flags of interrupts in the latency format only
+    command: ['trace-cmd', 'report', '-l', '-i'],
   },
   {
     name: 'perf',

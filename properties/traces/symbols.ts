@@ -13,7 +13,7 @@ const FUNCTION_BYTES = 0x1000;
 /** Upper bound of the size of the kernel's text. A module is further away from it. */
 const TEXT_BYTES = 1 << 26;
 
-/** Hashes of the names of probed functions. In each kernel, an event's function has another name. */
+/** Hashes of the names of probed functions. Those of one event may differ between kernels. */
 const FUNCTIONS: ReadonlyMap<EventName, number> = new Map(
   [...PROBES['6.1'], ...PROBES['6.12'], ...PROBES['7.3']].map(({ name, symbol }) => [
     name,

@@ -164,7 +164,7 @@ describe('sept trace', () => {
       });
     });
 
-    test('sept trace judges nothing where the events of a CPU follow those of another', async () => {
+    test("sept trace judges nothing where one CPU's file follows another's", async () => {
       const joined = join(folder, 'joined');
       writeFileSync(
         joined,
@@ -180,7 +180,7 @@ describe('sept trace', () => {
     });
   });
 
-  test('sept trace - prints a violation at once, and the verdict when it is interrupted', async () => {
+  test('sept trace - prints a violation at once, and the verdict after SIGINT', async () => {
     const { child, until } = septReading('trace', '-');
     child.stdin.write(gunzipSync(readFileSync(BAD)));
     // the pipe stays open, as that of trace_pipe does

@@ -13,6 +13,7 @@ import {
   WORD_SLOTS,
   type Key,
 } from './keys.ts';
+import { otherLine, type LineKind } from './other-lines.ts';
 import { Values } from './values.ts';
 
 const { SPACE, HASH, OPEN, CLOSE, PLUS, COMMA, COLON, EQUALS, LETTER_X } = ASCII;
@@ -29,24 +30,6 @@ export const DECLARATIONS = {
   preemption: '# preemption:',
 } as const;
 export type Declaration = keyof typeof DECLARATIONS;
-
-/**
- * Kind of a line. `started`: until here, events of a CPU are missing, because its buffer was
- * overwritten.
- */
-export type LineKind = 'event' | 'unknown' | 'comment' | 'lost' | 'started' | 'unreadable';
-
-/** Lines of other kinds than events: of tracefs, of trace-cmd report, of perf script. */
-const OTHER_LINES: readonly (readonly [LineKind, RegExp])[] = [
-  ['comment', /^$/],
-  ['started', /^##### CPU (?<cpu>\d+) buffer started ####$/],
-  ['comment', /^(?:#.*|cpus=\d+|version = \d+|CPU \d+ is empty)$/],
-  ['lost', /^CPU:(?<cpu>\d+) \[LOST (?:(?<lost>\d+) )?EVENTS\]$/],
-  ['lost', /^CPU:(?<cpu>\d+) \[(?:(?<lost>\d+) )?EVENTS DROPPED\]$/],
-  ['lost', / \[(?<cpu>\d+)\] .*: PERF_RECORD_LOST lost (?<lost>\d+)$/],
-];
-/** Longest line of another kind. */
-const OTHER_CHARACTERS = 1000;
 
 /** Digits of an address of the kernel, where a recorder does not resolve it to a name. */
 const ADDRESS_DIGITS = 16;
@@ -191,17 +174,10 @@ export class TraceEvent {
   }
 
   private otherKind(): LineKind {
-    if (this.to - this.from > OTHER_CHARACTERS)
-      return this.bytes[this.from] === HASH ? 'comment' : 'unreadable';
-    const text = this.text();
-    for (const [kind, pattern] of OTHER_LINES) {
-      const match = pattern.exec(text);
-      if (match === null) continue;
-      this.header.cpu = Number(match.groups?.['cpu'] ?? 0);
-      this.lost = Number(match.groups?.['lost'] ?? 0);
-      return kind;
-    }
-    return 'unreadable';
+    const { kind, cpu, lost } = otherLine(this.bytes, this.from, this.to);
+    this.header.cpu = cpu;
+    this.lost = lost;
+    return kind;
   }
 
   /** Reads ` (function+0x1/0x2 [module]) key=value …`, or raw ` __probe_ip=address key=value …`. */

@@ -104,10 +104,9 @@ describe('damaged', () => {
     });
   });
 
+  const MARKS = ['CPU:1 [LOST 3 EVENTS]', '##### CPU 0 buffer started ####'];
   const SAMPLES = [LINES, asTraceCmd(LINES), asPerf(LINES)].map((lines) =>
-    Buffer.from(
-      `${[...lines.slice(0, 40), 'CPU:1 [LOST 3 EVENTS]', '##### CPU 0 buffer started ####', ...lines.slice(-200)].join('\n')}\n`,
-    ),
+    Buffer.from([...lines.slice(0, 40), ...MARKS, ...lines.slice(-200), ''].join('\n')),
   );
 
   test('judgeTraceFile judges a capture that is cut or altered at any byte', async () => {
@@ -166,7 +165,7 @@ describe('of other tools', () => {
   }
 
   test.each([
-    ['trace-cmd', TRACE_DAT, asTraceCmd, '[ "$*" = "report -i FILE" ]'],
+    ['trace-cmd', TRACE_DAT, asTraceCmd, '[ "$*" = "report -l -i FILE" ]'],
     [
       'perf',
       PERF_DATA,
@@ -187,7 +186,7 @@ describe('of other tools', () => {
     await expect(
       withTool('trace-cmd', 'echo "no such version" >&2; exit 1', judged),
     ).rejects.toThrow(
-      `${file}: trace-cmd cannot print it: no such version; try: trace-cmd report -i ${file}`,
+      `${file}: trace-cmd cannot print it: no such version; try: trace-cmd report -l -i ${file}`,
     );
     await expect(withTool('trace-cmd', 'exit 0', judged)).rejects.toThrow('it prints nothing');
   });
@@ -198,8 +197,8 @@ describe('of other tools', () => {
     process.env['PATH'] = folder;
     try {
       await expect(judgeTraceFile(file, {})).rejects.toThrow(
-        `${file}: a file of perf, which is not installed here; where it is, run: perf script --ns ` +
-          `--show-lost-events -F comm,tid,cpu,time,event,trace -i ${file} > trace.txt`,
+        `${file}: a file of perf, which is not installed here; where it is, run: perf script ` +
+          `--ns --show-lost-events -F comm,tid,cpu,time,event,trace -i ${file} > trace.txt`,
       );
     } finally {
       process.env['PATH'] = before;

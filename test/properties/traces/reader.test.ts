@@ -96,7 +96,7 @@ const RECORDED = [
   ],
   [
     'trace-cmd report -R',
-    '     CPU 0/KVM-147   [001] d.s1.       11302: map:                   __probe_ip=ffffffffc0961ad4',
+    '     CPU 0/KVM-147   [001] d.s1.       11302: map:      __probe_ip=ffffffffc0961ad4',
   ],
   ['perf script', '       CPU 0/KVM     147 [001]     0.000011302:     kv:map: (ffffffffc0961ad4)'],
   [
