@@ -56,6 +56,19 @@ const PIECES = [
   ],
 ] as const;
 
+/** What is said of a trace that lacks nothing. */
+const COMPLETE = {
+  cpus: 2,
+  lostEvents: 0,
+  withoutFlags: 0,
+  buffersStarted: 0,
+  overwritten: 0,
+  notNumbers: {},
+  cut: false,
+  damaged: null,
+  backwards: { times: 0 },
+};
+
 test.each(PIECES)('judgeTraceFile reads every line of %s', async (name, counts, reading) => {
   const verdict = await judgeTraceFile(pathOf(`recordings/traces/${name}.trace.gz`), {});
 
@@ -66,8 +79,7 @@ test.each(PIECES)('judgeTraceFile reads every line of %s', async (name, counts, 
     lost: 0,
     ...counts,
     reading: {
-      ...{ cpus: 2, lostEvents: 0, withoutFlags: 0, buffersStarted: 0, overwritten: 0 },
-      ...{ notNumbers: {}, cut: false, damaged: null, backwards: { times: 0 } },
+      ...COMPLETE,
       ...reading,
     },
   });
