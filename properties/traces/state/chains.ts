@@ -45,7 +45,7 @@ class OpenChains {
     else here.push(chain);
   }
 
-  /** Removes the oldest chain of an entry that `explains` accepts. Returns whether there was one. */
+  /** Removes the oldest chain of an entry that `explains` accepts. Returns whether it found one. */
   explain(table: Table, index: number, explains: (chain: OpenChain) => boolean): boolean {
     const chain = this.byPlace
       .get(placeOf(table, index))

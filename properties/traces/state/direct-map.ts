@@ -6,8 +6,7 @@
  * - `init_sp` of a root, and `root` of the next fault of that task;
  * - `init_sp` of another table, or `link_sp`, and the entry that points to the table: the `chg` of
  *   that task which follows;
- * - `chg` with the address of the table, and `kvm_mmu_set_spte` with that of the entry, or an earlier
- *   `chg` of the entry that points to the table;
+ * - `chg` with a table's address, and `kvm_mmu_set_spte`, or an earlier `chg`, with its entry's;
  * - an address that no known table but one can have (kernels whose events name no tables).
  *
  * KASLR moves the base by multiples of 1G, so a pair of addresses that are not of one table passes

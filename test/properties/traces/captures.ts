@@ -1,4 +1,4 @@
-/** Captures of real kernels. Whole ones are not in the repository; recordings/ has parts of some. */
+/** Captures of real kernels. Whole ones are not in the repository; recordings/ has parts. */
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { gunzipSync } from 'node:zlib';

@@ -1,4 +1,4 @@
-/** Where a kernel maps physical memory: judgeTrace infers it, and judges the same wherever it is. */
+/** Where a kernel maps physical memory: judgeTrace infers it, and judges alike wherever it is. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { judgeTrace } from '../../../properties/traces/judge.ts';
@@ -72,7 +72,7 @@ test('two boots in one trace are noticed, and judged one after the other', () =>
   expect(verdict).toMatchObject({ directMapMoves: 1, violated: 0 });
 });
 
-test('without evidence of the base, rules about tables are not judged, and the verdict says why', () => {
+test('judgeTrace judges no rule about tables without evidence of the base, and says why', () => {
   const lines = without(ownLines('linux-7.3.4-memslot-delete'), [
     'init_sp',
     'link_sp',

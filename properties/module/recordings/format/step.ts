@@ -79,7 +79,7 @@ const every =
   (check: Check): Check =>
   (value) => {
     if (!isObject(value)) return false;
-    for (const key in value) if (!check(value[key])) return false; // no arrays: there are many steps
+    for (const key in value) if (!check(value[key])) return false; // no arrays: steps are many
     return true;
   };
 const isParam: Check = (value) => isHex(value) || isCount(value);
