@@ -3,7 +3,7 @@ import type { EventName } from '../reader/event-table.ts';
 import type { Table } from '../state/table.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
-import { entryText, invalidSince, presentEntry } from './roots.ts';
+import { entryText, invalidSince, presentEntry, reusedBy } from './roots.ts';
 import { LOCK_PAIRS, type TraceRule, type Where } from './rule.ts';
 
 /** Roots become invalid under mmu_lock held for write, unless the VM is being destroyed. */
@@ -49,7 +49,7 @@ const LOCKED: TraceRule = {
         const i = root.life === 'freed' ? -1 : presentEntry(world, root);
         if (i < 0) continue;
         report.violated(
-          { line: e.line, task, vm: root.vm },
+          { line: e.line, task, vm: root.vm, unless: reusedBy(world) },
           `ends the zap of invalid roots, and one still has ${entryText(root, i)}`,
           invalidSince(root),
         );

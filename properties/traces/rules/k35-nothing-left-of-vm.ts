@@ -2,6 +2,7 @@
 import type { Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
+import { reusedBy } from './roots.ts';
 import type { TraceRule } from './rule.ts';
 import { BATCH, hasEveryCallback, placeOf } from './tables.ts';
 
@@ -16,7 +17,7 @@ const LINKED: TraceRule = {
       const linked = [...vm.tables].find((table) => table.life === 'linked' && !table.isRoot);
       if (linked === undefined) return;
       report.violated(
-        { line: e.line, task, vm },
+        { line: e.line, task, vm, unless: reusedBy(world) },
         `the MMU is gone, and ${placeOf(linked)} is still linked`,
         [{ line: linked.linkedLine, what: 'the table was linked' }],
       );

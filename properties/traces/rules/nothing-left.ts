@@ -7,6 +7,7 @@ import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
 import { gfnText, rangeText } from './gfns.ts';
 import { invalidationCause } from './invalidations.ts';
+import { ROOT_REUSE } from './roots.ts';
 import type { TraceRule } from './rule.ts';
 
 /**
@@ -53,6 +54,8 @@ export const nothingLeft = (
 ): TraceRule => ({
   id,
   needs,
+  // without these, a root may have become another one's
+  ...(named ? { needsOne: ROOT_REUSE } : {}),
   watch: (world, report, { notifiers }) => {
     notifiers.ending.push((invalidation, e) => {
       if (world.kernel?.namesTables !== named) return;

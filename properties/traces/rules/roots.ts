@@ -9,6 +9,10 @@ import type { Cause } from './rule.ts';
 /** Events of which a trace must have one, to show that the page of a root is another root's now. */
 export const ROOT_REUSE: readonly EventName[] = ['init_sp', 'free_rcu'];
 
+/** Event that would show, where no other does, that a page belongs to another table now. */
+export const reusedBy = (world: World): EventName[] =>
+  world.kernel?.namesTables === true && !world.hasSeen('free_rcu') ? ['init_sp'] : [];
+
 /** Event that made a root invalid, if the trace has it. */
 export const invalidSince = (root: Table): Cause[] =>
   root.invalidLine === 0 ? [] : [{ line: root.invalidLine, what: 'the root was made invalid' }];
