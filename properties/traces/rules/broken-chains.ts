@@ -6,6 +6,7 @@ import { PREFILLED } from '../state/table.ts';
 import { EXCLUSIVE } from '../state/task.ts';
 import type { World } from '../state/world.ts';
 import type { TraceRule } from './rule.ts';
+import { placedBy } from './tables.ts';
 
 /** Events of lockless writers, if the difference consists of bits that they write. */
 function lockless(world: World, { fromHi, fromLo, toHi, toLo }: BrokenChain): EventName[] {
@@ -28,17 +29,15 @@ function ruleOf(world: World, { fromHi, fromLo, level, known, mode, direct }: Br
 }
 
 /**
- * Events without which a broken chain proves nothing: those of lockless writers; `map`, if tables
- * have no names, because only a fault shows which table it is in; `init_sp` after FROZEN, which
- * stays until the page becomes another table.
+ * Events without which a broken chain proves nothing: those of lockless writers; those that show
+ * which table it is in; `init_sp` after FROZEN, which stays until the page becomes another table.
  */
 const explaining = (world: World, b: BrokenChain): EventName[] => [
   ...lockless(world, b),
-  ...(world.kernel?.namesTables === false
-    ? ['map' as const]
-    : ruleOf(world, b) === 'K10'
-      ? ['init_sp' as const]
-      : []),
+  ...placedBy(world),
+  ...(world.kernel?.namesTables === true && ruleOf(world, b) === 'K10'
+    ? (['init_sp'] as const)
+    : []),
 ];
 
 /** Reports the broken chains that violate rule `id`; changes that satisfy `premise` exercise it. */

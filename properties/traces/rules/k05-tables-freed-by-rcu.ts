@@ -21,7 +21,8 @@ function tooEarly(
       [{ line: table.linkedLine, what: 'the table was linked' }],
     ];
   }
-  if (task.holds.length > 0)
+  // without flags, an interrupt looks like the task that it interrupts
+  if (task.holds.length > 0 && world.e.hasFlags)
     return ['is freed by a task that holds a lock, not by an RCU callback', unlinkedAt(table)];
   if (world.locksArePreempted) return null;
   for (const reader of world.holdersOf(table.vm.id)) {
@@ -49,6 +50,8 @@ const FREED: TraceRule = {
   watch: (world, report) => {
     world.listeners.freeing.push((table, task) => {
       report.exercised(table.vm);
+      if (task.holds.length > 0 && !world.e.hasFlags)
+        report.notJudged('events do not show whether they are of an interrupt');
       const why = tooEarly(world, table, task);
       if (why === null) return;
       // a page that was freed may have become a table again, which these events show

@@ -1,12 +1,11 @@
 /** K16 in a trace: entries of a table that is freed, and writes to a table that was unlinked. */
-import type { EventName } from '../reader/event-table.ts';
 import { valuesOf, type Change } from '../state/change.ts';
 import { FROZEN, hexOf, isPresent, kindOf } from '../state/spte.ts';
 import { KNOWN, UNKNOWN, type Table } from '../state/table.ts';
 import type { World } from '../state/world.ts';
 import { gfnText } from './gfns.ts';
 import type { TraceReporter, TraceRule } from './rule.ts';
-import { nameOf, unlinkedAt, whereOf } from './tables.ts';
+import { nameOf, placedBy, unlinkedAt, whereOf } from './tables.ts';
 
 /**
  * Index of an entry that a table may not hold when it is freed, or -1: one that is present, or, if
@@ -36,10 +35,6 @@ function judgeWrite(world: World, report: TraceReporter, c: Change): void {
     unlinkedAt(table),
   );
 }
-
-/** Where changes do not name their tables, these events show which table is where. */
-const placedBy = ({ kernel }: World): EventName[] =>
-  kernel?.namesTables === true && !kernel.changesNameTables ? ['init_sp'] : [];
 
 const rule: TraceRule = {
   id: 'K16',

@@ -5,6 +5,7 @@ import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import { entryText, invalidSince, presentEntry, reusedBy } from './roots.ts';
 import { LOCK_PAIRS, type TraceRule, type Where } from './rule.ts';
+import { placedBy } from './tables.ts';
 
 /** Roots become invalid under mmu_lock held for write, unless the VM is being destroyed. */
 const LOCKED: TraceRule = {
@@ -83,7 +84,7 @@ const EMPTIED: TraceRule = {
       const i = presentEntry(world, root);
       if (i < 0) return;
       report.violated(
-        { line: world.e.line, task, vm: root.vm },
+        { line: world.e.line, task, vm: root.vm, unless: placedBy(world) },
         `frees a root that has ${entryText(root, i)}`,
         invalidSince(root),
       );

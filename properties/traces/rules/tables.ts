@@ -1,5 +1,6 @@
 /** Tables in violations: their names, and when they were unlinked. */
 import { sizeAt } from '../../../spec/machine/levels.ts';
+import type { EventName } from '../reader/event-table.ts';
 import type { Change } from '../state/change.ts';
 import type { Table } from '../state/table.ts';
 import type { World } from '../state/world.ts';
@@ -28,6 +29,12 @@ export const whereOf = (world: World, { line, task, vm }: Change): Where => ({
   vm,
   unless: world.kernel?.namesTables === true ? ['init_sp'] : [],
 });
+
+/** Events that show in which table a change is, where changes do not name their tables. */
+export const placedBy = ({ kernel }: World): readonly EventName[] => {
+  if (kernel?.changesNameTables !== false) return [];
+  return kernel.namesTables ? ['init_sp'] : ['map'];
+};
 
 /** Event that unlinked a table, if the trace has it. */
 export const unlinkedAt = (table: Table): Cause[] =>

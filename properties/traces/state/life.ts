@@ -178,7 +178,17 @@ export function followWalks(world: World): void {
     task.mapLine = 0;
     leave(task);
   });
+  endFault(world);
   world.onState(['zap_root_ret', 'zap_leafs_ret', 'zap_inval_ret'], (_, task) => leave(task));
+}
+
+/** A task that releases mmu_lock has ended its fault: faults do not yield it. */
+function endFault(world: World): void {
+  world.listeners.releasing.pushState((task, { lock }) => {
+    if (task.mapLine === 0 || !world.vms.has(lock)) return;
+    task.mapLine = 0;
+    leave(task);
+  });
 }
 
 function leave(task: Task): void {
