@@ -28,24 +28,30 @@ export interface ReadOptions {
  * @throws InputError if the file cannot be read, or is compressed in another way
  */
 export async function* readBytes(file: string, options: ReadOptions = {}): AsyncGenerator<Buffer> {
-  const { signal, onDamage } = options;
+  const { signal, onDamage, chunk = CHUNK } = options;
+  const source =
+    file === STANDARD_INPUT ? process.stdin : createReadStream(file, { highWaterMark: chunk });
+  // a pipe that nothing writes to would keep the process alive
+  const abort = (): void => void source.destroy(new Error('aborted'));
+  signal?.addEventListener('abort', abort);
   try {
-    for await (const chunk of await open(file, options)) yield chunk;
+    for await (const bytes of await unpacked(file, source, chunk)) yield bytes;
   } catch (error) {
     if (signal?.aborted === true) return;
     const damage = DAMAGES.get(codeOf(error));
     if (damage === undefined || onDamage === undefined) throw unreadable(file, error);
     onDamage(damage);
+  } finally {
+    signal?.removeEventListener('abort', abort);
   }
 }
 
-/** Opens a file, which may be a pipe: it is read once. */
-async function open(file: string, options: ReadOptions): Promise<AsyncIterable<Buffer>> {
-  const { signal, chunk = CHUNK } = options;
-  const source =
-    file === STANDARD_INPUT ? process.stdin : createReadStream(file, { highWaterMark: chunk });
-  // a pipe that nothing writes to would keep the process alive
-  signal?.addEventListener('abort', () => source.destroy(new Error('aborted')), { once: true });
+/** Returns the bytes of a source, which may be a pipe: it is read once. */
+async function unpacked(
+  file: string,
+  source: Readable,
+  chunkSize: number,
+): Promise<AsyncIterable<Buffer>> {
   // a stream without an encoding yields buffers
   const chunks = source[Symbol.asyncIterator]() as AsyncIterator<Buffer, undefined>;
   const first = await chunks.next();
@@ -59,9 +65,9 @@ async function open(file: string, options: ReadOptions): Promise<AsyncIterable<B
   }
   if (!magic.startsWith(GZIP)) return bytes;
   const packed = Readable.from(bytes, { objectMode: false });
-  const unpacked = createGunzip({ chunkSize: chunk });
-  packed.on('error', (error) => unpacked.destroy(error));
-  return packed.pipe(unpacked);
+  const gunzip = createGunzip({ chunkSize });
+  packed.on('error', (error) => gunzip.destroy(error));
+  return packed.pipe(gunzip);
 }
 
 async function* followed(

@@ -1,4 +1,5 @@
 /** Traces in files. Memory depends on the VMs in a trace, not on its size. */
+import { setMaxListeners } from 'node:events';
 import { InputError } from '../files/input.ts';
 import { TraceJudge } from './judge.ts';
 import { mergeLines } from './merge.ts';
@@ -7,8 +8,8 @@ import { readText } from './recorders.ts';
 import type { TraceOptions, TraceVerdict } from './verdict.ts';
 
 /** Number of bytes that all files of a capture are read at once. */
-const CHUNKS = 1 << 25;
-const [LEAST, MOST] = [1 << 16, 1 << 20];
+const CHUNKS = 1 << 23;
+const [LEAST, MOST] = [1 << 14, 1 << 20];
 
 /**
  * Judges the trace in `file` (`-` is standard input): text, plain or gzipped, or a file of
@@ -26,6 +27,8 @@ export async function judgeTraceFile(
 ): Promise<TraceVerdict> {
   const judge = new TraceJudge(options);
   const files = typeof file === 'string' ? [file] : file;
+  // every file listens to it
+  if (signal !== undefined) setMaxListeners(files.length + 1, signal);
   const reading = {
     ...(signal !== undefined && { signal }),
     chunk: Math.min(MOST, Math.max(LEAST, Math.floor(CHUNKS / files.length))),

@@ -70,7 +70,8 @@ async function* printed(
   const [tool, ...args] = command;
   const child = spawn(tool, [...args, file], { stdio: ['ignore', 'pipe', 'pipe'] });
   const end = ended(child);
-  signal?.addEventListener('abort', () => child.kill(), { once: true });
+  const abort = (): void => void child.kill();
+  signal?.addEventListener('abort', abort);
   let isEmpty = true;
   try {
     for await (const chunk of child.stdout) {
@@ -78,6 +79,7 @@ async function* printed(
       yield chunk as Buffer; // a stream without an encoding yields buffers
     }
   } finally {
+    signal?.removeEventListener('abort', abort);
     child.kill();
   }
   const { code, errors } = await end;
