@@ -55,7 +55,14 @@ export { judgeTraceFile } from './traces/files.ts';
 export { judgeTrace } from './traces/judge.ts';
 export { TRACE_RULE_IDS } from './traces/rules/index.ts';
 export type { Cause } from './traces/rules/rule.ts';
-export type { RuleCount, TraceOptions, TraceVerdict, TraceViolation } from './traces/verdict.ts';
+export type {
+  RuleCount,
+  TraceGroup,
+  TraceOptions,
+  TraceReading,
+  TraceVerdict,
+  TraceViolation,
+} from './traces/verdict.ts';
 
 /** The checker of linearizability, for any specification. @public @since 0.1.0 */
 export { linearizability };

@@ -167,5 +167,5 @@ export { shapesOf, spteAt, story, tdWord, timelineOf, watchBlocked } from './ind
 export type { ActorProgram, ActorRole, CatalogueEntry, Cause, CheckOptions } from './index.ts';
 export type { Counterexample, Deviation, EngineOptions, ExplainOptions, Key } from './index.ts';
 export type { Operation, Report, Row, RuleCount, Scenario, Shape, TdMonitor } from './index.ts';
-export type { Timeline, TraceOptions, TraceVerdict, TraceViolation, Verdict } from './index.ts';
-export type { VmRule } from './index.ts';
+export type { Timeline, TraceGroup, TraceOptions, TraceReading, TraceVerdict } from './index.ts';
+export type { TraceViolation, Verdict, VmRule } from './index.ts';
