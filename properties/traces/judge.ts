@@ -134,8 +134,10 @@ export class TraceJudge {
     } else if (kind === 'comment') {
       if (reading.comment(e.text())) this.world.forget();
       this.world.declare();
-    } else if (kind === 'unreadable') this.unreadable++;
-    else this.miss(kind);
+    } else if (kind === 'unreadable') {
+      this.unreadable++;
+      reading.unreadable(e);
+    } else this.miss(kind);
   }
 
   /** Events are missing, of the CPU in the line: lost ones, or all until here. */

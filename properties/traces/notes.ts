@@ -25,8 +25,11 @@ const NOTES: readonly Note[] = [
       : null,
   ({ unknown }) =>
     Object.keys(unknown).length === 0 ? null : `unknown events: ${counted(unknown)}`,
-  ({ unreadable }) =>
-    unreadable === 0 ? null : `${plural(unreadable, 'line is no event', 'lines are not events')}`,
+  ({ unreadable, reading: { unreadableLine } }) =>
+    unreadable === 0
+      ? null
+      : `${plural(unreadable, 'line is no event', 'lines are not events')}, ` +
+        `first at line ${unreadableLine}`,
   ({ lost, reading: { lostEvents } }) =>
     lost === 0
       ? null

@@ -22,6 +22,7 @@ export class Reading {
   private switches = 0;
   private withoutFlags = 0;
   private readonly backwards = { times: 0, ofCpu: 0, line: 0 };
+  private unreadableLine = 0;
   private lostEvents = 0;
   private buffersStarted = 0;
   private overwritten = 0;
@@ -50,6 +51,10 @@ export class Reading {
     backwards.times++;
     if (isBefore(e.time, ofCpu)) backwards.ofCpu++;
     return true;
+  }
+
+  unreadable({ line }: TraceEvent): void {
+    if (this.unreadableLine === 0) this.unreadableLine = line;
   }
 
   /** Counts the values of an event that are no numbers. */
@@ -99,6 +104,7 @@ export class Reading {
       cpus: this.cpus,
       cpu: this.cpus === 1 ? this.cpu : null,
       times: this.cpus === 0 ? null : [this.first, this.time],
+      unreadableLine: this.unreadableLine,
       lostEvents,
       buffersStarted,
       overwritten,

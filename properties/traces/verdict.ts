@@ -50,6 +50,8 @@ export interface TraceReading {
   readonly cpu: number | null;
   /** Digits of the times of the first and the last event; null if there is none. */
   readonly times: readonly [number, number] | null;
+  /** The first line that is no event, or 0. */
+  readonly unreadableLine: number;
   /** Number of lost events, where the trace has one. */
   readonly lostEvents: number;
   /** Number of marks that a CPU's events begin here, as earlier ones were overwritten. */

@@ -19,6 +19,8 @@ const KINDS: readonly (readonly [LineKind, RegExp])[] = [
   ['comment', /^$/],
   ['started', /^##### CPU (?<cpu>\d+) buffer started ####$/],
   ['comment', /^(?:#.*|cpus=\d+|version = \d+|CPU \d+ is empty)$/],
+  // a call chain, of options/stacktrace or perf record -g
+  ['comment', /^(?:=> .*|.*: <stack trace>|[\da-f]{8,16} .*\(.*\))$/],
   ['lost', /^CPU:(?<cpu>\d+) \[LOST (?:(?<lost>\d+) )?EVENTS\]$/],
   ['lost', /^CPU:(?<cpu>\d+) \[(?:(?<lost>\d+) )?EVENTS DROPPED\]$/],
   ['lost', / \[(?<cpu>\d+)\] .*: PERF_RECORD_LOST lost (?<lost>\d+)$/],
