@@ -43,6 +43,7 @@ export async function* readBytes(file: string, options: ReadOptions = {}): Async
     onDamage(damage);
   } finally {
     signal?.removeEventListener('abort', abort);
+    source.destroy();
   }
 }
 
@@ -61,7 +62,9 @@ async function unpacked(
   const other = COMPRESSIONS.find(([begins]) => magic.startsWith(begins));
   if (other !== undefined) {
     const [, name, command] = other;
-    throw new InputError(file, `compressed by ${name}`, `unpack it: ${command} ${file}`);
+    const advice =
+      file === STANDARD_INPUT ? `pipe it through ${command}c` : `unpack it: ${command} ${file}`;
+    throw new InputError(file, `compressed by ${name}`, advice);
   }
   if (!magic.startsWith(GZIP)) return bytes;
   const packed = Readable.from(bytes, { objectMode: false });

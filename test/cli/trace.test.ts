@@ -196,6 +196,18 @@ describe('sept trace', () => {
   }, 30_000);
 });
 
+test('sept trace - ends at once where its input is of no use, and more could follow', async () => {
+  const { child, until } = septReading('trace', '-');
+  let errors = '';
+  child.stderr.on('data', (text) => {
+    errors += String(text);
+  });
+  child.stdin.write(Buffer.from('\u{FD}7zXZ\0', 'latin1'));
+
+  expect(await ended(child, until)).toEqual([2, '']);
+  expect(errors).toBe('sept: -: compressed by xz; pipe it through xz -dc\n');
+}, 30_000);
+
 /** A `sept` process whose standard input stays open, and a wait for its output. */
 function septReading(...args: string[]): {
   readonly child: ChildProcessWithoutNullStreams;
