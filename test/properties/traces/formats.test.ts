@@ -46,11 +46,11 @@ test.each(NAMES)('judgeTrace judges %s alike in tracefs and in perf script', (na
 
 /** Pieces of captures by other recorders than tracefs, and what reading them has to show. */
 const PIECES = [
-  ['linux-7.3.4-trace-cmd-report', { lines: 602, events: 601 }, { cpus: 1 }],
-  ['linux-7.3.4-perf-script', { lines: 601, events: 601 }, { withoutFlags: 601 }],
-  ['linux-7.3.4-trace-pipe-lost', { lines: 601, events: 598, lost: 3 }, { lostEvents: 1032 }],
+  ['qemu-7.3.4-trace-cmd-report', { lines: 602, events: 601 }, { cpus: 1 }],
+  ['qemu-7.3.4-perf-script', { lines: 601, events: 601 }, { withoutFlags: 601 }],
+  ['qemu-7.3.4-trace-pipe-lost', { lines: 601, events: 598, lost: 3 }, { lostEvents: 1032 }],
   [
-    'linux-7.3.4-overwritten',
+    'qemu-7.3.4-overwritten',
     { lines: 513, events: 500 },
     { buffersStarted: 1, overwritten: 964_375 },
   ],
