@@ -3,14 +3,18 @@ import { wrap } from '../properties/checker/reports/report.ts';
 import { notesOf } from '../properties/traces/notes.ts';
 import type { FiledGroup, TraceSummary } from '../properties/traces/summary.ts';
 import { shapeOf } from '../properties/traces/tally.ts';
-import type { TraceViolation } from '../properties/traces/verdict.ts';
+import type { TraceVerdict, TraceViolation } from '../properties/traces/verdict.ts';
 import { emphasised, print, table, type Progress } from './output.ts';
+
+/** Versions that the traced kernel may be. */
+const versionsOf = ({ kernels }: TraceVerdict): string =>
+  kernels.length === 0 ? 'of unknown version' : kernels.join(' or ');
 
 /** Prints the notes and the table of a summary, and the first `limit` groups of violations. */
 export function printSummary(judged: TraceSummary, limit: number): void {
   for (const { file, verdict } of judged.traces) {
     print(
-      `${file}: Linux ${verdict.kernel ?? 'of unknown version'}, ${verdict.events} events, ` +
+      `${file}: Linux ${versionsOf(verdict)}, ${verdict.events} events, ` +
         `${verdict.violated} violation${verdict.violated === 1 ? '' : 's'}`,
     );
     for (const note of notesOf(verdict)) print(note);

@@ -1,18 +1,16 @@
 /** `sept probes`: prints the probes that `sept trace` needs, or a script that records with them. */
 import { Command, Option } from 'commander';
 import { captureScript } from '../../properties/traces/capture/script.ts';
-import { TRACED_KERNELS } from '../../properties/traces/kernels/kernel.ts';
+import { KERNEL_NAMES, type KernelName } from '../../properties/traces/kernels/names.ts';
 import { probesFor } from '../../properties/traces/probes.ts';
-import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { EXIT_CLEAN, UsageError } from '../errors.ts';
 import { print } from '../output.ts';
 
 /** KVM has TDs since 6.16. This is the only kernel since then whose probes are known. */
-const WITH_TDS: KernelVersion = '7.3';
-const KERNELS = Object.keys(TRACED_KERNELS);
+const WITH_TDS: KernelName = '7.3';
 
 interface ProbesOptions {
-  readonly kernel?: KernelVersion;
+  readonly kernel?: KernelName;
   readonly script?: boolean;
   readonly tdx?: boolean;
 }
@@ -21,7 +19,7 @@ interface ProbesOptions {
 export const probesCommand = (exit: (code: number) => void): Command =>
   new Command('probes')
     .description('print the probes that `sept trace` needs, or a script that records with them')
-    .addOption(new Option('--kernel <version>', 'version of the kernel').choices(KERNELS))
+    .addOption(new Option('--kernel <version>', 'version of the kernel').choices(KERNEL_NAMES))
     .addOption(
       new Option(
         '--script',
@@ -37,7 +35,7 @@ export const probesCommand = (exit: (code: number) => void): Command =>
       else if (kernel !== undefined) print(probesFor(kernel, tdx));
       else
         throw new UsageError(
-          `probes: takes --kernel ${KERNELS.join(', ')}, or --script for all of them`,
+          `probes: takes --kernel ${KERNEL_NAMES.join(', ')}, or --script for all of them`,
         );
       exit(EXIT_CLEAN);
     });

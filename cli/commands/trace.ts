@@ -2,10 +2,10 @@
 import { Command, Option } from 'commander';
 import { NO_MONITOR } from '../../properties/traces/blind-spots.ts';
 import { judgeTraceFile } from '../../properties/traces/files.ts';
+import { KERNEL_NAMES, type KernelName } from '../../properties/traces/kernels/names.ts';
 import { TDX_TRACE_RULE_IDS, TRACE_RULE_IDS } from '../../properties/traces/rules/index.ts';
 import { TraceSummary } from '../../properties/traces/summary.ts';
 import type { TraceOptions } from '../../properties/traces/verdict.ts';
-import { LAYOUTS, type KernelVersion } from '../../spec/kvm/layouts/table.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS, EXIT_NOT_JUDGED, UsageError } from '../errors.ts';
 import {
   jsonOption,
@@ -25,7 +25,7 @@ const MS = 1000;
 
 interface Options extends Pick<SharedOptions, 'json' | 'limit' | 'rules'> {
   readonly vm?: string;
-  readonly kernel?: KernelVersion;
+  readonly kernel?: KernelName;
   readonly merge?: boolean;
 }
 
@@ -54,7 +54,7 @@ export const traceCommand = (exit: (code: number) => void): Command => {
       new Option(
         '--kernel <version>',
         'version of the traced kernel (default: as its probes show)',
-      ).choices(Object.keys(LAYOUTS)),
+      ).choices(KERNEL_NAMES),
     )
     .option(
       '--merge',

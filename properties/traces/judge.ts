@@ -2,7 +2,6 @@
 import { KVM_RULES } from '../../spec/kvm/rules/index.ts';
 import { SYSTEM_RULES } from '../rules/index.ts';
 import { HeldLines } from './held-lines.ts';
-import { kernelOfChange, TRACED_KERNELS } from './kernels/kernel.ts';
 import { CALL_NAMES, type EventName } from './reader/event-table.ts';
 import { TraceEvent } from './reader/event.ts';
 import type { LineKind } from './reader/other-lines.ts';
@@ -59,18 +58,13 @@ export class TraceJudge {
   private held: HeldLines | null = null;
   private unreadable = 0;
   private lost = 0;
-  /** The probe of a change has shown the kernel's version. */
-  private isKernelKnown = false;
   /** Number of events read so far. */
   events = 0;
   private readonly hasSeen = (name: EventName): boolean => this.world.hasSeen(name);
 
   constructor(options: TraceOptions = {}) {
     this.options = options;
-    this.world = new World(
-      this.e,
-      options.kernel === undefined ? null : TRACED_KERNELS[options.kernel],
-    );
+    this.world = new World(this.e, options.kernel);
     const state = followState(this.world);
     this.tallies = [...TRACE_RULES, ...TDX_TRACE_RULES]
       .filter(({ id }) => options.rules?.includes(id) ?? true)
@@ -153,11 +147,10 @@ export class TraceJudge {
     const { e, reading, world, options } = this;
     if (e.probed !== 0) this.symbols.resolve(e, world.hasSeen('init_sp'));
     if (e.hasNotNumbers) reading.values(e);
-    if (!this.isKernelKnown && e.kind?.name === 'chg') {
-      this.isKernelKnown = true;
-      const { version } = kernelOfChange(e);
-      if (version !== (options.kernel ?? version)) reading.probesOf = version;
-    }
+    world.recognise();
+    const found = world.recognition.kernel;
+    if (options.kernel !== undefined && found?.names.includes(options.kernel) === false)
+      reading.probesOf = found.version;
     if (reading.probesOf === null) world.handle();
   }
 
@@ -207,6 +200,8 @@ export class TraceJudge {
     const { lines, events, unreadable, lost } = this;
     return {
       kernel: kernel?.version ?? null,
+      kernels: kernel?.names ?? [],
+      isUnknownKernel: this.world.recognition.isUnlikeAny,
       lines,
       events,
       unreadable,

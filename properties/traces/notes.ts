@@ -18,6 +18,10 @@ const NOTES: readonly Note[] = [
       ? null
       : `the probes are those of Linux ${probesOf}, so nothing is judged as Linux ${kernel}; ` +
         'give that version, or leave --kernel out',
+  ({ kernel, isUnknownKernel }) =>
+    isUnknownKernel
+      ? `no known kernel has all of these events; judged by what they have in common with ${kernel}`
+      : null,
   ({ reading: { byCpu } }) =>
     byCpu
       ? 'the events of one CPU follow those of another, so nothing is judged; ' +
@@ -25,6 +29,16 @@ const NOTES: readonly Note[] = [
       : null,
   ({ unknown }) =>
     Object.keys(unknown).length === 0 ? null : `unknown events: ${counted(unknown)}`,
+  ({ directMapMoves }) =>
+    directMapMoves === 0
+      ? null
+      : `physical memory is mapped elsewhere after ${plural(directMapMoves, 'place')} of the ` +
+        'trace, as in traces of several boots; the state until then was discarded',
+  ({ unplacedFaults }) =>
+    unplacedFaults === 0
+      ? null
+      : `${plural(unplacedFaults, 'fast page fault')} changed entries that are not known; ` +
+        'options/hash-ptr 0 and the probe fpf would show them',
   ({ unreadable, reading: { unreadableLine } }) =>
     unreadable === 0
       ? null

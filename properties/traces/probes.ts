@@ -1,5 +1,5 @@
 /** Definitions of the probes that a trace needs, as text, each with the rules that need it. */
-import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
+import type { KernelName } from './kernels/names.ts';
 import type { Probe } from './kernels/probe.ts';
 import { PROBES } from './kernels/probes.ts';
 import { TDX_NOTES, TDX_PROBES } from './kernels/tdx-probes.ts';
@@ -134,7 +134,7 @@ export const rulesThatNeed = (name: EventName): readonly string[] =>
  * Text of the probes for `kernel`: lines to append one by one to the file `dynamic_events` of
  * tracefs, which ignores those that begin with #. `tdx` adds the probes of a TDX host.
  */
-export function probesFor(kernel: KernelVersion, tdx = false): string {
+export function probesFor(kernel: KernelName, tdx = false): string {
   const head =
     `# Linux ${kernel}, for sept trace. ` +
     'The comment before a probe lists the rules that need it.';

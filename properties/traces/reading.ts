@@ -1,5 +1,5 @@
 /** What a trace shows about itself: how it was recorded, and what it lacks. */
-import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
+import type { KernelName } from './kernels/names.ts';
 import type { TraceEvent } from './reader/event.ts';
 import { CPUS } from './reader/header.ts';
 import type { TraceReading } from './verdict.ts';
@@ -28,7 +28,7 @@ export class Reading {
   private overwritten = 0;
   private captures = 0;
   /** Version of the kernel whose probes the trace has, if it is not the one to judge by. */
-  probesOf: KernelVersion | null = null;
+  probesOf: KernelName | null = null;
   /** The last line has no newline, and may lack more. */
   cut = false;
   /** Why the file could not be read to its end, or null. */

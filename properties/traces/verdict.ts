@@ -1,11 +1,11 @@
 /** Options and verdict of judging a trace. */
-import type { KernelVersion } from '../../spec/kvm/layouts/table.ts';
+import type { KernelName } from './kernels/names.ts';
 import type { Cause } from './rules/rule.ts';
 
 /** Options of the judge of traces. */
 export interface TraceOptions {
   /** Version of the traced kernel. By default, its first change of an SPTE shows it. */
-  readonly kernel?: KernelVersion;
+  readonly kernel?: KernelName;
   /** Ids of the rules to judge by; all by default. */
   readonly rules?: readonly string[];
   /** Hexadecimal address of the only VM to judge. */
@@ -74,7 +74,7 @@ export interface TraceReading {
   /** Number of values that are no numbers, such as `(fault)`, by event and key. */
   readonly notNumbers: Readonly<Record<string, number>>;
   /** Version of the kernel that the probes are of, if it is not the one to judge by. */
-  readonly probesOf: KernelVersion | null;
+  readonly probesOf: KernelName | null;
   /** The last line has no newline, and is not read. */
   readonly cut: boolean;
   /** Why the file could not be read to its end, or null. */
@@ -93,7 +93,11 @@ export interface TraceGroup {
 /** Result of judging a trace. */
 export interface TraceVerdict {
   /** Null if no event shows it. */
-  readonly kernel: KernelVersion | null;
+  readonly kernel: KernelName | null;
+  /** Every version that it may be: `kernel`, and those whose events are the same so far. */
+  readonly kernels: readonly KernelName[];
+  /** No known kernel has all of its events: it is judged by what they have in common with it. */
+  readonly isUnknownKernel: boolean;
   readonly lines: number;
   readonly events: number;
   /** Number of events of each unknown kind, by name. */

@@ -1,6 +1,6 @@
 /** The script of `sept probes --script`: the parts beside this file, and data. Needs no Node. */
 import { readFileSync } from 'node:fs';
-import type { KernelVersion } from '../../../spec/kvm/layouts/table.ts';
+import type { KernelName } from '../kernels/names.ts';
 import type { Probe } from '../kernels/probe.ts';
 import { PROBES } from '../kernels/probes.ts';
 import { TDX_NOTES, TDX_PROBES } from '../kernels/tdx-probes.ts';
@@ -20,7 +20,7 @@ const PARTS = ['options', 'host', 'probes', 'buffer', 'output', 'main'] as const
  * rest of 7.3; 7.2 has all of 7.3. The two values without a name, `role` of `init_sp` and `spt` of
  * `free_rcu`, are where they were in all of these.
  */
-const LISTS: readonly { readonly from: string; readonly lists: readonly KernelVersion[] }[] = [
+const LISTS: readonly { readonly from: string; readonly lists: readonly KernelName[] }[] = [
   { from: '6.13', lists: ['7.3', '6.12'] },
   { from: '6.5', lists: ['6.12', '7.3'] },
   { from: '6.2', lists: [] },
@@ -33,16 +33,15 @@ const TDX_LIST = 'tdx';
 
 export interface CaptureOptions {
   /** The only list of probes to carry. Without it, the script chooses by the kernel's version. */
-  readonly kernel?: KernelVersion | undefined;
+  readonly kernel?: KernelName | undefined;
   /** Whether to add the probes of a TDX host. */
   readonly tdx?: boolean;
 }
 
 /** Text of a POSIX shell script that records a trace for `sept trace`. Its -h prints its usage. */
 export function captureScript({ kernel, tdx = false }: CaptureOptions = {}): string {
-  const kernels = Object.entries(PROBES).filter(
-    ([version]) => kernel === undefined || version === kernel,
-  );
+  const tried = new Set(kernel === undefined ? LISTS.flatMap((row) => row.lists) : [kernel]);
+  const kernels = [...tried].toReversed().map((name) => [name, PROBES[name]] as const);
   const lists = [...kernels, ...(tdx ? [[TDX_LIST, TDX_PROBES] as const] : [])];
   return [
     '#!/bin/sh',
@@ -80,7 +79,7 @@ const versionsOf = (kernels: readonly (readonly [string, unknown])[]): string =>
 const dataOf = (name: string, rows: readonly string[]): string =>
   [`${name}() {`, "  cat <<'END'", ...rows, 'END', '}', ''].join('\n');
 
-const listRow = (from: string, lists: readonly KernelVersion[], tdx: boolean): string =>
+const listRow = (from: string, lists: readonly KernelName[], tdx: boolean): string =>
   [from, ...(lists.length === 0 ? ['none'] : lists), ...(tdx ? [TDX_LIST] : [])].join(' ');
 
 function listRows(tdx: boolean): string[] {

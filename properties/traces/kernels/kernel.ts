@@ -2,14 +2,30 @@
  * Differences between the kernels whose traces are judged. Code reads a kernel's row, not its
  * version.
  */
-import { MMU_PRESENT, type SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
-import { LAYOUTS, type KernelVersion } from '../../../spec/kvm/layouts/table.ts';
-import type { TraceEvent } from '../reader/event.ts';
-import { hashOfText } from '../reader/keys.ts';
+import type { SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
+import { LAYOUTS, type KernelVersion, type Vendor } from '../../../spec/kvm/layouts/table.ts';
+import { KERNEL_NAMES, type KernelName } from './names.ts';
 
-export interface TracedKernel {
-  readonly version: KernelVersion;
+/** What is known of one kernel. `source`: only read in its source, else seen in captures. */
+interface KernelRow extends Behaviour {
+  /** The kernel whose layouts of SPTEs it has. */
+  readonly layouts: KernelVersion;
+  /** Whether aging clears A without mmu_lock. If not, it holds mmu_lock for write. */
+  readonly agesWithoutLock: boolean;
+  readonly source?: readonly (keyof KernelRow)[];
+}
+
+/** The kernel of a trace: the one, or what those have in common that it may be. */
+export interface TracedKernel extends Behaviour {
+  /** The one that stands for all of them: the oldest, or the newest that is the same. */
+  readonly version: KernelName;
+  readonly names: readonly KernelName[];
   readonly layout: SpteLayout;
+  /** As in a row; null where the kernels differ. */
+  readonly agesWithoutLock: boolean | null;
+}
+
+interface Behaviour {
   /**
    * Whether `chg` names the entry's table. If not, the table follows from the VM, the address
    * space, the GFN and the old value.
@@ -20,8 +36,6 @@ export interface TracedKernel {
    * it, and a root from its use.
    */
   readonly namesTables: boolean;
-  /** Whether aging clears A without mmu_lock. If not, it holds mmu_lock for write. */
-  readonly agesWithoutLock: boolean;
   /**
    * Whether a zap under mmu_lock held for read freezes the entry with an event, and then empties it
    * without one.
@@ -42,10 +56,28 @@ export interface TracedKernel {
  */
 export const MIRROR_ROLE = 1 << 19;
 
-const ROWS: Readonly<Record<KernelVersion, TracedKernel>> = {
+const ROW_6_12: KernelRow = {
+  layouts: '6.12',
+  changesNameTables: false,
+  namesTables: true,
+  agesWithoutLock: false,
+  thawsUntraced: false,
+  flushesFrozen: true,
+  invalidRole: 1 << 11,
+};
+const ROW_7: KernelRow = {
+  layouts: '7.3',
+  changesNameTables: true,
+  namesTables: true,
+  agesWithoutLock: true,
+  thawsUntraced: false,
+  flushesFrozen: false,
+  invalidRole: 1 << 12,
+};
+
+const ROWS: Readonly<Record<KernelName, KernelRow>> = {
   '6.1': {
-    version: '6.1',
-    layout: LAYOUTS['6.1'].npt,
+    layouts: '6.1',
     changesNameTables: false,
     namesTables: false,
     agesWithoutLock: false,
@@ -53,62 +85,29 @@ const ROWS: Readonly<Record<KernelVersion, TracedKernel>> = {
     flushesFrozen: false,
     invalidRole: 0,
   },
-  '6.12': {
-    version: '6.12',
-    layout: LAYOUTS['6.12'].npt,
-    changesNameTables: false,
-    namesTables: true,
-    agesWithoutLock: false,
-    thawsUntraced: false,
-    flushesFrozen: true,
-    invalidRole: 1 << 11,
-  },
-  '7.3': {
-    version: '7.3',
-    layout: LAYOUTS['7.3'].npt,
-    changesNameTables: true,
-    namesTables: true,
-    agesWithoutLock: true,
-    thawsUntraced: false,
-    flushesFrozen: false,
-    invalidRole: 1 << 12,
-  },
+  '6.12': ROW_6_12,
+  // since 6.15; captures show it of 6.18
+  '6.16': { ...ROW_6_12, agesWithoutLock: true, source: ['agesWithoutLock'] },
+  '6.18': { ...ROW_6_12, agesWithoutLock: true },
+  '7.2': ROW_7,
+  '7.3': ROW_7,
 };
 
-export const TRACED_KERNELS = ROWS;
-
-/** Upper bit of the write-back memory type in a leaf of EPT. No leaf of NPT has it. */
-const WRITE_BACK = 1 << 4;
-const CHANGED_6_12 = hashOfText('handle_changed_spte');
-
-/** The same kernels on processors with EPT. */
-const ON_INTEL = new Map(
-  Object.values(ROWS).map((row) => [row, { ...row, layout: LAYOUTS[row.version].ept }]),
-);
-
-/** Recognises the kernel, and whether it uses EPT, by an event `chg`. */
-export function kernelOfChange(e: TraceEvent): TracedKernel {
-  const kernel = e.has('spt')
-    ? ROWS['7.3']
-    : e.caller === CHANGED_6_12
-      ? ROWS['6.12']
-      : ROWS['6.1'];
-  return onProcessorOf(e, kernel);
-}
-
-const isPresent = (lo: number): boolean => (lo & MMU_PRESENT) !== 0;
-
-/**
- * Returns the row for the processor that an SPTE is written for. In an entry that points to a
- * table, KVM sets bit 5 on NPT (A) and not on EPT. In a leaf, bits 5:3 are the memory type on EPT,
- * which is write-back for memory, and zero on NPT.
- */
-function onProcessorOf(e: TraceEvent, kernel: TracedKernel): TracedKernel {
-  const lo = isPresent(e.low('new')) ? e.low('new') : e.low('old');
-  if (!isPresent(lo)) return kernel;
-  const isTable = e.low('level') > 1 && (lo & kernel.layout.large.lo) === 0;
-  const isEpt = isTable
-    ? (lo & LAYOUTS[kernel.version].npt.accessed.lo) === 0
-    : (lo & WRITE_BACK) !== 0;
-  return isEpt ? (ON_INTEL.get(kernel) ?? kernel) : kernel;
+/** What kernels have in common, on processors with NPT or EPT. @throws Error for no kernel */
+export function tracedKernel(names: readonly KernelName[], vendor: Vendor = 'npt'): TracedKernel {
+  const rows = names.map((name) => ROWS[name]);
+  const [first] = rows;
+  if (first === undefined) throw new Error('no kernel is traced');
+  const { layouts, agesWithoutLock, invalidRole, source: _, ...behaviour } = first;
+  return {
+    ...behaviour,
+    version: names.findLast((name) => ROWS[name] === first) ?? KERNEL_NAMES[0],
+    names,
+    layout: LAYOUTS[layouts][vendor],
+    agesWithoutLock: rows.every((row) => row.agesWithoutLock === agesWithoutLock)
+      ? agesWithoutLock
+      : null,
+    flushesFrozen: rows.some((row) => row.flushesFrozen),
+    invalidRole: rows.every((row) => row.invalidRole === invalidRole) ? invalidRole : 0,
+  };
 }

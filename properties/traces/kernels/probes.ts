@@ -3,7 +3,7 @@
  * arguments are fetched by name; on 6.1 they are fetched from registers. Source: the probe lists of
  * the recordings, which say of each probe that it could be installed.
  */
-import type { KernelVersion } from '../../../spec/kvm/layouts/table.ts';
+import type { KernelName } from './names.ts';
 import type { Probe } from './probe.ts';
 import { PROBES_6_1 } from './probes-6.1.ts';
 
@@ -192,62 +192,96 @@ const COMMON: readonly Probe[] = [
   { name: 'freeobs', at: 'entry', symbol: '__kvm_mmu_free_obsolete_roots', args: KVM },
 ];
 
-const ONLY_7_3: readonly Probe[] = [
-  {
-    name: 'chg',
-    at: 'entry',
-    symbol: '__handle_changed_spte',
-    args: `${KVM} sp=sp:x64 spt=sp->spt:x64 role=sp->role.word:x32 gfn=gfn:x64 ${VALUES}`,
-  },
-  { name: 'inval_roots', at: 'entry', symbol: 'kvm_tdp_mmu_invalidate_roots', args: KVM },
-  {
-    name: 'zap_inval',
-    at: 'entry',
-    symbol: 'kvm_tdp_mmu_zap_invalidated_roots',
-    args: `${KVM} shared=shared:u8`,
-  },
-  { name: 'inv_begin', at: 'entry', symbol: 'kvm_mmu_invalidate_start', args: `${KVM} ${SEQ}` },
-  {
-    name: 'recover_slot',
-    at: 'entry',
-    symbol: 'kvm_tdp_mmu_recover_huge_pages',
-    args: `${KVM} ${SLOT}`,
-  },
-  {
-    name: 'nxzap',
-    at: 'entry',
-    symbol: 'kvm_tdp_mmu_zap_possible_nx_huge_page',
-    args: `${KVM} sp=sp:x64 spt=sp->spt:x64 ptep=sp->ptep:x64 gfn=sp->gfn:x64`,
-  },
+const CHG_OF_TABLE: Probe = {
+  name: 'chg',
+  at: 'entry',
+  symbol: '__handle_changed_spte',
+  args: `${KVM} sp=sp:x64 spt=sp->spt:x64 role=sp->role.word:x32 gfn=gfn:x64 ${VALUES}`,
+};
+const CHG: Probe = {
+  name: 'chg',
+  at: 'entry',
+  symbol: 'handle_changed_spte',
+  args: `${KVM} as_id=as_id:s32 gfn=gfn:x64 ${VALUES}`,
+};
+
+const INVALIDATE_ROOTS = 'kvm_tdp_mmu_invalidate_roots';
+const INVALIDATE_ALL_ROOTS = 'kvm_tdp_mmu_invalidate_all_roots';
+const invalidateRoots = (symbol: string): Probe => ({
+  name: 'inval_roots',
+  at: 'entry',
+  symbol,
+  args: KVM,
+});
+
+const zapInvalidated = (args: string): Probe => ({
+  name: 'zap_inval',
+  at: 'entry',
+  symbol: 'kvm_tdp_mmu_zap_invalidated_roots',
+  args,
+});
+const SHARED = `${KVM} shared=shared:u8`;
+
+const INVALIDATE_START = 'kvm_mmu_invalidate_start';
+const INVALIDATE_BEGIN = 'kvm_mmu_invalidate_begin';
+const beginInvalidation = (symbol: string): Probe => ({
+  name: 'inv_begin',
+  at: 'entry',
+  symbol,
+  args: `${KVM} ${SEQ}`,
+});
+
+const RECOVER = 'kvm_tdp_mmu_recover_huge_pages';
+const ZAP_COLLAPSIBLE = 'kvm_tdp_mmu_zap_collapsible_sptes';
+const recoverSlot = (symbol: string): Probe => ({
+  name: 'recover_slot',
+  at: 'entry',
+  symbol,
+  args: `${KVM} ${SLOT}`,
+});
+
+const ZAP_POSSIBLE = 'kvm_tdp_mmu_zap_possible_nx_huge_page';
+const ZAP_SP = 'kvm_tdp_mmu_zap_sp';
+const zapNx = (symbol: string): Probe => ({
+  name: 'nxzap',
+  at: 'entry',
+  symbol,
+  args: `${KVM} sp=sp:x64 spt=sp->spt:x64 ptep=sp->ptep:x64 gfn=sp->gfn:x64`,
+});
+
+const OF_7: readonly Probe[] = [
+  CHG_OF_TABLE,
+  invalidateRoots(INVALIDATE_ROOTS),
+  zapInvalidated(SHARED),
+  beginInvalidation(INVALIDATE_START),
+  recoverSlot(RECOVER),
+  zapNx(ZAP_POSSIBLE),
 ];
 
-const ONLY_6_12: readonly Probe[] = [
-  {
-    name: 'chg',
-    at: 'entry',
-    symbol: 'handle_changed_spte',
-    args: `${KVM} as_id=as_id:s32 gfn=gfn:x64 ${VALUES}`,
-  },
-  { name: 'inval_roots', at: 'entry', symbol: 'kvm_tdp_mmu_invalidate_all_roots', args: KVM },
-  { name: 'zap_inval', at: 'entry', symbol: 'kvm_tdp_mmu_zap_invalidated_roots', args: KVM },
-  { name: 'inv_begin', at: 'entry', symbol: 'kvm_mmu_invalidate_begin', args: `${KVM} ${SEQ}` },
-  {
-    name: 'recover_slot',
-    at: 'entry',
-    symbol: 'kvm_tdp_mmu_zap_collapsible_sptes',
-    args: `${KVM} ${SLOT}`,
-  },
-  {
-    name: 'nxzap',
-    at: 'entry',
-    symbol: 'kvm_tdp_mmu_zap_sp',
-    args: `${KVM} sp=sp:x64 spt=sp->spt:x64 ptep=sp->ptep:x64 gfn=sp->gfn:x64`,
-  },
+/** Those of 6.16 and 6.18 but one. */
+const OF_LATE_6: readonly Probe[] = [
+  CHG,
+  invalidateRoots(INVALIDATE_ROOTS),
+  zapInvalidated(SHARED),
+  beginInvalidation(INVALIDATE_BEGIN),
+  recoverSlot(RECOVER),
 ];
 
-/** Probes by kernel. */
-export const PROBES: Readonly<Record<KernelVersion, readonly Probe[]>> = {
+const OF_6_12: readonly Probe[] = [
+  CHG,
+  invalidateRoots(INVALIDATE_ALL_ROOTS),
+  zapInvalidated(KVM),
+  beginInvalidation(INVALIDATE_BEGIN),
+  recoverSlot(ZAP_COLLAPSIBLE),
+  zapNx(ZAP_SP),
+];
+
+/** Probes by kernel. Every list was attached to its kernel. */
+export const PROBES: Readonly<Record<KernelName, readonly Probe[]>> = {
   '6.1': PROBES_6_1,
-  '6.12': [...ONLY_6_12, ...COMMON],
-  '7.3': [...ONLY_7_3, ...COMMON],
+  '6.12': [...OF_6_12, ...COMMON],
+  '6.16': [...OF_LATE_6, zapNx(ZAP_SP), ...COMMON],
+  '6.18': [...OF_LATE_6, zapNx(ZAP_POSSIBLE), ...COMMON],
+  '7.2': [...OF_7, ...COMMON],
+  '7.3': [...OF_7, ...COMMON],
 };

@@ -6,15 +6,18 @@ import { frameOf } from '../state/spte.ts';
 import type { World } from '../state/world.ts';
 import type { TraceReporter, TraceRule } from './rule.ts';
 
+/** `probe`: the rule needs the probe of changes. `place`: and where the table is (`init_sp`). */
+type Needs = 'tracepoint' | 'probe' | 'place';
+
 /**
- * Reports each change that satisfies `premise` and for which `wrong` returns a text. `named`: the
- * rule depends on the place of the table, which `init_sp` shows if tables have names.
+ * Reports each change that satisfies `premise` and for which `wrong` returns a text. A rule about
+ * the values of a change alone is judged from KVM's own tracepoint as well.
  */
 export function changeRule(
   id: string,
   premise: (c: Change) => boolean,
   wrong: (c: Change, layout: SpteLayout) => string | null,
-  named = false,
+  needs: Needs = 'tracepoint',
 ): TraceRule {
   const watch = (world: World, report: TraceReporter): void => {
     world.listeners.changing.push((c) => {
@@ -22,11 +25,13 @@ export function changeRule(
       report.exercised(c.vm);
       const what = wrong(c, world.kernel.layout);
       if (what === null) return;
-      const unless: EventName[] = named && world.kernel.namesTables ? ['init_sp'] : [];
+      const unless: EventName[] = needs === 'place' && world.kernel.namesTables ? ['init_sp'] : [];
       report.violated({ line: c.line, task: c.task, vm: c.vm, unless }, `${what}: ${valuesOf(c)}`);
     });
   };
-  return { id, needs: ['chg'], watch };
+  return needs === 'tracepoint'
+    ? { id, needs: [], needsOne: ['chg', 'kvm_tdp_mmu_spte_changed'], watch }
+    : { id, needs: ['chg'], watch };
 }
 
 /** The entry points to the same page before and after the change. */

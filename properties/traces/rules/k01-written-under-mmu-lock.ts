@@ -12,22 +12,35 @@ const MODES: Readonly<Record<Mode, string>> = { [SHARED]: 'read', [EXCLUSIVE]: '
 
 const ACQUIRED: Readonly<Record<Mode, EventName>> = { [SHARED]: 'rl_ret', [EXCLUSIVE]: 'wl_ret' };
 
+/** Bound of the violations that wait until the kernel is known. */
+const MAX_UNDECIDED = 1000;
+
 const ages = (layout: SpteLayout, c: Change): boolean =>
   isTracking(layout, c.oldHi, c.oldLo, c.newHi, c.newLo);
+
+/** Whether the change is one that aging makes: without mmu_lock in some kernels. */
+function onlyAges(world: World, c: Change): boolean {
+  const layout = world.kernel?.layout;
+  return (
+    c.direct &&
+    layout !== undefined &&
+    (ages(layout, c) ||
+      has(layout.writable, c.oldHi, c.oldLo) === has(layout.writable, c.newHi, c.newLo))
+  );
+}
 
 /** Mode of mmu_lock that the change needs, or null. */
 function neededMode(world: World, c: Change): Mode | null {
   if (!c.direct) return c.mode;
   if (c.fast) return null;
-  const layout = world.kernel?.layout;
-  const onlyAges =
-    layout !== undefined &&
-    (ages(layout, c) ||
-      has(layout.writable, c.oldHi, c.oldLo) === has(layout.writable, c.newHi, c.newLo));
-  return onlyAges && world.kernel?.agesWithoutLock === true ? null : EXCLUSIVE;
+  return world.kernel?.agesWithoutLock === true && onlyAges(world, c) ? null : EXCLUSIVE;
 }
 
-function judgeLock(world: World, report: TraceReporter, c: Change): void {
+/** Reports a violation, now or never. */
+type Report = () => void;
+
+/** Judges the lock of a change. Violations that depend on the kernel go to `undecided`. */
+function judgeLock(world: World, report: TraceReporter, c: Change, undecided: Report[]): void {
   const mode = neededMode(world, c);
   if (mode === null) return;
   if (!world.recordsLocksOf(c.task, c.vm)) {
@@ -37,26 +50,42 @@ function judgeLock(world: World, report: TraceReporter, c: Change): void {
   report.exercised(c.vm);
   const hold = c.task.holdOn(c.vm.id);
   if (hold?.mode === mode) return;
-  const at = { line: c.line, task: c.task, vm: c.vm, unless: [ACQUIRED[mode]] };
+  const isUndecided = world.kernel?.agesWithoutLock === null && onlyAges(world, c);
+  const at = {
+    line: c.line,
+    task: c.task,
+    vm: c.vm,
+    unless: [ACQUIRED[mode]],
+    ...(isUndecided ? { text: world.e.text() } : {}),
+  };
   const held = hold === null ? 'without mmu_lock' : `with mmu_lock held for ${MODES[hold.mode]}`;
-  report.violated(
-    at,
-    `changes an SPTE ${held}, which must be held for ${MODES[mode]}: ${valuesOf(c)}`,
+  const seen = `changes an SPTE ${held}, which must be held for ${MODES[mode]}: ${valuesOf(c)}`;
+  const causes =
     hold === null
       ? []
-      : [{ line: hold.line, what: `${c.task.name} acquired mmu_lock for ${MODES[hold.mode]}` }],
-  );
+      : [{ line: hold.line, what: `${c.task.name} acquired mmu_lock for ${MODES[hold.mode]}` }];
+  if (isUndecided && undecided.length < MAX_UNDECIDED)
+    undecided.push(() => report.violated(at, seen, causes));
+  else if (!isUndecided) report.violated(at, seen, causes);
 }
+
+/** Values of a change, in halves. */
+type Values = Pick<Change, 'oldHi' | 'oldLo' | 'newHi' | 'newLo'>;
+
+/** Text for a change that a fast page fault may not make; null if it may. */
+const whyNotRestored = (
+  layout: SpteLayout,
+  { oldHi, oldLo, newHi, newLo }: Values,
+): string | null =>
+  has(layout.mmuWritable, oldHi, oldLo) || !has(layout.writable, newHi, newLo)
+    ? null
+    : 'a fast page fault makes a leaf writable that is not MMU-writable';
 
 /** Text for a change that is not allowed without the lock; null if it is allowed. */
 function whyNotLockless(c: Change, layout: SpteLayout): string | null {
   if (c.oldKind !== LEAF || c.newKind !== LEAF)
     return 'writes an entry that is not a leaf outside the handler of SPTE changes';
-  if (c.fast) {
-    return has(layout.mmuWritable, c.oldHi, c.oldLo) || !has(layout.writable, c.newHi, c.newLo)
-      ? null
-      : 'a fast page fault makes a leaf writable that is not MMU-writable';
-  }
+  if (c.fast) return whyNotRestored(layout, c);
   const clearable = layout.accessed.lo | layout.writable.lo | layout.dirty.lo;
   const onlyClears =
     (c.newLo & ~c.oldLo) === 0 && ((c.oldLo ^ c.newLo) & ~clearable) === 0 && c.oldHi === c.newHi;
@@ -105,12 +134,41 @@ const rule: TraceRule = {
   needs: ['chg'],
   pairs: LOCK_PAIRS,
   watch: (world, report) => {
+    const undecided: Report[] = [];
+    world.listeners.ending.push(() => {
+      const isLockless = world.kernel?.agesWithoutLock;
+      for (const violation of undecided) {
+        if (isLockless === false) violation();
+        else if (isLockless === null)
+          report.notJudged('no event shows whether this kernel ages with mmu_lock held');
+      }
+    });
     world.listeners.changing.push((c) => {
-      judgeLock(world, report, c);
+      judgeLock(world, report, c, undecided);
       judgeLockless(world, report, c);
     });
     world.listeners.acquired.push(judgeExclusion(world, report));
   },
 };
 
-export default rule;
+/** Fast page faults, where only KVM's own tracepoints are recorded: their values alone. */
+const BY_TRACEPOINT: TraceRule = {
+  id: 'K1',
+  needs: ['fast_page_fault'],
+  watch: (world, report) => {
+    world.on('fast_page_fault', (e, task) => {
+      const { kernel } = world;
+      if (world.hasSeen('chg') || kernel === null || e.low('fixed') === 0) return;
+      report.exercised(task.vm);
+      const why = whyNotRestored(kernel.layout, {
+        oldHi: e.high('old'),
+        oldLo: e.low('old'),
+        newHi: e.high('new'),
+        newLo: e.low('new'),
+      });
+      if (why !== null) report.violated({ line: e.line, task, vm: task.vm }, why);
+    });
+  },
+};
+
+export default [rule, BY_TRACEPOINT] satisfies readonly TraceRule[];

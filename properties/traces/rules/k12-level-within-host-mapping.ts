@@ -28,7 +28,7 @@ const WITHIN_TABLE = changeRule(
       ? null
       : 'the GFN is outside the range of the table';
   },
-  true,
+  'place',
 );
 
 /**

@@ -10,7 +10,7 @@ import { frameOf, has, indexOf, kindOf, LEAF, pagesAt, TABLE } from './spte.ts';
 import { UNKNOWN } from './table.ts';
 import { EXCLUSIVE, SHARED, type Task } from './task.ts';
 import { isTracked, restored } from './tracking.ts';
-import type { Vm } from './vm.ts';
+import { Vm } from './vm.ts';
 import type { World } from './world.ts';
 
 /** GFN and level of a change, as one number. */
@@ -22,6 +22,7 @@ class Changes {
   private readonly chains: Chains;
   private readonly c = new Change();
   /** Keys of changes that `chg` has reported and whose tracepoint is still to come. */
+  private readonly unknownVm = new Vm(0, '');
   private readonly announced = new Map<Task, number[]>();
 
   constructor(world: World) {
@@ -79,6 +80,10 @@ class Changes {
     c.asId = e.low('as_id');
     this.values(e);
     c.direct = c.oldKind === LEAF && c.newKind === LEAF;
+    if (!world.hasSeen('chg')) {
+      this.ofUnknownVm();
+      return;
+    }
     if (task.vm === null) {
       this.forgetIn(world.vms.values());
       return;
@@ -86,6 +91,14 @@ class Changes {
     c.vm = task.vm;
     this.resolve();
     this.apply();
+  }
+
+  /** A change in a trace of KVM's own tracepoints, which name neither VM nor table. */
+  private ofUnknownVm(): void {
+    const { c, world } = this;
+    c.vm = this.unknownVm;
+    c.fit = 'unknown';
+    for (const listener of world.listeners.changing.all) listener(c);
   }
 
   private onFastPageFault(e: TraceEvent, task: Task): void {

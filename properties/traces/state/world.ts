@@ -2,7 +2,9 @@
  * All that a trace has shown so far: VMs, tasks, tables. It passes each event first to the handlers
  * that keep state, then to those of rules, so that a rule finds the state as the event leaves it.
  */
-import { kernelOfChange, type TracedKernel } from '../kernels/kernel.ts';
+import { tracedKernel, type TracedKernel } from '../kernels/kernel.ts';
+import type { KernelName } from '../kernels/names.ts';
+import { Recognition } from '../kernels/recognition.ts';
 import { EVENT_KINDS, type EventName } from '../reader/event-table.ts';
 import type { TraceEvent } from '../reader/event.ts';
 import { frameOfPhysical, ROOT_LEVEL } from './addresses.ts';
@@ -46,7 +48,10 @@ type OnTable = (table: Table, task: Task) => void;
 
 export class World {
   readonly e: TraceEvent;
+  /** Null until the trace has shown it. */
   kernel: TracedKernel | null;
+  readonly recognition = new Recognition();
+  private readonly given: KernelName | undefined;
   readonly vms = new Map<number, Vm>();
   readonly tasks = new Map<number, Task>();
   /** Tables by the number of their page. */
@@ -72,9 +77,11 @@ export class World {
   private readonly handlers = EVENT_KINDS.map(() => new Handlers<KeepState, OnEvent>());
   private readonly ids = new Map<EventName, number>(EVENT_KINDS.map(({ name, id }) => [name, id]));
 
-  constructor(e: TraceEvent, kernel: TracedKernel | null) {
+  /** @param given The kernel that the caller says it is. */
+  constructor(e: TraceEvent, given?: KernelName) {
     this.e = e;
-    this.kernel = kernel;
+    this.given = given;
+    this.kernel = given === undefined ? null : tracedKernel([given]);
     this.directMap.onMove.push(() => this.forget());
   }
 
@@ -113,7 +120,6 @@ export class World {
     const { e } = this;
     if (e.kind === null) return;
     this.seen[e.kind.id] = (this.seen[e.kind.id] ?? 0) + 1;
-    if (this.kernel === null && e.kind.name === 'chg') this.recognise();
     const handlers = this.handlers[e.kind.id]?.all;
     if (handlers === undefined || handlers.length === 0) return;
     const task = this.taskOf(e);
@@ -121,8 +127,14 @@ export class World {
     task.lastLine = e.line;
   }
 
-  private recognise(): void {
-    this.kernel = kernelOfChange(this.e);
+  /** Notes what the event in `e` shows of the kernel, before it is handled. */
+  recognise(): void {
+    const { given, recognition } = this;
+    if (!recognition.see(this.e)) return;
+    const isFirst = this.kernel === null;
+    if (given === undefined) this.kernel = recognition.kernel;
+    else this.kernel = tracedKernel([given], recognition.vendorFound);
+    if (!isFirst || this.kernel === null) return;
     for (const table of this.tables.values())
       if (table.initialisedLine > 0) table.fill(this.kernel.layout.empty);
   }

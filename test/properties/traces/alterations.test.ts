@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { judgeTrace } from '../../../properties/traces/judge.ts';
-import { TRACED_KERNELS } from '../../../properties/traces/kernels/kernel.ts';
+import { KERNEL_NAMES } from '../../../properties/traces/kernels/names.ts';
 import { TRACE_RULE_IDS } from '../../../properties/traces/rules/index.ts';
 import { pathOf } from '../../support/repository.ts';
 import { skipWithout } from '../../support/shared.ts';
@@ -43,12 +43,10 @@ const traces = new Map<string, Trace>();
 function traceOf(path: string, length: number): Trace {
   const known = traces.get(`${path} ${length}`);
   if (known !== undefined) return known;
-  const kernel = Object.values(TRACED_KERNELS).find(({ version }) =>
-    nameOf(path).startsWith(`linux-${version}.`),
-  );
+  const kernel = KERNEL_NAMES.find((name) => nameOf(path).startsWith(`linux-${name}.`));
   if (kernel === undefined) throw new Error(`${path} is of an unknown kernel`);
   const trace = new Trace(
-    kernel.version,
+    kernel,
     gunzipSync(readFileSync(path)).toString('latin1').split('\n', length),
   );
   traces.set(`${path} ${length}`, trace);
@@ -102,7 +100,7 @@ else {
     title,
     () => {
       const refused = here.flatMap((alteration) =>
-        Object.keys(TRACED_KERNELS).filter((kernel) =>
+        KERNEL_NAMES.filter((kernel) =>
           // the first capture that has a place
           theirs
             .filter((path) => RICH.test(path) && nameOf(path).startsWith(`linux-${kernel}.`))

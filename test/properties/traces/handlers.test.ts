@@ -16,7 +16,7 @@ test('handlers that keep state run before those of rules, in the order of each p
 
 test('a rule that subscribes first hears of an event after the handlers that keep state', () => {
   const event = new TraceEvent();
-  const world = new World(event, null);
+  const world = new World(event);
   const heard: string[] = [];
   world.on('flush', () => heard.push('rule'));
   world.onState('flush', () => heard.push('state'));

@@ -1,8 +1,8 @@
 /** The text of a capture by events, to find places that can be altered. */
-import { TRACED_KERNELS } from '../../../../properties/traces/kernels/kernel.ts';
+import { tracedKernel } from '../../../../properties/traces/kernels/kernel.ts';
+import type { KernelName } from '../../../../properties/traces/kernels/names.ts';
 import type { Halves } from '../../../../spec/kvm/layouts/halves.ts';
 import type { SpteLayout } from '../../../../spec/kvm/layouts/layout.ts';
-import type { KernelVersion } from '../../../../spec/kvm/layouts/table.ts';
 
 /** The capture has no place for an alteration. */
 export class NoPlace extends Error {}
@@ -46,7 +46,7 @@ export const levelOf = (e: Event): number => Number(valueOf(e, 'level'));
 export const isShared = (e: Event): boolean => valueOf(e, 'shared') !== 0n;
 
 export class Trace {
-  readonly kernel: KernelVersion;
+  readonly kernel: KernelName;
   readonly lines: readonly string[];
   readonly layout: SpteLayout;
   readonly empty: bigint;
@@ -54,10 +54,10 @@ export class Trace {
   private readonly events = new Map<string, Event[]>();
   private readonly byTask = new Map<string, Event[]>();
 
-  constructor(kernel: KernelVersion, lines: readonly string[]) {
+  constructor(kernel: KernelName, lines: readonly string[]) {
     this.kernel = kernel;
     this.lines = lines;
-    this.layout = TRACED_KERNELS[kernel].layout;
+    this.layout = tracedKernel([kernel]).layout;
     this.empty = bigintOf(this.layout.empty);
     this.frozen = bigintOf(this.layout.frozen);
     for (const [at, line] of lines.entries()) this.read(at, line);
