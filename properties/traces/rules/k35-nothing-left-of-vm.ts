@@ -1,4 +1,4 @@
-/** K35 in a trace: tables that are linked, or never freed, when the MMU of a VM is gone. */
+/** K35 in a trace: roots and tables that are left when the MMU of a VM is gone, or never freed. */
 import type { Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
@@ -20,6 +20,34 @@ const LINKED: TraceRule = {
         { line: e.line, task, vm, unless: reusedBy(world) },
         `the MMU is gone, and ${placeOf(linked)} is still linked`,
         [{ line: linked.linkedLine, what: 'the table was linked' }],
+      );
+    });
+  },
+};
+
+/** Every reference of every root is put by the time the MMU of the VM is gone. */
+const PUT: TraceRule = {
+  id: 'K35',
+  needs: ['vm_uninit', 'put_root', 'init_sp'],
+  watch: (world, report) => {
+    /** Roots whose last reference was put. */
+    const put = new WeakSet<Table>();
+    world.on('put_root', (e) => {
+      const root = world.tableOf(e.number('spt'));
+      if (root !== undefined && e.low('rc') <= 1) put.add(root);
+    });
+    world.on('zap_inval_ret', (e, task) => {
+      const { vm } = task;
+      if (vm === null || vm.uninitialised === 0) return;
+      report.exercised(vm);
+      const held = vm.roots.find((root) => !put.has(root));
+      if (held === undefined) return;
+      report.violated(
+        { line: e.line, task, vm },
+        `the MMU is gone, and the root on page 0x${held.frame.toString(16)} is still referenced`,
+        held.initialisedLine === 0
+          ? []
+          : [{ line: held.initialisedLine, what: 'the root was allocated' }],
       );
     });
   },
@@ -70,4 +98,4 @@ const LEAKED: TraceRule = {
   },
 };
 
-export default [LINKED, LEAKED] satisfies readonly TraceRule[];
+export default [LINKED, PUT, LEAKED] satisfies readonly TraceRule[];

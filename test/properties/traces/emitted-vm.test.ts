@@ -30,6 +30,8 @@ const RUNS_OF_A_MUTANT = 30;
 const SEED = 7;
 /** Rules that the traces of a known bug break besides its own. */
 const ALSO_BROKEN: Readonly<Record<string, readonly string[]>> = {
+  // the worker still refers to the root when the MMU is gone
+  'b-17': ['K35'],
   'b-32': ['K21'],
   'b-38': ['K39'],
 };

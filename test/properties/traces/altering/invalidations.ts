@@ -78,6 +78,31 @@ export const INVALIDATIONS: readonly Alteration[] = [
     },
   },
   {
+    what: 'a notifier walks the roots of one address space for the slots of two',
+    rule: 'K22',
+    elsewhere: 'linux-7.3.4-d-smm-zap',
+    alter: (edits, from) => {
+      const { trace } = edits;
+      for (let at = from; ;) {
+        const walk = trace.first('zap_leafs', at);
+        at = walk.at + 1;
+        const second = trace.next(walk, ({ name }) => name === 'zap_leafs' || name === 'inv_end');
+        if (second.name === 'inv_end' || valueOf(second, 'start') !== valueOf(walk, 'start'))
+          continue;
+        const [ends, end] = ['zap_leafs_ret', 'inv_end'].map((wanted) =>
+          trace.next(second, ({ name }) => name === wanted),
+        );
+        const zaps = trace
+          .all('chg')
+          .filter((e) => e.task === walk.task && e.at > second.at && e.at < (ends?.at ?? 0));
+        if (end === undefined || zaps.length === 0 || end.at - second.at > NEAR) continue;
+        for (const zap of zaps) edits.undo(zap);
+        edits.set(second, 'root', valueOf(walk, 'root'));
+        return edits.lineOf(end);
+      }
+    },
+  },
+  {
     what: 'a stale fault installs its leaf',
     rule: 'K37',
     alter: (edits, from) => {

@@ -245,4 +245,19 @@ export const ROOTS: readonly Alteration[] = [
       return edits.lineOf(fault);
     },
   },
+  {
+    what: 'a root keeps a reference when the MMU of its VM is gone',
+    rule: 'K35',
+    alter: (edits, from) => {
+      const { trace } = edits;
+      const uninit = trace.first('vm_uninit', from);
+      const put = trace.next(
+        uninit,
+        (e) => e.name === 'put_root' && hasValue(e, 'rc') && valueOf(e, 'rc') === 1n,
+      );
+      edits.set(put, 'rc', 2);
+      edits.drop(freed(trace, valueOf(put, 'spt') - DIRECT_MAP, put.at));
+      return edits.lineOf(trace.next(put, ({ name }) => name === 'zap_inval_ret'));
+    },
+  },
 ];
