@@ -5,19 +5,9 @@ import type { CallName, EventName } from '../reader/event-table.ts';
 import type { TraceEvent } from '../reader/event.ts';
 import { keyOf, type Entry, type Key } from './td.ts';
 
-/** Address of the struct page of frame 0, without its upper bits, and the size of one in bytes. */
-const VMEMMAP = (0xffff_ea00 & 0x1f_ffff) * 2 ** 32;
-const STRUCT_PAGE = 64;
-
 /** Bits 63:32 of a completion status, which distinguish statuses. */
 const classBits = (status: Status): number => Number(toRax(status) >> 32n) | 0;
 const [DONE, BUSY] = [SUCCESS, OPERAND_BUSY].map(classBits);
-
-/** Frame of the page that an event names by its frame or its struct page; -1 if it names none. */
-export function frameOfPage(e: TraceEvent): number {
-  if (e.has('pfn')) return e.number('pfn');
-  return e.has('page') ? (e.number('page') - VMEMMAP) / STRUCT_PAGE : -1;
-}
 
 /** A call that has begun. */
 export class TracedCall {
@@ -25,7 +15,7 @@ export class TracedCall {
   readonly line: number;
   readonly gfn: number;
   readonly level: number;
-  /** Frame of the page that it adds or is about; -1 when there is none. */
+  /** Frame of the page that it adds or is about; -1 when there is none, or it is not known. */
   readonly frame: number;
   /** It named a page whose contents are added. */
   readonly hasSource: boolean;
@@ -33,12 +23,12 @@ export class TracedCall {
   before: Entry | null = null;
   private result = 0;
 
-  constructor(name: CallName, e: TraceEvent) {
+  constructor(name: CallName, e: TraceEvent, frame: number) {
     this.name = name;
     this.line = e.line;
     this.gfn = Math.floor(e.number('gpa') / PAGE_BYTES);
     this.level = e.has('tdx_level') ? e.low('tdx_level') + 1 : Math.max(e.low('level'), 1);
-    this.frame = frameOfPage(e);
+    this.frame = frame;
     this.hasSource = e.number('source') !== 0;
   }
 

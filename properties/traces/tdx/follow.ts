@@ -1,11 +1,13 @@
 /** Follows TDs: calls of the module and their effects, vCPUs inside, whether entries are barred. */
 import { CALL_NAMES, type CallName, type EventName } from '../reader/event-table.ts';
 import type { TraceEvent } from '../reader/event.ts';
+import { frameOf, LEAF } from '../state/spte.ts';
 import { EXCLUSIVE, type Task } from '../state/task.ts';
 import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
-import { frameOfPage, TracedCall } from './call.ts';
+import { TracedCall } from './call.ts';
 import { ABOUT_ENTRY, EFFECTS } from './effects.ts';
+import { StructPages } from './struct-pages.ts';
 import { Td } from './td.ts';
 
 /** KVM_REQ_VM_DEAD, in the byte of a request that holds its number. */
@@ -32,6 +34,7 @@ export class Tds {
   readonly ended: OnCall[] = [];
   /** The host uses the page of a frame as memory of its own. */
   readonly pageUsed: ((frame: number, task: Task, line: number) => void)[] = [];
+  private readonly pages = new StructPages();
   private tds = new Map<Vm, Td>();
   /** VMs by the address of their struct tdx_td. */
   private readonly vms = new Map<number, Vm>();
@@ -69,13 +72,18 @@ export class Tds {
         for (const slot of td.slots) if (slot.task === task) slot.over = true;
     });
     world.onState('reset_page', (e, task) => {
-      for (const listener of this.pageUsed) listener(frameOfPage(e), task, e.line);
+      const frame = this.pages.frameOf(e);
+      if (frame >= 0) for (const listener of this.pageUsed) listener(frame, task, e.line);
     });
     world.onState('init_sp', (e) => {
       const table = e.number('sptep') === 0 ? world.tableOf(e.number('spt')) : undefined;
       if (table?.mirror === true) this.of(table.vm).root = table;
     });
+    world.listeners.changing.pushState(({ table, newKind, newHi, newLo }) => {
+      if (table?.mirror === true && newKind === LEAF) this.pages.see(frameOf(newHi, newLo));
+    });
     world.listeners.forgetting.pushState(() => {
+      this.pages.forget();
       this.tds = new Map();
       this.vms.clear();
       this.calls.clear();
@@ -134,7 +142,7 @@ export class Tds {
   private begin(name: CallName, e: TraceEvent, task: Task): void {
     const td = this.tdOf(e, task);
     if (td === null) return;
-    const call = new TracedCall(name, e);
+    const call = new TracedCall(name, e, this.pages.frameOf(e));
     if (ABOUT_ENTRY.has(name)) call.before = td.at(call.gfn, call.level);
     this.calls.set(task, { td, call });
     for (const listener of this.began) listener(td, task, call);

@@ -108,3 +108,24 @@ test('fast page faults with hashed pointers are counted as not placed without th
   expect(unplacedFaults).toBeGreaterThan(0);
   expect(violated).toBe(0);
 });
+
+describe.each(['tdx-busy', 'tdx-split', 'tdx-bug-parent-blocked-first'])('%s', (name) => {
+  const lines = ownLines(name);
+  const before = judgeTrace(lines);
+
+  test('is judged alike wherever memory and its struct pages are', () => {
+    const moved = movedTo(0xff2d_5a81_8000_0000n, lines).map((line) =>
+      line.replaceAll(
+        /0xffffea[0-9a-f]{10}\b/gu,
+        (page) => `0x${(BigInt(page) + 0x1234n * GIB).toString(16)}`,
+      ),
+    );
+    const after = judgeTrace(moved);
+
+    expect(after.directMap).toBe('0xff2d5a8180000000');
+    expect(after.rules).toEqual(before.rules);
+    expect(after.violations.map(({ rule, line }) => [rule, line])).toEqual(
+      before.violations.map(({ rule, line }) => [rule, line]),
+    );
+  });
+});
