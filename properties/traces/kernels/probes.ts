@@ -1,8 +1,10 @@
 /**
- * The probes of each kernel's KVM that the captures were made with. 7.3 and 6.12 have BTF, so that
- * arguments are fetched by name; on 6.1 they are fetched from registers. Source: the probe lists of
- * the recordings, which say of each probe that it could be installed.
+ * The probes of each kernel's KVM that captures were made with. Arguments are fetched by name,
+ * which needs BTF; on 6.1 they are fetched from registers. Source: the probe lists of the
+ * recordings, of 6.1, 6.12 and 7.3, which say of each probe that it could be installed; tried on
+ * the others.
  */
+import type { EventName } from '../reader/event-table.ts';
 import type { KernelName } from './names.ts';
 import type { Probe } from './probe.ts';
 import { PROBES_6_1 } from './probes-6.1.ts';
@@ -192,96 +194,53 @@ const COMMON: readonly Probe[] = [
   { name: 'freeobs', at: 'entry', symbol: '__kvm_mmu_free_obsolete_roots', args: KVM },
 ];
 
-const CHG_OF_TABLE: Probe = {
-  name: 'chg',
-  at: 'entry',
-  symbol: '__handle_changed_spte',
-  args: `${KVM} sp=sp:x64 spt=sp->spt:x64 role=sp->role.word:x32 gfn=gfn:x64 ${VALUES}`,
-};
-const CHG: Probe = {
-  name: 'chg',
-  at: 'entry',
-  symbol: 'handle_changed_spte',
-  args: `${KVM} as_id=as_id:s32 gfn=gfn:x64 ${VALUES}`,
-};
-
-const INVALIDATE_ROOTS = 'kvm_tdp_mmu_invalidate_roots';
-const INVALIDATE_ALL_ROOTS = 'kvm_tdp_mmu_invalidate_all_roots';
-const invalidateRoots = (symbol: string): Probe => ({
-  name: 'inval_roots',
+/** Probe at the entry of a function that is not the same in all kernels. */
+const at = (name: EventName, symbol: string, args: string): Probe => ({
+  name,
   at: 'entry',
   symbol,
-  args: KVM,
-});
-
-const zapInvalidated = (args: string): Probe => ({
-  name: 'zap_inval',
-  at: 'entry',
-  symbol: 'kvm_tdp_mmu_zap_invalidated_roots',
   args,
 });
-const SHARED = `${KVM} shared=shared:u8`;
 
-const INVALIDATE_START = 'kvm_mmu_invalidate_start';
-const INVALIDATE_BEGIN = 'kvm_mmu_invalidate_begin';
-const beginInvalidation = (symbol: string): Probe => ({
-  name: 'inv_begin',
-  at: 'entry',
-  symbol,
-  args: `${KVM} ${SEQ}`,
-});
-
-const RECOVER = 'kvm_tdp_mmu_recover_huge_pages';
-const ZAP_COLLAPSIBLE = 'kvm_tdp_mmu_zap_collapsible_sptes';
-const recoverSlot = (symbol: string): Probe => ({
-  name: 'recover_slot',
-  at: 'entry',
-  symbol,
-  args: `${KVM} ${SLOT}`,
-});
-
-const ZAP_POSSIBLE = 'kvm_tdp_mmu_zap_possible_nx_huge_page';
-const ZAP_SP = 'kvm_tdp_mmu_zap_sp';
-const zapNx = (symbol: string): Probe => ({
-  name: 'nxzap',
-  at: 'entry',
-  symbol,
-  args: `${KVM} sp=sp:x64 spt=sp->spt:x64 ptep=sp->ptep:x64 gfn=sp->gfn:x64`,
-});
+const SHARED = 'shared=shared:u8';
+const NX_PAGE = `${KVM} sp=sp:x64 spt=sp->spt:x64 ptep=sp->ptep:x64 gfn=sp->gfn:x64`;
+const CHANGE = `${KVM} as_id=as_id:s32 gfn=gfn:x64 ${VALUES}`;
+const CHANGE_IN_TABLE = `${KVM} sp=sp:x64 spt=sp->spt:x64 role=sp->role.word:x32 gfn=gfn:x64 ${VALUES}`;
 
 const OF_7: readonly Probe[] = [
-  CHG_OF_TABLE,
-  invalidateRoots(INVALIDATE_ROOTS),
-  zapInvalidated(SHARED),
-  beginInvalidation(INVALIDATE_START),
-  recoverSlot(RECOVER),
-  zapNx(ZAP_POSSIBLE),
-];
-
-/** Those of 6.16 and 6.18 but one. */
-const OF_LATE_6: readonly Probe[] = [
-  CHG,
-  invalidateRoots(INVALIDATE_ROOTS),
-  zapInvalidated(SHARED),
-  beginInvalidation(INVALIDATE_BEGIN),
-  recoverSlot(RECOVER),
+  at('chg', '__handle_changed_spte', CHANGE_IN_TABLE),
+  at('inval_roots', 'kvm_tdp_mmu_invalidate_roots', KVM),
+  at('zap_inval', 'kvm_tdp_mmu_zap_invalidated_roots', `${KVM} ${SHARED}`),
+  at('inv_begin', 'kvm_mmu_invalidate_start', `${KVM} ${SEQ}`),
+  at('recover_slot', 'kvm_tdp_mmu_recover_huge_pages', `${KVM} ${SLOT}`),
+  at('nxzap', 'kvm_tdp_mmu_zap_possible_nx_huge_page', NX_PAGE),
 ];
 
 const OF_6_12: readonly Probe[] = [
-  CHG,
-  invalidateRoots(INVALIDATE_ALL_ROOTS),
-  zapInvalidated(KVM),
-  beginInvalidation(INVALIDATE_BEGIN),
-  recoverSlot(ZAP_COLLAPSIBLE),
-  zapNx(ZAP_SP),
+  at('chg', 'handle_changed_spte', CHANGE),
+  at('inval_roots', 'kvm_tdp_mmu_invalidate_all_roots', KVM),
+  at('zap_inval', 'kvm_tdp_mmu_zap_invalidated_roots', KVM),
+  at('inv_begin', 'kvm_mmu_invalidate_begin', `${KVM} ${SEQ}`),
+  at('recover_slot', 'kvm_tdp_mmu_zap_collapsible_sptes', `${KVM} ${SLOT}`),
+  at('nxzap', 'kvm_tdp_mmu_zap_sp', NX_PAGE),
+];
+
+/** Events whose probes 6.18 still has as 6.12, and those for which 6.16 does. */
+const OLD_IN_6_18: readonly EventName[] = ['chg', 'inv_begin'];
+const OLD_IN_6_16: readonly EventName[] = [...OLD_IN_6_18, 'nxzap'];
+
+/** Probes of 7.x, but those of 6.12 for some events. */
+const mixed = (old: readonly EventName[]): readonly Probe[] => [
+  ...OF_7.filter(({ name }) => !old.includes(name)),
+  ...OF_6_12.filter(({ name }) => old.includes(name)),
 ];
 
 /** Probes by kernel. Every list was attached to its kernel. */
 export const PROBES: Readonly<Record<KernelName, readonly Probe[]>> = {
   '6.1': PROBES_6_1,
   '6.12': [...OF_6_12, ...COMMON],
-  '6.16': [...OF_LATE_6, zapNx(ZAP_SP), ...COMMON],
-  '6.18': [...OF_LATE_6, zapNx(ZAP_POSSIBLE), ...COMMON],
+  '6.16': [...mixed(OLD_IN_6_16), ...COMMON],
+  '6.18': [...mixed(OLD_IN_6_18), ...COMMON],
   '7.2': [...OF_7, ...COMMON],
   '7.3': [...OF_7, ...COMMON],
 };
