@@ -2,7 +2,7 @@
  * Recognises the kernel of a trace by its events, not by a number: by the functions on which its
  * probes are, by whether changes name their tables, and by values of entries that are not present.
  */
-import { MMU_PRESENT, type Bits } from '../../../spec/kvm/layouts/layout.ts';
+import { MMU_PRESENT, type Bits, type SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
 import type { Vendor } from '../../../spec/kvm/layouts/table.ts';
 import type { EventName } from '../reader/event-table.ts';
 import type { TraceEvent } from '../reader/event.ts';
@@ -34,6 +34,8 @@ export class Recognition {
   /** Null until an entry that is present shows it. */
   private vendor: Vendor | null = null;
   private hasChange = false;
+  /** The kernel whose values of entries that are not present the trace has; null until one shows. */
+  private valuesOf: KernelName | null = null;
   private current: TracedKernel | null = null;
   /** Functions that have been seen, by the event. */
   private readonly functions = new Map<EventName, number>();
@@ -64,7 +66,7 @@ export class Recognition {
   }
 
   private seeChange(e: TraceEvent): boolean {
-    if (this.hasChange && this.vendor !== null) return false;
+    if (this.hasChange && this.vendor !== null && this.valuesOf !== null) return false;
     const kernels = BY_FUNCTION.get('chg')?.get(e.caller) ?? KERNEL_NAMES;
     const isNarrower =
       !this.hasChange &&
@@ -73,7 +75,9 @@ export class Recognition {
       );
     const isFirst = !this.hasChange;
     this.hasChange = true;
-    return this.findVendor(e) || isNarrower || isFirst ? this.settle() : false;
+    const isFound = this.findVendor(e);
+    const hasValues = this.findValues(e);
+    return isFound || hasValues || isNarrower || isFirst ? this.settle() : false;
   }
 
   /** Where a trace has no probes, the values of entries that are not present. */
@@ -84,6 +88,25 @@ export class Recognition {
       this.narrow(this.names.filter((name) => mayHave(name, e.high(which), e.low(which)))),
     );
     return this.findVendor(e) || narrower.includes(true) || isFirst ? this.settle() : false;
+  }
+
+  /**
+   * Looks for the value of an empty or a FROZEN entry. Kernels between those that are known can
+   * have the events of one and the values of another: 6.5 to 6.9 those of 6.12 and 6.1.
+   */
+  private findValues(e: TraceEvent): boolean {
+    if (this.valuesOf !== null) return false;
+    for (const which of ['old', 'new'] as const) {
+      const [hi, lo] = [e.high(which), e.low(which)];
+      if (!isSpecial(hi, lo)) continue;
+      const fitting = KERNEL_NAMES.filter((name) => mayHave(name, hi, lo));
+      const [first] = this.names.filter((name) => fitting.includes(name));
+      this.valuesOf = first ?? fitting[0] ?? null;
+      if (first !== undefined) return false;
+      this.isUnlikeAny = true;
+      return true;
+    }
+    return false;
   }
 
   private findVendor(e: TraceEvent): boolean {
@@ -102,21 +125,33 @@ export class Recognition {
   }
 
   private settle(): true {
-    this.current = tracedKernel(this.names, this.vendorFound);
+    const found = tracedKernel(this.names, this.vendorFound);
+    const ofValues =
+      this.valuesOf === null ? found : tracedKernel([this.valuesOf], this.vendorFound);
+    const hasOwnValues = this.names.includes(this.valuesOf ?? found.version);
+    this.current = hasOwnValues
+      ? found
+      : { ...found, layout: ofValues.layout, thawsUntraced: ofValues.thawsUntraced };
     return true;
   }
 }
 
 const is = (bits: Bits, hi: number, lo: number): boolean => bits.hi === hi && bits.lo === lo;
 
+/** The layouts of the kernels, whose special values are alike on all processors. */
+const LAYOUT_OF = new Map(KERNEL_NAMES.map((name) => [name, tracedKernel([name]).layout]));
+
+const isSpecialOf = ({ empty, frozen }: SpteLayout, hi: number, lo: number): boolean =>
+  is(empty, hi, lo) || is(frozen, hi, lo);
+
+/** Whether some kernel has empty or FROZEN entries of that value. */
+const isSpecial = (hi: number, lo: number): boolean =>
+  [...LAYOUT_OF.values()].some((layout) => isSpecialOf(layout, hi, lo));
+
 /** Whether an entry that is not present, and no MMIO entry, can have that value. */
 function mayHave(name: KernelName, hi: number, lo: number): boolean {
-  const { empty, frozen } = tracedKernel([name]).layout;
-  const isSpecial = KERNEL_NAMES.some((other) => {
-    const { layout } = tracedKernel([other]);
-    return is(layout.empty, hi, lo) || is(layout.frozen, hi, lo);
-  });
-  return !isSpecial || is(empty, hi, lo) || is(frozen, hi, lo);
+  const layout = LAYOUT_OF.get(name);
+  return !isSpecial(hi, lo) || (layout !== undefined && isSpecialOf(layout, hi, lo));
 }
 
 /**

@@ -92,6 +92,29 @@ test('a kernel with the events of no known one is judged by what it shares with 
   expect(judgeTrace(lines)).toMatchObject({ kernel: '6.16', isUnknownKernel: true, violated: 0 });
 });
 
+/** The events of 6.12 with the values of 6.1, as kernels between them have. */
+const between = (lines: readonly string[]): string[] =>
+  lines.map((line) =>
+    line
+      .replaceAll(/(?<=(old|new)=)0x80000000000005a0\b/gu, '0x5a0')
+      .replaceAll(/(?<=(old|new)=)0x8000000000000000\b/gu, '0x0')
+      .replaceAll(/(?<=_spte )80000000000005a0\b/gu, '5a0')
+      .replaceAll(/(?<=_spte )8000000000000000\b/gu, '0'),
+  );
+
+test.each(['qemu-6.12.117-boot', 'linux-6.12.117-mixed'])(
+  'a kernel with the events of 6.12 and the values of 6.1 is judged by both: %s',
+  (name) => {
+    const lines = ownLines(name);
+    const before = judgeTrace(lines);
+    const verdict = judgeTrace(between(lines));
+
+    expect(verdict).toMatchObject({ isUnknownKernel: true, violated: 0 });
+    for (const id of ['K2', 'K8', 'K9', 'K13', 'K16', 'K17'])
+      expect([id, verdict.rules[id]?.exercised]).toEqual([id, before.rules[id]?.exercised]);
+  },
+);
+
 test("KVM's own tracepoints alone exercise the rules about the values of changes", () => {
   const lines = ownLines('qemu-6.18.15-migration').filter((line) =>
     /: (kvm_tdp_mmu_spte_changed|fast_page_fault|kvm_mmu_set_spte|kvm_entry|kvm_exit): /u.test(
