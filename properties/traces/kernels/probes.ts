@@ -205,7 +205,8 @@ const at = (name: EventName, symbol: string, args: string): Probe => ({
 const SHARED = 'shared=shared:u8';
 const NX_PAGE = `${KVM} sp=sp:x64 spt=sp->spt:x64 ptep=sp->ptep:x64 gfn=sp->gfn:x64`;
 const CHANGE = `${KVM} as_id=as_id:s32 gfn=gfn:x64 ${VALUES}`;
-const CHANGE_IN_TABLE = `${KVM} sp=sp:x64 spt=sp->spt:x64 role=sp->role.word:x32 gfn=gfn:x64 ${VALUES}`;
+const TABLE = 'sp=sp:x64 spt=sp->spt:x64 role=sp->role.word:x32';
+const CHANGE_IN_TABLE = `${KVM} ${TABLE} gfn=gfn:x64 ${VALUES}`;
 
 const OF_7: readonly Probe[] = [
   at('chg', '__handle_changed_spte', CHANGE_IN_TABLE),

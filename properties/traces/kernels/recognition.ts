@@ -34,7 +34,7 @@ export class Recognition {
   /** Null until an entry that is present shows it. */
   private vendor: Vendor | null = null;
   private hasChange = false;
-  /** The kernel whose values of entries that are not present the trace has; null until one shows. */
+  /** The kernel that has the trace's values of empty and FROZEN entries; null until one shows. */
   private valuesOf: KernelName | null = null;
   private current: TracedKernel | null = null;
   /** Functions that have been seen, by the event. */
