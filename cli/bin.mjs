@@ -3,8 +3,15 @@
 // on the command line may be TypeScript in both cases.
 import { existsSync } from 'node:fs';
 import { register } from 'node:module';
-import { register as registerTsx } from 'tsx/esm/api';
 
+try {
+  process.cwd();
+} catch {
+  process.stderr.write('sept: the working directory was removed; change to another\n');
+  process.exit(2);
+}
+// tsx looks at the working directory when it is loaded
+const { register: registerTsx } = await import('tsx/esm/api');
 registerTsx();
 register('./hooks.mjs', import.meta.url);
 // a reader that closes the pipe (`| head`) is no error

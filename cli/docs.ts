@@ -1,5 +1,5 @@
 /** `npm run docs`: writes the generated documents, or only those named, e.g. `mutants`. */
-import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { POLICIES } from '../impl/index.ts';
 import { catalogue, markdownOf } from '../properties/checker/reports/catalogue.ts';
 import { markdownOfMutants, surveyMutants } from '../properties/checker/surveys/mutants.ts';
@@ -15,6 +15,7 @@ import {
 } from '../properties/checker/surveys/question.ts';
 import { markdownOfWhatIf, surveyWhatIf } from '../properties/checker/surveys/what-if.ts';
 import { markdownOfVersions } from '../properties/module/versions/document.ts';
+import { writeOutput } from './output-file.ts';
 import { warn } from './output.ts';
 
 const DOCUMENTS: Readonly<Record<string, () => string>> = {
@@ -35,5 +36,5 @@ for (const name of asked.length > 0 ? asked : Object.keys(DOCUMENTS)) {
     process.exitCode = 2;
     break;
   }
-  writeFileSync(new URL(`../docs/${name}.md`, import.meta.url), `${write()}\n`);
+  writeOutput(fileURLToPath(new URL(`../docs/${name}.md`, import.meta.url)), `${write()}\n`);
 }

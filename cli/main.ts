@@ -6,7 +6,7 @@
 import { Command, CommanderError } from 'commander';
 import { locationOf } from './error-location.ts';
 import { EXIT_CLEAN, EXIT_UNUSABLE, isUserError } from './errors.ts';
-import { warn } from './output.ts';
+import { oneLine, warn } from './output.ts';
 import { packageVersion } from './package-version.ts';
 
 type MakeCommand = (exit: (code: number) => void) => Command;
@@ -47,16 +47,19 @@ export async function main(args: readonly string[]): Promise<number> {
   };
   const program = new Command('sept')
     .description("Checks of the TDX module's Secure EPT and of KVM's TDP MMU")
-    .version(packageVersion(), '-V, --version', 'print the version')
-    .configureOutput({ writeErr: (text) => warn(text.trimEnd()) });
+    .version(packageVersion(), '-V, --version', 'print the version');
   for (const command of await commandsFor(args)) program.addCommand(command(exit));
-  for (const command of withSubcommands(program)) command.exitOverride().showSuggestionAfterError();
+  for (const command of withSubcommands(program))
+    command
+      .exitOverride()
+      .showSuggestionAfterError()
+      .configureOutput({ writeErr: (text) => warn(oneLine(text)) });
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_CLEAN : EXIT_UNUSABLE;
     if (!isUserError(error)) throw error;
-    warn(`sept: ${error.message}${locationOf(error.cause)}`);
+    warn(oneLine(`sept: ${error.message}${locationOf(error.cause)}`));
     return EXIT_UNUSABLE;
   }
   return code;

@@ -157,5 +157,6 @@ function added(text: string, earlier: readonly string[] = []): readonly string[]
 export const emitTraceOption = (what: string): Option =>
   new Option(
     '--emit-trace <file>',
-    `write ${what} as a trace for \`sept trace\`; gzipped if the name ends in .gz`,
+    `write ${what} as a trace for \`sept trace\`; gzipped if the name ends in .gz; - is ` +
+      'standard output, and the report then goes to stderr',
   );

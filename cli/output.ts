@@ -36,6 +36,9 @@ export function warn(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
+/** Returns a message as one line. */
+export const oneLine = (message: string): string => message.trim().replaceAll(/\s*\n\s*/g, ' ');
+
 /** Returns a table with a header and padded columns, without a frame. */
 export function table(
   head: readonly string[],

@@ -2,14 +2,15 @@
  * `npm run record`: generates the recordings in recordings/. With `--folder`, `--seed` and
  * `--scenarios` it generates others.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { GENERATED_FILES } from '../properties/module/recordings/generate/generate.ts';
 import type { Seeds } from '../properties/module/recordings/generate/shipped.ts';
+import { makeFolder, writeOutput } from './output-file.ts';
 import { print } from './output.ts';
+import { runTool } from './tool.ts';
 
 const OWN_FOLDER = fileURLToPath(new URL('../recordings/', import.meta.url));
 const COMPRESSION = { level: 9 };
@@ -38,30 +39,34 @@ function seedsFrom(first: number, count: number): Seeds {
   };
 }
 
-const { folder, seed, scenarios } = new Command('record')
-  .description(
-    'generate recordings: what this specification does, in the formats that sept replays',
-  )
-  .option('--folder <path>', 'where to write', OWN_FOLDER)
-  .addOption(
-    new Option(
-      '--seed <number>',
-      'first seed (default: the seeds of the recordings in this repository)',
-    ).argParser(whole),
-  )
-  .addOption(
-    new Option('--scenarios <number>', 'number of sequential scenarios, with --seed')
-      .argParser(whole)
-      .default(40),
-  )
-  .parse()
-  .opts<Options>();
-
-const seeds = seed === undefined ? undefined : seedsFrom(seed, scenarios);
-for (const [name, make] of GENERATED_FILES) {
-  const text = make(seeds);
-  mkdirSync(dirname(join(folder, name)), { recursive: true });
-  const bytes = name.endsWith('.gz') ? gzipSync(text, COMPRESSION) : Buffer.from(text);
-  writeFileSync(join(folder, name), bytes);
-  print(`${name}: ${text.split('\n').length - 1} lines, ${bytes.length} bytes`);
+function record({ folder, seed, scenarios }: Options): void {
+  const seeds = seed === undefined ? undefined : seedsFrom(seed, scenarios);
+  for (const [name, make] of GENERATED_FILES) {
+    const file = join(folder, name);
+    makeFolder(dirname(file)); // before the work
+    const text = make(seeds);
+    const bytes = name.endsWith('.gz') ? gzipSync(text, COMPRESSION) : Buffer.from(text);
+    writeOutput(file, bytes);
+    print(`${name}: ${text.split('\n').length - 1} lines, ${bytes.length} bytes`);
+  }
 }
+
+await runTool(
+  new Command('record')
+    .description(
+      'generate recordings: what this specification does, in the formats that sept replays',
+    )
+    .option('--folder <path>', 'where to write', OWN_FOLDER)
+    .addOption(
+      new Option(
+        '--seed <number>',
+        'first seed (default: the seeds of the recordings in this repository)',
+      ).argParser(whole),
+    )
+    .addOption(
+      new Option('--scenarios <number>', 'number of sequential scenarios, with --seed')
+        .argParser(whole)
+        .default(40),
+    )
+    .action(record),
+);

@@ -23,10 +23,10 @@ import {
   timeOption,
   type SharedOptions,
 } from '../options.ts';
-import { emphasised, coloured, print, printJson } from '../output.ts';
+import { emphasised, coloured, printJson } from '../output.ts';
 import { policyNamed } from '../policy-names.ts';
 import { rulesNamed, withRules } from '../rule-names.ts';
-import { assertWritable, writeTrace } from '../writing-traces.ts';
+import { assertTraceable, reportBeside, writeTrace } from '../writing-traces.ts';
 
 type Options = Pick<
   SharedOptions,
@@ -61,7 +61,7 @@ Exit code: 0 passes, 1 fails or inconclusive, 2 unusable input.`,
     )
     .action(async (name: string, given: Options) => {
       const { json, seed, runs, time, rules, emitTrace } = given;
-      assertWritable(emitTrace);
+      assertTraceable(given);
       const [policy, judges] = [await policyNamed(name), await rulesNamed(rules)];
       const module = await moduleNamed(given.module);
       const isShipped = policy.guard === undefined && typeof module === 'string';
@@ -76,7 +76,7 @@ Exit code: 0 passes, 1 fails or inconclusive, 2 unusable input.`,
         ...(time === undefined ? {} : { timeLimit: time }),
       });
       if (json === true) printJson(jsonOf(verdict));
-      else printVerdict(verdict);
+      else printVerdict(verdict, reportBeside(emitTrace));
       const [first] = verdict.counterexamples;
       if (emitTrace !== undefined)
         writeTrace(
@@ -114,27 +114,30 @@ const jsonOf = ({
   exercised,
 });
 
-function printVerdict({
-  policy,
-  module,
-  tree,
-  verdict,
-  scenarios,
-  steps,
-  seed,
-  counterexamples,
-  unexercised,
-  notApplicable,
-}: Verdict): void {
-  print(
+function printVerdict(
+  {
+    policy,
+    module,
+    tree,
+    verdict,
+    scenarios,
+    steps,
+    seed,
+    counterexamples,
+    unexercised,
+    notApplicable,
+  }: Verdict,
+  say: (line: string) => void,
+): void {
+  say(
     `${policy}, module ${module}${treeSuffix(tree)}: ${coloured(verdict)} ` +
       `(${scenarios} scenarios, ${steps} steps, seed ${seed})`,
   );
-  if (unexercised.length > 0) print(`not exercised: ${unexercised.join(', ')}`);
-  if (notApplicable.length > 0) print(`not applicable: ${notApplicable.join(', ')}`);
+  if (unexercised.length > 0) say(`not exercised: ${unexercised.join(', ')}`);
+  if (notApplicable.length > 0) say(`not applicable: ${notApplicable.join(', ')}`);
   for (const { report, foundAfter } of counterexamples) {
-    print('');
-    print(emphasised(report.text));
-    print(`found after ${foundAfter} scenarios`);
+    say('');
+    say(emphasised(report.text));
+    say(`found after ${foundAfter} scenarios`);
   }
 }

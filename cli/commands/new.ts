@@ -2,12 +2,13 @@
  * `sept new policy NAME`, `sept new module NAME`, `sept new property NAME`: writes a file that runs
  * as it is, with comments about what to change.
  */
-import { existsSync, linkSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { catalogue } from '../../properties/checker/reports/catalogue.ts';
 import { NEWEST_VERSIONS } from '../../spec/tdx/versions/index.ts';
-import { EXIT_CLEAN, UsageError } from '../errors.ts';
+import { EXIT_CLEAN } from '../errors.ts';
+import { createOutput } from '../output-file.ts';
 import { print } from '../output.ts';
 import {
   moduleScaffold,
@@ -93,7 +94,7 @@ function create(...files: readonly (readonly [string, (place: Place) => string, 
   const written: string[] = [];
   try {
     for (const [file, scaffold, place] of files) {
-      write(file, scaffold(place));
+      createOutput(file, scaffold(place));
       written.push(file);
     }
   } catch (error) {
@@ -142,30 +143,10 @@ function folderInClone(dir: string): string | null {
 
 /** The first of X01, X02, … that is the id of no shipped rule and of no rule in `dir`. */
 function freeId(dir: string): string {
-  const beside = existsSync(dir) ? readdirSync(dir).filter((name) => name.endsWith('.ts')) : [];
+  const isFolder = statSync(dir, { throwIfNoEntry: false })?.isDirectory() === true;
+  const beside = isFolder ? readdirSync(dir).filter((name) => name.endsWith('.ts')) : [];
   const texts = beside.map((name) => readFileSync(join(dir, name), 'utf8')).join('\n');
   const taken = new Set([...catalogue().map(({ id }) => id), ...(texts.match(/\bX\d\d\b/g) ?? [])]);
   const ids = Array.from({ length: 99 }, (_, i) => `X${String(i + 1).padStart(2, '0')}`);
   return ids.find((id) => !taken.has(id)) ?? 'X00';
-}
-
-/** Writes a file that must not exist, completely or not at all. @throws UsageError */
-function write(file: string, text: string): void {
-  const draft = `${file}.${process.pid}`;
-  try {
-    writeFileSync(draft, text, { flag: 'wx' });
-    linkSync(draft, file); // fails if the file exists
-  } catch (error) {
-    throw new UsageError(`${file} is not written: ${reasonOf(error)}`);
-  } finally {
-    rmSync(draft, { force: true });
-  }
-}
-
-function reasonOf(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : '';
-  if (code === 'EEXIST')
-    return 'the file exists; choose another name, or another folder with --dir';
-  if (code === 'ENOENT' || code === 'ENOTDIR') return 'there is no such folder; create it first';
-  return error instanceof Error ? error.message : String(error);
 }

@@ -21,10 +21,10 @@ import {
   ruleOption,
   type SharedOptions,
 } from '../options.ts';
-import { emphasised, print, printJson } from '../output.ts';
+import { emphasised, printJson } from '../output.ts';
 import { policyNamed } from '../policy-names.ts';
 import { rulesNamed, withRules } from '../rule-names.ts';
-import { assertWritable, writeTrace } from '../writing-traces.ts';
+import { assertTraceable, reportBeside, writeTrace } from '../writing-traces.ts';
 
 type Options = Pick<SharedOptions, 'json' | 'module' | 'rules' | 'emitTrace' | 'levels' | 'fanout'>;
 
@@ -44,7 +44,7 @@ export const showCommand = (exit: (code: number) => void): Command =>
     .addHelpText('after', '\nExit code: 0 no rule broken, 1 a rule broken, 2 unusable input.')
     .action(async (name: string, text: string, given: Options) => {
       const { json, rules, emitTrace } = given;
-      assertWritable(emitTrace);
+      assertTraceable(given);
       const [policy, judges] = [await policyNamed(name), await rulesNamed(rules)];
       const module = await moduleNamed(given.module);
       const handle = withRules(policy.handle, judges, rules);
@@ -59,7 +59,10 @@ export const showCommand = (exit: (code: number) => void): Command =>
           violation,
           rows: report?.rows.length ?? 0,
         });
-      else print(report === null ? unbroken(options, scenario) : emphasised(report.text));
+      else
+        reportBeside(emitTrace)(
+          report === null ? unbroken(options, scenario) : emphasised(report.text),
+        );
       if (emitTrace !== undefined) writeTrace(emitTrace, options, scenario, violation);
       exit(violation === null ? EXIT_CLEAN : EXIT_FINDINGS);
     });

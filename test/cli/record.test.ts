@@ -35,9 +35,16 @@ describe('npm run record', () => {
     expect(code).toBe(0);
   });
 
+  test('npm run record refuses a folder that cannot be created in one line', async () => {
+    await expect(record('--folder', '/proc/x')).rejects.toMatchObject({
+      code: 2,
+      stderr: '/proc/x: cannot be created: there is no such folder; create it first\n',
+    });
+  });
+
   test('npm run record refuses an invalid seed in one line', async () => {
     await expect(record('--folder', folder, '--seed', 'x')).rejects.toMatchObject({
-      code: 1,
+      code: 2,
       stderr: "error: option '--seed <number>' argument 'x' is invalid. expected a whole number\n",
     });
   });
