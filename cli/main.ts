@@ -16,6 +16,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<MakeCommand>> = new Map([
   ['check', async () => (await import('./commands/check.ts')).checkCommand],
   ['show', async () => (await import('./commands/show.ts')).showCommand],
   ['question', async () => (await import('./commands/question.ts')).questionCommand],
+  ['policies', async () => (await import('./commands/policies.ts')).policiesCommand],
   ['rules', async () => (await import('./commands/rules.ts')).rulesCommand],
   ['new', async () => (await import('./commands/new.ts')).newCommand],
   ['replay', async () => (await import('./commands/replay.ts')).replayCommand],

@@ -189,7 +189,7 @@ describe('sept check', () => {
   test.each([
     [
       'no-such-policy',
-      'there is no policy and no file "no-such-policy"; the policies are exclusive, frozen-mirror',
+      'there is no policy and no file "no-such-policy"; `sept policies` lists the policies',
     ],
     ['five.ts', 'exports no policy: export one as default'],
     ['nameless.ts', 'the policy has no name'],

@@ -1,5 +1,6 @@
 /** What all commands share: the version, and names of policies that do not exist. */
 import { expect, test } from 'vitest';
+import { POLICIES } from '../../impl/index.ts';
 import { MUTANTS } from '../../impl/mutants/index.ts';
 import { textOf } from '../support/repository.ts';
 import { sept } from './run.ts';
@@ -21,14 +22,25 @@ test.each(['frozn-mirror', 'frozen-mirorr', 'frozen-mirror2'])(
   },
 );
 
-test('sept check names the policies and the known bugs for a name that is near none', async () => {
-  const { code, stderr } = await sept('check', 'b-00');
+test('sept check says where policies are listed, for a name that is near none', async () => {
+  expect(await sept('check', 'b-00')).toEqual({
+    code: 2,
+    stdout: '',
+    stderr:
+      'sept: there is no policy and no file "b-00"; ' +
+      '`sept policies` lists the policies and the known bugs\n',
+  });
+});
 
-  expect(code).toBe(2);
-  expect(stderr).toMatch(
-    /^sept: there is no policy and no file "b-00"; the policies are exclusive, frozen-mirror, /,
-  );
-  expect(stderr.split('; ').at(-1)).toBe(
-    `known bugs: b-01 … b-88 (${MUTANTS.length}), see docs/mutants.md\n`,
-  );
+test('sept policies lists every policy and every known bug', async () => {
+  const { code, stdout } = await sept('policies');
+  const { stdout: json } = await sept('policies', '--json');
+
+  expect(code).toBe(0);
+  for (const { name } of POLICIES) expect(stdout).toMatch(new RegExp(`^${name} `, 'm'));
+  for (const { policy } of MUTANTS) expect(stdout).toMatch(new RegExp(`^${policy.name} `, 'm'));
+  expect(JSON.parse(json)).toMatchObject({
+    policies: POLICIES.map(({ name }) => ({ name })),
+    bugs: MUTANTS.map(({ policy }) => ({ name: policy.name })),
+  });
 });
