@@ -3,7 +3,8 @@ import { wrap } from '../properties/checker/reports/report.ts';
 import { notesOf } from '../properties/traces/notes.ts';
 import type { FiledGroup, TraceSummary } from '../properties/traces/summary.ts';
 import { shapeOf } from '../properties/traces/tally.ts';
-import type { TraceVerdict, TraceViolation } from '../properties/traces/verdict.ts';
+import type { RuleCount, TraceVerdict, TraceViolation } from '../properties/traces/verdict.ts';
+import type { Ending, Suite } from './formats/outcome.ts';
 import { emphasised, print, table, type Progress } from './output.ts';
 
 /** Versions that the traced kernel may be. */
@@ -38,10 +39,13 @@ function printGroup({ first, count, lastLine }: FiledGroup): void {
   if (count > 1) print(`  and ${count - 1} more like this, the last at line ${lastLine}`);
 }
 
-function printViolation(v: TraceViolation, where: string): void {
+const printViolation = (v: TraceViolation, where: string): void =>
+  print(emphasised(textOf(v, where).join('\n')));
+
+function textOf(v: TraceViolation, where: string): string[] {
   const lineOf = (line: number): string => String(line).padStart(String(v.line).length);
   const indent = ' '.repeat(lineOf(v.line).length + 4);
-  const report = [
+  return [
     '',
     ...wrap(`${v.rule}: ${v.statement}`, ''),
     where,
@@ -49,8 +53,29 @@ function printViolation(v: TraceViolation, where: string): void {
     ...wrap(`! ${v.line}  ${v.task}: ${v.seen}`, indent),
     `${indent}${v.event}`,
   ];
-  print(emphasised(report.join('\n')));
 }
+
+/** The outcome of each rule in each trace. */
+export const suitesOf = ({ traces }: TraceSummary): Suite[] =>
+  traces.map(({ file, verdict }) => ({
+    title: `sept trace ${file}`,
+    notes: [`Linux ${versionsOf(verdict)}, ${verdict.events} events`, ...notesOf(verdict)],
+    outcomes: Object.entries(verdict.rules).map(([name, count]) => ({
+      name,
+      ending: endingOf(count),
+      note: count.violated > 0 ? `violations: ${count.violated}` : reasonsOf(count),
+      details: verdict.groups
+        .filter(({ rule }) => rule === name)
+        .flatMap(({ first }) => textOf(first, file).slice(1)),
+    })),
+  }));
+
+function endingOf({ violated, exercised }: RuleCount): Ending {
+  if (violated > 0) return 'failed';
+  return exercised > 0 ? 'passed' : 'skipped';
+}
+
+const reasonsOf = ({ notJudged }: RuleCount): string => Object.keys(notJudged).join('; ');
 
 /**
  * Prints violations as they happen: the first of each kind in full, and at the tenth, the hundredth

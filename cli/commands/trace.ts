@@ -7,6 +7,7 @@ import { TDX_TRACE_RULE_IDS, TRACE_RULE_IDS } from '../../properties/traces/rule
 import { TraceSummary } from '../../properties/traces/summary.ts';
 import type { TraceOptions } from '../../properties/traces/verdict.ts';
 import { EXIT_CLEAN, EXIT_FINDINGS, EXIT_NOT_JUDGED, UsageError } from '../errors.ts';
+import { formatOf, formatOption, formatted, type FormatOptions } from '../formats/index.ts';
 import {
   jsonOption,
   limitOption,
@@ -14,16 +15,16 @@ import {
   ruleOption,
   type SharedOptions,
 } from '../options.ts';
-import { printJson, Progress } from '../output.ts';
+import { print, printJson, Progress } from '../output.ts';
 import { idIn } from '../rule-names.ts';
-import { LiveReport, printSummary } from '../trace-report.ts';
+import { LiveReport, printSummary, suitesOf } from '../trace-report.ts';
 
 /** Default of --limit, and its default with --json. */
 const SHOWN = 10;
 const LISTED = 1000;
 const MS = 1000;
 
-interface Options extends Pick<SharedOptions, 'json' | 'limit' | 'rules'> {
+interface Options extends Pick<SharedOptions, 'limit' | 'rules'>, FormatOptions {
   readonly vm?: string;
   readonly kernel?: KernelName;
   readonly merge?: boolean;
@@ -41,6 +42,7 @@ export const traceCommand = (exit: (code: number) => void): Command => {
       'traces of tracefs, trace-cmd report or perf script, plain or gzipped; - is standard input',
     )
     .addOption(jsonOption())
+    .addOption(formatOption())
     .addOption(limitOption('kinds of violations', SHOWN))
     .addOption(propertyOption('only these rules, e.g. K1,K20'))
     .addOption(ruleOption())
@@ -69,10 +71,12 @@ tool, if it is installed. A rule whose events a trace lacks is reported as not j
 Exit code: 0 no rule is violated, 1 a rule is violated, 2 unusable input, 3 no rule was judged.`,
     )
     .action(async (files: string[], options: Options) => {
-      const listed = options.json === true && command.getOptionValueSource('limit') === 'default';
+      const format = formatOf(options);
+      const listed = format === 'json' && command.getOptionValueSource('limit') === 'default';
       const judged = await judgeAll(files, listed ? { ...options, limit: LISTED } : options);
-      if (options.json === true) printJson(judged.asJson());
-      else printSummary(judged, options.limit);
+      if (format === 'json') printJson(judged.asJson());
+      else if (format === 'text') printSummary(judged, options.limit);
+      else print(formatted(format, suitesOf(judged)));
       exit(statusOf(judged));
     });
 };
@@ -102,7 +106,7 @@ function capturesOf(files: readonly string[], merge: boolean): readonly (readonl
 
 async function judgeAll(
   files: readonly string[],
-  { rules, vm, kernel, limit, json, merge = false }: Options,
+  { rules, vm, kernel, limit, merge = false, ...format }: Options,
 ): Promise<TraceSummary> {
   const options: TraceOptions = {
     limit,
@@ -123,7 +127,8 @@ async function judgeAll(
       const start = performance.now();
       const rate = (events: number): number =>
         Math.round((events * MS) / Math.max(performance.now() - start, 1));
-      const live = json !== true && name === STANDARD_INPUT ? new LiveReport(progress) : null;
+      const isLive = formatOf(format) === 'text' && name === STANDARD_INPUT;
+      const live = isLive ? new LiveReport(progress) : null;
       // oxlint-disable-next-line no-await-in-loop -- one trace at a time is held in memory
       const verdict = await judgeTraceFile(
         capture,
