@@ -46,6 +46,12 @@ interface Behaviour {
    * that. Source: tdp_mmu.c, tdp_mmu_zap_spte_atomic() of 6.12; recorded.
    */
   readonly flushesFrozen: boolean;
+  /**
+   * Whether `kvm_exit` comes after the vCPU has enabled interrupts, and can have been kicked out of
+   * the guest long before. Source: svm.c of 6.1, svm_handle_exit(); recorded: later kernels, and
+   * VMX, have the event with interrupts off.
+   */
+  readonly exitsBeforeEvent: boolean;
   /** Bit of a role that marks a root invalid; 0 where events have no role. */
   readonly invalidRole: number;
 }
@@ -63,6 +69,7 @@ const ROW_6_12: KernelRow = {
   agesWithoutLock: false,
   thawsUntraced: false,
   flushesFrozen: true,
+  exitsBeforeEvent: false,
   invalidRole: 1 << 11,
 };
 const ROW_7: KernelRow = {
@@ -72,6 +79,7 @@ const ROW_7: KernelRow = {
   agesWithoutLock: true,
   thawsUntraced: false,
   flushesFrozen: false,
+  exitsBeforeEvent: false,
   invalidRole: 1 << 12,
 };
 
@@ -83,6 +91,7 @@ const ROWS: Readonly<Record<KernelName, KernelRow>> = {
     agesWithoutLock: false,
     thawsUntraced: true,
     flushesFrozen: false,
+    exitsBeforeEvent: true,
     invalidRole: 0,
   },
   '6.12': ROW_6_12,
@@ -108,6 +117,7 @@ export function tracedKernel(names: readonly KernelName[], vendor: Vendor = 'npt
       ? agesWithoutLock
       : null,
     flushesFrozen: rows.some((row) => row.flushesFrozen),
+    exitsBeforeEvent: vendor === 'npt' && rows.some((row) => row.exitsBeforeEvent),
     invalidRole: rows.every((row) => row.invalidRole === invalidRole) ? invalidRole : 0,
   };
 }

@@ -4,6 +4,7 @@ import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
 import { flushRule } from './flush-rule.ts';
 import type { TraceReporter, TraceRule } from './rule.ts';
+import { exitsLate, LATE_EXIT } from './vcpu-exits.ts';
 
 /** A flush that has returned. */
 interface Flush {
@@ -23,9 +24,11 @@ class Guests {
   private readonly begun = new Map<Task, { readonly line: number; readonly vm: Vm }>();
   /** Last flush of each VM that has returned. */
   private readonly done = new Map<Vm, Flush>();
+  private readonly world: World;
   private readonly report: TraceReporter;
 
   constructor(world: World, report: TraceReporter) {
+    this.world = world;
     this.report = report;
     world.on('kvm_entry', ({ line }, task) => this.onEntry(world, task, line));
     world.on('kvm_exit', (_, task) => {
@@ -81,6 +84,10 @@ class Guests {
     const { vm, line: begin } = begun;
     for (const [task, { inside }] of this.guests) {
       if (task.runs !== vm || inside === 0) continue;
+      if (exitsLate(this.world)) {
+        this.report.notJudged(LATE_EXIT);
+        continue;
+      }
       this.report.exercised(vm);
       if (inside >= begin) continue;
       this.report.violated(

@@ -3,6 +3,7 @@ import type { Table } from '../state/table.ts';
 import type { Task } from '../state/task.ts';
 import { invalidSince } from './roots.ts';
 import type { TraceRule } from './rule.ts';
+import { exitsLate, LATE_EXIT } from './vcpu-exits.ts';
 
 const ENTRIES: TraceRule = {
   id: 'K23',
@@ -66,6 +67,10 @@ const GUESTS: TraceRule = {
       report.exercised(task.vm);
       for (const [vcpu, entered] of inside) {
         if (vcpu.runs !== task.vm || entered >= since) continue;
+        if (exitsLate(world)) {
+          report.notJudged(LATE_EXIT);
+          continue;
+        }
         report.violated(
           { line: world.e.line, task, vm: task.vm },
           `releases mmu_lock with roots invalid while ${vcpu.name} is still in the guest`,

@@ -39,6 +39,7 @@ export function followLife(world: World): void {
     const vm = world.vmOf(e, task);
     // the root may be older than the trace
     const root = world.tableAt(frame, vm, asIdOf(e), levelOf(e), 0);
+    world.rootLevel = root.level;
     if (root.root === null) world.makeRoot(root);
     vm.rootsBySp.set(e.number('root'), root);
     // shows it also where the function that invalidated the root was inlined
@@ -71,7 +72,8 @@ function initialise(world: World, e: TraceEvent, task: Task): void {
     world.drop(before);
   }
   const isRoot = e.number('sptep') === 0;
-  const vm = task.vm ?? (isRoot ? null : world.tableOf(e.number('sptep'))?.vm) ?? null;
+  const vm =
+    task.vm ?? (isRoot ? vmOfHold(world, task) : world.tableOf(e.number('sptep'))?.vm) ?? null;
   if (vm === null) return;
   const table = world.add(new Table(frame, vm, asIdOf(e), levelOf(e), e.number('gfn')));
   table.initialise(e.line);
@@ -80,8 +82,13 @@ function initialise(world: World, e: TraceEvent, task: Task): void {
   if (!isRoot) return;
   table.link();
   world.makeRoot(table);
+  world.rootLevel = table.level;
   vm.rootsBySp.set(e.number('sp'), table);
 }
+
+/** The VM whose mmu_lock the task has acquired last: the lock is at the address of the VM. */
+const vmOfHold = (world: World, task: Task): Vm | undefined =>
+  world.vms.get(task.holds.at(-1)?.lock ?? 0);
 
 /** Frames of the tables that are not freed, as far as they are known. */
 function* framesIn(world: World): Generator<number> {
@@ -133,7 +140,7 @@ export function followWalks(world: World): void {
     task.runs = vm;
     task.mapLine = e.line;
     task.walkSp = 0;
-    task.walk = e.has('root') ? world.rootAt(e.number('root'), vm, 0) : null;
+    task.walk = e.has('root') ? world.rootAt(e.number('root'), vm) : null;
   });
   world.onState('fpf', (e, task) => {
     task.runs = world.vmOf(e, task);
@@ -199,9 +206,7 @@ function leave(task: Task): void {
 /** Returns the VM of a fault. A fault in a destroyed VM belongs to a new VM at the same address. */
 function liveVm(world: World, e: TraceEvent, task: Task): Vm {
   // the probe of 6.1 fetches the vCPU, not its VM
-  const vm = e.has('kvm')
-    ? world.vmOf(e, task)
-    : (world.vms.get(task.holds.at(-1)?.lock ?? 0) ?? null);
+  const vm = e.has('kvm') ? world.vmOf(e, task) : vmOfHold(world, task);
   const known = vm ?? world.newVm(task.holds.at(-1)?.lock ?? 0);
   task.vm = known.dying ? world.nextVm(known) : known;
   return task.vm;

@@ -1,7 +1,7 @@
 /** Updates tables when an entry begins or ceases to point to them. */
 import type { Change } from './change.ts';
 import { frameOf, LEAF, LEAF_LEVEL, pagesAt } from './spte.ts';
-import { PREFILLED, type Table } from './table.ts';
+import { PREFILLED, Table } from './table.ts';
 import { SHARED } from './task.ts';
 import type { World } from './world.ts';
 
@@ -47,8 +47,10 @@ function prefill(child: Table, { oldHi, oldLo }: Change, large: number, entries:
 
 /** The changed entry no longer points to a table: its task walks the removed table next. */
 export function unlink(world: World, c: Change): void {
-  const child = world.tables.get(frameOf(c.oldHi, c.oldLo));
-  if (child === undefined) return;
+  // a table that is older than the trace: without it, its entries would be taken for another's
+  const child =
+    world.tables.get(frameOf(c.oldHi, c.oldLo)) ??
+    new Table(world.namelessFrame(), c.vm, c.asId, c.level - 1, c.gfn);
   child.remove(c.line, c.task, c.mode === SHARED);
   c.task.removing.push(child);
 }

@@ -2,7 +2,9 @@
  * Invalidations by MMU notifiers: the ranges that the primary MMU reclaims, and until when. An
  * invalidation begins under mmu_lock held for write, which no event shows: it counts as begun when
  * its first range is unmapped. It ends with `inv_end` or, where that is not probed, when its second
- * half acquires mmu_lock.
+ * half acquires mmu_lock. So it does in 6.1: the probe of `inv_end` attaches, but the notifier has
+ * the function inlined, and only kvm_zap_gfn_range() hits it. Source: kvm_main.c of 6.1,
+ * __kvm_handle_hva_range(); recorded.
  */
 import type { TraceEvent } from '../reader/event.ts';
 import { hashOfText } from '../reader/keys.ts';
@@ -73,8 +75,10 @@ export class Notifiers {
     if (caller !== ENDS) return;
     this.starting.delete(task);
     const vm = world.vms.get(lock);
-    if (vm !== undefined && !world.hasSeen('inv_end') && !world.hasSeen('unmap_gfn_range'))
-      this.onEnd(vm, task, world.e);
+    const isShown =
+      world.kernel?.namesTables !== false &&
+      (world.hasSeen('inv_end') || world.hasSeen('unmap_gfn_range'));
+    if (vm !== undefined && !isShown) this.onEnd(vm, task, world.e);
   }
 
   private onRange(world: World, e: TraceEvent, task: Task): void {

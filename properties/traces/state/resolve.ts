@@ -41,6 +41,7 @@ export function resolve(world: World, c: Change): Table | null {
   const { task, vm, gfn, level, asId } = c;
   const removed = task.removing.findLast((table) => table.level === level && table.covers(gfn));
   if (c.newKind === FROZEN && removed !== undefined) return removed;
+  if (task.walk !== null && task.mapLine > 0) stateBy(task.walk, c);
   if (task.walk !== null && task.walk.vm === vm && task.walk.asId === asId) {
     const table = tableIn(world, task.walk, gfn, level);
     if (table !== null || !vm.seenFromStart) return table;
@@ -54,6 +55,11 @@ export function resolve(world: World, c: Change): Table | null {
     task.walk = best.root;
   }
   return best;
+}
+
+/** A fault changes entries of its root's address space, and none above the root's level. */
+function stateBy(root: Table, { level, asId }: Change): void {
+  root.state(Math.max(level, root.level), asId);
 }
 
 /**

@@ -102,6 +102,8 @@ export class Table extends TableLife {
   readonly vm: Vm;
   asId: number;
   level: number;
+  /** A root whose level and address space no event has stated yet. */
+  isAssumed = false;
   /** The first GFN that it covers; NaN while that is not known. */
   base: number;
   root: Table | null = null;
@@ -124,6 +126,15 @@ export class Table extends TableLife {
 
   get isRoot(): boolean {
     return this.root === this;
+  }
+
+  /** An event states the level and the address space. Entries of another level are forgotten. */
+  state(level: number, asId: number): void {
+    if (!this.isAssumed) return;
+    this.asId = asId;
+    if (level === this.level) return;
+    this.level = level;
+    this.forget();
   }
 
   /** Sets every entry to one value. */

@@ -64,6 +64,8 @@ export class World {
   private readonly seen: Float64Array = new Float64Array(EVENT_KINDS.length);
   /** Events were lost. */
   hasForgotten = false;
+  /** Level of the root whose level was stated last: 5 where the host has 5-level paging. */
+  rootLevel = ROOT_LEVEL;
   /** Number of fast page faults that changed an entry which is not known. */
   unplaced = 0;
   /** Number of entries of a table; a model has fewer than the hardware. */
@@ -245,15 +247,24 @@ export class World {
   /** Returns the table at `frame`; adds it if it is older than the trace. */
   tableAt(frame: number, vm: Vm, asId: number, level: number, base: number): Table {
     const known = this.known(frame);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      known.state(level, asId);
+      known.isAssumed = false;
+      return known;
+    }
     const freed = this.tables.get(frame);
     if (freed !== undefined) this.drop(freed);
     return this.add(new Table(frame, vm, asId, level, base));
   }
 
-  /** Returns the root at a physical address; adds it if it is older than the trace. */
-  rootAt(address: number, vm: Vm, asId: number): Table {
-    const root = this.tableAt(frameOfPhysical(address), vm, asId, ROOT_LEVEL, 0);
+  /**
+   * Returns the root at a physical address; adds it if it is older than the trace, as one of the
+   * usual address space, with the level of the root last seen.
+   */
+  rootAt(address: number, vm: Vm): Table {
+    const known = this.rootOf(address);
+    const root = known ?? this.tableAt(frameOfPhysical(address), vm, 0, this.rootLevel, 0);
+    if (known === undefined) root.isAssumed = true;
     if (root.root === null) this.makeRoot(root);
     return root;
   }
