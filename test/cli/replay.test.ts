@@ -108,12 +108,12 @@ describe('sept replay', () => {
     [
       'an unknown command',
       ['reply', 'x'],
-      "error: unknown command 'reply'\n(Did you mean replay?)\n",
+      "error: unknown command 'reply' (Did you mean replay?)\n",
     ],
     [
       'an unknown option',
       ['replay', '--jsn', 'x'],
-      "error: unknown option '--jsn'\n(Did you mean --json?)\n",
+      "error: unknown option '--jsn' (Did you mean --json?)\n",
     ],
     [
       'a bad number',

@@ -1,7 +1,7 @@
 /** Follows the lives of VMs, roots and tables, and the root that each task walks. */
 import type { TraceEvent } from '../reader/event.ts';
 import { hashOfText } from '../reader/keys.ts';
-import { asIdOf, isOfMirror, levelOf } from './addresses.ts';
+import { asIdOf, frameOfPhysical, isOfMirror, levelOf } from './addresses.ts';
 import { Table } from './table.ts';
 import type { Task } from './task.ts';
 import type { Vm } from './vm.ts';
@@ -133,6 +133,18 @@ function free(world: World, e: TraceEvent, task: Task): void {
   else world.drop(table);
 }
 
+/**
+ * Returns the root at a physical address; adds it if it is older than the trace, as one of the
+ * usual address space, with the level of the root last seen.
+ */
+function rootAt(world: World, address: number, vm: Vm): Table {
+  const known = world.rootOf(address);
+  const root = known ?? world.tableAt(frameOfPhysical(address), vm, 0, world.rootLevel, 0);
+  if (known === undefined) root.isAssumed = true;
+  if (root.root === null) world.makeRoot(root);
+  return root;
+}
+
 /** Follows which root each task walks. */
 export function followWalks(world: World): void {
   world.onState('map', (e, task) => {
@@ -140,7 +152,7 @@ export function followWalks(world: World): void {
     task.runs = vm;
     task.mapLine = e.line;
     task.walkSp = 0;
-    task.walk = e.has('root') ? world.rootAt(e.number('root'), vm) : null;
+    task.walk = e.has('root') ? rootAt(world, e.number('root'), vm) : null;
   });
   world.onState('fpf', (e, task) => {
     task.runs = world.vmOf(e, task);

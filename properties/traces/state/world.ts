@@ -257,18 +257,6 @@ export class World {
     return this.add(new Table(frame, vm, asId, level, base));
   }
 
-  /**
-   * Returns the root at a physical address; adds it if it is older than the trace, as one of the
-   * usual address space, with the level of the root last seen.
-   */
-  rootAt(address: number, vm: Vm): Table {
-    const known = this.rootOf(address);
-    const root = known ?? this.tableAt(frameOfPhysical(address), vm, 0, this.rootLevel, 0);
-    if (known === undefined) root.isAssumed = true;
-    if (root.root === null) this.makeRoot(root);
-    return root;
-  }
-
   /** Returns a frame for a table whose page is not known. */
   namelessFrame(): number {
     this.nameless--;

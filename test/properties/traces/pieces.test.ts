@@ -30,7 +30,7 @@ test('a root is that of the VM whose lock its task holds, if no event names its 
 });
 
 test('in 6.1, an invalidation ends although the probe of its end never hits', () => {
-  const lines = ownLines('linux-6.1.192-flushes');
+  const lines = ownLines('vmm-6.1.192-flushes');
   const { rules, violations } = judgeTrace(lines);
 
   expect(lines[0]).toContain(' inv_end ');
@@ -40,13 +40,13 @@ test('in 6.1, an invalidation ends although the probe of its end never hits', ()
 
 test('in 6.1, the mapping of a page is reported if its invalidation has not ended', () => {
   const isEnd = (line: string): boolean => line.includes('kvm_mmu_notifier_invalidate_range_end');
-  const { violations } = judgeTrace(ownLines('linux-6.1.192-flushes').filter((l) => !isEnd(l)));
+  const { violations } = judgeTrace(ownLines('vmm-6.1.192-flushes').filter((l) => !isEnd(l)));
 
   expect(violations.map(({ rule }) => rule)).toContain('K37');
 });
 
 test('in 6.1, a vCPU may have left the guest although its kvm_exit is still to come', () => {
-  const { rules } = judgeTrace(ownLines('linux-6.1.192-flushes'));
+  const { rules } = judgeTrace(ownLines('vmm-6.1.192-flushes'));
 
   expect(rules['K20']).toMatchObject({
     violated: 0,
