@@ -4,7 +4,7 @@
  */
 import { MMU_PRESENT, type Bits, type SpteLayout } from '../../../spec/kvm/layouts/layout.ts';
 import type { Vendor } from '../../../spec/kvm/layouts/table.ts';
-import type { EventName } from '../reader/event-table.ts';
+import { EVENT_KINDS, type EventName } from '../reader/event-table.ts';
 import type { TraceEvent } from '../reader/event.ts';
 import { hashOfText } from '../reader/keys.ts';
 import { tracedKernel, type TracedKernel } from './kernel.ts';
@@ -13,6 +13,9 @@ import { PROBES } from './probes.ts';
 
 /** Upper bit of the write-back memory type in a leaf of EPT. No leaf of NPT has it. */
 const WRITE_BACK = 1 << 4;
+
+/** The one tracepoint of KVM that shows values of entries. */
+const TRACEPOINT: EventName = 'kvm_tdp_mmu_spte_changed';
 
 /** Kernels by the function that a probe is on, for the events whose functions differ. */
 const BY_FUNCTION: ReadonlyMap<EventName, ReadonlyMap<number, readonly KernelName[]>> = new Map(
@@ -26,6 +29,11 @@ const BY_FUNCTION: ReadonlyMap<EventName, ReadonlyMap<number, readonly KernelNam
     }
     return kernels.size > 1 ? [[name, kernels] as const] : [];
   }),
+);
+
+/** Whether events of a kind can narrow the kernels, by the kind. Most cannot. */
+const NARROWS = EVENT_KINDS.map(
+  ({ name }) => name === 'chg' || name === TRACEPOINT || BY_FUNCTION.has(name),
 );
 
 /** The kernels that a trace may be of, narrowed by its events. */
@@ -54,11 +62,13 @@ export class Recognition {
 
   /** Notes an event. Returns whether more is known of the kernel than before. */
   see(e: TraceEvent): boolean {
-    const name = e.kind?.name;
+    const { kind } = e;
+    if (kind === null || NARROWS[kind.id] !== true) return false;
+    const { name } = kind;
     if (name === 'chg') return this.seeChange(e);
-    if (name === 'kvm_tdp_mmu_spte_changed') return this.seeValues(e);
+    if (name === TRACEPOINT) return this.seeValues(e);
     // a recorder of addresses does not name functions
-    if (name === undefined || e.probed !== 0 || this.functions.get(name) === e.caller) return false;
+    if (e.probed !== 0 || this.functions.get(name) === e.caller) return false;
     const kernels = BY_FUNCTION.get(name)?.get(e.caller);
     if (kernels === undefined) return false;
     this.functions.set(name, e.caller);
