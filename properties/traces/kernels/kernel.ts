@@ -51,7 +51,7 @@ interface Behaviour {
    * the guest long before. Source: svm.c of 6.1, svm_handle_exit(); recorded: later kernels, and
    * VMX, have the event with interrupts off.
    */
-  readonly exitsBeforeEvent: boolean;
+  readonly reportsExitsLate: boolean;
   /** Bit of a role that marks a root invalid; 0 where events have no role. */
   readonly invalidRole: number;
 }
@@ -69,7 +69,7 @@ const ROW_6_12: KernelRow = {
   agesWithoutLock: false,
   thawsUntraced: false,
   flushesFrozen: true,
-  exitsBeforeEvent: false,
+  reportsExitsLate: false,
   invalidRole: 1 << 11,
 };
 const ROW_7: KernelRow = {
@@ -79,7 +79,7 @@ const ROW_7: KernelRow = {
   agesWithoutLock: true,
   thawsUntraced: false,
   flushesFrozen: false,
-  exitsBeforeEvent: false,
+  reportsExitsLate: false,
   invalidRole: 1 << 12,
 };
 
@@ -91,7 +91,7 @@ const ROWS: Readonly<Record<KernelName, KernelRow>> = {
     agesWithoutLock: false,
     thawsUntraced: true,
     flushesFrozen: false,
-    exitsBeforeEvent: true,
+    reportsExitsLate: true,
     invalidRole: 0,
   },
   '6.12': ROW_6_12,
@@ -117,7 +117,7 @@ export function tracedKernel(names: readonly KernelName[], vendor: Vendor = 'npt
       ? agesWithoutLock
       : null,
     flushesFrozen: rows.some((row) => row.flushesFrozen),
-    exitsBeforeEvent: vendor === 'npt' && rows.some((row) => row.exitsBeforeEvent),
+    reportsExitsLate: vendor === 'npt' && rows.some((row) => row.reportsExitsLate),
     invalidRole: rows.every((row) => row.invalidRole === invalidRole) ? invalidRole : 0,
   };
 }

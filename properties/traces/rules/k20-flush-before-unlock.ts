@@ -4,7 +4,7 @@ import type { Vm } from '../state/vm.ts';
 import type { World } from '../state/world.ts';
 import { flushRule } from './flush-rule.ts';
 import type { TraceReporter, TraceRule } from './rule.ts';
-import { exitsLate, LATE_EXIT } from './vcpu-exits.ts';
+import { mayReportExitsLate, LATE_EXIT } from './vcpu-exits.ts';
 
 /** A flush that has returned. */
 interface Flush {
@@ -84,7 +84,7 @@ class Guests {
     const { vm, line: begin } = begun;
     for (const [task, { inside }] of this.guests) {
       if (task.runs !== vm || inside === 0) continue;
-      if (exitsLate(this.world)) {
+      if (mayReportExitsLate(this.world)) {
         this.report.notJudged(LATE_EXIT);
         continue;
       }
