@@ -27,22 +27,24 @@ test('PAMT.REMOVE is busy while PAGE.AUG takes a page of the range', () => {
   expect(answers).not.toContain('MODULE_HALT');
 });
 
-test('PAMT.ADD beside REMOVE of its range is busy, finds the pair, or succeeds', () => {
-  const answers = answersOf('h0: pamt-remove 0 | h1: pamt-add 0', ADD);
-  expect([...answers].toSorted()).toEqual([
+test.each([
+  [
+    'PAMT.ADD beside REMOVE of its range is busy, finds the pair, or succeeds',
+    'h0: pamt-remove 0 | h1: pamt-add 0',
+    ADD,
     'TDX_HPA_RANGE_NOT_FREE|RCX',
-    'TDX_OPERAND_BUSY|RCX',
-    'TDX_SUCCESS',
-  ]);
-});
-
-test('PAMT.REMOVE beside ADD of its range is busy, finds no pair, or succeeds', () => {
-  const answers = answersOf('h0: pamt-remove 0; pamt-add 0 | h1: pamt-remove 0', REMOVE);
-  expect([...answers].toSorted()).toEqual([
+  ],
+  [
+    'PAMT.REMOVE beside ADD of its range is busy, finds no pair, or succeeds',
+    'h0: pamt-remove 0; pamt-add 0 | h1: pamt-remove 0',
+    REMOVE,
     'TDX_NO_PAMT_PAGE_PAIR|RCX',
-    'TDX_OPERAND_BUSY|RCX',
-    'TDX_SUCCESS',
-  ]);
+  ],
+])('%s', (_, scenario, name, found) => {
+  const answers = answersOf(scenario, name);
+  expect([...answers].toSorted()).toEqual(
+    [found, 'TDX_OPERAND_BUSY|RCX', 'TDX_SUCCESS'].toSorted(),
+  );
 });
 
 test('PAMT.REMOVE halts between the free of the last page and its count', () => {
